@@ -1,0 +1,208 @@
+"""The control road: one inbox, one decision at a time, commands out, views out.
+
+Everything that happens is posted from any thread, stepped on the loop's thread and
+answered by commands. Nobody else holds the state.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from typing import assert_never
+
+from appliance.core.commands import (
+    CloseGate,
+    CloseSound,
+    Command,
+    DropToken,
+    Exit,
+    FetchToken,
+    JoinRoom,
+    KeepLevels,
+    LeaveRoom,
+    OpenGate,
+    OpenSound,
+    PlayEarcon,
+    SendChat,
+    SetGain,
+    SetVolume,
+)
+from appliance.core.events import Event, Started, Ticked
+from appliance.core.state import State
+from appliance.core.step import step, wake_at_s
+from appliance.core.view import View, view
+from appliance.ports import Part, Room, Sound, Store, Tokens, Viewer
+
+TICK_S = 1.0
+"""Banners count down in whole seconds."""
+
+Observe = Callable[[Event, State, State, float], None]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Everything that the core talks to; opened in this order, closed backwards.
+
+    The room is opened after the sound, so that it is closed before it: LiveKit must not
+    be fed any more when it goes.
+    """
+
+    store: Store
+    sound: Sound
+    room: Room
+    tokens: Tokens
+    parts: tuple[Part, ...]
+    viewers: tuple[Viewer, ...]
+
+
+class App:
+    """Runs the box until `Exit`."""
+
+    def __init__(self, state: State, observe: Observe) -> None:
+        """Prepare; `run` begins.
+
+        Args:
+            state: to start from.
+            observe: told each event with the state before and after it, for metrics.
+        """
+        self._state = state
+        self._observe = observe
+        self._inbox: deque[tuple[Event, float]] = deque()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._done: asyncio.Future[None] | None = None
+        self._adapters: Adapters | None = None
+        self._view: View | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._now_s = time.monotonic()
+
+    @property
+    def view(self) -> View:
+        """What people see now."""
+        return self._view or view(self._state, self._now_s)
+
+    def post(self, event: Event) -> None:
+        """Put an event into the inbox; never blocks.
+
+        Thread: any. What is posted before `run` waits for it, what is posted after it
+        is forgotten.
+        """
+        self._inbox.append((event, time.monotonic()))
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._drain)
+
+    def fail(self, exc: BaseException) -> None:
+        """End the process with this unexpected exception.
+
+        Thread: any.
+        """
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            loop.call_soon_threadsafe(self._fail, exc)
+
+    async def run(self, adapters: Adapters) -> None:
+        """Open every adapter, run until `Exit`, close them all.
+
+        Raises:
+            BaseExceptionGroup: an adapter's task died; systemd starts us again.
+        """
+        self._loop = asyncio.get_running_loop()
+        self._done = self._loop.create_future()
+        self._adapters = adapters
+        async with AsyncExitStack() as stack:
+            await _enter(stack, adapters)
+            self.post(Started())
+            await self._done
+            self._stop_timer()
+
+    def _fail(self, exc: BaseException) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_exception(exc)
+
+    def _drain(self) -> None:
+        """Step through everything that was posted, then show the outcome once."""
+        if self._done is None or self._done.done():
+            return
+        while self._inbox:
+            event, posted_s = self._inbox.popleft()
+            self._step(event, posted_s)
+        self._show()
+        self._set_timer()
+
+    def _step(self, event: Event, posted_s: float) -> None:
+        # Two threads may post in another order than they looked at the clock.
+        self._now_s = max(self._now_s, posted_s)
+        before = self._state
+        self._state, commands = step(before, event, self._now_s)
+        self._observe(event, before, self._state, self._now_s)
+        _log.debug("%r -> %r", event, commands)
+        for command in commands:
+            self._give(command)
+
+    def _give(self, command: Command) -> None:
+        """Hand the command to the one adapter that owns it."""
+        if self._adapters is None:
+            return
+        match command:
+            case FetchToken() | DropToken():
+                self._adapters.tokens.do(command)
+            case JoinRoom() | LeaveRoom() | SendChat():
+                self._adapters.room.do(command)
+            case (
+                OpenSound()
+                | CloseSound()
+                | OpenGate()
+                | CloseGate()
+                | SetVolume()
+                | SetGain()
+                | PlayEarcon()
+            ):
+                self._adapters.sound.do(command)
+            case KeepLevels():
+                self._adapters.store.do(command)
+            case Exit():
+                self._finish()
+            case _:
+                assert_never(command)
+
+    def _finish(self) -> None:
+        if self._done is not None and not self._done.done():
+            self._done.set_result(None)
+
+    def _show(self) -> None:
+        """Give everybody the new view, if there is one."""
+        newest = view(self._state, self._now_s)
+        if newest == self._view or self._adapters is None:
+            return
+        self._view = newest
+        for viewer in self._adapters.viewers:
+            viewer.show(newest)
+
+    def _set_timer(self) -> None:
+        """Tick at the next deadline, at the latest in a second."""
+        if self._loop is None or (self._done is not None and self._done.done()):
+            return
+        self._stop_timer()
+        now_s = time.monotonic()
+        wait_s = min(TICK_S, max(0.0, wake_at_s(self._state) - now_s))
+        self._timer = self._loop.call_later(wait_s, self.post, Ticked())
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+async def _enter(stack: AsyncExitStack, adapters: Adapters) -> None:
+    first: tuple[Part, ...] = (
+        adapters.store,
+        adapters.sound,
+        adapters.room,
+        adapters.tokens,
+    )
+    for adapter in (*first, *adapters.viewers, *adapters.parts):
+        await stack.enter_async_context(adapter)

@@ -1,0 +1,95 @@
+"""What `app` asks of its adapters, and what they may ask of each other's goods.
+
+Adapters know these shapes, `core` and `config`; only `cli` knows concrete ones.
+"""
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.core.commands import (
+    RoomCommand,
+    SoundCommand,
+    StoreCommand,
+    TokenCommand,
+)
+from appliance.core.events import Event
+from appliance.core.view import View
+
+Block = NDArray[np.int16]
+"""10 ms of sound inside the box: int16, shape (480,), 48 kHz, mono."""
+
+Post = Callable[[Event], None]
+"""Put an event into the inbox; from any thread, never blocks."""
+
+CommandT = TypeVar("CommandT", contravariant=True)
+
+
+class Doer(AbstractAsyncContextManager["Doer[CommandT]"], Protocol[CommandT]):
+    """An adapter that is given commands."""
+
+    def do(self, command: CommandT) -> None:
+        """Start doing it and return at once; the answer is an event.
+
+        Thread: the loop's.
+        """
+
+
+class Viewer(AbstractAsyncContextManager["Viewer"], Protocol):
+    """An adapter that shows the box to somebody."""
+
+    def show(self, view: View) -> None:
+        """Take the newest view and return at once.
+
+        Thread: the loop's.
+        """
+
+
+Tokens = Doer[TokenCommand]
+Room = Doer[RoomCommand]
+Sound = Doer[SoundCommand]
+Store = Doer[StoreCommand]
+Part = AbstractAsyncContextManager[object]
+"""An adapter that only posts: buttons, the network watch."""
+
+
+class Uplink(Protocol):
+    """Where the room gets the microphone from; the sound road's end."""
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Send every block from now on, silence while the gate is closed.
+
+        `send` is called once per 10 ms on the uplink's own thread. It must not keep
+        the block: its memory is used again.
+        """
+
+    def disconnect(self) -> None:
+        """Send no more; when this returns, `send` is not running and will not be."""
+
+
+class Playout(Protocol):
+    """Where the room puts what others say; the sound road's start."""
+
+    def add(self, talker: str) -> Callable[[Block], None]:
+        """Return where to put this talker's blocks, one per 10 ms, from any thread."""
+
+    def remove(self, talker: str) -> None:
+        """Forget the talker; blocks put after this are dropped."""
+
+
+class Processor(Protocol):
+    """Echo cancellation, noise suppression, high-pass filter and automatic gain."""
+
+    def process(self, microphone: Block, played: Block, delay_ms: int) -> None:
+        """Clean the microphone's block in place.
+
+        Args:
+            microphone: what was heard.
+            played: what was given to the speaker in the same callback.
+            delay_ms: from giving `played` to the card until its echo is in `microphone`.
+
+        Thread: the uplink's.
+        """

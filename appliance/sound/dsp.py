@@ -1,0 +1,167 @@
+"""What is done to blocks of sound; pure: arrays in, arrays out.
+
+A block is 10 ms: int16, shape (480,), 48 kHz, mono. Where sums could overflow, samples
+are float32 in int16's range (full scale 32768).
+"""
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.ports import Block
+
+RATE_HZ: Final = 48_000
+BLOCK_FRAMES: Final = 480
+"""10 ms at 48 kHz: what LiveKit's `AudioSource` and audio processing ask for."""
+FULL_SCALE: Final = 32_768.0
+SILENCE_DBFS: Final = -96
+"""16 bits have no quieter sound than this."""
+FADE_FRAMES: Final = 96
+"""2 ms: too short to be missed from a syllable, long enough not to click."""
+CEILING: Final = 32_000.0
+"""Where the limiter holds loud sums; a little under full scale, so that the
+resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
+
+Samples = NDArray[np.float32]
+
+SILENCE: Final[Block] = np.zeros(BLOCK_FRAMES, np.int16)
+SILENCE.flags.writeable = False
+
+_RISE: Final[Samples] = np.linspace(0, 1, FADE_FRAMES, dtype=np.float32)
+
+
+def level_dbfs(block: Block) -> float:
+    """Return how loud the block is, in dB below full scale.
+
+    Args:
+        block: int16, any number of frames.
+
+    Returns:
+        0.0 for a full-scale square wave, `SILENCE_DBFS` for all zeros; never NaN.
+
+    Source: our choice: RMS against a full-scale square wave, so that 0 dBFS is the
+    true ceiling.
+    """
+    # float32 all through: its dot product is the fastest sum of squares that numpy has.
+    samples = block.astype(np.float32)
+    power = float(samples @ samples) / (len(samples) * FULL_SCALE * FULL_SCALE)
+    if power <= 0.0:
+        return float(SILENCE_DBFS)
+    return max(float(SILENCE_DBFS), 10.0 * float(np.log10(power)))
+
+
+def peak(block: Block) -> int:
+    """Return the largest distance from zero, 0-32768."""
+    return max(int(block.max()), -int(block.min()))
+
+
+def volume_gain(percent: int) -> float:
+    """Return the factor for a volume setting: 0 is off, 100 is 1, 50 is -12 dB.
+
+    Source: our choice: a square, because loudness is heard roughly so.
+    """
+    return (percent / 100.0) ** 2
+
+
+def db_gain(db: float) -> float:
+    """Return the factor for a gain in dB."""
+    return float(10.0 ** (db / 20.0))
+
+
+def faded_in(samples: Samples) -> Samples:
+    """Return the samples with their first 2 ms rising from nothing."""
+    samples = samples.copy()
+    samples[:FADE_FRAMES] *= _RISE
+    return samples
+
+
+def faded_out(samples: Samples) -> Samples:
+    """Return the samples with their last 2 ms falling to nothing."""
+    samples = samples.copy()
+    samples[-FADE_FRAMES:] *= _RISE[::-1]
+    return samples
+
+
+def to_block(samples: Samples) -> Block:
+    """Return the samples as int16; what is too loud is clipped, never wrapped."""
+    return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
+
+
+class Limiter:
+    """Turns loud sums down at once and up again slowly, instead of clipping them."""
+
+    def __init__(self) -> None:
+        """Start with full gain."""
+        self._gain = 1.0
+
+    def apply(self, samples: Samples) -> Samples:
+        """Return the samples, none of them beyond `CEILING`.
+
+        Args:
+            samples: float32, one block.
+        """
+        loudest = float(np.abs(samples).max())
+        allowed = min(1.0, CEILING / loudest) if loudest > 0.0 else 1.0
+        # 1 % per block gives the gain back within a second: pumping is not heard.
+        wanted = min(allowed, self._gain * 1.01)
+        if wanted >= 1.0 and self._gain >= 1.0:
+            return samples
+        # Down without a ramp: the loud sample may be the first of the block.
+        start = min(self._gain, wanted)
+        ramp = np.linspace(start, wanted, len(samples), dtype=np.float32)
+        self._gain = wanted
+        result: Samples = samples * ramp
+        return result
+
+
+class Resampler:
+    """Changes 10 ms at one rate into 10 ms at another, block by block.
+
+    A windowed sinc. The phases repeat with every block because both rates have a whole
+    number of frames in 10 ms, so all weights are made once.
+    """
+
+    TAPS: Final = 32
+    """Half before, half behind: 0.3 ms of delay, flat to 18 kHz at 44.1 kHz."""
+
+    def __init__(self, from_hz: int, to_hz: int) -> None:
+        """Prepare the weights.
+
+        Args:
+            from_hz: rate of what comes in, a multiple of 100.
+            to_hz: rate of what goes out, a multiple of 100.
+        """
+        self.in_frames = from_hz // 100
+        self.out_frames = to_hz // 100
+        at = np.arange(self.out_frames) * (self.in_frames / self.out_frames)
+        first = np.floor(at).astype(np.intp)
+        taps = np.arange(self.TAPS)
+        self._index = first[:, None] + taps
+        distance = taps - (self.TAPS // 2 - 1) - (at - first)[:, None]
+        self._weights = _sinc_weights(distance, min(1.0, to_hz / from_hz))
+        self._past = np.zeros(self.TAPS, np.float32)
+
+    def apply(self, block: NDArray[np.int16]) -> NDArray[np.int16]:
+        """Return the next 10 ms.
+
+        Args:
+            block: int16, shape (in_frames,).
+
+        Returns:
+            int16, shape (out_frames,).
+        """
+        samples = np.concatenate((self._past, block.astype(np.float32)))
+        self._past = samples[-self.TAPS :]
+        return to_block(
+            np.einsum("ij,ij->i", samples[self._index], self._weights, optimize=False)
+        )
+
+
+def _sinc_weights(distance: NDArray[np.float64], cutoff: float) -> Samples:
+    """Return the weights of samples at these distances, each row's sum 1."""
+    width = Resampler.TAPS / 2
+    window = np.cos(np.clip(distance / width, -1, 1) * (np.pi / 2)) ** 2
+    weights = np.sinc(distance * cutoff * 0.95) * window
+    result: Samples = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
+    return result

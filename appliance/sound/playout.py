@@ -1,0 +1,130 @@
+"""What comes out of the speaker: everybody who talks, mixed, and our own earcons."""
+
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.ports import Block
+from appliance.sound.dsp import (
+    BLOCK_FRAMES,
+    SILENCE_DBFS,
+    Limiter,
+    Samples,
+    level_dbfs,
+    to_block,
+    volume_gain,
+)
+from appliance.sound.fifo import Fifo
+
+MOST_TALKERS: Final = 16
+"""More would be mixed too, but a Zero 2 W has no time for them."""
+
+
+class Playout:
+    """Mixes the talkers; nobody waits for anybody.
+
+    Thread: `add` and `remove` the loop's, what `add` returns any, `block` the card's.
+    """
+
+    def __init__(self, *, is_half_duplex: bool = False) -> None:
+        """Start with nobody.
+
+        Args:
+            is_half_duplex: whether the speaker falls silent while the gate is open.
+        """
+        self.is_half_duplex = is_half_duplex
+        self._fifos: dict[str, Fifo] = {}
+        # Replaced as a whole, never changed: the card's thread reads it without a lock.
+        self._talkers: tuple[Fifo, ...] = ()
+        self._earcon: Samples = np.zeros(0, np.float32)
+        self._limiter = Limiter()
+        self._gain = 1.0
+        self._past_underruns = 0
+        self._past_overruns = 0
+        self.is_muted = False
+        """Half duplex: nothing is played while we talk."""
+        self.played: NDArray[np.int16] | None = None
+        """What was given to the card last; None for silence."""
+
+    def add(self, talker: str) -> Callable[[Block], None]:
+        """Return where to put this talker's blocks."""
+        fifo = Fifo()
+        self._forget(self._fifos.get(talker))
+        self._fifos[talker] = fifo
+        self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
+        return lambda block: fifo.write(block, time.monotonic())
+
+    def remove(self, talker: str) -> None:
+        """Forget the talker."""
+        self._forget(self._fifos.pop(talker, None))
+        self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
+
+    def set_volume(self, percent: int) -> None:
+        """Set how loud talkers and earcons are, 0-100."""
+        self._gain = volume_gain(percent)
+
+    def play(self, samples: Samples) -> None:
+        """Play an earcon; a running one is replaced."""
+        self._earcon = samples
+
+    def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
+        """Return what the card plays next.
+
+        Args:
+            frames: 1-480.
+
+        Returns:
+            int16, shape (frames,), not to be changed: it is the echo canceller's
+            reference. None for silence.
+        """
+        now_s = time.monotonic()
+        read = (fifo.read(frames, now_s) for fifo in self._talkers)
+        parts = [part for part in read if part is not None]
+        if self.is_muted:
+            parts.clear()
+        if len(self._earcon):
+            parts.append(self._next_of_earcon(frames))
+        self.played = self._mixed(parts) if parts else None
+        return self.played
+
+    @property
+    def level_dbfs(self) -> float:
+        """How loud the speaker is now."""
+        played = self.played
+        return float(SILENCE_DBFS) if played is None else level_dbfs(played)
+
+    @property
+    def depth_s(self) -> float:
+        """The deepest talker's stock, in seconds."""
+        return max((fifo.depth_s for fifo in self._talkers), default=0.0)
+
+    @property
+    def drift_ppm(self) -> float:
+        """The newest talker's correction, in parts per million."""
+        return self._talkers[-1].drift_ppm if self._talkers else 0.0
+
+    @property
+    def underruns(self) -> int:
+        """Blocks that were missing while somebody spoke."""
+        return self._past_underruns + sum(fifo.underruns for fifo in self._talkers)
+
+    @property
+    def overruns(self) -> int:
+        """Times a stock was too deep and was cut."""
+        return self._past_overruns + sum(fifo.overruns for fifo in self._talkers)
+
+    def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
+        mix = parts[0] if len(parts) == 1 else np.add.reduce(parts)
+        return to_block(self._limiter.apply(mix * np.float32(self._gain)))
+
+    def _next_of_earcon(self, frames: int) -> Samples:
+        now, self._earcon = self._earcon[:frames], self._earcon[frames:]
+        return np.pad(now, (0, frames - len(now)))
+
+    def _forget(self, fifo: Fifo | None) -> None:
+        if fifo is not None:
+            self._past_underruns += fifo.underruns
+            self._past_overruns += fifo.overruns

@@ -1,0 +1,123 @@
+"""The sound adapter: card, uplink and playout behind one door."""
+
+import time
+from collections.abc import Callable
+from types import ModuleType, TracebackType
+from typing import Final, Self, assert_never
+
+from appliance.config import SoundConfig, TalkConfig
+from appliance.core.commands import (
+    CloseGate,
+    CloseSound,
+    OpenGate,
+    OpenSound,
+    PlayEarcon,
+    SetGain,
+    SetVolume,
+    SoundCommand,
+)
+from appliance.core.figures import Direction as Way
+from appliance.core.figures import SoundFault, SoundFigures
+from appliance.ports import Post, Processor
+from appliance.sound.card import Card
+from appliance.sound.devices import Direction
+from appliance.sound.earcon import sound
+from appliance.sound.gate import Gate
+from appliance.sound.playout import Playout
+from appliance.sound.uplink import Uplink
+
+DEAD_S: Final = 10.0
+"""A thread of ours that did not turn for this long is stuck; PortAudio may take some
+seconds to open a card."""
+
+_WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
+    ("microphone", Way.SEND),
+    ("speaker", Way.RECEIVE),
+)
+
+
+class SoundRoad:
+    """Everything between the card and the room.
+
+    `uplink` and `playout` are what the room gets; nothing else of it is public.
+    """
+
+    def __init__(
+        self,
+        sound_config: SoundConfig,
+        talk_config: TalkConfig,
+        post: Post,
+        library: Callable[[], ModuleType],
+        processor: Processor | None,
+    ) -> None:
+        """Lay the road; nothing moves before it is entered."""
+        self._has_earcons = sound_config.earcons
+        self.playout = Playout(is_half_duplex=sound_config.half_duplex)
+        gate = Gate(talk_config.pre_roll_ms)
+        self.uplink = Uplink(gate, self.playout, post, processor)
+        self._card = Card(sound_config, library, self.playout, self.uplink.put, post)
+
+    async def __aenter__(self) -> Self:
+        """Start the threads; the card stays closed until `OpenSound`."""
+        self.uplink.start()
+        self._card.start()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the card first: its callbacks feed the uplink."""
+        self._card.end()
+        self.uplink.close()
+
+    def do(self, command: SoundCommand) -> None:
+        """Do it; nothing here blocks."""
+        match command:
+            case OpenSound():
+                self._card.open()
+            case CloseSound():
+                self._card.close()
+            case OpenGate(asked_at_s=asked_at_s):
+                self.uplink.delay_ms = self._card.delay_ms
+                self.uplink.open_gate(asked_at_s)
+            case CloseGate(tail_ms=tail_ms):
+                self.uplink.close_gate(tail_ms)
+            case SetVolume(percent=percent):
+                self.playout.set_volume(percent)
+            case SetGain(db=db):
+                self.uplink.set_gain(db)
+            case PlayEarcon(earcon=earcon):
+                if self._has_earcons:
+                    self.playout.play(sound(earcon))
+            case _:
+                assert_never(command)
+
+    def is_alive(self) -> bool:
+        """Whether both threads turn; for the watchdog."""
+        late_s = time.monotonic() - DEAD_S
+        return min(self.uplink.beat_s, self._card.beat_s) > late_s
+
+    def figures(self) -> SoundFigures:
+        """Return what the road counts."""
+        card = self._card
+        kinds = (SoundFault.XRUN, SoundFault.STALL, SoundFault.UNPLUG)
+        faults = {
+            (way, kind): card.count(direction, kind)
+            for direction, way in _WAYS
+            for kind in kinds
+        }
+        faults[Way.SEND, SoundFault.OVERFLOW] = self.uplink.overflows
+        faults[Way.RECEIVE, SoundFault.OVERFLOW] = self.playout.overruns
+        faults[Way.RECEIVE, SoundFault.UNDERFLOW] = self.playout.underruns
+        return SoundFigures(
+            blocks={
+                Way.SEND: self.uplink.blocks,
+                Way.RECEIVE: card.blocks("speaker"),
+            },
+            faults=faults,
+            depth_s={"uplink": self.uplink.depth_s, "playout": self.playout.depth_s},
+            drift_ppm=self.playout.drift_ppm,
+        )

@@ -1,0 +1,203 @@
+"""The microphone's way into the room: clean, gate, send; on a thread of its own.
+
+The card's callback only hands over: whatever the processing and the encoder take, the
+speaker does not click. When the microphone is away, silence is sent in its place,
+because a track that is fed nothing makes the far end's delay creep.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import numpy as np
+
+from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
+from appliance.ports import Block, Post, Processor
+from appliance.sound.dsp import (
+    BLOCK_FRAMES,
+    SILENCE,
+    SILENCE_DBFS,
+    db_gain,
+    level_dbfs,
+    to_block,
+)
+from appliance.sound.gate import Gate
+from appliance.sound.playout import Playout
+
+MOST_WAITING: Final = 8
+"""80 ms; if the encoder is further behind than this, older sound is dropped."""
+SILENCE_AFTER_S: Final = 0.03
+"""No block for three periods: the microphone is away."""
+METER_BLOCKS: Final = 20
+"""Meters move five times a second."""
+METER_STEP_DB: Final = 3
+METER_FLOOR_DBFS: Final = -60
+VOICE_DBFS: Final = -45.0
+HANGOVER_BLOCKS: Final = 60
+"""The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
+
+
+class Uplink:
+    """Takes blocks from the card and gives them to the room.
+
+    Thread: `put` the card's, `connect` and `disconnect` the loop's; the rest its own.
+    """
+
+    def __init__(
+        self, gate: Gate, playout: Playout, post: Post, processor: Processor | None
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            gate: decides what passes.
+            playout: muted while talking if the box is half duplex; gives its level.
+            post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
+            processor: None leaves the sound as the microphone gives it.
+        """
+        self._gate = gate
+        self._playout = playout
+        self._post = post
+        self._processor = processor
+        self._waiting: SimpleQueue[tuple[Block, Block] | None] = SimpleQueue()
+        self._sending = threading.Lock()
+        self._send: Callable[[Block], None] | None = None
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._gain = 1.0
+        self._asked_at_s: float | None = None
+        self._was_open = False
+        self._loudest_dbfs: float = SILENCE_DBFS
+        self._metered = 0
+        self._levels = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+        self._echo_blocks = 0
+        self.delay_ms = 0
+        """From the speaker's buffer to the microphone's, as PortAudio says."""
+        self.blocks = 0
+        self.overflows = 0
+        self.beat_s = time.monotonic()
+        """When the thread last turned."""
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; nothing is sent any more."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def put(self, microphone: Block, played: Block) -> None:
+        """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
+        if self._waiting.qsize() >= MOST_WAITING:
+            self.overflows += 1
+            return
+        self._waiting.put((microphone, played))
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Send every block from now on."""
+        with self._sending:
+            self._send = send
+
+    def disconnect(self) -> None:
+        """Send no more; when this returns, `send` is not running."""
+        with self._sending:
+            self._send = None
+
+    def open_gate(self, asked_at_s: float) -> None:
+        """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
+        self._asked_at_s = asked_at_s
+        self._gate.open()
+
+    def close_gate(self, tail_ms: int) -> None:
+        """Shut the microphone out."""
+        self._gate.close(tail_ms)
+
+    def set_gain(self, db: float) -> None:
+        """Set the microphone's gain."""
+        self._gain = db_gain(db)
+
+    @property
+    def depth_s(self) -> float:
+        """What waits to be sent, in seconds."""
+        return self._waiting.qsize() / 100
+
+    def _run(self) -> None:
+        while True:
+            self.beat_s = time.monotonic()
+            try:
+                pair = self._waiting.get(timeout=SILENCE_AFTER_S)
+            except Empty:
+                self._catch_up()
+                continue
+            if pair is None:
+                return
+            self._step(*pair)
+
+    def _catch_up(self) -> None:
+        """Send the silence that was due while no block came."""
+        for _ in range(round(SILENCE_AFTER_S * 100)):
+            # A new one each time: the processor works in place.
+            self._step(np.zeros(BLOCK_FRAMES, np.int16), SILENCE)
+
+    def _step(self, microphone: Block, played: Block) -> None:
+        if self._processor is not None and self._is_worth_processing(played):
+            self._processor.process(microphone, played, self.delay_ms)
+        if self._gain != 1.0:
+            microphone = to_block(microphone.astype(np.float32) * self._gain)
+        self._meter(microphone)
+        block = self._gate.passed(microphone)
+        is_open = self._gate.is_open
+        self._playout.is_muted = self._playout.is_half_duplex and is_open
+        is_sent = self._sent(block)
+        self._tell(is_open=is_open, is_sent=is_sent)
+
+    def _sent(self, block: Block) -> bool:
+        with self._sending:
+            if self._send is None:
+                return False
+            self._send(block)
+        self.blocks += 1
+        return True
+
+    def _tell(self, *, is_open: bool, is_sent: bool) -> None:
+        """Post what the gate did, after it was done."""
+        if self._asked_at_s is not None and is_open and is_sent:
+            access_s = time.monotonic() - self._asked_at_s
+            self._asked_at_s = None
+            self._post(TalkFlowed(access_s))
+        if self._was_open and not is_open:
+            self._post(TailEnded())
+        self._was_open = is_open
+
+    def _is_worth_processing(self, played: Block) -> bool:
+        """Return whether anybody will hear the result, or the canceller can learn."""
+        if played.any():
+            self._echo_blocks = HANGOVER_BLOCKS
+        elif self._echo_blocks:
+            self._echo_blocks -= 1
+        return self._gate.is_open or self._echo_blocks > 0
+
+    def _meter(self, microphone: Block) -> None:
+        self._metered += 1
+        if self._metered % 4 == 0:
+            self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
+        if self._metered < METER_BLOCKS:
+            return
+        is_voice = self._loudest_dbfs > VOICE_DBFS
+        levels = LevelsMeasured(
+            _coarse(self._loudest_dbfs), _coarse(self._playout.level_dbfs), is_voice
+        )
+        self._metered = 0
+        self._loudest_dbfs = SILENCE_DBFS
+        if levels != self._levels:
+            self._levels = levels
+            self._post(levels)
+
+
+def _coarse(dbfs: float) -> int:
+    """Return the level in steps that people see; the noise floor is one of them."""
+    if dbfs < METER_FLOOR_DBFS:
+        return SILENCE_DBFS
+    return METER_STEP_DB * round(dbfs / METER_STEP_DB)

@@ -1,0 +1,203 @@
+"""Virtual USB sound cards for tests: real alsa-lib and PortAudio on a clock of our own.
+
+A card is a folder of plain files, so any process may speak into it, listen to it or
+pull its plug while another one plays::
+
+    kitchen = Card(tmp_path / "kitchen", name="USB PnP Sound Device")
+    env = plug_in(tmp_path / "asound.conf", kitchen, default=kitchen)
+    process = subprocess.Popen([...], env=os.environ | env)
+    kitchen.speak(words, at_s=kitchen.now_s() + 1.0)
+    ...
+    delay_s = mouth_to_ear_s(words, kitchen.heard()[at:], kitchen.rate_hz)
+
+Sample n of everything spoken and heard belongs to the moment `epoch_ns` + n / rate.
+"""
+
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.card.build import plugin
+
+Samples: TypeAlias = NDArray[np.int16]
+"""Mono samples, shape (n,)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What happened on a card, summed over all processes since it was made."""
+
+    overruns: int
+    """Times the microphone's buffer was full because nobody read it."""
+    underruns: int
+    """Times the speaker's buffer was empty because nobody wrote in time."""
+    microphone_starts: int
+    speaker_starts: int
+    microphone_frames: int
+    speaker_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Card:
+    """One USB sound card in a folder of its own.
+
+    The folder is made if it is not there. Cards that are measured against each other
+    must share `epoch_ns`.
+    """
+
+    folder: Path
+    name: str = "USB PnP Sound Device"
+    """What PortAudio calls it: any text without `.` and `"`. A real card reads
+    `USB PnP Sound Device: Audio (hw:1,0)`; that works, too."""
+    rates_hz: Sequence[int] = (48_000,)
+    """What it can do; the first is also the rate of everything spoken and heard."""
+    microphone_channels: int = 1
+    """0: the card has no microphone."""
+    speaker_channels: int = 2
+    """0: the card has no speaker. The ear hears the mean of all channels."""
+    ppm: float = 0.0
+    """How much faster than nominal its crystal runs; negative is slower."""
+    is_looped: bool = False
+    """At the end of everything spoken, start again."""
+    echo_gain: float = 0.0
+    """How much of the speaker reaches the microphone: 0.1 is -20 dB."""
+    echo_ms: int = 20
+    """After how long; must be more than the application's buffer."""
+    epoch_ns: int = field(default_factory=time.monotonic_ns)
+
+    def __post_init__(self) -> None:
+        """Make the folder and its files."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name in ("stimulus.raw", "heard.raw", "counts"):
+            (self.folder / name).touch()
+
+    @property
+    def rate_hz(self) -> int:
+        """Samples per second of everything spoken and heard."""
+        return self.rates_hz[0]
+
+    def now_s(self) -> float:
+        """Return seconds since the epoch."""
+        return (time.monotonic_ns() - self.epoch_ns) / 1e9
+
+    def speak(self, samples: Samples, at_s: float) -> None:
+        """Put samples in front of the microphone.
+
+        The card reads them when their moment has passed, so this works while it runs;
+        what is written into the past is not heard.
+
+        Args:
+            samples: int16, mono, at `rate_hz`.
+            at_s: Seconds since the epoch, of the first sample.
+        """
+        with (self.folder / "stimulus.raw").open("r+b") as file:
+            file.seek(round(at_s * self.rate_hz) * 2)
+            file.write(samples.astype("<i2").tobytes())
+
+    def heard(self, since_s: float = 0.0, until_s: float | None = None) -> Samples:
+        """Return what left the speaker.
+
+        Args:
+            since_s: Seconds since the epoch.
+            until_s: The end; if not given, the last sound. Silence fills up to it.
+        """
+        first = round(since_s * self.rate_hz)
+        with (self.folder / "heard.raw").open("rb") as file:
+            file.seek(first * 2)
+            last = None if until_s is None else round(until_s * self.rate_hz)
+            got = file.read() if last is None else file.read((last - first) * 2)
+        samples = np.frombuffer(got, dtype="<i2").astype(np.int16)
+        if last is None:
+            return samples
+        return np.pad(samples, (0, last - first - len(samples)))
+
+    def counts(self) -> Counts:
+        """Return what happened so far."""
+        got = (self.folder / "counts").read_bytes()
+        over, under, *rest = struct.unpack("=6q", got or bytes(48))
+        return Counts(over, under, *rest)
+
+    def unplug(self) -> None:
+        """Pull the card; streams notice within one period, and never come back."""
+        (self.folder / "unplugged").touch()
+
+    def plug(self) -> None:
+        """Put the card back; it can be opened again."""
+        (self.folder / "unplugged").unlink(missing_ok=True)
+
+    def stall(self) -> None:
+        """Stop the card's clock: no blocks, no errors."""
+        (self.folder / "stalled").touch()
+
+    def resume(self) -> None:
+        """Let the clock go on; the time in between is lost, nothing is shifted."""
+        (self.folder / "stalled").unlink(missing_ok=True)
+
+
+def plug_in(path: Path, *cards: Card, default: Card | None = None) -> dict[str, str]:
+    """Write an ALSA configuration with these cards and nothing else.
+
+    Args:
+        path: The configuration file, made or replaced; ALSA takes a blank or a colon in
+            its name for the end of it.
+        cards: PortAudio lists them in this order.
+        default: The card that ALSA's `default` names; PortAudio then lists that, too.
+
+    Returns:
+        Environment variables for the process that shall see these cards. In this
+        process, use `seen_here`.
+
+    Raises:
+        ValueError: ALSA would not find a file of this name.
+    """
+    if set(str(path)) & set(" :"):
+        message = f"path: expected no blank and no colon, found {str(path)!r}"
+        raise ValueError(message)
+    nodes = [f'pcm_type.ptt {{ lib "{plugin()}" }}']
+    nodes += [_listed(card) for card in cards]
+    # PortAudio 19.6 aborts if it can use everything it finds (an assert in
+    # BuildDeviceList of pa_linux_alsa.c): let there be one thing that it cannot use.
+    nodes.append('pcm.nothing { type ptt dir "/" epoch_ns "1" rates [ 48000 ]')
+    nodes.append("capture_channels 0 playback_channels 0 }")
+    if default is not None:
+        nodes.append(_node("default", default))
+    path.write_text("\n".join(nodes) + "\n")
+    return {"ALSA_CONFIG_PATH": str(path)}
+
+
+def _listed(card: Card) -> str:
+    """Return what makes PortAudio list the card and alsa-lib find it.
+
+    PortAudio lists the names of all nodes that it can open. alsa-lib takes what follows
+    a colon as arguments of the node before it; alone, that node cannot be opened.
+    """
+    name, colon, arguments = card.name.partition(":")
+    if not colon:
+        return _node(card.name, card)
+    letters = "ABCDEFGH"[: arguments.count(",") + 1]
+    types = "".join(f"@args.{letter} {{ type string }}\n" for letter in letters)
+    wanted = f"@args [ {' '.join(letters)} ]\n{types}is_alias yes argument $A"
+    return f'pcm."{card.name}" {{ type ptt }}\n' + _node(name, card, wanted)
+
+
+def _node(name: str, card: Card, arguments: str = "") -> str:
+    rates = " ".join(str(rate) for rate in card.rates_hz)
+    return f"""pcm."{name}" {{
+    {arguments}
+    type ptt
+    dir "{card.folder}"
+    epoch_ns "{card.epoch_ns}"
+    rates [ {rates} ]
+    capture_channels {card.microphone_channels}
+    playback_channels {card.speaker_channels}
+    ppm {card.ppm:.6f}
+    loop {"yes" if card.is_looped else "no"}
+    echo_gain {card.echo_gain:.6f}
+    echo_ms {card.echo_ms}
+}}"""

@@ -1,0 +1,360 @@
+"""The virtual card does what a USB card does, seen through PortAudio and alsa-lib."""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import sounddevice as sd
+
+from tests.card.asound import Card, plug_in
+from tests.card.here import look_again, seen_here
+from tests.card.measure import bursts, lag, mouth_to_ear_s
+
+RATE_HZ = 48_000
+BLOCK = 480
+# Ample, so that a busy machine does not cost a block.
+LATENCY_S = 0.3
+
+
+@pytest.fixture
+def card(tmp_path):
+    return Card(tmp_path / "card")
+
+
+def noise(seconds, seed=1):
+    rng = np.random.default_rng(seed)
+    samples = rng.normal(0.0, 3000.0, round(seconds * RATE_HZ))
+    return samples.round().astype(np.int16)
+
+
+def until(condition: Callable[[], bool], most_s: float = 10.0) -> None:
+    """Wait for the card, which runs in real time."""
+    ends_s = time.monotonic() + most_s
+    while not condition():
+        assert time.monotonic() < ends_s, "it never happened"
+        time.sleep(0.01)
+
+
+def wait_for(card: Card, at_s: float) -> None:
+    until(lambda: card.now_s() > at_s)
+
+
+class Copier:
+    """A duplex stream that plays what it records, and keeps both."""
+
+    def __init__(self, device, latency=LATENCY_S, rate_hz=RATE_HZ, nap_s=0.0):
+        self.blocks = 0
+        self.recorded: list[np.ndarray] = []
+        self.flags: list[str] = []
+        self.is_finished = threading.Event()
+        self.nap_s = nap_s
+        self.stream = sd.Stream(
+            device=device,
+            samplerate=rate_hz,
+            blocksize=BLOCK,
+            channels=1,
+            dtype="int16",
+            latency=latency,
+            callback=self._on_block,
+            finished_callback=self.is_finished.set,
+        )
+
+    def _on_block(self, indata, outdata, frames, when, status):
+        outdata[:] = indata
+        self.recorded.append(indata[:, 0].copy())
+        self.blocks += 1
+        if status:
+            self.flags.append(str(status))
+        if self.nap_s:
+            time.sleep(self.nap_s)
+            self.nap_s = 0.0
+
+    def run(self, blocks):
+        goal = self.blocks + blocks
+        until(lambda: self.blocks >= goal)
+
+
+def names():
+    return [device["name"] for device in sd.query_devices()]
+
+
+def is_quiet(copier):
+    """Whether no block came for a while; three periods of 80 ms are enough."""
+    before = copier.blocks
+    time.sleep(0.25)
+    return copier.blocks == before
+
+
+def first_sound(samples):
+    return int(np.flatnonzero(samples)[0])
+
+
+def test_portaudio_lists_each_card_by_name_with_its_directions(tmp_path):
+    both = Card(tmp_path / "a", name="USB PnP Sound Device")
+    microphone = Card(tmp_path / "b", name="Kitchen Mic", speaker_channels=0)
+    speaker = Card(tmp_path / "c", name="Garage Speaker", microphone_channels=0)
+    env = plug_in(tmp_path / "asound.conf", both, microphone, speaker, default=both)
+    with seen_here(env):
+        listed = [
+            (d["name"], d["max_input_channels"], d["max_output_channels"])
+            for d in sd.query_devices()
+        ]
+        assert sd.query_devices(kind="input")["name"] == "default"
+    assert listed == [
+        ("USB PnP Sound Device", 1, 2),
+        ("Kitchen Mic", 1, 0),
+        ("Garage Speaker", 0, 2),
+        ("default", 1, 2),
+    ]
+
+
+def test_a_card_may_be_named_as_portaudio_names_real_ones(tmp_path):
+    card = Card(tmp_path / "card", name="USB PnP Sound Device: Audio (hw:1,0)")
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        assert names() == [card.name]
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(10)
+
+
+def test_what_is_spoken_goes_through_a_duplex_stream_unchanged(tmp_path, card):
+    words = noise(0.5)
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(10)
+            at_s = card.now_s() + 0.3
+            card.speak(words, at_s)
+            copier.run(150)
+    heard = card.heard()
+    start = first_sound(heard)
+    assert np.array_equal(heard[start : start + len(words)], words)
+    delay_s = mouth_to_ear_s(words, card.heard(round(at_s * RATE_HZ) / RATE_HZ))
+    assert delay_s == pytest.approx(start / RATE_HZ - at_s, abs=1 / RATE_HZ)
+
+
+def test_the_delay_of_a_duplex_stream_is_the_same_each_time_it_is_opened(tmp_path):
+    delays = set()
+    for attempt in range(3):
+        card = Card(tmp_path / str(attempt))
+        with seen_here(plug_in(tmp_path / "asound.conf", card)):
+            copier = Copier(card.name)
+            with copier.stream:
+                copier.run(5)
+                at_s = round(card.now_s()) + 1.0
+                card.speak(noise(0.3), at_s)
+                wait_for(card, at_s + 1.0)
+        delays.add(lag(noise(0.3), card.heard(at_s), RATE_HZ)[0])
+    assert len(delays) == 1
+    assert delays.pop() % BLOCK == 0
+
+
+@pytest.mark.parametrize("ppm", [-5000.0, 0.0, 5000.0])
+def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, card, ppm):
+    card = replace(card, ppm=ppm)
+    words = noise(5.0)
+    card.speak(words, 0.0)
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(200)
+    recorded = np.concatenate(copier.recorded)
+    assert not copier.flags
+    # 5 ms: so short that the crystal is off by one sample at most.
+    first = lag(recorded[:240], words, len(words))[0]
+    last = lag(recorded[95_760:96_000], words, len(words))[0]
+    # The words go by the world's clock: a fast card makes more frames of them.
+    expected = 95_760 / (1.0 + ppm / 1e6)
+    assert last - first == pytest.approx(expected, abs=3.0)
+
+
+@pytest.mark.parametrize("ppm", [-300.0, 300.0])
+def test_the_ear_hears_a_card_with_a_wrong_crystal_in_true_time(tmp_path, card, ppm):
+    card = replace(card, ppm=ppm)
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(5)
+            at_s = card.now_s() + 0.3
+            # Below 3 kHz, so that interpolating twice leaves it as it was.
+            words = np.convolve(noise(1.0), np.hanning(32) / 4, "same").astype(np.int16)
+            card.speak(words, at_s)
+            copier.run(200)
+    (burst,) = bursts(words, card.heard(at_s), [(0.0, 1.0)])
+    assert burst.likeness > 0.999
+    assert burst.lost_start_ms == burst.lost_end_ms == burst.lost_within_ms == 0
+
+
+def test_a_card_refuses_a_rate_it_does_not_have(tmp_path, card):
+    card = replace(card, rates_hz=(44_100,))
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        assert sd.query_devices(0)["default_samplerate"] == 44_100
+        with pytest.raises(sd.PortAudioError, match="Invalid sample rate"):
+            sd.check_input_settings(0, samplerate=48_000)
+        copier = Copier(card.name, rate_hz=44_100)
+        with copier.stream:
+            copier.run(20)
+
+
+def test_a_microphone_alone_and_a_speaker_alone_work(tmp_path):
+    microphone = Card(tmp_path / "mic", name="Mic", speaker_channels=0, is_looped=True)
+    speaker = Card(
+        tmp_path / "speaker",
+        name="Speaker",
+        microphone_channels=0,
+        epoch_ns=microphone.epoch_ns,
+    )
+    words = noise(0.5)
+    microphone.speak(words, 0.0)
+    held: list[np.ndarray] = []
+
+    def listen(indata, frames, when, status):
+        held.append(indata.copy())
+
+    def play(outdata, frames, when, status):
+        outdata[:] = held.pop(0) if held else 0
+
+    common = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
+    common |= {"latency": LATENCY_S, "channels": 1}
+    with (
+        seen_here(plug_in(tmp_path / "asound.conf", microphone, speaker)),
+        sd.InputStream(device="Mic", callback=listen, **common),
+        sd.OutputStream(device="Speaker", callback=play, **common),
+    ):
+        until(lambda: speaker.counts().speaker_frames > 2 * RATE_HZ)
+    heard = speaker.heard()
+    start = first_sound(heard) + RATE_HZ // 2
+    assert lag(heard[start : start + 4800], np.tile(words, 2), len(words))[1] > 0.99
+
+
+def test_a_second_user_of_the_same_microphone_is_turned_away(tmp_path, card):
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        first = Copier(card.name)
+        with pytest.raises(sd.PortAudioError):
+            sd.InputStream(device=card.name, samplerate=RATE_HZ)
+        first.stream.close()
+        sd.InputStream(device=card.name, samplerate=RATE_HZ).close()
+
+
+def test_unplugging_is_silent_and_replugging_needs_a_new_stream(tmp_path, card):
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name)
+        copier.stream.start()
+        copier.run(10)
+
+        card.unplug()
+        until(lambda: is_quiet(copier))
+        assert copier.stream.active
+        assert not copier.flags
+        assert not copier.is_finished.is_set()
+        card.plug()
+        assert is_quiet(copier)
+        assert copier.stream.active
+        copier.stream.abort()
+        copier.stream.close()
+
+        look_again()
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(10)
+
+
+def test_an_unplugged_card_is_not_listed_and_cannot_be_opened(tmp_path, card):
+    other = Card(tmp_path / "other", name="Garage Speakerphone")
+    with seen_here(plug_in(tmp_path / "asound.conf", card, other)):
+        card.unplug()
+        with pytest.raises(sd.PortAudioError):
+            Copier(0)
+        look_again()
+        assert names() == ["Garage Speakerphone"]
+        card.plug()
+        look_again()
+        assert names() == [card.name, "Garage Speakerphone"]
+
+
+def test_a_stalled_card_goes_on_where_the_world_is_then(tmp_path, card):
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(10)
+            card.speak(noise(0.3), (before_s := round(card.now_s()) + 1.0))
+            wait_for(card, before_s + 1.0)
+            card.stall()
+            until(lambda: is_quiet(copier))
+            card.resume()
+            copier.run(10)
+            card.speak(noise(0.3), (after_s := round(card.now_s()) + 1.0))
+            wait_for(card, after_s + 1.0)
+    delays = [lag(noise(0.3), card.heard(at), RATE_HZ)[0] for at in (before_s, after_s)]
+    assert delays[0] == delays[1]
+    assert not copier.flags
+
+
+def test_a_late_block_is_an_underrun_and_leaves_silence(tmp_path, card):
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        copier = Copier(card.name, latency=0.02)
+        with copier.stream:
+            copier.run(10)
+            before = card.counts().underruns
+            copier.nap_s = 0.5
+            copier.run(50)
+    assert card.counts().underruns > before
+    assert any("output underflow" in flags for flags in copier.flags)
+
+
+def test_the_microphone_hears_the_speaker_if_told_so(tmp_path, card):
+    card = replace(card, echo_gain=0.5, echo_ms=800)
+    words = noise(0.2) // 2 * 2
+    played = iter(np.pad(words, (0, RATE_HZ)).reshape(-1, BLOCK, 1))
+    recorded: list[np.ndarray] = []
+
+    def on_block(indata, outdata, frames, when, status):
+        recorded.append(indata[:, 0].copy())
+        outdata[:] = next(played, 0)
+
+    stream = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
+    stream |= {"latency": LATENCY_S, "channels": 1, "callback": on_block}
+    with (
+        seen_here(plug_in(tmp_path / "asound.conf", card)),
+        sd.Stream(device=card.name, **stream),
+    ):
+        until(lambda: len(recorded) > 200)
+    echo = np.concatenate(recorded)
+    start = first_sound(echo)
+    assert np.array_equal(echo[start : start + len(words)], words // 2)
+
+
+COPY = """
+import sys, sounddevice as sd
+def copy(indata, outdata, frames, when, status):
+    outdata[:] = indata
+with sd.Stream(samplerate=48000, blocksize=480, channels=1, dtype="int16",
+               latency=0.3, device=sys.argv[1], callback=copy):
+    print("running", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_test_may_speak_and_listen_while_another_process_plays(tmp_path, card):
+    env = plug_in(tmp_path / "asound.conf", card)
+    with subprocess.Popen(
+        [sys.executable, "-c", COPY, card.name],
+        env=os.environ | env,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+        at_s = card.now_s() + 0.5
+        card.speak(noise(0.3), at_s)
+        wait_for(card, at_s + 1.0)
+        process.communicate(b"")
+    (burst,) = bursts(noise(0.3), card.heard(at_s), [(0.0, 0.3)])
+    assert burst.likeness == pytest.approx(1.0)
+    assert burst.delay_s > 0.0

@@ -1,0 +1,158 @@
+"""One talker between two clocks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
+from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
+
+TONE_HZ = 440.0
+
+
+def tone(first: int, frames: int = BLOCK_FRAMES) -> np.ndarray:
+    at = (first + np.arange(frames)) / RATE_HZ
+    return np.round(8000 * np.sin(2 * np.pi * TONE_HZ * at)).astype(np.int16)
+
+
+@dataclass
+class Run:
+    """What a simulated minute looked like."""
+
+    delays_s: list[float]
+    heard: np.ndarray
+    fifo: Fifo
+
+
+def run(
+    seconds: float,
+    ppm: float = 0.0,
+    lateness_s: tuple[float, ...] = (0.0,),
+    phase_s: float = 0.004,
+    frames: int = BLOCK_FRAMES,
+) -> Run:
+    """Let a talker write every 10 ms, a little late at times, and a card read."""
+    fifo = Fifo()
+    period_s = frames / RATE_HZ / (1 + ppm / 1e6)
+    written = 0
+    delays, heard = [], []
+    for count in range(int(seconds / period_s)):
+        now_s = phase_s + count * period_s
+        while (due_s := written * 0.01 + lateness_s[written % len(lateness_s)]) <= now_s:
+            fifo.write(tone(written * BLOCK_FRAMES), due_s)
+            written += 1
+        block = fifo.read(frames, now_s)
+        heard.append(np.zeros(frames, np.float32) if block is None else block)
+        delays.append(fifo.depth_s + now_s - written * 0.01)
+    return Run(delays, np.concatenate(heard), fifo)
+
+
+def quietest_10_ms_after(heard: np.ndarray, seconds: float) -> float:
+    blocks = heard[int(seconds * RATE_HZ) :]
+    blocks = blocks[: len(blocks) // 480 * 480].reshape(-1, 480)
+    return float(np.sqrt((blocks**2).mean(axis=1)).min())
+
+
+@pytest.mark.parametrize("ppm", [-200, -20, 0, 20, 200])
+@pytest.mark.parametrize("frames", [BLOCK_FRAMES, BLOCK_FRAMES // 2])
+def test_a_card_with_another_clock_hears_everything_at_a_constant_delay(ppm, frames):
+    result = run(60, ppm, frames=frames)
+    late = result.delays_s[len(result.delays_s) // 10 :]
+    assert max(late) - min(late) < 0.001
+    assert result.fifo.underruns == 0
+    assert quietest_10_ms_after(result.heard, 1) > 5000
+
+
+@pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0099])
+def test_the_delay_does_not_depend_on_who_comes_first(phase_s):
+    result = run(10, phase_s=phase_s)
+    assert result.delays_s[-1] == pytest.approx(0.002, abs=0.0006)
+
+
+def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
+    fifo = Fifo()
+    for count in range(DEEPEST_BLOCKS):
+        fifo.write(tone(count * BLOCK_FRAMES), 0.0)
+    for count in range(3000):
+        now_s = 0.001 + count * 0.01
+        fifo.read(BLOCK_FRAMES, now_s)
+        fifo.write(tone((count + DEEPEST_BLOCKS) * BLOCK_FRAMES), now_s + 0.009)
+    assert fifo.depth_s < 0.022
+    assert fifo.underruns == 0
+
+
+def test_silence_is_used_to_reach_the_right_depth_at_once():
+    fifo = Fifo()
+    quiet = np.zeros(BLOCK_FRAMES, np.int16)
+    for _ in range(8):
+        fifo.write(quiet, 0.0)
+    for count in range(60):
+        assert fifo.read(BLOCK_FRAMES, 0.01 * count + 0.001) is None
+        fifo.write(quiet, 0.01 * count + 0.01)
+    assert fifo.depth_s < 0.022
+
+
+def test_late_blocks_deepen_the_stock_instead_of_tearing_holes_for_ever():
+    result = run(60, lateness_s=(0.0, 0.0, 0.018, 0.008, 0.0))
+    assert result.fifo.underruns < 8
+    assert quietest_10_ms_after(result.heard, 30) > 5000
+
+
+def test_a_tone_comes_out_as_clean_as_it_went_in():
+    result = run(30, ppm=150)
+    steady = result.heard[20 * RATE_HZ :][: 8 * RATE_HZ] * np.hanning(8 * RATE_HZ)
+    power = np.abs(np.fft.rfft(steady)) ** 2
+    at = np.argmax(power)
+    band = slice(at - 40, at + 41)
+    noise_db = 10 * np.log10((power.sum() - power[band].sum()) / power[band].sum())
+    assert noise_db < -60
+
+
+def test_a_talker_who_stops_ends_softly_and_comes_back():
+    fifo = Fifo()
+    for count in range(3):
+        fifo.write(tone(count * BLOCK_FRAMES), 0.01 * count)
+    heard = [fifo.read(BLOCK_FRAMES, 0.021 + 0.01 * count) for count in range(6)]
+    assert heard[0] is not None
+    assert heard[-1] is None
+    for count in range(3):
+        fifo.write(tone(count * BLOCK_FRAMES), 1.0)
+    assert fifo.read(BLOCK_FRAMES, 1.0) is not None
+
+
+def test_a_burst_after_an_outage_is_cut_to_the_newest():
+    fifo = Fifo()
+    for count in range(14):
+        fifo.write(tone(count * BLOCK_FRAMES), 0.0)
+    fifo.read(BLOCK_FRAMES, 0.001)
+    assert fifo.overruns == 1
+    assert fifo.depth_s < 0.03
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 6), st.integers(0, 6), st.booleans()), max_size=80
+    ),
+    st.sampled_from([BLOCK_FRAMES, BLOCK_FRAMES // 2]),
+)
+def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
+    turns, frames
+):
+    fifo = Fifo()
+    count = 0
+    for turn, (writes, reads, is_loud) in enumerate(turns):
+        now_s = turn * 0.01
+        for _ in range(writes):
+            fifo.write(tone(count * BLOCK_FRAMES) if is_loud else tone(0) * 0, now_s)
+            count += 1
+        for _ in range(reads):
+            block = fifo.read(frames, now_s)
+            if block is None:
+                continue
+            assert block.shape == (frames,)
+            assert block.dtype == np.float32
+            assert np.abs(block).max() <= 8100
+            assert fifo.depth_s <= DEEPEST_BLOCKS * 0.01
