@@ -63,15 +63,10 @@ class Adapters:
 class App:
     """Runs the box until `Exit`."""
 
-    def __init__(self, state: State, observe: Observe) -> None:
-        """Prepare; `run` begins.
-
-        Args:
-            state: to start from.
-            observe: told each event with the state before and after it, for metrics.
-        """
-        self._state = state
-        self._observe = observe
+    def __init__(self) -> None:
+        """Prepare; `run` begins. Adapters may be given `post` before that."""
+        self._state: State | None = None
+        self._observe: Observe = _unobserved
         self._inbox: deque[tuple[Event, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Future[None] | None = None
@@ -79,11 +74,6 @@ class App:
         self._view: View | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._now_s = time.monotonic()
-
-    @property
-    def view(self) -> View:
-        """What people see now."""
-        return self._view or view(self._state, self._now_s)
 
     def post(self, event: Event) -> None:
         """Put an event into the inbox; never blocks.
@@ -105,15 +95,22 @@ class App:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._fail, exc)
 
-    async def run(self, adapters: Adapters) -> None:
+    async def run(self, state: State, adapters: Adapters, observe: Observe) -> None:
         """Open every adapter, run until `Exit`, close them all.
+
+        Args:
+            state: to start from.
+            adapters: open nothing before they are entered.
+            observe: told each event with the state before and after it, for metrics.
 
         Raises:
             BaseExceptionGroup: an adapter's task died; systemd starts us again.
         """
+        self._state = state
+        self._observe = observe
+        self._adapters = adapters
         self._loop = asyncio.get_running_loop()
         self._done = self._loop.create_future()
-        self._adapters = adapters
         async with AsyncExitStack() as stack:
             await _enter(stack, adapters)
             self.post(Started())
@@ -126,23 +123,25 @@ class App:
 
     def _drain(self) -> None:
         """Step through everything that was posted, then show the outcome once."""
-        if self._done is None or self._done.done():
+        if self._state is None or self._adapters is None or self._is_done():
             return
+        state = self._state
         while self._inbox:
             event, posted_s = self._inbox.popleft()
-            self._step(event, posted_s)
-        self._show()
-        self._set_timer()
+            state = self._step(state, event, posted_s)
+        self._state = state
+        self._show(view(state, self._now_s), self._adapters.viewers)
+        self._set_timer(wake_at_s(state))
 
-    def _step(self, event: Event, posted_s: float) -> None:
+    def _step(self, before: State, event: Event, posted_s: float) -> State:
         # Two threads may post in another order than they looked at the clock.
         self._now_s = max(self._now_s, posted_s)
-        before = self._state
-        self._state, commands = step(before, event, self._now_s)
-        self._observe(event, before, self._state, self._now_s)
+        after, commands = step(before, event, self._now_s)
+        self._observe(event, before, after, self._now_s)
         _log.debug("%r -> %r", event, commands)
         for command in commands:
             self._give(command)
+        return after
 
     def _give(self, command: Command) -> None:
         """Hand the command to the one adapter that owns it."""
@@ -174,27 +173,32 @@ class App:
         if self._done is not None and not self._done.done():
             self._done.set_result(None)
 
-    def _show(self) -> None:
-        """Give everybody the new view, if there is one."""
-        newest = view(self._state, self._now_s)
-        if newest == self._view or self._adapters is None:
+    def _is_done(self) -> bool:
+        return self._done is None or self._done.done()
+
+    def _show(self, newest: View, viewers: tuple[Viewer, ...]) -> None:
+        """Give everybody the new view, if it is another one."""
+        if newest == self._view:
             return
         self._view = newest
-        for viewer in self._adapters.viewers:
+        for viewer in viewers:
             viewer.show(newest)
 
-    def _set_timer(self) -> None:
+    def _set_timer(self, wake_at_s: float) -> None:
         """Tick at the next deadline, at the latest in a second."""
-        if self._loop is None or (self._done is not None and self._done.done()):
-            return
         self._stop_timer()
-        now_s = time.monotonic()
-        wait_s = min(TICK_S, max(0.0, wake_at_s(self._state) - now_s))
+        if self._loop is None or self._is_done():
+            return
+        wait_s = min(TICK_S, max(0.0, wake_at_s - time.monotonic()))
         self._timer = self._loop.call_later(wait_s, self.post, Ticked())
 
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _unobserved(_event: Event, _before: State, _after: State, _now_s: float) -> None:
+    """Count nothing."""
 
 
 async def _enter(stack: AsyncExitStack, adapters: Adapters) -> None:
