@@ -15,14 +15,14 @@ from types import ModuleType
 from typing import Final
 
 from appliance.config import SoundConfig
-from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
 from appliance.ports import Post
+from appliance.sound.callback import Put
 from appliance.sound.devices import ALSA_CARDS, Device, Direction, chosen, listed
-from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.playout import Playout
-from appliance.sound.stream import LADDER, Put, Streams
+from appliance.sound.stream import LADDER, Streams
+from appliance.sound.tally import Tally
 
 LOOK_S: Final = 0.25
 STALL_S: Final = 1.0
@@ -35,11 +35,6 @@ interrupts the half that works."""
 SHAKY_XRUNS: Final = 5
 SHAKY_WINDOW_S: Final = 10.0
 """More losses than this in ten seconds, and the card gets a longer buffer."""
-
-PARTS: Final[dict[Direction, Part]] = {
-    "microphone": Part.MICROPHONE,
-    "speaker": Part.SPEAKER,
-}
 
 _log = logging.getLogger(__name__)
 
@@ -81,20 +76,18 @@ class Card:
         self._import = library
         self._playout = playout
         self._put = put
-        self._post = post
         self._inbox: SimpleQueue[_Wish] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
-        self._lost: dict[Direction, PartLost] = {}
         self._is_wanted = False
-        self._is_fresh = False
-        self._next_try_s = 0.0
-        self._seen_cards = ""
+        self._is_initialised = False
+        self._tried_at_s = float("-inf")
+        self._known_cards = ""
         self._rung = 0
         self._window_s = 0.0
         self._window_xruns = 0
-        self._past: dict[tuple[Direction, SoundFault], int] = {}
-        self._past_frames: dict[Direction, int] = {}
+        self.tally = Tally(post)
+        """What is lost, and what was counted."""
         self.beat_s = time.monotonic()
         """When the thread last turned."""
 
@@ -116,27 +109,6 @@ class Card:
             self._inbox.put(_Wish.END)
             self._thread.join()
 
-    @property
-    def delay_ms(self) -> int:
-        """From the speaker's buffer to the microphone's, as PortAudio says."""
-        streams = self._streams
-        beats = set(streams.beats.values()) if streams else set()
-        return sum(beat.delay_ms for beat in beats)
-
-    def count(self, direction: Direction, kind: SoundFault) -> int:
-        """Return how often this happened since the start."""
-        past = self._past.get((direction, kind), 0)
-        if kind is not SoundFault.XRUN:
-            return past
-        beats = self._streams.beats if self._streams else {}
-        return past + (beats[direction].xruns if direction in beats else 0)
-
-    def blocks(self, direction: Direction) -> int:
-        """Return how many blocks the card has taken or given."""
-        beats = self._streams.beats if self._streams else {}
-        now = beats[direction].frames if direction in beats else 0
-        return (self._past_frames.get(direction, 0) + now) // BLOCK_FRAMES
-
     def _run(self) -> None:
         while True:
             self.beat_s = time.monotonic()
@@ -150,90 +122,34 @@ class Card:
                 self._shut()
             if wish is _Wish.END:
                 return
-            self._next_try_s = 0.0
+            self._tried_at_s = float("-inf")
             self._look()
 
     def _look(self) -> None:
-        """Do what is due now: open, find dead streams, find missing halves."""
+        """Do what is due now: find dead streams, shaky cards and missing ones."""
         if not self._is_wanted:
             return
-        for direction, name in self._dead():
-            self._note_lost(direction, name, "it stopped; was it unplugged?")
-            self._add(direction, SoundFault.STALL)
-            self._shut()
-        self._steady()
+        self._bury()
+        self._climb()
         if self._is_due():
-            self._next_try_s = time.monotonic() + RETRY_S
             self._try()
 
-    def _is_due(self) -> bool:
-        is_open = self._streams is not None and bool(self._streams.beats)
-        if time.monotonic() < self._next_try_s:
-            return False
-        if not is_open:
-            return True
-        if not self._lost:
-            return False
-        if self._seen_cards:
-            return _cards() != self._seen_cards
-        return time.monotonic() >= self._next_try_s - RETRY_S + BLIND_RETRY_S
-
-    def _try(self) -> None:
-        """Open whatever is there."""
-        self._shut()
-        library = self._library()
-        self._seen_cards = _cards()
-        devices = listed(library.query_devices())
-        microphone = self._find("microphone", devices)
-        speaker = self._find("speaker", devices)
-        if microphone is None and speaker is None:
-            return
-        self._streams = Streams(library, self._playout, self._put)
-        try:
-            self._streams.open(microphone, speaker, LADDER[self._rung])
-        except SoundError as exc:
-            found: tuple[tuple[Direction, Device | None], ...] = (
-                ("microphone", microphone),
-                ("speaker", speaker),
-            )
-            for direction, device in found:
-                if device is not None:
-                    self._note_lost(direction, exc.device, exc.reason)
-            return
-        self._window_s = time.monotonic()
-        self._window_xruns = 0
-        self._note_found(microphone, speaker)
-
-    def _library(self) -> ModuleType:
-        """Return `sounddevice`, knowing the cards that are there now."""
-        library = self._import()
-        if self._is_fresh:
-            library._terminate()
-            library._initialize()
-        self._is_fresh = True
-        return library
-
-    def _find(self, direction: Direction, devices: tuple[Device, ...]) -> Device | None:
-        try:
-            return chosen(self._wishes[direction], devices, direction)
-        except SoundError as exc:
-            self._note_lost(direction, exc.device, exc.reason)
-            return None
-
-    def _dead(self) -> tuple[tuple[Direction, str], ...]:
-        if self._streams is None:
-            return ()
+    def _bury(self) -> None:
+        """Close streams whose callbacks have stopped."""
         late_s = time.monotonic() - STALL_S
-        beats = self._streams.beats.items()
-        return tuple((way, way) for way, beat in beats if beat.at_s < late_s)
+        beats = self.tally.beats.items()
+        dead = [direction for direction, beat in beats if beat.at_s < late_s]
+        for direction in dead:
+            self.tally.add(direction, SoundFault.STALL)
+            self.tally.lost(direction, direction, "it stopped; was it unplugged?")
+        if dead:
+            self._shut()
 
-    def _steady(self) -> None:
+    def _climb(self) -> None:
         """Give a card that drops blocks a longer buffer."""
-        now_s = time.monotonic()
+        now_s, xruns = time.monotonic(), self.tally.xruns
         if self._streams is None or now_s - self._window_s < SHAKY_WINDOW_S:
             return
-        beats = self._streams.beats.values()
-        xruns = max((beat.xruns for beat in beats), default=0)
         is_shaky = xruns - self._window_xruns > SHAKY_XRUNS
         self._window_s, self._window_xruns = now_s, xruns
         if is_shaky and self._rung < len(LADDER) - 1:
@@ -242,44 +158,70 @@ class Card:
             _log.info("card drops blocks, asking for more  latency_ms=%d", asked_ms)
             self._try()
 
-    def _shut(self) -> None:
+    def _is_due(self) -> bool:
+        """Whether to look for cards now."""
+        waited_s = time.monotonic() - self._tried_at_s
         if self._streams is None:
-            return
-        for direction, beat in self._streams.beats.items():
-            self._add(direction, SoundFault.XRUN, beat.xruns)
-            before = self._past_frames.get(direction, 0)
-            self._past_frames[direction] = before + beat.frames
-        self._streams.close()
-        self._streams = None
+            return waited_s >= RETRY_S
+        if not self.tally.is_anything_lost:
+            return False
+        if self._known_cards:
+            return waited_s >= RETRY_S and _cards() != self._known_cards
+        return waited_s >= BLIND_RETRY_S
 
-    def _add(self, direction: Direction, kind: SoundFault, count: int = 1) -> None:
-        key = (direction, kind)
-        self._past[key] = self._past.get(key, 0) + count
+    def _try(self) -> None:
+        """Open whatever is there."""
+        self._shut()
+        library = self._library()
+        self._known_cards = _cards()
+        devices = listed(library.query_devices())
+        wanted: dict[Direction, Device] = {}
+        for direction in self._wishes:
+            device = self._found(direction, devices)
+            if device is not None:
+                wanted[direction] = device
+        if wanted:
+            self._open(library, wanted)
+        self._tried_at_s = time.monotonic()
 
-    def _note_lost(self, direction: Direction, name: str, reason: str) -> None:
-        """Say it once; the same loss again is only worth a debug line."""
-        event = PartLost(PARTS[direction], name, reason)
-        before = self._lost.get(direction)
-        level = logging.DEBUG if before else logging.WARNING
-        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
-        if before is not None:
-            return
-        self._lost[direction] = event
-        self._add(direction, SoundFault.UNPLUG)
-        self._post(event)
-
-    def _note_found(self, microphone: Device | None, speaker: Device | None) -> None:
-        found: tuple[tuple[Direction, Device | None], ...] = (
-            ("microphone", microphone),
-            ("speaker", speaker),
+    def _open(self, library: ModuleType, wanted: dict[Direction, Device]) -> None:
+        streams = Streams(library, self._playout, self._put)
+        failures = streams.open(
+            wanted.get("microphone"), wanted.get("speaker"), LADDER[self._rung]
         )
-        for direction, device in found:
-            if device is None:
-                continue
-            _log.info('%s open  device="%s"', direction, device.name)
-            before = self._lost.pop(direction, None)
-            name = before.name if before else device.name
-            self._post(PartFound(PARTS[direction], name))
+        for direction, exc in failures.items():
+            self.tally.lost(direction, exc.device, exc.reason)
+        if not streams.beats:
+            return
+        self._streams = streams
+        self.tally.beats = streams.beats
+        self._window_s, self._window_xruns = time.monotonic(), 0
+        for direction in streams.beats:
+            self.tally.found(direction, wanted[direction].name)
+
+    def _library(self) -> ModuleType:
+        """Return `sounddevice`, knowing the cards that are there now."""
+        library = self._import()
+        if self._is_initialised:
+            library._terminate()
+            library._initialize()
+        self._is_initialised = True
+        return library
+
+    def _found(
+        self, direction: Direction, devices: tuple[Device, ...]
+    ) -> Device | None:
+        try:
+            return chosen(self._wishes[direction], devices, direction)
+        except SoundError as exc:
+            self.tally.lost(direction, exc.device, exc.reason)
+            return None
+
+    def _shut(self) -> None:
+        self.tally.close()
+        if self._streams is not None:
+            self._streams.close()
+            self._streams = None
 
 
 def _cards() -> str:

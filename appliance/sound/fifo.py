@@ -3,8 +3,8 @@
 The delay is steered, not left to luck. What is held constant is not the stock, which
 depends on who happens to come first, but the time between a sample's arrival and its
 being read: stock plus the age of the newest block. It is one block plus a small margin,
-held by reading a little faster or slower. An underrun raises the margin, peace lowers it
-again, so a steady source earns the shortest delay.
+held by reading a little faster or slower. An underrun raises the margin, peace lowers
+it again, so a steady source earns the shortest delay.
 """
 
 from typing import Final

@@ -81,7 +81,7 @@ class SoundRoad:
             case CloseSound():
                 self._card.close()
             case OpenGate(asked_at_s=asked_at_s):
-                self.uplink.delay_ms = self._card.delay_ms
+                self.uplink.delay_ms = self._card.tally.delay_ms
                 self.uplink.open_gate(asked_at_s)
             case CloseGate(tail_ms=tail_ms):
                 self.uplink.close_gate(tail_ms)
@@ -102,7 +102,7 @@ class SoundRoad:
 
     def figures(self) -> SoundFigures:
         """Return what the road counts."""
-        card = self._card
+        card = self._card.tally
         kinds = (SoundFault.XRUN, SoundFault.STALL, SoundFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)

@@ -1,22 +1,18 @@
 """PortAudio streams: one duplex stream where it is one card, else two (DESIGN §2).
 
-The callbacks copy, mix and hand over; they take no lock, write no log and wait for
-nothing.
+A card is opened at a rate that it really has; what it does not have is resampled.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Final, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from appliance.errors import SoundError
-from appliance.ports import Block
+from appliance.sound.callback import Beat, Duplex, Microphone, Put, Speaker
 from appliance.sound.devices import Device, Direction
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, SILENCE, Resampler
+from appliance.sound.dsp import RATE_HZ
 from appliance.sound.playout import Playout
 
 
@@ -35,35 +31,20 @@ LADDER: Final = (Rung(0.005, 200), Rung(0.01, 100), Rung(0.02, 100), Rung(0.04, 
 RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000)
 """Tried in this order; each has a whole number of frames in 10 ms."""
 
-Put = Callable[[Block, Block], None]
-
 
 class NativeStream(Protocol):
     """What is used of `sounddevice.Stream`."""
 
-    samplerate: float
     latency: float | tuple[float, float]
 
     def start(self) -> None:
         """Begin to call back."""
 
-    def abort(self, ignore_errors: bool = True) -> None:  # noqa: FBT001, FBT002
+    def abort(self) -> None:
         """Stop without waiting for what is in the buffers."""
 
-    def close(self, ignore_errors: bool = True) -> None:  # noqa: FBT001, FBT002
+    def close(self) -> None:
         """Give the card back."""
-
-
-class Beat:
-    """What the callbacks leave for others to read: single numbers, no lock needed."""
-
-    def __init__(self) -> None:
-        """Start now."""
-        self.at_s = time.monotonic()
-        self.frames = 0
-        """At 48 kHz, whatever the card's rate is."""
-        self.xruns = 0
-        self.delay_ms = 0
 
 
 class Streams:
@@ -88,7 +69,7 @@ class Streams:
 
     def open(
         self, microphone: Device | None, speaker: Device | None, rung: Rung
-    ) -> None:
+    ) -> dict[Direction, SoundError]:
         """Open what there is and start it.
 
         Args:
@@ -96,18 +77,18 @@ class Streams:
             speaker: None: there is none now.
             rung: one of `LADDER`.
 
-        Raises:
-            SoundError: PortAudio said no; nothing is left open.
+        Returns:
+            What could not be opened, and why; the rest plays.
         """
-        try:
-            if speaker is not None and _is_one_card(microphone, speaker):
+        if speaker is not None and _is_one_card(microphone, speaker):
+            try:
                 self._open_duplex(speaker, rung)
+            except (SoundError, self._library.PortAudioError):
+                # Cards with another rate for each direction exist: try them apart.
+                self.close()
             else:
-                self._open_apart(microphone, speaker, rung)
-        except self._library.PortAudioError as exc:
-            self.close()
-            name = (microphone or speaker or Device(-1, "card", 0, 0, 0)).name
-            raise SoundError(name, _words(exc)) from exc
+                return {}
+        return self._open_apart(microphone, speaker, rung)
 
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is away."""
@@ -120,41 +101,65 @@ class Streams:
     def _open_duplex(self, device: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(device, device)
         beat = Beat()
-        work = _Duplex(self._playout, self._put, beat, rate_hz)
-        self.beats = {"microphone": beat, "speaker": beat}
         stream = self._library.Stream(
             device=(device.index, device.index),
             channels=(1, _speaker_channels(device)),
-            callback=work.call,
+            callback=Duplex(self._playout, self._put, beat, rate_hz).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)
+        self.beats = {"microphone": beat, "speaker": beat}
 
     def _open_apart(
         self, microphone: Device | None, speaker: Device | None, rung: Rung
-    ) -> None:
+    ) -> dict[Direction, SoundError]:
+        failures: dict[Direction, SoundError] = {}
         if speaker is not None:
-            rate_hz = self._rate_hz(None, speaker)
-            self.beats["speaker"] = beat = Beat()
-            play = _Speaker(self._playout, beat, rate_hz)
-            stream = self._library.OutputStream(
-                device=speaker.index,
-                channels=_speaker_channels(speaker),
-                callback=play.call,
-                **_options(rate_hz, rung),
-            )
-            self._start(stream, beat)
+            with self._noted(failures, "speaker", speaker):
+                self._open_speaker(speaker, rung)
         if microphone is not None:
-            rate_hz = self._rate_hz(microphone, None)
-            self.beats["microphone"] = beat = Beat()
-            take = _Microphone(self._playout, self._put, beat, rate_hz)
-            stream = self._library.InputStream(
-                device=microphone.index,
-                channels=1,
-                callback=take.call,
-                **_options(rate_hz, rung),
-            )
-            self._start(stream, beat)
+            with self._noted(failures, "microphone", microphone):
+                self._open_microphone(microphone, rung)
+        return failures
+
+    @contextmanager
+    def _noted(
+        self,
+        failures: dict[Direction, SoundError],
+        direction: Direction,
+        device: Device,
+    ) -> Iterator[None]:
+        """Note a failure instead of raising it: the other direction may work."""
+        try:
+            yield
+        except SoundError as exc:
+            failures[direction] = exc
+        except self._library.PortAudioError as exc:
+            failures[direction] = SoundError(device.name, _words(exc))
+
+    def _open_speaker(self, speaker: Device, rung: Rung) -> None:
+        rate_hz = self._rate_hz(None, speaker)
+        beat = Beat()
+        stream = self._library.OutputStream(
+            device=speaker.index,
+            channels=_speaker_channels(speaker),
+            callback=Speaker(self._playout, beat, rate_hz).call,
+            **_options(rate_hz, rung),
+        )
+        self._start(stream, beat)
+        self.beats["speaker"] = beat
+
+    def _open_microphone(self, microphone: Device, rung: Rung) -> None:
+        rate_hz = self._rate_hz(microphone, None)
+        beat = Beat()
+        stream = self._library.InputStream(
+            device=microphone.index,
+            channels=1,
+            callback=Microphone(self._playout, self._put, beat, rate_hz).call,
+            **_options(rate_hz, rung),
+        )
+        self._start(stream, beat)
+        self.beats["microphone"] = beat
 
     def _start(self, stream: NativeStream, beat: Beat) -> None:
         self._open.append(stream)
@@ -198,115 +203,6 @@ class Streams:
 def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
     # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6 (FIELD).
     return microphone == speaker and not speaker.is_shared
-
-
-class _Gather:
-    """Makes blocks of 10 ms out of the card's periods and hands them over."""
-
-    def __init__(self, put: Put, rate_hz: int) -> None:
-        self._put = put
-        self._fit = _fit(rate_hz, RATE_HZ)
-        self._heard = np.empty(0, np.int16)
-        self._played = np.empty(0, np.int16)
-
-    def add(self, heard: NDArray[np.int16], played: NDArray[np.int16] | None) -> None:
-        """Take what one callback heard and played."""
-        heard = self._fit(heard)
-        if len(heard) == BLOCK_FRAMES:
-            self._put(heard, SILENCE if played is None else played)
-            return
-        if played is None:
-            played = SILENCE[: len(heard)]
-        if not len(self._heard):
-            self._heard, self._played = heard, played
-            return
-        both = np.concatenate
-        self._put(both((self._heard, heard)), both((self._played, played)))
-        self._heard = np.empty(0, np.int16)
-
-
-class _Speaker:
-    """Plays what the room says."""
-
-    def __init__(self, playout: Playout, beat: Beat, rate_hz: int) -> None:
-        self._playout = playout
-        self._beat = beat
-        self._fit = _fit(RATE_HZ, rate_hz)
-        self._per_frame = RATE_HZ / rate_hz
-
-    def call(
-        self, outdata: NDArray[np.int16], frames: int, _times: object, status: object
-    ) -> None:
-        """Fill one period.
-
-        Thread: PortAudio. Must return well before the next one.
-        """
-        wanted = round(frames * self._per_frame)
-        _beat(self._beat, wanted, status)
-        played = self._playout.next(wanted)
-        outdata[:] = 0 if played is None else self._fit(played)[:, None]
-
-
-class _Microphone:
-    """Hands on what the microphone heard."""
-
-    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
-        self._playout = playout
-        self._gather = _Gather(put, rate_hz)
-        self._beat = beat
-        self._per_frame = RATE_HZ / rate_hz
-
-    def call(
-        self, indata: NDArray[np.int16], frames: int, _times: object, status: object
-    ) -> None:
-        """Take one period.
-
-        Thread: PortAudio. Must return well before the next one.
-        """
-        _beat(self._beat, round(frames * self._per_frame), status)
-        self._gather.add(indata[:, 0].copy(), self._playout.played)
-
-
-class _Duplex:
-    """Does both with one clock: the echo's delay is constant."""
-
-    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
-        self._playout = playout
-        self._beat = beat
-        self._gather = _Gather(put, rate_hz)
-        self._fit = _fit(RATE_HZ, rate_hz)
-        self._per_frame = RATE_HZ / rate_hz
-
-    def call(
-        self,
-        indata: NDArray[np.int16],
-        outdata: NDArray[np.int16],
-        frames: int,
-        _times: object,
-        status: object,
-    ) -> None:
-        """Take one period and fill one.
-
-        Thread: PortAudio. Must return well before the next one.
-        """
-        wanted = round(frames * self._per_frame)
-        _beat(self._beat, wanted, status)
-        played = self._playout.next(wanted)
-        outdata[:] = 0 if played is None else self._fit(played)[:, None]
-        self._gather.add(indata[:, 0].copy(), played)
-
-
-def _beat(beat: Beat, frames: int, status: object) -> None:
-    beat.at_s = time.monotonic()
-    beat.frames += frames
-    if status:
-        beat.xruns += 1
-
-
-def _fit(from_hz: int, to_hz: int) -> Callable[[NDArray[np.int16]], NDArray[np.int16]]:
-    if from_hz == to_hz:
-        return lambda block: block
-    return Resampler(from_hz, to_hz).apply
 
 
 def _options(rate_hz: int, rung: Rung) -> dict[str, object]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
 from appliance.ports import Block, Post, Processor
+from appliance.sound.callback import be_urgent
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     SILENCE,
@@ -124,6 +125,7 @@ class Uplink:
         return self._waiting.qsize() / 100
 
     def _run(self) -> None:
+        be_urgent()
         while True:
             self.beat_s = time.monotonic()
             try:

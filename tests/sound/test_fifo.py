@@ -41,7 +41,9 @@ def run(
     delays, heard = [], []
     for count in range(int(seconds / period_s)):
         now_s = phase_s + count * period_s
-        while (due_s := written * 0.01 + lateness_s[written % len(lateness_s)]) <= now_s:
+        while (
+            due_s := written * 0.01 + lateness_s[written % len(lateness_s)]
+        ) <= now_s:
             fifo.write(tone(written * BLOCK_FRAMES), due_s)
             written += 1
         block = fifo.read(frames, now_s)

@@ -1,0 +1,154 @@
+"""What PortAudio calls, on a thread of its own, up to 200 times a second.
+
+Everything here copies, mixes and hands over; it takes no lock, writes no log and waits
+for nothing.
+"""
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.ports import Block
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, SILENCE, Resampler
+from appliance.sound.playout import Playout
+
+Put = Callable[[Block, Block], None]
+"""Takes what was heard and what was played in the same 10 ms."""
+
+URGENCY: Final = 5
+"""Real-time priority, if the unit's `LimitRTPRIO` allows it: above everything that is
+not sound, below the kernel's own threads (50)."""
+
+
+class Beat:
+    """What the callbacks leave for others to read: single numbers, no lock needed."""
+
+    def __init__(self) -> None:
+        """Start now."""
+        self.at_s = time.monotonic()
+        self.frames = 0
+        """At 48 kHz, whatever the card's rate is."""
+        self.xruns = 0
+        self.delay_ms = 0
+
+
+class Gather:
+    """Makes blocks of 10 ms out of the card's periods and hands them over."""
+
+    def __init__(self, put: Put, rate_hz: int) -> None:
+        self._put = put
+        self._fit = _fit(rate_hz, RATE_HZ)
+        self._heard = np.empty(0, np.int16)
+        self._played = np.empty(0, np.int16)
+
+    def add(self, heard: NDArray[np.int16], played: NDArray[np.int16] | None) -> None:
+        """Take what one callback heard and played."""
+        heard = self._fit(heard)
+        if len(heard) == BLOCK_FRAMES:
+            self._put(heard, SILENCE if played is None else played)
+            return
+        if played is None:
+            played = SILENCE[: len(heard)]
+        if not len(self._heard):
+            self._heard, self._played = heard, played
+            return
+        both = np.concatenate
+        self._put(both((self._heard, heard)), both((self._played, played)))
+        self._heard = np.empty(0, np.int16)
+
+
+class Speaker:
+    """Plays what the room says."""
+
+    def __init__(self, playout: Playout, beat: Beat, rate_hz: int) -> None:
+        self._playout = playout
+        self._beat = beat
+        self._fit = _fit(RATE_HZ, rate_hz)
+        self._per_frame = RATE_HZ / rate_hz
+
+    def call(
+        self, outdata: NDArray[np.int16], frames: int, _times: object, status: object
+    ) -> None:
+        """Fill one period.
+
+        Thread: PortAudio. Must return well before the next one.
+        """
+        wanted = round(frames * self._per_frame)
+        _beat(self._beat, wanted, status)
+        played = self._playout.next(wanted)
+        outdata[:] = 0 if played is None else self._fit(played)[:, None]
+
+
+class Microphone:
+    """Hands on what the microphone heard."""
+
+    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
+        self._playout = playout
+        self._gather = Gather(put, rate_hz)
+        self._beat = beat
+        self._per_frame = RATE_HZ / rate_hz
+
+    def call(
+        self, indata: NDArray[np.int16], frames: int, _times: object, status: object
+    ) -> None:
+        """Take one period.
+
+        Thread: PortAudio. Must return well before the next one.
+        """
+        _beat(self._beat, round(frames * self._per_frame), status)
+        self._gather.add(indata[:, 0].copy(), self._playout.played)
+
+
+class Duplex:
+    """Does both with one clock: the echo's delay is constant."""
+
+    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
+        self._playout = playout
+        self._beat = beat
+        self._gather = Gather(put, rate_hz)
+        self._fit = _fit(RATE_HZ, rate_hz)
+        self._per_frame = RATE_HZ / rate_hz
+
+    def call(
+        self,
+        indata: NDArray[np.int16],
+        outdata: NDArray[np.int16],
+        frames: int,
+        _times: object,
+        status: object,
+    ) -> None:
+        """Take one period and fill one.
+
+        Thread: PortAudio. Must return well before the next one.
+        """
+        wanted = round(frames * self._per_frame)
+        _beat(self._beat, wanted, status)
+        played = self._playout.next(wanted)
+        outdata[:] = 0 if played is None else self._fit(played)[:, None]
+        self._gather.add(indata[:, 0].copy(), played)
+
+
+def be_urgent() -> None:
+    """Ask for real-time priority for the calling thread; without the right, go on."""
+    with contextlib.suppress(PermissionError):
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))
+
+
+def _beat(beat: Beat, frames: int, status: object) -> None:
+    if not beat.frames:
+        be_urgent()
+    beat.at_s = time.monotonic()
+    beat.frames += frames
+    if status:
+        beat.xruns += 1
+
+
+def _fit(from_hz: int, to_hz: int) -> Callable[[NDArray[np.int16]], NDArray[np.int16]]:
+    if from_hz == to_hz:
+        return lambda block: block
+    return Resampler(from_hz, to_hz).apply

@@ -1,0 +1,92 @@
+"""What the card's thread remembers: what is missing, and what was counted."""
+
+import logging
+from typing import Final
+
+from appliance.core.events import Part, PartFound, PartLost
+from appliance.core.figures import SoundFault
+from appliance.ports import Post
+from appliance.sound.callback import Beat
+from appliance.sound.devices import Direction
+from appliance.sound.dsp import BLOCK_FRAMES
+
+PARTS: Final[dict[Direction, Part]] = {
+    "microphone": Part.MICROPHONE,
+    "speaker": Part.SPEAKER,
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Tally:
+    """Losses are told once, returns too; counts outlive the streams they were made by.
+
+    Thread: written by the card's, read by any.
+    """
+
+    def __init__(self, post: Post) -> None:
+        """Start with nothing lost."""
+        self._post = post
+        self._lost: dict[Direction, PartLost] = {}
+        self._faults: dict[tuple[Direction, SoundFault], int] = {}
+        self._frames: dict[Direction, int] = {}
+        self.beats: dict[Direction, Beat] = {}
+        """Of the streams that are open now."""
+
+    @property
+    def is_anything_lost(self) -> bool:
+        """Whether microphone or speaker is missing."""
+        return bool(self._lost)
+
+    def lost(self, direction: Direction, name: str, reason: str) -> None:
+        """Say that it is missing; the same loss again is only worth a debug line."""
+        is_known = direction in self._lost
+        level = logging.DEBUG if is_known else logging.WARNING
+        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
+        if is_known:
+            return
+        event = PartLost(PARTS[direction], name, reason)
+        self._lost[direction] = event
+        self.add(direction, SoundFault.UNPLUG)
+        self._post(event)
+
+    def found(self, direction: Direction, name: str) -> None:
+        """Say that it is open."""
+        _log.info('%s open  device="%s"', direction, name)
+        before = self._lost.pop(direction, None)
+        self._post(PartFound(PARTS[direction], before.name if before else name))
+
+    def add(self, direction: Direction, kind: SoundFault, count: int = 1) -> None:
+        """Count a fault."""
+        key = (direction, kind)
+        self._faults[key] = self._faults.get(key, 0) + count
+
+    def close(self) -> None:
+        """Keep what the open streams have counted; they are about to go."""
+        beats, self.beats = self.beats, {}
+        for direction, beat in beats.items():
+            self.add(direction, SoundFault.XRUN, beat.xruns)
+            self._frames[direction] = self._frames.get(direction, 0) + beat.frames
+
+    def count(self, direction: Direction, kind: SoundFault) -> int:
+        """Return how often this happened since the start."""
+        past = self._faults.get((direction, kind), 0)
+        beat = self.beats.get(direction)
+        return past + (beat.xruns if beat and kind is SoundFault.XRUN else 0)
+
+    def blocks(self, direction: Direction) -> int:
+        """Return how many blocks the card has taken or given."""
+        beat = self.beats.get(direction)
+        frames = self._frames.get(direction, 0) + (beat.frames if beat else 0)
+        return frames // BLOCK_FRAMES
+
+    @property
+    def delay_ms(self) -> int:
+        """From the speaker's buffer to the microphone's, as PortAudio says."""
+        # A duplex stream has one beat for both directions.
+        return sum(beat.delay_ms for beat in set(self.beats.values()))
+
+    @property
+    def xruns(self) -> int:
+        """Losses at the card since its streams were opened."""
+        return max((beat.xruns for beat in self.beats.values()), default=0)
