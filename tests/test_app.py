@@ -1,0 +1,223 @@
+"""The control road: events in from any thread, commands and views out."""
+
+import asyncio
+import threading
+
+import pytest
+
+from appliance.app import Adapters, App
+from appliance.config import Config, RoomConfig
+from appliance.core.commands import (
+    CloseSound,
+    FetchToken,
+    JoinRoom,
+    LeaveRoom,
+    OpenGate,
+    OpenSound,
+    SendChat,
+)
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    Cause,
+    ChatSent,
+    ChatTyped,
+    Person,
+    RoomJoined,
+    RoomLeft,
+    StopAsked,
+    TokenFailed,
+    TokenReady,
+)
+from appliance.core.state import State
+from appliance.core.view import Connection, TalkState
+
+CONFIG = Config(name="kitchen", room=RoomConfig(token_url="https://tokens.example"))
+ANNA = Person("anna", "Anna")
+
+
+class Fake:
+    """An adapter that notes what it is told and answers as a good one would."""
+
+    def __init__(self, log, post, answers):
+        self.log = log
+        self.post = post
+        self.answers = answers
+        self.is_open = False
+
+    async def __aenter__(self):
+        self.is_open = True
+        return self
+
+    async def __aexit__(self, *_):
+        self.is_open = False
+        self.log.append("closed")
+
+    def do(self, command):
+        self.log.append(command)
+        answer = self.answers(command)
+        if answer is not None:
+            self.post(answer)
+
+
+class Eyes:
+    """A viewer that keeps every view."""
+
+    def __init__(self):
+        self.views = []
+        self.changed = asyncio.Event()
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    def show(self, view):
+        self.views.append(view)
+        self.changed.set()
+
+    async def until(self, is_wanted):
+        while not (self.views and is_wanted(self.views[-1])):
+            self.changed.clear()
+            await self.changed.wait()
+        return self.views[-1]
+
+
+def answer(command):
+    match command:
+        case FetchToken(ticket=ticket):
+            return TokenReady(ticket, "wss://room.example", "secret", "box", "den")
+        case JoinRoom(ticket=ticket):
+            return RoomJoined(ticket, "den", (ANNA,))
+        case LeaveRoom(ticket=ticket):
+            return RoomLeft(ticket)
+        case SendChat(ticket=ticket, id=line_id):
+            return ChatSent(ticket, line_id)
+        case _:
+            return None
+
+
+class Rig:
+    """An app on fakes."""
+
+    def __init__(self, answers=answer):
+        self.app = App()
+        self.log = []
+        self.eyes = Eyes()
+        self.observed = []
+        self.parts = [Fake(self.log, self.app.post, answers) for _ in range(4)]
+        self.adapters = Adapters(*self.parts, parts=(), viewers=(self.eyes,))
+        self.task = None
+
+    async def __aenter__(self):
+        run = self.app.run(State(CONFIG), self.adapters, self.observe)
+        self.task = asyncio.create_task(run)
+        return self
+
+    async def __aexit__(self, *_):
+        self.app.post(StopAsked())
+        await self.task
+
+    def observe(self, event, *_):
+        self.observed.append(event)
+
+
+async def test_a_box_that_is_started_fetches_joins_and_shows_it():
+    async with Rig() as rig:
+        view = await rig.eyes.until(lambda view: view.room == "den")
+    assert view.connection is Connection.CONNECTED
+    kinds = [type(command) for command in rig.log]
+    assert kinds.index(OpenSound) < kinds.index(FetchToken) < kinds.index(JoinRoom)
+
+
+async def test_a_press_from_another_thread_opens_the_gate():
+    async with Rig() as rig:
+        await rig.eyes.until(lambda view: view.room == "den")
+        press = threading.Thread(target=rig.app.post, args=[ButtonPressed(Button.TALK)])
+        press.start()
+        await rig.eyes.until(lambda view: view.talk is TalkState.TALKING)
+        press.join()
+    gates = [command for command in rig.log if isinstance(command, OpenGate)]
+    assert len(gates) == 1
+    assert gates[0].asked_at_s > 0
+
+
+async def test_stopping_leaves_the_room_then_closes_everything_once():
+    async with Rig() as rig:
+        await rig.eyes.until(lambda view: view.room == "den")
+    kinds = [type(command) for command in rig.log]
+    assert kinds.index(LeaveRoom) < kinds.index(CloseSound)
+    assert rig.log[-4:] == ["closed"] * 4
+    assert not any(part.is_open for part in rig.parts)
+
+
+async def test_a_stop_before_anything_has_happened_ends_the_process_too():
+    async with Rig(answers=lambda _: None) as rig:
+        rig.app.post(StopAsked())
+    assert not any(isinstance(command, JoinRoom) for command in rig.log)
+
+
+async def test_a_view_that_is_equal_is_not_shown_again():
+    async with Rig() as rig:
+        await rig.eyes.until(lambda view: view.room == "den")
+        seen = len(rig.eyes.views)
+        rig.app.post(ChatSent(99, "of an older visit"))
+        rig.app.post(ChatTyped("1", "hello", 5))
+        await rig.eyes.until(lambda view: view.chat and view.chat[0].state == "sent")
+    assert all(
+        one != other
+        for one, other in zip(rig.eyes.views, rig.eyes.views[1:], strict=False)
+    )
+    assert len(rig.eyes.views) > seen
+
+
+async def test_what_is_posted_before_the_start_waits_and_after_the_end_is_forgotten():
+    rig = Rig()
+    rig.app.post(ChatTyped("1", "early", 5))
+    async with rig:
+        view = await rig.eyes.until(lambda view: view.room == "den" and view.chat)
+        assert view.chat[0].text == "early"
+    rig.app.post(ChatTyped("2", "late", 6))
+    rig.app.fail(RuntimeError("late"))
+    await asyncio.sleep(0)
+    assert all(line.id != "2" for line in rig.eyes.views[-1].chat)
+
+
+async def test_a_dead_thread_ends_the_process_with_its_error():
+    rig = Rig()
+    run = rig.app.run(State(CONFIG), rig.adapters, rig.observe)
+    task = asyncio.create_task(run)
+    await rig.eyes.until(lambda view: view.room == "den")
+    rig.app.fail(RuntimeError("encoder is gone"))
+    rig.app.fail(RuntimeError("and again"))
+    with pytest.raises(RuntimeError, match="encoder is gone"):
+        await task
+    assert not any(part.is_open for part in rig.parts)
+
+
+async def test_every_event_is_observed_for_the_metrics():
+    async with Rig() as rig:
+        await rig.eyes.until(lambda view: view.room == "den")
+    kinds = [type(event).__name__ for event in rig.observed]
+    assert kinds[0] == "Started"
+    assert {"TokenReady", "RoomJoined", "StopAsked", "RoomLeft"} <= set(kinds)
+
+
+async def test_waits_are_ended_by_ticks_of_the_apps_own():
+    fetches = []
+
+    def refuse(command):
+        if isinstance(command, FetchToken):
+            fetches.append(command)
+        return answer(command) if len(fetches) > 1 else failure(command)
+
+    async with Rig(answers=refuse) as rig:
+        await rig.eyes.until(lambda view: view.room == "den")
+    assert [fetch.ticket for fetch in fetches] == [1, 2]
+
+
+def failure(command):
+    if isinstance(command, FetchToken):
+        return TokenFailed(command.ticket, Cause.TOKEN_SOURCE, "busy")
+    return None
