@@ -35,10 +35,10 @@ class Fault:
     """Where the value came from: a file, `environment` or `--set`."""
 
     def __str__(self) -> str:
-        """Return the line that a person reads."""
-        return ": ".join(
-            part for part in (self.source, self.key, self.sentence) if part
-        )
+        """Return the line that a person reads; one, whatever signs a key has."""
+        parts = (self.source, self.key, self.sentence)
+        line = ": ".join(part for part in parts if part)
+        return "".join(sign if sign.isprintable() else "�" for sign in line)
 
 
 class ConfigError(ApplianceError, ValueError):

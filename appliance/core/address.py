@@ -1,0 +1,109 @@
+"""Which network addresses the box may speak to, and how they are shown."""
+
+from collections.abc import Collection
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+_PLAIN = {"http", "ws"}
+
+
+def address_fault(
+    url: str, secure: str, allow_insecure: Collection[str] = ()
+) -> str | None:
+    """Return why `url` may not be used and what to write, or None if it may.
+
+    Args:
+        url: from the configuration or from a token's answer.
+        secure: the wanted scheme, `https` or `wss`; its plain twin is allowed to
+            loopback and to the hosts in `allow_insecure`.
+        allow_insecure: host names, compared without regard to case.
+    """
+    parts = _split(url)
+    if parts is None:
+        return f"expected an address like {secure}://host/path, found something else."
+    host, plain = parts.hostname or "", secure.removesuffix("s")
+    if parts.scheme not in {secure, plain}:
+        wanted = _with_scheme(parts, secure)
+        return f"expected {secure}://, found {without_query(url)}. Write {wanted}."
+    if "@" in parts.netloc:
+        return (
+            f"expected an address without a user name or password, found "
+            f"{without_query(url)} with one. Put secrets into token_headers."
+        )
+    if parts.scheme in _PLAIN and not _may_be_plain(host, allow_insecure):
+        return (
+            f"{without_query(url)} would go over the network in the clear. Write "
+            f"{_with_scheme(parts, secure)}, or add {host} to room.allow_insecure."
+        )
+    return None
+
+
+def without_query(url: str) -> str:
+    """Return scheme, host, port and path only: what may be logged and shown."""
+    parts = _split(url)
+    return "an unreadable address" if parts is None else _cut(parts)
+
+
+def host_and_port(listen: str) -> tuple[str, int] | None:
+    """Return the two parts of `HOST:PORT`, or None if it is something else.
+
+    An IPv6 host stands in brackets, which are taken off; port 0 is any free one.
+    """
+    parts = _split(f"http://{listen}")
+    if parts is None or parts.port is None or "@" in parts.netloc:
+        return None
+    if parts.path or parts.query or parts.fragment:
+        return None
+    return (parts.hostname or "", parts.port)
+
+
+def is_host(text: str) -> bool:
+    """Tell whether `text` is a host name or an IP address, and nothing more."""
+    return _is_ip(text) or (
+        bool(text) and all(sign.isalnum() or sign in "-._" for sign in text)
+    )
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of an address that every parser would read alike.
+
+    urllib drops tabs and newlines and takes a backslash as it is, LiveKit's parser
+    takes it as a slash: neither may decide on its own which host is meant.
+    """
+    if " " in url or "\\" in url or not url.isprintable():
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    return parts if parts.scheme and is_host(parts.hostname or "") else None
+
+
+def _cut(parts: SplitResult) -> str:
+    where = parts.netloc.rpartition("@")[2]
+    return f"{parts.scheme}://{where}{parts.path}"
+
+
+def _with_scheme(parts: SplitResult, scheme: str) -> str:
+    return _cut(parts._replace(scheme=scheme))
+
+
+def _may_be_plain(host: str, allow_insecure: Collection[str]) -> bool:
+    allowed = {name.lower().strip("[]") for name in allow_insecure}
+    return host in allowed or is_loopback(host)
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `host` can only be this machine."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    return _is_ip(host) and ip_address(host).is_loopback
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True

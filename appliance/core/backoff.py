@@ -1,0 +1,31 @@
+"""How long to wait before the next try; no box ever gives up."""
+
+FIRST_S = 0.5
+"""R7.2: 0.5, 1, 2, 4, 8 s, and on from there."""
+LONGEST_S = 30.0
+"""R8.1: the cap, for ever."""
+JITTER_S = 0.25
+"""R7.2: fifty boxes that lost one server come back spread over half a second."""
+REPLACED_FIRST_S = 60.0
+REPLACED_LONGEST_S = 1800.0
+"""Our choice: two boxes with one identity must not throw each other out all day."""
+
+_GOLDEN = 0.618033988749895
+
+
+def wait_s(failures: int, jitter: float) -> float:
+    """Return the wait after so many failures in a row.
+
+    Args:
+        failures: 1 or more.
+        jitter: 0-1, this process's own number; varied for each failure by the golden
+            ratio, which spreads better than chance and needs no state.
+    """
+    doubled = FIRST_S * 2.0 ** min(failures - 1, 10)
+    share = (jitter + failures * _GOLDEN) % 1.0
+    return min(doubled, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * share - 1.0)
+
+
+def replaced_wait_s(replacements: int) -> float:
+    """Return the wait after another client took our identity so many times in a row."""
+    return min(REPLACED_FIRST_S * 2.0 ** min(replacements - 1, 10), REPLACED_LONGEST_S)

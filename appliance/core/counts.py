@@ -1,0 +1,116 @@
+"""Counts of what happened on the control road."""
+
+from collections import Counter
+
+from appliance.core.chat import ChatLine
+from appliance.core.events import (
+    Cause,
+    ChatFailed,
+    ChatReceived,
+    ChatSent,
+    ChatTyped,
+    Event,
+    TalkFlowed,
+)
+from appliance.core.exposition import Histogram
+from appliance.core.figures import Direction
+from appliance.core.state import Goal, Phase, State
+
+ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
+"""0.025 is what we promise, 0.3 what 3GPP TS 22.179 demands for 95 %."""
+RESUMED = "resumed"
+"""Cause of a reconnect that LiveKit did by itself, without a new visit."""
+CONNECTION = {
+    Phase.LEFT: 0,
+    Phase.LEAVING: 0,
+    Phase.STOPPED: 0,
+    Phase.REFUSED: 1,
+    Phase.WAITING: 2,
+    Phase.STARTING: 3,
+    Phase.FETCHING: 3,
+    Phase.JOINING: 3,
+    Phase.PAUSED: 4,
+    Phase.IN_ROOM: 5,
+}
+"""The higher the better, so that an alarm is one comparison."""
+CHAT = {
+    ChatReceived: (Direction.RECEIVE, "received"),
+    ChatTyped: (Direction.SEND, "queued"),
+    ChatSent: (Direction.SEND, "sent"),
+    ChatFailed: (Direction.SEND, "failed"),
+}
+"""Direction and state that each event counts for."""
+
+_IN_ROOM = frozenset({Phase.IN_ROOM, Phase.PAUSED})
+
+
+class Counts:
+    """Since the process started."""
+
+    def __init__(self) -> None:
+        """Begin at nothing."""
+        self.joins = 0
+        self.leaves = 0
+        """Rooms left because somebody wished it."""
+        self.reconnects: Counter[str] = Counter()
+        """By cause, or `RESUMED`."""
+        self.chat: Counter[tuple[str, str]] = Counter()
+        """By direction and state."""
+        self.access = Histogram(ACCESS_BOUNDS_S)
+        self.talk_s = 0.0
+        self.connection = CONNECTION[Phase.STARTING]
+        self.rtt_s: float | None = None
+        self._seen_s = 0.0
+
+    def observe(self, event: Event, before: State, after: State, now_s: float) -> None:
+        """Count what one step of the control road changed.
+
+        Args:
+            event: what happened.
+            before: the state that it met.
+            after: the state that came of it.
+            now_s: the clock of the step.
+        """
+        if before.talk.is_flowing:
+            self.talk_s += max(0.0, now_s - self._seen_s)
+        self._seen_s = now_s
+        if before.phase is not after.phase:
+            self._count_phase(before, after)
+        if isinstance(event, TalkFlowed):
+            self.access.add(event.access_s)
+        self._count_chat(event, before, after)
+        self.connection = CONNECTION[after.phase]
+        self.rtt_s = after.rtt_s
+
+    def _count_phase(self, before: State, after: State) -> None:
+        was_in, is_in = before.phase in _IN_ROOM, after.phase in _IN_ROOM
+        if is_in and not was_in:
+            self.joins += 1
+        elif is_in and after.phase is Phase.IN_ROOM:
+            self.reconnects[RESUMED] += 1
+        elif was_in and not is_in:
+            self._count_end(after)
+
+    def _count_end(self, after: State) -> None:
+        """Tell a goodbye that somebody wished from one that an outage made."""
+        is_goodbye = after.phase is Phase.LEAVING
+        is_outage = after.goal is Goal.REJOIN and after.cause is not None
+        if is_goodbye and not is_outage:
+            self.leaves += 1
+        else:
+            self.reconnects[after.cause or Cause.SERVER_LOST] += 1
+
+    def _count_chat(self, event: Event, before: State, after: State) -> None:
+        """Count what the chat took: no copies, and no answers of an older visit."""
+        key = CHAT.get(type(event))
+        if key is None or before.chat == after.chat:
+            return
+        is_line = isinstance(event, ChatReceived | ChatTyped)
+        if is_line and _newest(before) == _newest(after):
+            return
+        self.chat[key] += 1
+
+
+def _newest(state: State) -> tuple[str, str] | None:
+    lines: tuple[ChatLine, ...] = state.chat.lines[-1:]
+    return (lines[0].sender_id, lines[0].id) if lines else None

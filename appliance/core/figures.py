@@ -1,0 +1,42 @@
+"""What the sound road counts about itself, for the metrics."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+
+class Direction(StrEnum):
+    """Which way something goes, seen from the box."""
+
+    SEND = "send"
+    """Microphone to room."""
+    RECEIVE = "receive"
+    """Room to speaker."""
+
+
+class SoundFault(StrEnum):
+    """What can happen to sound on its way."""
+
+    XRUN = "xrun"
+    """PortAudio reported samples lost or missing at the card."""
+    STALL = "stall"
+    """The card's callback stopped coming."""
+    UNPLUG = "unplug"
+    """The card went away."""
+    OVERFLOW = "overflow"
+    """A buffer of ours was full: the oldest block was dropped."""
+    UNDERFLOW = "underflow"
+    """A buffer of ours was empty: silence was played instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundFigures:
+    """Counts since the process started, and how things are now."""
+
+    blocks: Mapping[Direction, int] = field(default_factory=dict)
+    """Blocks of 10 ms that went to the encoder or to the card."""
+    faults: Mapping[tuple[Direction, SoundFault], int] = field(default_factory=dict)
+    depth_s: Mapping[str, float] = field(default_factory=dict)
+    """How much sound waits in each buffer, by the buffer's name."""
+    drift_ppm: float = 0.0
+    """How much faster the speaker's clock runs than the network's."""

@@ -1,0 +1,41 @@
+"""Our own chat lines on their way into the room."""
+
+from dataclasses import replace
+
+from appliance.core.chat import ChatLine, Delivery
+from appliance.core.commands import Command, SendChat
+from appliance.core.events import ChatFailed, ChatSent, ChatTyped
+from appliance.core.state import Phase, State
+from appliance.core.visit import Step
+
+
+def typed(state: State, event: ChatTyped) -> Step:
+    """Queue the line and send it; a full outbox drops it, as the page has said."""
+    if state.chat.is_full:
+        return state, ()
+    chat = state.chat.typed(event)
+    is_new = chat is not state.chat
+    state = replace(state, chat=chat)
+    is_due = is_new and state.phase is Phase.IN_ROOM
+    return state, (_send(state, chat.lines[-1]),) if is_due else ()
+
+
+def answered(state: State, event: ChatSent | ChatFailed) -> State:
+    """Note how far a line got; a failure while the room is away means: later again."""
+    if isinstance(event, ChatSent):
+        return replace(state, chat=state.chat.marked(event.id, Delivery.SENT))
+    if state.phase is not Phase.IN_ROOM:
+        return state
+    chat = state.chat.marked(event.id, Delivery.FAILED, event.reason)
+    return replace(state, chat=chat)
+
+
+def due(before: State, after: State) -> tuple[Command, ...]:
+    """Return what to send because the room is there again: all that waited."""
+    if before.phase is Phase.IN_ROOM or after.phase is not Phase.IN_ROOM:
+        return ()
+    return tuple(_send(after, line) for line in after.chat.queued)
+
+
+def _send(state: State, line: ChatLine) -> Command:
+    return SendChat(state.ticket, line.id, line.text, line.ts_ms)

@@ -1,0 +1,213 @@
+"""Who may talk and for how long; the gate follows from it."""
+
+from dataclasses import replace
+from typing import assert_never
+
+from appliance.config import TalkMode
+from appliance.core.commands import CloseGate, Command, Earcon, OpenGate, PlayEarcon
+from appliance.core.events import MuteAsked, Part, TalkAsked
+from appliance.core.state import Lock, Phase, State, Talk
+
+Step = tuple[State, tuple[Command, ...]]
+
+TAP_S = 0.3
+"""Shorter is a tap, longer a hold; our choice, between a click and a short word."""
+REFUSED = (PlayEarcon(Earcon.REFUSED),)
+
+
+def press(state: State, now_s: float, *, is_at_boot: bool) -> Step:
+    """The talk button went down.
+
+    A refused press is over at once: it must not go live by itself minutes later.
+    """
+    mode = state.config.talk.mode
+    if state.talk.is_button_down and not is_at_boot:
+        return state, ()
+    down = replace(state.talk, is_button_down=True, button_down_s=now_s, is_spent=False)
+    if is_at_boot:
+        return replace(state, talk=replace(rested(down, mode), lock=Lock.BOOT)), ()
+    is_refused = mode is not TalkMode.OPEN and not may_talk(state)
+    talk = _pressed(down, mode, is_refused=is_refused)
+    return replace(state, talk=talk), REFUSED if is_refused else ()
+
+
+def release(state: State, now_s: float) -> Step:
+    """The talk button came up; who stands at the box ends the page's talk as well."""
+    talk = state.talk
+    if not talk.is_button_down:
+        return state, ()
+    is_tap = now_s - talk.button_down_s < TAP_S and not talk.is_spent
+    is_hybrid = state.config.talk.mode is TalkMode.HYBRID
+    is_latched = is_hybrid and is_tap and may_talk(state)
+    talk = replace(
+        talk,
+        is_button_down=False,
+        is_page_down=False,
+        is_latched=talk.is_latched or is_latched,
+        lock=Lock.NONE,
+    )
+    return replace(state, talk=talk), ()
+
+
+def page_talk(state: State, event: TalkAsked) -> Step:
+    """The page's talk button; a mute at the box wins."""
+    talk = state.talk
+    if not event.is_on:
+        is_latched = talk.is_latched and state.config.talk.mode is TalkMode.OPEN
+        talk = replace(talk, is_page_down=False, is_latched=is_latched)
+        return replace(state, talk=talk), ()
+    if talk.is_muted_at_box:
+        return state, ()
+    if not may_talk(state):
+        return state, REFUSED
+    talk = replace(talk, is_page_down=True, is_muted_on_page=False)
+    return replace(state, talk=talk), ()
+
+
+def page_mute(state: State, event: MuteAsked) -> State:
+    """The page's mute switch; unmuting talks in `open` mode only."""
+    talk = replace(state.talk, is_muted_on_page=event.is_on)
+    if event.is_on and state.config.talk.mode is TalkMode.OPEN:
+        talk = replace(talk, is_page_down=False)
+    elif event.is_on:
+        talk = replace(talk, is_page_down=False, is_latched=False, is_spent=True)
+    return replace(state, talk=talk)
+
+
+def flow(state: State, *, is_flowing: bool) -> State:
+    """Note whether sound passes the gate; late word of an older talk is dropped."""
+    is_flowing = is_flowing and state.talk.is_open
+    return replace(state, talk=replace(state.talk, is_flowing=is_flowing))
+
+
+def at_rest(mode: TalkMode) -> Talk:
+    """Return the talk state that a box starts with (R3.1)."""
+    return Talk(is_latched=mode is TalkMode.OPEN)
+
+
+def rested(talk: Talk, mode: TalkMode) -> Talk:
+    """Return the talk state after a room was left on purpose, or a button found stuck.
+
+    Muted as at boot, and a button that is still down has to be pressed anew. What
+    somebody has muted stays muted: leaving must not be a way round the mute button.
+    """
+    is_latched = mode is TalkMode.OPEN
+    return replace(talk, is_latched=is_latched, is_page_down=False, is_spent=True)
+
+
+def may_talk(state: State) -> bool:
+    """Whether the gate may be open at all now."""
+    return not refusal(state)
+
+
+def refusal(state: State) -> str:
+    """Return why a press would be refused, in words; empty: it would not."""
+    if state.phase is not Phase.IN_ROOM:
+        return "not connected"
+    if state.talk.lock is not Lock.NONE:
+        return "release the talk button"
+    if any(lost.part is Part.MICROPHONE for lost in state.lost):
+        return "no microphone"
+    return "nobody here" if _is_alone(state) else ""
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Warn before the time limit and end the talk at it (R3.4)."""
+    if now_s >= limit_at_s(state):
+        talk = state.talk
+        lock = Lock.LIMIT if talk.is_button_down else talk.lock
+        talk = replace(talk, lock=lock, is_latched=False, is_page_down=False)
+        return replace(state, talk=talk), ()
+    if now_s >= warning_at_s(state):
+        state = replace(state, talk=replace(state.talk, has_warned=True))
+        return state, (PlayEarcon(Earcon.WARNING),)
+    return state, ()
+
+
+def limit_at_s(state: State) -> float:
+    """Return when the running talk has to end; infinity when nothing ends it."""
+    limit_s = state.config.talk.limit_s
+    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
+    if state.talk.opened_at_s is None or is_endless:
+        return float("inf")
+    return state.talk.opened_at_s + limit_s
+
+
+def warning_at_s(state: State) -> float:
+    """Return when the warning is due; infinity when there is none or it has been."""
+    config = state.config.talk
+    if state.talk.has_warned or config.warning_s == 0:
+        return float("inf")
+    # A limit as short as the warning would otherwise warn into the first word.
+    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+
+
+def settled(state: State, now_s: float) -> Step:
+    """Open or close the gate so that it agrees with everything else."""
+    is_allowed = may_talk(state)
+    if state.talk.is_flowing and not is_allowed:
+        # The gate shuts at once, whether or not anybody is left to say that it did.
+        state = flow(state, is_flowing=False)
+    should_be_open = is_allowed and state.talk.is_wanted(state.config.talk.mode)
+    if should_be_open == state.talk.is_open:
+        return state, ()
+    if not should_be_open:
+        return _closed(state)
+    talk = replace(state.talk, opened_at_s=now_s, has_warned=False)
+    commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
+    return replace(state, talk=talk), commands
+
+
+def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
+    """Return what a press means in this mode.
+
+    Somebody stands at the box: that outranks a mute and a talk from the page.
+    """
+    was_muted = talk.is_muted_at_box or talk.is_muted_on_page
+    was_on = talk.is_latched or talk.is_page_down
+    talk = replace(talk, is_muted_on_page=False)
+    match mode:
+        case TalkMode.HOLD:
+            return replace(talk, is_spent=is_refused)
+        case TalkMode.TOGGLE:
+            is_latched = not (was_on or is_refused)
+            return replace(talk, is_latched=is_latched, is_page_down=False)
+        case TalkMode.HYBRID:
+            is_spent = was_on or is_refused
+            return replace(
+                talk, is_spent=is_spent, is_latched=False, is_page_down=False
+            )
+        case TalkMode.OPEN:
+            return replace(talk, is_muted_at_box=not was_muted, is_page_down=False)
+        case _:
+            assert_never(mode)
+
+
+def _closed(state: State) -> Step:
+    """Close the gate.
+
+    A latched talk is over when everybody has gone: whoever comes next shall not hear a
+    room that believes itself alone. Through an outage it stays (R8.3).
+    """
+    is_in_room = state.phase is Phase.IN_ROOM
+    is_over = is_in_room and _is_alone(state)
+    talk = replace(
+        state.talk,
+        opened_at_s=None,
+        has_warned=False,
+        is_latched=state.talk.is_latched and not is_over,
+    )
+    # A lost room has a sound of its own.
+    farewell = (PlayEarcon(Earcon.END),) if is_in_room else ()
+    return replace(state, talk=talk), (CloseGate(_tail_ms(state)), *farewell)
+
+
+def _tail_ms(state: State) -> int:
+    """Return how long the gate may stay open: only a released talk has a tail."""
+    is_muted = state.talk.is_muted_on_page or state.talk.is_muted_at_box
+    return 0 if is_muted or not may_talk(state) else state.config.talk.tail_ms
+
+
+def _is_alone(state: State) -> bool:
+    """Whether nobody would hear a talk; an open microphone does not ask."""
+    return not state.people and state.config.talk.mode is not TalkMode.OPEN

@@ -1,0 +1,211 @@
+"""What people see, in words; screen, lamps, page and service each get it whole."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import ceil
+
+from appliance.core import talk
+from appliance.core.banner import banner
+from appliance.core.chat import OUTBOX_LINES, ChatLine
+from appliance.core.events import Part, Person
+from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
+
+
+class Connection(StrEnum):
+    """R4.2: where the box stands with its room."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    RECONNECTING = "reconnecting"
+    DISCONNECTED = "disconnected"
+    """Out, and trying again by itself."""
+    LEFT = "left"
+    """Out because somebody asked for it."""
+    REFUSED = "refused"
+    """Out until something changes; the banner says what."""
+
+
+CONNECTIONS = {
+    Phase.STARTING: Connection.CONNECTING,
+    Phase.FETCHING: Connection.CONNECTING,
+    Phase.JOINING: Connection.CONNECTING,
+    Phase.IN_ROOM: Connection.CONNECTED,
+    Phase.PAUSED: Connection.RECONNECTING,
+    Phase.LEFT: Connection.LEFT,
+    Phase.REFUSED: Connection.REFUSED,
+}
+
+
+class TalkState(StrEnum):
+    """What the talk button is doing."""
+
+    MUTED = "muted"
+    TALKING = "talking"
+    WARNING = "warning"
+    """Talking, and the time limit is near."""
+    LOCKED = "locked"
+    """Release the button first."""
+    UNAVAILABLE = "unavailable"
+    """A press would be refused: no room, nobody there or no microphone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lamps:
+    """R3.7: which lamps are lit."""
+
+    online: bool = False
+    talking: bool = False
+    receiving: bool = False
+    fault: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One picture of the box; equal views look equal."""
+
+    name: str
+    connection: Connection
+    banner: str
+    """One short line: state, cause and next retry; always fit to be read aloud."""
+    room: str
+    preset: str | None
+    presets: tuple[str, ...]
+    people: tuple[Person, ...]
+    speakers: tuple[str, ...]
+    """Names of those who speak now, ours not among them."""
+    talk: TalkState
+    talk_text: str
+    """The talk state in words, with the reason where there is one."""
+    talk_left_s: int | None
+    """Seconds to the talk limit, once the warning has come."""
+    is_muted: bool
+    """No sample leaves the box."""
+    is_muted_at_box: bool
+    """Muted by the button; the page may not undo it."""
+    microphone_dbfs: int
+    speaker_dbfs: int
+    is_voice: bool
+    volume_percent: int
+    microphone_gain_db: float
+    chat: tuple[ChatLine, ...]
+    chat_refusal: str
+    """Why a line cannot be queued now; empty: it can."""
+    lamps: Lamps
+    faults: tuple[str, ...]
+    """One sentence for each thing that is wrong."""
+    has_microphone: bool
+    has_speaker: bool
+    rtt_ms: int | None
+    screen_page: ScreenPage
+    address: str
+    page_url: str
+    pin: str = field(repr=False)
+    is_muted_on_page: bool = False
+    """Muted by the page's switch, which may undo it."""
+
+
+def view(state: State, now_s: float) -> View:
+    """Return what people see of this state at this time.
+
+    Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
+    """
+    config = state.config
+    is_in_room = state.phase is Phase.IN_ROOM
+    is_talking = is_in_room and state.talk.is_flowing
+    speakers = _speakers(state) if is_in_room else ()
+    faults = _faults(state)
+    talk_state = _talk_state(state)
+    return View(
+        name=config.name or "",
+        connection=_connection(state),
+        banner=banner(state, now_s),
+        room=state.room,
+        preset=state.preset,
+        presets=tuple(preset.name for preset in config.presets),
+        people=state.people,
+        speakers=speakers,
+        talk=talk_state,
+        talk_text=_talk_text(state, talk_state),
+        talk_left_s=_talk_left_s(state, now_s),
+        is_muted=not (state.talk.is_open or is_talking),
+        is_muted_at_box=state.talk.is_muted_at_box,
+        microphone_dbfs=state.levels.microphone_dbfs,
+        speaker_dbfs=state.levels.speaker_dbfs,
+        is_voice=state.levels.is_voice,
+        volume_percent=state.volume_percent,
+        microphone_gain_db=state.microphone_gain_db,
+        chat=state.chat.lines,
+        chat_refusal=_chat_refusal(state),
+        lamps=Lamps(is_in_room, is_talking, bool(speakers), bool(faults)),
+        faults=faults,
+        has_microphone=not _is_lost(state, Part.MICROPHONE),
+        has_speaker=not _is_lost(state, Part.SPEAKER),
+        rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
+        screen_page=state.screen_page,
+        address=state.address or "",
+        page_url=state.page_url,
+        pin=state.pin,
+        is_muted_on_page=state.talk.is_muted_on_page,
+    )
+
+
+def _connection(state: State) -> Connection:
+    if state.phase is Phase.LEAVING and state.goal is Goal.REJOIN:
+        return Connection.RECONNECTING
+    connection = CONNECTIONS.get(state.phase, Connection.DISCONNECTED)
+    is_again = connection is Connection.CONNECTING and state.cause is not None
+    return Connection.RECONNECTING if is_again else connection
+
+
+def _speakers(state: State) -> tuple[str, ...]:
+    return tuple(person.name for person in state.people if person.is_speaking)
+
+
+def _talk_state(state: State) -> TalkState:
+    if state.talk.lock is not Lock.NONE:
+        return TalkState.LOCKED
+    if state.talk.is_open:
+        return TalkState.WARNING if state.talk.has_warned else TalkState.TALKING
+    return TalkState.UNAVAILABLE if talk.refusal(state) else TalkState.MUTED
+
+
+def _talk_text(state: State, talk_state: TalkState) -> str:
+    match talk_state:
+        case TalkState.LOCKED if state.talk.lock is Lock.BOOT:
+            return "talk button stuck: release it"
+        case TalkState.LOCKED:
+            return "time is up: release the button"
+        case TalkState.UNAVAILABLE:
+            return f"cannot talk: {talk.refusal(state)}"
+        case TalkState.WARNING:
+            return "talking, time is nearly up"
+        case TalkState.TALKING:
+            return "talking"
+        case _:
+            return "muted"
+
+
+def _talk_left_s(state: State, now_s: float) -> int | None:
+    if not (state.talk.is_open and state.talk.has_warned):
+        return None
+    return max(0, ceil(talk.limit_at_s(state) - now_s))
+
+
+def _chat_refusal(state: State) -> str:
+    if state.chat.is_full:
+        return f"{OUTBOX_LINES} lines are waiting for the room already"
+    return ""
+
+
+def _is_lost(state: State, part: Part) -> bool:
+    return any(lost.part is part for lost in state.lost)
+
+
+def _faults(state: State) -> tuple[str, ...]:
+    parts = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
+    stuck = [f"{button} button is held down" for button in state.stuck]
+    if state.talk.lock is Lock.BOOT:
+        stuck.insert(0, "talk button is held down")
+    # Lit through the tries as well: a lamp that goes out each time says "mended".
+    is_out = state.phase is not Phase.IN_ROOM and state.reason
+    return (*parts, *stuck, *((state.reason,) if is_out else ()))

@@ -1,0 +1,150 @@
+"""Buttons on the Pi's pins (R3.2, R3.8)."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from appliance.config import ButtonsConfig, Pin
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Event,
+    Part,
+)
+from appliance.errors import PanelError
+from appliance.panel.background import Background
+from appliance.panel.bank import RETRY_S, Bank
+from appliance.panel.debounce import (
+    Contact,
+    Reports,
+    after_edge,
+    after_reading,
+    opened,
+)
+from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
+
+READ_S = 0.5
+"""Between two readings of all levels: an edge may get lost, a level does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Edge:
+    """What a thread of gpiozero's has seen."""
+
+    name: str
+    is_closed: bool
+    at_s: float
+
+
+class Buttons:
+    """Posts presses and releases.
+
+    gpiozero's threads only put edges into a queue; one coroutine takes them in order
+    and debounces them, so that there is nothing to lock.
+    """
+
+    def __init__(
+        self,
+        config: ButtonsConfig,
+        post: Callable[[Event], None],
+        open_factory: OpenFactory = open_factory,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Remember what is wired; nothing is opened yet."""
+        wishes = {button.value: getattr(config, button) for button in Button}
+        self._bank = Bank(Part.BUTTON, wishes, post, open_factory, self._opened)
+        self._post = post
+        self._clock = clock
+        self._contacts: dict[str, Contact] = {}
+        self._edges: asyncio.Queue[_Edge] = asyncio.Queue()
+        self._background = Background(self._run)
+
+    async def __aenter__(self) -> Self:
+        """Start looking for the pins; presses come as soon as they are open."""
+        self._loop = asyncio.get_running_loop()
+        if self._bank.is_wired:
+            await self._background.open()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Give the pins back."""
+        try:
+            await self._background.close(kind, error, traceback)
+        finally:
+            self._bank.close()
+
+    async def _run(self) -> None:
+        retry_at_s = self._clock()
+        while True:
+            if self._clock() >= retry_at_s:
+                await self._bank.find()
+                retry_at_s = self._clock() + RETRY_S
+            await self._take_edges(self._wait_s())
+            for name in tuple(self._bank.pins):
+                self._read(name)
+
+    def _wait_s(self) -> float:
+        """Return how long nothing has to be done unless there is an edge."""
+        bouncing = [c.quiet_at_s for c in self._contacts.values() if not c.is_settled]
+        now_s = self._clock()
+        return max(0.0, min((READ_S, *(quiet_s - now_s for quiet_s in bouncing))))
+
+    async def _take_edges(self, wait_s: float) -> None:
+        try:
+            async with asyncio.timeout(wait_s):
+                self._take(await self._edges.get())
+        except TimeoutError:
+            return
+        while not self._edges.empty():
+            self._take(self._edges.get_nowait())
+
+    def _take(self, edge: _Edge) -> None:
+        # The pin may have been lost since.
+        if edge.name in self._contacts:
+            contact = self._contacts[edge.name]
+            told = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
+            self._tell(edge.name, *told)
+
+    def _read(self, name: str) -> None:
+        try:
+            is_closed = self._bank.pins[name].is_closed()
+        except PanelError as error:
+            self._lose(name, error)
+            return
+        contact = self._contacts[name]
+        self._tell(name, *after_reading(contact, self._clock(), is_closed=is_closed))
+
+    def _tell(self, name: str, contact: Contact, reports: Reports) -> None:
+        self._contacts[name] = contact
+        button = Button(name)
+        for is_pressed in reports:
+            self._post(ButtonPressed(button) if is_pressed else ButtonReleased(button))
+
+    def _opened(self, factory: Factory, name: str, pin: Pin) -> Input:
+        """Open a pin; a button that is down already is told as such (R3.4)."""
+
+        def on_edge(*, is_closed: bool) -> None:
+            edge = _Edge(name, is_closed, self._clock())
+            self._loop.call_soon_threadsafe(self._edges.put_nowait, edge)
+
+        wire = Input(factory, pin, on_edge)
+        self._contacts[name] = opened(self._clock(), is_closed=wire.was_closed)
+        if wire.was_closed:
+            self._post(ButtonPressed(Button(name), is_at_boot=True))
+        return wire
+
+    def _lose(self, name: str, error: PanelError) -> None:
+        """A pin has gone; nobody shall go on talking through it."""
+        contact = self._contacts.pop(name)
+        if contact.is_reported:
+            self._post(ButtonReleased(Button(name)))
+        self._bank.lose(name, error)

@@ -1,0 +1,153 @@
+"""The screen's own side: finds it, draws on it, spares it. Time is an argument."""
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from appliance.config import ScreenConfig
+from appliance.core.canvas import Picture
+from appliance.core.events import Event, Part, PartFound, PartLost
+from appliance.core.picture import drift, picture
+from appliance.core.view import View
+from appliance.errors import PanelError
+from appliance.panel.oled import NAME, size_px
+from appliance.panel.rest import Glow, drift_step, glow, next_change_s
+
+log = logging.getLogger(__name__)
+
+PROBE_S = 5.0
+"""Between two looks for the screen; our choice: it is put on by hand."""
+
+
+class Display(Protocol):
+    """A screen that is there; every call may raise `PanelError`: it has gone."""
+
+    def show(self, picture: Picture, /) -> None:
+        """Show a picture, and light up the first time."""
+
+    def check(self) -> None:
+        """Do nothing, unless it has gone or was without power."""
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Make it dim, or bright again."""
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch it on or off."""
+
+    def close(self) -> None:
+        """Go dark and let go."""
+
+
+OpenDisplay = Callable[[ScreenConfig], Display]
+"""Finds the screen; raises `PanelError` where there is none."""
+
+
+class Glass:
+    """One screen that may come and go; thread: always the same, never the loop's."""
+
+    def __init__(
+        self,
+        config: ScreenConfig,
+        post: Callable[[Event], None],
+        open_display: OpenDisplay,
+    ) -> None:
+        """Remember which screen is wanted."""
+        self._config = config
+        self._size = size_px(config)
+        self._post = post
+        self._open_display = open_display
+        self._display: Display | None = None
+        self._probe_at_s = float("-inf")
+        """When to look for it, or whether it is still there."""
+        self._is_lost = False
+        self._shown: Picture | None = None
+        self._glow: Glow | None = None
+
+    def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
+        """Do what is due.
+
+        Args:
+            view: what to show; None: nothing yet.
+            now_s: time on any steady clock.
+            idle_s: how long nothing has happened that is worth a look.
+
+        Returns:
+            Seconds until something is due again, if the view does not change before.
+        """
+        is_due = now_s >= self._probe_at_s
+        if is_due:
+            self._probe_at_s = now_s + PROBE_S
+        if is_due and self._display is None:
+            self._find()
+        if self._display is not None:
+            self._try(self._display, view, now_s, idle_s, is_due=is_due)
+        next_probe_s = self._probe_at_s - now_s
+        return min(next_probe_s, next_change_s(now_s, idle_s, self._config))
+
+    def close(self) -> None:
+        """Go dark."""
+        display, self._display = self._display, None
+        if display is None:
+            return
+        try:
+            display.close()
+        except PanelError as error:
+            log.debug("the screen went before it was closed  reason=%r", error.reason)
+
+    def _find(self) -> None:
+        try:
+            self._display = self._open_display(self._config)
+        except PanelError as error:
+            self._tell_lost(error)
+            return
+        self._shown = self._glow = None
+        if self._is_lost:
+            self._is_lost = False
+            log.info("screen found")
+            self._post(PartFound(Part.SCREEN, NAME))
+
+    def _try(
+        self,
+        display: Display,
+        view: View | None,
+        now_s: float,
+        idle_s: float,
+        *,
+        is_due: bool,
+    ) -> None:
+        try:
+            if is_due:
+                display.check()
+            if view is not None:
+                self._update(display, view, now_s, idle_s)
+        except PanelError as error:
+            self.close()
+            self._tell_lost(error)
+
+    def _update(
+        self, display: Display, view: View, now_s: float, idle_s: float
+    ) -> None:
+        wanted = glow(idle_s, self._config)
+        if wanted is not Glow.DARK:
+            self._draw(display, picture(view, self._size, drift(drift_step(now_s))))
+        if wanted is not self._glow:
+            self._shine(display, wanted)
+
+    def _draw(self, display: Display, wanted: Picture) -> None:
+        if wanted != self._shown:
+            display.show(wanted)
+            self._shown = wanted
+
+    def _shine(self, display: Display, wanted: Glow) -> None:
+        if wanted is not Glow.DARK:
+            display.dim(is_dim=wanted is Glow.DIM)
+        if Glow.DARK in {wanted, self._glow}:
+            display.light(is_lit=wanted is not Glow.DARK)
+        self._glow = wanted
+
+    def _tell_lost(self, error: PanelError) -> None:
+        is_new, self._is_lost = not self._is_lost, True
+        level = logging.WARNING if is_new else logging.DEBUG
+        log.log(level, "screen lost  reason=%r", error.reason)
+        if is_new:
+            self._post(PartLost(Part.SCREEN, NAME, error.reason))

@@ -1,0 +1,170 @@
+"""The Pi's pins through gpiozero; whatever goes wrong with one is a `PanelError`."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+from appliance.config import Pin, PinConfig
+from appliance.errors import PanelError
+
+Factory = Any
+"""A gpiozero pin factory; gpiozero has no types."""
+OpenFactory = Callable[[], Factory]
+"""Finds the pins of this machine; raises `PanelError` where there are none."""
+
+
+def open_factory() -> Factory:
+    """Return gpiozero's pins, through lgpio unless `GPIOZERO_PIN_FACTORY` differs.
+
+    Raises:
+        PanelError: this machine has no pins, or they may not be used.
+    """
+    # lgpio makes a FIFO where it is imported, and that may be read-only.
+    os.environ.setdefault("LG_WD", _runtime_directory())
+    # Only lgpio knows every Pi; without this gpiozero tries four libraries in turn.
+    os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
+    from gpiozero import Device
+
+    with _named("GPIO", "this machine has no pins to use: "):
+        Device.ensure_pin_factory()
+    return Device.pin_factory
+
+
+def pin_of(wish: PinConfig) -> Pin | None:
+    """Return the wiring in full, however short it was written."""
+    return Pin(pin=wish) if isinstance(wish, int) else wish
+
+
+def is_active_high(pin: Pin, *, is_button: bool) -> bool:
+    """Return which level means pressed or lit.
+
+    A button that is pulled down is wired to 3.3 V, so its default is high.
+    """
+    if pin.active is not None:
+        return pin.active == "high"
+    return not is_button or pin.pull == "down"
+
+
+def gpiozero_pull(pull: str) -> str:
+    """Return gpiozero's word for the Pi's own resistor."""
+    return "floating" if pull == "none" else pull
+
+
+class OnEdge(Protocol):
+    """Whoever is told of edges."""
+
+    def __call__(self, *, is_closed: bool) -> None:
+        """Take an edge; thread: one of gpiozero's."""
+
+
+class Input:
+    """One pin that is read; watched on both edges."""
+
+    def __init__(self, factory: Factory, pin: Pin, on_edge: OnEdge) -> None:
+        """Take the pin.
+
+        Raises:
+            PanelError: the pin is busy, or cannot be pulled as wished.
+        """
+        from gpiozero import GPIODevice
+
+        self._is_active_high = is_active_high(pin, is_button=True)
+        self._on_edge = on_edge
+        self._name = f"GPIO{pin.pin}"
+        with _named(self._name):
+            self._device = GPIODevice(pin.pin, pin_factory=factory)
+        try:
+            with _named(self._name):
+                self._watch(pin.pull)
+                self.was_closed = self.is_closed()
+                """Whether the contact was closed when the pin was opened."""
+        except PanelError:
+            self.close()
+            raise
+
+    def is_closed(self) -> bool:
+        """Return whether the contact is closed now.
+
+        Raises:
+            PanelError: the pin has gone.
+        """
+        with _named(self._name):
+            return bool(self._device.pin.state) == self._is_active_high
+
+    def close(self) -> None:
+        """Give the pin back."""
+        with _named(self._name):
+            self._device.close()
+
+    def _watch(self, pull: str) -> None:
+        wire = self._device.pin
+        if wire.function != "input":
+            wire.function = "input"
+        wanted = gpiozero_pull(pull)
+        if wire.pull != wanted:
+            wire.pull = wanted
+        wire.edges = "both"
+        wire.when_changed = self._changed
+
+    def _changed(self, _ticks: object, state: object) -> None:
+        self._on_edge(is_closed=bool(state) == self._is_active_high)
+
+
+class Output:
+    """One pin that is written."""
+
+    def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
+        """Take the pin and light it or not.
+
+        Raises:
+            PanelError: the pin is busy.
+        """
+        from gpiozero import OutputDevice
+
+        self._name = f"GPIO{pin.pin}"
+        is_high = is_active_high(pin, is_button=False)
+        with _named(self._name):
+            self._device = OutputDevice(
+                pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
+            )
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch it.
+
+        Raises:
+            PanelError: the pin has gone.
+        """
+        with _named(self._name):
+            self._device.value = is_lit
+
+    def close(self) -> None:
+        """Go dark and give the pin back."""
+        with _named(self._name), self._device:
+            self._device.off()
+
+
+@contextmanager
+def _named(part: str, preface: str = "") -> Iterator[None]:
+    """Turn the many errors of gpiozero and its back-ends into ours."""
+    try:
+        yield
+    except _pin_errors() as error:
+        reason = str(error) or type(error).__name__
+        raise PanelError(part, preface + reason) from error
+
+
+def _pin_errors() -> tuple[type[Exception], ...]:
+    from gpiozero import GPIOZeroError
+
+    errors = (GPIOZeroError, OSError, ImportError)
+    try:
+        import lgpio
+    except ImportError:
+        return errors
+    return (*errors, lgpio.error)
+
+
+def _runtime_directory() -> str:
+    return os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()

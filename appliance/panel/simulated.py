@@ -1,0 +1,97 @@
+"""A front panel without a Pi: for the demo and for tests."""
+
+from dataclasses import fields
+
+from gpiozero.pins.mock import MockFactory
+
+from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
+from appliance.core.canvas import Picture
+from appliance.core.events import Button
+from appliance.panel.pins import Factory, gpiozero_pull, is_active_high, pin_of
+
+REVISION = "902120"
+"""A Zero 2 W; with it gpiozero does not ask this machine which Pi it is."""
+
+
+class SimulatedPins:
+    """gpiozero's mock pins, wired as the configuration says; any thread."""
+
+    def __init__(self, buttons: ButtonsConfig, lamps: LampsConfig) -> None:
+        """Make the pins; nothing is pressed or lit."""
+        self.factory: Factory = MockFactory(revision=REVISION)
+        self._buttons = buttons
+        self._lamps = lamps
+        for button in Button:
+            # Pulled already, so that a button may be held down at boot.
+            if pin := pin_of(getattr(buttons, button)):
+                self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
+
+    def open_factory(self) -> Factory:
+        """Return the pins, for `Buttons` and `Lamps`."""
+        return self.factory
+
+    def press(self, button: Button) -> None:
+        """Close the button's contact; a button that is not wired does nothing."""
+        self._drive(button, is_closed=True)
+
+    def release(self, button: Button) -> None:
+        """Open the button's contact."""
+        self._drive(button, is_closed=False)
+
+    def lit(self) -> frozenset[str]:
+        """Return the names of the lamps whose pins have the level that lights them."""
+        wired: dict[str, PinConfig] = {
+            item.name: getattr(self._lamps, item.name) for item in fields(self._lamps)
+        }
+        return frozenset(name for name, wish in wired.items() if self._is_lit(wish))
+
+    def _drive(self, button: Button, *, is_closed: bool) -> None:
+        pin = pin_of(getattr(self._buttons, button))
+        if pin is None:
+            return
+        wire = self.factory.pin(pin.pin)
+        is_high = is_closed == is_active_high(pin, is_button=True)
+        wire.drive_high() if is_high else wire.drive_low()
+
+    def _is_lit(self, wish: PinConfig) -> bool:
+        pin = pin_of(wish)
+        if pin is None:
+            return False
+        wire = self.factory.pin(pin.pin)
+        is_high = is_active_high(pin, is_button=False)
+        return wire.function == "output" and bool(wire.state) == is_high
+
+
+class SimulatedDisplay:
+    """Keeps the picture that a screen would show."""
+
+    def __init__(self) -> None:
+        """Start dark, without a picture."""
+        self.picture: Picture | None = None
+        self.is_dim = False
+        self.is_lit = False
+
+    def open(self, _config: ScreenConfig) -> "SimulatedDisplay":
+        """Return itself, for `Screen`; as any screen, it forgets without power."""
+        self.picture = None
+        return self
+
+    def show(self, picture: Picture, /) -> None:
+        """Keep the picture."""
+        self.is_lit = self.is_lit or self.picture is None
+        self.picture = picture
+
+    def check(self) -> None:
+        """Be there."""
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Make it dim, or bright again."""
+        self.is_dim = is_dim
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch it on or off."""
+        self.is_lit = is_lit
+
+    def close(self) -> None:
+        """Go dark."""
+        self.is_lit = False

@@ -1,0 +1,189 @@
+"""Where log lines go: the journal under systemd, else standard error (R9.1, R9.2).
+
+Everything goes through one handler of the root logger, third parties' lines included,
+and its formatter lets nothing secret pass.
+"""
+
+import io
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from types import TracebackType
+from typing import Literal
+
+from appliance.system.redaction import redacted
+
+AREAS = {
+    "appliance.tokens": "auth",
+    "appliance.room.chat": "chat",
+    "appliance.room": "rtc",
+    "appliance.core.chat": "chat",
+    "appliance.page": "ui",
+    "appliance.sound": "audio",
+    "appliance.panel": "panel",
+    "livekit": "rtc",
+    "httpx": "auth",
+    "httpcore": "auth",
+    "uvicorn": "ui",
+    "starlette": "ui",
+    "websockets": "ui",
+    "gpiozero": "panel",
+    "luma": "panel",
+    "PIL": "panel",
+}
+"""R9.1: which area a logger belongs to; everything else is the system's."""
+CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
+"""Third parties who tell of every request; only their warnings are wanted."""
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+FIELDS = frozenset(
+    {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
+)
+"""Fields of a journal entry; its others hold the arguments as they came, unredacted."""
+
+log = logging.getLogger(__name__)
+
+
+def start_logging(
+    level: Literal["debug", "info", "warn", "error"],
+    secrets: Iterable[str] = (),
+) -> None:
+    """Send every log line of the process to where it is read.
+
+    Uncaught exceptions and warnings become log lines too. Calling it again replaces
+    what was set before.
+
+    Args:
+        level: as `log.level` in the configuration.
+        secrets: values that must not come out wherever they stand.
+    """
+    # A full disk or a closed terminal costs lines, never the process; and the report
+    # that logging would print about it shows arguments as they came.
+    logging.raiseExceptions = False
+    journal = journal_handler() if is_run_by_systemd(os.environ) else None
+    handler = journal or _standard_error()
+    handler.setFormatter(Redacting(tuple(secrets), has_time=journal is None))
+    logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(max(logging.WARNING, LEVELS[level]))
+    logging.captureWarnings(capture=True)
+    sys.excepthook = _uncaught
+    threading.excepthook = _uncaught_in_thread
+
+
+def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
+    """Return whether standard error is the journal's own socket.
+
+    Source: systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the socket; a
+    program that was given another standard error inherits the variable all the same.
+    """
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
+
+
+def area(logger: str) -> str:
+    """Return the tag of R9.1 for the logger's name."""
+    name = logger
+    while name:
+        if name in AREAS:
+            return AREAS[name]
+        name = name.rpartition(".")[0]
+    return "system"
+
+
+def journal_handler(
+    send: Callable[..., object] | None = None,
+) -> logging.Handler | None:
+    """Return a handler that writes journal entries; None without python3-systemd.
+
+    Args:
+        send: takes the message and its fields; None: the real journal does.
+    """
+    try:
+        from systemd.journal import JournalHandler
+        from systemd.journal import send as write
+    except ImportError:
+        return None
+    deliver = send or write
+
+    def send_safe(message: str, **fields: object) -> None:
+        kept = {key: value for key, value in fields.items() if key in FIELDS}
+        deliver(message, SYSLOG_IDENTIFIER="ptt-appliance", **kept)
+
+    handler: logging.Handler = JournalHandler(sender_function=send_safe)
+    return handler
+
+
+class Redacting(logging.Formatter):
+    """Writes a record as one line with its area, and nothing secret in it."""
+
+    def __init__(self, secrets: tuple[str, ...] = (), *, has_time: bool) -> None:
+        """Say what to hide, and whether nobody else adds time and level."""
+        super().__init__()
+        self._secrets = secrets
+        self._has_time = has_time
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line; more of them only where there is a traceback."""
+        line = f"[{area(record.name)}] {_sentence(record)}"
+        if self._has_time:
+            time = self.formatTime(record, "%H:%M:%S")
+            line = f"{time} {record.levelname:<7} {line}"
+        # A name with a line feed in it must not look like another entry.
+        line = line.replace("\n", "\\n").replace("\t", "\\t")
+        return redacted("\n".join((line, *_trace(record, self))), self._secrets)
+
+
+def _sentence(record: logging.LogRecord) -> str:
+    try:
+        return record.getMessage()
+    except (TypeError, ValueError):
+        # Arguments that do not fit: half a line is better than none.
+        return str(record.msg)
+
+
+def _trace(record: logging.LogRecord, formatter: logging.Formatter) -> tuple[str, ...]:
+    is_raised = record.exc_info is not None and record.exc_info[0] is not None
+    if not (is_raised and record.exc_info):
+        return ()
+    return (formatter.formatException(record.exc_info),)
+
+
+def _standard_error() -> logging.Handler:
+    """Return a handler that writes to descriptor 2, if it is open.
+
+    Unbuffered: what could not be written must not wait in a buffer and turn the exit
+    status into 120 when Python flushes it at the end.
+    """
+    try:
+        raw = io.FileIO(2, "w", closefd=False)
+    except OSError:
+        return logging.NullHandler()
+    stream = io.TextIOWrapper(
+        raw, encoding="utf-8", errors="backslashreplace", write_through=True
+    )
+    return logging.StreamHandler(stream)
+
+
+def _uncaught(
+    kind: type[BaseException],
+    error: BaseException,
+    trace: TracebackType | None,
+) -> None:
+    if not issubclass(kind, KeyboardInterrupt):
+        log.critical("unexpected error", exc_info=(kind, error, trace))
+
+
+def _uncaught_in_thread(what: threading.ExceptHookArgs) -> None:
+    # Threads that are still running when the interpreter ends have no value any more.
+    if what.exc_value is not None:
+        _uncaught(what.exc_type, what.exc_value, what.exc_traceback)

@@ -1,0 +1,165 @@
+"""The kernel's own words about interfaces and addresses, read without root.
+
+Source: rtnetlink(7) and netlink(7); numbers from linux/rtnetlink.h, linux/if_addr.h
+and linux/if.h.
+"""
+
+import socket
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+
+NEW_LINK = 16
+GET_LINK = 18
+NEW_ADDRESS = 20
+GET_ADDRESS = 22
+GROUPS = 0x1 | 0x10 | 0x100
+"""Interfaces, IPv4 addresses and IPv6 addresses."""
+RECEIVE_BYTES = 65_536
+"""The kernel fills at most 32 KiB per answer."""
+
+_DONE = 3
+_ERROR = 2
+_REQUEST_DUMP = 0x1 | 0x300
+_HEADER = struct.Struct("=IHHII")
+_LINK = struct.Struct("=BxHiII")
+_ADDRESS = struct.Struct("=BBBBI")
+_ATTRIBUTE = struct.Struct("=HH")
+_LOOPBACK = 0x8
+_RUNNING = 0x40
+_TENTATIVE = 0x40
+_FAILED = 0x08
+_IS_ADDRESS = 1
+_IS_LOCAL = 2
+_GLOBAL = 0
+_ON_LINK = 253
+_PATIENCE_S = 1.0
+"""The kernel answers at once; this is for a kernel that does not answer at all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One address of one interface."""
+
+    interface: int
+    address: IPv4Address | IPv6Address
+    is_global: bool
+    """Not only for neighbours on the same wire."""
+
+    @property
+    def rank(self) -> tuple[bool, bool, int]:
+        """Smaller is better: what people can type, and what reaches far."""
+        is_long = isinstance(self.address, IPv6Address)
+        return not self.is_global, is_long, self.interface
+
+
+def watch() -> socket.socket:
+    """Return a socket that becomes readable when interfaces or addresses change.
+
+    Raises:
+        OSError: this system has no netlink, or forbids it.
+    """
+    sock = _netlink()
+    sock.settimeout(0)
+    sock.bind((0, GROUPS))
+    return sock
+
+
+def dump(kind: int) -> bytes:
+    """Return everything the kernel has of this kind.
+
+    Args:
+        kind: `GET_LINK` or `GET_ADDRESS`.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    with _netlink() as sock:
+        sock.settimeout(_PATIENCE_S)
+        body = struct.pack("=B3x", socket.AF_UNSPEC).ljust(_LINK.size, b"\0")
+        sock.send(
+            _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body
+        )
+        return b"".join(_parts(sock))
+
+
+def running(data: bytes) -> frozenset[int]:
+    """Return the interfaces that are up, have a carrier and are not loopback."""
+    links = [_LINK.unpack_from(body) for body in _bodies(data, NEW_LINK, _LINK.size)]
+    return frozenset(
+        index
+        for _, _, index, flags, _ in links
+        if flags & _RUNNING and not flags & _LOOPBACK
+    )
+
+
+def addresses(data: bytes) -> tuple[Address, ...]:
+    """Return the addresses that somebody on the network could type or reach.
+
+    IPv6 addresses that hold only on one wire are left out: they need a zone, which
+    no other machine knows.
+    """
+    bodies = _bodies(data, NEW_ADDRESS, _ADDRESS.size)
+    found = (_address(body) for body in bodies)
+    return tuple(address for address in found if address is not None)
+
+
+def _netlink() -> socket.socket:
+    kind = socket.SOCK_RAW | socket.SOCK_CLOEXEC
+    return socket.socket(socket.AF_NETLINK, kind, socket.NETLINK_ROUTE)
+
+
+def _parts(sock: socket.socket) -> Iterator[bytes]:
+    """Yield what the kernel sends until it says that this is all."""
+    while True:
+        part = sock.recv(RECEIVE_BYTES)
+        yield part
+        kinds = {kind for kind, _ in _messages(part)}
+        if not part or kinds & {_DONE, _ERROR}:
+            return
+
+
+def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield type and body of each whole message."""
+    while len(data) >= _HEADER.size:
+        length, kind, *_ = _HEADER.unpack_from(data)
+        if not _HEADER.size <= length <= len(data):
+            return
+        yield kind, data[_HEADER.size : length]
+        data = data[_padded(length) :]
+
+
+def _bodies(data: bytes, wanted: int, least_bytes: int) -> Iterator[bytes]:
+    for kind, body in _messages(data):
+        if kind == wanted and len(body) >= least_bytes:
+            yield body
+
+
+def _address(body: bytes) -> Address | None:
+    family, _, flags, scope, index = _ADDRESS.unpack_from(body)
+    is_short = family == socket.AF_INET
+    # A neighbour on the same wire may use the short ones (169.254.0.0/16) as they are.
+    is_usable = scope == _GLOBAL or (is_short and scope == _ON_LINK)
+    if flags & (_TENTATIVE | _FAILED) or not is_usable:
+        return None
+    known = dict(_attributes(body[_ADDRESS.size :]))
+    # On a point-to-point interface `address` is the far end's.
+    packed = known.get(_IS_LOCAL, known.get(_IS_ADDRESS, b""))
+    if len(packed) != (4 if is_short else 16):
+        return None
+    return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
+
+
+def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
+    while len(data) >= _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(data)
+        if not _ATTRIBUTE.size <= length <= len(data):
+            return
+        yield kind, data[_ATTRIBUTE.size : length]
+        data = data[_padded(length) :]
+
+
+def _padded(length: int) -> int:
+    """Messages and attributes begin at multiples of four bytes."""
+    return (length + 3) & ~3

@@ -1,0 +1,83 @@
+r"""What never appears in a log line: tokens, keys, passwords, URL queries (R9.2).
+
+The last defence, behind code that does not log such things in the first place.
+"""
+
+import re
+from collections.abc import Iterable
+
+HIDDEN = "<hidden>"
+LONGEST_ENTRY = 8000
+"""Characters; a traceback fits, and a hostile message does not fill the disk."""
+SHORTEST_SECRET = 6
+"""Shorter ones would hide ordinary words, and protect nothing anyway."""
+
+_WORD = r"[A-Za-z0-9_-]"
+_MIXED = r"(?=[A-Z0-9_-]*[a-z])(?=[a-z0-9_-]*[A-Z])(?=[A-Za-z_-]*[0-9])"
+_KEYWORD = (
+    r"(?:token|secret|passw(?:or)?d|passphrase|(?:api|private|secret|encryption)[_-]?key"
+    r"|authorization|cookie|credentials?|signature)"
+)
+_HEADER = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token)"
+# A value in quotes, in which a backslash protects the next character.
+_QUOTED = r"""b?"(?:[^"\\]|\\.)*"?|b?'(?:[^'\\]|\\.)*'?"""
+_QUERY = rf"(?:{HIDDEN}|[^\s\"'<>])*"
+
+_RULES: tuple[tuple[re.Pattern[str], str], ...] = (
+    # A JSON web token, also one that was cut off: base64url of `{"` or `{ `.
+    (re.compile(rf"ey[AJ]{_WORD}{{5,}}(?:\.{_WORD}*){{0,4}}"), HIDDEN),
+    (re.compile(r"(?i)\b(bearer)\s+[^\s\"',]+"), rf"\1 {HIDDEN}"),
+    # The value of a header goes on to the end of its line.
+    (
+        re.compile(rf"(?i)\b({_HEADER})(\s*:\s*)(?:{_QUOTED}|[^\r\n\"']+)"),
+        rf"\1\2{HIDDEN}",
+    ),
+    # "token": "…" in JSON, in a mapping and in a list of pairs.
+    (
+        re.compile(
+            rf"(?i)([\"'][\w-]{{0,40}}{_KEYWORD}[\"']\s*[:,]\s*)"
+            rf"(?:{_QUOTED}|[^\s,)}}\]]+)"
+        ),
+        rf"\1{HIDDEN}",
+    ),
+    # token=… in a query, a form and a repr.
+    (
+        re.compile(rf"(?i)({_KEYWORD}\s?=\s?)(?:{_QUOTED}|[^\s&;,)\"']+)"),
+        rf"\1{HIDDEN}",
+    ),
+    # User and password in a URL; its query and fragment; the same without its host.
+    (re.compile(r"(\w://)[^\s/@\"'<>]*@"), rf"\1{HIDDEN}@"),
+    (re.compile(rf"(\w://[^\s?#\"'<>]{{0,500}})[?#]{_QUERY}"), rf"\1?{HIDDEN}"),
+    (re.compile(rf"\?[\w.%~\[\]-]+={_QUERY}"), f"?{HIDDEN}"),
+    # LiveKit's API keys, and what looks like a secret made by a program: long, and of
+    # small and capital letters and digits. LiveKit's have 43 characters, Solana's 88.
+    (re.compile(r"\bAPI[A-Za-z0-9]{9,}\b"), HIDDEN),
+    (re.compile(rf"(?<!{_WORD}){_MIXED}{_WORD}{{40,}}"), HIDDEN),
+)
+_LAST_WORD = re.compile(r"\s\S*\Z")
+# Control characters could forge a line or move the reader's cursor.
+_CONTROL = {
+    code: f"\\x{code:02x}"
+    for code in (*range(0x20), *range(0x7F, 0xA0))
+    if chr(code) not in "\n\t"
+} | {0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+def redacted(text: str, secrets: Iterable[str] = ()) -> str:
+    """Return the text fit for a log: nothing secret, nothing that a terminal obeys.
+
+    Args:
+        text: a whole entry, traceback included.
+        secrets: values that are hidden wherever they stand.
+    """
+    for secret in secrets:
+        if len(secret) >= SHORTEST_SECRET:
+            text = text.replace(secret, HIDDEN)
+    if len(text) > LONGEST_ENTRY:
+        # Not in the middle of a word: half a token is not known as one.
+        text = _LAST_WORD.sub(" …", text[:LONGEST_ENTRY])
+    for pattern, shown in _RULES:
+        text = pattern.sub(shown, text)
+    # A lone surrogate cannot be written in UTF-8.
+    text = text.encode(errors="backslashreplace").decode()
+    return text.translate(_CONTROL)

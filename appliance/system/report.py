@@ -1,0 +1,124 @@
+"""Posts how often the box joined and left, where somebody collects that (R9.4)."""
+
+import asyncio
+import logging
+from collections.abc import Collection
+from types import TracebackType
+from typing import Self
+
+from appliance.core.address import address_fault, without_query
+from appliance.core.counts import Counts
+from appliance.core.view import View
+
+log = logging.getLogger(__name__)
+
+POST_S = 10.0
+"""Longest time for one report; nobody waits for it."""
+LAST_S = 0.3
+"""Longest time for the last report: R1.4 gives the whole stop 3 s."""
+
+
+class Report:
+    """A viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
+
+    The numbers are totals since the process started, so a report that got lost is made
+    good by the next one; none is repeated.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        name: str,
+        counts: Counts,
+        allow_insecure: Collection[str] = (),
+    ) -> None:
+        """Say where to and what.
+
+        Args:
+            url: takes the POST; https, or http to a host that may be plain.
+            name: of this box.
+            counts: what to report, as it is at the time.
+            allow_insecure: hosts that may be spoken to without TLS.
+
+        Raises:
+            ValueError: the URL may not be used; the sentence says what to write.
+        """
+        fault = address_fault(url, "https", allow_insecure)
+        if fault is not None:
+            raise ValueError(fault)
+        self._url = url
+        self._name = name
+        self._counts = counts
+        self._told = (0, 0)
+        self._changed = asyncio.Event()
+        self._has_trouble = False
+        self._tasks: asyncio.TaskGroup | None = None
+        self._posting: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Be ready to post."""
+        self._tasks = await asyncio.TaskGroup().__aenter__()
+        self._posting = self._tasks.create_task(self._post_changes())
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Give the last report a moment."""
+        tasks, self._tasks = self._tasks, None
+        if tasks is None or self._posting is None:
+            return
+        self._posting.cancel()
+        await tasks.__aexit__(kind, error, trace)
+        if self._numbers() != self._told:
+            await self._post(self._numbers(), LAST_S)
+
+    def show(self, _view: View) -> None:
+        """Report when the box has come or gone since the last time."""
+        if self._numbers() != self._told:
+            self._changed.set()
+
+    async def _post_changes(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            numbers = self._numbers()
+            await self._post(numbers, POST_S)
+            self._told = numbers
+
+    async def _post(self, numbers: tuple[int, int], patience_s: float) -> None:
+        # Only who reports pays for it: 5 MB and a tenth of a second.
+        import httpx
+
+        content = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
+        try:
+            async with (
+                asyncio.timeout(patience_s),
+                httpx.AsyncClient() as client,
+                # A stream: whatever the answer says, it is not read.
+                client.stream("POST", self._url, json=content) as answer,
+            ):
+                answer.raise_for_status()
+        except httpx.HTTPStatusError as error:
+            self._fail(f"answered {error.response.status_code}")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
+            self._fail(str(error) or type(error).__name__)
+        else:
+            self._succeed()
+
+    def _numbers(self) -> tuple[int, int]:
+        return self._counts.joins, self._counts.leaves
+
+    def _fail(self, reason: str) -> None:
+        level = logging.DEBUG if self._has_trouble else logging.WARNING
+        where = without_query(self._url)
+        log.log(level, "report not delivered  url=%s reason=%s", where, reason)
+        self._has_trouble = True
+
+    def _succeed(self) -> None:
+        if self._has_trouble:
+            log.info("reports are delivered again  url=%s", without_query(self._url))
+        self._has_trouble = False

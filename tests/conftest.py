@@ -1,0 +1,77 @@
+import asyncio
+import inspect
+import os
+import threading
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
+"""Threads that an event loop keeps for its next call; they end with the loop."""
+PATIENCE_S = 3.0
+"""How long a thread that was told to end may take to do so."""
+
+settings.register_profile(
+    "appliance",
+    # What a machine is busy with must not fail a test.
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize="CI" in os.environ,
+    # A failure prints how to repeat it; nothing is kept, the folder may be read-only.
+    database=None,
+    print_blob=True,
+)
+settings.load_profile("appliance")
+
+
+def pytest_addoption(parser):
+    group = parser.getgroup("ptt-appliance")
+    group.addoption(
+        "--update-pictures",
+        action="store_true",
+        help="write the reference pictures anew instead of comparing with them",
+    )
+    group.addoption(
+        "--hardware",
+        action="store_true",
+        help="run the tests that need a Raspberry Pi with wires between its pins",
+    )
+
+
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config):
+    if collection_path.name == "hardware" and not config.getoption("--hardware"):
+        return True
+    return None
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request):
+    """Fail a test that leaves a thread or a task running."""
+    before = set(threading.enumerate())
+    if inspect.iscoroutinefunction(request.function):
+        request.getfixturevalue("no_task_left_behind")
+    yield
+    left = [thread for thread in threading.enumerate() if thread not in before]
+    left = [thread for thread in left if is_ours(thread)]
+    for thread in left:
+        thread.join(PATIENCE_S)
+    names = [thread.name for thread in left if thread.is_alive()]
+    assert not names, f"threads left behind: {names}"
+
+
+@pytest.fixture
+async def no_task_left_behind():
+    yield
+    left = asyncio.all_tasks() - {asyncio.current_task()}
+    assert not left, f"tasks left behind: {left}"
+
+
+def is_ours(thread: threading.Thread) -> bool:
+    """Return whether a test has to end the thread.
+
+    Python knows threads of native libraries only as dummies, from the moment on when
+    they called back.
+    """
+    is_native = isinstance(thread, threading._DummyThread)
+    return not (is_native or thread.name.startswith(LOOPS_OWN))

@@ -1,0 +1,155 @@
+"""Parts of a front panel that do as they are told."""
+
+import asyncio
+import errno
+from collections.abc import Iterator
+
+from appliance.core.canvas import Picture
+from appliance.core.events import Event
+
+WAIT_S = 10.0
+"""Longer than anything here takes; a test that waits so long has failed."""
+
+
+class Clock:
+    """Time that passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.now_s = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+class Inbox:
+    """Where events go; the test takes them out one by one."""
+
+    def __init__(self) -> None:
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+
+    def post(self, event: Event) -> None:
+        self._events.put_nowait(event)
+
+    async def next(self) -> Event:
+        async with asyncio.timeout(WAIT_S):
+            return await self._events.get()
+
+    async def take(self, count: int) -> list[Event]:
+        return [await self.next() for _ in range(count)]
+
+
+class FakeBus:
+    """An I²C bus with one screen on it, which keeps px as the real chips do.
+
+    Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal addressing);
+    SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132 columns).
+    """
+
+    ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(
+        (0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB), 1
+    )
+
+    def __init__(self, address: int = 0x3C, *, is_sh1106: bool = False) -> None:
+        self.address = address
+        self.is_sh1106 = is_sh1106
+        self.trouble: OSError | None = None
+        self.is_readable = True
+        self.is_on = False
+        self.is_closed = False
+        self.contrast = 0x7F
+        self.sent_bytes = 0
+        self._left = 2 if is_sh1106 else 0
+        self._memory = [bytearray(132) for _ in range(8)]
+        self._columns, self._pages = (0, 127), (0, 7)
+        self._column = self._page = 0
+
+    def __call__(self, number: int) -> "FakeBus":
+        """Open it."""
+        assert number == 1
+        self.is_closed = False
+        return self
+
+    def write_i2c_block_data(self, address: int, register: int, data: list[int]):
+        self._check(address)
+        assert 0 < len(data) <= 32
+        if register == 0x40:
+            self._take(data)
+        else:
+            self._command(iter(data))
+
+    def read_byte_data(self, address: int, _register: int) -> int:
+        self._check(address)
+        if not self.is_readable:
+            raise OSError(errno.EREMOTEIO, "Remote I/O error")
+        return (0x08 if self.is_sh1106 else 0x06) | (0 if self.is_on else 0x40)
+
+    def close(self) -> None:
+        self.is_closed = True
+
+    def cut_power(self) -> None:
+        """Forget everything, as a screen does that is pulled off and put back."""
+        fresh = FakeBus(self.address, is_sh1106=self.is_sh1106)
+        self.is_on, self.contrast = fresh.is_on, fresh.contrast
+        self._memory = fresh._memory
+
+    def picture(self, height: int) -> Picture:
+        """Return what can be seen on the glass."""
+        rows = [
+            "".join(
+                str(self._memory[y // 8][x + self._left] >> y % 8 & 1)
+                for x in range(128)
+            )
+            for y in range(height)
+        ]
+        bits = int("".join(rows), 2).to_bytes(16 * height)
+        return Picture(128, height, bits)
+
+    def _check(self, address: int) -> None:
+        assert not self.is_closed
+        if self.trouble is not None:
+            raise self.trouble
+        if address != self.address:
+            raise OSError(errno.ENXIO, "No such device or address")
+
+    def _take(self, data: list[int]) -> None:
+        self.sent_bytes += len(data)
+        for byte in data:
+            self._memory[self._page][self._column] = byte
+            self._column += 1
+            if not self.is_sh1106 and self._column > self._columns[1]:
+                self._column = self._columns[0]
+                first, last = self._pages
+                self._page = first if self._page == last else self._page + 1
+
+    def _command(self, data: Iterator[int]) -> None:
+        for code in data:
+            # The SH1106 knows no memory mode: 0x20 is nothing to it.
+            count = (
+                0 if self.is_sh1106 and code == 0x20 else self.ARGUMENTS.get(code, 0)
+            )
+            self._obey(code, [next(data) for _ in range(count)])
+
+    def _obey(self, code: int, arguments: list[int]) -> None:
+        match code:
+            case 0xAE | 0xAF:
+                self.is_on = code == 0xAF
+            case 0x81:
+                self.contrast = arguments[0]
+            case 0x21:
+                self._columns = (arguments[0], arguments[1])
+                self._column = arguments[0]
+            case 0x22:
+                self._pages = (arguments[0], arguments[1])
+                self._page = arguments[0]
+            case _ if self.is_sh1106:
+                self._place(code)
+            case _:
+                pass
+
+    def _place(self, code: int) -> None:
+        if code & 0xF0 == 0xB0:
+            self._page = code & 0x0F
+        elif code & 0xF0 == 0x00:
+            self._column = self._column & 0xF0 | code & 0x0F
+        elif code & 0xF0 == 0x10:
+            self._column = self._column & 0x0F | code << 4 & 0xF0

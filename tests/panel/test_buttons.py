@@ -1,0 +1,220 @@
+"""Buttons on gpiozero's mock pins."""
+
+import asyncio
+
+import pytest
+from gpiozero import OutputDevice
+from gpiozero.exc import PinError
+from gpiozero.pins.mock import MockFactory, MockPin
+
+from appliance.config import ButtonsConfig, LampsConfig, Pin
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Part,
+    PartFound,
+    PartLost,
+)
+from appliance.errors import PanelError
+from appliance.panel.bank import RETRY_S
+from appliance.panel.buttons import Buttons
+from appliance.panel.simulated import REVISION, SimulatedPins
+from tests.panel.fakes import Clock, Inbox
+
+NO_PINS = PanelError("GPIO", "this is no Pi")
+CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
+TALK, LEAVE = Button.TALK, Button.LEAVE
+
+
+class Box:
+    """Buttons with everything around them."""
+
+    def __init__(self, config: ButtonsConfig = CONFIG) -> None:
+        self.inbox = Inbox()
+        self.clock = Clock()
+        self.pins = SimulatedPins(config, LampsConfig())
+        self.buttons = Buttons(
+            config, self.inbox.post, self.pins.open_factory, self.clock
+        )
+
+    async def is_open(self) -> None:
+        """Return when the pins are read: a press of another button comes through."""
+        wire = self.pins.factory.pin(5)
+        while wire.when_changed is None:
+            await asyncio.sleep(0)
+
+    def press_at(self, now_s: float, button: Button, *, is_down: bool) -> None:
+        self.clock.now_s = now_s
+        (self.pins.press if is_down else self.pins.release)(button)
+
+
+async def test_a_press_and_its_release_are_told():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+        box.press_at(1001.0, TALK, is_down=True)
+        box.press_at(1002.0, TALK, is_down=False)
+        assert await box.inbox.take(2) == [ButtonPressed(TALK), ButtonReleased(TALK)]
+
+
+async def test_edges_come_from_threads_of_gpiozero():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+        await asyncio.to_thread(box.pins.press, LEAVE)
+        assert await box.inbox.next() == ButtonPressed(LEAVE)
+
+
+async def test_a_button_that_is_wired_to_3_3_v_is_pressed_when_high():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+        box.pins.press(Button.VOLUME_DOWN)
+        assert box.pins.factory.pin(6).state
+        assert await box.inbox.next() == ButtonPressed(Button.VOLUME_DOWN)
+
+
+async def test_fifty_presses_a_second_for_three_seconds_all_come_through_in_order():
+    box = Box()
+    wanted = []
+    async with box.buttons:
+        await box.is_open()
+        for i in range(150):
+            box.press_at(1001.0 + i * 0.02, TALK, is_down=True)
+            box.press_at(1001.01 + i * 0.02, TALK, is_down=False)
+            wanted += [ButtonPressed(TALK), ButtonReleased(TALK)]
+        assert await box.inbox.take(300) == wanted
+
+
+async def test_bounce_is_one_press():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+        for i in range(41):
+            box.press_at(1001.0 + i * 0.0005, TALK, is_down=i % 2 == 0)
+        assert await box.inbox.next() == ButtonPressed(TALK)
+        box.press_at(1001.1, TALK, is_down=False)
+        assert await box.inbox.next() == ButtonReleased(TALK)
+
+
+async def test_a_tap_shorter_than_the_bounce_is_released_when_it_is_quiet():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+        box.press_at(1001.0, TALK, is_down=True)
+        box.press_at(1001.002, TALK, is_down=False)
+        assert await box.inbox.next() == ButtonPressed(TALK)
+        box.clock.now_s = 1001.1
+        assert await box.inbox.next() == ButtonReleased(TALK)
+
+
+async def test_a_button_that_is_down_at_boot_is_told_as_such():
+    box = Box()
+    box.pins.press(TALK)
+    async with box.buttons:
+        assert await box.inbox.next() == ButtonPressed(TALK, is_at_boot=True)
+        await box.is_open()
+        box.pins.release(TALK)
+        assert await box.inbox.next() == ButtonReleased(TALK)
+
+
+async def test_a_busy_pin_is_named_once_and_found_when_it_is_free():
+    box = Box()
+    other = OutputDevice(17, pin_factory=box.pins.factory)
+    async with box.buttons:
+        lost = await box.inbox.next()
+        assert isinstance(lost, PartLost)
+        assert (lost.part, lost.name) == (Part.BUTTON, "talk GPIO17")
+        assert "already in use" in lost.reason
+        await box.is_open()
+        box.pins.press(LEAVE)
+        assert await box.inbox.next() == ButtonPressed(LEAVE)
+        other.close()
+        box.clock.now_s += RETRY_S
+        assert await box.inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
+        box.pins.press(TALK)
+        assert await box.inbox.next() == ButtonPressed(TALK)
+
+
+async def test_a_pin_that_cannot_be_pulled_as_wished_is_named():
+    inbox, factory = Inbox(), MockFactory(revision=REVISION)
+    config = ButtonsConfig(talk=Pin(pin=2, pull="down"), leave=None)
+    async with Buttons(config, inbox.post, lambda: factory):
+        lost = await inbox.next()
+        assert isinstance(lost, PartLost)
+        assert lost.name == "talk GPIO2"
+        assert "pull" in lost.reason
+
+
+def failing_pin(trouble: list[Exception]) -> type:
+    """Return a mock pin that can be read only while there is no trouble."""
+
+    def state(self) -> bool:
+        if trouble:
+            raise trouble[0]
+        return bool(self._state)
+
+    return type("FailingPin", (MockPin,), {"_get_state": state})
+
+
+async def test_a_pin_that_fails_while_pressed_is_released_and_named():
+    inbox, clock, trouble = Inbox(), Clock(), list[Exception]()
+    factory = MockFactory(revision=REVISION, pin_class=failing_pin(trouble))
+    config = ButtonsConfig(talk=17, leave=None)
+    async with Buttons(config, inbox.post, lambda: factory, clock):
+        wire = factory.pin(17)
+        while wire.when_changed is None:
+            await asyncio.sleep(0)
+        wire.drive_low()
+        assert await inbox.next() == ButtonPressed(TALK)
+        trouble.append(PinError("the chip has gone"))
+        assert await inbox.next() == ButtonReleased(TALK)
+        lost = await inbox.next()
+        assert lost == PartLost(Part.BUTTON, "talk GPIO17", "the chip has gone")
+        trouble.clear()
+        clock.now_s += RETRY_S
+        assert await inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
+
+
+async def test_a_machine_without_pins_is_named_once():
+    inbox, clock = Inbox(), Clock()
+    tries = []
+
+    def no_pins():
+        tries.append(clock.now_s)
+        raise NO_PINS
+
+    async with Buttons(CONFIG, inbox.post, no_pins, clock):
+        assert await inbox.next() == PartLost(Part.BUTTON, "GPIO", "this is no Pi")
+        clock.now_s += RETRY_S
+        while len(tries) < 2:
+            await asyncio.sleep(0.01)
+        inbox.post(ButtonPressed(TALK))
+        assert await inbox.next() == ButtonPressed(TALK)
+
+
+async def test_without_buttons_no_pins_are_looked_for():
+    def no_pins():
+        raise AssertionError
+
+    config = ButtonsConfig(talk=None, leave=None)
+    async with Buttons(config, Inbox().post, no_pins):
+        await asyncio.sleep(0)
+
+
+async def test_an_unexpected_error_ends_whoever_opened_the_buttons():
+    def broken():
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup):
+        async with Buttons(CONFIG, Inbox().post, broken):
+            await asyncio.Event().wait()
+
+
+async def test_closing_twice_is_fine_and_gives_the_pins_back():
+    box = Box()
+    async with box.buttons:
+        await box.is_open()
+    await box.buttons.__aexit__(None, None, None)
+    OutputDevice(17, pin_factory=box.pins.factory).close()

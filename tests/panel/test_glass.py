@@ -1,0 +1,170 @@
+"""A screen that comes and goes; time is an argument."""
+
+from dataclasses import replace
+
+import pytest
+
+from appliance.config import ScreenConfig
+from appliance.core.canvas import Picture
+from appliance.core.events import Event, Part, PartFound, PartLost
+from appliance.core.picture import drift, picture
+from appliance.errors import PanelError
+from appliance.panel.glass import PROBE_S, Glass
+from appliance.panel.rest import DRIFT_S, Glow, glow, next_change_s, stirring
+from appliance.panel.simulated import SimulatedDisplay
+from tests.pictures.situations import SITUATIONS, line
+
+NOBODY = PanelError("OLED", "nobody answers")
+CONFIG = ScreenConfig(dim_after_s=60, sleep_after_s=600)
+SILENT, TALKING = SITUATIONS["silent"], SITUATIONS["talking"]
+LOST = PartLost(Part.SCREEN, "OLED", "nobody answers")
+FOUND = PartFound(Part.SCREEN, "OLED")
+
+
+class Bench(SimulatedDisplay):
+    """A glass, and the display behind it that may be unplugged."""
+
+    def __init__(self, config: ScreenConfig = CONFIG) -> None:
+        super().__init__()
+        self.events: list[Event] = []
+        self.probes = 0
+        self.shows = 0
+        self.is_plugged = True
+        self.glass = Glass(config, self.events.append, self.open)
+
+    def open(self, config: ScreenConfig) -> "Bench":
+        self.probes += 1
+        self._check()
+        super().open(config)
+        return self
+
+    def check(self) -> None:
+        self._check()
+
+    def show(self, picture: Picture, /) -> None:
+        self._check()
+        self.shows += 1
+        super().show(picture)
+
+    def light(self, *, is_lit: bool) -> None:
+        self._check()
+        super().light(is_lit=is_lit)
+
+    def close(self) -> None:
+        self.is_lit = False
+        self._check()
+
+    def _check(self) -> None:
+        if not self.is_plugged:
+            raise NOBODY
+
+
+def test_a_picture_is_sent_once_until_it_changes():
+    bench = Bench()
+    for second in range(5):
+        bench.glass.refresh(SILENT, second, 0)
+    assert bench.shows == 1
+    bench.glass.refresh(TALKING, 5, 0)
+    assert bench.picture == picture(TALKING, (128, 64))
+    assert bench.events == []
+
+
+def test_before_the_first_view_the_screen_stays_dark():
+    bench = Bench()
+    bench.glass.refresh(None, 0, 0)
+    assert (bench.probes, bench.shows) == (1, 0)
+
+
+def test_a_missing_screen_is_told_once_and_looked_for_every_few_seconds():
+    bench = Bench()
+    bench.is_plugged = False
+    for tenth in range(300):
+        bench.glass.refresh(SILENT, tenth / 10, 0)
+    assert bench.events == [LOST]
+    assert bench.probes == 30 / PROBE_S
+
+
+def test_an_unplugged_screen_is_told_and_redrawn_on_its_return():
+    bench = Bench()
+    bench.glass.refresh(SILENT, 0, 0)
+    bench.is_plugged = False
+    bench.glass.refresh(TALKING, 1, 0)
+    assert bench.events == [LOST]
+    bench.is_plugged = True
+    assert bench.glass.refresh(TALKING, 2, 0) == pytest.approx(PROBE_S - 2)
+    assert bench.shows == 1
+    bench.glass.refresh(TALKING, PROBE_S, 0)
+    assert bench.events == [LOST, FOUND]
+    assert bench.picture == picture(TALKING, (128, 64))
+    assert bench.is_lit
+
+
+def test_an_unplugged_screen_is_noticed_though_nothing_changes():
+    bench = Bench()
+    assert bench.glass.refresh(SILENT, 0, 0) == PROBE_S
+    bench.is_plugged = False
+    bench.glass.refresh(SILENT, 1, 0)
+    assert bench.events == []
+    bench.glass.refresh(SILENT, PROBE_S, 0)
+    assert bench.events == [LOST]
+    bench.is_plugged = True
+    bench.glass.refresh(SILENT, 2 * PROBE_S, 0)
+    assert bench.events == [LOST, FOUND]
+    assert bench.is_lit
+
+
+def test_an_idle_screen_dims_sleeps_and_wakes_with_the_newest_picture():
+    bench = Bench()
+    bench.glass.refresh(SILENT, 0, 0)
+    assert (bench.is_lit, bench.is_dim) == (True, False)
+    bench.glass.refresh(SILENT, 0, 60)
+    assert (bench.is_lit, bench.is_dim) == (True, True)
+    bench.glass.refresh(SILENT, 0, 600)
+    assert not bench.is_lit
+    shows = bench.shows
+    bench.glass.refresh(TALKING, 0, 601)
+    assert bench.shows == shows
+    bench.glass.refresh(TALKING, 0, 0)
+    assert (bench.is_lit, bench.is_dim) == (True, False)
+    assert bench.picture == picture(TALKING, (128, 64))
+
+
+def test_the_picture_drifts_over_minutes():
+    bench = Bench()
+    seen = set()
+    for minute in range(8):
+        bench.glass.refresh(SILENT, minute * DRIFT_S, 0)
+        assert bench.picture == picture(SILENT, (128, 64), drift(minute))
+        seen.add(bench.picture)
+    assert len(seen) == 8
+
+
+def test_a_screen_that_goes_while_closing_is_no_trouble():
+    bench = Bench()
+    bench.glass.refresh(SILENT, 0, 0)
+    bench.is_plugged = False
+    bench.glass.close()
+    bench.glass.close()
+    assert bench.events == []
+
+
+def test_nought_means_never():
+    config = ScreenConfig(dim_after_s=0, sleep_after_s=0)
+    assert glow(1e9, config) is Glow.BRIGHT
+    assert next_change_s(90.0, 1e9, config) == 30
+
+
+def test_the_next_change_is_the_nearest_of_drift_dimming_and_sleep():
+    assert next_change_s(0.0, 0.0, CONFIG) == 60
+    assert next_change_s(0.0, 50.0, CONFIG) == 10
+    assert next_change_s(59.0, 50.0, CONFIG) == 1
+    assert next_change_s(0.0, 590.0, CONFIG) == 10
+
+
+def test_talk_chat_and_connection_wake_the_screen_but_a_countdown_does_not():
+    out = SITUATIONS["disconnected"]
+    assert stirring(replace(out, banner="retry in 3 s")) == stirring(out)
+    assert stirring(SILENT) != stirring(TALKING)
+    assert stirring(SILENT) != stirring(out)
+    chat = (*SILENT.chat, line("Anna", "Good night"))
+    assert stirring(replace(SILENT, chat=chat)) != stirring(SILENT)

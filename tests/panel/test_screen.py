@@ -1,0 +1,161 @@
+"""The screen beside a running loop."""
+
+import asyncio
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+
+import pytest
+from luma.core.device import dummy
+from PIL import Image
+
+from appliance.config import ScreenConfig
+from appliance.core.canvas import Picture
+from appliance.core.events import PartLost
+from appliance.core.picture import picture
+from appliance.errors import PanelError
+from appliance.panel.screen import Screen
+from appliance.panel.simulated import SimulatedDisplay
+from tests.panel.fakes import WAIT_S, Clock, Inbox
+from tests.pictures.situations import SITUATIONS
+
+NOBODY = PanelError("OLED", "nobody answers")
+CONFIG = ScreenConfig()
+SILENT, TALKING = SITUATIONS["silent"], SITUATIONS["talking"]
+TALL = (128, 64)
+
+
+async def shown(display: SimulatedDisplay, wanted: Picture) -> None:
+    """Return when the display shows the picture, whatever it showed before."""
+    async with asyncio.timeout(WAIT_S):
+        # The picture may have been shown at another step of its drift.
+        while display.picture is None or not is_same(display.picture, wanted):
+            await asyncio.sleep(0.01)
+
+
+def is_same(one: Picture, other: Picture) -> bool:
+    """Whether both show the same, wherever it has drifted to."""
+    return sum(map(int.bit_count, one.bits)) == sum(map(int.bit_count, other.bits))
+
+
+async def test_the_newest_view_is_shown():
+    display = SimulatedDisplay()
+    async with Screen(CONFIG, Inbox().post, display.open) as screen:
+        for view in (SILENT, TALKING, SILENT, TALKING):
+            screen.show(view)
+        await shown(display, picture(TALKING, TALL))
+    assert not display.is_lit
+
+
+class LumaDisplay(SimulatedDisplay):
+    """luma's own stand-in for a screen."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.device = dummy(width=128, height=64, mode="1")
+        self.device.persist = True
+
+    def show(self, picture: Picture, /) -> None:
+        size = (picture.width, picture.height)
+        self.device.display(Image.frombytes("1", size, picture.bits))
+        super().show(picture)
+
+
+async def test_lumas_dummy_shows_the_reference_picture():
+    display = LumaDisplay()
+    clock = Clock()
+    clock.now_s = 0.0
+    async with Screen(CONFIG, Inbox().post, display.open, clock) as screen:
+        screen.show(SILENT)
+        await shown(display, picture(SILENT, TALL))
+    with Image.open("tests/pictures/silent-128x64.png") as wanted:
+        assert display.device.image.tobytes() == wanted.convert("1").tobytes()
+
+
+class SlowDisplay(SimulatedDisplay):
+    """A display on a bus that hangs until the test lets it go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_hanging = threading.Event()
+        self.may_go_on = threading.Event()
+        self.shown: list[Picture] = []
+
+    def show(self, picture: Picture, /) -> None:
+        super().show(picture)
+        self.shown.append(picture)
+        self.is_hanging.set()
+        self.may_go_on.wait(WAIT_S)
+
+
+async def test_a_bus_that_hangs_delays_nobody_and_the_newest_picture_wins():
+    display = SlowDisplay()
+    async with Screen(CONFIG, Inbox().post, display.open) as screen:
+        screen.show(SILENT)
+        await asyncio.to_thread(display.is_hanging.wait, WAIT_S)
+        # The loop still turns, and takes many views meanwhile.
+        for number in range(50):
+            screen.show(replace(SILENT, banner=f"in room {number}"))
+        screen.show(TALKING)
+        display.may_go_on.set()
+        await shown(display, picture(TALKING, TALL))
+    assert len(display.shown) == 2
+
+
+async def test_a_missing_screen_is_told():
+    def missing(_config: ScreenConfig) -> SimulatedDisplay:
+        raise NOBODY
+
+    inbox = Inbox()
+    async with Screen(CONFIG, inbox.post, missing) as screen:
+        screen.show(SILENT)
+        assert isinstance(await inbox.next(), PartLost)
+
+
+async def test_an_unexpected_error_ends_whoever_opened_the_screen():
+    def broken(_config: ScreenConfig) -> SimulatedDisplay:
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup):
+        async with Screen(CONFIG, Inbox().post, broken):
+            await asyncio.Event().wait()
+
+
+async def test_an_error_of_the_body_comes_out_as_it_was():
+    with pytest.raises(KeyError):
+        async with Screen(CONFIG, Inbox().post, SimulatedDisplay().open):
+            raise KeyError
+
+
+async def test_closing_twice_is_fine():
+    screen = Screen(CONFIG, Inbox().post, SimulatedDisplay().open)
+    async with screen:
+        screen.show(SILENT)
+    await screen.__aexit__(None, None, None)
+
+
+NOTHING_IMPORTED = """
+import asyncio, sys
+from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.panel.buttons import Buttons
+from appliance.panel.lamps import Lamps
+from appliance.panel.screen import Screen
+
+no_buttons = ButtonsConfig(talk=None, leave=None)
+no_lamps = LampsConfig(online=None, talking=None)
+
+async def main():
+    async with Buttons(no_buttons, print), Lamps(no_lamps, print):
+        async with Screen(ScreenConfig(driver="none"), print):
+            await asyncio.sleep(0)
+
+asyncio.run(main())
+print({"luma", "PIL", "smbus2", "gpiozero"} & set(sys.modules))
+"""
+
+
+def test_a_box_without_a_panel_imports_nothing_for_it():
+    command = [sys.executable, "-c", NOTHING_IMPORTED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "set()\n"

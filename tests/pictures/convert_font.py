@@ -1,0 +1,195 @@
+"""Turns X.Org's misc-fixed fonts into `appliance/core/glyphs_*.py`.
+
+    apt-get download xfonts-base && dpkg -x xfonts-base*.deb x
+    python tests/pictures/convert_font.py x/usr/share/fonts/X11/misc appliance/core
+
+Source: the PCF format as the font2/bitmap sources of X.Org's libXfont describe it:
+a table of contents, then metrics, bitmaps and encodings, each with its byte order.
+"""
+
+import gzip
+import struct
+import sys
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+METRICS, BITMAPS, ENCODINGS = 4, 8, 32
+COMPRESSED_METRICS = 0x100
+NO_GLYPH = 0xFFFF
+LINE_CHARACTERS = 88
+
+SMALL_RANGES = (
+    (0x20, 0x7E),
+    (0xA1, 0x24F),
+    (0x386, 0x3CE),
+    (0x401, 0x4FF),
+    (0x5D0, 0x5EA),
+    (0x1E00, 0x1EFF),
+    (0x2010, 0x203A),
+    (0x2070, 0x20AF),
+    (0x2190, 0x21D5),
+    (0x2212, 0x2265),
+    (0x2500, 0x257F),
+    (0x2580, 0x25E6),
+    (0x2639, 0x266F),
+)
+LARGE_RANGES = ((0x20, 0x7E),)
+
+OWN = {
+    "\N{CHECK MARK}": "..... ....# ....# ...#. #..#. .##.. .##.. .....",
+    "\N{BALLOT X}": "..... #...# .#.#. ..#.. .#.#. #...# ..... .....",
+    "\N{REPLACEMENT CHARACTER}": "####. #..#. #..#. #..#. #..#. #..#. ####. .....",
+    "\N{SPEAKER}": "..... ..#.. .##.# ###.# ###.# .##.# ..#.. .....",
+}
+"""Signs that the font lacks, drawn by us."""
+
+TEXT = '''"""The {use} of the OLED: {width} × {height} px, fixed width.
+
+Made by tests/pictures/convert_font.py from `{name}` of X.Org's font-misc-misc
+(Debian: xfonts-base), whose licence is, in full: "Public domain font. Share and
+enjoy." The signs it lacks are our own.
+
+Each line: the code point of its first glyph, then the glyphs of consecutive code
+points, {digits} hexadecimal digits each: {height} rows of {width} bits, from the top.
+"""
+
+WIDTH_PX = {width}
+HEIGHT_PX = {height}
+GLYPHS = """
+{glyphs}
+"""
+'''
+
+
+@dataclass(frozen=True)
+class Bitmap:
+    """One glyph as the file has it."""
+
+    left: int
+    ascent: int
+    rows: tuple[str, ...]
+
+
+class Pcf:
+    """A compiled X11 font."""
+
+    def __init__(self, path: Path) -> None:
+        self._bytes = gzip.decompress(path.read_bytes())
+        count = struct.unpack_from("<I", self._bytes, 4)[0]
+        entries = struct.iter_unpack("<4I", self._bytes[8 : 8 + 16 * count])
+        self._tables = {kind: offset for kind, _, _, offset in entries}
+
+    def glyphs(self) -> dict[int, Bitmap]:
+        metrics = list(self._metrics())
+        rows = list(self._bitmaps(metrics))
+        return {
+            code: Bitmap(metrics[i][0], metrics[i][3], rows[i])
+            for code, i in self._encoding()
+        }
+
+    def _table(self, kind: int) -> tuple[int, int, str]:
+        """Where the table's data begins, its format and its byte order."""
+        offset = self._tables[kind]
+        form = struct.unpack_from("<I", self._bytes, offset)[0]
+        return offset + 4, form, ">" if form & 4 else "<"
+
+    def _numbers(self, layout: str, at: int) -> tuple[int, ...]:
+        return struct.unpack_from(layout, self._bytes, at)
+
+    def _metrics(self) -> Iterator[tuple[int, ...]]:
+        """Left, right, width, ascent and descent of each glyph."""
+        at, form, order = self._table(METRICS)
+        assert form & COMPRESSED_METRICS, "only small fonts are expected"
+        (count,) = self._numbers(order + "H", at)
+        for start in range(at + 2, at + 2 + 5 * count, 5):
+            yield tuple(value - 0x80 for value in self._bytes[start : start + 5])
+
+    def _bitmaps(self, metrics: list[tuple[int, ...]]) -> Iterator[tuple[str, ...]]:
+        """Rows of each glyph, as noughts and ones."""
+        at, form, order = self._table(BITMAPS)
+        (count,) = self._numbers(order + "I", at)
+        data = at + 4 + 4 * count + 16
+        pad = 8 << (form & 3)
+        step = 1 if form & 8 else -1
+        for offset, metric in zip(
+            self._numbers(f"{order}{count}I", at + 4), metrics, strict=True
+        ):
+            width, height = metric[1] - metric[0], metric[3] + metric[4]
+            stride = -(-width // pad) * pad // 8
+            starts = (data + offset + stride * y for y in range(height))
+            yield tuple(self._row(n, stride, step)[:width] for n in starts)
+
+    def _row(self, start: int, stride: int, step: int) -> str:
+        row = self._bytes[start : start + stride]
+        return "".join(f"{byte:08b}"[::step] for byte in row)
+
+    def _encoding(self) -> Iterator[tuple[int, int]]:
+        at, _, order = self._table(ENCODINGS)
+        low, high, first, last, _ = self._numbers(order + "5H", at)
+        cells = range(low, high + 1)
+        codes = [row * 256 + c for row in range(first, last + 1) for c in cells]
+        indices = self._numbers(f"{order}{len(codes)}H", at + 10)
+        pairs = zip(codes, indices, strict=True)
+        return ((code, i) for code, i in pairs if i != NO_GLYPH)
+
+
+def cell(glyph: Bitmap, width: int, height: int, ascent: int) -> int:
+    """Return the glyph in its cell, as one number, row by row from the top."""
+    rows = ["0" * width] * (ascent - glyph.ascent)
+    rows += [("0" * glyph.left + row).ljust(width, "0")[:width] for row in glyph.rows]
+    rows += ["0" * width] * (height - len(rows))
+    return int("".join(rows[:height]), 2)
+
+
+def packed(cells: dict[int, int], digits: int) -> str:
+    """Return the cells as lines of text."""
+    room = (LINE_CHARACTERS - 5) // (digits + 1)
+    lines: list[list[str]] = []
+    previous = -2
+    for code in sorted(cells):
+        if code != previous + 1 or len(lines[-1]) > room:
+            lines.append([f"{code:04X}"])
+        lines[-1].append(f"{cells[code]:0{digits}X}")
+        previous = code
+    return "\n".join(" ".join(line) for line in lines)
+
+
+def convert(
+    path: Path, size: tuple[int, int], ascent: int, ranges: tuple[tuple[int, int], ...]
+) -> dict[int, int]:
+    """Return the glyphs of these ranges that the font has."""
+    return {
+        code: cell(glyph, *size, ascent)
+        for code, glyph in Pcf(path).glyphs().items()
+        if any(first <= code <= last for first, last in ranges)
+        and unicodedata.category(chr(code)) not in {"Cf", "Cc", "Cn"}
+    }
+
+
+def main() -> None:
+    fonts, target = Path(sys.argv[1]), Path(sys.argv[2])
+    small = convert(fonts / "5x8.pcf.gz", (5, 8), 7, SMALL_RANGES)
+    for sign, art in OWN.items():
+        bits = art.replace(" ", "").replace("#", "1").replace(".", "0")
+        small[ord(sign)] = int(bits, 2)
+    large = convert(fonts / "9x15B.pcf.gz", (9, 15), 12, LARGE_RANGES)
+    for use, name, width, height, cells in (
+        ("small letters", "5x8", 5, 8, small),
+        ("large letters", "9x15B", 9, 15, large),
+    ):
+        digits = -(-width * height // 4)
+        text = TEXT.format(
+            use=use,
+            name=name,
+            width=width,
+            height=height,
+            digits=digits,
+            glyphs=packed(cells, digits),
+        )
+        (target / f"glyphs_{use.split()[0]}.py").write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,254 @@
+import asyncio
+import json
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.events import LinkChanged
+from appliance.system import netlink
+from appliance.system.link import Link, best_address
+
+IN_NAMESPACE = """
+import asyncio, json, subprocess
+from appliance.system.link import Link
+
+def ip(*words):
+    subprocess.run(["ip", *words], check=True)
+
+async def main():
+    events = asyncio.Queue()
+    async with Link(events.put_nowait, settle_s=0.01):
+        async def told():
+            print(json.dumps((await events.get()).address), flush=True)
+        await told()
+        ip("link", "set", "lo", "up")
+        ip("link", "add", "box", "type", "veth", "peer", "name", "hub")
+        ip("link", "set", "box", "up")
+        ip("address", "add", "10.1.2.3/24", "dev", "box")
+        ip("link", "set", "hub", "up")
+        await told()
+        ip("address", "add", "10.9.9.9/24", "dev", "hub")
+        ip("route", "add", "default", "via", "10.9.9.1", "dev", "hub")
+        ip("link", "set", "box", "mtu", "1400")
+        await told()
+        ip("link", "set", "box", "down")
+        await told()
+
+asyncio.run(main())
+"""
+
+
+def message(kind, body):
+    length = 16 + len(body)
+    return (struct.pack("=IHHII", length, kind, 0, 1, 0) + body).ljust(
+        (length + 3) & ~3, b"\0"
+    )
+
+
+def attribute(kind, value):
+    length = 4 + len(value)
+    return (struct.pack("=HH", length, kind) + value).ljust((length + 3) & ~3, b"\0")
+
+
+def link_message(index, flags):
+    return message(netlink.NEW_LINK, struct.pack("=BxHiII", 0, 1, index, flags, 0))
+
+
+def address_message(index, text, *, scope=0, flags=0, far_end=None):
+    family = socket.AF_INET6 if ":" in text else socket.AF_INET
+    body = struct.pack("=BBBBI", family, 24, flags, scope, index)
+    packed = socket.inet_pton(family, text)
+    if far_end is not None:
+        body += attribute(1, socket.inet_pton(family, far_end)) + attribute(2, packed)
+    else:
+        body += attribute(1, packed)
+    return message(netlink.NEW_ADDRESS, body)
+
+
+def texts(data):
+    return [str(address.address) for address in netlink.addresses(data)]
+
+
+class Network:
+    """A network whose address and announcements a test decides."""
+
+    def __init__(self, address=None):
+        self.address = address
+        self.ours, self.theirs = socket.socketpair()
+        self.ours.settimeout(0)
+        self.looks = 0
+
+    def watch(self):
+        return self.ours
+
+    def read_address(self):
+        self.looks += 1
+        return self.address
+
+    def announce(self, address):
+        self.address = address
+        self.theirs.send(b"something changed")
+
+
+@pytest.fixture
+def network():
+    network = Network("10.0.0.7")
+    yield network
+    network.ours.close()
+    network.theirs.close()
+
+
+def watching(network, post):
+    return Link(
+        post, read_address=network.read_address, watch=network.watch, settle_s=0.001
+    )
+
+
+async def test_the_first_look_is_told_and_then_only_changes(network):
+    events = asyncio.Queue[object]()
+    async with watching(network, events.put_nowait):
+        assert await events.get() == LinkChanged("10.0.0.7")
+        network.announce("10.0.0.7")
+        network.announce(None)
+        assert await events.get() == LinkChanged(None)
+        network.announce("10.0.0.8")
+        assert await events.get() == LinkChanged("10.0.0.8")
+    assert events.empty()
+
+
+async def test_a_burst_of_announcements_is_one_look(network):
+    events = asyncio.Queue[object]()
+    async with watching(network, events.put_nowait):
+        await events.get()
+        for _ in range(100):
+            network.announce("10.0.0.8")
+        await events.get()
+    assert network.looks == 2
+
+
+async def test_a_system_without_netlink_is_named_and_runs(network, caplog):
+    def forbidden():
+        raise OSError(97, "Address family not supported by protocol")
+
+    events: list[object] = []
+    async with Link(events.append, watch=forbidden):
+        pass
+    assert events == []
+    assert "network cannot be watched" in caplog.text
+
+
+async def test_a_kernel_that_does_not_tell_is_named_once(network, caplog):
+    def fail():
+        network.looks += 1
+        if network.looks == 3:
+            looked.set()
+        raise TimeoutError(110, "timed out")
+
+    looked = asyncio.Event()
+    events: list[object] = []
+    caplog.set_level("WARNING")
+    async with Link(events.append, read_address=fail, watch=network.watch, settle_s=0):
+        while not looked.is_set():
+            network.announce(None)
+            await asyncio.sleep(0)
+    assert events == []
+    assert caplog.messages == ["network cannot be read  reason=[Errno 110] timed out"]
+
+
+async def test_closing_twice_is_fine(network):
+    link = watching(network, print)
+    async with link:
+        pass
+    await link.__aexit__(None, None, None)
+
+
+async def test_a_broken_look_ends_the_process(network):
+    def fail():
+        raise ZeroDivisionError
+
+    async def watch():
+        async with watching(network, print) as link:
+            link._read_address = fail
+            network.announce(None)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await watch()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def test_a_real_network_that_comes_changes_and_goes_is_told():
+    user = [] if os.geteuid() == 0 else ["--map-root-user"]
+    unshare = shutil.which("unshare") or "unshare"
+    command = [unshare, "--net", *user, sys.executable, "-c", IN_NAMESPACE]
+    done = subprocess.run(
+        command, check=False, text=True, timeout=60, capture_output=True
+    )
+    told = [json.loads(line) for line in done.stdout.splitlines()]
+    assert told == [None, "10.1.2.3", "10.9.9.9", None], done.stderr
+
+
+def test_only_interfaces_with_a_carrier_count_and_loopback_never():
+    up, running, loopback = 0x1, 0x40, 0x8
+    data = (
+        link_message(1, up | running | loopback)
+        + link_message(2, up | running)
+        + link_message(3, up)
+    )
+    assert netlink.running(data) == {2}
+
+
+def test_addresses_are_those_that_people_can_use():
+    data = (
+        address_message(2, "192.168.1.5")
+        + address_message(2, "fe80::1", scope=253)
+        + address_message(2, "2001:db8::5", flags=0x40)
+        + address_message(2, "2001:db8::6")
+        + address_message(3, "169.254.7.7", scope=253)
+        + address_message(1, "127.0.0.1", scope=254)
+        + address_message(4, "10.8.0.2", far_end="10.8.0.1")
+    )
+    assert texts(data) == ["192.168.1.5", "2001:db8::6", "169.254.7.7", "10.8.0.2"]
+
+
+@pytest.mark.parametrize(
+    ("have", "sources", "expected"),
+    [
+        ([], ["10.0.0.1"], None),
+        (["10.0.0.1"], [], "10.0.0.1"),
+        (["10.0.0.1", "10.5.0.1"], ["10.5.0.1"], "10.5.0.1"),
+        (["2001:db8::6", "10.5.0.1"], [], "10.5.0.1"),
+        (["169.254.7.7", "2001:db8::6"], [], "2001:db8::6"),
+        (["169.254.7.7"], [], "169.254.7.7"),
+        (["10.0.0.1"], ["10.7.7.7"], "10.0.0.1"),
+    ],
+)
+def test_the_default_routes_address_is_told_if_its_interface_works(
+    have, sources, expected
+):
+    def scope(text):
+        return 253 if text.startswith("169.254") else 0
+
+    data = b"".join(address_message(2, text, scope=scope(text)) for text in have)
+    assert best_address(list(netlink.addresses(data)), sources) == expected
+
+
+@given(st.binary(max_size=300))
+def test_no_message_whatever_breaks_the_reading(data):
+    netlink.running(data)
+    netlink.addresses(data)
+
+
+@given(st.integers(0, 80), st.integers(0, 79), st.integers(0, 255))
+def test_no_damaged_message_breaks_the_reading(length, at, value):
+    data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
+    data[at % len(data)] = value
+    netlink.running(bytes(data[:length]))
+    netlink.addresses(bytes(data[:length]))

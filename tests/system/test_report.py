@@ -1,0 +1,110 @@
+import asyncio
+import json
+from contextlib import asynccontextmanager
+
+import pytest
+
+from appliance.config import Config
+from appliance.core.counts import Counts
+from appliance.core.state import State
+from appliance.core.view import view
+from appliance.system.report import Report
+
+VIEW = view(State(Config()), 0.0)
+
+
+class Collector:
+    """A real HTTP server that keeps what it is told."""
+
+    def __init__(self):
+        self.told = asyncio.Queue[object]()
+        self.status = 204
+        self.url = ""
+
+    async def answer(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().lower()
+        length = int(head.split("content-length: ")[1].split("\r")[0])
+        body = json.loads(await reader.readexactly(length))
+        writer.write(f"HTTP/1.1 {self.status} x\r\ncontent-length: 0\r\n\r\n".encode())
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        self.told.put_nowait(body)
+
+
+@asynccontextmanager
+async def collecting():
+    collector = Collector()
+    server = await asyncio.start_server(collector.answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        collector.url = f"http://127.0.0.1:{port}/counts?key=hush"
+        yield collector
+
+
+async def test_each_join_and_leave_is_reported_and_nothing_else():
+    counts = Counts()
+    async with (
+        collecting() as collector,
+        Report(collector.url, "kitchen", counts) as report,
+    ):
+        report.show(VIEW)
+        counts.joins = 1
+        report.show(VIEW)
+        told = await collector.told.get()
+        assert told == {"name": "kitchen", "joins": 1, "leaves": 0}
+        report.show(VIEW)
+        counts.leaves = 1
+        report.show(VIEW)
+        told = await collector.told.get()
+        assert told == {"name": "kitchen", "joins": 1, "leaves": 1}
+        assert collector.told.empty()
+
+
+async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
+    counts = Counts()
+    async with collecting() as collector:
+        async with Report(collector.url, "kitchen", counts):
+            counts.joins = counts.leaves = 1
+        assert collector.told.get_nowait() == {
+            "name": "kitchen",
+            "joins": 1,
+            "leaves": 1,
+        }
+
+
+async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
+    caplog.set_level("INFO")
+    counts = Counts()
+    async with collecting() as collector:
+        report = Report(collector.url, "kitchen", counts)
+        for status in (500, 500, 204):
+            collector.status = status
+            counts.joins += 1
+            async with report:
+                pass
+    where = collector.url.partition("?")[0]
+    assert [x.getMessage() for x in caplog.records if "appliance" in x.name] == [
+        f"report not delivered  url={where} reason=answered 500",
+        f"reports are delivered again  url={where}",
+    ]
+
+
+async def test_nobody_at_home_costs_one_line(caplog):
+    async with collecting() as collector:
+        url = collector.url
+    counts = Counts()
+    async with Report(url, "kitchen", counts):
+        counts.joins = 1
+    assert "report not delivered" in caplog.text
+    assert "hush" not in caplog.text
+
+
+@pytest.mark.parametrize("url", ["http://collector.example/x", "ftp://x/y", "nonsense"])
+def test_an_address_that_may_not_be_used_is_refused(url):
+    with pytest.raises(ValueError, match=r"expected|clear"):
+        Report(url, "kitchen", Counts())
+
+
+def test_a_host_that_may_be_plain_is_taken():
+    Report("http://collector.example/x", "kitchen", Counts(), ["collector.example"])

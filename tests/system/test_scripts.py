@@ -1,0 +1,86 @@
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[2]
+FOLDERS = (".ci", "appliance", "systemd", "tests")
+
+
+def is_script(path):
+    return path.is_file() and (path.suffix == ".sh" or path == REPOSITORY / ".ci/run")
+
+
+SCRIPTS = sorted(
+    path
+    for folder in FOLDERS
+    for path in (REPOSITORY / folder).rglob("*")
+    if is_script(path)
+)
+
+
+def run(*command, **options):
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, **options
+    )
+
+
+@pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
+def test_shellcheck_has_nothing_to_say(script):
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is not installed")
+    done = run("shellcheck", "--external-sources", script, cwd=REPOSITORY)
+    assert done.stdout == ""
+
+
+@pytest.fixture
+def clone(tmp_path):
+    """The part of a clone that `.ci/run` reads."""
+    shutil.copytree(REPOSITORY / ".ci", tmp_path / ".ci")
+
+    def ci_run(readme):
+        (tmp_path / "README.md").write_text(readme)
+        return run("bash", tmp_path / ".ci" / "run", cwd="/")
+
+    return ci_run
+
+
+def test_ci_runs_the_command_under_test_it_from_the_top_of_the_clone(clone, tmp_path):
+    before = "## Try it\n```sh\nfalse\n```\n"
+    after = "And more:\n```sh\nls\n```\n"
+    done = clone(f"{before}## Test it\nAll:\n```sh\npwd; exit 3\n```\n{after}")
+    assert (done.returncode, done.stdout) == (3, f"{tmp_path}\n")
+
+
+@pytest.mark.parametrize(
+    "readme",
+    [
+        "",
+        "## Test it\nnothing\n## Other\n```\ntrue\n```\n",
+        "## Test it\n```\ntrue\ntrue\n```\n",
+    ],
+)
+def test_ci_fails_where_the_readme_has_not_exactly_one_command(clone, readme):
+    done = clone(readme)
+    assert done.returncode == 1
+    assert "Test it" in done.stderr
+
+
+def test_without_root_or_sudo_set_up_says_what_root_has_to_run():
+    setup = (REPOSITORY / "systemd" / "setup.sh").read_text()
+    code = f"{setup}\nsudo() {{ return 1; }}\nneed_packages no-such-package\n"
+    done = run(*as_nobody(), "bash", input=code, cwd="/")
+    assert done.returncode == 1
+    assert (
+        "apt-get install --yes --no-install-recommends no-such-package" in done.stderr
+    )
+
+
+def as_nobody():
+    if os.geteuid() != 0:
+        return ()
+    setpriv = shutil.which("setpriv")
+    assert setpriv
+    return (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups")

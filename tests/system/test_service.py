@@ -1,0 +1,158 @@
+import asyncio
+import socket
+from dataclasses import replace
+
+import pytest
+
+from appliance.core.state import ScreenPage
+from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.system.service import Service, systemd_notify, watchdog_s
+
+VIEW = View(
+    name="kitchen",
+    connection=Connection.CONNECTED,
+    banner="in kitchen",
+    room="kitchen",
+    preset=None,
+    presets=(),
+    people=(),
+    speakers=(),
+    talk=TalkState.MUTED,
+    talk_text="muted",
+    talk_left_s=None,
+    is_muted=True,
+    is_muted_at_box=False,
+    microphone_dbfs=-96,
+    speaker_dbfs=-96,
+    is_voice=False,
+    volume_percent=80,
+    microphone_gain_db=0.0,
+    chat=(),
+    chat_refusal="",
+    lamps=Lamps(),
+    faults=(),
+    has_microphone=True,
+    has_speaker=True,
+    rtt_ms=None,
+    screen_page=ScreenPage.TALK,
+    address="",
+    page_url="",
+    pin="",
+)
+
+
+class Systemd:
+    """Keeps what it is told; wakes whoever waits for a sign of life."""
+
+    def __init__(self):
+        self.told: list[str] = []
+        self.signs = asyncio.Queue[str]()
+
+    def __call__(self, lines: str):
+        self.told.append(lines)
+        self.signs.put_nowait(lines)
+
+
+async def test_the_first_view_says_ready_and_each_new_banner_is_told_once():
+    systemd = Systemd()
+    async with Service(lambda: True, notify=systemd) as service:
+        assert systemd.told == []
+        service.show(VIEW)
+        service.show(replace(VIEW, is_muted=False))
+        service.show(replace(VIEW, banner="reconnecting"))
+    assert systemd.told == [
+        "READY=1\nSTATUS=in kitchen",
+        "STATUS=reconnecting",
+        "STOPPING=1",
+    ]
+
+
+async def test_a_banner_cannot_set_another_variable():
+    systemd = Systemd()
+    async with Service(lambda: True, notify=systemd) as service:
+        service.show(replace(VIEW, banner="in a\nMAINPID=1"))
+    assert systemd.told[0] == "READY=1\nSTATUS=in a MAINPID=1"
+
+
+async def test_signs_of_life_go_on_as_long_as_the_box_is_alive():
+    systemd = Systemd()
+    async with Service(lambda: True, notify=systemd, watchdog=0.002):
+        signs = [await systemd.signs.get() for _ in range(3)]
+    assert signs == ["WATCHDOG=1"] * 3
+
+
+async def test_a_box_without_life_sends_no_sign_until_it_lives_again(caplog):
+    answers = iter([True, False, False, True])
+    asked = asyncio.Event()
+
+    def is_alive():
+        answer = next(answers, None)
+        if answer is None:
+            asked.set()
+        return bool(answer)
+
+    systemd = Systemd()
+    caplog.set_level("INFO")
+    async with Service(is_alive, notify=systemd, watchdog=0.002):
+        await asked.wait()
+    assert systemd.told == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+    assert caplog.messages[:2] == ["sound does not move", "sound moves again"]
+
+
+async def test_a_broken_sign_of_life_ends_the_process():
+    def is_alive():
+        raise ZeroDivisionError
+
+    with pytest.raises(ExceptionGroup) as caught:
+        async with Service(is_alive, notify=Systemd(), watchdog=60):
+            await asyncio.Event().wait()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+async def test_a_deaf_systemd_is_named_once_and_stops_nothing(caplog):
+    def nobody_there(_lines: str):
+        raise OSError(111, "Connection refused")
+
+    caplog.set_level("WARNING")
+    async with Service(lambda: True, notify=nobody_there) as service:
+        service.show(VIEW)
+        service.show(replace(VIEW, banner="reconnecting"))
+    assert caplog.messages == ["systemd cannot be reached  reason=Connection refused"]
+
+
+async def test_closing_twice_is_fine():
+    systemd = Systemd()
+    service = Service(lambda: True, notify=systemd, watchdog=60)
+    async with service:
+        pass
+    await service.__aexit__(None, None, None)
+    assert systemd.told.count("STOPPING=1") == 1
+
+
+def test_the_real_python3_systemd_reaches_a_real_socket(tmp_path, monkeypatch):
+    address = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(address)
+        systemd_notify({"NOTIFY_SOCKET": address})("STATUS=in kitchen")
+        assert systemd.recv(100) == b"STATUS=in kitchen"
+
+
+def test_without_systemd_nobody_is_told_and_nothing_breaks():
+    systemd_notify({})("READY=1")
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "30000000"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "7"}, 30.0),
+        ({"WATCHDOG_USEC": "30000000", "WATCHDOG_PID": "8"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "²"}, None),
+    ],
+)
+def test_the_watchdog_is_served_only_when_it_is_meant_for_us(environ, expected):
+    assert watchdog_s(environ, pid=7) == expected

@@ -1,0 +1,148 @@
+import asyncio
+import resource
+import stat
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.commands import KeepLevels
+from appliance.core.events import Event, Part, PartFound, PartLost
+from appliance.system.folder import state_folder, write_whole
+from appliance.system.store import Levels, Store
+
+
+@contextmanager
+def full_disk():
+    """Let no file of this process grow."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def nobody(_event):
+    pass
+
+
+def kept(folder):
+    return Store(folder, nobody).read()
+
+
+def test_an_identity_is_made_once_and_kept(tmp_path):
+    first = kept(tmp_path / "state")
+    assert len(first.identity) == len("box-abcdefgh")
+    assert first.levels is None
+    assert kept(tmp_path / "state") == first
+    assert kept(tmp_path / "other").identity != first.identity
+
+
+def test_what_is_kept_is_the_owners_only(tmp_path):
+    kept(tmp_path / "state")
+    modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")]
+    assert modes == [0o700, 0o600]
+
+
+async def test_levels_are_back_after_a_restart(tmp_path):
+    async with Store(tmp_path, nobody) as store:
+        store.do(KeepLevels(35, -6.5))
+    assert kept(tmp_path).levels == Levels(35, -6.5)
+
+
+async def test_a_turned_knob_is_written_once_when_it_rests(tmp_path):
+    store = Store(tmp_path, nobody, rest_s=0.001)
+    async with store:
+        for percent in range(50):
+            store.do(KeepLevels(percent, 0))
+        assert not list(tmp_path.iterdir())
+        while not list(tmp_path.glob("levels.json")):
+            await asyncio.sleep(0)
+        assert kept(tmp_path).levels == Levels(49, 0)
+
+
+async def test_nothing_is_written_when_nothing_changed(tmp_path):
+    write_whole(tmp_path / "levels.json", b'{"volume":5,"microphone_gain_db":0}')
+    before = (tmp_path / "levels.json").stat()
+    store = Store(tmp_path, nobody)
+    store.read()
+    async with store:
+        store.do(KeepLevels(5, 0))
+    assert (tmp_path / "levels.json").stat() == before
+
+
+async def test_without_a_place_to_write_the_box_goes_on_and_says_so_once(
+    tmp_path, caplog
+):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    events: list[object] = []
+    store = Store(folder, events.append)
+    assert store.read().identity.startswith("box-")
+    assert events == []
+    async with store:
+        store.do(KeepLevels(5, 0))
+    assert events == [PartLost(Part.STORE, str(folder), "Not a directory")]
+    assert len([x for x in caplog.records if x.levelname == "WARNING"]) == 1
+
+
+async def test_a_full_disk_keeps_the_old_levels_and_is_told_once_until_it_is_found(
+    tmp_path,
+):
+    events = asyncio.Queue[Event]()
+    lost = PartLost(Part.STORE, str(tmp_path), "File too large")
+    async with Store(tmp_path, nobody) as store:
+        store.do(KeepLevels(5, 0))
+    async with Store(tmp_path, events.put_nowait, rest_s=0.001) as store:
+        with full_disk():
+            store.do(KeepLevels(6, 0))
+            assert await events.get() == lost
+        assert kept(tmp_path).levels == Levels(5, 0)
+        assert [path.name for path in tmp_path.glob("levels*")] == ["levels.json"]
+        store.do(KeepLevels(7, 0))
+        assert await events.get() == PartFound(Part.STORE, str(tmp_path))
+    assert kept(tmp_path).levels == Levels(7, 0)
+    assert events.empty()
+
+
+@pytest.mark.parametrize("name", ["levels.json", "identity.json"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"x" * 9999, b'{"volume":101}']
+)
+def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
+    tmp_path, name, content, caplog
+):
+    (tmp_path / name).write_bytes(content)
+    found = kept(tmp_path)
+    assert found.levels is None
+    assert found.identity.startswith("box-")
+    assert (tmp_path / f"{name}.bad").read_bytes() == content
+    assert name in caplog.text
+    assert kept(tmp_path).identity == found.identity
+
+
+@given(st.binary(max_size=60))
+def test_no_content_whatever_stops_the_box(tmp_path_factory, content):
+    folder = tmp_path_factory.mktemp("state")
+    (folder / "levels.json").write_bytes(content)
+    (folder / "identity.json").write_bytes(content)
+    assert kept(folder).identity
+
+
+@pytest.mark.parametrize(
+    ("environ", "expected"),
+    [
+        ({"STATE_DIRECTORY": "/var/lib/a:/var/lib/b"}, "/var/lib/a"),
+        ({"XDG_STATE_HOME": "/x", "HOME": "/home/me"}, "/x/ptt-appliance"),
+        ({"HOME": "/home/me"}, "/home/me/.local/state/ptt-appliance"),
+        (
+            {"XDG_STATE_HOME": "relative", "STATE_DIRECTORY": "", "HOME": "/home/me"},
+            "/home/me/.local/state/ptt-appliance",
+        ),
+    ],
+)
+def test_the_state_folder_is_where_the_interface_says(environ, expected):
+    assert state_folder(environ) == Path(expected)

@@ -1,0 +1,204 @@
+"""The walls of the house: who imports whom, and how much fits into one room."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeAlias
+
+import pytest
+
+REPOSITORY = Path(__file__).parent.parent
+PACKAGE = REPOSITORY / "appliance"
+MODULES = sorted(PACKAGE.rglob("*.py"))
+TOP_LEVEL = {
+    "LICENSE",
+    "README.md",
+    "appliance",
+    "config.yaml",
+    "pyproject.toml",
+    "requirements.lock",
+    "systemd",
+    "tests",
+}
+LEFT_BY_TOOLS = {"build", "dist", "__pycache__"}
+FOR_ALL = {"core", "config", "errors", "ports", "metrics"}
+"""What a folder may import besides itself."""
+FOR_CORE = {"core", "config", "errors"}
+WIRING = {"cli", "start", "demo", "__main__"}
+"""They name concrete adapters; nobody imports them."""
+MODULE_LINES = 250
+FUNCTION_LINES = 40
+Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
+VAGUE = {"utils", "util", "helpers", "helper", "manager", "common", "handler", "misc"}
+IMPURE = {
+    *("asyncio", "concurrent", "multiprocessing", "queue", "sched", "threading"),
+    *("ctypes", "fcntl", "mmap", "signal", "subprocess", "sys", "time"),
+    *("glob", "io", "logging", "os", "pathlib", "shutil", "tempfile"),
+    *("http", "select", "selectors", "socket", "ssl", "urllib.request"),
+    *("gpiozero", "httpx", "livekit", "luma", "sounddevice", "starlette", "uvicorn"),
+}
+IMPURE_CALLS = {"open", "print", "input"}
+
+
+def name(path: Path) -> str:
+    return str(path.relative_to(REPOSITORY))
+
+
+def tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(), name(path))
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Yield the full name of each thing that the module imports, wherever it does."""
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{name(path)}: relative import"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def rooms_of(path: Path) -> Iterator[str]:
+    """Yield the part of the house that each of our own imports comes from."""
+    for imported in imports(path):
+        package, _, rest = imported.partition(".")
+        if package == "appliance":
+            yield rest.partition(".")[0]
+
+
+def room(path: Path) -> str:
+    """Return the folder of the module, or its own name at the top."""
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def allowed(path: Path) -> set[str]:
+    own = room(path)
+    if own == "core":
+        return FOR_CORE
+    # The configuration is one thing in several modules.
+    family = {x for x in map(room, MODULES) if x.startswith("config")}
+    return FOR_ALL | family | {own}
+
+
+def is_any(module: str, packages: set[str]) -> bool:
+    return any(module == x or module.startswith(f"{x}.") for x in packages)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_imports_only_what_its_room_may_know(path):
+    if room(path) in WIRING:
+        return
+    assert set(rooms_of(path)) <= allowed(path)
+
+
+def test_nobody_imports_the_wiring():
+    offenders = [
+        name(path)
+        for path in MODULES
+        if room(path) not in WIRING and WIRING & set(rooms_of(path))
+    ]
+    assert offenders == []
+
+
+@pytest.mark.parametrize(
+    "path", [*PACKAGE.glob("core/*.py"), PACKAGE / "sound" / "dsp.py"], ids=name
+)
+def test_a_pure_module_has_no_clock_thread_task_file_or_device(path):
+    calls = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]
+    called = {func.id for func in calls if isinstance(func, ast.Name)}
+    assert not called & IMPURE_CALLS
+    assert [module for module in imports(path) if is_any(module, IMPURE)] == []
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_module_fits_on_a_few_screens(path):
+    """A mere list (events, letter shapes) is as long as what it lists."""
+    is_list = not any(isinstance(x, Function) for x in ast.walk(tree(path)))
+    assert is_list or len(path.read_text().splitlines()) <= MODULE_LINES
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name)
+def test_a_function_fits_on_one_screen(path):
+    long = {
+        f"{name(path)}:{node.lineno} {node.name}": lines(node)
+        for node in ast.walk(tree(path))
+        if isinstance(node, Function) and lines(node) > FUNCTION_LINES
+    }
+    assert long == {}
+
+
+def lines(function: Function) -> int:
+    """Return the function's length; its docstring is free."""
+    body = function.body
+    is_told = ast.get_docstring(function) is not None
+    told = (body[0].end_lineno or 0) - body[0].lineno + 1 if is_told else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - told
+
+
+def test_only_the_app_catches_everything():
+    others = (path for path in MODULES if room(path) != "app")
+    assert [where for path in others for where in everything_caught(path)] == []
+
+
+def everything_caught(path: Path) -> Iterator[str]:
+    for node in ast.walk(tree(path)):
+        if isinstance(node, ast.ExceptHandler | ast.Call) and catches_everything(node):
+            yield f"{name(path)}:{node.lineno}"
+
+
+def catches_everything(node: ast.AST) -> bool:
+    """Return whether it is a bare or broad `except`, or `suppress` of the same.
+
+    One that tidies up and raises again catches nothing.
+    """
+    if isinstance(node, ast.ExceptHandler):
+        last = node.body[-1]
+        goes_on = isinstance(last, ast.Raise) and last.exc is None
+        return not goes_on and (node.type is None or is_broad(node.type))
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func)
+    return called.endswith("suppress") and any(map(is_broad, node.args))
+
+
+def is_broad(kind: ast.expr) -> bool:
+    named = {x.id for x in ast.walk(kind) if isinstance(x, ast.Name)}
+    return bool(named & {"Exception", "BaseException"})
+
+
+def test_no_module_has_a_name_that_says_nothing():
+    parts = {part for path in MODULES for part in path.with_suffix("").parts}
+    assert not parts & VAGUE
+
+
+def test_nothing_is_excused_in_the_code():
+    excuses = ("# no" + "qa", "# type: " + "ignore", "# pragma: " + "no")
+    files = [*MODULES, *(REPOSITORY / "tests").rglob("*.py")]
+    offenders = [
+        name(path)
+        for path in files
+        if any(excuse in path.read_text() for excuse in excuses)
+    ]
+    assert offenders == []
+
+
+def test_the_top_level_is_as_designed():
+    found = {path.name for path in REPOSITORY.iterdir() if path.name[0] != "."}
+    assert found - LEFT_BY_TOOLS == TOP_LEVEL
+
+
+@pytest.mark.parametrize(
+    ("code", "is_caught"),
+    [
+        ("try: x\nexcept Exception: pass", True),
+        ("try: x\nexcept (OSError, BaseException): pass", True),
+        ("try: x\nexcept: pass", True),
+        ("with contextlib.suppress(Exception): pass", True),
+        ("try: x\nexcept Exception as e: raise ValueError from e", True),
+        ("try: x\nexcept BaseException: y(); raise", False),
+        ("try: x\nexcept OSError: pass", False),
+        ("with contextlib.suppress(OSError): pass", False),
+    ],
+)
+def test_the_search_for_broad_excepts_finds_them(code, is_caught):
+    assert any(map(catches_everything, ast.walk(ast.parse(code)))) == is_caught
