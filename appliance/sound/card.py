@@ -12,13 +12,12 @@ from collections.abc import Callable
 from enum import Enum
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Final
+from typing import Final, Protocol
 
 from appliance.config import SoundConfig
 from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
-from appliance.ports import Post
-from appliance.sound.callback import Put
+from appliance.ports import Block, Post
 from appliance.sound.devices import ALSA_CARDS, Device, Direction, chosen, listed
 from appliance.sound.playout import Playout
 from appliance.sound.stream import LADDER, Streams
@@ -39,6 +38,16 @@ SHAKY_WINDOW_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
+class Ear(Protocol):
+    """Where the microphone's sound goes."""
+
+    def put(self, microphone: Block, played: Block) -> None:
+        """Take 10 ms of what was heard, and what was played meanwhile."""
+
+    def set_delay(self, delay_ms: int) -> None:
+        """Take how long it is from the speaker's buffer to the microphone's."""
+
+
 class _Wish(Enum):
     OPEN = "open"
     CLOSE = "close"
@@ -57,7 +66,7 @@ class Card:
         config: SoundConfig,
         library: Callable[[], ModuleType],
         playout: Playout,
-        put: Put,
+        ear: Ear,
         post: Post,
     ) -> None:
         """Prepare; `start` begins.
@@ -66,7 +75,7 @@ class Card:
             config: wishes for microphone and speaker.
             library: imports and returns `sounddevice`; called on the card's thread.
             playout: what the speaker plays.
-            put: takes what the microphone heard.
+            ear: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
         """
         self._wishes: dict[Direction, tuple[str, ...]] = {
@@ -75,7 +84,7 @@ class Card:
         }
         self._import = library
         self._playout = playout
-        self._put = put
+        self._ear = ear
         self._inbox: SimpleQueue[_Wish] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
@@ -185,7 +194,7 @@ class Card:
         self._tried_at_s = time.monotonic()
 
     def _open(self, library: ModuleType, wanted: dict[Direction, Device]) -> None:
-        streams = Streams(library, self._playout, self._put)
+        streams = Streams(library, self._playout, self._ear.put)
         failures = streams.open(
             wanted.get("microphone"), wanted.get("speaker"), LADDER[self._rung]
         )
@@ -195,6 +204,7 @@ class Card:
             return
         self._streams = streams
         self.tally.beats = streams.beats
+        self._ear.set_delay(self.tally.delay_ms)
         self._window_s, self._window_xruns = time.monotonic(), 0
         for direction in streams.beats:
             self.tally.found(direction, wanted[direction].name)

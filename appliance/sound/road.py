@@ -55,7 +55,7 @@ class SoundRoad:
         self.playout = Playout(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
         self.uplink = Uplink(gate, self.playout, post, processor)
-        self._card = Card(sound_config, library, self.playout, self.uplink.put, post)
+        self._card = Card(sound_config, library, self.playout, self.uplink, post)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
@@ -81,7 +81,6 @@ class SoundRoad:
             case CloseSound():
                 self._card.close()
             case OpenGate(asked_at_s=asked_at_s):
-                self.uplink.delay_ms = self._card.tally.delay_ms
                 self.uplink.open_gate(asked_at_s)
             case CloseGate(tail_ms=tail_ms):
                 self.uplink.close_gate(tail_ms)

@@ -72,8 +72,7 @@ class Uplink:
         self._metered = 0
         self._levels = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
         self._echo_blocks = 0
-        self.delay_ms = 0
-        """From the speaker's buffer to the microphone's, as PortAudio says."""
+        self._delay_ms = 0
         self.blocks = 0
         self.overflows = 0
         self.beat_s = time.monotonic()
@@ -115,6 +114,10 @@ class Uplink:
         """Shut the microphone out."""
         self._gate.close(tail_ms)
 
+    def set_delay(self, delay_ms: int) -> None:
+        """Take how long it is from the speaker's buffer to the microphone's."""
+        self._delay_ms = delay_ms
+
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
         self._gain = db_gain(db)
@@ -145,7 +148,7 @@ class Uplink:
 
     def _step(self, microphone: Block, played: Block) -> None:
         if self._processor is not None and self._is_worth_processing(played):
-            self._processor.process(microphone, played, self.delay_ms)
+            self._processor.process(microphone, played, self._delay_ms)
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
         self._meter(microphone)
