@@ -6,9 +6,10 @@ pull its plug while another one plays::
     kitchen = Card(tmp_path / "kitchen", name="USB PnP Sound Device")
     env = plug_in(tmp_path / "asound.conf", kitchen, default=kitchen)
     process = subprocess.Popen([...], env=os.environ | env)
-    kitchen.speak(words, at_s=kitchen.now_s() + 1.0)
+    at_s = kitchen.now_s() + 1.0
+    kitchen.speak(words, at_s)
     ...
-    delay_s = mouth_to_ear_s(words, kitchen.heard()[at:], kitchen.rate_hz)
+    delay_s = mouth_to_ear_s(words, kitchen.heard(at_s), kitchen.rate_hz)
 
 Sample n of everything spoken and heard belongs to the moment `epoch_ns` + n / rate.
 """

@@ -20,6 +20,8 @@ RATE_HZ = 48_000
 BLOCK = 480
 # Ample, so that a busy machine does not cost a block.
 LATENCY_S = 0.3
+STREAM = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
+STREAM |= {"latency": LATENCY_S, "channels": 1}
 
 
 @pytest.fixture
@@ -80,6 +82,19 @@ class Copier:
         until(lambda: self.blocks >= goal)
 
 
+def undisturbed(tmp_path, play, **options):
+    """Return what `play(card)` returns, from a take in which the machine kept up."""
+    tmp_path.mkdir(exist_ok=True)
+    for take in range(5):
+        card = Card(tmp_path / f"take{take}", **options)
+        with seen_here(plug_in(tmp_path / "asound.conf", card)):
+            result = play(card)
+        counts = card.counts()
+        if counts.overruns == counts.underruns == 0:
+            return result
+    return pytest.fail("the machine is too busy for a sound card")
+
+
 def names():
     return [device["name"] for device in sd.query_devices()]
 
@@ -123,49 +138,51 @@ def test_a_card_may_be_named_as_portaudio_names_real_ones(tmp_path):
             copier.run(10)
 
 
-def test_what_is_spoken_goes_through_a_duplex_stream_unchanged(tmp_path, card):
+def test_what_is_spoken_goes_through_a_duplex_stream_unchanged(tmp_path):
     words = noise(0.5)
-    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+
+    def play(card):
         copier = Copier(card.name)
         with copier.stream:
             copier.run(10)
-            at_s = card.now_s() + 0.3
+            at_s = round(card.now_s()) + 1.0
             card.speak(words, at_s)
-            copier.run(150)
-    heard = card.heard()
+            wait_for(card, at_s + 1.5)
+        return card.heard(at_s)
+
+    heard = undisturbed(tmp_path, play)
     start = first_sound(heard)
     assert np.array_equal(heard[start : start + len(words)], words)
-    delay_s = mouth_to_ear_s(words, card.heard(round(at_s * RATE_HZ) / RATE_HZ))
-    assert delay_s == pytest.approx(start / RATE_HZ - at_s, abs=1 / RATE_HZ)
+    assert mouth_to_ear_s(words, heard) == start / RATE_HZ
 
 
 def test_the_delay_of_a_duplex_stream_is_the_same_each_time_it_is_opened(tmp_path):
-    delays = set()
-    for attempt in range(3):
-        card = Card(tmp_path / str(attempt))
-        with seen_here(plug_in(tmp_path / "asound.conf", card)):
-            copier = Copier(card.name)
-            with copier.stream:
-                copier.run(5)
-                at_s = round(card.now_s()) + 1.0
-                card.speak(noise(0.3), at_s)
-                wait_for(card, at_s + 1.0)
-        delays.add(lag(noise(0.3), card.heard(at_s), RATE_HZ)[0])
+    def play(card):
+        copier = Copier(card.name)
+        with copier.stream:
+            copier.run(5)
+            at_s = round(card.now_s()) + 1.0
+            card.speak(noise(0.3), at_s)
+            wait_for(card, at_s + 1.0)
+        return lag(noise(0.3), card.heard(at_s), RATE_HZ)[0]
+
+    delays = {undisturbed(tmp_path / name, play) for name in "abc"}
     assert len(delays) == 1
     assert delays.pop() % BLOCK == 0
 
 
 @pytest.mark.parametrize("ppm", [-5000.0, 0.0, 5000.0])
-def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, card, ppm):
-    card = replace(card, ppm=ppm)
-    words = noise(5.0)
-    card.speak(words, 0.0)
-    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, ppm):
+    words = noise(8.0)
+
+    def play(card):
+        card.speak(words, 0.0)
         copier = Copier(card.name)
         with copier.stream:
             copier.run(200)
-    recorded = np.concatenate(copier.recorded)
-    assert not copier.flags
+        return np.concatenate(copier.recorded)
+
+    recorded = undisturbed(tmp_path, play, ppm=ppm)
     # 5 ms: so short that the crystal is off by one sample at most.
     first = lag(recorded[:240], words, len(words))[0]
     last = lag(recorded[95_760:96_000], words, len(words))[0]
@@ -175,18 +192,20 @@ def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, card, ppm):
 
 
 @pytest.mark.parametrize("ppm", [-300.0, 300.0])
-def test_the_ear_hears_a_card_with_a_wrong_crystal_in_true_time(tmp_path, card, ppm):
-    card = replace(card, ppm=ppm)
-    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+def test_the_ear_hears_a_card_with_a_wrong_crystal_in_true_time(tmp_path, ppm):
+    # Below 3 kHz, so that interpolating twice leaves it as it was.
+    words = np.convolve(noise(1.0), np.hanning(32) / 4, "same").astype(np.int16)
+
+    def play(card):
         copier = Copier(card.name)
         with copier.stream:
             copier.run(5)
-            at_s = card.now_s() + 0.3
-            # Below 3 kHz, so that interpolating twice leaves it as it was.
-            words = np.convolve(noise(1.0), np.hanning(32) / 4, "same").astype(np.int16)
+            at_s = card.now_s() + 0.5
             card.speak(words, at_s)
-            copier.run(200)
-    (burst,) = bursts(words, card.heard(at_s), [(0.0, 1.0)])
+            wait_for(card, at_s + 1.7)
+        return card.heard(at_s)
+
+    (burst,) = bursts(words, undisturbed(tmp_path, play, ppm=ppm), [(0.0, 1.0)])
     assert burst.likeness > 0.999
     assert burst.lost_start_ms == burst.lost_end_ms == burst.lost_within_ms == 0
 
@@ -202,35 +221,40 @@ def test_a_card_refuses_a_rate_it_does_not_have(tmp_path, card):
             copier.run(20)
 
 
-def test_a_microphone_alone_and_a_speaker_alone_work(tmp_path):
-    microphone = Card(tmp_path / "mic", name="Mic", speaker_channels=0, is_looped=True)
-    speaker = Card(
-        tmp_path / "speaker",
-        name="Speaker",
-        microphone_channels=0,
-        epoch_ns=microphone.epoch_ns,
-    )
+def test_a_microphone_alone_hears_its_words_again_and_again(tmp_path):
     words = noise(0.5)
-    microphone.speak(words, 0.0)
-    held: list[np.ndarray] = []
 
-    def listen(indata, frames, when, status):
-        held.append(indata.copy())
+    def play(card):
+        card.speak(words, 0.0)
+        got: list[np.ndarray] = []
 
-    def play(outdata, frames, when, status):
-        outdata[:] = held.pop(0) if held else 0
+        def listen(indata, frames, when, status):
+            got.append(indata[:, 0].copy())
 
-    common = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
-    common |= {"latency": LATENCY_S, "channels": 1}
-    with (
-        seen_here(plug_in(tmp_path / "asound.conf", microphone, speaker)),
-        sd.InputStream(device="Mic", callback=listen, **common),
-        sd.OutputStream(device="Speaker", callback=play, **common),
-    ):
-        until(lambda: speaker.counts().speaker_frames > 2 * RATE_HZ)
-    heard = speaker.heard()
-    start = first_sound(heard) + RATE_HZ // 2
-    assert lag(heard[start : start + 4800], np.tile(words, 2), len(words))[1] > 0.99
+        with sd.InputStream(device=card.name, callback=listen, **STREAM):
+            until(lambda: len(got) > 150)
+        return np.concatenate(got)
+
+    got = undisturbed(tmp_path, play, speaker_channels=0, is_looped=True)
+    at = lag(got[:480], np.tile(words, 2), len(words))[0]
+    assert np.array_equal(got[: 3 * RATE_HZ // 2], np.tile(words, 4)[at:][:72_000])
+
+
+def test_a_speaker_alone_plays_what_it_is_given(tmp_path):
+    words = noise(0.5)
+
+    def play(card):
+        blocks = iter(words.reshape(-1, BLOCK, 1))
+
+        def speak(outdata, frames, when, status):
+            outdata[:] = next(blocks, 0)
+
+        with sd.OutputStream(device=card.name, callback=speak, **STREAM):
+            until(lambda: card.counts().speaker_frames > 3 * RATE_HZ // 2)
+        return card.heard()
+
+    heard = undisturbed(tmp_path, play, microphone_channels=0)
+    assert np.array_equal(heard[first_sound(heard) :][: len(words)], words)
 
 
 def test_a_second_user_of_the_same_microphone_is_turned_away(tmp_path, card):
@@ -308,26 +332,23 @@ def test_a_late_block_is_an_underrun_and_leaves_silence(tmp_path, card):
     assert any("output underflow" in flags for flags in copier.flags)
 
 
-def test_the_microphone_hears_the_speaker_if_told_so(tmp_path, card):
-    card = replace(card, echo_gain=0.5, echo_ms=800)
+def test_the_microphone_hears_the_speaker_if_told_so(tmp_path):
     words = noise(0.2) // 2 * 2
-    played = iter(np.pad(words, (0, RATE_HZ)).reshape(-1, BLOCK, 1))
-    recorded: list[np.ndarray] = []
 
-    def on_block(indata, outdata, frames, when, status):
-        recorded.append(indata[:, 0].copy())
-        outdata[:] = next(played, 0)
+    def play(card):
+        blocks = iter(words.reshape(-1, BLOCK, 1))
+        recorded: list[np.ndarray] = []
 
-    stream = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
-    stream |= {"latency": LATENCY_S, "channels": 1, "callback": on_block}
-    with (
-        seen_here(plug_in(tmp_path / "asound.conf", card)),
-        sd.Stream(device=card.name, **stream),
-    ):
-        until(lambda: len(recorded) > 200)
-    echo = np.concatenate(recorded)
-    start = first_sound(echo)
-    assert np.array_equal(echo[start : start + len(words)], words // 2)
+        def on_block(indata, outdata, frames, when, status):
+            recorded.append(indata[:, 0].copy())
+            outdata[:] = next(blocks, 0)
+
+        with sd.Stream(device=card.name, callback=on_block, **STREAM):
+            until(lambda: len(recorded) > 200)
+        return np.concatenate(recorded)
+
+    echo = undisturbed(tmp_path, play, echo_gain=0.5, echo_ms=800)
+    assert np.array_equal(echo[first_sound(echo) :][: len(words)], words // 2)
 
 
 COPY = """

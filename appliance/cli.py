@@ -1,0 +1,155 @@
+"""The program `ptt-appliance`: its commands, and nothing of what they do.
+
+Each command imports what it needs when it runs, so that `run` starts as fast as it can.
+"""
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from appliance.errors import ApplianceError, ConfigError
+from appliance.usage import parser
+
+if TYPE_CHECKING:
+    from appliance.configfile import Loaded
+
+EXIT_OK = 0
+EXIT_TROUBLE = 1
+EXIT_USAGE = 2
+"""argparse's own, for arguments that cannot be."""
+EXIT_CONFIG = 78
+"""EX_CONFIG of sysexits.h; systemd does not restart on it."""
+
+Command = Callable[[argparse.Namespace], int]
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit status.
+
+    Raises:
+        SystemExit: with 2 for wrong usage, with 0 after `--help`.
+    """
+    args = parser().parse_args(argv)
+    try:
+        return _COMMANDS[args.command](args)
+    except ConfigError as exc:
+        print(exc, file=sys.stderr)
+        return EXIT_CONFIG
+    except ApplianceError as exc:
+        print(f"ptt-appliance: {exc}", file=sys.stderr)
+        return EXIT_TROUBLE
+    except KeyboardInterrupt:
+        return EXIT_TROUBLE
+    except BrokenPipeError:
+        # The reader has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_TROUBLE
+
+
+def _run(args: argparse.Namespace) -> int:
+    from appliance.configfile import need_room
+
+    loaded = _loaded(args)
+    need_room(loaded)
+    # Imports take a while; being told to stop during them is no failure either.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
+    from appliance.start import run
+
+    return run(loaded.config, str(loaded.path))
+
+
+def _demo(args: argparse.Namespace) -> int:
+    if (args.room_url is None) != (args.room_token is None):
+        print("demo: --room-url and --room-token go together", file=sys.stderr)
+        return EXIT_USAGE
+    from appliance.demo.command import demo
+
+    return demo(args)
+
+
+def _devices(args: argparse.Namespace) -> int:
+    from appliance.sound.devices import print_devices
+
+    return print_devices(as_json=args.json)
+
+
+def _pair(args: argparse.Namespace) -> int:
+    import socket
+
+    from appliance.page.pairing_command import Wish, pair
+    from appliance.system.folder import state_folder
+
+    config = _loaded(args).config
+    return pair(
+        state_folder(os.environ),
+        config.page.listen,
+        config.name or socket.gethostname(),
+        Wish(is_reset=args.reset, is_token=args.token, is_json=args.json),
+    )
+
+
+def _config_check(args: argparse.Namespace) -> int:
+    from appliance.configfile import need_room
+
+    try:
+        loaded = _loaded(args)
+    except ConfigError as exc:
+        if not args.json:
+            raise
+        print(_json({"faults": [asdict(fault) for fault in exc.faults]}))
+        return EXIT_CONFIG
+    try:
+        need_room(loaded)
+    except ConfigError as exc:
+        print(f"not enough for `run` yet: {exc}", file=sys.stderr)
+    print(_json({"faults": []}) if args.json else f"{loaded.path}: no mistakes")
+    return EXIT_OK
+
+
+def _config_show(args: argparse.Namespace) -> int:
+    from appliance.configshow import show, values
+
+    loaded = _loaded(args)
+    print(_json(values(loaded)) if args.json else show(loaded))
+    return EXIT_OK
+
+
+def _config_schema(_: argparse.Namespace) -> int:
+    from appliance.configschema import config_schema
+
+    print(_json(config_schema()))
+    return EXIT_OK
+
+
+def _token_server(args: argparse.Namespace) -> int:
+    from appliance.tokens.server import serve
+
+    return serve(args.config, args.listen, os.environ)
+
+
+def _loaded(args: argparse.Namespace) -> "Loaded":
+    from appliance.configfile import load
+
+    return load(args.config, args.settings, os.environ)
+
+
+def _json(value: object) -> str:
+    import json
+
+    return json.dumps(value, indent=2, ensure_ascii=False)
+
+
+_COMMANDS: dict[str, Command] = {
+    "run": _run,
+    "demo": _demo,
+    "devices": _devices,
+    "pair": _pair,
+    "config check": _config_check,
+    "config show": _config_show,
+    "config schema": _config_schema,
+    "token-server": _token_server,
+}

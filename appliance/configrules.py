@@ -1,0 +1,133 @@
+"""What one type alone cannot say: addresses, pins and keys that do not go together."""
+
+import re
+from collections.abc import Iterator
+
+from appliance.config import ButtonsConfig, Config, LampsConfig, Pin, RoomConfig
+from appliance.configshape import join, parts
+from appliance.configwords import found
+from appliance.core.address import address_fault, host_and_port, is_host
+
+Finding = tuple[str, str]
+"""Full key and what is wrong with it."""
+
+# RFC 9110, section 5.6.2: the signs of a header's name.
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+# Made from the request itself; a second one would garble it.
+_OWN_HEADERS = {"connection", "content-length", "transfer-encoding"}
+# RFC 7519, section 3.1: three parts in base64url.
+_JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# Pins of I²C bus 1 on the 40-pin header.
+_I2C_PINS = (2, 3)
+
+
+def findings(config: Config) -> Iterator[Finding]:
+    """Yield everything that is wrong with a configuration whose types are right."""
+    yield from _rooms(config)
+    yield from _pins(config)
+    if host_and_port(config.page.listen) is None:
+        sentence = f"expected HOST:PORT, found {found(config.page.listen)}."
+        yield ("page.listen", f"{sentence} Write 0.0.0.0:8080.")
+    if config.metrics.post_url is not None:
+        allowed = config.room.allow_insecure
+        fault = address_fault(config.metrics.post_url, "https", allowed)
+        yield from _one("metrics.post_url", fault)
+
+
+def missing_room(room: RoomConfig) -> str | None:
+    """Return why there is no room to join yet, or None if there is one."""
+    if room.token is not None or room.token_url is not None:
+        return None
+    return (
+        "expected the address that issues tokens, found nothing. "
+        "Write https://…, or give room.url and room.token."
+    )
+
+
+def _rooms(config: Config) -> Iterator[Finding]:
+    base = list(_room(config.room, "room"))
+    yield from base
+    # What a preset inherits is blamed once, where it stands.
+    known = {sentence for _, sentence in base}
+    names: set[str] = set()
+    for at, preset in enumerate(config.presets):
+        key = f"room.presets[{at}]"
+        if preset.name in names:
+            yield (f"{key}.name", "is the name of an earlier preset. Write another.")
+        names.add(preset.name)
+        yield from (
+            finding for finding in _room(preset.room, key) if finding[1] not in known
+        )
+
+
+def _room(room: RoomConfig, key: str) -> Iterator[Finding]:
+    """Yield what is wrong with the keys of a room; `key` is where they stand."""
+    if room.token_url is not None:
+        fault = address_fault(room.token_url, "https", room.allow_insecure)
+        yield from _one(f"{key}.token_url", fault)
+    if room.url is not None:
+        fault = address_fault(room.url, "wss", room.allow_insecure)
+        yield from _one(f"{key}.url", fault)
+    yield from _token(room, key)
+    yield from _headers(room, key)
+    for host in room.allow_insecure:
+        if not is_host(host):
+            sentence = f"expected host names and nothing more, found {found(host)}."
+            yield (f"{key}.allow_insecure", f"{sentence} Write [nas.local].")
+
+
+def _one(key: str, sentence: str | None) -> Iterator[Finding]:
+    if sentence is not None:
+        yield (key, sentence)
+
+
+def _token(room: RoomConfig, key: str) -> Iterator[Finding]:
+    if room.token is not None and room.url is None:
+        sentence = (
+            "expected the address of the server that the fixed token is for, "
+            "found nothing. Write wss://…."
+        )
+        yield (f"{key}.url", sentence)
+    if room.token is not None and _JWT.fullmatch(room.token) is None:
+        yield (
+            f"{key}.token",
+            "expected three parts with dots between, found …. Copy the whole token.",
+        )
+    if room.token_method == "GET" and room.token_body:
+        yield (
+            f"{key}.token_body",
+            "is not sent with GET. Write token_method: POST, or use token_query.",
+        )
+
+
+def _headers(room: RoomConfig, key: str) -> Iterator[Finding]:
+    for name, value in room.token_headers.items():
+        full = join(f"{key}.token_headers", name)
+        if _HEADER_NAME.fullmatch(name) is None:
+            yield (full, "is no header name. Write for example X-User-Id.")
+        elif name.lower() in _OWN_HEADERS:
+            yield (full, "is set by the request itself. Leave it out.")
+        if value != value.strip() or not value.isprintable():
+            yield (full, "expected one line without spaces around it. Mend the value.")
+
+
+def _pins(config: Config) -> Iterator[Finding]:
+    wired = [*_wired(config.buttons, "buttons"), *_wired(config.lamps, "lamps")]
+    users: dict[int, str] = {}
+    # With `auto` there may be no screen, and then the pins are free.
+    if config.screen.driver in {"ssd1306", "sh1106"} and config.screen.bus == 1:
+        users = dict.fromkeys(_I2C_PINS, "the screen's I²C bus")
+    for key, number in wired:
+        if number in users:
+            user = users[number]
+            yield (key, f"GPIO {number} is used by {user}. Write another, or null.")
+        users.setdefault(number, key)
+
+
+def _wired(section: ButtonsConfig | LampsConfig, key: str) -> Iterator[tuple[str, int]]:
+    for part in parts(type(section), key, section):
+        match part.default:
+            case int() as number:
+                yield (part.key, number)
+            case Pin(pin=int() as number):
+                yield (part.key, number)

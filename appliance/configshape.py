@@ -1,0 +1,85 @@
+"""Says which keys a section has: what its dataclass and their annotations mean.
+
+A field that is left out of `repr` holds a secret. A field with `apart` in its metadata
+stands in files under the full key that is there, and is read by somebody else.
+"""
+
+from collections.abc import Iterator
+from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
+from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+
+
+class Section(Protocol):
+    """Any dataclass."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+
+SectionT = TypeVar("SectionT", bound=Section)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One key of a section."""
+
+    key: str
+    """Full key, levels joined with dots."""
+    wanted: object
+    """Its type, as annotated."""
+    default: object
+    is_secret: bool
+    is_apart: bool
+
+
+def parts(shape: type[Section], key: str = "", base: object = None) -> Iterator[Part]:
+    """Yield the keys of a section; `base` or the shape has their defaults."""
+    hints = get_type_hints(shape, include_extras=True)
+    for field in fields(shape):
+        default = _default(field) if base is None else getattr(base, field.name)
+        yield Part(
+            field.metadata.get("apart", join(key, field.name)),
+            hints[field.name],
+            default,
+            is_secret=not field.repr,
+            is_apart="apart" in field.metadata,
+        )
+
+
+def leaves(shape: type[Section], key: str = "") -> Iterator[str]:
+    """Yield the full key of everything that holds a value."""
+    for part in parts(shape, key):
+        inner = as_section(part.wanted)
+        if inner is not None:
+            yield from leaves(inner, part.key)
+        else:
+            yield part.key
+
+
+def join(key: str, name: str) -> str:
+    """Return the full key of `name` in the section `key`."""
+    return f"{key}.{name}" if key else name
+
+
+def split_key(full: str) -> tuple[str, str]:
+    """Return the section and the name of a full key."""
+    section, _, name = full.rpartition(".")
+    return section, name
+
+
+def long_form(wanted: object) -> type[Section] | None:
+    """Return the dataclass in a union such as `GpioNumber | Pin | None`."""
+    for arm in get_args(wanted):
+        if (section := as_section(arm)) is not None:
+            return section
+    return None
+
+
+def as_section(wanted: object) -> type[Section] | None:
+    """Return the type if it is a section of its own, else None."""
+    return wanted if isinstance(wanted, type) and is_dataclass(wanted) else None
+
+
+def _default(field: Field[Any]) -> object:
+    if field.default_factory is not MISSING:
+        return field.default_factory()
+    return field.default

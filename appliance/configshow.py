@@ -1,0 +1,79 @@
+"""Prints the effective configuration and where each value came from, secrets hidden."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from appliance.config import Config, Preset, RoomConfig
+from appliance.configfile import Loaded
+from appliance.configshape import Part, as_section, parts, split_key
+from appliance.configwords import written
+from appliance.core.address import without_query
+
+_HIDDEN = "…"
+_COMMENT_COLUMN = 48
+
+
+def show(loaded: Loaded) -> str:
+    """Return YAML with the origin of each value behind it."""
+    return "\n".join(_lines(loaded))
+
+
+def values(loaded: Loaded) -> dict[str, dict[str, object]]:
+    """Return full key → value and origin, for scripts."""
+    return {
+        part.key: {"value": seen(part), "origin": loaded.origin(part.key)}
+        for part in _flat(loaded.config)
+    }
+
+
+def seen(part: Part) -> object:
+    """Return the value as it may be shown: no secret, no query of an address."""
+    value = part.default
+    if part.key == "room.presets":
+        assert isinstance(value, tuple)
+        return [_preset(preset) for preset in value]
+    if isinstance(value, dict) and part.is_secret:
+        return dict.fromkeys(value, _HIDDEN)
+    if value is not None and part.is_secret:
+        return _HIDDEN
+    if isinstance(value, str) and "?" in value and part.key.endswith("url"):
+        return f"{without_query(value)}?{_HIDDEN}"
+    return msgspec.to_builtins(value)
+
+
+def _lines(loaded: Loaded) -> Iterator[str]:
+    section = ""
+    for part in _flat(loaded.config):
+        parent, name = split_key(part.key)
+        if parent and parent != section:
+            yield f"{parent}:"
+        section = parent
+        line = f"{'  ' if parent else ''}{name}: {written(seen(part))}"
+        yield f"{line:<{_COMMENT_COLUMN}}  # {loaded.origin(part.key)}"
+
+
+def _flat(base: Config) -> Iterator[Part]:
+    """Yield every key that holds a value, with that value as its default."""
+    for part in _by_section(parts(Config, "", base)):
+        inner = as_section(part.wanted)
+        if inner is None:
+            yield part
+        else:
+            yield from parts(inner, part.key, part.default)
+        if part.key == "room":
+            yield from (p for p in parts(Config, "", base) if p.is_apart)
+
+
+def _by_section(top: Iterator[Part]) -> Iterator[Part]:
+    return (part for part in top if not part.is_apart)
+
+
+def _preset(preset: Preset) -> dict[str, object]:
+    defaults = RoomConfig()
+    given = {
+        split_key(part.key)[1]: seen(part)
+        for part in parts(RoomConfig, "", preset.room)
+        if part.default != getattr(defaults, part.key)
+    }
+    return {"name": preset.name, **given}

@@ -1,0 +1,202 @@
+"""Makes a tree of dataclasses from layers of raw values, and explains every fault.
+
+Mappings merge layer by layer, everything else is replaced by the highest layer. The
+value of a secret is in no fault.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
+from difflib import get_close_matches
+from typing import get_args, get_origin
+
+import msgspec
+
+from appliance.configshape import (
+    Part,
+    Section,
+    SectionT,
+    as_section,
+    join,
+    leaves,
+    long_form,
+    parts,
+    split_key,
+)
+from appliance.configwords import advice, expected, fits, found, may_be_null
+from appliance.errors import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """Raw values from one source."""
+
+    source: str
+    """As faults name it: a file, `environment` or `--set`."""
+    values: Mapping[str, object]
+    spell: Callable[[str], str] = str
+    """How this source spells a full key such as `room.token_url`."""
+
+    def having(self, values: Mapping[str, object]) -> "Layer":
+        """Return other values from the same source."""
+        return Layer(self.source, values, self.spell)
+
+
+Given = list[tuple[Layer, object]]
+"""What the layers say about one key, lowest first."""
+
+
+class Reading:
+    """One pass over the layers: what is wrong, and where each value came from."""
+
+    def __init__(self, root: type[Section]) -> None:
+        """Start with nothing; `root` is the shape of the whole."""
+        self.faults: list[Fault] = []
+        self.blamed: set[str] = set()
+        """Full keys that have a fault already."""
+        self.origins: dict[str, Layer] = {}
+        self._root = root
+
+    def section(
+        self,
+        shape: type[SectionT],
+        key: str,
+        layers: Sequence[Layer],
+        base: object = None,
+        besides: Sequence[str] = (),
+    ) -> SectionT:
+        """Return a `shape` with the layers' values; `base` has those not given.
+
+        Args:
+            shape: what to make.
+            key: full key of the section; empty for the whole.
+            layers: what each source says about it, lowest first.
+            base: has the values that no layer gives; None: the shape's defaults.
+            besides: names that may stand in the section but are read apart.
+        """
+        known = [part.key for part in parts(shape, key)]
+        known += [part.key for part in parts(self._root) if part.is_apart]
+        known += [join(key, name) for name in besides]
+        siblings = [full for full in known if split_key(full)[0] == key]
+        for layer in layers:
+            self._find_unknown(key, siblings, layer)
+        return shape(
+            **{
+                split_key(part.key)[1]: self._read(part, layers)
+                for part in parts(shape, key, base)
+            }
+        )
+
+    def value(self, part: Part, layer: Layer, value: object) -> object:
+        """Return the value as its type; nothing or the default if it is wrong."""
+        if fits(value, part.wanted):
+            return msgspec.convert(value, part.wanted)
+        # The query of an address may hold a key.
+        if part.is_secret or part.key.endswith("url"):
+            seen = "something else, which is not shown. Put text into quotes."
+        else:
+            seen = f"{found(value)}.{advice(value, part.wanted, part.default)}"
+        self.blame(part.key, f"expected {expected(part.wanted)}, found {seen}", layer)
+        return None if may_be_null(part.wanted) else part.default
+
+    def blame(self, key: str, sentence: str, layer: Layer) -> None:
+        """Remember a fault, its key spelled as the source spells it."""
+        self.blamed.add(key)
+        self.faults.append(Fault(layer.spell(key), sentence, layer.source))
+
+    def _read(self, part: Part, layers: Sequence[Layer]) -> object:
+        name = split_key(part.key)[1]
+        given = [
+            (layer, layer.values[name]) for layer in layers if name in layer.values
+        ]
+        if part.is_apart:
+            return part.default
+        inner = as_section(part.wanted)
+        if inner is not None:
+            layers = self._inner(part, given)
+            return self.section(inner, part.key, layers, part.default)
+        if given:
+            self.origins[part.key] = given[-1][0]
+            return self._leaf(part, given)
+        if part.default is MISSING:
+            sentence = f"expected {expected(part.wanted)}, found nothing."
+            self.blame(part.key, sentence, layers[-1])
+        return part.default
+
+    def _inner(self, part: Part, given: Given) -> list[Layer]:
+        """Return the layers of a section that is itself a key."""
+        inner = []
+        for layer, value in given:
+            if isinstance(value, dict):
+                inner.append(layer.having(value))
+            elif value is not None:
+                sentence = "expected keys and their values, found something else."
+                self.blame(part.key, sentence, layer)
+        return inner
+
+    def _leaf(self, part: Part, given: Given) -> object:
+        layer, value = given[-1]
+        if get_origin(part.wanted) is dict:
+            return self._mapping(part, given)
+        long = long_form(part.wanted)
+        if long is not None and isinstance(value, dict):
+            inner = _long_layers(long, given)
+            return self.section(long, part.key, inner)
+        if isinstance(value, list) and get_origin(part.wanted) is tuple:
+            return self._list(part, layer, value)
+        return self.value(part, layer, value)
+
+    def _mapping(self, part: Part, given: Given) -> dict[str, object]:
+        merged: dict[str, object] = {}
+        wanted = get_args(part.wanted)[1]
+        for layer, values in given:
+            if not isinstance(values, dict):
+                self.value(part, layer, values)
+                continue
+            for name, value in values.items():
+                key = join(part.key, name)
+                item = Part(key, wanted, None, part.is_secret, is_apart=False)
+                self.origins[key] = layer
+                merged[name] = self.value(item, layer, value)
+        return {
+            name: value
+            for name, value in merged.items()
+            if join(part.key, name) not in self.blamed
+        }
+
+    def _list(self, part: Part, layer: Layer, values: list[object]) -> object:
+        wanted = get_args(part.wanted)[0]
+        items = [
+            Part(f"{part.key}[{at}]", wanted, None, part.is_secret, is_apart=False)
+            for at in range(len(values))
+        ]
+        made = [
+            self.value(item, layer, value)
+            for item, value in zip(items, values, strict=True)
+        ]
+        is_whole = self.blamed.isdisjoint(item.key for item in items)
+        return tuple(made) if is_whole else part.default
+
+    def _find_unknown(self, key: str, known: list[str], layer: Layer) -> None:
+        for name in layer.values:
+            full = join(key, name)
+            if full not in known:
+                self.blame(full, self._unknown(name, known, layer), layer)
+
+    def _unknown(self, name: str, known: list[str], layer: Layer) -> str:
+        by_name = {split_key(full)[1]: full for full in known}
+        near = [by_name[match] for match in get_close_matches(name, by_name, n=1)]
+        near += [leaf for leaf in leaves(self._root) if split_key(leaf)[1] == name]
+        if near:
+            return f"unknown key. Did you mean {layer.spell(near[0])}?"
+        return f"unknown key. Known here: {', '.join(by_name)}."
+
+
+def _long_layers(long: type[Section], given: Given) -> list[Layer]:
+    """Return every layer in the long form: `17` as `{pin: 17}`, null as nothing."""
+    first = fields(long)[0].name
+    inner = []
+    for layer, value in given:
+        if value is not None:
+            values = value if isinstance(value, dict) else {first: value}
+            inner.append(layer.having(values))
+    return inner

@@ -1,0 +1,178 @@
+"""Says in plain words what a key wants, what was found and what to write instead."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import MISSING, is_dataclass
+from difflib import get_close_matches
+from enum import Enum
+from json import dumps
+from types import NoneType, UnionType
+from typing import Annotated, Literal, Union, get_args, get_origin
+
+import msgspec
+
+from appliance.configyaml import scalar
+
+_LONGEST_FOUND = 60
+_TRUTHS = {"true": True, "enabled": True, "false": False, "disabled": False}
+_SAFE_PLAIN = re.compile(
+    r"[A-Za-z0-9_./…-]([A-Za-z0-9_./… -]|:(?=[A-Za-z0-9/]))*(?<! )"
+)
+
+
+def expected(wanted: object) -> str:
+    """Return what may be written for a key of type `wanted`."""
+    meta = _meta(wanted)
+    if meta is not None and meta.title is not None:
+        return meta.title
+    bare = _bare(wanted)
+    choices = _choices(bare)
+    if choices:
+        words = [written(choice) for choice in choices]
+        return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
+    if _is_union(bare):
+        return " or ".join(expected(arm) for arm in _arms(bare))
+    if get_origin(bare) is tuple:
+        return f"a list, each {expected(get_args(bare)[0])}"
+    if get_origin(bare) is dict:
+        return "a mapping such as {key: text}"
+    return _noun(bare, meta)
+
+
+def found(value: object) -> str:
+    """Return the value as a person recognises it, cut to one short line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, str):
+        text = dumps(value, ensure_ascii=False)
+    else:
+        text = written(value)
+    if len(text) <= _LONGEST_FOUND:
+        return text
+    return f"{text[: _LONGEST_FOUND - 1]}…"
+
+
+def advice(value: object, wanted: object, default: object) -> str:
+    """Return the sentence that says what to write instead of `value`."""
+    for candidate in _candidates(value, wanted):
+        if fits(candidate, wanted):
+            return f" Write {written(candidate)}."
+    if default is not MISSING and default not in (None, (), {}):
+        return f" Write for example {written(default)}."
+    return " Or write null to leave it out." if may_be_null(wanted) else ""
+
+
+def fits(value: object, wanted: object) -> bool:
+    """Tell whether a key of type `wanted` takes `value` as it is."""
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def may_be_null(wanted: object) -> bool:
+    """Tell whether a key of type `wanted` may be null."""
+    return NoneType in get_args(wanted)
+
+
+def written(value: object) -> str:
+    """Return the value as YAML on one line."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        is_plain = scalar(value) == value and _SAFE_PLAIN.fullmatch(value)
+        return str(value) if is_plain else dumps(value, ensure_ascii=False)
+    if isinstance(value, dict):
+        pairs = (f"{written(key)}: {written(item)}" for key, item in value.items())
+        return f"{{{', '.join(pairs)}}}"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(written, value))}]"
+    return dumps(value)
+
+
+def _candidates(value: object, wanted: object) -> Iterator[object]:
+    """Yield what may have been meant, likeliest first."""
+    if isinstance(value, str):
+        yield from _from_text(value, wanted)
+    elif isinstance(value, bool | int | float):
+        yield written(value)
+    if isinstance(value, float) and value.is_integer():
+        yield int(value)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        yield from _within(value, wanted)
+    if isinstance(value, str | int):
+        yield [value]
+
+
+def _from_text(value: str, wanted: object) -> Iterator[object]:
+    names = [str(choice) for arm in _all(wanted) for choice in _choices(arm)]
+    near = get_close_matches(value.lower(), names, n=1)
+    yield from (scalar(name) for name in near)
+    yield value.strip()
+    yield scalar(value.strip())
+    yield _TRUTHS.get(value.strip().lower(), value)
+    yield from (int(digits) for digits in re.findall(r"\d{1,9}", value)[:1])
+
+
+def _within(value: float, wanted: object) -> Iterator[object]:
+    """Yield the nearest bound; a pin next to the wanted one would be no help."""
+    meta = _meta(wanted)
+    if meta is None or meta.title is not None:
+        return
+    bounds = [bound for bound in (meta.ge, meta.le) if bound is not None]
+    if bounds:
+        yield min(bounds, key=lambda bound: abs(bound - value))
+
+
+def _noun(bare: object, meta: msgspec.Meta | None) -> str:
+    low, high = (None, None) if meta is None else (meta.ge, meta.le)
+    if bare is bool:
+        return "true or false"
+    if bare in {int, float}:
+        noun = "a whole number" if bare is int else "a number"
+        if low is None or high is None:
+            return noun
+        return f"{noun} {low}-{high}" if low >= 0 else f"{noun} {low} to {high}"
+    if bare is str:
+        most = None if meta is None else meta.max_length
+        return "text" if most is None else f"text of 1-{most} characters"
+    return "a value"
+
+
+def _meta(wanted: object) -> msgspec.Meta | None:
+    if get_origin(wanted) is not Annotated:
+        return None
+    return next(
+        (part for part in get_args(wanted) if isinstance(part, msgspec.Meta)), None
+    )
+
+
+def _bare(wanted: object) -> object:
+    return get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
+
+
+def _choices(bare: object) -> tuple[object, ...]:
+    if isinstance(bare, type) and issubclass(bare, Enum):
+        return tuple(choice.value for choice in bare)
+    return get_args(bare) if get_origin(bare) is Literal else ()
+
+
+def _is_union(bare: object) -> bool:
+    return get_origin(bare) in {Union, UnionType}
+
+
+def _arms(union: object) -> list[object]:
+    """Return what a person may write for it; null and long forms go without saying."""
+    return [arm for arm in get_args(union) if arm is not NoneType and not _is_long(arm)]
+
+
+def _is_long(arm: object) -> bool:
+    return isinstance(arm, type) and is_dataclass(arm)
+
+
+def _all(wanted: object) -> list[object]:
+    bare = _bare(wanted)
+    return [_bare(arm) for arm in _arms(bare)] if _is_union(bare) else [bare]

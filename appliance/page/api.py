@@ -1,0 +1,135 @@
+"""The routes, and what each answers."""
+
+from collections.abc import Callable
+from http import HTTPStatus
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route, WebSocketRoute
+
+from appliance.core.view import Connection, View
+from appliance.page import answer, asset, body
+from appliance.page.asks import (
+    AnyAsk,
+    ChatAsk,
+    GainAsk,
+    JoinAsk,
+    LeaveAsk,
+    MuteAsk,
+    TalkAsk,
+    VolumeAsk,
+    from_body,
+)
+from appliance.page.board import Board
+from appliance.page.desk import Asker, Desk
+from appliance.page.form import Form
+from appliance.page.guard import FORM, HEALTH
+from appliance.page.live import Live
+from appliance.page.png import png
+from appliance.page.refused import Refused
+
+Handler = Callable[[Request], object]
+
+POSTS: dict[str, type[AnyAsk]] = {
+    "/api/chat": ChatAsk,
+    "/api/talk": TalkAsk,
+    "/api/mute": MuteAsk,
+    "/api/leave": LeaveAsk,
+    "/api/join": JoinAsk,
+    "/api/volume": VolumeAsk,
+    "/api/microphone_gain": GainAsk,
+}
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+NEEDS_SOUND = frozenset(
+    {Connection.CONNECTING, Connection.CONNECTED, Connection.RECONNECTING}
+)
+OUT = frozenset({Connection.DISCONNECTED, Connection.REFUSED})
+
+
+class Api:
+    """Answers plain requests from the board and the desk."""
+
+    def __init__(
+        self,
+        board: Board,
+        desk: Desk,
+        assets: dict[str, asset.Asset],
+        metrics: Callable[[], str],
+    ) -> None:
+        """Read `board`, take wishes to `desk`."""
+        self._board = board
+        self._desk = desk
+        self._assets = assets
+        self._metrics = metrics
+
+    async def page(self, request: Request) -> Response:
+        """`GET /`."""
+        return asset.answer(self._assets["index.html"], request)
+
+    async def file(self, request: Request) -> Response:
+        """`GET /static/{name}`."""
+        found = self._assets.get(request.path_params["name"])
+        if found is None or found.kind == asset.KINDS[".html"]:
+            raise HTTPException(HTTPStatus.NOT_FOUND)
+        return asset.answer(found, request)
+
+    async def view(self, _: Request) -> Response:
+        """`GET /api/view`."""
+        headers = {"cache-control": "no-store"}
+        return Response(self._board.json(), HTTPStatus.OK, headers, answer.JSON)
+
+    async def screen(self, _: Request) -> Response:
+        """`GET /api/screen.png`."""
+        picture = png(self._board.drawing().picture)
+        headers = {"cache-control": "no-store"}
+        return Response(picture, HTTPStatus.OK, headers, asset.KINDS[".png"])
+
+    async def metrics(self, _: Request) -> Response:
+        """`GET /metrics`."""
+        return Response(self._metrics(), HTTPStatus.OK, media_type=PROMETHEUS)
+
+    async def health(self, _: Request) -> Response:
+        """`GET /health`."""
+        sick, faults = health(self._board.view)
+        status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
+        word = "sick" if sick else "ok"
+        return answer.json({"status": word, "faults": faults}, status)
+
+    async def post(self, request: Request) -> Response:
+        """`POST /api/…`."""
+        content = await body.read(request)
+        ask = from_body(content, POSTS[request.url.path])
+        return answer.json(self._desk.take(ask, Asker(request.state.owner)))
+
+
+def health(view: View) -> tuple[bool, tuple[str, ...]]:
+    """Return whether sound is sick, and what is wrong in words without any name."""
+    is_wanted = view.connection in NEEDS_SOUND
+    checks = (
+        (is_wanted and not view.has_microphone, "no microphone"),
+        (is_wanted and not view.has_speaker, "no speaker"),
+    )
+    sound = tuple(words for is_wrong, words in checks if is_wrong)
+    room = (f"room: {view.connection}",) if view.connection in OUT else ()
+    return bool(sound), sound + room
+
+
+def application(api: Api, live: Live, form: Form) -> Starlette:
+    """Return everything behind the guard."""
+    posts = [Route(path, api.post, methods=["POST"]) for path in POSTS]
+    routes: list[BaseRoute] = [
+        Route("/", api.page),
+        Route("/static/{name}", api.file),
+        Route("/api/view", api.view),
+        Route("/api/screen.png", api.screen),
+        Route("/metrics", api.metrics),
+        Route(HEALTH, api.health),
+        Route(FORM, form.show),
+        Route(FORM, form.enter, methods=["POST"]),
+        WebSocketRoute("/api/live", live.__call__),
+        *posts,
+    ]
+    handlers = {Refused: answer.on_refused, HTTPException: answer.on_http_error}
+    return Starlette(routes=routes, exception_handlers=handlers)

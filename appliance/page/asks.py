@@ -1,0 +1,106 @@
+"""What may be asked of the box: the bodies of POST and the WebSocket's commands."""
+
+from http import HTTPStatus
+from typing import Annotated, ClassVar, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from appliance.config import Percent
+from appliance.page.refused import Refused
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+    """One wish; `do` names it on the WebSocket and may be left out of a POST."""
+
+    EXAMPLE: ClassVar[str] = "{}"
+
+
+class TalkAsk(Ask, frozen=True, tag="talk"):
+    """The talk button went down or up."""
+
+    EXAMPLE: ClassVar[str] = '{"on": true}'
+    on: bool
+
+
+class MuteAsk(Ask, frozen=True, tag="mute"):
+    """The mute switch."""
+
+    EXAMPLE: ClassVar[str] = '{"on": true}'
+    on: bool
+
+
+class LeaveAsk(Ask, frozen=True, tag="leave"):
+    """Leave the room and stay out."""
+
+
+class JoinAsk(Ask, frozen=True, tag="join"):
+    """Join again, or another room."""
+
+    EXAMPLE: ClassVar[str] = '{"preset": "garage"}'
+    preset: Name | None = None
+    display_name: Name | None = None
+
+
+class VolumeAsk(Ask, frozen=True, tag="volume"):
+    """The speaker's volume."""
+
+    EXAMPLE: ClassVar[str] = '{"percent": 80}'
+    percent: Percent
+
+
+class GainAsk(Ask, frozen=True, tag="microphone_gain"):
+    """The microphone's gain."""
+
+    EXAMPLE: ClassVar[str] = '{"db": 6}'
+    db: Annotated[float, Meta(ge=-30, le=30)]
+
+
+class ChatAsk(Ask, frozen=True, tag="chat"):
+    """A line for the room."""
+
+    EXAMPLE: ClassVar[str] = '{"text": "Hello"}'
+    text: str
+
+
+AnyAsk = TalkAsk | MuteAsk | LeaveAsk | JoinAsk | VolumeAsk | GainAsk | ChatAsk
+AskT = TypeVar("AskT", bound=AnyAsk)
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What msgspec raises for bytes that are not the JSON that was asked for."""
+
+_COMMAND: msgspec.json.Decoder[AnyAsk] = msgspec.json.Decoder(AnyAsk)
+
+
+def from_body(body: bytes, kind: type[AskT]) -> AskT:
+    """Return what a POST asks; an empty body is `{}`.
+
+    Raises:
+        Refused: 400, with what to write.
+    """
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except UNREADABLE as problem:
+        raise _malformed(problem, kind.EXAMPLE) from problem
+
+
+def from_command(text: str | bytes) -> AnyAsk:
+    """Return what a WebSocket message asks.
+
+    Raises:
+        Refused: 400, with what to write.
+    """
+    try:
+        return _COMMAND.decode(text)
+    except UNREADABLE as problem:
+        raise _malformed(problem, '{"do": "talk", "on": true}') from problem
+
+
+def _malformed(problem: Exception, example: str) -> Refused:
+    """Say what was wrong and what to write; msgspec names the key after `$.`."""
+    found, _, path = str(problem).partition(" - at `$")
+    key = path.strip("`.[]") or None
+    sentence = f"The body is not what was expected: {found}. Write {example}"
+    return Refused(HTTPStatus.BAD_REQUEST, sentence, key=key)

@@ -1,0 +1,169 @@
+"""Takes what is asked, checks it against the view, and posts the event."""
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import assert_never
+
+from appliance.core.chat import Delivery
+from appliance.core.events import (
+    ChatTyped,
+    GainAsked,
+    JoinAsked,
+    LeaveAsked,
+    MuteAsked,
+    VolumeAsked,
+)
+from appliance.page.asks import (
+    AnyAsk,
+    ChatAsk,
+    GainAsk,
+    JoinAsk,
+    LeaveAsk,
+    MuteAsk,
+    TalkAsk,
+    VolumeAsk,
+)
+from appliance.page.board import Board
+from appliance.page.bucket import Bucket, Buckets, Rate
+from appliance.page.floor import LEASE_S, Floor
+from appliance.page.refused import Refused
+from appliance.ports import Post
+
+TEXT_CHARACTERS = 2000
+TEXT_BYTES = 8192
+"""Longer lines would not fit into one packet of the data channel (15 kB with JSON)."""
+CHAT_EACH = Rate(burst=5, per_s=1)
+"""Nobody types faster; our choice."""
+CHAT_ALL = Rate(burst=10, per_s=2)
+
+Answer = dict[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks."""
+
+    session: str
+    """Digest of the session or token: the same for all tabs of a phone."""
+    socket: str | None = None
+    """Unique for a WebSocket; None for a plain request."""
+
+
+class Desk:
+    """Where every wish from the LAN comes in.
+
+    Thread: the loop's.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        post: Post,
+        floor: Floor,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Look at `board`, hold the talk on `floor`, and tell the rest by `post`."""
+        self._board = board
+        self._post = post
+        self._floor = floor
+        self._now_s = now_s
+        self._chat_each = Buckets(CHAT_EACH)
+        self._chat_all = Bucket(CHAT_ALL, now_s())
+
+    def take(self, ask: AnyAsk, asker: Asker) -> Answer:
+        """Do what is asked and return what to answer.
+
+        Raises:
+            Refused: with the reason.
+        """
+        match ask:
+            case TalkAsk():
+                return self._talk(ask, asker)
+            case MuteAsk():
+                return self._mute(ask)
+            case ChatAsk():
+                return self._chat(ask, asker)
+            case JoinAsk():
+                return self._join(ask)
+            case LeaveAsk() | VolumeAsk() | GainAsk():
+                return self._plain(ask)
+            case _:
+                assert_never(ask)
+
+    def gone(self, asker: Asker) -> None:
+        """Release what a closed WebSocket still held."""
+        self._floor.release(_holder(asker))
+
+    def _plain(self, ask: LeaveAsk | VolumeAsk | GainAsk) -> Answer:
+        if isinstance(ask, VolumeAsk):
+            self._post(VolumeAsked(ask.percent))
+            return {"percent": ask.percent}
+        if isinstance(ask, GainAsk):
+            self._post(GainAsked(ask.db))
+            return {"db": ask.db}
+        self._post(LeaveAsked())
+        return {}
+
+    def _talk(self, ask: TalkAsk, asker: Asker) -> Answer:
+        if not ask.on:
+            self._floor.release(_holder(asker))
+            return {"on": False}
+        self._respect_the_box()
+        lease_s = LEASE_S if asker.socket is None else None
+        self._floor.press(_holder(asker), lease_s)
+        return {"on": True} if lease_s is None else {"on": True, "lease_s": lease_s}
+
+    def _mute(self, ask: MuteAsk) -> Answer:
+        if not ask.on:
+            self._respect_the_box()
+        self._post(MuteAsked(ask.on))
+        return {"on": ask.on}
+
+    def _respect_the_box(self) -> None:
+        if self._board.view.is_muted_at_box:
+            sentence = "The box is muted by its own button; unmute it there."
+            raise Refused(HTTPStatus.CONFLICT, sentence)
+
+    def _join(self, ask: JoinAsk) -> Answer:
+        presets = self._board.view.presets
+        if ask.preset is not None and ask.preset not in presets:
+            known = ", ".join(presets) or "none are configured"
+            sentence = f"There is no such preset. Write one of: {known}."
+            raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
+        self._post(JoinAsked(ask.preset, ask.display_name))
+        return {}
+
+    def _chat(self, ask: ChatAsk, asker: Asker) -> Answer:
+        text = _checked(ask.text)
+        if refusal := self._board.view.chat_refusal:
+            raise Refused(HTTPStatus.CONFLICT, refusal)
+        now_s = self._now_s()
+        if not (
+            self._chat_each.may(asker.session, now_s) and self._chat_all.may(now_s)
+        ):
+            sentence = "That was too fast. Wait a few seconds and send it again."
+            retry = {"retry-after": "2"}
+            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
+        line_id = str(uuid.uuid4())
+        self._post(ChatTyped(line_id, text, time.time_ns() // 1_000_000))
+        return {"id": line_id, "state": Delivery.QUEUED}
+
+
+def _holder(asker: Asker) -> str:
+    return asker.socket or asker.session
+
+
+def _checked(text: str) -> str:
+    text = text.strip()
+    if not text:
+        raise Refused(HTTPStatus.BAD_REQUEST, "The line is empty.", key="text")
+    if len(text) > TEXT_CHARACTERS or len(text.encode()) > TEXT_BYTES:
+        sentence = (
+            f"The line has {len(text)} characters; at most {TEXT_CHARACTERS}"
+            f" and {TEXT_BYTES} bytes can be sent at once."
+        )
+        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, key="text")
+    return text

@@ -1,0 +1,108 @@
+"""The pairing form: works without JavaScript; a QR code only types the PIN."""
+
+import re
+from html import escape
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from appliance.page import answer, asset, body
+from appliance.page.asks import UNREADABLE
+from appliance.page.guard import COOKIE
+from appliance.page.pairing import Pairing
+from appliance.page.refused import Refused
+
+COOKIE_DAYS = 400
+"""The longest that browsers keep a cookie."""
+FIELDS = 10
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """What was typed."""
+
+    pin: str
+
+
+class Form:
+    """GET and POST of `/pair`."""
+
+    def __init__(self, pairing: Pairing, assets: dict[str, asset.Asset]) -> None:
+        """Ask `pairing` whether a PIN is right."""
+        self._pairing = pairing
+        self._html = assets["pair.html"].content.decode()
+
+    async def show(self, request: Request) -> Response:
+        """Return the form; who is paired already goes to the page."""
+        if request.state.owner is not None:
+            return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        return self._page("", HTTPStatus.OK)
+
+    async def enter(self, request: Request) -> Response:
+        """Check the PIN and hand out a session."""
+        content = await body.read(request)
+        is_json = request.headers.get("content-type", "").startswith(answer.JSON)
+        try:
+            pin = _pin_of_json(content) if is_json else _pin_of_form(content)
+            secret = await self._pairing.admit(pin)
+        except Refused as refused:
+            if is_json:
+                raise
+            page = self._page(refused.sentence, refused.status)
+            page.headers.update(refused.headers or {})
+            return page
+        return _with_cookie(_welcome(is_json=is_json), secret)
+
+    def _page(self, sentence: str, status: HTTPStatus) -> Response:
+        html = self._html.replace("{{problem}}", escape(sentence))
+        headers = {"cache-control": "no-store"}
+        return Response(html, status, headers, asset.KINDS[".html"])
+
+
+def _welcome(*, is_json: bool) -> Response:
+    if is_json:
+        return answer.json({"paired": True})
+    return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+
+
+def _with_cookie(response: Response, secret: str) -> Response:
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=COOKIE_DAYS * 86_400,
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+def _pin_of_form(content: bytes) -> str:
+    try:
+        pairs = parse_qsl(content.decode("ascii"), max_num_fields=FIELDS)
+    except ValueError as problem:
+        sentence = "The form could not be read. Write pin=123456"
+        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
+    return _pin_of(dict(pairs).get("pin", ""))
+
+
+def _pin_of_json(content: bytes) -> str:
+    try:
+        return _pin_of(msgspec.json.decode(content, type=Entered).pin)
+    except UNREADABLE as problem:
+        sentence = 'The body could not be read. Write {"pin": "123456"}'
+        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
+
+
+def _pin_of(text: str) -> str:
+    """Return the digits; people put spaces between them.
+
+    Raises:
+        Refused: not six digits. That is a slip, not a guess, and costs no try.
+    """
+    pin = re.sub(r"[\s-]", "", text)
+    if not re.fullmatch(r"[0-9]{6}", pin):
+        sentence = "The PIN has six digits; the box's screen shows it."
+        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
+    return pin

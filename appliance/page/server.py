@@ -1,0 +1,125 @@
+"""The page for phones on the LAN: an adapter around uvicorn."""
+
+import asyncio
+import logging
+import socket
+from types import TracebackType
+from typing import TYPE_CHECKING, Self
+
+from appliance.config import PageConfig
+from appliance.core.events import PageServed, Part, PartFound, PartLost
+from appliance.core.view import View
+from appliance.page import address
+from appliance.page.board import Board
+from appliance.page.pairing import Pairing
+from appliance.page.pairing_file import PairingFile
+from appliance.page.site import Site
+from appliance.ports import Post
+
+if TYPE_CHECKING:
+    from appliance.page.web import Web
+
+logger = logging.getLogger(__name__)
+
+RETRY_S = 10.0
+"""Between two tries to listen; our choice: a port is not freed by asking often."""
+WATCH_S = 2.0
+"""How soon a new PIN from the command line is on the OLED."""
+
+
+class Page:
+    """Shows the box in a browser and takes what people ask there.
+
+    A port that cannot be had is a `PartLost` and tried again for ever. Starlette and
+    uvicorn are imported in a thread, so that joining the room need not wait for them.
+    """
+
+    def __init__(
+        self, config: PageConfig, post: Post, site: Site, *, retry_s: float = RETRY_S
+    ) -> None:
+        """Serve nothing yet; `config` says where to listen."""
+        self._config = config
+        self._post = post
+        self._site = site
+        self._retry_s = retry_s
+        self._board = Board(site.screen_px)
+        self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
+        self._group: asyncio.TaskGroup | None = None
+        self._job: asyncio.Task[None] | None = None
+        self._is_lost = False
+
+    async def __aenter__(self) -> Self:
+        """Begin to serve; `PageServed` says when it does."""
+        self._group = await asyncio.TaskGroup().__aenter__()
+        self._job = self._group.create_task(self._run(self._group))
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        problem: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Release the talk button, close every connection and the port."""
+        group, self._group = self._group, None
+        if group is None:
+            return
+        assert self._job is not None
+        if not self._job.cancelling():
+            self._job.cancel()
+        # First, and in order: a group that is left by an error cancels all at once.
+        await asyncio.wait({self._job})
+        await group.__aexit__(kind, problem, trace)
+
+    def show(self, view: View) -> None:
+        """Take the newest view."""
+        self._board.show(view)
+
+    async def _run(self, group: asyncio.TaskGroup) -> None:
+        await self._pairing.open()
+        web = await asyncio.to_thread(self._web, group)
+        host, port = address.parsed(self._config.listen)
+        while True:
+            try:
+                listening = address.listener(host, port)
+            except OSError as problem:
+                self._lost(problem)
+                await asyncio.sleep(self._retry_s)
+                continue
+            self._found()
+            await self._serve(web, listening)
+
+    async def _serve(self, web: "Web", listening: socket.socket) -> None:
+        host, port = listening.getsockname()[:2]
+        url = address.url(host, port, self._site.name)
+        logger.info("page served  url=%s", url)
+        await web.serve(listening, self._announce(url))
+
+    async def _announce(self, url: str) -> None:
+        """Post the PIN, and again when the command line has changed it."""
+        pin = ""
+        while True:
+            self._pairing.refresh()
+            if pin != self._pairing.pin:
+                pin = self._pairing.pin
+                self._post(PageServed(url, pin))
+            await asyncio.sleep(WATCH_S)
+
+    def _web(self, group: asyncio.TaskGroup) -> "Web":
+        from appliance.page.web import Web
+
+        return Web(group, self._site, self._board, self._pairing, self._post)
+
+    def _lost(self, problem: OSError) -> None:
+        listen, reason = self._config.listen, problem.strerror or str(problem)
+        if self._is_lost:
+            logger.debug("page cannot be served  listen=%s reason=%r", listen, reason)
+            return
+        self._is_lost = True
+        self._post(PartLost(Part.PAGE, listen, reason))
+        logger.warning("page cannot be served  listen=%s reason=%r", listen, reason)
+
+    def _found(self) -> None:
+        if self._is_lost:
+            self._is_lost = False
+            self._post(PartFound(Part.PAGE, self._config.listen))

@@ -1,0 +1,23 @@
+"""This box, as the page needs to know it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from appliance.core.canvas import Size
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What `cli` hands to the page besides its configuration."""
+
+    name: str
+    """The box's name, from which its mDNS name is made."""
+    state_directory: Path
+    """Where `pairing.json` is kept."""
+    metrics: Callable[[], str]
+    """Returns the text of `/metrics`."""
+    screen_px: Size = (128, 64)
+    """Of the OLED; its picture is shown also when none is wired."""
+    now_s: Callable[[], float] = time.monotonic

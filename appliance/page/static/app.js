@@ -1,0 +1,37 @@
+// Puts the parts together: one view in, every part shows its share of it.
+
+import * as box from "./box.js";
+import * as chat from "./chat.js";
+import * as debug from "./debug.js";
+import { connect } from "./live.js";
+import * as people from "./people.js";
+import * as sound from "./sound.js";
+import * as status from "./status.js";
+import * as talk from "./talk.js";
+import { toast } from "./toast.js";
+
+const parts = [status, talk, sound, people, box, chat, debug];
+let isLive = null;
+
+const send = connect({
+  onView: (view) => parts.forEach((part) => part.show(view)),
+  onAnswer: (answer) => {
+    if (!("error" in answer)) return;
+    debug.note(answer.error);
+    toast(answer.error, "bad");
+  },
+  onState: (state) => {
+    if (state === isLive) return;
+    isLive = state;
+    status.page(state);
+    if (state) return;
+    debug.note("This page lost its connection to the box.");
+    talk.away();
+    chat.away();
+  },
+});
+
+status.start(send);
+talk.start(send);
+sound.start(send);
+chat.start();

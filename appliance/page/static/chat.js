@@ -1,0 +1,127 @@
+// The chat: lines with time and delivery state, and the field to write one.
+
+import { byId, fill, make, setHidden, setText } from "./dom.js";
+import { note } from "./debug.js";
+import { toast } from "./toast.js";
+
+const STATES = { queued: "waiting to be sent", sent: "sent", received: "received", failed: "not sent" };
+const MARKS = { queued: "◷", sent: "✓", received: "✓✓", failed: "!" };
+const NEAR_PX = 48;
+const CHARACTERS = 2000;
+const WARN_AT = 1800;
+
+const field = byId("text");
+const button = byId("send");
+const scroll = byId("scroll");
+const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+
+let refusal = "The box is starting.";
+let isSending = false;
+let newestKey = "";
+
+export function start() {
+  byId("form").addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit();
+  });
+  field.addEventListener("input", refresh);
+  field.addEventListener("keydown", (event) => {
+    // Enter that only ends the input of a Chinese or Japanese word is not ours.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    event.preventDefault();
+    submit();
+  });
+  byId("newest").addEventListener("click", toNewest);
+  scroll.addEventListener("scroll", () => isAtEnd() && setHidden(byId("newest"), true));
+}
+
+export function show(view) {
+  const wasAtEnd = isAtEnd();
+  fill(byId("lines"), view.chat, { key: keyOf, create, update });
+  setHidden(byId("chat-empty"), view.chat.length > 0);
+  const newest = view.chat.length > 0 ? keyOf(view.chat.at(-1)) : "";
+  if (newest !== newestKey) {
+    newestKey = newest;
+    if (wasAtEnd || view.chat.at(-1)?.senderId === "") toNewest();
+    else setHidden(byId("newest"), false);
+  }
+  refusal = view.chat_refusal;
+  refresh();
+}
+
+export function away() {
+  refusal = "This page is not connected to the box.";
+  refresh();
+}
+
+async function submit() {
+  const text = field.value.trim();
+  if (!text || refusal || isSending) return;
+  isSending = true;
+  refresh();
+  try {
+    const answer = await fetch("/api/chat", {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify({ text }),
+    });
+    if (answer.ok) field.value = "";
+    else complain((await answer.json()).error);
+  } catch {
+    complain("The line did not reach the box. Send it again.");
+  }
+  isSending = false;
+  refresh();
+}
+
+function complain(sentence) {
+  note(sentence);
+  toast(sentence, "bad");
+}
+
+function refresh() {
+  button.disabled = Boolean(refusal) || isSending || !field.value.trim();
+  const left = CHARACTERS - field.value.length;
+  setText(byId("chat-note"), refusal || (left < CHARACTERS - WARN_AT ? `${left} characters left` : ""));
+  field.style.setProperty("height", "auto");
+  field.style.setProperty("height", `${field.scrollHeight}px`);
+}
+
+const keyOf = (line) => `${line.senderId}\n${line.id}`;
+
+function create(line) {
+  const node = make("li", line.senderId === "" ? "line own" : "line");
+  const head = make("p", "head");
+  head.append(make("span", "sender"), make("time"));
+  node.append(head, make("p", "said"), make("p", "delivery"));
+  node.querySelector(".said").dir = "auto";
+  return node;
+}
+
+function update(node, line) {
+  const time = node.querySelector("time");
+  const when = new Date(line.ts);
+  if (!Number.isNaN(when.getTime())) {
+    time.dateTime = when.toISOString();
+    setText(time, clock.format(when));
+  }
+  const isOwn = line.senderId === "";
+  setText(node.querySelector(".sender"), isOwn ? "This box" : (line.senderName ?? line.senderId));
+  setText(node.querySelector(".said"), line.text);
+  node.dataset.state = line.state;
+  setText(node.querySelector(".delivery"), isOwn ? delivery(line) : "");
+}
+
+function delivery(line) {
+  const reason = line.reason ? `: ${line.reason}` : "";
+  return `${MARKS[line.state]} ${STATES[line.state]}${reason}`;
+}
+
+function isAtEnd() {
+  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < NEAR_PX;
+}
+
+function toNewest() {
+  scroll.scrollTop = scroll.scrollHeight;
+  setHidden(byId("newest"), true);
+}

@@ -1,0 +1,21 @@
+// The Debug drawer: recent errors and the newest view, for whoever helps from afar.
+
+import { byId, make, setHidden, setText } from "./dom.js";
+
+const KEPT = 50;
+const clock = new Intl.DateTimeFormat(undefined, { timeStyle: "medium" });
+
+export function note(sentence) {
+  const list = byId("errors");
+  const node = make("li");
+  node.append(make("time", "", clock.format(new Date())), make("span", "", sentence));
+  list.prepend(node);
+  while (list.children.length > KEPT) list.lastElementChild.remove();
+  setHidden(byId("errors-empty"), true);
+}
+
+export function show(view) {
+  if (!byId("debug").open) return;
+  const { picture, ...rest } = view;
+  setText(byId("raw"), JSON.stringify(rest, null, 2));
+}

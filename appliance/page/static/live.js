@@ -1,0 +1,81 @@
+// The WebSocket to the box: the newest view comes in, commands go out. Reconnects by
+// itself for ever; silence counts as a lost connection.
+
+const FIRST_WAIT_MS = 500;
+const LONGEST_WAIT_MS = 8000;
+// The box repeats its view every 5 s.
+const SILENCE_MS = 12000;
+const SESSION_GONE = 4401;
+
+export function connect({ onView, onAnswer, onState }) {
+  let socket = null;
+  let wait = FIRST_WAIT_MS;
+  let silence = 0;
+  let retry = 0;
+
+  function open() {
+    clearTimeout(retry);
+    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
+    socket = new WebSocket(`${scheme}//${location.host}/api/live`);
+    const mine = socket;
+    const isMine = () => mine === socket;
+    watch();
+    mine.addEventListener("message", (event) => isMine() && take(event.data));
+    mine.addEventListener("close", (event) => isMine() && lost(event.code));
+  }
+
+  function take(data) {
+    watch();
+    wait = FIRST_WAIT_MS;
+    const message = JSON.parse(data);
+    if ("connection" in message) {
+      onState(true);
+      onView(message);
+    } else {
+      onAnswer(message);
+    }
+  }
+
+  function watch() {
+    clearTimeout(silence);
+    silence = setTimeout(() => lost(0), SILENCE_MS);
+  }
+
+  function lost(code) {
+    clearTimeout(silence);
+    const dead = socket;
+    socket = null;
+    dead?.close();
+    onState(false);
+    if (code === SESSION_GONE) location.assign("/pair");
+    else askWhether();
+  }
+
+  // A refused WebSocket does not say why; a plain request does.
+  async function askWhether() {
+    retry = setTimeout(open, wait);
+    wait = Math.min(wait * 2, LONGEST_WAIT_MS);
+    try {
+      const answer = await fetch("/api/view", { cache: "no-store" });
+      if (answer.status === 401) location.assign("/pair");
+    } catch {
+      // Not reachable: the timer tries again.
+    }
+  }
+
+  function now() {
+    if (socket !== null || document.hidden) return;
+    wait = FIRST_WAIT_MS;
+    open();
+  }
+
+  addEventListener("online", now);
+  document.addEventListener("visibilitychange", now);
+  open();
+
+  return function send(command) {
+    if (socket?.readyState !== WebSocket.OPEN) return false;
+    socket.send(JSON.stringify(command));
+    return true;
+  };
+}

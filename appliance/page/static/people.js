@@ -1,0 +1,48 @@
+// Who else is in the room.
+
+import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
+
+const HUES = 12;
+
+export function show(view) {
+  const { people } = view;
+  fill(byId("people"), people, { key: (person) => person.id, create, update });
+  setHidden(byId("people-empty"), people.length > 0);
+  setText(byId("people-empty"), emptyWords(view));
+  setText(byId("people-count"), people.length > 0 ? String(people.length) : "");
+}
+
+function emptyWords(view) {
+  return view.connection === "connected"
+    ? "Nobody else is here yet."
+    : "People appear here once the box is in the room.";
+}
+
+function create(person) {
+  const node = make("li", "person");
+  const face = make("span", "face");
+  face.setAttribute("aria-hidden", "true");
+  face.dataset.hue = String(hue(person.id));
+  node.append(face, make("span", "who"), make("span", "doing"));
+  return node;
+}
+
+function update(node, person) {
+  const [face, who, doing] = node.children;
+  setText(face, initial(person.name));
+  setText(who, person.name);
+  setText(doing, person.is_muted ? "muted" : person.is_speaking ? "speaking" : "");
+  setAttribute(node, "data-speaking", person.is_speaking && !person.is_muted);
+  setAttribute(node, "data-muted", person.is_muted);
+}
+
+// By code point, not by half of a surrogate pair.
+function initial(name) {
+  return ([...name.trim()][0] ?? "?").toUpperCase();
+}
+
+function hue(text) {
+  let sum = 0;
+  for (const letter of text) sum = (sum * 31 + letter.codePointAt(0)) % 65521;
+  return sum % HUES;
+}

@@ -1,0 +1,93 @@
+// Header, banner, faults and footer; and a toast for each change worth one.
+
+import { byId, fill, make, setHidden, setText } from "./dom.js";
+import { note } from "./debug.js";
+import { toast } from "./toast.js";
+
+const OUT = new Set(["left", "refused", "disconnected"]);
+
+let previous = null;
+
+export function start(send) {
+  byId("leave").addEventListener("click", () => send({ do: "leave" }));
+  byId("join").addEventListener("click", () => send({ do: "join" }));
+  byId("preset").addEventListener("change", (event) => {
+    send({ do: "join", preset: event.target.value });
+  });
+}
+
+export function show(view) {
+  header(view);
+  const isFine = view.connection === "connected";
+  setText(byId("banner"), sentence(view.banner));
+  setHidden(byId("banner"), isFine);
+  byId("banner").dataset.state = view.connection;
+  faults(view.faults);
+  setText(byId("rtt"), view.rtt_ms === null ? "–" : `${view.rtt_ms} ms`);
+  setText(byId("address"), view.address);
+  changes(view);
+  previous = view;
+}
+
+export function page(isLive) {
+  document.body.dataset.page = isLive ? "live" : "away";
+  setHidden(byId("away"), isLive);
+  setText(byId("link-text"), isLive ? "live" : "not connected to the box");
+}
+
+function header(view) {
+  setText(byId("name"), view.name || "Push to talk");
+  setText(byId("room"), view.room);
+  setText(byId("connection"), view.connection);
+  byId("pill").dataset.state = view.connection;
+  setHidden(byId("leave"), OUT.has(view.connection) && view.connection !== "disconnected");
+  setHidden(byId("join"), !OUT.has(view.connection));
+  presets(view);
+  const title = [view.name, view.room].filter(Boolean).join(" · ");
+  if (document.title !== title) document.title = title || "Push to talk";
+}
+
+function presets({ presets: names, preset }) {
+  setHidden(byId("preset-box"), names.length === 0);
+  const list = byId("preset");
+  const choices = preset === null ? ["", ...names] : names;
+  fill(list, choices, {
+    key: (name) => name,
+    create: () => make("option"),
+    update: (node, name) => {
+      node.value = name;
+      node.disabled = name === "";
+      setText(node, name || "Rooms");
+    },
+  });
+  if (document.activeElement !== list) list.value = preset ?? "";
+}
+
+function faults(sentences) {
+  setHidden(byId("faults"), sentences.length === 0);
+  fill(byId("faults"), sentences, {
+    key: (text) => text,
+    create: () => make("li"),
+    update: (node, text) => setText(node, sentence(text)),
+  });
+}
+
+function changes(view) {
+  const before = previous;
+  const known = new Set(before?.faults ?? []);
+  for (const fault of view.faults) {
+    if (known.has(fault)) continue;
+    note(fault);
+    if (before !== null) toast(sentence(fault), "bad");
+  }
+  if (before === null || before.connection === view.connection) return;
+  if (view.connection === "connected") toast(`In the room ${view.room}`.trim(), "good");
+  else if (before.connection === "connected") {
+    note(view.banner);
+    toast(sentence(view.banner), view.connection === "left" ? "info" : "bad");
+  }
+}
+
+function sentence(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}

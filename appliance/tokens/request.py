@@ -1,0 +1,73 @@
+"""Says what is sent to a token source."""
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from appliance.config import RoomConfig
+from appliance.core.address import without_query
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request, ready to be sent."""
+
+    method: str
+    url: str = field(repr=False)
+    """As configured, with its own query if it has one."""
+    headers: dict[str, bytes] = field(repr=False)
+    query: dict[str, str] = field(repr=False)
+    """Comes on top of the address's own."""
+    body: bytes | None = field(repr=False)
+
+    @property
+    def where(self) -> str:
+        """Return the token source as people and journals may see it."""
+        return without_query(self.url)
+
+
+def token_request(room: RoomConfig, identity: str, name: str) -> Request:
+    """Return the request for a token to join `room` as `identity`.
+
+    Source: LiveKit's standard endpoint takes `participant_identity` and
+    `participant_name` in a JSON body; what the configuration says wins.
+    """
+    assert room.token_url is not None
+    fills = {"{identity}": identity, "{name}": name}
+    body = None
+    headers = {"accept": b"application/json"}
+    if room.token_method == "POST":
+        own = {"participant_identity": identity, "participant_name": name}
+        body = msgspec.json.encode(own | _filled_keys(room.token_body, fills))
+        headers["content-type"] = b"application/json"
+    for key, value in room.token_headers.items():
+        headers[key.lower()] = _header(_filled_text(value, fills))
+    query = {key: _filled_text(value, fills) for key, value in room.token_query.items()}
+    return Request(room.token_method, room.token_url, headers, query, body)
+
+
+def _filled_text(text: str, fills: dict[str, str]) -> str:
+    for mark, value in fills.items():
+        text = text.replace(mark, value)
+    return text
+
+
+def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, object]:
+    return {key: _filled(value, fills) for key, value in values.items()}
+
+
+def _filled(value: object, fills: dict[str, str]) -> object:
+    match value:
+        case str():
+            return _filled_text(value, fills)
+        case list():
+            return [_filled(item, fills) for item in value]
+        case dict():
+            return _filled_keys(value, fills)
+        case _:
+            return value
+
+
+def _header(text: str) -> bytes:
+    """Return a header's value; a name typed on the page may hold anything."""
+    return "".join(filter(str.isprintable, text)).strip().encode(errors="replace")

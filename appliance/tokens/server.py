@@ -1,0 +1,203 @@
+"""`ptt-appliance token-server`: issues short-lived tokens for a few rooms.
+
+It keeps nothing, and answers LiveKit's standard endpoint in both spellings, so that
+every client can use it.
+"""
+
+import logging
+import os
+import secrets
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import msgspec
+import uvicorn
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from appliance.core.address import host_and_port, is_loopback
+from appliance.errors import PageError
+from appliance.tokens.livekit import issue
+from appliance.tokens.serverconfig import TokenServerSettings, read_settings
+
+MAX_BODY = 16 * 1024
+"""Bytes; a request has two or three short names in it."""
+_LONGEST_NAME = 200
+_LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
+_ROOM_KEYS = ("room_name", "roomName", "room")
+_IDENTITY_KEYS = ("participant_identity", "participantIdentity", "identity")
+_NAME_KEYS = ("participant_name", "participantName", "name")
+
+_log = logging.getLogger(__name__)
+
+Values = Mapping[str, object]
+
+
+class _Refused(Exception):
+    """The request cannot be answered with a token."""
+
+    def __init__(self, status: int, sentence: str, key: str | None = None) -> None:
+        super().__init__(status, sentence, key)
+        self.status = status
+        self.sentence = sentence
+        self.key = key
+
+
+def serve(path: Path | None, listen: str | None, environment: Mapping[str, str]) -> int:
+    """Issue tokens until SIGTERM or Ctrl-C, and return the exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        PageError: the address cannot be listened on.
+    """
+    settings = read_settings(path, listen, environment)
+    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    listener = _listener(settings.config.listen)
+    host, port = listener.getsockname()[:2]
+    _log.info("token server listens  address=%s port=%d", host, port)
+    # uvicorn sends itself the signal once more after it has ended cleanly.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: None)
+    config = uvicorn.Config(
+        app(settings), log_level="warning", access_log=False, server_header=False
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def app(
+    settings: TokenServerSettings, now_s: Callable[[], float] = time.time
+) -> Starlette:
+    """Return the application; `now_s` gives seconds since the epoch."""
+
+    async def token(request: Request) -> JSONResponse:
+        try:
+            _check_origin(request, settings)
+            values = await _values(request)
+            answer = _answer(values, settings, now_s())
+        except _Refused as exc:
+            return _refusal(exc)
+        status = 201 if request.method == "POST" else 200
+        return JSONResponse(answer, status, headers={"cache-control": "no-store"})
+
+    async def health(_: Request) -> JSONResponse:
+        return JSONResponse({"status": "ok"})
+
+    return Starlette(
+        routes=[
+            Route("/api/token", token, methods=["GET", "POST"]),
+            Route("/health", health),
+        ],
+        middleware=_middleware(settings),
+    )
+
+
+def _middleware(settings: TokenServerSettings) -> list[Middleware]:
+    listen = host_and_port(settings.config.listen)
+    is_private = listen is not None and is_loopback(listen[0])
+    return [
+        # A web page that points its own name to 127.0.0.1 gets nothing.
+        Middleware(
+            TrustedHostMiddleware,
+            allowed_hosts=_LOOPBACK_HOSTS if is_private else ["*"],
+        ),
+        Middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.config.origins),
+            allow_methods=["GET", "POST"],
+            allow_headers=["content-type"],
+        ),
+    ]
+
+
+def _check_origin(request: Request, settings: TokenServerSettings) -> None:
+    origin = request.headers.get("origin")
+    if origin is not None and origin not in settings.config.origins:
+        sentence = "this web page may not ask for tokens; add it to origins."
+        raise _Refused(403, sentence)
+
+
+async def _values(request: Request) -> Values:
+    if request.method == "GET":
+        return dict(request.query_params)
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MAX_BODY:
+            raise _Refused(413, f"the body may have {MAX_BODY} bytes.")
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise _Refused(400, "expected a JSON object, found something else.") from exc
+
+
+def _answer(
+    values: Values, settings: TokenServerSettings, now_s: float
+) -> dict[str, object]:
+    room = _text(values, _ROOM_KEYS) or _only_room(settings)
+    if not settings.may_open(room):
+        raise _Refused(403, "tokens for this room are not issued here.", "room_name")
+    identity = _text(values, _IDENTITY_KEYS) or f"guest-{secrets.token_hex(4)}"
+    name = _text(values, _NAME_KEYS) or identity
+    ttl_s = settings.config.ttl_s
+    token = issue(
+        settings.key, settings.secret, identity, name, room, ttl_s, int(now_s)
+    )
+    _log.info("token issued  room=%s identity=%.6s", room, identity)
+    return {
+        "server_url": settings.url,
+        "participant_token": token,
+        "room_name": room,
+        "participant_name": name,
+        "serverUrl": settings.url,
+        "participantToken": token,
+        "roomName": room,
+        "participantName": name,
+        "expires_at": int(now_s) + ttl_s,
+    }
+
+
+def _text(values: Values, keys: tuple[str, ...]) -> str | None:
+    key = next((key for key in keys if values.get(key) not in (None, "")), None)
+    if key is None:
+        return None
+    value = values[key]
+    if not isinstance(value, str) or len(value) > _LONGEST_NAME:
+        raise _Refused(400, f"expected text of 1-{_LONGEST_NAME} characters.", key)
+    if not value.isprintable():
+        raise _Refused(400, "expected text on one line.", key)
+    return value
+
+
+def _only_room(settings: TokenServerSettings) -> str:
+    room = settings.config.rooms[0]
+    if room.endswith("*"):
+        raise _Refused(400, "expected the name of a room, found none.", "room_name")
+    return room
+
+
+def _refusal(exc: _Refused) -> JSONResponse:
+    body = {"error": exc.sentence} | ({"key": exc.key} if exc.key else {})
+    return JSONResponse(body, exc.status)
+
+
+def _listener(listen: str) -> socket.socket:
+    place = host_and_port(listen)
+    assert place is not None
+    try:
+        return socket.create_server(
+            place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET
+        )
+    except OSError as exc:
+        reason = os.strerror(exc.errno or 0).lower()
+        sentence = f"{listen} cannot be listened on: {reason}. Choose another address."
+        raise PageError(sentence) from exc

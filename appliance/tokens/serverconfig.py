@@ -1,0 +1,133 @@
+"""What the token server is told: a small file of its own, and keys by environment."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from appliance.config import HostPort, Text
+from appliance.configsource import read_layers
+from appliance.configtree import Reading
+from appliance.configwords import found
+from appliance.core.address import address_fault, host_and_port
+from appliance.errors import ConfigError, Fault
+
+DEFAULT_PATH = Path("/etc/ptt-appliance/token-server.yaml")
+PREFIX = "TOKEN_SERVER_"
+_SHORTEST_SECRET = 32
+"""Bytes; RFC 7518, section 3.2: a key for HS256 is as long as its hash."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenServerConfig:
+    """Who may have tokens for what."""
+
+    listen: HostPort = "127.0.0.1:8787"
+    """HOST:PORT; everybody who can reach it can have a token."""
+    rooms: tuple[Text, ...] = ()
+    """Rooms that tokens open; `*` at the end stands for any ending."""
+    origins: tuple[Text, ...] = ()
+    """Web pages that may ask from a browser, for example `https://app.example.com`."""
+    ttl_s: Annotated[int, Meta(ge=60, le=3600)] = 600
+    """Seconds for which a token may be used to join."""
+    allow_insecure: tuple[Text, ...] = ()
+    """Hosts that `LIVEKIT_URL` may name with ws://; loopback always may be."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenServerSettings:
+    """The configuration and what only the environment may hold."""
+
+    config: TokenServerConfig
+    url: str
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+
+    def may_open(self, room: str) -> bool:
+        """Tell whether tokens for `room` are issued."""
+        return any(_is_meant(pattern, room) for pattern in self.config.rooms)
+
+
+def read_settings(
+    path: Path | None, listen: str | None, environment: Mapping[str, str]
+) -> TokenServerSettings:
+    """Return what file, `TOKEN_SERVER_…` and `LIVEKIT_…` variables say together.
+
+    Args:
+        path: the file; None: the default one, which may be absent.
+        listen: from the command line; wins.
+        environment: all of it.
+
+    Raises:
+        ConfigError: with every fault.
+    """
+    layers, faults = read_layers(
+        path or DEFAULT_PATH, (), environment, is_wished=path is not None, prefix=PREFIX
+    )
+    reading = Reading(TokenServerConfig)
+    config = reading.section(TokenServerConfig, "", layers)
+    for key, sentence in _findings(config):
+        if key not in reading.blamed:
+            reading.blame(key, sentence, reading.origins.get(key, layers[0]))
+    given = {name: environment.get(name, "") for name in _WANTED}
+    faults += [*reading.faults, *_environment_faults(given, config)]
+    if faults:
+        raise ConfigError(tuple(faults))
+    config = replace(config, listen=listen or config.listen)
+    return TokenServerSettings(
+        config,
+        given["LIVEKIT_URL"],
+        given["LIVEKIT_API_KEY"],
+        given["LIVEKIT_API_SECRET"],
+    )
+
+
+_WANTED = {
+    "LIVEKIT_URL": "the address of your LiveKit server, wss://…",
+    "LIVEKIT_API_KEY": "an API key of your LiveKit server",
+    "LIVEKIT_API_SECRET": "the secret of that API key",
+}
+
+
+def _environment_faults(
+    given: Mapping[str, str], config: TokenServerConfig
+) -> Iterator[Fault]:
+    for name, value in given.items():
+        if not value:
+            sentence = f"expected {_WANTED[name]}, found nothing. Set this variable."
+            yield Fault(name, sentence, "environment")
+    secret = given["LIVEKIT_API_SECRET"].encode(errors="replace")
+    if 0 < len(secret) < _SHORTEST_SECRET:
+        sentence = (
+            f"expected {_SHORTEST_SECRET} bytes or more, found {len(secret)}. Make a "
+            "longer one, for example with `openssl rand -hex 32`, on the server too."
+        )
+        yield Fault("LIVEKIT_API_SECRET", sentence, "environment")
+    if given["LIVEKIT_URL"]:
+        fault = address_fault(given["LIVEKIT_URL"], "wss", config.allow_insecure)
+        if fault is not None:
+            yield Fault("LIVEKIT_URL", fault, "environment")
+
+
+def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
+    if not config.rooms:
+        yield ("rooms", "expected the rooms to open, found none. Write [kitchen].")
+    if host_and_port(config.listen) is None:
+        sentence = f"expected HOST:PORT, found {found(config.listen)}."
+        yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
+    for origin in config.origins:
+        fault = address_fault(origin, "https", config.allow_insecure)
+        if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
+            sentence = f"expected scheme and host only, found {found(origin)}."
+            yield ("origins", f"{sentence} Write https://app.example.com.")
+
+
+_SLASHES_OF_AN_ORIGIN = 2
+
+
+def _is_meant(pattern: str, room: str) -> bool:
+    if pattern.endswith("*"):
+        return room.startswith(pattern.removesuffix("*"))
+    return room == pattern

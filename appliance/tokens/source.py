@@ -1,0 +1,146 @@
+"""Gets tokens for the core: one `FetchToken`, one request, one answer."""
+
+import asyncio
+import logging
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, assert_never
+
+from appliance.config import Config, RoomConfig
+from appliance.core.commands import DropToken, FetchToken, TokenCommand
+from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.errors import TokenError, TokenRefused
+from appliance.ports import Post
+from appliance.tokens.answer import Answer, fixed_answer, read_answer
+from appliance.tokens.request import token_request
+
+if TYPE_CHECKING:
+    import httpx
+
+_log = logging.getLogger(__name__)
+
+
+class TokenSource:
+    """Asks the configured token source; trying again is the core's business."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        identity: str,
+        post: Post,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        now_s: Callable[[], float] = time.time,
+    ) -> None:
+        """Do nothing yet.
+
+        Args:
+            config: rooms and presets.
+            identity: who the box is where the configuration does not say.
+            post: takes the answers.
+            transport: instead of the network, for tests.
+            now_s: seconds since the epoch.
+        """
+        self._rooms: dict[str | None, RoomConfig] = {
+            None: config.room,
+            **{preset.name: preset.room for preset in config.presets},
+        }
+        self._identity = identity
+        self._name = config.name or socket.gethostname()
+        self._post = post
+        self._transport = transport
+        self._now_s = now_s
+        self._tasks = asyncio.TaskGroup()
+        self._fetches: dict[int, asyncio.Task[None]] = {}
+        self._trouble = ""
+
+    async def __aenter__(self) -> Self:
+        await self._tasks.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for fetch in self._fetches.values():
+            fetch.cancel()
+        await self._tasks.__aexit__(kind, exc, trace)
+
+    def do(self, command: TokenCommand) -> None:
+        """Start or stop a request.
+
+        Thread: the loop's.
+        """
+        match command:
+            case FetchToken():
+                fetch = self._tasks.create_task(self._fetch(command))
+                self._fetches[command.ticket] = fetch
+                fetch.add_done_callback(
+                    lambda _: self._fetches.pop(command.ticket, None)
+                )
+            case DropToken(ticket) if ticket in self._fetches:
+                self._fetches[ticket].cancel()
+            case DropToken():
+                pass
+            case _:
+                assert_never(command)
+
+    async def _fetch(self, command: FetchToken) -> None:
+        try:
+            answer = await self._answer(command)
+        except TokenError as exc:
+            self._tell_trouble(exc)
+            self._post(
+                TokenFailed(
+                    command.ticket,
+                    Cause(exc.cause),
+                    exc.reason,
+                    is_final=isinstance(exc, TokenRefused),
+                )
+            )
+            return
+        self._trouble = ""
+        _log.info("token fetch ended  room=%s", answer.room)
+        self._post(
+            TokenReady(
+                command.ticket, answer.url, answer.token, answer.identity, answer.room
+            )
+        )
+
+    async def _answer(self, command: FetchToken) -> Answer:
+        room = self._room(command)
+        if room.token is not None:
+            return fixed_answer(room, self._now_s())
+        if room.token_url is None:
+            sentence = "there is no token source. Write its address to room.token_url."
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        return await self._fetched(room)
+
+    async def _fetched(self, room: RoomConfig) -> Answer:
+        from appliance.tokens.http import send
+
+        request = token_request(
+            room, room.identity or self._identity, room.display_name or self._name
+        )
+        level = logging.DEBUG if self._trouble else logging.INFO
+        _log.log(level, "token fetch started  url=%s", request.where)
+        body = await send(request, self._transport)
+        return read_answer(body, room, request.where, self._now_s())
+
+    def _room(self, command: FetchToken) -> RoomConfig:
+        if command.preset not in self._rooms:
+            sentence = f'there is no preset "{command.preset}". Write room.presets.'
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        room = self._rooms[command.preset]
+        return replace(room, display_name=command.display_name or room.display_name)
+
+    def _tell_trouble(self, exc: TokenError) -> None:
+        """Log it once; the core repeats itself, the journal should not."""
+        level = logging.DEBUG if exc.reason == self._trouble else logging.WARNING
+        self._trouble = exc.reason
+        _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc.reason)

@@ -1,0 +1,181 @@
+"""What may be written behind `ptt-appliance`: commands, their options and examples."""
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from appliance.core.address import host_and_port
+
+Add = Callable[..., argparse.ArgumentParser]
+"""Adds a command; `argparse` has no public name for it."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return what takes the command line apart; `command` is the command's name."""
+    whole = argparse.ArgumentParser(
+        prog="ptt-appliance",
+        description="Push-to-talk appliance: power it and it is in a LiveKit room.",
+        epilog="Example: ptt-appliance demo",
+    )
+    add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
+    _add_run(add)
+    _add_demo(add)
+    _add_devices(add)
+    _add_pair(add)
+    _add_config(add)
+    _add_token_server(add)
+    return whole
+
+
+def _add_run(add: Add) -> None:
+    parser = add(
+        "run",
+        help="join the room and stay there",
+        description="The appliance: joins, talks and serves the page until it is told "
+        "to stop; SIGTERM and Ctrl-C leave the room cleanly.",
+        epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
+    )
+    _add_sources(parser)
+    parser.set_defaults(command="run")
+
+
+def _add_demo(add: Add) -> None:
+    parser = add(
+        "demo",
+        help="the same on this computer: no Pi, account or sound card needed",
+        description="The appliance with a LiveKit server and a companion on this "
+        "computer, buttons on the keyboard, lamps and screen in the browser.",
+        epilog="Example: ptt-appliance demo --seconds 30",
+    )
+    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen)
+    parser.add_argument("--seconds", metavar="N", type=_seconds, help="end after N")
+    parser.add_argument("--room-url", metavar="URL", help="a server that you have")
+    parser.add_argument("--room-token", metavar="T", help="a token for that server")
+    parser.set_defaults(command="demo")
+
+
+def _add_devices(add: Add) -> None:
+    parser = add(
+        "devices",
+        help="list sound cards",
+        description="Lists the sound cards and the names for sound.microphone and "
+        "sound.speaker.",
+        epilog="Example: ptt-appliance devices --json",
+    )
+    _add_json(parser)
+    parser.set_defaults(command="devices")
+
+
+def _add_pair(add: Add) -> None:
+    parser = add(
+        "pair",
+        help="print how a phone opens the page",
+        description="Prints the page's address, the PIN and a QR code.",
+        epilog="Example: ptt-appliance pair",
+    )
+    _add_sources(parser)
+    _add_json(parser)
+    parser.add_argument(
+        "--reset", action="store_true", help="new PIN; forget every phone and token"
+    )
+    parser.add_argument(
+        "--token", action="store_true", help="print a bearer token, nothing else"
+    )
+    parser.set_defaults(command="pair")
+
+
+def _add_config(add: Add) -> None:
+    parser = add(
+        "config",
+        help="check or show the configuration",
+        description="Checks or shows the configuration.",
+        epilog="Example: ptt-appliance config check --config config.yaml",
+    )
+    inner = parser.add_subparsers(required=True, metavar="COMMAND").add_parser
+    check = inner(
+        "check",
+        help="find mistakes",
+        description="Prints one line per mistake and exits 78, or 0 without any.",
+        epilog="Example: ptt-appliance config check --config config.yaml",
+    )
+    _add_sources(check)
+    _add_json(check)
+    check.set_defaults(command="config check")
+    show = inner(
+        "show",
+        help="print what is in force and why",
+        description="Prints every value and where it came from, secrets hidden.",
+        epilog="Example: ptt-appliance config show --set talk.mode=hold",
+    )
+    _add_sources(show)
+    _add_json(show)
+    show.set_defaults(command="config show")
+    schema = inner(
+        "schema",
+        help="print the JSON Schema",
+        description="Prints the JSON Schema of config.yaml, for editors.",
+        epilog="Example: ptt-appliance config schema > config.schema.json",
+    )
+    schema.set_defaults(command="config schema")
+
+
+def _add_token_server(add: Add) -> None:
+    parser = add(
+        "token-server",
+        help="issue tokens for LiveKit rooms",
+        description="Issues short-lived tokens for the rooms that its own file or "
+        "environment allows; LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL come "
+        "from the environment.",
+        epilog="Example: TOKEN_SERVER_ROOMS='[kitchen]' ptt-appliance token-server "
+        "--listen 127.0.0.1:8787",
+    )
+    parser.add_argument("--config", metavar="FILE", type=Path)
+    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen)
+    parser.set_defaults(command="token-server")
+
+
+def _add_sources(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="else $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
+    )
+    parser.add_argument(
+        "--set",
+        metavar="KEY=VALUE",
+        dest="settings",
+        type=_setting,
+        action="append",
+        default=[],
+        help="wins over file and environment; may be given again",
+    )
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print for a script")
+
+
+def _setting(text: str) -> str:
+    if "=" not in text:
+        sentence = "expected KEY=VALUE, for example talk.mode=hold"
+        raise argparse.ArgumentTypeError(sentence)
+    return text
+
+
+def _listen(text: str) -> str:
+    if host_and_port(text) is None:
+        sentence = f'expected HOST:PORT, for example 127.0.0.1:8080, found "{text}"'
+        raise argparse.ArgumentTypeError(sentence)
+    return text
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < float("inf"):
+        sentence = f'expected a number of seconds above 0, found "{text}"'
+        raise argparse.ArgumentTypeError(sentence)
+    return seconds

@@ -1,0 +1,154 @@
+#!/usr/bin/env bash
+# Installs the appliance as a service on 64-bit Raspberry Pi OS or Debian (bookworm, trixie).
+#
+#   sudo bash systemd/install.sh                    install, or upgrade; a configuration that is there is kept
+#   sudo bash systemd/install.sh --remove           remove; keeps configuration and state
+#   sudo bash systemd/install.sh --remove --purge   remove everything
+set -euo pipefail
+# shellcheck source=systemd/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+
+service=ptt-appliance
+programs=/opt/$service
+etc=/etc/$service
+state=/var/lib/$service
+unit=/etc/systemd/system/$service.service
+launcher=/usr/local/bin/$service
+groups=(audio gpio i2c)
+# The appliance reads what root installs, however root likes its own files.
+umask 022
+
+main() {
+  [[ $EUID -eq 0 ]] || fail "This needs root. Run: sudo bash systemd/install.sh" "$@"
+  case "$*" in
+    "") install_all ;;
+    --remove) remove ;;
+    "--remove --purge") remove && purge ;;
+    *)
+      say "Usage: sudo bash systemd/install.sh [--remove [--purge]]"
+      exit 2
+      ;;
+  esac
+}
+
+install_all() {
+  need_64_bit
+  need_packages "${run_packages[@]}" systemd
+  need_lgpio
+  enable_i2c
+  make_user
+  install_program
+  install_config
+  install_service
+  remove_old_programs
+  tell_what_is_next
+}
+
+# need_lgpio: Raspberry Pi OS has it, plain Debian does not.
+need_lgpio() {
+  # A fresh system has no lists of packages yet.
+  compgen -G "/var/lib/apt/lists/*_Packages*" >/dev/null || apt-get update -qq
+  if apt-cache show python3-lgpio >/dev/null 2>&1; then
+    need_packages python3-lgpio
+  else
+    say "There is no python3-lgpio here, so buttons and lamps will not work; Raspberry Pi OS has it."
+  fi
+}
+
+enable_i2c() {
+  command -v raspi-config >/dev/null || return 0
+  [[ $(raspi-config nonint get_i2c) == 0 ]] && return
+  say "Enabling I2C for the screen"
+  raspi-config nonint do_i2c 0 || say "I2C could not be enabled. For a screen, run: sudo raspi-config"
+}
+
+# make_user: its own user, with the groups of the devices and no others; plain Debian lacks some of the groups.
+make_user() {
+  local group
+  for group in "${groups[@]}"; do
+    groupadd --system --force "$group"
+  done
+  id "$service" >/dev/null 2>&1 ||
+    useradd --system --user-group --no-create-home --home-dir "$state" --shell /usr/sbin/nologin "$service"
+  usermod --groups "$(IFS=, && echo "${groups[*]}")" "$service"
+}
+
+# install_program: each version in its own folder; a failed upgrade leaves the running one alone.
+install_program() {
+  local folder
+  folder=$programs/$(version)
+  if [[ ! -e $folder/.complete ]]; then
+    mkdir -p "$programs"
+    make_venv "$folder"
+    install_locked "$folder" "$repository/requirements.lock"
+    install_project "$folder"
+    touch "$folder/.complete"
+  fi
+  ln -sfn "$folder" "$programs/next"
+  mv -T "$programs/next" "$programs/venv"
+}
+
+# version: changes with everything that is installed.
+version() {
+  (
+    cd "$repository"
+    /usr/bin/python3 --version
+    find appliance config.yaml pyproject.toml requirements.lock -type f -not -name '*.pyc' -print0 |
+      sort --zero-terminated | xargs --null sha256sum
+  ) | sha256sum | cut -c1-12
+}
+
+# install_config: readable for root and the appliance only, because it may hold a token.
+install_config() {
+  install -d -m 0750 -o root -g "$service" "$etc"
+  [[ -e $etc/config.yaml ]] || install -m 0640 -o root -g "$service" "$repository/config.yaml" "$etc/config.yaml"
+}
+
+install_service() {
+  install -m 0644 "$repository/systemd/$service.service" "$unit"
+  install -m 0755 "$repository/systemd/$service.sh" "$launcher"
+  systemctl enable --quiet "$service"
+  if ! has_systemd; then
+    say "systemd is not running here: the appliance starts at the next boot."
+    return
+  fi
+  systemctl daemon-reload
+  systemctl restart "$service" 2>/dev/null || tell_why_not
+}
+
+# tell_why_not: a new box has no room in its configuration yet, and the check says what to write.
+tell_why_not() {
+  say "The appliance does not run yet:"
+  "$launcher" config check || true
+  say "Its log: journalctl -u $service -n 20 --no-pager"
+}
+
+has_systemd() { [[ -d /run/systemd/system ]]; }
+
+remove_old_programs() {
+  local folder
+  for folder in "$programs"/*/; do
+    [[ $(realpath "$folder") == $(realpath "$programs/venv") ]] || rm -r "${folder%/}"
+  done
+}
+
+tell_what_is_next() {
+  say "Installed. The configuration is $etc/config.yaml; after a change: sudo systemctl restart $service"
+  say "How it is: systemctl status $service.  What is wrong: sudo $service doctor.  The page: sudo $service pair"
+}
+
+remove() {
+  # Fails where it was removed before.
+  systemctl disable --quiet --now "$service" 2>/dev/null || true
+  rm -rf "$unit" "/etc/systemd/system/multi-user.target.wants/$service.service" "$launcher" "$programs"
+  ! has_systemd || systemctl daemon-reload
+  say "Removed. Kept: $etc and $state (add --purge to remove them too)"
+}
+
+purge() {
+  rm -rf "$etc" "$state"
+  ! id "$service" >/dev/null 2>&1 || userdel "$service"
+  say "Removed the configuration, the state and the user as well"
+}
+
+main "$@"

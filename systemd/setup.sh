@@ -1,0 +1,126 @@
+# shellcheck shell=bash
+# What installing, trying and testing have in common: Debian packages and a virtual environment.
+# Sourced by systemd/install.sh, appliance/demo/try.sh and tests/run.sh; everything is skipped when already done.
+
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# Without python3-systemd there is no journal; libportaudio2 brings ALSA, whatever its name in this release.
+run_packages=(ca-certificates libportaudio2 python3 python3-systemd python3-venv)
+# The demo's microphone speaks where no sound card is.
+demo_packages=("${run_packages[@]}" espeak-ng)
+# A sound card of our own is compiled, the page is opened in a browser, a bad link is made of namespaces,
+# and systemd checks the unit. Chromium draws boxes for letters where there is no font at all.
+# shellcheck disable=SC2034 # used by tests/run.sh
+test_packages=("${demo_packages[@]}" chromium fonts-dejavu-core gcc iproute2 iptables libasound2-dev libc6-dev
+  pkg-config procps shellcheck systemd)
+
+say() { printf '%s\n' "$*" >&2; }
+
+fail() {
+  say "$@"
+  exit 1
+}
+
+# need_64_bit: LiveKit's library exists for two kinds of machine only.
+need_64_bit() {
+  command -v dpkg >/dev/null ||
+    fail "This needs Debian 12, Debian 13 or 64-bit Raspberry Pi OS; there is no dpkg here."
+  case $(dpkg --print-architecture) in
+    amd64 | arm64) ;;
+    *) fail "This system is $(dpkg --print-architecture), and LiveKit's library exists for 64 bits only." \
+      "Write the 64-bit Raspberry Pi OS (bookworm or trixie) to the SD card and run this again." ;;
+  esac
+}
+
+# need_packages NAME...: installs those that are missing.
+need_packages() {
+  local missing=() name
+  for name in "$@"; do
+    is_installed "$name" || missing+=("$name")
+  done
+  [[ ${#missing[@]} -eq 0 ]] && return
+  local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
+  may_be_root ||
+    fail "These Debian packages are missing, and you are neither root nor may you use sudo. Have root run:" \
+      $'\n'"  ${install[*]}"$'\n'"and run this again."
+  say "Installing Debian packages: ${missing[*]}"
+  # The lists may be absent or too old; fetching them takes long on a Pi, so it is done only when it has to be.
+  as_root "${install[@]}" >/dev/null 2>&1 && return
+  if ! { as_root apt-get update -qq && as_root "${install[@]}" >/dev/null; }; then
+    fail "The Debian packages could not be installed; apt says why above. Check the network and free space" \
+      "(df -h), then run this again."
+  fi
+}
+
+is_installed() {
+  [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
+}
+
+# may_be_root: whether as_root can work; sudo may ask for a password where somebody can type it.
+may_be_root() {
+  [[ $EUID -eq 0 ]] && return
+  command -v sudo >/dev/null || return
+  sudo -n true 2>/dev/null || { [[ -t 0 ]] && sudo -v; }
+}
+
+as_root() {
+  # A fresh box may be busy with its own updates: wait for them.
+  local command=(env DEBIAN_FRONTEND=noninteractive "$@")
+  [[ $1 == apt-get ]] && command+=(-o DPkg::Lock::Timeout=300)
+  [[ $EUID -eq 0 ]] || command=(sudo "${command[@]}")
+  "${command[@]}"
+}
+
+# make_venv FOLDER: the distribution's Python, so that python3-systemd and python3-lgpio fit it.
+make_venv() {
+  local python=/usr/bin/python3 wanted
+  "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    fail "Python 3.11 or newer is needed, and $python is $("$python" --version)." \
+      "Debian 12 and Raspberry Pi OS bookworm have it: upgrade the system, then run this again."
+  # A virtual environment knows its own path: it does not survive moving.
+  wanted="$("$python" --version) in $1"
+  [[ $(cat "$1/.python" 2>/dev/null) == "$wanted" ]] && return
+  say "Making a virtual environment in $1"
+  "$python" -m venv --clear --system-site-packages "$1" ||
+    fail "$1 could not be made; Python says why above. Check free space (df -h), then run this again."
+  echo "$wanted" >"$1/.python"
+}
+
+# install_locked FOLDER LOCK_FILE: exactly what the lock file says, or nothing.
+install_locked() {
+  local done_file wanted
+  done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
+  wanted=$(sha256sum <"$2")
+  [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
+  say "Installing Python packages from ${2#"$repository"/}"
+  pip_in "$1" --require-hashes --only-binary :all: --requirement "$2" ||
+    fail "The Python packages could not be installed; pip says why above. Check the network and free space" \
+      "(df -h), then run this again."
+  echo "$wanted" >"$done_file"
+}
+
+# install_project FOLDER [--editable]: the project itself; its dependencies are there already.
+install_project() {
+  pip_in "$1" --no-index --no-build-isolation "${@:2}" "$repository" ||
+    fail "The project itself could not be installed; pip says why above."
+}
+
+# The lock files name everything, so pip need not look for more.
+pip_in() {
+  PIP_USER=0 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${@:2}"
+}
+
+# set_up_for_development LOCK_FILE...: the repository's own .venv, in which edits count at once.
+set_up_for_development() {
+  local venv=$repository/.venv lock wanted
+  [[ ! -e $venv || -w $venv ]] ||
+    fail "$venv belongs to somebody else. Remove it (sudo rm -r $venv) and run this again."
+  make_venv "$venv"
+  for lock in "$@"; do
+    install_locked "$venv" "$repository/$lock"
+  done
+  wanted=$(sha256sum <"$repository/pyproject.toml")
+  [[ $(cat "$venv/.project" 2>/dev/null) == "$wanted" ]] && return
+  install_project "$venv" --editable
+  echo "$wanted" >"$venv/.project"
+}

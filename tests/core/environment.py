@@ -1,0 +1,154 @@
+"""Adapters that answer late, twice, wrongly, out of order or never."""
+
+from dataclasses import dataclass
+
+from hypothesis import strategies as st
+
+from appliance.config import Config, Preset, RoomConfig, TalkConfig, TalkMode
+from appliance.core.commands import FetchToken, JoinRoom, LeaveRoom, SendChat
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Cause,
+    ChatFailed,
+    ChatReceived,
+    ChatSent,
+    ChatTyped,
+    Event,
+    GainAsked,
+    JoinAsked,
+    LeaveAsked,
+    LinkChanged,
+    MuteAsked,
+    Part,
+    PartFound,
+    PartLost,
+    PeopleChanged,
+    RoomFailed,
+    RoomJoined,
+    RoomLeft,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+    RttMeasured,
+    Started,
+    StopAsked,
+    TailEnded,
+    TalkAsked,
+    TalkFlowed,
+    Ticked,
+    TokenFailed,
+    TokenReady,
+    VolumeAsked,
+)
+from tests.core.story import ALICE, BOB, URL, message
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Give an answer that was asked for at some time: 0 is the newest one."""
+
+    age: int
+
+
+@dataclass(frozen=True)
+class Claim:
+    """Give an answer of any visit, asked for or not."""
+
+    kind: int
+    age: int
+
+
+Move = Event | Answer | Claim | float
+
+_flags = st.booleans()
+_wishes = st.one_of(
+    st.builds(ButtonPressed, st.sampled_from(Button), st.just(value=False)),
+    st.builds(ButtonPressed, st.sampled_from(Button), _flags),
+    st.builds(ButtonReleased, st.sampled_from(Button)),
+    st.sampled_from([ButtonPressed(Button.TALK), ButtonReleased(Button.TALK)]),
+    st.builds(TalkAsked, _flags),
+    st.builds(MuteAsked, _flags),
+    st.builds(JoinAsked, st.sampled_from([None, "garage", "cellar"])),
+    st.builds(JoinAsked, st.none(), st.sampled_from(["Hall", None])),
+    st.builds(ChatTyped, st.uuids().map(str), st.just("hi"), st.just(1)),
+    st.sampled_from([LeaveAsked(), Started(), VolumeAsked(0), GainAsked(3.0)]),
+)
+_world = st.one_of(
+    st.builds(LinkChanged, st.sampled_from([None, "10.0.0.7", "10.0.0.8"])),
+    st.builds(PartLost, st.sampled_from(Part), st.just("x"), st.just("gone")),
+    st.builds(PartFound, st.sampled_from(Part), st.just("y")),
+    st.sampled_from([TailEnded(), TalkFlowed(0.01), Ticked()]),
+)
+_waits = st.sampled_from([0.0, 0.1, 0.25, 0.4, 1.0, 2.5, 6.0, 11.0, 31.0, 3700.0])
+_stop = st.just(StopAsked())
+moves: st.SearchStrategy[Move] = st.one_of(
+    st.just(Answer(0)),
+    st.just(Answer(0)),
+    st.builds(Answer, st.integers(0, 12)),
+    st.builds(Claim, st.integers(0, 11), st.integers(0, 2)),
+    st.builds(Claim, st.sampled_from([0, 2, 3, 4, 6, 7, 9]), st.just(0)),
+    _wishes,
+    _wishes,
+    _world,
+    _waits,
+)
+_beginnings: st.SearchStrategy[list[Move]] = st.sampled_from(
+    [[], [Started()], [Started(), Answer(0)], [Started(), Answer(0), Answer(0)]]
+)
+"""Nowhere, asking, joining, in the room: or hypothesis would seldom get there."""
+stories = st.tuples(
+    _beginnings,
+    st.lists(moves, min_size=20, max_size=50),
+    st.lists(st.one_of(moves, _stop), max_size=20),
+).map(lambda parts: [*parts[0], *parts[1], *parts[2]])
+
+configs = st.builds(
+    lambda mode, limit_s, hold_ms, names: Config(
+        talk=TalkConfig(mode=mode, limit_s=limit_s, warning_s=4, leave_hold_ms=hold_ms),
+        presets=tuple(Preset(name=name, room=RoomConfig()) for name in names),
+    ),
+    st.sampled_from(TalkMode),
+    st.sampled_from([0, 5, 30]),
+    st.sampled_from([0, 800]),
+    st.sampled_from([(), ("garage",)]),
+)
+
+
+def answers(command: object) -> list[Event]:
+    """Return what an adapter may answer, the best answer last."""
+    match command:
+        case FetchToken(ticket=ticket):
+            return [_claims(ticket)[1], _claims(ticket)[0]]
+        case JoinRoom(ticket=ticket):
+            joined, paused, resumed, *others = _claims(ticket)[2:]
+            return [*others, paused, resumed, joined]
+        case LeaveRoom(ticket=ticket):
+            return [RoomLost(ticket, Cause.SERVER_LOST, "gone"), RoomLeft(ticket)]
+        case SendChat(ticket=ticket, id=line_id):
+            return [ChatFailed(ticket, line_id, "no"), ChatSent(ticket, line_id)]
+        case _:
+            return []
+
+
+def claimed(claim: Claim, ticket: int) -> Event:
+    """Return an answer of this visit or of one not long ago."""
+    return _claims(max(0, ticket - claim.age))[claim.kind]
+
+
+def _claims(ticket: int) -> list[Event]:
+    return [
+        TokenReady(ticket, URL, "secret", "box", "kitchen"),
+        TokenFailed(ticket, Cause.NO_INTERNET, "why"),
+        RoomJoined(ticket, "kitchen", (ALICE,)),
+        RoomPaused(ticket),
+        RoomResumed(ticket),
+        RoomFailed(ticket, Cause.REFUSED, "no", is_final=True),
+        RoomLost(ticket, Cause.REPLACED, "twin"),
+        RoomLeft(ticket),
+        PeopleChanged(ticket, ()),
+        PeopleChanged(ticket, (ALICE, BOB)),
+        RttMeasured(ticket, 0.05),
+        ChatReceived(ticket, message("hi", key=str(ticket % 7))),
+    ]

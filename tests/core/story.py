@@ -1,0 +1,196 @@
+"""A box without hardware: events and waits go in, commands and views come out."""
+
+from typing import TypeVar
+
+from appliance.config import Config, Preset, RoomConfig, TalkConfig, TalkMode
+from appliance.core import talk
+from appliance.core.commands import Command, Earcon, PlayEarcon
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Cause,
+    Event,
+    Message,
+    MuteAsked,
+    Part,
+    PartFound,
+    PartLost,
+    PeopleChanged,
+    Person,
+    RoomFailed,
+    RoomJoined,
+    RoomLeft,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+    Started,
+    TalkAsked,
+    Ticked,
+    TokenFailed,
+    TokenReady,
+)
+from appliance.core.state import Phase, State
+from appliance.core.step import step, wake_at_s
+from appliance.core.view import View, view
+
+PRESS = ButtonPressed(Button.TALK)
+RELEASE = ButtonReleased(Button.TALK)
+PRESS_AT_BOOT = ButtonPressed(Button.TALK, is_at_boot=True)
+LEAVE = ButtonPressed(Button.LEAVE)
+LEAVE_UP = ButtonReleased(Button.LEAVE)
+PAGE_DOWN, PAGE_UP = TalkAsked(is_on=True), TalkAsked(is_on=False)
+MUTE, UNMUTE = MuteAsked(is_on=True), MuteAsked(is_on=False)
+HOLD, TOGGLE, HYBRID, OPEN = TalkMode
+PUSH_TO_TALK = (HOLD, TOGGLE, HYBRID)
+MICROPHONE_LOST = PartLost(Part.MICROPHONE, "USB", "unplugged")
+MICROPHONE_FOUND = PartFound(Part.MICROPHONE, "USB Audio")
+ALICE = Person("alice", "Alice")
+BOB = Person("bob", "Bob", is_speaking=True)
+URL = "wss://server"
+MOST_WAKES = 100_000
+"""More in one wait would be a busy loop."""
+
+CommandT = TypeVar("CommandT")
+
+
+class Box:
+    """The core with a clock; remembers every command."""
+
+    def __init__(self, config: Config | None = None, jitter: float = 0.5) -> None:
+        config = config or Config()
+        self.state = State(config, talk=talk.at_rest(config.talk.mode), jitter=jitter)
+        self.now_s = 1000.0
+        self.commands: tuple[Command, ...] = ()
+
+    def play(self, *story: Event | float) -> tuple[Command, ...]:
+        """Let events happen, and time pass: a number is seconds to wait."""
+        before = len(self.commands)
+        for item in story:
+            if isinstance(item, int | float):
+                self._wait(item)
+            else:
+                self._happen(item)
+        return self.commands[before:]
+
+    def view(self) -> View:
+        return view(self.state, self.now_s)
+
+    def phase(self) -> Phase:
+        return self.state.phase
+
+    def is_live(self) -> bool:
+        return self.state.talk.is_open
+
+    def token(self) -> TokenReady:
+        return TokenReady(self.state.ticket, URL, "secret", "box", "kitchen")
+
+    def no_token(
+        self, cause: Cause = Cause.TOKEN_SOURCE, *, is_final: bool = False
+    ) -> TokenFailed:
+        return TokenFailed(self.state.ticket, cause, "no token there", is_final)
+
+    def joined(self, *people: Person) -> RoomJoined:
+        return RoomJoined(self.state.ticket, "kitchen", people)
+
+    def failed(
+        self, cause: Cause = Cause.SERVER_LOST, *, is_final: bool = False
+    ) -> RoomFailed:
+        return RoomFailed(self.state.ticket, cause, "no room there", is_final)
+
+    def lost(
+        self, cause: Cause = Cause.SERVER_LOST, *, is_final: bool = False
+    ) -> RoomLost:
+        return RoomLost(self.state.ticket, cause, "the room went", is_final)
+
+    def left(self) -> RoomLeft:
+        return RoomLeft(self.state.ticket)
+
+    def paused(self) -> RoomPaused:
+        return RoomPaused(self.state.ticket)
+
+    def resumed(self) -> RoomResumed:
+        return RoomResumed(self.state.ticket)
+
+    def people(self, *people: Person) -> PeopleChanged:
+        return PeopleChanged(self.state.ticket, people)
+
+    def enter(self) -> tuple[Command, ...]:
+        """Let token source and server answer at once; Alice is there."""
+        before = len(self.commands)
+        self.play(self.token())
+        self.play(self.joined(ALICE))
+        return self.commands[before:]
+
+    def _happen(self, event: Event) -> None:
+        self.state, commands = step(self.state, event, self.now_s)
+        self.commands += commands
+
+    def _wait(self, seconds: float) -> None:
+        """Tick as the process does: when `wake_at_s` says so."""
+        end_s = self.now_s + seconds
+        for _ in range(MOST_WAKES):
+            wake_s = wake_at_s(self.state)
+            if wake_s > end_s:
+                self.now_s = end_s
+                return
+            self.now_s = max(self.now_s, wake_s)
+            self._happen(Ticked())
+        message = f"woken for ever in {self.phase()}"
+        raise AssertionError(message)
+
+
+def started(config: Config | None = None) -> Box:
+    """Return a box that asks for its first token."""
+    box = Box(config)
+    box.play(Started())
+    return box
+
+
+def joining(config: Config | None = None) -> Box:
+    """Return a box that waits for the server."""
+    box = started(config)
+    box.play(box.token())
+    return box
+
+
+def in_room(config: Config | None = None) -> Box:
+    """Return a box in the kitchen, Alice is there."""
+    box = started(config)
+    box.enter()
+    return box
+
+
+def live(mode: TalkMode) -> Box:
+    """Return a box in the room whose talk button was pressed and is still down."""
+    box = in_room(with_mode(mode))
+    box.play(PRESS)
+    assert box.is_live()
+    return box
+
+
+def with_mode(mode: TalkMode) -> Config:
+    return Config(talk=TalkConfig(mode=mode))
+
+
+def with_limit(limit_s: int, warning_s: int, mode: TalkMode = TalkMode.HOLD) -> Config:
+    talk_config = TalkConfig(mode=mode, limit_s=limit_s, warning_s=warning_s)
+    return Config(talk=talk_config)
+
+
+def with_presets(*names: str) -> Config:
+    rooms = tuple(Preset(name=name, room=RoomConfig()) for name in names)
+    return Config(presets=rooms)
+
+
+def of(kind: type[CommandT], commands: tuple[Command, ...]) -> tuple[CommandT, ...]:
+    """Return the commands of one kind."""
+    return tuple(command for command in commands if isinstance(command, kind))
+
+
+def earcons(commands: tuple[Command, ...]) -> tuple[Earcon, ...]:
+    return tuple(command.earcon for command in of(PlayEarcon, commands))
+
+
+def message(text: str, key: str = "m1", sender: str = "alice") -> Message:
+    return Message(key, sender, sender.title(), text, 1)

@@ -1,0 +1,120 @@
+from dataclasses import replace
+
+import pytest
+
+from appliance.core.banner import WORDS, banner, retry_s
+from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
+from appliance.core.state import Phase
+from tests.core.story import LEAVE, Box, in_room, joining, started
+
+
+def words(box: Box) -> str:
+    return banner(box.state, box.now_s)
+
+
+def test_each_stage_has_its_words():
+    box = Box()
+    seen = [words(box)]
+    box = started()
+    seen.append(words(box))
+    box.play(box.token())
+    seen.append(words(box))
+    box.play(box.joined())
+    seen.append(words(box))
+    box.play(box.paused())
+    seen.append(words(box))
+    box.play(LEAVE)
+    seen.append(words(box))
+    box.play(box.left())
+    seen.append(words(box))
+    box.play(StopAsked())
+    seen.append(words(box))
+    assert seen == [
+        "starting",
+        "connecting",
+        "connecting",
+        "in kitchen",
+        "reconnecting",
+        "leaving",
+        "left, press leave to rejoin",
+        "stopped",
+    ]
+
+
+def test_a_room_without_a_name_is_still_a_room():
+    box = joining()
+    box.play(replace(box.joined(), room=""))
+    assert words(box) == "connected"
+
+
+def test_a_wait_names_cause_and_seconds_to_the_next_try():
+    box = started()
+    box.play(box.no_token(Cause.NO_INTERNET))
+    box.state = replace(box.state, retry_at_s=box.now_s + 7.2)
+    assert words(box) == "disconnected: no internet, retry in 8 s"
+
+
+def test_the_seconds_count_down_to_nothing():
+    box = started()
+    box.play(box.no_token())
+    until_s = box.state.retry_at_s
+    counts = [retry_s(box.state, until_s + late_s) for late_s in (-1.5, -1, -0.1, 0, 9)]
+    assert counts == [2, 1, 1, 0, 0]
+
+
+@pytest.mark.parametrize("cause", Cause)
+def test_every_cause_has_words_and_fits_two_lines_of_the_screen(cause):
+    box = started()
+    box.play(box.no_token(cause))
+    assert f"disconnected: {WORDS[cause]}, retry in " in words(box)
+    assert len(words(box)) <= 60
+
+
+def test_the_cause_stays_while_the_next_try_runs():
+    box = started()
+    box.play(box.no_token(Cause.SERVER_LOST), 1)
+    assert words(box) == "connecting: server lost"
+
+
+def test_a_refusal_is_said_once():
+    box = started()
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    assert words(box) == "refused"
+
+
+def test_a_wrong_configuration_is_named():
+    box = started()
+    box.play(box.no_token(Cause.MISCONFIGURED, is_final=True))
+    assert words(box) == "refused: wrong configuration"
+
+
+def test_a_pause_without_a_link_says_so():
+    box = in_room()
+    box.play(LinkChanged(None), box.paused())
+    assert words(box) == "reconnecting: no network"
+
+
+def test_a_goodbye_for_a_new_visit_is_a_reconnect_and_names_its_cause():
+    box = joining()
+    box.play(25)
+    assert words(box) == "reconnecting: server lost"
+
+
+def test_a_goodbye_on_the_way_to_another_name_is_a_reconnect():
+    box = in_room()
+    box.play(JoinAsked(display_name="Hall"))
+    assert words(box) == "reconnecting"
+
+
+def test_a_stopping_box_is_leaving():
+    box = in_room()
+    box.play(JoinAsked(display_name="Hall"), StopAsked())
+    assert words(box) == "leaving"
+
+
+@pytest.mark.parametrize("phase", Phase)
+@pytest.mark.parametrize("cause", [None, *Cause])
+def test_the_banner_is_never_empty(phase, cause):
+    box = Box()
+    box.state = replace(box.state, phase=phase, cause=cause)
+    assert words(box)

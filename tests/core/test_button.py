@@ -1,0 +1,122 @@
+import pytest
+
+from appliance.config import Config, TalkConfig
+from appliance.core.commands import (
+    FetchToken,
+    KeepLevels,
+    LeaveRoom,
+    SetGain,
+    SetVolume,
+)
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    GainAsked,
+    LeaveAsked,
+    VolumeAsked,
+)
+from appliance.core.state import Phase, ScreenPage
+from tests.core.story import LEAVE, LEAVE_UP, Box, in_room, of, started
+
+HELD = Config(talk=TalkConfig(leave_hold_ms=1000))
+NOT_TALK = tuple(button for button in Button if button is not Button.TALK)
+LOUDER, QUIETER = map(ButtonPressed, (Button.VOLUME_UP, Button.VOLUME_DOWN))
+
+
+# leave
+
+
+def test_a_short_press_leaves_and_the_next_one_comes_back():
+    box = in_room()
+    assert box.play(LEAVE, 0.05, LEAVE_UP) == (LeaveRoom(1),)
+    box.play(box.left())
+    assert of(FetchToken, box.play(LEAVE, 0.05, LEAVE_UP))
+
+
+def test_with_a_hold_time_a_short_press_does_nothing():
+    box = in_room(HELD)
+    assert box.play(LEAVE, 0.9, LEAVE_UP, 10) == ()
+
+
+def test_with_a_hold_time_leaving_comes_while_the_button_is_held_and_once():
+    box = in_room(HELD)
+    assert box.play(LEAVE, 0.99) == ()
+    assert box.play(0.02) == (LeaveRoom(1),)
+    box.play(box.left(), 10, LEAVE_UP)
+    assert box.phase() is Phase.LEFT
+
+
+def test_coming_back_needs_no_hold():
+    box = in_room(HELD)
+    box.play(LEAVE, 1.01, LEAVE_UP, box.left())
+    assert of(FetchToken, box.play(LEAVE, 0.05, LEAVE_UP))
+
+
+def test_taking_a_leave_back_needs_no_hold():
+    box = in_room(HELD)
+    box.play(LEAVE, 1.01, LEAVE_UP, LEAVE, LEAVE_UP)
+    assert of(FetchToken, box.play(box.left()))
+
+
+@pytest.mark.parametrize("ending", ["page", "refused"])
+def test_a_held_leave_still_means_leave_when_the_room_ends_meanwhile(ending):
+    box = in_room(HELD)
+    box.play(LEAVE, 0.5)
+    if ending == "page":
+        box.play(LeaveAsked(), box.left())
+    else:
+        box.play(box.lost(is_final=True))
+    assert not of(FetchToken, box.play(10))
+    assert box.phase() is Phase.LEFT
+
+
+# held at boot
+
+
+@pytest.mark.parametrize("button", NOT_TALK)
+def test_a_button_held_at_boot_does_nothing_and_is_named_once(button):
+    box = in_room()
+    held = ButtonPressed(button, is_at_boot=True)
+    assert box.play(held, held, 60) == ()
+    assert box.view().faults == (f"{button} button is held down",)
+    assert box.view().lamps.fault
+    box.play(ButtonReleased(button))
+    assert box.view().faults == ()
+
+
+# volume and gain
+
+
+def test_the_volume_buttons_step_and_are_kept():
+    box = Box()
+    assert box.play(LOUDER) == (SetVolume(85), KeepLevels(85, 0.0))
+    assert box.play(QUIETER, QUIETER)[-2:] == (SetVolume(75), KeepLevels(75, 0.0))
+    assert box.view().volume_percent == 75
+
+
+def test_the_volume_stays_within_its_bounds():
+    box = Box()
+    box.play(VolumeAsked(98), LOUDER)
+    assert box.view().volume_percent == 100
+    box.play(VolumeAsked(2), QUIETER)
+    assert box.view().volume_percent == 0
+
+
+def test_the_page_sets_volume_and_gain():
+    box = Box()
+    assert box.play(VolumeAsked(40)) == (SetVolume(40), KeepLevels(40, 0.0))
+    assert box.play(GainAsked(6.5)) == (SetGain(6.5), KeepLevels(40, 6.5))
+    assert box.view().microphone_gain_db == 6.5
+
+
+# screen
+
+
+def test_the_page_button_goes_round_all_pages_of_the_screen():
+    box = started()
+    seen = []
+    for _ in ScreenPage:
+        box.play(ButtonPressed(Button.NEXT_PAGE), ButtonReleased(Button.NEXT_PAGE))
+        seen.append(box.view().screen_page)
+    assert seen == [*tuple(ScreenPage)[1:], ScreenPage.TALK]

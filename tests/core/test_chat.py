@@ -1,0 +1,101 @@
+from dataclasses import replace
+from functools import reduce
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.chat import KEPT_LINES, OUTBOX_LINES, ChatLog, Delivery
+from appliance.core.events import ChatTyped, Message
+from tests.core.story import message
+
+TYPED = ChatTyped("c1", "mine", 9)
+
+_key = st.sampled_from([*"abcdef", ""])
+_message = st.builds(Message, _key, _key, _key, _key, st.integers(0, 9), st.booleans())
+_mark = st.tuples(_key, st.sampled_from(Delivery))
+_typed = st.builds(ChatTyped, st.one_of(_key, st.uuids().map(str)), _key, st.just(0))
+_change = st.one_of(_message, _mark, _typed, st.just("give up"))
+
+
+def log(*messages: Message) -> ChatLog:
+    return reduce(ChatLog.received, messages, ChatLog())
+
+
+def texts(chat: ChatLog) -> list[str]:
+    return [line.text for line in chat.lines]
+
+
+def test_one_message_appears_once_whatever_paths_it_came_by():
+    assert texts(log(message("hi"), message("hi"))) == ["hi"]
+
+
+def test_two_senders_may_use_the_same_id():
+    assert texts(log(message("hi"), message("ho", sender="bob"))) == ["hi", "ho"]
+
+
+def test_an_edit_replaces_the_text_and_keeps_place_and_time():
+    edit = replace(message("hi!"), ts_ms=99, is_edit=True)
+    chat = log(message("hi"), message("ho", key="m2"), edit)
+    assert texts(chat) == ["hi!", "ho"]
+    assert chat.lines[0].ts_ms == 1
+
+
+def test_the_same_id_again_is_an_edit_too():
+    assert texts(log(message("hi"), message("hi!"))) == ["hi!"]
+
+
+def test_an_edit_of_a_line_nobody_knows_adds_none():
+    assert texts(log(replace(message("hi!"), is_edit=True))) == []
+
+
+def test_nobody_edits_the_lines_of_somebody_else():
+    edit = replace(message("pwned", sender="bob"), is_edit=True)
+    assert texts(log(message("hi"), edit)) == ["hi"]
+
+
+def test_a_message_without_a_sender_is_not_ours():
+    mine = ChatLog().typed(TYPED)
+    chat = mine.received(message("pwned", key="c1", sender=""))
+    assert texts(chat) == ["mine", "pwned"]
+    assert [line.is_own for line in chat.lines] == [True, False]
+
+
+def test_only_the_newest_lines_are_kept():
+    chat = log(*(message(str(number), key=str(number)) for number in range(80)))
+    assert texts(chat) == [str(number) for number in range(80 - KEPT_LINES, 80)]
+
+
+def test_a_mark_for_an_unknown_line_changes_nothing():
+    chat = log(message("hi"))
+    assert chat.marked("c1", Delivery.SENT) is chat
+    assert chat.marked("m1", Delivery.SENT) is chat
+
+
+def test_a_failed_line_may_still_turn_out_to_be_sent():
+    chat = ChatLog().typed(TYPED).marked("c1", Delivery.FAILED, "why")
+    (line,) = chat.marked("c1", Delivery.SENT).lines
+    assert (line.state, line.reason) == (Delivery.SENT, "")
+
+
+def changed(chat: ChatLog, change: object) -> ChatLog:
+    match change:
+        case Message():
+            return chat.received(change)
+        case ChatTyped():
+            return chat if chat.is_full else chat.typed(change)
+        case (str(key), Delivery() as delivery):
+            return chat.marked(key, delivery)
+        case _:
+            return chat.given_up("moved")
+
+
+@given(st.lists(_change, max_size=120))
+def test_the_log_is_bounded_has_each_line_once_and_loses_none_that_waits(changes):
+    chat = ChatLog()
+    for change in changes:
+        before, chat = chat, changed(chat, change)
+        keys = [(line.sender_id, line.id) for line in chat.lines]
+        assert len(keys) == len(set(keys)) <= KEPT_LINES
+        assert len(chat.queued) <= OUTBOX_LINES
+        if isinstance(change, Message):
+            assert chat.queued == before.queued

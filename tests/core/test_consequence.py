@@ -1,0 +1,88 @@
+import pytest
+
+from appliance.core.commands import CloseSound, Earcon, FetchToken, OpenSound
+from appliance.core.events import JoinAsked, LeaveAsked, LinkChanged, Started
+from tests.core.story import ALICE, LEAVE, Box, earcons, in_room, started
+
+
+def sound(*commands) -> list[type]:
+    """Return what happens to the sound card."""
+    return [type(x) for x in commands if isinstance(x, OpenSound | CloseSound)]
+
+
+# the sound card
+
+
+def test_the_microphone_is_opened_with_the_first_try_and_not_before():
+    box = Box()
+    assert sound(*box.play(LinkChanged("10.0.0.7"), JoinAsked(), 60)) == []
+    assert isinstance(box.play(Started())[0], OpenSound)
+
+
+def test_an_outage_leaves_the_sound_card_open():
+    box = in_room()
+    box.play(box.paused(), 31, 3)
+    box.play(box.no_token(), 60)
+    box.enter()
+    assert sound(*box.commands) == [OpenSound]
+
+
+def test_the_microphone_is_closed_when_the_box_is_left_and_opened_for_the_next_try():
+    box = in_room()
+    assert sound(*box.play(LEAVE)) == []
+    assert sound(*box.play(box.left())) == [CloseSound]
+    assert sound(*box.play(LEAVE)) == [OpenSound]
+
+
+def test_the_microphone_is_closed_when_the_box_is_refused_and_only_once():
+    box = started()
+    assert sound(*box.play(box.no_token(is_final=True))) == [CloseSound]
+    assert sound(*box.play(LeaveAsked())) == []
+    assert sound(*box.play(JoinAsked())) == [OpenSound]
+
+
+def test_coming_back_during_the_goodbye_keeps_the_card_open():
+    box = in_room()
+    box.play(LEAVE, LEAVE, box.left())
+    assert sound(*box.commands) == [OpenSound]
+
+
+def test_the_card_is_opened_before_the_token_is_fetched():
+    box = in_room()
+    box.play(LEAVE, box.left())
+    commands = box.play(LEAVE)
+    assert [type(command) for command in commands] == [OpenSound, FetchToken]
+
+
+# earcons
+
+
+def test_joining_and_losing_the_room_can_be_heard():
+    box = started()
+    assert earcons(box.enter()) == (Earcon.JOINED,)
+    assert earcons(box.play(box.lost())) == (Earcon.LOST,)
+
+
+def test_a_pause_is_heard_once_however_it_ends():
+    box = in_room()
+    assert earcons(box.play(box.paused())) == (Earcon.LOST,)
+    assert earcons(box.play(box.lost())) == ()
+
+
+def test_failing_tries_are_silent():
+    box = started()
+    for _ in range(20):
+        box.play(box.token())
+        box.play(box.failed(), 40)
+    assert earcons(box.commands) == ()
+
+
+@pytest.mark.parametrize("wish", [LEAVE, LeaveAsked(), JoinAsked(display_name="Hall")])
+def test_a_goodbye_that_was_wished_for_is_silent(wish):
+    box = in_room()
+    assert earcons(box.play(wish, box.left())) == ()
+
+
+def test_people_who_come_and_go_are_silent():
+    box = in_room()
+    assert box.play(box.people(), box.people(ALICE)) == ()

@@ -1,0 +1,136 @@
+from appliance.config import Config
+from appliance.core.counts import RESUMED, Counts
+from appliance.core.events import (
+    Cause,
+    ChatFailed,
+    ChatReceived,
+    ChatSent,
+    ChatTyped,
+    JoinAsked,
+    LeaveAsked,
+    Message,
+    Person,
+    RoomJoined,
+    RoomLeft,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+    RttMeasured,
+    Started,
+    StopAsked,
+    TailEnded,
+    TalkAsked,
+    TalkFlowed,
+    Ticked,
+    TokenReady,
+)
+from appliance.core.state import Phase, State
+from appliance.core.step import step
+
+JOINING = (Started(), TokenReady(1, "wss://x", "t", "box", "kitchen"))
+IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Person("bob", "Bob"),)))
+
+
+def counted(*story, state=None):
+    """Play events, each a second after the one before it, or (event, seconds)."""
+    counts, now_s = Counts(), 100.0
+    state = state or State(Config())
+    for told in story:
+        event, after_s = told if isinstance(told, tuple) else (told, 1.0)
+        now_s += after_s
+        before = state
+        state, _ = step(before, event, now_s)
+        counts.observe(event, before, state, now_s)
+    return counts
+
+
+def test_a_join_is_counted_when_the_room_has_it():
+    assert counted(*JOINING).joins == 0
+    assert counted(*IN_ROOM).joins == 1
+
+
+def test_leaving_on_purpose_is_no_reconnect():
+    counts = counted(*IN_ROOM, LeaveAsked(), RoomLeft(1))
+    assert (counts.leaves, counts.reconnects.total()) == (1, 0)
+    assert counted(*IN_ROOM, StopAsked()).leaves == 1
+    assert counted(*IN_ROOM, JoinAsked(display_name="Ann")).leaves == 1
+
+
+def test_a_lost_room_is_a_reconnect_with_its_cause_and_no_leave():
+    counts = counted(*IN_ROOM, RoomLost(1, Cause.ROOM_CLOSED, "closed"))
+    assert counts.reconnects == {Cause.ROOM_CLOSED: 1}
+    assert counts.leaves == 0
+
+
+def test_a_room_that_livekit_resumes_is_no_new_join():
+    counts = counted(*IN_ROOM, RoomPaused(1), RoomResumed(1))
+    assert counts.reconnects == {RESUMED: 1}
+    assert counts.joins == 1
+
+
+def test_a_room_that_cannot_be_resumed_is_a_lost_server():
+    counts = counted(*IN_ROOM, RoomPaused(1), (Ticked(), 60.0))
+    assert counts.reconnects == {Cause.SERVER_LOST: 1}
+    assert counts.leaves == 0
+
+
+def test_an_answer_of_an_older_visit_counts_nothing():
+    counts = counted(*IN_ROOM, RoomLost(0, Cause.REPLACED, "old"), ChatSent(0, "a"))
+    assert counts.reconnects.total() == 0
+    assert counts.chat.total() == 0
+
+
+def test_the_connection_gets_better_on_its_way_into_the_room():
+    stations = [counted(*IN_ROOM[:count]).connection for count in range(4)]
+    assert stations == sorted(stations)
+    assert stations[-1] == 5
+    assert counted(*IN_ROOM, LeaveAsked(), RoomLeft(1)).connection == 0
+
+
+def test_every_phase_has_its_number():
+    for phase in Phase:
+        counts = Counts()
+        state = State(Config(), phase=phase)
+        counts.observe(Ticked(), state, state, 0.0)
+        assert counts.connection in range(6)
+
+
+def test_the_round_trip_is_forgotten_outside_the_room():
+    assert counted(*IN_ROOM, RttMeasured(1, 0.02)).rtt_s == 0.02
+    assert counted(*IN_ROOM, RttMeasured(1, 0.02), LeaveAsked()).rtt_s is None
+
+
+def test_talk_time_is_the_time_in_which_sound_flowed():
+    counts = counted(
+        *IN_ROOM,
+        TalkAsked(is_on=True),
+        TalkFlowed(0.012),
+        (Ticked(), 2.0),
+        (TalkAsked(is_on=False), 0.0),
+        (TailEnded(), 0.5),
+        (Ticked(), 9.0),
+    )
+    assert counts.talk_s == 2.5
+    assert counts.access.counts[-1] == 1
+    assert counts.access.total == 0.012
+
+
+def test_a_copy_and_an_edit_of_a_line_are_no_new_line():
+    line = ChatReceived(1, Message("a", "bob", "Bob", "hi", 1))
+    edit = ChatReceived(1, Message("a", "bob", "Bob", "hi!", 1, is_edit=True))
+    counts = counted(*IN_ROOM, line, line, edit, ChatReceived(1, other()))
+    assert counts.chat == {("receive", "received"): 2}
+
+
+def other():
+    return Message("b", "bob", "Bob", "hi", 2)
+
+
+def test_own_lines_are_counted_in_each_state_they_reach():
+    typed = (ChatTyped("a", "hi", 1), ChatTyped("b", "ho", 2))
+    counts = counted(*IN_ROOM, *typed, ChatSent(1, "a"), ChatFailed(1, "b", "no"))
+    assert counts.chat == {
+        ("send", "queued"): 2,
+        ("send", "sent"): 1,
+        ("send", "failed"): 1,
+    }

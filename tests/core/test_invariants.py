@@ -1,0 +1,105 @@
+"""What holds for any sequence of events, whatever the adapters do."""
+
+from hypothesis import given, settings
+
+from appliance.config import Config
+from appliance.core import talk
+from appliance.core.backoff import REPLACED_LONGEST_S
+from appliance.core.commands import Command, FetchToken
+from appliance.core.events import Event, Ticked
+from appliance.core.state import Phase, State
+from appliance.core.step import step, wake_at_s
+from tests.core.environment import (
+    Answer,
+    Claim,
+    Move,
+    answers,
+    claimed,
+    configs,
+    stories,
+)
+from tests.core.story import of
+from tests.core.watch import Watch
+
+AT_REST = {
+    Phase.STARTING,
+    Phase.IN_ROOM,
+    Phase.LEFT,
+    Phase.REFUSED,
+    Phase.STOPPED,
+}
+MOST_WAKES = 6
+"""Talk warning, talk limit, leave button, answer, goodbye, and one to be sure."""
+
+
+class World:
+    """A box among adapters that do as the story says."""
+
+    def __init__(self, config: Config) -> None:
+        self.state = State(config, talk=talk.at_rest(config.talk.mode))
+        self.now_s = 0.0
+        self.pending: list[Event] = []
+        self.watch = Watch()
+
+    def play(self, story: list[Move]) -> None:
+        for move in story:
+            self._play(move)
+
+    def _play(self, move: Move) -> None:
+        match move:
+            case float():
+                self.wait(move)
+            case Answer(age):
+                if self.pending:
+                    self.happen(self.pending[-1 - age % len(self.pending)])
+            case Claim():
+                self.happen(claimed(move, self.state.ticket))
+            case _:
+                self.happen(move)
+
+    def wait(self, seconds: float) -> None:
+        end_s = self.now_s + seconds
+        while (wake_s := wake_at_s(self.state)) <= end_s:
+            self.wake(wake_s)
+        self.now_s = end_s
+
+    def wake(self, wake_s: float) -> tuple[Command, ...]:
+        """Tick when the core wants it; it must not want the same again and again."""
+        self.now_s = max(self.now_s, wake_s)
+        commands: tuple[Command, ...] = ()
+        for _ in range(MOST_WAKES):
+            commands += self.happen(Ticked())
+            if wake_at_s(self.state) > self.now_s:
+                return commands
+        message = f"woken for ever in {self.state.phase}"
+        raise AssertionError(message)
+
+    def happen(self, event: Event) -> tuple[Command, ...]:
+        before = self.state
+        self.state, commands = step(before, event, self.now_s)
+        self.watch.see(before, event, self.state, commands, self.now_s)
+        self.pending += [answer for command in commands for answer in answers(command)]
+        del self.pending[:-20]
+        return commands
+
+
+@settings(deadline=None, max_examples=400)
+@given(configs, stories)
+def test_gate_visits_sound_and_words_are_right_at_every_step(config, story):
+    World(config).play(story)
+
+
+@settings(deadline=None, max_examples=200)
+@given(configs, stories)
+def test_every_wait_ends_even_if_nobody_answers_any_more(config, story):
+    world = World(config)
+    world.play(story)
+    commands: tuple[Command, ...] = ()
+    for _ in range(MOST_WAKES):
+        if world.state.phase in AT_REST or of(FetchToken, commands):
+            return
+        wake_s = wake_at_s(world.state)
+        assert wake_s - world.now_s <= REPLACED_LONGEST_S
+        commands += world.wake(wake_s)
+    message = f"still {world.state.phase}"
+    raise AssertionError(message)

@@ -1,0 +1,163 @@
+import pytest
+
+from appliance.core import visit
+from appliance.core.backoff import REPLACED_LONGEST_S
+from appliance.core.commands import DropToken, FetchToken
+from appliance.core.events import Cause, LinkChanged
+from appliance.core.state import Phase
+from tests.core.story import (
+    LEAVE,
+    Box,
+    in_room,
+    joining,
+    of,
+    started,
+)
+
+AWAY, HOME, ELSEWHERE = map(LinkChanged, (None, "192.168.1.5", "10.0.0.7"))
+
+
+def wait_s(box: Box) -> float:
+    """Return how long the box is going to wait."""
+    assert box.phase() is Phase.WAITING
+    return box.state.retry_at_s - box.now_s
+
+
+def next_try(box: Box) -> None:
+    box.play(wait_s(box))
+    assert box.phase() is Phase.FETCHING
+
+
+# the link
+
+
+def test_a_link_that_comes_back_ends_the_wait_at_once():
+    box = started()
+    box.play(HOME, AWAY)
+    for _ in range(6):
+        box.play(box.no_token(Cause.NO_INTERNET))
+        next_try(box)
+    box.play(box.no_token(Cause.NO_INTERNET))
+    assert of(FetchToken, box.play(HOME)) == (FetchToken(8, None, None),)
+    box.play(box.no_token())
+    assert wait_s(box) < 1
+
+
+def test_another_address_ends_the_wait_at_once():
+    box = started()
+    box.play(HOME, box.no_token())
+    assert of(FetchToken, box.play(ELSEWHERE))
+
+
+def test_the_same_address_told_again_is_no_news():
+    box = started()
+    box.play(HOME, box.no_token())
+    assert box.play(HOME) == ()
+
+
+def test_the_first_report_of_the_link_is_no_news():
+    box = started()
+    box.play(box.no_token(is_final=True))
+    assert box.play(HOME) == ()
+
+
+def test_a_token_asked_for_without_a_link_is_asked_for_again_when_it_is_back():
+    box = started()
+    box.play(AWAY)
+    assert box.play(HOME) == (DropToken(1), FetchToken(2, None, None))
+
+
+def test_another_address_does_not_disturb_a_running_visit():
+    for box in (started(), joining(), in_room()):
+        box.play(HOME)
+        assert box.play(ELSEWHERE) == ()
+        assert box.state.address == "10.0.0.7"
+
+
+def test_a_link_that_comes_and_goes_in_the_room_leaves_it_to_livekit():
+    box = in_room()
+    assert box.play(HOME, AWAY, HOME) == ()
+    assert box.phase() is Phase.IN_ROOM
+
+
+@pytest.mark.parametrize("make", [in_room, started])
+def test_a_link_does_not_bring_a_left_box_back(make):
+    box = make()
+    box.play(HOME, LEAVE, box.left(), AWAY)
+    assert box.play(HOME) == ()
+
+
+def test_without_a_link_the_internet_is_not_blamed():
+    box = started()
+    box.play(AWAY, box.no_token(Cause.NO_INTERNET))
+    assert box.state.cause is Cause.NO_LINK
+
+
+def test_a_link_lost_during_the_wait_is_named():
+    box = started()
+    box.play(HOME, box.no_token(Cause.NO_INTERNET))
+    box.play(AWAY)
+    assert box.state.cause is Cause.NO_LINK
+
+
+def test_a_lost_link_does_not_hide_another_cause():
+    box = started()
+    box.play(HOME, box.no_token(Cause.TOKEN_SOURCE), AWAY)
+    assert box.state.cause is Cause.TOKEN_SOURCE
+
+
+# the same identity twice
+
+
+def replaced(box: Box, stay_s: float = 300) -> float:
+    """Let the box be thrown out after a while; return how long it waits."""
+    box.enter()
+    box.play(stay_s, box.lost(Cause.REPLACED))
+    return wait_s(box)
+
+
+def test_a_replaced_box_backs_off_by_minutes_and_does_not_fight():
+    box = started()
+    waits = []
+    for _ in range(8):
+        waits.append(replaced(box))
+        next_try(box)
+    assert waits == [60, 120, 240, 480, 960, 1800, 1800, 1800]
+
+
+def test_two_boxes_that_take_turns_get_ever_slower():
+    box = started()
+    for _ in range(8):
+        last_s = replaced(box, stay_s=REPLACED_LONGEST_S)
+        next_try(box)
+    assert last_s == REPLACED_LONGEST_S
+
+
+def test_a_visit_in_peace_ends_the_fight():
+    box = started()
+    for _ in range(4):
+        replaced(box)
+        next_try(box)
+    assert replaced(box, stay_s=visit.PEACE_S) == 60
+
+
+def test_other_failures_between_do_not_restart_the_fight():
+    box = started()
+    replaced(box)
+    next_try(box)
+    box.play(box.no_token())
+    next_try(box)
+    assert replaced(box) == 120
+
+
+def test_another_address_does_not_restart_the_fight():
+    box = started()
+    box.play(HOME)
+    replaced(box)
+    assert box.play(ELSEWHERE, AWAY, HOME) == ()
+
+
+def test_a_person_may_end_the_fight_at_once():
+    box = started()
+    replaced(box)
+    assert of(FetchToken, box.play(LEAVE, LEAVE))

@@ -1,0 +1,135 @@
+from appliance.core.chat import OUTBOX_LINES, Delivery
+from appliance.core.commands import SendChat
+from appliance.core.events import (
+    ChatFailed,
+    ChatReceived,
+    ChatSent,
+    ChatTyped,
+    JoinAsked,
+)
+from tests.core.story import LEAVE, Box, in_room, message, of, started, with_presets
+
+HELLO = ChatTyped("c1", "hello", 5)
+
+
+def sends(box: Box, *story) -> tuple[str, ...]:
+    """Play and return the ids of the lines that are given to the room."""
+    return tuple(command.id for command in of(SendChat, box.play(*story)))
+
+
+def deliveries(box: Box) -> list[Delivery]:
+    return [line.state for line in box.view().chat]
+
+
+def test_a_line_typed_in_the_room_is_sent_at_once():
+    box = in_room()
+    assert box.play(HELLO) == (SendChat(1, "c1", "hello", 5),)
+    assert deliveries(box) == [Delivery.QUEUED]
+    box.play(ChatSent(1, "c1"))
+    assert deliveries(box) == [Delivery.SENT]
+
+
+def test_a_line_that_is_posted_twice_is_sent_once():
+    box = in_room()
+    assert sends(box, HELLO, HELLO) == ("c1",)
+
+
+def test_lines_typed_while_away_wait_for_the_room_in_their_order():
+    box = started()
+    assert sends(box, HELLO, ChatTyped("c2", "you", 6)) == ()
+    box.play(box.token())
+    assert sends(box, box.joined()) == ("c1", "c2")
+
+
+def test_lines_typed_during_a_pause_are_sent_after_it():
+    box = in_room()
+    assert sends(box, box.paused(), HELLO) == ()
+    assert sends(box, box.resumed()) == ("c1",)
+
+
+def test_the_outbox_survives_several_outages():
+    box = in_room()
+    box.play(box.lost(), HELLO, 1)
+    for _ in range(5):
+        box.play(box.no_token(), 40)
+    box.play(box.token())
+    assert sends(box, box.joined()) == ("c1",)
+
+
+def test_a_failure_in_the_room_is_shown_with_its_reason():
+    box = in_room()
+    box.play(HELLO, ChatFailed(1, "c1", "too long"))
+    (line,) = box.view().chat
+    assert (line.state, line.reason) == (Delivery.FAILED, "too long")
+
+
+def test_a_failure_because_the_room_went_is_tried_again():
+    box = in_room()
+    box.play(HELLO, box.paused(), ChatFailed(1, "c1", "not connected"))
+    assert deliveries(box) == [Delivery.QUEUED]
+    assert sends(box, box.resumed()) == ("c1",)
+
+
+def test_an_answer_of_an_older_visit_is_dropped():
+    box = in_room()
+    box.play(HELLO, box.lost(), 1)
+    box.play(ChatSent(1, "c1"), ChatReceived(1, message("late")))
+    assert deliveries(box) == [Delivery.QUEUED]
+
+
+def test_what_was_sent_is_not_sent_again():
+    box = in_room()
+    box.play(HELLO, ChatSent(1, "c1"))
+    assert sends(box, box.paused(), box.resumed()) == ()
+
+
+def test_a_late_failure_does_not_take_back_what_was_sent():
+    box = in_room()
+    box.play(HELLO, box.paused(), box.resumed(), ChatSent(1, "c1"))
+    box.play(ChatFailed(1, "c1", "not connected"))
+    assert deliveries(box) == [Delivery.SENT]
+
+
+def test_a_full_outbox_says_so_and_takes_no_more():
+    box = started()
+    lines = [ChatTyped(f"c{number}", "x", number) for number in range(30)]
+    box.play(*lines[: OUTBOX_LINES - 1])
+    assert box.view().chat_refusal == ""
+    box.play(*lines[OUTBOX_LINES - 1 :])
+    assert box.view().chat_refusal == "20 lines are waiting for the room already"
+    box.play(box.token())
+    assert len(sends(box, box.joined())) == OUTBOX_LINES
+
+
+def test_a_flood_from_the_room_does_not_push_out_what_still_waits():
+    box = in_room()
+    box.play(HELLO, box.paused())
+    for number in range(500):
+        box.play(ChatReceived(1, message("x", key=str(number))))
+    assert sends(box, box.resumed()) == ("c1",)
+
+
+def test_lines_for_one_room_are_not_sent_to_another():
+    box = in_room(with_presets("garage"))
+    box.play(box.paused(), HELLO, JoinAsked("garage"), box.left())
+    box.play(box.token())
+    assert sends(box, box.joined()) == ()
+    (line,) = box.view().chat
+    assert (line.state, line.reason) == (
+        Delivery.FAILED,
+        "the box went to another room",
+    )
+
+
+def test_lines_wait_for_a_box_that_was_left_to_come_back():
+    box = in_room()
+    box.play(LEAVE, box.left(), HELLO, LEAVE)
+    box.play(box.token())
+    assert sends(box, box.joined()) == ("c1",)
+
+
+def test_what_the_room_says_is_shown():
+    box = in_room()
+    box.play(ChatReceived(1, message("hi")))
+    (line,) = box.view().chat
+    assert (line.sender_name, line.text) == ("Alice", "hi")

@@ -1,0 +1,243 @@
+import pytest
+
+from appliance.core.commands import (
+    CloseGate,
+    CloseSound,
+    DropToken,
+    Exit,
+    LeaveRoom,
+    SetGain,
+    SetVolume,
+)
+from appliance.core.events import (
+    GainAsked,
+    JoinAsked,
+    LevelsMeasured,
+    PageServed,
+    Part,
+    PartFound,
+    PartLost,
+    RttMeasured,
+    Started,
+    StopAsked,
+    Ticked,
+    VolumeAsked,
+)
+from appliance.core.state import Phase
+from appliance.core.step import step, wake_at_s
+from appliance.core.visit import LEAVE_S
+from tests.core.story import (
+    ALICE,
+    LEAVE,
+    MICROPHONE_FOUND,
+    MICROPHONE_LOST,
+    PRESS,
+    Box,
+    in_room,
+    joining,
+    of,
+    started,
+)
+
+END = (CloseSound(), Exit())
+
+
+def test_a_step_changes_nothing_but_its_answer():
+    box = in_room()
+    before = box.state
+    first = step(before, PRESS, 2000.0)
+    assert step(before, PRESS, 2000.0) == first
+    assert box.state == before
+
+
+def test_the_start_tells_the_sound_which_levels_people_see():
+    box = Box()
+    box.play(VolumeAsked(35), GainAsked(-6.0))
+    commands = box.play(Started())
+    assert of(SetVolume, commands) == (SetVolume(35),)
+    assert of(SetGain, commands) == (SetGain(-6.0),)
+
+
+def test_a_box_at_peace_asks_for_no_tick():
+    box = in_room()
+    assert wake_at_s(box.state) == float("inf")
+    before = box.state
+    assert box.play(Ticked(), 3600, Ticked()) == ()
+    assert box.state is before
+
+
+# stopping at every stage
+
+
+def waiting() -> Box:
+    box = started()
+    box.play(box.no_token())
+    return box
+
+
+def paused() -> Box:
+    box = in_room()
+    box.play(box.paused())
+    return box
+
+
+def talking() -> Box:
+    box = in_room()
+    box.play(PRESS)
+    return box
+
+
+def leaving() -> Box:
+    box = in_room()
+    box.play(LEAVE)
+    return box
+
+
+def moving() -> Box:
+    box = in_room()
+    box.play(JoinAsked(display_name="Hall"))
+    return box
+
+
+def left() -> Box:
+    box = leaving()
+    box.play(box.left())
+    return box
+
+
+def refused() -> Box:
+    box = started()
+    box.play(box.no_token(is_final=True))
+    return box
+
+
+@pytest.mark.parametrize("make", [Box, waiting, left, refused])
+def test_a_stop_outside_a_visit_is_immediate(make):
+    box = make()
+    assert box.play(StopAsked()) == END
+    assert box.phase() is Phase.STOPPED
+
+
+def test_a_stop_while_asking_for_a_token_drops_it():
+    assert started().play(StopAsked()) == (DropToken(1), *END)
+
+
+@pytest.mark.parametrize("make", [joining, in_room, paused])
+def test_a_stop_in_a_visit_leaves_first(make):
+    box = make()
+    assert box.play(StopAsked()) == (LeaveRoom(1),)
+    assert box.play(box.left()) == END
+
+
+def test_a_stop_in_mid_talk_shuts_the_gate_first():
+    assert talking().play(StopAsked()) == (CloseGate(0), LeaveRoom(1))
+
+
+@pytest.mark.parametrize("make", [leaving, moving])
+def test_a_stop_during_a_goodbye_waits_for_its_end(make):
+    box = make()
+    assert box.play(StopAsked()) == ()
+    assert box.play(box.left()) == END
+
+
+def test_a_box_knows_that_it_is_on_its_way_out():
+    box = in_room()
+    seen = []
+    for event in (LEAVE, StopAsked(), box.left()):
+        box.play(event)
+        seen.append(box.state.is_stopping)
+    assert seen == [False, True, True]
+
+
+EVERY_STAGE = [
+    Box,
+    started,
+    joining,
+    in_room,
+    paused,
+    talking,
+    waiting,
+    leaving,
+    moving,
+    left,
+    refused,
+]
+
+
+@pytest.mark.parametrize("make", EVERY_STAGE)
+def test_a_stop_ends_in_time_and_once_even_if_nobody_answers(make):
+    box = make()
+    asked_at_s = box.now_s
+    box.play(StopAsked(), LEAVE_S, StopAsked(), 3600)
+    assert box.phase() is Phase.STOPPED
+    assert box.state.since_s - asked_at_s <= LEAVE_S
+    assert box.commands[-2:] == END
+    assert len(of(Exit, box.commands)) == 1
+
+
+@pytest.mark.parametrize("make", EVERY_STAGE)
+def test_a_stopped_box_does_nothing_any_more(make):
+    box = make()
+    late = (box.token(), box.joined(ALICE), box.left(), PRESS, LEAVE, Started())
+    box.play(StopAsked(), LEAVE_S)
+    before = box.state
+    assert box.play(*late, StopAsked(), JoinAsked(), Ticked()) == ()
+    assert box.state == before
+    assert wake_at_s(box.state) == float("inf")
+
+
+# parts
+
+
+def test_a_missing_part_is_named_until_it_is_found():
+    box = Box()
+    box.play(PartLost(Part.BUTTON, "GPIO17", "busy"))
+    assert box.view().faults == ("button: GPIO17: busy",)
+    box.play(PartFound(Part.BUTTON, "GPIO17"))
+    assert box.view().faults == ()
+
+
+def test_another_part_of_the_same_kind_that_is_found_does_not_help():
+    box = Box()
+    box.play(PartLost(Part.LAMP, "GPIO22", "busy"), PartFound(Part.LAMP, "GPIO23"))
+    assert box.view().faults == ("lamp: GPIO22: busy",)
+
+
+def test_whichever_microphone_is_found_replaces_the_one_that_was_missed():
+    box = Box()
+    box.play(MICROPHONE_LOST)
+    assert not box.view().has_microphone
+    box.play(MICROPHONE_FOUND)
+    assert box.view().has_microphone
+
+
+def test_a_loss_that_is_told_again_keeps_its_place_and_its_newest_reason():
+    box = Box()
+    busy, broken = (PartLost(Part.LAMP, "GPIO22", why) for why in ("busy", "broken"))
+    box.play(busy, PartLost(Part.SCREEN, "0x3C", "silent"))
+    box.play(broken, PartLost(Part.SCREEN, "0x3D", "silent"))
+    assert box.view().faults == ("lamp: GPIO22: broken", "screen: 0x3D: silent")
+
+
+# what is only shown
+
+
+def test_page_levels_and_round_trip_are_shown():
+    box = in_room()
+    box.play(
+        PageServed("http://box.local:8080", "1234"),
+        LevelsMeasured(-20, -30, is_voice=True),
+        RttMeasured(box.state.ticket, 0.0421),
+    )
+    assert (box.view().page_url, box.view().pin) == ("http://box.local:8080", "1234")
+    assert (box.view().microphone_dbfs, box.view().speaker_dbfs) == (-20, -30)
+    assert box.view().is_voice
+    assert box.view().rtt_ms == 42
+
+
+def test_the_round_trip_of_a_room_that_is_gone_is_not_shown():
+    box = in_room()
+    box.play(RttMeasured(box.state.ticket, 0.04), box.lost())
+    assert box.view().rtt_ms is None
+    box.play(RttMeasured(box.state.ticket, 0.04))
+    assert box.view().rtt_ms is None

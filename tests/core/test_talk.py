@@ -1,0 +1,217 @@
+import pytest
+
+from appliance.core import talk
+from appliance.core.commands import CloseGate, Earcon, OpenGate
+from appliance.core.events import (
+    Started,
+)
+from appliance.core.state import State
+from tests.core.story import (
+    ALICE,
+    BOB,
+    HOLD,
+    HYBRID,
+    MICROPHONE_FOUND,
+    MICROPHONE_LOST,
+    OPEN,
+    PAGE_DOWN,
+    PAGE_UP,
+    PRESS,
+    PUSH_TO_TALK,
+    RELEASE,
+    TOGGLE,
+    Box,
+    earcons,
+    in_room,
+    live,
+    of,
+    started,
+    with_mode,
+)
+
+# modes
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_box_is_muted_at_boot(mode):
+    box = in_room(with_mode(mode))
+    box.play(60)
+    assert not of(OpenGate, box.commands)
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_press_opens_the_gate_at_once_with_a_sound(mode):
+    box = in_room(with_mode(mode))
+    commands = box.play(PRESS)
+    assert of(OpenGate, commands) == (OpenGate(box.now_s),)
+    assert earcons(commands) == (Earcon.PERMIT,)
+
+
+def test_the_gate_is_told_when_the_press_came():
+    box = in_room(with_mode(HOLD))
+    (command,) = of(OpenGate, box.play(5, PRESS))
+    assert command.asked_at_s == box.now_s
+
+
+@pytest.mark.parametrize("held_s", [0.01, 0.29, 0.31, 5])
+def test_in_hold_mode_talk_lasts_as_long_as_the_press(held_s):
+    box = live(HOLD)
+    box.play(held_s)
+    assert box.is_live()
+    commands = box.play(RELEASE)
+    assert of(CloseGate, commands) == (CloseGate(tail_ms=250),)
+    assert earcons(commands) == (Earcon.END,)
+
+
+def test_in_toggle_mode_each_press_starts_or_ends():
+    box = live(TOGGLE)
+    box.play(5, RELEASE)
+    assert box.is_live()
+    assert of(CloseGate, box.play(PRESS)) == (CloseGate(tail_ms=250),)
+    box.play(RELEASE, 5)
+    assert not box.is_live()
+    box.play(PRESS, RELEASE)
+    assert box.is_live()
+
+
+def test_in_hybrid_mode_a_tap_latches():
+    box = live(HYBRID)
+    box.play(talk.TAP_S - 0.01, RELEASE, 5)
+    assert box.is_live()
+
+
+def test_in_hybrid_mode_a_hold_is_momentary():
+    box = live(HYBRID)
+    box.play(talk.TAP_S + 0.01, RELEASE)
+    assert not box.is_live()
+
+
+@pytest.mark.parametrize("held_s", [0.1, 5])
+def test_in_hybrid_mode_the_next_press_ends_a_latched_talk(held_s):
+    box = live(HYBRID)
+    box.play(0.1, RELEASE, 5)
+    assert of(CloseGate, box.play(PRESS)) == (CloseGate(tail_ms=250),)
+    box.play(held_s, RELEASE, 5)
+    assert not box.is_live()
+
+
+def test_an_open_box_talks_as_soon_as_it_is_in_the_room_even_alone():
+    box = started(with_mode(OPEN))
+    assert not box.is_live()
+    box.play(box.token())
+    assert of(OpenGate, box.play(box.joined()))
+
+
+def test_a_box_that_was_made_without_a_talk_state_is_open_all_the_same():
+    box = Box(with_mode(OPEN))
+    box.state = State(with_mode(OPEN))
+    box.play(Started())
+    box.enter()
+    assert box.is_live()
+
+
+def test_in_open_mode_a_press_mutes_at_once_and_the_next_one_unmutes():
+    box = in_room(with_mode(OPEN))
+    assert of(CloseGate, box.play(PRESS)) == (CloseGate(tail_ms=0),)
+    box.play(RELEASE, 100)
+    assert not box.is_live()
+    assert box.view().is_muted_at_box
+    box.play(PRESS)
+    assert box.is_live()
+
+
+def test_in_open_mode_muting_while_away_is_not_refused_and_holds_in_the_room():
+    box = started(with_mode(OPEN))
+    assert not earcons(box.play(PRESS, RELEASE))
+    box.enter()
+    assert not box.is_live()
+
+
+# presses that are refused
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+@pytest.mark.parametrize("is_released", [True, False])
+def test_a_press_without_a_room_is_refused_and_never_goes_live_later(mode, is_released):
+    box = started(with_mode(mode))
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    if is_released:
+        box.play(0.1, RELEASE)
+    box.enter()
+    box.play(10)
+    assert not of(OpenGate, box.commands)
+    box.play(RELEASE, PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+@pytest.mark.parametrize("is_released", [True, False])
+def test_a_press_that_nobody_can_hear_is_refused_and_never_goes_live_later(
+    mode, is_released
+):
+    box = in_room(with_mode(mode))
+    box.play(box.people())
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    if is_released:
+        box.play(0.1, RELEASE)
+    box.play(60, box.people(ALICE, BOB), 60)
+    assert not of(OpenGate, box.commands)
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+@pytest.mark.parametrize("is_released", [True, False])
+def test_a_press_without_a_microphone_is_refused_and_never_goes_live_later(
+    mode, is_released
+):
+    box = in_room(with_mode(mode))
+    box.play(MICROPHONE_LOST)
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    if is_released:
+        box.play(0.1, RELEASE)
+    box.play(60, MICROPHONE_FOUND, 60)
+    assert not of(OpenGate, box.commands)
+
+
+def test_a_refused_press_on_the_page_sounds_and_never_goes_live_later():
+    box = started()
+    assert earcons(box.play(PAGE_DOWN)) == (Earcon.REFUSED,)
+    box.enter()
+    assert not box.is_live()
+    box.play(PAGE_UP, PAGE_DOWN)
+    assert box.is_live()
+
+
+def test_a_press_that_ends_a_latched_talk_during_an_outage_ends_it_for_good():
+    box = live(HYBRID)
+    box.play(0.1, RELEASE, box.paused())
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    box.play(0.1, RELEASE, box.resumed(), 10)
+    assert not box.is_live()
+
+
+def test_a_tap_whose_room_goes_before_its_release_does_not_latch():
+    box = live(HYBRID)
+    box.play(box.paused(), 0.1, RELEASE, box.resumed())
+    assert not box.is_live()
+
+
+# edges that are not what they seem
+
+
+def test_a_second_press_without_a_release_changes_nothing():
+    box = live(TOGGLE)
+    assert box.play(PRESS, PRESS) == ()
+    assert box.is_live()
+
+
+def test_a_release_without_a_press_changes_nothing():
+    box = in_room()
+    before = box.state
+    assert box.play(RELEASE, RELEASE) == ()
+    assert box.state == before
+
+
+def test_a_release_without_a_press_leaves_the_talk_of_the_page_alone():
+    box = in_room()
+    box.play(PAGE_DOWN, RELEASE)
+    assert box.is_live()

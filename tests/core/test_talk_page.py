@@ -1,0 +1,119 @@
+import pytest
+
+from appliance.config import Config, TalkConfig
+from appliance.core.commands import CloseGate, OpenGate
+from appliance.core.events import (
+    JoinAsked,
+    LeaveAsked,
+)
+from tests.core.story import (
+    HOLD,
+    HYBRID,
+    MUTE,
+    OPEN,
+    PAGE_DOWN,
+    PAGE_UP,
+    PRESS,
+    PUSH_TO_TALK,
+    RELEASE,
+    TOGGLE,
+    UNMUTE,
+    in_room,
+    live,
+    of,
+    with_mode,
+    with_presets,
+)
+
+
+def test_the_page_talks_while_its_button_is_down():
+    box = in_room(with_mode(HOLD))
+    assert of(OpenGate, box.play(PAGE_DOWN))
+    assert of(CloseGate, box.play(PAGE_UP)) == (CloseGate(tail_ms=250),)
+
+
+def test_a_release_on_the_page_ends_a_latched_talk():
+    box = live(HYBRID)
+    box.play(0.1, RELEASE, PAGE_UP)
+    assert not box.is_live()
+
+
+def test_a_release_on_the_page_leaves_an_open_box_open():
+    box = in_room(with_mode(OPEN))
+    box.play(PAGE_DOWN, PAGE_UP)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_press_at_the_box_ends_the_talk_of_the_page(mode):
+    box = in_room(with_mode(mode))
+    box.play(PAGE_DOWN)
+    assert of(CloseGate, box.play(PRESS))
+    box.play(0.1, RELEASE, 5)
+    assert not box.is_live()
+
+
+def test_in_hold_mode_the_release_at_the_box_ends_the_talk_of_the_page_too():
+    box = in_room(with_mode(HOLD))
+    box.play(PAGE_DOWN, PRESS)
+    assert box.is_live()
+    box.play(RELEASE)
+    assert not box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_mute_on_the_page_ends_the_talk_and_unmuting_does_not_start_it(mode):
+    box = live(mode)
+    assert of(CloseGate, box.play(MUTE)) == (CloseGate(tail_ms=0),)
+    assert box.view().is_muted_on_page
+    box.play(UNMUTE, 0.1, RELEASE, 5)
+    assert not box.is_live()
+
+
+def test_a_press_at_the_box_outranks_a_mute_on_the_page():
+    box = in_room()
+    box.play(MUTE, PRESS)
+    assert box.is_live()
+    assert not box.view().is_muted_on_page
+
+
+def test_a_press_on_the_page_ends_its_own_mute():
+    box = in_room()
+    box.play(MUTE, PAGE_DOWN)
+    assert box.is_live()
+
+
+def test_in_open_mode_the_page_mutes_and_unmutes():
+    box = in_room(with_mode(OPEN))
+    box.play(MUTE)
+    assert not box.is_live()
+    box.play(UNMUTE)
+    assert box.is_live()
+
+
+def test_in_open_mode_a_press_at_the_box_ends_a_mute_on_the_page():
+    box = in_room(with_mode(OPEN))
+    box.play(MUTE, PRESS)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize(
+    "trick",
+    [
+        (PAGE_DOWN,),
+        (PAGE_DOWN, PAGE_UP),
+        (UNMUTE,),
+        (MUTE, UNMUTE),
+        (LeaveAsked(), 5, JoinAsked()),
+        (JoinAsked(display_name="Mallory"), 5),
+        (JoinAsked("garage"), 5),
+    ],
+)
+def test_nothing_on_the_page_undoes_a_mute_at_the_box(trick):
+    presets = with_presets("garage").presets
+    box = in_room(Config(talk=TalkConfig(mode=OPEN), presets=presets))
+    box.play(PRESS, RELEASE)
+    commands = box.play(*trick)
+    commands += box.enter()
+    assert not of(OpenGate, commands)
+    assert box.view().is_muted_at_box

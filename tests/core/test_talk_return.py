@@ -1,0 +1,136 @@
+import pytest
+
+from appliance.config import TalkMode
+from appliance.core.commands import CloseGate, Earcon, OpenGate
+from appliance.core.events import (
+    JoinAsked,
+    LeaveAsked,
+    TailEnded,
+    TalkFlowed,
+)
+from tests.core.story import (
+    BOB,
+    HOLD,
+    HYBRID,
+    LEAVE,
+    MICROPHONE_FOUND,
+    MICROPHONE_LOST,
+    OPEN,
+    PRESS,
+    PUSH_TO_TALK,
+    RELEASE,
+    TOGGLE,
+    earcons,
+    in_room,
+    live,
+    of,
+    with_mode,
+    with_presets,
+)
+
+# loss and return
+
+
+@pytest.mark.parametrize("mode", TalkMode)
+def test_a_pause_shuts_the_gate_at_once_and_the_talk_goes_on_after_it(mode):
+    box = in_room(with_mode(mode))
+    if mode is not OPEN:
+        box.play(PRESS)
+    commands = box.play(box.paused())
+    assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
+    assert earcons(commands) == (Earcon.LOST,)
+    commands = box.play(5, box.resumed())
+    assert earcons(commands) == (Earcon.JOINED, Earcon.PERMIT)
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID, OPEN])
+def test_after_a_rejoin_a_latched_talk_goes_on(mode):
+    box = in_room(with_mode(mode))
+    if mode is not OPEN:
+        box.play(PRESS, 0.1, RELEASE)
+    box.play(box.lost())
+    assert not box.is_live()
+    box.play(2)
+    box.enter()
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_after_a_rejoin_a_muted_box_is_still_muted(mode):
+    box = in_room(with_mode(mode))
+    box.play(PRESS, 5, RELEASE, PRESS if mode is TOGGLE else 0, RELEASE)
+    box.play(box.lost(), 2)
+    box.enter()
+    assert not box.is_live()
+
+
+def test_a_microphone_that_comes_back_is_live_again_while_the_button_is_held():
+    box = live(HOLD)
+    assert of(CloseGate, box.play(MICROPHONE_LOST)) == (CloseGate(tail_ms=0),)
+    assert of(OpenGate, box.play(1, MICROPHONE_FOUND))
+
+
+def test_a_held_talk_goes_on_when_the_listener_comes_back():
+    box = live(HOLD)
+    assert earcons(box.play(box.people())) == (Earcon.END,)
+    assert of(OpenGate, box.play(1, box.people(BOB)))
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_latched_talk_is_over_when_everybody_has_gone(mode):
+    box = live(mode)
+    box.play(0.1, RELEASE, box.people(), 3600)
+    assert not of(OpenGate, box.play(box.people(BOB)))
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+@pytest.mark.parametrize("wish", [LEAVE, LeaveAsked()])
+def test_leaving_mutes_the_box_even_if_the_button_stays_down(mode, wish):
+    box = live(mode)
+    box.play(wish, box.left(), 5, JoinAsked())
+    box.enter()
+    assert not box.is_live()
+    box.play(5, RELEASE)
+    assert not box.is_live()
+
+
+def test_a_leave_that_is_taken_back_during_the_goodbye_mutes_all_the_same():
+    box = live(HYBRID)
+    box.play(0.1, RELEASE, LEAVE, LEAVE, box.left())
+    box.enter()
+    assert not box.is_live()
+
+
+def test_a_talk_is_not_carried_into_another_room():
+    box = in_room(with_presets("garage"))
+    box.play(PRESS, 0.1, RELEASE, JoinAsked("garage"), box.left())
+    box.enter()
+    assert not box.is_live()
+
+
+# what really flows
+
+
+def test_the_talking_lamp_waits_for_sound_and_stays_through_the_tail():
+    box = in_room()
+    box.play(PRESS)
+    assert not box.view().lamps.talking
+    box.play(TalkFlowed(0.02))
+    assert box.view().lamps.talking
+    box.play(1, RELEASE)
+    assert box.view().lamps.talking
+    box.play(TailEnded())
+    assert not box.view().lamps.talking
+
+
+@pytest.mark.parametrize("blow", ["paused", "lost", "people"])
+def test_the_talking_lamp_goes_out_with_the_room_even_if_no_tail_is_reported(blow):
+    box = in_room()
+    box.play(PRESS, TalkFlowed(0.02), getattr(box, blow)())
+    assert not box.state.talk.is_flowing
+
+
+def test_late_word_of_a_talk_that_is_over_does_not_light_the_lamp():
+    box = in_room()
+    box.play(PRESS, 1, RELEASE, TalkFlowed(0.02))
+    assert not box.view().lamps.talking

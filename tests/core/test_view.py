@@ -1,0 +1,228 @@
+from itertools import pairwise
+
+import pytest
+
+from appliance.config import Config
+from appliance.core.events import (
+    Cause,
+    JoinAsked,
+    LinkChanged,
+    MuteAsked,
+    Part,
+    PartLost,
+    StopAsked,
+    TalkFlowed,
+)
+from appliance.core.state import Phase
+from appliance.core.view import Connection, Lamps, TalkState, view
+from tests.core.story import (
+    ALICE,
+    BOB,
+    LEAVE,
+    MICROPHONE_LOST,
+    PRESS,
+    RELEASE,
+    Box,
+    in_room,
+    joining,
+    started,
+    with_limit,
+    with_presets,
+)
+
+SPEAKER_LOST = PartLost(Part.SPEAKER, "USB", "unplugged")
+
+
+# connection
+
+
+def test_the_first_visit_connects_and_later_ones_reconnect():
+    box = Box()
+    assert box.view().connection is Connection.CONNECTING
+    box = started()
+    assert box.view().connection is Connection.CONNECTING
+    box.play(box.no_token())
+    assert box.view().connection is Connection.DISCONNECTED
+    box.play(1)
+    assert box.phase() is Phase.FETCHING
+    assert box.view().connection is Connection.RECONNECTING
+    box.enter()
+    assert box.view().connection is Connection.CONNECTED
+    box.play(box.paused())
+    assert box.view().connection is Connection.RECONNECTING
+
+
+def test_a_left_box_is_left_and_then_connects_afresh():
+    box = in_room()
+    box.play(LEAVE)
+    assert box.view().connection is Connection.DISCONNECTED
+    box.play(box.left())
+    assert box.view().connection is Connection.LEFT
+    box.play(LEAVE)
+    assert box.view().connection is Connection.CONNECTING
+
+
+def test_a_refused_box_is_refused_with_the_reason_among_the_faults():
+    box = started()
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    assert box.view().connection is Connection.REFUSED
+    assert box.view().faults == ("no token there",)
+
+
+def test_a_goodbye_for_a_new_visit_is_a_reconnect():
+    box = in_room()
+    box.play(JoinAsked(display_name="Hall"))
+    assert box.view().connection is Connection.RECONNECTING
+
+
+def test_a_stopping_and_a_stopped_box_are_disconnected():
+    box = in_room()
+    box.play(StopAsked())
+    assert box.view().connection is Connection.DISCONNECTED
+    box.play(box.left())
+    assert box.view().connection is Connection.DISCONNECTED
+
+
+# lamps
+
+
+def test_a_box_that_is_starting_shows_no_lamp():
+    assert Box().view().lamps == Lamps()
+
+
+def test_the_online_lamp_is_lit_only_in_the_room():
+    box = joining()
+    assert not box.view().lamps.online
+    box.play(box.joined(ALICE))
+    assert box.view().lamps.online
+    box.play(box.paused())
+    assert not box.view().lamps.online
+
+
+def test_the_receiving_lamp_and_the_speakers_follow_the_room():
+    box = in_room()
+    assert not box.view().lamps.receiving
+    box.play(box.people(ALICE, BOB))
+    assert box.view().lamps.receiving
+    assert box.view().speakers == ("Bob",)
+    box.play(box.paused())
+    assert not box.view().lamps.receiving
+    assert box.view().speakers == ()
+
+
+def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():
+    box = in_room()
+    box.play(PRESS, TalkFlowed(0.01))
+    assert box.view().lamps.talking
+    box.play(box.paused())
+    assert not box.view().lamps.talking
+
+
+def test_the_fault_lamp_stays_lit_through_the_tries_and_goes_out_in_the_room():
+    box = started()
+    box.play(box.no_token())
+    assert box.view().lamps.fault
+    box.play(1)
+    assert box.phase() is Phase.FETCHING
+    assert box.view().lamps.fault
+    box.enter()
+    assert not box.view().lamps.fault
+
+
+# talk
+
+
+def test_a_box_is_muted_only_when_no_sample_can_leave_it():
+    box = in_room()
+    assert box.view().is_muted
+    box.play(PRESS)
+    assert not box.view().is_muted
+    box.play(TalkFlowed(0.01), 1, RELEASE)
+    assert not box.view().is_muted
+    box.play(MuteAsked(is_on=True), box.lost())
+    assert box.view().is_muted
+
+
+@pytest.mark.parametrize(
+    ("make", "story", "text"),
+    [
+        (started, (), "cannot talk: not connected"),
+        (in_room, (MICROPHONE_LOST,), "cannot talk: no microphone"),
+        (joining, (), "cannot talk: not connected"),
+    ],
+)
+def test_a_box_says_why_a_press_would_be_refused(make, story, text):
+    box = make()
+    box.play(*story)
+    assert box.view().talk is TalkState.UNAVAILABLE
+    assert box.view().talk_text == text
+
+
+def test_a_box_alone_says_so():
+    box = joining()
+    box.play(box.joined())
+    assert box.view().talk_text == "cannot talk: nobody here"
+
+
+def test_talk_states_follow_the_button():
+    box = in_room(with_limit(60, 10))
+    assert (box.view().talk, box.view().talk_text) == (TalkState.MUTED, "muted")
+    box.play(PRESS)
+    assert (box.view().talk, box.view().talk_text) == (TalkState.TALKING, "talking")
+    assert box.view().talk_left_s is None
+    box.play(53.5)
+    assert box.view().talk is TalkState.WARNING
+    assert box.view().talk_left_s == 7
+    box.play(10)
+    assert box.view().talk is TalkState.LOCKED
+    assert box.view().talk_left_s is None
+
+
+# the rest
+
+
+def test_names_of_rooms_and_of_the_box_are_shown():
+    box = in_room(with_presets("garage", "attic"))
+    assert box.view().presets == ("garage", "attic")
+    assert box.view().preset is None
+    box.play(JoinAsked("garage"))
+    assert box.view().preset == "garage"
+    assert box.view().name == ""
+    assert Box(Config(name="hall")).view().name == "hall"
+
+
+def test_missing_sound_parts_are_shown():
+    box = Box()
+    assert box.view().has_microphone
+    assert box.view().has_speaker
+    box.play(MICROPHONE_LOST, SPEAKER_LOST)
+    assert not box.view().has_microphone
+    assert not box.view().has_speaker
+
+
+def test_the_address_is_shown_as_far_as_it_is_known():
+    box = Box()
+    assert box.view().address == ""
+    box.play(LinkChanged("10.0.0.7"))
+    assert box.view().address == "10.0.0.7"
+    box.play(LinkChanged(None))
+    assert box.view().address == ""
+
+
+def test_a_box_in_peace_shows_nothing_new():
+    box = in_room()
+    assert view(box.state, box.now_s) == view(box.state, box.now_s + 86_400)
+
+
+def test_a_waiting_box_shows_something_new_once_a_second():
+    box = started()
+    for _ in range(6):
+        box.play(box.no_token(), 30)
+    box.play(box.no_token())
+    views = [view(box.state, box.now_s + tenth / 10) for tenth in range(100)]
+    changes = sum(one != other for one, other in pairwise(views))
+    assert changes == 10
+
+
+def test_the_pin_is_kept_out_of_logs():
+    assert "pin" not in repr(Box().view())

@@ -1,0 +1,208 @@
+import pytest
+
+from appliance.core.commands import (
+    CloseGate,
+    DropToken,
+    Earcon,
+    FetchToken,
+    JoinRoom,
+    LeaveRoom,
+    PlayEarcon,
+)
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    JoinAsked,
+    LeaveAsked,
+    Started,
+)
+from appliance.core.state import Phase
+from appliance.core.visit import LEAVE_S
+from tests.core.story import (
+    ALICE,
+    BOB,
+    LEAVE,
+    PRESS,
+    URL,
+    Box,
+    in_room,
+    joining,
+    of,
+    started,
+    with_presets,
+)
+
+NEXT_ROOM = ButtonPressed(Button.NEXT_ROOM)
+
+
+# from boot into the room
+
+
+def test_a_started_box_asks_for_a_token_joins_and_is_in_the_room():
+    box = Box()
+    assert of(FetchToken, box.play(Started())) == (FetchToken(1, None, None),)
+    assert of(JoinRoom, box.play(box.token())) == (JoinRoom(1, URL, "secret"),)
+    assert box.play(box.joined(ALICE)) == (PlayEarcon(Earcon.JOINED),)
+    assert box.phase() is Phase.IN_ROOM
+    assert (box.state.room, box.state.identity) == ("kitchen", "box")
+    assert box.state.people == (ALICE,)
+
+
+def test_starting_twice_is_one_visit():
+    box = started()
+    assert not of(FetchToken, box.play(Started()))
+
+
+def test_answers_that_come_twice_change_nothing():
+    box = started()
+    token, joined = box.token(), box.joined(ALICE)
+    box.play(token)
+    assert box.play(token) == ()
+    box.play(joined, 5)
+    before = box.state
+    assert box.play(token, joined, box.resumed()) == ()
+    assert box.state == before
+
+
+def test_a_pause_before_the_box_is_in_the_room_is_no_pause():
+    box = joining()
+    box.play(box.paused())
+    assert box.phase() is Phase.JOINING
+
+
+def test_people_are_known_only_in_a_room():
+    box = joining()
+    box.play(box.people(ALICE))
+    assert not box.state.people
+    box.play(box.joined(ALICE), box.people(ALICE, BOB))
+    assert box.state.people == (ALICE, BOB)
+    box.play(box.lost())
+    assert not box.state.people
+
+
+def test_a_pause_keeps_the_people_and_a_loss_forgets_them():
+    box = in_room()
+    box.play(box.paused())
+    assert box.state.people == (ALICE,)
+    box.play(box.lost())
+    assert not box.state.people
+
+
+# leaving and coming back
+
+
+def test_leaving_closes_the_gate_before_the_goodbye():
+    box = in_room()
+    box.play(PRESS)
+    assert box.play(LEAVE) == (CloseGate(0), LeaveRoom(1))
+
+
+def test_a_left_box_stays_out_until_it_is_asked_back():
+    box = in_room()
+    box.play(LEAVE, box.left())
+    assert box.phase() is Phase.LEFT
+    assert box.play(86_400) == ()
+    assert of(FetchToken, box.play(LEAVE)) == (FetchToken(2, None, None),)
+
+
+def test_leaving_on_the_page_twice_is_leaving_once():
+    box = in_room()
+    box.play(LeaveAsked(), LeaveAsked(), box.left())
+    assert box.play(LeaveAsked()) == ()
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_second_press_during_the_goodbye_comes_back_after_it():
+    box = in_room()
+    assert box.play(LEAVE, LEAVE) == (LeaveRoom(1),)
+    assert of(FetchToken, box.play(box.left())) == (FetchToken(2, None, None),)
+
+
+def test_the_last_wish_during_a_goodbye_counts():
+    box = in_room()
+    box.play(LEAVE, LEAVE, LEAVE, box.left())
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_goodbye_that_is_never_answered_ends_by_itself():
+    box = in_room()
+    box.play(LEAVE, LEAVE_S - 0.01)
+    assert box.phase() is Phase.LEAVING
+    box.play(0.02)
+    assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("answer", ["left", "lost", "failed"])
+def test_a_goodbye_is_over_whoever_hangs_up_first(answer):
+    box = in_room()
+    box.play(LEAVE, getattr(box, answer)())
+    assert box.phase() is Phase.LEFT
+
+
+@pytest.mark.parametrize("answer", ["joined", "paused", "resumed", "people"])
+def test_nothing_the_old_room_says_during_the_goodbye_counts(answer):
+    box = in_room()
+    box.play(LEAVE)
+    before = box.state
+    assert box.play(getattr(box, answer)()) == ()
+    assert box.state == before
+
+
+def test_a_late_goodbye_of_the_old_room_does_not_end_the_new_visit():
+    box = in_room()
+    late = (box.left(), box.lost(), box.failed(), box.paused(), box.people(BOB))
+    box.play(LEAVE, LEAVE_S, LEAVE)
+    box.enter()
+    before = box.state
+    assert box.play(*late) == ()
+    assert box.state == before
+
+
+def test_a_goodbye_that_nobody_said_is_ignored():
+    box = in_room()
+    assert box.play(box.left()) == ()
+    assert box.phase() is Phase.IN_ROOM
+
+
+def test_leaving_while_asking_for_a_token_drops_it():
+    box = started()
+    late = box.token()
+    assert of(DropToken, box.play(LEAVE)) == (DropToken(1),)
+    assert box.play(late) == ()
+    assert box.phase() is Phase.LEFT
+
+
+def test_leaving_while_joining_says_goodbye_and_a_late_welcome_is_ignored():
+    box = joining()
+    assert box.play(LEAVE) == (LeaveRoom(1),)
+    assert box.play(box.joined(ALICE)) == ()
+    assert box.phase() is Phase.LEAVING
+
+
+def test_leaving_while_waiting_ends_the_wait():
+    box = started()
+    box.play(box.no_token(), LEAVE)
+    assert box.play(3600) == ()
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_refused_box_tries_again_on_a_press_and_stays_out_on_the_pages_wish():
+    box = started()
+    box.play(box.no_token(is_final=True))
+    assert of(FetchToken, box.play(LEAVE))
+    box.play(box.no_token(is_final=True), LeaveAsked())
+    assert box.phase() is Phase.LEFT
+
+
+def test_a_wish_before_the_start_waits_for_it():
+    box = Box(with_presets("garage"))
+    assert box.play(JoinAsked("garage", "Hall")) == ()
+    started = of(FetchToken, box.play(Started()))
+    assert started == (FetchToken(1, "garage", "Hall"),)
+
+
+def test_a_box_that_was_sent_away_before_the_start_stays_out():
+    box = Box()
+    box.play(LEAVE)
+    assert not of(FetchToken, box.play(Started()))
+    assert box.phase() is Phase.LEFT

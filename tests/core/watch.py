@@ -1,0 +1,174 @@
+"""Looks over the core's shoulder: what must hold whatever happens."""
+
+from appliance.config import TalkMode
+from appliance.core.chat import KEPT_LINES
+from appliance.core.commands import (
+    CloseGate,
+    CloseSound,
+    Command,
+    DropToken,
+    Exit,
+    FetchToken,
+    JoinRoom,
+    LeaveRoom,
+    OpenGate,
+    OpenSound,
+    SendChat,
+)
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Event,
+    JoinAsked,
+    LeaveAsked,
+    MuteAsked,
+    Part,
+    PartFound,
+    PeopleChanged,
+    RoomFailed,
+    RoomJoined,
+    RoomLeft,
+    RoomLost,
+    RoomResumed,
+    TalkAsked,
+)
+from appliance.core.state import Lock, Phase, State
+from appliance.core.view import view
+from appliance.core.visit import LEAVE_S
+
+NEEDS_SOUND = {Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED, Phase.LEAVING}
+HAS_NO_SOUND = {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}
+PAGE = (TalkAsked, MuteAsked, JoinAsked, LeaveAsked)
+MAY_OPEN = (
+    TalkAsked,
+    RoomJoined,
+    RoomResumed,
+    PeopleChanged,
+    PartFound,
+    MuteAsked,
+    ButtonPressed,
+)
+
+
+class Watch:
+    """Follows the commands as the adapters would, and checks each step."""
+
+    def __init__(self) -> None:
+        self.is_gate_open = False
+        self.is_sound_open = False
+        self.fetching: int | None = None
+        self.visiting: int | None = None
+        self.goodbye_s: float | None = None
+        self.newest = 0
+        self.has_exited = False
+
+    def see(
+        self,
+        before: State,
+        event: Event,
+        after: State,
+        commands: tuple[Command, ...],
+        now_s: float,
+    ) -> None:
+        assert not (self.has_exited and commands)
+        self._hear(event)
+        for command in commands:
+            assert not self.has_exited
+            self._obey(command, after, now_s)
+        self._check_gate(before, event, after)
+        self._check_sound(after)
+        self._check_view(after, now_s)
+        assert len(after.chat.lines) <= KEPT_LINES
+        assert len(after.lost) <= len(Part)
+        assert len(after.stuck) <= len(Button)
+        assert self.has_exited == (after.phase is Phase.STOPPED)
+
+    def _hear(self, event: Event) -> None:
+        """Note which visits end by themselves."""
+        if isinstance(event, RoomFailed | RoomLost) and event.ticket == self.visiting:
+            self.visiting = None
+        is_answer = isinstance(event, RoomLeft) and event.ticket == self.visiting
+        if is_answer and self.goodbye_s is not None:
+            self.visiting = None
+
+    def _obey(self, command: Command, after: State, now_s: float) -> None:
+        match command:
+            case FetchToken(ticket=ticket):
+                assert ticket == after.ticket == self.newest + 1
+                self.newest = self.fetching = ticket
+            case DropToken(ticket=ticket):
+                assert ticket == self.fetching
+                self.fetching = None
+            case JoinRoom(ticket=ticket):
+                assert ticket == self.fetching == after.ticket
+                assert self.visiting is None or self._is_goodbye_over(now_s)
+                self.fetching, self.visiting, self.goodbye_s = None, ticket, None
+            case LeaveRoom(ticket=ticket):
+                assert ticket == self.visiting
+                assert self.goodbye_s is None
+                assert not self.is_gate_open
+                self.goodbye_s = now_s
+            case SendChat(ticket=ticket):
+                assert ticket == self.visiting == after.ticket
+                assert after.phase is Phase.IN_ROOM
+            case Exit():
+                assert not self.is_sound_open
+                self.has_exited = True
+            case _:
+                self._obey_sound(command)
+
+    def _obey_sound(self, command: Command) -> None:
+        match command:
+            case OpenGate():
+                assert not self.is_gate_open
+                self.is_gate_open = True
+            case CloseGate():
+                assert self.is_gate_open
+                self.is_gate_open = False
+            case OpenSound():
+                assert not self.is_sound_open
+                self.is_sound_open = True
+            case CloseSound():
+                assert not self.is_gate_open
+                self.is_sound_open = False
+            case _:
+                pass
+
+    def _is_goodbye_over(self, now_s: float) -> bool:
+        return self.goodbye_s is not None and now_s >= self.goodbye_s + LEAVE_S
+
+    def _check_gate(self, before: State, event: Event, after: State) -> None:
+        assert self.is_gate_open == after.talk.is_open
+        is_missing = any(lost.part is Part.MICROPHONE for lost in after.lost)
+        if self.is_gate_open:
+            assert after.phase is Phase.IN_ROOM
+            assert after.talk.lock is Lock.NONE
+            assert not is_missing
+            assert not after.talk.is_muted_at_box
+            assert not after.talk.is_muted_on_page
+            assert after.people or after.config.talk.mode is TalkMode.OPEN
+        if after.talk.is_open and not before.talk.is_open:
+            is_open_mode = after.config.talk.mode is TalkMode.OPEN
+            is_release = isinstance(event, ButtonReleased) and is_open_mode
+            assert is_release or isinstance(event, MAY_OPEN)
+        if before.talk.is_muted_at_box and isinstance(event, PAGE):
+            assert after.talk.is_muted_at_box
+        if after.talk.is_flowing:
+            assert after.phase is Phase.IN_ROOM
+
+    def _check_sound(self, after: State) -> None:
+        if after.phase in NEEDS_SOUND:
+            assert self.is_sound_open
+        if after.phase in HAS_NO_SOUND:
+            assert not self.is_sound_open
+
+    def _check_view(self, after: State, now_s: float) -> None:
+        seen = view(after, now_s)
+        assert seen.banner
+        assert seen.talk_text
+        assert seen.lamps.talking <= self.is_visit_live(after)
+        assert not (seen.is_muted and self.is_gate_open)
+
+    def is_visit_live(self, after: State) -> bool:
+        return after.phase is Phase.IN_ROOM and self.visiting == after.ticket

@@ -1,0 +1,182 @@
+"""A page on loopback, with an in-memory app behind it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+
+from appliance.config import PageConfig
+from appliance.core.chat import ChatLine, Delivery
+from appliance.core.events import (
+    ChatTyped,
+    Event,
+    MuteAsked,
+    PageServed,
+    Person,
+    TalkAsked,
+    VolumeAsked,
+)
+from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.page.board import STARTING
+from appliance.page.server import Page
+from appliance.page.site import Site
+
+IN_ROOM = replace(
+    STARTING,
+    name="kitchen",
+    connection=Connection.CONNECTED,
+    banner="in workshop",
+    room="workshop",
+    presets=("workshop", "garage"),
+    preset="workshop",
+    people=(
+        Person("anna", "Anna", is_speaking=True),
+        Person("ben", "Ben Müller", is_muted=True),
+        Person("agent-7", "Assistant"),
+    ),
+    speakers=("Anna",),
+    talk=TalkState.MUTED,
+    talk_text="muted",
+    microphone_dbfs=-34,
+    speaker_dbfs=-18,
+    volume_percent=70,
+    chat=(
+        ChatLine(
+            id="1",
+            sender_id="anna",
+            sender_name="Anna",
+            text="The delivery is at the gate.",
+            ts_ms=1_760_000_000_000,
+            state=Delivery.RECEIVED,
+        ),
+    ),
+    chat_refusal="",
+    lamps=Lamps(online=True, receiving=True),
+    rtt_ms=23,
+    address="192.168.1.20",
+    page_url="http://kitchen.local:8080",
+    pin="000000",
+)
+
+
+@dataclass
+class Inbox:
+    """Stands where the app stands: takes events, and shows what they lead to."""
+
+    view: View = IN_ROOM
+    events: list[Event] = field(default_factory=list)
+    page: Page | None = None
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _tasks: set[asyncio.Task[None]] = field(default_factory=set)
+
+    def post(self, event: Event) -> None:
+        self.events.append(event)
+        self._react(event)
+        task = asyncio.get_running_loop().create_task(self._wake())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def show(self, **changes):
+        self.view = replace(self.view, **changes)
+        if self.page is not None:
+            self.page.show(self.view)
+
+    async def has(self, event: Event, wait_s: float = 10) -> None:
+        """Return once this event was posted."""
+        await self.until(lambda: event in self.events, wait_s)
+
+    async def until(self, is_true, wait_s: float = 10) -> None:
+        async with asyncio.timeout(wait_s), self._news:
+            await self._news.wait_for(is_true)
+
+    def of(self, kind):
+        return [event for event in self.events if isinstance(event, kind)]
+
+    async def _wake(self) -> None:
+        async with self._news:
+            self._news.notify_all()
+
+    def _react(self, event: Event) -> None:
+        match event:
+            case TalkAsked(is_on=is_on):
+                state = TalkState.TALKING if is_on else TalkState.MUTED
+                lamps = replace(self.view.lamps, talking=is_on)
+                self.show(talk=state, talk_text=state.value, lamps=lamps)
+            case MuteAsked(is_on=is_on):
+                self.show(is_muted_on_page=is_on)
+            case VolumeAsked(percent=percent):
+                self.show(volume_percent=percent)
+            case ChatTyped():
+                self.show(chat=(*self.view.chat, own_line(event)))
+            case _:
+                return
+
+
+def own_line(event: ChatTyped, state: Delivery = Delivery.SENT) -> ChatLine:
+    return ChatLine(
+        id=event.id,
+        sender_id="",
+        sender_name="",
+        text=event.text,
+        ts_ms=event.ts_ms,
+        state=state,
+    )
+
+
+@dataclass
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    now_s: float = 1000.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@dataclass
+class Served:
+    """A page that is being served."""
+
+    inbox: Inbox
+    clock: Clock
+    url: str
+    pin: str
+    directory: Path
+
+    @property
+    def host(self) -> str:
+        return self.url.removeprefix("http://")
+
+    def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
+        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+
+    async def cookie(self) -> str:
+        """Pair, and return the cookie header."""
+        async with self.client() as client:
+            answer = await client.post("/pair", data={"pin": self.pin})
+        assert answer.status_code == 303, answer.text
+        return f"ptt_session={answer.cookies['ptt_session']}"
+
+
+@asynccontextmanager
+async def serving(
+    directory: Path, clock: Clock, listen: str = "127.0.0.1:0"
+) -> AsyncIterator[Served]:
+    """Serve a page on loopback."""
+    inbox = Inbox()
+    site = Site(
+        name="kitchen",
+        state_directory=directory,
+        metrics=lambda: "ptt_joins_total 1\n",
+        now_s=clock,
+    )
+    async with Page(PageConfig(listen=listen), inbox.post, site) as page:
+        inbox.page = page
+        inbox.show()
+        await inbox.until(lambda: inbox.of(PageServed))
+        (event,) = inbox.of(PageServed)
+        inbox.show(pin=event.pin)
+        yield Served(inbox, clock, event.url, event.pin, directory)

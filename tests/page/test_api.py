@@ -1,0 +1,220 @@
+"""The HTTP API of INTERFACE 3, over a real uvicorn."""
+
+import struct
+import zlib
+
+import pytest
+
+from appliance.core.events import (
+    ChatTyped,
+    GainAsked,
+    JoinAsked,
+    LeaveAsked,
+    MuteAsked,
+    TalkAsked,
+    VolumeAsked,
+)
+from appliance.core.view import Connection
+
+LONG = "x" * 2001
+
+
+async def test_the_view_has_the_documented_fields_and_never_the_pin(served, paired):
+    answer = await paired.get("/api/view")
+    view = answer.json()
+    assert view["room"] == "workshop"
+    assert view["connection"] == "connected"
+    assert view["people"][0] == {
+        "id": "anna",
+        "name": "Anna",
+        "is_speaking": True,
+        "is_muted": False,
+    }
+    assert view["chat"] == [
+        {
+            "id": "1",
+            "senderId": "anna",
+            "senderName": "Anna",
+            "text": "The delivery is at the gate.",
+            "ts": 1_760_000_000_000,
+            "state": "received",
+        }
+    ]
+    assert view["lamps"]["online"] is True
+    assert view["rtt_ms"] == 23
+    assert any("workshop" in line for line in view["screen"])
+    assert "pin" not in view
+    assert served.pin not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "event"),
+    [
+        ("/api/mute", {"on": True}, MuteAsked(is_on=True)),
+        ("/api/leave", {}, LeaveAsked()),
+        ("/api/join", {}, JoinAsked()),
+        ("/api/join", {"preset": "garage"}, JoinAsked(preset="garage")),
+        ("/api/join", {"display_name": "Box"}, JoinAsked(display_name="Box")),
+        ("/api/volume", {"percent": 35}, VolumeAsked(35)),
+        ("/api/microphone_gain", {"db": -3.5}, GainAsked(-3.5)),
+    ],
+)
+async def test_each_post_is_one_event(served, paired, path, body, event):
+    answer = await paired.post(path, json=body)
+    assert answer.status_code == 200
+    assert served.inbox.events[-1] == event
+
+
+async def test_an_empty_body_is_enough_to_leave(served, paired):
+    assert (await paired.post("/api/leave")).status_code == 200
+    assert served.inbox.events[-1] == LeaveAsked()
+
+
+async def test_a_chat_line_gets_an_id_and_waits_to_be_sent(served, paired):
+    answer = await paired.post("/api/chat", json={"text": "  Grüße 👋 "})
+    (event,) = served.inbox.of(ChatTyped)
+    assert event.text == "Grüße 👋"
+    assert answer.json() == {"id": event.id, "state": "queued"}
+
+
+@pytest.mark.parametrize(
+    ("path", "content", "key"),
+    [
+        ("/api/chat", b"{}", None),
+        ("/api/chat", b'{"text": 5}', "text"),
+        ("/api/chat", b'{"text": "   "}', "text"),
+        ("/api/chat", b'{"text": "a", "more": 1}', None),
+        ("/api/chat", b"not json", None),
+        ("/api/chat", b'{"text": "\xff"}', None),
+        ("/api/talk", b'{"on": 1}', "on"),
+        ("/api/talk", b"[" * 9000, None),
+        ("/api/volume", b'{"percent": 101}', "percent"),
+        ("/api/microphone_gain", b'{"db": 1e999}', "db"),
+        ("/api/join", b'{"preset": "attic"}', "preset"),
+    ],
+)
+async def test_a_malformed_body_is_400_and_changes_nothing(
+    served, paired, path, content, key
+):
+    before = list(served.inbox.events)
+    answer = await paired.post(path, content=content)
+    assert answer.status_code == 400
+    assert answer.json()["error"]
+    assert answer.json().get("key") == key
+    assert served.inbox.events == before
+
+
+async def test_a_line_that_cannot_be_queued_is_409_with_the_reason(served, paired):
+    served.inbox.show(chat_refusal="20 lines are waiting for the room already")
+    answer = await paired.post("/api/chat", json={"text": "Hello"})
+    assert answer.status_code == 409
+    assert answer.json() == {"error": "20 lines are waiting for the room already"}
+
+
+@pytest.mark.parametrize("text", [LONG, "€" * 2000 + "x", "𝄞" * 1999 + "xxxx"])
+async def test_a_long_line_is_413(served, paired, text):
+    answer = await paired.post("/api/chat", json={"text": text})
+    assert answer.status_code == 413
+    assert not served.inbox.of(ChatTyped)
+
+
+async def test_chat_that_comes_too_fast_is_429_until_some_time_has_passed(
+    served, paired
+):
+    answers = [await paired.post("/api/chat", json={"text": "a"}) for _ in range(7)]
+    assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
+    assert answers[-1].headers["retry-after"]
+    served.clock.now_s += 2
+    assert (await paired.post("/api/chat", json={"text": "a"})).status_code == 200
+
+
+async def test_all_phones_together_may_not_flood_the_chat(served):
+    statuses = []
+    for _ in range(4):
+        async with served.client(headers={"cookie": await served.cookie()}) as client:
+            for _ in range(4):
+                answer = await client.post("/api/chat", json={"text": "a"})
+                statuses.append(answer.status_code)
+    assert statuses.count(200) == 10
+
+
+async def test_a_press_holds_until_its_release(served, paired):
+    answer = await paired.post("/api/talk", json={"on": True})
+    assert answer.json() == {"on": True, "lease_s": 30.0}
+    await paired.post("/api/talk", json={"on": True})
+    await paired.post("/api/talk", json={"on": False})
+    await paired.post("/api/talk", json={"on": False})
+    assert served.inbox.of(TalkAsked) == [TalkAsked(True), TalkAsked(False)]
+
+
+@pytest.mark.parametrize(("path", "on"), [("/api/talk", True), ("/api/mute", False)])
+async def test_a_mute_at_the_box_wins(served, paired, path, on):
+    served.inbox.show(is_muted_at_box=True)
+    answer = await paired.post(path, json={"on": on})
+    assert answer.status_code == 409
+    assert "muted" in answer.json()["error"]
+    assert not served.inbox.of(TalkAsked)
+    assert not served.inbox.of(MuteAsked)
+
+
+async def test_the_screen_is_a_png_of_the_right_size(paired):
+    answer = await paired.get("/api/screen.png")
+    assert answer.headers["content-type"] == "image/png"
+    assert answer.content.startswith(b"\x89PNG\r\n\x1a\n")
+    assert struct.unpack(">II", answer.content[16:24]) == (128, 64)
+    length = struct.unpack(">I", answer.content[33:37])[0]
+    rows = zlib.decompress(answer.content[41 : 41 + length])
+    assert len(rows) == 64 * 17
+    assert any(rows)
+
+
+async def test_metrics_are_the_text_that_was_supplied(paired):
+    answer = await paired.get("/metrics")
+    assert answer.text == "ptt_joins_total 1\n"
+    assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "faults"),
+    [
+        ({}, 200, []),
+        ({"has_microphone": False}, 503, ["no microphone"]),
+        ({"has_speaker": False}, 503, ["no speaker"]),
+        ({"connection": Connection.LEFT, "has_microphone": False}, 200, []),
+        ({"connection": Connection.REFUSED}, 200, ["room: refused"]),
+    ],
+)
+async def test_health_is_503_when_sound_is_sick_and_tells_no_names(
+    served, changes, status, faults
+):
+    served.inbox.show(faults=("microphone: Anna's headset: unplugged",), **changes)
+    async with served.client() as client:
+        answer = await client.get("/health")
+    assert answer.status_code == status
+    assert answer.json()["faults"] == faults
+    assert "Anna" not in answer.text
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/nowhere", 404), ("GET", "/api/chat", 405), ("PUT", "/api/view", 405)],
+)
+async def test_wrong_addresses_and_methods_are_answered_in_json(
+    paired, method, path, status
+):
+    answer = await paired.request(method, path)
+    assert answer.status_code == status
+    assert answer.json()["error"]
+
+
+async def test_a_file_of_the_page_is_not_sent_twice(paired):
+    first = await paired.get("/static/app.js")
+    again = await paired.get(
+        "/static/app.js", headers={"if-none-match": first.headers["etag"]}
+    )
+    assert (first.status_code, again.status_code) == (200, 304)
+
+
+@pytest.mark.parametrize("name", ["..%2fserver.py", "pair.html", "%00", "app.py"])
+async def test_only_the_pages_own_files_are_served(paired, name):
+    assert (await paired.get(f"/static/{name}")).status_code == 404

@@ -1,0 +1,321 @@
+"""The page in a real browser, as a person on a phone uses it."""
+
+import re
+import shutil
+from dataclasses import dataclass
+
+import pytest
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright, expect
+
+from appliance.core.chat import ChatLine, Delivery
+from appliance.core.events import (
+    ChatTyped,
+    JoinAsked,
+    LeaveAsked,
+    MuteAsked,
+    TalkAsked,
+    VolumeAsked,
+)
+from appliance.core.view import Connection, TalkState
+from tests.page.fake_app import Clock, Served, serving
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+SWITCHES = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+]
+PHONE = {"width": 390, "height": 844}
+LIT = """canvas => canvas.getContext("2d").getImageData(0, 0, 128, 64).data
+    .filter((value, at) => at % 4 === 0 && value > 99).length"""
+ORDER = ["leave", "talk", "preset", "scroll", "text", "mute", "gain", "volume"]
+HOSTILE = "<img src=x onerror=\"document.title='owned'\"> &amp; <b>bold</b>"
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def browser():
+    async with async_playwright() as playwright:
+        chromium = await playwright.chromium.launch(
+            executable_path=CHROMIUM, args=SWITCHES
+        )
+        yield chromium
+        await chromium.close()
+
+
+@dataclass
+class Visit:
+    """One person with one browser at one box."""
+
+    page: Page
+    served: Served
+    problems: list[str]
+
+    @property
+    def inbox(self):
+        return self.served.inbox
+
+    def text(self, name):
+        return expect(self.page.locator(f"#{name}"))
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def visit(browser, tmp_path):
+    async with serving(tmp_path, Clock()) as served:
+        page, problems = await opened(browser, viewport=PHONE, has_touch=True)
+        await page.goto(f"{served.url}/pair#{served.pin}")
+        await expect(page.locator("#link-text")).to_have_text("live")
+        yield Visit(page, served, problems)
+        await page.context.close()
+        assert problems == []
+
+
+async def opened(browser: Browser, **options):
+    """Return a page of its own context, and what its console complains about."""
+    context = await browser.new_context(**options)
+    page = await context.new_page()
+    problems: list[str] = []
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on("console", lambda line: note(problems, line))
+    return page, problems
+
+
+def note(problems, line):
+    """Keep errors; that a stranger's first look at the view is refused is right."""
+    if line.type == "error" and "401" not in line.text:
+        problems.append(line.text)
+
+
+async def test_a_scanned_code_pairs_and_leaves_no_pin_behind(visit):
+    assert visit.page.url == f"{visit.served.url}/"
+    await visit.text("name").to_have_text("kitchen")
+    await visit.text("room").to_have_text("workshop")
+    await visit.text("connection").to_have_text("connected")
+    await visit.text("rtt").to_have_text("23 ms")
+    cookies = await visit.page.context.cookies()
+    assert [(one["httpOnly"], one["sameSite"]) for one in cookies] == [(True, "Strict")]
+
+
+@pytest.mark.parametrize("has_javascript", [True, False])
+async def test_a_typed_pin_pairs_even_without_javascript(
+    browser, tmp_path, has_javascript
+):
+    async with serving(tmp_path, Clock()) as served:
+        page, _ = await opened(browser, java_script_enabled=has_javascript)
+        await page.goto(served.url)
+        wrong = "111111" if served.pin != "111111" else "222222"
+        await page.get_by_label("PIN").fill(wrong)
+        await page.get_by_role("button", name="Pair").click()
+        await expect(page.get_by_role("alert")).to_contain_text("4 tries left")
+        await page.get_by_label("PIN").fill(served.pin)
+        await page.get_by_role("button", name="Pair").click()
+        await expect(page).to_have_url(f"{served.url}/")
+        await page.context.close()
+
+
+async def test_people_are_shown_with_what_they_do(visit):
+    people = visit.page.locator("#people li")
+    await expect(people).to_have_count(3)
+    await expect(people.nth(0)).to_contain_text("Anna")
+    await expect(people.nth(0)).to_contain_text("speaking")
+    await expect(people.nth(1)).to_contain_text("muted")
+    visit.inbox.show(people=())
+    await visit.text("people-empty").to_have_text("Nobody else is here yet.")
+
+
+async def test_holding_the_button_talks_and_letting_go_ends_it(visit):
+    button = visit.page.locator("#talk")
+    await button.hover()
+    await visit.page.mouse.down()
+    await visit.inbox.has(TalkAsked(is_on=True))
+    await expect(button).to_have_attribute("aria-pressed", "true")
+    await visit.text("talk-label").to_have_text("Talking")
+    await visit.page.mouse.move(5, 5)
+    await visit.page.mouse.up()
+    await visit.inbox.has(TalkAsked(is_on=False))
+    await expect(button).to_have_attribute("aria-pressed", "false")
+
+
+@pytest.mark.parametrize("key", ["Space", "Enter"])
+async def test_the_keyboard_talks_as_long_as_a_key_is_held(visit, key):
+    if key == "Enter":
+        await visit.page.locator("#talk").focus()
+    await visit.page.keyboard.down(key)
+    await visit.page.keyboard.down(key)
+    await visit.inbox.has(TalkAsked(is_on=True))
+    await visit.page.keyboard.up(key)
+    await visit.inbox.has(TalkAsked(is_on=False))
+    assert len(visit.inbox.of(TalkAsked)) == 2
+
+
+async def test_a_page_that_goes_away_while_talking_releases_the_button(visit):
+    await visit.page.keyboard.down("Space")
+    await visit.inbox.has(TalkAsked(is_on=True))
+    await visit.page.goto("about:blank")
+    await visit.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_typed_line_is_sent_and_appears_with_its_state(visit):
+    field = visit.page.get_by_label("Write to the room")
+    await field.fill("Is the gate open?")
+    await field.press("Enter")
+    await visit.inbox.until(lambda: visit.inbox.of(ChatTyped))
+    line = visit.page.locator("#lines li").last
+    await expect(line.locator(".said")).to_have_text("Is the gate open?")
+    await expect(line.locator(".delivery")).to_contain_text("sent")
+    await expect(line.locator("time")).not_to_be_empty()
+    await expect(field).to_have_value("")
+    failed = (line_with(visit, state=Delivery.FAILED, reason="nobody is there"),)
+    visit.inbox.show(chat=failed)
+    await expect(visit.page.locator("#lines li").last).to_contain_text(
+        "not sent: nobody is there"
+    )
+
+
+async def test_a_space_in_a_chat_line_is_a_space(visit):
+    await visit.page.get_by_label("Write to the room").press_sequentially("a b c")
+    await expect(visit.page.locator("#text")).to_have_value("a b c")
+    assert not visit.inbox.of(TalkAsked)
+
+
+async def test_hostile_text_is_only_text(visit):
+    person = visit.inbox.view.people[0]
+    visit.inbox.show(
+        people=(type(person)(HOSTILE, HOSTILE),),
+        chat=(line_with(visit, text=HOSTILE),),
+        banner=HOSTILE,
+        connection=Connection.DISCONNECTED,
+        faults=(HOSTILE,),
+    )
+    await expect(visit.page.locator(".said")).to_have_text(HOSTILE)
+    await expect(visit.page.locator(".who")).to_have_text(HOSTILE)
+    await expect(visit.page.locator("#faults li")).to_have_text(HOSTILE)
+    assert await visit.page.locator("main img, main b").count() == 0
+    assert await visit.page.title() == "kitchen · workshop"
+
+
+async def test_what_cannot_be_done_is_grey_and_says_why(visit):
+    visit.inbox.show(
+        has_microphone=False, chat_refusal="20 lines are waiting for the room already"
+    )
+    button = visit.page.locator("#talk")
+    await expect(button).to_have_attribute("aria-disabled", "true")
+    await visit.text("talk-text").to_have_text("no microphone")
+    await expect(visit.page.locator("#send")).to_be_disabled()
+    await visit.text("chat-note").to_contain_text("waiting")
+    await button.click(force=True)
+    await expect(visit.page.locator(".toast").last).to_contain_text("no microphone")
+    assert not visit.inbox.of(TalkAsked)
+
+
+async def test_a_mute_at_the_box_cannot_be_undone_here(visit):
+    await visit.page.get_by_role("button", name="Mute").click()
+    await visit.inbox.has(MuteAsked(is_on=True))
+    await expect(visit.page.locator("#mute")).to_have_text("Unmute")
+    visit.inbox.show(is_muted_at_box=True)
+    await expect(visit.page.locator("#mute")).to_be_disabled()
+    await visit.text("talk-text").to_contain_text("muted by the button on the box")
+
+
+async def test_leave_join_presets_and_volume_are_asked_for(visit):
+    await visit.page.get_by_role("button", name="Leave").click()
+    await visit.inbox.has(LeaveAsked())
+    visit.inbox.show(connection=Connection.LEFT, banner="left, press leave to rejoin")
+    await visit.page.get_by_role("button", name="Join").click()
+    await visit.inbox.has(JoinAsked())
+    await visit.page.get_by_label("Room preset").select_option("garage")
+    await visit.inbox.has(JoinAsked(preset="garage"))
+    await visit.page.get_by_label("Volume").fill("42")
+    await visit.inbox.has(VolumeAsked(42))
+
+
+async def test_the_screen_and_the_lamps_are_those_of_the_box(visit):
+    screen = visit.page.locator("#screen")
+    before = await screen.evaluate(LIT)
+    assert before > 100
+    lamp = visit.page.locator("#lamp-talking")
+    await expect(lamp).to_have_attribute("data-lit", "false")
+    await visit.page.keyboard.down("Space")
+    await expect(lamp).to_have_attribute("data-lit", "true")
+    await expect(screen).to_have_attribute("aria-label", re.compile("TALKING"))
+    assert await screen.evaluate(LIT) != before
+    await visit.page.keyboard.up("Space")
+
+
+async def test_a_lost_box_is_said_and_found_again(visit, tmp_path):
+    host, port = visit.served.host.split(":")
+    assert visit.inbox.page is not None
+    await visit.inbox.page.__aexit__(None, None, None)
+    await expect(visit.page.locator("#away")).to_be_visible()
+    await expect(visit.page.locator("#send")).to_be_disabled()
+    async with serving(tmp_path, Clock(), f"{host}:{port}") as again:
+        again.inbox.show(room="garage")
+        await visit.text("room").to_have_text("garage", timeout=20_000)
+        await expect(visit.page.locator("#away")).to_be_hidden()
+    visit.problems.clear()
+
+
+async def test_errors_are_kept_in_the_debug_drawer(visit):
+    visit.inbox.show(
+        faults=("speaker: USB Audio: unplugged",),
+        connection=Connection.RECONNECTING,
+        banner="reconnecting",
+    )
+    await expect(visit.page.locator(".toast").first).to_contain_text("unplugged")
+    await visit.page.locator("#debug summary").click()
+    await expect(visit.page.locator("#errors")).to_contain_text("unplugged")
+    await visit.text("banner").to_have_text("Reconnecting")
+
+
+async def test_a_long_talk_counts_down(visit):
+    visit.inbox.show(
+        talk=TalkState.WARNING,
+        talk_text="talking, time is nearly up",
+        talk_left_s=7,
+    )
+    await visit.text("talk-text").to_contain_text("7 s left")
+
+
+@pytest.mark.parametrize("width", [320, 390, 860, 1280])
+async def test_nothing_sticks_out_at_any_width(visit, width):
+    visit.inbox.show(
+        chat=(line_with(visit, text="x" * 500),),
+        faults=("y" * 200,),
+        room="z" * 100,
+        name="n" * 60,
+    )
+    await expect(visit.page.locator(".said")).to_contain_text("xxx")
+    await visit.page.set_viewport_size({"width": width, "height": 800})
+    wide = "document.documentElement.scrollWidth"
+    assert await visit.page.evaluate(wide) <= width
+
+
+async def test_every_control_has_a_name_and_the_order_makes_sense(visit):
+    await visit.page.locator("body").press("Tab")
+    names = []
+    for _ in range(len(ORDER) + 1):
+        names.append(await visit.page.evaluate("document.activeElement.id"))
+        await visit.page.keyboard.press("Tab")
+    assert names == ["", *ORDER]
+    nameless = await visit.page.locator("button, input, select, textarea").evaluate_all(
+        "nodes => nodes.filter(n => !(n.textContent.trim() || n.labels?.length)).length"
+    )
+    assert nameless == 0
+
+
+def line_with(visit, **changes):
+    known = {
+        "id": "9",
+        "sender_id": "" if "state" in changes else "anna",
+        "sender_name": "Anna",
+        "text": "text",
+        "ts_ms": 1_760_000_000_000,
+        "state": Delivery.RECEIVED,
+    }
+    return ChatLine(**{**known, **changes})

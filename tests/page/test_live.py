@@ -1,0 +1,255 @@
+"""The WebSocket: views out, commands in, and nobody leaves the transmitter stuck."""
+
+import asyncio
+import itertools
+import json
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from appliance.core.events import (
+    ChatTyped,
+    GainAsked,
+    JoinAsked,
+    LeaveAsked,
+    MuteAsked,
+    TalkAsked,
+    VolumeAsked,
+)
+from appliance.page.pairing_command import Wish, pair
+
+
+@asynccontextmanager
+async def live(served, cookie=None, **headers):
+    cookie = await served.cookie() if cookie is None else cookie
+    sent = {"Cookie": cookie, **headers}
+    url = f"ws://{served.host}/api/live"
+    async with connect(url, additional_headers=sent, proxy=None) as socket:
+        yield socket
+
+
+async def read(socket):
+    async with asyncio.timeout(10):
+        return json.loads(await socket.recv())
+
+
+async def view_where(socket, is_wanted):
+    while True:
+        view = await read(socket)
+        if "connection" in view and is_wanted(view):
+            return view
+
+
+async def answer(socket):
+    while True:
+        message = await read(socket)
+        if "connection" not in message:
+            return message
+
+
+async def closing(socket):
+    """Return the close code, once the other side has closed."""
+    with suppress(ConnectionClosed):
+        while True:
+            await read(socket)
+    return socket.close_code
+
+
+async def tell(socket, **command):
+    await socket.send(json.dumps(command))
+
+
+async def test_the_view_comes_at_once_and_whenever_it_changed(served):
+    async with live(served) as socket:
+        assert (await read(socket))["room"] == "workshop"
+        served.inbox.show(room="garage", banner="in garage")
+        view = await view_where(socket, lambda view: view["room"] == "garage")
+        assert view["banner"] == "in garage"
+        assert view["picture"]["width"] == 128
+        assert served.pin not in json.dumps(view)
+
+
+async def test_many_changes_become_few_messages_and_the_newest_wins(served):
+    async with live(served) as socket:
+        await read(socket)
+        for percent in range(101):
+            served.inbox.show(volume_percent=percent)
+        seen = [(await read(socket))["volume_percent"]]
+        while seen[-1] != 100:
+            seen.append((await read(socket))["volume_percent"])
+        assert len(seen) <= 2
+
+
+async def test_a_socket_without_a_session_is_refused_before_it_opens(served):
+    with pytest.raises(InvalidStatus) as refused:
+        async with live(served, cookie="ptt_session=none"):
+            pass
+    assert refused.value.response.status_code == 401
+
+
+@pytest.mark.parametrize(
+    "headers", [{"Origin": "http://evil.example"}, {"Origin": "null"}]
+)
+async def test_a_socket_from_another_site_is_refused(served, headers):
+    with pytest.raises(InvalidStatus) as refused:
+        async with live(served, **headers):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+async def test_a_socket_for_a_strange_host_is_refused(served):
+    cookie = await served.cookie()
+    host, port = served.host.split(":")
+    url = f"ws://evil.example:{port}/api/live"
+    headers = {"Cookie": cookie}
+    with pytest.raises(InvalidStatus) as refused:
+        async with connect(
+            url, host=host, port=int(port), additional_headers=headers, proxy=None
+        ):
+            pass
+    assert refused.value.response.status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("command", "event"),
+    [
+        ({"do": "mute", "on": True}, MuteAsked(is_on=True)),
+        ({"do": "leave"}, LeaveAsked()),
+        ({"do": "join", "preset": "garage"}, JoinAsked(preset="garage")),
+        ({"do": "volume", "percent": 5}, VolumeAsked(5)),
+        ({"do": "microphone_gain", "db": 6}, GainAsked(6.0)),
+        ({"do": "talk", "on": True}, TalkAsked(is_on=True)),
+    ],
+)
+async def test_each_command_is_one_event(served, command, event):
+    async with live(served) as socket:
+        await tell(socket, **command)
+        await served.inbox.has(event)
+
+
+async def test_chat_by_socket_is_answered_with_its_id(served):
+    async with live(served) as socket:
+        await tell(socket, do="chat", text="Hello")
+        said = await answer(socket)
+        (event,) = served.inbox.of(ChatTyped)
+        assert said == {"id": event.id, "state": "queued"}
+
+
+@pytest.mark.parametrize(
+    "message",
+    ["", "x", "{}", '{"do": "fly"}', '{"do": "talk"}', b"\xff\xfe", "[" * 5000],
+)
+async def test_a_malformed_command_is_answered_and_the_socket_stays(served, message):
+    async with live(served) as socket:
+        await socket.send(message)
+        said = await answer(socket)
+        assert said["status"] == 400
+        assert said["error"]
+        await tell(socket, do="leave")
+        await served.inbox.has(LeaveAsked())
+
+
+async def test_a_mute_at_the_box_wins_over_the_socket(served):
+    served.inbox.show(is_muted_at_box=True)
+    async with live(served) as socket:
+        await tell(socket, do="talk", on=True)
+        assert (await answer(socket))["status"] == 409
+    assert not served.inbox.of(TalkAsked)
+
+
+async def test_a_socket_that_closes_while_talking_releases_the_button(served):
+    async with live(served) as socket:
+        await tell(socket, do="talk", on=True)
+        await served.inbox.has(TalkAsked(is_on=True))
+    await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_socket_that_dies_while_talking_releases_the_button(served):
+    async with live(served) as socket:
+        await tell(socket, do="talk", on=True)
+        await served.inbox.has(TalkAsked(is_on=True))
+        socket.transport.abort()
+        await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_phone_that_vanishes_while_talking_releases_the_button(served):
+    async with live(served) as socket:
+        await tell(socket, do="talk", on=True)
+        await served.inbox.has(TalkAsked(is_on=True))
+        # As when a phone leaves the Wi-Fi: nothing is closed, no ping is answered.
+        socket.transport.pause_reading()
+        await served.inbox.has(TalkAsked(is_on=False), wait_s=30)
+        socket.transport.abort()
+
+
+async def test_one_of_two_talking_phones_may_go_without_ending_the_talk(served):
+    async with live(served) as first:
+        await tell(first, do="talk", on=True)
+        await served.inbox.has(TalkAsked(is_on=True))
+        async with live(served) as second:
+            await tell(second, do="talk", on=True)
+            await served.inbox.until(lambda: len(served.inbox.of(TalkAsked)) == 2)
+        await tell(first, do="volume", percent=1)
+        await served.inbox.has(VolumeAsked(1))
+        assert TalkAsked(is_on=False) not in served.inbox.events
+    await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_flood_of_commands_closes_the_socket(served):
+    async with live(served) as socket:
+        flood = asyncio.create_task(_flood(socket))
+        code = await closing(socket)
+        await flood
+        assert code == 1008
+    assert len(served.inbox.of(VolumeAsked)) == 60
+
+
+async def test_a_message_that_is_too_long_closes_the_socket(served):
+    async with live(served) as socket:
+        await socket.send("x" * 20_000)
+        code = await closing(socket)
+        assert code == 1009
+
+
+async def test_only_so_many_sockets_may_be_open(served):
+    cookie = await served.cookie()
+    async with asyncio.TaskGroup() as group, _many(served, cookie, 16):
+        refused = group.create_task(_status(served, cookie))
+        assert await refused == 503
+    async with live(served, cookie) as socket:
+        assert (await read(socket))["room"] == "workshop"
+
+
+async def test_a_reset_closes_the_sockets_of_the_forgotten(served, capsys):
+    async with live(served) as socket:
+        await read(socket)
+        pair(served.directory, "127.0.0.1:8080", "kitchen", Wish(is_reset=True))
+        served.inbox.show(room="garage")
+        code = await closing(socket)
+        assert code == 4401
+
+
+@asynccontextmanager
+async def _many(served, cookie, count):
+    if count == 0:
+        yield
+        return
+    async with live(served, cookie) as socket, _many(served, cookie, count - 1):
+        await read(socket)
+        yield
+
+
+async def _status(served, cookie):
+    try:
+        async with live(served, cookie):
+            return 101
+    except InvalidStatus as refused:
+        return refused.response.status_code
+
+
+async def _flood(socket):
+    with suppress(ConnectionClosed):
+        for percent in itertools.cycle(range(101)):
+            await tell(socket, do="volume", percent=percent)

@@ -1,0 +1,124 @@
+"""`pairing.json`: atomic, private, and never a reason not to start."""
+
+import json
+import os
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.events import Part, PartLost
+from appliance.page.pairing_command import Wish, pair
+from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
+from tests.page.fake_app import serving
+
+
+def test_pins_have_six_digits_and_differ():
+    pins = {fresh_keys().pin for _ in range(50)}
+    assert all(len(pin) == 6 and pin.isdecimal() for pin in pins)
+    assert len(pins) > 40
+
+
+def test_what_is_written_is_read_again_and_private(tmp_path):
+    file = PairingFile(tmp_path / "state")
+    keys = file.change(lambda keys: keys.with_session(digest("a")), fresh_keys())
+    assert file.read() == keys
+    assert file.path.stat().st_mode & 0o777 == 0o600
+    assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["pairing.json"]
+
+
+def test_changes_from_several_sides_are_all_kept(tmp_path):
+    file = PairingFile(tmp_path)
+    first = fresh_keys()
+    digests = [digest(fresh_secret()) for _ in range(24)]
+
+    def add(each):
+        PairingFile(tmp_path).change(lambda keys: keys.with_session(each), first)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(add, digests))
+    keys = file.read()
+    assert keys is not None
+    assert set(keys.sessions) == set(digests)
+
+
+@given(content=st.binary(max_size=200) | st.text().map(str.encode))
+def test_a_damaged_file_is_as_good_as_none(tmp_path_factory, content):
+    file = PairingFile(tmp_path_factory.mktemp("state"))
+    file.path.write_bytes(content)
+    assert file.read() is None
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{}", b'{"pin": "12"}', b'{"pin": "123456", "sessions": [1]}']
+)
+async def test_a_damaged_file_is_replaced(tmp_path, clock, content):
+    (tmp_path / "pairing.json").write_bytes(content)
+    async with serving(tmp_path, clock) as served:
+        assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
+
+
+async def test_a_disk_that_cannot_be_written_is_named_and_pairing_works(
+    tmp_path, clock
+):
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("a file where the directory should be")
+    async with serving(in_the_way, clock) as served:
+        (lost,) = served.inbox.of(PartLost)
+        assert (lost.part, lost.name) == (Part.STORE, "pairing.json")
+        cookie = await served.cookie()
+        async with served.client(headers={"cookie": cookie}) as client:
+            assert (await client.get("/api/view")).is_success
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
+    assert pair(tmp_path, "10.0.0.7:8080", "kitchen", Wish(is_json=is_json)) == 0
+    out = capsys.readouterr().out
+    keys = PairingFile(tmp_path).read()
+    assert keys is not None
+    assert "http://10.0.0.7:8080" in out
+    if is_json:
+        shown = json.loads(out)
+        assert shown["pin"] == keys.pin
+        assert shown["pairing_url"] == f"http://10.0.0.7:8080/pair#{keys.pin}"
+    else:
+        assert f"{keys.pin[:3]} {keys.pin[3:]}" in out
+        assert "▄" in out
+
+
+def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
+    pins = []
+    for is_reset in (False, False, True):
+        pair(tmp_path, "0.0.0.0:80", "kitchen", Wish(is_reset=is_reset, is_json=True))
+        pins.append(json.loads(capsys.readouterr().out)["pin"])
+    assert pins[0] == pins[1] != pins[2]
+
+
+def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
+    assert pair(tmp_path, "0.0.0.0:8080", "kitchen", Wish(is_token=True)) == 0
+    out, err = capsys.readouterr()
+    keys = PairingFile(tmp_path).read()
+    assert keys is not None
+    assert (len(out.split()), err) == (1, "")
+    assert keys.tokens == (digest(out.strip()),)
+
+
+def test_pair_says_what_to_do_when_it_cannot_write(tmp_path, capsys):
+    in_the_way = tmp_path / "state"
+    in_the_way.write_text("")
+    assert pair(in_the_way, "0.0.0.0:8080", "kitchen", Wish(is_token=True)) == 1
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "pairing.json" in err
+
+
+def test_what_root_writes_belongs_to_the_service(tmp_path, capsys):
+    # Who is not root can only give files to themselves.
+    owner = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
+    os.chown(tmp_path, *owner)
+    pair(tmp_path, "0.0.0.0:8080", "kitchen", Wish(is_reset=True))
+    found = (tmp_path / "pairing.json").stat()
+    assert (found.st_uid, found.st_gid) == owner
+    assert found.st_mode & 0o777 == 0o600

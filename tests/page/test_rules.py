@@ -1,0 +1,242 @@
+"""The page's pure rules, with hostile input."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.events import TalkAsked
+from appliance.page import address
+from appliance.page.asks import ChatAsk, JoinAsk, VolumeAsk, from_body, from_command
+from appliance.page.bucket import Bucket, Buckets, Rate
+from appliance.page.floor import Floor
+from appliance.page.form import _pin_of_form, _pin_of_json
+from appliance.page.hosts import is_own_host, is_same_origin, own_names
+from appliance.page.lockout import LONGEST_WAIT_S, Lockout
+from appliance.page.refused import Refused
+
+NAMES = own_names("Küche 1")
+
+
+def outcome(call):
+    """Return what the call returns, or how it refused."""
+    try:
+        return call()
+    except Refused as refused:
+        return refused
+
+
+@given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
+@pytest.mark.parametrize("kind", [ChatAsk, VolumeAsk, JoinAsk])
+def test_any_body_is_an_ask_or_a_refusal(kind, body):
+    found = outcome(lambda: from_body(body, kind))
+    assert isinstance(found, kind) or found.status == 400
+
+
+@given(st.binary(max_size=300) | st.text(max_size=100))
+def test_any_message_is_a_command_or_a_refusal(message):
+    found = outcome(lambda: from_command(message))
+    assert not isinstance(found, Refused) or found.body["error"]
+
+
+@given(st.binary(max_size=300))
+@pytest.mark.parametrize("read", [_pin_of_form, _pin_of_json])
+def test_any_form_is_six_digits_or_a_refusal(read, body):
+    found = outcome(lambda: read(body))
+    assert found.key == "pin" if isinstance(found, Refused) else len(found) == 6
+
+
+def test_a_form_with_many_fields_is_refused():
+    with pytest.raises(Refused):
+        _pin_of_form(b"a=1&" * 100 + b"pin=123456")
+
+
+@given(st.text(max_size=60))
+def test_no_host_but_our_own_names_is_answered(host):
+    name = host.partition(":")[0].lower().removesuffix(".")
+    if is_own_host(host, NAMES, "192.168.1.20"):
+        assert name in NAMES or "192.168.1.20" in host
+
+
+@pytest.mark.parametrize(
+    ("host", "local"),
+    [
+        ("192.168.1.20", "192.168.1.20"),
+        ("192.168.1.20:8080", "192.168.1.20"),
+        ("192.168.1.20:8080", "::ffff:192.168.1.20"),
+        ("[fe80::1]:8080", "fe80::1%eth0"),
+        ("[::1]", "::1"),
+        ("k-che-1.local:8080", "192.168.1.20"),
+        ("K-CHE-1.LOCAL", "192.168.1.20"),
+        ("localhost:99", "127.0.0.1"),
+    ],
+)
+def test_own_addresses_and_names_are_answered(host, local):
+    assert is_own_host(host, NAMES, local)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.21",
+        "localhost@evil.example",
+        "evil.example#localhost",
+        "evil.example\\localhost",
+        "localhost.evil.example",
+        "[::1",
+        "2130706433",
+        "0x7f.1",
+    ],
+)
+def test_what_only_looks_like_us_is_not_answered(host):
+    assert not is_own_host(host, NAMES, "127.0.0.1")
+
+
+@pytest.mark.parametrize(
+    ("origin", "is_same"),
+    [
+        ("http://box.local:8080", True),
+        ("HTTP://box.local:8080", False),
+        ("http://BOX.local:8080", True),
+        ("http://box.local", False),
+        ("http://box.local:8080.evil.example", False),
+        ("null", False),
+        ("", False),
+        ("file://box.local:8080", False),
+    ],
+)
+def test_only_the_same_host_and_port_are_the_same_origin(origin, is_same):
+    assert is_same_origin(origin, "box.local:8080") is is_same
+
+
+def test_no_host_has_no_origin():
+    assert not is_same_origin("http://", "")
+
+
+@given(st.integers(min_value=0, max_value=5000))
+def test_a_lockout_grows_to_an_hour_and_no_further(failures):
+    lockout = Lockout()
+    waits = []
+    for _ in range(min(failures, 40)):
+        lockout = lockout.failed(0.0)
+        waits.append(lockout.wait_s(0.0))
+    assert waits == sorted(waits)
+    assert all(wait == 0 for wait in waits[:4])
+    assert all(0 < wait <= LONGEST_WAIT_S + 1 for wait in waits[4:])
+    assert Lockout(failures).failed(0.0).until_s <= LONGEST_WAIT_S
+
+
+@given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))
+def test_a_bucket_never_gives_more_than_its_rate(gaps):
+    bucket = Bucket(Rate(burst=5, per_s=2), 0.0)
+    now_s, taken = 0.0, 0
+    for gap_s in gaps:
+        now_s += gap_s
+        taken += bucket.may(now_s)
+    assert taken <= 5 + 2 * now_s + 1e-6
+
+
+def test_strangers_cannot_fill_the_memory_with_buckets():
+    buckets = Buckets(Rate(burst=1, per_s=0))
+    for number in range(1000):
+        assert buckets.may(str(number), 0.0)
+    assert len(buckets._buckets) == Buckets.KEPT
+
+
+class Timers:
+    """Time that a test lets pass."""
+
+    def __init__(self):
+        self.waiting = []
+
+    def call_later(self, wait_s, callback):
+        timer = Timer(self, callback)
+        self.waiting.append(timer)
+        return timer
+
+    def pass_by(self):
+        for timer in tuple(self.waiting):
+            timer.cancel()
+            timer.callback()
+
+
+class Timer:
+    def __init__(self, timers, callback):
+        self.timers = timers
+        self.callback = callback
+
+    def cancel(self):
+        if self in self.timers.waiting:
+            self.timers.waiting.remove(self)
+
+
+def talks(events):
+    """Return a `post` that takes nothing but talks."""
+
+    def post(event):
+        assert isinstance(event, TalkAsked)
+        events.append(event)
+
+    return post
+
+
+def test_a_scripts_press_ends_with_its_lease():
+    timers = Timers()
+    events: list[TalkAsked] = []
+    floor = Floor(talks(events), timers.call_later)
+    floor.press("script", 30.0)
+    floor.press("script", 30.0)
+    assert len(timers.waiting) == 1
+    timers.pass_by()
+    assert events == [TalkAsked(True), TalkAsked(False)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans())))
+def test_whoever_presses_and_however_the_button_ends_up_released(presses):
+    timers = Timers()
+    events: list[TalkAsked] = []
+    floor = Floor(talks(events), timers.call_later)
+    down = set()
+    for holder, is_down, has_lease in presses:
+        if is_down:
+            floor.press(holder, 30.0 if has_lease else None)
+            down.add(holder)
+        else:
+            floor.release(holder)
+            down.discard(holder)
+        is_on = bool(events) and events[-1].is_on
+        assert is_on == bool(down)
+    floor.clear()
+    assert not timers.waiting
+    assert not events or not events[-1].is_on
+
+
+@pytest.mark.parametrize(
+    ("listen", "expected"),
+    [
+        ("0.0.0.0:8080", ("0.0.0.0", 8080)),
+        ("[::]:80", ("::", 80)),
+        ("127.0.0.1:0", ("127.0.0.1", 0)),
+    ],
+)
+def test_a_listen_address_is_host_and_port(listen, expected):
+    assert address.parsed(listen) == expected
+
+
+@pytest.mark.parametrize("listen", ["", "8080", "a:b", "a:70000", "a:-1"])
+def test_what_is_no_listen_address_is_an_error(listen):
+    with pytest.raises(ValueError, match="HOST:PORT"):
+        address.parsed(listen)
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("0.0.0.0", "http://kitchen.local:8080"),
+        ("::", "http://kitchen.local:8080"),
+        ("127.0.0.1", "http://127.0.0.1:8080"),
+        ("fe80::1", "http://[fe80::1]:8080"),
+        ("box", "http://box:8080"),
+    ],
+)
+def test_the_pages_address_is_what_a_person_types(host, url):
+    assert address.url(host, 8080, "kitchen") == url

@@ -1,0 +1,97 @@
+"""The adapter: ports that are taken, and an end that leaves nothing behind."""
+
+import asyncio
+import signal
+import socket
+from contextlib import suppress
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from appliance.config import PageConfig
+from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
+from appliance.page.server import Page
+from appliance.page.site import Site
+from tests.page.fake_app import Inbox, serving
+
+
+def site(directory, metrics=lambda: ""):
+    return Site(name="kitchen", state_directory=directory, metrics=metrics)
+
+
+async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
+    inbox = Inbox()
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        listen = f"127.0.0.1:{other.getsockname()[1]}"
+        page = Page(PageConfig(listen=listen), inbox.post, site(tmp_path), retry_s=0.01)
+        async with page:
+            await inbox.until(lambda: inbox.of(PartLost))
+            (lost,) = inbox.of(PartLost)
+            assert (lost.part, lost.name) == (Part.PAGE, listen)
+            assert "in use" in lost.reason
+            other.close()
+            await inbox.has(PartFound(Part.PAGE, listen))
+            await inbox.until(lambda: inbox.of(PageServed))
+        assert len(inbox.of(PartLost)) == 1
+
+
+async def test_closing_twice_is_fine_and_frees_the_port(tmp_path, clock):
+    async with serving(tmp_path, clock) as served:
+        assert served.inbox.page is not None
+        await served.inbox.page.__aexit__(None, None, None)
+    host, port = served.host.split(":")
+    with socket.create_server((host, int(port))):
+        pass
+
+
+async def test_closing_before_it_serves_is_fine(tmp_path):
+    inbox = Inbox()
+    async with Page(PageConfig(listen="127.0.0.1:0"), inbox.post, site(tmp_path)):
+        pass
+
+
+async def test_closing_releases_the_button_and_the_sockets(tmp_path, clock):
+    async with serving(tmp_path, clock) as served:
+        cookie = await served.cookie()
+        async with served.client(headers={"cookie": cookie}) as client:
+            await client.post("/api/talk", json={"on": True})
+        open_socket = await connect(
+            f"ws://{served.host}/api/live",
+            additional_headers={"cookie": cookie},
+            proxy=None,
+        )
+    assert served.inbox.of(TalkAsked) == [TalkAsked(True), TalkAsked(False)]
+    with suppress(ConnectionClosed):
+        while True:
+            await open_socket.recv()
+    assert open_socket.close_code == 1012
+
+
+async def test_the_page_leaves_signals_alone(tmp_path, clock):
+    before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    async with serving(tmp_path, clock):
+        after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
+    assert before == after
+
+
+async def test_an_unexpected_error_in_a_request_ends_the_page(tmp_path):
+    def broken():
+        raise ZeroDivisionError
+
+    inbox = Inbox()
+    page = Page(PageConfig(listen="127.0.0.1:0"), inbox.post, site(tmp_path, broken))
+    with pytest.raises(BaseExceptionGroup) as ended:
+        await _ask_for_metrics(page, inbox)
+    assert ended.group_contains(ZeroDivisionError)
+
+
+async def _ask_for_metrics(page, inbox):
+    async with page:
+        await inbox.until(lambda: inbox.of(PageServed))
+        (event,) = inbox.of(PageServed)
+        async with httpx.AsyncClient(base_url=event.url, trust_env=False) as client:
+            await client.post("/pair", json={"pin": event.pin})
+            assert (await client.get("/metrics")).status_code == 500
+            await asyncio.Event().wait()

@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# Sets up what the tests need and runs them all; arguments go to pytest.
+set -euo pipefail
+# shellcheck source=systemd/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../systemd/setup.sh"
+
+need_64_bit
+need_packages "${test_packages[@]}"
+set_up_for_development requirements.lock tests/requirements.lock
+cd "$repository"
+# Built once and kept; inside a test its two minutes would look like a hang.
+.venv/bin/python -m appliance.demo.server_binary
+exec .venv/bin/python -m pytest "$@"

@@ -1,0 +1,142 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from appliance.cli import main
+
+COMMANDS = [
+    ["run"],
+    ["demo"],
+    ["devices"],
+    ["pair"],
+    ["config"],
+    ["config", "check"],
+    ["config", "show"],
+    ["config", "schema"],
+    ["token-server"],
+]
+
+
+@pytest.fixture(autouse=True)
+def no_settings_from_outside(monkeypatch, tmp_path):
+    monkeypatch.setenv("PTT_APPLIANCE_CONFIG", str(tmp_path / "config.yaml"))
+    (tmp_path / "config.yaml").write_text("")
+
+
+@pytest.mark.parametrize("command", [[], *COMMANDS], ids=" ".join)
+def test_help_has_an_example(command, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main([*command, "--help"])
+    assert caught.value.code == 0
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"Example: ptt-appliance {' '.join(command)}".strip() in shown or (
+        "Example: TOKEN_SERVER_ROOMS" in shown
+    )
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        [],
+        ["bogus"],
+        ["run", "--bogus"],
+        ["run", "--set", "talk.mode"],
+        ["config"],
+        ["demo", "--seconds", "-1"],
+        ["demo", "--seconds", "nan"],
+        ["demo", "--listen", "8080"],
+        ["token-server", "--listen", "nowhere"],
+    ],
+)
+def test_wrong_usage_exits_2_and_says_so_on_stderr(args, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 2
+    captured = capsys.readouterr()
+    assert captured.err
+    assert not captured.out
+
+
+def test_a_server_without_a_token_is_wrong_usage(capsys):
+    assert main(["demo", "--room-url", "ws://127.0.0.1"]) == 2
+    assert "--room-token" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command", [["run"], ["pair"], ["config", "check"], ["config", "show"]]
+)
+def test_a_wrong_configuration_exits_78_with_one_line_per_fault(command, capsys):
+    assert main([*command, "--set", "talk.mode=x", "--set", "volume=1"]) == 78
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert [line.split(": ")[:2] for line in captured.err.splitlines()] == [
+        ["--set", "volume"],
+        ["--set", "talk.mode"],
+    ]
+
+
+def test_run_without_a_room_exits_78_and_says_what_to_write(capsys):
+    assert main(["run"]) == 78
+    assert "room.token_url: expected" in capsys.readouterr().err
+
+
+def test_check_tells_scripts_each_fault(capsys):
+    assert main(["config", "check", "--json", "--set", "talk.mode=x"]) == 78
+    (fault,) = json.loads(capsys.readouterr().out)["faults"]
+    assert fault["key"] == "talk.mode"
+    assert fault["source"] == "--set"
+
+
+def test_check_finds_nothing_wrong_but_says_that_run_needs_a_room(capsys):
+    assert main(["config", "check"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.endswith("no mistakes\n")
+    assert captured.err.startswith("not enough for `run` yet")
+    assert main(["config", "check", "--set", "room.token_url=https://h"]) == 0
+    assert capsys.readouterr().err == ""
+
+
+def test_show_prints_yaml_and_json(capsys):
+    assert main(["config", "show", "--set", "name=kitchen"]) == 0
+    assert capsys.readouterr().out.startswith("name: kitchen")
+    assert main(["config", "show", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["talk.mode"]["value"] == "hybrid"
+
+
+def test_schema_prints_json(capsys):
+    assert main(["config", "schema"]) == 0
+    assert json.loads(capsys.readouterr().out)["title"] == "ptt-appliance"
+
+
+def test_a_token_server_without_keys_exits_78(capsys, monkeypatch):
+    monkeypatch.delenv("LIVEKIT_API_KEY", raising=False)
+    assert main(["token-server"]) == 78
+    assert "environment: LIVEKIT_API_KEY: expected" in capsys.readouterr().err
+
+
+def test_the_module_is_the_program():
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "config", "check", "--set", "x=1"],
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 78
+    assert "Traceback" not in done.stderr
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback():
+    done = subprocess.run(
+        f"{sys.executable} -m appliance config schema | head -c 1",
+        shell=True,
+        cwd=Path(__file__).parent.parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout == "{"
+    assert done.stderr == ""

@@ -1,0 +1,403 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from appliance.config import Config, Pin, RoomConfig, TalkMode
+from appliance.configfile import Loaded, load, need_room
+from appliance.configshape import leaves
+from appliance.errors import ConfigError
+
+REFERENCE = Path(__file__).parent.parent / "config.yaml"
+
+
+@pytest.fixture
+def file(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    path = Path("config.yaml")
+
+    def write(text: str) -> Path:
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def faults_of(path=None, settings=(), environment=None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, settings, environment or {})
+    return str(caught.value).splitlines()
+
+
+def set_faults(*settings: str) -> list[str]:
+    return faults_of(settings=settings)
+
+
+def test_the_reference_says_what_is_the_default_anyway():
+    assert load(REFERENCE, (), {}).config == Config()
+
+
+def test_the_reference_has_every_key():
+    def keys(values: dict[str, object], above: str = "") -> set[str]:
+        found = set()
+        for name, value in values.items():
+            found |= (
+                keys(value, f"{name}.")
+                if value and above == "" and isinstance(value, dict)
+                else {above + name}
+            )
+        return found
+
+    written = yaml.safe_load(REFERENCE.read_text())
+    assert keys(written) == set(leaves(Config))
+
+
+def test_an_empty_file_is_the_default(file):
+    assert load(file(""), (), {}).config == Config()
+
+
+def test_a_section_without_keys_is_the_default(file):
+    assert load(file("sound:\n# nothing yet\ntalk:\n"), (), {}).config == Config()
+
+
+def test_the_default_file_may_be_absent():
+    loaded = load(None, (), {})
+    assert (loaded.config, loaded.path) == (
+        Config(),
+        Path("/etc/ptt-appliance/config.yaml"),
+    )
+
+
+def test_the_environment_names_the_file(file):
+    path = file("name: kitchen")
+    assert load(None, (), {"PTT_APPLIANCE_CONFIG": str(path)}).config.name == "kitchen"
+
+
+def test_the_command_line_names_the_file_before_the_environment(file):
+    other = {"PTT_APPLIANCE_CONFIG": "/nowhere"}
+    assert load(file("name: kitchen"), (), other).config.name == "kitchen"
+
+
+def test_environment_wins_over_the_file_and_the_command_line_over_both(file):
+    path = file("name: file\nsound: {volume: 1}\ntalk: {mode: hold}")
+    environment = {"PTT_SOUND__VOLUME": "2", "PTT_TALK__MODE": "toggle"}
+    loaded = load(path, ["talk.mode=open"], environment)
+    assert loaded.config.name == "file"
+    assert loaded.config.sound.volume == 2
+    assert loaded.config.talk.mode is TalkMode.OPEN
+    origins = [loaded.origin(key) for key in ("name", "sound.volume", "talk.mode")]
+    assert origins == ["config.yaml", "environment", "--set"]
+    assert loaded.origin("talk.tail_ms") == "default"
+
+
+def test_a_later_setting_wins_over_an_earlier_one():
+    assert load(None, ["name=a", "name=b"], {}).config.name == "b"
+
+
+def test_mappings_merge_key_by_key():
+    environment = {
+        "PTT_ROOM__TOKEN_QUERY": "{provider: elevenlabs, voice_id: x}",
+        "PTT_ROOM__TOKEN_QUERY__VOICE_ID": "y",
+    }
+    query = load(None, (), environment).config.room.token_query
+    assert query == {"provider": "elevenlabs", "voice_id": "y"}
+
+
+def test_a_section_may_be_set_as_a_whole():
+    config = load(None, ["sound={volume: 7, earcons: false}"], {}).config
+    assert (config.sound.volume, config.sound.earcons) == (7, False)
+    assert config.sound.echo_cancellation
+
+
+def test_a_short_pin_gets_its_long_form_when_a_higher_source_adds_to_it(file):
+    config = load(file("buttons: {talk: 5}"), ["buttons.talk.active=high"], {}).config
+    assert config.buttons.talk == Pin(pin=5, active="high")
+
+
+def test_a_preset_has_the_keys_of_the_room_except_its_own(file):
+    text = """
+room:
+  token_url: https://tokens.example.com
+  token_query: {room: kitchen}
+  presets:
+    - {name: garage, token_query: {room: garage}}
+    - {name: lab, token_url: https://lab.example.com, display_name: Lab}
+"""
+    config = load(file(text), (), {}).config
+    garage, lab = config.presets
+    assert garage.name == "garage"
+    assert garage.room == RoomConfig(
+        token_url="https://tokens.example.com", token_query={"room": "garage"}
+    )
+    assert lab.room == RoomConfig(
+        token_url="https://lab.example.com",
+        token_query={"room": "kitchen"},
+        display_name="Lab",
+    )
+
+
+def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
+    text = "room: {url: 'wss://h', token: a.b.c, presets: [{name: x, token_url: 'https://h'}]}"
+    (preset,) = load(file(text), (), {}).config.presets
+    assert preset.room.token is None
+
+
+FAULTS = {
+    "buttons.talk=GP17": 'expected a GPIO number 2-27, found "GP17". Write 17.',
+    "buttons.talk=28": "expected a GPIO number 2-27, found 28. Write for example 17.",
+    "buttons.talk=017": 'expected a GPIO number 2-27, found "017". Write 17.',
+    "lamps.fault=1": (
+        "expected a GPIO number 2-27, found 1. Or write null to leave it out."
+    ),
+    "buttons.talk={pin: 99}": "expected a GPIO number 2-27, found 99.",
+    "buttons.talk={pull: up}": "expected a GPIO number 2-27, found nothing.",
+    "sound.volume=130": "expected a whole number 0-100, found 130. Write 100.",
+    "sound.volume=80%": 'expected a whole number 0-100, found "80%". Write 80.',
+    "sound.volume=": "expected a whole number 0-100, found nothing. "
+    "Write for example 80.",
+    "sound.volume=80.0": "expected a whole number 0-100, found 80.0. Write 80.",
+    "sound.volume=true": "expected a whole number 0-100, found true. "
+    "Write for example 80.",
+    "sound.microphone_gain_db=-40": "expected a number -30 to 30, found -40. "
+    "Write -30.",
+    "sound.earcons=maybe": 'expected true or false, found "maybe". '
+    "Write for example true.",
+    "sound.earcons='true'": 'expected true or false, found "true". Write true.',
+    "sound.earcons=disabled": 'expected true or false, found "disabled". Write false.',
+    "sound.microphone=USB": "expected a list, each text of 1-200 characters, "
+    'found "USB". Write [USB].',
+    "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
+    'found "Hybird". Write hybrid.',
+    "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",
+    "screen.size=128×64": 'expected one of 128x64, 128x32, found "128×64". '
+    "Write 128x64.",
+    "screen.address=0x3": "expected auto or an I²C address 0x08-0x77, found 3. "
+    "Write for example auto.",
+    "name=12": 'expected text of 1-200 characters, found 12. Write "12".',
+    "page.listen=8080": "expected HOST:PORT, found 8080. Write for example "
+    "0.0.0.0:8080.",
+    "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '
+    "Write 0.0.0.0:8080.",
+    "page=8080": "expected keys and their values, found something else.",
+    "room.token_query=x": "expected a mapping such as {key: text}, found something "
+    "else, which is not shown. Put text into quotes.",
+    "room.presets=garage": "expected a list such as [{name: garage}], found something "
+    "else.",
+}
+
+
+@pytest.mark.parametrize(("setting", "sentence"), FAULTS.items())
+def test_a_fault_says_what_was_wanted_what_was_found_and_what_to_write(
+    setting, sentence
+):
+    assert [line.split(": ", 2)[2] for line in set_faults(setting)] == [sentence]
+
+
+def test_the_line_has_source_key_and_sentence(file):
+    assert faults_of(file("buttons: {talk: GP17}")) == [
+        (
+            "config.yaml: buttons.talk: expected a GPIO number 2-27, "
+            'found "GP17". Write 17.'
+        )
+    ]
+
+
+def test_all_faults_of_all_sources_are_told_at_once(file):
+    path = file("sound: {volume: -1}\ncolour: red")
+    lines = faults_of(path, ["talk.mode=x", "nonsense"], {"PTT_LOG__LEVEL": "loud"})
+    assert [line.rsplit(": expected")[0] for line in lines] == [
+        "--set",
+        (
+            "config.yaml: colour: unknown key. Known here: name, room, sound, talk, "
+            "buttons, lamps, screen, chat, page, metrics, log."
+        ),
+        "config.yaml: sound.volume",
+        "--set: talk.mode",
+        "environment: PTT_LOG__LEVEL",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [
+        ("room.token_ulr=x", "unknown key. Did you mean room.token_url?"),
+        ("volume=80", "unknown key. Did you mean sound.volume?"),
+        ("presets=[]", "unknown key. Did you mean room.presets?"),
+        ("room.presets=[{nam: x}]", "unknown key. Did you mean room.presets[0].name?"),
+        (
+            "buttons.talk={pin: 5, pul: up}",
+            "unknown key. Did you mean buttons.talk.pull?",
+        ),
+        ("chat.colour=x", "unknown key. Known here: format."),
+    ],
+)
+def test_an_unknown_key_is_a_fault_with_the_nearest_known_one(setting, sentence):
+    assert any(line.endswith(sentence) for line in set_faults(setting))
+
+
+def test_a_variable_is_named_as_it_is_spelled():
+    environment = {"PTT_ROOM__TOKEN_ULR": "x", "PTT_BUTTONS__TALK": "x"}
+    lines = faults_of(environment=environment)
+    assert lines == [
+        (
+            "environment: PTT_ROOM__TOKEN_ULR: unknown key. "
+            "Did you mean PTT_ROOM__TOKEN_URL?"
+        ),
+        (
+            'environment: PTT_BUTTONS__TALK: expected a GPIO number 2-27, found "x". '
+            "Write for example 17."
+        ),
+    ]
+
+
+def test_other_variables_are_nobodys_business():
+    assert load(None, (), {"HOME": "/root", "ptt_name": "x", "PTT": "1"})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "room: {tokn: SECRET}",
+        "room: {token: {a: SECRET}}",
+        "room: {token: SECRET!, url: 'wss://h'}",
+        "room: {token_headers: SECRET}",
+        "room: {token_headers: {X-Key: [SECRET]}}",
+        'room: {token_headers: {X-Key: "SECRET\\n"}}',
+        "room: {token_query: {key: {a: SECRET}}}",
+        "room: {token_body: SECRET}",
+        "room: {token_url: 'http://example.com/?key=SECRET'}",
+        "room: {token_url: 'https://me:SECRET@example.com'}",
+        "room: {token_url: 'ftp://SECRET@example.com/?SECRET'}",
+        "room: {token_url: [SECRET]}",
+        "room: SECRET",
+        "room: {presets: [{name: x, token: [SECRET]}, SECRET]}",
+        "room: {token: *SECRET}",
+        "room: {token: !SECRET x}",
+        "SECRET",
+    ],
+)
+def test_a_secret_is_in_no_fault(file, text):
+    assert "SECRET" not in "\n".join(faults_of(file(text)))
+
+
+def test_a_secret_in_a_setting_that_is_no_yaml_is_not_told():
+    (line,) = faults_of(environment={"PTT_ROOM__TOKEN": "*SECRET: {"})
+    assert line == (
+        "environment: PTT_ROOM__TOKEN: is not YAML. "
+        "Put the value into quotes of its own."
+    )
+
+
+def test_a_file_that_somebody_named_has_to_be_there():
+    for path, environment in (
+        (Path("/no/such"), {}),
+        (None, {"PTT_APPLIANCE_CONFIG": "/no/such"}),
+    ):
+        assert faults_of(path, (), environment) == [
+            "/no/such: there is no such file. Write one, or mend the path."
+        ]
+
+
+def test_a_folder_is_no_configuration(tmp_path):
+    (line,) = faults_of(tmp_path)
+    assert line == f"{tmp_path}: cannot be read: is a directory. Mend path or rights."
+
+
+def test_bytes_that_are_no_text_are_shown_by_line_and_column(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes(b"name: x\nroom: \xff\n")
+    (line,) = faults_of(path)
+    assert line == (
+        f"{path}: line 2, column 7: found bytes that are no text. Save it as UTF-8."
+    )
+
+
+def test_a_file_from_a_windows_editor_is_read(tmp_path):
+    path = tmp_path / "config.yaml"
+    path.write_bytes("name: Küche\r\n".encode("utf-8-sig"))
+    assert load(path, (), {}).config.name == "Küche"
+
+
+def test_without_a_token_source_there_is_no_room_to_join():
+    with pytest.raises(ConfigError, match="token_url: expected the address"):
+        need_room(load(None, (), {}))
+
+
+@pytest.mark.parametrize(
+    "settings", [["room.token_url=https://h"], ["room.url=wss://h", "room.token=a.b.c"]]
+)
+def test_a_token_source_or_a_fixed_token_is_enough_for_a_room(settings):
+    need_room(load(None, settings, {}))
+
+
+values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.text(max_size=5)
+    | st.sampled_from(["https://h", "wss://h", "http://h", "17", "a.b.c", "0:1"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "pin", "token", "pull", "x"]), inner)
+    ),
+    max_leaves=6,
+)
+trees = st.dictionaries(
+    st.sampled_from([*leaves(Config), "room", "sound", "buttons", "x", "room.x"]),
+    values,
+    max_size=6,
+)
+
+
+def loaded_or_faults(
+    settings: list[str], environment: dict[str, str]
+) -> Loaded | ConfigError:
+    try:
+        return load(None, settings, environment)
+    except ConfigError as exc:
+        return exc
+
+
+def is_explained(error: ConfigError) -> bool:
+    """Tell whether there are faults, each of them one line."""
+    return len(str(error).splitlines()) == len(error.faults) > 0
+
+
+@given(tree=trees)
+@settings(max_examples=300)
+def test_any_values_give_a_configuration_or_faults(tree):
+    settings = [f"{key}={msgspec.json.encode(v).decode()}" for key, v in tree.items()]
+    outcome = loaded_or_faults(settings, {})
+    if isinstance(outcome, ConfigError):
+        assert is_explained(outcome)
+    else:
+        # Whatever was accepted has the annotated types.
+        msgspec.convert(msgspec.to_builtins(outcome.config), Config)
+
+
+@given(st.lists(st.text()), st.dictionaries(st.text(), st.text()))
+def test_any_settings_and_variables_give_a_configuration_or_faults(settings, names):
+    environment = {f"PTT_{name}": value for name, value in names.items()}
+    outcome = loaded_or_faults(settings, environment)
+    assert isinstance(outcome, Loaded) or is_explained(outcome)
+
+
+def test_loading_brings_in_nothing_heavy():
+    code = (
+        "import sys, appliance.configfile as c; c.load(None, (), {});"
+        "print(*(m for m in ('httpx', 'jwt', 'numpy', 'starlette', 'asyncio')"
+        " if m in sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REFERENCE.parent,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.strip() == ""

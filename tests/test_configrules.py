@@ -1,0 +1,188 @@
+import pytest
+
+from appliance.configfile import load
+from appliance.errors import ConfigError
+
+
+def faults_of(*settings: str) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(None, settings, {})
+    return [f"{fault.key}: {fault.sentence}" for fault in caught.value.faults]
+
+
+def accepts(*settings: str) -> bool:
+    return bool(load(None, settings, {}))
+
+
+def test_one_pin_cannot_have_two_uses():
+    assert faults_of("buttons.talk=22", "lamps.fault={pin: 27}") == [
+        "lamps.online: GPIO 22 is used by buttons.talk. Write another, or null.",
+        "lamps.fault: GPIO 27 is used by buttons.leave. Write another, or null.",
+    ]
+
+
+def test_a_pin_that_is_no_number_takes_no_other_pin_away():
+    (line,) = faults_of("buttons.talk=x", "buttons.next_room=17")
+    assert line.startswith("buttons.talk: expected a GPIO number")
+
+
+def test_the_pins_of_the_screen_are_in_use_when_there_surely_is_one():
+    assert accepts("buttons.talk=3")
+    assert accepts("buttons.talk=3", "screen.driver=ssd1306", "screen.bus=0")
+    assert faults_of("buttons.talk=3", "screen.driver=ssd1306") == [
+        "buttons.talk: GPIO 3 is used by the screen's I²C bus. Write another, or null."
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://tokens.example.com/api?key=1",
+        "http://127.0.0.1:8787/api/token",
+        "http://localhost/api",
+        "http://[::1]:1/",
+        "https://[2001:db8::1]:8443/x",
+        "HTTPS://EXAMPLE.COM",
+    ],
+)
+def test_a_token_source_may_be_https_or_this_machine(url):
+    assert accepts(f"room.token_url={url}")
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        (
+            "room.token_url=http://nas.local/api?key=1",
+            (
+                "room.token_url: http://nas.local/api would go over the network in the "
+                "clear. Write https://nas.local/api, or add nas.local to "
+                "room.allow_insecure."
+            ),
+        ),
+        (
+            "room.token_url=http://localhost.example.com",
+            (
+                "room.token_url: http://localhost.example.com would go over the "
+                "network "
+                "in the clear. Write https://localhost.example.com, or add "
+                "localhost.example.com to room.allow_insecure."
+            ),
+        ),
+        (
+            "room.token_url=wss://h",
+            "room.token_url: expected https://, found wss://h. Write https://h.",
+        ),
+        (
+            "room.url=https://h:7880",
+            "room.url: expected wss://, found https://h:7880. Write wss://h:7880.",
+        ),
+        (
+            "room.token_url=https://me:word@h/x",
+            (
+                "room.token_url: expected an address without a user name or password, "
+                "found https://h/x with one. Put secrets into token_headers."
+            ),
+        ),
+        (
+            "metrics.post_url=ftp://h",
+            "metrics.post_url: expected https://, found ftp://h. Write https://h.",
+        ),
+    ],
+)
+def test_an_address_that_may_not_be_used_says_what_to_write(setting, line):
+    assert faults_of(setting) == [line]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "example.com",
+        "https://",
+        "https://a b",
+        '"https://h\\n"',
+        "https://h:x",
+        '"https://[::"',
+        "https://h\\@evil",
+        "''",
+        "//h",
+        "https://h:99999",
+    ],
+)
+def test_what_is_no_address_is_refused(url):
+    assert faults_of(f"room.token_url={url}") == [
+        (
+            "room.token_url: expected an address like https://host/path, "
+            "found something "
+            "else."
+        )
+    ]
+
+
+def test_a_named_host_may_be_plain():
+    assert accepts(
+        "room.allow_insecure=[NAS.local]",
+        "room.token_url=http://nas.local",
+        "room.url=ws://nas.local:7880",
+    )
+
+
+def test_an_exception_is_a_host_and_no_address():
+    assert faults_of("room.allow_insecure=['http://nas.local']") == [
+        (
+            "room.allow_insecure: expected host names and nothing more, found "
+            '"http://nas.local". Write [nas.local].'
+        )
+    ]
+
+
+def test_a_fixed_token_needs_a_server():
+    (line,) = faults_of("room.token=a.b.c")
+    assert line.startswith("room.url: expected the address of the server")
+
+
+def test_a_fixed_token_has_three_parts():
+    assert faults_of("room.token=abc", "room.url=wss://h") == [
+        (
+            "room.token: expected three parts with dots between, found …. "
+            "Copy the whole token."
+        )
+    ]
+
+
+def test_a_body_is_not_sent_with_get():
+    (line,) = faults_of("room.token_method=GET", "room.token_body={a: 1}")
+    assert line.startswith("room.token_body: is not sent with GET.")
+
+
+@pytest.mark.parametrize(
+    ("headers", "start"),
+    [
+        ('{"X Id": a}', "room.token_headers.X Id: is no header name."),
+        ('{"X\\r\\nEvil": a}', "room.token_headers.X\r\nEvil: is no header name."),
+        ('{"": a}', "room.token_headers.: is no header name."),
+        ('{X-Id: "a\\r\\nEvil: b"}', "room.token_headers.X-Id: expected one line"),
+        ('{X-Id: " a"}', "room.token_headers.X-Id: expected one line"),
+        ("{Content-Length: '3'}", "room.token_headers.Content-Length: is set by"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused(headers, start):
+    (line,) = faults_of(f"room.token_headers={headers}")
+    assert line.startswith(start)
+
+
+def test_two_presets_of_one_name_are_refused():
+    assert faults_of("room.presets=[{name: a}, {name: b}, {name: a}]") == [
+        "room.presets[2].name: is the name of an earlier preset. Write another."
+    ]
+
+
+def test_a_fault_of_the_room_is_not_repeated_for_each_preset():
+    assert (
+        len(faults_of("room.presets=[{name: a}, {name: b}]", "room.url=http://x")) == 1
+    )
+
+
+def test_a_fault_of_a_preset_is_told_where_it_stands():
+    (line,) = faults_of("room.presets=[{name: a, url: 'ws://h'}]")
+    assert line.startswith("room.presets[0].url: ws://h would go over the network")

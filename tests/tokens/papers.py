@@ -1,0 +1,32 @@
+"""Tokens and answers that the tests of this folder share."""
+
+import base64
+import json
+
+from appliance.config import RoomConfig
+
+NOW_S = 1_700_000_000.0
+ROOM = RoomConfig(token_url="https://tokens.example.com/api?key=SECRET")
+
+
+def jwt_of(
+    *, alg: str = "HS256", sub: str = "box", exp: object = NOW_S + 600, video=None
+) -> str:
+    """Return an unsigned token that says this."""
+    claims = {"sub": sub, "exp": exp, "video": video or grant()}
+    return ".".join([part({"alg": alg, "typ": "JWT"}), part(claims), "c2ln"])
+
+
+def grant(room: str = "kitchen", *, may_join: bool = True) -> dict[str, object]:
+    return {"room": room, "roomJoin": may_join}
+
+
+def part(value: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(value).encode()).decode().rstrip("=")
+
+
+def answer_of(**values: object) -> bytes:
+    """Return the standard answer, with these values on top."""
+    standard = {"server_url": "wss://lk.example.com", "participant_token": jwt_of()}
+    merged = {key: value for key, value in (standard | values).items() if value}
+    return json.dumps(merged).encode()

@@ -1,0 +1,235 @@
+import json
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.config import RoomConfig, RoomKind
+from appliance.core.events import Cause
+from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.tokens.answer import Answer, fixed_answer, read_answer
+from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of
+
+WHERE = "https://tokens.example.com/api"
+
+
+def read(body: bytes, room: RoomConfig = ROOM) -> Answer:
+    return read_answer(body, room, WHERE, NOW_S)
+
+
+def trouble(body: bytes, room: RoomConfig = ROOM) -> TokenError:
+    with pytest.raises(TokenError) as caught:
+        read(body, room)
+    assert jwt_of() not in caught.value.reason
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        # One per row of the table of answers that are in use.
+        {
+            "serverUrl": "URL",
+            "roomName": "r",
+            "participantName": "n",
+            "participantToken": "TOKEN",
+        },
+        {"server_url": "URL", "participant_token": "TOKEN"},
+        {"token": "TOKEN", "wsUrl": "URL"},
+        {"session_id": "s", "token": "TOKEN", "ws_url": "URL", "expires_at": 5},
+    ],
+)
+def test_every_known_answer_is_understood(keys):
+    told = {"TOKEN": jwt_of(), "URL": "wss://lk.example.com"}
+    body = json.dumps({key: told.get(value, value) for key, value in keys.items()})
+    assert read(body.encode()) == Answer(
+        "wss://lk.example.com", jwt_of(), "box", "kitchen"
+    )
+
+
+def test_the_configured_server_is_taken_when_the_answer_names_none():
+    room = replace(ROOM, url="wss://mine.example.com")
+    body = json.dumps({"accessToken": jwt_of()}).encode()
+    assert read(body, room).url == "wss://mine.example.com"
+
+
+def test_the_server_of_the_answer_wins_over_the_configured_one():
+    room = replace(ROOM, url="wss://mine.example.com")
+    assert read(answer_of(), room).url == "wss://lk.example.com"
+
+
+def test_empty_values_are_passed_over_for_later_names():
+    body = {
+        "participant_token": "",
+        "token": jwt_of(),
+        "server_url": None,
+        "wsUrl": "wss://lk.example.com",
+    }
+    assert read(json.dumps(body).encode()).url == "wss://lk.example.com"
+
+
+def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
+    assert read(answer_of(server_url="https://h:1")).url == "wss://h:1"
+    assert read(answer_of(server_url="http://127.0.0.1:1")).url == "ws://127.0.0.1:1"
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (b"", "answered with nothing, where JSON was wanted."),
+        (b"  \n", "answered with nothing, where JSON was wanted."),
+        (
+            b"<!doctype html><html>",
+            (
+                "answered with a web page (wrong address, or a network that wants a "
+                "log-in?), where JSON was wanted."
+            ),
+        ),
+        (
+            b"hello",
+            "answered with something that is no JSON object, where JSON was wanted.",
+        ),
+        (
+            b"[1]",
+            "answered with something that is no JSON object, where JSON was wanted.",
+        ),
+        (
+            b"\xff\xfe",
+            "answered with something that is no JSON object, where JSON was wanted.",
+        ),
+        (
+            b'{"error": "x", "code": 1}',
+            (
+                "answered without a token. Wanted one of these keys: "
+                "participant_token, "
+                "participantToken, token, accessToken; found code, error."
+            ),
+        ),
+        (
+            b"{}",
+            (
+                "answered without a token. Wanted one of these keys: "
+                "participant_token, participantToken, token, accessToken; found none."
+            ),
+        ),
+        (b'{"token": "abc"}', "gave something that is no JSON Web Token."),
+        (
+            answer_of(participant_token=jwt_of(video=grant(""))),
+            "gave a token for no room (its claim video.room is empty).",
+        ),
+        (
+            answer_of(participant_token=jwt_of(video=grant(may_join=False))),
+            "gave a token that may not join (its claim video.roomJoin is not true).",
+        ),
+        (
+            answer_of(participant_token=jwt_of(sub="")),
+            "gave a token for nobody (its claim sub is empty).",
+        ),
+        (
+            answer_of(participant_token=jwt_of(exp=NOW_S - 30)),
+            "gave a token that expired 30 s ago. Is the clock here right?",
+        ),
+    ],
+)
+def test_an_answer_without_a_good_token_may_be_better_next_time(body, sentence):
+    exc = trouble(body)
+    assert exc.reason == f"{WHERE} {sentence}"
+    assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
+
+
+@pytest.mark.parametrize(
+    ("body", "sentence"),
+    [
+        (
+            answer_of(server_url=None),
+            f"{WHERE} names no server. Write its address to room.url.",
+        ),
+        (
+            answer_of(server_url="ws://lk.example.com:7880?access_token=SECRET"),
+            (
+                f"the server that {WHERE} names cannot be used: "
+                "ws://lk.example.com:7880 would go over the network in the clear. "
+                "Write wss://lk.example.com:7880, "
+                "or add lk.example.com to room.allow_insecure."
+            ),
+        ),
+        (
+            answer_of(server_url="lk.example.com"),
+            (
+                f"the server that {WHERE} names cannot be used: "
+                "expected an address like "
+                "wss://host/path, found something else."
+            ),
+        ),
+        (
+            answer_of(participant_token=jwt_of(alg="EdDSA")),
+            f"{WHERE} gave a token for dTelecom, whose rooms cannot be joined yet.",
+        ),
+    ],
+)
+def test_an_answer_that_can_never_be_used_is_final(body, sentence):
+    exc = trouble(body)
+    assert exc.reason == sentence
+    assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
+
+
+def test_a_host_that_is_allowed_may_be_plain():
+    room = replace(ROOM, allow_insecure=("nas.local",))
+    assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")
+
+
+def test_the_configured_kind_wins_over_the_token():
+    ours = replace(ROOM, kind=RoomKind.LIVEKIT)
+    assert read(answer_of(participant_token=jwt_of(alg="EdDSA")), ours)
+    theirs = replace(ROOM, kind=RoomKind.DTELECOM)
+    assert "dTelecom" in trouble(answer_of(), theirs).reason
+
+
+def test_a_fixed_token_is_its_own_answer():
+    room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
+    assert fixed_answer(room, NOW_S) == Answer(
+        "ws://127.0.0.1:7880", jwt_of(), "box", "kitchen"
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "start"),
+    [
+        (jwt_of(exp=NOW_S - 1), "room.token is a token that expired 1 s ago."),
+        ("a.b.c", "room.token is something that is no JSON Web Token."),
+        (jwt_of(alg="EdDSA"), "room.token is a token for dTelecom"),
+    ],
+)
+def test_a_fixed_token_that_cannot_be_used_is_final(token, start):
+    with pytest.raises(TokenRefused) as caught:
+        fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S)
+    assert caught.value.reason.startswith(start)
+    assert caught.value.cause == Cause.MISCONFIGURED
+
+
+def answer_or_trouble(body: bytes) -> Answer | TokenError:
+    try:
+        return read(body)
+    except TokenError as exc:
+        return exc
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.text() | st.just(jwt_of()),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+known = st.sampled_from(["token", "participant_token", "wsUrl", "server_url", "x"])
+
+
+@given(
+    st.binary()
+    | anything.map(lambda value: json.dumps(value).encode())
+    | st.dictionaries(known, anything).map(lambda value: json.dumps(value).encode())
+    | st.sampled_from([b"[" * 60_000, b'{"a":' * 10_000, b'{"token":' + b"[" * 50_000])
+)
+def test_any_answer_is_a_token_or_trouble_in_one_line(body):
+    outcome = answer_or_trouble(body)
+    if isinstance(outcome, TokenError):
+        assert outcome.reason.isprintable()
+        assert jwt_of() not in outcome.reason

@@ -1,0 +1,44 @@
+import jwt
+import pytest
+
+from appliance.tokens.claims import read_claims
+from appliance.tokens.livekit import issue
+
+SECRET = "0123456789abcdef0123456789abcdef"
+
+
+def test_a_token_opens_one_room_for_one_identity_for_a_while():
+    token = issue("key", SECRET, "box", "Kitchen", "kitchen", 600, 1000)
+    says = jwt.decode(
+        token,
+        SECRET,
+        algorithms=["HS256"],
+        options={"verify_exp": False, "verify_nbf": False},
+    )
+    assert says == {
+        "iss": "key",
+        "sub": "box",
+        "name": "Kitchen",
+        "nbf": 990,
+        "exp": 1600,
+        "video": {
+            "room": "kitchen",
+            "roomJoin": True,
+            "canPublish": True,
+            "canSubscribe": True,
+            "canPublishData": True,
+        },
+    }
+
+
+def test_another_secret_does_not_fit():
+    token = issue("key", SECRET, "box", "Kitchen", "kitchen", 600, 1000)
+    with pytest.raises(jwt.InvalidSignatureError):
+        jwt.decode(token, SECRET[::-1], algorithms=["HS256"])
+
+
+def test_our_own_reader_understands_it():
+    claims = read_claims(issue("key", SECRET, "box", "K", "kitchen", 600, 1000))
+    assert claims is not None
+    assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
+    assert (claims.expires_at_s, claims.is_ed25519) == (1600, False)

@@ -1,0 +1,181 @@
+import asyncio
+import logging
+
+import httpx
+import pytest
+
+from appliance.config import Config, Preset, RoomConfig
+from appliance.core.commands import DropToken, FetchToken
+from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.tokens.source import TokenSource
+from tests.tokens.papers import NOW_S, ROOM, answer_of, jwt_of
+
+CONFIG = Config(
+    name="Kitchen",
+    room=ROOM,
+    presets=(Preset(name="lab", room=RoomConfig(token_url="https://lab/api")),),
+)
+READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
+
+
+class Office:
+    """A token source that keeps what it was asked, and the events that came of it."""
+
+    def __init__(self, *answers: httpx.Response | httpx.HTTPError) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.events: asyncio.Queue[object] = asyncio.Queue()
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, httpx.Response):
+            return answer
+        raise answer
+
+    def source(self, config: Config = CONFIG) -> TokenSource:
+        return TokenSource(
+            config,
+            identity="box-1",
+            post=self.events.put_nowait,
+            transport=httpx.MockTransport(self.handle),
+            now_s=lambda: NOW_S,
+        )
+
+
+def ok(body: bytes = answer_of()) -> httpx.Response:
+    return httpx.Response(200, stream=httpx.ByteStream(body))
+
+
+async def fetch(office: Office, command: FetchToken, config: Config = CONFIG) -> object:
+    async with office.source(config) as source:
+        source.do(command)
+        return await office.events.get()
+
+
+async def test_a_fetch_is_answered_with_a_token():
+    office = Office(ok())
+    assert await fetch(office, FetchToken(1, None, None)) == READY
+    (request,) = office.requests
+    assert request.url == "https://tokens.example.com/api?key=SECRET"
+    assert b'"participant_identity":"box-1"' in request.content
+    assert b'"participant_name":"Kitchen"' in request.content
+
+
+async def test_the_name_typed_on_the_page_wins():
+    office = Office(ok())
+    await fetch(office, FetchToken(1, None, "Grandma"))
+    assert b'"participant_name":"Grandma"' in office.requests[0].content
+
+
+async def test_a_preset_has_its_own_source():
+    office = Office(ok())
+    await fetch(office, FetchToken(1, "lab", None))
+    assert office.requests[0].url == "https://lab/api"
+
+
+async def test_a_refusal_is_final_and_anything_else_is_not():
+    office = Office(httpx.Response(403), httpx.Response(500))
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        refused = await office.events.get()
+        source.do(FetchToken(2, None, None))
+        failed = await office.events.get()
+    assert isinstance(refused, TokenFailed)
+    assert isinstance(failed, TokenFailed)
+    assert (refused.ticket, refused.cause, refused.is_final) == (1, Cause.REFUSED, True)
+    assert (failed.ticket, failed.cause, failed.is_final) == (
+        2,
+        Cause.TOKEN_SOURCE,
+        False,
+    )
+
+
+async def test_a_fixed_token_asks_nobody():
+    office = Office()
+    config = Config(room=RoomConfig(url="wss://lk.example.com", token=jwt_of()))
+    assert await fetch(office, FetchToken(1, None, None), config) == READY
+    assert office.requests == []
+
+
+@pytest.mark.parametrize(
+    ("config", "preset"),
+    [(Config(), None), (CONFIG, "nowhere")],
+    ids=["none", "preset"],
+)
+async def test_what_is_not_configured_is_answered_too(config, preset):
+    answer = await fetch(Office(), FetchToken(7, preset, None), config)
+    assert isinstance(answer, TokenFailed)
+    assert (answer.ticket, answer.cause, answer.is_final) == (
+        7,
+        Cause.MISCONFIGURED,
+        True,
+    )
+
+
+async def test_a_dropped_fetch_is_not_answered():
+    office = Office(ok(), ok())
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        source.do(DropToken(1))
+        source.do(DropToken(99))
+        source.do(FetchToken(2, None, None))
+        answer = await office.events.get()
+    assert isinstance(answer, TokenReady)
+    assert answer.ticket == 2
+    assert office.events.empty()
+
+
+async def test_closing_ends_what_is_under_way():
+    office = Office(ok())
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+    assert office.events.empty()
+
+
+async def test_an_error_that_nobody_expected_ends_the_process():
+    office = Office()
+    with pytest.raises(ExceptionGroup) as caught:
+        await fetch(office, FetchToken(1, None, None))
+    assert isinstance(caught.value.exceptions[0], IndexError)
+
+
+async def test_the_journal_hears_of_trouble_once_and_of_its_end(caplog):
+    caplog.set_level(logging.INFO, "appliance")
+    office = Office(*[httpx.Response(500)] * 3, ok())
+    async with office.source() as source:
+        for ticket in range(4):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert [
+        (r.levelname, r.getMessage())
+        for r in caplog.records
+        if r.name.startswith("appliance")
+    ] == [
+        ("INFO", "token fetch started  url=https://tokens.example.com/api"),
+        (
+            "WARNING",
+            (
+                "token fetch failed  cause=token_source reason=https://tokens.example.com"
+                "/api answered 500, where a token was wanted. See its own log."
+            ),
+        ),
+        ("INFO", "token fetch ended  room=kitchen"),
+    ]
+
+
+async def test_no_log_has_a_secret(caplog):
+    caplog.set_level(logging.DEBUG)
+    room = RoomConfig(
+        token_url="https://h/api?key=SECRET",
+        token_headers={"X-User-Id": "SECRET"},
+        token_query={"voice_id": "SECRET"},
+        token_body={"a": "SECRET"},
+    )
+    office = Office(ok(), httpx.Response(401), ok(b"<html>SECRET"))
+    async with office.source(Config(room=room)) as source:
+        for ticket in range(3):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert "SECRET" not in caplog.text
+    assert jwt_of() not in caplog.text
