@@ -15,7 +15,7 @@ from appliance.errors import ApplianceError, ConfigError
 from appliance.usage import parser
 
 if TYPE_CHECKING:
-    from appliance.configfile import Loaded
+    from appliance.config.file import Loaded
 
 EXIT_OK = 0
 EXIT_TROUBLE = 1
@@ -51,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
-    from appliance.configfile import need_room
+    from appliance.config.file import need_room
 
     loaded = _loaded(args)
     need_room(loaded)
@@ -93,7 +93,7 @@ def _pair(args: argparse.Namespace) -> int:
 
 
 def _config_check(args: argparse.Namespace) -> int:
-    from appliance.configfile import need_room
+    from appliance.config.file import need_room
 
     try:
         loaded = _loaded(args)
@@ -111,7 +111,7 @@ def _config_check(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from appliance.configshow import show, values
+    from appliance.config.show import show, values
 
     loaded = _loaded(args)
     print(_json(values(loaded)) if args.json else show(loaded))
@@ -119,7 +119,7 @@ def _config_show(args: argparse.Namespace) -> int:
 
 
 def _config_schema(_: argparse.Namespace) -> int:
-    from appliance.configschema import config_schema
+    from appliance.config.schema import config_schema
 
     print(_json(config_schema()))
     return EXIT_OK
@@ -132,7 +132,7 @@ def _token_server(args: argparse.Namespace) -> int:
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":
-    from appliance.configfile import load
+    from appliance.config.file import load
 
     return load(args.config, args.settings, os.environ)
 

@@ -25,13 +25,15 @@ Block = NDArray[np.int16]
 Post = Callable[[Event], None]
 """Put an event into the inbox; from any thread, never blocks."""
 
-CommandT = TypeVar("CommandT", contravariant=True)
+CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 
 
-class Doer(AbstractAsyncContextManager["Doer[CommandT]"], Protocol[CommandT]):
+class Doer(
+    AbstractAsyncContextManager["Doer[CommandT_contra]"], Protocol[CommandT_contra]
+):
     """An adapter that is given commands."""
 
-    def do(self, command: CommandT) -> None:
+    def do(self, command: CommandT_contra) -> None:
         """Start doing it and return at once; the answer is an event.
 
         Thread: the loop's.
@@ -89,7 +91,7 @@ class Processor(Protocol):
         Args:
             microphone: what was heard.
             played: what was given to the speaker in the same callback.
-            delay_ms: from giving `played` to the card until its echo is in `microphone`.
+            delay_ms: from giving `played` to the card until its echo is heard.
 
         Thread: the uplink's.
         """

@@ -7,13 +7,13 @@ import asyncio
 import gc
 import logging
 import os
-import random
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from secrets import randbelow
 from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
@@ -119,7 +119,7 @@ def _first_state(config: Config, kept: Kept) -> State:
     levels = kept.levels
     return State(
         config=config,
-        jitter=random.random(),  # noqa: S311
+        jitter=randbelow(1000) / 1000,
         identity=config.room.identity or kept.identity,
         talk=at_rest(config.talk.mode),
         volume_percent=levels.volume if levels else config.sound.volume,

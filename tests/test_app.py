@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from typing import Any
 
 import pytest
 
@@ -103,12 +104,13 @@ class Rig:
 
     def __init__(self, answers=answer):
         self.app = App()
-        self.log = []
+        self.log: list[Any] = []
         self.eyes = Eyes()
         self.observed = []
         self.parts = [Fake(self.log, self.app.post, answers) for _ in range(4)]
-        self.adapters = Adapters(*self.parts, parts=(), viewers=(self.eyes,))
-        self.task = None
+        store, sound, room, tokens = self.parts
+        self.adapters = Adapters(store, sound, room, tokens, (), (self.eyes,))
+        self.task: Any = None
 
     async def __aenter__(self):
         run = self.app.run(State(CONFIG), self.adapters, self.observe)

@@ -46,7 +46,7 @@ class DropToken:
 
 @dataclass(frozen=True, slots=True)
 class JoinRoom:
-    """Answered by `RoomJoined` or `RoomFailed`, always, unless `LeaveRoom` comes first."""
+    """Answered by `RoomJoined` or `RoomFailed`, unless `LeaveRoom` comes first."""
 
     ticket: int
     url: str

@@ -175,7 +175,7 @@ class JoinAsked:
     """The page's join button."""
 
     preset: str | None = None
-    """Name of a preset; None: the room as it is. The page has checked that it exists."""
+    """Name of a preset that exists; None: the room as it is."""
     display_name: str | None = None
 
 

@@ -8,9 +8,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from appliance.config import HostPort, Text
-from appliance.configsource import read_layers
-from appliance.configtree import Reading
-from appliance.configwords import found
+from appliance.config.source import read_layers
+from appliance.config.tree import Reading
+from appliance.config.words import found
 from appliance.core.address import address_fault, host_and_port
 from appliance.errors import ConfigError, Fault
 

@@ -19,7 +19,7 @@ from tests.card.here import seen_here
 SECONDS = 3
 
 
-def speech_like() -> np.ndarray:
+def speech_like():
     """Return noise in the band of speech, in syllables."""
     count = SECONDS * 48_000
     spectrum = np.fft.rfft(np.random.default_rng(1).normal(size=count))

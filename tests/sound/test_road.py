@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +43,7 @@ class Box:
     """A sound road on cards, and what it posted."""
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
-        self.events: queue.Queue[object] = queue.Queue()
+        self.events: queue.Queue[Any] = queue.Queue()
         self.road = SoundRoad(
             sound, talk, self.events.put, lambda: sounddevice, processor=None
         )
@@ -51,7 +52,7 @@ class Box:
     def connect(self) -> None:
         self.road.uplink.connect(lambda block: self.sent.put(block.copy()))
 
-    async def event(self, *kinds: type) -> object:
+    async def event(self, *kinds):
         """Return the next event of these kinds."""
         while True:
             event = await asyncio.to_thread(self.events.get, timeout=PATIENCE_S)

@@ -1,9 +1,9 @@
 import yaml
 
 from appliance.config import Config
-from appliance.configfile import load
-from appliance.configshape import leaves
-from appliance.configshow import show, values
+from appliance.config.file import load
+from appliance.config.shape import leaves
+from appliance.config.show import show, values
 
 SECRETS = [
     "room.token=SECRET.SECRET.SECRET",

@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.configfile import load
+from appliance.config.file import load
 from appliance.errors import ConfigError
 
 

@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config import Config, Pin, RoomConfig, TalkMode
-from appliance.configfile import Loaded, load, need_room
-from appliance.configshape import leaves
+from appliance.config.file import Loaded, load, need_room
+from appliance.config.shape import leaves
 from appliance.errors import ConfigError
 
-REFERENCE = Path(__file__).parent.parent / "config.yaml"
+REFERENCE = Path(__file__).parents[2] / "config.yaml"
 
 
 @pytest.fixture
@@ -389,7 +389,7 @@ def test_any_settings_and_variables_give_a_configuration_or_faults(settings, nam
 
 def test_loading_brings_in_nothing_heavy():
     code = (
-        "import sys, appliance.configfile as c; c.load(None, (), {});"
+        "import sys, appliance.config.file as c; c.load(None, (), {});"
         "print(*(m for m in ('httpx', 'jwt', 'numpy', 'starlette', 'asyncio')"
         " if m in sys.modules))"
     )

@@ -5,9 +5,9 @@ from collections.abc import Iterator
 import msgspec
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.configfile import Loaded
-from appliance.configshape import Part, as_section, parts, split_key
-from appliance.configwords import written
+from appliance.config.file import Loaded
+from appliance.config.shape import Part, as_section, parts, split_key
+from appliance.config.words import written
 from appliance.core.address import without_query
 
 _HIDDEN = "…"

@@ -11,7 +11,7 @@ from typing import get_args, get_origin
 
 import msgspec
 
-from appliance.configshape import (
+from appliance.config.shape import (
     Part,
     Section,
     SectionT,
@@ -22,7 +22,7 @@ from appliance.configshape import (
     parts,
     split_key,
 )
-from appliance.configwords import advice, expected, fits, found, may_be_null
+from appliance.config.words import advice, expected, fits, found, may_be_null
 from appliance.errors import Fault
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from appliance import config as config_module
 from appliance.config import Config, Preset, RoomConfig
-from appliance.configshape import (
+from appliance.config.shape import (
     Part,
     Section,
     as_section,

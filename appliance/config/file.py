@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import get_type_hints
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.configrules import findings, missing_room
-from appliance.configshape import Part
-from appliance.configsource import PATH_VARIABLE, read_layers
-from appliance.configtree import Layer, Reading
+from appliance.config.rules import findings, missing_room
+from appliance.config.shape import Part
+from appliance.config.source import PATH_VARIABLE, read_layers
+from appliance.config.tree import Layer, Reading
 from appliance.errors import ConfigError, Fault
 
 DEFAULT_PATH = Path("/etc/ptt-appliance/config.yaml")

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterator
 
 from appliance.config import ButtonsConfig, Config, LampsConfig, Pin, RoomConfig
-from appliance.configshape import join, parts
-from appliance.configwords import found
+from appliance.config.shape import join, parts
+from appliance.config.words import found
 from appliance.core.address import address_fault, host_and_port, is_host
 
 Finding = tuple[str, str]

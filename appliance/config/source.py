@@ -4,8 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from appliance.configtree import Layer
-from appliance.configyaml import read_mapping, read_yaml
+from appliance.config.tree import Layer
+from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
 
 PATH_VARIABLE = "PTT_APPLIANCE_CONFIG"

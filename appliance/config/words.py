@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.configyaml import scalar
+from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
 _TRUTHS = {"true": True, "enabled": True, "false": False, "disabled": False}

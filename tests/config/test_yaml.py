@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.configyaml import MAX_BYTES, read_mapping, read_yaml
+from appliance.config.yaml import MAX_BYTES, read_mapping, read_yaml
 from appliance.errors import ConfigError
 
 
