@@ -9,7 +9,8 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
 
 from appliance.errors import ApplianceError, ConfigError
 from appliance.usage import parser
@@ -51,6 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(args: argparse.Namespace) -> int:
+    _leave_quietly_until_ready()
     from appliance.config.file import need_room
 
     loaded = _loaded(args)
@@ -129,6 +131,16 @@ def _token_server(args: argparse.Namespace) -> int:
     from appliance.tokens.server import serve
 
     return serve(args.config, args.listen, os.environ)
+
+
+def _leave_quietly_until_ready() -> None:
+    """Exit 0 on SIGTERM also while modules are still being imported (R1.4)."""
+
+    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
+        sys.exit(EXIT_OK)
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":

@@ -9,13 +9,12 @@ import logging
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import randbelow
-from types import FrameType, ModuleType
-from typing import TYPE_CHECKING, NoReturn
+from types import ModuleType
+from typing import TYPE_CHECKING
 
 from appliance.app import Adapters, App
 from appliance.config import Config, ScreenConfig
@@ -63,7 +62,6 @@ def run(config: Config, origin: str) -> int:
         config: checked.
         origin: where it came from, for the journal.
     """
-    _leave_quietly_until_ready()
     start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
     asyncio.run(appliance(config, App(), Hardware(_sounddevice)))
@@ -197,16 +195,6 @@ def _sounddevice() -> ModuleType:
 
     library: ModuleType = sounddevice
     return library
-
-
-def _leave_quietly_until_ready() -> None:
-    """Exit 0 on SIGTERM also while modules are still being imported (R1.4)."""
-
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(0)
-
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
 
 
 def _stop_on_signals(app: App) -> None:
