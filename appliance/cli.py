@@ -73,6 +73,19 @@ def _demo(args: argparse.Namespace) -> int:
     return demo(args)
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    from appliance.sound.devices import Direction, card_name
+    from appliance.system.doctor import doctor
+
+    config = _loaded(args).config
+    wishes = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
+
+    def find_card(direction: Direction) -> str:
+        return card_name(wishes[direction], direction)
+
+    return doctor(config, find_card, as_json=args.json)
+
+
 def _devices(args: argparse.Namespace) -> int:
     from appliance.sound.devices import print_devices
 
@@ -158,6 +171,7 @@ def _json(value: object) -> str:
 _COMMANDS: dict[str, Command] = {
     "run": _run,
     "demo": _demo,
+    "doctor": _doctor,
     "devices": _devices,
     "pair": _pair,
     "config check": _config_check,

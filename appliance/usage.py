@@ -20,6 +20,7 @@ def parser() -> argparse.ArgumentParser:
     add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
     _add_run(add)
     _add_demo(add)
+    _add_doctor(add)
     _add_devices(add)
     _add_pair(add)
     _add_config(add)
@@ -52,6 +53,19 @@ def _add_demo(add: Add) -> None:
     parser.add_argument("--room-url", metavar="URL", help="a server that you have")
     parser.add_argument("--room-token", metavar="T", help="a token for that server")
     parser.set_defaults(command="demo")
+
+
+def _add_doctor(add: Add) -> None:
+    parser = add(
+        "doctor",
+        help="find out what is wrong with a box",
+        description="Checks cards, screen, pins, network and clock, and says what to "
+        "do; exits 0 when there is nothing to do, else 1.",
+        epilog="Example: ptt-appliance doctor",
+    )
+    _add_sources(parser)
+    _add_json(parser)
+    parser.set_defaults(command="doctor")
 
 
 def _add_devices(add: Add) -> None:

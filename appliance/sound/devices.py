@@ -84,6 +84,17 @@ def chosen(
     raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
 
 
+def card_name(wishes: tuple[str, ...], direction: Direction) -> str:
+    """Return the name of the device that the box would use now.
+
+    Raises:
+        SoundError: there is none; the sentence lists what there is.
+    """
+    import sounddevice
+
+    return chosen(wishes, listed(sounddevice.query_devices()), direction).name
+
+
 def print_devices(*, as_json: bool) -> int:
     """Print the cards and the names to put into the configuration."""
     import sounddevice

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Literal
 
 from appliance.config import Config
 from appliance.system import checks
@@ -19,7 +20,7 @@ IW = "/usr/sbin/iw"
 IW_S = 5.0
 """`iw` answers at once; this is for a driver that hangs."""
 
-FindCard = Callable[[str], str]
+FindCard = Callable[[Literal["microphone", "speaker"]], str]
 """Return the name of the card for `microphone` or `speaker`.
 
 Raises:
