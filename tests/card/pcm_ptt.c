@@ -151,11 +151,17 @@ static double ratio(const struct stream *s)
     return frames_per_s(s) / s->rates[0];
 }
 
+static int16_t sample(double y)
+{
+    long rounded = (long)(y < 0 ? y - 0.5 : y + 0.5);
+    return (int16_t)(rounded < -32768 ? -32768 : rounded > 32767 ? 32767 : rounded);
+}
+
 static int16_t between(const int16_t *p, double x)
 {
     double a = p[0], b = p[1], c = p[2], d = p[3];
     double y = b + 0.5 * x * (c - a + x * (2 * a - 5 * b + 4 * c - d + x * (3 * (b - c) + d - a)));
-    return (int16_t)lrint(fmin(fmax(y, -32768), 32767));
+    return sample(y);
 }
 
 /* Samples of a file from any index on; what is not there is silence. */
@@ -189,24 +195,25 @@ static void samples_of(int fd, int is_looped, int64_t index, int16_t *to, int64_
 static void listen(struct stream *s, int64_t first, int16_t *to, int n)
 {
     int16_t air[2 * CHUNK + 8], echo[2 * CHUNK + 8]; /* rates differ by a factor of two at most */
-    double r = ratio(s);
-    int64_t from = (int64_t)floor((double)first / r) - 1;
-    int64_t until = (int64_t)floor((double)(first + n - 1) / r) + 3;
+    double r = ratio(s), per_frame = 1.0 / r;
+    int64_t from = (int64_t)((double)first * per_frame) - 1;
+    int64_t until = (int64_t)((double)(first + n - 1) * per_frame) + 3;
     int64_t len = until - from < 2 * CHUNK + 8 ? until - from : 2 * CHUNK + 8;
 
     samples_of(s->air_fd, s->is_looped, from, air, len);
     if (s->echo_gain != 0) {
         samples_of(s->heard_fd, 0, from - s->echo_ms * s->rates[0] / 1000, echo, len);
         for (int i = 0; i < len; i++)
-            air[i] = (int16_t)lrint(fmin(fmax(air[i] + s->echo_gain * echo[i], -32768), 32767));
+            air[i] = sample(air[i] + s->echo_gain * echo[i]);
     }
     if (r == 1.0) {
         memcpy(to, air + 1, (size_t)n * 2);
         return;
     }
     for (int i = 0; i < n; i++) {
-        double at = (double)(first + i) / r, whole = floor(at);
-        to[i] = between(air + (int64_t)whole - from - 1, at - whole);
+        double at = (double)(first + i) * per_frame;
+        int64_t whole = (int64_t)at; /* never negative; floor() would be a call */
+        to[i] = between(air + whole - from - 1, at - (double)whole);
     }
 }
 
@@ -236,7 +243,8 @@ static void hear(struct stream *s, int64_t first, const int16_t *frames, int n)
         s->heard_next = (int64_t)ceil((double)first / r);
     index = s->heard_next;
     for (int64_t k = first; k < first + n; k++) {
-        memmove(s->past, s->past + 1, sizeof s->past - sizeof *s->past);
+        for (int i = 0; i < 3; i++)
+            s->past[i] = s->past[i + 1];
         s->past[3] = frames[k - first];
         for (;;) { /* past is now frames k - 3 ... k */
             double at = (double)s->heard_next * r - (double)(k - 2);
