@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Sets up what the demo needs and starts it; the next time it starts at once. Arguments go to `ptt-appliance demo`.
+set -euo pipefail
+# shellcheck source=systemd/setup.sh
+source "$(dirname "${BASH_SOURCE[0]}")/../../systemd/setup.sh"
+
+need_64_bit
+need_packages "${demo_packages[@]}"
+set_up_for_development requirements.lock
+exec "$repository/.venv/bin/ptt-appliance" demo "$@"

@@ -1,0 +1,124 @@
+import os
+import stat
+import threading
+
+import pytest
+
+from appliance.demo.server_binary import find_or_build
+from appliance.errors import DemoError
+
+PINNED = f"livekit-server-v1.13.5-{os.uname().machine}"
+GOOD_GO = """#!/bin/sh
+[ "$1" = env ] && { echo go1.99.0; exit; }
+while [ "$1" != -o ]; do shift; done
+echo built > "$2"
+"""
+OLD_GO = "#!/bin/sh\necho go1.19.8\n"
+FAILING_GO = """#!/bin/sh
+[ "$1" = env ] && { echo go1.99.0; exit; }
+echo 'checksum mismatch' >&2
+exit 1
+"""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """An empty cache, an empty PATH, and no package index."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.delenv("PIP_FIND_LINKS", raising=False)
+    return tmp_path / "ptt-appliance"
+
+
+@pytest.fixture
+def on_path(tmp_path):
+    def put(name, script):
+        program = tmp_path / "bin" / name
+        program.write_text(script)
+        program.chmod(stat.S_IRWXU)
+        return program
+
+    # The fake compilers are shell scripts.
+    (tmp_path / "bin" / "sh").symlink_to("/bin/sh")
+    return put
+
+
+def put_in_cache(cache):
+    cache.mkdir()
+    (cache / PINNED).touch()
+    return cache / PINNED
+
+
+def nobody_listens(line):
+    raise AssertionError(line)
+
+
+def test_a_server_on_path_comes_first(cache, on_path):
+    put_in_cache(cache)
+    server = on_path("livekit-server", "#!/bin/sh\n")
+    assert find_or_build(nobody_listens) == server
+
+
+def test_a_server_in_the_cache_is_used_before_anything_is_built(cache, on_path):
+    on_path("go", FAILING_GO)
+    assert put_in_cache(cache) == find_or_build(nobody_listens)
+
+
+def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
+    go = on_path("go", GOOD_GO)
+    lines: list[str] = []
+    built = find_or_build(lines.append)
+    assert built == cache / PINNED
+    assert built.read_text() == "built\n"
+    assert "building livekit-server v1.13.5" in lines[0]
+    go.unlink()
+    assert find_or_build(nobody_listens) == built
+
+
+def test_a_build_leaves_nothing_behind_but_the_server(cache, on_path):
+    on_path("go", GOOD_GO)
+    find_or_build(lambda line: None)
+    assert {path.name for path in cache.iterdir()} == {PINNED, "build.lock"}
+
+
+def test_two_who_want_the_server_build_it_once(cache, on_path):
+    counted = GOOD_GO + f'echo x >> "{cache}/builds"\n'
+    on_path("go", counted)
+    callers = [
+        threading.Thread(target=find_or_build, args=(lambda line: None,))
+        for _ in range(2)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join()
+    assert (cache / "builds").read_text() == "x\n"
+
+
+def test_a_failed_build_says_why_and_what_to_do(cache, on_path):
+    on_path("go", FAILING_GO)
+    with pytest.raises(DemoError) as failure:
+        find_or_build(lambda line: None)
+    assert "checksum mismatch" in str(failure.value)
+    assert "put a livekit-server on PATH" in str(failure.value)
+    assert "--room-url" in str(failure.value)
+    assert not (cache / PINNED).exists()
+
+
+@pytest.mark.parametrize("go", [None, OLD_GO])
+def test_without_a_new_enough_compiler_one_is_fetched(cache, on_path, go):
+    if go:
+        on_path("go", go)
+    lines: list[str] = []
+    with pytest.raises(DemoError, match="fetching the Go compiler"):
+        find_or_build(lines.append)
+    assert "fetching the Go compiler" in lines[0]
+
+
+def test_a_cache_that_cannot_be_made_is_named(cache, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    with pytest.raises(DemoError, match="XDG_CACHE_HOME"):
+        find_or_build(nobody_listens)
