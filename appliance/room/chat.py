@@ -1,0 +1,238 @@
+"""The shapes that chat has on the wire, read and written without the SDK.
+
+Source: LiveKit's components-core 0.12 (streams on `lk.chat`, packets on
+`lk-chat-topic`, edits on `lk-chat-update-topic`) and 0.6 (packets without an id), and
+the plain schema `{id, sender|senderId, senderName?, text, ts}`.
+"""
+
+import hashlib
+import unicodedata
+from dataclasses import dataclass
+
+import msgspec
+
+from appliance.core.events import Message
+
+STREAM_TOPIC = "lk.chat"
+PACKET_TOPIC = "lk-chat-topic"
+EDIT_TOPIC = "lk-chat-update-topic"
+PLAIN_TOPIC = "chat"
+
+TEXT_CHARACTERS = 4000
+"""Longest text taken; our choice: two printed pages, far more than the OLED shows."""
+PACKET_BYTES = 65_536
+"""Longest packet or stream taken: such a text in JSON's longest spelling fits."""
+
+_ID_CHARACTERS = 128
+_NAME_CHARACTERS = 64
+_LAST_MS = 2**53
+"""The largest number up to which JavaScript counts without gaps."""
+_SERVER = "server"
+"""Identity of whoever sends by the server's API and names nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """Who sent something, as the server vouches for it."""
+
+    identity: str
+    """Empty: the server's API was used, nobody in the room."""
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """It was not taken."""
+
+    reason: str
+    """Fit for a log: nothing of the content."""
+    is_chat: bool = True
+    """False: it may well be another application's data."""
+
+
+def read_stream(
+    stream_id: str, ts_ms: int, text: str, sender: Sender
+) -> Message | Dropped:
+    """Return the message of a text stream on `lk.chat`.
+
+    Args:
+        stream_id: the stream's id, which is the message's.
+        ts_ms: time in the stream's header.
+        text: all of the stream.
+        sender: who sent it.
+    """
+    return _message(_Line(stream_id, text, float(ts_ms)), sender)
+
+
+def read_packet(
+    topic: str, payload: bytes, sender: Sender, *, now_ms: int, takes_streams: bool
+) -> Message | Dropped | None:
+    """Return the message of a data packet.
+
+    Args:
+        topic: the packet's topic, empty for none.
+        payload: whatever came.
+        sender: who sent it.
+        now_ms: stands in for a missing time, ms since the epoch.
+        takes_streams: whether the same message reaches us as a stream too; if so,
+            packets flagged for older receivers are not for us.
+
+    Returns:
+        None: not for us, and nothing is wrong with that.
+    """
+    if topic not in {PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""}:
+        return None
+    if len(payload) > PACKET_BYTES:
+        return Dropped("too long", is_chat=bool(topic))
+    try:
+        if topic in {PACKET_TOPIC, EDIT_TOPIC}:
+            return _from_packet(
+                _PACKET.decode(payload),
+                sender,
+                now_ms=now_ms,
+                takes_streams=takes_streams,
+                is_edit=topic == EDIT_TOPIC,
+            )
+        return _from_plain(_PLAIN.decode(payload), sender, now_ms)
+    except (ValueError, RecursionError):
+        return Dropped("not chat as JSON", is_chat=bool(topic))
+
+
+def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
+    """Return a packet for `lk-chat-topic`.
+
+    Args:
+        line_id: the message's id, that of its stream if it has one.
+        ts_ms: ms since the epoch.
+        text: what was typed.
+        has_stream: whether receivers that read streams have the message already.
+    """
+    shape: dict[str, object] = {"id": line_id, "timestamp": ts_ms, "message": text}
+    if has_stream:
+        shape["ignoreLegacy"] = True
+    return msgspec.json.encode(shape | {"type": "text"})
+
+
+def plain_packet(line_id: str, ts_ms: int, text: str, sender: Sender) -> bytes:
+    """Return a packet in the plain schema, which every JSON reader understands."""
+    shape = {
+        "id": line_id,
+        # Receivers of either spelling of the schema find theirs.
+        "sender": sender.identity,
+        "senderId": sender.identity,
+        "senderName": sender.name,
+        "text": text,
+        "ts": ts_ms,
+    }
+    return msgspec.json.encode(shape)
+
+
+def display_name(name: str, identity: str) -> str:
+    """Return what to call somebody: never empty, one line, not endless."""
+    return _one_line(name) or _one_line(identity) or "?"
+
+
+def sendable(text: str) -> str:
+    """Return the text without the halves of characters that JSON can carry in."""
+    return text.encode("utf-8", "replace").decode()
+
+
+class _Packet(msgspec.Struct, rename="camel"):
+    message: str
+    timestamp: float | None = None
+    id: str | None = None
+    ignore_legacy: object = None
+    ignore: object = None
+    """What older senders call `ignore_legacy`."""
+
+
+class _Plain(msgspec.Struct, rename="camel"):
+    text: str
+    ts: float | None = None
+    id: str | int | None = None
+    sender: str | None = None
+    sender_id: str | None = None
+    sender_name: str | None = None
+
+
+_PACKET = msgspec.json.Decoder(_Packet)
+_PLAIN = msgspec.json.Decoder(_Plain)
+
+
+@dataclass(frozen=True, slots=True)
+class _Line:
+    """What all shapes have in common."""
+
+    id: str
+    text: str
+    ts_ms: float
+    is_edit: bool = False
+
+
+def _from_packet(
+    found: _Packet, sender: Sender, *, now_ms: int, takes_streams: bool, is_edit: bool
+) -> Message | Dropped | None:
+    is_flagged = found.ignore_legacy is True or found.ignore is True
+    if is_flagged and takes_streams:
+        return None
+    ts_ms = now_ms if found.timestamp is None else found.timestamp
+    line_id = found.id or _id_for(found.timestamp, found.message)
+    return _message(_Line(line_id, found.message, ts_ms, is_edit), sender)
+
+
+def _from_plain(found: _Plain, sender: Sender, now_ms: int) -> Message | Dropped:
+    ts_ms = now_ms if found.ts is None else found.ts
+    line_id = "" if found.id is None else str(found.id)
+    line = _Line(line_id or _id_for(found.ts, found.text), found.text, ts_ms)
+    if sender.identity:
+        # What the packet claims about its sender, anybody could claim.
+        return _message(line, Sender(sender.identity, sender.name))
+    claimed = found.sender_id or found.sender or _SERVER
+    return _message(line, Sender(claimed, found.sender_name or ""))
+
+
+def _message(line: _Line, sender: Sender) -> Message | Dropped:
+    """Return the message, if every part of it is within its bounds."""
+    text = "".join(filter(_is_text, line.text)).strip()
+    if not text:
+        return Dropped("no text")
+    if len(text) > TEXT_CHARACTERS:
+        return Dropped("too long")
+    if not 0 <= line.ts_ms <= _LAST_MS:
+        return Dropped("impossible time")
+    identity = sender.identity or _SERVER
+    if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
+        return Dropped("impossible id")
+    return Message(
+        id=line.id,
+        sender_id=identity,
+        sender_name=display_name(sender.name, identity),
+        text=text,
+        ts_ms=int(line.ts_ms),
+        is_edit=line.is_edit,
+    )
+
+
+def _id_for(ts_ms: float | None, text: str) -> str:
+    """Return an id that is the same whenever the same message comes again."""
+    facts = f"{ts_ms}\n{text}".encode()
+    return hashlib.sha256(facts).hexdigest()[:32]
+
+
+def _is_text(character: str) -> bool:
+    """Whether it belongs into a text.
+
+    Control codes, halves of characters and marks that turn the writing direction round
+    do not; the joiners that emoji and several scripts are written with do.
+    """
+    if character in _NEEDED:
+        return True
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
+
+_NEEDED = frozenset("\n\t\u200c\u200d")
+
+
+def _one_line(name: str) -> str:
+    words = "".join(x if _is_text(x) else " " for x in name).split()
+    return " ".join(words)[:_NAME_CHARACTERS].strip()

@@ -1,0 +1,162 @@
+"""Chat between the SDK's streams and packets and our events."""
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+from livekit import rtc
+from livekit.rtc.participant import PublishDataError
+
+from appliance.core.commands import SendChat
+from appliance.core.events import ChatFailed, ChatReceived, ChatSent, Message
+from appliance.ports import Post
+from appliance.room import chat
+from appliance.room.connection import Spawn
+from appliance.room.people import sender
+
+_log = logging.getLogger(__name__)
+
+_STREAMS = 8
+"""Streams read at once; our choice: nobody types eight lines in one moment."""
+_STREAM_S = 10.0
+"""A line of chat that takes longer than this to arrive is none."""
+_SEND_S = 10.0
+"""Far above a slow link's round trip; then somebody should know that it failed."""
+
+
+class Mailbox:
+    """The chat of one visit."""
+
+    def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
+        """Start taking chat; before the room is connected, so that nothing is missed.
+
+        Args:
+            ticket: number of the visit.
+            room: not connected yet.
+            post: takes the events.
+            spawn: runs a coroutine, and has its failure end the process.
+        """
+        self._ticket = ticket
+        self._room = room
+        self._post = post
+        self._spawn = spawn
+        self._running: set[asyncio.Task[Any]] = set()
+        self._reading = 0
+        self._has_dropped = False
+        room.register_text_stream_handler(chat.STREAM_TOPIC, self._stream_opened)
+
+    def take(self, packet: rtc.DataPacket) -> None:
+        """Take a data packet, if it is chat."""
+        identity = packet.participant.identity if packet.participant else ""
+        taken = chat.read_packet(
+            packet.topic or "",
+            packet.data,
+            sender(self._room, identity),
+            now_ms=time.time_ns() // 1_000_000,
+            takes_streams=True,
+        )
+        self._deliver(taken, identity)
+
+    def send(self, command: SendChat, *, is_plain: bool) -> None:
+        """Send a line; the answer is an event."""
+        self._run(self._sent_or_failed(command, is_plain=is_plain))
+
+    def close(self) -> None:
+        """Stop reading; lines that are on their way out fail."""
+        for task in self._running:
+            task.cancel()
+
+    def _stream_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if self._reading >= _STREAMS:
+            reader.close()
+            self._deliver(chat.Dropped("too many at once"), identity)
+            return
+        self._reading += 1
+        self._run(self._read(reader, identity))
+
+    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        try:
+            async with asyncio.timeout(_STREAM_S):
+                taken = await self._read_all(reader, identity)
+        except TimeoutError:
+            taken = chat.Dropped("not sent to its end")
+        except rtc.StreamError:
+            taken = chat.Dropped("broken off or too long")
+        finally:
+            self._reading -= 1
+            reader.close()
+        self._deliver(taken, identity)
+
+    async def _read_all(
+        self, reader: rtc.TextStreamReader, identity: str
+    ) -> Message | chat.Dropped:
+        text = ""
+        async for chunk in reader:
+            text += chunk
+            if len(text) > chat.PACKET_BYTES:
+                return chat.Dropped("too long")
+        info = reader.info
+        who = sender(self._room, identity)
+        return chat.read_stream(info.stream_id, info.timestamp, text, who)
+
+    def _deliver(self, taken: Message | chat.Dropped | None, identity: str) -> None:
+        match taken:
+            case Message():
+                if taken.sender_id != self._room.local_participant.identity:
+                    self._post(ChatReceived(self._ticket, taken))
+            case chat.Dropped():
+                self._note(taken, identity)
+            case None:
+                pass
+
+    def _note(self, dropped: chat.Dropped, identity: str) -> None:
+        is_news = dropped.is_chat and not self._has_dropped
+        self._has_dropped = self._has_dropped or is_news
+        _log.log(
+            logging.WARNING if is_news else logging.DEBUG,
+            "chat message dropped  from=%s reason=%r",
+            identity[:6],
+            dropped.reason,
+        )
+
+    async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
+        try:
+            async with asyncio.timeout(_SEND_S):
+                await self._publish(command, is_plain=is_plain)
+        except (rtc.StreamError, PublishDataError) as error:
+            self._failed(command, "the room did not take it")
+            _log.debug("chat not sent  error=%s", type(error).__name__)
+        except TimeoutError:
+            self._failed(command, "the room did not take it in time")
+        except asyncio.CancelledError:
+            self._failed(command, "the room was left")
+            raise
+        else:
+            self._post(ChatSent(self._ticket, command.id))
+
+    def _failed(self, command: SendChat, reason: str) -> None:
+        _log.warning("chat message not sent  reason=%r", reason)
+        self._post(ChatFailed(self._ticket, command.id, reason))
+
+    async def _publish(self, command: SendChat, *, is_plain: bool) -> None:
+        me = self._room.local_participant
+        text = chat.sendable(command.text)
+        if is_plain:
+            ours = chat.Sender(me.identity, me.name)
+            payload = chat.plain_packet(command.id, command.ts_ms, text, ours)
+            await me.publish_data(payload, topic=chat.PLAIN_TOPIC)
+            return
+        # Our own id, so that a line sent twice appears once.
+        stream = await me.stream_text(topic=chat.STREAM_TOPIC, stream_id=command.id)
+        await stream.write(text)
+        await stream.aclose()
+        ts_ms = stream.info.timestamp
+        payload = chat.packet(command.id, ts_ms, text, has_stream=True)
+        await me.publish_data(payload, topic=chat.PACKET_TOPIC)
+
+    def _run(self, work: Coroutine[None, None, None]) -> None:
+        task = self._spawn(work)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)

@@ -1,0 +1,96 @@
+"""Sound into the room and out of it, 10 ms at a time, never through the loop."""
+
+from dataclasses import dataclass
+from itertools import cycle
+
+import numpy as np
+from livekit import rtc
+from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
+
+from appliance.ports import Block
+from appliance.room.native import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
+
+RATE_HZ = 48_000
+BLOCK_SAMPLES = 480
+BLOCK_MS = 10
+
+_SLOTS = 8
+"""Blocks that may be on their way to the encoder. The library copies each before the
+call returns; what it promises is less: that the memory is free once acknowledged."""
+
+
+class Microphone:
+    """A track whose sound is whatever is sent, block by block."""
+
+    def __init__(self) -> None:
+        """Make the track; to publish it is the caller's business.
+
+        Thread: the loop's.
+        """
+        bypass()
+        # Without a queue the library takes exactly 10 ms and adds no clock of its own.
+        self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)
+        self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        source = handle(self._source).handle
+        self._slots = cycle([_slot(source) for _ in range(_SLOTS)])
+
+    def send(self, block: Block) -> None:
+        """Give one block to the encoder; its memory is free when this returns.
+
+        Thread: any, one at a time, and never after `close`.
+        """
+        slot = next(self._slots)
+        slot.samples[:] = block
+        slot.call()
+
+    def close(self) -> None:
+        """Give track and source back; after the room is disconnected."""
+        handle(self.track).dispose()
+        handle(self._source).dispose()
+
+
+class Talker:
+    """Somebody's track, whose blocks go to a sink until `close`."""
+
+    def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
+        """Start at once.
+
+        Args:
+            track: a subscribed audio track.
+            sink: takes each block.
+            fail: told when the sink raises.
+        """
+        request = FfiRequest()
+        wanted = request.new_audio_stream
+        wanted.track_handle = handle(track).handle
+        wanted.type = AudioStreamType.AUDIO_STREAM_NATIVE
+        wanted.sample_rate = RATE_HZ
+        wanted.num_channels = 1
+        wanted.frame_size_ms = BLOCK_MS
+        self._stream = bypass().open(request, Road(sink, fail))
+
+    def close(self) -> None:
+        """Stop; a block that is on its way may still reach the sink."""
+        bypass().close(self._stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Memory of one block, and the call that sends it."""
+
+    samples: Block
+    call: Call
+
+
+def _slot(source: int) -> _Slot:
+    samples = np.zeros(BLOCK_SAMPLES, np.int16)
+    request = FfiRequest()
+    capture = request.capture_audio_frame
+    capture.source_handle = source
+    capture.request_async_id = OUR_CAPTURE
+    capture.buffer.data_ptr = samples.ctypes.data
+    capture.buffer.num_channels = 1
+    capture.buffer.sample_rate = RATE_HZ
+    capture.buffer.samples_per_channel = BLOCK_SAMPLES
+    return _Slot(samples, Call(request))

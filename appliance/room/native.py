@@ -1,0 +1,199 @@
+"""LiveKit's native library, called without the SDK's detours.
+
+The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through the
+asyncio loop several times, and every acknowledgement wakes it once more. Here a request
+is encoded once and made on the caller's thread, and sound that comes is handed to its
+sink on the library's thread.
+
+The only module that uses private parts of the SDK; `tests/room/test_native.py` says
+which, and for which versions.
+
+Source: livekit-ffi, `cabi.rs`, `server/audio_source.rs`, `server/audio_stream.rs`.
+"""
+
+import ctypes
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from types import TracebackType
+
+import numpy as np
+from livekit import rtc
+from livekit.rtc._ffi_client import INVALID_HANDLE, FfiClient, FfiHandle, FfiQueue
+from livekit.rtc._proto.audio_frame_pb2 import (
+    AudioStreamEvent,
+    CaptureAudioFrameCallback,
+)
+from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
+
+from appliance.ports import Block
+
+BLOCK_BYTES = 960
+
+OUR_CAPTURE = 1 << 62
+"""Number of all our captures; the library's own numbers count up from 1."""
+
+Sink = Callable[[Block], None]
+"""Takes one block; may keep it, cannot write into it. Thread: the library's."""
+
+Fail = Callable[[BaseException], None]
+"""Ends the process because of an exception on the library's thread."""
+
+_log = logging.getLogger(__name__)
+
+
+class Call:
+    """A request that is made again and again, byte for byte the same."""
+
+    def __init__(self, request: FfiRequest) -> None:
+        """Encode the request."""
+        encoded = request.SerializeToString()
+        self._encoded = (ctypes.c_ubyte * len(encoded)).from_buffer_copy(encoded)
+        self._answer = ctypes.POINTER(ctypes.c_ubyte)()
+        self._answer_bytes = ctypes.c_size_t()
+        library = FfiClient.instance._ffi_lib
+        self._request = library.livekit_ffi_request
+        self._drop = library.livekit_ffi_drop_handle
+
+    def __call__(self) -> int:
+        """Make the request and return how many bytes long its answer was.
+
+        Thread: any, one at a time.
+        """
+        handle = self._request(
+            self._encoded,
+            len(self._encoded),
+            ctypes.byref(self._answer),
+            ctypes.byref(self._answer_bytes),
+        )
+        assert handle != INVALID_HANDLE, "the library refuses the request"
+        self._drop(handle)
+        return self._answer_bytes.value
+
+
+@dataclass(frozen=True, slots=True)
+class Road:
+    """Where a stream's blocks go, guarded so that no exception gets lost on the way.
+
+    An exception that left a callback of the library would be printed and forgotten.
+    """
+
+    sink: Sink
+    fail: Fail
+
+    def __enter__(self) -> Sink:
+        """Return the sink."""
+        return self.sink
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        """Hand an exception on to where it ends the process."""
+        if error is not None:
+            self.fail(error)
+        return True
+
+
+def _ignore(_: object) -> None:
+    """Take what nobody wants any more."""
+
+
+_CLOSED = Road(_ignore, _ignore)
+
+
+class Bypass(FfiQueue[FfiEvent]):
+    """The SDK's queue of events, past which our sound takes a shorter road."""
+
+    def __init__(self, before: FfiQueue[FfiEvent]) -> None:
+        """Stand in for a queue; whoever has subscribed to it stays subscribed."""
+        super().__init__()
+        self._lock = before._lock
+        self._subscribers = before._subscribers
+        self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
+        self._roads: dict[int, Road] = {}
+        self._changing = Lock()
+        self._has_failed = False
+
+    def put(self, item: FfiEvent) -> None:
+        """Take one event.
+
+        Thread: the library's.
+        """
+        kind = item.WhichOneof("message")
+        if kind == "audio_stream_event":
+            if self._is_delivered(item.audio_stream_event):
+                return
+        elif kind == "capture_audio_frame":
+            answer = item.capture_audio_frame
+            if answer.async_id == OUR_CAPTURE:
+                self._note(answer)
+                return
+        super().put(item)
+
+    def open(self, request: FfiRequest, road: Road) -> FfiHandle:
+        """Make a request for a new audio stream and return it with its road laid."""
+        # The first block may come before the answer: it waits for this lock.
+        with self._changing:
+            answer = FfiClient.instance.request(request)
+            stream = FfiHandle(answer.new_audio_stream.stream.handle.id)
+            self._roads[stream.handle] = road
+        return stream
+
+    def close(self, stream: FfiHandle) -> None:
+        """Drop a stream; what it still sends is thrown away until its last event."""
+        with self._changing:
+            if stream.handle in self._roads:
+                self._roads[stream.handle] = _CLOSED
+        stream.dispose()
+
+    @property
+    def streams(self) -> int:
+        """How many streams have not sent their last event yet."""
+        return len(self._roads)
+
+    def _is_delivered(self, event: AudioStreamEvent) -> bool:
+        """Deliver the event, unless it belongs to somebody else's stream."""
+        road = self._road(event.stream_handle)
+        if road is None:
+            return False
+        if event.HasField("frame_received"):
+            frame = event.frame_received.frame
+            pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
+            self._drop(frame.handle.id)
+            with road as sink:
+                sink(np.frombuffer(pcm, np.int16))
+        else:
+            with self._changing:
+                del self._roads[event.stream_handle]
+        return True
+
+    def _road(self, stream: int) -> Road | None:
+        if (road := self._roads.get(stream)) is not None:
+            return road
+        with self._changing:
+            return self._roads.get(stream)
+
+    def _note(self, answer: CaptureAudioFrameCallback) -> None:
+        if answer.error:
+            level = logging.DEBUG if self._has_failed else logging.WARNING
+            self._has_failed = True
+            _log.log(level, "encoder did not take a block  error=%r", answer.error)
+
+
+def bypass() -> Bypass:
+    """Return the bypass, laid at first use: one per process, like the library."""
+    client = FfiClient.instance
+    if not isinstance(client._queue, Bypass):
+        client._queue = Bypass(client._queue)
+    return client._queue
+
+
+def handle(
+    owner: rtc.AudioSource | rtc.Track | rtc.AudioProcessingModule,
+) -> FfiHandle:
+    """Return what the library knows this by."""
+    return owner._ffi_handle

@@ -1,0 +1,60 @@
+"""Who is in the room."""
+
+from livekit import rtc
+
+from appliance.core.events import PeopleChanged, Person
+from appliance.ports import Post
+from appliance.room.chat import Sender, display_name
+
+
+class People:
+    """The others in the room, posted whole whenever something about them changed."""
+
+    def __init__(self, ticket: int, room: rtc.Room, post: Post) -> None:
+        """Remember whom to ask and whom to tell."""
+        self._ticket = ticket
+        self._room = room
+        self._post = post
+        self._speakers: frozenset[str] = frozenset()
+        self._last: tuple[Person, ...] = ()
+
+    def now(self) -> tuple[Person, ...]:
+        """Return them in the order they came; posted is only what changes later."""
+        self._last = tuple(
+            _person(other, is_speaking=other.identity in self._speakers)
+            for other in self._room.remote_participants.values()
+            if not other.permissions.hidden
+        )
+        return self._last
+
+    def changed(self) -> None:
+        """Post them, if anything is different."""
+        before = self._last
+        if self.now() != before:
+            self._post(PeopleChanged(self._ticket, self._last))
+
+    def speak(self, speakers: list[rtc.Participant]) -> None:
+        """Take the list of those who speak now."""
+        self._speakers = frozenset(speaker.identity for speaker in speakers)
+        self.changed()
+
+
+def sender(room: rtc.Room, identity: str) -> Sender:
+    """Return who this is, as the server vouches for it."""
+    known = room.remote_participants.get(identity)
+    return Sender(identity, known.name if known else "")
+
+
+def _person(other: rtc.RemoteParticipant, *, is_speaking: bool) -> Person:
+    voices = [
+        publication
+        for publication in other.track_publications.values()
+        if publication.kind == rtc.TrackKind.KIND_AUDIO
+    ]
+    return Person(
+        id=other.identity,
+        name=display_name(other.name, other.identity),
+        is_speaking=is_speaking,
+        # Somebody without a microphone cannot be heard either.
+        is_muted=all(voice.muted for voice in voices),
+    )

@@ -1,0 +1,103 @@
+"""LiveKit's audio processing: echo, noise, rumble and level.
+
+Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns);
+WebRTC's `audio_processing.h` for the order of the two streams and the delay.
+"""
+
+import numpy as np
+from livekit import rtc
+from livekit.rtc._proto.ffi_pb2 import FfiRequest
+
+from appliance.config import SoundConfig
+from appliance.ports import Block
+from appliance.room.media import BLOCK_SAMPLES, RATE_HZ
+from appliance.room.native import BLOCK_BYTES, Call, handle
+
+_DELAY_STEP_MS = 5
+"""A smaller change of the delay is jitter of its measurement; the echo canceller finds
+the rest by itself."""
+_DELAY_MOST_MS = 500
+"""What WebRTC takes; it cuts larger ones to this."""
+_FINE_BYTES = 3
+"""Length of an answer that holds no error."""
+
+
+def processing(config: SoundConfig) -> "Processing | None":
+    """Return what the configuration asks for; None: nothing, everything is off."""
+    is_any = (
+        config.echo_cancellation
+        or config.noise_suppression
+        or config.high_pass_filter
+        or config.automatic_gain
+    )
+    return Processing(config) if is_any else None
+
+
+class Processing:
+    """Cleans the microphone; implements `ports.Processor`."""
+
+    def __init__(self, config: SoundConfig) -> None:
+        """Switch on what the configuration asks for."""
+        self._module = rtc.AudioProcessingModule(
+            echo_cancellation=config.echo_cancellation,
+            noise_suppression=config.noise_suppression,
+            high_pass_filter=config.high_pass_filter,
+            auto_gain_control=config.automatic_gain,
+        )
+        self._has_echo = config.echo_cancellation
+        self._delay_ms = -_DELAY_STEP_MS - 1
+        self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
+        self._far: Block = np.zeros(BLOCK_SAMPLES, np.int16)
+        module = handle(self._module).handle
+        self._clean = _clean(module, self._near)
+        self._hear = _hear(module, self._far)
+
+    def process(self, microphone: Block, played: Block, delay_ms: int) -> None:
+        """Clean the microphone's block in place.
+
+        Args:
+            microphone: what was heard.
+            played: what was given to the speaker in the same callback.
+            delay_ms: from giving `played` to the card until its echo is heard.
+
+        Thread: any, one at a time.
+        """
+        if self._has_echo:
+            self._set_delay(delay_ms)
+            self._far[:] = played
+            _check(self._hear())
+        self._near[:] = microphone
+        _check(self._clean())
+        microphone[:] = self._near
+
+    def _set_delay(self, delay_ms: int) -> None:
+        wanted_ms = min(max(delay_ms, 0), _DELAY_MOST_MS)
+        if abs(wanted_ms - self._delay_ms) > _DELAY_STEP_MS:
+            self._delay_ms = wanted_ms
+            self._module.set_stream_delay_ms(wanted_ms)
+
+
+def _clean(module: int, block: Block) -> Call:
+    request = FfiRequest()
+    wanted = request.apm_process_stream
+    wanted.apm_handle = module
+    wanted.data_ptr = block.ctypes.data
+    wanted.size = BLOCK_BYTES
+    wanted.sample_rate = RATE_HZ
+    wanted.num_channels = 1
+    return Call(request)
+
+
+def _hear(module: int, block: Block) -> Call:
+    request = FfiRequest()
+    wanted = request.apm_process_reverse_stream
+    wanted.apm_handle = module
+    wanted.data_ptr = block.ctypes.data
+    wanted.size = BLOCK_BYTES
+    wanted.sample_rate = RATE_HZ
+    wanted.num_channels = 1
+    return Call(request)
+
+
+def _check(answer_bytes: int) -> None:
+    assert answer_bytes <= _FINE_BYTES, "the audio processing refuses a block"

@@ -1,0 +1,45 @@
+"""The SDK's own log lines, made fit for a journal.
+
+The native library reports every attempt to connect, and with a refused token the
+token itself: the server's answer quotes it.
+"""
+
+import logging
+import re
+from pathlib import PurePath
+
+_SECRETS = re.compile(
+    r"eyJ[\w-]+(\.[\w-]*)*"  # a token, or what is left of one
+    r"|\?[^\s\"']+"  # the query of an address
+)
+_NATIVE = "%s:%s:%s - %s"
+"""The format of lines that the SDK passes on from the native library."""
+_STUMBLED = "error running user callback"
+"""The SDK prints the whole event behind this, chat and tokens included."""
+
+
+def tame() -> None:
+    """Redact the SDK's lines and demote the native ones; twice is fine."""
+    for logger in (logging.getLogger("livekit"), logging.getLogger()):
+        if not any(isinstance(known, _Tamer) for known in logger.filters):
+            logger.addFilter(_Tamer())
+
+
+def redacted(line: str) -> str:
+    """Return the line without tokens and without queries of addresses."""
+    return _SECRETS.sub("…", line)
+
+
+class _Tamer(logging.Filter):
+    """Rewrites records that come from the SDK, whichever logger it took."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if PurePath(record.pathname).parts[-3:-1] != ("livekit", "rtc"):
+            return True
+        if record.msg == _NATIVE:
+            # Whatever matters in them reaches us as an event as well.
+            record.levelno, record.levelname = logging.DEBUG, "DEBUG"
+        if str(record.msg).startswith(_STUMBLED):
+            record.msg, record.args = _STUMBLED, ()
+        record.msg, record.args = redacted(record.getMessage()), ()
+        return logging.getLogger(record.name).isEnabledFor(record.levelno)

@@ -1,0 +1,167 @@
+"""What the SDK says when a room cannot be joined or is lost, in causes and sentences.
+
+Source: the SDK's own words, each provoked with a livekit-server 1.13.5 or a server of
+our own; `tests/room` provokes them again.
+"""
+
+import re
+from dataclasses import dataclass
+
+from livekit.rtc import DisconnectReason
+
+from appliance.core.events import Cause
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """Why there is no room, and what to do about it."""
+
+    cause: Cause
+    reason: str
+    """One sentence for people; nothing of the token, no address."""
+    is_final: bool = False
+    """Trying again with the same token will not help."""
+
+
+NOT_IN_TIME = Trouble(
+    Cause.SERVER_LOST,
+    "the server did not let us in within 15 s; it may be overloaded, or a firewall "
+    "may block UDP and TCP to it",
+)
+NO_PUBLISHING = Trouble(
+    Cause.REFUSED,
+    "the token does not allow speaking in this room: its issuer has to grant "
+    "canPublish for the microphone",
+    is_final=True,
+)
+NOT_PUBLISHED = Trouble(
+    Cause.SERVER_LOST,
+    "the server did not take the microphone's track; its log may say why",
+)
+
+_REFUSED_TOKEN = (
+    "the server refused the token ({status}): it may be expired or made for another "
+    "server; check the token source, its API key and this box's clock"
+)
+
+_CONNECTING: tuple[tuple[str, Trouble], ...] = (
+    (
+        "permissions denied",
+        Trouble(
+            Cause.REFUSED,
+            "the token does not allow joining this room: its issuer has to grant "
+            "roomJoin and the room's name",
+            is_final=True,
+        ),
+    ),
+    (
+        r"client error: 401",
+        Trouble(Cause.REFUSED, _REFUSED_TOKEN.format(status=401), is_final=True),
+    ),
+    (
+        r"client error: 403",
+        Trouble(Cause.REFUSED, _REFUSED_TOKEN.format(status=403), is_final=True),
+    ),
+    (
+        "invalid characters",
+        Trouble(
+            Cause.REFUSED,
+            "the token is not a token: check what the token source answers",
+            is_final=True,
+        ),
+    ),
+    (
+        "parse the url",
+        Trouble(
+            Cause.MISCONFIGURED,
+            "the server's address is not an address: it has to look like "
+            "wss://example.org; check room.url and the token source's answer",
+            is_final=True,
+        ),
+    ),
+    (
+        "client error: 404",
+        Trouble(
+            Cause.SERVER_LOST,
+            "there is no LiveKit server at this address, or it has no such room "
+            "(404); check room.url and the token source's answer",
+        ),
+    ),
+    (
+        "failed to lookup|unreachable|No route",
+        Trouble(
+            Cause.NO_INTERNET,
+            "the server's name cannot be resolved or its network cannot be reached; "
+            "check the internet connection and the server's address",
+        ),
+    ),
+    (
+        "refused",
+        Trouble(
+            Cause.SERVER_LOST,
+            "nothing answers at the server's address; it may be down or starting",
+        ),
+    ),
+    (
+        "certificate|corrupt message|[Tt][Ll][Ss]",
+        Trouble(
+            Cause.SERVER_LOST,
+            "no secure connection to the server; check this box's clock, the "
+            "server's certificate, and that it speaks wss at this port",
+        ),
+    ),
+    (
+        "timed out|timeout",
+        Trouble(
+            Cause.SERVER_LOST,
+            "the server takes calls but does not answer; it may be overloaded",
+        ),
+    ),
+    (
+        "(server|client|handshake) error",
+        Trouble(
+            Cause.SERVER_LOST,
+            "the server answers with an error; its log may say why",
+        ),
+    ),
+)
+
+_CANNOT_CONNECT = Trouble(
+    Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
+)
+
+_CLOSED = Trouble(Cause.ROOM_CLOSED, "somebody closed the room")
+_SERVER_LOST = Trouble(
+    Cause.SERVER_LOST, "the connection to the server is lost and could not be resumed"
+)
+
+_DISCONNECTED: dict[int, Trouble] = {
+    DisconnectReason.DUPLICATE_IDENTITY: Trouble(
+        Cause.REPLACED,
+        "another client joined with this box's identity; give each its own "
+        "room.identity",
+    ),
+    DisconnectReason.PARTICIPANT_REMOVED: Trouble(
+        Cause.ROOM_CLOSED, "somebody removed this box from the room"
+    ),
+    DisconnectReason.ROOM_DELETED: _CLOSED,
+    DisconnectReason.ROOM_CLOSED: _CLOSED,
+    DisconnectReason.SERVER_SHUTDOWN: Trouble(
+        Cause.SERVER_LOST, "the server is shutting down"
+    ),
+}
+
+
+def connect_trouble(message: str) -> Trouble:
+    """Return what a failed connection means.
+
+    Args:
+        message: the SDK's words; they may hold the whole token.
+    """
+    found = (trouble for words, trouble in _CONNECTING if re.search(words, message))
+    return next(found, _CANNOT_CONNECT)
+
+
+def lost_trouble(reason: DisconnectReason.ValueType) -> Trouble:
+    """Return what the end of a connection means."""
+    return _DISCONNECTED.get(reason, _SERVER_LOST)

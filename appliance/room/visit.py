@@ -1,0 +1,226 @@
+"""One visit to a room, from joining to having left."""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import NoReturn
+
+from livekit import rtc
+
+from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.events import (
+    RoomFailed,
+    RoomJoined,
+    RoomLeft,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+)
+from appliance.ports import Playout, Post, Uplink
+from appliance.room import rtt
+from appliance.room.chat import PACKET_BYTES
+from appliance.room.connection import CONNECT_S, Connection, Pending, Spawn
+from appliance.room.ears import Ears
+from appliance.room.encryption import encryption
+from appliance.room.mailbox import Mailbox
+from appliance.room.people import People
+from appliance.room.trouble import Trouble, lost_trouble
+from appliance.room.voice import Voice
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Gear:
+    """What every visit works with."""
+
+    post: Post
+    uplink: Uplink
+    playout: Playout
+    spawn: Spawn
+    pending: Pending
+
+
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What the configuration says about this room."""
+
+    encryption_key_file: str | None = None
+    is_plain_chat: bool = False
+
+
+class Visit:
+    """Starts when made; ends by itself or by `leave`, and says so with one event.
+
+    What the room tells is queued and worked off by one task: the SDK would swallow an
+    exception in a callback of ours, a task of ours ends the process.
+    """
+
+    def __init__(self, command: JoinRoom, style: Style, gear: Gear) -> None:
+        """Start joining."""
+        self.ticket = command.ticket
+        self._style = style
+        self._gear = gear
+        self._is_leaving = False
+        self._is_paused = False
+        self._loop = asyncio.get_running_loop()
+        self._happenings: asyncio.Queue[Callable[[], Trouble | None]] = asyncio.Queue()
+        self._connection = Connection(gear.spawn, gear.pending)
+        self._room = self._connection.room
+        self._voice = Voice(gear.uplink)
+        self._ears = Ears(gear.playout, self._fail)
+        self._people = People(command.ticket, self._room, gear.post)
+        self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
+        self._listen()
+        self._staying = gear.spawn(self._stay(command))
+        self._over = gear.spawn(self._see_through())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether everything of it is closed and its last event is posted."""
+        return self._over.done()
+
+    def leave(self) -> None:
+        """Leave, whatever the visit is doing; twice is fine."""
+        self._is_leaving = True
+        self._staying.cancel()
+
+    def send(self, command: SendChat) -> None:
+        """Send a line of chat."""
+        self._mailbox.send(command, is_plain=self._style.is_plain_chat)
+
+    async def _see_through(self) -> None:
+        """Wait for the end, tidy up, and say how it ended."""
+        try:
+            await asyncio.wait({self._staying})
+        finally:
+            await self._tidy()
+        if self._is_leaving:
+            _log.info("left  ticket=%d", self.ticket)
+            self._gear.post(RoomLeft(self.ticket))
+        elif not self._staying.cancelled():
+            self._gear.post(self._staying.result())
+
+    async def _stay(self, command: JoinRoom) -> RoomFailed | RoomLost:
+        """Join, and return why it did not work or how it ended."""
+        ticket = self.ticket
+        if (found := await self._join(command)) is not None:
+            _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
+            return RoomFailed(ticket, found.cause, found.reason, found.is_final)
+        _log.info("joined  ticket=%d", ticket)
+        self._gear.post(RoomJoined(ticket, self._room.name, self._people.now()))
+        found = await self._attend()
+        _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
+        return RoomLost(ticket, found.cause, found.reason, found.is_final)
+
+    async def _join(self, command: JoinRoom) -> Trouble | None:
+        key = encryption(self._style.encryption_key_file)
+        if isinstance(key, Trouble):
+            return key
+        options = rtc.RoomOptions(
+            auto_subscribe=False,
+            connect_timeout=CONNECT_S,
+            encryption=key,
+            data_stream=rtc.DataStreamOptions(max_payload_byte_length=PACKET_BYTES),
+        )
+        found = await self._connection.open(command.url, command.token, options)
+        if found is not None:
+            return found
+        self._ears.want_all(self._room)
+        return await self._voice.publish(self._room)
+
+    async def _attend(self) -> Trouble:
+        """Do what the room tells, until it is lost."""
+        post = self._gear.post
+        measuring = self._gear.spawn(rtt.measure(self.ticket, self._room, post))
+        try:
+            while True:
+                happening = await self._happenings.get()
+                if (trouble := happening()) is not None:
+                    return trouble
+        finally:
+            measuring.cancel()
+
+    async def _tidy(self) -> None:
+        """Close everything; nothing native is used after its end."""
+        self._voice.hush()
+        self._ears.close_all()
+        self._mailbox.close()
+        if self._room.isconnected() and not self._is_paused:
+            await self._voice.unpublish(self._room)
+        await self._connection.close()
+        self._voice.close()
+
+    # what the room tells
+
+    def _listen(self) -> None:
+        on = self._room.on
+        for event in (
+            "participant_connected",
+            "participant_disconnected",
+            "participant_name_changed",
+            "participant_permissions_changed",
+            "track_unpublished",
+            "track_muted",
+            "track_unmuted",
+        ):
+            on(event, self._later(self._people_changed))
+        on("track_published", self._later(self._published))
+        on("track_subscribed", self._later(self._ears.open))
+        on("track_unsubscribed", self._later(self._unsubscribed))
+        on("active_speakers_changed", self._later(self._people.speak))
+        on("data_received", self._later(self._mailbox.take))
+        on("reconnecting", self._later(self._paused))
+        on("reconnected", self._later(self._resumed))
+        on("disconnected", self._later(lost_trouble))
+
+    def _later(self, handler: Callable[..., Trouble | None]) -> Callable[..., None]:
+        """Return a callback that has the handler called by `_attend`."""
+
+        def queue(*arguments: object) -> None:
+            self._happenings.put_nowait(partial(handler, *arguments))
+
+        return queue
+
+    def _people_changed(self, *_: object) -> None:
+        self._people.changed()
+
+    def _published(
+        self, publication: rtc.RemoteTrackPublication, _: rtc.RemoteParticipant
+    ) -> None:
+        self._ears.want(publication)
+        self._people.changed()
+
+    def _unsubscribed(
+        self,
+        _track: rtc.Track,
+        publication: rtc.RemoteTrackPublication,
+        _participant: rtc.RemoteParticipant,
+    ) -> None:
+        self._ears.close(publication)
+
+    def _paused(self) -> None:
+        self._is_paused = True
+        _log.warning("connection broke, resuming  ticket=%d", self.ticket)
+        self._gear.post(RoomPaused(self.ticket))
+
+    def _resumed(self) -> None:
+        self._is_paused = False
+        _log.info("connection resumed  ticket=%d", self.ticket)
+        self._ears.want_all(self._room)
+        self._people.changed()
+        self._gear.post(RoomResumed(self.ticket))
+
+    def _fail(self, error: BaseException) -> None:
+        """Have `_attend` raise this.
+
+        Thread: the library's.
+        """
+        happening = partial(_raise, error)
+        self._loop.call_soon_threadsafe(self._happenings.put_nowait, happening)
+
+
+def _raise(error: BaseException) -> NoReturn:
+    raise error

@@ -1,0 +1,83 @@
+"""Our own sound in the room."""
+
+import asyncio
+import logging
+
+from livekit import rtc
+from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
+
+from appliance.ports import Uplink
+from appliance.room.media import Microphone
+from appliance.room.trouble import NO_PUBLISHING, NOT_PUBLISHED, Trouble
+
+PUBLISH_S = 5.0
+"""It takes one round trip to the server; this would be a very slow one."""
+UNPUBLISH_S = 0.5
+"""Polite, not necessary: the server ends the track together with the connection."""
+
+_OPTIONS = rtc.TrackPublishOptions(
+    source=rtc.TrackSource.SOURCE_MICROPHONE,
+    # Silence, of which a closed gate sends plenty, costs next to nothing this way.
+    dtx=True,
+    # Measured: sending each packet twice makes the far end hold sound back for 70 to
+    # 130 ms in place of 45, and costs a tenth more CPU. Opus brings its own repair.
+    red=False,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class Voice:
+    """The one track that is published at joining and stays until the end."""
+
+    def __init__(self, uplink: Uplink) -> None:
+        """Remember where the microphone comes from."""
+        self._uplink = uplink
+        self._microphone: Microphone | None = None
+        self._publication: rtc.LocalTrackPublication | None = None
+
+    async def publish(self, room: rtc.Room) -> Trouble | None:
+        """Publish the track and let the uplink send."""
+        if not _may_publish(room):
+            return NO_PUBLISHING
+        self._microphone = Microphone()
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                self._publication = await room.local_participant.publish_track(
+                    self._microphone.track, _OPTIONS
+                )
+        except (PublishTrackError, TimeoutError) as error:
+            _log.debug("track not published  error=%r", error)
+            return NOT_PUBLISHED
+        self._uplink.connect(self._microphone.send)
+        _log.info("track published")
+        return None
+
+    def hush(self) -> None:
+        """Send nothing more."""
+        if self._publication is not None:
+            self._uplink.disconnect()
+
+    async def unpublish(self, room: rtc.Room) -> None:
+        """Tell the room that the track ends; within `UNPUBLISH_S`."""
+        if self._publication is None:
+            return
+        try:
+            async with asyncio.timeout(UNPUBLISH_S):
+                await room.local_participant.unpublish_track(self._publication.sid)
+        except (UnpublishTrackError, TimeoutError) as error:
+            _log.debug("track not unpublished  error=%r", error)
+
+    def close(self) -> None:
+        """Give the track back, once the room is disconnected."""
+        if self._microphone is not None:
+            self._microphone.close()
+        self._microphone = self._publication = None
+
+
+def _may_publish(room: rtc.Room) -> bool:
+    allowed = room.local_participant.permissions
+    sources = allowed.can_publish_sources
+    return allowed.can_publish and (
+        not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
+    )

@@ -1,0 +1,58 @@
+// Somebody else in the room, in a browser, on LiveKit's own client.
+const room = new LivekitClient.Room();
+const legacyTopic = "lk-chat-topic";
+const heard = { streams: [], packets: [], analyser: null };
+const audio = new AudioContext();
+
+room.registerTextStreamHandler("lk.chat", async (reader, from) => {
+  const text = await reader.readAll();
+  heard.streams.push({ from: from.identity, id: reader.info.id, text });
+});
+
+room.on("dataReceived", (payload, from, _kind, topic) => {
+  const text = new TextDecoder().decode(payload);
+  heard.packets.push({ from: from?.identity, topic, text });
+});
+
+room.on("trackSubscribed", (track) => {
+  // Without an element, Chromium does not play the stream at all.
+  track.attach().muted = true;
+  heard.analyser = audio.createAnalyser();
+  heard.analyser.fftSize = 32768;
+  const stream = new MediaStream([track.mediaStreamTrack]);
+  audio.createMediaStreamSource(stream).connect(heard.analyser);
+});
+
+async function join(url, token) {
+  await room.connect(url, token);
+}
+
+async function say(hz) {
+  const tone = audio.createOscillator();
+  const out = audio.createMediaStreamDestination();
+  tone.frequency.value = hz;
+  tone.connect(out);
+  tone.start();
+  const [track] = out.stream.getAudioTracks();
+  await room.localParticipant.publishTrack(track, { source: "microphone" });
+}
+
+// As @livekit/components-core does: a stream, and a packet for older receivers.
+async function write(text) {
+  const me = room.localParticipant;
+  const info = await me.sendText(text, { topic: "lk.chat" });
+  const message = { id: info.id, timestamp: info.timestamp, message: text };
+  const packet = JSON.stringify({ ...message, ignoreLegacy: true });
+  const payload = new TextEncoder().encode(packet);
+  await me.publishData(payload, { reliable: true, topic: legacyTopic });
+  return info.id;
+}
+
+function strongestHz() {
+  if (!heard.analyser) return 0;
+  const levels = new Float32Array(heard.analyser.frequencyBinCount);
+  heard.analyser.getFloatFrequencyData(levels);
+  const loudest = levels.indexOf(Math.max(...levels));
+  if (levels[loudest] < -60) return 0;
+  return (loudest * audio.sampleRate) / heard.analyser.fftSize;
+}

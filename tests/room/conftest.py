@@ -1,0 +1,112 @@
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import jwt
+import pytest
+from livekit import rtc
+
+from appliance.config import Config, RoomConfig
+from appliance.core.commands import JoinRoom, LeaveRoom
+from appliance.core.events import RoomJoined, RoomLeft
+from appliance.demo.server import LocalServer, find_or_build
+from appliance.room.adapter import LiveKitRoom
+from tests.room.fakes import DEADLINE_S, FakePlayout, FakeUplink
+from tests.room.friend import Friend
+
+
+@pytest.fixture(scope="session")
+def binary():
+    return find_or_build(print)
+
+
+class Server(LocalServer):
+    def token(self, identity, *, key=None, secret=None, name="", **grants):
+        now_s = int(time.time())
+        claims = {
+            "iss": key or self.api_key,
+            "sub": identity,
+            "name": name,
+            "nbf": now_s - 10,
+            "exp": now_s + 600,
+            "video": {"roomJoin": True, "room": "kitchen"} | grants,
+        }
+        return jwt.encode(claims, secret or self.api_secret, "HS256")
+
+    def friend(self, identity, options=None, *, listens=True, **claims):
+        token = self.token(identity, **claims)
+        return Friend(self.url, token, options or rtc.RoomOptions(listens))
+
+
+@pytest.fixture
+async def server(binary):
+    async with Server(binary) as running:
+        yield running
+
+
+class Box:
+    """Our adapter, and everything it posted."""
+
+    def __init__(self, uplink, config=None):
+        self.uplink = uplink
+        self.playout = FakePlayout()
+        self.events = []
+        self._loop = asyncio.get_running_loop()
+        self._changed = asyncio.Event()
+        self._seen = 0
+        self.room = LiveKitRoom(
+            config or Config(), self._post, self.uplink, self.playout
+        )
+
+    def _post(self, event):
+        self._loop.call_soon_threadsafe(self._note, event)
+
+    def _note(self, event):
+        self.events.append(event)
+        self._changed.set()
+
+    async def until(self, kind, is_it=lambda _: True):
+        """Return the next event of this kind, from the last one returned on."""
+        async with asyncio.timeout(DEADLINE_S):
+            while True:
+                while self._seen < len(self.events):
+                    event = self.events[self._seen]
+                    self._seen += 1
+                    if isinstance(event, kind) and is_it(event):
+                        return event
+                self._changed.clear()
+                await self._changed.wait()
+
+    async def join(self, server, ticket=1, identity="box", **claims):
+        token = server.token(identity, **claims)
+        self.room.do(JoinRoom(ticket, server.url, token))
+        return await self.until(RoomJoined)
+
+    async def talker(self):
+        """Return the one talker there is, or will be."""
+        await self.playout.count(1)
+        (talker,) = self.playout.talkers
+        return talker
+
+    async def leave(self, ticket=1):
+        self.room.do(LeaveRoom(ticket))
+        return await self.until(RoomLeft)
+
+
+@asynccontextmanager
+async def open_box(config=None, hz=440):
+    with FakeUplink(hz) as uplink:
+        box = Box(uplink, config)
+        async with box.room:
+            yield box
+
+
+@pytest.fixture
+async def box():
+    async with open_box() as open_:
+        yield open_
+
+
+@pytest.fixture
+def encrypted():
+    return lambda path: Config(room=RoomConfig(encryption_key_file=path))

@@ -1,0 +1,213 @@
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.events import Message
+from appliance.room import chat
+from appliance.room.chat import Dropped, Sender
+
+ANN = Sender("ann", "Ann")
+NOW_MS = 1_700_000_000_000
+TOPICS = [chat.PACKET_TOPIC, chat.EDIT_TOPIC, chat.PLAIN_TOPIC, ""]
+
+json_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=True)
+    | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8), inner, max_size=4)
+    ),
+    max_leaves=12,
+)
+KEYS = (
+    "message text timestamp ts id ignoreLegacy ignore sender senderId senderName type"
+)
+shapes = st.dictionaries(st.sampled_from(KEYS.split()), json_values)
+payloads = (
+    st.binary(max_size=200)
+    | json_values.map(lambda value: json.dumps(value).encode())
+    | shapes.map(lambda value: json.dumps(value).encode())
+    | shapes.map(lambda value: json.dumps(value, ensure_ascii=False)).map(
+        lambda text: text.encode("utf-8", "surrogatepass")
+    )
+)
+
+
+def read(topic, payload, sender=ANN, *, takes_streams=True):
+    encoded = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
+    return chat.read_packet(
+        topic, encoded, sender, now_ms=NOW_MS, takes_streams=takes_streams
+    )
+
+
+def message(**facts):
+    usual = {"id": "a", "sender_id": "ann", "sender_name": "Ann", "ts_ms": 5}
+    return Message(**{**usual, "text": "hello", **facts})
+
+
+def test_a_stream_is_a_message_with_the_streams_id():
+    assert chat.read_stream("a", 5, "hello", ANN) == message()
+
+
+def test_an_older_senders_packet_is_a_message():
+    packet = {"id": "a", "timestamp": 5, "message": "hello"}
+    assert read(chat.PACKET_TOPIC, packet) == message()
+
+
+@pytest.mark.parametrize("flag", ["ignoreLegacy", "ignore"])
+def test_a_flagged_packet_is_dropped_where_the_stream_comes_too(flag):
+    packet = {"id": "a", "timestamp": 5, "message": "hello", flag: True}
+    assert read(chat.PACKET_TOPIC, packet) is None
+    assert read(chat.PACKET_TOPIC, packet, takes_streams=False) == message()
+
+
+@pytest.mark.parametrize("flag", [False, None, "true", 1])
+def test_only_true_is_a_flag(flag):
+    packet = {"id": "a", "timestamp": 5, "message": "hello", "ignoreLegacy": flag}
+    assert read(chat.PACKET_TOPIC, packet) == message()
+
+
+def test_an_edit_is_marked():
+    packet = {"id": "a", "timestamp": 5, "message": "hello"}
+    assert read(chat.EDIT_TOPIC, packet) == message(is_edit=True)
+
+
+@pytest.mark.parametrize("topic", ["", chat.PLAIN_TOPIC])
+@pytest.mark.parametrize("key", ["sender", "senderId"])
+def test_the_plain_schema_is_a_message(topic, key):
+    packet = {"id": "a", key: "ann", "senderName": "x", "text": "hello", "ts": 5}
+    assert read(topic, packet) == message()
+
+
+def test_a_number_is_an_id_in_the_plain_schema():
+    assert read("", {"id": 7, "text": "hello", "ts": 5}) == message(id="7")
+
+
+def test_who_sent_a_packet_is_not_what_the_packet_says():
+    packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
+    assert read("", packet) == message(text="x")
+
+
+def test_the_server_may_speak_for_somebody():
+    packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
+    found = read("", packet, Sender("", ""))
+    assert found == message(sender_id="bob", sender_name="Bob", text="x")
+
+
+def test_a_sender_is_never_empty():
+    found = read("", {"id": "a", "text": "hello", "ts": 5}, Sender("", ""))
+    assert found == message(sender_id="server", sender_name="server")
+
+
+def test_without_an_id_the_same_message_has_the_same_id():
+    packet = {"timestamp": 5, "message": "hello"}
+    first, again = read(chat.PACKET_TOPIC, packet), read(chat.PACKET_TOPIC, packet)
+    other = read(chat.PACKET_TOPIC, packet | {"timestamp": 6})
+    assert isinstance(first, Message)
+    assert isinstance(other, Message)
+    assert first == again
+    assert first.id != other.id
+
+
+def test_without_a_time_it_is_now():
+    found = read(chat.PACKET_TOPIC, {"id": "a", "message": "hello"})
+    assert found == message(ts_ms=NOW_MS)
+
+
+def test_other_topics_are_not_ours():
+    assert read("lk.transcription", b"\xff") is None
+
+
+def test_control_codes_are_left_out():
+    text = " \x00he\x1b[31ml\u202elo\r\nyou\x07 "
+    assert chat.read_stream("a", 5, text, ANN) == message(text="he[31mllo\nyou")
+
+
+def test_joined_emoji_stay_joined():
+    family = "\U0001f469\u200d\U0001f467"
+    assert chat.read_stream("a", 5, family, ANN) == message(text=family)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        b"",
+        b"\xff\xfe\x00",
+        b"null",
+        b"[]",
+        b'"hello"',
+        b'{"message": 5}',
+        b'{"message": "\\ud800"}',
+        b'{"message": "a", "timestamp": NaN}',
+        b'{"message": "a", "timestamp": 1e400}',
+        b'{"message": "a", "timestamp": "5"}',
+        b'{"message": "a", "timestamp": -1}',
+        b'{"message": "a", "timestamp": 1e300}',
+        b'{"message": "a", "timestamp": ' + b"9" * 5000 + b"}",
+        b'{"message": "a", "id": {}}',
+        b'{"message": "a", "id": "' + b"x" * 129 + b'"}',
+        b'{"message": "a", "other": ' + b"[" * 60_000 + b"}",
+        b'{"message": "' + b"a" * 4001 + b'"}',
+        b'{"message": "' + b" " * 66_000 + b'"}',
+        b'{"message": " \\n\\u0000 "}',
+    ],
+)
+def test_what_is_no_chat_is_dropped(payload):
+    assert isinstance(read(chat.PACKET_TOPIC, payload), Dropped)
+
+
+def test_another_applications_data_is_dropped_quietly():
+    found = read("", b"\x01\x02")
+    assert isinstance(found, Dropped)
+    assert not found.is_chat
+
+
+@given(st.sampled_from(TOPICS), payloads, st.text(max_size=9), st.text(max_size=9))
+def test_whatever_comes_is_within_bounds_or_dropped(topic, payload, identity, name):
+    found = read(topic, payload, Sender(identity, name))
+    if not isinstance(found, Message):
+        return
+    assert 0 < len(found.text) <= chat.TEXT_CHARACTERS
+    assert 0 < len(found.id) <= 128
+    assert 0 <= found.ts_ms <= 2**53
+    assert found.sender_id
+    assert found.sender_name
+    (found.text + found.sender_name).encode()
+    assert "\n" not in found.sender_name
+
+
+lines = st.text(
+    st.characters(exclude_categories=["C"]), min_size=1, max_size=200
+).filter(str.strip)
+
+
+@given(lines, st.booleans())
+def test_what_we_write_as_a_packet_we_read_back(text, has_stream):
+    payload = chat.packet("a", 5, text, has_stream=has_stream)
+    assert read(chat.PACKET_TOPIC, payload, takes_streams=False) == message(
+        text=text.strip()
+    )
+    assert (read(chat.PACKET_TOPIC, payload) is None) == has_stream
+
+
+@given(lines)
+def test_what_we_write_plainly_we_read_back(text):
+    payload = chat.plain_packet("a", 5, text, ANN)
+    assert read(chat.PLAIN_TOPIC, payload) == message(text=text.strip())
+
+
+@given(st.text(st.characters(), max_size=20))
+def test_whatever_was_typed_can_be_sent(text):
+    chat.packet("a", 5, chat.sendable(text), has_stream=True)
+
+
+@given(st.text(max_size=100), st.text(max_size=100))
+def test_a_name_is_one_short_line(name, identity):
+    shown = chat.display_name(name, identity)
+    assert 0 < len(shown) <= 64
+    assert len(shown.splitlines()) == 1

@@ -1,0 +1,141 @@
+import json
+import logging
+
+from appliance.config import ChatConfig, Config
+from appliance.core.commands import SendChat
+from appliance.core.events import ChatReceived, ChatSent
+from tests.room.conftest import open_box
+
+PACKET = "lk-chat-topic"
+EDIT = "lk-chat-update-topic"
+
+
+async def packet(friend, topic, shape):
+    payload = shape if isinstance(shape, bytes) else json.dumps(shape)
+    await friend.room.local_participant.publish_data(payload, topic=topic)
+
+
+async def sent_like_livekit(friend, text):
+    """Send as components-core does: a stream, and a packet for older receivers."""
+    info = await friend.room.local_participant.send_text(text, topic="lk.chat")
+    shape = {"id": info.stream_id, "timestamp": info.timestamp, "message": text}
+    await packet(friend, PACKET, shape | {"ignoreLegacy": True})
+    return info
+
+
+async def received(box):
+    return (await box.until(ChatReceived)).message
+
+
+def received_so_far(box):
+    return [event for event in box.events if isinstance(event, ChatReceived)]
+
+
+async def test_a_message_by_both_paths_appears_once(server, box):
+    async with server.friend("ann", name="Ann") as friend:
+        await box.join(server)
+        info = await sent_like_livekit(friend, "hello")
+        first = await received(box)
+        await sent_like_livekit(friend, "bye")
+        second = await received(box)
+    assert (first.id, first.text, first.ts_ms) == (
+        info.stream_id,
+        "hello",
+        info.timestamp,
+    )
+    assert (first.sender_id, first.sender_name) == ("ann", "Ann")
+    assert second.text == "bye"
+    assert len(received_so_far(box)) == 2
+
+
+async def test_older_and_plain_senders_are_understood(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        await packet(friend, PACKET, {"timestamp": 1, "message": "old"})
+        assert (await received(box)).text == "old"
+        await packet(friend, "", {"id": "a", "sender": "x", "text": "plain", "ts": 1})
+        assert (await received(box)).text == "plain"
+        await packet(friend, "chat", {"id": "b", "text": "topical", "ts": 1})
+        assert (await received(box)).text == "topical"
+        await packet(friend, EDIT, {"id": "a", "timestamp": 2, "message": "edited"})
+        edit = await received(box)
+    assert (edit.text, edit.is_edit) == ("edited", True)
+
+
+async def test_what_we_send_arrives_by_both_paths(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        box.room.do(SendChat(1, "line-1", "hello", 5))
+        assert await box.until(ChatSent) == ChatSent(1, "line-1")
+        identity, info, text = await friend.streams.get()
+        legacy = await friend.packets.get()
+    assert (identity, info.stream_id, text) == ("box", "line-1", "hello")
+    assert legacy.topic == PACKET
+    assert json.loads(legacy.data) == {
+        "id": "line-1",
+        "timestamp": info.timestamp,
+        "message": "hello",
+        "ignoreLegacy": True,
+        "type": "text",
+    }
+
+
+async def test_plain_rooms_get_plain_packets(server):
+    config = Config(chat=ChatConfig(format="plain"))
+    async with open_box(config) as box, server.friend("ann") as friend:
+        await box.join(server, name="Kitchen")
+        box.room.do(SendChat(1, "line-1", "hello", 5))
+        await box.until(ChatSent)
+        sent = await friend.packets.get()
+        assert friend.streams.empty()
+    assert sent.topic == "chat"
+    assert json.loads(sent.data) == {
+        "id": "line-1",
+        "sender": "box",
+        "senderId": "box",
+        "senderName": "Kitchen",
+        "text": "hello",
+        "ts": 5,
+    }
+
+
+async def test_hostile_messages_are_dropped_with_one_line(server, box, caplog):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        caplog.clear()
+        await packet(friend, PACKET, b"\xff\x00\xfe")
+        await packet(friend, PACKET, b"not json, secretly")
+        await packet(friend, PACKET, {"message": "x" * 5000})
+        await packet(friend, PACKET, b"[" * 14_000)
+        me = friend.room.local_participant
+        await me.send_text("secretly " * 20_000, topic="lk.chat", compress=False)
+        await me.send_text("z" * 5000, topic="lk.chat")
+        await sent_like_livekit(friend, "good")
+        assert (await received(box)).text == "good"
+    assert len(received_so_far(box)) == 1
+    warnings = [x for x in caplog.records if x.levelno >= logging.WARNING]
+    assert [x.getMessage().split("  ")[0] for x in warnings] == ["chat message dropped"]
+    assert "secretly" not in caplog.text
+
+
+async def test_a_stream_that_never_ends_does_not_hold_up_others(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        streams = [
+            await friend.room.local_participant.stream_text(topic="lk.chat")
+            for _ in range(3)
+        ]
+        for stream in streams:
+            await stream.write("on and on")
+        await sent_like_livekit(friend, "good")
+        assert (await received(box)).text == "good"
+
+
+async def test_leaving_while_streams_are_open_is_clean(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        stream = await friend.room.local_participant.stream_text(topic="lk.chat")
+        await stream.write("on and on")
+        await sent_like_livekit(friend, "good")
+        await received(box)
+        await box.leave()

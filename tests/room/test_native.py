@@ -1,0 +1,175 @@
+import ctypes
+import inspect
+
+import livekit.rtc
+import numpy as np
+from livekit.rtc import _ffi_client
+from livekit.rtc._proto import ffi_pb2
+
+from appliance.ports import Block
+from appliance.room.media import Microphone
+from appliance.room.native import OUR_CAPTURE, Bypass, Call, Road, bypass
+
+VERSIONS = "1.2."
+MOVED = (
+    "appliance/room/native.py uses private parts of livekit that were read in "
+    "1.2.0; this version has other ones: read them again before raising the bound "
+    "in pyproject.toml"
+)
+
+
+class FakeQueue(Bypass):
+    """A bypass whose native side is us."""
+
+    def __init__(self):
+        super().__init__(_ffi_client.FfiQueue())
+        self.dropped: list[int] = []
+        self._drop = self.dropped.append
+
+
+def broken(failure):
+    raise failure
+
+
+def frame_event(stream, block, number=1):
+    event = ffi_pb2.FfiEvent()
+    event.audio_stream_event.stream_handle = stream
+    frame = event.audio_stream_event.frame_received.frame
+    frame.handle.id = number
+    frame.info.data_ptr = block.ctypes.data
+    frame.info.num_channels = 1
+    frame.info.sample_rate = 48_000
+    frame.info.samples_per_channel = len(block)
+    return event
+
+
+def end_event(stream):
+    event = ffi_pb2.FfiEvent()
+    event.audio_stream_event.stream_handle = stream
+    event.audio_stream_event.eos.SetInParent()
+    return event
+
+
+def test_the_private_parts_are_where_they_were():
+    assert livekit.rtc.__version__.startswith(VERSIONS), MOVED
+    client = _ffi_client.FfiClient.instance
+    put = inspect.signature(_ffi_client.FfiQueue.put)
+    assert list(put.parameters) == ["self", "item"], MOVED
+    assert client.queue is client._queue, MOVED
+    for owner, name in (
+        (client.queue, "_lock"),
+        (client.queue, "_subscribers"),
+        (client._ffi_lib, "livekit_ffi_request"),
+        (client._ffi_lib, "livekit_ffi_drop_handle"),
+        (_ffi_client, "INVALID_HANDLE"),
+    ):
+        assert hasattr(owner, name), f"{MOVED} ({name})"
+    source = inspect.getsource(_ffi_client)
+    assert "FfiClient.instance.queue.put(event)" in source, MOVED
+    fields = ffi_pb2.FfiRequest().capture_audio_frame.DESCRIPTOR.fields_by_name
+    assert "request_async_id" in fields, MOVED
+
+
+async def test_the_bypass_is_laid_once():
+    assert bypass() is bypass()
+    assert _ffi_client.FfiClient.instance.queue is bypass()
+
+
+async def test_subscribers_of_before_stay_subscribed():
+    before = _ffi_client.FfiQueue[ffi_pb2.FfiEvent]()
+    subscription = before.subscribe()
+    Bypass(before).put(end_event(7))
+    assert await subscription.get() == end_event(7)
+
+
+async def test_a_block_goes_to_its_sink_and_its_memory_back():
+    queue = FakeQueue()
+    heard: list[Block] = []
+    queue._roads[7] = Road(heard.append, broken)
+    block = np.arange(480, dtype=np.int16)
+    queue.put(frame_event(7, block, number=42))
+    expected = block.copy()
+    block[:] = 0
+    assert (heard[0] == expected).all()
+    assert queue.dropped == [42]
+
+
+async def test_somebody_elses_sound_goes_to_the_subscribers():
+    queue = FakeQueue()
+    subscription = queue.subscribe()
+    event = frame_event(8, np.zeros(480, np.int16))
+    queue.put(event)
+    assert await subscription.get() == event
+    assert queue.dropped == []
+
+
+async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
+    queue = FakeQueue()
+    failures: list[BaseException] = []
+
+    def break_down(_block):
+        raise ZeroDivisionError
+
+    queue._roads[7] = Road(break_down, failures.append)
+    for _ in range(2):
+        queue.put(frame_event(7, np.zeros(480, np.int16)))
+    assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
+    assert len(queue.dropped) == 2
+
+
+async def test_a_closed_stream_is_thrown_away_until_its_last_event():
+    queue = FakeQueue()
+    heard: list[Block] = []
+    queue._roads[7] = Road(heard.append, broken)
+
+    class Handle(_ffi_client.FfiHandle):
+        def dispose(self):
+            if not self.disposed:
+                self.mark_consumed()
+                queue.put(frame_event(7, np.zeros(480, np.int16), number=42))
+
+    queue.close(Handle(7))
+    assert heard == []
+    assert queue.dropped == [42]
+    queue.put(end_event(7))
+    assert queue.streams == 0
+
+
+async def test_our_acknowledgements_wake_nobody():
+    queue = FakeQueue()
+    subscription = queue.subscribe()
+    ours, other = ffi_pb2.FfiEvent(), ffi_pb2.FfiEvent()
+    ours.capture_audio_frame.async_id = OUR_CAPTURE
+    other.capture_audio_frame.async_id = 5
+    queue.put(ours)
+    queue.put(other)
+    assert await subscription.get() == other
+
+
+async def test_a_refused_block_is_logged_once(caplog):
+    queue = FakeQueue()
+    event = ffi_pb2.FfiEvent()
+    event.capture_audio_frame.async_id = OUR_CAPTURE
+    event.capture_audio_frame.error = "too short"
+    for _ in range(3):
+        queue.put(event)
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+
+
+async def test_the_encoder_takes_blocks_from_the_callers_thread(caplog):
+    microphone = Microphone()
+    for _ in range(20):
+        microphone.send(np.zeros(480, np.int16))
+    microphone.close()
+    assert caplog.records == []
+
+
+async def test_a_call_is_made_byte_for_byte():
+    request = ffi_pb2.FfiRequest()
+    request.new_apm.echo_canceller_enabled = False
+    request.new_apm.gain_controller_enabled = False
+    request.new_apm.high_pass_filter_enabled = True
+    request.new_apm.noise_suppression_enabled = False
+    call = Call(request)
+    assert bytes(call._encoded) == request.SerializeToString()
+    assert ctypes.sizeof(call._encoded) == request.ByteSize()

@@ -1,0 +1,71 @@
+import logging
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.room import sdk_log
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl-_"
+SDK = "/somewhere/livekit/rtc/room.py"
+
+
+@pytest.fixture
+def say(caplog):
+    """Log as the SDK does, and return what was written."""
+    caplog.set_level(logging.DEBUG)
+    sdk_log.tame()
+
+    def say(name, level, message, *args, path=SDK):
+        caplog.clear()
+        logger = logging.getLogger(name)
+        record = logger.makeRecord(name or "root", level, path, 1, message, args, None)
+        logger.handle(record)
+        return [(x.levelname, x.getMessage()) for x in caplog.records]
+
+    return say
+
+
+def test_native_lines_are_demoted_and_redacted(say):
+    native = ("livekit", 63, "signal", f"401 - invalid token: {TOKEN}, error")
+    lines = say("livekit", logging.ERROR, "%s:%s:%s - %s", *native)
+    assert lines == [("DEBUG", "livekit:63:signal - 401 - invalid token: …, error")]
+
+
+def test_native_lines_are_left_out_when_nobody_debugs(say, caplog):
+    caplog.set_level(logging.INFO)
+    assert say("livekit", logging.ERROR, "%s:%s:%s - %s", "a", 1, "b", "c") == []
+
+
+def test_the_sdks_own_lines_keep_their_level(say):
+    lines = say("livekit", logging.ERROR, "lost at wss://host/rtc?access_token=x y")
+    assert lines == [("ERROR", "lost at wss://host/rtc… y")]
+
+
+def test_events_are_not_printed(say):
+    message = "error running user callback for %s: %s"
+    lines = say("", logging.ERROR, message, "data", "chat text")
+    assert lines == [("ERROR", "error running user callback")]
+
+
+def test_others_lines_are_left_alone(say):
+    lines = say("", logging.INFO, "what?why %s", TOKEN, path="/appliance/app.py")
+    assert lines == [("INFO", f"what?why {TOKEN}")]
+
+
+def test_taming_twice_is_taming_once():
+    sdk_log.tame()
+    before = len(logging.getLogger("livekit").filters)
+    sdk_log.tame()
+    assert len(logging.getLogger("livekit").filters) == before
+
+
+base64url = st.text("abcXYZ019-_", min_size=1, max_size=40)
+
+
+@given(base64url, base64url, base64url, st.text(max_size=10))
+def test_no_part_of_a_token_stays(head, body, signature, around):
+    token = f"eyJ{head}.eyJ{body}.{signature}"
+    found = sdk_log.redacted(f"{around} {token} {around}")
+    assert token not in found
+    assert f"eyJ{body}" not in found

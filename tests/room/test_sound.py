@@ -1,0 +1,177 @@
+import asyncio
+
+import pytest
+from livekit import rtc
+
+from appliance.core.events import RoomLost, RoomPaused, RoomResumed
+from tests.room.conftest import open_box
+from tests.room.fakes import amplitude, strongest_hz
+
+RECONNECTS = [
+    rtc.SimulateScenarioKind.SIMULATE_SIGNAL_RECONNECT,
+    rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT,
+]
+
+
+async def heard(box):
+    """Half a second of the one talker there is, without its first half second."""
+    talker = await box.talker()
+    await asyncio.to_thread(box.playout.sound, talker, 0.5)
+    return await asyncio.to_thread(box.playout.sound, talker, 0.5)
+
+
+async def listened(friend):
+    """Half a second of what a friend hears, without its first half second."""
+    await friend.hear(0.5)
+    return await friend.hear(0.5)
+
+
+def is_tone(sound, hz):
+    return abs(strongest_hz(sound) - hz) < 10 and 5000 < amplitude(sound) < 11000
+
+
+async def test_who_spoke_before_we_came_is_heard(server, box):
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        await box.join(server)
+        assert is_tone(await heard(box), 700)
+
+
+async def test_who_speaks_after_we_came_is_heard(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        await friend.say(700)
+        assert is_tone(await heard(box), 700)
+
+
+async def test_we_are_heard(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        assert is_tone(await listened(friend), 440)
+
+
+async def test_each_talker_has_a_road_of_its_own(server, box):
+    async with server.friend("ann") as ann, server.friend("bob") as bob:
+        await ann.say(700)
+        await bob.say(1100)
+        await box.join(server)
+        await box.playout.count(2)
+        sounds = {
+            talker.partition("/")[0]: await asyncio.to_thread(
+                box.playout.sound, talker, 1.0
+            )
+            for talker in box.playout.talkers
+        }
+    assert is_tone(sounds["ann"][24_000:], 700)
+    assert is_tone(sounds["bob"][24_000:], 1100)
+
+
+async def test_a_talker_who_leaves_is_forgotten(server, box):
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        await box.join(server)
+        await box.talker()
+    await box.playout.count(0)
+    assert len(box.playout.removed) == 1
+
+
+async def test_a_track_that_is_unpublished_is_forgotten(server, box):
+    async with server.friend("ann") as friend:
+        track = await friend.say(700)
+        await box.join(server)
+        await box.talker()
+        await friend.room.local_participant.unpublish_track(track.sid)
+        await box.playout.count(0)
+
+
+async def test_video_is_never_asked_for(server, box):
+    async with server.friend("ann") as friend:
+        await friend.show()
+        await friend.say(700)
+        await box.join(server)
+        await box.talker()
+        # Any subscription makes the publisher's side say so.
+        (camera, voice) = friend.room.local_participant.track_publications.values()
+        await asyncio.wait_for(voice.wait_for_subscription(), 10)
+        assert not camera._first_subscription.done()
+
+
+@pytest.mark.parametrize("scenario", RECONNECTS)
+async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        await box.join(server)
+        await box.talker()
+        await box.room._visit._room.simulate_scenario(scenario)
+        await box.until(RoomPaused)
+        await box.until(RoomResumed)
+        assert is_tone(await heard(box), 700)
+        assert is_tone(await listened(friend), 440)
+
+
+async def test_a_killed_server_that_comes_back_is_talked_to_again(server, box):
+    await box.join(server)
+    await server.kill()
+    await box.until(RoomPaused)
+    await server.start()
+    await box.until(RoomResumed)
+    async with server.friend("ann") as friend:
+        await friend.say(700)
+        assert is_tone(await heard(box), 700)
+        assert is_tone(await listened(friend), 440)
+
+
+async def test_a_lost_room_is_no_longer_fed(server, box):
+    await box.join(server)
+    assert box.uplink.is_connected
+    async with server.friend("box"):
+        await box.until(RoomLost)
+    assert not box.uplink.is_connected
+
+
+async def test_an_exception_in_a_sink_ends_the_process(server):
+    def break_down(_block):
+        raise ZeroDivisionError
+
+    async def call():
+        async with open_box() as box, server.friend("ann") as friend:
+            box.playout.sink = break_down
+            await friend.say(700)
+            await box.join(server)
+            await asyncio.Event().wait()
+
+    with pytest.raises(ExceptionGroup) as caught:
+        await call()
+    assert caught.group_contains(ZeroDivisionError)
+
+
+def key_file(folder, key):
+    path = folder / "key"
+    path.write_text(f"{key}\n", encoding="utf-8")
+    return str(path)
+
+
+def with_key(key):
+    options = rtc.KeyProviderOptions(shared_key=key)
+    return rtc.RoomOptions(encryption=rtc.E2EEOptions(options))
+
+
+async def test_with_the_same_key_both_are_heard(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"swordfish")) as friend,
+    ):
+        await friend.say(700)
+        await box.join(server)
+        assert is_tone(await heard(box), 700)
+        assert is_tone(await listened(friend), 440)
+
+
+async def test_with_another_key_nothing_is_heard(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"tuna")) as friend,
+    ):
+        await friend.say(700)
+        await box.join(server)
+        assert amplitude(await heard(box)) < 100

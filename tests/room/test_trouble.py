@@ -1,0 +1,76 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from livekit.rtc import DisconnectReason
+
+from appliance.core.events import Cause
+from appliance.room.trouble import connect_trouble, lost_trouble
+
+SAID = {
+    "engine: signal failure: client error: 401 Unauthorized - invalid API key: x": (
+        Cause.REFUSED,
+        True,
+    ),
+    "engine: signal failure: client error: 401 Unauthorized - permissions denied": (
+        Cause.REFUSED,
+        True,
+    ),
+    "engine: signal failure: client error: 403 Forbidden - ": (Cause.REFUSED, True),
+    "engine: signal failure: access token has invalid characters": (
+        Cause.REFUSED,
+        True,
+    ),
+    "engine: signal failure: failed to parse the url: relative URL": (
+        Cause.MISCONFIGURED,
+        True,
+    ),
+    "engine: signal failure: client error: 404 Not Found - ": (
+        Cause.SERVER_LOST,
+        False,
+    ),
+    "IO error: failed to lookup address information": (Cause.NO_INTERNET, False),
+    "IO error: Network is unreachable (os error 101)": (Cause.NO_INTERNET, False),
+    "IO error: Connection refused (os error 111)": (Cause.SERVER_LOST, False),
+    "IO error: invalid peer certificate: UnknownIssuer": (Cause.SERVER_LOST, False),
+    "engine: signal failure: transport timed out": (Cause.SERVER_LOST, False),
+    "server error: 503 Service Unavailable - ": (Cause.SERVER_LOST, False),
+    "something new": (Cause.SERVER_LOST, False),
+}
+
+
+@pytest.mark.parametrize("message", SAID)
+def test_what_the_sdk_says_has_a_cause(message):
+    found = connect_trouble(message)
+    assert (found.cause, found.is_final) == SAID[message]
+
+
+@given(st.text())
+def test_whatever_the_sdk_says_has_a_sentence(message):
+    assert connect_trouble(message).reason
+
+
+def test_a_quoted_token_is_not_quoted_again():
+    said = "client error: 401 Unauthorized - invalid token: eyJhbGciOiJIUzI1NiJ9.e.s"
+    assert "eyJ" not in connect_trouble(said).reason
+
+
+@pytest.mark.parametrize(
+    ("reason", "cause"),
+    [
+        (DisconnectReason.DUPLICATE_IDENTITY, Cause.REPLACED),
+        (DisconnectReason.ROOM_DELETED, Cause.ROOM_CLOSED),
+        (DisconnectReason.PARTICIPANT_REMOVED, Cause.ROOM_CLOSED),
+        (DisconnectReason.SERVER_SHUTDOWN, Cause.SERVER_LOST),
+        (DisconnectReason.SIGNAL_CLOSE, Cause.SERVER_LOST),
+        (DisconnectReason.UNKNOWN_REASON, Cause.SERVER_LOST),
+    ],
+)
+def test_the_end_of_a_visit_has_a_cause(reason, cause):
+    assert lost_trouble(reason).cause is cause
+
+
+@pytest.mark.parametrize("reason", DisconnectReason.values())
+def test_every_end_has_a_sentence_and_none_is_final(reason):
+    found = lost_trouble(reason)
+    assert found.reason
+    assert not found.is_final

@@ -1,0 +1,347 @@
+import asyncio
+import contextlib
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import threading
+
+import httpx
+import pytest
+from livekit import rtc
+from livekit.rtc._ffi_client import FfiClient, _live_handles
+
+from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.events import (
+    Cause,
+    ChatFailed,
+    PeopleChanged,
+    Person,
+    RoomFailed,
+    RoomLeft,
+    RoomLost,
+    RttMeasured,
+)
+from appliance.room.native import bypass
+from tests.room.conftest import open_box
+
+SECRET = "not-the-secret-of-this-server-but-long"
+
+
+async def test_joining_names_the_room_and_who_is_there(server, box):
+    async with server.friend("ann", name="Ann"), server.friend("bob"):
+        joined = await box.join(server)
+    assert joined.room == "kitchen"
+    assert set(joined.people) == {
+        Person("ann", "Ann", is_muted=True),
+        Person("bob", "bob", is_muted=True),
+    }
+
+
+async def test_people_come_speak_fall_silent_and_go(server, box):
+    def is_now(**facts):
+        return lambda event: event.people == (Person("ann", "Ann", **facts),)
+
+    await box.join(server)
+    async with server.friend("ann", name="Ann") as friend:
+        await box.until(PeopleChanged, is_now(is_muted=True))
+        track = await friend.say(700)
+        await box.until(PeopleChanged, is_now(is_speaking=True))
+        track.mute()
+        await box.until(PeopleChanged, is_now(is_muted=True))
+    await box.until(PeopleChanged, lambda event: event.people == ())
+
+
+async def test_our_own_speaking_is_nobody_elses(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        await friend.hear(1.0)
+    assert not any(
+        person.is_speaking
+        for event in box.events
+        if isinstance(event, PeopleChanged)
+        for person in event.people
+    )
+
+
+async def test_hidden_participants_are_not_listed(server, box):
+    async with server.friend("spy", hidden=True), server.friend("ann"):
+        joined = await box.join(server)
+    assert [person.id for person in joined.people] == ["ann"]
+
+
+async def test_the_round_trip_is_measured(server, box):
+    await box.join(server)
+    measured = await box.until(RttMeasured)
+    assert 0 <= measured.rtt_s < 1
+
+
+async def test_leaving_is_answered_and_seen_by_others(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        gone = asyncio.Event()
+        friend.room.on("participant_disconnected", lambda _: gone.set())
+        assert await box.leave() == RoomLeft(1)
+        await asyncio.wait_for(gone.wait(), 10)
+    assert not box.uplink.is_connected
+    assert isinstance(box.events[-1], RoomLeft)
+
+
+async def test_leaving_twice_is_answered_twice(server, box):
+    await box.join(server)
+    await box.leave()
+    assert await box.leave() == RoomLeft(1)
+
+
+async def test_leaving_a_room_never_joined_is_answered(box):
+    assert await box.leave(7) == RoomLeft(7)
+
+
+async def test_each_visit_has_its_own_ticket(server, box):
+    for ticket in (1, 2, 3):
+        assert (await box.join(server, ticket)).ticket == ticket
+        assert (await box.leave(ticket)).ticket == ticket
+    assert box.uplink.connects == 3
+
+
+async def test_leaving_at_any_moment_of_joining_is_answered(server, box):
+    for moment in range(12):
+        box.room.do(JoinRoom(moment, server.url, server.token("box")))
+        with contextlib.suppress(TimeoutError):
+            # Not a sleep: whatever happens in this time may be missed.
+            await asyncio.wait_for(asyncio.Event().wait(), moment * 0.012)
+        assert await box.leave(moment) == RoomLeft(moment)
+    # What was given up has not harmed what comes after.
+    assert (await box.join(server, 99)).people == ()
+
+
+async def test_a_frozen_server_does_not_hold_us(server, box):
+    await box.join(server)
+    with frozen(server):
+        assert await box.leave() == RoomLeft(1)
+
+
+async def test_a_server_that_freezes_while_joining_does_not_hold_us(server, box):
+    with frozen(server):
+        box.room.do(JoinRoom(1, server.url, server.token("box")))
+        assert await box.leave() == RoomLeft(1)
+
+
+async def test_the_same_identity_elsewhere_replaces_us(server, box):
+    await box.join(server)
+    async with server.friend("box"):
+        lost = await box.until(RoomLost)
+    assert lost.cause is Cause.REPLACED
+    assert "identity" in lost.reason
+
+
+async def test_a_server_that_shuts_down_is_named(server, box):
+    await box.join(server)
+    await box.room._visit._room.simulate_scenario(
+        rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE
+    )
+    lost = await box.until(RoomLost)
+    assert lost.cause is Cause.SERVER_LOST
+    assert "shutting down" in lost.reason
+
+
+async def test_being_removed_is_named(server, box):
+    await box.join(server)
+    await administer(server, "RemoveParticipant", identity="box")
+    lost = await box.until(RoomLost)
+    assert lost.cause is Cause.ROOM_CLOSED
+    assert "removed" in lost.reason
+
+
+async def test_a_closed_room_is_named(server, box):
+    await box.join(server)
+    await administer(server, "DeleteRoom")
+    assert (await box.until(RoomLost)).cause is Cause.ROOM_CLOSED
+
+
+def wrong_tokens(server):
+    return {
+        "garbage": "garbage",
+        "not even text": "gar\nbage",
+        "another server's": server.token("box", key="stranger"),
+        "forged": server.token("box", secret=SECRET),
+        "for listening at the door": server.token("box", roomJoin=False),
+        "for listening": server.token("box", canPublish=False),
+        "for video": server.token("box", canPublishSources=["camera"]),
+    }
+
+
+@pytest.mark.parametrize(
+    "which",
+    [
+        "garbage",
+        "not even text",
+        "another server's",
+        "forged",
+        "for listening at the door",
+        "for listening",
+        "for video",
+    ],
+)
+async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
+    caplog.set_level(logging.DEBUG)
+    token = wrong_tokens(server)[which]
+    box.room.do(JoinRoom(1, server.url, token))
+    failed = await box.until(RoomFailed)
+    assert failed.cause is Cause.REFUSED
+    assert failed.is_final
+    await box.leave(2)
+    assert token not in caplog.text
+    assert "eyJ" not in caplog.text + failed.reason
+
+
+async def test_nobody_at_the_address_is_named(server, box):
+    await server.stop()
+    box.room.do(JoinRoom(1, server.url, server.token("box")))
+    failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
+    assert "nothing answers" in failed.reason
+
+
+async def test_an_unknown_name_is_named(server, box):
+    box.room.do(JoinRoom(1, "ws://nowhere.invalid", server.token("box")))
+    failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.NO_INTERNET, False)
+
+
+async def test_an_address_that_is_none_is_named(server, box):
+    box.room.do(JoinRoom(1, "kitchen", server.token("box")))
+    failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
+
+
+async def test_no_secure_connection_is_named(server, box):
+    url = server.url.replace("ws://", "wss://")
+    box.room.do(JoinRoom(1, url, server.token("box")))
+    failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
+    assert "clock" in failed.reason
+
+
+@pytest.mark.parametrize("status", [404, 429, 500, 503])
+async def test_another_kind_of_server_is_named(server, box, status):
+    async with answering(status) as url:
+        box.room.do(JoinRoom(1, url, server.token("box")))
+        failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
+
+
+async def test_a_silent_server_is_given_up(server, box):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
+        box.room.do(JoinRoom(1, url, server.token("box")))
+        failed = await box.until(RoomFailed)
+    assert failed.cause is Cause.SERVER_LOST
+
+
+async def test_a_key_that_cannot_be_read_is_named(server, tmp_path, encrypted):
+    async with open_box(encrypted(str(tmp_path / "none"))) as box:
+        box.room.do(JoinRoom(1, server.url, server.token("box")))
+        failed = await box.until(RoomFailed)
+    assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
+    assert "encryption_key_file" in failed.reason
+
+
+async def test_chat_without_a_room_fails(box):
+    box.room.do(SendChat(3, "a", "hello", 0))
+    assert (await box.until(ChatFailed)).id == "a"
+
+
+async def test_twenty_visits_leave_nothing_behind(server, box):
+    async def visits(first, last):
+        async with server.friend("ann", listens=False) as friend:
+            await friend.say(700)
+            for ticket in range(first, last):
+                await box.join(server, ticket)
+                await box.talker()
+                await box.leave(ticket)
+
+    await visits(1, 3)
+    before = await leftovers()
+    await visits(3, 23)
+    assert await leftovers() == before
+
+
+async def test_closing_in_the_room_leaves_it(server):
+    async with open_box() as box, server.friend("ann") as friend:
+        await box.join(server)
+        gone = asyncio.Event()
+        friend.room.on("participant_disconnected", lambda _: gone.set())
+        await box.room.__aexit__(None, None, None)
+        await asyncio.wait_for(gone.wait(), 10)
+
+
+@pytest.mark.parametrize("moment", ["opened", "joining", "joined", "lost", "failed"])
+async def test_the_process_ends_without_a_panic(server, moment):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        "tests.room.short_life",
+        moment,
+        server.url,
+        server.token("box"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    assert process.stdout is not None
+    if moment == "lost":
+        assert await process.stdout.readline() == b"joined\n"
+        await administer(server, "RemoveParticipant", identity="box")
+    _, errors = await process.communicate()
+    assert (process.returncode, errors.decode()) == (0, "")
+
+
+@contextlib.contextmanager
+def frozen(server):
+    os.kill(server.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(server.pid, signal.SIGCONT)
+
+
+async def administer(server, method, **more):
+    token = server.token("admin", roomAdmin=True, roomCreate=True)
+    url = server.url.replace("ws://", "http://")
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(
+            f"{url}/twirp/livekit.RoomService/{method}",
+            json={"room": "kitchen"} | more,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    assert answer.is_success, answer.text
+
+
+@contextlib.asynccontextmanager
+async def answering(status):
+    """A web server that always says the same."""
+
+    async def answer(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {status} No\r\nContent-Length: 2\r\n\r\nno".encode())
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as web:
+        yield f"ws://127.0.0.1:{web.sockets[0].getsockname()[1]}"
+
+
+async def leftovers():
+    """What may not grow, once the library's last events are through."""
+    async with asyncio.timeout(10):
+        while bypass().streams:
+            await asyncio.sleep(0)
+    gc.collect()
+    return {
+        "threads": threading.active_count(),
+        "subscribers": len(FfiClient.instance.queue._subscribers),
+        "handles": len(_live_handles),
+        "tasks": len(asyncio.all_tasks()),
+    }
