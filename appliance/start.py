@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING
 from appliance.app import Adapters, App
 from appliance.config import Config, ScreenConfig
 from appliance.core.canvas import Size
-from appliance.core.commands import SetGain, SetVolume
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import at_rest
@@ -84,8 +83,6 @@ async def appliance(config: Config, app: App, hardware: Hardware) -> None:
     kept = store.read()
     road = _road(config, app, hardware)
     state = _first_state(config, kept)
-    road.do(SetVolume(state.volume_percent))
-    road.do(SetGain(state.microphone_gain_db))
     metrics = Metrics(road.figures)
     adapters = Adapters(
         store=store,

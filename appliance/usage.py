@@ -52,6 +52,19 @@ def _add_demo(add: Add) -> None:
     parser.add_argument("--seconds", metavar="N", type=_seconds, help="end after N")
     parser.add_argument("--room-url", metavar="URL", help="a server that you have")
     parser.add_argument("--room-token", metavar="T", help="a token for that server")
+    parser.add_argument(
+        "--card",
+        choices=("auto", "simulated"),
+        default="auto",
+        help="auto: this computer's sound card, if it has one",
+    )
+    parser.add_argument(
+        "--wav",
+        metavar="FILE",
+        type=Path,
+        help="where a simulated card's speaker is recorded",
+    )
+    _add_json(parser)
     parser.set_defaults(command="demo")
 
 

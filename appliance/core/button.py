@@ -11,7 +11,7 @@ from appliance.core.events import (
     GainAsked,
     VolumeAsked,
 )
-from appliance.core.state import ScreenPage, State
+from appliance.core.state import Goal, ScreenPage, State
 from appliance.core.visit import Step
 
 VOLUME_STEP_PERCENT = 5
@@ -49,7 +49,7 @@ def tick(state: State, now_s: float) -> Step:
     """Leave when the button was held for long enough."""
     if now_s < leave_due_s(state):
         return state, ()
-    return visit.leave_asked(replace(state, leave_down_s=None), now_s)
+    return visit.leave(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
 
 
 def leave_due_s(state: State) -> float:

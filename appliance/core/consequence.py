@@ -50,8 +50,7 @@ def _moved_on(before: State, after: State) -> State:
     if has_moved:
         chat = after.chat.given_up("the box went to another room")
         after = replace(after, chat=chat)
-    is_leaving = _is_away(after) and not _is_away(before)
-    if not (has_moved or is_leaving):
+    if not (has_moved or _is_away(after)):
         return after
     return replace(after, talk=talk.rested(after.talk, after.config.talk.mode))
 

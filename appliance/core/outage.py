@@ -104,6 +104,6 @@ def _may_help(state: State, was: str | None) -> bool:
 
 
 def _link_gone(state: State) -> State:
-    """Name the nearer cause while waiting: no link explains no internet."""
-    is_blind = state.phase is Phase.WAITING and state.cause is Cause.NO_INTERNET
+    """Name the nearer cause: no link explains no internet."""
+    is_blind = state.cause is Cause.NO_INTERNET
     return replace(state, cause=Cause.NO_LINK) if is_blind else state

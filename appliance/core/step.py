@@ -115,7 +115,7 @@ def _react(state: State, event: Event, now_s: float) -> Step:
         case MuteAsked():
             return talk.page_mute(state, event), ()
         case LeaveAsked():
-            return visit.leave_asked(state, now_s)
+            return visit.leave(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
             return visit.join(state, event, now_s)
         case VolumeAsked() | GainAsked():

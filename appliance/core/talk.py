@@ -23,7 +23,7 @@ def press(state: State, now_s: float, *, is_at_boot: bool) -> Step:
     mode = state.config.talk.mode
     if state.talk.is_button_down and not is_at_boot:
         return state, ()
-    down = replace(state.talk, is_button_down=True, button_down_s=now_s, is_spent=False)
+    down = replace(state.talk, is_button_down=True, button_down_s=now_s)
     if is_at_boot:
         return replace(state, talk=replace(rested(down, mode), lock=Lock.BOOT)), ()
     is_refused = mode is not TalkMode.OPEN and not may_talk(state)
@@ -53,7 +53,7 @@ def page_talk(state: State, event: TalkAsked) -> Step:
     """The page's talk button; a mute at the box wins."""
     talk = state.talk
     if not event.is_on:
-        is_latched = talk.is_latched and state.config.talk.mode is TalkMode.OPEN
+        is_latched = state.config.talk.mode is TalkMode.OPEN
         talk = replace(talk, is_page_down=False, is_latched=is_latched)
         return replace(state, talk=talk), ()
     if talk.is_muted_at_box:
@@ -67,9 +67,7 @@ def page_talk(state: State, event: TalkAsked) -> Step:
 def page_mute(state: State, event: MuteAsked) -> State:
     """The page's mute switch; unmuting talks in `open` mode only."""
     talk = replace(state.talk, is_muted_on_page=event.is_on)
-    if event.is_on and state.config.talk.mode is TalkMode.OPEN:
-        talk = replace(talk, is_page_down=False)
-    elif event.is_on:
+    if event.is_on and state.config.talk.mode is not TalkMode.OPEN:
         talk = replace(talk, is_page_down=False, is_latched=False, is_spent=True)
     return replace(state, talk=talk)
 
@@ -136,7 +134,7 @@ def limit_at_s(state: State) -> float:
 def warning_at_s(state: State) -> float:
     """Return when the warning is due; infinity when there is none or it has been."""
     config = state.config.talk
-    if state.talk.has_warned or config.warning_s == 0:
+    if state.talk.has_warned:
         return float("inf")
     # A limit as short as the warning would otherwise warn into the first word.
     return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
@@ -153,7 +151,7 @@ def settled(state: State, now_s: float) -> Step:
         return state, ()
     if not should_be_open:
         return _closed(state)
-    talk = replace(state.talk, opened_at_s=now_s, has_warned=False)
+    talk = replace(state.talk, opened_at_s=now_s)
     commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
     return replace(state, talk=talk), commands
 
@@ -178,7 +176,7 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
                 talk, is_spent=is_spent, is_latched=False, is_page_down=False
             )
         case TalkMode.OPEN:
-            return replace(talk, is_muted_at_box=not was_muted, is_page_down=False)
+            return replace(talk, is_muted_at_box=not was_muted)
         case _:
             assert_never(mode)
 

@@ -186,7 +186,7 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
 
 
 def _talk_left_s(state: State, now_s: float) -> int | None:
-    if not (state.talk.is_open and state.talk.has_warned):
+    if not state.talk.has_warned:
         return None
     return max(0, ceil(talk.limit_at_s(state) - now_s))
 
@@ -207,5 +207,4 @@ def _faults(state: State) -> tuple[str, ...]:
     if state.talk.lock is Lock.BOOT:
         stuck.insert(0, "talk button is held down")
     # Lit through the tries as well: a lamp that goes out each time says "mended".
-    is_out = state.phase is not Phase.IN_ROOM and state.reason
-    return (*parts, *stuck, *((state.reason,) if is_out else ()))
+    return (*parts, *stuck, *((state.reason,) if state.reason else ()))

@@ -65,13 +65,6 @@ def after_goodbye(state: State, now_s: float) -> Step:
             assert_never(state.goal)
 
 
-def leave_asked(state: State, now_s: float) -> Step:
-    """Leave and stay out; a box that is out already stays as it is."""
-    if state.phase is Phase.LEFT:
-        return state, ()
-    return leave(state, Goal.STAY_OUT, now_s)
-
-
 def press_leave(state: State, now_s: float) -> Step:
     """Leave and stay out; when out or on the way out, come back."""
     if is_out(state):

@@ -47,6 +47,13 @@ def test_with_a_hold_time_leaving_comes_while_the_button_is_held_and_once():
     assert box.phase() is Phase.LEFT
 
 
+def test_another_button_that_comes_up_does_not_end_the_hold():
+    box = in_room(HELD)
+    assert box.play(LEAVE, 0.5, ButtonReleased(Button.NEXT_PAGE), 0.6) == (
+        LeaveRoom(1),
+    )
+
+
 def test_coming_back_needs_no_hold():
     box = in_room(HELD)
     box.play(LEAVE, 1.01, LEAVE_UP, box.left())
@@ -83,6 +90,15 @@ def test_a_button_held_at_boot_does_nothing_and_is_named_once(button):
     assert box.view().lamps.fault
     box.play(ButtonReleased(button))
     assert box.view().faults == ()
+
+
+def test_each_button_held_at_boot_is_named_until_it_comes_up():
+    box = Box()
+    box.play(*(ButtonPressed(button, is_at_boot=True) for button in NOT_TALK))
+    assert len(box.view().faults) == len(NOT_TALK)
+    box.play(ButtonReleased(Button.LEAVE))
+    assert "leave button is held down" not in box.view().faults
+    assert len(box.view().faults) == len(NOT_TALK) - 1
 
 
 # volume and gain

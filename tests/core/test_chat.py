@@ -60,9 +60,9 @@ def test_a_message_without_a_sender_is_not_ours():
     assert [line.is_own for line in chat.lines] == [True, False]
 
 
-def test_only_the_newest_lines_are_kept():
+def test_only_the_newest_fifty_lines_are_kept():
     chat = log(*(message(str(number), key=str(number)) for number in range(80)))
-    assert texts(chat) == [str(number) for number in range(80 - KEPT_LINES, 80)]
+    assert texts(chat) == [str(number) for number in range(30, 80)]
 
 
 def test_a_mark_for_an_unknown_line_changes_nothing():

@@ -3,7 +3,7 @@ import pytest
 from appliance.core import visit
 from appliance.core.backoff import JITTER_S, LONGEST_S
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
-from appliance.core.events import Cause, LinkChanged, Ticked
+from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
 from appliance.core.state import Goal, Phase
 from appliance.core.step import wake_at_s
 from tests.core.story import (
@@ -98,8 +98,21 @@ def test_a_press_starts_with_a_clean_slate():
         next_try(box)
     box.play(LEAVE, LEAVE)
     box.play(box.no_token())
+    assert box.state.failures == 1
     assert wait_s(box) < 1
-    assert box.state.cause is Cause.TOKEN_SOURCE
+
+
+def test_in_the_room_nothing_is_left_of_earlier_failures():
+    box = started()
+    box.play(box.no_token(), 1)
+    box.enter()
+    assert (box.state.cause, box.state.reason) == (None, "")
+
+
+def test_leaving_forgets_why_there_was_no_room():
+    box = started()
+    box.play(box.no_token(is_final=True), LeaveAsked())
+    assert (box.state.cause, box.state.reason) == (None, "")
 
 
 # final answers

@@ -100,9 +100,11 @@ def test_a_link_lost_during_the_wait_is_named():
     assert box.state.cause is Cause.NO_LINK
 
 
-def test_a_lost_link_does_not_hide_another_cause():
+@pytest.mark.parametrize("order", ["link first", "token first"])
+def test_a_lost_link_does_not_hide_another_cause(order):
     box = started()
-    box.play(HOME, box.no_token(Cause.TOKEN_SOURCE), AWAY)
+    blow = (AWAY, box.no_token(Cause.TOKEN_SOURCE))
+    box.play(HOME, *(blow if order == "link first" else reversed(blow)))
     assert box.state.cause is Cause.TOKEN_SOURCE
 
 
@@ -161,3 +163,4 @@ def test_a_person_may_end_the_fight_at_once():
     box = started()
     replaced(box)
     assert of(FetchToken, box.play(LEAVE, LEAVE))
+    assert replaced(box) == 60

@@ -1,5 +1,6 @@
 import pytest
 
+from appliance.config import TalkMode
 from appliance.core import talk
 from appliance.core.commands import CloseGate, Earcon, OpenGate
 from appliance.core.events import (
@@ -100,6 +101,11 @@ def test_an_open_box_talks_as_soon_as_it_is_in_the_room_even_alone():
     assert not box.is_live()
     box.play(box.token())
     assert of(OpenGate, box.play(box.joined()))
+
+
+@pytest.mark.parametrize("mode", TalkMode)
+def test_only_an_open_box_is_made_talking(mode):
+    assert talk.at_rest(mode).is_wanted(mode) == (mode is OPEN)
 
 
 def test_a_box_that_was_made_without_a_talk_state_is_open_all_the_same():

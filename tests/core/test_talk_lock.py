@@ -6,6 +6,7 @@ from appliance.core.state import Lock
 from tests.core.story import (
     ALICE,
     BOB,
+    HOLD,
     HYBRID,
     OPEN,
     PAGE_DOWN,
@@ -59,6 +60,14 @@ def test_an_open_box_with_a_stuck_mute_button_is_silent_until_it_is_released():
     box = in_room(with_mode(OPEN))
     assert of(CloseGate, box.play(PRESS_AT_BOOT)) == (CloseGate(tail_ms=0),)
     box.play(RELEASE)
+    assert box.is_live()
+
+
+def test_a_held_button_that_is_found_held_once_more_is_locked_out():
+    box = in_room(with_mode(HOLD))
+    box.play(PRESS)
+    assert of(CloseGate, box.play(PRESS_AT_BOOT))
+    box.play(RELEASE, PRESS)
     assert box.is_live()
 
 

@@ -70,6 +70,18 @@ def test_a_mute_on_the_page_ends_the_talk_and_unmuting_does_not_start_it(mode):
     assert not box.is_live()
 
 
+def test_unmuting_what_is_not_muted_does_not_end_a_talk():
+    box = live(HYBRID)
+    assert box.play(UNMUTE, 0.1, RELEASE, UNMUTE) == ()
+    assert box.is_live()
+
+
+def test_unmuting_on_the_page_does_not_bring_its_own_talk_back():
+    box = in_room()
+    box.play(PAGE_DOWN, MUTE, UNMUTE)
+    assert not box.is_live()
+
+
 def test_a_press_at_the_box_outranks_a_mute_on_the_page():
     box = in_room()
     box.play(MUTE, PRESS)
@@ -95,6 +107,14 @@ def test_in_open_mode_a_press_at_the_box_ends_a_mute_on_the_page():
     box = in_room(with_mode(OPEN))
     box.play(MUTE, PRESS)
     assert box.is_live()
+
+
+def test_a_press_on_the_page_of_a_muted_box_changes_nothing():
+    box = in_room(with_mode(OPEN))
+    box.play(PRESS, RELEASE, MUTE)
+    before = box.state
+    assert box.play(PAGE_DOWN) == ()
+    assert box.state == before
 
 
 @pytest.mark.parametrize(

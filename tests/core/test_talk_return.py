@@ -5,6 +5,7 @@ from appliance.core.commands import CloseGate, Earcon, OpenGate
 from appliance.core.events import (
     JoinAsked,
     LeaveAsked,
+    LinkChanged,
     TailEnded,
     TalkFlowed,
 )
@@ -16,6 +17,7 @@ from tests.core.story import (
     MICROPHONE_FOUND,
     MICROPHONE_LOST,
     OPEN,
+    PAGE_DOWN,
     PRESS,
     PUSH_TO_TALK,
     RELEASE,
@@ -51,6 +53,15 @@ def test_after_a_rejoin_a_latched_talk_goes_on(mode):
     box.play(box.lost())
     assert not box.is_live()
     box.play(2)
+    box.enter()
+    assert box.is_live()
+
+
+def test_a_refusal_that_the_network_ends_leaves_the_talk_as_it_was():
+    box = in_room(with_mode(TOGGLE))
+    box.play(LinkChanged(None), PRESS, RELEASE, box.lost(is_final=True))
+    assert not box.is_live()
+    box.play(LinkChanged("10.0.0.7"))
     box.enter()
     assert box.is_live()
 
@@ -91,6 +102,13 @@ def test_leaving_mutes_the_box_even_if_the_button_stays_down(mode, wish):
     box.enter()
     assert not box.is_live()
     box.play(5, RELEASE)
+    assert not box.is_live()
+
+
+def test_leaving_ends_the_talk_of_the_page_as_well():
+    box = in_room()
+    box.play(PAGE_DOWN, LEAVE, box.left(), LEAVE)
+    box.enter()
     assert not box.is_live()
 
 

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -5,15 +6,17 @@ import pytest
 from appliance.config import Config
 from appliance.core.events import (
     Cause,
+    ChatReceived,
     JoinAsked,
     LinkChanged,
     MuteAsked,
+    PageServed,
     Part,
     PartLost,
     StopAsked,
     TalkFlowed,
 )
-from appliance.core.state import Phase
+from appliance.core.state import Phase, Talk
 from appliance.core.view import Connection, Lamps, TalkState, view
 from tests.core.story import (
     ALICE,
@@ -25,6 +28,7 @@ from tests.core.story import (
     Box,
     in_room,
     joining,
+    message,
     started,
     with_limit,
     with_presets,
@@ -118,6 +122,13 @@ def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():
     assert not box.view().lamps.talking
 
 
+def test_sound_that_flows_nowhere_does_not_light_the_talking_lamp():
+    box = started()
+    box.state = replace(box.state, talk=Talk(is_flowing=True))
+    assert not box.view().lamps.talking
+    assert box.view().is_muted
+
+
 def test_the_fault_lamp_stays_lit_through_the_tries_and_goes_out_in_the_room():
     box = started()
     box.play(box.no_token())
@@ -173,6 +184,7 @@ def test_talk_states_follow_the_button():
     box.play(53.5)
     assert box.view().talk is TalkState.WARNING
     assert box.view().talk_left_s == 7
+    assert view(box.state, box.now_s + 60).talk_left_s == 0
     box.play(10)
     assert box.view().talk is TalkState.LOCKED
     assert box.view().talk_left_s is None
@@ -224,5 +236,10 @@ def test_a_waiting_box_shows_something_new_once_a_second():
     assert changes == 10
 
 
-def test_the_pin_is_kept_out_of_logs():
-    assert "pin" not in repr(Box().view())
+def test_pin_and_chat_are_kept_out_of_logs():
+    box = in_room()
+    box.play(PageServed("http://box.local", "4711"))
+    box.play(ChatReceived(box.state.ticket, message("psst")))
+    for logged in (box.view(), box.state):
+        assert "4711" not in repr(logged)
+        assert "psst" not in repr(logged)

@@ -84,6 +84,8 @@ def test_a_pause_keeps_the_people_and_a_loss_forgets_them():
     box = in_room()
     box.play(box.paused())
     assert box.state.people == (ALICE,)
+    box.play(box.people(BOB))
+    assert box.state.people == (BOB,)
     box.play(box.lost())
     assert not box.state.people
 

@@ -87,6 +87,8 @@ def test_several_presses_during_one_goodbye_skip_rooms():
 def test_without_presets_the_next_room_button_does_nothing():
     box = in_room()
     assert box.play(NEXT_ROOM) == ()
+    box.play(LEAVE, box.left())
+    assert box.play(NEXT_ROOM) == ()
 
 
 def test_a_preset_that_is_not_configured_changes_nothing():
