@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from appliance.core.commands import (
     CloseGate,
@@ -111,11 +111,18 @@ class App:
         self._adapters = adapters
         self._loop = asyncio.get_running_loop()
         self._done = self._loop.create_future()
+        self._loop.set_exception_handler(self._on_loop_error)
         async with AsyncExitStack() as stack:
             await _enter(stack, adapters)
             self.post(Started())
             await self._done
             self._stop_timer()
+
+    def _on_loop_error(
+        self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
+    ) -> None:
+        """Take what asyncio would only log: a callback that raised."""
+        self._fail(context.get("exception") or RuntimeError(context["message"]))
 
     def _fail(self, exc: BaseException) -> None:
         if self._done is not None and not self._done.done():
@@ -125,13 +132,16 @@ class App:
         """Step through everything that was posted, then show the outcome once."""
         if self._state is None or self._adapters is None or self._is_done():
             return
-        state = self._state
-        while self._inbox:
-            event, posted_s = self._inbox.popleft()
-            state = self._step(state, event, posted_s)
-        self._state = state
-        self._show(view(state, self._now_s), self._adapters.viewers)
-        self._set_timer(wake_at_s(state))
+        try:
+            while self._inbox:
+                event, posted_s = self._inbox.popleft()
+                self._state = self._step(self._state, event, posted_s)
+            self._show(view(self._state, self._now_s), self._adapters.viewers)
+        except Exception as exc:
+            # asyncio would log it and go on with half a decision.
+            self._fail(exc)
+            return
+        self._set_timer(wake_at_s(self._state))
 
     def _step(self, before: State, event: Event, posted_s: float) -> State:
         # Two threads may post in another order than they looked at the clock.

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from appliance.app import Adapters, App
 from appliance.config import Config, ScreenConfig
+from appliance.config.secret import secrets
 from appliance.core.canvas import Size
 from appliance.core.events import StopAsked
 from appliance.core.state import State
@@ -37,6 +38,9 @@ from appliance.tokens.source import TokenSource
 
 if TYPE_CHECKING:
     from appliance.room.adapter import LiveKitRoom
+
+STOP_S = 2.8
+"""R1.4: out within 3 s, whatever hangs."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,20 +67,25 @@ def run(config: Config, origin: str) -> int:
     """
     start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
-    asyncio.run(appliance(config, App(), Hardware(_sounddevice)))
+    box = appliance(config, App(), Hardware(_sounddevice), last_resort_s=STOP_S)
+    asyncio.run(box)
     _log.info("stopped")
     return 0
 
 
-async def appliance(config: Config, app: App, hardware: Hardware) -> None:
+async def appliance(
+    config: Config, app: App, hardware: Hardware, last_resort_s: float | None = None
+) -> None:
     """Be the appliance until it is asked to stop.
 
     Args:
         config: checked.
         app: new; it can be posted to from now on.
         hardware: what the box is made of.
+        last_resort_s: how long after a signal the process is ended, whatever hangs;
+            None: it is not.
     """
-    _stop_on_signals(app)
+    _stop_on_signals(app, last_resort_s)
     _die_with_threads(app)
     folder = state_folder(os.environ)
     store = Store(folder, app.post)
@@ -100,14 +109,6 @@ async def appliance(config: Config, app: App, hardware: Hardware) -> None:
     gc.collect()
     gc.freeze()
     await app.run(state, adapters, metrics.observe)
-
-
-def secrets(config: Config) -> tuple[str, ...]:
-    """Return the values that must never be logged, whatever happens."""
-    rooms = (config.room, *(preset.room for preset in config.presets))
-    headers = (value for room in rooms for value in room.token_headers.values())
-    tokens = (room.token for room in rooms if room.token)
-    return (*headers, *tokens)
 
 
 def _first_state(config: Config, kept: Kept) -> State:
@@ -194,10 +195,17 @@ def _sounddevice() -> ModuleType:
     return library
 
 
-def _stop_on_signals(app: App) -> None:
-    loop = asyncio.get_running_loop()
+def _stop_on_signals(app: App, last_resort_s: float | None) -> None:
+    def stop() -> None:
+        app.post(StopAsked())
+        if last_resort_s is not None:
+            # Something native may hang: a name that is looked up, a card that closes.
+            timer = threading.Timer(last_resort_s, os._exit, [0])
+            timer.daemon = True
+            timer.start()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, app.post, StopAsked())
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def _die_with_threads(app: App) -> None:

@@ -198,6 +198,30 @@ async def test_a_dead_thread_ends_the_process_with_its_error():
     assert not any(part.is_open for part in rig.parts)
 
 
+async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
+    rig = Rig()
+
+    def trip(event, *_):
+        if isinstance(event, ChatTyped):
+            raise ZeroDivisionError
+
+    run = rig.app.run(State(CONFIG), rig.adapters, trip)
+    task = asyncio.create_task(run)
+    await rig.eyes.until(lambda view: view.room == "den")
+    rig.app.post(ChatTyped("1", "hello", 5))
+    with pytest.raises(ZeroDivisionError):
+        await task
+
+
+async def test_an_error_in_any_callback_of_the_loop_ends_the_process_too():
+    rig = Rig()
+    task = asyncio.create_task(rig.app.run(State(CONFIG), rig.adapters, rig.observe))
+    await rig.eyes.until(lambda view: view.room == "den")
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        await task
+
+
 async def test_every_event_is_observed_for_the_metrics():
     async with Rig() as rig:
         await rig.eyes.until(lambda view: view.room == "den")

@@ -12,6 +12,8 @@ Step = tuple[State, tuple[Command, ...]]
 
 TAP_S = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
+ALONE_S = 10.0
+"""How long after a rejoin the others may take to come back too."""
 REFUSED = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -111,6 +113,8 @@ def refusal(state: State) -> str:
 
 def tick(state: State, now_s: float) -> Step:
     """Warn before the time limit and end the talk at it (R3.4)."""
+    if now_s >= alone_at_s(state):
+        return replace(state, talk=replace(state.talk, is_latched=False)), ()
     if now_s >= limit_at_s(state):
         talk = state.talk
         lock = Lock.LIMIT if talk.is_button_down else talk.lock
@@ -120,6 +124,18 @@ def tick(state: State, now_s: float) -> Step:
         state = replace(state, talk=replace(state.talk, has_warned=True))
         return state, (PlayEarcon(Earcon.WARNING),)
     return state, ()
+
+
+def alone_at_s(state: State) -> float:
+    """Return when a latched talk that an outage kept (R8.3) is given up.
+
+    Whoever comes hours later shall not hear a room that believes itself alone; those
+    who were there before the outage come back within seconds.
+    """
+    is_waiting = state.talk.is_latched and not state.talk.is_open
+    if state.phase is Phase.IN_ROOM and is_waiting and _is_alone(state):
+        return state.since_s + ALONE_S
+    return float("inf")
 
 
 def limit_at_s(state: State) -> float:
@@ -146,6 +162,9 @@ def settled(state: State, now_s: float) -> Step:
     if state.talk.is_flowing and not is_allowed:
         # The gate shuts at once, whether or not anybody is left to say that it did.
         state = flow(state, is_flowing=False)
+    if _is_muted(state) and state.talk.is_flowing and not state.talk.is_open:
+        # Muted in the middle of a tail: not one more sample.
+        return flow(state, is_flowing=False), (CloseGate(0),)
     should_be_open = is_allowed and state.talk.is_wanted(state.config.talk.mode)
     if should_be_open == state.talk.is_open:
         return state, ()
@@ -189,21 +208,27 @@ def _closed(state: State) -> Step:
     """
     is_in_room = state.phase is Phase.IN_ROOM
     is_over = is_in_room and _is_alone(state)
+    tail_ms = _tail_ms(state)
     talk = replace(
         state.talk,
         opened_at_s=None,
         has_warned=False,
+        is_flowing=state.talk.is_flowing and tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has a sound of its own.
     farewell = (PlayEarcon(Earcon.END),) if is_in_room else ()
-    return replace(state, talk=talk), (CloseGate(_tail_ms(state)), *farewell)
+    return replace(state, talk=talk), (CloseGate(tail_ms), *farewell)
 
 
 def _tail_ms(state: State) -> int:
     """Return how long the gate may stay open: only a released talk has a tail."""
-    is_muted = state.talk.is_muted_on_page or state.talk.is_muted_at_box
-    return 0 if is_muted or not may_talk(state) else state.config.talk.tail_ms
+    is_cut = _is_muted(state) or not may_talk(state)
+    return 0 if is_cut else state.config.talk.tail_ms
+
+
+def _is_muted(state: State) -> bool:
+    return state.talk.is_muted_on_page or state.talk.is_muted_at_box
 
 
 def _is_alone(state: State) -> bool:

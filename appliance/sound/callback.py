@@ -6,8 +6,10 @@ for nothing.
 
 import contextlib
 import os
+import threading
 import time
 from collections.abc import Callable
+from types import TracebackType
 from typing import Final
 
 import numpy as np
@@ -16,6 +18,7 @@ from numpy.typing import NDArray
 from appliance.ports import Block
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, SILENCE, Resampler
 from appliance.sound.playout import Playout
+from appliance.sound.reference import Reference
 
 Put = Callable[[Block, Block], None]
 """Takes what was heard and what was played in the same 10 ms."""
@@ -47,13 +50,13 @@ class Gather:
         self._played = np.empty(0, np.int16)
 
     def add(self, heard: NDArray[np.int16], played: NDArray[np.int16] | None) -> None:
-        """Take what one callback heard and played."""
+        """Take what one callback heard and, as long at 48 kHz, what it played."""
         heard = self._fit(heard)
-        if len(heard) == BLOCK_FRAMES:
-            self._put(heard, SILENCE if played is None else played)
-            return
         if played is None:
             played = SILENCE[: len(heard)]
+        if len(heard) == BLOCK_FRAMES:
+            self._put(heard, played)
+            return
         if not len(self._heard):
             self._heard, self._played = heard, played
             return
@@ -65,8 +68,11 @@ class Gather:
 class Speaker:
     """Plays what the room says."""
 
-    def __init__(self, playout: Playout, beat: Beat, rate_hz: int) -> None:
+    def __init__(
+        self, playout: Playout, reference: Reference, beat: Beat, rate_hz: int
+    ) -> None:
         self._playout = playout
+        self._reference = reference
         self._beat = beat
         self._fit = _fit(RATE_HZ, rate_hz)
         self._per_frame = RATE_HZ / rate_hz
@@ -78,17 +84,21 @@ class Speaker:
 
         Thread: PortAudio. Must return well before the next one.
         """
-        wanted = round(frames * self._per_frame)
-        _beat(self._beat, wanted, status)
-        played = self._playout.next(wanted)
-        outdata[:] = 0 if played is None else self._fit(played)[:, None]
+        with _fatal:
+            wanted = round(frames * self._per_frame)
+            _beat(self._beat, wanted, status)
+            played = self._playout.next(wanted)
+            self._reference.put(played, wanted)
+            outdata[:] = 0 if played is None else self._fit(played)[:, None]
 
 
 class Microphone:
     """Hands on what the microphone heard."""
 
-    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
-        self._playout = playout
+    def __init__(
+        self, reference: Reference, put: Put, beat: Beat, rate_hz: int
+    ) -> None:
+        self._reference = reference
         self._gather = Gather(put, rate_hz)
         self._beat = beat
         self._per_frame = RATE_HZ / rate_hz
@@ -100,8 +110,10 @@ class Microphone:
 
         Thread: PortAudio. Must return well before the next one.
         """
-        _beat(self._beat, round(frames * self._per_frame), status)
-        self._gather.add(indata[:, 0].copy(), self._playout.played)
+        with _fatal:
+            heard = round(frames * self._per_frame)
+            _beat(self._beat, heard, status)
+            self._gather.add(indata[:, 0].copy(), self._reference.take(heard))
 
 
 class Duplex:
@@ -126,11 +138,35 @@ class Duplex:
 
         Thread: PortAudio. Must return well before the next one.
         """
-        wanted = round(frames * self._per_frame)
-        _beat(self._beat, wanted, status)
-        played = self._playout.next(wanted)
-        outdata[:] = 0 if played is None else self._fit(played)[:, None]
-        self._gather.add(indata[:, 0].copy(), played)
+        with _fatal:
+            wanted = round(frames * self._per_frame)
+            _beat(self._beat, wanted, status)
+            played = self._playout.next(wanted)
+            outdata[:] = 0 if played is None else self._fit(played)[:, None]
+            self._gather.add(indata[:, 0].copy(), played)
+
+
+class _Fatal:
+    """Tells the process's hook for dead threads what went wrong inside a callback.
+
+    sounddevice would print it and end the stream, which looks like an unplugged card.
+    """
+
+    def __enter__(self) -> None:
+        """Do nothing: this runs 200 times a second."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            here = threading.current_thread()
+            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, here)))
+
+
+_fatal = _Fatal()
 
 
 def be_urgent() -> None:

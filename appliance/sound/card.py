@@ -12,40 +12,36 @@ from collections.abc import Callable
 from enum import Enum
 from queue import Empty, SimpleQueue
 from types import ModuleType
-from typing import Final, Protocol
+from typing import Final
 
 from appliance.config import SoundConfig
 from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
-from appliance.ports import Block, Post
-from appliance.sound.devices import ALSA_CARDS, Device, Direction, chosen, listed
+from appliance.ports import Post
+from appliance.sound.devices import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    is_best,
+    listed,
+)
 from appliance.sound.playout import Playout
+from appliance.sound.retry import Retry
 from appliance.sound.stream import LADDER, Streams
 from appliance.sound.tally import Tally
+from appliance.sound.uplink import Uplink
 
 LOOK_S: Final = 0.25
 STALL_S: Final = 1.0
 """R2.4: no callback for this long means that the stream is dead."""
-RETRY_S: Final = 1.0
-"""R2.3 wants sound back 3 s after the card; opening takes up to one."""
-BLIND_RETRY_S: Final = 5.0
-"""How often to look for the missing half of a pair where ALSA does not tell: each look
-interrupts the half that works."""
+LONG_LIFE_S: Final = 10.0
+"""A stream that worked this long was a good one: its card is looked for at once."""
 SHAKY_XRUNS: Final = 5
 SHAKY_WINDOW_S: Final = 10.0
 """More losses than this in ten seconds, and the card gets a longer buffer."""
 
 _log = logging.getLogger(__name__)
-
-
-class Ear(Protocol):
-    """Where the microphone's sound goes."""
-
-    def put(self, microphone: Block, played: Block) -> None:
-        """Take 10 ms of what was heard, and what was played meanwhile."""
-
-    def set_delay(self, delay_ms: int) -> None:
-        """Take how long it is from the speaker's buffer to the microphone's."""
 
 
 class _Wish(Enum):
@@ -66,7 +62,7 @@ class Card:
         config: SoundConfig,
         library: Callable[[], ModuleType],
         playout: Playout,
-        ear: Ear,
+        uplink: Uplink,
         post: Post,
     ) -> None:
         """Prepare; `start` begins.
@@ -75,7 +71,7 @@ class Card:
             config: wishes for microphone and speaker.
             library: imports and returns `sounddevice`; called on the card's thread.
             playout: what the speaker plays.
-            ear: takes what the microphone heard.
+            uplink: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
         """
         self._wishes: dict[Direction, tuple[str, ...]] = {
@@ -84,14 +80,16 @@ class Card:
         }
         self._import = library
         self._playout = playout
-        self._ear = ear
+        self._uplink = uplink
         self._inbox: SimpleQueue[_Wish] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
         self._is_initialised = False
-        self._tried_at_s = float("-inf")
-        self._known_cards = ""
+        self._retry = Retry()
+        self._is_best = True
+        self._names: dict[Direction, str] = {}
+        self._opened_at_s = 0.0
         self._rung = 0
         self._window_s = 0.0
         self._window_xruns = 0
@@ -131,28 +129,38 @@ class Card:
                 self._shut()
             if wish is _Wish.END:
                 return
-            self._tried_at_s = float("-inf")
+            self._retry.reset()
             self._look()
 
     def _look(self) -> None:
         """Do what is due now: find dead streams, shaky cards and missing ones."""
         if not self._is_wanted:
             return
+        self.tally.note_first_beats()
         self._bury()
         self._climb()
-        if self._is_due():
+        is_due = self._retry.is_due(
+            _cards(),
+            time.monotonic(),
+            is_open=self._streams is not None,
+            is_lost=self.tally.is_anything_lost,
+            is_best=self._is_best,
+        )
+        if is_due:
             self._try()
 
     def _bury(self) -> None:
         """Close streams whose callbacks have stopped."""
-        late_s = time.monotonic() - STALL_S
+        now_s = time.monotonic()
         beats = self.tally.beats.items()
-        dead = [direction for direction, beat in beats if beat.at_s < late_s]
+        dead = [way for way, beat in beats if now_s - beat.at_s > STALL_S]
         for direction in dead:
             self.tally.add(direction, SoundFault.STALL)
             self.tally.lost(direction, direction, "it stopped; was it unplugged?")
         if dead:
             self._shut()
+        if dead and now_s - self._opened_at_s > LONG_LIFE_S:
+            self._retry.reset()
 
     def _climb(self) -> None:
         """Give a card that drops blocks a longer buffer."""
@@ -167,22 +175,12 @@ class Card:
             _log.info("card drops blocks, asking for more  latency_ms=%d", asked_ms)
             self._try()
 
-    def _is_due(self) -> bool:
-        """Whether to look for cards now."""
-        waited_s = time.monotonic() - self._tried_at_s
-        if self._streams is None:
-            return waited_s >= RETRY_S
-        if not self.tally.is_anything_lost:
-            return False
-        if self._known_cards:
-            return waited_s >= RETRY_S and _cards() != self._known_cards
-        return waited_s >= BLIND_RETRY_S
-
     def _try(self) -> None:
         """Open whatever is there."""
         self._shut()
+        # Before the look: a card that comes during it is a change.
+        cards = _cards()
         library = self._library()
-        self._known_cards = _cards()
         devices = listed(library.query_devices())
         wanted: dict[Direction, Device] = {}
         for direction in self._wishes:
@@ -191,10 +189,14 @@ class Card:
                 wanted[direction] = device
         if wanted:
             self._open(library, wanted)
-        self._tried_at_s = time.monotonic()
+        self._retry.note(cards, time.monotonic())
 
     def _open(self, library: ModuleType, wanted: dict[Direction, Device]) -> None:
-        streams = Streams(library, self._playout, self._ear.put)
+        names = {direction: device.name for direction, device in wanted.items()}
+        if names != self._names:
+            # What one card needed says nothing about another.
+            self._names, self._rung = names, 0
+        streams = Streams(library, self._playout, self._uplink.put)
         failures = streams.open(
             wanted.get("microphone"), wanted.get("speaker"), LADDER[self._rung]
         )
@@ -203,11 +205,14 @@ class Card:
         if not streams.beats:
             return
         self._streams = streams
-        self.tally.beats = streams.beats
-        self._ear.set_delay(self.tally.delay_ms)
-        self._window_s, self._window_xruns = time.monotonic(), 0
-        for direction in streams.beats:
-            self.tally.found(direction, wanted[direction].name)
+        self._is_best = all(
+            is_best(self._wishes[direction], wanted[direction])
+            for direction in streams.beats
+        )
+        self.tally.opened(streams.beats, names)
+        self._uplink.set_delay(self.tally.delay_ms)
+        self._opened_at_s = self._window_s = time.monotonic()
+        self._window_xruns = 0
 
     def _library(self) -> ModuleType:
         """Return `sounddevice`, knowing the cards that are there now."""
@@ -232,6 +237,7 @@ class Card:
         if self._streams is not None:
             self._streams.close()
             self._streams = None
+            self._playout.rest()
 
 
 def _cards() -> str:

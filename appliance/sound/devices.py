@@ -84,6 +84,11 @@ def chosen(
     raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
 
 
+def is_best(wishes: tuple[str, ...], device: Device) -> bool:
+    """Return whether no other card could be wished for more."""
+    return _is_meant(wishes[0], device) if wishes else bool(_usb((device,)))
+
+
 def card_name(wishes: tuple[str, ...], direction: Direction) -> str:
     """Return the name of the device that the box would use now.
 

@@ -90,6 +90,11 @@ class Playout:
         self.played = self._mixed(parts) if parts else None
         return self.played
 
+    def rest(self) -> None:
+        """The speaker is gone: nothing of this moment may be heard when it is back."""
+        self.played = None
+        self._earcon = np.zeros(0, np.float32)
+
     @property
     def level_dbfs(self) -> float:
         """How loud the speaker is now."""

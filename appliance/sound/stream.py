@@ -14,6 +14,7 @@ from appliance.sound.callback import Beat, Duplex, Microphone, Put, Speaker
 from appliance.sound.devices import Device, Direction
 from appliance.sound.dsp import RATE_HZ
 from appliance.sound.playout import Playout
+from appliance.sound.reference import Reference
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +65,7 @@ class Streams:
         self._library = library
         self._playout = playout
         self._put = put
+        self._reference = Reference()
         self._open: list[NativeStream] = []
         self.beats: dict[Direction, Beat] = {}
 
@@ -143,7 +145,7 @@ class Streams:
         stream = self._library.OutputStream(
             device=speaker.index,
             channels=_speaker_channels(speaker),
-            callback=Speaker(self._playout, beat, rate_hz).call,
+            callback=Speaker(self._playout, self._reference, beat, rate_hz).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)
@@ -155,7 +157,7 @@ class Streams:
         stream = self._library.InputStream(
             device=microphone.index,
             channels=1,
-            callback=Microphone(self._playout, self._put, beat, rate_hz).call,
+            callback=Microphone(self._reference, self._put, beat, rate_hz).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)

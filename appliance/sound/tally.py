@@ -32,6 +32,8 @@ class Tally:
         self._frames: dict[Direction, int] = {}
         self.beats: dict[Direction, Beat] = {}
         """Of the streams that are open now."""
+        self._names: dict[Direction, str] = {}
+        """Devices that were opened, and have not called back yet."""
 
     @property
     def is_anything_lost(self) -> bool:
@@ -50,11 +52,16 @@ class Tally:
         self.add(direction, SoundFault.UNPLUG)
         self._post(event)
 
-    def found(self, direction: Direction, name: str) -> None:
-        """Say that it is open."""
-        _log.info('%s open  device="%s"', direction, name)
-        before = self._lost.pop(direction, None)
-        self._post(PartFound(PARTS[direction], before.name if before else name))
+    def opened(self, beats: dict[Direction, Beat], names: dict[Direction, str]) -> None:
+        """Take the beats of new streams; `note_first_beats` says when they work."""
+        self.beats = beats
+        self._names = {direction: names[direction] for direction in beats}
+
+    def note_first_beats(self) -> None:
+        """Say what works: a stream that opens but never calls back does not."""
+        for direction in tuple(self._names):
+            if self.beats[direction].frames:
+                self._found(direction, self._names.pop(direction))
 
     def add(self, direction: Direction, kind: SoundFault, count: int = 1) -> None:
         """Count a fault."""
@@ -63,7 +70,7 @@ class Tally:
 
     def close(self) -> None:
         """Keep what the open streams have counted; they are about to go."""
-        beats, self.beats = self.beats, {}
+        beats, self.beats, self._names = self.beats, {}, {}
         for direction, beat in beats.items():
             self.add(direction, SoundFault.XRUN, beat.xruns)
             self._frames[direction] = self._frames.get(direction, 0) + beat.frames
@@ -90,3 +97,8 @@ class Tally:
     def xruns(self) -> int:
         """Losses at the card since its streams were opened."""
         return max((beat.xruns for beat in self.beats.values()), default=0)
+
+    def _found(self, direction: Direction, name: str) -> None:
+        _log.info('%s open  device="%s"', direction, name)
+        before = self._lost.pop(direction, None)
+        self._post(PartFound(PARTS[direction], before.name if before else name))

@@ -27,10 +27,14 @@ from appliance.sound.dsp import (
 from appliance.sound.gate import Gate
 from appliance.sound.playout import Playout
 
-MOST_WAITING: Final = 8
-"""80 ms; if the encoder is further behind than this, older sound is dropped."""
-SILENCE_AFTER_S: Final = 0.03
-"""No block for three periods: the microphone is away."""
+MOST_WAITING: Final = 12
+"""120 ms; if the encoder is further behind than this, what comes is dropped."""
+PATIENCE_S: Final = 0.03
+"""No block for three periods, and twice the card's own delay: it is away, not late."""
+FORGIVEN_S: Final = 0.2
+"""Silence that lasted this long was no hiccup: what comes then is all wanted."""
+WARM_UP_BLOCKS: Final = 300
+"""3 s: the noise suppression shall know the room before the first word."""
 METER_BLOCKS: Final = 20
 """Meters move five times a second."""
 METER_STEP_DB: Final = 3
@@ -73,6 +77,10 @@ class Uplink:
         self._levels = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
         self._echo_blocks = 0
         self._delay_ms = 0
+        self._patience_s = PATIENCE_S
+        self._debt = 0
+        self._silent_s = 0.0
+        self._warm_up = WARM_UP_BLOCKS
         self.blocks = 0
         self.overflows = 0
         self.beat_s = time.monotonic()
@@ -117,6 +125,8 @@ class Uplink:
     def set_delay(self, delay_ms: int) -> None:
         """Take how long it is from the speaker's buffer to the microphone's."""
         self._delay_ms = delay_ms
+        self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
+        self._warm_up = WARM_UP_BLOCKS
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
@@ -132,19 +142,37 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                pair = self._waiting.get(timeout=SILENCE_AFTER_S)
+                pair = self._waiting.get(timeout=self._patience_s)
             except Empty:
-                self._catch_up()
+                self._fill()
                 continue
             if pair is None:
                 return
+            if self._is_owed():
+                continue
             self._step(*pair)
 
-    def _catch_up(self) -> None:
+    def _fill(self) -> None:
         """Send the silence that was due while no block came."""
-        for _ in range(round(SILENCE_AFTER_S * 100)):
+        count = round(self._patience_s * 100)
+        self._debt += count
+        self._silent_s += self._patience_s
+        for _ in range(count):
             # A new one each time: the processor works in place.
             self._step(np.zeros(BLOCK_FRAMES, np.int16), SILENCE)
+
+    def _is_owed(self) -> bool:
+        """Whether silence has gone in this block's place.
+
+        After a hiccup the late blocks come in a burst; sending them as well would make
+        the far end's delay grow.
+        """
+        is_late = self._silent_s < FORGIVEN_S and not self._waiting.empty()
+        if self._debt and is_late:
+            self._debt -= 1
+            return True
+        self._debt, self._silent_s = 0, 0.0
+        return False
 
     def _step(self, microphone: Block, played: Block) -> None:
         if self._processor is not None and self._is_worth_processing(played):
@@ -182,7 +210,9 @@ class Uplink:
             self._echo_blocks = HANGOVER_BLOCKS
         elif self._echo_blocks:
             self._echo_blocks -= 1
-        return self._gate.is_open or self._echo_blocks > 0
+        self._warm_up = max(0, self._warm_up - 1)
+        is_learning = self._echo_blocks > 0 or self._warm_up > 0
+        return self._gate.is_open or is_learning or self._levels.is_voice
 
     def _meter(self, microphone: Block) -> None:
         self._metered += 1

@@ -14,6 +14,9 @@ from appliance.core.view import View
 
 log = logging.getLogger(__name__)
 
+PINGS = 5
+"""Signs of life per watchdog time: one that is held back must not be the last."""
+
 Notify = Callable[[str], object]
 """Send lines of `KEY=value` to systemd.
 
@@ -83,7 +86,8 @@ class Service:
         """Start the signs of life, if systemd waits for them."""
         self._tasks = await asyncio.TaskGroup().__aenter__()
         if self._watchdog_s is not None:
-            self._pinging = self._tasks.create_task(self._ping(self._watchdog_s / 2))
+            every_s = self._watchdog_s / PINGS
+            self._pinging = self._tasks.create_task(self._ping(every_s))
         return self
 
     async def __aexit__(

@@ -6,6 +6,7 @@ from appliance.core.events import (
     JoinAsked,
     LeaveAsked,
     LinkChanged,
+    MuteAsked,
     TailEnded,
     TalkFlowed,
 )
@@ -152,3 +153,31 @@ def test_late_word_of_a_talk_that_is_over_does_not_light_the_lamp():
     box = in_room()
     box.play(PRESS, 1, RELEASE, TalkFlowed(0.02))
     assert not box.view().lamps.talking
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_latched_talk_is_given_up_when_nobody_comes_back_after_an_outage(mode):
+    box = in_room(with_mode(mode))
+    box.play(PRESS, 0.1, RELEASE, box.lost())
+    box.play(2)
+    box.play(box.token())
+    box.play(box.joined(), 60)
+    box.play(box.people(BOB))
+    assert not box.is_live()
+
+
+def test_a_latched_talk_goes_on_when_the_others_come_back_a_little_later():
+    box = in_room(with_mode(HYBRID))
+    box.play(PRESS, 0.1, RELEASE, box.lost())
+    box.play(2)
+    box.play(box.token())
+    box.play(box.joined(), 5, box.people(BOB))
+    assert box.is_live()
+
+
+def test_muting_during_the_tail_lets_no_further_sample_out():
+    box = in_room(with_mode(HOLD))
+    box.play(PRESS, TalkFlowed(0.01), 1, RELEASE)
+    commands = box.play(MuteAsked(is_on=True))
+    assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
+    assert not box.state.talk.is_flowing

@@ -56,6 +56,7 @@ class Watch:
 
     def __init__(self) -> None:
         self.is_gate_open = False
+        self.has_tail = False
         self.is_sound_open = False
         self.fetching: int | None = None
         self.visiting: int | None = None
@@ -123,9 +124,12 @@ class Watch:
             case OpenGate():
                 assert not self.is_gate_open
                 self.is_gate_open = True
-            case CloseGate():
-                assert self.is_gate_open
+                self.has_tail = False
+            case CloseGate(tail_ms=tail_ms):
+                is_cut = self.has_tail and not tail_ms
+                assert self.is_gate_open or is_cut
                 self.is_gate_open = False
+                self.has_tail = bool(tail_ms)
             case OpenSound():
                 assert not self.is_sound_open
                 self.is_sound_open = True

@@ -1,0 +1,108 @@
+"""What PortAudio calls: periods in, blocks out."""
+
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.sound.callback import Beat, Duplex, Microphone, Speaker
+from appliance.sound.playout import Playout
+from appliance.sound.reference import MOST_FRAMES, Reference
+
+
+class Loud(Playout):
+    """Plays a number that counts samples, so that each can be told from the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def next(self, frames=480):
+        first, self.count = self.count, self.count + frames
+        return (np.arange(first, first + frames) % 20_000 + 1).astype(np.int16)
+
+
+def blank(frames, channels):
+    return np.zeros((frames, channels), np.int16)
+
+
+def heard(rate_hz, frames):
+    return np.ones((frames, 1), np.int16) * (rate_hz // 100)
+
+
+@pytest.mark.parametrize("speaker_hz", [48_000, 44_100, 16_000])
+@pytest.mark.parametrize("microphone_hz", [48_000, 44_100, 32_000, 16_000])
+@pytest.mark.parametrize("per_second", [200, 100])
+def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
+    speaker_hz, microphone_hz, per_second
+):
+    put = []
+    reference = Reference()
+    speaker = Speaker(Loud(), reference, Beat(), speaker_hz)
+    microphone = Microphone(
+        reference, lambda *pair: put.append(pair), Beat(), microphone_hz
+    )
+
+    def period(rate_hz):
+        return rate_hz // (per_second if rate_hz == 48_000 else 100)
+
+    for _ in range(20):
+        speaker.call(blank(period(speaker_hz), 2), period(speaker_hz), None, None)
+        microphone.call(
+            heard(microphone_hz, period(microphone_hz)),
+            period(microphone_hz),
+            None,
+            None,
+        )
+    assert len(put) >= 10
+    assert all(len(block) == len(played) == 480 for block, played in put)
+
+
+def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
+    put = []
+    duplex = Duplex(Loud(), lambda *pair: put.append(pair), Beat(), 48_000)
+    for _ in range(4):
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
+    assert [played[0] for _, played in put] == [1, 481]
+    assert put[0][1][-1] == 480
+
+
+def test_a_speaker_that_is_gone_is_not_heard_for_ever():
+    reference = Reference()
+    reference.put(np.full(480, 3000, np.int16), 480)
+    assert reference.take(480).max() == 3000
+    reference.put(None, 480)
+    assert not reference.take(480).any()
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from([160, 240, 441, 480])), max_size=200
+    )
+)
+def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
+    reference, written = Reference(), 0
+    for is_put, frames in turns:
+        if is_put:
+            played = np.arange(written, written + frames) % 30_000 + 1
+            reference.put(played.astype(np.int16), frames)
+            written += frames
+            continue
+        taken = reference.take(frames)
+        assert taken.shape == (frames,)
+        newest = int(taken.max())
+        assert not written or newest == 0 or written - newest <= MOST_FRAMES
+
+
+def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
+    seen = []
+    before, threading.excepthook = threading.excepthook, seen.append
+    try:
+        duplex = Duplex(Loud(), lambda *_: 1 / 0, Beat(), 48_000)
+        with pytest.raises(ZeroDivisionError):
+            duplex.call(heard(48_000, 480), blank(480, 2), 480, None, None)
+    finally:
+        threading.excepthook = before
+    assert seen[0].exc_type is ZeroDivisionError

@@ -1,0 +1,125 @@
+"""The microphone's way into the room, block by block."""
+
+import queue
+import threading
+
+import numpy as np
+import pytest
+
+from appliance.core.events import TailEnded, TalkFlowed
+from appliance.sound.dsp import BLOCK_FRAMES, SILENCE
+from appliance.sound.gate import Gate
+from appliance.sound.playout import Playout
+from appliance.sound.uplink import MOST_WAITING, Uplink
+
+PATIENCE_S = 10.0
+
+
+class Rig:
+    """An uplink with an open gate, and everything it sent."""
+
+    def __init__(self, processor=None):
+        self.events = queue.Queue()
+        self.sent = queue.Queue()
+        self.uplink = Uplink(Gate(0), Playout(), self.events.put, processor)
+        self.uplink.connect(lambda block: self.sent.put(block.copy()))
+
+    def __enter__(self):
+        self.uplink.start()
+        return self
+
+    def __exit__(self, *_):
+        self.uplink.close()
+
+    def next(self):
+        return self.sent.get(timeout=PATIENCE_S)
+
+
+def block(value):
+    return np.full(BLOCK_FRAMES, value, np.int16)
+
+
+@pytest.fixture
+def rig():
+    with Rig() as made:
+        yield made
+
+
+def test_silence_goes_on_being_sent_while_no_block_comes(rig):
+    assert not any(rig.next().any() for _ in range(12))
+
+
+def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
+    rig = Rig()
+    rig.uplink.open_gate(0.0)
+    rig.uplink._debt = 3
+    for value in range(1, 6):
+        rig.uplink.put(block(value * 100), SILENCE)
+    with rig:
+        loud = [sent for sent in (rig.next() for _ in range(2)) if sent.any()]
+    assert [int(sent[-1]) for sent in loud] == [400, 500]
+
+
+def test_speech_after_a_long_absence_is_sent_whole():
+    rig = Rig()
+    rig.uplink.open_gate(0.0)
+    rig.uplink._debt, rig.uplink._silent_s = 300, 3.0
+    for value in range(1, 6):
+        rig.uplink.put(block(value * 100), SILENCE)
+    with rig:
+        sent = [rig.next() for _ in range(5)]
+    assert [int(one[-1]) for one in sent] == [100, 200, 300, 400, 500]
+
+
+def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
+    rig = Rig()
+    for _ in range(MOST_WAITING + 5):
+        rig.uplink.put(block(1), SILENCE)
+    assert rig.uplink.overflows == 5
+    assert rig.uplink.depth_s == MOST_WAITING / 100
+
+
+def test_nothing_is_sent_after_disconnecting(rig):
+    rig.next()
+    rig.uplink.disconnect()
+    while not rig.sent.empty():
+        rig.sent.get()
+    rig.uplink.put(block(1), SILENCE)
+    with pytest.raises(queue.Empty):
+        rig.sent.get(timeout=0.2)
+
+
+def test_the_gates_opening_and_closing_are_told_after_they_happened(rig):
+    rig.uplink.open_gate(0.0)
+    assert isinstance(rig.events.get(timeout=PATIENCE_S), TalkFlowed)
+    rig.uplink.close_gate(tail_ms=0)
+    assert isinstance(rig.events.get(timeout=PATIENCE_S), TailEnded)
+
+
+def test_a_dead_processor_is_not_swallowed():
+    died = threading.Event()
+    before = threading.excepthook
+    threading.excepthook = lambda _: died.set()
+
+    class Broken:
+        def process(self, *_):
+            raise RuntimeError
+
+    try:
+        rig = Rig(Broken())
+        rig.uplink.start()
+        assert died.wait(PATIENCE_S)
+    finally:
+        threading.excepthook = before
+
+
+def test_microphone_gain_makes_it_louder(rig):
+    rig.uplink.set_gain(6.0)
+    rig.uplink.open_gate(0.0)
+    rig.events.get(timeout=PATIENCE_S)
+    while not (sent := rig.next()).any():
+        rig.uplink.put(block(1000), SILENCE)
+    while int(sent[-1]) == 0:
+        rig.uplink.put(block(1000), SILENCE)
+        sent = rig.next()
+    assert int(sent[-1]) == pytest.approx(1995, abs=3)
