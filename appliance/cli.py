@@ -16,6 +16,7 @@ from appliance.errors import ApplianceError, ConfigError
 from appliance.usage import parser
 
 if TYPE_CHECKING:
+    from appliance.config import Config
     from appliance.config.file import Loaded
 
 EXIT_OK = 0
@@ -83,7 +84,28 @@ def _doctor(args: argparse.Namespace) -> int:
     def find_card(direction: Direction) -> str:
         return card_name(wishes[direction], direction)
 
-    return doctor(config, find_card, as_json=args.json)
+    def fetch_token() -> tuple[str, str]:
+        return _one_token(config)
+
+    return doctor(config, find_card, fetch_token, as_json=args.json)
+
+
+def _one_token(config: "Config") -> tuple[str, str]:
+    """Ask the token source as this box; return what came, in words, and the server."""
+    import asyncio
+    import time
+
+    from appliance.system.folder import state_folder
+    from appliance.system.store import Store
+    from appliance.tokens.source import TokenSource
+    from appliance.tokens.trial import try_token
+
+    def ignore(_event: object) -> None:
+        """Nobody waits for events here."""
+
+    identity = Store(state_folder(os.environ), ignore).read().identity
+    source = TokenSource(config, identity=identity, post=ignore)
+    return asyncio.run(try_token(source, time.time()))
 
 
 def _devices(args: argparse.Namespace) -> int:
@@ -93,8 +115,6 @@ def _devices(args: argparse.Namespace) -> int:
 
 
 def _pair(args: argparse.Namespace) -> int:
-    import socket
-
     from appliance.page.pairing_command import Wish, pair
     from appliance.system.folder import state_folder
 
@@ -102,8 +122,8 @@ def _pair(args: argparse.Namespace) -> int:
     return pair(
         state_folder(os.environ),
         config.page.listen,
-        config.name or socket.gethostname(),
         Wish(is_reset=args.reset, is_token=args.token, is_json=args.json),
+        is_enabled=config.page.enabled,
     )
 
 

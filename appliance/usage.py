@@ -72,8 +72,8 @@ def _add_doctor(add: Add) -> None:
     parser = add(
         "doctor",
         help="find out what is wrong with a box",
-        description="Checks cards, screen, pins, network and clock, and says what to "
-        "do; exits 0 when there is nothing to do, else 1.",
+        description="Checks cards, screen, pins, network, clock, token source and "
+        "server, and says what to do; exits 0 when there is nothing to do, else 1.",
         epilog="Example: ptt-appliance doctor",
     )
     _add_sources(parser)

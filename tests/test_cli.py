@@ -106,6 +106,21 @@ def test_show_prints_yaml_and_json(capsys):
     assert json.loads(capsys.readouterr().out)["talk.mode"]["value"] == "hybrid"
 
 
+def test_the_doctor_asks_the_token_source_and_the_server(capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("PTT_ROOM__TOKEN_URL", "http://127.0.0.1:1/token?key=hush")
+    assert main(["doctor", "--json", "--set", "room.url=ws://127.0.0.1:1"]) == 1
+    out = capsys.readouterr().out
+    parts = {finding["part"]: finding for finding in json.loads(out)}
+    assert parts["token source"]["advice"] == (
+        "http://127.0.0.1:1/token refuses connections. Does the token source run?"
+    )
+    assert parts["server"]["found"] == (
+        "ws://127.0.0.1:1 cannot be reached: connection refused"
+    )
+    assert "hush" not in out
+
+
 def test_schema_prints_json(capsys):
     assert main(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "ptt-appliance"

@@ -79,7 +79,10 @@ class RoomConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
-    """Another room, chosen with one press; keys not given are those of `room`."""
+    """Another room, chosen with one press; keys not given are those of `room`.
+
+    With a `token_url` on another host, the `token_…` keys start empty.
+    """
 
     name: Text
     room: RoomConfig

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import get_type_hints
+from urllib.parse import urlsplit
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.config.rules import findings, missing_room
@@ -114,7 +115,25 @@ def _preset(
     wanted = get_type_hints(Preset, include_extras=True)["name"]
     part = Part(f"{key}.name", wanted, "garage", is_secret=False, is_apart=False)
     name = reading.value(part, layer, wish.get("name"))
-    # A fixed token would win over the preset's own token source.
-    base = replace(room, token=None) if "token_url" in wish else room
+    base = _base(room, wish)
     own = reading.section(RoomConfig, key, [layer.having(wish)], base, ["name"])
     return Preset(name=str(name), room=own)
+
+
+def _base(room: RoomConfig, wish: Mapping[str, object]) -> RoomConfig:
+    """Return what a preset inherits: everything, unless it has its own token source."""
+    if "token_url" not in wish:
+        return room
+    # A fixed token would win over the preset's own token source.
+    base = replace(room, token=None)
+    if _host(wish["token_url"]) == _host(room.token_url):
+        return base
+    # Keys are often in these, and another host has no business with them.
+    return replace(base, token_headers={}, token_query={}, token_body={})
+
+
+def _host(url: object) -> str | None:
+    try:
+        return urlsplit(url).hostname if isinstance(url, str) else None
+    except ValueError:
+        return None

@@ -3,7 +3,14 @@
 import re
 from collections.abc import Iterator
 
-from appliance.config import ButtonsConfig, Config, LampsConfig, Pin, RoomConfig
+from appliance.config import (
+    ButtonsConfig,
+    Config,
+    LampsConfig,
+    Pin,
+    RoomConfig,
+    RoomKind,
+)
 from appliance.config.shape import join, parts
 from appliance.config.words import found
 from appliance.core.address import address_fault, host_and_port, is_host
@@ -68,6 +75,9 @@ def _room(room: RoomConfig, key: str) -> Iterator[Finding]:
     if room.url is not None:
         fault = address_fault(room.url, "wss", room.allow_insecure)
         yield from _one(f"{key}.url", fault)
+    if room.kind is RoomKind.DTELECOM:
+        sentence = "dtelecom rooms cannot be joined by this version. Write auto."
+        yield (f"{key}.kind", sentence)
     yield from _token(room, key)
     yield from _headers(room, key)
     for host in room.allow_insecure:

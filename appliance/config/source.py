@@ -69,6 +69,12 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         raise _unreadable(
             path, "there is no such file. Write one, or mend the path."
         ) from exc
+    except PermissionError as exc:
+        sentence = (
+            "cannot be read: permission denied. Mend its rights; "
+            "what lies in /etc/ptt-appliance needs sudo."
+        )
+        raise _unreadable(path, sentence) from exc
     except OSError as exc:
         reason = (exc.strerror or "unknown trouble").lower()
         raise _unreadable(

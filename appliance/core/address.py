@@ -59,7 +59,7 @@ def host_and_port(listen: str) -> tuple[str, int] | None:
 
 def is_host(text: str) -> bool:
     """Tell whether `text` is a host name or an IP address, and nothing more."""
-    return _is_ip(text) or (
+    return is_ip(text) or (
         bool(text) and all(sign.isalnum() or sign in "-._" for sign in text)
     )
 
@@ -98,10 +98,11 @@ def is_loopback(host: str) -> bool:
     """Tell whether `host` can only be this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    return _is_ip(host) and ip_address(host).is_loopback
+    return is_ip(host) and ip_address(host).is_loopback
 
 
-def _is_ip(text: str) -> bool:
+def is_ip(text: str) -> bool:
+    """Tell whether `text` is an IP address, without brackets."""
     try:
         ip_address(text)
     except ValueError:

@@ -86,9 +86,10 @@ def _volume(state: State, button: Button) -> Step:
 
 
 def _next_page(state: State) -> State:
+    """Turn the page; a PIN that came by itself gives way to the hand at the box."""
     pages = tuple(ScreenPage)
     following = pages[(pages.index(state.screen_page) + 1) % len(pages)]
-    return replace(state, screen_page=following)
+    return replace(state, screen_page=following, pairing_until_s=None)
 
 
 def _others(state: State, button: Button) -> tuple[Button, ...]:

@@ -8,6 +8,9 @@ from appliance.core.events import ChatTyped, Message
 
 KEPT_LINES = 50
 """Lines kept; our choice: a phone's screen shows about ten."""
+KEPT_BYTES = 32 * 1024
+"""Text kept, in UTF-8: each view carries all of it to each phone, up to ten times a
+second. Twice the longest line that can come."""
 OUTBOX_LINES = 20
 """Own lines that may wait for the room; more would be a flood when it comes back."""
 UNKNOWN_ID = "?"
@@ -95,14 +98,13 @@ class ChatLog:
 
     def given_up(self, reason: str) -> "ChatLog":
         """Return the log with every line that still waited marked as failed."""
-        return ChatLog(
-            tuple(
-                replace(line, state=Delivery.FAILED, reason=reason)
-                if line.state is Delivery.QUEUED
-                else line
-                for line in self.lines
-            )
+        lines = tuple(
+            replace(line, state=Delivery.FAILED, reason=reason)
+            if line.state is Delivery.QUEUED
+            else line
+            for line in self.lines
         )
+        return ChatLog(_bounded(lines, lines[-1])) if lines else self
 
     @property
     def queued(self) -> tuple[ChatLine, ...]:
@@ -122,12 +124,29 @@ class ChatLog:
         return tuple(line for line in self.lines if is_wanted(line))
 
     def _swapped(self, old: ChatLine, new: ChatLine) -> "ChatLog":
-        return ChatLog(tuple(new if line is old else line for line in self.lines))
+        lines = tuple(new if line is old else line for line in self.lines)
+        return ChatLog(_bounded(lines, new))
 
     def _grown(self, line: ChatLine) -> "ChatLog":
-        """Add a line; the oldest goes, but never one that still waits to be sent."""
-        lines = (*self.lines, line)
-        if len(lines) <= KEPT_LINES:
-            return ChatLog(lines)
-        oldest = next(x for x in lines if x.state is not Delivery.QUEUED)
-        return ChatLog(tuple(x for x in lines if x is not oldest))
+        return ChatLog(_bounded((*self.lines, line), line))
+
+
+def _bounded(lines: tuple[ChatLine, ...], newest: ChatLine) -> tuple[ChatLine, ...]:
+    """Return the lines without the oldest that are too many or too long together.
+
+    `newest` and what still waits to be sent always stay.
+    """
+    left = list(lines)
+    size_bytes = sum(_size_bytes(line) for line in lines)
+    for line in lines:
+        if len(left) <= KEPT_LINES and size_bytes <= KEPT_BYTES:
+            break
+        if line is newest or line.state is Delivery.QUEUED:
+            continue
+        left.remove(line)
+        size_bytes -= _size_bytes(line)
+    return tuple(left)
+
+
+def _size_bytes(line: ChatLine) -> int:
+    return len(line.text.encode())

@@ -133,6 +133,16 @@ class PageServed:
     """What pairs a phone; shown on the OLED."""
 
 
+@dataclass(frozen=True, slots=True)
+class PairingAsked:
+    """Somebody has opened the pairing form and needs to see the PIN."""
+
+
+@dataclass(frozen=True, slots=True)
+class PhonePaired:
+    """A phone has told the right PIN."""
+
+
 # buttons and page
 
 
@@ -356,6 +366,8 @@ Event = (
     | PartLost
     | PartFound
     | PageServed
+    | PairingAsked
+    | PhonePaired
     | ButtonPressed
     | ButtonReleased
     | TalkAsked

@@ -134,6 +134,9 @@ class State:
     """Parts that are missing now."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
+    """The one that was chosen at the box."""
+    pairing_until_s: float | None = None
+    """The OLED shows the PIN until then; None: nobody wants to pair a phone."""
     stuck: tuple[Button, ...] = ()
     """Buttons but the talk button that were down at boot and still are."""
     leave_down_s: float | None = None

@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import assert_never
 
 from appliance.config import TalkMode
-from appliance.core import button, consequence, outage, outbox, talk, visit
+from appliance.core import button, consequence, outage, outbox, pairing, talk, visit
 from appliance.core.commands import SetGain, SetVolume
 from appliance.core.events import (
     ButtonPressed,
@@ -25,10 +25,12 @@ from appliance.core.events import (
     LinkChanged,
     MuteAsked,
     PageServed,
+    PairingAsked,
     Part,
     PartFound,
     PartLost,
     PeopleChanged,
+    PhonePaired,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -92,7 +94,9 @@ def wake_at_s(state: State) -> float:
         outage.deadline_s(state),
         talk.warning_at_s(state),
         talk.limit_at_s(state),
+        talk.alone_at_s(state),
         button.leave_due_s(state),
+        pairing.until_s(state),
     )
 
 
@@ -128,6 +132,10 @@ def _react(state: State, event: Event, now_s: float) -> Step:
             return _found(state, event), ()
         case PageServed(url, pin):
             return replace(state, page_url=url, pin=pin), ()
+        case PairingAsked():
+            return pairing.asked(state, now_s), ()
+        case PhonePaired():
+            return pairing.ended(state), ()
         case TailEnded() | TalkFlowed():
             is_flowing = isinstance(event, TalkFlowed)
             return talk.flow(state, is_flowing=is_flowing), ()
@@ -194,7 +202,7 @@ def _started(state: State, now_s: float) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = talk.tick(state, now_s)
+    state, warning = talk.tick(pairing.tick(state, now_s), now_s)
     state, leaving = button.tick(state, now_s)
     state, waiting = outage.tick(state, now_s)
     return state, (*warning, *leaving, *waiting)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil
 
-from appliance.core import talk
+from appliance.core import pairing, talk
 from appliance.core.banner import banner
 from appliance.core.chat import OUTBOX_LINES, ChatLine
 from appliance.core.events import Part, Person
@@ -141,7 +141,7 @@ def view(state: State, now_s: float) -> View:
         has_microphone=not _is_lost(state, Part.MICROPHONE),
         has_speaker=not _is_lost(state, Part.SPEAKER),
         rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
-        screen_page=state.screen_page,
+        screen_page=pairing.screen_page(state),
         address=state.address or "",
         page_url=state.page_url,
         pin=state.pin,

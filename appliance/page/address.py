@@ -1,10 +1,10 @@
 """Where the page listens, and how a person writes that."""
 
 import socket
-from ipaddress import ip_address
+from ipaddress import IPv4Address, ip_address
 
-from appliance.page.hosts import label
-
+EVERYWHERE = {"0.0.0.0", "::"}
+"""Every network of this machine; the latter IPv4 as well, as Linux has it."""
 HIGHEST_PORT = 65_535
 BACKLOG = 32
 """Connections that may wait to be taken; our choice: a page load opens six."""
@@ -47,15 +47,36 @@ def listener(host: str, port: int) -> socket.socket:
     return listening
 
 
-def url(host: str, port: int, name: str) -> str:
-    """Return the page's address, by name where other machines can reach it."""
-    try:
-        is_open = ip_address(host).is_unspecified
-    except ValueError:
-        is_open = False
-    shown = f"{label(name)}.local" if is_open and label(name) else host
+def url(host: str, port: int, lan: str) -> str:
+    """Return the page's address as a phone on the LAN can open it.
+
+    Args:
+        host: where the page listens.
+        port: likewise.
+        lan: this machine's address on the LAN; empty: not known. Where it cannot be
+            used, the host name stands in, which avahi announces.
+    """
+    shown = host
+    if host in EVERYWHERE:
+        shown = lan if _is_served(lan, host) else f"{_hostname()}.local"
     bracketed = f"[{shown}]" if ":" in shown else shown
     return f"http://{bracketed}:{port}"
+
+
+def _is_served(lan: str, host: str) -> bool:
+    """Tell whether a page that listens on `host` can be opened at `lan`."""
+    try:
+        address = ip_address(lan)
+    except ValueError:
+        return False
+    # A link-local IPv6 address means nothing without the phone's own interface.
+    return isinstance(address, IPv4Address) or (
+        host == "::" and not address.is_link_local
+    )
+
+
+def _hostname() -> str:
+    return socket.gethostname().lower().partition(".")[0]
 
 
 def pairing_url(page_url: str, pin: str) -> str:

@@ -4,7 +4,7 @@ from http import HTTPStatus
 from typing import Annotated, ClassVar, TypeVar
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from appliance.config import Percent
 from appliance.page.refused import Refused
@@ -40,7 +40,8 @@ class JoinAsk(Ask, frozen=True, tag="join"):
     """Join again, or another room."""
 
     EXAMPLE: ClassVar[str] = '{"preset": "garage"}'
-    preset: Name | None = None
+    preset: Name | UnsetType | None = UNSET
+    """null: the room of the section `room`; left out: the one that is chosen."""
     display_name: Name | None = None
 
 

@@ -13,6 +13,7 @@ from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, Lamps, TalkState, View
 
 SILENT_DBFS = -96
+HIDDEN_PIN = "······"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,8 @@ class Board:
         self.view = STARTING
         self.number = 0
         """Counts the views, so that a reader knows which one it has seen."""
+        self.build = ""
+        """Names the page's own files; an open page loads itself anew for another."""
         self._screen_px = screen_px
         self._changed = asyncio.Event()
         self._json: tuple[int, bytes] | None = None
@@ -99,26 +102,31 @@ class Board:
     def json(self) -> bytes:
         """Return the newest view as everybody may see it who is paired."""
         if self._json is None or self._json[0] != self.number:
-            self._json = (self.number, as_json(self.view, self.drawing()))
+            self._json = (self.number, as_json(self.view, self.drawing(), self.build))
         return self._json[1]
 
     def drawing(self) -> Drawing:
-        """Return what the OLED shows now; drawn anew only when it may have changed."""
-        view = replace(self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
+        """Return what the OLED shows now; drawn anew only when it may have changed.
+
+        All but the PIN: only who stands at the box may read that.
+        """
+        quiet = replace(self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
+        view = replace(quiet, pin=HIDDEN_PIN)
         if self._drawn is None or self._drawn[0] != view:
-            text = lines(self.view, self._screen_px)
-            bits = picture(self.view, self._screen_px)
+            text = lines(view, self._screen_px)
+            bits = picture(view, self._screen_px)
             self._drawn = (view, Drawing(text, bits))
         return self._drawn[1]
 
 
-def as_json(view: View, drawing: Drawing) -> bytes:
+def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view in the field names that the README documents."""
     drawn = drawing.picture
     shown = {name: getattr(view, name) for name in _SENT}
     return msgspec.json.encode(
         {
             **shown,
+            "build": build,
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
             "picture": {

@@ -7,10 +7,10 @@ from starlette.requests import Request
 
 from appliance.page.refused import Refused
 
-LIMIT_BYTES = 16 * 1024
-"""A chat line of 8 KiB, escaped as JSON, fits."""
+LIMIT_BYTES = 32 * 1024
+"""A chat line of 2000 emoji, each escaped as twelve ASCII characters, fits."""
 PATIENCE_S = 10.0
-"""Our choice: far more than 16 KiB take on the worst Wi-Fi."""
+"""Our choice: far more than 32 KiB take on the worst Wi-Fi."""
 
 
 async def read(request: Request) -> bytes:

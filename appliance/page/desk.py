@@ -1,11 +1,14 @@
 """Takes what is asked, checks it against the view, and posts the event."""
 
 import time
+import unicodedata
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import assert_never
+
+from msgspec import UNSET
 
 from appliance.core.chat import Delivery
 from appliance.core.events import (
@@ -16,6 +19,7 @@ from appliance.core.events import (
     MuteAsked,
     VolumeAsked,
 )
+from appliance.core.view import TalkState, View
 from appliance.page.asks import (
     AnyAsk,
     ChatAsk,
@@ -38,6 +42,10 @@ TEXT_BYTES = 8192
 CHAT_EACH = Rate(burst=5, per_s=1)
 """Nobody types faster; our choice."""
 CHAT_ALL = Rate(burst=10, per_s=2)
+SHUT = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
+ON_AIR = frozenset({TalkState.TALKING, TalkState.WARNING})
+
+MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 
 Answer = dict[str, object]
 
@@ -108,32 +116,35 @@ class Desk:
         return {}
 
     def _talk(self, ask: TalkAsk, asker: Asker) -> Answer:
+        """Press or release; what is refused is over, and must not go live later."""
+        holder, view = _holder(asker), self._board.view
+        refusal = _talk_refusal(view) if ask.on else ""
+        if refusal or not ask.on:
+            self._floor.release(holder)
+        if refusal:
+            raise Refused(HTTPStatus.CONFLICT, refusal)
         if not ask.on:
-            self._floor.release(_holder(asker))
             return {"on": False}
-        self._respect_the_box()
         lease_s = LEASE_S if asker.socket is None else None
-        self._floor.press(_holder(asker), lease_s)
-        return {"on": True} if lease_s is None else {"on": True, "lease_s": lease_s}
+        is_new = self._floor.press(holder, lease_s)
+        # A repeat opens nothing: the talk limit may have ended the talk meanwhile.
+        said: Answer = {"on": is_new or view.talk in ON_AIR}
+        return said if lease_s is None else {**said, "lease_s": lease_s}
 
     def _mute(self, ask: MuteAsk) -> Answer:
-        if not ask.on:
-            self._respect_the_box()
+        if not ask.on and self._board.view.is_muted_at_box:
+            raise Refused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
         self._post(MuteAsked(ask.on))
         return {"on": ask.on}
 
-    def _respect_the_box(self) -> None:
-        if self._board.view.is_muted_at_box:
-            sentence = "The box is muted by its own button; unmute it there."
-            raise Refused(HTTPStatus.CONFLICT, sentence)
-
     def _join(self, ask: JoinAsk) -> Answer:
         presets = self._board.view.presets
-        if ask.preset is not None and ask.preset not in presets:
+        preset = self._board.view.preset if ask.preset is UNSET else ask.preset
+        if preset is not None and preset not in presets:
             known = ", ".join(presets) or "none are configured"
             sentence = f"There is no such preset. Write one of: {known}."
             raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
-        self._post(JoinAsked(ask.preset, ask.display_name))
+        self._post(JoinAsked(preset, ask.display_name))
         return {}
 
     def _chat(self, ask: ChatAsk, asker: Asker) -> Answer:
@@ -156,8 +167,15 @@ def _holder(asker: Asker) -> str:
     return asker.socket or asker.session
 
 
+def _talk_refusal(view: View) -> str:
+    """Return why a press would not transmit; empty: it would."""
+    if view.is_muted_at_box:
+        return MUTED_AT_BOX
+    return view.talk_text if view.talk in SHUT else ""
+
+
 def _checked(text: str) -> str:
-    text = text.strip()
+    text = "".join(filter(_is_text, text)).strip()
     if not text:
         raise Refused(HTTPStatus.BAD_REQUEST, "The line is empty.", key="text")
     if len(text) > TEXT_CHARACTERS or len(text.encode()) > TEXT_BYTES:
@@ -167,3 +185,8 @@ def _checked(text: str) -> str:
         )
         raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, key="text")
     return text
+
+
+def _is_text(character: str) -> bool:
+    """Whether it may stand in a line; control codes do harm in terminals and logs."""
+    return character in "\n\t" or unicodedata.category(character) != "Cc"

@@ -34,17 +34,21 @@ class Floor:
         self._call_later = call_later
         self._leases: dict[str, Timer | None] = {}
 
-    def press(self, holder: str, lease_s: float | None = None) -> None:
+    def press(self, holder: str, lease_s: float | None = None) -> bool:
         """Note that this holder's button is down, for at most `lease_s`.
 
         Only a new press is an event: a repeat prolongs the lease and must not open
         again what the talk limit has closed.
+
+        Returns:
+            Whether it was a new press.
         """
         is_new = holder not in self._leases
         self._drop(holder)
         self._leases[holder] = None if lease_s is None else self._start(holder, lease_s)
         if is_new:
             self._post(TalkAsked(is_on=True))
+        return is_new
 
     def release(self, holder: str) -> None:
         """Note that this holder's button is up; twice is fine."""

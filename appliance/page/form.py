@@ -38,6 +38,7 @@ class Form:
         """Return the form; who is paired already goes to the page."""
         if request.state.owner is not None:
             return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        self._pairing.ask()
         return self._page("", HTTPStatus.OK)
 
     async def enter(self, request: Request) -> Response:
@@ -46,10 +47,12 @@ class Form:
         is_json = request.headers.get("content-type", "").startswith(answer.JSON)
         try:
             pin = _pin_of_json(content) if is_json else _pin_of_form(content)
-            secret = await self._pairing.admit(pin)
+            guest = request.client.host if request.client else ""
+            secret = await self._pairing.admit(pin, guest)
         except Refused as refused:
             if is_json:
                 raise
+            self._pairing.ask()
             page = self._page(refused.sentence, refused.status)
             page.headers.update(refused.headers or {})
             return page

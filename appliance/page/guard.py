@@ -96,8 +96,9 @@ class Guard:
         host = headers.get("host", "")
         local = scope["server"][0] if scope.get("server") else ""
         # Monitoring asks by whatever name its network knows, and is told no secrets.
-        is_own = is_own_host(host, self._names, local) or scope["path"] == HEALTH
-        if not is_own or len(headers.getlist("host")) != 1:
+        is_own = is_own_host(host, self._names, local)
+        is_told = is_own and len(headers.getlist("host")) == 1
+        if not is_told and scope["path"] != HEALTH:
             sentence = "Wrong address. Use this box's IP address or its .local name."
             raise Refused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}

@@ -7,8 +7,9 @@ import time
 from collections.abc import Callable
 from http import HTTPStatus
 
-from appliance.core.events import Part, PartFound, PartLost
-from appliance.page.lockout import Lockout
+from appliance.core.events import PairingAsked, Part, PartFound, PartLost, PhonePaired
+from appliance.page.bucket import Bucket, Rate
+from appliance.page.lockout import Lockouts
 from appliance.page.pairing_file import (
     Keys,
     PairingFile,
@@ -21,6 +22,9 @@ from appliance.page.refused import Refused
 from appliance.ports import Post
 
 logger = logging.getLogger(__name__)
+
+SHOW = Rate(burst=1, per_s=0.2)
+"""How often the OLED is asked to show the PIN."""
 
 
 class Pairing:
@@ -43,7 +47,8 @@ class Pairing:
         self._now_s = now_s
         self._keys = fresh_keys()
         self._stamp: Stamp | None = None
-        self._lockout = Lockout()
+        self._lockouts = Lockouts()
+        self._show = Bucket(SHOW, now_s())
         self._is_lost = False
 
     @property
@@ -84,34 +89,45 @@ class Pairing:
         self.refresh()
         return owner in self._keys.sessions or owner in self._keys.tokens
 
-    async def admit(self, pin: str) -> str:
+    def ask(self) -> None:
+        """Let the OLED show the PIN to somebody who has the form before them."""
+        if self._show.may(self._now_s()):
+            self._post(PairingAsked())
+
+    async def admit(self, pin: str, guest: str) -> str:
         """Return the cookie of a new session.
+
+        Args:
+            pin: six digits.
+            guest: the address that they came from.
 
         Raises:
             Refused: wrong PIN (403), or too many of them (429).
         """
         self.refresh()
-        self._check(pin)
+        self._check(pin, guest)
         secret = fresh_secret()
         self._keys = self._keys.with_session(digest(secret))
         await self._change(lambda keys: keys.with_session(digest(secret)))
+        self._post(PhonePaired())
         logger.info("phone paired")
         return secret
 
-    def _check(self, pin: str) -> None:
+    def _check(self, pin: str, guest: str) -> None:
         """Count before anything else: no two requests may share one try."""
         now_s = self._now_s()
-        if wait_s := self._lockout.wait_s(now_s):
+        if wait_s := self._lockouts.wait_s(guest, now_s):
             raise _locked(wait_s)
         if hmac.compare_digest(pin.encode(), self._keys.pin.encode()):
-            self._lockout = Lockout()
+            self._lockouts.passed(guest)
             return
-        self._lockout = self._lockout.failed(now_s)
-        if wait_s := self._lockout.wait_s(now_s):
-            failures = self._lockout.failures
+        self._lockouts.failed(guest, now_s)
+        lockout = self._lockouts.of(guest)
+        if wait_s := self._lockouts.wait_s(guest, now_s):
+            failures = lockout.failures
             logger.warning("pairing locked  wrong_pins=%d wait_s=%d", failures, wait_s)
             raise _locked(wait_s)
-        left = self._lockout.tries_left
+        left = lockout.tries_left
         tries = "1 try" if left == 1 else f"{left} tries"
         sentence = f"That is not the PIN on the box's screen; {tries} left."
         raise Refused(HTTPStatus.FORBIDDEN, sentence, key="pin")
@@ -130,7 +146,7 @@ class Pairing:
 
     def _take(self, keys: Keys) -> None:
         if keys.pin != self._keys.pin:
-            self._lockout = Lockout()
+            self._lockouts = Lockouts()
         self._keys = keys
 
     def _lost(self, problem: OSError) -> None:

@@ -1,8 +1,10 @@
 """`ptt-appliance pair`: PIN, QR code and bearer tokens on the command line."""
 
 import io
+import os
 import socket
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +23,10 @@ ANYWHERE = ("192.0.2.1", 9)
 """TEST-NET-1 (RFC 5737): asking for a route to it sends nothing."""
 
 
+SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
+"""Where systemd's `StateDirectory=` puts what the installed service keeps."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
     """The command's switches."""
@@ -33,15 +39,25 @@ class Wish:
     """Print for a script."""
 
 
-def pair(directory: Path, listen: str, name: str, wish: Wish) -> int:
+def pair(
+    directory: Path,
+    listen: str,
+    wish: Wish,
+    *,
+    is_enabled: bool = True,
+    service: Path = SERVICE_DIRECTORY,
+) -> int:
     """Print how to pair, and return the exit status.
 
     Args:
-        directory: the service's state directory.
+        directory: where the keys are kept.
         listen: the page's `host:port`.
-        name: the box's name.
         wish: what to print.
+        is_enabled: whether the configuration lets the page be served.
+        service: the directory of an installed service.
     """
+    for warning in _warnings(directory, service, is_enabled=is_enabled):
+        sys.stderr.write(f"{warning}\n")
     file = PairingFile(directory)
     try:
         keys = _keys(file, is_reset=wish.is_reset)
@@ -53,11 +69,23 @@ def pair(directory: Path, listen: str, name: str, wish: Wish) -> int:
             " Run this as root or as the service's user.\n"
         )
         return 1
-    host, port = address.parsed(listen)
-    urls = _urls(host, port, name)
+    urls = _urls(*address.parsed(listen))
     shown = _as_json(urls, keys.pin) if wish.is_json else _sheet(urls, keys.pin)
     sys.stdout.write(shown)
     return 0
+
+
+def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:
+    """Yield why nobody may be asking for what is printed."""
+    if not is_enabled:
+        yield "The page is switched off. Write `page: {enabled: true}` to use this."
+    # It may be a link into a directory that only root may look into.
+    is_other = os.path.realpath(directory) != os.path.realpath(service)
+    if is_other and os.path.lexists(service):
+        yield (
+            f"The installed service keeps its keys in {service}, but these are kept in"
+            f" {directory}. Run this with STATE_DIRECTORY={service} to change that."
+        )
 
 
 def _keys(file: PairingFile, *, is_reset: bool) -> Keys:
@@ -75,22 +103,19 @@ def _token(file: PairingFile, keys: Keys, *, is_json: bool) -> int:
     return 0
 
 
-def _urls(host: str, port: int, name: str) -> tuple[str, ...]:
+def _urls(host: str, port: int) -> tuple[str, ...]:
     """Return the page's addresses, the one that every phone understands first."""
-    named = address.url(host, port, name)
-    if host not in {"0.0.0.0", "::"}:
-        return (named,)
-    numbered = _lan_address()
-    return (named,) if numbered is None else (f"http://{numbered}:{port}", named)
+    urls = (address.url(host, port, lan) for lan in (_lan_address(), ""))
+    return tuple(dict.fromkeys(urls))
 
 
-def _lan_address() -> str | None:
-    """Return this machine's address on the LAN; None without a network."""
+def _lan_address() -> str:
+    """Return this machine's address on the LAN; empty without a network."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect(ANYWHERE)
         except OSError:
-            return None
+            return ""
         return str(probe.getsockname()[0])
 
 

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 RETRY_S = 10.0
 """Between two tries to listen; our choice: a port is not freed by asking often."""
 WATCH_S = 2.0
-"""How soon a new PIN from the command line is on the OLED."""
+"""How soon a new address, or a new PIN from the command line, is on the OLED."""
 
 
 class Page:
@@ -35,13 +35,20 @@ class Page:
     """
 
     def __init__(
-        self, config: PageConfig, post: Post, site: Site, *, retry_s: float = RETRY_S
+        self,
+        config: PageConfig,
+        post: Post,
+        site: Site,
+        *,
+        retry_s: float = RETRY_S,
+        watch_s: float = WATCH_S,
     ) -> None:
         """Serve nothing yet; `config` says where to listen."""
         self._config = config
         self._post = post
         self._site = site
         self._retry_s = retry_s
+        self._watch_s = watch_s
         self._board = Board(site.screen_px)
         self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
         self._group: asyncio.TaskGroup | None = None
@@ -91,19 +98,21 @@ class Page:
 
     async def _serve(self, web: "Web", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
-        url = address.url(host, port, self._site.name)
+        url = address.url(host, port, self._board.view.address)
         logger.info("page served  url=%s", url)
-        await web.serve(listening, self._announce(url))
+        await web.serve(listening, self._announce(host, port))
 
-    async def _announce(self, url: str) -> None:
-        """Post the PIN, and again when the command line has changed it."""
-        pin = ""
+    async def _announce(self, host: str, port: int) -> None:
+        """Post address and PIN, and again when network or command line changed them."""
+        told: PageServed | None = None
         while True:
             self._pairing.refresh()
-            if pin != self._pairing.pin:
-                pin = self._pairing.pin
-                self._post(PageServed(url, pin))
-            await asyncio.sleep(WATCH_S)
+            url = address.url(host, port, self._board.view.address)
+            served = PageServed(url, self._pairing.pin)
+            if served != told:
+                self._post(served)
+            told = served
+            await asyncio.sleep(self._watch_s)
 
     def _web(self, group: asyncio.TaskGroup) -> "Web":
         from appliance.page.web import Web

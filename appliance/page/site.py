@@ -13,7 +13,7 @@ class Site:
     """What `cli` hands to the page besides its configuration."""
 
     name: str
-    """The box's name, from which its mDNS name is made."""
+    """The box's name; `NAME.local` is answered too, for who announces it."""
     state_directory: Path
     """Where `pairing.json` is kept."""
     metrics: Callable[[], str]

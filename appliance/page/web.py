@@ -5,14 +5,19 @@ import contextlib
 import socket
 from collections.abc import Coroutine, Iterator
 
+import h11
 import uvicorn
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.websockets.websockets_sansio_impl import (
+    WebSocketsSansIOProtocol,
+)
 
 from appliance.page import asset
 from appliance.page.api import Api, application
 from appliance.page.board import Board
+from appliance.page.body import LIMIT_BYTES
 from appliance.page.desk import Desk
 from appliance.page.floor import Floor
 from appliance.page.form import Form
@@ -25,13 +30,14 @@ from appliance.ports import Post
 
 CONNECTIONS = 80
 """64 for requests and 16 WebSockets; more are closed as they come."""
+CONNECTIONS_EACH = 24
+"""From one address: two or three open pages, so that one guest cannot shut out all."""
 REQUEST_S = 10.0
 """To begin a request: idle or endless ones must not use up the connections."""
 GOODBYE_S = 1
 """R1.4 gives the whole process 3 s."""
 PING_S = 5.0
 """A phone that left the Wi-Fi is noticed, and its talk released, within 10 s."""
-MESSAGE_BYTES = 16 * 1024
 
 
 class Web:
@@ -47,6 +53,7 @@ class Web:
     ) -> None:
         """Put the parts together; requests run as tasks of `group`."""
         assets = asset.load()
+        board.build = asset.build(assets)
         self._group = group
         self._floor = Floor(post)
         desk = Desk(board, post, self._floor, site.now_s)
@@ -114,10 +121,21 @@ class _Protocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         super().connection_made(transport)
-        if len(self.connections) > CONNECTIONS:
+        peers = [_peer(each) for each in self.connections]
+        is_full = len(peers) > CONNECTIONS
+        if is_full or peers.count(_peer(self)) > CONNECTIONS_EACH:
             transport.abort()
             return
         self._check_later()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        super().handle_websocket_upgrade(event)
+        protocol = self.transport.get_protocol()
+        assert isinstance(protocol, WebSocketsSansIOProtocol)
+        # A head that h11 takes and websockets does not is never answered, and from
+        # here on nobody would close the connection.
+        if not protocol.handshake_initiated:
+            self.transport.abort()
 
     def _check_later(self) -> None:
         self.loop.call_later(REQUEST_S, self._check, self.cycle)
@@ -135,13 +153,20 @@ class _Protocol(H11Protocol):
         self._check_later()
 
 
+def _peer(connection: object) -> str:
+    """Return the address at the other end; empty when it is gone already."""
+    if not isinstance(connection, H11Protocol | WebSocketsSansIOProtocol):
+        return ""
+    return connection.client[0] if connection.client else ""
+
+
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
         http=_Protocol,
         ws="websockets-sansio",
-        ws_max_size=MESSAGE_BYTES,
+        ws_max_size=LIMIT_BYTES,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
         # A view is 4 kB on a LAN: compression would cost 30 kB per phone and CPU.

@@ -44,6 +44,10 @@ HANGOVER_BLOCKS: Final = 60
 """The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
 
 
+_Pair = tuple[Block, Block]
+"""What was heard, and what was played meanwhile."""
+
+
 class Uplink:
     """Takes blocks from the card and gives them to the room.
 
@@ -65,7 +69,8 @@ class Uplink:
         self._playout = playout
         self._post = post
         self._processor = processor
-        self._waiting: SimpleQueue[tuple[Block, Block] | None] = SimpleQueue()
+        self._waiting: SimpleQueue[tuple[_Pair, ...] | None] = SimpleQueue()
+        self._spare: tuple[_Pair, ...] = ()
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -101,7 +106,12 @@ class Uplink:
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += 1
             return
-        self._waiting.put((microphone, played))
+        pairs = (*self._spare, (microphone, played))
+        # While nobody talks, two blocks of silence wake the thread once.
+        is_patient = not self._gate.is_open and not self._spare
+        self._spare = pairs if is_patient else ()
+        if not is_patient:
+            self._waiting.put(pairs)
 
     def connect(self, send: Callable[[Block], None]) -> None:
         """Send every block from now on."""
@@ -142,15 +152,15 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                pair = self._waiting.get(timeout=self._patience_s)
+                pairs = self._waiting.get(timeout=self._patience_s)
             except Empty:
                 self._fill()
                 continue
-            if pair is None:
+            if pairs is None:
                 return
-            if self._is_owed():
-                continue
-            self._step(*pair)
+            for pair in pairs:
+                if not self._is_owed():
+                    self._step(*pair)
 
     def _fill(self) -> None:
         """Send the silence that was due while no block came."""

@@ -2,18 +2,23 @@
 
 import os
 import socket
+import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.core.address import without_query
 from appliance.errors import ApplianceError
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026
 """This program did not exist before; a Pi without network begins in the past."""
+
+CONNECT_S = 5.0
+"""To reach the server; as long as a token source gets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +109,36 @@ def clock(now: datetime) -> Finding:
         advice = "Let the box find a time server (timedatectl set-ntp true)."
         return Finding("clock", found, advice)
     return Finding("clock", found)
+
+
+def server(url: str | None) -> Finding:
+    """Say whether the room's server can be reached; its media ports are not tried.
+
+    Args:
+        url: ws or wss, checked; None: nobody has named one.
+    """
+    if url is None:
+        advice = "Mend the token source first, or write room.url."
+        return Finding("server", "not known", advice)
+    where = without_query(url)
+    try:
+        _connect(urlsplit(url))
+    except ssl.SSLCertVerificationError as exc:
+        found = f"{where} has no valid certificate ({exc.verify_message})"
+        return Finding("server", found, "Check the clock here and the certificate.")
+    except (OSError, UnicodeError) as exc:
+        reason = (getattr(exc, "strerror", None) or str(exc)).lower()
+        advice = "Check that it runs and that no firewall is in between."
+        return Finding("server", f"{where} cannot be reached: {reason}", advice)
+    return Finding("server", f"{where} answers")
+
+
+def _connect(url: SplitResult) -> None:
+    is_plain = url.scheme == "ws"
+    host, port = url.hostname or "", url.port or (80 if is_plain else 443)
+    with socket.create_connection((host, port), CONNECT_S) as way:
+        if not is_plain:
+            ssl.create_default_context().wrap_socket(way, server_hostname=host).close()
 
 
 def _usable(part: str, device: Path, group: str) -> Finding:

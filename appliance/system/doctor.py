@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.config import Config
+from appliance.errors import ApplianceError
 from appliance.system import checks
 from appliance.system.checks import Finding
 from appliance.system.link import current_address
@@ -26,8 +27,8 @@ FindCard = Callable[[Literal["microphone", "speaker"]], str]
 Raises:
     SoundError: there is none; the sentence says what to do.
 """
-FetchToken = Callable[[], str]
-"""Fetch a token and say in a few words that it worked, without the token.
+FetchToken = Callable[[], tuple[str, str]]
+"""Fetch a token; return what to say of it, without the token, and its server's URL.
 
 Raises:
     TokenError: none could be had; the sentence says why.
@@ -37,7 +38,7 @@ Raises:
 def doctor(
     config: Config,
     find_card: FindCard,
-    fetch_token: FetchToken | None = None,
+    fetch_token: FetchToken,
     *,
     as_json: bool = False,
 ) -> int:
@@ -46,7 +47,7 @@ def doctor(
     Args:
         config: checked already.
         find_card: asks the sound system.
-        fetch_token: asks the token source; None: it is left alone.
+        fetch_token: asks the token source.
         as_json: for a script.
     """
     findings = list(findings_of(config, find_card, fetch_token))
@@ -58,7 +59,7 @@ def doctor(
 
 
 def findings_of(
-    config: Config, find_card: FindCard, fetch_token: FetchToken | None
+    config: Config, find_card: FindCard, fetch_token: FetchToken
 ) -> Iterator[Finding]:
     """Yield the answer to each question, the nearest first."""
     yield Finding("configuration", "no mistakes")
@@ -70,8 +71,23 @@ def findings_of(
     yield wifi()
     yield checks.clock(datetime.now(UTC))
     yield checks.names((config.room.token_url, config.room.url))
-    if fetch_token is not None:
-        yield checks.ask("token source", fetch_token)
+    yield from room(config.room.url, fetch_token)
+
+
+def room(url: str | None, fetch_token: FetchToken) -> Iterator[Finding]:
+    """Say whether there is a token, and a server that could take it.
+
+    Args:
+        url: of the server, where the configuration names one.
+        fetch_token: asks the token source.
+    """
+    try:
+        said, url = fetch_token()
+    except ApplianceError as error:
+        yield Finding("token source", "does not work", str(error))
+    else:
+        yield Finding("token source", said)
+    yield checks.server(url)
 
 
 def wifi(interfaces: Path = INTERFACES, iw: str | None = None) -> Finding:

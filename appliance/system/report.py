@@ -97,7 +97,8 @@ class Report:
         try:
             async with (
                 asyncio.timeout(patience_s),
-                httpx.AsyncClient() as client,
+                # No proxy from the environment: only what is configured.
+                httpx.AsyncClient(trust_env=False) as client,
                 # A stream: whatever the answer says, it is not read.
                 client.stream("POST", self._url, json=content) as answer,
             ):

@@ -4,6 +4,7 @@ It keeps nothing, and answers LiveKit's standard endpoint in both spellings, so 
 every client can use it.
 """
 
+import asyncio
 import logging
 import os
 import secrets
@@ -19,20 +20,20 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from appliance.core.address import host_and_port, is_loopback
+from appliance.core.address import host_and_port
 from appliance.errors import PageError
+from appliance.tokens.connection import REQUEST_S, Connection
+from appliance.tokens.hosts import OwnHosts
 from appliance.tokens.livekit import issue
 from appliance.tokens.serverconfig import TokenServerSettings, read_settings
 
 MAX_BODY = 16 * 1024
 """Bytes; a request has two or three short names in it."""
 _LONGEST_NAME = 200
-_LOOPBACK_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 _ROOM_KEYS = ("room_name", "roomName", "room")
 _IDENTITY_KEYS = ("participant_identity", "participantIdentity", "identity")
 _NAME_KEYS = ("participant_name", "participantName", "name")
@@ -67,22 +68,40 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     # uvicorn sends itself the signal once more after it has ended cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
-    config = uvicorn.Config(
-        app(settings), log_level="warning", access_log=False, server_header=False
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    uvicorn.Server(_config(settings)).run(sockets=[listener])
     return 0
 
 
+def _config(settings: TokenServerSettings) -> uvicorn.Config:
+    return uvicorn.Config(
+        app(settings),
+        http=Connection,
+        ws="none",
+        # Not its warnings: any stranger could fill the journal with bad requests.
+        log_level="error",
+        access_log=False,
+        server_header=False,
+    )
+
+
 def app(
-    settings: TokenServerSettings, now_s: Callable[[], float] = time.time
+    settings: TokenServerSettings,
+    now_s: Callable[[], float] = time.time,
+    *,
+    patience_s: float = REQUEST_S,
 ) -> Starlette:
-    """Return the application; `now_s` gives seconds since the epoch."""
+    """Return the application.
+
+    Args:
+        settings: what may be issued.
+        now_s: seconds since the epoch.
+        patience_s: how long a body may take to come.
+    """
 
     async def token(request: Request) -> JSONResponse:
         try:
             _check_origin(request, settings)
-            values = await _values(request)
+            values = await _values(request, patience_s)
             answer = _answer(values, settings, now_s())
         except _Refused as exc:
             return _refusal(exc)
@@ -102,14 +121,8 @@ def app(
 
 
 def _middleware(settings: TokenServerSettings) -> list[Middleware]:
-    listen = host_and_port(settings.config.listen)
-    is_private = listen is not None and is_loopback(listen[0])
     return [
-        # A web page that points its own name to 127.0.0.1 gets nothing.
-        Middleware(
-            TrustedHostMiddleware,
-            allowed_hosts=_LOOPBACK_HOSTS if is_private else ["*"],
-        ),
+        Middleware(OwnHosts, names=settings.config.hosts),
         Middleware(
             CORSMiddleware,
             allow_origins=list(settings.config.origins),
@@ -126,18 +139,29 @@ def _check_origin(request: Request, settings: TokenServerSettings) -> None:
         raise _Refused(403, sentence)
 
 
-async def _values(request: Request) -> Values:
+async def _values(request: Request, patience_s: float) -> Values:
     if request.method == "GET":
         return dict(request.query_params)
+    try:
+        async with asyncio.timeout(patience_s):
+            body = await _body(request)
+    except TimeoutError as exc:
+        raise _Refused(408, "the body came too slowly.") from exc
+    except ClientDisconnect as exc:
+        raise _Refused(400, "the body broke off.") from exc
+    try:
+        return msgspec.json.decode(body or b"{}", type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
+        raise _Refused(400, "expected a JSON object, found something else.") from exc
+
+
+async def _body(request: Request) -> bytes:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
             raise _Refused(413, f"the body may have {MAX_BODY} bytes.")
-    try:
-        return msgspec.json.decode(body or b"{}", type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        raise _Refused(400, "expected a JSON object, found something else.") from exc
+    return bytes(body)
 
 
 def _answer(

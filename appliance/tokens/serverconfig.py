@@ -11,7 +11,7 @@ from appliance.config import HostPort, Text
 from appliance.config.source import read_layers
 from appliance.config.tree import Reading
 from appliance.config.words import found
-from appliance.core.address import address_fault, host_and_port
+from appliance.core.address import address_fault, host_and_port, is_host
 from appliance.errors import ConfigError, Fault
 
 DEFAULT_PATH = Path("/etc/ptt-appliance/token-server.yaml")
@@ -30,6 +30,12 @@ class TokenServerConfig:
     """Rooms that tokens open; `*` at the end stands for any ending."""
     origins: tuple[Text, ...] = ()
     """Web pages that may ask from a browser, for example `https://app.example.com`."""
+    hosts: tuple[Text, ...] = ()
+    """Further names for this machine, for example those of a proxy before it.
+
+    Its host name (`nas`, `nas.local`), `localhost` and IP addresses need not be listed;
+    requests for any other name are refused.
+    """
     ttl_s: Annotated[int, Meta(ge=60, le=3600)] = 600
     """Seconds for which a token may be used to join."""
     allow_insecure: tuple[Text, ...] = ()
@@ -117,6 +123,10 @@ def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     if host_and_port(config.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.listen)}."
         yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
+    for host in config.hosts:
+        if not is_host(host):
+            sentence = f"expected host names and nothing more, found {found(host)}."
+            yield ("hosts", f"{sentence} Write [tokens.example.com].")
     for origin in config.origins:
         fault = address_fault(origin, "https", config.allow_insecure)
         if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:

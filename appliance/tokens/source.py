@@ -90,9 +90,23 @@ class TokenSource:
             case _:
                 assert_never(command)
 
+    async def answer(self, command: FetchToken) -> Answer:
+        """Return what one request brought; nothing is posted.
+
+        Raises:
+            TokenError: nothing that can be used.
+        """
+        room = self._room(command)
+        if room.token is not None:
+            return fixed_answer(room, self._now_s())
+        if room.token_url is None:
+            sentence = "there is no token source. Write its address to room.token_url."
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        return await self._fetched(room)
+
     async def _fetch(self, command: FetchToken) -> None:
         try:
-            answer = await self._answer(command)
+            answer = await self.answer(command)
         except TokenError as exc:
             self._tell_trouble(exc)
             self._post(
@@ -111,15 +125,6 @@ class TokenSource:
                 command.ticket, answer.url, answer.token, answer.identity, answer.room
             )
         )
-
-    async def _answer(self, command: FetchToken) -> Answer:
-        room = self._room(command)
-        if room.token is not None:
-            return fixed_answer(room, self._now_s())
-        if room.token_url is None:
-            sentence = "there is no token source. Write its address to room.token_url."
-            raise TokenRefused(Cause.MISCONFIGURED, sentence)
-        return await self._fetched(room)
 
     async def _fetched(self, room: RoomConfig) -> Answer:
         from appliance.tokens.http import send

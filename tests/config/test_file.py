@@ -1,6 +1,7 @@
+import errno
 import subprocess
 import sys
-from pathlib import Path
+from pathlib import Path, PosixPath
 
 import msgspec
 import pytest
@@ -135,10 +136,52 @@ room:
         token_url="https://tokens.example.com", token_query={"room": "garage"}
     )
     assert lab.room == RoomConfig(
-        token_url="https://lab.example.com",
-        token_query={"room": "kitchen"},
-        display_name="Lab",
+        token_url="https://lab.example.com", display_name="Lab"
     )
+
+
+GIVEN = """
+room:
+  token_url: https://tokens.example.com/a
+  token_headers: {Authorization: SECRET}
+  token_query: {key: SECRET}
+  token_body: {key: SECRET}
+  display_name: Box
+"""
+
+
+@pytest.mark.parametrize(
+    "url", ["https://evil.example.com/a", "https://tokens.example.com.evil/a"]
+)
+def test_the_keys_of_one_host_do_not_go_to_another(file, url):
+    presets = f"  presets: [{{name: lab, token_url: '{url}'}}]"
+    (preset,) = load(file(GIVEN + presets), (), {}).config.presets
+    assert preset.room == RoomConfig(token_url=url, display_name="Box")
+
+
+def test_a_preset_on_another_host_may_have_keys_of_its_own(file):
+    presets = "  presets: [{name: a, token_url: 'https://h', token_query: {k: v}}]"
+    (preset,) = load(file(GIVEN + presets), (), {}).config.presets
+    assert preset.room.token_query == {"k": "v"}
+    assert preset.room.token_headers == {}
+
+
+@pytest.mark.parametrize("url", ["https://TOKENS.example.com:443/b", None])
+def test_a_preset_on_the_same_host_keeps_its_keys(file, url):
+    own = "" if url is None else f", token_url: '{url}'"
+    (preset,) = load(
+        file(f"{GIVEN}  presets: [{{name: lab{own}}}]"), (), {}
+    ).config.presets
+    assert preset.room.token_headers == {"Authorization": "SECRET"}
+    assert preset.room.token_query == {"key": "SECRET"}
+    assert preset.room.token_body == {"key": "SECRET"}
+
+
+@pytest.mark.parametrize("url", ["5", "'https://[::'"])
+def test_nonsense_as_the_address_of_a_preset_is_a_fault_of_that_key(file, url):
+    presets = f"  presets: [{{name: lab, token_url: {url}}}]"
+    (line,) = faults_of(file(GIVEN + presets))
+    assert "room.presets[0].token_url: expected" in line
 
 
 def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
@@ -301,6 +344,19 @@ def test_a_file_that_somebody_named_has_to_be_there():
         assert faults_of(path, (), environment) == [
             "/no/such: there is no such file. Write one, or mend the path."
         ]
+
+
+def test_who_may_not_read_the_file_is_told_about_sudo():
+    class Locked(PosixPath):
+        def read_bytes(self):
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    assert faults_of(Locked("/etc/ptt-appliance/config.yaml")) == [
+        (
+            "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. Mend "
+            "its rights; what lies in /etc/ptt-appliance needs sudo."
+        )
+    ]
 
 
 def test_a_folder_is_no_configuration(tmp_path):

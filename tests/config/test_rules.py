@@ -150,6 +150,15 @@ def test_a_fixed_token_has_three_parts():
     ]
 
 
+def test_a_room_that_can_never_be_joined_is_refused():
+    sentence = "dtelecom rooms cannot be joined by this version. Write auto."
+    assert faults_of("room.kind=dtelecom") == [f"room.kind: {sentence}"]
+    assert faults_of("room.presets=[{name: a, kind: dtelecom}]") == [
+        f"room.presets[0].kind: {sentence}"
+    ]
+    assert accepts("room.kind=livekit")
+
+
 def test_a_body_is_not_sent_with_get():
     (line,) = faults_of("room.token_method=GET", "room.token_body={a: 1}")
     assert line.startswith("room.token_body: is not sent with GET.")

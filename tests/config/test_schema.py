@@ -1,9 +1,9 @@
 import fastjsonschema
 import pytest
 import yaml
-from tests.config.test_file import REFERENCE
 
 from appliance.config.schema import config_schema
+from tests.config.test_file import REFERENCE
 
 validate = fastjsonschema.compile(config_schema())
 

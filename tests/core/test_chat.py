@@ -4,7 +4,13 @@ from functools import reduce
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.chat import KEPT_LINES, OUTBOX_LINES, ChatLog, Delivery
+from appliance.core.chat import (
+    KEPT_BYTES,
+    KEPT_LINES,
+    OUTBOX_LINES,
+    ChatLog,
+    Delivery,
+)
 from appliance.core.events import ChatTyped, Message
 from tests.core.story import message
 
@@ -65,6 +71,32 @@ def test_only_the_newest_fifty_lines_are_kept():
     assert texts(chat) == [str(number) for number in range(30, 80)]
 
 
+def test_long_lines_are_kept_only_as_far_as_phones_can_be_sent_them():
+    longest = "\N{WAVING HAND SIGN}" * 4000
+    chat = log(*(message(longest, key=str(number)) for number in range(50)))
+    assert [line.id for line in chat.lines] == ["48", "49"]
+    assert size_bytes(chat) <= KEPT_BYTES
+
+
+def test_edits_cannot_make_the_log_longer_than_new_lines_can():
+    chat = log(*(message("hi", key=str(number)) for number in range(50)))
+    for number in range(50):
+        edit = replace(message("x" * 4000, key=str(number)), is_edit=True)
+        chat = chat.received(edit)
+    assert size_bytes(chat) <= KEPT_BYTES
+    assert chat.lines[-1].text == "x" * 4000
+
+
+def test_long_lines_that_wait_are_kept_until_they_are_given_up():
+    chat = ChatLog()
+    for number in range(OUTBOX_LINES):
+        chat = chat.typed(ChatTyped(str(number), "x" * 8000, 9))
+    chat = chat.received(message("hi"))
+    assert len(chat.queued) == OUTBOX_LINES
+    assert chat.lines[-1].text == "hi"
+    assert size_bytes(chat.given_up("moved")) <= KEPT_BYTES
+
+
 def test_a_mark_for_an_unknown_line_changes_nothing():
     chat = log(message("hi"))
     assert chat.marked("c1", Delivery.SENT) is chat
@@ -75,6 +107,10 @@ def test_a_failed_line_may_still_turn_out_to_be_sent():
     chat = ChatLog().typed(TYPED).marked("c1", Delivery.FAILED, "why")
     (line,) = chat.marked("c1", Delivery.SENT).lines
     assert (line.state, line.reason) == (Delivery.SENT, "")
+
+
+def size_bytes(chat: ChatLog) -> int:
+    return sum(len(line.text.encode()) for line in chat.lines)
 
 
 def changed(chat: ChatLog, change: object) -> ChatLog:

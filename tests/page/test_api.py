@@ -1,5 +1,7 @@
 """The HTTP API of INTERFACE 3, over a real uvicorn."""
 
+import asyncio
+import json
 import struct
 import zlib
 
@@ -14,7 +16,8 @@ from appliance.core.events import (
     TalkAsked,
     VolumeAsked,
 )
-from appliance.core.view import Connection
+from appliance.core.state import ScreenPage
+from appliance.core.view import Connection, TalkState
 
 LONG = "x" * 2001
 
@@ -52,9 +55,10 @@ async def test_the_view_has_the_documented_fields_and_never_the_pin(served, pair
     [
         ("/api/mute", {"on": True}, MuteAsked(is_on=True)),
         ("/api/leave", {}, LeaveAsked()),
-        ("/api/join", {}, JoinAsked()),
+        ("/api/join", {}, JoinAsked(preset="workshop")),
+        ("/api/join", {"preset": None}, JoinAsked(preset=None)),
         ("/api/join", {"preset": "garage"}, JoinAsked(preset="garage")),
-        ("/api/join", {"display_name": "Box"}, JoinAsked(display_name="Box")),
+        ("/api/join", {"display_name": "Box"}, JoinAsked("workshop", "Box")),
         ("/api/volume", {"percent": 35}, VolumeAsked(35)),
         ("/api/microphone_gain", {"db": -3.5}, GainAsked(-3.5)),
     ],
@@ -63,6 +67,12 @@ async def test_each_post_is_one_event(served, paired, path, body, event):
     answer = await paired.post(path, json=body)
     assert answer.status_code == 200
     assert served.inbox.events[-1] == event
+
+
+async def test_joining_without_a_word_goes_back_to_a_base_room_too(served, paired):
+    served.inbox.show(preset=None)
+    await paired.post("/api/join")
+    assert served.inbox.events[-1] == JoinAsked(preset=None)
 
 
 async def test_an_empty_body_is_enough_to_leave(served, paired):
@@ -77,12 +87,29 @@ async def test_a_chat_line_gets_an_id_and_waits_to_be_sent(served, paired):
     assert answer.json() == {"id": event.id, "state": "queued"}
 
 
+async def test_control_codes_are_left_out_of_a_chat_line(served, paired):
+    await paired.post("/api/chat", json={"text": "a\0\x1b[31mb\r\n\tc\x9b\u200d"})
+    (event,) = served.inbox.of(ChatTyped)
+    assert event.text == "a[31mb\n\tc\u200d"
+
+
+async def test_the_longest_line_fits_however_a_script_escapes_it(served, paired):
+    text = "\N{WAVING HAND SIGN}" * 2000
+    content = json.dumps({"text": text}, ensure_ascii=True).encode()
+    answer = await paired.post("/api/chat", content=content)
+    assert answer.status_code == 200
+    (event,) = served.inbox.of(ChatTyped)
+    assert event.text == text
+
+
 @pytest.mark.parametrize(
     ("path", "content", "key"),
     [
         ("/api/chat", b"{}", None),
         ("/api/chat", b'{"text": 5}', "text"),
         ("/api/chat", b'{"text": "   "}', "text"),
+        ("/api/chat", b'{"text": "\\u0000\\u001b"}', "text"),
+        ("/api/chat", b'{"text": "\\ud800"}', None),
         ("/api/chat", b'{"text": "a", "more": 1}', None),
         ("/api/chat", b"not json", None),
         ("/api/chat", b'{"text": "\xff"}', None),
@@ -147,6 +174,46 @@ async def test_a_press_holds_until_its_release(served, paired):
     assert served.inbox.of(TalkAsked) == [TalkAsked(True), TalkAsked(False)]
 
 
+@pytest.mark.parametrize(
+    ("talk", "text"),
+    [
+        (TalkState.UNAVAILABLE, "cannot talk: nobody here"),
+        (TalkState.LOCKED, "time is up: release the button"),
+    ],
+)
+async def test_a_press_that_transmits_nothing_is_409_with_the_reason(
+    served, paired, talk, text
+):
+    served.inbox.show(talk=talk, talk_text=text)
+    answer = await paired.post("/api/talk", json={"on": True})
+    assert (answer.status_code, answer.json()) == (409, {"error": text})
+    assert not served.inbox.of(TalkAsked)
+    served.inbox.show(talk=TalkState.MUTED, talk_text="muted")
+    answer = await paired.post("/api/talk", json={"on": True})
+    assert answer.json() == {"on": True, "lease_s": 30.0}
+    assert served.inbox.of(TalkAsked) == [TalkAsked(True)]
+
+
+async def test_a_script_that_repeats_talks_again_once_it_can(served, paired):
+    statuses = []
+    for talk in (None, TalkState.UNAVAILABLE, TalkState.MUTED):
+        if talk is not None:
+            served.inbox.show(talk=talk)
+        answer = await paired.post("/api/talk", json={"on": True})
+        statuses.append(answer.status_code)
+    assert statuses == [200, 409, 200]
+    talks = [event.is_on for event in served.inbox.of(TalkAsked)]
+    assert talks == [True, False, True]
+
+
+async def test_a_repeat_after_the_talk_limit_does_not_say_that_it_is_on(served, paired):
+    await paired.post("/api/talk", json={"on": True})
+    served.inbox.show(talk=TalkState.MUTED)
+    answer = await paired.post("/api/talk", json={"on": True})
+    assert answer.json()["on"] is False
+    assert len(served.inbox.of(TalkAsked)) == 1
+
+
 @pytest.mark.parametrize(("path", "on"), [("/api/talk", True), ("/api/mute", False)])
 async def test_a_mute_at_the_box_wins(served, paired, path, on):
     served.inbox.show(is_muted_at_box=True)
@@ -168,10 +235,33 @@ async def test_the_screen_is_a_png_of_the_right_size(paired):
     assert any(rows)
 
 
+async def test_the_pin_on_the_screen_is_only_for_those_who_stand_at_the_box(
+    served, paired
+):
+    served.inbox.show(screen_page=ScreenPage.PAIRING)
+    before = (await paired.get("/api/screen.png")).content
+    view = await paired.get("/api/view")
+    assert any("PIN" in line for line in view.json()["screen"])
+    assert served.pin not in view.text
+    served.inbox.show(pin="271828")
+    assert (await paired.get("/api/screen.png")).content == before
+    assert "271828" not in (await paired.get("/api/view")).text
+
+
 async def test_metrics_are_the_text_that_was_supplied(paired):
     answer = await paired.get("/metrics")
     assert answer.text == "ptt_joins_total 1\n"
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
+
+
+async def test_a_probe_that_says_no_host_is_told_the_health(served, paired):
+    host, port = served.host.split(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    writer.write(b"GET /health HTTP/1.0\r\n\r\n")
+    async with asyncio.timeout(10):
+        assert b" 200 " in await reader.readline()
+    writer.close()
+    await writer.wait_closed()
 
 
 @pytest.mark.parametrize(

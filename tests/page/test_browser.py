@@ -70,6 +70,8 @@ async def visit(browser, tmp_path):
     async with serving(tmp_path, Clock()) as served:
         page, problems = await opened(browser, viewport=PHONE, has_touch=True)
         await page.goto(f"{served.url}/pair#{served.pin}")
+        await expect(page.get_by_label("PIN")).to_have_value(served.pin)
+        await page.keyboard.press("Enter")
         await expect(page.locator("#link-text")).to_have_text("live")
         yield Visit(page, served, problems)
         await page.context.close()
@@ -100,6 +102,18 @@ async def test_a_scanned_code_pairs_and_leaves_no_pin_behind(visit):
     await visit.text("rtt").to_have_text("23 ms")
     cookies = await visit.page.context.cookies()
     assert [(one["httpOnly"], one["sameSite"]) for one in cookies] == [(True, "Strict")]
+
+
+async def test_a_link_from_anywhere_costs_no_try(browser, tmp_path):
+    async with serving(tmp_path, Clock()) as served:
+        wrong = "111111" if served.pin != "111111" else "222222"
+        page, _ = await opened(browser)
+        await page.goto(f"{served.url}/pair#{wrong}")
+        await expect(page.get_by_role("button", name="Pair")).to_be_focused()
+        assert page.url == f"{served.url}/pair"
+        await page.get_by_label("PIN").press("Enter")
+        await expect(page.get_by_role("alert")).to_contain_text("4 tries left")
+        await page.context.close()
 
 
 @pytest.mark.parametrize("has_javascript", [True, False])
@@ -228,7 +242,11 @@ async def test_leave_join_presets_and_volume_are_asked_for(visit):
     await visit.inbox.has(LeaveAsked())
     visit.inbox.show(connection=Connection.LEFT, banner="left, press leave to rejoin")
     await visit.page.get_by_role("button", name="Join").click()
-    await visit.inbox.has(JoinAsked())
+    await visit.inbox.has(JoinAsked(preset="workshop"))
+    visit.inbox.show(preset=None, room="lobby")
+    await visit.text("room").to_have_text("lobby")
+    await visit.page.get_by_role("button", name="Join").click()
+    await visit.inbox.has(JoinAsked(preset=None))
     await visit.page.get_by_label("Room preset").select_option("garage")
     await visit.inbox.has(JoinAsked(preset="garage"))
     await visit.page.get_by_label("Volume").fill("42")
@@ -259,6 +277,37 @@ async def test_a_lost_box_is_said_and_found_again(visit, tmp_path):
         await visit.text("room").to_have_text("garage", timeout=20_000)
         await expect(visit.page.locator("#away")).to_be_hidden()
     visit.problems.clear()
+
+
+async def test_a_page_that_was_open_during_an_upgrade_loads_itself_once(visit):
+    board = visit.inbox.page._board
+    await visit.page.evaluate("window.mark = 'old'")
+    board.build = "upgraded"
+    async with visit.page.expect_event("load"):
+        visit.inbox.show(room="garage")
+    assert await visit.page.evaluate("window.mark") is None
+    await visit.text("room").to_have_text("garage")
+    await visit.page.evaluate("window.mark = 'new'")
+    visit.inbox.show(room="lobby")
+    await visit.text("room").to_have_text("lobby")
+    assert await visit.page.evaluate("window.mark") == "new"
+
+
+async def test_a_view_that_cannot_be_shown_does_not_look_alive(browser, tmp_path):
+    async with serving(tmp_path, Clock()) as served:
+        page, problems = await opened(browser)
+        await page.goto(f"{served.url}/pair#{served.pin}")
+        await page.route_web_socket("**/api/live", tell_a_strange_view)
+        await page.get_by_role("button", name="Pair").click()
+        async with page.expect_event("pageerror"):
+            await page.wait_for_url(f"{served.url}/")
+        await expect(page.locator("#link-text")).to_have_text("connecting to the box")
+        assert problems
+        await page.context.close()
+
+
+def tell_a_strange_view(socket):
+    socket.send('{"connection": "connected"}')
 
 
 async def test_errors_are_kept_in_the_debug_drawer(visit):

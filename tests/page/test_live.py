@@ -18,6 +18,7 @@ from appliance.core.events import (
     TalkAsked,
     VolumeAsked,
 )
+from appliance.core.view import TalkState
 from appliance.page.pairing_command import Wish, pair
 
 
@@ -118,6 +119,8 @@ async def test_a_socket_for_a_strange_host_is_refused(served):
         ({"do": "mute", "on": True}, MuteAsked(is_on=True)),
         ({"do": "leave"}, LeaveAsked()),
         ({"do": "join", "preset": "garage"}, JoinAsked(preset="garage")),
+        ({"do": "join", "preset": None}, JoinAsked(preset=None)),
+        ({"do": "join"}, JoinAsked(preset="workshop")),
         ({"do": "volume", "percent": 5}, VolumeAsked(5)),
         ({"do": "microphone_gain", "db": 6}, GainAsked(6.0)),
         ({"do": "talk", "on": True}, TalkAsked(is_on=True)),
@@ -156,6 +159,15 @@ async def test_a_mute_at_the_box_wins_over_the_socket(served):
     async with live(served) as socket:
         await tell(socket, do="talk", on=True)
         assert (await answer(socket))["status"] == 409
+    assert not served.inbox.of(TalkAsked)
+
+
+async def test_a_press_that_transmits_nothing_is_told_so(served):
+    served.inbox.show(talk=TalkState.UNAVAILABLE, talk_text="cannot talk: nobody here")
+    async with live(served) as socket:
+        await tell(socket, do="talk", on=True)
+        said = await answer(socket)
+    assert said == {"error": "cannot talk: nobody here", "status": 409}
     assert not served.inbox.of(TalkAsked)
 
 
@@ -208,7 +220,7 @@ async def test_a_flood_of_commands_closes_the_socket(served):
 
 async def test_a_message_that_is_too_long_closes_the_socket(served):
     async with live(served) as socket:
-        await socket.send("x" * 20_000)
+        await socket.send("x" * 40_000)
         code = await closing(socket)
         assert code == 1009
 
@@ -225,7 +237,7 @@ async def test_only_so_many_sockets_may_be_open(served):
 async def test_a_reset_closes_the_sockets_of_the_forgotten(served, capsys):
     async with live(served) as socket:
         await read(socket)
-        pair(served.directory, "127.0.0.1:8080", "kitchen", Wish(is_reset=True))
+        pair(served.directory, "127.0.0.1:8080", Wish(is_reset=True))
         served.inbox.show(room="garage")
         code = await closing(socket)
         assert code == 4401

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -74,7 +75,7 @@ async def test_a_disk_that_cannot_be_written_is_named_and_pairing_works(
 
 @pytest.mark.parametrize("is_json", [False, True])
 def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
-    assert pair(tmp_path, "10.0.0.7:8080", "kitchen", Wish(is_json=is_json)) == 0
+    assert pair(tmp_path, "10.0.0.7:8080", Wish(is_json=is_json)) == 0
     out = capsys.readouterr().out
     keys = PairingFile(tmp_path).read()
     assert keys is not None
@@ -88,16 +89,26 @@ def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
         assert "▄" in out
 
 
+def test_pair_names_only_addresses_that_lead_to_the_page(tmp_path, capsys):
+    pair(tmp_path, "0.0.0.0:80", Wish(is_json=True))
+    hostname = socket.gethostname().lower().partition(".")[0]
+    urls = json.loads(capsys.readouterr().out)["urls"]
+    assert urls[-1] == f"http://{hostname}.local:80"
+    pair(tmp_path, "127.0.0.1:80", Wish(is_json=True))
+    assert json.loads(capsys.readouterr().out)["urls"] == ["http://127.0.0.1:80"]
+
+
 def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
     pins = []
     for is_reset in (False, False, True):
-        pair(tmp_path, "0.0.0.0:80", "kitchen", Wish(is_reset=is_reset, is_json=True))
+        pair(tmp_path, "0.0.0.0:80", Wish(is_reset=is_reset, is_json=True))
         pins.append(json.loads(capsys.readouterr().out)["pin"])
     assert pins[0] == pins[1] != pins[2]
 
 
 def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
-    assert pair(tmp_path, "0.0.0.0:8080", "kitchen", Wish(is_token=True)) == 0
+    wish = Wish(is_token=True)
+    assert pair(tmp_path, "0.0.0.0:8080", wish, service=tmp_path) == 0
     out, err = capsys.readouterr()
     keys = PairingFile(tmp_path).read()
     assert keys is not None
@@ -105,10 +116,37 @@ def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
     assert keys.tokens == (digest(out.strip()),)
 
 
+@pytest.mark.parametrize("is_enabled", [True, False])
+def test_pair_says_that_nobody_serves_a_page_that_is_off(tmp_path, capsys, is_enabled):
+    wish = Wish(is_json=True)
+    pair(tmp_path, "0.0.0.0:80", wish, is_enabled=is_enabled, service=tmp_path)
+    out, err = capsys.readouterr()
+    assert json.loads(out)["pin"]
+    assert ("switched off" in err) is not is_enabled
+
+
+@pytest.mark.parametrize(("used", "is_said"), [("mine", True), ("service", False)])
+def test_pair_says_when_the_service_keeps_its_keys_elsewhere(
+    tmp_path, capsys, used, is_said
+):
+    (tmp_path / "private").mkdir()
+    (tmp_path / "service").symlink_to(tmp_path / "private")
+    service = tmp_path / "service"
+    pair(tmp_path / used, "0.0.0.0:80", Wish(is_json=True), service=service)
+    err = capsys.readouterr().err
+    assert (f"STATE_DIRECTORY={service}" in err) is is_said
+
+
+def test_pair_is_quiet_where_no_service_is_installed(tmp_path, capsys):
+    nowhere = tmp_path / "nowhere"
+    pair(tmp_path, "0.0.0.0:80", Wish(is_json=True), service=nowhere)
+    assert capsys.readouterr().err == ""
+
+
 def test_pair_says_what_to_do_when_it_cannot_write(tmp_path, capsys):
     in_the_way = tmp_path / "state"
     in_the_way.write_text("")
-    assert pair(in_the_way, "0.0.0.0:8080", "kitchen", Wish(is_token=True)) == 1
+    assert pair(in_the_way, "0.0.0.0:8080", Wish(is_token=True)) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "pairing.json" in err
@@ -118,7 +156,7 @@ def test_what_root_writes_belongs_to_the_service(tmp_path, capsys):
     # Who is not root can only give files to themselves.
     owner = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(tmp_path, *owner)
-    pair(tmp_path, "0.0.0.0:8080", "kitchen", Wish(is_reset=True))
+    pair(tmp_path, "0.0.0.0:8080", Wish(is_reset=True))
     found = (tmp_path / "pairing.json").stat()
     assert (found.st_uid, found.st_gid) == owner
     assert found.st_mode & 0o777 == 0o600

@@ -1,5 +1,7 @@
 """The page's pure rules, with hostile input."""
 
+import socket
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +13,7 @@ from appliance.page.bucket import Bucket, Buckets, Rate
 from appliance.page.floor import Floor
 from appliance.page.form import _pin_of_form, _pin_of_json
 from appliance.page.hosts import is_own_host, is_same_origin, own_names
-from appliance.page.lockout import LONGEST_WAIT_S, Lockout
+from appliance.page.lockout import GUESTS, LONGEST_WAIT_S, WINDOW_S, Lockout, Lockouts
 from appliance.page.refused import Refused
 
 NAMES = own_names("Küche 1")
@@ -121,8 +123,39 @@ def test_a_lockout_grows_to_an_hour_and_no_further(failures):
         waits.append(lockout.wait_s(0.0))
     assert waits == sorted(waits)
     assert all(wait == 0 for wait in waits[:4])
-    assert all(0 < wait <= LONGEST_WAIT_S + 1 for wait in waits[4:])
+    assert all(0 < wait <= LONGEST_WAIT_S for wait in waits[4:])
     assert Lockout(failures).failed(0.0).until_s <= LONGEST_WAIT_S
+
+
+@given(st.floats(min_value=0, max_value=1e7))
+def test_the_first_wait_is_a_minute_whatever_the_clock_says(now_s):
+    lockout = Lockout(4).failed(now_s)
+    assert lockout.wait_s(now_s) == 60
+    assert lockout.wait_s(now_s + 60) == 0
+
+
+_guesses = st.tuples(st.integers().map(str), st.floats(min_value=0, max_value=300))
+
+
+@given(st.lists(_guesses, min_size=30, max_size=90))
+def test_whoever_guesses_there_are_thirty_tries_an_hour(guesses):
+    lockouts = Lockouts()
+    now_s, tries_s = 0.0, []
+    for guest, gap_s in guesses:
+        now_s += gap_s
+        if lockouts.wait_s(guest, now_s) == 0:
+            lockouts.failed(guest, now_s)
+            tries_s.append(now_s)
+    for number, start_s in enumerate(tries_s):
+        later = [at_s for at_s in tries_s[number:] if at_s < start_s + WINDOW_S - 1]
+        assert len(later) <= 30
+
+
+def test_strangers_cannot_fill_the_memory_with_wrong_pins():
+    lockouts = Lockouts()
+    for number in range(1000):
+        lockouts.failed(str(number), 0.0)
+    assert len(lockouts._each) == GUESTS
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))
@@ -229,14 +262,25 @@ def test_what_is_no_listen_address_is_an_error(listen):
 
 
 @pytest.mark.parametrize(
-    ("host", "url"),
+    ("host", "lan", "url"),
     [
-        ("0.0.0.0", "http://kitchen.local:8080"),
-        ("::", "http://kitchen.local:8080"),
-        ("127.0.0.1", "http://127.0.0.1:8080"),
-        ("fe80::1", "http://[fe80::1]:8080"),
-        ("box", "http://box:8080"),
+        ("0.0.0.0", "192.168.1.20", "http://192.168.1.20:8080"),
+        ("::", "192.168.1.20", "http://192.168.1.20:8080"),
+        ("::", "2001:db8::7", "http://[2001:db8::7]:8080"),
+        ("127.0.0.1", "192.168.1.20", "http://127.0.0.1:8080"),
+        ("fe80::1", "192.168.1.20", "http://[fe80::1]:8080"),
+        ("box", "192.168.1.20", "http://box:8080"),
     ],
 )
-def test_the_pages_address_is_what_a_person_types(host, url):
-    assert address.url(host, 8080, "kitchen") == url
+def test_the_pages_address_is_what_a_phone_can_open(host, lan, url):
+    assert address.url(host, 8080, lan) == url
+
+
+@pytest.mark.parametrize(
+    ("host", "lan"), [("0.0.0.0", ""), ("0.0.0.0", "2001:db8::7"), ("::", "fe80::7")]
+)
+def test_without_a_usable_address_the_host_name_stands_in(host, lan):
+    hostname = socket.gethostname().lower().partition(".")[0]
+    url = address.url(host, 8080, lan)
+    assert url == f"http://{hostname}.local:8080"
+    assert is_own_host(url.removeprefix("http://"), own_names("日本"), "10.0.0.1")

@@ -2,11 +2,19 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
+import httpx
 import msgspec
 import pytest
 
-from appliance.core.events import ChatTyped, PageServed, TalkAsked
+from appliance.core.events import (
+    ChatTyped,
+    PageServed,
+    PairingAsked,
+    PhonePaired,
+    TalkAsked,
+)
 from appliance.page.body import LIMIT_BYTES
 from appliance.page.pairing_command import Wish, pair
 from tests.page.fake_app import serving
@@ -116,7 +124,7 @@ async def test_a_post_from_the_page_itself_is_done(served, paired):
 
 async def test_wrong_pins_lock_the_form_for_longer_and_longer(served):
     wrong = "111111" if served.pin != "111111" else "222222"
-    waits = []
+    waits, said = [], []
     async with served.client() as client:
         for _ in range(4):
             answer = await client.post("/pair", json={"pin": wrong})
@@ -125,20 +133,75 @@ async def test_wrong_pins_lock_the_form_for_longer_and_longer(served):
             answer = await client.post("/pair", json={"pin": wrong})
             assert answer.status_code == 429
             waits.append(int(answer.headers["retry-after"]))
+            said.append(answer.json()["error"].partition("again in ")[2])
             right = await client.post("/pair", json={"pin": served.pin})
             assert right.status_code == 429
             served.clock.now_s += waits[-1]
         assert (await client.post("/pair", json={"pin": served.pin})).is_success
-    assert [wait // 60 for wait in waits] == [1, 2, 4, 8]
+    assert waits == [60, 120, 240, 480]
+    assert said == ["a minute.", "2 minutes.", "4 minutes.", "8 minutes."]
+
+
+async def test_whoever_guesses_locks_the_form_for_themselves_only(served):
+    wrong = "111111" if served.pin != "111111" else "222222"
+    async with guest(served, "127.0.0.2") as stranger:
+        for _ in range(5):
+            answer = await stranger.post("/pair", json={"pin": wrong})
+        assert answer.status_code == 429
+        async with guest(served, "127.0.0.3") as owner:
+            answer = await owner.post("/pair", json={"pin": wrong})
+            assert "4 tries left" in answer.json()["error"]
+            assert (await owner.post("/pair", json={"pin": served.pin})).is_success
+        assert (await stranger.post("/pair", json={"pin": wrong})).status_code == 429
+
+
+async def test_many_addresses_together_have_thirty_tries_an_hour(served):
+    wrong = "111111" if served.pin != "111111" else "222222"
+    statuses = []
+    for number in range(2, 33):
+        async with guest(served, f"127.0.0.{number}") as stranger:
+            answer = await stranger.post("/pair", json={"pin": wrong})
+        statuses.append(answer.status_code)
+    assert statuses == [403] * 29 + [429] * 2
+    async with guest(served, "127.0.0.99") as owner:
+        answer = await owner.post("/pair", json={"pin": served.pin})
+        assert (answer.status_code, answer.headers["retry-after"]) == (429, "3600")
+        served.clock.now_s += 3600
+        assert (await owner.post("/pair", json={"pin": served.pin})).is_success
+
+
+async def test_the_box_is_asked_to_show_the_pin_while_the_form_is_open(served):
+    wrong = "111111" if served.pin != "111111" else "222222"
+    async with served.client() as client:
+        for _ in range(3):
+            await client.get("/pair")
+        assert len(served.inbox.of(PairingAsked)) == 1
+        served.clock.now_s += 5
+        await client.post("/pair", data={"pin": wrong})
+        assert len(served.inbox.of(PairingAsked)) == 2
+        assert not served.inbox.of(PhonePaired)
+        await client.post("/pair", data={"pin": served.pin})
+        assert len(served.inbox.of(PhonePaired)) == 1
+        served.clock.now_s += 5
+        await client.get("/pair")
+        assert len(served.inbox.of(PairingAsked)) == 2
+
+
+async def test_the_form_promises_no_more_than_the_screen_shows(served):
+    async with served.client() as client:
+        form = (await client.get("/pair")).text
+    shown, _, printed = form.partition("ptt-appliance pair")
+    assert "QR" not in shown
+    assert "QR" in printed
 
 
 async def test_a_flood_of_wrong_pins_at_once_gets_five_tries(served):
     wrong = "111111" if served.pin != "111111" else "222222"
     async with served.client() as client:
-        jobs = [client.post("/pair", json={"pin": wrong}) for _ in range(40)]
+        jobs = [client.post("/pair", json={"pin": wrong}) for _ in range(20)]
         statuses = [answer.status_code for answer in await asyncio.gather(*jobs)]
     assert statuses.count(403) == 4
-    assert statuses.count(429) == 36
+    assert statuses.count(429) == 16
 
 
 async def test_a_slip_costs_no_try_and_is_explained(served):
@@ -200,7 +263,7 @@ async def test_what_is_not_http_is_closed(served, paired, garbage):
 
 
 async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
-    pair(served.directory, "0.0.0.0:8080", "kitchen", Wish(is_token=True))
+    pair(served.directory, "0.0.0.0:8080", Wish(is_token=True))
     token = capsys.readouterr().out.strip()
     async with served.client() as client:
         for scheme in ("Bearer", "bearer"):
@@ -215,7 +278,7 @@ async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
 async def test_a_reset_forgets_phones_and_tokens_and_shows_the_new_pin(
     served, paired, capsys
 ):
-    pair(served.directory, "0.0.0.0:8080", "kitchen", Wish(is_reset=True, is_json=True))
+    pair(served.directory, "0.0.0.0:8080", Wish(is_reset=True, is_json=True))
     pin = json.loads(capsys.readouterr().out)["pin"]
     assert (await paired.get("/api/view")).status_code == 401
     await served.inbox.has(PageServed(served.url, pin))
@@ -245,14 +308,40 @@ async def test_only_so_many_sessions_are_kept_and_the_oldest_goes(served):
 
 
 async def test_more_connections_than_allowed_are_closed_and_idle_ones_too(served):
-    host, port = served.host.split(":")
-    idle = [await asyncio.open_connection(host, int(port)) for _ in range(100)]
-    async with asyncio.timeout(60):
-        for reader, writer in idle:
-            assert await reader.read() == b""
-            writer.close()
+    idle = [await opened(served, f"127.0.0.{n % 5 + 2}") for n in range(100)]
+    async with guest(served, "127.0.0.9") as late:
+        with pytest.raises(httpx.TransportError):
+            await late.get("/health")
+    await closed(idle)
     async with served.client() as client:
         assert (await client.get("/health")).is_success
+
+
+async def test_one_guest_cannot_take_all_connections(served):
+    idle = [await opened(served, "127.0.0.2") for _ in range(100)]
+    async with guest(served, "127.0.0.3") as other:
+        assert (await other.get("/health")).is_success
+    idle.append(await opened(served, "127.0.0.3"))
+    await closed(idle)
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 5",
+        "Transfer-Encoding: chunked",
+        "\r\n".join(f"X-{n}: y" for n in range(200)),
+        f"X-Long: {'y' * 9000}",
+        "Sec-WebSocket-Key: short",
+        "X-Plain: y",
+    ],
+)
+async def test_a_handshake_that_comes_to_nothing_is_closed(served, head):
+    reader, writer = await opened(served, "127.0.0.2")
+    upgrade = ("GET /api/live HTTP/1.1", f"Host: {served.host}", "Upgrade: websocket")
+    version = ("Connection: Upgrade", "Sec-WebSocket-Version: 13")
+    writer.write("\r\n".join((*upgrade, *version, head, "", "")).encode())
+    await closed([(reader, writer)], wait_s=5)
 
 
 async def _raw(served, paired, header):
@@ -263,3 +352,24 @@ async def _raw(served, paired, header):
     lines = (*head, f"Cookie: {paired.headers['cookie']}", "", "")
     writer.write("\r\n".join(lines).encode())
     return reader, writer
+
+
+def guest(served, address):
+    """Return a client at another address."""
+    transport = httpx.AsyncHTTPTransport(local_address=address)
+    return httpx.AsyncClient(base_url=served.url, transport=transport, trust_env=False)
+
+
+async def opened(served, address):
+    """Return a connection from another address."""
+    host, port = served.host.split(":")
+    return await asyncio.open_connection(host, int(port), local_addr=(address, 0))
+
+
+async def closed(connections, wait_s=60):
+    """Return once the box has closed them all."""
+    async with asyncio.timeout(wait_s):
+        for reader, writer in connections:
+            with suppress(ConnectionResetError):
+                await reader.read()
+            writer.close()

@@ -37,6 +37,27 @@ async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
         assert len(inbox.of(PartLost)) == 1
 
 
+async def test_the_address_that_is_shown_follows_the_network(tmp_path):
+    inbox = Inbox()
+    page = Page(
+        PageConfig(listen="0.0.0.0:0"), inbox.post, site(tmp_path), watch_s=0.01
+    )
+    async with page:
+        inbox.page = page
+        await inbox.until(lambda: inbox.of(PageServed))
+        inbox.show(address="192.168.1.20")
+        await inbox.until(lambda: shown(inbox) == "192.168.1.20")
+        inbox.show(address="10.0.0.7")
+        await inbox.until(lambda: shown(inbox) == "10.0.0.7")
+        inbox.show(address="")
+        await inbox.until(lambda: shown(inbox).endswith(".local"))
+    assert len(inbox.of(PageServed)) == 4
+
+
+def shown(inbox):
+    return inbox.of(PageServed)[-1].url.removeprefix("http://").rpartition(":")[0]
+
+
 async def test_closing_twice_is_fine_and_frees_the_port(tmp_path, clock):
     async with serving(tmp_path, clock) as served:
         assert served.inbox.page is not None

@@ -73,6 +73,7 @@ def test_speech_after_a_long_absence_is_sent_whole():
 
 def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
     rig = Rig()
+    rig.uplink.open_gate(0.0)
     for _ in range(MOST_WAITING + 5):
         rig.uplink.put(block(1), SILENCE)
     assert rig.uplink.overflows == 5

@@ -1,4 +1,9 @@
 import json
+import socket
+import ssl
+import subprocess
+import threading
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,7 +13,7 @@ from appliance.config import ButtonsConfig, Config, LampsConfig, ScreenConfig
 from appliance.core.events import Cause
 from appliance.errors import SoundError, TokenUnreachable
 from appliance.system import checks
-from appliance.system.doctor import doctor, wifi
+from appliance.system.doctor import doctor, room, wifi
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)
 NO_LAMPS = LampsConfig(online=None, talking=None)
@@ -28,6 +33,16 @@ def no_token():
     raise TokenUnreachable(Cause.TOKEN_SOURCE, reason)
 
 
+def token():
+    return "token for room kitchen until 14:05", "ws://127.0.0.1:9"
+
+
+@pytest.fixture
+def listening():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
 def iw(folder, says):
     script = folder / "iw"
     script.write_text(f"#!/bin/sh\necho 'Power save: {says}'\n")
@@ -43,7 +58,7 @@ def interfaces(tmp_path):
 
 
 def test_a_missing_card_is_told_with_what_to_do_and_fails_the_command(capsys):
-    assert doctor(BARE, no_card) == 1
+    assert doctor(BARE, no_card, token) == 1
     said = capsys.readouterr().out
     assert "WRONG  microphone: does not work" in said
     assert "       microphone: nothing there. Plug in a USB sound card." in said
@@ -55,6 +70,80 @@ def test_a_script_gets_the_same_as_json(capsys):
     parts = {x["part"]: x for x in json.loads(capsys.readouterr().out)}
     assert parts["speaker"] == {"part": "speaker", "found": "USB speaker", "advice": ""}
     assert parts["token source"]["advice"] == "the source answered 500"
+    assert parts["server"]["found"] == "not known"
+
+
+def found(findings):
+    return [(finding.part, finding.found, finding.is_good) for finding in findings]
+
+
+def test_the_server_that_the_token_is_for_is_tried(listening):
+    url = f"ws://127.0.0.1:{listening}"
+    said = "token for room kitchen until 14:05"
+    assert found(room("wss://other.invalid", lambda: (said, f"{url}/x?key=1"))) == [
+        ("token source", said, True),
+        ("server", f"{url}/x answers", True),
+    ]
+
+
+def test_without_a_token_the_configured_server_is_tried(listening):
+    url = f"ws://127.0.0.1:{listening}"
+    assert found(room(url, no_token)) == [
+        ("token source", "does not work", False),
+        ("server", f"{url} answers", True),
+    ]
+
+
+def test_a_server_that_does_not_answer_is_told():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
+    finding = checks.server(url)
+    assert finding.found == f"{url} cannot be reached: connection refused"
+    assert "firewall" in finding.advice
+
+
+@pytest.mark.parametrize(
+    "url", ["wss://nobody.invalid", f"ws://{'x' * 64}.invalid", "wss://127.0.0.1:1"]
+)
+def test_a_server_that_is_nowhere_is_told(url):
+    assert "cannot be reached" in checks.server(url).found
+
+
+@pytest.fixture
+def tls_port(tmp_path):
+    """A server whose certificate nobody trusts."""
+    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2"
+    files = ["-keyout", str(key), "-out", str(certificate)]
+    subprocess.run([*command.split(), *files], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(certificate, key)
+
+    def shake_hands(listener):
+        with suppress(OSError):
+            way, _ = listener.accept()
+            with way, tls.wrap_socket(way, server_side=True):
+                pass
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        greeter = threading.Thread(target=shake_hands, args=[listener])
+        greeter.start()
+        yield listener.getsockname()[1], certificate
+        listener.shutdown(socket.SHUT_RDWR)
+        greeter.join()
+
+
+def test_a_certificate_that_nobody_trusts_is_told(tls_port):
+    port, _ = tls_port
+    finding = checks.server(f"wss://localhost:{port}")
+    assert "has no valid certificate" in finding.found
+    assert "clock" in finding.advice
+
+
+def test_a_certificate_that_the_system_trusts_is_good(tls_port, monkeypatch):
+    port, certificate = tls_port
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert checks.server(f"wss://localhost:{port}").is_good
 
 
 def test_a_bus_that_is_off_is_told_with_how_to_switch_it_on(tmp_path):

@@ -61,6 +61,18 @@ async def test_each_join_and_leave_is_reported_and_nothing_else():
         assert collector.told.empty()
 
 
+async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
+    for variable in ("http_proxy", "all_proxy"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    async with collecting() as collector:
+        counts = Counts()
+        async with Report(collector.url, "kitchen", counts):
+            counts.joins = 1
+        assert not collector.told.empty()
+
+
 async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
     counts = Counts()
     async with collecting() as collector:

@@ -1,5 +1,7 @@
+import asyncio
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +11,8 @@ import pytest
 
 from appliance.errors import ConfigError
 from appliance.tokens.claims import read_claims
-from appliance.tokens.server import MAX_BODY, app
+from appliance.tokens.connection import Connection
+from appliance.tokens.server import MAX_BODY, _config, app
 from appliance.tokens.serverconfig import read_settings
 
 ENVIRONMENT = {
@@ -134,6 +137,79 @@ async def test_a_name_that_was_pointed_to_loopback_gets_nothing(client):
     assert response.status_code == 400
 
 
+def reaching(listen="127.0.0.1:8787", hosts="[]"):
+    """Return a client of a server that listens there."""
+    given = {"TOKEN_SERVER_LISTEN": listen, "TOKEN_SERVER_HOSTS": hosts}
+    server = app(read_settings(None, None, ENVIRONMENT | given), now_s=lambda: NOW_S)
+    transport = httpx.ASGITransport(server)
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787")
+
+
+async def status_for(host, **settings):
+    async with reaching(**settings) as client:
+        return (await client.get("/api/token", headers={"host": host})).status_code
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "evil.example.com",
+        "evil.example.com:8787",
+        "10.evil.com",
+        "",
+        "a b",
+        "[::1",
+        "@",
+    ],
+)
+async def test_a_name_that_was_pointed_to_the_lan_gets_nothing_either(host):
+    assert await status_for(host, listen="0.0.0.0:8787") == 400
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "192.168.1.20:8787",
+        "[2001:db8::1]:8787",
+        "[::1]",
+        "localhost:8787",
+        "LOCALHOST",
+        socket.gethostname(),
+        f"{socket.gethostname().partition('.')[0]}.local:8787",
+    ],
+)
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "127.0.0.1:8787"])
+async def test_this_machines_names_and_every_ip_address_are_answered(host, listen):
+    assert await status_for(host, listen=listen) == 200
+
+
+async def test_a_name_of_a_proxy_is_answered_where_it_is_listed():
+    hosts = "[Tokens.example.com]"
+    assert await status_for("tokens.example.com", hosts=hosts) == 200
+    assert await status_for("sub.tokens.example.com", hosts=hosts) == 400
+
+
+def test_the_program_bounds_its_connections():
+    assert _config(read_settings(None, None, ENVIRONMENT)).http is Connection
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for():
+    server = app(read_settings(None, None, ENVIRONMENT), patience_s=0.01)
+    ended = asyncio.Event()
+
+    async def body():
+        yield b"{"
+        await ended.wait()
+
+    transport = httpx.ASGITransport(server)
+    async with (
+        asyncio.timeout(10),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client,
+    ):
+        response = await client.post("/api/token", content=body())
+    assert response.status_code == 408
+
+
 async def test_health_is_open(client):
     assert (await client.get("/health")).json() == {"status": "ok"}
 
@@ -200,6 +276,10 @@ def test_without_anything_each_missing_thing_is_named():
             "environment: TOKEN_SERVER_LISTEN: expected",
         ),
         (
+            {"TOKEN_SERVER_HOSTS": "['*']"},
+            "environment: TOKEN_SERVER_HOSTS: expected host names and nothing more",
+        ),
+        (
             {"TOKEN_SERVER_ORIGINS": "['https://h/x']"},
             "environment: TOKEN_SERVER_ORIGINS: expected scheme and host only",
         ),
@@ -243,8 +323,6 @@ def test_the_program_serves_and_ends_cleanly(stop):
 
 
 def test_an_address_that_is_taken_is_named_and_exits_1():
-    import socket
-
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(

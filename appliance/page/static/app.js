@@ -12,9 +12,13 @@ import { toast } from "./toast.js";
 
 const parts = [status, talk, sound, people, box, chat, debug];
 let isLive = null;
+let build = null;
 
 const send = connect({
-  onView: (view) => parts.forEach((part) => part.show(view)),
+  onView: (view) => {
+    if (isOutdated(view)) location.reload();
+    else parts.forEach((part) => part.show(view));
+  },
   onAnswer: (answer) => {
     if (!("error" in answer)) return;
     debug.note(answer.error);
@@ -35,3 +39,10 @@ status.start(send);
 talk.start(send);
 sound.start(send);
 chat.start();
+
+// The box was upgraded while this page was open. After the reload the new build is the
+// first that is seen, so that it cannot go round in circles.
+function isOutdated(view) {
+  build ??= view.build;
+  return view.build !== build;
+}

@@ -29,8 +29,9 @@ export function connect({ onView, onAnswer, onState }) {
     wait = FIRST_WAIT_MS;
     const message = JSON.parse(data);
     if ("connection" in message) {
-      onState(true);
+      // In this order: a view that this page cannot show must not look alive.
       onView(message);
+      onState(true);
     } else {
       onAnswer(message);
     }

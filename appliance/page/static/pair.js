@@ -13,7 +13,8 @@ async function start() {
   }
   if (!/^[0-9]{6}$/.test(pin)) return;
   form.elements.pin.value = pin;
-  form.submit();
+  // Not sent by itself: any site may link here, and a wrong PIN costs a try.
+  form.querySelector("button").focus();
 }
 
 // The form may be open already when the code is scanned.

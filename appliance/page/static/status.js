@@ -10,7 +10,10 @@ let previous = null;
 
 export function start(send) {
   byId("leave").addEventListener("click", () => send({ do: "leave" }));
-  byId("join").addEventListener("click", () => send({ do: "join" }));
+  byId("join").addEventListener("click", () => {
+    // The room that the box was in, also when it is not a preset.
+    send({ do: "join", preset: previous?.preset ?? null });
+  });
   byId("preset").addEventListener("change", (event) => {
     send({ do: "join", preset: event.target.value });
   });

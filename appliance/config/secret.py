@@ -1,0 +1,51 @@
+"""Which values of a configuration must never be logged."""
+
+from collections.abc import Iterator, Mapping
+from itertools import chain
+from urllib.parse import parse_qsl, urlsplit
+
+from appliance.config import Config, RoomConfig
+
+_SHORTEST = 4
+"""Letters; what is shorter protects nothing and stands in ordinary words."""
+_ROOM_KEYS = {"room", "room_name", "roomName"}
+"""No secrets: the journal says which room was joined."""
+
+
+def secrets(config: Config) -> tuple[str, ...]:
+    """Return the values that must never be logged, whatever happens.
+
+    Those with marks to be filled in (`{identity}`) are left out: no line has them as
+    they stand here.
+    """
+    rooms = (config.room, *(preset.room for preset in config.presets))
+    told = {text: None for room in rooms for text in _told(room)}
+    queried = urlsplit(config.metrics.post_url or "").query
+    told |= dict.fromkeys(_queried(queried))
+    return tuple(text for text in told if len(text) >= _SHORTEST and "{" not in text)
+
+
+def _told(room: RoomConfig) -> Iterator[str]:
+    """Yield every text by which a token source may know us."""
+    yield room.token or ""
+    yield from _texts(room.token_headers)
+    yield from _texts(room.token_query)
+    yield from _texts(room.token_body)
+    yield from _queried(urlsplit(room.token_url or "").query)
+
+
+def _queried(query: str) -> Iterator[str]:
+    yield query
+    yield from _texts(dict(parse_qsl(query)))
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Yield every text in a value of JSON's kinds, at any depth."""
+    match value:
+        case str():
+            yield value
+        case Mapping():
+            inner = (item for key, item in value.items() if key not in _ROOM_KEYS)
+            yield from chain.from_iterable(map(_texts, inner))
+        case list():
+            yield from chain.from_iterable(map(_texts, value))

@@ -1,0 +1,34 @@
+"""Fetches one token to see whether that works, for `doctor`."""
+
+from datetime import UTC, datetime
+
+from appliance.core.commands import FetchToken
+from appliance.tokens.claims import read_claims
+from appliance.tokens.source import TokenSource
+
+DAY_S = 86_400
+"""From here on the time of day alone would mislead."""
+
+
+async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
+    """Return what to say of the token, without it, and the address of its server.
+
+    Args:
+        source: as the appliance has it.
+        now_s: seconds since the epoch.
+
+    Raises:
+        TokenError: none could be had; the sentence says why.
+    """
+    answer = await source.answer(FetchToken(0, None, None))
+    claims = read_claims(answer.token)
+    ends_at_s = None if claims is None else claims.expires_at_s
+    return f"token for room {answer.room} {_until(ends_at_s, now_s)}", answer.url
+
+
+def _until(ends_at_s: float | None, now_s: float) -> str:
+    if ends_at_s is None:
+        return "without an end"
+    if ends_at_s - now_s >= DAY_S:
+        return "for more than a day"
+    return f"until {datetime.fromtimestamp(ends_at_s, UTC).astimezone():%H:%M}"

@@ -1,0 +1,79 @@
+import pytest
+
+from appliance.config import TalkMode
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    PairingAsked,
+    PhonePaired,
+    TalkFlowed,
+)
+from appliance.core.pairing import SHOWN_S
+from appliance.core.state import ScreenPage
+from tests.core.story import (
+    OPEN,
+    PAGE_UP,
+    PRESS,
+    PUSH_TO_TALK,
+    RELEASE,
+    in_room,
+    live,
+    started,
+    with_mode,
+)
+
+NEXT_PAGE = ButtonPressed(Button.NEXT_PAGE)
+
+
+def test_the_pin_comes_onto_the_screen_while_somebody_wants_to_pair():
+    box = started()
+    assert box.view().screen_page is ScreenPage.TALK
+    box.play(PairingAsked())
+    assert box.view().screen_page is ScreenPage.PAIRING
+    box.play(SHOWN_S - 1)
+    assert box.view().screen_page is ScreenPage.PAIRING
+    box.play(1)
+    assert box.view().screen_page is ScreenPage.TALK
+
+
+def test_whoever_asks_again_sees_the_pin_for_longer():
+    box = started()
+    box.play(PairingAsked(), SHOWN_S - 1, PairingAsked(), SHOWN_S - 1)
+    assert box.view().screen_page is ScreenPage.PAIRING
+
+
+def test_the_pin_goes_as_soon_as_a_phone_is_paired():
+    box = started()
+    box.play(NEXT_PAGE, PairingAsked())
+    assert box.view().screen_page is ScreenPage.PAIRING
+    box.play(PhonePaired())
+    assert box.view().screen_page is ScreenPage.CHAT
+
+
+def test_a_hand_at_the_box_turns_the_pin_away():
+    box = started()
+    box.play(PairingAsked(), NEXT_PAGE)
+    assert box.view().screen_page is ScreenPage.CHAT
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_nobody_is_on_the_air_behind_the_pin(mode: TalkMode):
+    box = live(mode)
+    box.play(PairingAsked())
+    assert box.view().screen_page is ScreenPage.TALK
+    box.play(PAGE_UP, 1, RELEASE, PAGE_UP)
+    assert not box.is_live()
+    assert box.view().screen_page is ScreenPage.PAIRING
+
+
+def test_a_talk_that_is_only_running_out_is_still_shown():
+    box = in_room()
+    box.play(PairingAsked(), PRESS, TalkFlowed(0.01), 1, RELEASE)
+    assert not box.state.talk.is_open
+    assert box.view().screen_page is ScreenPage.TALK
+
+
+def test_in_open_mode_the_pin_is_shown_although_the_talk_never_ends():
+    box = in_room(with_mode(OPEN))
+    box.play(PairingAsked())
+    assert box.view().screen_page is ScreenPage.PAIRING

@@ -1,0 +1,71 @@
+"""The installed command: who runs what."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LAUNCHER = Path(__file__).parents[2] / "systemd" / "ptt-appliance.sh"
+PROGRAM = "/opt/ptt-appliance/venv/bin/ptt-appliance"
+
+
+@pytest.fixture
+def launch(tmp_path):
+    """Run the launcher where each program only says what it was called with."""
+
+    def stand_in(name, code):
+        path = tmp_path / name
+        path.write_text(f"#!/bin/sh\n{code}\n")
+        path.chmod(0o755)
+        return path
+
+    program = stand_in("program", 'echo program "$@" "HERE=${HERE-}"')
+    stand_in("sudo", 'echo sudo "${0##*/}" "$@"')
+    stand_in("runuser", 'echo runuser "$@"')
+    launcher = stand_in("launcher", LAUNCHER.read_text().replace(PROGRAM, str(program)))
+
+    def run(*words, user=1000):
+        stand_in("id", f"echo {user}")
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        done = subprocess.run(
+            [launcher, *words],
+            env={"PATH": path, "HERE": "mine"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return done.stdout.strip().replace(f"{tmp_path}/", "")
+
+    return run
+
+
+@pytest.mark.parametrize("user", [0, 1000])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "",
+        "-h",
+        "--help",
+        "config check --config own.yaml",
+        "config show",
+        "token-server",
+        "demo",
+        "devices",
+        "run --help",
+        "pair -h",
+    ],
+)
+def test_what_needs_no_rights_runs_as_the_caller_with_its_variables(
+    launch, words, user
+):
+    given = words.split()
+    assert launch(*given, user=user) == " ".join(["program", *given, "HERE=mine"])
+
+
+@pytest.mark.parametrize("words", ["run --set a=b", "pair", "doctor --json"])
+def test_what_belongs_to_the_appliance_runs_as_its_user(launch, words):
+    assert launch(*words.split()) == f"sudo sudo launcher {words}"
+    asked = launch(*words.split(), user=0)
+    assert asked.startswith("runuser --user ptt-appliance -- env STATE_DIRECTORY=")
+    assert asked.endswith(f" program {words}")

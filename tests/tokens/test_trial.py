@@ -1,0 +1,40 @@
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from appliance.errors import TokenRefused, TokenUnreachable
+from appliance.tokens.trial import try_token
+from tests.tokens.papers import NOW_S, answer_of, jwt_of
+from tests.tokens.test_source import Office, ok
+
+
+@pytest.mark.parametrize(
+    ("ends_at_s", "said"),
+    [
+        (NOW_S + 600, datetime.fromtimestamp(NOW_S + 600, UTC).astimezone()),
+        (NOW_S + 86_400, "for more than a day"),
+        (1e30, "for more than a day"),
+        (None, "without an end"),
+    ],
+)
+async def test_a_token_is_told_by_room_and_end(ends_at_s, said):
+    token = jwt_of(exp=ends_at_s)
+    office = Office(ok(answer_of(participant_token=token)))
+    told = await try_token(office.source(), NOW_S)
+    ending = said if isinstance(said, str) else f"until {said:%H:%M}"
+    assert told == (f"token for room kitchen {ending}", "wss://lk.example.com")
+    assert office.events.empty()
+
+
+@pytest.mark.parametrize(
+    ("answer", "error"),
+    [
+        (httpx.Response(401), TokenRefused),
+        (httpx.Response(500), TokenUnreachable),
+        (httpx.ConnectError("no"), TokenUnreachable),
+    ],
+)
+async def test_what_is_wrong_with_the_source_is_told(answer, error):
+    with pytest.raises(error, match=r"tokens\.example\.com"):
+        await try_token(Office(answer).source(), NOW_S)
