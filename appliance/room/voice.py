@@ -4,6 +4,7 @@ import asyncio
 import logging
 
 from livekit import rtc
+from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.ports import Uplink
@@ -19,9 +20,12 @@ _OPTIONS = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
     # Silence, of which a closed gate sends plenty, costs next to nothing this way.
     dtx=True,
-    # Measured: sending each packet twice makes the far end hold sound back for 70 to
-    # 130 ms in place of 45, and costs a tenth more CPU. Opus brings its own repair.
+    # Measured on a busy machine: sending each packet twice makes the far end hold sound
+    # back for 70 to 130 ms in place of 45. What is lost is asked for again.
     red=False,
+    # From about 50 kbit/s on, Opus codes with CELT alone: measured a third of the
+    # encoder's CPU, a shorter look-ahead, and better sound. RFC 6716, 2 and 2.1.
+    audio_encoding=AudioEncoding(max_bitrate=64_000),
 )
 
 _log = logging.getLogger(__name__)
