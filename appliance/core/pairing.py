@@ -4,27 +4,36 @@ Many boxes have no button that turns the OLED's pages.
 """
 
 from dataclasses import replace
+from typing import assert_never
 
 from appliance.config import TalkMode
+from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import ScreenPage, State
 
 SHOWN_S = 60.0
 """Our choice: time to walk to the box and to type six digits."""
 
 
-def asked(state: State, now_s: float) -> State:
-    """Show the PIN from now on for a while."""
-    return replace(state, pairing_until_s=now_s + SHOWN_S)
-
-
-def ended(state: State) -> State:
-    """Go back to the page that was there before."""
-    return replace(state, pairing_until_s=None)
+def happened(
+    state: State, event: PageServed | PairingAsked | PhonePaired, now_s: float
+) -> State:
+    """Learn the PIN, show it from now on for a while, or put it away."""
+    match event:
+        case PageServed(url, pin):
+            return replace(state, page_url=url, pin=pin)
+        case PairingAsked():
+            return replace(state, pairing_until_s=now_s + SHOWN_S)
+        case PhonePaired():
+            return replace(state, pairing_until_s=None)
+        case _:
+            assert_never(event)
 
 
 def tick(state: State, now_s: float) -> State:
     """End it when its time is over."""
-    return state if now_s < until_s(state) else ended(state)
+    if now_s < until_s(state):
+        return state
+    return replace(state, pairing_until_s=None)
 
 
 def until_s(state: State) -> float:

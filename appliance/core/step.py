@@ -130,12 +130,8 @@ def _react(state: State, event: Event, now_s: float) -> Step:
             return _lost(state, event), ()
         case PartFound():
             return _found(state, event), ()
-        case PageServed(url, pin):
-            return replace(state, page_url=url, pin=pin), ()
-        case PairingAsked():
-            return pairing.asked(state, now_s), ()
-        case PhonePaired():
-            return pairing.ended(state), ()
+        case PageServed() | PairingAsked() | PhonePaired():
+            return pairing.happened(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
             is_flowing = isinstance(event, TalkFlowed)
             return talk.flow(state, is_flowing=is_flowing), ()

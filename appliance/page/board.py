@@ -13,7 +13,7 @@ from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, Lamps, TalkState, View
 
 SILENT_DBFS = -96
-HIDDEN_PIN = "······"
+HIDDEN_PIN = "******"
 
 
 @dataclass(frozen=True, slots=True)
