@@ -21,7 +21,7 @@ from appliance.sound.playout import Playout
 from appliance.sound.reference import Reference
 
 Put = Callable[[Block, Block], None]
-"""Takes what was heard and what was played in the same 10 ms."""
+"""Takes what was heard and the voices that were played in the same 10 ms."""
 
 URGENCY: Final = 5
 """Real-time priority, if the unit's `LimitRTPRIO` allows it: above everything that is
@@ -50,7 +50,7 @@ class Gather:
         self._played = np.empty(0, np.int16)
 
     def add(self, heard: NDArray[np.int16], played: NDArray[np.int16] | None) -> None:
-        """Take what one callback heard and, as long at 48 kHz, what it played."""
+        """Take what one callback heard and, as long at 48 kHz, what voices it played."""
         heard = self._fit(heard)
         if played is None:
             played = SILENCE[: len(heard)]
@@ -88,7 +88,7 @@ class Speaker:
             wanted = round(frames * self._per_frame)
             _beat(self._beat, wanted, status)
             played = self._playout.next(wanted)
-            self._reference.put(played, wanted)
+            self._reference.put(self._playout.reference, wanted)
             outdata[:] = 0 if played is None else self._fit(played)[:, None]
 
 
@@ -143,7 +143,7 @@ class Duplex:
             _beat(self._beat, wanted, status)
             played = self._playout.next(wanted)
             outdata[:] = 0 if played is None else self._fit(played)[:, None]
-            self._gather.add(indata[:, 0].copy(), played)
+            self._gather.add(indata[:, 0].copy(), self._playout.reference)
 
 
 class _Fatal:

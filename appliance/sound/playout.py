@@ -48,6 +48,12 @@ class Playout:
         """Half duplex: nothing is played while we talk."""
         self.played: NDArray[np.int16] | None = None
         """What was given to the card last; None for silence."""
+        self.reference: NDArray[np.int16] | None = None
+        """The voices in it, for the echo canceller.
+
+        Not the earcons: the canceller would hold the first syllable after the permit
+        tone for its echo, and take up to 66 ms of it away (measured).
+        """
 
     def add(self, talker: str) -> Callable[[Block], None]:
         """Return where to put this talker's blocks."""
@@ -71,28 +77,27 @@ class Playout:
         self._earcon = samples
 
     def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
-        """Return what the card plays next.
+        """Return what the card plays next; `reference` is then what of it are voices.
 
         Args:
             frames: 1-480.
 
         Returns:
-            int16, shape (frames,), not to be changed: it is the echo canceller's
-            reference. None for silence.
+            int16, shape (frames,), not to be changed. None for silence.
         """
         now_s = time.monotonic()
         read = (fifo.read(frames, now_s) for fifo in self._talkers)
         parts = [part for part in read if part is not None]
         if self.is_muted:
             parts.clear()
+        self.played = self.reference = self._mixed(parts) if parts else None
         if len(self._earcon):
-            parts.append(self._next_of_earcon(frames))
-        self.played = self._mixed(parts) if parts else None
+            self.played = self._with_earcon(frames)
         return self.played
 
     def rest(self) -> None:
         """The speaker is gone: nothing of this moment may be heard when it is back."""
-        self.played = None
+        self.played = self.reference = None
         self._earcon = np.zeros(0, np.float32)
 
     @property
@@ -125,9 +130,10 @@ class Playout:
         mix = parts[0] if len(parts) == 1 else np.add.reduce(parts)
         return to_block(self._limiter.apply(mix * np.float32(self._gain)))
 
-    def _next_of_earcon(self, frames: int) -> Samples:
+    def _with_earcon(self, frames: int) -> NDArray[np.int16]:
         now, self._earcon = self._earcon[:frames], self._earcon[frames:]
-        return np.pad(now, (0, frames - len(now)))
+        tone = np.pad(now, (0, frames - len(now))) * np.float32(self._gain)
+        return to_block(tone if self.reference is None else tone + self.reference)
 
     def _forget(self, fifo: Fifo | None) -> None:
         if fifo is not None:

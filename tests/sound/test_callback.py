@@ -21,7 +21,9 @@ class Loud(Playout):
 
     def next(self, frames=480):
         first, self.count = self.count, self.count + frames
-        return (np.arange(first, first + frames) % 20_000 + 1).astype(np.int16)
+        samples = np.arange(first, first + frames) % 20_000 + 1
+        self.reference = samples.astype(np.int16)
+        return self.reference
 
 
 def blank(frames, channels):
@@ -67,6 +69,17 @@ def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
         duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
     assert [played[0] for _, played in put] == [1, 481]
     assert put[0][1][-1] == 480
+
+
+def test_the_echo_canceller_is_not_told_of_our_own_tones():
+    put = []
+    playout = Playout()
+    duplex = Duplex(playout, lambda *pair: put.append(pair), Beat(), 48_000)
+    playout.play(np.full(480, 5000, np.float32))
+    out = blank(480, 2)
+    duplex.call(heard(48_000, 480), out, 480, None, None)
+    assert out.max() == 5000
+    assert not put[0][1].any()
 
 
 def test_a_speaker_that_is_gone_is_not_heard_for_ever():

@@ -1,0 +1,252 @@
+"""The real demo, in a process of its own, on a real server."""
+
+import fcntl
+import json
+import os
+import pty
+import select
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import termios
+import time
+import wave
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from appliance.demo.issuer import ROOM
+from appliance.demo.measure import Sound, find
+from appliance.demo.phrase import phrase
+from appliance.demo.server import LocalServer, find_or_build
+from appliance.tokens.livekit import issue
+
+REPOSITORY = Path(__file__).parents[2]
+DEADLINE_S = 90.0
+COMMAND = [sys.executable, "-m", "appliance", "demo", "--card", "simulated"]
+
+
+@pytest.fixture(scope="session")
+def binary():
+    return find_or_build(print)
+
+
+@dataclass(frozen=True)
+class Run:
+    status: int
+    output: str
+    errors: str
+    wav: Path
+
+    @property
+    def values(self):
+        return json.loads(self.output)
+
+
+def run(folder, *options):
+    wav = folder / "demo.wav"
+    done = subprocess.run(
+        [*COMMAND, "--json", "--wav", wav, *options],
+        check=False,
+        cwd=REPOSITORY,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    return Run(done.returncode, done.stdout, done.stderr, wav)
+
+
+@pytest.fixture(scope="module")
+def whole(binary, tmp_path_factory):
+    return run(tmp_path_factory.mktemp("whole"), "--seconds", "20")
+
+
+def test_a_complete_exchange_needs_no_key(whole):
+    values = whole.values
+    assert values["missing"] == "", whole.errors
+    assert values["talks"]["heard_back"] >= 1
+    assert values["chat"]["answered"] >= 1
+
+
+def test_the_status_tells_whether_it_was_good(whole):
+    assert whole.status == (0 if whole.values["is_good"] else 1)
+
+
+def test_the_figures_are_there_and_come_from_the_talks(whole):
+    values = whole.values
+    assert values["card"] == "simulated"
+    assert values["joined_after_s"] > 0
+    for way in (values["to_companion"], values["to_box"]):
+        assert way["delay_ms"] > 0
+        assert len(way["delays_ms"]) == len(way["lost_start_ms"]) >= 1
+
+
+def test_the_recording_has_the_phrase_in_it(whole):
+    with wave.open(str(whole.wav)) as file:
+        pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    assert whole.values["wav"] == str(whole.wav)
+    assert find(Sound(0.0, phrase()), Sound(0.0, pcm)) is not None
+
+
+def test_without_a_terminal_there_are_plain_lines_and_no_secrets(whole):
+    assert "connected | talking" in whole.errors
+    assert "Companion: You wrote: hello" in whole.errors
+    assert "Page: http://127.0.0.1:" in whole.errors
+    assert "\x1b" not in whole.errors
+    assert "eyJ" not in whole.errors + whole.output
+
+
+class Person:
+    """Somebody at a terminal, who reads and presses keys."""
+
+    def __init__(self, folder, *options):
+        self._ours, theirs = pty.openpty()
+        self._theirs = theirs
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 40, 160, 0, 0))
+        self._before = termios.tcgetattr(theirs)
+        self.seen = ""
+        # setsid -c makes it the controlling terminal, as a shell would.
+        self.process = subprocess.Popen(
+            ["setsid", "-c", *COMMAND, "--wav", str(folder / "demo.wav"), *options],
+            cwd=REPOSITORY,
+            stdin=theirs,
+            stdout=theirs,
+            stderr=theirs,
+        )
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.process.kill()
+        self.process.wait()
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def press(self, keys):
+        self.seen = ""
+        os.write(self._ours, keys)
+
+    def read_until(self, words):
+        ends_s = time.monotonic() + DEADLINE_S
+        while words not in self.seen:
+            is_over = self.process.poll() is not None
+            assert not is_over, self.seen
+            assert time.monotonic() < ends_s, f"{words!r} not in {self.seen!r}"
+            self._read()
+
+    def status(self):
+        ends_s = time.monotonic() + DEADLINE_S
+        while self.process.poll() is None:
+            assert time.monotonic() < ends_s, self.seen
+            self._read()
+        self._read()
+        return self.process.returncode
+
+    def _read(self):
+        if select.select([self._ours], [], [], 0.1)[0]:
+            self.seen += os.read(self._ours, 65_536).decode(errors="replace")
+
+    @property
+    def has_its_terminal_back(self):
+        return termios.tcgetattr(self._theirs) == self._before
+
+
+def children(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+def wait_until_gone(pids):
+    ends_s = time.monotonic() + DEADLINE_S
+    while any(is_running(pid) for pid in pids):
+        assert time.monotonic() < ends_s, pids
+        os.sched_yield()
+
+
+def is_running(pid):
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    # What nobody has waited for yet runs no more.
+    return status.rpartition(")")[2].split()[0] != "Z"
+
+
+def test_keys_press_the_buttons(binary, tmp_path):
+    with Person(tmp_path) as person:
+        person.read_until("Keys: space talk")
+        person.read_until("muted")
+        person.press(b"n")
+        person.read_until("The box is yours now.")
+        person.press(b" ")
+        person.read_until("TALKING")
+        person.press(b" ")
+        person.read_until("muted")
+        person.press(b"tgood morning\r")
+        person.read_until("Companion: You wrote: good morning")
+        person.press(b"l")
+        person.read_until("left, press leave to rejoin")
+        person.press(b"l")
+        person.read_until("in demo")
+        person.press(b"q")
+        assert person.status() == 0
+        assert "Joined     after" in person.seen
+        assert person.has_its_terminal_back
+
+
+def terminate(person):
+    person.process.send_signal(signal.SIGTERM)
+
+
+def press_control_c(person):
+    person.press(b"\x03")
+
+
+@pytest.mark.parametrize("end", [terminate, press_control_c])
+def test_being_told_to_end_ends_everything_and_is_no_failure(binary, tmp_path, end):
+    with Person(tmp_path) as person:
+        person.read_until("muted")
+        pids = children(person.process.pid)
+        assert len(pids) == 2
+        end(person)
+        assert person.status() == 0
+        assert "Traceback" not in person.seen
+        assert person.has_its_terminal_back
+        wait_until_gone(pids)
+
+
+def test_nothing_survives_a_demo_that_was_killed(binary, tmp_path):
+    with Person(tmp_path) as person:
+        person.read_until("muted")
+        pids = children(person.process.pid)
+        person.process.kill()
+        person.process.wait()
+        wait_until_gone(pids)
+
+
+async def test_a_room_of_ones_own_is_joined_and_left_alone(binary, tmp_path):
+    async with LocalServer(binary) as server:
+        now_s = int(time.time())
+        key, secret = server.api_key, server.api_secret
+        token = issue(key, secret, "box", "box", ROOM, 60, now_s)
+        own = ("--room-url", server.url, "--room-token", token)
+        done = run(tmp_path, "--seconds", "3", *own)
+    assert done.status == 0, done.errors
+    assert done.values["is_good"]
+    assert done.values["talks"]["sent"] == 0
+    assert "There is no companion" in done.errors
+    assert token not in done.errors + done.output
+
+
+def test_an_address_that_is_in_use_is_an_error_that_says_what_to_do(binary, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        wished = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = run(tmp_path, "--seconds", "3", "--listen", wished)
+    assert done.status == 1
+    assert "--listen" in done.errors
+    assert "Traceback" not in done.errors
