@@ -22,9 +22,8 @@ FLOW_S: Final = 2.0
 """How long a press may take before the demo calls it refused."""
 BACK_S: Final = 12.0
 """As for an answer, but a talk has to be repeated."""
-REACTION_S: Final = 0.2
-"""People press, hear the tone that permits them to talk, and speak; nobody is faster
-than 0.15 s. Earlier speech the echo canceller would take for the tone's echo."""
+REACTION_S: Final = 0.1
+"""From the press to the first word; people take twice as long, so this is strict."""
 TURN_S: Final = 4.0
 """How long a person may speak whom the demo gives the word."""
 

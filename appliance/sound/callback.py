@@ -50,7 +50,7 @@ class Gather:
         self._played = np.empty(0, np.int16)
 
     def add(self, heard: NDArray[np.int16], played: NDArray[np.int16] | None) -> None:
-        """Take what one callback heard and, as long at 48 kHz, what voices it played."""
+        """Take what one callback heard, and as long at 48 kHz the voices it played."""
         heard = self._fit(heard)
         if played is None:
             played = SILENCE[: len(heard)]

@@ -110,10 +110,14 @@ def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
 
 
 def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
-    seen = []
+    seen: list[threading.ExceptHookArgs] = []
+
+    def broken(*_):
+        raise ZeroDivisionError
+
     before, threading.excepthook = threading.excepthook, seen.append
     try:
-        duplex = Duplex(Loud(), lambda *_: 1 / 0, Beat(), 48_000)
+        duplex = Duplex(Loud(), broken, Beat(), 48_000)
         with pytest.raises(ZeroDivisionError):
             duplex.call(heard(48_000, 480), blank(480, 2), 480, None, None)
     finally:

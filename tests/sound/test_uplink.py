@@ -2,6 +2,7 @@
 
 import queue
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,8 +20,8 @@ class Rig:
     """An uplink with an open gate, and everything it sent."""
 
     def __init__(self, processor=None):
-        self.events = queue.Queue()
-        self.sent = queue.Queue()
+        self.events: queue.Queue[Any] = queue.Queue()
+        self.sent: queue.Queue[Any] = queue.Queue()
         self.uplink = Uplink(Gate(0), Playout(), self.events.put, processor)
         self.uplink.connect(lambda block: self.sent.put(block.copy()))
 
