@@ -26,6 +26,7 @@ from appliance.sound.devices import (
     is_best,
     listed,
 )
+from appliance.sound.ladder import Ladder
 from appliance.sound.playout import Playout
 from appliance.sound.retry import Retry
 from appliance.sound.stream import LADDER, Streams
@@ -37,10 +38,6 @@ STALL_S: Final = 1.0
 """R2.4: no callback for this long means that the stream is dead."""
 LONG_LIFE_S: Final = 10.0
 """A stream that worked this long was a good one: its card is looked for at once."""
-SHAKY_XRUNS: Final = 5
-SHAKY_WINDOW_S: Final = 10.0
-"""More losses than this in ten seconds, and the card gets a longer buffer."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -90,9 +87,7 @@ class Card:
         self._is_best = True
         self._names: dict[Direction, str] = {}
         self._opened_at_s = 0.0
-        self._rung = 0
-        self._window_s = 0.0
-        self._window_xruns = 0
+        self._ladder = Ladder(len(LADDER))
         self.tally = Tally(post)
         """What is lost, and what was counted."""
         self.beat_s = time.monotonic()
@@ -138,7 +133,7 @@ class Card:
             return
         self.tally.note_first_beats()
         self._bury()
-        self._climb()
+        self._fit_buffer()
         is_due = self._retry.is_due(
             _cards(),
             time.monotonic(),
@@ -162,17 +157,14 @@ class Card:
         if dead and now_s - self._opened_at_s > LONG_LIFE_S:
             self._retry.reset()
 
-    def _climb(self) -> None:
-        """Give a card that drops blocks a longer buffer."""
-        now_s, xruns = time.monotonic(), self.tally.xruns
-        if self._streams is None or now_s - self._window_s < SHAKY_WINDOW_S:
+    def _fit_buffer(self) -> None:
+        """Open anew with a longer or shorter buffer, if the card asks for it."""
+        if self._streams is None:
             return
-        is_shaky = xruns - self._window_xruns > SHAKY_XRUNS
-        self._window_s, self._window_xruns = now_s, xruns
-        if is_shaky and self._rung < len(LADDER) - 1:
-            self._rung += 1
-            asked_ms = round(LADDER[self._rung].latency_s * 1000)
-            _log.info("card drops blocks, asking for more  latency_ms=%d", asked_ms)
+        is_idle = self._uplink.is_idle
+        if self._ladder.has_moved(self.tally.xruns, time.monotonic(), is_idle=is_idle):
+            asked_ms = round(LADDER[self._ladder.rung].latency_s * 1000)
+            _log.info("another buffer for the card  latency_ms=%d", asked_ms)
             self._try()
 
     def _try(self) -> None:
@@ -193,12 +185,11 @@ class Card:
 
     def _open(self, library: ModuleType, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}
-        if names != self._names:
-            # What one card needed says nothing about another.
-            self._names, self._rung = names, 0
+        self._ladder.start(time.monotonic(), is_other_card=names != self._names)
+        self._names = names
         streams = Streams(library, self._playout, self._uplink.put)
         failures = streams.open(
-            wanted.get("microphone"), wanted.get("speaker"), LADDER[self._rung]
+            wanted.get("microphone"), wanted.get("speaker"), LADDER[self._ladder.rung]
         )
         for direction, exc in failures.items():
             self.tally.lost(direction, exc.device, exc.reason)
@@ -211,8 +202,7 @@ class Card:
         )
         self.tally.opened(streams.beats, names)
         self._uplink.set_delay(self.tally.delay_ms)
-        self._opened_at_s = self._window_s = time.monotonic()
-        self._window_xruns = 0
+        self._opened_at_s = time.monotonic()
 
     def _library(self) -> ModuleType:
         """Return `sounddevice`, knowing the cards that are there now."""

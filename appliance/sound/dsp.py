@@ -28,6 +28,7 @@ Samples = NDArray[np.float32]
 SILENCE: Final[Block] = np.zeros(BLOCK_FRAMES, np.int16)
 SILENCE.flags.writeable = False
 
+_RAMP: Final = np.arange(BLOCK_FRAMES, dtype=np.float64)
 _RISE: Final[Samples] = np.linspace(0, 1, FADE_FRAMES, dtype=np.float32)
 
 
@@ -86,6 +87,32 @@ def faded_out(samples: Samples) -> Samples:
 def to_block(samples: Samples) -> Block:
     """Return the samples as int16; what is too loud is clipped, never wrapped."""
     return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
+
+
+def interpolated(window: Samples, fraction: float, step: float, frames: int) -> Samples:
+    """Return a stretch read from between the samples.
+
+    Args:
+        window: float32, shape (frames + 6,): the sample before the first, then on.
+        fraction: 0-1, where the first sample lies behind `window[1]`.
+        step: distance between the samples read, 1 ± `FASTEST`.
+        frames: how many to return.
+
+    Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would dull
+    speech by 1 dB at 8 kHz, and with a drifting clock it would do so in waves.
+    """
+    if fraction == 0.0 and step == 1.0:
+        return window[1 : 1 + frames]
+    at = _RAMP[:frames] * step + fraction
+    index = at.astype(np.intp)
+    t = (at - index).astype(np.float32)
+    before, here = window[index], window[index + 1]
+    after, beyond = window[index + 2], window[index + 3]
+    slope = after - before
+    curve = 2.0 * before - 5.0 * here + 4.0 * after - beyond
+    bend = 3.0 * (here - after) + beyond - before
+    result: Samples = here + 0.5 * t * (slope + t * (curve + t * bend))
+    return result
 
 
 class Limiter:

@@ -19,6 +19,7 @@ from appliance.sound.dsp import (
     Samples,
     faded_in,
     faded_out,
+    interpolated,
     peak,
 )
 
@@ -33,17 +34,19 @@ MARGIN_FRAMES: Final = 96
 MARGIN_STEP_FRAMES: Final = 240
 MARGIN_MOST_FRAMES: Final = 2880
 """60 ms: beyond this the source is broken, not late."""
-PEACE_WINDOWS: Final = 60
-"""30 s without an underrun lower the margin by 1 ms."""
+PEACE_WINDOWS: Final = 10
+"""Every 5 s the margin comes down by 1 ms, if so much was to spare all the time: a bad
+moment is soon forgotten, and one that comes again and again is not."""
+SPARE_FRAMES: Final = 96
 WINDOW_FRAMES: Final = RATE_HZ // 2
 FASTEST: Final = 0.005
 """Reading 0.5 % faster is 9 cents: not heard in speech."""
-SLACK_FRAMES: Final = 24
-"""Half a millisecond off is good enough."""
+SLACK_FRAMES: Final = 4
+"""0.1 ms off is good enough; a clock that drifts by 80 ppm needs more than this to be
+followed evenly, a slower one is followed in steps that nobody hears."""
 QUIET_PEAK: Final = 33
 """-60 dBFS: below this a jump in time is not heard, so the depth is set at once."""
 
-_RAMP: Final = np.arange(BLOCK_FRAMES, dtype=np.float64)
 _SPARE: Final = 6
 """Frames fetched beyond a stretch: for the spline, and for reading 0.5 % faster."""
 
@@ -72,6 +75,7 @@ class Fifo:
         self._reads = 0
         self._seen_frames = 0
         self._peaceful = 0
+        self._least = self._size
         self.underruns = 0
         """Stretches that were missing while somebody spoke."""
         self.overruns = 0
@@ -127,6 +131,7 @@ class Fifo:
             return None
         if stock < frames + GUARD_FRAMES:
             return self._starved(stock, frames)
+        self._least = min(self._least, stock - frames - GUARD_FRAMES)
         self._steer(frames, delay_frames)
         return self._taken(frames)
 
@@ -143,7 +148,7 @@ class Fifo:
             return None
         start = (self._at - 1) % self._size
         window = self._ring[start : start + frames + _SPARE].astype(np.float32)
-        samples = _interpolated(window, self._fraction, step, frames)
+        samples = interpolated(window, self._fraction, step, frames)
         self._advance(frames * step)
         if is_quiet:
             samples = faded_out(samples)
@@ -156,6 +161,7 @@ class Fifo:
         """Nothing there in time: end softly, and keep more in stock from now on."""
         self._is_primed = False
         self._peaceful = 0
+        self._least = 0
         self._restart_window()
         was_silent, self._was_silent = self._was_silent, True
         if was_silent and self._loud_until <= self._at:
@@ -180,9 +186,12 @@ class Fifo:
             return
         excess = self._delay_sum / self._reads - self._target
         is_quiet = self._loud_until <= self._at and self._was_silent
-        if is_quiet and abs(excess) > SLACK_FRAMES:
-            # Nobody hears a jump in silence, forward or back.
+        if is_quiet:
+            # Nobody hears a jump in silence, forward or back; and what is read from
+            # whole positions needs no interpolation.
             self._skip(round(excess))
+            self._fraction = 0.0
+        if is_quiet or abs(excess) <= SLACK_FRAMES:
             excess = 0.0
         # Half of the excess within the next window: quick, and never overshooting.
         wanted = excess / (2.0 * WINDOW_FRAMES)
@@ -197,9 +206,12 @@ class Fifo:
 
     def _relax(self) -> None:
         self._peaceful += 1
-        if self._peaceful >= PEACE_WINDOWS and self._margin > MARGIN_FRAMES:
+        if self._peaceful < PEACE_WINDOWS:
+            return
+        if self._least >= SPARE_FRAMES:
             self._margin = max(MARGIN_FRAMES, self._margin - RATE_HZ // 1000)
-            self._peaceful = 0
+        self._peaceful = 0
+        self._least = self._size
 
     def _skip(self, frames: int) -> int:
         """Forget that many frames; return what is left."""
@@ -211,31 +223,3 @@ class Fifo:
         whole = int(moved)
         self._at += whole
         self._fraction = moved - whole
-
-
-def _interpolated(
-    window: Samples, fraction: float, step: float, frames: int
-) -> Samples:
-    """Return a stretch read from between the samples.
-
-    Args:
-        window: float32, shape (frames + 6,): the sample before the first, then on.
-        fraction: 0-1, where the first sample lies behind `window[1]`.
-        step: distance between the samples read, 1 ± `FASTEST`.
-        frames: how many to return.
-
-    Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would dull
-    speech by 1 dB at 8 kHz, and with a drifting clock it would do so in waves.
-    """
-    if fraction == 0.0 and step == 1.0:
-        return window[1 : 1 + frames]
-    at = _RAMP[:frames] * step + fraction
-    index = at.astype(np.intp)
-    t = (at - index).astype(np.float32)
-    before, here = window[index], window[index + 1]
-    after, beyond = window[index + 2], window[index + 3]
-    slope = after - before
-    curve = 2.0 * before - 5.0 * here + 4.0 * after - beyond
-    bend = 3.0 * (here - after) + beyond - before
-    result: Samples = here + 0.5 * t * (slope + t * (curve + t * bend))
-    return result

@@ -13,18 +13,17 @@ from typing import Final
 
 import numpy as np
 
-from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
+from appliance.core.events import TailEnded, TalkFlowed
 from appliance.ports import Block, Post, Processor
 from appliance.sound.callback import be_urgent
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     SILENCE,
-    SILENCE_DBFS,
     db_gain,
-    level_dbfs,
     to_block,
 )
 from appliance.sound.gate import Gate
+from appliance.sound.meter import Meter
 from appliance.sound.playout import Playout
 
 MOST_WAITING: Final = 12
@@ -35,11 +34,6 @@ FORGIVEN_S: Final = 0.2
 """Silence that lasted this long was no hiccup: what comes then is all wanted."""
 WARM_UP_BLOCKS: Final = 300
 """3 s: the noise suppression shall know the room before the first word."""
-METER_BLOCKS: Final = 20
-"""Meters move five times a second."""
-METER_STEP_DB: Final = 3
-METER_FLOOR_DBFS: Final = -60
-VOICE_DBFS: Final = -45.0
 HANGOVER_BLOCKS: Final = 60
 """The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
 
@@ -77,9 +71,7 @@ class Uplink:
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._loudest_dbfs: float = SILENCE_DBFS
-        self._metered = 0
-        self._levels = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+        self._meter = Meter(post)
         self._echo_blocks = 0
         self._delay_ms = 0
         self._patience_s = PATIENCE_S
@@ -143,6 +135,11 @@ class Uplink:
         self._gain = db_gain(db)
 
     @property
+    def is_idle(self) -> bool:
+        """Whether nobody speaks, here or there."""
+        return not self._gate.is_open and not self._echo_blocks
+
+    @property
     def depth_s(self) -> float:
         """What waits to be sent, in seconds."""
         return self._waiting.qsize() / 100
@@ -189,7 +186,7 @@ class Uplink:
             self._processor.process(microphone, played, self._delay_ms)
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self._meter(microphone)
+        self._meter.take(microphone, self._playout)
         block = self._gate.passed(microphone)
         is_open = self._gate.is_open
         self._playout.is_muted = self._playout.is_half_duplex and is_open
@@ -222,27 +219,4 @@ class Uplink:
             self._echo_blocks -= 1
         self._warm_up = max(0, self._warm_up - 1)
         is_learning = self._echo_blocks > 0 or self._warm_up > 0
-        return self._gate.is_open or is_learning or self._levels.is_voice
-
-    def _meter(self, microphone: Block) -> None:
-        self._metered += 1
-        if self._metered % 4 == 0:
-            self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
-        if self._metered < METER_BLOCKS:
-            return
-        is_voice = self._loudest_dbfs > VOICE_DBFS
-        levels = LevelsMeasured(
-            _coarse(self._loudest_dbfs), _coarse(self._playout.level_dbfs), is_voice
-        )
-        self._metered = 0
-        self._loudest_dbfs = SILENCE_DBFS
-        if levels != self._levels:
-            self._levels = levels
-            self._post(levels)
-
-
-def _coarse(dbfs: float) -> int:
-    """Return the level in steps that people see; the noise floor is one of them."""
-    if dbfs < METER_FLOOR_DBFS:
-        return SILENCE_DBFS
-    return METER_STEP_DB * round(dbfs / METER_STEP_DB)
+        return self._gate.is_open or is_learning or self._meter.is_voice

@@ -1,0 +1,58 @@
+"""How loud it is, five times a second, for people and for the noise suppression."""
+
+from typing import Final
+
+from appliance.core.events import LevelsMeasured
+from appliance.ports import Block, Post
+from appliance.sound.dsp import SILENCE_DBFS, level_dbfs
+from appliance.sound.playout import Playout
+
+METER_BLOCKS: Final = 20
+EVERY_BLOCKS: Final = 4
+"""One block in four is looked at: speech lasts longer than 40 ms."""
+STEP_DB: Final = 3
+FLOOR_DBFS: Final = -60
+"""Quieter is shown as silence: a room's noise would keep the page and screen busy."""
+VOICE_DBFS: Final = -45.0
+
+
+class Meter:
+    """Posts `LevelsMeasured` whenever people would see a difference.
+
+    Thread: the uplink's.
+    """
+
+    def __init__(self, post: Post) -> None:
+        """Start with silence."""
+        self._post = post
+        self._loudest_dbfs: float = SILENCE_DBFS
+        self._blocks = 0
+        self._told = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+
+    @property
+    def is_voice(self) -> bool:
+        """Whether somebody seems to be speaking into the microphone."""
+        return self._told.is_voice
+
+    def take(self, microphone: Block, playout: Playout) -> None:
+        """Take what the microphone heard; `playout` knows how loud the speaker is."""
+        self._blocks += 1
+        if self._blocks % EVERY_BLOCKS == 0:
+            self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
+        if self._blocks < METER_BLOCKS:
+            return
+        levels = LevelsMeasured(
+            _coarse(self._loudest_dbfs),
+            _coarse(playout.level_dbfs),
+            is_voice=self._loudest_dbfs > VOICE_DBFS,
+        )
+        self._blocks = 0
+        self._loudest_dbfs = SILENCE_DBFS
+        if levels != self._told:
+            self._told = levels
+            self._post(levels)
+
+
+def _coarse(dbfs: float) -> int:
+    """Return the level in steps that people see; the noise floor is one of them."""
+    return SILENCE_DBFS if dbfs < FLOOR_DBFS else STEP_DB * round(dbfs / STEP_DB)

@@ -1,0 +1,105 @@
+"""All figures in one table: `python -m tests.bench`."""
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from appliance.demo.server import LocalServer, find_or_build
+from appliance.errors import DemoError
+from tests.bench import cpu, delay, drift, gate, goodbye, memory, outage, startup
+from tests.bench.client import UnmeasurableError
+from tests.bench.machine import line, machine
+from tests.bench.plan import DEFAULT, LONG, QUICK, Plan
+from tests.bench.report import Row, Section, as_json, is_complete, table
+from tests.bench.venue import Venue
+
+FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
+    "delay": delay.measure,
+    "drift": drift.measure,
+    "cpu": cpu.measure,
+    "memory": memory.measure,
+    "gate": gate.measure,
+    "start": startup.measure,
+    "outage": outage.measure,
+    "goodbye": goodbye.measure,
+}
+
+
+def main() -> int:
+    """Measure, print, and return 1 if something could not be measured."""
+    options = _parser().parse_args()
+    plan = QUICK if options.quick else LONG if options.long else DEFAULT
+    found = machine()
+    print(line(found), flush=True)
+    binary = find_or_build(_tell)
+    with tempfile.TemporaryDirectory(prefix="ptt-bench-") as folder:
+        sections, extra = asyncio.run(_run(binary, Path(folder), plan, options))
+    print(table(sections))
+    print(
+        "three numbers: 5 %, median, 95 %; of fewer than 20: smallest, median, largest"
+    )
+    print(extra)
+    if options.json:
+        text = json.dumps(as_json(found, sections), indent=2)
+        Path(options.json).write_text(text + "\n", encoding="utf-8")
+    return 0 if is_complete(sections) else 1
+
+
+async def _run(
+    binary: Path, folder: Path, plan: Plan, options: argparse.Namespace
+) -> tuple[list[Section], str]:
+    """Return the table's sections, and what was asked for besides."""
+    extra = []
+    async with LocalServer(binary) as server:
+        venue = Venue(server, folder, plan)
+        sections = [await _measured(venue, name) for name in options.only or FIGURES]
+        if options.imports:
+            extra.append(await memory.import_times(venue))
+        if options.threads:
+            extra.append(cpu.threads(venue))
+    return sections, "\n".join(extra)
+
+
+async def _measured(venue: Venue, name: str) -> Section:
+    """Return what one module measured; what it could not is a row that says why."""
+    start_s = time.monotonic()
+    try:
+        section = await FIGURES[name](venue)
+    except (UnmeasurableError, DemoError) as exc:
+        section = Section(name, (Row(name=name, unit="", ours=None, note=str(exc)),))
+    _tell(f"{name}: {time.monotonic() - start_s:.0f} s")
+    return section
+
+
+def _tell(words: str) -> None:
+    print(words, file=sys.stderr, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.bench",
+        description="Measures the appliance and the SDK's MediaDevices side by side.",
+    )
+    lengths = parser.add_mutually_exclusive_group()
+    lengths.add_argument("--quick", action="store_true", help="2 minutes, rough")
+    lengths.add_argument("--long", action="store_true", help="an hour and a half")
+    parser.add_argument(
+        "--only", action="append", choices=FIGURES, help="just this; may be repeated"
+    )
+    parser.add_argument("--json", metavar="FILE", help="write all numbers there, too")
+    parser.add_argument(
+        "--threads", action="store_true", help="which threads use the CPU"
+    )
+    parser.add_argument(
+        "--imports", action="store_true", help="where the time of a start goes"
+    )
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

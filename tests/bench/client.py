@@ -1,0 +1,155 @@
+"""A client in the room: a process, the card that it plays on, and what it says."""
+
+import asyncio
+import os
+import shutil
+import time
+from asyncio.subprocess import PIPE, STDOUT, Process
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from tests.card.asound import Card
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 20.0
+"""Everything takes much less than this on a machine that is not ill."""
+END_S = 10.0
+LONGEST_LINE = 1 << 20
+NOT_INHERITED = ("PTT_", "LIVEKIT_", "PYTHON", "GPIOZERO_")
+NEITHER = {"NOTIFY_SOCKET", "JOURNAL_STREAM", "STATE_DIRECTORY", "RUNTIME_DIRECTORY"}
+
+
+class UnmeasurableError(Exception):
+    """Something did not happen that is needed for a figure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line that a process has written."""
+
+    at_s: float
+    """When it came, monotonic."""
+    text: str
+
+
+@dataclass(slots=True)
+class Client:
+    """A running process and its output."""
+
+    name: str
+    card: Card
+    process: Process
+    started_s: float
+    """Just before the process was made, monotonic."""
+    lines: list[Line] = field(default_factory=list)
+    exit_s: float | None = None
+    """How long it took to end after SIGTERM; None: it had to be killed."""
+    _news: asyncio.Condition = field(default_factory=asyncio.Condition)
+    _reader: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def start(
+        cls, name: str, card: Card, command: Sequence[str], env: Mapping[str, str]
+    ) -> Self:
+        """Start the process and listen to what it says."""
+        started_s = time.monotonic()
+        process = await asyncio.create_subprocess_exec(
+            *together_with_us(),
+            *command,
+            env=inherited() | dict(env),
+            cwd=ROOT,
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=STDOUT,
+            limit=LONGEST_LINE,
+        )
+        client = cls(name, card, process, started_s)
+        client._reader = asyncio.create_task(client._read())
+        return client
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        return self.process.pid
+
+    async def says(
+        self, text: str, *, since_s: float = 0.0, within_s: float = PATIENCE_S
+    ) -> float:
+        """Return when it first wrote this, after `since_s`; monotonic.
+
+        Raises:
+            UnmeasurableError: it did not.
+        """
+        try:
+            async with asyncio.timeout(within_s), self._news:
+                while (found := self._found(text, since_s)) is None:
+                    if self._has_ended():
+                        raise self._trouble(text)
+                    await self._news.wait()
+        except TimeoutError as exc:
+            raise self._trouble(text) from exc
+        return found.at_s
+
+    async def tell(self, word: str) -> None:
+        """Write a line to its standard input."""
+        assert self.process.stdin is not None
+        self.process.stdin.write(f"{word}\n".encode())
+        await self.process.stdin.drain()
+
+    async def stop(self) -> None:
+        """End it by SIGTERM and note how long that takes; twice is fine."""
+        if self._has_ended():
+            # It is about to be reaped; a signal now would get in the way.
+            await self.process.wait()
+        if self.process.returncode is None:
+            asked_s = time.monotonic()
+            self.process.terminate()
+            try:
+                async with asyncio.timeout(END_S):
+                    await self.process.wait()
+                self.exit_s = time.monotonic() - asked_s
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+        if self._reader is not None:
+            await self._reader
+
+    async def _read(self) -> None:
+        assert self.process.stdout is not None
+        async for raw in self.process.stdout:
+            self.lines.append(Line(time.monotonic(), raw.decode(errors="replace")))
+            async with self._news:
+                self._news.notify_all()
+        async with self._news:
+            self._news.notify_all()
+
+    def _found(self, text: str, since_s: float) -> Line | None:
+        said = (x for x in self.lines if x.at_s > since_s and text in x.text)
+        return next(said, None)
+
+    def _has_ended(self) -> bool:
+        assert self.process.stdout is not None
+        return self.process.stdout.at_eof()
+
+    def _trouble(self, text: str) -> UnmeasurableError:
+        last = "".join(f"      {line.text}" for line in self.lines[-8:])
+        so_far = "ended without" if self._has_ended() else "has not come to"
+        sentence = f"{self.name} {so_far} saying {text!r}; its last lines:\n{last}"
+        return UnmeasurableError(sentence.rstrip())
+
+
+def inherited() -> dict[str, str]:
+    """Return our environment without what would configure a client."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(NOT_INHERITED) and name not in NEITHER
+    }
+
+
+def together_with_us() -> list[str]:
+    """Return what has a process end when we do, however we end."""
+    setpriv = shutil.which("setpriv")
+    return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

@@ -1,0 +1,156 @@
+"""Mouth to ear, over fresh starts of both ends."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from tests.bench import sound
+from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.client import Client
+from tests.bench.report import Goal, Row, Section
+from tests.bench.spread import Spread, one, spread
+from tests.bench.venue import Venue
+
+GOAL_MS = 70.0
+TIMES_SHORTER = 5
+EVEN_MS = 10.0
+BEFORE_S = 0.5
+"""From being connected to the first burst."""
+
+
+@dataclass(slots=True)
+class Found:
+    """Delays of one sort of client."""
+
+    kind: Kind
+    groups: tuple[list[list[float]], list[list[float]]] = field(
+        default_factory=lambda: ([], [])
+    )
+    """From a to b and back: one list for each fresh start."""
+
+    def spread(self, way: int) -> Spread | None:
+        """Return the spread over all starts."""
+        return spread([x for group in self.groups[way] for x in group])
+
+    @property
+    def lost(self) -> float:
+        """How many bursts were never heard."""
+        return float(np.isnan(self._all()).sum())
+
+    @property
+    def count(self) -> int:
+        """How many were spoken."""
+        return len(self._all())
+
+    @property
+    def medians_ms(self) -> list[float]:
+        """Return the median of each start and way."""
+        return [x for groups in self.groups for x in sound.medians(groups)]
+
+    def _all(self) -> list[float]:
+        return [x for groups in self.groups for group in groups for x in group]
+
+
+async def measure(venue: Venue) -> Section:
+    """Start each sort of client several times and let both ends speak."""
+    plan = venue.plan
+    ours = [Found(Ours(has_processing=is_on)) for is_on in (False, True)]
+    rivals = [Found(MediaDevices(has_processing=is_on)) for is_on in (False, True)]
+    # In turns, so that whatever else the machine does meets all of them.
+    for start in range(plan.starts):
+        for found in ours:
+            await _add(venue, found, seed=start)
+        if start < plan.rival_starts:
+            for found in rivals:
+                await _add(venue, found, seed=start)
+    rows: list[Row] = []
+    for words, mine, theirs in zip(("off", "on"), ours, rivals, strict=True):
+        rows += _rows(f"processing {words}", mine, theirs)
+    return Section("Mouth to ear", tuple(rows))
+
+
+async def ways(
+    pair: Sequence[Client], seconds: float, seed: int
+) -> tuple[list[float], list[float]]:
+    """Let first one end and then the other speak; return delays there and back.
+
+    Not both at once, or the echo cancellers would take what they can for an echo.
+    """
+    first, second = pair
+    rng = np.random.default_rng(seed)
+    half_s = seconds / 2
+    speeches = [sound.bursts(rng, n * half_s, (n + 1) * half_s) for n in (0, 1)]
+    at_s = first.card.now_s() + BEFORE_S
+    for client, speech in zip(pair, speeches, strict=True):
+        client.card.speak(speech.samples, at_s)
+    until_s = at_s + seconds + sound.MOST_S
+    await asyncio.sleep(until_s - first.card.now_s())
+    return (
+        sound.delays_ms(speeches[0], second.card.heard(at_s, until_s)),
+        sound.delays_ms(speeches[1], first.card.heard(at_s, until_s)),
+    )
+
+
+async def _add(venue: Venue, found: Found, seed: int) -> None:
+    async with venue.call(found.kind, found.kind) as pair:
+        there, back = await ways(pair, venue.plan.burst_s, seed)
+    found.groups[0].append(there)
+    found.groups[1].append(back)
+
+
+def _rows(words: str, ours: Found, rival: Found) -> list[Row]:
+    rows = [
+        Row(
+            name=f"{way}, {words}",
+            unit="ms",
+            ours=ours.spread(n),
+            rival=rival.spread(n),
+            goal=Goal(GOAL_MS),
+        )
+        for n, way in enumerate(("a to b", "b to a"))
+    ]
+    mine, theirs = spread(ours.medians_ms), spread(rival.medians_ms)
+    share = mine.median / theirs.median if mine and theirs else None
+    tail = [_tail(ours.spread(way)) for way in (0, 1)]
+    starts = f"{len(ours.groups[0])} starts"
+    return [
+        *rows,
+        Row(
+            name=f"of MediaDevices' median, {words}",
+            unit="",
+            ours=one(share) if share else None,
+            goal=Goal(1 / TIMES_SHORTER),
+        ),
+        Row(
+            name=f"95 % above median, worse way, {words}",
+            unit="ms",
+            ours=one(max(tail)),
+            rival=one(max(_tail(rival.spread(way)) for way in (0, 1))),
+            goal=Goal(EVEN_MS),
+        ),
+        Row(
+            name=f"largest less smallest median, {starts}, {words}",
+            unit="ms",
+            ours=_range(mine),
+            rival=_range(theirs),
+            goal=Goal(EVEN_MS),
+        ),
+        Row(
+            name=f"bursts lost of {ours.count}, {words}",
+            unit="",
+            ours=one(ours.lost),
+            rival=one(rival.lost),
+            goal=Goal(0.0),
+            note=f"MediaDevices: of {rival.count}" if rival.count else "",
+        ),
+    ]
+
+
+def _tail(found: Spread | None) -> float:
+    return found.high - found.median if found else float("nan")
+
+
+def _range(found: Spread | None) -> Spread | None:
+    return one(found.high - found.low) if found else None

@@ -1,0 +1,85 @@
+"""Cards whose clocks are wrong by 200 ppm, one fast, one slow."""
+
+import numpy as np
+
+from tests.bench import situations
+from tests.bench.report import Goal, Row, Section
+from tests.bench.scene import Ear, Scene
+from tests.bench.spread import Spread, one, spread
+from tests.bench.venue import Venue
+
+EDGE_S = 10.0
+"""Start and end are compared by the medians of this long."""
+EVEN_MS = 10.0
+WAYS = ("slow to fast", "fast to slow")
+
+
+async def measure(venue: Venue) -> Section:
+    """Speak without a pause both ways, and see what becomes of the delay."""
+    ours = await situations.plain_call(venue)
+    rival = await situations.rival_plain_call(venue)
+    seconds = venue.plan.call_s
+    rows: list[Row] = []
+    for mine, theirs, way in zip(_ears(ours), _ears(rival), WAYS, strict=True):
+        rows += _rows(way, mine, theirs, seconds)
+    return Section(f"Clocks 400 ppm apart for {seconds:.0f} s", tuple(rows))
+
+
+def _ears(scene: Scene) -> tuple[Ear, Ear]:
+    assert scene.ears is not None
+    return scene.ears
+
+
+def _rows(way: str, ours: Ear, rival: Ear, seconds: float) -> list[Row]:
+    return [
+        Row(
+            name=f"delay, {way}",
+            unit="ms",
+            ours=spread(ours.delay_ms),
+            rival=spread(rival.delay_ms),
+        ),
+        Row(
+            name=f"grown from start to end, {way}",
+            unit="ms",
+            ours=grown(ours, seconds),
+            rival=grown(rival, seconds),
+            goal=Goal(EVEN_MS),
+        ),
+        Row(
+            name=f"silent blocks within sound, {way}",
+            unit="%",
+            ours=_silent(ours),
+            rival=_silent(rival),
+            goal=Goal(0.0),
+        ),
+        Row(
+            name=f"moments not recognised, {way}",
+            unit="%",
+            ours=_unlike(ours),
+            rival=_unlike(rival),
+        ),
+    ]
+
+
+def grown(ear: Ear, seconds: float) -> Spread | None:
+    """Return by how much the delay at the end is more than at the start, or less."""
+    edge_s = min(EDGE_S, seconds / 3)
+    pairs = list(zip(ear.at_s, ear.delay_ms, strict=True))
+    if not pairs:
+        return None
+    first_s, last_s = ear.at_s[0] + edge_s, ear.at_s[-1] - edge_s
+    start = spread([ms for at_s, ms in pairs if at_s <= first_s])
+    end = spread([ms for at_s, ms in pairs if at_s >= last_s])
+    if start is None or end is None:
+        return None
+    return one(abs(end.median - start.median))
+
+
+def _silent(ear: Ear) -> Spread | None:
+    return None if np.isnan(ear.silent_percent) else one(ear.silent_percent)
+
+
+def _unlike(ear: Ear) -> Spread | None:
+    if not ear.delay_ms:
+        return None
+    return one(100.0 * float(np.isnan(ear.delay_ms).mean()))

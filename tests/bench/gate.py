@@ -1,0 +1,143 @@
+"""The talk button: how soon it works, and what is lost of the speech around it."""
+
+import asyncio
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.bench import sound
+from tests.bench.box import Ours, Page, Seat, histogram
+from tests.bench.client import Client, UnmeasurableError
+from tests.bench.report import Goal, Row, Section
+from tests.bench.sound import RATE_HZ
+from tests.bench.spread import Spread, bucket, extremes
+from tests.bench.venue import Venue
+from tests.card.asound import Samples
+from tests.card.measure import Burst, bursts
+
+HELD_S = 0.5
+"""Longer than a tap, which would latch."""
+EVERY_S = 1.3
+"""Until the next press, the tail is over and the room is silent again."""
+BEFORE_S = 0.2
+"""Speech that goes on around a press, before and after."""
+GOAL_MS = 10.0
+ACCESS_MS = 25.0
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """One press of the button and the speech around it, in seconds of the card."""
+
+    from_s: float
+    """When speech began."""
+    to_s: float
+    """When it ended."""
+    down_s: float
+    """When the button really went down."""
+    up_s: float
+
+
+async def measure(venue: Venue) -> Section:
+    """Press a real button of a box many times while its microphone hears speech."""
+    rows: list[Row] = []
+    rows += await _rows(venue, venue.plan.presses // 2, is_on=False)
+    rows += await _rows(venue, venue.plan.presses, is_on=True)
+    return Section("Talk button", tuple(rows))
+
+
+async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
+    words = f"processing {'on' if is_on else 'off'}"
+    pressed = _Pressed(is_on=is_on)
+    # Hybrid, so that its own microphone stays out of the room.
+    listener = Ours(has_processing=is_on, has_page=False, mode="hybrid")
+    async with venue.call(pressed, listener) as (box, far):
+        speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
+        presses = [await _press(box, speech, n) for n in range(count)]
+        await asyncio.sleep(sound.MOST_S)
+        lost = [_lost(press, speech, far) for press in presses]
+        access = pressed.page and await _access(pressed.page)
+    heard = [x for x in lost if not np.isnan(x.delay_s)]
+    within = sum(x.lost_within_ms for x in heard)
+    note = f"{len(heard)} of {count} presses heard, {within:.0f} ms missing within"
+    return [
+        Row(
+            name=f"lost at the start, {words}",
+            unit="ms",
+            ours=extremes([x.lost_start_ms for x in lost]),
+            goal=Goal(GOAL_MS, "high"),
+            note=note,
+        ),
+        Row(
+            name=f"lost at the end, {words}",
+            unit="ms",
+            ours=extremes([x.lost_end_ms for x in lost]),
+            goal=Goal(GOAL_MS, "high"),
+        ),
+        Row(
+            name=f"press to first frame at the encoder, at most, {words}",
+            unit="ms",
+            ours=access or None,
+            goal=Goal(ACCESS_MS, "high"),
+        ),
+    ]
+
+
+class _Pressed:
+    """A box with a button that can be pressed, and a page to ask."""
+
+    def __init__(self, *, is_on: bool) -> None:
+        self._kind = Ours(has_processing=is_on, mode="hybrid", is_pressed=True)
+        self.page: Page | None = None
+
+    async def start(self, seat: Seat) -> Client:
+        self.page = Page(seat.folder)
+        client = await self._kind.start(seat)
+        await client.says("page served")
+        return client
+
+
+async def _press(box: Client, speech: Samples, number: int) -> Press:
+    """Press and release while somebody speaks.
+
+    They speak before they press. With every second press they stop at the release, so
+    that silence may cut the tail; else they go on.
+    """
+    card = box.card
+    from_s = card.now_s() + 0.05
+    down_s = from_s + BEFORE_S
+    up_s = down_s + HELD_S
+    to_s = up_s if number % 2 else up_s + BEFORE_S
+    card.speak(speech[: round((to_s - from_s) * RATE_HZ)], from_s)
+    await asyncio.sleep(down_s - card.now_s())
+    really_down_s = await _move(box, "press")
+    await asyncio.sleep(up_s - card.now_s())
+    really_up_s = await _move(box, "release")
+    await asyncio.sleep(from_s + EVERY_S - card.now_s())
+    return Press(from_s, to_s, really_down_s, really_up_s)
+
+
+async def _move(box: Client, word: str) -> float:
+    """Move the button; return when that really was, in seconds of the card."""
+    told_s = box.lines[-1].at_s
+    await box.tell(word)
+    await box.says(f"{word} at_ns=", since_s=told_s)
+    said = next(x.text for x in reversed(box.lines) if x.text.startswith(word))
+    return (int(said.partition("=")[2]) - box.card.epoch_ns) / 1e9
+
+
+def _lost(press: Press, speech: Samples, far: Client) -> Burst:
+    """Return what was lost of the speech between press and release."""
+    until_s = press.to_s + sound.MOST_S
+    heard = far.card.heard(press.from_s, until_s)
+    span_s = press.down_s - press.from_s, min(press.up_s, press.to_s) - press.from_s
+    return bursts(speech, heard, [span_s], most_s=sound.MOST_S)[0]
+
+
+async def _access(page: Page) -> Spread | None:
+    counts = histogram(await page.metrics(), "ptt_access_seconds")
+    if not counts or not counts[-1][1]:
+        sentence = "no press was counted in ptt_access_seconds"
+        raise UnmeasurableError(sentence)
+    low, middle, high = (1000.0 * bucket(counts, x) for x in (0.05, 0.5, 0.95))
+    return Spread(low, middle, high, (low, middle, high))

@@ -1,0 +1,42 @@
+"""What all this was measured on."""
+
+import os
+import platform
+from pathlib import Path
+
+BUSY = 0.7
+"""Load average from which on somebody else is using the machine."""
+
+
+def machine() -> dict[str, object]:
+    """Return what tells this machine and this moment from others."""
+    return {
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "load": round(os.getloadavg()[0], 2),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+    }
+
+
+def line(found: dict[str, object]) -> str:
+    """Return it as one line, with a warning below if it was busy."""
+    facts = ", ".join(f"{name} {value}" for name, value in found.items())
+    if not is_busy(found):
+        return facts
+    return (
+        f"{facts}\nWARNING: the machine was busy before the run (load"
+        f" {found['load']}, quiet is < {BUSY}): times and CPU are not to be trusted."
+    )
+
+
+def is_busy(found: dict[str, object]) -> bool:
+    """Whether somebody else was using the machine."""
+    load = found["load"]
+    return isinstance(load, float) and load > BUSY
+
+
+def _processor() -> str:
+    lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    named = (x for x in lines if x.startswith(("model name", "Model")))
+    return next(named, platform.machine()).partition(":")[2].strip()

@@ -1,0 +1,123 @@
+"""The server dies in the middle of a call and comes back."""
+
+import asyncio
+from collections.abc import Sequence
+
+import numpy as np
+
+from tests.bench import sound
+from tests.bench.box import MediaDevices, Ours
+from tests.bench.client import Client
+from tests.bench.report import Row, Section
+from tests.bench.spread import Spread, one
+from tests.bench.venue import Venue
+from tests.card.asound import Samples
+
+CALL_S = 1.0
+"""Of a working call before it breaks."""
+MOST_S = 45.0
+"""Longer than the longest wait between two attempts."""
+RIVAL_MORE_S = 3.0
+"""What the rival is given after ours talk again."""
+LOOK_S = 0.5
+WINDOW_S = 0.2
+
+
+async def measure(venue: Venue) -> Section:
+    """Kill the server, wait, start it, and listen for speech to come back."""
+    rows = [await _row(venue, away_s) for away_s in venue.plan.outages_s]
+    return Section("Server killed and started again", tuple(rows))
+
+
+async def _row(venue: Venue, away_s: float) -> Row:
+    ours = Ours(has_processing=False), Ours(has_processing=False, has_page=False)
+    rivals = MediaDevices(), MediaDevices()
+    async with venue.call(*ours) as pair, venue.call(*rivals) as others:
+        await asyncio.sleep(CALL_S)
+        await venue.server.kill()
+        await asyncio.sleep(away_s)
+        await venue.server.start()
+        back_s, rival_back_s = await _both_back(pair, others)
+    return Row(
+        name=f"back after {away_s:.0f} s: until speech passes both ways",
+        unit="s",
+        ours=_spread(back_s),
+        rival=_spread(rival_back_s),
+        note=_note(back_s, "ours") + _note(rival_back_s, "MediaDevices"),
+    )
+
+
+async def _both_back(
+    pair: Sequence[Client], others: Sequence[Client]
+) -> tuple[float, float]:
+    """Return when each pair talks again, in seconds from now; NaN: it does not."""
+    ours = _Return(pair)
+    rival = _Return(others)
+    while np.isnan(ours.back_s) and ours.passed_s < MOST_S:
+        await asyncio.sleep(LOOK_S)
+        ours.look()
+        rival.look()
+    until_s = rival.passed_s + RIVAL_MORE_S
+    while np.isnan(rival.back_s) and rival.passed_s < until_s:
+        await asyncio.sleep(LOOK_S)
+        rival.look()
+    return ours.back_s, rival.back_s
+
+
+class _Return:
+    """Two clients who speak without a pause, and wait to hear each other."""
+
+    def __init__(self, pair: Sequence[Client]) -> None:
+        self._pair = pair
+        self._start_s = [client.card.now_s() for client in pair]
+        self._speeches = [_speech(seed) for seed in (3, 4)]
+        for client, speech, at_s in zip(
+            pair, self._speeches, self._start_s, strict=True
+        ):
+            client.card.speak(speech, at_s)
+        self._looked_s = [0.0, 0.0]
+        self._back_s = [float("nan"), float("nan")]
+
+    @property
+    def passed_s(self) -> float:
+        """Seconds since the server is back."""
+        return self._pair[0].card.now_s() - self._start_s[0]
+
+    @property
+    def back_s(self) -> float:
+        """When both heard each other again; NaN: not yet."""
+        return max(self._back_s) if not np.isnan(self._back_s).any() else float("nan")
+
+    def look(self) -> None:
+        """Look for what was heard since the last time."""
+        for ear in (0, 1):
+            if np.isnan(self._back_s[ear]):
+                self._look(ear)
+
+    def _look(self, ear: int) -> None:
+        client = self._pair[ear]
+        speech = self._speeches[1 - ear]
+        until_s = self.passed_s - sound.MOST_S - WINDOW_S
+        while self._looked_s[ear] < until_s:
+            at_s = self._looked_s[ear]
+            first = round(at_s * sound.RATE_HZ)
+            said = speech[first : first + round(WINDOW_S * sound.RATE_HZ)]
+            from_s = self._start_s[ear] + at_s
+            heard = client.card.heard(from_s, from_s + WINDOW_S + sound.MOST_S)
+            delay_ms = sound.delay_ms(said, heard)
+            if not np.isnan(delay_ms):
+                self._back_s[ear] = at_s + delay_ms / 1000
+                return
+            self._looked_s[ear] = at_s + WINDOW_S / 2
+
+
+def _speech(seed: int) -> Samples:
+    return sound.noise(np.random.default_rng(seed), MOST_S + RIVAL_MORE_S + 5.0)
+
+
+def _spread(seconds: float) -> Spread | None:
+    return None if np.isnan(seconds) else one(seconds)
+
+
+def _note(seconds: float, who: str) -> str:
+    return f"{who}: no speech while it was waited for. " if np.isnan(seconds) else ""

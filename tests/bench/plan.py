@@ -1,0 +1,59 @@
+"""How long each figure is measured."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Durations in seconds, and how often."""
+
+    starts: int
+    """Fresh starts of both boxes, for mouth to ear."""
+    rival_starts: int
+    burst_s: float
+    """How long bursts are spoken after each start."""
+    call_s: float
+    """The long call of ours: drift and growth of memory."""
+    rival_call_s: float
+    cpu_s: float
+    """Every other situation in which CPU and memory are read."""
+    presses: int
+    """With processing, as the box comes; half as many without."""
+    cold_starts: int
+    """Starts whose time is taken."""
+    outages_s: tuple[float, ...]
+
+
+QUICK = Plan(
+    starts=2,
+    rival_starts=1,
+    burst_s=3.0,
+    call_s=12.0,
+    rival_call_s=12.0,
+    cpu_s=5.0,
+    presses=6,
+    cold_starts=2,
+    outages_s=(3.0,),
+)
+DEFAULT = Plan(
+    starts=10,
+    rival_starts=2,
+    burst_s=3.2,
+    call_s=60.0,
+    rival_call_s=60.0,
+    cpu_s=20.0,
+    presses=20,
+    cold_starts=5,
+    outages_s=(5.0, 60.0),
+)
+LONG = Plan(
+    starts=20,
+    rival_starts=5,
+    burst_s=8.0,
+    call_s=1800.0,
+    rival_call_s=600.0,
+    cpu_s=60.0,
+    presses=60,
+    cold_starts=12,
+    outages_s=(5.0, 60.0, 300.0),
+)

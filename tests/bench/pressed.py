@@ -1,0 +1,53 @@
+"""The appliance with pins that a test presses: `python -m tests.bench.pressed`.
+
+Everything but the pins is as in `ptt-appliance run`. Each line on standard input,
+`press` or `release`, moves the talk button's contact; the moment is written to standard
+output.
+"""
+
+import asyncio
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+from types import ModuleType
+
+from appliance.app import App
+from appliance.config.file import load
+from appliance.core.events import Button
+from appliance.panel.simulated import SimulatedPins
+from appliance.start import Hardware, appliance
+from appliance.system.journal import start_logging
+
+
+def main() -> None:
+    """Run with the configuration file that the command line names."""
+    config = load(Path(sys.argv[1]), [], os.environ).config
+    start_logging(config.log.level)
+    pins = SimulatedPins(config.buttons, config.lamps)
+    threading.Thread(target=press, args=(pins,), daemon=True).start()
+    hardware = Hardware(sound_library, open_factory=pins.open_factory)
+    asyncio.run(appliance(config, App(), hardware))
+
+
+def press(pins: SimulatedPins) -> None:
+    """Move the contact as we are told."""
+    for line in sys.stdin:
+        word = line.strip()
+        at_ns = time.monotonic_ns()
+        move = pins.press if word == "press" else pins.release
+        move(Button.TALK)
+        print(f"{word} at_ns={at_ns}", flush=True)
+
+
+def sound_library() -> ModuleType:
+    """Import sounddevice when it is needed."""
+    import sounddevice
+
+    library: ModuleType = sounddevice
+    return library
+
+
+if __name__ == "__main__":
+    main()

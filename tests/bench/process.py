@@ -1,0 +1,69 @@
+"""What a process uses, as the kernel counts it."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+TICK_S = 1 / os.sysconf("SC_CLK_TCK")
+KB_PER_MB = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """In MB."""
+
+    pss: float
+    """Pages that several processes share are divided among them."""
+    rss: float
+    """What it would be if no other process shared anything."""
+
+
+def memory(pid: int) -> Memory:
+    """Return how much memory a process has in RAM.
+
+    Source: proc(5), `/proc/pid/smaps_rollup`.
+    """
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
+    kilobytes = {x.split()[0]: float(x.split()[1]) for x in lines[1:]}
+    return Memory(kilobytes["Pss:"] / KB_PER_MB, kilobytes["Rss:"] / KB_PER_MB)
+
+
+def cpu_s(pid: int) -> float:
+    """Return CPU time used since its start, utime + stime."""
+    return _used_s(Path(f"/proc/{pid}/stat"))
+
+
+def threads_s(pid: int) -> dict[tuple[str, str], float]:
+    """Return the CPU time of each thread, by its number and its name."""
+    used = {}
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            name = (task / "comm").read_text(encoding="utf-8").strip()
+            used[task.name, name] = _used_s(task / "stat")
+        except (FileNotFoundError, ProcessLookupError):
+            # It has just ended.
+            continue
+    return used
+
+
+def shares(
+    before: dict[tuple[str, str], float],
+    after: dict[tuple[str, str], float],
+    seconds: float,
+) -> dict[str, float]:
+    """Return what the threads used in between, those of one name together.
+
+    Returns:
+        Per cent of one core by name.
+    """
+    used: dict[str, float] = {}
+    for thread, total_s in after.items():
+        percent = 100.0 * (total_s - before.get(thread, 0.0)) / seconds
+        used[thread[1]] = used.get(thread[1], 0.0) + percent
+    return {name: percent for name, percent in used.items() if percent > 0.0}
+
+
+def _used_s(stat: Path) -> float:
+    """Source: proc(5), `/proc/pid/stat`; the name in brackets may hold anything."""
+    fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * TICK_S

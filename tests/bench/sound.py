@@ -1,0 +1,125 @@
+"""What is spoken in the benchmark, and what became of it at the far end; pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tests.card.asound import Samples
+from tests.card.measure import CLEAR, lag
+
+RATE_HZ = 48_000
+BLOCK = RATE_HZ // 100
+PEAK = 12_000
+"""-9 dBFS: loud speech close to the microphone."""
+BAND_HZ = (200.0, 4000.0)
+"""The telephone's; every codec keeps it."""
+MOST_S = 1.2
+"""Longest delay to look for: more than twice what the slowest client has."""
+SILENT_PEAK = 33
+"""-60 dBFS."""
+BURST_S = 0.1
+"""Too short for noise suppression to find out that it is noise."""
+EVERY_S = 0.4
+UNEVEN_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Speech:
+    """Something to say, with what to look for in it."""
+
+    samples: Samples
+    spans_s: tuple[tuple[float, float], ...]
+    """Start and end of each stretch that is looked for."""
+
+
+def noise(rng: np.random.Generator, seconds: float) -> Samples:
+    """Return band-limited noise that never pauses."""
+    count = round(seconds * RATE_HZ)
+    spectrum = np.fft.rfft(rng.normal(size=count))
+    frequency_hz = np.fft.rfftfreq(count, 1 / RATE_HZ)
+    spectrum[(frequency_hz < BAND_HZ[0]) | (frequency_hz > BAND_HZ[1])] = 0
+    wave = np.fft.irfft(spectrum, count)
+    result: Samples = (wave / np.abs(wave).max() * PEAK).astype(np.int16)
+    return result
+
+
+def talk(rng: np.random.Generator, seconds: float) -> Samples:
+    """Return a voice that never pauses: gliding pitch, breath, four syllables a second.
+
+    Noise suppression lets it pass, as it would not do with steady noise.
+    """
+    count = round(seconds * RATE_HZ)
+    time_s = np.arange(count) / RATE_HZ
+    knots = np.arange(0.0, seconds + 0.5, 0.12)
+    pitch_hz = np.interp(time_s, knots, rng.uniform(95.0, 190.0, len(knots)))
+    phase = 2 * np.pi * np.cumsum(pitch_hz) / RATE_HZ
+    wave = np.zeros(count)
+    for harmonic in range(2, 24):
+        weight = np.interp(time_s, knots, rng.uniform(0.1, 1.0, len(knots)))
+        wave += weight * np.cos(harmonic * phase + rng.uniform(0, 6.28)) / harmonic
+    wave += 0.15 * noise(rng, seconds) / PEAK
+    wave *= 0.65 + 0.35 * np.cos(2 * np.pi * 4.0 * time_s)
+    result: Samples = (wave / np.abs(wave).max() * PEAK).astype(np.int16)
+    return result
+
+
+def bursts(rng: np.random.Generator, since_s: float, until_s: float) -> Speech:
+    """Return noise bursts with pauses, at uneven moments so that no block fits them.
+
+    Args:
+        rng: each direction needs other bursts.
+        since_s: silence before the first, part of what is returned.
+        until_s: length of the whole.
+    """
+    samples = np.zeros(round(until_s * RATE_HZ), np.int16)
+    spans = []
+    for start_s in np.arange(since_s, until_s - BURST_S - UNEVEN_S, EVERY_S):
+        first = round((start_s + rng.uniform(0.0, UNEVEN_S)) * RATE_HZ)
+        burst = noise(rng, BURST_S)
+        samples[first : first + len(burst)] = burst
+        spans.append((first / RATE_HZ, first / RATE_HZ + BURST_S))
+    return Speech(samples, tuple(spans))
+
+
+def delays_ms(speech: Speech, heard: Samples) -> list[float]:
+    """Return how long each stretch was on its way; NaN: it never came.
+
+    Args:
+        speech: what was said.
+        heard: what was heard, from the same moment on, `MOST_S` longer.
+    """
+    return [delay_ms(*_cut(speech.samples, heard, span)) for span in speech.spans_s]
+
+
+def delay_ms(said: Samples, heard: Samples, most_s: float = MOST_S) -> float:
+    """Return by how much `heard` is later than `said`; NaN: it is something else."""
+    frames, likeness = lag(said, heard, round(most_s * RATE_HZ))
+    return frames * 1000.0 / RATE_HZ if likeness >= 2 * CLEAR else float("nan")
+
+
+def windows(length_s: float, window_s: float, every_s: float) -> Iterator[float]:
+    """Yield where windows of an endless sound begin, in seconds."""
+    yield from np.arange(0.0, length_s - window_s, every_s).tolist()
+
+
+def silent_percent(heard: Samples) -> float:
+    """Return the share of 10 ms blocks without sound, of a sound that never pauses."""
+    whole = heard[: len(heard) // BLOCK * BLOCK].reshape(-1, BLOCK)
+    if not len(whole):
+        return float("nan")
+    peaks = np.abs(whole.astype(np.int32)).max(axis=1)
+    return 100.0 * float(np.mean(peaks < SILENT_PEAK))
+
+
+def medians(groups: Sequence[Sequence[float]]) -> list[float]:
+    """Return the median of each group that has one."""
+    known = [[x for x in group if not np.isnan(x)] for group in groups]
+    return [float(np.median(group)) for group in known if group]
+
+
+def _cut(
+    samples: Samples, heard: Samples, span_s: tuple[float, float]
+) -> tuple[Samples, Samples]:
+    first, last = (round(edge_s * RATE_HZ) for edge_s in span_s)
+    return samples[first:last], heard[first : last + round(MOST_S * RATE_HZ)]

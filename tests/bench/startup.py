@@ -1,0 +1,79 @@
+"""From the start of the process to the room."""
+
+import asyncio
+from functools import partial
+
+from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.report import Goal, Row, Section
+from tests.bench.spread import spread
+from tests.bench.tokensource import TokenSource
+from tests.bench.venue import Venue
+
+ATTEMPT_S = 0.5
+JOINED_S = 1.0
+
+
+async def measure(venue: Venue) -> Section:
+    """Start boxes one after the other, with a token source that notes the time."""
+    asked, answered = [], []
+    ours, rivals = [], []
+    # The first start reads files that all others find in memory.
+    for number in range(venue.plan.cold_starts + 1):
+        start = await _start(venue)
+        if number:
+            asked.append(start[0])
+            answered.append(start[1])
+            ours.append(await _joined(venue, Ours(mode="hybrid")))
+            rivals.append(await _joined(venue, MediaDevices()))
+    return Section(
+        "Start",
+        (
+            Row(
+                name="process start to token request",
+                unit="s",
+                ours=spread(asked),
+                goal=Goal(ATTEMPT_S),
+            ),
+            Row(
+                name="token answer to joined",
+                unit="s",
+                ours=spread(answered),
+                goal=Goal(JOINED_S),
+            ),
+            Row(
+                name="process start to joined, token at hand",
+                unit="s",
+                ours=spread(ours),
+                rival=spread(rivals),
+                goal=Goal(ATTEMPT_S + JOINED_S),
+            ),
+        ),
+    )
+
+
+async def _start(venue: Venue) -> tuple[float, float]:
+    """Return seconds from process start to asking, and from the answer to joined."""
+    room = venue.fresh_room()
+    seat = venue.seat(room, 0)
+    token = partial(venue.token, room, seat.name)
+    async with TokenSource(venue.server.url, token) as source:
+        kind = Ours(mode="hybrid", token_url=source.address)
+        client = await kind.start(seat)
+        try:
+            joined_s = await client.says("joined  ticket")
+        finally:
+            await client.stop()
+        asked_s, answered_s = source.asked_s[0], source.answered_s[0]
+    return asked_s - client.started_s, joined_s - answered_s
+
+
+async def _joined(venue: Venue, kind: Kind) -> float:
+    """Return seconds from process start to joined."""
+    client = await kind.start(venue.seat(venue.fresh_room(), 0))
+    try:
+        joined_s = await client.says("joined")
+        # What is ended in its first moment ends in another way than a running one.
+        await asyncio.sleep(0.3)
+    finally:
+        await client.stop()
+    return joined_s - client.started_s

@@ -1,0 +1,30 @@
+import math
+
+import pytest
+
+from tests.bench import drift, goodbye
+from tests.bench.scene import Ear
+from tests.bench.spread import one
+from tests.bench.venue import Exit
+
+
+def test_growth_of_the_delay_counts_in_both_directions():
+    times = [float(x) for x in range(60)]
+    shrinking = drift.grown(Ear(times, [100.0 - x for x in times], 0.0), 60.0)
+    assert shrinking
+    assert shrinking.median == pytest.approx(49.0, abs=1.0)
+    assert drift.grown(Ear(times, [60.0] * 60, 0.0), 60.0) == one(0.0)
+
+
+def test_a_delay_that_was_never_found_has_not_grown():
+    assert drift.grown(Ear([1.0, 2.0], [math.nan, math.nan], 0.0), 60.0) is None
+    assert drift.grown(Ear([], [], 0.0), 60.0) is None
+
+
+def test_a_process_that_was_killed_is_no_clean_goodbye():
+    exits = [Exit(True, 0, 0.2), Exit(True, -9, None), Exit(False, 0, 0.1)]
+    times, unclean = goodbye.rows(exits)
+    assert times.ours == one(0.2)
+    assert unclean.ours == one(1.0)
+    assert unclean.rival == one(0.0)
+    assert unclean.note == "statuses -9"

@@ -1,0 +1,50 @@
+import math
+import os
+
+from tests.bench.box import histogram
+from tests.bench.machine import is_busy, line, machine
+from tests.bench.memory import packages
+from tests.bench.process import cpu_s, memory, shares, threads_s
+
+IMPORTED = """\
+import time: self [us] | cumulative | imported package
+import time:       120 |        120 |   _io
+import time:      1500 |       1620 | starlette.routing
+12:00:00 INFO    [rtc] joined  ticket=1
+import time:       500 |        500 |     starlette
+"""
+METRICS = """\
+# TYPE ptt_access_seconds histogram
+ptt_access_seconds_bucket{le="0.005"} 3
+ptt_access_seconds_bucket{le="+Inf"} 20
+ptt_access_seconds_sum 0.1
+ptt_joins_total 1
+"""
+
+
+def test_packages_are_read_from_what_the_interpreter_tells():
+    assert packages(IMPORTED.splitlines()) == {"_io": 0.12, "starlette": 2.0}
+
+
+def test_a_histogram_is_read_from_metrics():
+    counts = histogram(METRICS, "ptt_access_seconds")
+    assert counts == [(0.005, 3), (math.inf, 20)]
+
+
+def test_memory_and_cpu_of_this_process_are_read():
+    used = memory(os.getpid())
+    assert 0 < used.pss <= used.rss
+    assert cpu_s(os.getpid()) > 0.0
+    assert len(threads_s(os.getpid())) >= 1
+
+
+def test_threads_of_one_name_count_together_from_when_they_were_there():
+    before = {("1", "worker"): 1.0, ("2", "worker"): 5.0}
+    after = {("1", "worker"): 1.5, ("3", "worker"): 0.5, ("4", "idle"): 0.0}
+    assert shares(before, after, 10.0) == {"worker": 10.0}
+
+
+def test_a_busy_machine_is_warned_about():
+    assert "WARNING" in line(machine() | {"load": 0.71})
+    assert "WARNING" not in line(machine() | {"load": 0.70})
+    assert not is_busy({"load": 0.2})

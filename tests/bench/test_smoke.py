@@ -1,0 +1,30 @@
+"""One tiny run from end to end: the harness works; nothing is said about times."""
+
+import math
+
+from appliance.demo.server import LocalServer, find_or_build
+from tests.bench import delay, sound
+from tests.bench.box import Ours
+from tests.bench.plan import QUICK
+from tests.bench.report import Row, Section, table
+from tests.bench.scene import stay
+from tests.bench.spread import spread
+from tests.bench.venue import Venue
+
+OURS = Ours(has_processing=False, has_page=False)
+
+
+async def test_two_boxes_meet_speak_are_measured_and_say_goodbye(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        venue = Venue(server, tmp_path, QUICK)
+        async with venue.call(OURS, OURS) as pair:
+            there, back = await delay.ways(pair, 1.6, seed=1)
+            scene = await stay(pair, 1.0, sound.noise)
+    heard = [x for x in (*there, *back) if not math.isnan(x)]
+    assert heard
+    assert scene.ears
+    assert all(len(ear.delay_ms) == len(ear.at_s) for ear in scene.ears)
+    assert all(usage.memory[0].pss > 1.0 for usage in scene.usage)
+    assert [x.status for x in venue.exits] == [0, 0]
+    row = Row(name="mouth to ear", unit="ms", ours=spread(heard))
+    assert "mouth to ear" in table([Section("Delay", (row,))])

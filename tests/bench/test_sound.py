@@ -1,0 +1,78 @@
+import math
+
+import numpy as np
+import pytest
+
+from tests.bench import sound
+from tests.bench.sound import RATE_HZ
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(11)
+
+
+def later(samples, delay_ms, until_s=3.0):
+    """Return the samples as they are heard after a delay."""
+    heard = np.zeros(round(until_s * RATE_HZ), np.int16)
+    first = round(delay_ms * RATE_HZ / 1000)
+    heard[first : first + len(samples)] = samples // 2
+    return heard
+
+
+@pytest.mark.parametrize("make", [sound.noise, sound.talk])
+def test_what_is_spoken_is_as_long_and_as_loud_as_wished(make, rng):
+    spoken = make(rng, 0.5)
+    assert len(spoken) == RATE_HZ // 2
+    assert np.abs(spoken).max() == sound.PEAK
+
+
+@pytest.mark.parametrize("make", [sound.noise, sound.talk])
+def test_what_never_pauses_has_no_silent_block(make, rng):
+    assert sound.silent_percent(make(rng, 2.0)) == 0.0
+
+
+@pytest.mark.parametrize("delay_ms", [0.0, 53.25, 466.0, 1190.0])
+def test_the_delay_of_every_burst_is_found(delay_ms, rng):
+    speech = sound.bursts(rng, 0.2, 2.0)
+    heard = later(speech.samples, delay_ms, until_s=3.5)
+    found = sound.delays_ms(speech, heard)
+    assert found == pytest.approx([delay_ms] * len(speech.spans_s), abs=0.05)
+
+
+def test_a_burst_that_never_came_has_no_delay(rng):
+    speech = sound.bursts(rng, 0.0, 1.0)
+    heard = later(speech.samples, 60.0)
+    first, last = (round(x * RATE_HZ) for x in speech.spans_s[0])
+    heard[first : last + RATE_HZ // 5] = 0
+    found = sound.delays_ms(speech, heard)
+    assert math.isnan(found[0])
+    assert found[1] == pytest.approx(60.0, abs=0.05)
+
+
+def test_somebody_else_is_not_taken_for_the_speaker(rng):
+    speech = sound.bursts(rng, 0.0, 1.0)
+    other = sound.bursts(rng, 0.0, 1.0)
+    found = sound.delays_ms(speech, later(other.samples, 60.0))
+    assert all(math.isnan(x) for x in found)
+
+
+def test_bursts_begin_after_the_silence_that_was_wished(rng):
+    speech = sound.bursts(rng, 1.0, 3.0)
+    assert min(speech.spans_s)[0] >= 1.0
+    assert not speech.samples[:RATE_HZ].any()
+
+
+def test_silent_blocks_are_counted(rng):
+    heard = sound.noise(rng, 1.0)
+    heard[4800:9600] = 5
+    assert sound.silent_percent(heard) == 10.0
+
+
+def test_no_sound_at_all_has_no_share_of_silence():
+    assert math.isnan(sound.silent_percent(np.zeros(0, np.int16)))
+
+
+def test_each_start_has_a_median():
+    groups = [[50.0, 52.0, math.nan], [math.nan], [60.0]]
+    assert sound.medians(groups) == [51.0, 60.0]
