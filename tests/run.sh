@@ -6,6 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/../systemd/setup.sh"
 
 need_64_bit
 need_packages "${test_packages[@]}"
+# For LiveKit's own JavaScript; other distributors' Node.js brings its own npm.
+command -v npm >/dev/null || need_packages npm
 set_up_for_development requirements.lock tests/requirements.lock
 cd "$repository"
 # Built once and kept; inside a test its two minutes would look like a hang.
