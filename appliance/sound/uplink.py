@@ -26,10 +26,13 @@ from appliance.sound.gate import Gate
 from appliance.sound.meter import Meter
 from appliance.sound.playout import Playout
 
-MOST_WAITING: Final = 12
+PACKET_S: Final = 0.02
+"""What Opus puts into a packet: two blocks. Handing them over together wakes thread and
+encoder half as often, and sends the packet not a moment later."""
+MOST_WAITING: Final = 6
 """120 ms; if the encoder is further behind than this, what comes is dropped."""
-PATIENCE_S: Final = 0.03
-"""No block for three periods, and twice the card's own delay: it is away, not late."""
+PATIENCE_S: Final = 0.04
+"""Two packets late, and twice the card's own delay on top: it is away."""
 FORGIVEN_S: Final = 0.2
 """Silence that lasted this long was no hiccup: what comes then is all wanted."""
 WARM_UP_BLOCKS: Final = 300
@@ -40,6 +43,7 @@ HANGOVER_BLOCKS: Final = 60
 
 _Pair = tuple[Block, Block]
 """What was heard, and what was played meanwhile."""
+_Packet = tuple[_Pair, _Pair]
 
 
 class Uplink:
@@ -63,8 +67,8 @@ class Uplink:
         self._playout = playout
         self._post = post
         self._processor = processor
-        self._waiting: SimpleQueue[tuple[_Pair, ...] | None] = SimpleQueue()
-        self._spare: tuple[_Pair, ...] = ()
+        self._waiting: SimpleQueue[_Packet | None] = SimpleQueue()
+        self._spare: _Pair | None = None
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -95,15 +99,14 @@ class Uplink:
 
     def put(self, microphone: Block, played: Block) -> None:
         """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
-        if self._waiting.qsize() >= MOST_WAITING:
-            self.overflows += 1
+        if self._spare is None:
+            self._spare = (microphone, played)
             return
-        pairs = (*self._spare, (microphone, played))
-        # While nobody talks, two blocks of silence wake the thread once.
-        is_patient = not self._gate.is_open and not self._spare
-        self._spare = pairs if is_patient else ()
-        if not is_patient:
-            self._waiting.put(pairs)
+        packet, self._spare = (self._spare, (microphone, played)), None
+        if self._waiting.qsize() >= MOST_WAITING:
+            self.overflows += len(packet)
+            return
+        self._waiting.put(packet)
 
     def connect(self, send: Callable[[Block], None]) -> None:
         """Send every block from now on."""
@@ -142,34 +145,34 @@ class Uplink:
     @property
     def depth_s(self) -> float:
         """What waits to be sent, in seconds."""
-        return self._waiting.qsize() / 100
+        return self._waiting.qsize() * PACKET_S
 
     def _run(self) -> None:
         be_urgent()
         while True:
             self.beat_s = time.monotonic()
             try:
-                pairs = self._waiting.get(timeout=self._patience_s)
+                packet = self._waiting.get(timeout=self._patience_s)
             except Empty:
                 self._fill()
                 continue
-            if pairs is None:
+            if packet is None:
                 return
-            for pair in pairs:
-                if not self._is_owed():
-                    self._step(*pair)
+            if not self._is_owed():
+                self._send_packet(packet)
 
     def _fill(self) -> None:
         """Send the silence that was due while no block came."""
-        count = round(self._patience_s * 100)
+        count = max(1, round(self._patience_s / PACKET_S))
         self._debt += count
         self._silent_s += self._patience_s
         for _ in range(count):
-            # A new one each time: the processor works in place.
-            self._step(np.zeros(BLOCK_FRAMES, np.int16), SILENCE)
+            # New ones each time: the processor works in place.
+            first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
+            self._send_packet(((first, SILENCE), (second, SILENCE)))
 
     def _is_owed(self) -> bool:
-        """Whether silence has gone in this block's place.
+        """Whether silence has gone in this packet's place.
 
         After a hiccup the late blocks come in a burst; sending them as well would make
         the far end's delay grow.
@@ -180,6 +183,13 @@ class Uplink:
             return True
         self._debt, self._silent_s = 0, 0.0
         return False
+
+    def _send_packet(self, packet: _Packet) -> None:
+        # Under one lock, so that nobody connects in the middle: the encoder would then
+        # put the second half of one packet and the first of the next together.
+        with self._sending:
+            for pair in packet:
+                self._step(*pair)
 
     def _step(self, microphone: Block, played: Block) -> None:
         if self._processor is not None and self._is_worth_processing(played):
@@ -194,10 +204,9 @@ class Uplink:
         self._tell(is_open=is_open, is_sent=is_sent)
 
     def _sent(self, block: Block) -> bool:
-        with self._sending:
-            if self._send is None:
-                return False
-            self._send(block)
+        if self._send is None:
+            return False
+        self._send(block)
         self.blocks += 1
         return True
 

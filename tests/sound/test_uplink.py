@@ -11,7 +11,7 @@ from appliance.core.events import TailEnded, TalkFlowed
 from appliance.sound.dsp import BLOCK_FRAMES, SILENCE
 from appliance.sound.gate import Gate
 from appliance.sound.playout import Playout
-from appliance.sound.uplink import MOST_WAITING, Uplink
+from appliance.sound.uplink import MOST_WAITING, PACKET_S, Uplink
 
 PATIENCE_S = 10.0
 
@@ -53,32 +53,31 @@ def test_silence_goes_on_being_sent_while_no_block_comes(rig):
 def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
     rig = Rig()
     rig.uplink.open_gate(0.0)
-    rig.uplink._debt = 3
-    for value in range(1, 6):
+    rig.uplink._debt = 2
+    for value in range(1, 9):
         rig.uplink.put(block(value * 100), SILENCE)
     with rig:
-        loud = [sent for sent in (rig.next() for _ in range(2)) if sent.any()]
-    assert [int(sent[-1]) for sent in loud] == [400, 500]
+        loud = [sent for sent in (rig.next() for _ in range(4)) if sent.any()]
+    assert [int(sent[-1]) for sent in loud] == [500, 600, 700, 800]
 
 
 def test_speech_after_a_long_absence_is_sent_whole():
     rig = Rig()
     rig.uplink.open_gate(0.0)
     rig.uplink._debt, rig.uplink._silent_s = 300, 3.0
-    for value in range(1, 6):
+    for value in range(1, 7):
         rig.uplink.put(block(value * 100), SILENCE)
     with rig:
-        sent = [rig.next() for _ in range(5)]
-    assert [int(one[-1]) for one in sent] == [100, 200, 300, 400, 500]
+        sent = [rig.next() for _ in range(6)]
+    assert [int(one[-1]) for one in sent] == [100, 200, 300, 400, 500, 600]
 
 
 def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
     rig = Rig()
-    rig.uplink.open_gate(0.0)
-    for _ in range(MOST_WAITING + 5):
+    for _ in range(2 * (MOST_WAITING + 5)):
         rig.uplink.put(block(1), SILENCE)
-    assert rig.uplink.overflows == 5
-    assert rig.uplink.depth_s == MOST_WAITING / 100
+    assert rig.uplink.overflows == 10
+    assert rig.uplink.depth_s == MOST_WAITING * PACKET_S
 
 
 def test_nothing_is_sent_after_disconnecting(rig):
@@ -125,3 +124,37 @@ def test_microphone_gain_makes_it_louder(rig):
         rig.uplink.put(block(1000), SILENCE)
         sent = rig.next()
     assert int(sent[-1]) == pytest.approx(1995, abs=3)
+
+
+def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
+    rig = Rig()
+    values: list[list[int]] = [[], []]
+    joins, ends = threading.Event(), threading.Event()
+
+    def before(one):
+        values[0].append(int(one[-1]))
+        # Somebody connects in the middle of a packet, and has to wait for its end.
+        if len(values[0]) == 1:
+            threading.Thread(target=connect).start()
+
+    def after(one):
+        values[1].append(int(one[-1]))
+        if values[1][-1] == 4:
+            ends.set()
+
+    def connect():
+        rig.uplink.connect(after)
+        joins.set()
+
+    rig.uplink.open_gate(0.0)
+    rig.uplink.connect(before)
+    for value in (1, 2):
+        rig.uplink.put(block(value), SILENCE)
+    with rig:
+        assert joins.wait(PATIENCE_S)
+        for value in (3, 4):
+            rig.uplink.put(block(value), SILENCE)
+        assert ends.wait(PATIENCE_S)
+    first = next(value for value in values[1] if value)
+    assert first == 3
+    assert values[0] == [1, 2]
