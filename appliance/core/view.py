@@ -136,7 +136,7 @@ def view(state: State, now_s: float) -> View:
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
         chat_refusal=_chat_refusal(state),
-        lamps=Lamps(is_in_room, is_talking, bool(speakers), bool(faults)),
+        lamps=Lamps(is_in_room, is_talking, bool(speakers), _is_ill(state, faults)),
         faults=faults,
         has_microphone=not _is_lost(state, Part.MICROPHONE),
         has_speaker=not _is_lost(state, Part.SPEAKER),
@@ -199,6 +199,13 @@ def _chat_refusal(state: State) -> str:
 
 def _is_lost(state: State, part: Part) -> bool:
     return any(lost.part is part for lost in state.lost)
+
+
+def _is_ill(state: State, faults: tuple[str, ...]) -> bool:
+    """Whether the fault lamp is lit; a screen that was never promised is no fault."""
+    is_optional = state.config.screen.driver == "auto"
+    screens = sum(lost.part is Part.SCREEN for lost in state.lost) if is_optional else 0
+    return len(faults) > screens
 
 
 def _faults(state: State) -> tuple[str, ...]:

@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from appliance.config import Config
+from appliance.config import Config, ScreenConfig
 from appliance.core.events import (
     Cause,
     ChatReceived,
@@ -243,3 +243,14 @@ def test_pin_and_chat_are_kept_out_of_logs():
     for logged in (box.view(), box.state):
         assert "4711" not in repr(logged)
         assert "psst" not in repr(logged)
+
+
+def test_a_screen_that_was_never_promised_lights_no_fault_lamp_but_is_named():
+    lost = PartLost(Part.SCREEN, "OLED", "nobody answers")
+    box = in_room()
+    box.play(lost)
+    assert box.view().faults
+    assert not box.view().lamps.fault
+    promised = in_room(Config(screen=ScreenConfig(driver="ssd1306")))
+    promised.play(lost)
+    assert promised.view().lamps.fault

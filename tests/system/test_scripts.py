@@ -30,7 +30,7 @@ def run(*command, **options):
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
 def test_shellcheck_has_nothing_to_say(script):
     if shutil.which("shellcheck") is None:
-        pytest.skip("shellcheck is not installed")
+        pytest.fail("shellcheck is missing: install the Debian package shellcheck")
     done = run("shellcheck", "--external-sources", script, cwd=REPOSITORY)
     assert done.stdout == ""
 
