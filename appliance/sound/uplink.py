@@ -128,10 +128,12 @@ class Uplink:
         self._gate.close(tail_ms)
 
     def set_delay(self, delay_ms: int) -> None:
-        """Take how long it is from the speaker's buffer to the microphone's."""
+        """New streams are open: take how long it is from speaker to microphone."""
         self._delay_ms = delay_ms
         self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
         self._warm_up = WARM_UP_BLOCKS
+        # The streams are new: half a packet of before belongs to another time.
+        self._spare = None
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""

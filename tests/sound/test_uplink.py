@@ -158,3 +158,14 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
     first = next(value for value in values[1] if value)
     assert first == 3
     assert values[0] == [1, 2]
+
+
+def test_half_a_packet_from_before_the_card_went_is_never_sent():
+    rig = Rig()
+    rig.uplink.open_gate(0.0)
+    rig.uplink.put(block(100), SILENCE)
+    rig.uplink.set_delay(10)
+    for value in (200, 300):
+        rig.uplink.put(block(value), SILENCE)
+    with rig:
+        assert [int(rig.next()[-1]) for _ in range(2)] == [200, 300]
