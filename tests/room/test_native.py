@@ -1,5 +1,9 @@
+import asyncio
 import ctypes
 import inspect
+import subprocess
+import sys
+import threading
 
 import livekit.rtc
 import numpy as np
@@ -16,6 +20,14 @@ MOVED = (
     "1.2.0; this version has other ones: read them again before raising the bound "
     "in pyproject.toml"
 )
+DEADLINE_S = 20.0
+COUNT_WORKERS = """
+from pathlib import Path
+from appliance.room.native import bypass
+bypass()
+names = [comm.read_text() for comm in Path("/proc/self/task").glob("*/comm")]
+print(sum(name.startswith("tokio-rt-worker") for name in names))
+"""
 
 
 class FakeQueue(Bypass):
@@ -162,6 +174,43 @@ async def test_the_encoder_takes_blocks_from_the_callers_thread(caplog):
         microphone.send(np.zeros(480, np.int16))
     microphone.close()
     assert caplog.records == []
+
+
+class Watched(Bypass):
+    """Counts, per thread as Python knows it, how often it was called."""
+
+    def __init__(self, before, most):
+        super().__init__(before)
+        self.mine = threading.local()
+        self.counts: list[int] = []
+        self.is_enough = threading.Event()
+        self._most = most
+
+    def _note(self, answer):
+        self.mine.count = getattr(self.mine, "count", 0) + 1
+        self.counts.append(self.mine.count)
+        if len(self.counts) == self._most:
+            self.is_enough.set()
+
+
+async def test_python_remembers_the_threads_that_bring_sound():
+    before, client = bypass(), _ffi_client.FfiClient.instance
+    microphone = Microphone()
+    watched = client._queue = Watched(before, 20)
+    try:
+        for _ in range(20):
+            microphone.send(np.zeros(480, np.int16))
+        assert await asyncio.to_thread(watched.is_enough.wait, DEADLINE_S)
+    finally:
+        client._queue = before
+    microphone.close()
+    assert watched.counts == list(range(1, 21))
+
+
+def test_the_library_makes_do_with_one_worker():
+    command = [sys.executable, "-c", COUNT_WORKERS]
+    answer = subprocess.run(command, check=True, capture_output=True, text=True)
+    assert answer.stdout.split() == ["1"]
 
 
 async def test_a_call_is_made_byte_for_byte():
