@@ -14,7 +14,6 @@ from types import ModuleType
 from typing import Final, TypeAlias, TypedDict, Unpack
 
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.demo.phrase import Samples
 from appliance.sound.dsp import RATE_HZ
@@ -28,9 +27,7 @@ Hear: TypeAlias = Callable[[float, Samples], None]
 
 Thread: the card's; it must return at once and may keep the block.
 """
-Call: TypeAlias = Callable[
-    [NDArray[np.int16], NDArray[np.int16], int, object, object], None
-]
+Call: TypeAlias = Callable[[memoryview, memoryview, int, object, object], None]
 
 
 class PortAudioError(Exception):
@@ -123,7 +120,7 @@ class SimulatedCard(ModuleType):
             hear: takes what the speaker plays.
         """
         super().__init__("sounddevice")
-        self.Stream = partial(SimulatedStream, mouth, hear)
+        self.RawStream = partial(SimulatedStream, mouth, hear)
 
     def query_devices(self) -> list[Mapping[str, object]]:
         """Return the card as PortAudio would describe it."""
@@ -151,7 +148,7 @@ class SimulatedCard(ModuleType):
 
 
 class Options(TypedDict):
-    """What `sounddevice.Stream` is asked for; each pair is microphone and speaker."""
+    """What a `RawStream` is asked for; each pair is microphone and speaker."""
 
     device: tuple[int, int]
     channels: tuple[int, int]
@@ -163,7 +160,7 @@ class Options(TypedDict):
 
 
 class SimulatedStream:
-    """Both directions on one clock, as `sounddevice.Stream`.
+    """Both directions on one clock, as `sounddevice.RawStream`.
 
     A sample is spoken up to one period before its callback and played after it, so
     that the way from microphone to speaker is twice the asked latency, as with
@@ -215,7 +212,7 @@ class SimulatedStream:
 
     def _run(self) -> None:
         due_s = time.monotonic()
-        played = np.zeros((self._frames, 1), np.int16)
+        played = memoryview(bytearray(2 * self._frames))
         while self._is_wanted:
             due_s += self._period_s
             now_s = time.monotonic()
@@ -226,11 +223,11 @@ class SimulatedStream:
                 due_s = now_s
             self._turn(due_s, played, status=is_stalled)
 
-    def _turn(self, due_s: float, played: NDArray[np.int16], *, status: bool) -> None:
+    def _turn(self, due_s: float, played: memoryview, *, status: bool) -> None:
         heard = self._mouth.spoken(self._frames, due_s - self._period_s)
-        self._callback(heard[:, None], played, self._frames, None, status)
+        self._callback(memoryview(heard.tobytes()), played, self._frames, None, status)
         at_s = max(due_s + self._ahead_s, time.monotonic())
-        self._hear(at_s, played[:, 0].copy())
+        self._hear(at_s, np.frombuffer(bytes(played), np.int16))
 
 
 def _check(device: int, channels: int, dtype: str, rate_hz: float) -> None:

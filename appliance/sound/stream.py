@@ -34,7 +34,7 @@ RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000)
 
 
 class NativeStream(Protocol):
-    """What is used of `sounddevice.Stream`."""
+    """What is used of `sounddevice.RawStream`."""
 
     latency: float | tuple[float, float]
 
@@ -103,7 +103,7 @@ class Streams:
     def _open_duplex(self, device: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(device, device)
         beat = Beat()
-        stream = self._library.Stream(
+        stream = self._library.RawStream(
             device=(device.index, device.index),
             channels=(1, _speaker_channels(device)),
             callback=Duplex(self._playout, self._put, beat, rate_hz).call,
@@ -142,7 +142,7 @@ class Streams:
     def _open_speaker(self, speaker: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(None, speaker)
         beat = Beat()
-        stream = self._library.OutputStream(
+        stream = self._library.RawOutputStream(
             device=speaker.index,
             channels=_speaker_channels(speaker),
             callback=Speaker(self._playout, self._reference, beat, rate_hz).call,
@@ -154,7 +154,7 @@ class Streams:
     def _open_microphone(self, microphone: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(microphone, None)
         beat = Beat()
-        stream = self._library.InputStream(
+        stream = self._library.RawInputStream(
             device=microphone.index,
             channels=1,
             callback=Microphone(self._reference, self._put, beat, rate_hz).call,

@@ -34,10 +34,10 @@ class Application:
         self._blocks = blocks
 
     def call(self, indata, outdata, frames, _times, status):
-        assert indata.shape == outdata.shape == (frames, 1)
+        assert len(indata) == len(outdata) == 2 * frames
         assert not status
         self.threads.add(threading.current_thread().name)
-        self.heard.append(indata[:, 0].copy())
+        self.heard.append(np.frombuffer(bytes(indata), np.int16))
         outdata[:] = indata
 
     def hear(self, at_s, block):
@@ -47,7 +47,7 @@ class Application:
 
     def run(self, mouth, **wishes):
         card = SimulatedCard(mouth, self.hear)
-        stream = card.Stream(**options(self.call, **wishes))
+        stream = card.RawStream(**options(self.call, **wishes))
         stream.start()
         assert self.is_enough.wait(DEADLINE_S)
         stream.abort()
@@ -131,4 +131,4 @@ def test_what_the_card_has_not_is_refused_as_portaudio_would(asked):
         with pytest.raises(PortAudioError):
             check(device, channels, dtype, None, rate_hz)
     with pytest.raises(card.PortAudioError):
-        card.Stream(**options(lambda *_: None, rate_hz=44_100))
+        card.RawStream(**options(lambda *_: None, rate_hz=44_100))

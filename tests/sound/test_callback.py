@@ -27,11 +27,11 @@ class Loud(Playout):
 
 
 def blank(frames, channels):
-    return np.zeros((frames, channels), np.int16)
+    return memoryview(bytearray(frames * channels * 2))
 
 
 def heard(rate_hz, frames):
-    return np.ones((frames, 1), np.int16) * (rate_hz // 100)
+    return memoryview((np.ones(frames, np.int16) * (rate_hz // 100)).tobytes())
 
 
 @pytest.mark.parametrize("speaker_hz", [48_000, 44_100, 16_000])
@@ -71,6 +71,33 @@ def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
     assert put[0][1][-1] == 480
 
 
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_channel_of_a_speaker_plays_the_same(channels):
+    out = blank(240, channels)
+    Duplex(Loud(), lambda *_: None, Beat(), 48_000).call(
+        heard(48_000, 240), out, 240, None, None
+    )
+    frames = np.frombuffer(out, np.int16).reshape(240, channels)
+    assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
+
+
+def test_silence_wipes_what_was_played_before():
+    out = memoryview(bytearray(b"x" * 960))
+    Duplex(Playout(), lambda *_: None, Beat(), 48_000).call(
+        heard(48_000, 240), out, 240, None, None
+    )
+    assert bytes(out) == bytes(960)
+
+
+def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
+    put = []
+    duplex = Duplex(Playout(), lambda *pair: put.append(pair), Beat(), 48_000)
+    for _ in range(4):
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
+    put[0][0][:] = 7
+    assert (put[1][0] == 480).all()
+
+
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
     put = []
     playout = Playout()
@@ -78,7 +105,7 @@ def test_the_echo_canceller_is_not_told_of_our_own_tones():
     playout.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
     duplex.call(heard(48_000, 480), out, 480, None, None)
-    assert out.max() == 5000
+    assert np.frombuffer(out, np.int16).max() == 5000
     assert not put[0][1].any()
 
 
