@@ -24,11 +24,10 @@ from appliance.sound.dsp import (
 )
 from appliance.sound.gate import Gate
 from appliance.sound.meter import Meter
+from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
 
-PACKET_S: Final = 0.02
-"""What Opus puts into a packet: two blocks. Handing them over together wakes thread and
-encoder half as often, and sends the packet not a moment later."""
+PACKET_S: Final = PACKET_BLOCKS * 0.01
 MOST_WAITING: Final = 6
 """120 ms; if the encoder is further behind than this, what comes is dropped."""
 PATIENCE_S: Final = 0.04
@@ -43,7 +42,7 @@ HANGOVER_BLOCKS: Final = 60
 
 _Pair = tuple[Block, Block]
 """What was heard, and what was played meanwhile."""
-_Packet = tuple[_Pair, _Pair]
+_Packet = tuple[_Pair, ...]
 
 
 class Uplink:
@@ -69,8 +68,7 @@ class Uplink:
         self._processor = processor
         self._waiting: SimpleQueue[_Packet | None] = SimpleQueue()
         self._spare: _Pair | None = None
-        self._sending = threading.Lock()
-        self._send: Callable[[Block], None] | None = None
+        self._outlet = Outlet()
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._gain = 1.0
         self._asked_at_s: float | None = None
@@ -82,7 +80,6 @@ class Uplink:
         self._debt = 0
         self._silent_s = 0.0
         self._warm_up = WARM_UP_BLOCKS
-        self.blocks = 0
         self.overflows = 0
         self.beat_s = time.monotonic()
         """When the thread last turned."""
@@ -99,24 +96,24 @@ class Uplink:
 
     def put(self, microphone: Block, played: Block) -> None:
         """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
-        if self._spare is None:
-            self._spare = (microphone, played)
+        pair = (microphone, played)
+        if self._spare is None and not self._outlet.is_odd:
+            self._spare = pair
             return
-        packet, self._spare = (self._spare, (microphone, played)), None
+        packet = (pair,) if self._spare is None else (self._spare, pair)
+        self._spare = None
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
             return
         self._waiting.put(packet)
 
     def connect(self, send: Callable[[Block], None]) -> None:
-        """Send every block from now on."""
-        with self._sending:
-            self._send = send
+        """Send every packet from now on."""
+        self._outlet.connect(send)
 
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running."""
-        with self._sending:
-            self._send = None
+        self._outlet.disconnect()
 
     def open_gate(self, asked_at_s: float) -> None:
         """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
@@ -143,6 +140,11 @@ class Uplink:
     def is_idle(self) -> bool:
         """Whether nobody speaks, here or there."""
         return not self._gate.is_open and not self._echo_blocks
+
+    @property
+    def blocks(self) -> int:
+        """How many were sent."""
+        return self._outlet.blocks
 
     @property
     def depth_s(self) -> float:
@@ -187,13 +189,13 @@ class Uplink:
         return False
 
     def _send_packet(self, packet: _Packet) -> None:
-        # Under one lock, so that nobody connects in the middle: the encoder would then
-        # put the second half of one packet and the first of the next together.
-        with self._sending:
-            for pair in packet:
-                self._step(*pair)
+        ready = [self._ready(*pair) for pair in packet]
+        is_sent = self._outlet.send(block for block, _ in ready)
+        for _, is_open in ready:
+            self._tell(is_open=is_open, is_sent=is_sent)
 
-    def _step(self, microphone: Block, played: Block) -> None:
+    def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
+        """Return what goes into the room, and whether the gate is open."""
         if self._processor is not None and self._is_worth_processing(played):
             self._processor.process(microphone, played, self._delay_ms)
         if self._gain != 1.0:
@@ -202,15 +204,7 @@ class Uplink:
         block = self._gate.passed(microphone)
         is_open = self._gate.is_open
         self._playout.is_muted = self._playout.is_half_duplex and is_open
-        is_sent = self._sent(block)
-        self._tell(is_open=is_open, is_sent=is_sent)
-
-    def _sent(self, block: Block) -> bool:
-        if self._send is None:
-            return False
-        self._send(block)
-        self.blocks += 1
-        return True
+        return block, is_open
 
     def _tell(self, *, is_open: bool, is_sent: bool) -> None:
         """Post what the gate did, after it was done."""
