@@ -5,7 +5,7 @@ Adapters know these shapes, `core` and `config`; only `cli` knows concrete ones.
 
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,11 @@ from appliance.core.view import View
 
 Block = NDArray[np.int16]
 """10 ms of sound inside the box: int16, shape (480,), 48 kHz, mono."""
+
+SILENCE: Final[Block] = np.zeros(480, np.int16)
+"""10 ms of nothing. Whoever has nothing to give gives this one, so that `is` tells it:
+most of what passes through a box is silence, and need not be looked at."""
+SILENCE.flags.writeable = False
 
 Post = Callable[[Event], None]
 """Put an event into the inbox; from any thread, never blocks."""

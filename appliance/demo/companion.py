@@ -33,8 +33,9 @@ from appliance.demo.report import (
     Said,
     encoded,
 )
+from appliance.ports import SILENCE
 from appliance.room import chat
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, SILENCE
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 
 BLOCK_S: Final = BLOCK_FRAMES / RATE_HZ
 MOST_WAITING: Final = 3

@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
-from appliance.ports import Block
+from appliance.ports import SILENCE, Block
 from appliance.room.native import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
 
 RATE_HZ = 48_000
@@ -34,12 +34,16 @@ class Microphone:
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         source = handle(self._source).handle
         self._slots = cycle([_slot(source) for _ in range(_SLOTS)])
+        self._silent = _slot(source)
 
     def send(self, block: Block) -> None:
         """Give one block to the encoder; its memory is free when this returns.
 
         Thread: any, one at a time, and never after `close`.
         """
+        if block is SILENCE:
+            self._silent.call()
+            return
         slot = next(self._slots)
         slot.samples[:] = block
         slot.call()

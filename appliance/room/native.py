@@ -28,9 +28,10 @@ from livekit.rtc._proto.audio_frame_pb2 import (
 )
 from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
 
-from appliance.ports import Block
+from appliance.ports import SILENCE, Block
 
 BLOCK_BYTES = 960
+_ZEROS = bytes(BLOCK_BYTES)
 
 OUR_CAPTURE = 1 << 62
 """Number of all our captures; the library's own numbers count up from 1."""
@@ -174,7 +175,7 @@ class Bypass(FfiQueue[FfiEvent]):
             pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
             self._drop(frame.handle.id)
             with road as sink:
-                sink(np.frombuffer(pcm, np.int16))
+                sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
         else:
             with self._changing:
                 del self._roads[event.stream_handle]

@@ -16,8 +16,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.ports import Block
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, SILENCE, Resampler
+from appliance.ports import SILENCE, Block
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler
 from appliance.sound.playout import Playout
 from appliance.sound.reference import Reference
 

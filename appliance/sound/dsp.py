@@ -25,9 +25,6 @@ resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
 
 Samples = NDArray[np.float32]
 
-SILENCE: Final[Block] = np.zeros(BLOCK_FRAMES, np.int16)
-SILENCE.flags.writeable = False
-
 _RAMP: Final = np.arange(BLOCK_FRAMES, dtype=np.float64)
 _RISE: Final[Samples] = np.linspace(0, 1, FADE_FRAMES, dtype=np.float32)
 

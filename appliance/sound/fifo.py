@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.ports import Block
+from appliance.ports import SILENCE, Block
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     FADE_FRAMES,
@@ -69,6 +69,8 @@ class Fifo:
         self._is_primed = False
         self._was_silent = True
         self._loud_until = 0
+        # The ring holds nothing else from `SIZE_BLOCKS` on: no need to write it again.
+        self._silent_blocks = SIZE_BLOCKS
         self._rate = 0.0
         self._margin = MARGIN_FRAMES
         self._delay_sum = 0.0
@@ -98,12 +100,11 @@ class Fifo:
             block: int16, shape (480,); it is copied.
             now_s: monotonic clock.
         """
-        start = self._written % self._size
-        self._ring[start : start + BLOCK_FRAMES] = block
-        second = start + self._size
-        self._ring[second : second + BLOCK_FRAMES] = block
-        if peak(block) >= QUIET_PEAK:
+        if block is not SILENCE and peak(block) >= QUIET_PEAK:
             self._loud_until = self._written + BLOCK_FRAMES
+        if block is not SILENCE or self._silent_blocks < SIZE_BLOCKS:
+            self._keep(block)
+        self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
         self._written_at_s = now_s
         # Last, so that the reader never sees a block that is half there.
         self._written += BLOCK_FRAMES
@@ -134,6 +135,12 @@ class Fifo:
         self._least = min(self._least, stock - frames - GUARD_FRAMES)
         self._steer(frames, delay_frames)
         return self._taken(frames)
+
+    def _keep(self, block: Block) -> None:
+        start = self._written % self._size
+        self._ring[start : start + BLOCK_FRAMES] = block
+        second = start + self._size
+        self._ring[second : second + BLOCK_FRAMES] = block
 
     @property
     def _target(self) -> int:

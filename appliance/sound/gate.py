@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.ports import Block
-from appliance.sound.dsp import SILENCE, faded_in, faded_out, level_dbfs, to_block
+from appliance.ports import SILENCE, Block
+from appliance.sound.dsp import faded_in, faded_out, level_dbfs, to_block
 
 BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
@@ -62,6 +62,8 @@ class Gate:
         """
         self._line.append(block if self._line.maxlen == 1 else block.copy())
         is_open = self.is_open
+        if not is_open and not self._was_open:
+            return SILENCE
         if not self._is_wanted and self._tail_blocks:
             self._shorten(block)
         is_last = is_open and not self.is_open

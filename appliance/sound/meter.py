@@ -8,8 +8,8 @@ from appliance.sound.dsp import SILENCE_DBFS, level_dbfs
 from appliance.sound.playout import Playout
 
 METER_BLOCKS: Final = 20
-EVERY_BLOCKS: Final = 4
-"""One block in four is looked at: speech lasts longer than 40 ms."""
+EVERY_BLOCKS: Final = 10
+"""One block in ten is looked at: a syllable lasts longer than 100 ms."""
 STEP_DB: Final = 3
 FLOOR_DBFS: Final = -60
 """Quieter is shown as silence: a room's noise would keep the page and screen busy."""

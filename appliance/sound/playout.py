@@ -86,8 +86,11 @@ class Playout:
             int16, shape (frames,), not to be changed. None for silence.
         """
         now_s = time.monotonic()
-        read = (fifo.read(frames, now_s) for fifo in self._talkers)
-        parts = [part for part in read if part is not None]
+        parts = [
+            part
+            for fifo in self._talkers
+            if (part := fifo.read(frames, now_s)) is not None
+        ]
         if self.is_muted:
             parts.clear()
         self.played = self.reference = self._mixed(parts) if parts else None

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
 
-from appliance.ports import Block
-from appliance.sound.dsp import SILENCE, level_dbfs
+from appliance.ports import SILENCE, Block
+from appliance.sound.dsp import level_dbfs
 from appliance.sound.gate import SILENT_DBFS
 
 FIRST_BLOCKS: Final = 50

@@ -14,11 +14,10 @@ from typing import Final
 import numpy as np
 
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.ports import Block, Post, Processor
+from appliance.ports import SILENCE, Block, Post, Processor
 from appliance.sound.callback import be_urgent
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
-    SILENCE,
     db_gain,
     to_block,
 )
@@ -218,7 +217,7 @@ class Uplink:
 
     def _is_worth_processing(self, played: Block) -> bool:
         """Return whether anybody will hear the result, or the canceller can learn."""
-        if played.any():
+        if played is not SILENCE and played.any():
             self._echo_blocks = HANGOVER_BLOCKS
         elif self._echo_blocks:
             self._echo_blocks -= 1

@@ -4,7 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sound.dsp import BLOCK_FRAMES, FADE_FRAMES, SILENCE
+from appliance.ports import SILENCE
+from appliance.sound.dsp import BLOCK_FRAMES, FADE_FRAMES
 from appliance.sound.gate import SILENT_BLOCKS, Gate
 
 LOUD = np.full(BLOCK_FRAMES, 6000, np.int16)

@@ -30,7 +30,8 @@ from appliance.core.events import (
     TailEnded,
     TalkFlowed,
 )
-from appliance.sound.dsp import BLOCK_FRAMES, SILENCE
+from appliance.ports import SILENCE
+from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.road import SoundRoad
 from tests.card.asound import Card, plug_in
 from tests.card.here import seen_here

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.sound.dsp import BLOCK_FRAMES, SILENCE
+from appliance.ports import SILENCE
+from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.playout import Playout
 from appliance.sound.uplink import MOST_WAITING, PACKET_S, Uplink
