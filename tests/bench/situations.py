@@ -7,6 +7,8 @@ from tests.bench.venue import Venue
 
 PPM = 200.0
 """Each card's clock is wrong by this, one too fast, the other too slow."""
+COMMON_PPM = 30.0
+"""What a common crystal is wrong by."""
 
 
 async def plain_call(venue: Venue) -> Scene:
@@ -39,10 +41,18 @@ async def silence(venue: Venue) -> Scene:
     return await _once(venue, kinds, venue.plan.cpu_s, None)
 
 
-async def rival_silence(venue: Venue) -> Scene:
-    """The SDK's own, joined, nothing in front of the microphones."""
+async def short_plain_call(venue: Venue) -> Scene:
+    """Ours without processing, noise both ways; only a has a page."""
+    kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
+    return await _once(venue, kinds, venue.plan.cpu_s, sound.noise, COMMON_PPM)
+
+
+async def rival_short_plain_call(venue: Venue) -> Scene:
+    """The same with the SDK's own; each time anew."""
     kinds = (MediaDevices(), MediaDevices())
-    return await _once(venue, kinds, venue.plan.cpu_s, None)
+    seconds = venue.plan.cpu_s
+    async with venue.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
+        return await stay(pair, seconds, sound.noise)
 
 
 async def _once(
