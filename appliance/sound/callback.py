@@ -24,6 +24,9 @@ from appliance.sound.reference import Reference
 Put = Callable[[Block, Block], None]
 """Takes what was heard and the voices that were played in the same 10 ms."""
 
+Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
+"""Makes 10 ms at one rate of 10 ms at another."""
+
 Raw = memoryview
 """int16, one sample or more for each frame. In truth cffi's buffer, which does what a
 memoryview does."""
@@ -37,13 +40,30 @@ not sound, below the kernel's own threads (50)."""
 class Beat:
     """What the callbacks leave for others to read: single numbers, no lock needed."""
 
-    def __init__(self) -> None:
-        """Start now."""
+    def __init__(self, rate_hz: int) -> None:
+        """Start now.
+
+        Args:
+            rate_hz: the card's.
+        """
+        self.rate_hz = rate_hz
         self.at_s = time.monotonic()
         self.frames = 0
         """At 48 kHz, whatever the card's rate is."""
         self.xruns = 0
         self.delay_ms = 0
+
+    def note(self, frames: int, status: object) -> int:
+        """Note one callback, and return how many frames it is at 48 kHz."""
+        if not self.frames:
+            be_urgent()
+        if self.rate_hz != RATE_HZ:
+            frames = frames * RATE_HZ // self.rate_hz
+        self.at_s = time.monotonic()
+        self.frames += frames
+        if status:
+            self.xruns += 1
+        return frames
 
 
 class Gather:
@@ -55,30 +75,32 @@ class Gather:
         self._block_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._heard = bytearray()
         self._played: list[NDArray[np.int16] | None] = []
+        self._is_silent = True
 
     def add(self, heard: Raw, played: NDArray[np.int16] | None) -> None:
         """Take what one callback heard, and as long at 48 kHz the voices it played."""
         self._heard += heard
         self._played.append(played)
+        if played is not None:
+            self._is_silent = False
         if len(self._heard) < self._block_bytes:
             return
         # They are handed on: the next block gets new ones.
-        block, self._heard = self._heard, bytearray()
+        block, self._heard = np.frombuffer(self._heard, np.int16), bytearray()
         parts, self._played = self._played, []
-        self._put(self._fit(np.frombuffer(block, np.int16)), _joined(parts))
+        voices = SILENCE if self._is_silent else _joined(parts)
+        self._is_silent = True
+        self._put(block if self._fit is None else self._fit(block), voices)
 
 
 class Speaker:
     """Plays what the room says."""
 
-    def __init__(
-        self, playout: Playout, reference: Reference, beat: Beat, rate_hz: int
-    ) -> None:
+    def __init__(self, playout: Playout, reference: Reference, beat: Beat) -> None:
         self._playout = playout
         self._reference = reference
         self._beat = beat
-        self._fit = _fit(RATE_HZ, rate_hz)
-        self._per_frame = RATE_HZ / rate_hz
+        self._fit = _fit(RATE_HZ, beat.rate_hz)
 
     def call(self, outdata: Raw, frames: int, _times: object, status: object) -> None:
         """Fill one period.
@@ -86,23 +108,19 @@ class Speaker:
         Thread: PortAudio. Must return well before the next one.
         """
         with _fatal:
-            wanted = round(frames * self._per_frame)
-            _beat(self._beat, wanted, status)
+            wanted = self._beat.note(frames, status)
             played = self._playout.next(wanted)
             self._reference.put(self._playout.reference, wanted)
-            _fill(outdata, frames, None if played is None else self._fit(played))
+            _fill(outdata, frames, played, self._fit)
 
 
 class Microphone:
     """Hands on what the microphone heard."""
 
-    def __init__(
-        self, reference: Reference, put: Put, beat: Beat, rate_hz: int
-    ) -> None:
+    def __init__(self, reference: Reference, put: Put, beat: Beat) -> None:
         self._reference = reference
-        self._gather = Gather(put, rate_hz)
+        self._gather = Gather(put, beat.rate_hz)
         self._beat = beat
-        self._per_frame = RATE_HZ / rate_hz
 
     def call(self, indata: Raw, frames: int, _times: object, status: object) -> None:
         """Take one period.
@@ -110,20 +128,18 @@ class Microphone:
         Thread: PortAudio. Must return well before the next one.
         """
         with _fatal:
-            heard = round(frames * self._per_frame)
-            _beat(self._beat, heard, status)
+            heard = self._beat.note(frames, status)
             self._gather.add(indata, self._reference.take(heard))
 
 
 class Duplex:
     """Does both with one clock: the echo's delay is constant."""
 
-    def __init__(self, playout: Playout, put: Put, beat: Beat, rate_hz: int) -> None:
+    def __init__(self, playout: Playout, put: Put, beat: Beat) -> None:
         self._playout = playout
         self._beat = beat
-        self._gather = Gather(put, rate_hz)
-        self._fit = _fit(RATE_HZ, rate_hz)
-        self._per_frame = RATE_HZ / rate_hz
+        self._gather = Gather(put, beat.rate_hz)
+        self._fit = _fit(RATE_HZ, beat.rate_hz)
 
     def call(
         self, indata: Raw, outdata: Raw, frames: int, _times: object, status: object
@@ -133,10 +149,8 @@ class Duplex:
         Thread: PortAudio. Must return well before the next one.
         """
         with _fatal:
-            wanted = round(frames * self._per_frame)
-            _beat(self._beat, wanted, status)
-            played = self._playout.next(wanted)
-            _fill(outdata, frames, None if played is None else self._fit(played))
+            played = self._playout.next(self._beat.note(frames, status))
+            _fill(outdata, frames, played, self._fit)
             self._gather.add(indata, self._playout.reference)
 
 
@@ -169,33 +183,25 @@ def be_urgent() -> None:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))
 
 
-def _beat(beat: Beat, frames: int, status: object) -> None:
-    if not beat.frames:
-        be_urgent()
-    beat.at_s = time.monotonic()
-    beat.frames += frames
-    if status:
-        beat.xruns += 1
+def _fit(from_hz: int, to_hz: int) -> Fit | None:
+    """Return what makes one rate of the other; None: they are the same."""
+    return None if from_hz == to_hz else Resampler(from_hz, to_hz).apply
 
 
-def _fit(from_hz: int, to_hz: int) -> Callable[[NDArray[np.int16]], NDArray[np.int16]]:
-    if from_hz == to_hz:
-        return lambda block: block
-    return Resampler(from_hz, to_hz).apply
-
-
-def _fill(outdata: Raw, frames: int, played: NDArray[np.int16] | None) -> None:
+def _fill(
+    outdata: Raw, frames: int, played: NDArray[np.int16] | None, fit: Fit | None
+) -> None:
     """Give the same to all of the speaker's channels."""
     if played is None:
         outdata[:] = bytes(len(outdata))
         return
+    if fit is not None:
+        played = fit(played)
     channels = len(outdata) // (frames * SAMPLE_BYTES)
     outdata[:] = np.repeat(played, channels).tobytes()
 
 
 def _joined(parts: list[NDArray[np.int16] | None]) -> Block:
     """Return 10 ms made of equal parts; None is silence."""
-    if not any(part is not None for part in parts):
-        return SILENCE
     frames = BLOCK_FRAMES // len(parts)
     return np.concatenate([SILENCE[:frames] if p is None else p for p in parts])

@@ -133,7 +133,11 @@ class Fifo:
         if stock < frames + GUARD_FRAMES:
             return self._starved(stock, frames)
         self._least = min(self._least, stock - frames - GUARD_FRAMES)
-        self._steer(frames, delay_frames)
+        self._delay_sum += delay_frames
+        self._reads += 1
+        self._seen_frames += frames
+        if self._seen_frames >= WINDOW_FRAMES:
+            self._steer()
         return self._taken(frames)
 
     def _keep(self, block: Block) -> None:
@@ -184,13 +188,8 @@ class Fifo:
         self._at += left
         return rest
 
-    def _steer(self, frames: int, delay_frames: float) -> None:
+    def _steer(self) -> None:
         """Once per window, set the reading speed from the mean delay in it."""
-        self._delay_sum += delay_frames
-        self._reads += 1
-        self._seen_frames += frames
-        if self._seen_frames < WINDOW_FRAMES:
-            return
         excess = self._delay_sum / self._reads - self._target
         is_quiet = self._loud_until <= self._at and self._was_silent
         if is_quiet:

@@ -102,11 +102,11 @@ class Streams:
 
     def _open_duplex(self, device: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(device, device)
-        beat = Beat()
+        beat = Beat(rate_hz)
         stream = self._library.RawStream(
             device=(device.index, device.index),
             channels=(1, _speaker_channels(device)),
-            callback=Duplex(self._playout, self._put, beat, rate_hz).call,
+            callback=Duplex(self._playout, self._put, beat).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)
@@ -141,11 +141,11 @@ class Streams:
 
     def _open_speaker(self, speaker: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(None, speaker)
-        beat = Beat()
+        beat = Beat(rate_hz)
         stream = self._library.RawOutputStream(
             device=speaker.index,
             channels=_speaker_channels(speaker),
-            callback=Speaker(self._playout, self._reference, beat, rate_hz).call,
+            callback=Speaker(self._playout, self._reference, beat).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)
@@ -153,11 +153,11 @@ class Streams:
 
     def _open_microphone(self, microphone: Device, rung: Rung) -> None:
         rate_hz = self._rate_hz(microphone, None)
-        beat = Beat()
+        beat = Beat(rate_hz)
         stream = self._library.RawInputStream(
             device=microphone.index,
             channels=1,
-            callback=Microphone(self._reference, self._put, beat, rate_hz).call,
+            callback=Microphone(self._reference, self._put, beat).call,
             **_options(rate_hz, rung),
         )
         self._start(stream, beat)

@@ -42,9 +42,9 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
 ):
     put = []
     reference = Reference()
-    speaker = Speaker(Loud(), reference, Beat(), speaker_hz)
+    speaker = Speaker(Loud(), reference, Beat(speaker_hz))
     microphone = Microphone(
-        reference, lambda *pair: put.append(pair), Beat(), microphone_hz
+        reference, lambda *pair: put.append(pair), Beat(microphone_hz)
     )
 
     def period(rate_hz):
@@ -64,7 +64,7 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
 
 def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
     put = []
-    duplex = Duplex(Loud(), lambda *pair: put.append(pair), Beat(), 48_000)
+    duplex = Duplex(Loud(), lambda *pair: put.append(pair), Beat(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
     assert [played[0] for _, played in put] == [1, 481]
@@ -74,7 +74,7 @@ def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_channel_of_a_speaker_plays_the_same(channels):
     out = blank(240, channels)
-    Duplex(Loud(), lambda *_: None, Beat(), 48_000).call(
+    Duplex(Loud(), lambda *_: None, Beat(48_000)).call(
         heard(48_000, 240), out, 240, None, None
     )
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
@@ -83,7 +83,7 @@ def test_every_channel_of_a_speaker_plays_the_same(channels):
 
 def test_silence_wipes_what_was_played_before():
     out = memoryview(bytearray(b"x" * 960))
-    Duplex(Playout(), lambda *_: None, Beat(), 48_000).call(
+    Duplex(Playout(), lambda *_: None, Beat(48_000)).call(
         heard(48_000, 240), out, 240, None, None
     )
     assert bytes(out) == bytes(960)
@@ -91,7 +91,7 @@ def test_silence_wipes_what_was_played_before():
 
 def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
     put = []
-    duplex = Duplex(Playout(), lambda *pair: put.append(pair), Beat(), 48_000)
+    duplex = Duplex(Playout(), lambda *pair: put.append(pair), Beat(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
     put[0][0][:] = 7
@@ -101,7 +101,7 @@ def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
     put = []
     playout = Playout()
-    duplex = Duplex(playout, lambda *pair: put.append(pair), Beat(), 48_000)
+    duplex = Duplex(playout, lambda *pair: put.append(pair), Beat(48_000))
     playout.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
     duplex.call(heard(48_000, 480), out, 480, None, None)
@@ -144,7 +144,7 @@ def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
 
     before, threading.excepthook = threading.excepthook, seen.append
     try:
-        duplex = Duplex(Loud(), broken, Beat(), 48_000)
+        duplex = Duplex(Loud(), broken, Beat(48_000))
         with pytest.raises(ZeroDivisionError):
             duplex.call(heard(48_000, 480), blank(480, 2), 480, None, None)
     finally:
