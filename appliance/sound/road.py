@@ -1,5 +1,6 @@
 """The sound adapter: card, uplink and playout behind one door."""
 
+import sys
 import time
 from collections.abc import Callable
 from types import ModuleType, TracebackType
@@ -30,6 +31,11 @@ DEAD_S: Final = 10.0
 """A thread of ours that did not turn for this long is stuck; PortAudio may take some
 seconds to open a card."""
 
+SWITCH_S: Final = 0.0005
+"""How long a thread may go on with Python while another waits. With Python's own 5 ms,
+a page or a picture that takes 30 ms to make costs the card one period after the other
+(measured: 412 lost in 8 s, and none with this)."""
+
 _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
     ("microphone", Way.SEND),
     ("speaker", Way.RECEIVE),
@@ -59,6 +65,7 @@ class SoundRoad:
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
+        sys.setswitchinterval(SWITCH_S)
         self.uplink.start()
         self._card.start()
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import queue
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -38,6 +39,8 @@ from tests.card.here import seen_here
 
 PATIENCE_S = 20.0
 """How long a busy machine may take for what takes three seconds."""
+FEW = 10
+"""Periods that a busy machine may lose in two seconds; a deaf one loses a hundred."""
 
 
 class Box:
@@ -321,6 +324,30 @@ async def test_a_closed_road_holds_the_card_no_more(tmp_path):
             ours.road.do(OpenSound())
             await ours.opened()
             assert ours.road.figures().blocks
+
+
+async def test_work_in_python_elsewhere_costs_the_card_nothing(tmp_path):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            before = card.counts()
+            worker = threading.Thread(target=work, args=(2.0,))
+            worker.start()
+            await asyncio.to_thread(worker.join)
+            after = card.counts()
+    assert after.underruns - before.underruns <= FEW
+
+
+def work(seconds: float) -> None:
+    """Be busy for 30 ms at a time, as with a page or a picture."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        rest_s = time.monotonic() + 0.03
+        while time.monotonic() < rest_s:
+            sum(range(50))
+        threading.Event().wait(0.02)
 
 
 def test_a_block_of_silence_cannot_be_written_to():
