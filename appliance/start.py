@@ -4,6 +4,7 @@ The demo comes in by `appliance`, with other hardware and otherwise the same box
 """
 
 import asyncio
+import faulthandler
 import gc
 import logging
 import os
@@ -65,6 +66,8 @@ def run(config: Config, origin: str) -> int:
         config: checked.
         origin: where it came from, for the journal.
     """
+    # A native library that crashes would say nothing: not even where.
+    faulthandler.enable()
     start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
     box = appliance(config, App(), Hardware(_sounddevice), last_resort_s=STOP_S)

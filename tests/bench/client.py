@@ -86,6 +86,7 @@ class Client:
             async with asyncio.timeout(within_s), self._news:
                 while (found := self._found(text, since_s)) is None:
                     if self._has_ended():
+                        await self.process.wait()
                         raise self._trouble(text)
                     await self._news.wait()
         except TimeoutError as exc:
@@ -135,7 +136,8 @@ class Client:
 
     def _trouble(self, text: str) -> UnmeasurableError:
         last = "".join(f"      {line.text}" for line in self.lines[-8:])
-        so_far = "ended without" if self._has_ended() else "has not come to"
+        status = self.process.returncode
+        so_far = "is not" if status is None else f"ended with status {status} without"
         sentence = f"{self.name} {so_far} saying {text!r}; its last lines:\n{last}"
         return UnmeasurableError(sentence.rstrip())
 
