@@ -106,6 +106,11 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerAnswers:
+    """The room's server, which was away, takes calls again."""
+
+
+@dataclass(frozen=True, slots=True)
 class PartLost:
     """A part is missing, busy or broken; the rest goes on."""
 
@@ -363,6 +368,7 @@ Event = (
     | Ticked
     | StopAsked
     | LinkChanged
+    | ServerAnswers
     | PartLost
     | PartFound
     | PageServed
