@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
+from appliance.sound.fifo import DEEPEST_BLOCKS, SIZE_BLOCKS, Fifo
 
 TONE_HZ = 440.0
 
@@ -158,3 +159,25 @@ def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
             assert block.dtype == np.float32
             assert np.abs(block).max() <= 8100
             assert fifo.depth_s <= DEEPEST_BLOCKS * 0.01
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.integers(1, 2 * SIZE_BLOCKS)),
+        min_size=1,
+        max_size=12,
+    ),
+    st.sampled_from([0.0, 300.0]),
+)
+def test_the_one_silence_is_read_like_any_other(story, ppm):
+    """Talk and pauses, in blocks; the card is a little fast or not."""
+    known, any_other = Fifo(), Fifo()
+    blocks = [is_loud for is_loud, count in story for _ in range(count)]
+    for place, is_loud in enumerate(blocks):
+        at_s = place * 0.01
+        known.write(tone(place * 480) if is_loud else SILENCE, at_s)
+        any_other.write(tone(place * 480) if is_loud else SILENCE.copy(), at_s)
+        now_s = at_s * (1 - ppm / 1e6) + 0.004
+        one, other = known.read(480, now_s), any_other.read(480, now_s)
+        assert (one is None) == (other is None)
+        assert one is None or other is None or (one == other).all()

@@ -12,6 +12,7 @@ from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.playout import Playout
+from appliance.sound.trim import FIRST_BLOCKS
 from appliance.sound.uplink import MOST_WAITING, PACKET_S, Uplink
 
 PATIENCE_S = 10.0
@@ -170,3 +171,24 @@ def test_half_a_packet_from_before_the_card_went_is_never_sent():
         rig.uplink.put(block(value), SILENCE)
     with rig:
         assert [int(rig.next()[-1]) for _ in range(2)] == [200, 300]
+
+
+def test_after_a_trimmed_block_packets_are_still_sent_as_soon_as_they_are_full():
+    rig = Rig()
+
+    def hear(value):
+        rig.uplink.put(block(value), SILENCE)
+        while not rig.uplink._waiting.empty():
+            packet = rig.uplink._waiting.get()
+            assert packet is not None
+            rig.uplink._send_packet(packet)
+        return rig.sent.qsize()
+
+    for _ in range(FIRST_BLOCKS):
+        hear(0)
+    assert rig.sent.qsize() == FIRST_BLOCKS - 2
+    rig.uplink.open_gate(0.0)
+    counts = [hear(value) - FIRST_BLOCKS for value in (100, 200, 300, 400, 500)]
+    assert counts == [0, 0, 2, 2, 4]
+    sent = [int(rig.next()[-1]) for _ in range(FIRST_BLOCKS + 4)]
+    assert sent[-5:] == [100, 200, 300, 400, 500]
