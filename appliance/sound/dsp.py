@@ -119,6 +119,11 @@ class Limiter:
         """Start with full gain."""
         self._gain = 1.0
 
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether nothing was too loud lately."""
+        return self._gain >= 1.0
+
     def apply(self, samples: Samples) -> Samples:
         """Return the samples, none of them beyond `CEILING`.
 
