@@ -106,11 +106,6 @@ class LinkChanged:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerAnswers:
-    """The room's server, which was away, takes calls again."""
-
-
-@dataclass(frozen=True, slots=True)
 class PartLost:
     """A part is missing, busy or broken; the rest goes on."""
 
@@ -368,7 +363,6 @@ Event = (
     | Ticked
     | StopAsked
     | LinkChanged
-    | ServerAnswers
     | PartLost
     | PartFound
     | PageServed

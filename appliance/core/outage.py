@@ -4,14 +4,7 @@ from dataclasses import replace
 
 from appliance.core import backoff, visit
 from appliance.core.commands import DropToken
-from appliance.core.events import (
-    Cause,
-    LinkChanged,
-    RoomFailed,
-    RoomLost,
-    ServerAnswers,
-    TokenFailed,
-)
+from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
 from appliance.core.state import Goal, Phase, State
 from appliance.core.visit import Step
 
@@ -22,8 +15,6 @@ LIMIT_S = {
     Phase.LEAVING: visit.LEAVE_S,
 }
 """Longest wait for an answer in each phase."""
-AWAY = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET, Cause.TOKEN_SOURCE})
-"""What may be over once the server answers; its host may be the token source's."""
 
 
 def failed(
@@ -37,12 +28,8 @@ def failed(
     return _waiting(state, now_s)
 
 
-def network_changed(
-    state: State, event: LinkChanged | ServerAnswers, now_s: float
-) -> Step:
-    """Try at once when the network is back or another one, or the server is back."""
-    if isinstance(event, ServerAnswers):
-        return _tried_soon(state, now_s), ()
+def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
+    """Try at once when the network is back or another one."""
     was = state.address
     state = replace(state, address=event.address)
     if event.address is None:
@@ -102,17 +89,6 @@ def _waiting(state: State, now_s: float) -> State:
     return replace(
         visit.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + wait_s
     )
-
-
-def _tried_soon(state: State, now_s: float) -> State:
-    """Return the state with a try that is due; fifty boxes spread over half a second.
-
-    The failures stay: a server that takes calls and then fails is not tried faster.
-    """
-    if state.phase is not Phase.WAITING or state.cause not in AWAY:
-        return state
-    soon_s = now_s + backoff.wait_s(1, state.jitter)
-    return replace(state, retry_at_s=min(state.retry_at_s, soon_s))
 
 
 def _may_help(state: State, was: str | None) -> bool:

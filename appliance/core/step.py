@@ -38,7 +38,6 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
     RttMeasured,
-    ServerAnswers,
     Started,
     StopAsked,
     TailEnded,
@@ -109,8 +108,8 @@ def _react(state: State, event: Event, now_s: float) -> Step:
             return _tick(state, now_s)
         case StopAsked():
             return visit.leave(state, Goal.STOP, now_s)
-        case LinkChanged() | ServerAnswers():
-            return outage.network_changed(state, event, now_s)
+        case LinkChanged():
+            return outage.link_changed(state, event, now_s)
         case ButtonPressed():
             return button.pressed(state, event, now_s)
         case ButtonReleased():

@@ -7,22 +7,13 @@ from typing import Any, Self, assert_never
 
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import JoinRoom, LeaveRoom, RoomCommand, SendChat
-from appliance.core.events import (
-    Cause,
-    ChatFailed,
-    Event,
-    RoomFailed,
-    RoomLeft,
-    RoomLost,
-    ServerAnswers,
-)
+from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import Playout, Post, Uplink
-from appliance.room import knock, sdk_log
+from appliance.room import sdk_log
 from appliance.room.visit import Gear, Style, Visit
 
 CLOSE_S = 2.0
 """A goodbye takes 1.5 s at the most; SIGTERM has to be done with after 3 s."""
-AWAY = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 
 
 class LiveKitRoom:
@@ -40,13 +31,10 @@ class LiveKitRoom:
             playout: takes what others say.
         """
         self._config = config
-        self._post = post
-        self._gear = Gear(self._told, uplink, playout, self._spawn, pending={})
+        self._gear = Gear(post, uplink, playout, self._spawn, pending={})
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[Any]] = set()
         self._visit: Visit | None = None
-        self._url = ""
-        self._knocking: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
@@ -61,7 +49,6 @@ class LiveKitRoom:
         trace: TracebackType | None,
     ) -> None:
         """Leave the room, if the core has not done so; within `CLOSE_S`."""
-        self._stop_knocking()
         if self._visit is not None:
             self._visit.leave()
         if self._running:
@@ -87,8 +74,6 @@ class LiveKitRoom:
                 assert_never(command)
 
     def _join(self, command: JoinRoom) -> None:
-        self._stop_knocking()
-        self._url = command.url
         if self._visit is not None:
             self._visit.leave()
         self._visit = Visit(command, self._style(command.preset), self._gear)
@@ -105,22 +90,6 @@ class LiveKitRoom:
         else:
             reason = "the box is not in the room"
             self._gear.post(ChatFailed(command.ticket, command.id, reason))
-
-    def _told(self, event: Event) -> None:
-        """Pass on what a visit says; when its server is away, look for its return."""
-        self._post(event)
-        match event:
-            case RoomFailed(cause=cause) | RoomLost(cause=cause) if cause in AWAY:
-                self._stop_knocking()
-                self._knocking = self._spawn(self._knock(self._url))
-
-    async def _knock(self, url: str) -> None:
-        if await knock.is_back(url):
-            self._post(ServerAnswers())
-
-    def _stop_knocking(self) -> None:
-        if self._knocking is not None:
-            self._knocking.cancel()
 
     def _present(self, ticket: int) -> Visit | None:
         """Return the visit with this ticket, unless it is over."""

@@ -3,13 +3,7 @@ import pytest
 from appliance.core import visit
 from appliance.core.backoff import JITTER_S, LONGEST_S
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
-from appliance.core.events import (
-    Cause,
-    LeaveAsked,
-    LinkChanged,
-    ServerAnswers,
-    Ticked,
-)
+from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
 from appliance.core.state import Goal, Phase
 from appliance.core.step import wake_at_s
 from tests.core.story import (
@@ -61,37 +55,6 @@ def test_no_try_starts_before_its_time():
     box.play(box.no_token())
     assert box.play(wait_s(box) - 0.01) == ()
     assert of(FetchToken, box.play(0.02)) == (FetchToken(2, None, None),)
-
-
-def test_a_server_that_answers_again_is_tried_at_once():
-    box = started()
-    for _ in range(8):
-        box.play(box.token(), box.failed())
-        if box.state.failures < 8:
-            next_try(box)
-    assert wait_s(box) > LONGEST_S / 2
-    box.play(ServerAnswers())
-    assert wait_s(box) <= 0.5 + JITTER_S
-    next_try(box)
-    box.play(box.token(), box.failed())
-    assert wait_s(box) > LONGEST_S / 2
-
-
-def test_a_server_that_answers_never_makes_a_wait_longer():
-    box = started()
-    box.play(box.token(), box.failed())
-    before_s = wait_s(box)
-    box.play(0.2, ServerAnswers())
-    assert wait_s(box) <= before_s - 0.2
-
-
-@pytest.mark.parametrize("cause", [Cause.REPLACED, Cause.ROOM_CLOSED])
-def test_a_server_that_answers_ends_no_wait_that_is_not_its_own(cause):
-    box = in_room()
-    box.play(box.lost(cause))
-    before_s = wait_s(box)
-    box.play(ServerAnswers())
-    assert wait_s(box) == before_s
 
 
 def test_a_steady_visit_makes_earlier_failures_good():

@@ -23,7 +23,6 @@ from appliance.core.events import (
     RoomLeft,
     RoomLost,
     RttMeasured,
-    ServerAnswers,
 )
 from appliance.room.native import bypass
 from tests.room.conftest import open_box
@@ -232,14 +231,6 @@ async def test_another_kind_of_server_is_named(server, box, status):
         box.room.do(JoinRoom(1, url, server.token("box")))
         failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
-
-
-async def test_a_server_that_was_away_and_returns_is_told(server, box):
-    await server.kill()
-    box.room.do(JoinRoom(1, server.url, server.token("box")))
-    await box.until(RoomFailed)
-    await server.start()
-    await box.until(ServerAnswers)
 
 
 async def test_a_silent_server_is_given_up(server, box):
