@@ -38,6 +38,7 @@ class Outlet:
         """Send no more; when this returns, `send` is not running."""
         with self._sending:
             self._send = None
+            self._waiting.clear()
 
     @property
     def is_odd(self) -> bool:

@@ -133,12 +133,13 @@ class Playout:
         return self._past_overruns + sum(fifo.overruns for fifo in self._talkers)
 
     def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
-        is_one = len(parts) == 1
-        if is_one and self._gain <= NEVER_TOO_LOUD and self._limiter.is_at_rest:
-            softer: Samples = np.rint(parts[0] * np.float32(self._gain))
+        # Read once: the loop may set another volume meanwhile.
+        gain, is_one = self._gain, len(parts) == 1
+        if is_one and gain <= NEVER_TOO_LOUD and self._limiter.is_at_rest:
+            softer: Samples = np.rint(parts[0] * np.float32(gain))
             return softer.astype(np.int16)
         mix = parts[0] if is_one else np.add.reduce(parts)
-        return to_block(self._limiter.apply(mix * np.float32(self._gain)))
+        return to_block(self._limiter.apply(mix * np.float32(gain)))
 
     def _with_earcon(self, frames: int) -> NDArray[np.int16]:
         now, self._earcon = self._earcon[:frames], self._earcon[frames:]
