@@ -24,8 +24,8 @@ class Trim:
     A jitter buffer that came to hold up to 20 ms more than it needs keeps them: it
     reads faster only beyond that. Which it is, 15 or 35 ms, is decided by chance when
     the first packets come. Sound that comes 10 ms later than before, in a pause, uses
-    up 10 of them. Medians of five starts, both ways: 51-63 ms from mouth to ear instead of
-    53-70, 57 in the middle instead of 63.
+    up 10 of them. Medians of five starts, both ways: 51-63 ms from mouth to ear instead
+    of 53-70, 57 in the middle instead of 63.
 
     Source: WebRTC, `decision_logic.cc`: speeding up begins 20 ms above three quarters
     of the wanted level, and the wanted level is 20 ms where nothing jitters.
