@@ -22,6 +22,8 @@ _STREAMS = 8
 """Streams read at once; our choice: nobody types eight lines in one moment."""
 _STREAM_S = 10.0
 """A line of chat that takes longer than this to arrive is none."""
+_ORDER_S = 0.2
+"""So long a line waits for an earlier one of the same sender, which is still read."""
 _SEND_S = 10.0
 """Far above a slow link's round trip; then somebody should know that it failed."""
 
@@ -43,6 +45,8 @@ class Mailbox:
         self._post = post
         self._spawn = spawn
         self._running: set[asyncio.Task[Any]] = set()
+        self._newest: dict[str, asyncio.Task[Any]] = {}
+        self._sending = asyncio.Lock()
         self._reading = 0
         self._has_dropped = False
         room.register_text_stream_handler(chat.STREAM_TOPIC, self._stream_opened)
@@ -74,9 +78,15 @@ class Mailbox:
             self._deliver(chat.Dropped("too many at once"), identity)
             return
         self._reading += 1
-        self._run(self._read(reader, identity))
+        earlier = self._newest.get(identity)
+        self._newest[identity] = self._run(self._read(reader, identity, earlier))
 
-    async def _read(self, reader: rtc.TextStreamReader, identity: str) -> None:
+    async def _read(
+        self,
+        reader: rtc.TextStreamReader,
+        identity: str,
+        earlier: asyncio.Task[Any] | None,
+    ) -> None:
         try:
             async with asyncio.timeout(_STREAM_S):
                 taken = await self._read_all(reader, identity)
@@ -87,6 +97,11 @@ class Mailbox:
         finally:
             self._reading -= 1
             reader.close()
+        if earlier is not None:
+            # The SDK reads each stream by a task of its own: the second may end first.
+            await asyncio.wait([earlier], timeout=_ORDER_S)
+        if self._newest.get(identity) is asyncio.current_task():
+            del self._newest[identity]
         self._deliver(taken, identity)
 
     async def _read_all(
@@ -123,7 +138,8 @@ class Mailbox:
 
     async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
         try:
-            async with asyncio.timeout(_SEND_S):
+            # One after the other: lines are read in the order they were typed in.
+            async with asyncio.timeout(_SEND_S), self._sending:
                 await self._publish(command, is_plain=is_plain)
         except (rtc.StreamError, PublishDataError) as error:
             self._failed(command, "the room did not take it")
@@ -156,7 +172,8 @@ class Mailbox:
         payload = chat.packet(command.id, ts_ms, text, has_stream=True)
         await me.publish_data(payload, topic=chat.PACKET_TOPIC)
 
-    def _run(self, work: Coroutine[None, None, None]) -> None:
+    def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[Any]:
         task = self._spawn(work)
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task

@@ -131,6 +131,32 @@ async def test_a_stream_that_never_ends_does_not_hold_up_others(server, box):
         assert (await received(box)).text == "good"
 
 
+async def test_lines_of_one_sender_keep_their_order(server, box, monkeypatch):
+    monkeypatch.setattr("appliance.room.mailbox._ORDER_S", 5.0)
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        me = friend.room.local_participant
+        first = await me.stream_text(topic="lk.chat")
+        await first.write("first")
+        await me.send_text("second", topic="lk.chat")
+        await me.send_text("third", topic="lk.chat")
+        await first.aclose()
+        texts = [(await received(box)).text for _ in range(3)]
+    assert texts == ["first", "second", "third"]
+
+
+async def test_what_we_send_at_once_arrives_in_order(server, box):
+    typed = [f"line {number}" for number in range(20)]
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        for number, text in enumerate(typed):
+            box.room.do(SendChat(1, f"line-{number}", text, 5))
+        sent = [(await box.until(ChatSent)).id for _ in typed]
+        legacy = [await friend.packets.get() for _ in typed]
+    assert sent == [f"line-{number}" for number in range(20)]
+    assert [json.loads(packet.data)["message"] for packet in legacy] == typed
+
+
 async def test_leaving_while_streams_are_open_is_clean(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
