@@ -68,6 +68,8 @@ def run(config: Config, origin: str) -> int:
     """
     # A native library that crashes would say nothing: not even where.
     faulthandler.enable()
+    # Of the unit's LimitRTTIME.
+    faulthandler.register(signal.SIGXCPU, chain=True)
     start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
     box = appliance(config, App(), Hardware(_sounddevice), last_resort_s=STOP_S)

@@ -1,6 +1,7 @@
 import asyncio
 import inspect
 import os
+import resource
 import threading
 from pathlib import Path
 
@@ -11,6 +12,10 @@ LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
 """Threads that an event loop keeps for its next call; they end with the loop."""
 PATIENCE_S = 3.0
 """How long a thread that was told to end may take to do so."""
+
+# As root, the threads that carry sound have real-time priority. One that spins for 10 s
+# would starve a small machine for ever: let the kernel end this run instead.
+resource.setrlimit(resource.RLIMIT_RTTIME, (10_000_000, 12_000_000))
 
 settings.register_profile(
     "appliance",

@@ -146,9 +146,9 @@ class Box:
                 await self._changed.wait()
         return said[-1]
 
-    async def ended(self):
+    async def ended(self, by=signal.SIGTERM):
         """Ask it to stop and return its exit status."""
-        self.process.send_signal(signal.SIGTERM)
+        self.process.send_signal(by)
         async with asyncio.timeout(PATIENCE_S):
             await self.process.wait()
         await self._reading
@@ -346,6 +346,13 @@ async def test_sigterm_while_it_is_still_starting_is_no_crash(tmp_path, after_s)
         # clean end.
         assert await box.ended() in {0, -signal.SIGTERM}
     assert "Traceback" not in "".join(box.lines)
+
+
+async def test_a_box_that_the_kernel_ends_says_where_each_thread_hung(tmp_path):
+    async with token_source(is_silent=True) as source, Box(tmp_path, source.url) as box:
+        await box.says("started")
+        assert await box.ended(signal.SIGXCPU) == -signal.SIGXCPU
+    assert "most recent call first" in "".join(box.lines)
 
 
 async def test_a_wrong_configuration_ends_with_78_and_names_every_key(tmp_path):
