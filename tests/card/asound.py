@@ -14,6 +14,7 @@ pull its plug while another one plays::
 Sample n of everything spoken and heard belongs to the moment `epoch_ns` + n / rate.
 """
 
+import os
 import struct
 import time
 from collections.abc import Sequence
@@ -28,6 +29,12 @@ from tests.card.build import plugin
 
 Samples: TypeAlias = NDArray[np.int16]
 """Mono samples, shape (n,)."""
+
+
+_SHARED = struct.Struct("=8q")
+"""The card's `struct shared`: its counts, then what steers it."""
+_UNPLUGGED, _STALLED = 48, 56
+"""Where in it, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,9 @@ class Card:
     def __post_init__(self) -> None:
         """Make the folder and its files."""
         self.folder.mkdir(parents=True, exist_ok=True)
-        for name in ("stimulus.raw", "heard.raw", "counts"):
+        for name in ("stimulus.raw", "heard.raw", "shared"):
             (self.folder / name).touch()
+        os.truncate(self.folder / "shared", _SHARED.size)
 
     @property
     def rate_hz(self) -> int:
@@ -120,25 +128,29 @@ class Card:
 
     def counts(self) -> Counts:
         """Return what happened so far."""
-        got = (self.folder / "counts").read_bytes()
-        over, under, *rest = struct.unpack("=6q", got or bytes(48))
-        return Counts(over, under, *rest)
+        *counts, _, _ = _SHARED.unpack((self.folder / "shared").read_bytes())
+        return Counts(*counts)
 
     def unplug(self) -> None:
         """Pull the card; streams notice within one period, and never come back."""
-        (self.folder / "unplugged").touch()
+        self._steer(_UNPLUGGED, 1)
 
     def plug(self) -> None:
         """Put the card back; it can be opened again."""
-        (self.folder / "unplugged").unlink(missing_ok=True)
+        self._steer(_UNPLUGGED, 0)
 
     def stall(self) -> None:
         """Stop the card's clock: no blocks, no errors."""
-        (self.folder / "stalled").touch()
+        self._steer(_STALLED, 1)
 
     def resume(self) -> None:
         """Let the clock go on; the time in between is lost, nothing is shifted."""
-        (self.folder / "stalled").unlink(missing_ok=True)
+        self._steer(_STALLED, 0)
+
+    def _steer(self, place: int, value: int) -> None:
+        with (self.folder / "shared").open("r+b") as file:
+            file.seek(place)
+            file.write(struct.pack("=q", value))
 
 
 def plug_in(path: Path, *cards: Card, default: Card | None = None) -> dict[str, str]:

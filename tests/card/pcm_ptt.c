@@ -8,9 +8,7 @@
  *   stimulus.raw   what there is to hear for the microphone; read when its moment has passed,
  *                  so a test may write ahead of time while the card runs
  *   heard.raw      what left the speaker; silence is not written (holes read as zeros)
- *   counts         struct counts below, in shared memory
- *
- * Two more files steer the card by existing: "unplugged" and "stalled".
+ *   shared         struct shared below, in shared memory: what is counted, and what steers the card
  *
  *   pcm_type.ptt { lib "/somewhere/pcm_ptt.so" }
  *   pcm."USB PnP Sound Device" {
@@ -53,14 +51,15 @@
 #include <alsa/pcm_external.h>
 
 #define TICK_NS 1000000LL /* one USB frame */
-#define LOOK_TICKS 10     /* a look costs as much as the rest: it would be what tests measure */
 #define CHUNK 1024        /* frames handled at once; any number will do */
 #define MAX_RATES 8
 
-/* Shared with Python, which reads it with struct.unpack: six 64-bit numbers. [0] capture,
- * [1] playback. An xrun is an overrun of the microphone or an underrun of the speaker. */
-struct counts {
+/* Shared with Python's struct module: eight 64-bit numbers. [0] capture, [1] playback. An xrun
+ * is an overrun of the microphone or an underrun of the speaker. The last two are the tests' to
+ * write; asking for a file's existence instead would cost as much as all the rest. */
+struct shared {
     _Atomic int64_t xruns[2], starts[2], frames[2];
+    _Atomic int64_t is_unplugged, is_stalled;
 };
 
 /* A card as this process sees it, shared by its microphone and its speaker so that both agree
@@ -69,7 +68,6 @@ struct card {
     struct card *next;
     char dir[PATH_MAX - 32]; /* room for the longest file name in it */
     int64_t now_tick;        /* the latest anybody asked for */
-    int64_t look_tick;       /* when the control files are looked at next */
     int64_t frozen_tick;     /* tick at which the stall began; 0 while running */
     int64_t lost_ticks;      /* all ticks that passed during stalls */
     int is_gone;             /* unplugged at the moment */
@@ -89,7 +87,7 @@ struct stream {
     long echo_ms;
     int is_looped, is_alias, has_argument;
     int timer_fd, air_fd, heard_fd, lock_fd; /* air: what the microphone hears */
-    struct counts *counts;
+    struct shared *shared;
     snd_pcm_uframes_t avail_min, stop_threshold;
     int is_lost;        /* was unplugged under us: nothing revives a handle, as with a real card */
     int64_t start;      /* clock frame (stalls taken out) of stream frame 0 */
@@ -107,14 +105,7 @@ static int64_t now_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-static int exists(const struct card *card, const char *name)
-{
-    char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/%s", card->dir, name);
-    return access(path, F_OK) == 0;
-}
-
-/* The tick of now with stalls taken out. Looks at the control files now and then. */
+/* The tick of now with stalls taken out. */
 static int64_t running_tick(struct stream *s)
 {
     struct card *card = s->card;
@@ -122,16 +113,12 @@ static int64_t running_tick(struct stream *s)
     pthread_mutex_lock(&cards_lock);
     if (tick > card->now_tick)
         card->now_tick = tick;
-    if (tick >= card->look_tick) {
-        int is_stalled = exists(card, "stalled");
-        card->look_tick = tick + LOOK_TICKS;
-        card->is_gone = exists(card, "unplugged");
-        if (is_stalled && !card->frozen_tick)
-            card->frozen_tick = tick;
-        if (!is_stalled && card->frozen_tick) {
-            card->lost_ticks += tick - card->frozen_tick;
-            card->frozen_tick = 0;
-        }
+    card->is_gone = s->shared->is_unplugged != 0;
+    if (s->shared->is_stalled && !card->frozen_tick)
+        card->frozen_tick = tick;
+    if (!s->shared->is_stalled && card->frozen_tick) {
+        card->lost_ticks += tick - card->frozen_tick;
+        card->frozen_tick = 0;
     }
     tick = (card->frozen_tick ? card->frozen_tick : card->now_tick) - card->lost_ticks;
     pthread_mutex_unlock(&cards_lock);
@@ -286,7 +273,7 @@ static void transfer_frames(struct stream *s, int64_t n)
         fall_silent(s);
         s->gap = gap;
     }
-    atomic_fetch_add(&s->counts->frames[s->is_playback], n);
+    atomic_fetch_add(&s->shared->frames[s->is_playback], n);
     while (ring && n > 0) {
         int64_t at = s->hw % (int64_t)s->io.buffer_size;
         int64_t part = (int64_t)s->io.buffer_size - at;
@@ -342,7 +329,7 @@ static int catch_up(struct stream *s)
     }
     transfer_frames(s, most > 0 ? most : 0);
     fall_silent(s);
-    atomic_fetch_add(&s->counts->xruns[s->is_playback], 1);
+    atomic_fetch_add(&s->shared->xruns[s->is_playback], 1);
     snd_pcm_ioplug_set_state(&s->io, SND_PCM_STATE_XRUN);
     return -EPIPE;
 }
@@ -474,7 +461,7 @@ static int ptt_start(snd_pcm_ioplug_t *io)
     s->start = frames_at(s, tick);
     s->gap = frames_at(s, s->card->lost_ticks);
     s->armed_ns = 0;
-    atomic_fetch_add(&s->counts->starts[s->is_playback], 1);
+    atomic_fetch_add(&s->shared->starts[s->is_playback], 1);
     return 0;
 }
 
@@ -524,8 +511,8 @@ static void discard(struct stream *s)
     for (unsigned i = 0; i < sizeof fds / sizeof *fds; i++)
         if (fds[i] >= 0)
             close(fds[i]);
-    if (s->counts)
-        munmap(s->counts, sizeof *s->counts);
+    if (s->shared)
+        munmap(s->shared, sizeof *s->shared);
     free(s);
 }
 
@@ -577,7 +564,7 @@ static int open_in(const struct card *card, const char *name, int flags)
 /* Open the files of a card. One application per direction, as with a real card: else -EBUSY. */
 static int open_files(struct stream *s)
 {
-    int counts_fd;
+    int shared_fd;
     s->lock_fd = open_in(s->card, s->is_playback ? "speaker.lock" : "microphone.lock",
                          O_RDWR | O_CREAT);
     if (s->lock_fd < 0)
@@ -587,15 +574,15 @@ static int open_files(struct stream *s)
     s->air_fd = open_in(s->card, "stimulus.raw", O_RDWR | O_CREAT);
     s->heard_fd = open_in(s->card, "heard.raw", O_RDWR | O_CREAT);
     s->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-    counts_fd = open_in(s->card, "counts", O_RDWR | O_CREAT);
-    if (s->heard_fd < 0 || s->timer_fd < 0 || counts_fd < 0)
+    shared_fd = open_in(s->card, "shared", O_RDWR | O_CREAT);
+    if (s->heard_fd < 0 || s->timer_fd < 0 || shared_fd < 0)
         return -errno;
-    if (ftruncate(counts_fd, sizeof *s->counts) == 0)
-        s->counts = mmap(NULL, sizeof *s->counts, PROT_READ | PROT_WRITE, MAP_SHARED, counts_fd, 0);
-    close(counts_fd);
-    if (s->counts == MAP_FAILED)
-        s->counts = NULL;
-    return s->counts ? 0 : -EIO;
+    if (ftruncate(shared_fd, sizeof *s->shared) == 0)
+        s->shared = mmap(NULL, sizeof *s->shared, PROT_READ | PROT_WRITE, MAP_SHARED, shared_fd, 0);
+    close(shared_fd);
+    if (s->shared == MAP_FAILED)
+        s->shared = NULL;
+    return s->shared ? 0 : -EIO;
 }
 
 /* What hardware like this allows: 16 bit, this many channels, periods from 1 ms on. */
@@ -701,10 +688,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(ptt)
     err = configure(s, conf);
     if (err >= 0 && (s->channels == 0 || (s->is_alias && !s->has_argument)))
         err = -ENOENT; /* what a real card without this direction says */
-    if (err >= 0 && exists(s->card, "unplugged"))
-        err = -ENODEV;
     if (err >= 0)
         err = open_files(s);
+    if (err >= 0 && s->shared->is_unplugged)
+        err = -ENODEV;
     if (err < 0) {
         discard(s);
         return err;
