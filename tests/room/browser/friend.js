@@ -9,9 +9,10 @@ room.registerTextStreamHandler("lk.chat", async (reader, from) => {
   heard.streams.push({ from: from.identity, id: reader.info.id, text });
 });
 
-room.on("dataReceived", (payload, from, _kind, topic) => {
+// The first packet may come before the room has told who has joined: `participant`.
+room.on("dataReceived", (payload, _participant, _kind, topic, _how, from) => {
   const text = new TextDecoder().decode(payload);
-  heard.packets.push({ from: from?.identity, topic, text });
+  heard.packets.push({ from, topic, text });
 });
 
 room.on("trackSubscribed", (track) => {
