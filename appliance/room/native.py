@@ -1,9 +1,8 @@
 """LiveKit's native library, called without the SDK's detours.
 
 The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through the
-asyncio loop several times, and every acknowledgement wakes it once more. Here a request
-is encoded once and made on the caller's thread, and sound that comes is handed to its
-sink on the library's thread.
+asyncio loop several times, each acknowledgement too. Here a request is encoded once and
+made on the caller's thread; sound that comes goes to its sink on the library's.
 
 The only module that uses private parts of the SDK; `tests/room/test_native.py` says
 which, and for which versions.
@@ -16,12 +15,20 @@ import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from threading import Lock, local
 from types import TracebackType
+from typing import TypeAlias
 
 import numpy as np
 from livekit import rtc
-from livekit.rtc._ffi_client import INVALID_HANDLE, FfiClient, FfiHandle, FfiQueue
+from livekit.rtc._ffi_client import (
+    INVALID_HANDLE,
+    FfiClient,
+    FfiHandle,
+    ffi_cb_fnc,
+    ffi_event_callback,
+)
 from livekit.rtc._proto.audio_frame_pb2 import (
     AudioStreamEvent,
     CaptureAudioFrameCallback,
@@ -35,6 +42,13 @@ _ZEROS = bytes(BLOCK_BYTES)
 
 OUR_CAPTURE = 1 << 62
 """Number of all our captures; the library's own numbers count up from 1."""
+_TAKEN = FfiEvent(
+    capture_audio_frame=CaptureAudioFrameCallback(async_id=OUR_CAPTURE)
+).SerializeToString()
+"""The event that one of them was taken: all of them are the same bytes."""
+
+Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
+"""An event as the library hands it over; the memory is the library's."""
 
 Sink = Callable[[Block], None]
 """Takes one block; may keep it, cannot write into it. Thread: the library's."""
@@ -112,37 +126,50 @@ def _ignore(_: object) -> None:
 _CLOSED = Road(_ignore, _ignore)
 
 
-class Bypass(FfiQueue[FfiEvent]):
-    """The SDK's queue of events, past which our sound takes a shorter road."""
+class Bypass:
+    """What the library calls with its events: ours stay here, the SDK gets the rest."""
 
-    def __init__(self, before: FfiQueue[FfiEvent]) -> None:
-        """Stand in for a queue; whoever has subscribed to it stays subscribed."""
-        super().__init__()
-        self._lock = before._lock
-        self._subscribers = before._subscribers
+    def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
+        """Prepare; `lay` begins.
+
+        Args:
+            rest: takes what is not ours.
+        """
+        self._rest = rest
+        self._callback = ffi_cb_fnc(self.take)
         self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
         self._roads: dict[int, Road] = {}
         self._changing = Lock()
         self._has_failed = False
         self._thread = local()
 
-    def put(self, item: FfiEvent) -> None:
+    def lay(self) -> None:
+        """Be called from now on; this one must never be forgotten."""
+        library, version = FfiClient.instance._ffi_lib, rtc.__version__.encode()
+        gives_logs = True
+        library.livekit_ffi_initialize(self._callback, gives_logs, b"python", version)
+
+    def take(self, address: Encoded, size: int) -> None:
         """Take one event.
+
+        Most are acknowledgements, which need not even be decoded: a twentieth less CPU.
 
         Thread: the library's.
         """
-        kind = item.WhichOneof("message")
-        if kind == "audio_stream_event":
-            if self._is_delivered(item.audio_stream_event):
-                self._stay()
-                return
-        elif kind == "capture_audio_frame":
-            answer = item.capture_audio_frame
-            if answer.async_id == OUR_CAPTURE:
-                self._note(answer)
-                self._stay()
-                return
-        super().put(item)
+        encoded = ctypes.string_at(address, size)
+        if encoded == _TAKEN or self._is_ours(FfiEvent.FromString(encoded)):
+            self._stay()
+        else:
+            self._rest(address, size)
+
+    def _is_ours(self, event: FfiEvent) -> bool:
+        """Return whether the event was ours, and is done with."""
+        match event.WhichOneof("message"):
+            case "audio_stream_event":
+                return self._is_delivered(event.audio_stream_event)
+            case "capture_audio_frame":
+                return self._is_noted(event.capture_audio_frame)
+        return False
 
     def open(self, request: FfiRequest, road: Road) -> FfiHandle:
         """Make a request for a new audio stream and return it with its road laid."""
@@ -200,19 +227,21 @@ class Bypass(FfiQueue[FfiEvent]):
         with self._changing:
             return self._roads.get(stream)
 
-    def _note(self, answer: CaptureAudioFrameCallback) -> None:
-        if answer.error:
+    def _is_noted(self, answer: CaptureAudioFrameCallback) -> bool:
+        """Note what became of a block, unless it is somebody else's."""
+        if answer.async_id == OUR_CAPTURE and answer.error:
             level = logging.DEBUG if self._has_failed else logging.WARNING
             self._has_failed = True
             _log.log(level, "encoder did not take a block  error=%r", answer.error)
+        return answer.async_id == OUR_CAPTURE
 
 
+@cache
 def bypass() -> Bypass:
     """Return the bypass, laid at first use: one per process, like the library."""
-    client = FfiClient.instance
-    if not isinstance(client._queue, Bypass):
-        client._queue = Bypass(client._queue)
-    return client._queue
+    made = Bypass(ffi_event_callback)
+    made.lay()
+    return made
 
 
 def handle(
