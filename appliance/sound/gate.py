@@ -33,6 +33,11 @@ class Gate:
         self._was_open = False
 
     @property
+    def has_pre_roll(self) -> bool:
+        """Whether sound from before the press is wanted, and so every block."""
+        return self._line.maxlen != 1
+
+    @property
     def is_open(self) -> bool:
         """Whether sound may still pass: wanted, or in its tail."""
         return self._is_wanted or self._tail_blocks > 0

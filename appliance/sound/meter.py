@@ -34,10 +34,14 @@ class Meter:
         """Whether somebody seems to be speaking into the microphone."""
         return self._told.is_voice
 
+    def skip(self, blocks: int) -> None:
+        """Pass over blocks that came and were not looked at."""
+        self._blocks += blocks
+
     def take(self, microphone: Block, playout: Playout) -> None:
         """Take what the microphone heard; `playout` knows how loud the speaker is."""
         self._blocks += 1
-        if self._blocks % EVERY_BLOCKS == 0:
+        if self._blocks % EVERY_BLOCKS == 1:
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
         if self._blocks < METER_BLOCKS:
             return

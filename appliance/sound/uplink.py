@@ -37,7 +37,10 @@ WARM_UP_BLOCKS: Final = 300
 """3 s: the noise suppression shall know the room before the first word."""
 HANGOVER_BLOCKS: Final = 60
 """The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
-
+NAP_PACKETS: Final = 4
+"""While nobody speaks here or there, one packet in five is looked at, every 100 ms. In
+place of the others the card's thread sends silence itself, and this one sleeps on:
+measured, a twentieth less CPU."""
 
 _Pair = tuple[Block, Block]
 """What was heard, and what was played meanwhile."""
@@ -48,6 +51,7 @@ class Uplink:
     """Takes blocks from the card and gives them to the room.
 
     Thread: `put` the card's, `connect` and `disconnect` the loop's; the rest its own.
+    It sleeps while nobody speaks: `put` then sends the silence.
     """
 
     def __init__(
@@ -72,6 +76,8 @@ class Uplink:
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
+        self._is_at_work = False
+        self._naps = 0
         self._meter = Meter(post)
         self._echo_blocks = 0
         self._delay_ms = 0
@@ -101,6 +107,11 @@ class Uplink:
             return
         packet = (pair,) if self._spare is None else (self._spare, pair)
         self._spare = None
+        if self._naps and self._is_still(packet):
+            self._naps -= 1
+            self._meter.skip(len(packet))
+            self._outlet.send(SILENCE for _ in packet)
+            return
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
             return
@@ -155,34 +166,36 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                packet = self._waiting.get(timeout=self._patience_s)
+                slept_s = self._naps * PACKET_S
+                packet = self._waiting.get(timeout=self._patience_s + slept_s)
             except Empty:
                 self._fill()
                 continue
             if packet is None:
                 return
-            if not self._is_owed():
+            if not self._is_owed(packet):
                 self._send_packet(packet)
 
     def _fill(self) -> None:
         """Send the silence that was due while no block came."""
-        count = max(1, round(self._patience_s / PACKET_S))
-        self._debt += count
-        self._silent_s += self._patience_s
+        count = max(1, round(self._patience_s / PACKET_S)) + self._naps
+        self._debt += count * PACKET_BLOCKS
+        self._silent_s += count * PACKET_S
         for _ in range(count):
             # New ones each time: the processor works in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
+        self._naps = 0
 
-    def _is_owed(self) -> bool:
+    def _is_owed(self, packet: _Packet) -> bool:
         """Whether silence has gone in this packet's place.
 
         After a hiccup the late blocks come in a burst; sending them as well would make
         the far end's delay grow.
         """
         is_late = self._silent_s < FORGIVEN_S and not self._waiting.empty()
-        if self._debt and is_late:
-            self._debt -= 1
+        if self._debt > 0 and is_late:
+            self._debt -= len(packet)
             return True
         self._debt, self._silent_s = 0, 0.0
         return False
@@ -192,10 +205,18 @@ class Uplink:
         is_sent = self._outlet.send(block for block, _ in ready)
         for _, is_open in ready:
             self._tell(is_open=is_open, is_sent=is_sent)
+        is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
+        self._naps = 0 if is_busy else NAP_PACKETS
+
+    def _is_still(self, packet: _Packet) -> bool:
+        """Return whether it is certain that silence leaves, whatever was heard."""
+        is_played = any(played is not SILENCE for _, played in packet)
+        return not is_played and not self._gate.is_open
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""
-        if self._processor is not None and self._is_worth_processing(played):
+        self._is_at_work = self._is_worth_processing(played)
+        if self._processor is not None and self._is_at_work:
             self._processor.process(microphone, played, self._delay_ms)
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)

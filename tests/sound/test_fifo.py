@@ -98,6 +98,25 @@ def test_silence_is_used_to_reach_the_right_depth_at_once():
     assert fifo.depth_s < 0.022
 
 
+def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sample():
+    fifo = Fifo()
+    now_s, heard = 0.0, []
+    for _ in range(100):
+        fifo.write(SILENCE, now_s)
+        fifo.read(BLOCK_FRAMES, now_s + 0.004)
+        now_s += 0.01
+    for _ in range(7):
+        assert fifo.read(BLOCK_FRAMES, now_s) is None
+        now_s += 0.01
+    for count in range(10):
+        fifo.write(tone(count * BLOCK_FRAMES) if count < 5 else SILENCE, now_s)
+        heard.append(fifo.read(BLOCK_FRAMES, now_s + 0.004))
+        now_s += 0.01
+    loud = np.concatenate([part for part in heard if part is not None])
+    assert np.count_nonzero(loud) > 4.9 * BLOCK_FRAMES
+    assert fifo.underruns == 0
+
+
 def test_late_blocks_deepen_the_stock_instead_of_tearing_holes_for_ever():
     result = run(60, lateness_s=(0.0, 0.0, 0.018, 0.008, 0.0))
     assert result.fifo.underruns < 8

@@ -11,9 +11,11 @@ from appliance.core.events import TailEnded, TalkFlowed
 from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
+from appliance.sound.outlet import PACKET_BLOCKS
 from appliance.sound.playout import Playout
 from appliance.sound.trim import FIRST_BLOCKS
-from appliance.sound.uplink import MOST_WAITING, PACKET_S, Uplink
+from appliance.sound.uplink import MOST_WAITING, NAP_PACKETS, PACKET_S, Uplink
+from appliance.sound.uplink import PATIENCE_S as CARD_PATIENCE_S
 
 PATIENCE_S = 10.0
 
@@ -55,7 +57,7 @@ def test_silence_goes_on_being_sent_while_no_block_comes(rig):
 def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
     rig = Rig()
     rig.uplink.open_gate(0.0)
-    rig.uplink._debt = 2
+    rig.uplink._debt = 2 * PACKET_BLOCKS
     for value in range(1, 9):
         rig.uplink.put(block(value * 100), SILENCE)
     with rig:
@@ -80,6 +82,82 @@ def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
         rig.uplink.put(block(1), SILENCE)
     assert rig.uplink.overflows == 10
     assert rig.uplink.depth_s == MOST_WAITING * PACKET_S
+
+
+def silent(processor=None):
+    """A rig that is not started, at rest: nobody has spoken for long."""
+    rig = Rig(processor)
+    rig.uplink._warm_up = 0
+    rig.uplink.put(SILENCE, SILENCE)
+    rig.uplink.put(SILENCE, SILENCE)
+    run_waiting(rig)
+    return rig
+
+
+def run_waiting(rig):
+    """Do what the thread would."""
+    while not rig.uplink._waiting.empty():
+        rig.uplink._send_packet(rig.uplink._waiting.get())
+    blocks = []
+    while not rig.sent.empty():
+        blocks.append(rig.sent.get())
+    return blocks
+
+
+def test_while_nobody_speaks_silence_goes_on_and_the_thread_sleeps():
+    rig = silent()
+    for _ in range(NAP_PACKETS * PACKET_BLOCKS):
+        rig.uplink.put(block(10), SILENCE)
+    assert rig.uplink.depth_s == 0
+    assert rig.uplink.blocks == (NAP_PACKETS + 1) * PACKET_BLOCKS
+    for _ in range(PACKET_BLOCKS):
+        rig.uplink.put(block(10), SILENCE)
+    assert rig.uplink.depth_s == PACKET_S
+    assert not any(one.any() for one in run_waiting(rig))
+
+
+@pytest.mark.parametrize("has_press", [True, False])
+def test_a_press_and_a_voice_in_the_speaker_wake_the_thread(has_press):
+    rig = silent()
+    if has_press:
+        rig.uplink.open_gate(0.0)
+    for _ in range(PACKET_BLOCKS):
+        rig.uplink.put(block(1000), SILENCE if has_press else block(1))
+    assert rig.uplink.depth_s == PACKET_S
+    assert any(one.any() for one in run_waiting(rig)) == has_press
+
+
+def test_with_a_pre_roll_every_block_is_kept():
+    rig = Rig()
+    rig.uplink._gate = Gate(20)
+    for _ in range(3 * PACKET_BLOCKS):
+        rig.uplink.put(block(1), SILENCE)
+        run_waiting(rig)
+    rig.uplink.open_gate(0.0)
+    for _ in range(PACKET_BLOCKS):
+        rig.uplink.put(block(2), SILENCE)
+    sent = run_waiting(rig)
+    assert [int(one[-1]) for one in sent] == [1, 1]
+
+
+def test_a_card_that_dies_while_the_thread_sleeps_is_stood_in_for_to_the_block():
+    rig = silent()
+    rig.uplink.put(SILENCE, SILENCE)
+    rig.uplink.put(SILENCE, SILENCE)
+    before = rig.uplink.blocks
+    rig.uplink._fill()
+    slept = NAP_PACKETS - 1
+    waited = round(CARD_PATIENCE_S / PACKET_S)
+    assert rig.uplink.blocks - before == (slept + waited) * PACKET_BLOCKS
+
+
+def test_levels_are_told_while_the_thread_sleeps():
+    rig = silent()
+    for _ in range(60):
+        rig.uplink.put(block(60), SILENCE)
+        run_waiting(rig)
+    told = rig.events.get_nowait()
+    assert told.microphone_dbfs == pytest.approx(-54, abs=3)
 
 
 def test_nothing_is_sent_after_disconnecting(rig):
