@@ -150,11 +150,9 @@ class Bypass:
         library.livekit_ffi_initialize(self._callback, gives_logs, b"python", version)
 
     def take(self, address: Encoded, size: int) -> None:
-        """Take one event.
+        """Take one event; thread: the library's.
 
         Most are acknowledgements, which need not even be decoded: a twentieth less CPU.
-
-        Thread: the library's.
         """
         encoded = ctypes.string_at(address, size)
         if encoded == _TAKEN or self._is_ours(FfiEvent.FromString(encoded)):
