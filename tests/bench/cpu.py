@@ -4,56 +4,88 @@ Ours and the SDK's own are in their calls at the same time: what else the machin
 and how fast it happens to be, is the same for both.
 """
 
-import asyncio
+from dataclasses import dataclass
 
-from tests.bench import situations
+from tests.bench import situations, sound
+from tests.bench.box import MediaDevices, Ours
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import Scene, Usage
+from tests.bench.scene import Scene, Usage, Voice
 from tests.bench.spread import Spread, spread
 from tests.bench.venue import Venue
 
 SEATS = ("page and screen on", "both off")
 
 
+@dataclass(frozen=True, slots=True)
+class Match:
+    """A pair of ours, and what it is held against."""
+
+    name: str
+    ours: tuple[Ours, Ours]
+    """With page and screen, and without."""
+    rivals: MediaDevices
+    voice: Voice | None
+    """Of ours; the others are in a call."""
+    share: float
+    """How much of theirs is allowed."""
+    words: str
+
+
+MATCHES = (
+    Match(
+        "two-way call, processing off",
+        (Ours(has_processing=False), Ours(has_processing=False, has_page=False)),
+        MediaDevices(),
+        sound.noise,
+        1.0,
+        "MediaDevices",
+    ),
+    Match(
+        "two-way call, processing on",
+        (Ours(), Ours(has_page=False)),
+        MediaDevices(has_processing=True),
+        sound.talk,
+        1.0,
+        "MediaDevices with its own",
+    ),
+    Match(
+        "joined and silent",
+        (Ours(mode="hybrid"), Ours(mode="hybrid", has_page=False)),
+        MediaDevices(),
+        None,
+        0.5,
+        "half its call",
+    ),
+)
+
+
 async def measure(venue: Venue) -> Section:
     """Read the CPU in a call and in silence, ours and the SDK's own."""
-    plain, rival_plain = await asyncio.gather(
-        situations.short_plain_call(venue), situations.rival_short_plain_call(venue)
-    )
-    call, rival_call = await asyncio.gather(
-        situations.call(venue), situations.rival_call(venue)
-    )
-    silent, rival_meanwhile = await asyncio.gather(
-        situations.silence(venue), situations.rival_short_plain_call(venue)
-    )
-    off, on = "two-way call, processing off", "two-way call, processing on"
-    return Section(
-        "CPU of one core",
-        (
-            *_rows(off, plain, rival_plain, 1.0, "MediaDevices"),
-            *_rows(on, call, rival_call, 1.0, "MediaDevices with its own"),
-            *_rows("joined and silent", silent, rival_meanwhile, 0.5, "half its call"),
-        ),
-    )
+    rows: list[Row] = []
+    for match in MATCHES:
+        rows += _rows(
+            match,
+            *await situations.beside(venue, match.ours, match.rivals, match.voice),
+        )
+    return Section("CPU of one core", tuple(rows))
 
 
 def threads(venue: Venue) -> str:
     """Return which threads used the CPU in everything that was measured."""
     lines = []
-    for key, scene in venue.scenes.items():
-        kinds = key[0] if isinstance(key, tuple) else ()
-        for kind, usage in zip(kinds, scene.usage, strict=True):
+    for kinds, scene in venue.scenes.items():
+        for kind, usage in zip(kinds, scene.usage, strict=False):
             lines += [str(kind), *_threads(usage)]
     return "\n".join(lines)
 
 
-def _rows(name: str, ours: Scene, rival: Scene, share: float, words: str) -> list[Row]:
-    """Return a row for each seat; the rival was in a call at the same time."""
+def _rows(match: Match, ours: Scene, rival: Scene) -> list[Row]:
+    """Return a row for each seat."""
     most = _both(rival)
-    goal = Goal(most.median * share, words=words) if most else None
+    goal = Goal(most.median * match.share, words=match.words) if most else None
     return [
         Row(
-            name=f"{name}, {seat}",
+            name=f"{match.name}, {seat}",
             unit="%",
             ours=spread(usage.cpu_percent),
             rival=most,

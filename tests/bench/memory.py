@@ -20,7 +20,6 @@ UNWANTED = ("starlette", "uvicorn", "luma", "PIL", "smbus2", "segno", "websocket
 async def measure(venue: Venue) -> Section:
     """Read the memory of calls that took place, and look at what is imported."""
     call = await situations.call(venue)
-    rival_call = await situations.rival_call(venue)
     plain = await situations.plain_call(venue)
     rival_plain = await situations.rival_plain_call(venue)
     rows = [
@@ -28,7 +27,7 @@ async def measure(venue: Venue) -> Section:
             name=f"PSS in a call, {seat}",
             unit="MB",
             ours=spread([x.pss for x in usage.memory]),
-            rival=spread([x.pss for x in rival_call.usage[0].memory]),
+            rival=spread([x.pss for x in rival_plain.usage[0].memory]),
             goal=Goal(most),
         )
         for usage, seat, most in zip(call.usage, SEATS, GOALS_MB, strict=True)
@@ -38,7 +37,7 @@ async def measure(venue: Venue) -> Section:
             name=f"alone on a machine (RSS), {seat}",
             unit="MB",
             ours=spread([x.rss for x in usage.memory]),
-            rival=spread([x.rss for x in rival_call.usage[0].memory]),
+            rival=spread([x.rss for x in rival_plain.usage[0].memory]),
         )
         for usage, seat in zip(call.usage, SEATS, strict=True)
     ]

@@ -16,7 +16,9 @@ class Plan:
     """The long call of ours: drift and growth of memory."""
     rival_call_s: float
     cpu_s: float
-    """Every other situation in which CPU and memory are read."""
+    """Every situation in which CPU is read."""
+    memory_s: float
+    """A call of ours as it comes, alone on the machine."""
     presses: int
     """With processing, as the box comes; half as many without."""
     cold_starts: int
@@ -31,6 +33,7 @@ QUICK = Plan(
     call_s=12.0,
     rival_call_s=12.0,
     cpu_s=5.0,
+    memory_s=5.0,
     presses=6,
     cold_starts=2,
     outages_s=(3.0,),
@@ -42,6 +45,7 @@ DEFAULT = Plan(
     call_s=60.0,
     rival_call_s=60.0,
     cpu_s=20.0,
+    memory_s=10.0,
     presses=20,
     cold_starts=5,
     outages_s=(5.0, 60.0),
@@ -53,6 +57,7 @@ LONG = Plan(
     call_s=1800.0,
     rival_call_s=600.0,
     cpu_s=60.0,
+    memory_s=60.0,
     presses=60,
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),

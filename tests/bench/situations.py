@@ -1,5 +1,7 @@
 """Calls that several figures are read from; each takes place once in a run."""
 
+import asyncio
+
 from tests.bench import sound
 from tests.bench.box import Kind, MediaDevices, Ours
 from tests.bench.scene import Scene, Voice, stay
@@ -26,33 +28,24 @@ async def rival_plain_call(venue: Venue) -> Scene:
 async def call(venue: Venue) -> Scene:
     """Ours as it comes, voices both ways; a with page and screen, b without."""
     kinds = (Ours(), Ours(has_page=False))
-    return await _once(venue, kinds, venue.plan.cpu_s, sound.talk)
+    return await _once(venue, kinds, venue.plan.memory_s, sound.talk)
 
 
-async def rival_call(venue: Venue) -> Scene:
-    """The SDK's own with its processing, voices both ways."""
-    kinds = (MediaDevices(has_processing=True), MediaDevices(has_processing=True))
-    return await _once(venue, kinds, venue.plan.cpu_s, sound.talk)
+async def beside(
+    venue: Venue, ours: tuple[Ours, Ours], rivals: MediaDevices, voice: Voice | None
+) -> tuple[Scene, Scene]:
+    """Two of ours and two of the SDK's own, each pair in a call, at the same time.
 
-
-async def silence(venue: Venue) -> Scene:
-    """Ours as it comes, joined, nobody presses; a with page and screen, b without."""
-    kinds = (Ours(mode="hybrid"), Ours(mode="hybrid", has_page=False))
-    return await _once(venue, kinds, venue.plan.cpu_s, None)
-
-
-async def short_plain_call(venue: Venue) -> Scene:
-    """Ours without processing, noise both ways; only a has a page."""
-    kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
-    return await _once(venue, kinds, venue.plan.cpu_s, sound.noise, COMMON_PPM)
-
-
-async def rival_short_plain_call(venue: Venue) -> Scene:
-    """The same with the SDK's own; each time anew."""
-    kinds = (MediaDevices(), MediaDevices())
-    seconds = venue.plan.cpu_s
-    async with venue.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
-        return await stay(pair, seconds, sound.noise)
+    Args:
+        venue: where.
+        ours: the first pair.
+        rivals: what both of the other pair are.
+        voice: of the first pair; the other one never pauses.
+    """
+    always = sound.talk if rivals.has_processing else sound.noise
+    return await asyncio.gather(
+        _anew(venue, ours, voice), _anew(venue, (rivals, rivals), always)
+    )
 
 
 async def _once(
@@ -62,8 +55,15 @@ async def _once(
     voice: Voice | None,
     ppm: float = 0.0,
 ) -> Scene:
-    key = (kinds, seconds, voice, ppm)
+    key = (*kinds, seconds, voice, ppm)
     if key not in venue.scenes:
         async with venue.call(*kinds, ppm=(ppm, -ppm)) as pair:
             venue.scenes[key] = await stay(pair, seconds, voice)
     return venue.scenes[key]
+
+
+async def _anew(venue: Venue, kinds: tuple[Kind, Kind], voice: Voice | None) -> Scene:
+    async with venue.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
+        scene = await stay(pair, venue.plan.cpu_s, voice)
+    venue.scenes[*kinds, voice] = scene
+    return scene

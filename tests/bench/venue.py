@@ -40,8 +40,8 @@ class Venue:
     plan: Plan
     exits: list[Exit] = field(default_factory=list)
     """Of everybody who was told to end in the middle of a call."""
-    scenes: dict[object, Scene] = field(default_factory=dict)
-    """What several figures need and is measured once."""
+    scenes: dict[tuple[object, ...], Scene] = field(default_factory=dict)
+    """What took place, by both kinds and whatever else tells one from another."""
     _numbers: Iterator[int] = field(default_factory=count)
 
     @asynccontextmanager
