@@ -4,6 +4,10 @@ FIRST_S = 0.5
 """R7.2: 0.5, 1, 2, 4, 8 s, and on from there."""
 LONGEST_S = 30.0
 """R8.1: the cap, for ever."""
+STEADY_FAILURES = 5
+HOPEFUL_FAILURES = 40
+"""Our choice: what cannot be reached is tried every 8 s for five minutes, which is how
+long a server, a router or a provider takes to come back; only then more seldom."""
 JITTER_S = 0.25
 """R7.2: fifty boxes that lost one server come back spread over half a second."""
 REPLACED_FIRST_S = 60.0
@@ -24,6 +28,12 @@ def wait_s(failures: int, jitter: float) -> float:
     doubled = FIRST_S * 2.0 ** min(failures - 1, 10)
     share = (jitter + failures * _GOLDEN) % 1.0
     return min(doubled, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * share - 1.0)
+
+
+def unreachable_wait_s(failures: int, jitter: float) -> float:
+    """Return the wait where nothing answers: `wait_s`, but 8 s for five minutes."""
+    held = HOPEFUL_FAILURES - STEADY_FAILURES
+    return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
 
 
 def replaced_wait_s(replacements: int) -> float:

@@ -15,6 +15,7 @@ LIMIT_S = {
     Phase.LEAVING: visit.LEAVE_S,
 }
 """Longest wait for an answer in each phase."""
+UNREACHABLE = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 
 
 def failed(
@@ -84,6 +85,8 @@ def _waiting(state: State, now_s: float) -> State:
     """Return the state with its next try set."""
     if state.cause is Cause.REPLACED:
         wait_s = backoff.replaced_wait_s(state.replacements)
+    elif state.cause in UNREACHABLE:
+        wait_s = backoff.unreachable_wait_s(state.failures, state.jitter)
     else:
         wait_s = backoff.wait_s(state.failures, state.jitter)
     return replace(

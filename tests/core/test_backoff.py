@@ -1,5 +1,6 @@
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -9,6 +10,7 @@ from appliance.core.backoff import (
     REPLACED_FIRST_S,
     REPLACED_LONGEST_S,
     replaced_wait_s,
+    unreachable_wait_s,
     wait_s,
 )
 
@@ -20,6 +22,19 @@ def test_the_waits_double_from_half_a_second_to_the_cap():
     plain = [0.5, 1, 2, 4, 8, 16, 29.75, 29.75]
     for count, expected_s in enumerate(plain, 1):
         assert abs(wait_s(count, 0.5) - expected_s) <= JITTER_S
+
+
+def test_what_cannot_be_reached_is_tried_every_8_s_for_five_minutes():
+    waits = [unreachable_wait_s(count, 0.5) for count in range(1, 43)]
+    plain = [0.5, 1, 2, 4, *[8] * 36, 16, 29.75]
+    assert waits == pytest.approx(plain, abs=JITTER_S)
+    assert 280 < sum(plain[:40]) < 320
+
+
+@given(failures, jitters)
+def test_a_wait_where_nothing_answers_is_never_longer_than_any_other(count, jitter):
+    assert 0.25 <= unreachable_wait_s(count, jitter) <= LONGEST_S
+    assert unreachable_wait_s(count, jitter) <= wait_s(count, jitter) + 2 * JITTER_S
 
 
 @given(failures, jitters)
