@@ -1,7 +1,7 @@
 """What PortAudio calls, on a thread of its own, up to 200 times a second.
 
-Everything here copies, mixes and hands over; it writes no log and waits for nothing. It
-works on bytes where it can: woken 200 times a second with cold caches,
+Everything here copies, mixes and hands over; it writes no log and waits for nobody who
+takes long. It works on bytes where it can: woken 200 times a second with cold caches,
 each NumPy call that is not made counts.
 """
 

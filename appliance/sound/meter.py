@@ -27,6 +27,7 @@ class Meter:
         self._post = post
         self._loudest_dbfs: float = SILENCE_DBFS
         self._blocks = 0
+        self._unseen = 0
         self._told = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
     @property
@@ -37,11 +38,14 @@ class Meter:
     def skip(self, blocks: int) -> None:
         """Pass over blocks that came and were not looked at."""
         self._blocks += blocks
+        self._unseen += blocks
 
     def take(self, microphone: Block, playout: Playout) -> None:
         """Take what the microphone heard; `playout` knows how loud the speaker is."""
         self._blocks += 1
-        if self._blocks % EVERY_BLOCKS == 1:
+        self._unseen += 1
+        if self._unseen >= EVERY_BLOCKS:
+            self._unseen = 0
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
         if self._blocks < METER_BLOCKS:
             return

@@ -15,8 +15,8 @@ half as often, and the packet leaves not a moment later."""
 class Outlet:
     """Gives blocks to the encoder, never half a packet.
 
-    Thread: `connect` and `disconnect` the loop's, `send` the uplink's; `is_odd` and
-    `blocks` may be read by any.
+    Thread: `connect` and `disconnect` the loop's, `send` the uplink's or the card's;
+    `is_odd` and `blocks` may be read by any.
     """
 
     def __init__(self) -> None:

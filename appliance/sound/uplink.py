@@ -107,7 +107,7 @@ class Uplink:
             return
         packet = (pair,) if self._spare is None else (self._spare, pair)
         self._spare = None
-        if self._naps and self._is_still(packet):
+        if self._naps > 0 and self._is_still(packet):
             self._naps -= 1
             self._meter.skip(len(packet))
             self._outlet.send(SILENCE for _ in packet)
@@ -166,7 +166,7 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                slept_s = self._naps * PACKET_S
+                slept_s = max(0, self._naps) * PACKET_S
                 packet = self._waiting.get(timeout=self._patience_s + slept_s)
             except Empty:
                 self._fill()
@@ -178,9 +178,9 @@ class Uplink:
 
     def _fill(self) -> None:
         """Send the silence that was due while no block came."""
-        count = max(1, round(self._patience_s / PACKET_S)) + self._naps
+        count = max(1, round(self._patience_s / PACKET_S)) + max(0, self._naps)
         self._debt += count * PACKET_BLOCKS
-        self._silent_s += count * PACKET_S
+        self._silent_s += self._patience_s
         for _ in range(count):
             # New ones each time: the processor works in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)

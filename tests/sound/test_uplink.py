@@ -151,13 +151,18 @@ def test_a_card_that_dies_while_the_thread_sleeps_is_stood_in_for_to_the_block()
     assert rig.uplink.blocks - before == (slept + waited) * PACKET_BLOCKS
 
 
-def test_levels_are_told_while_the_thread_sleeps():
+@pytest.mark.parametrize("before", range(20))
+def test_levels_are_told_while_the_thread_sleeps(before):
     rig = silent()
-    for _ in range(60):
-        rig.uplink.put(block(60), SILENCE)
-        run_waiting(rig)
-    told = rig.events.get_nowait()
-    assert told.microphone_dbfs == pytest.approx(-54, abs=3)
+    rig.uplink._meter.skip(before)
+    # Long enough for a block to be left out, which shifts what is looked at.
+    for wanted_dbfs, value in ((-54, 60), (-48, 130)):
+        for _ in range(FIRST_BLOCKS + 10):
+            rig.uplink.put(block(value), SILENCE)
+            run_waiting(rig)
+        while not rig.events.empty():
+            told = rig.events.get_nowait()
+        assert told.microphone_dbfs == pytest.approx(wanted_dbfs, abs=3)
 
 
 def test_nothing_is_sent_after_disconnecting(rig):
