@@ -20,6 +20,7 @@ class Friend:
         self._tasks = set()
         self._heard: asyncio.Queue[Block] = asyncio.Queue()
         self._newest = None
+        self._has_left = False
         self.room = rtc.Room()
         self.packets: asyncio.Queue[rtc.DataPacket] = asyncio.Queue()
         self.streams: asyncio.Queue[Line] = asyncio.Queue()
@@ -32,6 +33,8 @@ class Friend:
         return self
 
     async def __aexit__(self, *_):
+        # A track may still come while the goodbye is on its way.
+        self._has_left = True
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -63,6 +66,9 @@ class Friend:
         return np.concatenate(blocks)
 
     def _run(self, work):
+        if self._has_left:
+            work.close()
+            return
         self._tasks.add(asyncio.ensure_future(work))
 
     async def _say(self, source, hz):
