@@ -16,6 +16,7 @@ LIMIT_S = {
 }
 """Longest wait for an answer in each phase."""
 UNREACHABLE = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
+"""Nobody answers, so nobody is burdened by being asked often."""
 
 
 def failed(

@@ -16,11 +16,7 @@ import numpy as np
 from appliance.core.events import TailEnded, TalkFlowed
 from appliance.ports import SILENCE, Block, Post, Processor
 from appliance.sound.callback import be_urgent
-from appliance.sound.dsp import (
-    BLOCK_FRAMES,
-    db_gain,
-    to_block,
-)
+from appliance.sound.dsp import BLOCK_FRAMES, db_gain, to_block
 from appliance.sound.gate import Gate
 from appliance.sound.meter import Meter
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
@@ -77,7 +73,8 @@ class Uplink:
         self._asked_at_s: float | None = None
         self._was_open = False
         self._is_at_work = False
-        self._naps = 0
+        # Each has one writer: this thread's grant, and what the card's made of it.
+        self._granted = self._passed = 0
         self._meter = Meter(post)
         self._echo_blocks = 0
         self._delay_ms = 0
@@ -107,8 +104,8 @@ class Uplink:
             return
         packet = (pair,) if self._spare is None else (self._spare, pair)
         self._spare = None
-        if self._naps > 0 and self._is_still(packet):
-            self._naps -= 1
+        if self._naps and self._is_still(packet):
+            self._passed += 1
             self._meter.skip(len(packet))
             self._outlet.send(SILENCE for _ in packet)
             return
@@ -166,7 +163,7 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                slept_s = max(0, self._naps) * PACKET_S
+                slept_s = self._naps * PACKET_S
                 packet = self._waiting.get(timeout=self._patience_s + slept_s)
             except Empty:
                 self._fill()
@@ -178,14 +175,14 @@ class Uplink:
 
     def _fill(self) -> None:
         """Send the silence that was due while no block came."""
-        count = max(1, round(self._patience_s / PACKET_S)) + max(0, self._naps)
+        count = max(1, round(self._patience_s / PACKET_S)) + self._naps
         self._debt += count * PACKET_BLOCKS
         self._silent_s += self._patience_s
         for _ in range(count):
             # New ones each time: the processor works in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
-        self._naps = 0
+        self._granted = 0
 
     def _is_owed(self, packet: _Packet) -> bool:
         """Whether silence has gone in this packet's place.
@@ -206,7 +203,12 @@ class Uplink:
         for _, is_open in ready:
             self._tell(is_open=is_open, is_sent=is_sent)
         is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
-        self._naps = 0 if is_busy else NAP_PACKETS
+        self._granted = 0 if is_busy else self._passed + NAP_PACKETS
+
+    @property
+    def _naps(self) -> int:
+        """Return how many packets may still be passed over."""
+        return max(0, self._granted - self._passed)
 
     def _is_still(self, packet: _Packet) -> bool:
         """Return whether it is certain that silence leaves, whatever was heard."""
