@@ -14,7 +14,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from secrets import randbelow
-from types import ModuleType
 from typing import TYPE_CHECKING
 
 from appliance.app import Adapters, App
@@ -29,6 +28,8 @@ from appliance.panel.glass import OpenDisplay
 from appliance.panel.oled import open_oled
 from appliance.panel.pins import OpenFactory, open_factory
 from appliance.ports import Part, Viewer
+from appliance.sound.library import Library
+from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 from appliance.system.folder import state_folder
 from appliance.system.journal import start_logging
@@ -50,8 +51,8 @@ _log = logging.getLogger(__name__)
 class Hardware:
     """What a box is made of; the demo puts other things in these places."""
 
-    sound_library: Callable[[], ModuleType]
-    """Imports `sounddevice`, or what stands in for it."""
+    sound_library: Callable[[], Library] = PortAudio
+    """Imports PortAudio, or what stands in for it."""
     open_factory: OpenFactory = open_factory
     """Opens gpiozero's pins."""
     open_display: OpenDisplay = open_oled
@@ -72,7 +73,7 @@ def run(config: Config, origin: str) -> int:
     faulthandler.register(signal.SIGXCPU, chain=True)
     start_logging(config.log.level, secrets(config))
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
-    box = appliance(config, App(), Hardware(_sounddevice), last_resort_s=STOP_S)
+    box = appliance(config, App(), Hardware(), last_resort_s=STOP_S)
     asyncio.run(box)
     _log.info("stopped")
     return 0
@@ -191,13 +192,6 @@ def _name(config: Config) -> str:
 def _size(config: ScreenConfig) -> Size:
     width, _, height = config.size.partition("x")
     return int(width), int(height)
-
-
-def _sounddevice() -> ModuleType:
-    import sounddevice
-
-    library: ModuleType = sounddevice
-    return library
 
 
 def _stop_on_signals(app: App, last_resort_s: float | None) -> None:

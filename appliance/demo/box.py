@@ -1,6 +1,5 @@
 """The demo's box: the real one's configuration, ports and card."""
 
-from types import ModuleType
 from typing import Final
 
 from appliance.config import (
@@ -17,7 +16,9 @@ from appliance.demo.issuer import ROOM
 from appliance.errors import DemoError, SoundError
 from appliance.page.address import listener, parsed
 from appliance.sound.devices import chosen, listed
-from appliance.sound.stream import RATES_HZ
+from appliance.sound.library import Library
+from appliance.sound.portaudio import PortAudio
+from appliance.sound.stream import LADDER, RATES_HZ, at_rate
 
 LOOPBACK: Final = "127.0.0.1"
 FIRST_PORT: Final = 8080
@@ -80,34 +81,29 @@ def listen_address(wished: str | None) -> str:
     return f"{LOOPBACK}:{next(free, 0)}"
 
 
-def real_card() -> ModuleType | None:
-    """Return `sounddevice`, if there are a microphone and a speaker that open."""
+def real_card() -> PortAudio | None:
+    """Return PortAudio, if there are a microphone and a speaker that open."""
     try:
-        import sounddevice
+        library = PortAudio()
     except OSError:
         # PortAudio's library is not installed.
         return None
-    library: ModuleType = sounddevice
     return library if _is_usable(library) else None
 
 
-def _is_usable(library: ModuleType) -> bool:
+def _is_usable(library: Library) -> bool:
+    """Return whether the box could hear and be heard."""
     try:
-        devices = listed(library.query_devices())
-        microphone = chosen((), devices, "microphone").index
-        speaker = chosen((), devices, "speaker").index
-    except (SoundError, library.PortAudioError):
+        devices = listed(library.devices())
+        microphone = chosen((), devices, "microphone")
+        speaker = chosen((), devices, "speaker")
+    except SoundError:
         return False
-    return any(_opens(library, microphone, speaker, rate_hz) for rate_hz in RATES_HZ)
-
-
-def _opens(library: ModuleType, microphone: int, speaker: int, rate_hz: int) -> bool:
-    try:
-        library.check_input_settings(microphone, 1, "int16", None, rate_hz)
-        library.check_output_settings(speaker, 1, "int16", None, rate_hz)
-    except library.PortAudioError:
-        return False
-    return True
+    return any(
+        library.can(at_rate(rate_hz, microphone, None, LADDER[0]))
+        and library.can(at_rate(rate_hz, None, speaker, LADDER[0]))
+        for rate_hz in RATES_HZ
+    )
 
 
 def _trouble(host: str, port: int) -> str:

@@ -1,4 +1,4 @@
-"""A sound card made of nothing, behind the names of `sounddevice` that are used.
+"""A sound card made of nothing, in the place of PortAudio.
 
 It keeps the time of a good card: one callback per period, at absolute moments of the
 monotonic clock. A machine that is too busy makes callbacks late, and then they follow
@@ -9,14 +9,14 @@ late.
 import threading
 import time
 from collections.abc import Callable, Mapping
-from functools import partial
-from types import ModuleType
-from typing import Final, TypeAlias, TypedDict, Unpack
+from typing import Final, TypeAlias
 
 import numpy as np
 
 from appliance.demo.phrase import Samples
+from appliance.errors import SoundError
 from appliance.sound.dsp import RATE_HZ
+from appliance.sound.library import Callback, Wanted
 
 NAME: Final = "Simulated USB sound card"
 LONGEST_STALL_S: Final = 1.0
@@ -27,11 +27,6 @@ Hear: TypeAlias = Callable[[float, Samples], None]
 
 Thread: the card's; it must return at once and may keep the block.
 """
-Call: TypeAlias = Callable[[memoryview, memoryview, int, object, object], None]
-
-
-class PortAudioError(Exception):
-    """What `sounddevice` raises when a card says no."""
 
 
 class Mouth:
@@ -107,10 +102,8 @@ class Speech:
         return block
 
 
-class SimulatedCard(ModuleType):
-    """Stands in for the module `sounddevice`, with one card of one duplex device."""
-
-    PortAudioError = PortAudioError
+class SimulatedCard:
+    """Stands in for PortAudio, with one card of one duplex device."""
 
     def __init__(self, mouth: Mouth, hear: Hear) -> None:
         """Lay out the card; it runs while a stream is open.
@@ -119,79 +112,61 @@ class SimulatedCard(ModuleType):
             mouth: what the microphone hears.
             hear: takes what the speaker plays.
         """
-        super().__init__("sounddevice")
-        self.RawStream = partial(SimulatedStream, mouth, hear)
+        self._mouth = mouth
+        self._hear = hear
 
-    def query_devices(self) -> list[Mapping[str, object]]:
+    def devices(self) -> list[Mapping[str, object]]:
         """Return the card as PortAudio would describe it."""
         channels = {"max_input_channels": 1, "max_output_channels": 1}
         return [{"name": NAME, "default_samplerate": float(RATE_HZ), **channels}]
 
-    def check_input_settings(
-        self,
-        device: int,
-        channels: int,
-        dtype: str,
-        _extra_settings: object,
-        samplerate: float,
-    ) -> None:
-        """Raise `PortAudioError` unless it is what the card has."""
-        _check(device, channels, dtype, samplerate)
-
-    check_output_settings = check_input_settings
-
-    def _initialize(self) -> None:
+    def renew(self) -> None:
         """Look for cards: there is always this one."""
 
-    def _terminate(self) -> None:
-        """Forget the cards."""
+    def can(self, wanted: Wanted) -> bool:
+        """Return whether the card has that."""
+        devices = wanted.microphone, wanted.speaker
+        is_here = all(device is not None and device.name == NAME for device in devices)
+        return is_here and wanted.rate_hz == RATE_HZ
 
+    def open(self, wanted: Wanted, callback: Callback) -> "SimulatedStream":
+        """Open the one stream.
 
-class Options(TypedDict):
-    """What a `RawStream` is asked for; each pair is microphone and speaker."""
-
-    device: tuple[int, int]
-    channels: tuple[int, int]
-    samplerate: float
-    blocksize: int
-    dtype: str
-    latency: float
-    callback: Call
+        Raises:
+            SoundError: the card has nothing like that.
+        """
+        if not self.can(wanted):
+            raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
+        return SimulatedStream(self._mouth, self._hear, wanted, callback)
 
 
 class SimulatedStream:
-    """Both directions on one clock, as `sounddevice.RawStream`.
+    """Both directions on one clock.
 
     A sample is spoken up to one period before its callback and played after it, so
     that the way from microphone to speaker is twice the asked latency, as with
     PortAudio on ALSA.
     """
 
-    def __init__(self, mouth: Mouth, hear: Hear, **options: Unpack[Options]) -> None:
-        """Prepare; `start` begins.
-
-        Raises:
-            PortAudioError: the card has nothing like that.
-        """
-        rate_hz, dtype = options["samplerate"], options["dtype"]
-        for index, count in zip(options["device"], options["channels"], strict=True):
-            _check(index, count, dtype, rate_hz)
-        self.samplerate = rate_hz
+    def __init__(
+        self, mouth: Mouth, hear: Hear, wanted: Wanted, callback: Callback
+    ) -> None:
+        """Prepare; `start` begins."""
         self._mouth = mouth
         self._hear = hear
-        self._callback = options["callback"]
-        self._frames = options["blocksize"]
-        self._period_s = self._frames / rate_hz
-        ahead_s = 2 * options["latency"] - self._period_s
+        self._callback = callback
+        self._frames = wanted.period_frames
+        self._period_s = self._frames / wanted.rate_hz
+        ahead_s = 2 * wanted.latency_s - self._period_s
         self._ahead_s = max(self._period_s, ahead_s)
-        self.latency = (self._period_s, self._ahead_s)
+        self.latency_s = self._period_s + self._ahead_s
         self._is_wanted = False
         self._thread = threading.Thread(
             target=self._run, name="simulated card", daemon=True
         )
 
     @property
-    def active(self) -> bool:
+    def is_running(self) -> bool:
         """Whether callbacks come."""
         return self._thread.is_alive()
 
@@ -200,15 +175,11 @@ class SimulatedStream:
         self._is_wanted = True
         self._thread.start()
 
-    def abort(self, *_: object) -> None:
+    def close(self) -> None:
         """End the callbacks; when this returns, none is running."""
         self._is_wanted = False
         if self._thread.is_alive():
             self._thread.join()
-
-    def close(self, *_: object) -> None:
-        """Give the card back."""
-        self.abort()
 
     def _run(self) -> None:
         due_s = time.monotonic()
@@ -221,25 +192,10 @@ class SimulatedStream:
             is_stalled = now_s > due_s + LONGEST_STALL_S
             if is_stalled:
                 due_s = now_s
-            self._turn(due_s, played, status=is_stalled)
+            self._turn(due_s, played, status=int(is_stalled))
 
-    def _turn(self, due_s: float, played: memoryview, *, status: bool) -> None:
+    def _turn(self, due_s: float, played: memoryview, status: int) -> None:
         heard = self._mouth.spoken(self._frames, due_s - self._period_s)
-        self._callback(memoryview(heard.tobytes()), played, self._frames, None, status)
+        self._callback.call(memoryview(heard.tobytes()), played, self._frames, status)
         at_s = max(due_s + self._ahead_s, time.monotonic())
         self._hear(at_s, np.frombuffer(bytes(played), np.int16))
-
-
-def _check(device: int, channels: int, dtype: str, rate_hz: float) -> None:
-    if device != 0:
-        reason = "Invalid device"
-        raise PortAudioError(reason)
-    if channels != 1:
-        reason = "Invalid number of channels"
-        raise PortAudioError(reason)
-    if dtype != "int16":
-        reason = "Sample format not supported"
-        raise PortAudioError(reason)
-    if rate_hz != RATE_HZ:
-        reason = "Invalid sample rate"
-        raise PortAudioError(reason)

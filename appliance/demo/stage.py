@@ -6,7 +6,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 
 from appliance.config import RoomConfig
 from appliance.demo import box
@@ -17,6 +16,7 @@ from appliance.demo.report import Order
 from appliance.demo.script import Voice
 from appliance.demo.server import LocalServer
 from appliance.demo.tape import Tape
+from appliance.sound.library import Library
 from appliance.tokens.livekit import TTL_S, issue
 
 
@@ -39,7 +39,7 @@ class Wish:
 class Sound:
     """The card, and what only a simulated one has."""
 
-    library: Callable[[], ModuleType]
+    library: Callable[[], Library]
     voice: Voice | None = None
     tape: Tape | None = None
 

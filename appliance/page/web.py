@@ -34,6 +34,8 @@ CONNECTIONS_EACH = 24
 """From one address: two or three open pages, so that one guest cannot shut out all."""
 REQUEST_S = 10.0
 """To begin a request: idle or endless ones must not use up the connections."""
+DATE_S = 1.0
+"""How often uvicorn makes a new `Date`."""
 GOODBYE_S = 1
 """R1.4 gives the whole process 3 s."""
 PING_S = 5.0
@@ -78,7 +80,7 @@ class Web:
             await asyncio.wait({job, beside}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._floor.clear()
-            server.should_exit = True
+            server.end()
             beside.cancel()
             await asyncio.wait({job, beside})
         job.result()
@@ -86,11 +88,27 @@ class Web:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: the process has its own."""
+    """uvicorn without its signal handlers, and without waking ten times a second."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._end = asyncio.Event()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
+        # The process has its own.
         yield
+
+    def end(self) -> None:
+        """Have `serve` return, once everybody has been told."""
+        self.should_exit = True
+        self._end.set()
+
+    async def main_loop(self) -> None:
+        while not await self.on_tick(0):
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DATE_S):
+                    await self._end.wait()
 
 
 class _Deadly:

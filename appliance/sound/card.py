@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from queue import Empty, SimpleQueue
-from types import ModuleType
 from typing import Final
 
 from appliance.config import SoundConfig
@@ -27,6 +26,7 @@ from appliance.sound.devices import (
     listed,
 )
 from appliance.sound.ladder import Ladder
+from appliance.sound.library import Library
 from appliance.sound.playout import Playout
 from appliance.sound.retry import Retry
 from appliance.sound.stream import LADDER, Streams
@@ -57,7 +57,7 @@ class Card:
     def __init__(
         self,
         config: SoundConfig,
-        library: Callable[[], ModuleType],
+        library: Callable[[], Library],
         playout: Playout,
         uplink: Uplink,
         post: Post,
@@ -66,7 +66,7 @@ class Card:
 
         Args:
             config: wishes for microphone and speaker.
-            library: imports and returns `sounddevice`; called on the card's thread.
+            library: imports and returns PortAudio; called on the card's thread.
             playout: what the speaker plays.
             uplink: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
@@ -82,7 +82,7 @@ class Card:
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
-        self._is_initialised = False
+        self._library: Library | None = None
         self._retry = Retry()
         self._is_best = True
         self._names: dict[Direction, str] = {}
@@ -172,8 +172,8 @@ class Card:
         self._shut()
         # Before the look: a card that comes during it is a change.
         cards = _cards()
-        library = self._library()
-        devices = listed(library.query_devices())
+        library = self._renewed()
+        devices = listed(library.devices())
         wanted: dict[Direction, Device] = {}
         for direction in self._wishes:
             device = self._found(direction, devices)
@@ -183,11 +183,11 @@ class Card:
             self._open(library, wanted)
         self._retry.note(cards, time.monotonic())
 
-    def _open(self, library: ModuleType, wanted: dict[Direction, Device]) -> None:
+    def _open(self, library: Library, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}
         self._ladder.start(time.monotonic(), is_other_card=names != self._names)
         self._names = names
-        streams = Streams(library, self._playout, self._uplink.put)
+        streams = Streams(library, self._playout, self._uplink)
         failures = streams.open(
             wanted.get("microphone"), wanted.get("speaker"), LADDER[self._ladder.rung]
         )
@@ -204,14 +204,13 @@ class Card:
         self._uplink.set_delay(self.tally.delay_ms)
         self._opened_at_s = time.monotonic()
 
-    def _library(self) -> ModuleType:
-        """Return `sounddevice`, knowing the cards that are there now."""
-        library = self._import()
-        if self._is_initialised:
-            library._terminate()
-            library._initialize()
-        self._is_initialised = True
-        return library
+    def _renewed(self) -> Library:
+        """Return the library, knowing the cards that are there now."""
+        if self._library is None:
+            self._library = self._import()
+        else:
+            self._library.renew()
+        return self._library
 
     def _found(
         self, direction: Direction, devices: tuple[Device, ...]

@@ -22,9 +22,8 @@ from appliance.sound.dsp import (
     interpolated,
     peak,
 )
+from appliance.sound.ring import SIZE_FRAMES, Ring
 
-SIZE_BLOCKS: Final = 16
-"""Room for 160 ms; more would be delay, and a burst longer than this is an outage."""
 DEEPEST_BLOCKS: Final = 10
 """Stock above 100 ms is thrown away at once: catching up slowly would take a minute."""
 GUARD_FRAMES: Final = 3
@@ -47,9 +46,6 @@ followed evenly, a slower one is followed in steps that nobody hears."""
 QUIET_PEAK: Final = 33
 """-60 dBFS: below this a jump in time is not heard, so the depth is set at once."""
 
-NAP_READS: Final = 9
-"""In long silence one read in ten is a whole one: it is where the others would be."""
-
 _SPARE: Final = 6
 """Frames fetched beyond a stretch: for the spline, and for reading 0.5 % faster."""
 
@@ -62,56 +58,58 @@ class Fifo:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._size = SIZE_BLOCKS * BLOCK_FRAMES
-        # Everything is written twice, so that any stretch can be read in one piece.
-        self._ring = np.zeros(2 * self._size, np.int16)
-        self._written = 0
+        self._ring = Ring()
         self._written_at_s = 0.0
         self._at = 0
         self._fraction = 0.0
         self._is_primed = False
         self._was_silent = True
         self._loud_until = 0
-        # The ring holds nothing else from `SIZE_BLOCKS` on: no need to write it again.
-        self._silent_blocks = SIZE_BLOCKS
-        self._naps = 0
+        self._woken_at = 0
         self._rate = 0.0
         self._margin = MARGIN_FRAMES
         self._delay_sum = 0.0
         self._reads = 0
         self._seen_frames = 0
         self._peaceful = 0
-        self._least = self._size
+        self._least = SIZE_FRAMES
         self.underruns = 0
         """Stretches that were missing while somebody spoke."""
         self.overruns = 0
         """Times the stock was too deep and was cut."""
+        self.is_asleep = False
+        """In a long silence: nothing is stocked, and nothing has to be read."""
 
     @property
     def depth_s(self) -> float:
         """Stock in seconds."""
-        return max(0, self._written - self._at) / RATE_HZ
+        return (
+            0.0 if self.is_asleep else max(0, self._ring.written - self._at) / RATE_HZ
+        )
 
     @property
     def drift_ppm(self) -> float:
         """How much faster than nominal it is being read, parts per million."""
         return self._rate * 1e6
 
-    def write(self, block: Block, now_s: float) -> None:
+    def write(self, block: Block, now_s: float) -> bool:
         """Add one block.
 
         Args:
             block: int16, shape (480,); it is copied.
             now_s: monotonic clock.
+
+        Returns:
+            Whether there is anything to hear in it.
         """
-        if block is not SILENCE and peak(block) >= QUIET_PEAK:
-            self._loud_until = self._written + BLOCK_FRAMES
-        if block is not SILENCE or self._silent_blocks < SIZE_BLOCKS:
-            self._keep(block)
-        self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
+        is_loud = block is not SILENCE and peak(block) >= QUIET_PEAK
+        if is_loud:
+            if self._loud_until <= self._at:
+                self._woken_at = self._ring.written
+            self._loud_until = self._ring.written + BLOCK_FRAMES
         self._written_at_s = now_s
-        # Last, so that the reader never sees a block that is half there.
-        self._written += BLOCK_FRAMES
+        self._ring.write(block)
+        return is_loud
 
     def read(self, frames: int, now_s: float) -> Samples | None:
         """Take the next stretch.
@@ -123,13 +121,9 @@ class Fifo:
         Returns:
             float32, shape (frames,), in int16's range; None for silence.
         """
-        stock = self._written - self._at
-        if self._naps and stock >= frames and self._loud_until <= self._at:
-            self._naps -= 1
-            self._at += frames
-            self._seen_frames += frames
+        if self.is_asleep and not self._is_woken(frames, now_s):
             return None
-        self._naps = 0
+        stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
             self.overruns += 1
             stock = self._skip(stock - frames - BLOCK_FRAMES - self._margin)
@@ -150,11 +144,20 @@ class Fifo:
             self._steer()
         return self._taken(frames)
 
-    def _keep(self, block: Block) -> None:
-        start = self._written % self._size
-        self._ring[start : start + BLOCK_FRAMES] = block
-        second = start + self._size
-        self._ring[second : second + BLOCK_FRAMES] = block
+    def _is_woken(self, frames: int, now_s: float) -> bool:
+        """Return whether somebody speaks again; then reading begins where it ought to.
+
+        That is in the silence before the first word, so that its delay is right.
+        """
+        if self._loud_until <= self._at:
+            return False
+        age_frames = (now_s - self._written_at_s) * RATE_HZ
+        right = self._ring.written - round(self._target + frames - age_frames)
+        self._at = max(min(right, self._woken_at), self._ring.written - SIZE_FRAMES)
+        self._fraction, self._rate = 0.0, 0.0
+        self.is_asleep = False
+        self._restart_window()
+        return True
 
     @property
     def _target(self) -> int:
@@ -166,11 +169,9 @@ class Fifo:
         step = 1.0 + self._rate
         if is_quiet and self._was_silent:
             self._advance(frames * step)
-            if self._at - self._loud_until > self._size:
-                self._naps = NAP_READS
+            self.is_asleep = self._at - self._loud_until > SIZE_FRAMES
             return None
-        start = (self._at - 1) % self._size
-        window = self._ring[start : start + frames + _SPARE].astype(np.float32)
+        window = self._ring.stretch(self._at - 1, frames + _SPARE)
         samples = interpolated(window, self._fraction, step, frames)
         self._advance(frames * step)
         if is_quiet:
@@ -194,9 +195,8 @@ class Fifo:
         left = min(stock, frames)
         if was_silent or left < FADE_FRAMES:
             return None
-        start = self._at % self._size
         rest = np.zeros(frames, np.float32)
-        rest[:left] = faded_out(self._ring[start : start + left].astype(np.float32))
+        rest[:left] = faded_out(self._ring.stretch(self._at, left))
         self._at += left
         return rest
 
@@ -229,12 +229,12 @@ class Fifo:
         if self._least >= SPARE_FRAMES:
             self._margin = max(MARGIN_FRAMES, self._margin - RATE_HZ // 1000)
         self._peaceful = 0
-        self._least = self._size
+        self._least = SIZE_FRAMES
 
     def _skip(self, frames: int) -> int:
         """Forget that many frames; return what is left."""
         self._at += frames
-        return self._written - self._at
+        return self._ring.written - self._at
 
     def _advance(self, frames: float) -> None:
         moved = self._fraction + frames

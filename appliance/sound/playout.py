@@ -18,6 +18,7 @@ from appliance.sound.dsp import (
     volume_gain,
 )
 from appliance.sound.fifo import Fifo
+from appliance.sound.lull import Lull
 
 MOST_TALKERS: Final = 16
 """More would be mixed too, but a Zero 2 W has no time for them."""
@@ -29,7 +30,7 @@ spline swings over by a quarter: half of the work is saved in most calls."""
 class Playout:
     """Mixes the talkers; nobody waits for anybody.
 
-    Thread: `add` and `remove` the loop's, what `add` returns any, `block` the card's.
+    Thread: `add` and `remove` the loop's, what `add` returns any, `next` the card's.
     """
 
     def __init__(self, *, is_half_duplex: bool = False) -> None:
@@ -39,6 +40,8 @@ class Playout:
             is_half_duplex: whether the speaker falls silent while the gate is open.
         """
         self.is_half_duplex = is_half_duplex
+        self.lull = Lull()
+        """Of the card's callbacks; ended when there is something to play."""
         self._fifos: dict[str, Fifo] = {}
         # Replaced as a whole, never changed: the card's thread reads it without a lock.
         self._talkers: tuple[Fifo, ...] = ()
@@ -64,7 +67,13 @@ class Playout:
         self._forget(self._fifos.get(talker))
         self._fifos[talker] = fifo
         self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
-        return lambda block: fifo.write(block, time.monotonic())
+        self.lull.end()
+
+        def write(block: Block) -> None:
+            if fifo.write(block, time.monotonic()):
+                self.lull.end()
+
+        return write
 
     def remove(self, talker: str) -> None:
         """Forget the talker."""
@@ -78,6 +87,7 @@ class Playout:
     def play(self, samples: Samples) -> None:
         """Play an earcon; a running one is replaced."""
         self._earcon = samples
+        self.lull.end()
 
     def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
         """Return what the card plays next; `reference` is then what of it are voices.
@@ -105,6 +115,11 @@ class Playout:
         """The speaker is gone: nothing of this moment may be heard when it is back."""
         self.played = self.reference = None
         self._earcon = np.zeros(0, np.float32)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether there is nothing to play, and has not been for a while."""
+        return not len(self._earcon) and all(fifo.is_asleep for fifo in self._talkers)
 
     @property
     def level_dbfs(self) -> float:

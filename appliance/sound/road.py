@@ -3,7 +3,7 @@
 import sys
 import time
 from collections.abc import Callable
-from types import ModuleType, TracebackType
+from types import TracebackType
 from typing import Final, Self, assert_never
 
 from appliance.config import SoundConfig, TalkConfig
@@ -24,6 +24,7 @@ from appliance.sound.card import Card
 from appliance.sound.devices import Direction
 from appliance.sound.earcon import sound
 from appliance.sound.gate import Gate
+from appliance.sound.library import Library
 from appliance.sound.playout import Playout
 from appliance.sound.uplink import Uplink
 
@@ -53,7 +54,7 @@ class SoundRoad:
         sound_config: SoundConfig,
         talk_config: TalkConfig,
         post: Post,
-        library: Callable[[], ModuleType],
+        library: Callable[[], Library],
         processor: Processor | None,
     ) -> None:
         """Lay the road; nothing moves before it is entered."""

@@ -6,7 +6,7 @@ from typing import Final
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.figures import SoundFault
 from appliance.ports import Post
-from appliance.sound.callback import Beat
+from appliance.sound.beat import Beat
 from appliance.sound.devices import Direction
 from appliance.sound.dsp import BLOCK_FRAMES
 

@@ -15,28 +15,24 @@ import numpy as np
 
 from appliance.core.events import TailEnded, TalkFlowed
 from appliance.ports import SILENCE, Block, Post, Processor
-from appliance.sound.callback import be_urgent
+from appliance.sound.attention import Attention
+from appliance.sound.debt import Debt
 from appliance.sound.dsp import BLOCK_FRAMES, db_gain, to_block
 from appliance.sound.gate import Gate
 from appliance.sound.meter import Meter
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
+from appliance.sound.urgency import be_urgent
 
 PACKET_S: Final = PACKET_BLOCKS * 0.01
 MOST_WAITING: Final = 6
 """120 ms; if the encoder is further behind than this, what comes is dropped."""
 PATIENCE_S: Final = 0.04
 """Two packets late, and twice the card's own delay on top: it is away."""
-FORGIVEN_S: Final = 0.2
-"""Silence that lasted this long was no hiccup: what comes then is all wanted."""
-WARM_UP_BLOCKS: Final = 300
-"""3 s: the noise suppression shall know the room before the first word."""
-HANGOVER_BLOCKS: Final = 60
-"""The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
-NAP_PACKETS: Final = 4
-"""While nobody speaks here or there, one packet in five is looked at, every 100 ms. In
-place of the others the card's thread sends silence itself, and this one sleeps on:
-measured, a twentieth less CPU."""
+SPARE_PACKETS: Final = 9
+"""While nobody speaks here or there, one packet in ten is looked at, every 200 ms, as
+often as the meter moves. In place of the others the card's thread sends silence, and
+this one sleeps on."""
 
 _Pair = tuple[Block, Block]
 """What was heard, and what was played meanwhile."""
@@ -46,8 +42,8 @@ _Packet = tuple[_Pair, ...]
 class Uplink:
     """Takes blocks from the card and gives them to the room.
 
-    Thread: `put` the card's, `connect` and `disconnect` the loop's; the rest its own.
-    It sleeps while nobody speaks: `put` then sends the silence.
+    Thread: `put` and `hush` the card's, `connect` and `disconnect` the loop's; the rest
+    its own. It sleeps in a lull.
     """
 
     def __init__(
@@ -65,7 +61,8 @@ class Uplink:
         self._playout = playout
         self._post = post
         self._processor = processor
-        self._waiting: SimpleQueue[_Packet | None] = SimpleQueue()
+        # Each with how many packets were passed over before it.
+        self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._spare: _Pair | None = None
         self._outlet = Outlet()
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -73,15 +70,15 @@ class Uplink:
         self._asked_at_s: float | None = None
         self._was_open = False
         self._is_at_work = False
-        # Each has one writer: this thread's grant, and what the card's made of it.
-        self._granted = self._passed = 0
+        self._is_resting = False
+        self._hushed = 0
+        # Of the last sound: what the card's thread put, and what this one filled in.
+        self._put_s = self._filled_s = time.monotonic()
         self._meter = Meter(post)
-        self._echo_blocks = 0
+        self._attention = Attention()
         self._delay_ms = 0
         self._patience_s = PATIENCE_S
-        self._debt = 0
-        self._silent_s = 0.0
-        self._warm_up = WARM_UP_BLOCKS
+        self._debt = Debt()
         self.overflows = 0
         self.beat_s = time.monotonic()
         """When the thread last turned."""
@@ -104,15 +101,30 @@ class Uplink:
             return
         packet = (pair,) if self._spare is None else (self._spare, pair)
         self._spare = None
-        if self._naps and self._is_still(packet):
-            self._passed += 1
-            self._meter.skip(len(packet))
-            self._outlet.send(SILENCE for _ in packet)
-            return
+        self._put_s = time.monotonic()
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
             return
-        self._waiting.put(packet)
+        hushed, self._hushed = self._hushed, 0
+        self._waiting.put((hushed, packet))
+
+    def hush(self) -> None:
+        """Send silence in place of a packet that was passed over."""
+        self._put_s = time.monotonic()
+        self._hushed += 1
+        self._outlet.send((SILENCE,) * PACKET_BLOCKS)
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the next packet need not be put: silence leaves anyhow.
+
+        Thread: the card's.
+        """
+        is_whole = self._spare is None and not self._outlet.is_odd
+        is_enough = self._hushed >= SPARE_PACKETS
+        return (
+            self._is_resting and is_whole and not is_enough and not self._gate.is_open
+        )
 
     def connect(self, send: Callable[[Block], None]) -> None:
         """Send every packet from now on."""
@@ -126,6 +138,7 @@ class Uplink:
         """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
         self._asked_at_s = asked_at_s
         self._gate.open()
+        self._playout.lull.end()
 
     def close_gate(self, tail_ms: int) -> None:
         """Shut the microphone out."""
@@ -135,7 +148,7 @@ class Uplink:
         """New streams are open: take how long it is from speaker to microphone."""
         self._delay_ms = delay_ms
         self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
-        self._warm_up = WARM_UP_BLOCKS
+        self._attention.restart()
         # The streams are new: half a packet of before belongs to another time.
         self._spare = None
 
@@ -146,7 +159,7 @@ class Uplink:
     @property
     def is_idle(self) -> bool:
         """Whether nobody speaks, here or there."""
-        return not self._gate.is_open and not self._echo_blocks
+        return not self._gate.is_open and not self._attention.hears_speaker
 
     @property
     def blocks(self) -> int:
@@ -163,39 +176,35 @@ class Uplink:
         while True:
             self.beat_s = time.monotonic()
             try:
-                slept_s = self._naps * PACKET_S
-                packet = self._waiting.get(timeout=self._patience_s + slept_s)
+                rest_s = SPARE_PACKETS * PACKET_S if self._is_resting else 0.0
+                taken = self._waiting.get(timeout=self._patience_s + rest_s)
             except Empty:
-                self._fill()
+                self._stand_in()
                 continue
-            if packet is None:
+            if taken is None:
                 return
-            if not self._is_owed(packet):
-                self._send_packet(packet)
+            self._take(taken)
 
-    def _fill(self) -> None:
-        """Send the silence that was due while no block came."""
-        count = max(1, round(self._patience_s / PACKET_S)) + self._naps
-        self._debt += count * PACKET_BLOCKS
-        self._silent_s += self._patience_s
-        for _ in range(count):
+    def _take(self, taken: tuple[int, _Packet]) -> None:
+        hushed, packet = taken
+        self._meter.skip(hushed * PACKET_BLOCKS)
+        is_late = not self._waiting.empty()
+        if not self._debt.takes(len(packet), is_late=is_late):
+            self._send_packet(packet)
+
+    def _stand_in(self) -> None:
+        """Send the silence that was due while no block came, if none was sent."""
+        now_s = time.monotonic()
+        late_s = now_s - max(self._put_s, self._filled_s)
+        if late_s < self._patience_s:
+            return
+        self._filled_s = now_s
+        packets = max(1, round(late_s / PACKET_S))
+        self._debt.grow(packets * PACKET_BLOCKS, late_s)
+        for _ in range(packets):
             # New ones each time: the processor works in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
-        self._granted = 0
-
-    def _is_owed(self, packet: _Packet) -> bool:
-        """Whether silence has gone in this packet's place.
-
-        After a hiccup the late blocks come in a burst; sending them as well would make
-        the far end's delay grow.
-        """
-        is_late = self._silent_s < FORGIVEN_S and not self._waiting.empty()
-        if self._debt > 0 and is_late:
-            self._debt -= len(packet)
-            return True
-        self._debt, self._silent_s = 0, 0.0
-        return False
 
     def _send_packet(self, packet: _Packet) -> None:
         ready = [self._ready(*pair) for pair in packet]
@@ -203,21 +212,12 @@ class Uplink:
         for _, is_open in ready:
             self._tell(is_open=is_open, is_sent=is_sent)
         is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
-        self._granted = 0 if is_busy else self._passed + NAP_PACKETS
-
-    @property
-    def _naps(self) -> int:
-        """Return how many packets may still be passed over."""
-        return max(0, self._granted - self._passed)
-
-    def _is_still(self, packet: _Packet) -> bool:
-        """Return whether it is certain that silence leaves, whatever was heard."""
-        is_played = any(played is not SILENCE for _, played in packet)
-        return not is_played and not self._gate.is_open
+        self._is_resting = not is_busy
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""
-        self._is_at_work = self._is_worth_processing(played)
+        is_wanted = self._gate.is_open or self._meter.is_voice
+        self._is_at_work = self._attention.pays(played) or is_wanted
         if self._processor is not None and self._is_at_work:
             self._processor.process(microphone, played, self._delay_ms)
         if self._gain != 1.0:
@@ -237,13 +237,3 @@ class Uplink:
         if self._was_open and not is_open:
             self._post(TailEnded())
         self._was_open = is_open
-
-    def _is_worth_processing(self, played: Block) -> bool:
-        """Return whether anybody will hear the result, or the canceller can learn."""
-        if played is not SILENCE and played.any():
-            self._echo_blocks = HANGOVER_BLOCKS
-        elif self._echo_blocks:
-            self._echo_blocks -= 1
-        self._warm_up = max(0, self._warm_up - 1)
-        is_learning = self._echo_blocks > 0 or self._warm_up > 0
-        return self._gate.is_open or is_learning or self._meter.is_voice

@@ -1,44 +1,43 @@
 import threading
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from appliance.demo.card import Mouth, Options, PortAudioError, SimulatedCard
+from appliance.demo.card import Mouth, SimulatedCard
 from appliance.demo.phrase import synthesised
-from appliance.sound.devices import chosen, listed
+from appliance.errors import SoundError
+from appliance.sound.devices import Device, chosen, listed
+from appliance.sound.library import Wanted
+from appliance.sound.lull import Lull
 
 PHRASE = synthesised()[:24_000]
 DEADLINE_S = 20.0
 
 
-def options(callback, blocksize=240, latency=0.005, rate_hz=48_000):
-    return Options(
-        device=(0, 0),
-        channels=(1, 1),
-        samplerate=rate_hz,
-        blocksize=blocksize,
-        dtype="int16",
-        latency=latency,
-        callback=callback,
-    )
+def wanted(device=None, blocksize=240, latency_s=0.005, rate_hz=48_000):
+    card = SimulatedCard(Mouth(), lambda *_: None)
+    device = device or listed(card.devices())[0]
+    return Wanted(device, device, rate_hz, blocksize, latency_s)
 
 
 class Application:
     """Passes what the microphone hears on to the speaker, and keeps both."""
 
     def __init__(self, blocks):
+        self.lull = Lull()
         self.heard = []
         self.played = []
         self.threads = set()
         self.is_enough = threading.Event()
         self._blocks = blocks
 
-    def call(self, indata, outdata, frames, _times, status):
-        assert len(indata) == len(outdata) == 2 * frames
+    def call(self, heard, played, frames, status):
+        assert len(heard) == len(played) == 2 * frames
         assert not status
         self.threads.add(threading.current_thread().name)
-        self.heard.append(np.frombuffer(bytes(indata), np.int16))
-        outdata[:] = indata
+        self.heard.append(np.frombuffer(bytes(heard), np.int16))
+        played[:] = heard
 
     def hear(self, at_s, block):
         self.played.append((at_s, block))
@@ -47,21 +46,21 @@ class Application:
 
     def run(self, mouth, **wishes):
         card = SimulatedCard(mouth, self.hear)
-        stream = card.RawStream(**options(self.call, **wishes))
+        stream = card.open(wanted(**wishes), self)
         stream.start()
         assert self.is_enough.wait(DEADLINE_S)
-        stream.abort()
         stream.close()
-        assert not stream.active
+        stream.close()
+        assert not stream.is_running
         return stream
 
 
-@pytest.mark.parametrize(("blocksize", "latency"), [(240, 0.005), (480, 0.04)])
-def test_what_is_said_comes_out_of_the_speaker_whole(blocksize, latency):
+@pytest.mark.parametrize(("blocksize", "latency_s"), [(240, 0.005), (480, 0.04)])
+def test_what_is_said_comes_out_of_the_speaker_whole(blocksize, latency_s):
     mouth = Mouth()
     speech = mouth.say(PHRASE, 0.0)
     application = Application(80)
-    application.run(mouth, blocksize=blocksize, latency=latency)
+    application.run(mouth, blocksize=blocksize, latency_s=latency_s)
     heard = np.concatenate(application.heard)
     assert (heard[: len(PHRASE)][: len(heard)] == PHRASE[: len(heard)]).all()
     played = np.concatenate([block for _, block in application.played])
@@ -74,7 +73,7 @@ def test_a_sample_is_played_twice_the_latency_after_it_was_spoken():
     mouth = Mouth()
     speech = mouth.say(PHRASE, 0.0)
     application = Application(10)
-    application.run(mouth, latency=0.02)
+    application.run(mouth, latency_s=0.02)
     assert speech.began_s is not None
     at_s, block = application.played[0]
     assert block[0] == PHRASE[0]
@@ -111,7 +110,7 @@ def test_after_the_speech_there_is_silence():
 
 
 def test_the_card_is_chosen_by_those_who_wish_for_nothing():
-    devices = listed(SimulatedCard(Mouth(), lambda *_: None).query_devices())
+    devices = listed(SimulatedCard(Mouth(), lambda *_: None).devices())
     microphone = chosen((), devices, "microphone")
     assert microphone == chosen((), devices, "speaker")
     assert microphone.name == "Simulated USB sound card"
@@ -120,15 +119,16 @@ def test_the_card_is_chosen_by_those_who_wish_for_nothing():
 
 @pytest.mark.parametrize(
     "asked",
-    [(1, 1, "int16", 48_000), (0, 2, "int16", 48_000), (0, 1, "float32", 48_000),
-     (0, 1, "int16", 44_100)],
-)  # fmt: skip
+    [
+        wanted(rate_hz=44_100),
+        wanted(device=Device(0, "Another card", 1, 2, 48_000)),
+        replace(wanted(), microphone=None),
+        replace(wanted(), speaker=None),
+    ],
+)
 def test_what_the_card_has_not_is_refused_as_portaudio_would(asked):
     card = SimulatedCard(Mouth(), lambda *_: None)
-    device, channels, dtype, rate_hz = asked
-    for check in (card.check_input_settings, card.check_output_settings):
-        check(0, 1, "int16", None, 48_000)
-        with pytest.raises(PortAudioError):
-            check(device, channels, dtype, None, rate_hz)
-    with pytest.raises(card.PortAudioError):
-        card.RawStream(**options(lambda *_: None, rate_hz=44_100))
+    assert card.can(wanted())
+    assert not card.can(asked)
+    with pytest.raises(SoundError):
+        card.open(asked, Application(1))

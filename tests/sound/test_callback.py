@@ -1,13 +1,15 @@
 """What PortAudio calls: periods in, blocks out."""
 
 import threading
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sound.callback import Beat, Duplex, Microphone, Speaker
+from appliance.sound.beat import Beat
+from appliance.sound.callback import Duplex, Microphone, Speaker
 from appliance.sound.playout import Playout
 from appliance.sound.reference import MOST_FRAMES, Reference
 
@@ -26,6 +28,23 @@ class Loud(Playout):
         return self.reference
 
 
+class Ear:
+    """Keeps what was heard: pairs of blocks, and "hush" for packets passed over."""
+
+    def __init__(self):
+        self.story: list[Any] = []
+        self.may_rest = False
+
+    def put(self, microphone, played):
+        self.story.append((microphone, played))
+
+    def hush(self):
+        self.story.append("hush")
+
+
+NOTHING = memoryview(b"")
+
+
 def blank(frames, channels):
     return memoryview(bytearray(frames * channels * 2))
 
@@ -40,73 +59,65 @@ def heard(rate_hz, frames):
 def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     speaker_hz, microphone_hz, per_second
 ):
-    put = []
-    reference = Reference()
-    speaker = Speaker(Loud(), reference, Beat(speaker_hz))
-    microphone = Microphone(
-        reference, lambda *pair: put.append(pair), Beat(microphone_hz)
-    )
+    ear, reference, playout = Ear(), Reference(), Loud()
+    speaker = Speaker(playout, reference, Beat(speaker_hz))
+    microphone = Microphone(playout, reference, ear, Beat(microphone_hz))
 
     def period(rate_hz):
         return rate_hz // (per_second if rate_hz == 48_000 else 100)
 
     for _ in range(20):
-        speaker.call(blank(period(speaker_hz), 2), period(speaker_hz), None, None)
+        speaker.call(NOTHING, blank(period(speaker_hz), 2), period(speaker_hz), 0)
         microphone.call(
             heard(microphone_hz, period(microphone_hz)),
+            NOTHING,
             period(microphone_hz),
-            None,
-            None,
+            0,
         )
-    assert len(put) >= 10
-    assert all(len(block) == len(played) == 480 for block, played in put)
+    assert len(ear.story) >= 10
+    assert all(len(block) == len(played) == 480 for block, played in ear.story)
 
 
 def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
-    put = []
-    duplex = Duplex(Loud(), lambda *pair: put.append(pair), Beat(48_000))
+    ear = Ear()
+    duplex = Duplex(Loud(), ear, Beat(48_000))
     for _ in range(4):
-        duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
-    assert [played[0] for _, played in put] == [1, 481]
-    assert put[0][1][-1] == 480
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
+    assert [played[0] for _, played in ear.story] == [1, 481]
+    assert ear.story[0][1][-1] == 480
 
 
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_channel_of_a_speaker_plays_the_same(channels):
     out = blank(240, channels)
-    Duplex(Loud(), lambda *_: None, Beat(48_000)).call(
-        heard(48_000, 240), out, 240, None, None
-    )
+    Duplex(Loud(), Ear(), Beat(48_000)).call(heard(48_000, 240), out, 240, 0)
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
     assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
 
 
 def test_silence_wipes_what_was_played_before():
     out = memoryview(bytearray(b"x" * 960))
-    Duplex(Playout(), lambda *_: None, Beat(48_000)).call(
-        heard(48_000, 240), out, 240, None, None
-    )
+    Duplex(Playout(), Ear(), Beat(48_000)).call(heard(48_000, 240), out, 240, 0)
     assert bytes(out) == bytes(960)
 
 
 def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
-    put = []
-    duplex = Duplex(Playout(), lambda *pair: put.append(pair), Beat(48_000))
+    ear = Ear()
+    duplex = Duplex(Playout(), ear, Beat(48_000))
     for _ in range(4):
-        duplex.call(heard(48_000, 240), blank(240, 2), 240, None, None)
-    put[0][0][:] = 7
-    assert (put[1][0] == 480).all()
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
+    ear.story[0][0][:] = 7
+    assert (ear.story[1][0] == 480).all()
 
 
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
-    put = []
-    playout = Playout()
-    duplex = Duplex(playout, lambda *pair: put.append(pair), Beat(48_000))
+    ear, playout = Ear(), Playout()
+    duplex = Duplex(playout, ear, Beat(48_000))
     playout.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
-    duplex.call(heard(48_000, 480), out, 480, None, None)
+    duplex.call(heard(48_000, 480), out, 480, 0)
     assert np.frombuffer(out, np.int16).max() == 5000
-    assert not put[0][1].any()
+    assert not ear.story[0][1].any()
 
 
 def test_a_speaker_that_is_gone_is_not_heard_for_ever():
@@ -139,14 +150,15 @@ def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
 def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
     seen: list[threading.ExceptHookArgs] = []
 
-    def broken(*_):
-        raise ZeroDivisionError
+    class Broken(Ear):
+        def put(self, microphone, played):
+            raise ZeroDivisionError
 
     before, threading.excepthook = threading.excepthook, seen.append
     try:
-        duplex = Duplex(Loud(), broken, Beat(48_000))
+        duplex = Duplex(Loud(), Broken(), Beat(48_000))
         with pytest.raises(ZeroDivisionError):
-            duplex.call(heard(48_000, 480), blank(480, 2), 480, None, None)
+            duplex.call(heard(48_000, 480), blank(480, 2), 480, 0)
     finally:
         threading.excepthook = before
     assert seen[0].exc_type is ZeroDivisionError

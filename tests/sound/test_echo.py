@@ -5,13 +5,13 @@ import time
 
 import numpy as np
 import pytest
-import sounddevice
 
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
 from appliance.room.processing import processing
 from appliance.sound.dsp import BLOCK_FRAMES, level_dbfs
+from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 from tests.card.asound import Card, plug_in
 from tests.card.here import seen_here
@@ -40,7 +40,7 @@ async def echo_dbfs(config: SoundConfig) -> float:
             loop.call_soon_threadsafe(opened.set)
 
     talk = TalkConfig()
-    road = SoundRoad(config, talk, post, lambda: sounddevice, processing(config))
+    road = SoundRoad(config, talk, post, PortAudio, processing(config))
     async with road:
         road.do(SetVolume(100))
         road.do(OpenSound())

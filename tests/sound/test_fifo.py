@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.sound.fifo import DEEPEST_BLOCKS, SIZE_BLOCKS, Fifo
+from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
+from appliance.sound.ring import SIZE_BLOCKS
 
 TONE_HZ = 440.0
 
@@ -115,6 +116,32 @@ def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sampl
     loud = np.concatenate([part for part in heard if part is not None])
     assert np.count_nonzero(loud) > 4.9 * BLOCK_FRAMES
     assert fifo.underruns == 0
+
+
+@pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0049])
+@pytest.mark.parametrize("quiet_s", [0.5, 600.0])
+def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, quiet_s):
+    fifo = Fifo()
+    for count in range(60):
+        fifo.write(SILENCE, 0.01 * count)
+        fifo.read(240, 0.01 * count + phase_s)
+        fifo.read(240, 0.01 * count + phase_s + 0.005)
+    assert fifo.is_asleep
+    assert fifo.depth_s == 0
+    # Nobody reads meanwhile: that is what the sleep is for.
+    for count in range(60, round(100 * quiet_s)):
+        fifo.write(SILENCE, 0.01 * count)
+    heard, first = [], round(100 * quiet_s)
+    for count in range(first, first + 8):
+        fifo.write(tone((count - first) * BLOCK_FRAMES), 0.01 * count)
+        for at_s in (0.01 * count + phase_s, 0.01 * count + phase_s + 0.005):
+            part = fifo.read(240, at_s)
+            heard.append(np.zeros(240, np.float32) if part is None else part)
+    begun = np.flatnonzero(np.abs(np.concatenate(heard)) > 400)[0]
+    delay_s = begun / RATE_HZ + phase_s
+    # As `Fifo._target` says: 12 ms at the end of a period of 5, a block being 10.
+    assert delay_s == pytest.approx(0.007, abs=0.0002)
+    assert fifo.underruns == fifo.overruns == 0
 
 
 def test_late_blocks_deepen_the_stock_instead_of_tearing_holes_for_ever():

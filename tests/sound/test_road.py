@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-import sounddevice
 
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import (
@@ -33,6 +32,7 @@ from appliance.core.events import (
 )
 from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
+from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 from tests.card.asound import Card, plug_in
 from tests.card.here import seen_here
@@ -48,9 +48,7 @@ class Box:
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
-        self.road = SoundRoad(
-            sound, talk, self.events.put, lambda: sounddevice, processor=None
-        )
+        self.road = SoundRoad(sound, talk, self.events.put, PortAudio, processor=None)
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:

@@ -14,7 +14,7 @@ from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS
 from appliance.sound.playout import Playout
 from appliance.sound.trim import FIRST_BLOCKS
-from appliance.sound.uplink import MOST_WAITING, NAP_PACKETS, PACKET_S, Uplink
+from appliance.sound.uplink import MOST_WAITING, PACKET_S, SPARE_PACKETS, Uplink
 from appliance.sound.uplink import PATIENCE_S as CARD_PATIENCE_S
 
 PATIENCE_S = 10.0
@@ -57,7 +57,7 @@ def test_silence_goes_on_being_sent_while_no_block_comes(rig):
 def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
     rig = Rig()
     rig.uplink.open_gate(0.0)
-    rig.uplink._debt = 2 * PACKET_BLOCKS
+    rig.uplink._debt.grow(2 * PACKET_BLOCKS, 0.04)
     for value in range(1, 9):
         rig.uplink.put(block(value * 100), SILENCE)
     with rig:
@@ -68,7 +68,7 @@ def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
 def test_speech_after_a_long_absence_is_sent_whole():
     rig = Rig()
     rig.uplink.open_gate(0.0)
-    rig.uplink._debt, rig.uplink._silent_s = 300, 3.0
+    rig.uplink._debt.grow(300, 3.0)
     for value in range(1, 7):
         rig.uplink.put(block(value * 100), SILENCE)
     with rig:
@@ -87,79 +87,106 @@ def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
 def silent(processor=None):
     """A rig that is not started, at rest: nobody has spoken for long."""
     rig = Rig(processor)
-    rig.uplink._warm_up = 0
-    rig.uplink.put(SILENCE, SILENCE)
-    rig.uplink.put(SILENCE, SILENCE)
-    run_waiting(rig)
+    rig.uplink._attention._warm_up_blocks = 0
+    hear(rig, 0)
     return rig
+
+
+def hear(rig, value, played=SILENCE):
+    """Let the card put a packet, and the thread do its work."""
+    for _ in range(PACKET_BLOCKS):
+        rig.uplink.put(block(value), played)
+    return run_waiting(rig)
 
 
 def run_waiting(rig):
     """Do what the thread would."""
     while not rig.uplink._waiting.empty():
-        rig.uplink._send_packet(rig.uplink._waiting.get())
+        rig.uplink._take(rig.uplink._waiting.get())
     blocks = []
     while not rig.sent.empty():
         blocks.append(rig.sent.get())
     return blocks
 
 
-def test_while_nobody_speaks_silence_goes_on_and_the_thread_sleeps():
+def rest(rig):
+    """Do what the card's thread would in a lull; return how many packets it took."""
+    packets = 0
+    while rig.uplink.may_rest:
+        rig.uplink.hush()
+        packets += 1
+    return packets
+
+
+def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at():
     rig = silent()
-    for _ in range(NAP_PACKETS * PACKET_BLOCKS):
-        rig.uplink.put(block(10), SILENCE)
-    assert rig.uplink.depth_s == 0
-    assert rig.uplink.blocks == (NAP_PACKETS + 1) * PACKET_BLOCKS
-    for _ in range(PACKET_BLOCKS):
-        rig.uplink.put(block(10), SILENCE)
-    assert rig.uplink.depth_s == PACKET_S
-    assert not any(one.any() for one in run_waiting(rig))
+    before = rig.uplink.blocks
+    assert rest(rig) == SPARE_PACKETS
+    assert rig.uplink.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
+    assert not any(one.any() for one in hear(rig, 10))
+    assert rest(rig) == SPARE_PACKETS
 
 
 @pytest.mark.parametrize("has_press", [True, False])
-def test_a_press_and_a_voice_in_the_speaker_wake_the_thread(has_press):
+def test_a_press_and_a_voice_in_the_speaker_have_everything_looked_at(has_press):
     rig = silent()
+    rig.uplink._playout.lull.open()
     if has_press:
         rig.uplink.open_gate(0.0)
-    for _ in range(PACKET_BLOCKS):
-        rig.uplink.put(block(1000), SILENCE if has_press else block(1))
-    assert rig.uplink.depth_s == PACKET_S
-    assert any(one.any() for one in run_waiting(rig)) == has_press
+        assert rig.uplink._playout.lull.is_over
+        assert not rig.uplink.may_rest
+    sent = hear(rig, 1000, SILENCE if has_press else block(1))
+    assert not rig.uplink.may_rest
+    assert any(one.any() for one in sent) == has_press
+
+
+def test_half_a_packet_is_seen_through_before_there_is_a_rest():
+    rig = silent()
+    assert rig.uplink.may_rest
+    rig.uplink.put(block(0), SILENCE)
+    assert not rig.uplink.may_rest
 
 
 def test_with_a_pre_roll_every_block_is_kept():
     rig = Rig()
     rig.uplink._gate = Gate(20)
-    for _ in range(3 * PACKET_BLOCKS):
-        rig.uplink.put(block(1), SILENCE)
-        run_waiting(rig)
+    for _ in range(3):
+        hear(rig, 1)
+        assert not rig.uplink.may_rest
     rig.uplink.open_gate(0.0)
-    for _ in range(PACKET_BLOCKS):
-        rig.uplink.put(block(2), SILENCE)
-    sent = run_waiting(rig)
+    sent = hear(rig, 2)
     assert [int(one[-1]) for one in sent] == [1, 1]
 
 
-def test_a_card_that_dies_while_the_thread_sleeps_is_stood_in_for_to_the_block():
+def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
     rig = silent()
-    rig.uplink.put(SILENCE, SILENCE)
-    rig.uplink.put(SILENCE, SILENCE)
+    rig.uplink.hush()
     before = rig.uplink.blocks
-    rig.uplink._fill()
-    slept = NAP_PACKETS - 1
-    waited = round(CARD_PATIENCE_S / PACKET_S)
-    assert rig.uplink.blocks - before == (slept + waited) * PACKET_BLOCKS
+    rig.uplink._put_s -= 2 * CARD_PATIENCE_S
+    rig.uplink._filled_s -= 2 * CARD_PATIENCE_S
+    rig.uplink._stand_in()
+    missing = 2 * round(CARD_PATIENCE_S / PACKET_S)
+    assert rig.uplink.blocks - before == missing * PACKET_BLOCKS
+
+
+def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
+    rig = silent()
+    rig.uplink.hush()
+    before = rig.uplink.blocks
+    rig.uplink._stand_in()
+    assert rig.uplink.blocks == before
 
 
 @pytest.mark.parametrize("before", range(20))
-def test_levels_are_told_while_the_thread_sleeps(before):
+def test_levels_are_told_in_a_lull(before):
     rig = silent()
     rig.uplink._meter.skip(before)
     # Long enough for a block to be left out, which shifts what is looked at.
     for wanted_dbfs, value in ((-54, 60), (-48, 130)):
-        for _ in range(FIRST_BLOCKS + 10):
-            rig.uplink.put(block(value), SILENCE)
-            run_waiting(rig)
+        for _ in range((FIRST_BLOCKS + 10) // PACKET_BLOCKS // SPARE_PACKETS + 1):
+            hear(rig, value)
+            hear(rig, value)
+            rest(rig)
         while not rig.events.empty():
             told = rig.events.get_nowait()
         assert told.microphone_dbfs == pytest.approx(wanted_dbfs, abs=3)
@@ -259,19 +286,19 @@ def test_half_a_packet_from_before_the_card_went_is_never_sent():
 def test_after_a_trimmed_block_packets_are_still_sent_as_soon_as_they_are_full():
     rig = Rig()
 
-    def hear(value):
+    def put(value):
         rig.uplink.put(block(value), SILENCE)
         while not rig.uplink._waiting.empty():
-            packet = rig.uplink._waiting.get()
-            assert packet is not None
-            rig.uplink._send_packet(packet)
+            taken = rig.uplink._waiting.get()
+            assert taken is not None
+            rig.uplink._take(taken)
         return rig.sent.qsize()
 
     for _ in range(FIRST_BLOCKS):
-        hear(0)
+        put(0)
     assert rig.sent.qsize() == FIRST_BLOCKS - 2
     rig.uplink.open_gate(0.0)
-    counts = [hear(value) - FIRST_BLOCKS for value in (100, 200, 300, 400, 500)]
+    counts = [put(value) - FIRST_BLOCKS for value in (100, 200, 300, 400, 500)]
     assert counts == [0, 0, 2, 2, 4]
     sent = [int(rig.next()[-1]) for _ in range(FIRST_BLOCKS + 4)]
     assert sent[-5:] == [100, 200, 300, 400, 500]

@@ -1,0 +1,120 @@
+"""From the card's periods to blocks of 10 ms, or past them in a lull."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.ports import SILENCE, Block
+from appliance.sound.beat import Beat
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler
+from appliance.sound.library import SAMPLE_BYTES, Raw
+from appliance.sound.playout import Playout
+
+Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
+"""Makes 10 ms at one rate of 10 ms at another."""
+
+
+class Ear(Protocol):
+    """Takes what was heard."""
+
+    def put(self, microphone: Block, played: Block) -> None:
+        """Take 10 ms, and the voices that were played meanwhile; may keep both."""
+
+    def hush(self) -> None:
+        """Take note that a packet, 20 ms, was passed over in a lull."""
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the next packet need not be looked at."""
+
+
+class Gather:
+    """Makes blocks of 10 ms out of the card's periods and hands them over."""
+
+    def __init__(self, ear: Ear, rate_hz: int) -> None:
+        """Start with nothing gathered."""
+        self._ear = ear
+        self._fit = fit_of(rate_hz, RATE_HZ)
+        self._block_bytes = rate_hz // 100 * SAMPLE_BYTES
+        self.packet_frames = rate_hz // 50
+        """20 ms, at the card's rate."""
+        self._heard = bytearray()
+        self._played: list[NDArray[np.int16] | None] = []
+        self._is_silent = True
+
+    @property
+    def may_rest(self) -> bool:
+        """Whether the next packet begins with the next period, and is not wanted."""
+        return not self._heard and self._ear.may_rest
+
+    def add(self, heard: Raw | bytes, played: NDArray[np.int16] | None) -> None:
+        """Take what one callback heard, and as long at 48 kHz the voices it played."""
+        self._heard += heard
+        self._played.append(played)
+        if played is not None:
+            self._is_silent = False
+        if len(self._heard) < self._block_bytes:
+            return
+        # They are handed on: the next block gets new ones.
+        block, self._heard = np.frombuffer(self._heard, np.int16), bytearray()
+        parts, self._played = self._played, []
+        voices = SILENCE if self._is_silent else _joined(parts)
+        self._is_silent = True
+        self._ear.put(block if self._fit is None else self._fit(block), voices)
+
+    def pass_over(self, periods: int, frames: int) -> None:
+        """Take periods that nobody looked at, from the beginning of a packet on.
+
+        Part of a packet is taken as silence: somebody has spoken, but after that.
+        """
+        if periods * frames >= self.packet_frames:
+            self._ear.hush()
+            return
+        for _ in range(periods):
+            self.add(bytes(frames * SAMPLE_BYTES), None)
+
+
+class Doze:
+    """Passes over the periods of a lull, packet by packet."""
+
+    def __init__(self, playout: Playout, gather: Gather, beat: Beat) -> None:
+        """Start awake."""
+        self._lull = playout.lull
+        # Of the streams before, if there were any.
+        self._lull.taken()
+        self._playout = playout
+        self._gather = gather
+        self._beat = beat
+
+    def passes_over(self, frames: int, status: int) -> bool:
+        """Account for what was passed over, and return whether this period is too."""
+        passed = self._lull.taken()
+        if not passed:
+            return False
+        is_calm = not status and not self._lull.is_over
+        passed += is_calm
+        self._beat.note(passed * frames, 0)
+        self._gather.pass_over(passed, frames)
+        if is_calm:
+            self.begin(frames)
+        return is_calm
+
+    def begin(self, frames: int) -> None:
+        """Begin a lull with the next period, if nobody speaks."""
+        self._lull.open()
+        if self._playout.is_still and self._gather.may_rest:
+            # The last period of the packet is looked at: then it is accounted for.
+            self._lull.begin(self._gather.packet_frames // frames - 1)
+
+
+def fit_of(from_hz: int, to_hz: int) -> Fit | None:
+    """Return what makes one rate of the other; None: they are the same."""
+    return None if from_hz == to_hz else Resampler(from_hz, to_hz).apply
+
+
+def _joined(parts: list[NDArray[np.int16] | None]) -> Block:
+    """Return 10 ms made of equal parts; None is silence."""
+    frames = BLOCK_FRAMES // len(parts)
+    return np.concatenate([SILENCE[:frames] if p is None else p for p in parts])

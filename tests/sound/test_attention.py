@@ -1,0 +1,39 @@
+"""When the audio processing is worth its CPU though nobody talks."""
+
+import numpy as np
+
+from appliance.ports import SILENCE
+from appliance.sound.attention import HANGOVER_BLOCKS, WARM_UP_BLOCKS, Attention
+
+LOUD = np.full(480, 100, np.int16)
+
+
+def rested():
+    attention = Attention()
+    for _ in range(WARM_UP_BLOCKS):
+        attention.pays(SILENCE)
+    return attention
+
+
+def test_a_new_room_is_learned_for_a_while():
+    attention = Attention()
+    paid = [attention.pays(SILENCE) for _ in range(WARM_UP_BLOCKS + 5)]
+    assert paid == [True] * (WARM_UP_BLOCKS - 1) + [False] * 6
+
+
+def test_a_voice_in_the_speaker_and_its_echo_are_listened_to():
+    attention = rested()
+    assert attention.pays(LOUD)
+    paid = [attention.pays(SILENCE) for _ in range(HANGOVER_BLOCKS + 5)]
+    assert paid == [True] * (HANGOVER_BLOCKS - 1) + [False] * 6
+
+
+def test_zeros_that_are_not_the_known_silence_are_silence_too():
+    assert not rested().pays(SILENCE.copy())
+
+
+def test_another_card_is_another_room():
+    attention = rested()
+    attention.restart()
+    assert attention.pays(SILENCE)
+    assert not attention.hears_speaker
