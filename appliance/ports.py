@@ -70,12 +70,29 @@ class Uplink(Protocol):
     def connect(self, send: Callable[[Block], None]) -> None:
         """Send every block from now on, silence while the gate is closed.
 
-        `send` is called once per 10 ms on the uplink's own thread. It must not keep
-        the block: its memory is used again.
+        `send` is called for each block, those of a packet or more in a row, on threads
+        of the sound road, one at a time. It must not keep the block: its memory is used
+        again.
         """
 
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running and will not be."""
+
+    @property
+    def packets(self) -> int:
+        """How many packets of 20 ms were sent."""
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether it would help to know how many of them have left this machine."""
+
+    def learn(self, asked: int, sent: int) -> None:
+        """Take note of how many have left.
+
+        Args:
+            asked: `packets` when the question was asked.
+            sent: how many had left at some moment since.
+        """
 
 
 class Playout(Protocol):

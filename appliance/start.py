@@ -142,7 +142,7 @@ def _road(config: Config, app: App, hardware: Hardware) -> SoundRoad:
 def _room(config: Config, app: App, road: SoundRoad) -> "LiveKitRoom":
     from appliance.room.adapter import LiveKitRoom
 
-    return LiveKitRoom(config, app.post, road.uplink, road.playout)
+    return LiveKitRoom(config, app.post, road.outlet, road.playout)
 
 
 def _parts(config: Config, app: App, hardware: Hardware) -> tuple[Part, ...]:

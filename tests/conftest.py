@@ -63,6 +63,9 @@ def nothing_left_behind(request):
         thread.join(PATIENCE_S)
     names = [thread.name for thread in left if thread.is_alive()]
     assert not names, f"threads left behind: {names}"
+    # It never sleeps for as long as hypothesis thinks: the limit above would end it.
+    is_usual = os.sched_getscheduler(0) == os.SCHED_OTHER
+    assert is_usual, "the tests' own thread was given real-time priority"
 
 
 @pytest.fixture

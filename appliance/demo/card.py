@@ -17,6 +17,7 @@ from appliance.demo.phrase import Samples
 from appliance.errors import SoundError
 from appliance.sound.dsp import RATE_HZ
 from appliance.sound.library import Callback, Wanted
+from appliance.sound.urgency import be_urgent
 
 NAME: Final = "Simulated USB sound card"
 LONGEST_STALL_S: Final = 1.0
@@ -182,6 +183,7 @@ class SimulatedStream:
             self._thread.join()
 
     def _run(self) -> None:
+        be_urgent()
         due_s = time.monotonic()
         played = memoryview(bytearray(2 * self._frames))
         while self._is_wanted:

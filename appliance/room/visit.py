@@ -19,7 +19,7 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.ports import Playout, Post, Uplink
-from appliance.room import rtt
+from appliance.room import gauge
 from appliance.room.chat import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, Connection, Pending, Spawn
 from appliance.room.ears import Ears
@@ -133,8 +133,10 @@ class Visit:
 
     async def _attend(self) -> Trouble:
         """Do what the room tells, until it is lost."""
-        post = self._gear.post
-        measuring = self._gear.spawn(rtt.measure(self.ticket, self._room, post))
+        uplink, post = self._gear.uplink, self._gear.post
+        measuring = self._gear.spawn(
+            gauge.measure(self.ticket, self._room, uplink, post)
+        )
         try:
             while True:
                 happening = await self._happenings.get()

@@ -3,7 +3,6 @@
 import time
 
 from appliance.sound.dsp import RATE_HZ
-from appliance.sound.urgency import be_urgent
 
 
 class Beat:
@@ -24,8 +23,6 @@ class Beat:
 
     def note(self, frames: int, status: int) -> int:
         """Note one callback, or several, and return how long it is at 48 kHz."""
-        if not self.frames:
-            be_urgent()
         if self.rate_hz != RATE_HZ:
             frames = frames * RATE_HZ // self.rate_hz
         self.at_s = time.monotonic()

@@ -22,12 +22,12 @@ class Ear(Protocol):
     def put(self, microphone: Block, played: Block) -> None:
         """Take 10 ms, and the voices that were played meanwhile; may keep both."""
 
-    def hush(self) -> None:
-        """Take note that a packet, 20 ms, was passed over in a lull."""
+    def hush(self, packets: int) -> None:
+        """Take note that packets of 20 ms were passed over in a lull."""
 
     @property
-    def may_rest(self) -> bool:
-        """Whether the next packet need not be looked at."""
+    def spare_packets(self) -> int:
+        """How many packets from now on need not be looked at."""
 
 
 class Gather:
@@ -38,16 +38,15 @@ class Gather:
         self._ear = ear
         self._fit = fit_of(rate_hz, RATE_HZ)
         self._block_bytes = rate_hz // 100 * SAMPLE_BYTES
-        self.packet_frames = rate_hz // 50
-        """20 ms, at the card's rate."""
+        self._packet_frames = rate_hz // 50
         self._heard = bytearray()
         self._played: list[NDArray[np.int16] | None] = []
         self._is_silent = True
 
     @property
-    def may_rest(self) -> bool:
-        """Whether the next packet begins with the next period, and is not wanted."""
-        return not self._heard and self._ear.may_rest
+    def spare_frames(self) -> int:
+        """How many frames from now on need not be looked at; whole packets."""
+        return 0 if self._heard else self._ear.spare_packets * self._packet_frames
 
     def add(self, heard: Raw | bytes, played: NDArray[np.int16] | None) -> None:
         """Take what one callback heard, and as long at 48 kHz the voices it played."""
@@ -69,10 +68,10 @@ class Gather:
 
         Part of a packet is taken as silence: somebody has spoken, but after that.
         """
-        if periods * frames >= self.packet_frames:
-            self._ear.hush()
-            return
-        for _ in range(periods):
+        packets, rest = divmod(periods * frames, self._packet_frames)
+        if packets:
+            self._ear.hush(packets)
+        for _ in range(rest // frames):
             self.add(bytes(frames * SAMPLE_BYTES), None)
 
 
@@ -104,9 +103,10 @@ class Doze:
     def begin(self, frames: int) -> None:
         """Begin a lull with the next period, if nobody speaks."""
         self._lull.open()
-        if self._playout.is_still and self._gather.may_rest:
-            # The last period of the packet is looked at: then it is accounted for.
-            self._lull.begin(self._gather.packet_frames // frames - 1)
+        spare = self._gather.spare_frames if self._playout.is_still else 0
+        if spare:
+            # The last of the periods is looked at: then all are accounted for.
+            self._lull.begin(spare // frames - 1)
 
 
 def fit_of(from_hz: int, to_hz: int) -> Fit | None:

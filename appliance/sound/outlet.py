@@ -4,7 +4,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.ports import Block
+from appliance.ports import SILENCE, Block
+from appliance.sound.cadence import Cadence
 from appliance.sound.trim import Trim
 
 PACKET_BLOCKS: Final = 2
@@ -13,10 +14,10 @@ half as often, and the packet leaves not a moment later."""
 
 
 class Outlet:
-    """Gives blocks to the encoder, never half a packet.
+    """Gives blocks to the encoder, never half a packet; implements `ports.Uplink`.
 
-    Thread: `connect` and `disconnect` the loop's, `send` the uplink's or the card's;
-    `is_odd` and `blocks` may be read by any.
+    Thread: `connect`, `disconnect` and `learn` the loop's, `send` the uplink's or the
+    card's; the rest may be read by any.
     """
 
     def __init__(self) -> None:
@@ -24,6 +25,7 @@ class Outlet:
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
         self._trim = Trim()
+        self._cadence = Cadence()
         self._waiting: list[Block] = []
         self.blocks = 0
         """How many were sent."""
@@ -34,6 +36,7 @@ class Outlet:
             self._send = send
             self._waiting.clear()
             self._trim.restart()
+            self._cadence.restart(self.packets)
 
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running."""
@@ -46,6 +49,26 @@ class Outlet:
         """Whether a block waits for the other half of its packet."""
         return len(self._waiting) % PACKET_BLOCKS > 0
 
+    @property
+    def packets(self) -> int:
+        """How many packets were sent."""
+        return self.blocks // PACKET_BLOCKS
+
+    @property
+    def late_packets(self) -> int:
+        """How many of the next packets may come late, if they are silence."""
+        return self._cadence.late_packets(self.packets)
+
+    @property
+    def is_curious(self) -> bool:
+        """Whether it would help to know how many packets have left the encoder."""
+        return self._cadence.is_curious(self.packets)
+
+    def learn(self, asked: int, sent: int) -> None:
+        """Take note of it; see `Cadence`."""
+        with self._sending:
+            self._cadence.learn(asked, self.packets, sent)
+
     def send(self, blocks: Iterable[Block]) -> bool:
         """Send what makes whole packets; return whether anything was sent."""
         # Under one lock, so that nobody connects in the middle: the encoder would then
@@ -55,8 +78,11 @@ class Outlet:
                 return False
             self._waiting += (x for x in blocks if not self._trim.leaves_out(x))
             whole = len(self._waiting) // PACKET_BLOCKS * PACKET_BLOCKS
-            for block in self._waiting[:whole]:
-                self._send(block)
+            leaving = self._waiting[:whole]
             del self._waiting[:whole]
+            for block in leaving:
+                self._send(block)
             self.blocks += whole
+            if any(block is not SILENCE for block in leaving):
+                self._cadence.restart(self.packets)
             return whole > 0

@@ -15,6 +15,7 @@ from typing import Any, Final, Protocol
 
 from appliance.errors import SoundError
 from appliance.sound.library import SAMPLE_BYTES, Callback, Raw, Stream, Wanted
+from appliance.sound.urgency import be_urgent
 
 _NOTHING: Final = memoryview(b"")
 
@@ -81,6 +82,7 @@ class PortAudio:
         played_bytes = wanted.period_frames * SAMPLE_BYTES * wanted.speaker_channels
         silence = bytes(played_bytes)
         go_on: int = self._library._lib.paContinue
+        is_urgent = False
 
         def run(
             heard: object, played: object, frames: int, _: object, status: int, *__: int
@@ -91,6 +93,10 @@ class PortAudio:
                 if played_bytes:
                     fill(played, silence, played_bytes)
                 return go_on
+            nonlocal is_urgent
+            if not is_urgent:
+                is_urgent = True
+                be_urgent()
             call(
                 buffer(heard, heard_bytes) if heard_bytes else _NOTHING,
                 buffer(played, played_bytes) if played_bytes else _NOTHING,

@@ -25,6 +25,7 @@ from appliance.sound.devices import Direction
 from appliance.sound.earcon import sound
 from appliance.sound.gate import Gate
 from appliance.sound.library import Library
+from appliance.sound.outlet import Outlet
 from appliance.sound.playout import Playout
 from appliance.sound.uplink import Uplink
 
@@ -46,7 +47,7 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
 class SoundRoad:
     """Everything between the card and the room.
 
-    `uplink` and `playout` are what the room gets; nothing else of it is public.
+    `outlet` and `playout` are what the room gets; nothing else of it is public.
     """
 
     def __init__(
@@ -61,13 +62,14 @@ class SoundRoad:
         self._has_earcons = sound_config.earcons
         self.playout = Playout(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
-        self.uplink = Uplink(gate, self.playout, post, processor)
-        self._card = Card(sound_config, library, self.playout, self.uplink, post)
+        self.outlet = Outlet()
+        self._uplink = Uplink(gate, self.playout, self.outlet, post, processor)
+        self._card = Card(sound_config, library, self.playout, self._uplink, post)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
         sys.setswitchinterval(SWITCH_S)
-        self.uplink.start()
+        self._uplink.start()
         self._card.start()
         return self
 
@@ -79,7 +81,7 @@ class SoundRoad:
     ) -> None:
         """Close the card first: its callbacks feed the uplink."""
         self._card.end()
-        self.uplink.close()
+        self._uplink.close()
 
     def do(self, command: SoundCommand) -> None:
         """Do it; nothing here blocks."""
@@ -89,13 +91,13 @@ class SoundRoad:
             case CloseSound():
                 self._card.close()
             case OpenGate(asked_at_s=asked_at_s):
-                self.uplink.open_gate(asked_at_s)
+                self._uplink.open_gate(asked_at_s)
             case CloseGate(tail_ms=tail_ms):
-                self.uplink.close_gate(tail_ms)
+                self._uplink.close_gate(tail_ms)
             case SetVolume(percent=percent):
                 self.playout.set_volume(percent)
             case SetGain(db=db):
-                self.uplink.set_gain(db)
+                self._uplink.set_gain(db)
             case PlayEarcon(earcon=earcon):
                 if self._has_earcons:
                     self.playout.play(sound(earcon))
@@ -105,7 +107,7 @@ class SoundRoad:
     def is_alive(self) -> bool:
         """Whether both threads turn; for the watchdog."""
         late_s = time.monotonic() - DEAD_S
-        return min(self.uplink.beat_s, self._card.beat_s) > late_s
+        return min(self._uplink.beat_s, self._card.beat_s) > late_s
 
     def figures(self) -> SoundFigures:
         """Return what the road counts."""
@@ -116,15 +118,15 @@ class SoundRoad:
             for direction, way in _WAYS
             for kind in kinds
         }
-        faults[Way.SEND, SoundFault.OVERFLOW] = self.uplink.overflows
+        faults[Way.SEND, SoundFault.OVERFLOW] = self._uplink.overflows
         faults[Way.RECEIVE, SoundFault.OVERFLOW] = self.playout.overruns
         faults[Way.RECEIVE, SoundFault.UNDERFLOW] = self.playout.underruns
         return SoundFigures(
             blocks={
-                Way.SEND: self.uplink.blocks,
+                Way.SEND: self.outlet.blocks,
                 Way.RECEIVE: card.blocks("speaker"),
             },
             faults=faults,
-            depth_s={"uplink": self.uplink.depth_s, "playout": self.playout.depth_s},
+            depth_s={"uplink": self._uplink.depth_s, "playout": self.playout.depth_s},
             drift_ppm=self.playout.drift_ppm,
         )

@@ -7,7 +7,6 @@ because a track that is fed nothing makes the far end's delay creep.
 
 import threading
 import time
-from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -42,18 +41,23 @@ _Packet = tuple[_Pair, ...]
 class Uplink:
     """Takes blocks from the card and gives them to the room.
 
-    Thread: `put` and `hush` the card's, `connect` and `disconnect` the loop's; the rest
-    its own. It sleeps in a lull.
+    Thread: `put` and `hush` the card's; the rest its own. It sleeps in a lull.
     """
 
     def __init__(
-        self, gate: Gate, playout: Playout, post: Post, processor: Processor | None
+        self,
+        gate: Gate,
+        playout: Playout,
+        outlet: Outlet,
+        post: Post,
+        processor: Processor | None,
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             gate: decides what passes.
             playout: muted while talking if the box is half duplex; gives its level.
+            outlet: takes what goes into the room.
             post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
             processor: None leaves the sound as the microphone gives it.
         """
@@ -64,7 +68,7 @@ class Uplink:
         # Each with how many packets were passed over before it.
         self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._spare: _Pair | None = None
-        self._outlet = Outlet()
+        self._outlet = outlet
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._gain = 1.0
         self._asked_at_s: float | None = None
@@ -108,31 +112,23 @@ class Uplink:
         hushed, self._hushed = self._hushed, 0
         self._waiting.put((hushed, packet))
 
-    def hush(self) -> None:
-        """Send silence in place of a packet that was passed over."""
+    def hush(self, packets: int) -> None:
+        """Send silence in place of packets that were passed over."""
         self._put_s = time.monotonic()
-        self._hushed += 1
-        self._outlet.send((SILENCE,) * PACKET_BLOCKS)
+        self._hushed += packets
+        self._outlet.send((SILENCE,) * (packets * PACKET_BLOCKS))
 
     @property
-    def may_rest(self) -> bool:
-        """Whether the next packet need not be put: silence leaves anyhow.
+    def spare_packets(self) -> int:
+        """How many packets from now on need not be put: silence leaves anyhow.
 
         Thread: the card's.
         """
         is_whole = self._spare is None and not self._outlet.is_odd
-        is_enough = self._hushed >= SPARE_PACKETS
-        return (
-            self._is_resting and is_whole and not is_enough and not self._gate.is_open
-        )
-
-    def connect(self, send: Callable[[Block], None]) -> None:
-        """Send every packet from now on."""
-        self._outlet.connect(send)
-
-    def disconnect(self) -> None:
-        """Send no more; when this returns, `send` is not running."""
-        self._outlet.disconnect()
+        if not is_whole or not self._is_resting or self._gate.is_open:
+            return 0
+        # All but the last of them come late.
+        return min(self._outlet.late_packets + 1, SPARE_PACKETS - self._hushed)
 
     def open_gate(self, asked_at_s: float) -> None:
         """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
@@ -160,11 +156,6 @@ class Uplink:
     def is_idle(self) -> bool:
         """Whether nobody speaks, here or there."""
         return not self._gate.is_open and not self._attention.hears_speaker
-
-    @property
-    def blocks(self) -> int:
-        """How many were sent."""
-        return self._outlet.blocks
 
     @property
     def depth_s(self) -> float:

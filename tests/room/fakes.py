@@ -38,6 +38,9 @@ class FakeUplink:
         self._thread = threading.Thread(target=self._run, name="fake-uplink")
         self.error = None
         self.connects = 0
+        self.packets = 0
+        self.answers: list[tuple[int, int]] = []
+        self.is_curious = False
 
     def __enter__(self):
         self._thread.start()
@@ -61,6 +64,9 @@ class FakeUplink:
     def disconnect(self):
         with self._sending:
             self._send = None
+
+    def learn(self, asked, sent):
+        self.answers.append((asked, sent))
 
     def _run(self):
         block = np.zeros(BLOCK, np.int16)

@@ -33,13 +33,13 @@ class Ear:
 
     def __init__(self):
         self.story: list[Any] = []
-        self.may_rest = False
+        self.spare_packets = 0
 
     def put(self, microphone, played):
         self.story.append((microphone, played))
 
-    def hush(self):
-        self.story.append("hush")
+    def hush(self, packets):
+        self.story += ["hush"] * packets
 
 
 NOTHING = memoryview(b"")

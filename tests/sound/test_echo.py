@@ -47,12 +47,12 @@ async def echo_dbfs(config: SoundConfig) -> float:
         road.do(OpenGate())
         await opened.wait()
         say = road.playout.add("far end")
-        road.uplink.connect(lambda block: sent.append(block.copy()))
+        road.outlet.connect(lambda block: sent.append(block.copy()))
         begun_s = time.monotonic()
         for count, block in enumerate(speech_like().reshape(-1, BLOCK_FRAMES)):
             say(block)
             await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
-        road.uplink.disconnect()
+        road.outlet.disconnect()
     return level_dbfs(np.concatenate(sent[-100:]))
 
 

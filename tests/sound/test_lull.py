@@ -23,14 +23,14 @@ class Ear:
     def __init__(self):
         self.heard = np.zeros(0, np.int16)
         self.hushes = 0
-        self.may_rest = True
+        self.spare_packets = 1
 
     def put(self, microphone, played):
         self.heard = np.concatenate((self.heard, microphone))
 
-    def hush(self):
-        self.hushes += 1
-        self.heard = np.concatenate((self.heard, np.zeros(960, np.int16)))
+    def hush(self, packets):
+        self.hushes += packets
+        self.heard = np.concatenate((self.heard, np.zeros(packets * 960, np.int16)))
 
 
 class Bench:
@@ -79,7 +79,7 @@ def test_the_speaker_is_given_silence_by_the_periods_that_are_looked_at():
 def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
     bench = Bench()
     bench.run(2 + PACKET_PERIODS + passed)
-    bench.ear.may_rest = False
+    bench.ear.spare_packets = 0
     bench.playout.lull.end()
     first = bench.periods + 1
     bench.run(8 * PACKET_PERIODS)
@@ -105,15 +105,15 @@ def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(is_press):
 
     class Late(Ear):
         @property
-        def may_rest(self):
+        def spare_packets(self):
             if is_press:
                 bench.playout.lull.end()
             else:
                 write(np.full(480, 5000, np.int16))
-            return True
+            return 1
 
-        @may_rest.setter
-        def may_rest(self, _):
+        @spare_packets.setter
+        def spare_packets(self, _):
             pass
 
     bench = Bench()
@@ -187,9 +187,9 @@ def test_whatever_happens_the_microphone_keeps_its_place(story):
         if word == "earcon":
             bench.playout.play(np.full(100, 4000, np.float32))
         if word in {"busy", "free"}:
-            bench.ear.may_rest = word == "free"
+            bench.ear.spare_packets = len(story) % 5 if word == "free" else 0
         bench.period(status=4 if word == "xrun" else 0)
-    bench.ear.may_rest = False
+    bench.ear.spare_packets = 0
     bench.playout.lull.end()
     bench.run(2 * PACKET_PERIODS)
     heard = bench.ear.heard

@@ -11,7 +11,7 @@ from appliance.core.events import TailEnded, TalkFlowed
 from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
-from appliance.sound.outlet import PACKET_BLOCKS
+from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
 from appliance.sound.trim import FIRST_BLOCKS
 from appliance.sound.uplink import MOST_WAITING, PACKET_S, SPARE_PACKETS, Uplink
@@ -26,8 +26,11 @@ class Rig:
     def __init__(self, processor=None):
         self.events: queue.Queue[Any] = queue.Queue()
         self.sent: queue.Queue[Any] = queue.Queue()
-        self.uplink = Uplink(Gate(0), Playout(), self.events.put, processor)
-        self.uplink.connect(lambda block: self.sent.put(block.copy()))
+        self.outlet = Outlet()
+        self.uplink = Uplink(
+            Gate(0), Playout(), self.outlet, self.events.put, processor
+        )
+        self.outlet.connect(lambda block: self.sent.put(block.copy()))
 
     def __enter__(self):
         self.uplink.start()
@@ -112,17 +115,17 @@ def run_waiting(rig):
 def rest(rig):
     """Do what the card's thread would in a lull; return how many packets it took."""
     packets = 0
-    while rig.uplink.may_rest:
-        rig.uplink.hush()
-        packets += 1
+    while spare := rig.uplink.spare_packets:
+        rig.uplink.hush(spare)
+        packets += spare
     return packets
 
 
 def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at():
     rig = silent()
-    before = rig.uplink.blocks
+    before = rig.outlet.blocks
     assert rest(rig) == SPARE_PACKETS
-    assert rig.uplink.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
+    assert rig.outlet.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
     assert not any(one.any() for one in hear(rig, 10))
     assert rest(rig) == SPARE_PACKETS
 
@@ -134,17 +137,17 @@ def test_a_press_and_a_voice_in_the_speaker_have_everything_looked_at(has_press)
     if has_press:
         rig.uplink.open_gate(0.0)
         assert rig.uplink._playout.lull.is_over
-        assert not rig.uplink.may_rest
+        assert not rig.uplink.spare_packets
     sent = hear(rig, 1000, SILENCE if has_press else block(1))
-    assert not rig.uplink.may_rest
+    assert not rig.uplink.spare_packets
     assert any(one.any() for one in sent) == has_press
 
 
 def test_half_a_packet_is_seen_through_before_there_is_a_rest():
     rig = silent()
-    assert rig.uplink.may_rest
+    assert rig.uplink.spare_packets == 1
     rig.uplink.put(block(0), SILENCE)
-    assert not rig.uplink.may_rest
+    assert not rig.uplink.spare_packets
 
 
 def test_with_a_pre_roll_every_block_is_kept():
@@ -152,7 +155,7 @@ def test_with_a_pre_roll_every_block_is_kept():
     rig.uplink._gate = Gate(20)
     for _ in range(3):
         hear(rig, 1)
-        assert not rig.uplink.may_rest
+        assert not rig.uplink.spare_packets
     rig.uplink.open_gate(0.0)
     sent = hear(rig, 2)
     assert [int(one[-1]) for one in sent] == [1, 1]
@@ -160,21 +163,21 @@ def test_with_a_pre_roll_every_block_is_kept():
 
 def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
     rig = silent()
-    rig.uplink.hush()
-    before = rig.uplink.blocks
+    rig.uplink.hush(1)
+    before = rig.outlet.blocks
     rig.uplink._put_s -= 2 * CARD_PATIENCE_S
     rig.uplink._filled_s -= 2 * CARD_PATIENCE_S
     rig.uplink._stand_in()
     missing = 2 * round(CARD_PATIENCE_S / PACKET_S)
-    assert rig.uplink.blocks - before == missing * PACKET_BLOCKS
+    assert rig.outlet.blocks - before == missing * PACKET_BLOCKS
 
 
 def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
     rig = silent()
-    rig.uplink.hush()
-    before = rig.uplink.blocks
+    rig.uplink.hush(1)
+    before = rig.outlet.blocks
     rig.uplink._stand_in()
-    assert rig.uplink.blocks == before
+    assert rig.outlet.blocks == before
 
 
 @pytest.mark.parametrize("before", range(20))
@@ -194,7 +197,7 @@ def test_levels_are_told_in_a_lull(before):
 
 def test_nothing_is_sent_after_disconnecting(rig):
     rig.next()
-    rig.uplink.disconnect()
+    rig.outlet.disconnect()
     while not rig.sent.empty():
         rig.sent.get()
     rig.uplink.put(block(1), SILENCE)
@@ -255,11 +258,11 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
             ends.set()
 
     def connect():
-        rig.uplink.connect(after)
+        rig.outlet.connect(after)
         joins.set()
 
     rig.uplink.open_gate(0.0)
-    rig.uplink.connect(before)
+    rig.outlet.connect(before)
     for value in (1, 2):
         rig.uplink.put(block(value), SILENCE)
     with rig:

@@ -1,0 +1,87 @@
+"""What the library says of a real connection, and what is made of it."""
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from appliance.ports import SILENCE
+from appliance.room import gauge
+from appliance.sound.cadence import PERIOD
+from appliance.sound.outlet import PACKET_BLOCKS, Outlet
+from tests.room.conftest import Box
+from tests.room.fakes import DEADLINE_S, tone
+
+PACKET_S = 0.004
+"""Five times as fast as life: the encoder counts, it does not look at a clock."""
+KEPT_S = 0.06
+"""The library answers the same for 50 ms."""
+
+
+class Hand(Outlet):
+    """An uplink that is fed by hand."""
+
+    def say(self, samples):
+        blocks = samples.reshape(-1, 480)
+        self.send(blocks)
+
+    def hush(self, packets):
+        self.send((SILENCE,) * packets * PACKET_BLOCKS)
+
+    async def fall_silent(self):
+        """Be silent until some packets may come late."""
+        async with asyncio.timeout(DEADLINE_S):
+            while not self.late_packets:
+                self.hush(1)
+                await asyncio.sleep(PACKET_S)
+
+
+async def sent(box):
+    await asyncio.sleep(2 * KEPT_S)
+    stats = await box.room._visit._room.get_rtc_stats()
+    return gauge.packets_sent(stats.publisher_stats)
+
+
+def nothing():
+    return np.zeros(0, np.int16)
+
+
+def word():
+    return tone(700, 48_000)
+
+
+def word_and_breath():
+    """The encoder takes the breath for silence, or not: nobody can tell."""
+    breath = np.random.default_rng(1).normal(scale=20, size=48_000)
+    return np.concatenate((word(), breath.astype(np.int16)))
+
+
+@pytest.mark.parametrize("said", [nothing, word, word_and_breath])
+async def test_what_may_come_late_does_not_leave_at_all(server, said):
+    hand = Hand()
+    box = Box(hand)
+    async with box.room, server.friend("ann"):
+        await box.join(server)
+        hand.say(said())
+        await hand.fall_silent()
+        first = before = await sent(box)
+        walked = 0
+        while walked < 2 * PERIOD:
+            late = hand.late_packets
+            hand.hush(late)
+            assert await sent(box) == before
+            hand.hush(1)
+            before = await sent(box)
+            walked += late + 1
+    assert before - first >= 3
+
+
+async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
+    box.uplink.is_curious = True
+    await box.join(server)
+    async with asyncio.timeout(DEADLINE_S):
+        while len(box.uplink.answers) < 5:
+            await asyncio.sleep(gauge.SOON_S)
+    counts = [count for _, count in box.uplink.answers]
+    assert counts == sorted(counts)
+    assert counts[-1] > counts[0]
