@@ -78,6 +78,9 @@ class Uplink(Protocol):
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running and will not be."""
 
+    def renew(self) -> None:
+        """Take note that the encoder may be another one from now on."""
+
     @property
     def packets(self) -> int:
         """How many packets of 20 ms were sent."""

@@ -198,6 +198,10 @@ class SimulatedStream:
 
     def _turn(self, due_s: float, played: memoryview, status: int) -> None:
         heard = self._mouth.spoken(self._frames, due_s - self._period_s)
-        self._callback.call(memoryview(heard.tobytes()), played, self._frames, status)
+        if self._callback.lull.passes(status):
+            played[:] = bytes(len(played))
+        else:
+            sound = memoryview(heard.tobytes())
+            self._callback.call(sound, played, self._frames, status)
         at_s = max(due_s + self._ahead_s, time.monotonic())
         self._hear(at_s, np.frombuffer(bytes(played), np.int16))

@@ -211,6 +211,7 @@ class Visit:
     def _resumed(self) -> None:
         self._is_paused = False
         _log.info("connection resumed  ticket=%d", self.ticket)
+        self._gear.uplink.renew()
         self._ears.want_all(self._room)
         self._people.changed()
         self._gear.post(RoomResumed(self.ticket))

@@ -66,7 +66,7 @@ class Cadence:
         if self._last is not None:
             self._rule_out(*self._last, given, sent)
         self._last = given, sent
-        self._answers += 1
+        self._answers += len(self._places) > FEW
 
     def late_packets(self, given: int) -> int:
         """Return how many of the next packets may be handed over late."""
@@ -96,6 +96,9 @@ def _is_sent(packet: int, place: int) -> bool:
 
 def _sent(first: int, last: int, place: int) -> int:
     """Return how many packets after `first`, up to `last`, leave."""
-    whole, rest = divmod(last - first, PERIOD)
-    begun = range(last - rest + 1, last + 1)
-    return whole * TOGETHER + sum(_is_sent(packet, place) for packet in begun)
+    return _count(last - place) - _count(first - place)
+
+
+def _count(packets: int) -> int:
+    whole, rest = divmod(packets, PERIOD)
+    return whole * TOGETHER + min(rest + 1, TOGETHER)

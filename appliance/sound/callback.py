@@ -51,7 +51,7 @@ class Microphone:
         self._reference = reference
         self._gather = Gather(ear, beat.rate_hz)
         self._beat = beat
-        self._doze = Doze(playout, self._gather, beat)
+        self._doze = Doze(playout, self._gather, beat, reference.skip)
 
     def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
         """Take one period."""
@@ -90,7 +90,7 @@ class Duplex:
 class _Fatal:
     """Tells the process's hook for dead threads what went wrong inside a callback.
 
-    sounddevice would print it and end the stream, which looks like an unplugged card.
+    cffi would print it and end the stream, which looks like an unplugged card.
     """
 
     def __enter__(self) -> None:

@@ -194,6 +194,7 @@ class Card:
         for direction, exc in failures.items():
             self.tally.lost(direction, exc.device, exc.reason)
         if not streams.beats:
+            streams.close()
             return
         self._streams = streams
         self._is_best = all(

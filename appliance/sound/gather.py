@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from appliance.ports import SILENCE, Block
 from appliance.sound.beat import Beat
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.sound.library import SAMPLE_BYTES, Raw
 from appliance.sound.playout import Playout
 
@@ -42,6 +42,7 @@ class Gather:
         self._heard = bytearray()
         self._played: list[NDArray[np.int16] | None] = []
         self._is_silent = True
+        self._is_torn = False
 
     @property
     def spare_frames(self) -> int:
@@ -50,7 +51,7 @@ class Gather:
 
     def add(self, heard: Raw | bytes, played: NDArray[np.int16] | None) -> None:
         """Take what one callback heard, and as long at 48 kHz the voices it played."""
-        self._heard += heard
+        self._heard += self._mended(heard) if self._is_torn else heard
         self._played.append(played)
         if played is not None:
             self._is_silent = False
@@ -73,13 +74,34 @@ class Gather:
             self._ear.hush(packets)
         for _ in range(rest // frames):
             self.add(bytes(frames * SAMPLE_BYTES), None)
+        self._is_torn = rest > 0
+
+    def _mended(self, heard: Raw | bytes) -> bytes:
+        """Return the first sound after silence that was made up, without a click."""
+        self._is_torn = False
+        samples = np.frombuffer(heard, np.int16).astype(np.float32)
+        return faded_in(samples).astype(np.int16).tobytes()
 
 
 class Doze:
     """Passes over the periods of a lull, packet by packet."""
 
-    def __init__(self, playout: Playout, gather: Gather, beat: Beat) -> None:
-        """Start awake."""
+    def __init__(
+        self,
+        playout: Playout,
+        gather: Gather,
+        beat: Beat,
+        skip: Callable[[int], None] | None = None,
+    ) -> None:
+        """Start awake.
+
+        Args:
+            playout: has the lull, and says whether somebody speaks there.
+            gather: says whether anybody wants to hear, and counts what is passed over.
+            beat: counts it too.
+            skip: told how many frames at 48 kHz were passed over.
+        """
+        self._skip = skip
         self._lull = playout.lull
         # Of the streams before, if there were any.
         self._lull.taken()
@@ -94,7 +116,9 @@ class Doze:
             return False
         is_calm = not status and not self._lull.is_over
         passed += is_calm
-        self._beat.note(passed * frames, 0)
+        noted = self._beat.note(passed * frames, 0)
+        if self._skip is not None:
+            self._skip(noted)
         self._gather.pass_over(passed, frames)
         if is_calm:
             self.begin(frames)

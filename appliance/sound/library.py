@@ -82,7 +82,11 @@ class Library(Protocol):
     """What the sound road asks of PortAudio."""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return what `sounddevice.query_devices` does."""
+        """Return what `sounddevice.query_devices` does.
+
+        Raises:
+            SoundError: nobody can say.
+        """
 
     def renew(self) -> None:
         """Find out anew which cards there are; no stream may be open."""

@@ -9,7 +9,8 @@ from appliance.sound.playout import Playout
 
 METER_BLOCKS: Final = 20
 EVERY_BLOCKS: Final = 10
-"""One block in ten is looked at: a syllable lasts longer than 100 ms."""
+"""One block in ten is looked at: a syllable lasts longer than 100 ms. In a lull one in
+twenty, which is when nobody needs to see more than that there is a voice."""
 STEP_DB: Final = 3
 FLOOR_DBFS: Final = -60
 """Quieter is shown as silence: a room's noise would keep the page and screen busy."""

@@ -16,8 +16,8 @@ half as often, and the packet leaves not a moment later."""
 class Outlet:
     """Gives blocks to the encoder, never half a packet; implements `ports.Uplink`.
 
-    Thread: `connect`, `disconnect` and `learn` the loop's, `send` the uplink's or the
-    card's; the rest may be read by any.
+    Thread: `connect`, `disconnect`, `renew` and `learn` the loop's, `send` the uplink's
+    or the card's; the rest may be read by any.
     """
 
     def __init__(self) -> None:
@@ -36,6 +36,11 @@ class Outlet:
             self._send = send
             self._waiting.clear()
             self._trim.restart()
+            self._cadence.restart(self.packets)
+
+    def renew(self) -> None:
+        """Forget what the encoder did: it may be another one from now on."""
+        with self._sending:
             self._cadence.restart(self.packets)
 
     def disconnect(self) -> None:

@@ -17,6 +17,7 @@ from appliance.errors import SoundError
 from appliance.sound.library import SAMPLE_BYTES, Callback, Raw, Stream, Wanted
 from appliance.sound.urgency import be_urgent
 
+ANY_CARD: Final = "sound cards"
 _NOTHING: Final = memoryview(b"")
 
 
@@ -34,8 +35,15 @@ class PortAudio:
         self._library: Any = sounddevice
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return what there was at the last look."""
-        found: Iterable[Mapping[str, object]] = self._library.query_devices()
+        """Return what there was at the last look.
+
+        Raises:
+            SoundError: PortAudio cannot say.
+        """
+        try:
+            found: Iterable[Mapping[str, object]] = self._library.query_devices()
+        except self._library.PortAudioError as exc:
+            raise SoundError(ANY_CARD, _words(exc)) from exc
         return found
 
     def renew(self) -> None:

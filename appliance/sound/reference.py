@@ -39,6 +39,10 @@ class Reference:
         self._ring[where] = 0 if played is None else played
         self._written += frames
 
+    def skip(self, frames: int) -> None:
+        """Take note that so much was heard, and nobody looked at it."""
+        self._at += frames
+
     def take(self, frames: int) -> NDArray[np.int16]:
         """Return as much of it as was heard meanwhile.
 

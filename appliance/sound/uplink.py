@@ -28,6 +28,8 @@ MOST_WAITING: Final = 6
 """120 ms; if the encoder is further behind than this, what comes is dropped."""
 PATIENCE_S: Final = 0.04
 """Two packets late, and twice the card's own delay on top: it is away."""
+MOST_MADE_UP: Final = 25
+"""Half a second of silence at once; a process that was stopped has no more to say."""
 SPARE_PACKETS: Final = 9
 """While nobody speaks here or there, one packet in ten is looked at, every 200 ms, as
 often as the meter moves. In place of the others the card's thread sends silence, and
@@ -164,6 +166,7 @@ class Uplink:
 
     def _run(self) -> None:
         be_urgent()
+        self._put_s = self._filled_s = time.monotonic()
         while True:
             self.beat_s = time.monotonic()
             try:
@@ -182,6 +185,8 @@ class Uplink:
         is_late = not self._waiting.empty()
         if not self._debt.takes(len(packet), is_late=is_late):
             self._send_packet(packet)
+        is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
+        self._is_resting = not is_busy
 
     def _stand_in(self) -> None:
         """Send the silence that was due while no block came, if none was sent."""
@@ -190,20 +195,21 @@ class Uplink:
         if late_s < self._patience_s:
             return
         self._filled_s = now_s
-        packets = max(1, round(late_s / PACKET_S))
+        packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
         self._debt.grow(packets * PACKET_BLOCKS, late_s)
         for _ in range(packets):
             # New ones each time: the processor works in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
+        # Until the card is back nobody else sends: wait no longer than needed.
+        self._is_resting = False
+        self._playout.lull.end()
 
     def _send_packet(self, packet: _Packet) -> None:
         ready = [self._ready(*pair) for pair in packet]
         is_sent = self._outlet.send(block for block, _ in ready)
         for _, is_open in ready:
             self._tell(is_open=is_open, is_sent=is_sent)
-        is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
-        self._is_resting = not is_busy
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""

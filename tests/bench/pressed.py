@@ -11,7 +11,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from types import ModuleType
 
 from appliance.app import App
 from appliance.config.file import load
@@ -27,7 +26,7 @@ def main() -> None:
     start_logging(config.log.level)
     pins = SimulatedPins(config.buttons, config.lamps)
     threading.Thread(target=press, args=(pins,), daemon=True).start()
-    hardware = Hardware(sound_library, open_factory=pins.open_factory)
+    hardware = Hardware(open_factory=pins.open_factory)
     asyncio.run(appliance(config, App(), hardware))
 
 
@@ -39,14 +38,6 @@ def press(pins: SimulatedPins) -> None:
         move = pins.press if word == "press" else pins.release
         move(Button.TALK)
         print(f"{word} at_ns={at_ns}", flush=True)
-
-
-def sound_library() -> ModuleType:
-    """Import sounddevice when it is needed."""
-    import sounddevice
-
-    library: ModuleType = sounddevice
-    return library
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """One tiny run from end to end: the harness works; nothing is said about times."""
 
 import math
+from dataclasses import replace
 
 from appliance.demo.server import LocalServer, find_or_build
-from tests.bench import delay, sound
+from tests.bench import delay, gate, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
 from tests.bench.report import Row, Section, table
@@ -28,3 +29,10 @@ async def test_two_boxes_meet_speak_are_measured_and_say_goodbye(tmp_path):
     assert [x.status for x in venue.exits] == [0, 0]
     row = Row(name="mouth to ear", unit="ms", ours=spread(heard))
     assert "mouth to ear" in table([Section("Delay", (row,))])
+
+
+async def test_presses_are_heard_and_counted(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        section = await gate.measure(Venue(server, tmp_path, replace(QUICK, presses=2)))
+    notes = [row.note for row in section.rows if "lost at the start" in row.name]
+    assert [note.partition(" ")[0] for note in notes] == ["1", "2"]

@@ -38,7 +38,7 @@ class FakeUplink:
         self._thread = threading.Thread(target=self._run, name="fake-uplink")
         self.error = None
         self.connects = 0
-        self.packets = 0
+        self.packets = self.renewals = 0
         self.answers: list[tuple[int, int]] = []
         self.is_curious = False
 
@@ -64,6 +64,9 @@ class FakeUplink:
     def disconnect(self):
         with self._sending:
             self._send = None
+
+    def renew(self):
+        self.renewals += 1
 
     def learn(self, asked, sent):
         self.answers.append((asked, sent))

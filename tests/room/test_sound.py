@@ -105,6 +105,7 @@ async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
         await box.room._visit._room.simulate_scenario(scenario)
         await box.until(RoomPaused)
         await box.until(RoomResumed)
+        assert box.uplink.renewals == 1
         assert is_tone(await heard(box), 700)
         assert is_tone(await listened(friend), 440)
 

@@ -11,6 +11,7 @@ from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
 from appliance.sound.ring import SIZE_BLOCKS
+from appliance.sound.steer import MARGIN_MOST_FRAMES
 
 TONE_HZ = 440.0
 
@@ -227,3 +228,45 @@ def test_the_one_silence_is_read_like_any_other(story, ppm):
         one, other = known.read(480, now_s), any_other.read(480, now_s)
         assert (one is None) == (other is None)
         assert one is None or other is None or (one == other).all()
+
+
+def test_a_first_word_that_comes_late_says_nothing_of_the_next():
+    fifo = Fifo()
+    for count in range(200):
+        fifo.write(SILENCE, 0.01 * count)
+        fifo.read(480, 0.01 * count + 0.004)
+    assert fifo.is_asleep
+    delays = []
+    for count in range(200, 260):
+        late_s = 0.006 if count == 200 else 0.0
+        fifo.write(tone(count * BLOCK_FRAMES), 0.01 * count + late_s)
+        for at_s in (0.0065, 0.0115):
+            now_s = 0.01 * count + at_s
+            fifo.read(240, now_s)
+            delays.append(fifo.depth_s + now_s - (count + 1) * 0.01)
+    assert fifo.underruns == 0
+    assert max(delays) - min(delays) < 0.006
+
+
+def test_a_talker_who_sends_nothing_any_more_is_asleep():
+    fifo = Fifo()
+    fifo.read(480, 100.0)
+    assert fifo.is_asleep
+    for count in range(3):
+        fifo.write(tone(count * BLOCK_FRAMES), 100.0 + 0.01 * count)
+    for count in range(40):
+        fifo.read(480, 100.021 + 0.01 * count)
+    assert fifo.is_asleep
+    assert fifo.depth_s == 0
+
+
+def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
+    fifo = Fifo()
+    fifo._steer.margin = MARGIN_MOST_FRAMES
+    for count in range(60):
+        fifo.write(SILENCE, 0.01 * count)
+        fifo.read(480, 0.01 * count + 0.001)
+    assert fifo.is_asleep
+    fifo.write(tone(0), 60.0)
+    fifo.read(480, 60.001)
+    assert fifo._steer.margin < MARGIN_MOST_FRAMES - 10 * 48

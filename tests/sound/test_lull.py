@@ -1,5 +1,7 @@
 """Nobody speaks: the callbacks count, and nothing that follows is lost."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -7,10 +9,13 @@ from hypothesis import strategies as st
 
 from appliance.ports import SILENCE
 from appliance.sound.beat import Beat
-from appliance.sound.callback import Duplex, Microphone
+from appliance.sound.callback import Duplex, Microphone, Speaker
+from appliance.sound.gate import Gate
+from appliance.sound.outlet import Outlet
 from appliance.sound.playout import Playout
 from appliance.sound.reference import Reference
 from appliance.sound.ring import SIZE_BLOCKS
+from appliance.sound.uplink import Uplink
 
 RATE_HZ = 48_000
 PERIOD = 240
@@ -22,10 +27,12 @@ class Ear:
 
     def __init__(self):
         self.heard = np.zeros(0, np.int16)
+        self.played: list[np.ndarray] = []
         self.hushes = 0
         self.spare_packets = 1
 
     def put(self, microphone, played):
+        self.played.append(played)
         self.heard = np.concatenate((self.heard, microphone))
 
     def hush(self, packets):
@@ -47,9 +54,7 @@ class Bench:
     def period(self, status=0):
         """Run one period, in which the microphone hears its number."""
         self.periods += 1
-        lull = self.duplex.lull
-        if lull.left and not status and not lull.is_over:
-            lull.left -= 1
+        if self.duplex.lull.passes(status):
             return None
         self.looked_at += 1
         heard = np.full(PERIOD, self.periods, np.int16)
@@ -84,7 +89,8 @@ def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
     first = bench.periods + 1
     bench.run(8 * PACKET_PERIODS)
     heard = bench.ear.heard
-    numbers = heard[(first - 1) * PERIOD :: PERIOD]
+    # The last sample of each; the first ones rise from the silence before.
+    numbers = heard[first * PERIOD - 1 :: PERIOD]
     assert len(numbers) >= 8 * PACKET_PERIODS - 1
     assert (numbers == range(first, first + len(numbers))).all()
     assert not heard[2 * PERIOD : (first - 1) * PERIOD].any()
@@ -99,31 +105,59 @@ def test_what_the_card_loses_is_counted_in_a_lull_too():
     assert bench.beat.frames >= (bench.periods - PACKET_PERIODS) * PERIOD
 
 
-@pytest.mark.parametrize("is_press", [True, False])
-def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(is_press):
-    """The last moment: everybody was asked already, and the lull has not begun."""
+class Late(Ear):
+    """Has something happen at a moment at which a lull is about to begin."""
 
-    class Late(Ear):
-        @property
-        def spare_packets(self):
-            if is_press:
-                bench.playout.lull.end()
-            else:
-                write(np.full(480, 5000, np.int16))
-            return 1
+    def __init__(self, event, moment):
+        super().__init__()
+        self.is_idle = True
+        self._event = event
+        self._moment = moment
 
-        @spare_packets.setter
-        def spare_packets(self, _):
-            pass
+    def put(self, microphone, played):
+        """Before anybody is asked: everybody who plays was read already."""
+        super().put(microphone, played)
+        if self._moment == "before":
+            self._event(self)
 
+    @property
+    def spare_packets(self):
+        """At last: everybody was asked, and the lull has not begun."""
+        answer = self.is_idle
+        if self._moment == "after":
+            self._event(self)
+        return int(answer)
+
+    @spare_packets.setter
+    def spare_packets(self, _):
+        pass
+
+
+def press(playout, ear):
+    """As `Uplink.open_gate` does: first the gate, then the lull."""
+    ear.is_idle = False
+    playout.lull.end()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("what", ["word", "press", "earcon"])
+def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(what, moment):
     bench = Bench()
     write = bench.playout.add("ann")
+    happens: dict[str, Callable[[Late], object]] = {
+        "word": lambda _: write(np.full(480, 5000, np.int16)),
+        "earcon": lambda _: bench.playout.play(np.full(48_000, 4000, np.float32)),
+        "press": lambda ear: press(bench.playout, ear),
+    }
+    ear = Late(happens[what], moment)
     for _ in range(2 * SIZE_BLOCKS):
         write(SILENCE)
         bench.run(2)
-    bench.duplex._gather._ear = Late()
-    bench.run(PACKET_PERIODS)
-    assert bench.duplex.lull.is_over
+    bench.duplex._gather._ear = ear
+    bench.duplex.lull.end()
+    while bench.duplex._gather._heard or not ear.heard.size:
+        bench.period()
+    assert bench.duplex.lull.is_over or not bench.duplex.lull.left
 
 
 def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
@@ -166,8 +200,7 @@ def test_a_microphone_without_a_speaker_rests_too():
     ear, playout, beat = Ear(), Playout(), Beat(RATE_HZ)
     microphone = Microphone(playout, Reference(), ear, beat)
     for _ in range(2 + 5 * PACKET_PERIODS):
-        if microphone.lull.left:
-            microphone.lull.left -= 1
+        if microphone.lull.passes(0):
             continue
         sound = memoryview(bytes(PERIOD * 2))
         microphone.call(sound, memoryview(b""), PERIOD, 0)
@@ -194,7 +227,104 @@ def test_whatever_happens_the_microphone_keeps_its_place(story):
     bench.run(2 * PACKET_PERIODS)
     heard = bench.ear.heard
     assert 0 <= bench.periods * PERIOD - len(heard) < 480
-    numbers = heard[::PERIOD]
+    numbers = heard[PERIOD - 1 :: PERIOD]
     right = np.arange(1, len(numbers) + 1)
     assert ((numbers == right) | (numbers == 0)).all()
     assert (numbers[-4:] == right[-4:]).all()
+
+
+class Whole:
+    """Everything between the card and the encoder, without threads."""
+
+    def __init__(self):
+        self.playout = Playout()
+        self.outlet = Outlet()
+        self.gate = Gate(0)
+        events: list[object] = []
+        self.uplink = Uplink(self.gate, self.playout, self.outlet, events.append, None)
+        self.uplink._attention._warm_up_blocks = 0
+        self.sent: list[np.ndarray] = []
+        self.outlet.connect(lambda block: self.sent.append(block.copy()))
+        self.duplex = Duplex(self.playout, self.uplink, Beat(RATE_HZ))
+        self.periods = self.passed = 0
+
+    def run(self, periods, value=None):
+        """Let the microphone hear a value, or the number of the period in hundreds."""
+        for _ in range(periods):
+            self.periods += 1
+            if self.duplex.lull.passes(0):
+                self.passed += 1
+                continue
+            number = 100 * self.periods if value is None else value
+            heard = np.full(PERIOD, number, np.int16)
+            played = memoryview(bytearray(PERIOD * 4))
+            self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, 0)
+            while not self.uplink._waiting.empty():
+                taken = self.uplink._waiting.get()
+                assert taken is not None
+                self.uplink._take(taken)
+
+
+@pytest.mark.parametrize("before", range(80, 100))
+def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
+    """The trim leaves out a block at 0.5 s, wherever in a lull that is."""
+    whole = Whole()
+    whole.run(before, value=20)
+    assert whole.passed > 20
+    whole.uplink.open_gate(0.0)
+    first = whole.periods + 1
+    whole.run(40)
+    assert len(whole.sent) % 2 == 0
+    last = np.concatenate(whole.sent)[PERIOD - 1 :: PERIOD] // 100
+    heard = last[last > 0]
+    assert heard[0] == first
+    assert (np.diff(heard) == 1).all()
+    assert heard[-1] >= whole.periods - 2 * PACKET_PERIODS
+
+
+@pytest.mark.parametrize("passed", range(PACKET_PERIODS))
+def test_a_talk_that_begins_in_a_lull_begins_softly(passed):
+    whole = Whole()
+    whole.run(40 + passed, value=100)
+    assert whole.passed > 20
+    whole.uplink.open_gate(0.0)
+    whole.run(40, value=100)
+    sent = np.concatenate(whole.sent).astype(np.int32)
+    assert sent.max() == 100
+    assert np.abs(np.diff(sent)).max() < 5
+
+
+class Voice(Playout):
+    """Plays a loud voice from the moment on when it is told to."""
+
+    is_speaking = False
+
+    @property
+    def is_still(self):
+        return not self.is_speaking
+
+    def next(self, frames=480):
+        self.reference = np.full(frames, 3000, np.int16) if self.is_speaking else None
+        return self.reference
+
+
+@pytest.mark.parametrize("passed", range(12))
+def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
+    playout, reference, ear = Voice(), Reference(), Ear()
+    speaker = Speaker(playout, reference, Beat(RATE_HZ))
+    microphone = Microphone(playout, reference, ear, Beat(RATE_HZ))
+    nothing = memoryview(b"")
+
+    def run(periods):
+        for _ in range(periods):
+            speaker.call(nothing, memoryview(bytearray(PERIOD * 4)), PERIOD, 0)
+            if not microphone.lull.passes(0):
+                microphone.call(memoryview(bytes(PERIOD * 2)), nothing, PERIOD, 0)
+
+    run(2 + 4 * PACKET_PERIODS + passed)
+    ear.played.clear()
+    playout.is_speaking = True
+    playout.lull.end()
+    run(8 - passed % 2)
+    known = np.concatenate(ear.played)
+    assert np.count_nonzero(known) == (8 - passed % 2) * PERIOD

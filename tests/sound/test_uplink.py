@@ -14,7 +14,13 @@ from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
 from appliance.sound.trim import FIRST_BLOCKS
-from appliance.sound.uplink import MOST_WAITING, PACKET_S, SPARE_PACKETS, Uplink
+from appliance.sound.uplink import (
+    MOST_MADE_UP,
+    MOST_WAITING,
+    PACKET_S,
+    SPARE_PACKETS,
+    Uplink,
+)
 from appliance.sound.uplink import PATIENCE_S as CARD_PATIENCE_S
 
 PATIENCE_S = 10.0
@@ -170,6 +176,16 @@ def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
     rig.uplink._stand_in()
     missing = 2 * round(CARD_PATIENCE_S / PACKET_S)
     assert rig.outlet.blocks - before == missing * PACKET_BLOCKS
+    assert not rig.uplink.spare_packets, "it is looked at until sound comes again"
+
+
+def test_a_process_that_was_stopped_does_not_make_up_for_all_of_it():
+    rig = silent()
+    before = rig.outlet.blocks
+    rig.uplink._put_s -= 60.0
+    rig.uplink._filled_s -= 60.0
+    rig.uplink._stand_in()
+    assert rig.outlet.blocks - before <= MOST_MADE_UP * PACKET_BLOCKS
 
 
 def test_nobody_stands_in_while_silence_is_sent_in_a_lull():

@@ -1,0 +1,114 @@
+"""How fast a fifo is read, and how much it keeps: its delay is steered, not luck."""
+
+from typing import Final
+
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
+from appliance.sound.ring import SIZE_FRAMES
+
+MARGIN_FRAMES: Final = 96
+"""2 ms: how late a block usually is when two threads of one machine meet."""
+MARGIN_STEP_FRAMES: Final = 240
+MARGIN_MOST_FRAMES: Final = 2880
+"""60 ms: beyond this the source is broken, not late."""
+WINDOW_FRAMES: Final = RATE_HZ // 2
+PEACE_FRAMES: Final = 10 * WINDOW_FRAMES
+"""Every 5 s the margin comes down by 1 ms, if so much was to spare all the time: a bad
+moment is soon forgotten, and one that comes again and again is not."""
+PEACE_STEP_FRAMES: Final = RATE_HZ // 1000
+SPARE_FRAMES: Final = 96
+FASTEST: Final = 0.005
+"""Reading 0.5 % faster is 9 cents: not heard in speech."""
+SLACK_FRAMES: Final = 4
+"""0.1 ms off is good enough; a clock that drifts by 80 ppm needs more than this to be
+followed evenly, a slower one is followed in steps that nobody hears."""
+
+
+class Steer:
+    """Looks at the delay, window by window, and says what to do about it.
+
+    Thread: the reader's.
+    """
+
+    def __init__(self) -> None:
+        """Start with the shortest delay and nothing seen."""
+        self.rate = 0.0
+        """How much faster than nominal to read, 1 being twice as fast."""
+        self.margin = MARGIN_FRAMES
+        """Kept beyond the block that may be a whole block away."""
+        self._delay_sum = 0.0
+        self._reads = 0
+        self._frames = 0
+        self._peaceful = 0
+        self._least = SIZE_FRAMES
+
+    @property
+    def target(self) -> int:
+        """The delay that is held: the next block may be a whole block away."""
+        return BLOCK_FRAMES + self.margin
+
+    def note(self, frames: int, delay_frames: float, spare_frames: int) -> bool:
+        """Take note of one read; return whether a window is full.
+
+        Args:
+            frames: that were read.
+            delay_frames: from arrival to being read.
+            spare_frames: still in stock afterwards.
+        """
+        self._least = min(self._least, spare_frames)
+        self._delay_sum += delay_frames
+        self._reads += 1
+        self._frames += frames
+        return self._frames >= WINDOW_FRAMES
+
+    def turn(self, *, is_quiet: bool) -> int:
+        """Set the reading speed from the mean delay in the window.
+
+        Args:
+            is_quiet: nobody would hear a jump in time.
+
+        Returns:
+            How many frames to jump forward, or back.
+        """
+        excess = self._delay_sum / self._reads - self.target
+        jump = round(excess) if is_quiet else 0
+        if is_quiet or abs(excess) <= SLACK_FRAMES:
+            excess = 0.0
+        # Half of the excess within the next window: quick, and never overshooting.
+        wanted = excess / (2.0 * WINDOW_FRAMES)
+        self.rate = min(max(wanted, -FASTEST), FASTEST)
+        self._relax()
+        self.restart()
+        return jump
+
+    def restart(self) -> None:
+        """Begin a new window."""
+        self._delay_sum = 0.0
+        self._reads = 0
+        self._frames = 0
+
+    def starve(self, *, is_heard: bool) -> None:
+        """Nothing was there in time: keep more, if anybody heard it."""
+        self._peaceful = 0
+        self._least = 0
+        self.restart()
+        if is_heard:
+            self.margin = min(self.margin + MARGIN_STEP_FRAMES, MARGIN_MOST_FRAMES)
+
+    def rest(self) -> None:
+        """Nothing is read for a while."""
+        self.rate = 0.0
+        self.restart()
+
+    def forgive(self, frames: float) -> None:
+        """Take note that nothing went wrong for so long, because nothing was read."""
+        steps = int(frames / PEACE_FRAMES)
+        self.margin = max(MARGIN_FRAMES, self.margin - steps * PEACE_STEP_FRAMES)
+
+    def _relax(self) -> None:
+        self._peaceful += self._frames
+        if self._peaceful < PEACE_FRAMES:
+            return
+        if self._least >= SPARE_FRAMES:
+            self.forgive(PEACE_FRAMES)
+        self._peaceful = 0
+        self._least = SIZE_FRAMES
