@@ -7,11 +7,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 from appliance.demo.server import LocalServer, find_or_build
 from appliance.errors import DemoError
 from tests.bench import cpu, delay, drift, gate, goodbye, memory, outage, startup
+from tests.bench.awake import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
 from tests.bench.plan import DEFAULT, LONG, QUICK, Plan
@@ -28,6 +30,9 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "outage": outage.measure,
     "goodbye": goodbye.measure,
 }
+
+ALERT = frozenset({"delay", "drift", "gate"})
+"""Measured on processors that are kept awake."""
 
 
 def main() -> int:
@@ -57,7 +62,9 @@ async def _run(
     extra = []
     async with LocalServer(binary) as server:
         venue = Venue(server, folder, plan)
-        sections = [await _measured(venue, name) for name in options.only or FIGURES]
+        names = options.only or FIGURES
+        alert: frozenset[str] = frozenset() if options.drowsy else ALERT
+        sections = [await _measured(venue, name, name in alert) for name in names]
         if options.imports:
             extra.append(await memory.import_times(venue))
         if options.threads:
@@ -65,11 +72,12 @@ async def _run(
     return sections, "\n".join(extra)
 
 
-async def _measured(venue: Venue, name: str) -> Section:
+async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
     """Return what one module measured; what it could not is a row that says why."""
     start_s = time.monotonic()
     try:
-        section = await FIGURES[name](venue)
+        async with awake() if is_awake else nullcontext():
+            section = await FIGURES[name](venue)
     except (UnmeasurableError, DemoError) as exc:
         section = Section(name, (Row(name=name, unit="", ours=None, note=str(exc)),))
     _tell(f"{name}: {time.monotonic() - start_s:.0f} s")
@@ -90,6 +98,11 @@ def _parser() -> argparse.ArgumentParser:
     lengths.add_argument("--long", action="store_true", help="an hour and a half")
     parser.add_argument(
         "--only", action="append", choices=FIGURES, help="just this; may be repeated"
+    )
+    parser.add_argument(
+        "--drowsy",
+        action="store_true",
+        help="let the processors sleep where delays are measured; see awake.py",
     )
     parser.add_argument("--json", metavar="FILE", help="write all numbers there, too")
     parser.add_argument(
