@@ -145,7 +145,8 @@ class Fifo:
         That is in the silence before the first word, so that its delay is right.
         """
         assert self._dozed_at_s is not None
-        if self._loud_until <= self._at:
+        is_there = self._ring.written >= self._loud_until
+        if self._loud_until <= self._at or not is_there:
             return False
         self._steer.forgive((now_s - self._dozed_at_s) * RATE_HZ)
         right = round(self._pace.expected(now_s)) - self._steer.target - frames

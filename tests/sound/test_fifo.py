@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
-from appliance.sound.ring import SIZE_BLOCKS
+from appliance.sound.ring import SIZE_BLOCKS, Ring
 from appliance.sound.steer import MARGIN_MOST_FRAMES
 
 TONE_HZ = 440.0
@@ -270,3 +270,22 @@ def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
     fifo.write(tone(0), 60.0)
     fifo.read(480, 60.001)
     assert fifo._steer.margin < MARGIN_MOST_FRAMES - 10 * 48
+
+
+def test_a_word_that_is_only_half_written_wakes_nobody_yet():
+    fifo = Fifo()
+    fifo.read(240, 100.0)
+    assert fifo.is_asleep
+    seen = []
+
+    class Slow(Ring):
+        def write(self, block):
+            seen.append(fifo.read(240, 100.0))
+            super().write(block)
+
+    fifo._ring = Slow()
+    fifo.write(tone(0), 100.0)
+    assert seen == [None]
+    assert fifo.underruns == 0
+    heard = [fifo.read(240, at_s) for at_s in (100.001, 100.006)]
+    assert any(part is not None and part.any() for part in heard)
