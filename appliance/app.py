@@ -8,33 +8,16 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
-from typing import Any, assert_never
+from typing import Any
 
-from appliance.core.commands import (
-    CloseGate,
-    CloseSound,
-    Command,
-    DropToken,
-    Exit,
-    FetchToken,
-    JoinRoom,
-    KeepLevels,
-    LeaveRoom,
-    OpenGate,
-    OpenSound,
-    PlayEarcon,
-    SendChat,
-    SetGain,
-    SetVolume,
-)
+from appliance.core.commands import Command, DropToken, Exit, FetchToken
 from appliance.core.events import Event, Started, Ticked
 from appliance.core.state import State
 from appliance.core.step import step, wake_at_s
 from appliance.core.view import View, view
-from appliance.ports import Part, Room, Sound, Store, Tokens, Viewer
+from appliance.ports import Adapters, Tokens, Viewer
 
 TICK_S = 1.0
 """Banners count down in whole seconds."""
@@ -42,22 +25,6 @@ TICK_S = 1.0
 Observe = Callable[[Event, State, State, float], None]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Adapters:
-    """Everything that the core talks to; opened in this order, closed backwards.
-
-    The room is opened after the sound, so that it is closed before it: LiveKit must not
-    be fed any more when it goes.
-    """
-
-    store: Store
-    sound: Sound
-    room: Room
-    tokens: Tokens
-    parts: tuple[Part, ...]
-    viewers: tuple[Viewer, ...]
 
 
 class App:
@@ -70,7 +37,9 @@ class App:
         self._inbox: deque[tuple[Event, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Future[None] | None = None
+        self._tokens: Tokens | None = None
         self._adapters: Adapters | None = None
+        self._waiting: list[Command] = []
         self._view: View | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._now_s = time.monotonic()
@@ -95,12 +64,21 @@ class App:
         if loop is not None and not loop.is_closed():
             loop.call_soon_threadsafe(self._fail, exc)
 
-    async def run(self, state: State, adapters: Adapters, observe: Observe) -> None:
+    async def run(
+        self,
+        state: State,
+        tokens: Tokens,
+        make: Callable[[], Awaitable[Adapters]],
+        observe: Observe,
+    ) -> None:
         """Open every adapter, run until `Exit`, close them all.
 
         Args:
             state: to start from.
-            adapters: open nothing before they are entered.
+            tokens: opened first and set to work, so that the answer is on its way while
+                everything else is made. Half of what a start takes is spent on that.
+            make: returns the others, which open nothing before they are entered. What
+                they are to do meanwhile waits for them, in order.
             observe: told each event with the state before and after it, for metrics.
 
         Raises:
@@ -108,15 +86,28 @@ class App:
         """
         self._state = state
         self._observe = observe
-        self._adapters = adapters
+        self._tokens = tokens
         self._loop = asyncio.get_running_loop()
         self._done = self._loop.create_future()
         self._loop.set_exception_handler(self._on_loop_error)
         async with AsyncExitStack() as stack:
-            await _enter(stack, adapters)
+            await stack.enter_async_context(tokens)
             self.post(Started())
+            adapters = await make()
+            # It may be over already: a box that is told to stop while it starts.
+            if not self._is_done():
+                await adapters.enter(stack)
+                self._catch_up(adapters)
             await self._done
             self._stop_timer()
+
+    def _catch_up(self, adapters: Adapters) -> None:
+        """Have them do what has waited for them, and show them the box."""
+        self._adapters = adapters
+        waiting, self._waiting = self._waiting, []
+        for command in waiting:
+            self._give(command)
+        self._drain()
 
     def _on_loop_error(
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
@@ -130,13 +121,14 @@ class App:
 
     def _drain(self) -> None:
         """Step through everything that was posted, then show the outcome once."""
-        if self._state is None or self._adapters is None or self._is_done():
+        if self._state is None or self._is_done():
             return
         try:
             while self._inbox:
                 event, posted_s = self._inbox.popleft()
                 self._state = self._step(self._state, event, posted_s)
-            self._show(view(self._state, self._now_s), self._adapters.viewers)
+            if self._adapters is not None:
+                self._show(view(self._state, self._now_s), self._adapters.viewers)
         except Exception as exc:
             # asyncio would log it and go on with half a decision.
             self._fail(exc)
@@ -155,29 +147,16 @@ class App:
 
     def _give(self, command: Command) -> None:
         """Hand the command to the one adapter that owns it."""
-        if self._adapters is None:
-            return
         match command:
-            case FetchToken() | DropToken():
-                self._adapters.tokens.do(command)
-            case JoinRoom() | LeaveRoom() | SendChat():
-                self._adapters.room.do(command)
-            case (
-                OpenSound()
-                | CloseSound()
-                | OpenGate()
-                | CloseGate()
-                | SetVolume()
-                | SetGain()
-                | PlayEarcon()
-            ):
-                self._adapters.sound.do(command)
-            case KeepLevels():
-                self._adapters.store.do(command)
             case Exit():
                 self._finish()
+            case FetchToken() | DropToken():
+                if self._tokens is not None:
+                    self._tokens.do(command)
+            case _ if self._adapters is None:
+                self._waiting.append(command)
             case _:
-                assert_never(command)
+                self._adapters.do(command)
 
     def _finish(self) -> None:
         if self._done is not None and not self._done.done():
@@ -209,14 +188,3 @@ class App:
 
 def _unobserved(_event: Event, _before: State, _after: State, _now_s: float) -> None:
     """Count nothing."""
-
-
-async def _enter(stack: AsyncExitStack, adapters: Adapters) -> None:
-    first: tuple[Part, ...] = (
-        adapters.store,
-        adapters.sound,
-        adapters.room,
-        adapters.tokens,
-    )
-    for adapter in (*first, *adapters.viewers, *adapters.parts):
-        await stack.enter_async_context(adapter)

@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     _leave_quietly_until_ready()
+    # NumPy's linear algebra would start a thread for each core: 0.1 s of CPU for what
+    # is never used. Whoever has set it knows better.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from appliance.config.file import need_room
 
     loaded = _loaded(args)

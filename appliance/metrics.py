@@ -33,18 +33,12 @@ class Metrics:
     Thread: the loop's.
     """
 
-    def __init__(
-        self,
-        sound: Callable[[], SoundFigures],
-        process: Callable[[], ProcessFigures] | None = None,
-    ) -> None:
-        """Say who knows the rest.
+    def __init__(self, process: Callable[[], ProcessFigures] | None = None) -> None:
+        """Start with nothing counted.
 
         Args:
-            sound: what the sound road counts.
             process: what the process uses; None: the kernel says.
         """
-        self._sound = sound
         self._process = process or process_figures
         self.counts = Counts()
 
@@ -52,9 +46,13 @@ class Metrics:
         """Count what one step of the control road changed, as `Counts.observe`."""
         self.counts.observe(event, before, after, now_s)
 
-    def text(self) -> str:
-        """Return everything in Prometheus' text format."""
-        return exposition((*self._room(), *self._audio(), *self._own()))
+    def text(self, sound: SoundFigures) -> str:
+        """Return everything in Prometheus' text format.
+
+        Args:
+            sound: what the sound road has counted.
+        """
+        return exposition((*self._room(), *self._audio(sound), *self._own()))
 
     def _room(self) -> Iterator[Family]:
         counts = self.counts
@@ -88,8 +86,7 @@ class Metrics:
             ),
         )
 
-    def _audio(self) -> Iterator[Family]:
-        sound = self._sound()
+    def _audio(self, sound: SoundFigures) -> Iterator[Family]:
         yield Family(
             "ptt_audio_blocks_total",
             Kind.COUNTER,

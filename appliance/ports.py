@@ -4,14 +4,16 @@ Adapters know these shapes, `core` and `config`; only `cli` knows concrete ones.
 """
 
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Final, Protocol, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from appliance.core.commands import (
+    JoinRoom,
+    KeepLevels,
+    LeaveRoom,
     RoomCommand,
+    SendChat,
     SoundCommand,
     StoreCommand,
     TokenCommand,
@@ -19,14 +21,9 @@ from appliance.core.commands import (
 from appliance.core.events import Event
 from appliance.core.view import View
 
-Block = NDArray[np.int16]
-"""10 ms of sound inside the box: int16, shape (480,), 48 kHz, mono."""
-
-SILENCE: Final[Block] = np.zeros(480, np.int16)
-"""10 ms of nothing. Whoever has nothing to give may give this one, so that `is` tells
-it: most of what passes through a box is silence, and need not be looked at. Other zeros
-are treated the same, only slower."""
-SILENCE.flags.writeable = False
+if TYPE_CHECKING:
+    # NumPy takes a tenth of a second, and the control road does without.
+    from appliance.block import Block
 
 Post = Callable[[Event], None]
 """Put an event into the inbox; from any thread, never blocks."""
@@ -64,10 +61,41 @@ Part = AbstractAsyncContextManager[object]
 """An adapter that only posts: buttons, the network watch."""
 
 
+@dataclass(frozen=True, slots=True)
+class Adapters:
+    """Who does what the core wants, but for the token source.
+
+    The room is opened after the sound, so that it is closed before it: LiveKit must not
+    be fed any more when it goes.
+    """
+
+    store: Store
+    sound: Sound
+    room: Room
+    parts: tuple[Part, ...]
+    viewers: tuple[Viewer, ...]
+
+    async def enter(self, stack: AsyncExitStack) -> None:
+        """Open all of them; the stack closes them backwards."""
+        first: tuple[Part, ...] = (self.store, self.sound, self.room)
+        for adapter in (*first, *self.viewers, *self.parts):
+            await stack.enter_async_context(adapter)
+
+    def do(self, command: RoomCommand | SoundCommand | StoreCommand) -> None:
+        """Hand the command to the one that owns it."""
+        match command:
+            case JoinRoom() | LeaveRoom() | SendChat():
+                self.room.do(command)
+            case KeepLevels():
+                self.store.do(command)
+            case _:
+                self.sound.do(command)
+
+
 class Uplink(Protocol):
     """Where the room gets the microphone from; the sound road's end."""
 
-    def connect(self, send: Callable[[Block], None]) -> None:
+    def connect(self, send: "Callable[[Block], None]") -> None:
         """Send every block from now on, silence while the gate is closed.
 
         `send` is called for each block, those of a packet or more in a row, on threads
@@ -101,7 +129,7 @@ class Uplink(Protocol):
 class Playout(Protocol):
     """Where the room puts what others say; the sound road's start."""
 
-    def add(self, talker: str) -> Callable[[Block], None]:
+    def add(self, talker: str) -> "Callable[[Block], None]":
         """Return where to put this talker's blocks, one per 10 ms, from any thread."""
 
     def remove(self, talker: str) -> None:
@@ -111,7 +139,7 @@ class Playout(Protocol):
 class Processor(Protocol):
     """Echo cancellation, noise suppression, high-pass filter and automatic gain."""
 
-    def process(self, microphone: Block, played: Block, delay_ms: int) -> None:
+    def process(self, microphone: "Block", played: "Block", delay_ms: int) -> None:
         """Clean the microphone's block in place.
 
         Args:

@@ -1,12 +1,14 @@
 """The control road: events in from any thread, commands and views out."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from typing import Any
 
 import pytest
 
-from appliance.app import Adapters, App
+from appliance.app import App
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import (
     CloseSound,
@@ -32,6 +34,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import State
 from appliance.core.view import Connection, TalkState
+from appliance.ports import Adapters
 
 CONFIG = Config(name="kitchen", room=RoomConfig(token_url="https://tokens.example"))
 ANNA = Person("anna", "Anna")
@@ -109,17 +112,25 @@ class Rig:
         self.observed = []
         self.parts = [Fake(self.log, self.app.post, answers) for _ in range(4)]
         store, sound, room, tokens = self.parts
-        self.adapters = Adapters(store, sound, room, tokens, (), (self.eyes,))
+        self.tokens = tokens
+        self.adapters = Adapters(store, sound, room, (), (self.eyes,))
         self.task: Any = None
+        self.make: Any = self.made
 
     async def __aenter__(self):
-        run = self.app.run(State(CONFIG), self.adapters, self.observe)
-        self.task = asyncio.create_task(run)
+        self.task = asyncio.create_task(self.run())
         return self
 
     async def __aexit__(self, *_):
         self.app.post(StopAsked())
         await self.task
+
+    async def run(self, observe=None):
+        state = State(CONFIG)
+        await self.app.run(state, self.tokens, self.make, observe or self.observe)
+
+    async def made(self):
+        return self.adapters
 
     def observe(self, event, *_):
         self.observed.append(event)
@@ -130,7 +141,8 @@ async def test_a_box_that_is_started_fetches_joins_and_shows_it():
         view = await rig.eyes.until(lambda view: view.room == "den")
     assert view.connection is Connection.CONNECTED
     kinds = [type(command) for command in rig.log]
-    assert kinds.index(OpenSound) < kinds.index(FetchToken) < kinds.index(JoinRoom)
+    assert kinds.index(OpenSound) < kinds.index(JoinRoom)
+    assert kinds.index(FetchToken) < kinds.index(JoinRoom)
 
 
 async def test_a_press_from_another_thread_opens_the_gate():
@@ -158,6 +170,49 @@ async def test_a_stop_before_anything_has_happened_ends_the_process_too():
     async with Rig(answers=lambda _: None) as rig:
         rig.app.post(StopAsked())
     assert not any(isinstance(command, JoinRoom) for command in rig.log)
+
+
+async def test_the_token_is_asked_for_while_the_rest_is_made_and_what_is_due_waits():
+    rig = Rig()
+    is_made = asyncio.Event()
+
+    async def make():
+        await is_made.wait()
+        return rig.adapters
+
+    rig.make = make
+    async with rig:
+        while TokenReady not in map(type, rig.observed):
+            await asyncio.sleep(0)
+        assert [type(command) for command in rig.log] == [FetchToken]
+        is_made.set()
+        await rig.eyes.until(lambda view: view.room == "den")
+    kinds = [type(command) for command in rig.log]
+    assert kinds.index(OpenSound) < kinds.index(JoinRoom)
+
+
+async def test_a_box_that_is_stopped_while_it_is_made_opens_nothing():
+    rig = Rig(answers=lambda _: None)
+
+    async def make():
+        rig.app.post(StopAsked())
+        while StopAsked not in map(type, rig.observed):
+            await asyncio.sleep(0)
+        return rig.adapters
+
+    rig.make = make
+    await rig.run()
+    assert rig.log[-1] == "closed"
+    assert rig.log.count("closed") == 1
+
+
+def test_the_control_road_starts_without_what_takes_long_to_import():
+    heavy = {"numpy", "livekit", "sounddevice", "gpiozero", "luma", "httpx", "uvicorn"}
+    program = f"import sys, appliance.start; print({heavy} & set(sys.modules))"
+    found = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert found.stdout.strip() == "set()"
 
 
 async def test_a_view_that_is_equal_is_not_shown_again():
@@ -188,8 +243,7 @@ async def test_what_is_posted_before_the_start_waits_and_after_the_end_is_forgot
 
 async def test_a_dead_thread_ends_the_process_with_its_error():
     rig = Rig()
-    run = rig.app.run(State(CONFIG), rig.adapters, rig.observe)
-    task = asyncio.create_task(run)
+    task = asyncio.create_task(rig.run())
     await rig.eyes.until(lambda view: view.room == "den")
     rig.app.fail(RuntimeError("encoder is gone"))
     rig.app.fail(RuntimeError("and again"))
@@ -205,8 +259,7 @@ async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
         if isinstance(event, ChatTyped):
             raise ZeroDivisionError
 
-    run = rig.app.run(State(CONFIG), rig.adapters, trip)
-    task = asyncio.create_task(run)
+    task = asyncio.create_task(rig.run(trip))
     await rig.eyes.until(lambda view: view.room == "den")
     rig.app.post(ChatTyped("1", "hello", 5))
     with pytest.raises(ZeroDivisionError):
@@ -215,7 +268,7 @@ async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
 
 async def test_an_error_in_any_callback_of_the_loop_ends_the_process_too():
     rig = Rig()
-    task = asyncio.create_task(rig.app.run(State(CONFIG), rig.adapters, rig.observe))
+    task = asyncio.create_task(rig.run())
     await rig.eyes.until(lambda view: view.room == "den")
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):

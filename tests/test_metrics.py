@@ -36,7 +36,7 @@ PUBLIC = {
 @pytest.fixture
 def metrics():
     """Metrics of a box that is in a room and has talked once."""
-    metrics = Metrics(lambda: SOUND, lambda: PROCESS)
+    metrics = Metrics(lambda: PROCESS)
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
     metrics.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
@@ -58,11 +58,11 @@ def types(text):
 
 
 def test_every_public_number_is_there_with_its_type(metrics):
-    assert types(metrics.text()) == PUBLIC
+    assert types(metrics.text(SOUND)) == PUBLIC
 
 
 def test_prometheus_own_parser_reads_every_number(metrics):
-    found = numbers(metrics.text())
+    found = numbers(metrics.text(SOUND))
     assert found["ptt_joins_total",] == 1
     assert found["ptt_connection_state",] == 5
     assert found["ptt_rtt_seconds",] == 0.018
@@ -81,10 +81,10 @@ def test_prometheus_own_parser_reads_every_number(metrics):
 
 
 def test_what_is_not_known_is_left_out():
-    metrics = Metrics(SoundFigures, lambda: PROCESS)
+    metrics = Metrics(lambda: PROCESS)
     state = State(Config())
     metrics.observe(Ticked(), state, state, 1.0)
-    found = types(metrics.text())
+    found = types(metrics.text(SoundFigures()))
     assert "ptt_rtt_seconds" not in found
     assert "ptt_buffer_depth_seconds" not in found
 

@@ -23,7 +23,8 @@ from appliance.demo.tape import Tape
 from appliance.demo.terminal import Terminal
 from appliance.demo.watch import Watch
 from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
-from appliance.start import Hardware, appliance
+from appliance.parts import Hardware
+from appliance.start import appliance
 
 WRITE_S: Final = 1.0
 """How far the recording's file may be behind."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.ports import SILENCE, Block
+from appliance.block import SILENCE, Block
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     FADE_FRAMES,

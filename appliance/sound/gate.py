@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.ports import SILENCE, Block
+from appliance.block import SILENCE, Block
 from appliance.sound.dsp import faded_in, faded_out, level_dbfs, to_block
 
 BLOCK_MS: Final = 10

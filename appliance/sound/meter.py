@@ -2,8 +2,9 @@
 
 from typing import Final
 
+from appliance.block import Block
 from appliance.core.events import LevelsMeasured
-from appliance.ports import Block, Post
+from appliance.ports import Post
 from appliance.sound.dsp import SILENCE_DBFS, level_dbfs
 from appliance.sound.playout import Playout
 

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.ports import SILENCE, Block
+from appliance.block import SILENCE, Block
 from appliance.sound.cadence import Cadence
 from appliance.sound.trim import Trim
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from itertools import chain, repeat
 from typing import Final
 
-from appliance.ports import SILENCE, Block
+from appliance.block import SILENCE, Block
 from appliance.sound.dsp import level_dbfs
 from appliance.sound.gate import SILENT_DBFS
 

@@ -12,8 +12,9 @@ from typing import Final
 
 import numpy as np
 
+from appliance.block import SILENCE, Block
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.ports import SILENCE, Block, Post, Processor
+from appliance.ports import Post, Processor
 from appliance.sound.attention import Attention
 from appliance.sound.debt import Debt
 from appliance.sound.dsp import BLOCK_FRAMES, db_gain, to_block

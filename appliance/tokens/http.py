@@ -8,7 +8,7 @@ import errno
 import logging
 import socket
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 
 import httpx
@@ -29,6 +29,8 @@ MAX_BODY = 64 * 1024
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
+_SENT = "http11.send_request_body.complete"
+"""Source: httpcore's documentation, "Extensions", `trace`."""
 _REFUSALS = {
     401: "which means that it does not know us. Check room.token_headers",
     403: "which means that we may not. Check identity, headers and query",
@@ -42,11 +44,18 @@ async def send(
     transport: httpx.AsyncBaseTransport | None = None,
     *,
     total_s: float = TOTAL_S,
+    sent: Callable[[], None] | None = None,
 ) -> bytes:
     """Return the body of a 2xx answer.
 
     A new connection each time: tokens are minutes apart, and a link that came back
     would find the old connection dead.
+
+    Args:
+        request: what to ask, and whom.
+        transport: instead of the network.
+        total_s: for everything.
+        sent: called when the request has left and the answer is waited for.
 
     Raises:
         TokenRefused: 401, 403 or 404.
@@ -54,7 +63,7 @@ async def send(
     """
     try:
         async with asyncio.timeout(total_s):
-            return await _exchange(request, transport)
+            return await _exchange(request, transport, sent)
     except TimeoutError as exc:
         sentence = f"{request.where} did not answer within {total_s:.0f} s."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
@@ -63,8 +72,14 @@ async def send(
 
 
 async def _exchange(
-    request: Request, transport: httpx.AsyncBaseTransport | None
+    request: Request,
+    transport: httpx.AsyncBaseTransport | None,
+    sent: Callable[[], None] | None,
 ) -> bytes:
+    async def trace(event: str, _: object) -> None:
+        if sent is not None and event == _SENT:
+            sent()
+
     url = httpx.URL(request.url).copy_merge_params(request.query)
     # Undecoded, so that 64 KiB on the wire cannot become 64 MiB in memory.
     own = {"accept-encoding": "identity", "user-agent": "ptt-appliance"}
@@ -79,7 +94,11 @@ async def _exchange(
             verify=_trust(is_used=url.scheme == "https"),
         ) as client,
         client.stream(
-            request.method, url, headers=fields, content=request.body
+            request.method,
+            url,
+            headers=fields,
+            content=request.body,
+            extensions={"trace": trace},
         ) as response,
     ):
         _check_status(response, request.where)

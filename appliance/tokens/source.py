@@ -1,13 +1,14 @@
 """Gets tokens for the core: one `FetchToken`, one request, one answer."""
 
 import asyncio
+import contextlib
 import logging
 import socket
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Self, assert_never
+from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
@@ -19,6 +20,10 @@ from appliance.tokens.request import token_request
 
 if TYPE_CHECKING:
     import httpx
+
+START_S: Final = 0.5
+"""Our choice: nobody notices a start that is so much later, and a name is looked up
+faster than this, or not at all."""
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +61,7 @@ class TokenSource:
         self._tasks = asyncio.TaskGroup()
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._trouble = ""
+        self._has_asked = asyncio.Event()
 
     async def __aenter__(self) -> Self:
         await self._tasks.__aenter__()
@@ -90,6 +96,15 @@ class TokenSource:
             case _:
                 assert_never(command)
 
+    async def asked(self, most_s: float = START_S) -> None:
+        """Return when the first request has left or is over, or after this long.
+
+        What is imported meanwhile would hold it up.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._has_asked.wait()
+
     async def answer(self, command: FetchToken) -> Answer:
         """Return what one request brought; nothing is posted.
 
@@ -118,6 +133,8 @@ class TokenSource:
                 )
             )
             return
+        finally:
+            self._has_asked.set()
         self._trouble = ""
         _log.info("token fetch ended  room=%s", answer.room)
         self._post(
@@ -134,7 +151,7 @@ class TokenSource:
         )
         level = logging.DEBUG if self._trouble else logging.INFO
         _log.log(level, "token fetch started  url=%s", request.where)
-        body = await send(request, self._transport)
+        body = await send(request, self._transport, sent=self._has_asked.set)
         return read_answer(body, room, request.where, self._now_s())
 
     def _room(self, command: FetchToken) -> RoomConfig:

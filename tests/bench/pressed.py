@@ -16,7 +16,8 @@ from appliance.app import App
 from appliance.config.file import load
 from appliance.core.events import Button
 from appliance.panel.simulated import SimulatedPins
-from appliance.start import Hardware, appliance
+from appliance.parts import Hardware
+from appliance.start import appliance
 from appliance.system.journal import start_logging
 
 

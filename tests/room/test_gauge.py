@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 import pytest
 
-from appliance.ports import SILENCE
+from appliance.block import SILENCE
 from appliance.room import gauge
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet

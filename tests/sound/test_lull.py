@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ports import SILENCE
+from appliance.block import SILENCE
 from appliance.sound.beat import Beat
 from appliance.sound.callback import Duplex, Microphone, Speaker
 from appliance.sound.gate import Gate

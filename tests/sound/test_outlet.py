@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ports import SILENCE
+from appliance.block import SILENCE
 from appliance.sound.outlet import Outlet
 from appliance.sound.trim import AGAIN_BLOCKS, FIRST_BLOCKS
 

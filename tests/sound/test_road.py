@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.block import SILENCE
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import (
     CloseGate,
@@ -30,7 +31,6 @@ from appliance.core.events import (
     TailEnded,
     TalkFlowed,
 )
-from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad

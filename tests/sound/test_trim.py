@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.ports import SILENCE
+from appliance.block import SILENCE
 from appliance.sound.dsp import level_dbfs
 from appliance.sound.gate import SILENT_DBFS
 from appliance.sound.trim import AGAIN_BLOCKS, FIRST_BLOCKS, LATER_BLOCKS, Trim

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from appliance.block import SILENCE
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.ports import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet

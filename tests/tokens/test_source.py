@@ -15,6 +15,7 @@ CONFIG = Config(
     room=ROOM,
     presets=(Preset(name="lab", room=RoomConfig(token_url="https://lab/api")),),
 )
+PATIENCE_S = 60.0
 READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
 
 
@@ -41,6 +42,10 @@ class Office:
             transport=httpx.MockTransport(self.handle),
             now_s=lambda: NOW_S,
         )
+
+
+def ignore(_event: object) -> None:
+    """Nobody waits for it."""
 
 
 def ok(body: bytes = answer_of()) -> httpx.Response:
@@ -131,6 +136,35 @@ async def test_closing_ends_what_is_under_way():
     async with office.source() as source:
         source.do(FetchToken(1, None, None))
     assert office.events.empty()
+
+
+async def test_whoever_waits_for_the_first_request_goes_on_when_it_has_left():
+    received = asyncio.Event()
+
+    async def hold(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        received.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = Config(room=RoomConfig(token_url=f"http://127.0.0.1:{port}/token"))
+    async with server, TokenSource(config, identity="b", post=ignore) as source:
+        source.do(FetchToken(1, None, None))
+        await source.asked(PATIENCE_S)
+        # Not answered, and never will be.
+        await received.wait()
+        source.do(DropToken(1))
+
+
+@pytest.mark.parametrize("answer", [ok(), httpx.ConnectError("away")])
+async def test_whoever_waits_for_it_goes_on_as_well_when_it_is_over(answer):
+    office = Office(answer)
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        await source.asked(PATIENCE_S)
+        assert not office.events.empty()
 
 
 async def test_an_error_that_nobody_expected_ends_the_process():

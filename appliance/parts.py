@@ -1,0 +1,118 @@
+"""Makes the parts of a box: the one place that knows them all.
+
+What is switched off is not imported.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from appliance.app import App
+from appliance.config import Config, ScreenConfig
+from appliance.core.canvas import Size
+from appliance.metrics import Metrics
+from appliance.panel.buttons import Buttons
+from appliance.panel.glass import OpenDisplay
+from appliance.panel.lamps import Lamps
+from appliance.panel.oled import open_oled
+from appliance.panel.pins import OpenFactory, open_factory
+from appliance.ports import Adapters, Viewer
+from appliance.room.adapter import LiveKitRoom
+from appliance.room.processing import processing
+from appliance.sound.library import Library
+from appliance.sound.portaudio import PortAudio
+from appliance.sound.road import SoundRoad
+from appliance.system.folder import state_folder
+from appliance.system.link import Link
+from appliance.system.service import Service
+from appliance.system.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a box is made of; the demo puts other things in these places."""
+
+    sound_library: Callable[[], Library] = PortAudio
+    """Imports PortAudio, or what stands in for it."""
+    open_factory: OpenFactory = open_factory
+    """Opens gpiozero's pins."""
+    open_display: OpenDisplay = open_oled
+    viewers: tuple[Viewer, ...] = ()
+    """Further eyes on the box."""
+
+
+def adapters(
+    config: Config, app: App, hardware: Hardware, store: Store, metrics: Metrics
+) -> Adapters:
+    """Return everything but the token source; nothing is opened yet.
+
+    Thread: any.
+    """
+    processor = processing(config.sound)
+    library = hardware.sound_library
+    road = SoundRoad(config.sound, config.talk, app.post, library, processor)
+
+    def counted() -> str:
+        return metrics.text(road.figures())
+
+    post, open_pins = app.post, hardware.open_factory
+    return Adapters(
+        store=store,
+        sound=road,
+        room=LiveKitRoom(config, post, road.outlet, road.playout),
+        parts=(
+            Link(app.post),
+            Buttons(config.buttons, app.post, hardware.open_factory),
+        ),
+        viewers=(
+            Lamps(config.lamps, post, open_pins),
+            *_screen(config, app, hardware),
+            *_page(config, app, counted),
+            *_report(config, metrics),
+            Service(road.is_alive),
+            *hardware.viewers,
+        ),
+    )
+
+
+def _screen(config: Config, app: App, hardware: Hardware) -> Iterator[Viewer]:
+    if config.screen.driver == "none":
+        return
+    from appliance.panel.screen import Screen
+
+    yield Screen(config.screen, app.post, hardware.open_display)
+
+
+def _page(config: Config, app: App, counted: Callable[[], str]) -> Iterator[Viewer]:
+    if not config.page.enabled:
+        return
+    from appliance.page.server import Page
+    from appliance.page.site import Site
+
+    site = Site(
+        name=_name(config),
+        state_directory=state_folder(os.environ),
+        metrics=counted,
+        screen_px=_size(config.screen),
+    )
+    yield Page(config.page, app.post, site)
+
+
+def _report(config: Config, metrics: Metrics) -> Iterator[Viewer]:
+    url = config.metrics.post_url
+    if not url:
+        return
+    from appliance.system.report import Report
+
+    is_insecure_fine = config.room.allow_insecure
+    yield Report(url, _name(config), metrics.counts, is_insecure_fine)
+
+
+def _name(config: Config) -> str:
+    return config.name or socket.gethostname()
+
+
+def _size(config: ScreenConfig) -> Size:
+    width, _, height = config.size.partition("x")
+    return int(width), int(height)
