@@ -49,6 +49,7 @@ class Microphone:
         """Start with nothing heard."""
         self.lull = playout.lull
         self._reference = reference
+        self._ear = ear
         self._gather = Gather(ear, beat.rate_hz)
         self._beat = beat
         self._doze = Doze(playout, self._gather, beat, reference.skip)
@@ -59,6 +60,8 @@ class Microphone:
             if self._doze.passes_over(frames, status):
                 return
             wanted = self._beat.note(frames, status)
+            if status:
+                self._ear.lose(self._beat.lost_frames)
             self._gather.add(heard, self._reference.take(wanted))
             self._doze.begin(frames)
 
@@ -70,6 +73,7 @@ class Duplex:
         """Start with silence."""
         self.lull = playout.lull
         self._playout = playout
+        self._ear = ear
         self._beat = beat
         self._gather = Gather(ear, beat.rate_hz)
         self._fit = fit_of(RATE_HZ, beat.rate_hz)
@@ -82,6 +86,8 @@ class Duplex:
                 played[:] = bytes(len(played))
                 return
             sound = self._playout.next(self._beat.note(frames, status))
+            if status:
+                self._ear.lose(self._beat.lost_frames)
             _fill(played, frames, sound, self._fit)
             self._gather.add(heard, self._playout.reference)
             self._doze.begin(frames)

@@ -25,6 +25,9 @@ class Ear(Protocol):
     def hush(self, packets: int) -> None:
         """Take note that packets of 20 ms were passed over in a lull."""
 
+    def lose(self, frames: int) -> None:
+        """Take note that about so much was not heard: the card was read too late."""
+
     @property
     def spare_packets(self) -> int:
         """How many packets from now on need not be looked at."""

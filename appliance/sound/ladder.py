@@ -9,6 +9,8 @@ from typing import Final
 SHAKY_XRUNS: Final = 5
 SHAKY_S: Final = 10.0
 """More losses than this in ten seconds, and the card gets a longer buffer."""
+SETTLED_S: Final = 3.0
+"""Not counted: a process that starts keeps the processor from its own card."""
 CALM_S: Final = 60.0
 CALM_MOST_S: Final = 3600.0
 
@@ -25,6 +27,7 @@ class Ladder:
         self._window_xruns = 0
         self._calm_since_s = 0.0
         self._xruns = 0
+        self._settled_s = 0.0
 
     def start(self, now_s: float, *, is_other_card: bool) -> None:
         """Streams were opened: their losses are counted from nothing.
@@ -37,6 +40,7 @@ class Ladder:
             self.rung, self._calm_s = 0, CALM_S
         self._window_s = self._calm_since_s = now_s
         self._window_xruns = self._xruns = 0
+        self._settled_s = now_s + SETTLED_S
 
     def has_moved(self, xruns: int, now_s: float, *, is_idle: bool) -> bool:
         """Return whether the streams have to be opened anew, on another rung.
@@ -46,6 +50,8 @@ class Ladder:
             now_s: monotonic clock.
             is_idle: nobody would hear the interruption.
         """
+        if now_s < self._settled_s:
+            self._window_s, self._window_xruns = now_s, xruns
         if xruns != self._xruns:
             self._xruns, self._calm_since_s = xruns, now_s
         if self._is_shaky(xruns, now_s):

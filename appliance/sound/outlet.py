@@ -74,6 +74,11 @@ class Outlet:
         with self._sending:
             self._cadence.learn(asked, self.packets, sent)
 
+    def lose(self, frames: int) -> None:
+        """Take note that about so much will never come."""
+        with self._sending:
+            self._trim.lose(frames)
+
     def send(self, blocks: Iterable[Block]) -> bool:
         """Send what makes whole packets; return whether anything was sent."""
         # Under one lock, so that nobody connects in the middle: the encoder would then

@@ -121,6 +121,10 @@ class Uplink:
         self._hushed += packets
         self._outlet.send((SILENCE,) * (packets * PACKET_BLOCKS))
 
+    def lose(self, frames: int) -> None:
+        """Take note that the card has lost about so much."""
+        self._outlet.lose(frames)
+
     @property
     def spare_packets(self) -> int:
         """How many packets from now on need not be put: silence leaves anyhow.

@@ -9,6 +9,8 @@ class Plan:
 
     starts: int
     """Fresh starts of both boxes, for mouth to ear."""
+    processed_starts: int
+    """The same with processing on."""
     rival_starts: int
     burst_s: float
     """How long bursts are spoken after each start."""
@@ -28,6 +30,7 @@ class Plan:
 
 QUICK = Plan(
     starts=2,
+    processed_starts=1,
     rival_starts=1,
     burst_s=3.0,
     call_s=12.0,
@@ -40,6 +43,7 @@ QUICK = Plan(
 )
 DEFAULT = Plan(
     starts=10,
+    processed_starts=6,
     rival_starts=2,
     burst_s=3.2,
     call_s=60.0,
@@ -52,6 +56,7 @@ DEFAULT = Plan(
 )
 LONG = Plan(
     starts=20,
+    processed_starts=10,
     rival_starts=5,
     burst_s=8.0,
     call_s=1800.0,

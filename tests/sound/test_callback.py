@@ -41,6 +41,9 @@ class Ear:
     def hush(self, packets):
         self.story += ["hush"] * packets
 
+    def lose(self, frames):
+        self.story.append(f"lost {frames}")
+
 
 NOTHING = memoryview(b"")
 
@@ -85,6 +88,18 @@ def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
     assert [played[0] for _, played in ear.story] == [1, 481]
     assert ear.story[0][1][-1] == 480
+
+
+@pytest.mark.parametrize("is_duplex", [True, False])
+def test_whoever_hears_is_told_what_the_card_has_lost(is_duplex):
+    times = [1.0]
+    ear, beat = Ear(), Beat(48_000, lambda: times[0])
+    duplex = Duplex(Playout(), ear, beat)
+    card = duplex if is_duplex else Microphone(Playout(), Reference(), ear, beat)
+    for late_s, status in ((0.005, 0), (0.005, 0), (0.025, 4)):
+        times[0] += late_s
+        card.call(heard(48_000, 240), blank(240, 2), 240, status)
+    assert [x for x in ear.story if isinstance(x, str)] == ["lost 960"]
 
 
 @pytest.mark.parametrize("channels", [1, 2])

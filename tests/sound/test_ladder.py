@@ -3,7 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.sound.ladder import CALM_MOST_S, CALM_S, SHAKY_S, SHAKY_XRUNS, Ladder
+from appliance.sound.ladder import (
+    CALM_MOST_S,
+    CALM_S,
+    SETTLED_S,
+    SHAKY_S,
+    SHAKY_XRUNS,
+    Ladder,
+)
 
 
 def started():
@@ -30,6 +37,14 @@ def test_a_card_that_keeps_up_stays_on_the_shortest_buffer():
 
 def test_a_card_that_loses_blocks_is_given_more_even_in_mid_talk():
     assert climbed().rung == 1
+
+
+def test_what_is_lost_while_the_box_starts_does_not_count():
+    ladder, looks = started(), 100
+    for look in range(looks):
+        now_s = look * 0.25
+        xruns = min(look, round(SETTLED_S / 0.25))
+        assert not ladder.has_moved(xruns, now_s, is_idle=True)
 
 
 def test_a_card_that_has_become_calm_comes_down_when_nobody_speaks():

@@ -39,6 +39,9 @@ class Ear:
         self.hushes += packets
         self.heard = np.concatenate((self.heard, np.zeros(packets * 960, np.int16)))
 
+    def lose(self, frames):
+        """What a card loses is not heard."""
+
 
 class Bench:
     """A duplex callback as PortAudio's thread runs it, period by period."""

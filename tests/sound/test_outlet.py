@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from appliance.block import SILENCE
 from appliance.sound.outlet import Outlet
-from appliance.sound.trim import AGAIN_BLOCKS, FIRST_BLOCKS
+from appliance.sound.trim import FIRST_BLOCKS
 
 
 def block(value):
@@ -59,7 +59,15 @@ def test_what_is_trimmed_is_one_block_and_everything_else_is_sent_in_order():
     assert [int(one[0]) for one in sent[-3:]] == [1000, 2000, 3000]
 
 
-@given(st.lists(st.integers(1, 3), max_size=AGAIN_BLOCKS))
+def test_what_the_card_has_lost_need_not_be_trimmed():
+    outlet, sent = connected()
+    outlet.lose(700)
+    for _ in range(FIRST_BLOCKS):
+        outlet.send([SILENCE, SILENCE])
+    assert len(sent) == 2 * FIRST_BLOCKS
+
+
+@given(st.lists(st.integers(1, 3), max_size=FIRST_BLOCKS))
 def test_only_whole_packets_leave(sizes):
     outlet, sent = connected()
     for size in sizes:
