@@ -7,7 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 from appliance.demo.server import LocalServer, find_or_build
@@ -18,6 +18,7 @@ from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
 from tests.bench.plan import DEFAULT, LONG, QUICK, Plan
 from tests.bench.report import Row, Section, as_json, is_complete, table
+from tests.bench.still import watched
 from tests.bench.venue import Venue
 
 FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
@@ -76,12 +77,24 @@ async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
     """Return what one module measured; what it could not is a row that says why."""
     start_s = time.monotonic()
     try:
-        async with awake() if is_awake else nullcontext():
+        if is_awake:
+            async with awake():
+                section = await _watched(venue, name)
+        elif name in ALERT:
+            section = await _watched(venue, name)
+        else:
             section = await FIGURES[name](venue)
     except (UnmeasurableError, DemoError) as exc:
         section = Section(name, (Row(name=name, unit="", ours=None, note=str(exc)),))
     _tell(f"{name}: {time.monotonic() - start_s:.0f} s")
     return section
+
+
+async def _watched(venue: Venue, name: str) -> Section:
+    """Return what one module measured, and how still the machine stood meanwhile."""
+    async with watched() as pauses:
+        section = await FIGURES[name](venue)
+        return replace(section, rows=(*section.rows, pauses.row()))
 
 
 def _tell(words: str) -> None:

@@ -1,0 +1,88 @@
+"""How often the machine itself stands still, so that nobody is blamed for it."""
+
+import asyncio
+import os
+import sys
+import time
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from tests.bench.client import together_with_us
+from tests.bench.report import Row
+from tests.bench.spread import one
+
+LEAST_MS = 10.0
+"""Our box holds 15 ms at its card, and a packet is 20 ms."""
+WATCH = """
+import os, sys, time
+processor = int(sys.argv[1])
+os.sched_setaffinity(0, {processor})
+try:
+    os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(90))
+except PermissionError:
+    pass
+before = time.monotonic()
+while True:
+    time.sleep(0.005)
+    now = time.monotonic()
+    late_ms = (now - before - 0.005) * 1000
+    before = now
+    if late_ms >= float(sys.argv[2]):
+        print(late_ms, flush=True)
+"""
+
+
+@dataclass(slots=True)
+class Pauses:
+    """What the watchers saw."""
+
+    since_s: float
+    late_ms: list[float] = field(default_factory=list)
+    """How late each pause made a thread, of all processors."""
+    watchers: list[int] = field(default_factory=list)
+    """Numbers of their processes."""
+
+    def row(self) -> Row:
+        """Return a line for the table, without a goal."""
+        minutes = (time.monotonic() - self.since_s) / 60
+        longest = f"longest {max(self.late_ms):.0f} ms" if self.late_ms else ""
+        return Row(
+            name=f"meanwhile, pauses of a processor of {LEAST_MS:.0f} ms or more",
+            unit="/min",
+            ours=one(len(self.late_ms) / minutes),
+            note=longest,
+        )
+
+
+@asynccontextmanager
+async def watched() -> AsyncIterator[Pauses]:
+    """Have a thread of the highest priority look at the clock on each processor.
+
+    It waits for nobody but the kernel and the host: as root, that is; otherwise also
+    for whatever else runs.
+    """
+    pauses = Pauses(time.monotonic())
+    watchers = [
+        await asyncio.create_subprocess_exec(
+            *together_with_us(),
+            *(sys.executable, "-c", WATCH, str(processor), str(LEAST_MS)),
+            stdout=PIPE,
+        )
+        for processor in sorted(os.sched_getaffinity(0))
+    ]
+    pauses.watchers += [watcher.pid for watcher in watchers]
+    readers = [asyncio.create_task(_read(each, pauses)) for each in watchers]
+    try:
+        yield pauses
+    finally:
+        for watcher in watchers:
+            watcher.kill()
+        await asyncio.gather(*readers, *(watcher.wait() for watcher in watchers))
+
+
+async def _read(watcher: asyncio.subprocess.Process, pauses: Pauses) -> None:
+    assert watcher.stdout is not None
+    async for line in watcher.stdout:
+        pauses.late_ms.append(float(line))

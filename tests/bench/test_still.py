@@ -1,0 +1,30 @@
+import asyncio
+import os
+import signal
+
+from tests.bench.report import Verdict, verdict
+from tests.bench.still import LEAST_MS, Pauses, watched
+
+
+async def test_a_watcher_that_was_stopped_for_a_while_says_for_how_long():
+    async with watched() as pauses:
+        while not pauses.late_ms:
+            # Only one that has begun to watch notices.
+            await asyncio.sleep(0.1)
+            await stop_for_a_moment(pauses.watchers)
+    assert max(pauses.late_ms) >= LEAST_MS
+    assert verdict(pauses.row()) is Verdict.NONE
+
+
+def test_nothing_seen_is_a_line_as_well():
+    row = Pauses(0.0).row()
+    assert row.ours
+    assert row.ours.median == 0
+
+
+async def stop_for_a_moment(watchers):
+    for pid in watchers:
+        os.kill(pid, signal.SIGSTOP)
+    await asyncio.sleep(2 * LEAST_MS / 1000)
+    for pid in watchers:
+        os.kill(pid, signal.SIGCONT)
