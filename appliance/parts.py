@@ -61,10 +61,7 @@ def adapters(
         store=store,
         sound=road,
         room=LiveKitRoom(config, post, road.outlet, road.playout),
-        parts=(
-            Link(app.post),
-            Buttons(config.buttons, app.post, hardware.open_factory),
-        ),
+        parts=(Link(post), Buttons(config.buttons, post, open_pins)),
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),

@@ -6,8 +6,8 @@ from typing import Final
 
 from appliance.sound.dsp import RATE_HZ
 
-FASTEST: Final = 5e-4
-"""By how much a card's clock may be faster than ours; twice what bad ones are."""
+SLOWEST: Final = 5e-4
+"""By how much a card's clock may be slower than ours; twice what bad ones are."""
 
 
 class Beat:
@@ -42,7 +42,7 @@ class Beat:
         before_s, self.at_s = self.at_s, self._now_s()
         self.frames += frames
         origin_s = self.at_s - self.frames / RATE_HZ
-        known_s = self._origin_s + FASTEST * (self.at_s - before_s)
+        known_s = self._origin_s + SLOWEST * (self.at_s - before_s)
         if status:
             self.xruns += 1
             lost_s = 0.0 if is_first else max(0.0, origin_s - known_s)
