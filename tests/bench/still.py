@@ -14,7 +14,7 @@ from tests.bench.report import Row
 from tests.bench.spread import one
 
 LEAST_MS = 10.0
-"""Our box holds 15 ms at its card, and a packet is 20 ms."""
+"""Our box holds as much at its card; a packet is twice as long."""
 WATCH = """
 import os, sys, time
 processor = int(sys.argv[1])
