@@ -80,9 +80,12 @@ async def test_the_round_trip_is_measured(server, box):
 
 async def test_leaving_is_answered_and_seen_by_others(server, box):
     async with server.friend("ann") as friend:
-        await box.join(server)
-        gone = asyncio.Event()
+        came, gone = asyncio.Event(), asyncio.Event()
+        friend.room.on("participant_connected", lambda _: came.set())
         friend.room.on("participant_disconnected", lambda _: gone.set())
+        await box.join(server)
+        # Who never saw it come does not see it go either.
+        await asyncio.wait_for(came.wait(), 10)
         assert await box.leave() == RoomLeft(1)
         await asyncio.wait_for(gone.wait(), 10)
     assert not box.uplink.is_connected
@@ -271,9 +274,12 @@ async def test_twenty_visits_leave_nothing_behind(server, box):
 
 async def test_closing_in_the_room_leaves_it(server):
     async with open_box() as box, server.friend("ann") as friend:
-        await box.join(server)
-        gone = asyncio.Event()
+        came, gone = asyncio.Event(), asyncio.Event()
+        friend.room.on("participant_connected", lambda _: came.set())
         friend.room.on("participant_disconnected", lambda _: gone.set())
+        await box.join(server)
+        # Who never saw it come does not see it go either.
+        await asyncio.wait_for(came.wait(), 10)
         await box.room.__aexit__(None, None, None)
         await asyncio.wait_for(gone.wait(), 10)
 
