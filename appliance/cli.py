@@ -62,7 +62,7 @@ def _run(args: argparse.Namespace) -> int:
     loaded = _loaded(args)
     need_room(loaded)
     # Imports take a while; being told to stop during them is no failure either.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_OK))
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))
     from appliance.start import run
 
     return run(loaded.config, str(loaded.path))
@@ -173,7 +173,8 @@ def _leave_quietly_until_ready() -> None:
     """Exit 0 on SIGTERM also while modules are still being imported (R1.4)."""
 
     def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(EXIT_OK)
+        # Not by an exception: one that is raised in a finalizer is swallowed.
+        os._exit(EXIT_OK)
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
