@@ -61,8 +61,6 @@ def _run(args: argparse.Namespace) -> int:
 
     loaded = _loaded(args)
     need_room(loaded)
-    # Imports take a while; being told to stop during them is no failure either.
-    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_OK))
     from appliance.start import run
 
     return run(loaded.config, str(loaded.path))

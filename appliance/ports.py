@@ -1,6 +1,6 @@
 """What `app` asks of its adapters, and what they may ask of each other's goods.
 
-Adapters know these shapes, `core` and `config`; only `cli` knows concrete ones.
+Adapters know these shapes, `core` and `config`; only `parts` knows concrete ones.
 """
 
 from collections.abc import Callable

@@ -76,6 +76,7 @@ class LocalServer:
         try:
             await self._start_on_free_ports()
         except BaseException:
+            # Also when cancelled: nobody else knows of the process and the folder.
             await self._close()
             raise
         return self

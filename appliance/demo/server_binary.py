@@ -125,6 +125,7 @@ class _Build:
                 while _is_running(child):
                     self._progress(f"{what}: {time.monotonic() - started_s:.0f} s")
             except BaseException:
+                # Ctrl-C too: else the build would be waited for.
                 child.terminate()
                 raise
         if child.returncode:

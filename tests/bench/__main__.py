@@ -7,6 +7,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,21 +78,18 @@ async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
     """Return what one module measured; what it could not is a row that says why."""
     start_s = time.monotonic()
     try:
-        if is_awake:
-            async with awake():
-                section = await _watched(venue, name)
-        elif name in ALERT:
-            section = await _watched(venue, name)
-        else:
-            section = await FIGURES[name](venue)
+        async with awake() if is_awake else nullcontext():
+            section = await _section(venue, name)
     except (UnmeasurableError, DemoError) as exc:
         section = Section(name, (Row(name=name, unit="", ours=None, note=str(exc)),))
     _tell(f"{name}: {time.monotonic() - start_s:.0f} s")
     return section
 
 
-async def _watched(venue: Venue, name: str) -> Section:
-    """Return what one module measured, and how still the machine stood meanwhile."""
+async def _section(venue: Venue, name: str) -> Section:
+    """Return what one module measured; of delays, how still the machine stood too."""
+    if name not in ALERT:
+        return await FIGURES[name](venue)
     async with watched() as pauses:
         section = await FIGURES[name](venue)
         return replace(section, rows=(*section.rows, pauses.row()))

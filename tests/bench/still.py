@@ -25,6 +25,7 @@ except PermissionError:
     pass
 before = time.monotonic()
 while True:
+    # How late this returns is what is measured.
     time.sleep(0.005)
     now = time.monotonic()
     late_ms = (now - before - 0.005) * 1000

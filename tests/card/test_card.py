@@ -74,6 +74,7 @@ class Copier:
         if status:
             self.flags.append(str(status))
         if self.nap_s:
+            # A callback that takes too long is what the test is about.
             time.sleep(self.nap_s)
             self.nap_s = 0.0
 
