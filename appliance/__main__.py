@@ -1,8 +1,6 @@
 """`python -m appliance` is `ptt-appliance`."""
 
-import sys
-
-from appliance.cli import main
+from appliance.cli import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

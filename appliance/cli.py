@@ -29,6 +29,13 @@ EXIT_CONFIG = 78
 Command = Callable[[argparse.Namespace], int]
 
 
+def program() -> NoReturn:
+    """Run one command and end the process: what is installed as `ptt-appliance`."""
+    from appliance.system.end import end_process
+
+    end_process(main())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status.
 

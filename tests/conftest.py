@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from appliance.system.end import end_process
+
+STATUS = pytest.StashKey[int]()
 LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
 """Threads that an event loop keeps for its next call; they end with the loop."""
 PATIENCE_S = 3.0
@@ -42,6 +45,17 @@ def pytest_addoption(parser):
         action="store_true",
         help="run the tests that need a Raspberry Pi with wires between its pins",
     )
+
+
+def pytest_sessionfinish(session, exitstatus):
+    session.config.stash[STATUS] = int(exitstatus)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_unconfigure(config):
+    """End as the program does, or LiveKit may abort a run that has passed."""
+    if STATUS in config.stash:
+        end_process(config.stash[STATUS])
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config):

@@ -36,6 +36,7 @@ from appliance.demo.report import (
 )
 from appliance.room import chat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
+from appliance.system.end import end_process
 
 BLOCK_S: Final = BLOCK_FRAMES / RATE_HZ
 MOST_WAITING: Final = 3
@@ -210,3 +211,4 @@ def _tell(report: Report) -> None:
 
 if __name__ == "__main__":
     main()
+    end_process(0)

@@ -6,6 +6,7 @@ import sys
 
 from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
+from appliance.system.end import end_process
 from tests.room.conftest import open_box
 
 
@@ -29,3 +30,5 @@ async def live(moment, url, token):
 if __name__ == "__main__":
     logging.disable()
     asyncio.run(live(*sys.argv[1:]))
+    # As the program does.
+    end_process(0)
