@@ -77,3 +77,16 @@ def packets_sent(stats: Iterable[RtcStats]) -> int:
         for found in stats
         if found.HasField("outbound_rtp")
     )
+
+
+def is_sending(stats: Iterable[RtcStats]) -> bool:
+    """Return whether there is an encoder at work.
+
+    Source: `codecId` of the outbound stream, W3C webrtc-stats: only there once the
+    codec is agreed upon.
+    """
+    return any(
+        found.outbound_rtp.stream.codec_id
+        for found in stats
+        if found.HasField("outbound_rtp")
+    )

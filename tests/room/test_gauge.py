@@ -10,7 +10,7 @@ from appliance.room import gauge
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from tests.room.conftest import Box
-from tests.room.fakes import DEADLINE_S, tone
+from tests.room.fakes import DEADLINE_S, FakeUplink, tone
 
 PACKET_S = 0.004
 """Five times as fast as life: the encoder counts, it does not look at a clock."""
@@ -22,11 +22,10 @@ class Hand(Outlet):
     """An uplink that is fed by hand."""
 
     def say(self, samples):
-        blocks = samples.reshape(-1, 480)
-        self.send(blocks)
+        self.send(samples.reshape(-1, PACKET_BLOCKS, 480))
 
     def hush(self, packets):
-        self.send((SILENCE,) * packets * PACKET_BLOCKS)
+        self.send([(SILENCE, SILENCE)] * packets)
 
     async def fall_silent(self):
         """Be silent until some packets may come late."""
@@ -74,6 +73,29 @@ async def test_what_may_come_late_does_not_leave_at_all(server, said):
             before = await sent(box)
             walked += late + 1
     assert before - first >= 3
+
+
+class Counting(FakeUplink):
+    """Speaks as fast as life from the moment on when it is connected."""
+
+    given = 0
+
+    def connect(self, send):
+        def counted(block):
+            self.given += 1
+            send(block)
+
+        super().connect(counted)
+
+
+async def test_nothing_that_is_said_from_the_first_moment_on_is_lost(server):
+    with Counting() as uplink:
+        box = Box(uplink)
+        async with box.room:
+            await box.join(server)
+            await asyncio.sleep(0.5)
+            uplink.disconnect()
+            assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
 
 
 async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
