@@ -49,7 +49,6 @@ class Microphone:
         """Start with nothing heard."""
         self.lull = playout.lull
         self._reference = reference
-        self._ear = ear
         self._gather = Gather(ear, beat.rate_hz)
         self._beat = beat
         self._doze = Doze(playout, self._gather, beat, reference.skip)
@@ -60,8 +59,6 @@ class Microphone:
             if self._doze.passes_over(frames, status):
                 return
             wanted = self._beat.note(frames, status)
-            if status:
-                self._ear.lose(self._beat.lost_frames)
             self._gather.add(heard, self._reference.take(wanted))
             self._doze.begin(frames)
 
@@ -73,7 +70,6 @@ class Duplex:
         """Start with silence."""
         self.lull = playout.lull
         self._playout = playout
-        self._ear = ear
         self._beat = beat
         self._gather = Gather(ear, beat.rate_hz)
         self._fit = fit_of(RATE_HZ, beat.rate_hz)
@@ -86,8 +82,6 @@ class Duplex:
                 played[:] = bytes(len(played))
                 return
             sound = self._playout.next(self._beat.note(frames, status))
-            if status:
-                self._ear.lose(self._beat.lost_frames)
             _fill(played, frames, sound, self._fit)
             self._gather.add(heard, self._playout.reference)
             self._doze.begin(frames)

@@ -7,6 +7,7 @@ import numpy as np
 
 from appliance.block import SILENCE, Block
 from appliance.sound.dsp import faded_in, faded_out, level_dbfs, to_block
+from appliance.sound.library import Raw
 
 BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
@@ -41,6 +42,15 @@ class Gate:
     def is_open(self) -> bool:
         """Whether sound may still pass: wanted, or in its tail."""
         return self._is_wanted or self._tail_blocks > 0
+
+    def misses(self, heard: Raw | bytes) -> bool:
+        """Return whether anybody would notice if this were left out.
+
+        Thread: any.
+        """
+        is_wanted = self.is_open or self.has_pre_roll
+        samples = np.frombuffer(heard, np.int16)
+        return is_wanted and level_dbfs(samples) >= SILENT_DBFS
 
     def open(self) -> None:
         """Let sound pass from the next block on."""

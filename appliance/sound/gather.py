@@ -25,8 +25,11 @@ class Ear(Protocol):
     def hush(self, packets: int) -> None:
         """Take note that packets of 20 ms were passed over in a lull."""
 
-    def lose(self, frames: int) -> None:
-        """Take note that about so much was not heard: the card was read too late."""
+    def leaves_out(self, heard: Raw | bytes) -> bool:
+        """Return whether this, up to half a block, is better not put at all.
+
+        True is the answer once: it is taken for done.
+        """
 
     @property
     def spare_packets(self) -> int:
@@ -54,6 +57,8 @@ class Gather:
 
     def add(self, heard: Raw | bytes, played: NDArray[np.int16] | None) -> None:
         """Take what one callback heard, and as long at 48 kHz the voices it played."""
+        if self._is_left_out(heard):
+            return
         self._heard += self._mended(heard) if self._is_torn else heard
         self._played.append(played)
         if played is not None:
@@ -78,6 +83,11 @@ class Gather:
         for _ in range(rest // frames):
             self.add(bytes(frames * SAMPLE_BYTES), None)
         self._is_torn = rest > 0
+
+    def _is_left_out(self, heard: Raw | bytes) -> bool:
+        """Return whether to forget it; longer periods would only delay what follows."""
+        is_short = 2 * len(heard) <= self._block_bytes
+        return is_short and not self._is_torn and self._ear.leaves_out(heard)
 
     def _mended(self, heard: Raw | bytes) -> bytes:
         """Return the first sound after silence that was made up, without a click."""

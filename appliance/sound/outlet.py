@@ -6,27 +6,28 @@ from typing import Final
 
 from appliance.block import SILENCE, Block
 from appliance.sound.cadence import Cadence
-from appliance.sound.trim import Trim
+from appliance.sound.settle import Settle
 
 PACKET_BLOCKS: Final = 2
 """What Opus puts into a packet, 20 ms. Handing both over together wakes the encoder
 half as often, and the packet leaves not a moment later."""
+
+Packet = tuple[Block, Block]
 
 
 class Outlet:
     """Gives blocks to the encoder, never half a packet; implements `ports.Uplink`.
 
     Thread: `connect`, `disconnect`, `renew` and `learn` the loop's, `send` the uplink's
-    or the card's; the rest may be read by any.
+    or the card's, `step` the card's; the rest may be read by any.
     """
 
     def __init__(self) -> None:
         """Start without a track."""
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
-        self._trim = Trim()
+        self._settle = Settle()
         self._cadence = Cadence()
-        self._waiting: list[Block] = []
         self.blocks = 0
         """How many were sent."""
 
@@ -34,8 +35,7 @@ class Outlet:
         """Send every packet from now on."""
         with self._sending:
             self._send = send
-            self._waiting.clear()
-            self._trim.restart()
+            self._settle.restart()
             self._cadence.restart(self.packets)
 
     def renew(self) -> None:
@@ -47,12 +47,6 @@ class Outlet:
         """Send no more; when this returns, `send` is not running."""
         with self._sending:
             self._send = None
-            self._waiting.clear()
-
-    @property
-    def is_odd(self) -> bool:
-        """Whether a block waits for the other half of its packet."""
-        return len(self._waiting) % PACKET_BLOCKS > 0
 
     @property
     def packets(self) -> int:
@@ -74,25 +68,28 @@ class Outlet:
         with self._sending:
             self._cadence.learn(asked, self.packets, sent)
 
-    def lose(self, frames: int) -> None:
-        """Take note that about so much will never come."""
-        with self._sending:
-            self._trim.lose(frames)
+    @property
+    def is_step_due(self) -> bool:
+        """Whether half a block of what is heard next should be left out."""
+        return self._settle.is_step_due
 
-    def send(self, blocks: Iterable[Block]) -> bool:
-        """Send what makes whole packets; return whether anything was sent."""
+    def step(self) -> None:
+        """Take note that it was left out."""
+        with self._sending:
+            self._settle.step()
+
+    def send(self, packets: Iterable[Packet]) -> bool:
+        """Send them all; return whether there is a track to send them on."""
         # Under one lock, so that nobody connects in the middle: the encoder would then
         # put the second half of one packet and the first of the next together.
         with self._sending:
             if self._send is None:
                 return False
-            self._waiting += (x for x in blocks if not self._trim.leaves_out(x))
-            whole = len(self._waiting) // PACKET_BLOCKS * PACKET_BLOCKS
-            leaving = self._waiting[:whole]
-            del self._waiting[:whole]
-            for block in leaving:
-                self._send(block)
-            self.blocks += whole
-            if any(block is not SILENCE for block in leaving):
-                self._cadence.restart(self.packets)
-            return whole > 0
+            for packet in packets:
+                leaving = self._settle.filled(packet)
+                for block in leaving:
+                    self._send(block)
+                self.blocks += len(leaving)
+                if any(block is not SILENCE for block in leaving):
+                    self._cadence.restart(self.packets)
+            return True

@@ -19,6 +19,7 @@ from appliance.sound.attention import Attention
 from appliance.sound.debt import Debt
 from appliance.sound.dsp import BLOCK_FRAMES, db_gain, to_block
 from appliance.sound.gate import Gate
+from appliance.sound.library import Raw
 from appliance.sound.meter import Meter
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
@@ -38,7 +39,7 @@ this one sleeps on."""
 
 _Pair = tuple[Block, Block]
 """What was heard, and what was played meanwhile."""
-_Packet = tuple[_Pair, ...]
+_Packet = tuple[_Pair, _Pair]
 
 
 class Uplink:
@@ -103,11 +104,10 @@ class Uplink:
     def put(self, microphone: Block, played: Block) -> None:
         """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
         pair = (microphone, played)
-        if self._spare is None and not self._outlet.is_odd:
+        if self._spare is None:
             self._spare = pair
             return
-        packet = (pair,) if self._spare is None else (self._spare, pair)
-        self._spare = None
+        packet, self._spare = (self._spare, pair), None
         self._put_s = time.monotonic()
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
@@ -119,11 +119,14 @@ class Uplink:
         """Send silence in place of packets that were passed over."""
         self._put_s = time.monotonic()
         self._hushed += packets
-        self._outlet.send((SILENCE,) * (packets * PACKET_BLOCKS))
+        self._outlet.send([(SILENCE, SILENCE)] * packets)
 
-    def lose(self, frames: int) -> None:
-        """Take note that the card has lost about so much."""
-        self._outlet.lose(frames)
+    def leaves_out(self, heard: Raw | bytes) -> bool:
+        """Return whether this, up to half a block, is better not put at all."""
+        if not self._outlet.is_step_due or self._gate.misses(heard):
+            return False
+        self._outlet.step()
+        return True
 
     @property
     def spare_packets(self) -> int:
@@ -131,8 +134,7 @@ class Uplink:
 
         Thread: the card's.
         """
-        is_whole = self._spare is None and not self._outlet.is_odd
-        if not is_whole or not self._is_resting or self._gate.is_open:
+        if self._spare is not None or not self._is_resting or self._gate.is_open:
             return 0
         # All but the last of them come late.
         return min(self._outlet.late_packets + 1, SPARE_PACKETS - self._hushed)
@@ -211,10 +213,10 @@ class Uplink:
         self._playout.lull.end()
 
     def _send_packet(self, packet: _Packet) -> None:
-        ready = [self._ready(*pair) for pair in packet]
-        is_sent = self._outlet.send(block for block, _ in ready)
-        for _, is_open in ready:
-            self._tell(is_open=is_open, is_sent=is_sent)
+        (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
+        is_sent = self._outlet.send([(first, second)])
+        self._tell(is_open=was_open, is_sent=is_sent)
+        self._tell(is_open=is_open, is_sent=is_sent)
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""

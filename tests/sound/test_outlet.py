@@ -4,16 +4,22 @@ import threading
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from appliance.block import SILENCE
 from appliance.sound.outlet import Outlet
-from appliance.sound.trim import FIRST_BLOCKS
+from appliance.sound.settle import (
+    FAINT,
+    FAINT_BLOCKS,
+    FIRST_STEP_BLOCKS,
+    HUSH_BLOCKS,
+)
 
 
 def block(value):
     return np.full(480, value, np.int16)
+
+
+LOUD = block(9000)
 
 
 def connected():
@@ -25,55 +31,45 @@ def connected():
 
 def test_nothing_is_sent_before_there_is_a_track():
     outlet = Outlet()
-    assert not outlet.send([SILENCE, SILENCE])
+    assert not outlet.send([(SILENCE, SILENCE)])
     assert outlet.blocks == 0
 
 
-def test_half_a_packet_waits_for_its_other_half():
+def test_packets_are_sent_in_order():
     outlet, sent = connected()
-    assert not outlet.send([block(1000)])
-    assert outlet.is_odd
-    assert outlet.send([block(2000)])
-    assert [int(one[0]) for one in sent] == [1000, 2000]
-    assert not outlet.is_odd
+    assert outlet.send([(block(1000), block(2000)), (block(3000), block(4000))])
+    assert [int(one[0]) for one in sent] == [1000, 2000, 3000, 4000]
+    assert outlet.packets == 2
 
 
-def test_half_a_packet_of_one_track_is_nothing_to_the_next():
+@pytest.mark.parametrize("tracks", [1, 2])
+def test_each_new_track_is_silent_then_faint_and_only_what_left_is_counted(tracks):
+    outlet = Outlet()
+    for _ in range(tracks):
+        before = outlet.blocks
+        sent: list[np.ndarray] = []
+        outlet.connect(sent.append)
+        outlet.send([(SILENCE, SILENCE)] * FAINT_BLOCKS)
+        assert outlet.blocks - before == len(sent) == 2 * FAINT_BLOCKS - HUSH_BLOCKS
+        assert sent[0] is FAINT
+        assert sent[-1] is SILENCE
+
+
+def test_while_something_faint_is_sent_no_packet_may_come_late():
     outlet, _ = connected()
-    outlet.send([block(1000)])
-    later: list[np.ndarray] = []
-    outlet.connect(later.append)
-    outlet.send([block(2000), block(3000)])
-    assert [int(one[0]) for one in later] == [2000, 3000]
+    for _ in range(FAINT_BLOCKS // 2):
+        outlet.send([(SILENCE, SILENCE)])
+        outlet.learn(outlet.packets, outlet.packets)
+        assert outlet.late_packets == 0
+        assert not outlet.is_curious
 
 
-def test_what_is_trimmed_is_one_block_and_everything_else_is_sent_in_order():
-    outlet, sent = connected()
-    packets = FIRST_BLOCKS // 2
-    for _ in range(packets):
-        outlet.send([SILENCE, SILENCE])
-    assert outlet.is_odd
-    outlet.send([block(1000)])
-    outlet.send([block(2000), block(3000)])
-    assert len(sent) == 2 * packets + 2
-    assert [int(one[0]) for one in sent[-3:]] == [1000, 2000, 3000]
-
-
-def test_what_the_card_has_lost_need_not_be_trimmed():
-    outlet, sent = connected()
-    outlet.lose(700)
-    for _ in range(FIRST_BLOCKS):
-        outlet.send([SILENCE, SILENCE])
-    assert len(sent) == 2 * FIRST_BLOCKS
-
-
-@given(st.lists(st.integers(1, 3), max_size=FIRST_BLOCKS))
-def test_only_whole_packets_leave(sizes):
-    outlet, sent = connected()
-    for size in sizes:
-        outlet.send([SILENCE] * size)
-        assert len(sent) % 2 == 0
-        assert outlet.blocks == len(sent)
+def test_half_a_block_is_to_be_left_out_until_that_was_done():
+    outlet, _ = connected()
+    outlet.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
+    assert outlet.is_step_due
+    outlet.step()
+    assert not outlet.is_step_due
 
 
 def test_after_disconnecting_nothing_is_being_sent():
@@ -87,7 +83,7 @@ def test_after_disconnecting_nothing_is_being_sent():
         ends.append("sent")
 
     outlet.connect(slow)
-    sender = threading.Thread(target=outlet.send, args=([SILENCE, SILENCE],))
+    sender = threading.Thread(target=outlet.send, args=([(LOUD, LOUD)],))
     sender.start()
     assert is_sending.wait(10)
     leaver = threading.Thread(target=outlet.disconnect)
@@ -106,4 +102,4 @@ def test_an_error_of_the_encoder_is_not_swallowed():
 
     outlet.connect(broken)
     with pytest.raises(ZeroDivisionError):
-        outlet.send([SILENCE, SILENCE])
+        outlet.send([(LOUD, LOUD)])

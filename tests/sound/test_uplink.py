@@ -13,7 +13,7 @@ from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
-from appliance.sound.trim import FIRST_BLOCKS
+from appliance.sound.settle import FIRST_STEP_BLOCKS, PAUSE_BLOCKS, STEPS
 from appliance.sound.uplink import (
     MOST_MADE_UP,
     MOST_WAITING,
@@ -24,6 +24,15 @@ from appliance.sound.uplink import (
 from appliance.sound.uplink import PATIENCE_S as CARD_PATIENCE_S
 
 PATIENCE_S = 10.0
+
+
+LOUD = np.full(240, 5000, np.int16).tobytes()
+QUIET = np.full(240, 20, np.int16).tobytes()
+LONG_PACKETS = FIRST_STEP_BLOCKS + STEPS * PAUSE_BLOCKS
+
+
+def empty(sent):
+    return [sent.get() for _ in range(sent.qsize())]
 
 
 class Rig:
@@ -37,6 +46,11 @@ class Rig:
             Gate(0), Playout(), self.outlet, self.events.put, processor
         )
         self.outlet.connect(lambda block: self.sent.put(block.copy()))
+        # As long after joining as most of a box's life is.
+        self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)
+        for _ in range(STEPS):
+            self.outlet.step()
+        empty(self.sent)
 
     def __enter__(self):
         self.uplink.start()
@@ -112,10 +126,7 @@ def run_waiting(rig):
     """Do what the thread would."""
     while not rig.uplink._waiting.empty():
         rig.uplink._take(rig.uplink._waiting.get())
-    blocks = []
-    while not rig.sent.empty():
-        blocks.append(rig.sent.get())
-    return blocks
+    return empty(rig.sent)
 
 
 def rest(rig):
@@ -200,9 +211,8 @@ def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
 def test_levels_are_told_in_a_lull(before):
     rig = silent()
     rig.uplink._meter.skip(before)
-    # Long enough for a block to be left out, which shifts what is looked at.
     for wanted_dbfs, value in ((-54, 60), (-48, 130)):
-        for _ in range((FIRST_BLOCKS + 10) // PACKET_BLOCKS // SPARE_PACKETS + 1):
+        for _ in range(12):
             hear(rig, value)
             hear(rig, value)
             rest(rig)
@@ -214,8 +224,7 @@ def test_levels_are_told_in_a_lull(before):
 def test_nothing_is_sent_after_disconnecting(rig):
     rig.next()
     rig.outlet.disconnect()
-    while not rig.sent.empty():
-        rig.sent.get()
+    empty(rig.sent)
     rig.uplink.put(block(1), SILENCE)
     with pytest.raises(queue.Empty):
         rig.sent.get(timeout=0.2)
@@ -270,7 +279,7 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
 
     def after(one):
         values[1].append(int(one[-1]))
-        if values[1][-1] == 4:
+        if values[1][-1] == 4000:
             ends.set()
 
     def connect():
@@ -279,16 +288,16 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
 
     rig.uplink.open_gate(0.0)
     rig.outlet.connect(before)
-    for value in (1, 2):
+    for value in (1000, 2000):
         rig.uplink.put(block(value), SILENCE)
     with rig:
         assert joins.wait(PATIENCE_S)
-        for value in (3, 4):
+        for value in (3000, 4000):
             rig.uplink.put(block(value), SILENCE)
         assert ends.wait(PATIENCE_S)
     first = next(value for value in values[1] if value)
-    assert first == 3
-    assert values[0] == [1, 2]
+    assert first == 3000
+    assert values[0] == [1000, 2000]
 
 
 def test_half_a_packet_from_before_the_card_went_is_never_sent():
@@ -302,22 +311,25 @@ def test_half_a_packet_from_before_the_card_went_is_never_sent():
         assert [int(rig.next()[-1]) for _ in range(2)] == [200, 300]
 
 
-def test_after_a_trimmed_block_packets_are_still_sent_as_soon_as_they_are_full():
+def due(gate):
+    """An uplink that would like to leave out half a block."""
     rig = Rig()
+    rig.uplink._gate = gate
+    rig.outlet.connect(lambda _: None)
+    rig.outlet.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
+    return rig
 
-    def put(value):
-        rig.uplink.put(block(value), SILENCE)
-        while not rig.uplink._waiting.empty():
-            taken = rig.uplink._waiting.get()
-            assert taken is not None
-            rig.uplink._take(taken)
-        return rig.sent.qsize()
 
-    for _ in range(FIRST_BLOCKS):
-        put(0)
-    assert rig.sent.qsize() == FIRST_BLOCKS - 2
-    rig.uplink.open_gate(0.0)
-    counts = [put(value) - FIRST_BLOCKS for value in (100, 200, 300, 400, 500)]
-    assert counts == [0, 0, 2, 2, 4]
-    sent = [int(rig.next()[-1]) for _ in range(FIRST_BLOCKS + 4)]
-    assert sent[-5:] == [100, 200, 300, 400, 500]
+def test_half_a_block_of_what_nobody_is_to_hear_is_left_out_once():
+    rig = due(Gate(0))
+    assert rig.uplink.leaves_out(LOUD)
+    assert not rig.uplink.leaves_out(LOUD)
+
+
+@pytest.mark.parametrize("pre_roll_ms", [0, 100])
+def test_of_what_is_or_may_be_heard_only_silence_is_left_out(pre_roll_ms):
+    rig = due(Gate(pre_roll_ms))
+    if not pre_roll_ms:
+        rig.uplink.open_gate(0.0)
+    assert not rig.uplink.leaves_out(LOUD)
+    assert rig.uplink.leaves_out(QUIET)

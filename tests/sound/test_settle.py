@@ -1,0 +1,80 @@
+"""What far ends get while a track is new, so that they all keep sound equally long."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.block import SILENCE
+from appliance.sound.dsp import level_dbfs
+from appliance.sound.settle import (
+    FAINT,
+    FAINT_BLOCKS,
+    FIRST_STEP_BLOCKS,
+    HUSH_BLOCKS,
+    NOTHING_PEAK,
+    PAUSE_BLOCKS,
+    STEPS,
+    Settle,
+)
+
+LOUD = np.full(480, 5000, np.int16)
+QUIET = np.full(480, NOTHING_PEAK - 1, np.int16)
+NOTHINGS = [SILENCE, np.zeros(480, np.int16), QUIET]
+LONG_PACKETS = FIRST_STEP_BLOCKS + STEPS * PAUSE_BLOCKS
+
+
+def left(settle, packets):
+    """Return what is sent for so many packets of silence."""
+    return [settle.filled((SILENCE, SILENCE)) for _ in range(packets)]
+
+
+def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given():
+    sent = left(Settle(), FAINT_BLOCKS)
+    hush, faint = HUSH_BLOCKS // 2, FAINT_BLOCKS // 2
+    assert all(packet == () for packet in sent[:hush])
+    assert all(one is FAINT for packet in sent[hush:faint] for one in packet)
+    assert all(one is SILENCE for packet in sent[faint:] for one in packet)
+
+
+def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms():
+    assert level_dbfs(FAINT) < -80
+    assert (np.tile(FAINT, 2)[120:600] == FAINT).all()
+    assert any((np.roll(FAINT, n) != FAINT).any() for n in range(1, 120))
+
+
+@given(st.lists(st.sampled_from([LOUD, *NOTHINGS]), max_size=2 * FAINT_BLOCKS))
+def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
+    settle = Settle()
+    for packet in zip(blocks[::2], blocks[1::2], strict=False):
+        sent = settle.filled(packet)
+        assert len(sent) in {0, 2}
+        for given_one, sent_one in zip(packet, sent, strict=bool(sent)):
+            assert sent_one is given_one or (
+                sent_one is FAINT and given_one is not LOUD
+            )
+        assert sent or not any(one is LOUD for one in packet)
+
+
+@pytest.mark.parametrize("busy_blocks", [0, 1000])
+def test_half_a_block_is_left_out_twice_and_what_far_ends_remember_apart(busy_blocks):
+    settle, steps = Settle(), []
+    for block in range(2, 2 * LONG_PACKETS + busy_blocks, 2):
+        settle.filled((SILENCE, SILENCE))
+        if block > busy_blocks and settle.is_step_due:
+            settle.step()
+            steps.append(block)
+    assert len(steps) == STEPS
+    assert steps[0] >= FIRST_STEP_BLOCKS
+    assert (np.diff(steps) >= PAUSE_BLOCKS).all()
+
+
+def test_another_track_begins_again():
+    settle = Settle()
+    left(settle, LONG_PACKETS)
+    settle.step()
+    settle.restart()
+    assert left(settle, 1) == [()]
+    assert not settle.is_step_due
+    left(settle, LONG_PACKETS)
+    assert settle.is_step_due
