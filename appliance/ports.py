@@ -135,6 +135,15 @@ class Playout(Protocol):
     def remove(self, talker: str) -> None:
         """Forget the talker; blocks put after this are dropped."""
 
+    def hears(self, talker: str) -> bool:
+        """Return whether the talker says anything, or did just now."""
+
+    def learn(self, talker: str, held_s: float) -> None:
+        """Take note how long sound of this talker was kept before it was put here.
+
+        Who has been removed is fine.
+        """
+
 
 class Processor(Protocol):
     """Echo cancellation, noise suppression, high-pass filter and automatic gain."""

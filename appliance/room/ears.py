@@ -1,14 +1,37 @@
 """Everybody's sound in the room, on its way to the playout."""
 
+import asyncio
 import logging
+from dataclasses import dataclass
+from itertools import count
 
 from livekit import rtc
 
 from appliance.ports import Playout
+from appliance.room.jitter import JitterBuffer
 from appliance.room.media import Talker
 from appliance.room.native import Fail
 
+LOOK_S = 1.0
+"""How often the library is asked how long it keeps what somebody says, while they say
+it. Not much changes within a second, and asking takes 1 ms."""
+SELDOM = 10
+"""One look in so many, while nobody says anything."""
+FRESH = 8
+"""As many first looks, whether anybody says anything or not: it takes so long until a
+box at the far end has brought the library to the depth that it keeps."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """Somebody whose sound is passed on."""
+
+    name: str
+    """In the playout."""
+    talker: Talker
+    buffer: JitterBuffer
 
 
 class Ears:
@@ -26,7 +49,7 @@ class Ears:
         """
         self._playout = playout
         self._fail = fail
-        self._talkers: dict[str, tuple[str, Talker]] = {}
+        self._talkers: dict[str, _Heard] = {}
 
     def want_all(self, room: rtc.Room) -> None:
         """Ask for everything that is published now."""
@@ -51,7 +74,7 @@ class Ears:
         self.close(publication)
         name = f"{participant.identity}/{publication.sid}"
         talker = Talker(track, self._playout.add(name), self._fail)
-        self._talkers[publication.sid] = (name, talker)
+        self._talkers[publication.sid] = _Heard(name, talker, JitterBuffer(track))
         _log.info("track subscribed  from=%s", participant.identity[:6])
 
     def close(self, publication: rtc.RemoteTrackPublication) -> None:
@@ -63,10 +86,28 @@ class Ears:
         for sid in tuple(self._talkers):
             self._close(sid)
 
+    async def measure(self) -> None:
+        """Tell the playout how long the library keeps what is said, until cancelled."""
+        for look in count():
+            await asyncio.sleep(LOOK_S)
+            await self._look(is_rare=look % SELDOM == 0)
+
+    async def _look(self, *, is_rare: bool) -> None:
+        due = [x for x in self._talkers.values() if is_rare or self._is_due(x)]
+        asked = (asyncio.wait_for(x.buffer.held_s(), LOOK_S) for x in due)
+        # Whose track ends meanwhile gives no answer, or an exception.
+        answers = await asyncio.gather(*asked, return_exceptions=True)
+        for heard, held_s in zip(due, answers, strict=True):
+            if isinstance(held_s, float):
+                self._playout.learn(heard.name, held_s)
+
+    def _is_due(self, heard: _Heard) -> bool:
+        return heard.buffer.looks < FRESH or self._playout.hears(heard.name)
+
     def _close(self, sid: str) -> None:
         if sid not in self._talkers:
             return
-        name, talker = self._talkers.pop(sid)
-        talker.close()
-        self._playout.remove(name)
-        _log.info("track ended  from=%s", name.partition("/")[0][:6])
+        ended = self._talkers.pop(sid)
+        ended.talker.close()
+        self._playout.remove(ended.name)
+        _log.info("track ended  from=%s", ended.name.partition("/")[0][:6])

@@ -134,16 +134,18 @@ class Visit:
     async def _attend(self) -> Trouble:
         """Do what the room tells, until it is lost."""
         uplink, post = self._gear.uplink, self._gear.post
-        measuring = self._gear.spawn(
-            gauge.measure(self.ticket, self._room, uplink, post)
-        )
+        measuring = [
+            self._gear.spawn(gauge.measure(self.ticket, self._room, uplink, post)),
+            self._gear.spawn(self._ears.measure()),
+        ]
         try:
             while True:
                 happening = await self._happenings.get()
                 if (trouble := happening()) is not None:
                     return trouble
         finally:
-            measuring.cancel()
+            for task in measuring:
+                task.cancel()
 
     async def _tidy(self) -> None:
         """Close everything; nothing native is used after its end."""

@@ -4,7 +4,8 @@ The delay is steered, not left to luck. What is held constant is not the stock, 
 depends on who happens to come first, but the time between a sample's arrival and its
 being read: stock plus the age of the newest block. It is one block plus a small margin,
 held by reading a little faster or slower. An underrun raises the margin, peace lowers
-it again, so a steady source earns the shortest delay.
+it again, so a steady source earns the shortest delay. It is more where the library's
+own buffer, before this one, happens to keep less: together they keep the same.
 """
 
 from typing import Final
@@ -42,7 +43,8 @@ _SPARE: Final = 6
 class Fifo:
     """A bounded stock of one talker's samples.
 
-    Thread: `write` from one thread, `read` from another; neither waits for the other.
+    Thread: `write` from one thread, `read` from another, `learn` from a third; none
+    waits for another.
     """
 
     def __init__(self) -> None:
@@ -82,6 +84,10 @@ class Fifo:
         """How much faster than nominal it is being read, parts per million."""
         return self._steer.rate * 1e6
 
+    def learn(self, held_s: float) -> None:
+        """Take note how long sound was kept on its way here, before it was written."""
+        self._steer.learn(round(held_s * RATE_HZ))
+
     def write(self, block: Block, now_s: float) -> bool:
         """Add one block.
 
@@ -117,7 +123,7 @@ class Fifo:
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
             self.overruns += 1
-            stock = self._skip(stock - frames - BLOCK_FRAMES - self._steer.margin)
+            stock = self._skip(stock - frames - self._steer.target)
         age_frames = (now_s - self._written_at_s) * RATE_HZ
         delay_frames = stock - frames + age_frames
         if not self._is_primed:

@@ -30,7 +30,8 @@ spline swings over by a quarter: half of the work is saved in most calls."""
 class Playout:
     """Mixes the talkers; nobody waits for anybody.
 
-    Thread: `add` and `remove` the loop's, what `add` returns any, `next` the card's.
+    Thread: `next` the card's, what `add` returns any; `add`, `remove`, `hears` and
+    `learn` the loop's.
     """
 
     def __init__(self, *, is_half_duplex: bool = False) -> None:
@@ -79,6 +80,16 @@ class Playout:
         """Forget the talker."""
         self._forget(self._fifos.pop(talker, None))
         self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
+
+    def hears(self, talker: str) -> bool:
+        """Return whether the talker says anything, or did just now."""
+        fifo = self._fifos.get(talker)
+        return fifo is not None and not fifo.is_asleep
+
+    def learn(self, talker: str, held_s: float) -> None:
+        """Take note how long the talker's sound was kept before it was put here."""
+        if (fifo := self._fifos.get(talker)) is not None:
+            fifo.learn(held_s)
 
     def set_volume(self, percent: int) -> None:
         """Set how loud talkers and earcons are, 0-100."""

@@ -6,7 +6,7 @@ silence Opus sends two packets of 21, and changes nothing then by itself that li
 within 30 ms. Measured, ten starts: 5 to 32 ms, for as long as the call lasted.
 
 So for two seconds silence is sent too, and every buffer comes down to the same edge.
-Then sound comes 5 ms later than before, twice: from buffers that all keep enough.
+Then sound comes 5 ms later than before, three times: from buffers that all keep enough.
 
 Source: WebRTC, `decision_logic.cc`: reading faster begins 15 ms above the wanted level,
 which is 20 ms where nothing jitters; `packet_arrival_history.cc`: lateness is known in
@@ -44,10 +44,10 @@ HUSH_BLOCKS: Final = 40
 packet begin alike; those that began within a stream kept up to 10 ms less or more."""
 FAINT_BLOCKS: Final = HUSH_BLOCKS + 180
 """1.8 s, after which all are down."""
-FIRST_STEP_BLOCKS: Final = HUSH_BLOCKS + 215
-PAUSE_BLOCKS: Final = 215
+FIRST_STEP_BLOCKS: Final = FAINT_BLOCKS
+PAUSE_BLOCKS: Final = 205
 """Longer than NetEQ remembers."""
-STEPS: Final = 2
+STEPS: Final = 3
 
 
 class Settle:

@@ -11,6 +11,11 @@ MARGIN_STEP_FRAMES: Final = 240
 MARGIN_MOST_FRAMES: Final = 2880
 """60 ms: beyond this the source is broken, not late."""
 WINDOW_FRAMES: Final = RATE_HZ // 2
+TOGETHER_FRAMES: Final = BLOCK_FRAMES + MARGIN_FRAMES + 19 * RATE_HZ // 1000
+"""31 ms, with what the library keeps. Of another box's voice that is 13 to 23 ms: half
+of the chance that is left is taken out of it, for 1 ms on the average."""
+HELD_STEP_FRAMES: Final = RATE_HZ // 1000
+"""1 ms: less is within what the library's answers differ by."""
 PEACE_FRAMES: Final = 10 * WINDOW_FRAMES
 """Every 5 s the margin comes down by 1 ms, if so much was to spare all the time: a bad
 moment is soon forgotten, and one that comes again and again is not."""
@@ -26,7 +31,7 @@ followed evenly, a slower one is followed in steps that nobody hears."""
 class Steer:
     """Looks at the delay, window by window, and says what to do about it.
 
-    Thread: the reader's.
+    Thread: the reader's, unless it says otherwise.
     """
 
     def __init__(self) -> None:
@@ -35,6 +40,7 @@ class Steer:
         """How much faster than nominal to read, 1 being twice as fast."""
         self.margin = MARGIN_FRAMES
         """Kept beyond the block that may be a whole block away."""
+        self._held = TOGETHER_FRAMES
         self._delay_sum = 0.0
         self._reads = 0
         self._frames = 0
@@ -44,7 +50,15 @@ class Steer:
     @property
     def target(self) -> int:
         """The delay that is held: the next block may be a whole block away."""
-        return BLOCK_FRAMES + self.margin
+        return max(BLOCK_FRAMES + self.margin, TOGETHER_FRAMES - self._held)
+
+    def learn(self, held: int) -> None:
+        """Take note for how many frames sound is kept before it comes here.
+
+        Thread: any.
+        """
+        if abs(held - self._held) >= HELD_STEP_FRAMES:
+            self._held = held
 
     def note(self, frames: int, delay_frames: float, spare_frames: int) -> bool:
         """Take note of one read; return whether a window is full.

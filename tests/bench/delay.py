@@ -16,7 +16,7 @@ from tests.bench.venue import Venue
 GOAL_MS = 70.0
 TIMES_SHORTER = 5
 EVEN_MS = 10.0
-BEFORE_S = 5.0
+BEFORE_S = 7.0
 """From being connected to the first burst: far ends' jitter buffers have found their
 depth. Until then it is up to 20 ms more."""
 

@@ -97,6 +97,9 @@ class FakePlayout:
         self._changed = threading.Condition()
         self._heard = {}
         self.removed = []
+        self.held_s = {}
+        """What was learned of each talker."""
+        self.is_quiet = False
         self.sink = None
         """Stands in for the sinks that are given out, if set."""
 
@@ -116,6 +119,12 @@ class FakePlayout:
             del self._heard[talker]
             self.removed.append(talker)
             self._changed.notify_all()
+
+    def hears(self, talker):
+        return talker in self._heard and not self.is_quiet
+
+    def learn(self, talker, held_s):
+        self.held_s.setdefault(talker, []).append(held_s)
 
     async def count(self, talkers):
         """Wait until there are so many talkers."""

@@ -11,7 +11,13 @@ from appliance.block import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
 from appliance.sound.ring import SIZE_BLOCKS, Ring
-from appliance.sound.steer import MARGIN_MOST_FRAMES
+from appliance.sound.steer import (
+    HELD_STEP_FRAMES,
+    MARGIN_FRAMES,
+    MARGIN_MOST_FRAMES,
+    TOGETHER_FRAMES,
+    Steer,
+)
 
 TONE_HZ = 440.0
 
@@ -36,9 +42,11 @@ def run(
     lateness_s: tuple[float, ...] = (0.0,),
     phase_s: float = 0.004,
     frames: int = BLOCK_FRAMES,
+    *,
+    fifo: Fifo | None = None,
 ) -> Run:
     """Let a talker write every 10 ms, a little late at times, and a card read."""
-    fifo = Fifo()
+    fifo = fifo or Fifo()
     period_s = frames / RATE_HZ / (1 + ppm / 1e6)
     written = 0
     delays, heard = [], []
@@ -75,6 +83,47 @@ def test_a_card_with_another_clock_hears_everything_at_a_constant_delay(ppm, fra
 def test_the_delay_does_not_depend_on_who_comes_first(phase_s):
     result = run(10, phase_s=phase_s)
     assert result.delays_s[-1] == pytest.approx(0.002, abs=0.0006)
+
+
+@pytest.mark.parametrize("held_ms", [0, 7, 18, 19, 40])
+def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_ms):
+    fifo = Fifo()
+    fifo.learn(held_ms / 1000)
+    result = run(10, fifo=fifo)
+    # The block itself is read at once, in this account.
+    kept_s = result.delays_s[-1] + BLOCK_FRAMES / RATE_HZ
+    together_s = TOGETHER_FRAMES / RATE_HZ
+    least_s = (BLOCK_FRAMES + MARGIN_FRAMES) / RATE_HZ
+    wanted_s = max(together_s - held_ms / 1000, least_s)
+    assert kept_s == pytest.approx(wanted_s, abs=0.0006)
+    assert result.fifo.underruns == 0
+
+
+def test_what_is_learned_later_is_followed_and_nobody_hears_it():
+    fifo = Fifo()
+    run(5, fifo=fifo)
+    before_s = fifo.depth_s
+    fifo.learn(0.009)
+    written = round(5 / 0.01)
+    heard = []
+    for count in range(written, written + 500):
+        fifo.write(tone(count * BLOCK_FRAMES), count * 0.01)
+        block = fifo.read(BLOCK_FRAMES, count * 0.01 + 0.004)
+        assert block is not None
+        heard.append(block)
+    assert fifo.depth_s - before_s == pytest.approx(0.010, abs=0.001)
+    steps = np.abs(np.diff(np.concatenate(heard)))
+    assert steps.max() <= 8000 * 2 * np.pi * TONE_HZ / RATE_HZ * 1.02
+
+
+def test_answers_that_differ_by_little_change_nothing():
+    steer = Steer()
+    steer.learn(300)
+    before = steer.target
+    steer.learn(300 + HELD_STEP_FRAMES - 1)
+    assert steer.target == before
+    steer.learn(300 + HELD_STEP_FRAMES)
+    assert steer.target == before - HELD_STEP_FRAMES
 
 
 def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():

@@ -52,3 +52,16 @@ def test_several_talkers_are_added():
     playout = Talkers()
     playout.set_volume(100)
     assert (playout.says(full(1000), full(-300)) == 700).all()
+
+
+def test_who_is_asleep_or_gone_is_not_heard():
+    playout = Playout()
+    write = playout.add("ann")
+    assert playout.hears("ann")
+    playout._fifos["ann"]._dozed_at_s = 0.0
+    assert not playout.hears("ann")
+    write(full(3000).astype(np.int16))
+    assert playout.hears("ann")
+    playout.remove("ann")
+    playout.learn("ann", 0.01)
+    assert not playout.hears("ann")
