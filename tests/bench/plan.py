@@ -43,11 +43,11 @@ QUICK = Plan(
 )
 DEFAULT = Plan(
     starts=10,
-    processed_starts=6,
+    processed_starts=4,
     rival_starts=2,
     burst_s=3.2,
     call_s=60.0,
-    rival_call_s=60.0,
+    rival_call_s=45.0,
     cpu_s=20.0,
     memory_s=10.0,
     presses=20,
