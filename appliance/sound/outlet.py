@@ -4,15 +4,13 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.block import SILENCE, Block
+from appliance.block import SILENCE, Block, Packet
 from appliance.sound.cadence import Cadence
 from appliance.sound.settle import Settle
 
 PACKET_BLOCKS: Final = 2
 """What Opus puts into a packet, 20 ms. Handing both over together wakes the encoder
 half as often, and the packet leaves not a moment later."""
-
-Packet = tuple[Block, Block]
 
 
 class Outlet:
