@@ -25,7 +25,7 @@ from appliance.sound.dsp import (
 )
 from appliance.sound.pace import Pace
 from appliance.sound.ring import SIZE_FRAMES, Ring
-from appliance.sound.steer import Steer
+from appliance.sound.steer import WINDOW_FRAMES, Steer
 
 DEEPEST_BLOCKS: Final = 10
 """Stock above 100 ms is thrown away at once: catching up slowly would take a minute."""
@@ -36,6 +36,8 @@ DESERTED_S: Final = 0.2
 QUIET_PEAK: Final = 33
 """-60 dBFS: below this a jump in time is not heard, so the depth is set at once."""
 
+ON_A_SAMPLE: Final = 1e-3
+"""Of the way from one sample to the next: nobody hears a jump of that."""
 _SPARE: Final = 6
 """Frames fetched beyond a stretch: for the spline, and for reading 0.5 % faster."""
 
@@ -203,8 +205,19 @@ class Fifo:
         is_quiet = self._loud_until <= self._at and self._was_silent
         self._skip(self._steer.turn(is_quiet=is_quiet))
         if is_quiet:
-            # What is read from whole positions needs no interpolation.
             self._fraction = 0.0
+        elif not self._steer.rate:
+            self._land()
+
+    def _land(self) -> None:
+        """Come to a whole position: what is read from there needs no interpolation."""
+        whole = round(self._fraction)
+        way = whole - self._fraction
+        if abs(way) < ON_A_SAMPLE:
+            self._at += whole
+            self._fraction = 0.0
+        else:
+            self._steer.rate = way / WINDOW_FRAMES
 
     def _skip(self, frames: int) -> int:
         """Forget that many frames; return what is left."""

@@ -116,6 +116,24 @@ def test_what_is_learned_later_is_followed_and_nobody_hears_it():
     assert steps.max() <= 8000 * 2 * np.pi * TONE_HZ / RATE_HZ * 1.02
 
 
+def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
+    fifo = Fifo()
+    run(5, fifo=fifo)
+    fifo.learn(0.009)
+    written = round(5 / 0.01)
+    heard = []
+    for count in range(written, written + 1500):
+        fifo.write(tone(count * BLOCK_FRAMES), count * 0.01)
+        block = fifo.read(BLOCK_FRAMES, count * 0.01 + 0.004)
+        assert block is not None
+        heard.append(block)
+    assert fifo.drift_ppm == 0
+    said = np.concatenate([tone(n * BLOCK_FRAMES) for n in range(written + 1500)])
+    last = np.concatenate(heard[-100:])
+    found = np.lib.stride_tricks.sliding_window_view(said[-60_000:], len(last))
+    assert (np.abs(found - last).max(axis=1) == 0).any()
+
+
 def test_answers_that_differ_by_little_change_nothing():
     steer = Steer()
     steer.learn(300)
