@@ -94,8 +94,8 @@ class Ears:
 
     async def _look(self, *, is_rare: bool) -> None:
         due = [x for x in self._talkers.values() if is_rare or self._is_due(x)]
-        asked = (asyncio.wait_for(x.buffer.held_s(), LOOK_S) for x in due)
         # Whose track ends meanwhile gives no answer, or an exception.
+        asked = (heard.buffer.held_s() for heard in due)
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for heard, held_s in zip(due, answers, strict=True):
             if isinstance(held_s, float):

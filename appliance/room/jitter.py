@@ -1,11 +1,14 @@
 """How long the library keeps what a talker says before it hands it over."""
 
+import asyncio
 from typing import Final
 
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 RATE_HZ: Final = 48_000
+PATIENCE_S: Final = 1.0
+"""It takes a few milliseconds."""
 TICK_FRAMES: Final = 480
 """NetEQ gives 10 ms at a time. What it stretched or shortened leaves a part of that,
 which comes out after what is decoded next: nobody counts how long."""
@@ -33,9 +36,11 @@ class JitterBuffer:
             Seconds from a packet's arrival; None if none has come meanwhile.
 
         Raises:
+            TimeoutError: there was no answer.
             Exception: the track has just ended; the SDK has no narrower one.
         """
-        return self._told(await self._track.get_stats())
+        async with asyncio.timeout(PATIENCE_S):
+            return self._told(await self._track.get_stats())
 
     def _told(self, stats: list[RtcStats]) -> float | None:
         """Source: W3C webrtc-stats, `totalProcessingDelay`, a sum over all samples."""

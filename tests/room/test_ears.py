@@ -1,6 +1,8 @@
 """How long the library keeps what is said, asked of a real connection."""
 
 import asyncio
+import gc
+import warnings
 
 import pytest
 from livekit import rtc
@@ -61,6 +63,23 @@ async def test_who_leaves_while_we_ask_does_no_harm(server, box):
                 await box.playout.count(2)
         before = len(box.playout.held_s.get(still_there, ()))
         await answers(box, still_there, before + 3)
+
+
+async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
+    server, box
+):
+    async with server.friend("ann") as ann:
+        await ann.say(700)
+        await box.join(server)
+        await box.talker()
+        looking = asyncio.ensure_future(box.room._visit._ears._look(is_rare=True))
+        # It has made what it wants to ask, and asked nothing yet.
+        await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.wait({looking})
+        with warnings.catch_warnings(record=True) as found:
+            gc.collect()
+        assert not found
 
 
 def told(*numbers):
