@@ -19,7 +19,8 @@ from appliance.panel.oled import open_oled
 from appliance.panel.pins import OpenFactory, open_factory
 from appliance.ports import Adapters, Viewer
 from appliance.room.adapter import LiveKitRoom
-from appliance.room.processing import processing
+from appliance.room.processing import echo_canceller, voice_cleaner
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
@@ -49,9 +50,9 @@ def adapters(
 
     Thread: any.
     """
-    processor = processing(config.sound)
+    cleaning = Cleaning(echo_canceller(config.sound), voice_cleaner(config.sound))
     library = hardware.sound_library
-    road = SoundRoad(config.sound, config.talk, app.post, library, processor)
+    road = SoundRoad(config.sound, config.talk, app.post, library, cleaning)
 
     def counted() -> str:
         return metrics.text(road.figures())

@@ -145,16 +145,26 @@ class Playout(Protocol):
         """
 
 
-class Processor(Protocol):
-    """Echo cancellation, noise suppression, high-pass filter and automatic gain."""
+class Canceller(Protocol):
+    """Echo cancellation."""
 
-    def process(self, microphone: "Block", played: "Block", delay_ms: int) -> None:
-        """Clean the microphone's block in place.
+    def cancel(self, microphone: "Block", played: "Block", delay_ms: int) -> None:
+        """Take out of the microphone's block, in place, what the speaker played.
 
         Args:
             microphone: what was heard.
             played: what was given to the speaker in the same callback.
             delay_ms: from giving `played` to the card until its echo is heard.
+
+        Thread: the uplink's.
+        """
+
+
+class Cleaner(Protocol):
+    """Noise suppression, high-pass filter and automatic gain."""
+
+    def clean(self, microphone: "Block") -> None:
+        """Clean the microphone's block in place.
 
         Thread: the uplink's.
         """

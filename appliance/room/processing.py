@@ -1,5 +1,8 @@
 """LiveKit's audio processing: echo, noise, rumble and level.
 
+Two modules, so that each can be passed by: one for both takes 15 ms, whether there is
+anything to cancel or not; these take 9 and 7.
+
 Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns);
 WebRTC's `audio_processing.h` for the order of the two streams and the delay.
 """
@@ -22,29 +25,28 @@ _FINE_BYTES = 3
 """Length of an answer that holds no error."""
 
 
-def processing(config: SoundConfig) -> "Processing | None":
-    """Return what the configuration asks for; None: nothing, everything is off."""
+def echo_canceller(config: SoundConfig) -> "EchoCanceller | None":
+    """Return it, if the configuration asks for it."""
+    return EchoCanceller() if config.echo_cancellation else None
+
+
+def voice_cleaner(config: SoundConfig) -> "VoiceCleaner | None":
+    """Return what else the configuration asks for; None: nothing."""
     is_any = (
-        config.echo_cancellation
-        or config.noise_suppression
-        or config.high_pass_filter
-        or config.automatic_gain
+        config.noise_suppression or config.high_pass_filter or config.automatic_gain
     )
-    return Processing(config) if is_any else None
+    return VoiceCleaner(config) if is_any else None
 
 
-class Processing:
-    """Cleans the microphone; implements `ports.Processor`."""
+class EchoCanceller:
+    """Takes the speaker out of the microphone; implements `ports.Canceller`.
 
-    def __init__(self, config: SoundConfig) -> None:
-        """Switch on what the configuration asks for."""
-        self._module = rtc.AudioProcessingModule(
-            echo_cancellation=config.echo_cancellation,
-            noise_suppression=config.noise_suppression,
-            high_pass_filter=config.high_pass_filter,
-            auto_gain_control=config.automatic_gain,
-        )
-        self._has_echo = config.echo_cancellation
+    Measured: 9 ms of delay, 55 to 75 us of CPU per block.
+    """
+
+    def __init__(self) -> None:
+        """Start with nothing known of the room."""
+        self._module = rtc.AudioProcessingModule(echo_cancellation=True)
         self._delay_ms = -_DELAY_STEP_MS - 1
         self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
         self._far: Block = np.zeros(BLOCK_SAMPLES, np.int16)
@@ -52,8 +54,8 @@ class Processing:
         self._clean = _clean(module, self._near)
         self._hear = _hear(module, self._far)
 
-    def process(self, microphone: Block, played: Block, delay_ms: int) -> None:
-        """Clean the microphone's block in place.
+    def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
+        """Take out of the microphone's block, in place, what the speaker played.
 
         Args:
             microphone: what was heard.
@@ -62,10 +64,9 @@ class Processing:
 
         Thread: any, one at a time.
         """
-        if self._has_echo:
-            self._set_delay(delay_ms)
-            self._far[:] = played
-            _check(self._hear())
+        self._set_delay(delay_ms)
+        self._far[:] = played
+        _check(self._hear())
         self._near[:] = microphone
         _check(self._clean())
         microphone[:] = self._near
@@ -75,6 +76,32 @@ class Processing:
         if abs(wanted_ms - self._delay_ms) > _DELAY_STEP_MS:
             self._delay_ms = wanted_ms
             self._module.set_stream_delay_ms(wanted_ms)
+
+
+class VoiceCleaner:
+    """Takes noise and rumble out and sets the level; implements `ports.Cleaner`.
+
+    Measured: 7 ms of delay, 1 ms without noise suppression; 45 us of CPU per block.
+    """
+
+    def __init__(self, config: SoundConfig) -> None:
+        """Switch on what the configuration asks for."""
+        self._module = rtc.AudioProcessingModule(
+            noise_suppression=config.noise_suppression,
+            high_pass_filter=config.high_pass_filter,
+            auto_gain_control=config.automatic_gain,
+        )
+        self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
+        self._clean = _clean(handle(self._module).handle, self._near)
+
+    def clean(self, microphone: Block) -> None:
+        """Clean the microphone's block in place.
+
+        Thread: any, one at a time.
+        """
+        self._near[:] = microphone
+        _check(self._clean())
+        microphone[:] = self._near
 
 
 def _clean(module: int, block: Block) -> Call:

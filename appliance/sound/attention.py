@@ -1,4 +1,4 @@
-"""When the audio processing has something to learn, though nobody hears its result."""
+"""Whether there is something to learn for the audio processing, though nobody talks."""
 
 from typing import Final
 
@@ -31,11 +31,15 @@ class Attention:
         """Whether the speaker plays, or its echo may still be heard."""
         return self._echo_blocks > 0
 
-    def pays(self, played: Block) -> bool:
-        """Take what is played, and return whether there is something to learn."""
+    @property
+    def learns_room(self) -> bool:
+        """Whether the room's noise is not known yet."""
+        return self._warm_up_blocks > 0
+
+    def take(self, played: Block) -> None:
+        """Take what is played."""
         if played is not SILENCE and played.any():
             self._echo_blocks = HANGOVER_BLOCKS
         elif self._echo_blocks:
             self._echo_blocks -= 1
         self._warm_up_blocks = max(0, self._warm_up_blocks - 1)
-        return self.hears_speaker or self._warm_up_blocks > 0

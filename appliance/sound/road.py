@@ -19,8 +19,9 @@ from appliance.core.commands import (
 )
 from appliance.core.figures import Direction as Way
 from appliance.core.figures import SoundFault, SoundFigures
-from appliance.ports import Post, Processor
+from appliance.ports import Post
 from appliance.sound.card import Card
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.devices import Direction
 from appliance.sound.earcon import sound
 from appliance.sound.gate import Gate
@@ -56,14 +57,14 @@ class SoundRoad:
         talk_config: TalkConfig,
         post: Post,
         library: Callable[[], Library],
-        processor: Processor | None,
+        cleaning: Cleaning,
     ) -> None:
         """Lay the road; nothing moves before it is entered."""
         self._has_earcons = sound_config.earcons
         self.playout = Playout(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
         self.outlet = Outlet()
-        self._uplink = Uplink(gate, self.playout, self.outlet, post, processor)
+        self._uplink = Uplink(gate, self.playout, self.outlet, post, cleaning)
         self._card = Card(sound_config, library, self.playout, self._uplink, post)
 
     async def __aenter__(self) -> Self:

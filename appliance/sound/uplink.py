@@ -14,8 +14,8 @@ import numpy as np
 
 from appliance.block import SILENCE, Block
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.ports import Post, Processor
-from appliance.sound.attention import Attention
+from appliance.ports import Post
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.debt import Debt
 from appliance.sound.dsp import BLOCK_FRAMES, db_gain, to_block
 from appliance.sound.gate import Gate
@@ -54,7 +54,7 @@ class Uplink:
         playout: Playout,
         outlet: Outlet,
         post: Post,
-        processor: Processor | None,
+        cleaning: Cleaning,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -63,12 +63,12 @@ class Uplink:
             playout: muted while talking if the box is half duplex; gives its level.
             outlet: takes what goes into the room.
             post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
-            processor: None leaves the sound as the microphone gives it.
+            cleaning: for what the microphone gives.
         """
         self._gate = gate
         self._playout = playout
         self._post = post
-        self._processor = processor
+        self._cleaning = cleaning
         # Each with how many packets were passed over before it.
         self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._spare: _Pair | None = None
@@ -77,14 +77,11 @@ class Uplink:
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._is_at_work = False
         self._is_resting = False
         self._hushed = 0
         # Of the last sound: what the card's thread put, and what this one filled in.
         self._put_s = self._filled_s = time.monotonic()
         self._meter = Meter(post)
-        self._attention = Attention()
-        self._delay_ms = 0
         self._patience_s = PATIENCE_S
         self._debt = Debt()
         self.overflows = 0
@@ -151,9 +148,8 @@ class Uplink:
 
     def set_delay(self, delay_ms: int) -> None:
         """New streams are open: take how long it is from speaker to microphone."""
-        self._delay_ms = delay_ms
         self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
-        self._attention.restart()
+        self._cleaning.restart(delay_ms)
         # The streams are new: half a packet of before belongs to another time.
         self._spare = None
 
@@ -164,7 +160,7 @@ class Uplink:
     @property
     def is_idle(self) -> bool:
         """Whether nobody speaks, here or there."""
-        return not self._gate.is_open and not self._attention.hears_speaker
+        return not self._gate.is_open and not self._cleaning.hears_speaker
 
     @property
     def depth_s(self) -> float:
@@ -192,7 +188,7 @@ class Uplink:
         is_late = not self._waiting.empty()
         if not self._debt.takes(len(packet), is_late=is_late):
             self._send_packet(packet)
-        is_busy = self._was_open or self._is_at_work or self._gate.has_pre_roll
+        is_busy = self._was_open or self._cleaning.is_at_work or self._gate.has_pre_roll
         self._is_resting = not is_busy
 
     def _stand_in(self) -> None:
@@ -205,7 +201,7 @@ class Uplink:
         packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
         self._debt.grow(packets * PACKET_BLOCKS, late_s)
         for _ in range(packets):
-            # New ones each time: the processor works in place.
+            # New ones each time: they are cleaned in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
         # Until the card is back nobody else sends: wait no longer than needed.
@@ -220,10 +216,12 @@ class Uplink:
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""
-        is_wanted = self._gate.is_open or self._meter.is_voice
-        self._is_at_work = self._attention.pays(played) or is_wanted
-        if self._processor is not None and self._is_at_work:
-            self._processor.process(microphone, played, self._delay_ms)
+        self._cleaning.clean(
+            microphone,
+            played,
+            is_wanted=self._gate.is_open,
+            is_voice=self._meter.is_voice,
+        )
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
         self._meter.take(microphone, self._playout)

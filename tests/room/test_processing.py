@@ -1,10 +1,16 @@
 import dataclasses
+from typing import Any
 
 import numpy as np
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.room.processing import Processing, processing
+from appliance.room.processing import (
+    EchoCanceller,
+    VoiceCleaner,
+    echo_canceller,
+    voice_cleaner,
+)
 from tests.room.fakes import BLOCK, amplitude, tone
 
 OFF = SoundConfig(
@@ -17,70 +23,93 @@ SILENCE = np.zeros(BLOCK, np.int16)
 noise = np.random.default_rng(1)
 
 
-def only(**switches):
-    return processing(dataclasses.replace(OFF, **switches))
+def only(switch: str) -> SoundConfig:
+    on: dict[str, Any] = {switch: True}
+    return dataclasses.replace(OFF, **on)
 
 
-def processed(module, microphone, played, delay_ms=20):
+def cancelled(microphone, played, delay_ms=20):
+    module = EchoCanceller()
+
+    def cancel(block, at):
+        module.cancel(block, played[at : at + BLOCK], delay_ms)
+
+    return in_blocks(cancel, microphone)
+
+
+def cleaned(microphone, switch):
+    module = VoiceCleaner(only(switch))
+    return in_blocks(lambda block, _: module.clean(block), microphone)
+
+
+def in_blocks(change, samples):
     blocks = []
-    for start in range(0, len(microphone), BLOCK):
-        block = microphone[start : start + BLOCK].copy()
-        module.process(block, played[start : start + BLOCK], delay_ms)
+    for start in range(0, len(samples), BLOCK):
+        block = samples[start : start + BLOCK].copy()
+        change(block, start)
         blocks.append(block)
     return np.concatenate(blocks)
 
 
 def test_with_everything_off_there_is_none():
-    assert processing(OFF) is None
+    assert voice_cleaner(OFF) is None
+    assert echo_canceller(OFF) is None
 
 
 @pytest.mark.parametrize(
-    "switch",
-    ["echo_cancellation", "noise_suppression", "high_pass_filter", "automatic_gain"],
+    "switch", ["noise_suppression", "high_pass_filter", "automatic_gain"]
 )
 def test_each_switch_alone_is_enough(switch):
-    assert isinstance(only(**{switch: True}), Processing)
+    config = only(switch)
+    assert isinstance(voice_cleaner(config), VoiceCleaner)
+    assert echo_canceller(config) is None
+
+
+def test_echo_cancellation_is_a_part_of_its_own():
+    config = only("echo_cancellation")
+    assert isinstance(echo_canceller(config), EchoCanceller)
+    assert voice_cleaner(config) is None
 
 
 def test_an_echo_is_cancelled():
     played = (noise.standard_normal(48_000 * 4) * 3000).astype(np.int16)
     echo = np.roll(played, 960) // 2
-    cleaned = processed(only(echo_cancellation=True), echo, played)
-    assert amplitude(cleaned[-48_000:]) < amplitude(echo[-48_000:]) / 10
+    rest = cancelled(echo, played)
+    assert amplitude(rest[-48_000:]) < amplitude(echo[-48_000:]) / 10
 
 
 def test_speech_without_an_echo_survives():
     speech = tone(300, 48_000 * 2)
-    cleaned = processed(only(echo_cancellation=True), speech, np.zeros_like(speech))
-    assert amplitude(cleaned[-48_000:]) > amplitude(speech) / 2
+    rest = cancelled(speech, np.zeros_like(speech))
+    assert amplitude(rest[-48_000:]) > amplitude(speech) / 2
 
 
 def test_noise_is_suppressed():
     hiss = (noise.standard_normal(48_000 * 3) * 500).astype(np.int16)
-    cleaned = processed(only(noise_suppression=True), hiss, np.zeros_like(hiss))
-    assert amplitude(cleaned[-48_000:]) < amplitude(hiss) / 2
+    rest = cleaned(hiss, "noise_suppression")
+    assert amplitude(rest[-48_000:]) < amplitude(hiss) / 2
 
 
 def test_rumble_is_filtered():
     rumble = tone(20, 48_000 * 2)
-    cleaned = processed(only(high_pass_filter=True), rumble, np.zeros_like(rumble))
-    assert amplitude(cleaned[-48_000:]) < amplitude(rumble) / 4
+    rest = cleaned(rumble, "high_pass_filter")
+    assert amplitude(rest[-48_000:]) < amplitude(rumble) / 4
 
 
 def test_what_was_played_is_not_changed():
     played = tone(500, BLOCK)
     before = played.copy()
-    only(echo_cancellation=True).process(SILENCE.copy(), played, 20)
+    EchoCanceller().cancel(SILENCE.copy(), played, 20)
     assert (played == before).all()
 
 
 @pytest.mark.parametrize("delay_ms", [-50, 0, 499, 10_000])
 def test_any_delay_is_taken(delay_ms):
-    only(echo_cancellation=True).process(SILENCE.copy(), SILENCE, delay_ms)
+    EchoCanceller().cancel(SILENCE.copy(), SILENCE, delay_ms)
 
 
 def test_small_changes_of_the_delay_are_not_passed_on():
-    module = only(echo_cancellation=True)
+    module: Any = EchoCanceller()
     passed_on: list[int] = []
 
     class Recorder:
@@ -89,5 +118,5 @@ def test_small_changes_of_the_delay_are_not_passed_on():
 
     module._module = Recorder()
     for delay_ms in (20, 21, 24, 25, 26, 30, 31, 32):
-        module.process(SILENCE.copy(), SILENCE, delay_ms)
+        module.cancel(SILENCE.copy(), SILENCE, delay_ms)
     assert passed_on == [20, 26, 32]

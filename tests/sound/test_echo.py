@@ -9,7 +9,8 @@ import pytest
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
-from appliance.room.processing import processing
+from appliance.room.processing import echo_canceller, voice_cleaner
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES, level_dbfs
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
@@ -43,7 +44,8 @@ async def echo_dbfs(config: SoundConfig) -> float:
             loop.call_soon_threadsafe(opened.set)
 
     talk = TalkConfig()
-    road = SoundRoad(config, talk, post, PortAudio, processing(config))
+    cleaning = Cleaning(echo_canceller(config), voice_cleaner(config))
+    road = SoundRoad(config, talk, post, PortAudio, cleaning)
     async with road:
         road.do(SetVolume(100))
         road.do(OpenSound())

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from appliance.block import SILENCE
 from appliance.sound.beat import Beat
 from appliance.sound.callback import Duplex, Microphone, Speaker
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.gate import Gate
 from appliance.sound.outlet import Outlet
 from appliance.sound.playout import Playout
@@ -245,8 +246,11 @@ class Whole:
         self.outlet = Outlet()
         self.gate = Gate(0)
         events: list[object] = []
-        self.uplink = Uplink(self.gate, self.playout, self.outlet, events.append, None)
-        self.uplink._attention._warm_up_blocks = 0
+        cleaning = Cleaning(None, None)
+        self.uplink = Uplink(
+            self.gate, self.playout, self.outlet, events.append, cleaning
+        )
+        self.uplink._cleaning._attention._warm_up_blocks = 0
         self.sent: list[np.ndarray] = []
         self.outlet.connect(lambda block: self.sent.append(block.copy()))
         self.outlet.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))

@@ -31,6 +31,7 @@ from appliance.core.events import (
     TailEnded,
     TalkFlowed,
 )
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES, peak
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
@@ -49,7 +50,8 @@ class Box:
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
-        self.road = SoundRoad(sound, talk, self.events.put, PortAudio, processor=None)
+        cleaning = Cleaning(None, None)
+        self.road = SoundRoad(sound, talk, self.events.put, PortAudio, cleaning)
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:

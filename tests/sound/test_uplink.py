@@ -9,6 +9,7 @@ import pytest
 
 from appliance.block import SILENCE
 from appliance.core.events import TailEnded, TalkFlowed
+from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
@@ -38,13 +39,12 @@ def empty(sent):
 class Rig:
     """An uplink with an open gate, and everything it sent."""
 
-    def __init__(self, processor=None):
+    def __init__(self, cleaner=None):
         self.events: queue.Queue[Any] = queue.Queue()
         self.sent: queue.Queue[Any] = queue.Queue()
         self.outlet = Outlet()
-        self.uplink = Uplink(
-            Gate(0), Playout(), self.outlet, self.events.put, processor
-        )
+        cleaning = Cleaning(None, cleaner)
+        self.uplink = Uplink(Gate(0), Playout(), self.outlet, self.events.put, cleaning)
         self.outlet.connect(lambda block: self.sent.put(block.copy()))
         # As long after joining as most of a box's life is.
         self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)
@@ -107,10 +107,10 @@ def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
     assert rig.uplink.depth_s == MOST_WAITING * PACKET_S
 
 
-def silent(processor=None):
+def silent():
     """A rig that is not started, at rest: nobody has spoken for long."""
-    rig = Rig(processor)
-    rig.uplink._attention._warm_up_blocks = 0
+    rig = Rig()
+    rig.uplink._cleaning._attention._warm_up_blocks = 0
     hear(rig, 0)
     return rig
 
@@ -237,13 +237,13 @@ def test_the_gates_opening_and_closing_are_told_after_they_happened(rig):
     assert isinstance(rig.events.get(timeout=PATIENCE_S), TailEnded)
 
 
-def test_a_dead_processor_is_not_swallowed():
+def test_a_dead_cleaner_is_not_swallowed():
     died = threading.Event()
     before = threading.excepthook
     threading.excepthook = lambda _: died.set()
 
     class Broken:
-        def process(self, *_):
+        def clean(self, _):
             raise RuntimeError
 
     try:
