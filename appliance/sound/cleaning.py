@@ -15,6 +15,7 @@ from appliance.block import Block
 from appliance.ports import Canceller, Cleaner
 from appliance.sound.attention import Attention
 from appliance.sound.dsp import BLOCK_FRAMES, Samples, level_dbfs, to_block
+from appliance.sound.gate import SILENT_BLOCKS
 from appliance.sound.meter import VOICE_DBFS
 
 STALE_BLOCKS: Final = 2
@@ -40,7 +41,7 @@ class Cleaning:
         self._cleaner = cleaner
         self._attention = Attention()
         self._delay_ms = 0
-        self._cancelled_blocks = 0
+        self._cancelled_blocks = self._quiet_blocks = 0
         self._is_through = False
         self._is_at_work = False
 
@@ -73,29 +74,34 @@ class Cleaning:
         self._attention.take(played)
         is_of_use = is_wanted or is_voice or self._attention.learns_room
         if self._canceller is not None:
-            is_pause = not is_wanted or (
-                not is_voice and level_dbfs(microphone) < VOICE_DBFS
-            )
-            self._cancel(self._canceller, microphone, played, is_pause=is_pause)
+            self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
         if self._cleaner is not None and is_of_use:
             self._cleaner.clean(microphone)
         self._is_at_work = is_of_use or self.hears_speaker or self._is_through
 
     def _cancel(
-        self, canceller: Canceller, microphone: Block, played: Block, *, is_pause: bool
+        self, canceller: Canceller, microphone: Block, played: Block, *, is_wanted: bool
     ) -> None:
         was_through = self._is_through
-        if not self.hears_speaker and not was_through:
+        is_learning = self.hears_speaker or self._attention.learns_room
+        if not is_learning and not was_through:
             self._cancelled_blocks = 0
             return
-        past = microphone.astype(np.float32)
+        past = microphone.copy()
         canceller.cancel(microphone, played, self._delay_ms)
         self._cancelled_blocks += 1
-        self._is_through = self._cancelled_blocks > STALE_BLOCKS and (
-            self.hears_speaker or not is_pause
-        )
+        self._is_through = self._goes_through(past, is_wanted=is_wanted)
         if not was_through and not self._is_through:
             microphone[:] = past
         elif was_through != self._is_through:
             share = _RISING if self._is_through else _RISING[::-1]
-            microphone[:] = to_block(past + (microphone - past) * share)
+            microphone[:] = to_block(past * (1 - share) + microphone * share)
+
+    def _goes_through(self, heard: Block, *, is_wanted: bool) -> bool:
+        if self.hears_speaker:
+            self._quiet_blocks = 0
+            return self._cancelled_blocks > STALE_BLOCKS
+        is_quiet = level_dbfs(heard) < VOICE_DBFS
+        self._quiet_blocks = self._quiet_blocks + 1 if is_quiet else 0
+        is_pause = not is_wanted or self._quiet_blocks >= SILENT_BLOCKS
+        return self._is_through and not is_pause
