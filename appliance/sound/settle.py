@@ -7,14 +7,18 @@ within 30 ms. Measured, ten starts: 5 to 32 ms, for as long as the call lasted.
 
 So for two seconds silence is sent too, and every buffer comes down to the same edge.
 Then sound comes 5 ms later than before, three times: from buffers that all keep enough.
+What keeps too little then is stretched when sound begins after a silence, by a period
+of it. In speech that is up to 15 ms, so sound begins twice before anybody speaks: of
+what is sent in place of silence a period is 2.5 ms.
 
 Source: WebRTC, `decision_logic.cc`: reading faster begins 15 ms above the wanted level,
-which is 20 ms where nothing jitters; `packet_arrival_history.cc`: lateness is known in
+which is 20 ms where nothing jitters, and slower 5 ms below it;
+`packet_arrival_history.cc`: lateness is known in
 ticks of 10 ms, against the earliest packet of the last 2 s, and from 20 ms on answered
 with 20 ms more. Two ticks lie between packets that are 10 ms apart, if the one is just
 before a tick and the other just after: hence 5 ms, and the pause between the steps.
 Measured: with a step of 10 ms one far end in seven wanted 20 ms more from then on; with
-5 ms none of 24 did, and after the third step they kept 7 to 19 ms.
+5 ms none of 24 did. In the end they kept 18 to 24 ms in 34 ways of 36.
 """
 
 from typing import Final
@@ -48,6 +52,10 @@ FIRST_STEP_BLOCKS: Final = FAINT_BLOCKS
 PAUSE_BLOCKS: Final = 205
 """Longer than NetEQ remembers."""
 STEPS: Final = 3
+SPELLS: Final = ((0, 100), (160, 220), (280, 340))
+"""After the last step: when silence is sent once more, from and to. First until NetEQ
+knows how little it has, for its mean goes back half a second; then with the pause that
+Opus makes after 0.2 s of silence, or it is no beginning."""
 
 
 class Settle:
@@ -58,7 +66,7 @@ class Settle:
 
     def __init__(self) -> None:
         """Start as if a track had just been published."""
-        self._blocks = self._steps = self._due_blocks = 0
+        self._blocks = self._steps = self._due_blocks = self._stepped_blocks = 0
         self.restart()
 
     def restart(self) -> None:
@@ -69,7 +77,7 @@ class Settle:
     def filled(self, packet: Packet) -> tuple[Block, ...]:
         """Return what to send for these, the next in the row; it may be nothing."""
         self._blocks += len(packet)
-        if self._blocks > FAINT_BLOCKS:
+        if not self._is_faint:
             return packet
         if self._blocks <= HUSH_BLOCKS and all(map(_is_nothing, packet)):
             return ()
@@ -84,6 +92,14 @@ class Settle:
         """Take note that it was left out."""
         self._steps += 1
         self._due_blocks = self._blocks + PAUSE_BLOCKS
+        self._stepped_blocks = self._blocks
+
+    @property
+    def _is_faint(self) -> bool:
+        if self._steps < STEPS:
+            return self._blocks <= FAINT_BLOCKS
+        since = self._blocks - self._stepped_blocks
+        return any(first < since <= last for first, last in SPELLS)
 
 
 def _is_nothing(block: Block) -> bool:

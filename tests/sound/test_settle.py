@@ -14,6 +14,7 @@ from appliance.sound.settle import (
     HUSH_BLOCKS,
     NOTHING_PEAK,
     PAUSE_BLOCKS,
+    SPELLS,
     STEPS,
     Settle,
 )
@@ -35,6 +36,17 @@ def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given
     assert all(packet == () for packet in sent[:hush])
     assert all(one is FAINT for packet in sent[hush:faint] for one in packet)
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
+
+
+def test_after_the_last_step_something_faint_begins_again_and_again():
+    settle = Settle()
+    for _ in range(STEPS):
+        left(settle, LONG_PACKETS)
+        settle.step()
+    sent = left(settle, SPELLS[-1][1])
+    is_faint = [packet[0] is FAINT for packet in sent]
+    edges = np.flatnonzero(np.diff([False, *is_faint, False])) * 2
+    assert edges.tolist() == [edge for spell in SPELLS for edge in spell]
 
 
 def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms():

@@ -14,7 +14,7 @@ from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from appliance.sound.playout import Playout
-from appliance.sound.settle import FIRST_STEP_BLOCKS, PAUSE_BLOCKS, STEPS
+from appliance.sound.settle import FIRST_STEP_BLOCKS, PAUSE_BLOCKS, SPELLS, STEPS
 from appliance.sound.uplink import (
     MOST_MADE_UP,
     MOST_WAITING,
@@ -50,6 +50,7 @@ class Rig:
         self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)
         for _ in range(STEPS):
             self.outlet.step()
+        self.outlet.send([(SILENCE, SILENCE)] * SPELLS[-1][1])
         empty(self.sent)
 
     def __enter__(self):
