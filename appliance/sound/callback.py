@@ -59,6 +59,9 @@ class Microphone:
             if self._doze.passes_over(frames, status):
                 return
             wanted = self._beat.note(frames, status)
+            if status:
+                lost = self._gather.make_up(self._beat.lost_frames / wanted, frames)
+                self._reference.skip(lost * wanted)
             self._gather.add(heard, self._reference.take(wanted))
             self._doze.begin(frames)
 
@@ -81,8 +84,11 @@ class Duplex:
             if self._doze.passes_over(frames, status):
                 played[:] = bytes(len(played))
                 return
-            sound = self._playout.next(self._beat.note(frames, status))
+            wanted = self._beat.note(frames, status)
+            sound = self._playout.next(wanted)
             _fill(played, frames, sound, self._fit)
+            if status:
+                self._gather.make_up(self._beat.lost_frames / wanted, frames)
             self._gather.add(heard, self._playout.reference)
             self._doze.begin(frames)
 

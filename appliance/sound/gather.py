@@ -1,7 +1,7 @@
 """From the card's periods to blocks of 10 ms, or past them in a lull."""
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +11,9 @@ from appliance.sound.beat import Beat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.sound.library import SAMPLE_BYTES, Raw
 from appliance.sound.playout import Playout
+
+MADE_UP_PACKETS: Final = 3
+"""60 ms. After that the uplink thinks that the card is away, and sends silence."""
 
 Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Makes 10 ms at one rate of 10 ms at another."""
@@ -80,9 +83,31 @@ class Gather:
         packets, rest = divmod(periods * frames, self._packet_frames)
         if packets:
             self._ear.hush(packets)
-        for _ in range(rest // frames):
+        self._add_silence(rest // frames, frames)
+
+    def make_up(self, lost_periods: float, frames: int) -> int:
+        """Put silence in place of what the card has lost, so that nothing shifts.
+
+        What follows would come later at the far end's buffer, which has so much less
+        then. Measured: from then on it is late, or stretched by up to 15 ms.
+
+        Args:
+            lost_periods: as far as is known.
+            frames: of a period.
+
+        Returns:
+            How many periods it was; a long loss has been stood in for elsewhere.
+        """
+        periods = round(lost_periods)
+        if periods * frames > self._packet_frames * MADE_UP_PACKETS:
+            return 0
+        self._add_silence(periods, frames)
+        return periods
+
+    def _add_silence(self, periods: int, frames: int) -> None:
+        for _ in range(periods):
             self.add(bytes(frames * SAMPLE_BYTES), None)
-        self._is_torn = rest > 0
+        self._is_torn = periods > 0
 
     def _is_left_out(self, heard: Raw | bytes) -> bool:
         """Return whether to forget it; longer periods would only delay what follows."""

@@ -122,6 +122,58 @@ def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
     assert counts == [0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5]
 
 
+@pytest.mark.parametrize("is_duplex", [True, False])
+@pytest.mark.parametrize(
+    ("late_s", "periods"), [(0.0, 0), (0.002, 0), (0.0045, 1), (0.0105, 2), (0.3, 0)]
+)
+def test_silence_takes_the_place_of_what_the_card_has_lost(is_duplex, late_s, periods):
+    """The last: the uplink stands in for it."""
+    times = [1.0]
+    ear, beat, reference = Ear(), Beat(48_000, lambda: times[0]), Reference()
+    duplex = Duplex(Playout(), ear, beat)
+    card = duplex if is_duplex else Microphone(Playout(), reference, ear, beat)
+    for number in range(1, 13):
+        is_lossy = number == 6
+        times[0] += 0.005 + late_s * is_lossy
+        card.call(numbered(number * 100, 240), blank(240, 2), 240, 4 * is_lossy)
+    heard = np.concatenate([microphone for microphone, _ in ear.story])[239::240]
+    whole = [100, 200, 300, 400, 500, *[0] * periods, *range(600, 1300, 100)]
+    assert heard.tolist() == whole[: len(heard)]
+    assert len(heard) >= 11
+    assert beat.lost_frames == pytest.approx(late_s * 48_000, abs=10)
+
+
+def test_sound_after_a_loss_begins_softly():
+    times = [1.0]
+    ear = Ear()
+    card = Duplex(Playout(), ear, Beat(48_000, lambda: times[0]))
+    for number in range(1, 5):
+        times[0] += 0.005 + 0.01 * (number == 3)
+        card.call(numbered(9000, 240), blank(240, 2), 240, 4 * (number == 3))
+    after = np.concatenate([microphone for microphone, _ in ear.story])[960:]
+    assert abs(int(after[0])) < 500
+    assert after[239] == 9000
+
+
+def test_a_loss_leaves_the_echos_path_as_it_was():
+    """Two cards, of which only the microphone's loses something."""
+    times = [1.0]
+    ear, reference = Ear(), Reference()
+    clock = Beat(48_000, lambda: times[0])
+    microphone = Microphone(Playout(), reference, ear, clock)
+    for number in range(1, 13):
+        played = np.full(240, number, np.int16)
+        reference.put(played, 240)
+        times[0] += 0.005
+        if number in {6, 7}:
+            continue
+        status = 4 * (number == 8)
+        microphone.call(numbered(number, 240), NOTHING, 240, status)
+    heard, voices = (np.concatenate(x) for x in zip(*ear.story, strict=True))
+    pairs = list(zip(heard[239::240].tolist(), voices[239::240].tolist(), strict=True))
+    assert pairs[-3:] == [(10, 10), (11, 11), (12, 12)]
+
+
 def test_of_a_card_with_long_periods_nothing_is_left_out():
     ear = Sparing()
     card = Duplex(Playout(), ear, Beat(48_000))
