@@ -49,7 +49,7 @@ class Microphone:
         """Start with nothing heard."""
         self.lull = playout.lull
         self._reference = reference
-        self._gather = Gather(ear, beat.rate_hz)
+        self._gather = Gather(ear, beat)
         self._beat = beat
         self._doze = Doze(playout, self._gather, beat, reference.skip)
 
@@ -59,9 +59,8 @@ class Microphone:
             if self._doze.passes_over(frames, status):
                 return
             wanted = self._beat.note(frames, status)
-            if status:
-                lost = self._gather.make_up(self._beat.lost_frames / wanted, frames)
-                self._reference.skip(lost * wanted)
+            if made_up := self._gather.make_up(heard, frames, status):
+                self._reference.skip(made_up * wanted)
             self._gather.add(heard, self._reference.take(wanted))
             self._doze.begin(frames)
 
@@ -74,7 +73,7 @@ class Duplex:
         self.lull = playout.lull
         self._playout = playout
         self._beat = beat
-        self._gather = Gather(ear, beat.rate_hz)
+        self._gather = Gather(ear, beat)
         self._fit = fit_of(RATE_HZ, beat.rate_hz)
         self._doze = Doze(playout, self._gather, beat)
 
@@ -84,11 +83,9 @@ class Duplex:
             if self._doze.passes_over(frames, status):
                 played[:] = bytes(len(played))
                 return
-            wanted = self._beat.note(frames, status)
-            sound = self._playout.next(wanted)
+            sound = self._playout.next(self._beat.note(frames, status))
             _fill(played, frames, sound, self._fit)
-            if status:
-                self._gather.make_up(self._beat.lost_frames / wanted, frames)
+            self._gather.make_up(heard, frames, status)
             self._gather.add(heard, self._playout.reference)
             self._doze.begin(frames)
 

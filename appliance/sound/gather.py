@@ -12,8 +12,11 @@ from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.sound.library import SAMPLE_BYTES, Raw
 from appliance.sound.playout import Playout
 
-MADE_UP_PACKETS: Final = 3
-"""60 ms. After that the uplink thinks that the card is away, and sends silence."""
+MADE_UP_S: Final = 0.06
+"""After that the uplink thinks that the card is away, and sends silence itself."""
+KEPT_S: Final = 0.003
+"""How far the card's time may be from ours. More than half a period of 5 ms, or what is
+too much after a correction would be corrected back."""
 
 Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Makes 10 ms at one rate of 10 ms at another."""
@@ -34,6 +37,9 @@ class Ear(Protocol):
         True is the answer once: it is taken for done.
         """
 
+    def misses(self, heard: Raw | bytes) -> bool:
+        """Return whether anybody would notice if this were left out, or came later."""
+
     @property
     def spare_packets(self) -> int:
         """How many packets from now on need not be looked at."""
@@ -42,12 +48,18 @@ class Ear(Protocol):
 class Gather:
     """Makes blocks of 10 ms out of the card's periods and hands them over."""
 
-    def __init__(self, ear: Ear, rate_hz: int) -> None:
-        """Start with nothing gathered."""
+    def __init__(self, ear: Ear, beat: Beat) -> None:
+        """Start with nothing gathered.
+
+        Args:
+            ear: takes the blocks.
+            beat: of the callbacks; knows whether the card keeps time.
+        """
         self._ear = ear
-        self._fit = fit_of(rate_hz, RATE_HZ)
-        self._block_bytes = rate_hz // 100 * SAMPLE_BYTES
-        self._packet_frames = rate_hz // 50
+        self._beat = beat
+        self._fit = fit_of(beat.rate_hz, RATE_HZ)
+        self._block_bytes = beat.rate_hz // 100 * SAMPLE_BYTES
+        self._packet_frames = beat.rate_hz // 50
         self._heard = bytearray()
         self._played: list[NDArray[np.int16] | None] = []
         self._is_silent = True
@@ -85,22 +97,32 @@ class Gather:
             self._ear.hush(packets)
         self._add_silence(rest // frames, frames)
 
-    def make_up(self, lost_periods: float, frames: int) -> int:
-        """Put silence in place of what the card has lost, so that nothing shifts.
+    def make_up(self, heard: Raw, frames: int, status: int) -> int:
+        """Put silence before this period where the card came short, so nothing shifts.
 
         What follows would come later at the far end's buffer, which has so much less
         then. Measured: from then on it is late, or stretched by up to 15 ms.
 
         Args:
-            lost_periods: as far as is known.
-            frames: of a period.
+            heard: the period.
+            frames: in it.
+            status: not 0: the card has just lost something. Else its clock is slow, and
+                a moment is waited for that nobody misses.
 
         Returns:
-            How many periods it was; a long loss has been stood in for elsewhere.
+            How many periods of silence it was.
         """
-        periods = round(lost_periods)
-        if periods * frames > self._packet_frames * MADE_UP_PACKETS:
+        short_s = -self._beat.ahead_s
+        if short_s < KEPT_S:
             return 0
+        period_s = frames / self._beat.rate_hz
+        if short_s > MADE_UP_S:
+            self._beat.forgive()
+            return 0
+        if not status and (not self._is_movable(heard) or self._ear.misses(heard)):
+            return 0
+        periods = round(short_s / period_s) if status else 1
+        self._beat.correct(periods * period_s)
         self._add_silence(periods, frames)
         return periods
 
@@ -110,9 +132,17 @@ class Gather:
         self._is_torn = periods > 0
 
     def _is_left_out(self, heard: Raw | bytes) -> bool:
-        """Return whether to forget it; longer periods would only delay what follows."""
-        is_short = 2 * len(heard) <= self._block_bytes
-        return is_short and not self._is_torn and self._ear.leaves_out(heard)
+        if not self._is_movable(heard):
+            return False
+        is_ahead = self._beat.ahead_s > KEPT_S
+        if is_ahead and not self._ear.misses(heard):
+            self._beat.correct(-len(heard) / SAMPLE_BYTES / self._beat.rate_hz)
+            return True
+        return self._ear.leaves_out(heard)
+
+    def _is_movable(self, heard: Raw | bytes) -> bool:
+        """Return whether a period more or less is a help; longer ones only delay."""
+        return 2 * len(heard) <= self._block_bytes and not self._is_torn
 
     def _mended(self, heard: Raw | bytes) -> bytes:
         """Return the first sound after silence that was made up, without a click."""

@@ -125,6 +125,10 @@ class Uplink:
         self._outlet.step()
         return True
 
+    def misses(self, heard: Raw | bytes) -> bool:
+        """Return whether anybody would notice if this were left out, or came later."""
+        return self._gate.misses(heard)
+
     @property
     def spare_packets(self) -> int:
         """How many packets from now on need not be put: silence leaves anyhow.

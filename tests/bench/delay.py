@@ -16,9 +16,14 @@ from tests.bench.venue import Venue
 GOAL_MS = 70.0
 TIMES_SHORTER = 5
 EVEN_MS = 10.0
-BEFORE_S = 7.0
+BEFORE_S = 10.0
 """From being connected to the first burst: far ends' jitter buffers have found their
 depth. Until then it is up to 20 ms more."""
+BEFORE_RIVAL_S = 4.0
+"""Its delay grows with time."""
+TURN_S = 1.0
+"""Before the second end speaks. Its answer goes through the echo canceller as long as
+an echo may still be heard, 0.6 s and until a pause: 9 ms more."""
 
 
 @dataclass(slots=True)
@@ -73,7 +78,7 @@ async def measure(venue: Venue) -> Section:
 
 
 async def ways(
-    pair: Sequence[Client], seconds: float, seed: int
+    pair: Sequence[Client], seconds: float, seed: int, before_s: float = BEFORE_S
 ) -> tuple[list[float], list[float]]:
     """Let first one end and then the other speak; return delays there and back.
 
@@ -82,11 +87,12 @@ async def ways(
     first, second = pair
     rng = np.random.default_rng(seed)
     half_s = seconds / 2
-    speeches = [sound.bursts(rng, n * half_s, (n + 1) * half_s) for n in (0, 1)]
-    at_s = first.card.now_s() + BEFORE_S
+    starts_s = (0.0, half_s + TURN_S)
+    speeches = [sound.bursts(rng, start_s, start_s + half_s) for start_s in starts_s]
+    at_s = first.card.now_s() + before_s
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech.samples, at_s)
-    until_s = at_s + seconds + sound.MOST_S
+    until_s = at_s + seconds + TURN_S + sound.MOST_S
     await asyncio.sleep(until_s - first.card.now_s())
     return (
         sound.delays_ms(speeches[0], second.card.heard(at_s, until_s)),
@@ -96,7 +102,8 @@ async def ways(
 
 async def _add(venue: Venue, found: Found, seed: int) -> None:
     async with venue.call(found.kind, found.kind) as pair:
-        there, back = await ways(pair, venue.plan.burst_s, seed)
+        before_s = BEFORE_S if isinstance(found.kind, Ours) else BEFORE_RIVAL_S
+        there, back = await ways(pair, venue.plan.burst_s, seed, before_s)
     found.groups[0].append(there)
     found.groups[1].append(back)
 

@@ -12,6 +12,7 @@ from appliance.sound.beat import Beat
 from appliance.sound.callback import Duplex, Microphone, Speaker
 from appliance.sound.playout import Playout
 from appliance.sound.reference import MOST_FRAMES, Reference
+from tests.sound.steady import Steady
 
 
 class Loud(Playout):
@@ -44,6 +45,9 @@ class Ear:
     def leaves_out(self, heard):
         return False
 
+    def misses(self, heard):
+        return np.abs(np.frombuffer(heard, np.int16)).max() > 50
+
 
 NOTHING = memoryview(b"")
 
@@ -63,8 +67,8 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     speaker_hz, microphone_hz, per_second
 ):
     ear, reference, playout = Ear(), Reference(), Loud()
-    speaker = Speaker(playout, reference, Beat(speaker_hz))
-    microphone = Microphone(playout, reference, ear, Beat(microphone_hz))
+    speaker = Speaker(playout, reference, Steady(speaker_hz))
+    microphone = Microphone(playout, reference, ear, Steady(microphone_hz))
 
     def period(rate_hz):
         return rate_hz // (per_second if rate_hz == 48_000 else 100)
@@ -83,7 +87,7 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
 
 def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
     ear = Ear()
-    duplex = Duplex(Loud(), ear, Beat(48_000))
+    duplex = Duplex(Loud(), ear, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
     assert [played[0] for _, played in ear.story] == [1, 481]
@@ -110,7 +114,7 @@ def numbered(number, frames):
 def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
     is_duplex,
 ):
-    ear, beat = Sparing(), Beat(48_000)
+    ear, beat = Sparing(), Steady(48_000)
     duplex = Duplex(Playout(), ear, beat)
     card = duplex if is_duplex else Microphone(Playout(), Reference(), ear, beat)
     counts = []
@@ -122,61 +126,121 @@ def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
     assert counts == [0, 1, 1, 1, 2, 2, 3, 3, 4, 4, 5]
 
 
+class Card:
+    """A duplex card, or a microphone of its own, whose time is known."""
+
+    def __init__(self, is_duplex=True, period=240):
+        self.ear, self.reference, self.period = Ear(), Reference(), period
+        self.now_s = 1.0
+        beat = Beat(48_000, lambda: self.now_s)
+        duplex = Duplex(Playout(), self.ear, beat)
+        alone = Microphone(Playout(), self.reference, self.ear, beat)
+        self.callback = duplex if is_duplex else alone
+
+    def hear(self, value, status=0, late_s=0.0):
+        self.now_s += self.period / 48_000 + late_s
+        out = blank(self.period, 2)
+        self.callback.call(numbered(value, self.period), out, self.period, status)
+
+    def run(self, seconds, value, ppm=0):
+        for _ in range(round(seconds * 48_000 / self.period)):
+            self.hear(value, late_s=-ppm * 1e-6 * self.period / 48_000)
+
+    @property
+    def heard(self):
+        return np.concatenate([microphone for microphone, _ in self.ear.story])
+
+
 @pytest.mark.parametrize("is_duplex", [True, False])
 @pytest.mark.parametrize(
     ("late_s", "periods"), [(0.0, 0), (0.002, 0), (0.0045, 1), (0.0105, 2), (0.3, 0)]
 )
 def test_silence_takes_the_place_of_what_the_card_has_lost(is_duplex, late_s, periods):
     """The last: the uplink stands in for it."""
-    times = [1.0]
-    ear, beat, reference = Ear(), Beat(48_000, lambda: times[0]), Reference()
-    duplex = Duplex(Playout(), ear, beat)
-    card = duplex if is_duplex else Microphone(Playout(), reference, ear, beat)
+    card = Card(is_duplex)
+    card.run(1.0, 9000)
+    before = len(card.heard)
     for number in range(1, 13):
         is_lossy = number == 6
-        times[0] += 0.005 + late_s * is_lossy
-        card.call(numbered(number * 100, 240), blank(240, 2), 240, 4 * is_lossy)
-    heard = np.concatenate([microphone for microphone, _ in ear.story])[239::240]
+        card.hear(number * 100, 4 * is_lossy, late_s * is_lossy)
     whole = [100, 200, 300, 400, 500, *[0] * periods, *range(600, 1300, 100)]
-    assert heard.tolist() == whole[: len(heard)]
-    assert len(heard) >= 11
-    assert beat.lost_frames == pytest.approx(late_s * 48_000, abs=10)
+    after = card.heard[before:][239::240].tolist()
+    assert after == whole[: len(after)]
+    assert len(after) >= len(whole) - 1
+    card.run(2.0, 9000)
+    assert not (card.heard[-48_000:] == 0).any(), "once is enough"
 
 
 def test_sound_after_a_loss_begins_softly():
-    times = [1.0]
-    ear = Ear()
-    card = Duplex(Playout(), ear, Beat(48_000, lambda: times[0]))
-    for number in range(1, 5):
-        times[0] += 0.005 + 0.01 * (number == 3)
-        card.call(numbered(9000, 240), blank(240, 2), 240, 4 * (number == 3))
-    after = np.concatenate([microphone for microphone, _ in ear.story])[960:]
+    card = Card()
+    card.run(1.0, 9000)
+    before = len(card.heard)
+    card.hear(9000, 4, 0.01)
+    card.run(0.02, 9000)
+    after = card.heard[before + 480 :]
     assert abs(int(after[0])) < 500
     assert after[239] == 9000
 
 
 def test_a_loss_leaves_the_echos_path_as_it_was():
     """Two cards, of which only the microphone's loses something."""
-    times = [1.0]
-    ear, reference = Ear(), Reference()
-    clock = Beat(48_000, lambda: times[0])
-    microphone = Microphone(Playout(), reference, ear, clock)
-    for number in range(1, 13):
-        played = np.full(240, number, np.int16)
-        reference.put(played, 240)
-        times[0] += 0.005
-        if number in {6, 7}:
-            continue
-        status = 4 * (number == 8)
-        microphone.call(numbered(number, 240), NOTHING, 240, status)
-    heard, voices = (np.concatenate(x) for x in zip(*ear.story, strict=True))
-    pairs = list(zip(heard[239::240].tolist(), voices[239::240].tolist(), strict=True))
-    assert pairs[-3:] == [(10, 10), (11, 11), (12, 12)]
+    card = Card(is_duplex=False)
+    for number in range(1, 241):
+        card.reference.put(np.full(240, number, np.int16), 240)
+        if number not in {225, 226}:
+            is_lossy = number == 227
+            card.hear(number, 4 * is_lossy, 0.01 * is_lossy)
+    heard, voices = (np.concatenate(x) for x in zip(*card.ear.story, strict=True))
+    assert heard[-1] == 240
+    assert (heard[-960:] == voices[-960:]).all()
+
+
+@pytest.mark.parametrize("ppm", [-200, 200, 20])
+def test_sound_leaves_by_our_clock_and_not_by_the_cards(ppm):
+    """Corrected is where nobody misses anything."""
+    card = Card()
+    card.run(1.0, 20)
+    before_s, before = card.now_s, len(card.heard)
+    for _ in range(60):
+        card.run(3.0, 9000, ppm)
+        loud = (card.heard == 9000).sum()
+        card.run(2.0, 20, ppm)
+    wanted = (card.now_s - before_s) * 48_000
+    assert len(card.heard) - before == pytest.approx(wanted, abs=0.006 * 48_000)
+    assert loud == pytest.approx(60 * 3 * 48_000, abs=480 * 60)
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_speech_is_not_cut_for_the_sake_of_a_clock(ppm):
+    card = Card()
+    card.run(1.0, 20)
+    before = len(card.heard)
+    card.run(60.0, 9000, ppm)
+    assert (card.heard[before:] == 9000).all()
+    assert len(card.heard) - before == 60 * 48_000
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_long_periods_are_not_moved_for_the_sake_of_a_clock(ppm):
+    card = Card(period=480)
+    card.run(60.0, 20, ppm)
+    assert len(card.heard) == 60 * 48_000
+
+
+def test_a_late_callback_is_not_taken_for_a_slow_card():
+    card = Card()
+    rng = np.random.default_rng(1)
+    for _ in range(200 * 60):
+        late_s = float(rng.exponential(0.0005))
+        card.now_s += late_s
+        card.hear(20)
+        card.now_s -= late_s
+    assert len(card.heard) == 60 * 48_000
 
 
 def test_of_a_card_with_long_periods_nothing_is_left_out():
     ear = Sparing()
-    card = Duplex(Playout(), ear, Beat(48_000))
+    card = Duplex(Playout(), ear, Steady(48_000))
     for _ in range(8):
         card.call(heard(48_000, 480), blank(480, 2), 480, 0)
     assert ear.asked == 0
@@ -184,7 +248,7 @@ def test_of_a_card_with_long_periods_nothing_is_left_out():
 
 def test_what_was_played_meanwhile_is_left_out_with_it():
     ear = Sparing()
-    card = Duplex(Loud(), ear, Beat(48_000))
+    card = Duplex(Loud(), ear, Steady(48_000))
     for number in range(1, 10):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
     pairs = [(each[::240], played[::240]) for each, played in ear.story]
@@ -196,20 +260,20 @@ def test_what_was_played_meanwhile_is_left_out_with_it():
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_channel_of_a_speaker_plays_the_same(channels):
     out = blank(240, channels)
-    Duplex(Loud(), Ear(), Beat(48_000)).call(heard(48_000, 240), out, 240, 0)
+    Duplex(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
     assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
 
 
 def test_silence_wipes_what_was_played_before():
     out = memoryview(bytearray(b"x" * 960))
-    Duplex(Playout(), Ear(), Beat(48_000)).call(heard(48_000, 240), out, 240, 0)
+    Duplex(Playout(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     assert bytes(out) == bytes(960)
 
 
 def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
     ear = Ear()
-    duplex = Duplex(Playout(), ear, Beat(48_000))
+    duplex = Duplex(Playout(), ear, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
     ear.story[0][0][:] = 7
@@ -218,7 +282,7 @@ def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
 
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
     ear, playout = Ear(), Playout()
-    duplex = Duplex(playout, ear, Beat(48_000))
+    duplex = Duplex(playout, ear, Steady(48_000))
     playout.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
     duplex.call(heard(48_000, 480), out, 480, 0)
@@ -262,7 +326,7 @@ def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
 
     before, threading.excepthook = threading.excepthook, seen.append
     try:
-        duplex = Duplex(Loud(), Broken(), Beat(48_000))
+        duplex = Duplex(Loud(), Broken(), Steady(48_000))
         with pytest.raises(ZeroDivisionError):
             duplex.call(heard(48_000, 480), blank(480, 2), 480, 0)
     finally:

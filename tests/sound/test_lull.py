@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.block import SILENCE
-from appliance.sound.beat import Beat
 from appliance.sound.callback import Duplex, Microphone, Speaker
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.gate import Gate
@@ -18,6 +17,7 @@ from appliance.sound.reference import Reference
 from appliance.sound.ring import SIZE_BLOCKS
 from appliance.sound.settle import FIRST_STEP_BLOCKS
 from appliance.sound.uplink import Uplink
+from tests.sound.steady import Steady
 
 RATE_HZ = 48_000
 PERIOD = 240
@@ -44,6 +44,9 @@ class Ear:
     def leaves_out(self, heard):
         return False
 
+    def misses(self, heard):
+        return True
+
 
 class Bench:
     """A duplex callback as PortAudio's thread runs it, period by period."""
@@ -51,7 +54,7 @@ class Bench:
     def __init__(self, playout=None):
         self.ear = Ear()
         self.playout = playout or Playout()
-        self.beat = Beat(RATE_HZ)
+        self.beat = Steady(RATE_HZ)
         self.duplex = Duplex(self.playout, self.ear, self.beat)
         self.periods = 0
         self.looked_at = 0
@@ -202,7 +205,7 @@ def test_noise_below_hearing_does_not_end_a_lull():
 
 
 def test_a_microphone_without_a_speaker_rests_too():
-    ear, playout, beat = Ear(), Playout(), Beat(RATE_HZ)
+    ear, playout, beat = Ear(), Playout(), Steady(RATE_HZ)
     microphone = Microphone(playout, Reference(), ear, beat)
     for _ in range(2 + 5 * PACKET_PERIODS):
         if microphone.lull.passes(0):
@@ -255,7 +258,7 @@ class Whole:
         self.outlet.connect(lambda block: self.sent.append(block.copy()))
         self.outlet.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))
         self.sent.clear()
-        self.duplex = Duplex(self.playout, self.uplink, Beat(RATE_HZ))
+        self.duplex = Duplex(self.playout, self.uplink, Steady(RATE_HZ))
         self.periods = self.passed = 0
 
     def run(self, periods, value=None):
@@ -322,8 +325,8 @@ class Voice(Playout):
 @pytest.mark.parametrize("passed", range(12))
 def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
     playout, reference, ear = Voice(), Reference(), Ear()
-    speaker = Speaker(playout, reference, Beat(RATE_HZ))
-    microphone = Microphone(playout, reference, ear, Beat(RATE_HZ))
+    speaker = Speaker(playout, reference, Steady(RATE_HZ))
+    microphone = Microphone(playout, reference, ear, Steady(RATE_HZ))
     nothing = memoryview(b"")
 
     def run(periods):
