@@ -54,6 +54,8 @@ class Outlet:
     @property
     def late_packets(self) -> int:
         """How many of the next packets may come late, if they are silence."""
+        if self._settle.is_faint:
+            return 0
         return self._cadence.late_packets(self.packets)
 
     @property

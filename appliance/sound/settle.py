@@ -13,12 +13,12 @@ what is sent in place of silence a period is 2.5 ms.
 
 Source: WebRTC, `decision_logic.cc`: reading faster begins 15 ms above the wanted level,
 which is 20 ms where nothing jitters, and slower 5 ms below it;
-`packet_arrival_history.cc`: lateness is known in
-ticks of 10 ms, against the earliest packet of the last 2 s, and from 20 ms on answered
-with 20 ms more. Two ticks lie between packets that are 10 ms apart, if the one is just
-before a tick and the other just after: hence 5 ms, and the pause between the steps.
-Measured: with a step of 10 ms one far end in seven wanted 20 ms more from then on; with
-5 ms none of 24 did. In the end they kept 18 to 24 ms in 34 ways of 36.
+`packet_arrival_history.cc`: lateness is known in ticks of 10 ms, against the earliest
+packet of the last 2 s, and from 20 ms on answered with 20 ms more. Two ticks lie
+between packets that are 10 ms apart, if the one is just before a tick and the other
+just after: hence 5 ms, and the pause between the steps. Measured: with a step of 10 ms
+one far end in seven wanted 20 ms more from then on; with 5 ms none of 24 did. Medians
+from mouth to ear of 14 ways, seven starts: within 4.3 ms of each other.
 """
 
 from typing import Final
@@ -76,10 +76,11 @@ class Settle:
 
     def filled(self, packet: Packet) -> tuple[Block, ...]:
         """Return what to send for these, the next in the row; it may be nothing."""
+        is_faint, is_hushed = self.is_faint, self._blocks < HUSH_BLOCKS
         self._blocks += len(packet)
-        if not self._is_faint:
+        if not is_faint:
             return packet
-        if self._blocks <= HUSH_BLOCKS and all(map(_is_nothing, packet)):
+        if is_hushed and all(map(_is_nothing, packet)):
             return ()
         return tuple(FAINT if _is_nothing(block) else block for block in packet)
 
@@ -95,11 +96,12 @@ class Settle:
         self._stepped_blocks = self._blocks
 
     @property
-    def _is_faint(self) -> bool:
+    def is_faint(self) -> bool:
+        """Whether the next packet is sent even if it is silence, and so in time."""
         if self._steps < STEPS:
-            return self._blocks <= FAINT_BLOCKS
+            return self._blocks < FAINT_BLOCKS
         since = self._blocks - self._stepped_blocks
-        return any(first < since <= last for first, last in SPELLS)
+        return any(first <= since < last for first, last in SPELLS)
 
 
 def _is_nothing(block: Block) -> bool:

@@ -6,12 +6,15 @@ import numpy as np
 import pytest
 
 from appliance.block import SILENCE
+from appliance.sound.cadence import PERIOD, TOGETHER
 from appliance.sound.outlet import Outlet
 from appliance.sound.settle import (
     FAINT,
     FAINT_BLOCKS,
     FIRST_STEP_BLOCKS,
     HUSH_BLOCKS,
+    SPELLS,
+    STEPS,
 )
 
 
@@ -62,6 +65,28 @@ def test_while_something_faint_is_sent_no_packet_may_come_late():
         outlet.learn(outlet.packets, outlet.packets)
         assert outlet.late_packets == 0
         assert not outlet.is_curious
+
+
+def test_after_the_last_step_no_packet_may_come_late_though_the_pace_is_known():
+    """The next may be one of those that are not silence any more."""
+    outlet, sent = connected()
+    left, is_lazy = 0, []
+    for _ in range(STEPS):
+        before = outlet.blocks
+        while outlet.blocks < before + 2 * FIRST_STEP_BLOCKS:
+            outlet.send([(SILENCE, SILENCE)])
+            left += outlet.packets % PERIOD < TOGETHER
+            if outlet.is_curious:
+                outlet.learn(outlet.packets, left)
+            is_lazy.append(outlet.late_packets > 0)
+        outlet.step()
+    assert sum(is_lazy[-PERIOD:]) > PERIOD / 2
+    assert outlet.late_packets == 0
+    outlet.send([(SILENCE, SILENCE)])
+    assert sent[-1] is FAINT
+    for _ in range(SPELLS[-1][1]):
+        outlet.send([(SILENCE, SILENCE)])
+        assert outlet.late_packets == 0 or sent[-1] is SILENCE
 
 
 def test_half_a_block_is_to_be_left_out_until_that_was_done():
