@@ -15,7 +15,7 @@ WAYS = ("slow to fast", "fast to slow")
 
 
 async def measure(venue: Venue) -> Section:
-    """Speak without a pause both ways, and see what becomes of the delay."""
+    """Speak both ways at once, and see what becomes of the delay."""
     ours = await situations.plain_call(venue)
     rival = await situations.rival_plain_call(venue)
     seconds = venue.plan.call_s

@@ -18,6 +18,7 @@ Voice: TypeAlias = Callable[[np.random.Generator, float], Samples]
 LOOP_S = 10.0
 """Speech repeats after this: longer than any delay that is looked for."""
 AHEAD_S = 5.0
+QUIET_S = 0.2
 SETTLE_S = 2.0
 """After joining, until buffers have found their depth."""
 SLICES = 4
@@ -42,12 +43,13 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """What came out of one's speaker of the other's speech, which never paused."""
+    """What came out of one's speaker of the other's speech."""
 
     at_s: list[float]
     delay_ms: list[float]
     """NaN where nothing like it was heard."""
     silent_percent: float
+    """Of what was no pause."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,25 +61,32 @@ class Scene:
     """None: nobody spoke, or it was not noise."""
 
 
-async def stay(pair: tuple[Client, ...], seconds: float, voice: Voice | None) -> Scene:
+async def stay(
+    pair: tuple[Client, ...],
+    seconds: float,
+    voice: Voice | None,
+    quiet_s: float = QUIET_S,
+) -> Scene:
     """Stay in a call and read what it costs.
 
     Args:
         pair: two clients who hear each other.
         seconds: how long to look, after everything has settled.
         voice: what both speak all the time; None: both are silent.
+        quiet_s: before they begin to speak.
     """
     speeches = [_speech(voice, seed) for seed in (1, 2)]
-    start_s = pair[0].card.now_s() + 0.2
+    is_heard = voice in {sound.noise, sound.sentences}
+    start_s = pair[0].card.now_s() + quiet_s
     since_s = start_s + SETTLE_S
     async with asyncio.TaskGroup() as tasks:
         speaking = tasks.create_task(_keep_speaking(pair, speeches, start_s))
         await asyncio.sleep(since_s - pair[0].card.now_s())
         usages = await _used(pair, seconds)
-        if voice is sound.noise:
-            await asyncio.sleep(MOST_S + WINDOW_S)
+        if is_heard:
+            await asyncio.sleep(MOST_S + LOOK_EVERY_S)
         speaking.cancel()
-    if voice is not sound.noise:
+    if not is_heard:
         return Scene(usages, None)
     times = [since_s + x for x in sound.windows(seconds, WINDOW_S, LOOK_EVERY_S)]
     first, second = pair
@@ -129,12 +138,16 @@ async def _used(pair: tuple[Client, ...], seconds: float) -> tuple[Usage, Usage]
 
 
 def _ear(client: Client, speech: Samples, start_s: float, times: list[float]) -> Ear:
-    delays = []
-    loop = np.concatenate((speech, speech[: round(WINDOW_S * RATE_HZ)]))
+    delays, silent = [], []
+    loop = np.concatenate((speech, speech[: round(LOOK_EVERY_S * RATE_HZ)]))
     for at_s in times:
         first = round((at_s - start_s) * RATE_HZ) % len(speech)
-        said = loop[first : first + round(WINDOW_S * RATE_HZ)]
-        heard = client.card.heard(at_s, at_s + WINDOW_S + MOST_S)
-        delays.append(sound.delay_ms(said, heard, MOST_S))
-    heard = client.card.heard(times[0], times[-1])
-    return Ear(times, delays, sound.silent_percent(heard))
+        said = loop[first : first + round(LOOK_EVERY_S * RATE_HZ)]
+        heard = client.card.heard(at_s, at_s + LOOK_EVERY_S + MOST_S)
+        window = round(WINDOW_S * RATE_HZ)
+        ms = sound.delay_ms(said[:window], heard[: window - len(said)], MOST_S)
+        delays.append(ms)
+        if not np.isnan(ms) and sound.silent_percent(said) == 0.0:
+            later = round(ms * RATE_HZ / 1000)
+            silent.append(sound.silent_percent(heard[later : later + len(said)]))
+    return Ear(times, delays, float(np.mean(silent)) if silent else float("nan"))

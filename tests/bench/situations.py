@@ -4,7 +4,8 @@ import asyncio
 
 from tests.bench import sound
 from tests.bench.box import Kind, MediaDevices, Ours
-from tests.bench.scene import Scene, Voice, stay
+from tests.bench.delay import BEFORE_S
+from tests.bench.scene import QUIET_S, Scene, Voice, stay
 from tests.bench.venue import Venue
 
 PPM = 200.0
@@ -14,15 +15,17 @@ COMMON_PPM = 30.0
 
 
 async def plain_call(venue: Venue) -> Scene:
-    """Ours without processing, noise both ways, clocks apart; only a has a page."""
+    """Ours without processing, both speak, clocks apart; only a has a page."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
-    return await _once(venue, kinds, venue.plan.call_s, sound.noise, PPM)
+    return await _once(
+        venue, kinds, venue.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
+    )
 
 
 async def rival_plain_call(venue: Venue) -> Scene:
     """The same with the SDK's own."""
     kinds = (MediaDevices(), MediaDevices())
-    return await _once(venue, kinds, venue.plan.rival_call_s, sound.noise, PPM)
+    return await _once(venue, kinds, venue.plan.rival_call_s, sound.sentences, ppm=PPM)
 
 
 async def call(venue: Venue) -> Scene:
@@ -53,12 +56,14 @@ async def _once(
     kinds: tuple[Kind, Kind],
     seconds: float,
     voice: Voice | None,
+    *,
     ppm: float = 0.0,
+    quiet_s: float = QUIET_S,
 ) -> Scene:
     key = (*kinds, seconds, voice, ppm)
     if key not in venue.scenes:
         async with venue.call(*kinds, ppm=(ppm, -ppm)) as pair:
-            venue.scenes[key] = await stay(pair, seconds, voice)
+            venue.scenes[key] = await stay(pair, seconds, voice, quiet_s)
     return venue.scenes[key]
 
 

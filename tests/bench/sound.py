@@ -22,6 +22,9 @@ BURST_S = 0.1
 """Too short for noise suppression to find out that it is noise."""
 EVERY_S = 0.4
 UNEVEN_S = 0.02
+SENTENCE_S = 2.5
+BREATH_S = 0.3
+"""Part of the sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,14 @@ def noise(rng: np.random.Generator, seconds: float) -> Samples:
     wave = np.fft.irfft(spectrum, count)
     result: Samples = (wave / np.abs(wave).max() * PEAK).astype(np.int16)
     return result
+
+
+def sentences(rng: np.random.Generator, seconds: float) -> Samples:
+    """Return the same with a breath after every sentence, as people speak."""
+    samples = noise(rng, seconds)
+    at_s = np.arange(len(samples)) / RATE_HZ % SENTENCE_S
+    samples[at_s >= SENTENCE_S - BREATH_S] = 0
+    return samples
 
 
 def talk(rng: np.random.Generator, seconds: float) -> Samples:

@@ -32,6 +32,14 @@ def test_what_never_pauses_has_no_silent_block(make, rng):
     assert sound.silent_percent(make(rng, 2.0)) == 0.0
 
 
+def test_sentences_have_a_breath_after_each_and_no_pause_within(rng):
+    spoken = sound.sentences(rng, 5.0).reshape(2, -1)
+    speech = round((sound.SENTENCE_S - sound.BREATH_S) * RATE_HZ)
+    for sentence in spoken:
+        assert sound.silent_percent(sentence[:speech]) == 0.0
+        assert not sentence[speech:].any()
+
+
 @pytest.mark.parametrize("delay_ms", [0.0, 53.25, 466.0, 1190.0])
 def test_the_delay_of_every_burst_is_found(delay_ms, rng):
     speech = sound.bursts(rng, 0.2, 2.0)
