@@ -91,8 +91,11 @@ class Tape:
 
 
 def default_path() -> Path:
-    """Return where the recording goes unless somebody says otherwise."""
-    return Path(tempfile.gettempdir()) / "ptt-demo.wav"
+    """Return where the recording goes unless somebody says otherwise.
+
+    It bears the user's number: nobody can write to what another user has left there.
+    """
+    return Path(tempfile.gettempdir()) / f"ptt-demo-{os.getuid()}.wav"
 
 
 def _header(count: int) -> bytes:

@@ -1,9 +1,10 @@
+import os
 import wave
 
 import numpy as np
 import pytest
 
-from appliance.demo.tape import LONGEST_S, Tape
+from appliance.demo.tape import LONGEST_S, Tape, default_path
 from appliance.errors import DemoError
 
 
@@ -83,3 +84,11 @@ def test_a_full_disk_ends_the_recording_and_nothing_else(caplog):
     tape.close()
     assert len(caplog.records) == 1
     assert tape.between(0.0, 1.0) is not None
+
+
+def test_every_user_has_a_recording_of_ones_own(monkeypatch):
+    paths = []
+    for user in (0, 1000):
+        monkeypatch.setattr(os, "getuid", lambda user=user: user)
+        paths.append(default_path())
+    assert paths[0] != paths[1]
