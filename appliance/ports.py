@@ -109,6 +109,9 @@ class Uplink(Protocol):
     def renew(self) -> None:
         """Take note that the encoder may be another one from now on."""
 
+    def settle(self) -> None:
+        """Take note that all who hear us have just come, and nobody has for longer."""
+
     @property
     def packets(self) -> int:
         """How many packets of 20 ms were sent."""

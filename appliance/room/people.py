@@ -1,5 +1,7 @@
 """Who is in the room."""
 
+from collections.abc import Callable
+
 from livekit import rtc
 
 from appliance.core.events import PeopleChanged, Person
@@ -10,11 +12,21 @@ from appliance.room.chat import Sender, display_name
 class People:
     """The others in the room, posted whole whenever something about them changed."""
 
-    def __init__(self, ticket: int, room: rtc.Room, post: Post) -> None:
-        """Remember whom to ask and whom to tell."""
+    def __init__(
+        self, ticket: int, room: rtc.Room, post: Post, company: Callable[[], None]
+    ) -> None:
+        """Remember whom to ask and whom to tell.
+
+        Args:
+            ticket: of the visit.
+            room: who is there.
+            post: takes `PeopleChanged`.
+            company: called when we are not alone any more.
+        """
         self._ticket = ticket
         self._room = room
         self._post = post
+        self._company = company
         self._speakers: frozenset[str] = frozenset()
         self._last: tuple[Person, ...] = ()
 
@@ -32,6 +44,8 @@ class People:
         before = self._last
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
+        if self._last and not before:
+            self._company()
 
     def speak(self, speakers: list[rtc.Participant]) -> None:
         """Take the list of those who speak now."""

@@ -29,6 +29,9 @@ from appliance.room.people import People
 from appliance.room.trouble import Trouble, lost_trouble
 from appliance.room.voice import Voice
 
+COMING_S = 0.5
+"""From being in the room to hearing us: a subscription takes 0.2 s on a LAN."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,8 +74,9 @@ class Visit:
         self._room = self._connection.room
         self._voice = Voice(gear.uplink)
         self._ears = Ears(gear.playout, self._fail)
-        self._people = People(command.ticket, self._room, gear.post)
+        self._people = People(command.ticket, self._room, gear.post, self._company)
         self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
+        self._settling: asyncio.TimerHandle | None = None
         self._listen()
         self._staying = gear.spawn(self._stay(command))
         self._over = gear.spawn(self._see_through())
@@ -150,6 +154,8 @@ class Visit:
     async def _tidy(self) -> None:
         """Close everything; nothing native is used after its end."""
         self._voice.hush()
+        if self._settling is not None:
+            self._settling.cancel()
         self._ears.close_all()
         self._mailbox.close()
         if self._room.isconnected() and not self._is_paused:
@@ -190,6 +196,10 @@ class Visit:
 
     def _people_changed(self, *_: object) -> None:
         self._people.changed()
+
+    def _company(self) -> None:
+        """Have what the first to come hears brought to its depth."""
+        self._settling = self._loop.call_later(COMING_S, self._gear.uplink.settle)
 
     def _published(
         self, publication: rtc.RemoteTrackPublication, _: rtc.RemoteParticipant

@@ -16,8 +16,8 @@ half as often, and the packet leaves not a moment later."""
 class Outlet:
     """Gives blocks to the encoder, never half a packet; implements `ports.Uplink`.
 
-    Thread: `connect`, `disconnect`, `renew` and `learn` the loop's, `send` the uplink's
-    or the card's, `step` the card's; the rest may be read by any.
+    Thread: `send` the uplink's or the card's, `step` the card's; `connect`, `renew`,
+    `disconnect`, `settle` and `learn` the loop's; the rest may be read by any.
     """
 
     def __init__(self) -> None:
@@ -41,6 +41,11 @@ class Outlet:
         with self._sending:
             self._cadence.restart(self.packets)
 
+    def settle(self) -> None:
+        """Bring far ends' buffers to one depth again: they are all new."""
+        with self._sending:
+            self._settle.repeat()
+
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running."""
         with self._sending:
@@ -54,7 +59,7 @@ class Outlet:
     @property
     def late_packets(self) -> int:
         """How many of the next packets may come late, if they are silence."""
-        if self._settle.is_faint:
+        if self._settle.is_prompt:
             return 0
         return self._cadence.late_packets(self.packets)
 

@@ -46,6 +46,9 @@ NOTHING_PEAK: Final = 33
 HUSH_BLOCKS: Final = 40
 """0.4 s: far ends ask for the track meanwhile. Buffers that all begin with the first
 packet begin alike; those that began within a stream kept up to 10 ms less or more."""
+SOON_BLOCKS: Final = 20
+"""0.2 s without a hush: silence that was to leave late has left by then. A track that
+is given nothing would be late for ever."""
 FAINT_BLOCKS: Final = HUSH_BLOCKS + 180
 """1.8 s, after which all are down."""
 FIRST_STEP_BLOCKS: Final = FAINT_BLOCKS
@@ -67,18 +70,22 @@ class Settle:
     def __init__(self) -> None:
         """Start as if a track had just been published."""
         self._blocks = self._steps = self._due_blocks = self._stepped_blocks = 0
+        self._is_new = True
         self.restart()
 
     def restart(self) -> None:
         """Another track: nobody has heard of it yet."""
-        self._blocks = self._steps = 0
-        self._due_blocks = FIRST_STEP_BLOCKS
+        self._begin(0, is_new=True)
+
+    def repeat(self) -> None:
+        """The same track, but whoever hears it has just come."""
+        self._begin(HUSH_BLOCKS - SOON_BLOCKS, is_new=False)
 
     def filled(self, packet: Packet) -> tuple[Block, ...]:
         """Return what to send for these, the next in the row; it may be nothing."""
-        is_faint, is_hushed = self.is_faint, self._blocks < HUSH_BLOCKS
+        is_prompt, is_hushed = self.is_prompt, self._blocks < HUSH_BLOCKS
         self._blocks += len(packet)
-        if not is_faint:
+        if not is_prompt or (is_hushed and not self._is_new):
             return packet
         if is_hushed and all(map(_is_nothing, packet)):
             return ()
@@ -96,12 +103,17 @@ class Settle:
         self._stepped_blocks = self._blocks
 
     @property
-    def is_faint(self) -> bool:
-        """Whether the next packet is sent even if it is silence, and so in time."""
+    def is_prompt(self) -> bool:
+        """Whether the next packet must leave in time, even if it is silence."""
         if self._steps < STEPS:
             return self._blocks < FAINT_BLOCKS
         since = self._blocks - self._stepped_blocks
         return any(first <= since < last for first, last in SPELLS)
+
+    def _begin(self, blocks: int, *, is_new: bool) -> None:
+        self._blocks, self._is_new = blocks, is_new
+        self._steps = 0
+        self._due_blocks = FIRST_STEP_BLOCKS
 
 
 def _is_nothing(block: Block) -> bool:

@@ -38,7 +38,7 @@ class FakeUplink:
         self._thread = threading.Thread(target=self._run, name="fake-uplink")
         self.error = None
         self.connects = 0
-        self.packets = self.renewals = 0
+        self.packets = self.renewals = self.settlements = 0
         self.answers: list[tuple[int, int]] = []
         self.is_curious = False
 
@@ -67,6 +67,9 @@ class FakeUplink:
 
     def renew(self):
         self.renewals += 1
+
+    def settle(self):
+        self.settlements += 1
 
     def learn(self, asked, sent):
         self.answers.append((asked, sent))

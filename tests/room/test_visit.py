@@ -25,6 +25,7 @@ from appliance.core.events import (
     RttMeasured,
 )
 from appliance.room.native import bypass
+from appliance.room.visit import COMING_S
 from tests.room.conftest import open_box
 
 SECRET = "not-the-secret-of-this-server-but-long"
@@ -52,6 +53,26 @@ async def test_people_come_speak_fall_silent_and_go(server, box):
         track.mute()
         await box.until(PeopleChanged, is_now(is_muted=True))
     await box.until(PeopleChanged, lambda event: event.people == ())
+
+
+async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
+    def are(*names):
+        return lambda event: {person.id for person in event.people} == set(names)
+
+    async def settled(times):
+        await asyncio.sleep(2 * COMING_S)
+        assert box.uplink.settlements == times
+
+    async with server.friend("ann"):
+        await box.join(server)
+        await settled(0)
+    await box.until(PeopleChanged, are())
+    async with server.friend("bob"):
+        await box.until(PeopleChanged, are("bob"))
+        await settled(1)
+        async with server.friend("cat"):
+            await box.until(PeopleChanged, are("bob", "cat"))
+            await settled(1)
 
 
 async def test_our_own_speaking_is_nobody_elses(server, box):

@@ -14,6 +14,7 @@ from appliance.sound.settle import (
     HUSH_BLOCKS,
     NOTHING_PEAK,
     PAUSE_BLOCKS,
+    SOON_BLOCKS,
     SPELLS,
     STEPS,
     Settle,
@@ -47,6 +48,30 @@ def test_after_the_last_step_something_faint_begins_again_and_again():
     is_faint = [packet[0] is FAINT for packet in sent]
     edges = np.flatnonzero(np.diff([False, *is_faint, False])) * 2
     assert edges.tolist() == [edge for spell in SPELLS for edge in spell]
+
+
+def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
+    settle = Settle()
+    left(settle, LONG_PACKETS)
+    for _ in range(STEPS):
+        settle.step()
+        left(settle, LONG_PACKETS)
+    settle.repeat()
+    sent = left(settle, LONG_PACKETS)
+    silence, faint = SOON_BLOCKS // 2, (FAINT_BLOCKS - HUSH_BLOCKS + SOON_BLOCKS) // 2
+    assert all(one is SILENCE for packet in sent[:silence] for one in packet)
+    assert all(one is FAINT for packet in sent[silence:faint] for one in packet)
+    assert all(one is SILENCE for packet in sent[faint:] for one in packet)
+    assert all(sent)
+    assert settle.is_step_due
+
+
+def test_before_what_is_faint_comes_nothing_may_be_late():
+    settle = Settle()
+    left(settle, LONG_PACKETS)
+    assert not settle.is_prompt
+    settle.repeat()
+    assert settle.is_prompt
 
 
 def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms():
