@@ -48,11 +48,11 @@ DEFAULT = Plan(
     burst_s=3.2,
     call_s=50.0,
     rival_call_s=30.0,
-    cpu_s=20.0,
+    cpu_s=18.0,
     memory_s=10.0,
     presses=20,
     cold_starts=5,
-    outages_s=(5.0, 40.0),
+    outages_s=(5.0, 30.0),
 )
 LONG = Plan(
     starts=20,
