@@ -199,6 +199,8 @@ class Visit:
 
     def _company(self) -> None:
         """Have what the first to come hears brought to its depth."""
+        if self._settling is not None:
+            self._settling.cancel()
         self._settling = self._loop.call_later(COMING_S, self._gear.uplink.settle)
 
     def _published(

@@ -10,6 +10,8 @@ SLOWEST: Final = 5e-4
 """By how much a card's clock may be slower than ours; twice what bad ones are."""
 LEARNING_FRAMES: Final = RATE_HZ
 """1 s, in which some callback is punctual."""
+GONE_S: Final = 0.06
+"""Nothing for so long, and no word of a loss: the card has been away."""
 
 
 class Beat:
@@ -31,6 +33,9 @@ class Beat:
         """At 48 kHz, whatever the card's rate is."""
         self.xruns = 0
         self.delay_ms = 0
+        self.lost_s = 0.0
+        """By the last loss; as exact as the callbacks are punctual."""
+        self._learned_frames = LEARNING_FRAMES
         # When the first frame must have been heard, if no callback were ever late: now,
         # and when the clocks were compared first or what was amiss was corrected.
         self._origin_s = self._right_s = self.at_s
@@ -39,17 +44,20 @@ class Beat:
         """Note one callback, or several, and return how long it is at 48 kHz."""
         if self.rate_hz != RATE_HZ:
             frames = frames * RATE_HZ // self.rate_hz
-        is_new = not self.frames or status
         before_s, self.at_s = self.at_s, self._now_s()
+        passed_s = self.at_s - before_s
+        known_s = self._origin_s + SLOWEST * passed_s
         self.frames += frames
         origin_s = self.at_s - self.frames / RATE_HZ
-        if not is_new:
-            known_s = self._origin_s + SLOWEST * (self.at_s - before_s)
-            origin_s = min(origin_s, known_s)
-        self._origin_s = origin_s
         if status:
             self.xruns += 1
-        if self.frames < LEARNING_FRAMES:
+            self.lost_s = max(0.0, origin_s - known_s)
+        elif passed_s - frames / RATE_HZ > GONE_S:
+            self._learned_frames = self.frames + LEARNING_FRAMES
+        elif self.frames > frames:
+            origin_s = min(origin_s, known_s)
+        self._origin_s = origin_s
+        if self.frames < self._learned_frames:
             self.forgive()
         return frames
 
@@ -57,8 +65,7 @@ class Beat:
     def ahead_s(self) -> float:
         """How much more sound came than our clock says, or less: negative.
 
-        Because the card's clock is another, or because of what it has lost. As exact as
-        the callbacks are punctual.
+        Because the card's clock is another, or because of what it has lost.
         """
         return self._right_s - self._origin_s
 

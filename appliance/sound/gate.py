@@ -43,14 +43,14 @@ class Gate:
         """Whether sound may still pass: wanted, or in its tail."""
         return self._is_wanted or self._tail_blocks > 0
 
-    def misses(self, heard: Raw | bytes) -> bool:
-        """Return whether anybody would notice if this were left out.
+    def misses(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
+        """Return whether anybody would notice if this, made louder, were left out.
 
         Thread: any.
         """
         is_wanted = self.is_open or self.has_pre_roll
         samples = np.frombuffer(heard, np.int16)
-        return is_wanted and level_dbfs(samples) >= SILENT_DBFS
+        return is_wanted and level_dbfs(samples) + gain_db >= SILENT_DBFS
 
     def open(self) -> None:
         """Let sound pass from the next block on."""

@@ -13,10 +13,14 @@ from appliance.sound.library import SAMPLE_BYTES, Raw
 from appliance.sound.playout import Playout
 
 MADE_UP_S: Final = 0.06
-"""After that the uplink thinks that the card is away, and sends silence itself."""
-KEPT_S: Final = 0.003
-"""How far the card's time may be from ours. More than half a period of 5 ms, or what is
-too much after a correction would be corrected back."""
+"""A card that was away for longer is stood in for by the uplink."""
+KEPT_S: Final = 0.004
+"""How far the card's time may be from ours: well above half a period of 5 ms, or what
+is too much after a correction would be corrected back."""
+FOLLOWED_S: Final = 0.02
+"""Nobody has paused for minutes: far ends have followed by now."""
+PAUSE_FRAMES: Final = 2 * RATE_HZ
+"""Between two moves: what a far end remembers, or they are one to it; see `Settle`."""
 
 Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Makes 10 ms at one rate of 10 ms at another."""
@@ -64,6 +68,7 @@ class Gather:
         self._played: list[NDArray[np.int16] | None] = []
         self._is_silent = True
         self._is_torn = False
+        self._moved_frames = -PAUSE_FRAMES
 
     @property
     def spare_frames(self) -> int:
@@ -106,25 +111,36 @@ class Gather:
         Args:
             heard: the period.
             frames: in it.
-            status: not 0: the card has just lost something. Else its clock is slow, and
-                a moment is waited for that nobody misses.
+            status: not 0: the card has just lost something. Else its clock may be slow,
+                and a moment is waited for that nobody misses.
 
         Returns:
             How many periods of silence it was.
         """
-        short_s = -self._beat.ahead_s
-        if short_s < KEPT_S:
-            return 0
         period_s = frames / self._beat.rate_hz
-        if short_s > MADE_UP_S:
-            self._beat.forgive()
+        if status:
+            periods = self._lost_periods(heard, period_s)
+        elif self._beat.ahead_s < -KEPT_S and self._may_move(heard):
+            periods = 1
+            self._beat.correct(period_s)
+            self._moved_frames = self._beat.frames
+        else:
             return 0
-        if not status and (not self._is_movable(heard) or self._ear.misses(heard)):
-            return 0
-        periods = round(short_s / period_s) if status else 1
-        self._beat.correct(periods * period_s)
         self._add_silence(periods, frames)
         return periods
+
+    def _lost_periods(self, heard: Raw, period_s: float) -> int:
+        """Return how many periods of silence make up for what was just lost."""
+        lost_s = self._beat.lost_s
+        if lost_s > MADE_UP_S:
+            self._beat.correct(lost_s)
+            return 0
+        # The callback that tells of it may be late; of long periods none can be taken
+        # back.
+        periods = lost_s / period_s
+        whole = round(periods) if self._is_short(heard) else int(periods)
+        self._beat.correct(whole * period_s)
+        return whole
 
     def _add_silence(self, periods: int, frames: int) -> None:
         for _ in range(periods):
@@ -132,17 +148,28 @@ class Gather:
         self._is_torn = periods > 0
 
     def _is_left_out(self, heard: Raw | bytes) -> bool:
-        if not self._is_movable(heard):
-            return False
         is_ahead = self._beat.ahead_s > KEPT_S
-        if is_ahead and not self._ear.misses(heard):
+        if is_ahead and self._may_move(heard):
             self._beat.correct(-len(heard) / SAMPLE_BYTES / self._beat.rate_hz)
-            return True
-        return self._ear.leaves_out(heard)
+        elif not self._is_movable(heard) or not self._ear.leaves_out(heard):
+            return False
+        self._moved_frames = self._beat.frames
+        return True
+
+    def _may_move(self, heard: Raw | bytes) -> bool:
+        """Return whether now is a moment to come nearer to our time."""
+        if abs(self._beat.ahead_s) > FOLLOWED_S:
+            self._beat.forgive()
+            return False
+        return self._is_movable(heard) and not self._ear.misses(heard)
 
     def _is_movable(self, heard: Raw | bytes) -> bool:
         """Return whether a period more or less is a help; longer ones only delay."""
-        return 2 * len(heard) <= self._block_bytes and not self._is_torn
+        rest = self._beat.frames - self._moved_frames
+        return self._is_short(heard) and rest >= PAUSE_FRAMES and not self._is_torn
+
+    def _is_short(self, heard: Raw | bytes) -> bool:
+        return 2 * len(heard) <= self._block_bytes
 
     def _mended(self, heard: Raw | bytes) -> bytes:
         """Return the first sound after silence that was made up, without a click."""

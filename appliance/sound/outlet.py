@@ -78,10 +78,13 @@ class Outlet:
         """Whether half a block of what is heard next should be left out."""
         return self._settle.is_step_due
 
-    def step(self) -> None:
-        """Take note that it was left out."""
+    def step(self) -> bool:
+        """Take note that it is left out; return False: it need not be any more."""
         with self._sending:
-            self._settle.step()
+            is_due = self._settle.is_step_due
+            if is_due:
+                self._settle.step()
+            return is_due
 
     def send(self, packets: Iterable[Packet]) -> bool:
         """Send them all; return whether there is a track to send them on."""

@@ -74,6 +74,7 @@ class Uplink:
         self._spare: _Pair | None = None
         self._outlet = outlet
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._gain_db = 0.0
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
@@ -120,14 +121,13 @@ class Uplink:
 
     def leaves_out(self, heard: Raw | bytes) -> bool:
         """Return whether this, up to half a block, is better not put at all."""
-        if not self._outlet.is_step_due or self._gate.misses(heard):
+        if not self._outlet.is_step_due or self.misses(heard):
             return False
-        self._outlet.step()
-        return True
+        return self._outlet.step()
 
     def misses(self, heard: Raw | bytes) -> bool:
         """Return whether anybody would notice if this were left out, or came later."""
-        return self._gate.misses(heard)
+        return self._gate.misses(heard, self._gain_db)
 
     @property
     def spare_packets(self) -> int:
@@ -159,6 +159,7 @@ class Uplink:
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
+        self._gain_db = db
         self._gain = db_gain(db)
 
     @property

@@ -69,6 +69,7 @@ async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
     await box.until(PeopleChanged, are())
     async with server.friend("bob"):
         await box.until(PeopleChanged, are("bob"))
+        box.room._visit._company()
         await settled(1)
         async with server.friend("cat"):
             await box.until(PeopleChanged, are("bob", "cat"))

@@ -1,6 +1,7 @@
 """What PortAudio calls: periods in, blocks out."""
 
 import threading
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -225,6 +226,53 @@ def test_long_periods_are_not_moved_for_the_sake_of_a_clock(ppm):
     card = Card(period=480)
     card.run(60.0, 20, ppm)
     assert len(card.heard) == 60 * 48_000
+
+
+@pytest.mark.parametrize("ppm", [-50, 50])
+@pytest.mark.parametrize("period", [240, 480])
+def test_a_loss_is_made_up_for_and_not_what_a_clock_did_before(ppm, period):
+    card = Card(period=period)
+    card.run(600.0, 9000, ppm)
+    before = len(card.heard)
+    card.hear(9000, 4, 0.0105)
+    card.run(1.0, 9000)
+    assert len(card.heard) - before == pytest.approx(48_000 + 960, abs=480)
+    # A fast card may use the opportunity.
+    silent = (card.heard[before:] == 0).sum()
+    assert silent == pytest.approx(480, abs=10) or (ppm > 0 and 230 < silent < 490)
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_what_far_ends_have_followed_for_long_is_not_moved_at_once(ppm):
+    """An hour beside a fan, and then it is switched off."""
+    card = Card()
+    card.run(1.0, 20)
+    card.run(900.0, 9000, 4 * ppm)
+    before = len(card.heard)
+    card.run(30.0, 20)
+    assert abs(len(card.heard) - before - 30 * 48_000) <= 960
+
+
+def test_moves_are_further_apart_than_a_far_end_remembers():
+    card = Card()
+    card.run(1.0, 20)
+    card.run(180.0, 9000, 100)
+    lengths = []
+    for _ in range(8):
+        before = len(card.heard)
+        card.run(1.0, 20)
+        lengths.append((48_000 - (len(card.heard) - before)) // 240)
+    assert 3 <= sum(lengths) <= 4
+    assert all(first + second <= 2 for first, second in pairwise(lengths))
+
+
+def test_a_card_that_was_away_without_a_word_is_not_made_up_for():
+    card = Card()
+    card.run(5.0, 20)
+    card.hear(20, late_s=0.3)
+    before = len(card.heard)
+    card.run(60.0, 20)
+    assert len(card.heard) - before == 60 * 48_000
 
 
 def test_a_late_callback_is_not_taken_for_a_slow_card():

@@ -125,3 +125,13 @@ def test_nothing_leaves_a_gate_that_is_not_open(story, pre_roll_ms):
             assert was_open or passed is SILENCE
         else:
             gate.close(turn)
+
+
+def test_what_a_gain_makes_loud_is_missed():
+    gate = Gate(pre_roll_ms=0)
+    soft = np.full(BLOCK_FRAMES, 80, np.int16).tobytes()
+    gate.open()
+    assert not gate.misses(soft)
+    assert gate.misses(soft, 20.0)
+    gate.close(tail_ms=0)
+    assert not gate.misses(soft, 20.0)

@@ -93,8 +93,9 @@ def test_half_a_block_is_to_be_left_out_until_that_was_done():
     outlet, _ = connected()
     outlet.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
     assert outlet.is_step_due
-    outlet.step()
+    assert outlet.step()
     assert not outlet.is_step_due
+    assert not outlet.step(), "somebody was quicker"
 
 
 def test_after_disconnecting_nothing_is_being_sent():

@@ -49,6 +49,7 @@ class Rig:
         # As long after joining as most of a box's life is.
         self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)
         for _ in range(STEPS):
+            self.outlet.send([(SILENCE, SILENCE)] * PAUSE_BLOCKS)
             self.outlet.step()
         self.outlet.send([(SILENCE, SILENCE)] * SPELLS[-1][1])
         empty(self.sent)
