@@ -56,6 +56,7 @@ def _pkg_config() -> list[str]:
 
 def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()
-    folder = Path(root) / "ptt-appliance-tests"
+    # Nobody can write into what another user has made.
+    folder = Path(root) / f"ptt-appliance-tests-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder
