@@ -39,6 +39,11 @@ class Beat:
         # When the first frame must have been heard, if no callback were ever late: now,
         # and when the clocks were compared first or what was amiss was corrected.
         self._origin_s = self._right_s = self.at_s
+        self.ahead_s = 0.0
+        """How much more sound came than our clock says, or less: negative.
+
+        Because the card's clock is another, or because of what it has lost.
+        """
 
     def note(self, frames: int, status: int) -> int:
         """Note one callback, or several, and return how long it is at 48 kHz."""
@@ -47,32 +52,28 @@ class Beat:
         before_s, self.at_s = self.at_s, self._now_s()
         passed_s = self.at_s - before_s
         known_s = self._origin_s + SLOWEST * passed_s
+        is_first = not self.frames
         self.frames += frames
         origin_s = self.at_s - self.frames / RATE_HZ
         if status:
             self.xruns += 1
-            self.lost_s = max(0.0, origin_s - known_s)
+            self.lost_s = 0.0 if is_first else max(0.0, origin_s - known_s)
         elif passed_s - frames / RATE_HZ > GONE_S:
             self._learned_frames = self.frames + LEARNING_FRAMES
-        elif self.frames > frames:
+        elif not is_first:
             origin_s = min(origin_s, known_s)
         self._origin_s = origin_s
         if self.frames < self._learned_frames:
-            self.forgive()
+            self._right_s = origin_s
+        self.ahead_s = self._right_s - origin_s
         return frames
-
-    @property
-    def ahead_s(self) -> float:
-        """How much more sound came than our clock says, or less: negative.
-
-        Because the card's clock is another, or because of what it has lost.
-        """
-        return self._right_s - self._origin_s
 
     def correct(self, seconds: float) -> None:
         """Take note that so much was added, or left out: negative."""
         self._right_s += seconds
+        self.ahead_s += seconds
 
     def forgive(self) -> None:
         """Take it as it is, and compare from now on."""
         self._right_s = self._origin_s
+        self.ahead_s = 0.0

@@ -117,10 +117,12 @@ class Gather:
         Returns:
             How many periods of silence it was.
         """
+        if not status and self._beat.ahead_s >= -KEPT_S:
+            return 0
         period_s = frames / self._beat.rate_hz
         if status:
             periods = self._lost_periods(heard, period_s)
-        elif self._beat.ahead_s < -KEPT_S and self._may_move(heard):
+        elif self._may_move(heard):
             periods = 1
             self._beat.correct(period_s)
             self._moved_frames = self._beat.frames

@@ -46,8 +46,11 @@ async def beside(
         voice: of the first pair; the other one never pauses.
     """
     always = sound.talk if rivals.has_processing else sound.noise
+    # A box that says nothing is at rest when its far ends' buffers are settled.
+    quiet_s = QUIET_S if voice else BEFORE_S
     return await asyncio.gather(
-        _anew(venue, ours, voice), _anew(venue, (rivals, rivals), always)
+        _anew(venue, ours, voice, quiet_s),
+        _anew(venue, (rivals, rivals), always, quiet_s),
     )
 
 
@@ -67,8 +70,10 @@ async def _once(
     return venue.scenes[key]
 
 
-async def _anew(venue: Venue, kinds: tuple[Kind, Kind], voice: Voice | None) -> Scene:
+async def _anew(
+    venue: Venue, kinds: tuple[Kind, Kind], voice: Voice | None, quiet_s: float
+) -> Scene:
     async with venue.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
-        scene = await stay(pair, venue.plan.cpu_s, voice)
+        scene = await stay(pair, venue.plan.cpu_s, voice, quiet_s)
     venue.scenes[*kinds, voice] = scene
     return scene

@@ -275,6 +275,13 @@ def test_a_card_that_was_away_without_a_word_is_not_made_up_for():
     assert len(card.heard) - before == 60 * 48_000
 
 
+def test_before_the_first_sound_nothing_was_lost():
+    card = Card()
+    card.hear(9000, 4, late_s=0.05)
+    card.run(1.0, 9000)
+    assert card.heard.all()
+
+
 def test_a_late_callback_is_not_taken_for_a_slow_card():
     card = Card()
     rng = np.random.default_rng(1)
