@@ -11,7 +11,7 @@ SLOWEST: Final = 5e-4
 LEARNING_FRAMES: Final = RATE_HZ
 """1 s, in which some callback is punctual."""
 GONE_S: Final = 0.06
-"""Nothing for so long, and no word of a loss: the card has been away."""
+"""A card of which nothing comes for so long has been away, whatever it says of it."""
 
 
 class Beat:

@@ -7,18 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.block import SILENCE, Block
-from appliance.sound.beat import Beat
+from appliance.sound.beat import GONE_S, Beat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.sound.library import SAMPLE_BYTES, Raw
 from appliance.sound.playout import Playout
 
-MADE_UP_S: Final = 0.06
-"""A card that was away for longer is stood in for by the uplink."""
 KEPT_S: Final = 0.004
 """How far the card's time may be from ours: well above half a period of 5 ms, or what
 is too much after a correction would be corrected back."""
 FOLLOWED_S: Final = 0.02
-"""Nobody has paused for minutes: far ends have followed by now."""
+"""So much comes together only while nobody pauses for minutes: far ends have followed
+by then, and the card's time is taken as it is."""
 PAUSE_FRAMES: Final = 2 * RATE_HZ
 """Between two moves: what a far end remembers, or they are one to it; see `Settle`."""
 
@@ -134,7 +133,8 @@ class Gather:
     def _lost_periods(self, heard: Raw, period_s: float) -> int:
         """Return how many periods of silence make up for what was just lost."""
         lost_s = self._beat.lost_s
-        if lost_s > MADE_UP_S:
+        if lost_s > GONE_S:
+            # The uplink stands in for a card that is away.
             self._beat.correct(lost_s)
             return 0
         # The callback that tells of it may be late; of long periods none can be taken
@@ -147,7 +147,8 @@ class Gather:
     def _add_silence(self, periods: int, frames: int) -> None:
         for _ in range(periods):
             self.add(bytes(frames * SAMPLE_BYTES), None)
-        self._is_torn = periods > 0
+        if periods:
+            self._is_torn = True
 
     def _is_left_out(self, heard: Raw | bytes) -> bool:
         is_ahead = self._beat.ahead_s > KEPT_S

@@ -19,8 +19,9 @@ LOOP_S = 10.0
 """Speech repeats after this: longer than any delay that is looked for."""
 AHEAD_S = 5.0
 QUIET_S = 0.2
+"""Before anybody speaks."""
 SETTLE_S = 2.0
-"""After joining, until buffers have found their depth."""
+"""Of speech or silence after that, before anything is read."""
 SLICES = 4
 """CPU is read in so many parts, to see how even it is."""
 EVERY_S = 5.0
@@ -58,7 +59,7 @@ class Scene:
 
     usage: tuple[Usage, Usage]
     ears: tuple[Ear, Ear] | None
-    """None: nobody spoke, or it was not noise."""
+    """None: nobody spoke, or it was `sound.talk`, which is not looked for."""
 
 
 async def stay(

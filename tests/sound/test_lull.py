@@ -261,17 +261,17 @@ class Whole:
         self.duplex = Duplex(self.playout, self.uplink, Steady(RATE_HZ))
         self.periods = self.passed = 0
 
-    def run(self, periods, value=None):
+    def run(self, periods, value=None, status=0):
         """Let the microphone hear a value, or the number of the period in hundreds."""
         for _ in range(periods):
             self.periods += 1
-            if self.duplex.lull.passes(0):
+            if self.duplex.lull.passes(status):
                 self.passed += 1
                 continue
             number = 100 * self.periods if value is None else value
             heard = np.full(PERIOD, number, np.int16)
             played = memoryview(bytearray(PERIOD * 4))
-            self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, 0)
+            self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, status)
             while not self.uplink._waiting.empty():
                 taken = self.uplink._waiting.get()
                 assert taken is not None
@@ -296,13 +296,16 @@ def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
     assert heard[-1] >= whole.periods - 2 * PACKET_PERIODS
 
 
+@pytest.mark.parametrize("status", [0, 4])
 @pytest.mark.parametrize("passed", range(PACKET_PERIODS))
-def test_a_talk_that_begins_in_a_lull_begins_softly(passed):
+def test_a_talk_that_begins_in_a_lull_begins_softly(passed, status):
+    """Even if the card tells of a loss in the same moment."""
     whole = Whole()
     whole.run(40 + passed, value=100)
     assert whole.passed > 20
     whole.uplink.open_gate(0.0)
-    whole.run(40, value=100)
+    whole.run(1, value=100, status=status)
+    whole.run(39, value=100)
     sent = np.concatenate(whole.sent).astype(np.int32)
     assert sent.max() == 100
     assert np.abs(np.diff(sent)).max() < 5
