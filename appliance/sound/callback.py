@@ -123,4 +123,4 @@ def _fill(
     if fit is not None:
         played = fit(played)
     channels = len(outdata) // (frames * SAMPLE_BYTES)
-    outdata[:] = np.repeat(played, channels).tobytes()
+    outdata[:] = played.repeat(channels).tobytes()

@@ -19,13 +19,15 @@ SILENCE_DBFS: Final = -96
 """16 bits have no quieter sound than this."""
 FADE_FRAMES: Final = 96
 """2 ms: too short to be missed from a syllable, long enough not to click."""
+QUIET_PEAK: Final = 32
+"""-60 dBFS: what is no louder is taken for silence."""
 CEILING: Final = 32_000.0
 """Where the limiter holds loud sums; a little under full scale, so that the
 resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
 
 Samples = NDArray[np.float32]
 
-_RAMP: Final = np.arange(BLOCK_FRAMES, dtype=np.float64)
+_RAMP: Final[Samples] = np.arange(BLOCK_FRAMES, dtype=np.float32)
 _RISE: Final[Samples] = np.linspace(0, 1, FADE_FRAMES, dtype=np.float32)
 
 
@@ -49,9 +51,12 @@ def level_dbfs(block: Block) -> float:
     return max(float(SILENCE_DBFS), 10.0 * float(np.log10(power)))
 
 
-def peak(block: Block) -> int:
-    """Return the largest distance from zero, 0-32768."""
-    return max(int(block.max()), -int(block.min()))
+def is_loud(block: Block) -> bool:
+    """Return whether any sample of it is further from zero than `QUIET_PEAK`."""
+    # The reductions themselves: `block.max()` goes through Python code of NumPy's.
+    return bool(
+        np.maximum.reduce(block) > QUIET_PEAK or np.minimum.reduce(block) < -QUIET_PEAK
+    )
 
 
 def volume_gain(percent: int) -> float:
@@ -86,30 +91,52 @@ def to_block(samples: Samples) -> Block:
     return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
 
 
-def interpolated(window: Samples, fraction: float, step: float, frames: int) -> Samples:
+def interpolated(window: Samples, fraction: float, rate: float, frames: int) -> Samples:
     """Return a stretch read from between the samples.
 
     Args:
         window: float32, shape (frames + 6,): the sample before the first, then on.
         fraction: 0-1, where the first sample lies behind `window[1]`.
-        step: distance between the samples read, 1 ± `FASTEST`.
+        rate: how much more than 1 lies between the samples read, up to ± 0.005.
         frames: how many to return.
+
+    Returns:
+        float32, shape (frames,), not to be changed.
 
     Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would dull
     speech by 1 dB at 8 kHz, and with a drifting clock it would do so in waves.
     """
-    if fraction == 0.0 and step == 1.0:
+    if not fraction and not rate:
         return window[1 : 1 + frames]
-    at = _RAMP[:frames] * step + fraction
-    index = at.astype(np.intp)
-    t = (at - index).astype(np.float32)
-    before, here = window[index], window[index + 1]
-    after, beyond = window[index + 2], window[index + 3]
-    slope = after - before
-    curve = 2.0 * before - 5.0 * here + 4.0 * after - beyond
-    bend = 3.0 * (here - after) + beyond - before
-    result: Samples = here + 0.5 * t * (slope + t * (curve + t * bend))
-    return result
+    beyond = _RAMP[:frames] * rate
+    beyond += fraction
+    if 0.0 <= fraction + rate * frames < 1.0:
+        # Nearly always, and an index would cost as much as all the rest.
+        rows = [window[n : n + frames] for n in range(4)]
+    else:
+        whole = np.floor(beyond)
+        beyond -= whole
+        index = np.arange(frames) + whole.astype(np.intp)
+        rows = [window[index + n] for n in range(4)]
+    return _spline(rows, beyond)
+
+
+def _spline(rows: list[Samples], t: Samples) -> Samples:
+    """Return the value at `t`, 0-1 of the way from the second row to the third."""
+    before, here, after, beyond = rows
+    way = after - here
+    bend, next_bend = way - (here - before), beyond - after - way
+    sag = next_bend - bend
+    sag *= t
+    sag += bend
+    arch = t * t
+    arch -= t
+    arch *= 0.5
+    sag *= arch
+    way *= t
+    sag += way
+    sag += here
+    return sag
 
 
 class Limiter:

@@ -21,11 +21,11 @@ from appliance.sound.dsp import (
     faded_in,
     faded_out,
     interpolated,
-    peak,
+    is_loud,
 )
 from appliance.sound.pace import Pace
 from appliance.sound.ring import SIZE_FRAMES, Ring
-from appliance.sound.steer import WINDOW_FRAMES, Steer
+from appliance.sound.steer import Steer
 
 DEEPEST_BLOCKS: Final = 10
 """Stock above 100 ms is thrown away at once: catching up slowly would take a minute."""
@@ -33,9 +33,6 @@ GUARD_FRAMES: Final = 3
 """What cubic interpolation needs beyond the last sample."""
 DESERTED_S: Final = 0.2
 """Whoever sends nothing for so long is not late, but silent."""
-QUIET_PEAK: Final = 33
-"""-60 dBFS: below this a jump in time is not heard, so the depth is set at once."""
-
 ON_A_SAMPLE: Final = 1e-3
 """Of the way from one sample to the next: nobody hears a jump of that."""
 _SPARE: Final = 6
@@ -83,8 +80,8 @@ class Fifo:
 
     @property
     def drift_ppm(self) -> float:
-        """How much faster than nominal it is being read, parts per million."""
-        return self._steer.rate * 1e6
+        """How much faster the reader's clock runs than the writer's, as a mean."""
+        return self._steer.drift * 1e6
 
     def learn(self, held_s: float) -> None:
         """Take note how long sound was kept on its way here, before it was written."""
@@ -100,15 +97,16 @@ class Fifo:
         Returns:
             Whether there is anything to hear in it.
         """
-        is_loud = block is not SILENCE and peak(block) >= QUIET_PEAK
-        if is_loud:
+        # In silence a jump in time is not heard: the depth is set at once.
+        is_heard = block is not SILENCE and is_loud(block)
+        if is_heard:
             if self._loud_until <= self._at:
                 self._woken_at = self._ring.written
             self._loud_until = self._ring.written + BLOCK_FRAMES
         self._pace.note(self._ring.written + BLOCK_FRAMES, now_s)
         self._written_at_s = now_s
         self._ring.write(block)
-        return is_loud
+        return is_heard
 
     def read(self, frames: int, now_s: float) -> Samples | None:
         """Take the next stretch.
@@ -118,7 +116,8 @@ class Fifo:
             now_s: monotonic clock, the same as in `write`.
 
         Returns:
-            float32, shape (frames,), in int16's range; None for silence.
+            float32, shape (frames,), in int16's range, not to be changed; to be used
+            up at once, because it may be a piece of the stock. None for silence.
         """
         if self._dozed_at_s is not None and not self._is_woken(frames, now_s):
             return None
@@ -174,7 +173,7 @@ class Fifo:
                 self._doze_off(now_s)
             return None
         window = self._ring.stretch(self._at - 1, frames + _SPARE)
-        samples = interpolated(window, self._fraction, step, frames)
+        samples = interpolated(window, self._fraction, self._steer.rate, frames)
         self._advance(frames * step)
         if is_quiet:
             samples = faded_out(samples)
@@ -203,21 +202,12 @@ class Fifo:
     def _turn(self) -> None:
         """Once per window, see to the delay."""
         is_quiet = self._loud_until <= self._at and self._was_silent
-        self._skip(self._steer.turn(is_quiet=is_quiet))
-        if is_quiet:
-            self._fraction = 0.0
-        elif not self._steer.rate:
-            self._land()
-
-    def _land(self) -> None:
-        """Come to a whole position: what is read from there needs no interpolation."""
         whole = round(self._fraction)
-        way = whole - self._fraction
-        if abs(way) < ON_A_SAMPLE:
+        # What is read from whole positions needs no interpolation.
+        if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
-        else:
-            self._steer.rate = way / WINDOW_FRAMES
+        self._skip(self._steer.turn(self._fraction, is_quiet=is_quiet))
 
     def _skip(self, frames: int) -> int:
         """Forget that many frames; return what is left."""

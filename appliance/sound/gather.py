@@ -20,6 +20,8 @@ FOLLOWED_S: Final = 0.02
 by then, and the card's time is taken as it is."""
 PAUSE_FRAMES: Final = 2 * RATE_HZ
 """Between two moves: what a far end remembers, or they are one to it; see `Settle`."""
+LOOK_FRAMES: Final = RATE_HZ // 50
+"""How soon a pause to move in is noticed: looking takes as long as mixing does."""
 
 Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Makes 10 ms at one rate of 10 ms at another."""
@@ -67,7 +69,7 @@ class Gather:
         self._played: list[NDArray[np.int16] | None] = []
         self._is_silent = True
         self._is_torn = False
-        self._moved_frames = -PAUSE_FRAMES
+        self._look_frames = 0
 
     @property
     def spare_frames(self) -> int:
@@ -121,10 +123,10 @@ class Gather:
         period_s = frames / self._beat.rate_hz
         if status:
             periods = self._lost_periods(heard, period_s)
-        elif self._may_move(heard):
+        elif self._is_movable(heard) and self._may_move(heard):
             periods = 1
             self._beat.correct(period_s)
-            self._moved_frames = self._beat.frames
+            self._rest(PAUSE_FRAMES)
         else:
             return 0
         self._add_silence(periods, frames)
@@ -151,12 +153,15 @@ class Gather:
             self._is_torn = True
 
     def _is_left_out(self, heard: Raw | bytes) -> bool:
+        if not self._is_movable(heard):
+            return False
         is_ahead = self._beat.ahead_s > KEPT_S
         if is_ahead and self._may_move(heard):
             self._beat.correct(-len(heard) / SAMPLE_BYTES / self._beat.rate_hz)
-        elif not self._is_movable(heard) or not self._ear.leaves_out(heard):
+        elif not self._ear.leaves_out(heard):
+            self._rest(LOOK_FRAMES)
             return False
-        self._moved_frames = self._beat.frames
+        self._rest(PAUSE_FRAMES)
         return True
 
     def _may_move(self, heard: Raw | bytes) -> bool:
@@ -164,12 +169,15 @@ class Gather:
         if abs(self._beat.ahead_s) > FOLLOWED_S:
             self._beat.forgive()
             return False
-        return self._is_movable(heard) and not self._ear.misses(heard)
+        return not self._ear.misses(heard)
+
+    def _rest(self, frames: int) -> None:
+        self._look_frames = self._beat.frames + frames
 
     def _is_movable(self, heard: Raw | bytes) -> bool:
         """Return whether a period more or less is a help; longer ones only delay."""
-        rest = self._beat.frames - self._moved_frames
-        return self._is_short(heard) and rest >= PAUSE_FRAMES and not self._is_torn
+        is_time = self._beat.frames >= self._look_frames
+        return is_time and self._is_short(heard) and not self._is_torn
 
     def _is_short(self, heard: Raw | bytes) -> bool:
         return 2 * len(heard) <= self._block_bytes
@@ -225,8 +233,8 @@ class Doze:
     def begin(self, frames: int) -> None:
         """Begin a lull with the next period, if nobody speaks."""
         self._lull.open()
-        spare = self._gather.spare_frames if self._playout.is_still else 0
-        if spare:
+        spare = self._gather.spare_frames
+        if spare and self._playout.is_still:
             # The last of the periods is looked at: then all are accounted for.
             self._lull.begin(spare // frames - 1)
 

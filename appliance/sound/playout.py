@@ -48,7 +48,7 @@ class Playout:
         self._talkers: tuple[Fifo, ...] = ()
         self._earcon: Samples = np.zeros(0, np.float32)
         self._limiter = Limiter()
-        self._gain = 1.0
+        self._gain = np.float32(1.0)
         self._past_underruns = 0
         self._past_overruns = 0
         self.is_muted = False
@@ -93,7 +93,7 @@ class Playout:
 
     def set_volume(self, percent: int) -> None:
         """Set how loud talkers and earcons are, 0-100."""
-        self._gain = volume_gain(percent)
+        self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
         """Play an earcon; a running one is replaced."""
@@ -145,7 +145,7 @@ class Playout:
 
     @property
     def drift_ppm(self) -> float:
-        """The newest talker's correction, in parts per million."""
+        """How much faster the card is than the newest talker, parts per million."""
         return self._talkers[-1].drift_ppm if self._talkers else 0.0
 
     @property
@@ -162,14 +162,14 @@ class Playout:
         # Read once: the loop may set another volume meanwhile.
         gain, is_one = self._gain, len(parts) == 1
         if is_one and gain <= NEVER_TOO_LOUD and self._limiter.is_at_rest:
-            softer: Samples = np.rint(parts[0] * np.float32(gain))
+            softer: Samples = np.rint(parts[0] * gain)
             return softer.astype(np.int16)
         mix = parts[0] if is_one else np.add.reduce(parts)
-        return to_block(self._limiter.apply(mix * np.float32(gain)))
+        return to_block(self._limiter.apply(mix * gain))
 
     def _with_earcon(self, frames: int) -> NDArray[np.int16]:
         now, self._earcon = self._earcon[:frames], self._earcon[frames:]
-        tone = np.pad(now, (0, frames - len(now))) * np.float32(self._gain)
+        tone = np.pad(now, (0, frames - len(now))) * self._gain
         return to_block(tone if self.reference is None else tone + self.reference)
 
     def _forget(self, fifo: Fifo | None) -> None:

@@ -21,7 +21,7 @@ class Ring:
     def __init__(self) -> None:
         """Start with silence."""
         # Everything is written twice, so that any stretch can be read in one piece.
-        self._samples = np.zeros(2 * SIZE_FRAMES, np.int16)
+        self._samples = np.zeros(2 * SIZE_FRAMES, np.float32)
         # It holds nothing else from `SIZE_BLOCKS` on: no need to write it again.
         self._silent_blocks = SIZE_BLOCKS
         self.written = 0
@@ -39,6 +39,9 @@ class Ring:
         self.written += BLOCK_FRAMES
 
     def stretch(self, first: int, frames: int) -> Samples:
-        """Return the samples from this place on."""
+        """Return the samples from this place on, not to be changed.
+
+        They are the ring's own: to be used up before they are overwritten.
+        """
         start = first % SIZE_FRAMES
-        return self._samples[start : start + frames].astype(np.float32)
+        return self._samples[start : start + frames]

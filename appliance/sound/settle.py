@@ -26,7 +26,7 @@ from typing import Final
 import numpy as np
 
 from appliance.block import SILENCE, Block, Packet
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, peak
+from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, is_loud
 
 FAINT_HZ: Final = 400
 FAINT_PEAK: Final = 3
@@ -40,8 +40,6 @@ FAINT: Final[Block] = np.tile(
 lies between 2.5 and 15 ms the one that fits best. With noise, which fits nowhere, the
 depths in the end lay 14 ms apart; with this they all end at the edge."""
 FAINT.flags.writeable = False
-NOTHING_PEAK: Final = 33
-"""-60 dBFS: so quiet a block is taken for silence."""
 
 HUSH_BLOCKS: Final = 40
 """0.4 s: far ends ask for the track meanwhile. Buffers that all begin with the first
@@ -117,4 +115,4 @@ class Settle:
 
 
 def _is_nothing(block: Block) -> bool:
-    return block is SILENCE or peak(block) < NOTHING_PEAK
+    return block is SILENCE or not is_loud(block)

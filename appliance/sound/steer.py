@@ -21,11 +21,13 @@ PEACE_FRAMES: Final = 10 * WINDOW_FRAMES
 moment is soon forgotten, and one that comes again and again is not."""
 PEACE_STEP_FRAMES: Final = RATE_HZ // 1000
 SPARE_FRAMES: Final = 96
-FASTEST: Final = 0.005
-"""Reading 0.5 % faster is 9 cents: not heard in speech."""
-SLACK_FRAMES: Final = 4
-"""0.1 ms off is good enough; a clock that drifts by 80 ppm needs more than this to be
-followed evenly, a slower one is followed in steps that nobody hears."""
+MOVED_FRAMES: Final = WINDOW_FRAMES // 200
+"""In one window, at the most. Reading 0.5 % faster is 9 cents: not heard in speech."""
+SLACK_FRAMES: Final = 8
+"""0.17 ms off is good enough. A clock that drifts by 60 ppm is then followed in one
+window of six, and in the others nothing has to be interpolated."""
+DRIFT_WINDOWS: Final = 60
+"""Half a minute of them makes the mean."""
 
 
 class Steer:
@@ -38,9 +40,14 @@ class Steer:
         """Start with the shortest delay and nothing seen."""
         self.rate = 0.0
         """How much faster than nominal to read, 1 being twice as fast."""
+        self.drift = 0.0
+        """How much faster the reader's clock seems to run than the writer's."""
         self.margin = MARGIN_FRAMES
         """Kept beyond the block that may be a whole block away."""
         self._held = TOGETHER_FRAMES
+        self._delay: float | None = None
+        """At the end of the window before; None: there was none."""
+        self._compared = 0
         self._delay_sum = 0.0
         self._reads = 0
         self._frames = 0
@@ -74,49 +81,69 @@ class Steer:
         self._frames += frames
         return self._frames >= WINDOW_FRAMES
 
-    def turn(self, *, is_quiet: bool) -> int:
+    def turn(self, beyond: float, *, is_quiet: bool) -> int:
         """Set the reading speed from the mean delay in the window.
 
         Args:
+            beyond: how far the next sample to be read lies behind a whole position, in
+                frames. After the next window it is 0.
             is_quiet: nobody would hear a jump in time.
 
         Returns:
             How many frames to jump forward, or back.
         """
-        excess = self._delay_sum / self._reads - self.target
+        moved = self.rate * self._frames
+        # What was moved within the window shows in its mean by half.
+        delay = self._delay_sum / self._reads - moved / 2
+        self._learn_drift(delay + moved)
+        excess = delay - self.target
         jump = round(excess) if is_quiet else 0
+        self._delay = delay - jump
         if is_quiet or abs(excess) <= SLACK_FRAMES:
             excess = 0.0
-        # Half of the excess within the next window: quick, and never overshooting.
-        wanted = excess / (2.0 * WINDOW_FRAMES)
-        self.rate = min(max(wanted, -FASTEST), FASTEST)
+        within = min(max(excess, -MOVED_FRAMES), MOVED_FRAMES)
+        self.rate = (round(within + beyond) - beyond) / WINDOW_FRAMES
         self._relax()
-        self.restart()
+        self._begin_window()
         return jump
-
-    def restart(self) -> None:
-        """Begin a new window."""
-        self._delay_sum = 0.0
-        self._reads = 0
-        self._frames = 0
 
     def starve(self, *, is_heard: bool) -> None:
         """Nothing was there in time: keep more, if anybody heard it."""
         self._peaceful = 0
         self._least = 0
-        self.restart()
+        self._restart()
         if is_heard:
             self.margin = min(self.margin + MARGIN_STEP_FRAMES, MARGIN_MOST_FRAMES)
 
     def rest(self) -> None:
         """Nothing is read for a while."""
         self.rate = 0.0
-        self.restart()
+        self._restart()
 
     def forgive(self, frames: float) -> None:
         """Take note that nothing went wrong for so long, because nothing was read."""
         steps = int(frames / PEACE_FRAMES)
         self.margin = max(MARGIN_FRAMES, self.margin - steps * PEACE_STEP_FRAMES)
+
+    def _restart(self) -> None:
+        # What comes has nothing to do with what was.
+        self._delay = None
+        self._begin_window()
+
+    def _begin_window(self) -> None:
+        self._delay_sum = 0.0
+        self._reads = 0
+        self._frames = 0
+
+    def _learn_drift(self, delay: float) -> None:
+        """Compare what the delay would be, had nothing been moved, with what it was."""
+        if self._delay is None:
+            return
+        grown = delay - self._delay
+        # More is no clock: something was lost.
+        if abs(grown) <= MOVED_FRAMES:
+            self._compared = min(self._compared + 1, DRIFT_WINDOWS)
+            self.drift -= (grown / self._frames + self.drift) / self._compared
 
     def _relax(self) -> None:
         self._peaceful += self._frames

@@ -25,7 +25,11 @@ def test_a_full_scale_sine_is_3_db_below_it():
 @given(blocks)
 def test_a_level_is_never_nan_and_never_above_full_scale(block):
     assert dsp.SILENCE_DBFS <= dsp.level_dbfs(block) <= 0.001
-    assert 0 <= dsp.peak(block) <= 32768
+
+
+@given(blocks)
+def test_loud_is_what_has_a_sample_beyond_60_db_down(block):
+    assert dsp.is_loud(block) == (np.abs(block.astype(int)) > 32).any()
 
 
 def test_all_zeros_are_as_quiet_as_16_bits_go():
@@ -81,6 +85,26 @@ def test_a_tone_keeps_its_pitch_and_loudness_at_another_rate(rate_hz, is_to_card
     assert level == pytest.approx(8000 / np.sqrt(2), rel=0.02)
     noise = np.delete(spectrum, range(980, 1021))
     assert (noise**2).sum() / (spectrum**2).sum() < 1e-5
+
+
+@given(
+    arrays(np.float32, (486,), elements=st.floats(-32768, 32767, width=32)),
+    st.floats(0, 1, exclude_max=True),
+    st.floats(-0.005, 0.005),
+    st.sampled_from([240, 480]),
+)
+def test_what_lies_between_samples_is_on_the_spline(samples, fraction, rate, frames):
+    window = samples[: frames + 6]
+    found = dsp.interpolated(window, fraction, rate, frames)
+    at = fraction + np.arange(frames) * (1 + rate)
+    first = np.floor(at).astype(int)
+    t = at - first
+    # Catmull and Rom's basis, as it stands in their paper.
+    basis = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
+    points = np.stack([window[first + n] for n in range(4)]).astype(np.float64)
+    expected = (np.stack([t**0, t, t**2, t**3]) * (basis @ points)).sum(axis=0)
+    assert found.shape == (frames,)
+    assert found == pytest.approx(expected, abs=0.5)
 
 
 def test_half_volume_is_12_db_down_and_none_is_silence():

@@ -32,7 +32,7 @@ from appliance.core.events import (
     TalkFlowed,
 )
 from appliance.sound.cleaning import Cleaning
-from appliance.sound.dsp import BLOCK_FRAMES, peak
+from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 from appliance.sound.settle import FAINT_PEAK
@@ -103,7 +103,7 @@ def pitch_hz(samples: np.ndarray) -> float:
 
 def is_silent(samples: np.ndarray) -> bool:
     """Return whether nothing of a microphone is in it, in a track's first seconds."""
-    return bool(peak(samples) <= FAINT_PEAK)
+    return bool(np.abs(samples.astype(int)).max() <= FAINT_PEAK)
 
 
 async def test_what_is_said_comes_out_of_an_open_gate_and_silence_out_of_a_closed_one(

@@ -6,13 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.block import SILENCE
-from appliance.sound.dsp import level_dbfs
+from appliance.sound.dsp import QUIET_PEAK, level_dbfs
 from appliance.sound.settle import (
     FAINT,
     FAINT_BLOCKS,
     FIRST_STEP_BLOCKS,
     HUSH_BLOCKS,
-    NOTHING_PEAK,
     PAUSE_BLOCKS,
     SOON_BLOCKS,
     SPELLS,
@@ -21,7 +20,7 @@ from appliance.sound.settle import (
 )
 
 LOUD = np.full(480, 5000, np.int16)
-QUIET = np.full(480, NOTHING_PEAK - 1, np.int16)
+QUIET = np.full(480, QUIET_PEAK, np.int16)
 NOTHINGS = [SILENCE, np.zeros(480, np.int16), QUIET]
 LONG_PACKETS = FIRST_STEP_BLOCKS + STEPS * PAUSE_BLOCKS
 
