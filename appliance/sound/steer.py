@@ -117,7 +117,6 @@ class Steer:
 
     def rest(self) -> None:
         """Nothing is read for a while."""
-        self.rate = 0.0
         self._restart()
 
     def forgive(self, frames: float) -> None:
@@ -127,6 +126,7 @@ class Steer:
 
     def _restart(self) -> None:
         # What comes has nothing to do with what was.
+        self.rate = 0.0
         self._delay = None
         self._begin_window()
 

@@ -15,7 +15,9 @@ from appliance.sound.steer import (
     HELD_STEP_FRAMES,
     MARGIN_FRAMES,
     MARGIN_MOST_FRAMES,
+    MOVED_FRAMES,
     TOGETHER_FRAMES,
+    WINDOW_FRAMES,
     Steer,
 )
 
@@ -162,6 +164,22 @@ def test_answers_that_differ_by_little_change_nothing():
     assert steer.target == before
     steer.learn(300 + HELD_STEP_FRAMES)
     assert steer.target == before - HELD_STEP_FRAMES
+
+
+def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
+    steer = Steer()
+    steer.note(WINDOW_FRAMES, steer.target + 2 * MOVED_FRAMES, 0)
+    assert steer.turn(0.0, is_quiet=False) == 0
+    assert steer.rate == MOVED_FRAMES / WINDOW_FRAMES
+    steer.starve(is_heard=True)
+    assert steer.rate == 0
+
+
+def test_a_fraction_that_is_left_is_gone_after_a_window():
+    steer = Steer()
+    steer.note(WINDOW_FRAMES, steer.target, 0)
+    steer.turn(0.75, is_quiet=False)
+    assert 0.75 + steer.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
 def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
