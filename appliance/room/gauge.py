@@ -79,14 +79,22 @@ def packets_sent(stats: Iterable[RtcStats]) -> int:
     )
 
 
-def is_sending(stats: Iterable[RtcStats]) -> bool:
-    """Return whether there is an encoder at work.
+def encoders(stats: Iterable[RtcStats]) -> dict[str, str]:
+    """Return what each encoder at work was agreed to do, by its stream's name.
 
-    Source: `codecId` of the outbound stream, W3C webrtc-stats: only there once the
-    codec is agreed upon.
+    A stream whose track has ended stays on the list.
+
+    Source: `codecId` of the outbound stream, only there once the codec is agreed upon,
+    and that codec's `sdpFmtpLine`, W3C webrtc-stats.
     """
-    return any(
-        found.outbound_rtp.stream.codec_id
-        for found in stats
-        if found.HasField("outbound_rtp")
-    )
+    found = tuple(stats)
+    agreed = {
+        one.codec.rtc.id: one.codec.codec.sdp_fmtp_line
+        for one in found
+        if one.HasField("codec")
+    }
+    return {
+        one.outbound_rtp.rtc.id: agreed[one.outbound_rtp.stream.codec_id]
+        for one in found
+        if one.HasField("outbound_rtp") and one.outbound_rtp.stream.codec_id in agreed
+    }

@@ -4,9 +4,10 @@ import asyncio
 
 import numpy as np
 import pytest
+from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.block import SILENCE
-from appliance.room import gauge
+from appliance.room import gauge, voice
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from tests.room.conftest import Box
@@ -110,6 +111,39 @@ async def test_nothing_that_is_said_from_the_first_moment_on_is_lost(server):
             await asyncio.sleep(0.5)
             uplink.disconnect()
             assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
+
+
+@pytest.mark.parametrize("misunderstandings", [1, 2, 3])
+async def test_nor_when_the_server_answers_without_dtx(
+    server, monkeypatch, misunderstandings
+):
+    streams: list[str] = []
+
+    def misunderstood(stats):
+        agreed = gauge.encoders(stats)
+        streams.extend(name for name in agreed if name not in streams)
+        return agreed | dict.fromkeys(streams[:misunderstandings], "stereo=1")
+
+    monkeypatch.setattr(voice, "encoders", misunderstood)
+    with Counting() as uplink:
+        box = Box(uplink)
+        async with box.room, server.friend("ann") as friend:
+            await box.join(server)
+            await asyncio.sleep(0.5)
+            uplink.disconnect()
+            assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
+            assert len(friend.room.remote_participants["box"].track_publications) == 1
+    assert misunderstandings <= len(streams) <= voice.TRIES
+
+
+async def test_what_the_encoder_is_to_do_is_known_once_it_is_agreed_upon():
+    agreed, another = "minptime=10;usedtx=1", "minptime=10;stereo=1"
+    stats = [RtcStats() for _ in range(5)]
+    for one, codec, line in zip(stats, "ab", (agreed, another), strict=False):
+        one.codec.rtc.id, one.codec.codec.sdp_fmtp_line = codec, line
+    for one, name, codec in zip(stats[2:], "xyz", ("b", "", "a"), strict=True):
+        one.outbound_rtp.rtc.id, one.outbound_rtp.stream.codec_id = name, codec
+    assert gauge.encoders(stats) == {"x": another, "z": agreed}
 
 
 async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
