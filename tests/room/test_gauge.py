@@ -11,7 +11,7 @@ from appliance.room import gauge, voice
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from tests.room.conftest import Box
-from tests.room.fakes import DEADLINE_S, FakeUplink, tone
+from tests.room.fakes import DEADLINE_S, FakeUplink, strongest_hz, tone
 
 PACKET_S = 0.01
 """Twice as fast as life: the encoder counts, it does not look at a clock. Five times as
@@ -129,7 +129,9 @@ async def test_nor_when_the_server_answers_without_dtx(
         box = Box(uplink)
         async with box.room, server.friend("ann") as friend:
             await box.join(server)
-            await asyncio.sleep(0.5)
+            # The first half second is that of a new jitter buffer.
+            await friend.hear(0.5)
+            assert strongest_hz(await friend.hear(0.5)) == pytest.approx(440, abs=10)
             uplink.disconnect()
             assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
             assert len(friend.room.remote_participants["box"].track_publications) == 1
