@@ -20,26 +20,21 @@ VOLUME_STEP_PERCENT = 5
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Take the first edge of a press."""
+    if event.is_resumed:
+        return _resumed(state, event, now_s), ()
     if event.button is Button.TALK:
-        return talk.press(state, now_s, is_at_boot=event.is_at_boot)
+        at_s = _at_s(event, now_s)
+        return talk.press(state, at_s, is_at_boot=event.is_at_boot)
     if event.is_at_boot:
         return replace(state, stuck=(*_others(state, event.button), event.button)), ()
-    match event.button:
-        case Button.LEAVE:
-            return _leave(state, now_s)
-        case Button.NEXT_ROOM:
-            return visit.next_room(state, now_s)
-        case Button.NEXT_PAGE:
-            return _next_page(state), ()
-        case _:
-            return _volume(state, event.button)
+    return _pressed(state, event.button, now_s)
 
 
 def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     """Take the end of a press."""
     state = replace(state, stuck=_others(state, event.button))
     if event.button is Button.TALK:
-        return talk.release(state, now_s)
+        return talk.release(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
         return replace(state, leave_down_s=None), ()
     return state, ()
@@ -69,6 +64,33 @@ def levels_asked(state: State, event: VolumeAsked | GainAsked) -> Step:
         state = replace(state, microphone_gain_db=event.db)
         command = SetGain(event.db)
     return state, (command, KeepLevels(state.volume_percent, state.microphone_gain_db))
+
+
+def _pressed(state: State, button: Button, now_s: float) -> Step:
+    match button:
+        case Button.LEAVE:
+            return _leave(state, now_s)
+        case Button.NEXT_ROOM:
+            return visit.next_room(state, now_s)
+        case Button.NEXT_PAGE:
+            return _next_page(state), ()
+        case _:
+            return _volume(state, button)
+
+
+def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
+    """Go on with a press that has had its effect: only holding counts."""
+    if event.button is Button.TALK:
+        return talk.resume(state)
+    is_held = state.config.talk.leave_hold_ms > 0 and not visit.is_out(state)
+    if event.button is Button.LEAVE and is_held:
+        return replace(state, leave_down_s=_at_s(event, now_s))
+    return state
+
+
+def _at_s(event: ButtonPressed | ButtonReleased, now_s: float) -> float:
+    """Return when the contact moved: an event may be handled long after that."""
+    return now_s if event.at_s is None else min(event.at_s, now_s)
 
 
 def _leave(state: State, now_s: float) -> Step:

@@ -152,6 +152,10 @@ class ButtonPressed:
 
     button: Button
     is_at_boot: bool = False
+    at_s: float | None = field(default=None, compare=False)
+    """When the contact closed, by the monotonic clock; None: now."""
+    is_resumed: bool = False
+    """The release before it was bounce: the press before that one goes on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +163,8 @@ class ButtonReleased:
     """The button's level is at rest again."""
 
     button: Button
+    at_s: float | None = field(default=None, compare=False)
+    """When the contact opened, by the monotonic clock; None: now."""
 
 
 @dataclass(frozen=True, slots=True)

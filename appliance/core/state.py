@@ -68,6 +68,9 @@ class Talk:
     is_spent: bool = False
     """This press has already done its work: it ended a latched talk."""
     is_page_down: bool = False
+    """A page's talk button is held, and talks."""
+    is_page_spent: bool = False
+    """A page's talk button is held, but its talk was ended: it has to come up first."""
     is_latched: bool = False
     """A tap or toggle keeps the gate open; in `open` mode: not muted."""
     is_muted_at_box: bool = False

@@ -8,7 +8,16 @@ from dataclasses import replace
 from typing import assert_never
 
 from appliance.config import TalkMode
-from appliance.core import button, consequence, outage, outbox, pairing, talk, visit
+from appliance.core import (
+    button,
+    consequence,
+    outage,
+    outbox,
+    pairing,
+    talk,
+    talk_limit,
+    visit,
+)
 from appliance.core.commands import SetGain, SetVolume
 from appliance.core.events import (
     ButtonPressed,
@@ -92,9 +101,9 @@ def wake_at_s(state: State) -> float:
         return float("inf")
     return min(
         outage.deadline_s(state),
-        talk.warning_at_s(state),
-        talk.limit_at_s(state),
-        talk.alone_at_s(state),
+        talk_limit.warning_at_s(state),
+        talk_limit.limit_at_s(state),
+        talk_limit.alone_at_s(state),
         button.leave_due_s(state),
         pairing.until_s(state),
     )
@@ -198,7 +207,7 @@ def _started(state: State, now_s: float) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = talk.tick(pairing.tick(state, now_s), now_s)
+    state, warning = talk_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = button.tick(state, now_s)
     state, waiting = outage.tick(state, now_s)
     return state, (*warning, *leaving, *waiting)

@@ -12,20 +12,25 @@ Step = tuple[State, tuple[Command, ...]]
 
 TAP_S = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
-ALONE_S = 10.0
-"""How long after a rejoin the others may take to come back too."""
+GLITCH_S = 0.02
+"""No finger is so short; a contact closed for less latches nothing. Our choice."""
 REFUSED = (PlayEarcon(Earcon.REFUSED),)
 
 
-def press(state: State, now_s: float, *, is_at_boot: bool) -> Step:
+def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
     """The talk button went down.
 
     A refused press is over at once: it must not go live by itself minutes later.
+
+    Args:
+        state: before the press.
+        at_s: when the contact closed, by the monotonic clock.
+        is_at_boot: whether it was down when its pin was opened.
     """
     mode = state.config.talk.mode
     if state.talk.is_button_down and not is_at_boot:
         return state, ()
-    down = replace(state.talk, is_button_down=True, button_down_s=now_s)
+    down = replace(state.talk, is_button_down=True, button_down_s=at_s)
     if is_at_boot:
         return replace(state, talk=replace(rested(down, mode), lock=Lock.BOOT)), ()
     is_refused = mode is not TalkMode.OPEN and not may_talk(state)
@@ -33,44 +38,60 @@ def press(state: State, now_s: float, *, is_at_boot: bool) -> Step:
     return replace(state, talk=talk), REFUSED if is_refused else ()
 
 
-def release(state: State, now_s: float) -> Step:
-    """The talk button came up; who stands at the box ends the page's talk as well."""
+def release(state: State, at_s: float) -> Step:
+    """The talk button came up; who stands at the box ends the page's talk as well.
+
+    Args:
+        state: before the release.
+        at_s: when the contact opened, by the monotonic clock.
+    """
     talk = state.talk
     if not talk.is_button_down:
         return state, ()
-    is_tap = now_s - talk.button_down_s < TAP_S and not talk.is_spent
+    is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_spent
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     is_latched = is_hybrid and is_tap and may_talk(state)
     talk = replace(
-        talk,
+        page_ended(talk),
         is_button_down=False,
-        is_page_down=False,
         is_latched=talk.is_latched or is_latched,
+        # If the contact only bounced, the press goes on without its lock.
+        is_spent=talk.is_spent or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
     )
     return replace(state, talk=talk), ()
 
 
+def resume(state: State) -> State:
+    """The contact of the talk button had only bounced: take its release back."""
+    is_hybrid = state.config.talk.mode is TalkMode.HYBRID
+    # What a release latches, it latches in `hybrid` mode only.
+    is_latched = state.talk.is_latched and not is_hybrid
+    talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
+    return replace(state, talk=talk)
+
+
 def page_talk(state: State, event: TalkAsked) -> Step:
-    """The page's talk button; a mute at the box wins."""
+    """The page's talk button; it undoes no mute, and no end of its own talk."""
     talk = state.talk
     if not event.is_on:
         is_latched = state.config.talk.mode is TalkMode.OPEN
-        talk = replace(talk, is_page_down=False, is_latched=is_latched)
+        talk = replace(
+            talk, is_page_down=False, is_page_spent=False, is_latched=is_latched
+        )
         return replace(state, talk=talk), ()
     if talk.is_muted_at_box:
         return state, ()
-    if not may_talk(state):
+    if talk.is_muted_on_page or talk.is_page_spent or not may_talk(state):
         return state, REFUSED
-    talk = replace(talk, is_page_down=True, is_muted_on_page=False)
-    return replace(state, talk=talk), ()
+    return replace(state, talk=replace(talk, is_page_down=True)), ()
 
 
 def page_mute(state: State, event: MuteAsked) -> State:
     """The page's mute switch; unmuting talks in `open` mode only."""
     talk = replace(state.talk, is_muted_on_page=event.is_on)
     if event.is_on and state.config.talk.mode is not TalkMode.OPEN:
-        talk = replace(talk, is_page_down=False, is_latched=False, is_spent=True)
+        talk = replace(page_ended(talk), is_latched=False, is_spent=True)
     return replace(state, talk=talk)
 
 
@@ -92,7 +113,7 @@ def rested(talk: Talk, mode: TalkMode) -> Talk:
     somebody has muted stays muted: leaving must not be a way round the mute button.
     """
     is_latched = mode is TalkMode.OPEN
-    return replace(talk, is_latched=is_latched, is_page_down=False, is_spent=True)
+    return replace(page_ended(talk), is_latched=is_latched, is_spent=True)
 
 
 def may_talk(state: State) -> bool:
@@ -108,52 +129,7 @@ def refusal(state: State) -> str:
         return "release the talk button"
     if any(lost.part is Part.MICROPHONE for lost in state.lost):
         return "no microphone"
-    return "nobody here" if _is_alone(state) else ""
-
-
-def tick(state: State, now_s: float) -> Step:
-    """Warn before the time limit and end the talk at it (R3.4)."""
-    if now_s >= alone_at_s(state):
-        return replace(state, talk=replace(state.talk, is_latched=False)), ()
-    if now_s >= limit_at_s(state):
-        talk = state.talk
-        lock = Lock.LIMIT if talk.is_button_down else talk.lock
-        talk = replace(talk, lock=lock, is_latched=False, is_page_down=False)
-        return replace(state, talk=talk), ()
-    if now_s >= warning_at_s(state):
-        state = replace(state, talk=replace(state.talk, has_warned=True))
-        return state, (PlayEarcon(Earcon.WARNING),)
-    return state, ()
-
-
-def alone_at_s(state: State) -> float:
-    """Return when a latched talk that an outage kept (R8.3) is given up.
-
-    Whoever comes hours later shall not hear a room that believes itself alone; those
-    who were there before the outage come back within seconds.
-    """
-    is_waiting = state.talk.is_latched and not state.talk.is_open
-    if state.phase is Phase.IN_ROOM and is_waiting and _is_alone(state):
-        return state.since_s + ALONE_S
-    return float("inf")
-
-
-def limit_at_s(state: State) -> float:
-    """Return when the running talk has to end; infinity when nothing ends it."""
-    limit_s = state.config.talk.limit_s
-    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
-    if state.talk.opened_at_s is None or is_endless:
-        return float("inf")
-    return state.talk.opened_at_s + limit_s
-
-
-def warning_at_s(state: State) -> float:
-    """Return when the warning is due; infinity when there is none or it has been."""
-    config = state.config.talk
-    if state.talk.has_warned:
-        return float("inf")
-    # A limit as short as the warning would otherwise warn into the first word.
-    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+    return "nobody here" if is_alone(state) else ""
 
 
 def settled(state: State, now_s: float) -> Step:
@@ -188,16 +164,23 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
             return replace(talk, is_spent=is_refused)
         case TalkMode.TOGGLE:
             is_latched = not (was_on or is_refused)
-            return replace(talk, is_latched=is_latched, is_page_down=False)
+            return replace(page_ended(talk), is_latched=is_latched)
         case TalkMode.HYBRID:
             is_spent = was_on or is_refused
-            return replace(
-                talk, is_spent=is_spent, is_latched=False, is_page_down=False
-            )
+            return replace(page_ended(talk), is_spent=is_spent, is_latched=False)
         case TalkMode.OPEN:
             return replace(talk, is_muted_at_box=not was_muted)
         case _:
             assert_never(mode)
+
+
+def page_ended(talk: Talk) -> Talk:
+    """Return the state after something else ended the page's talk.
+
+    Its button may still be held: it has to come up before it talks again.
+    """
+    is_spent = talk.is_page_spent or talk.is_page_down
+    return replace(talk, is_page_down=False, is_page_spent=is_spent)
 
 
 def _closed(state: State) -> Step:
@@ -207,7 +190,7 @@ def _closed(state: State) -> Step:
     room that believes itself alone. Through an outage it stays (R8.3).
     """
     is_in_room = state.phase is Phase.IN_ROOM
-    is_over = is_in_room and _is_alone(state)
+    is_over = is_in_room and is_alone(state)
     tail_ms = _tail_ms(state)
     talk = replace(
         state.talk,
@@ -231,6 +214,6 @@ def _is_muted(state: State) -> bool:
     return state.talk.is_muted_on_page or state.talk.is_muted_at_box
 
 
-def _is_alone(state: State) -> bool:
+def is_alone(state: State) -> bool:
     """Whether nobody would hear a talk; an open microphone does not ask."""
     return not state.people and state.config.talk.mode is not TalkMode.OPEN

@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil
 
-from appliance.core import pairing, talk
+from appliance.config import TalkMode
+from appliance.core import pairing, talk, talk_limit
 from appliance.core.banner import banner
 from appliance.core.chat import OUTBOX_LINES, ChatLine
 from appliance.core.events import Part, Person
@@ -102,6 +103,9 @@ class View:
     pin: str = field(repr=False)
     is_muted_on_page: bool = False
     """Muted by the page's switch, which may undo it."""
+    is_page_spent: bool = False
+    """A page's talk button is still held, but its talk was ended."""
+    mode: TalkMode = TalkMode.HYBRID
 
 
 def view(state: State, now_s: float) -> View:
@@ -109,19 +113,18 @@ def view(state: State, now_s: float) -> View:
 
     Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
     """
-    config = state.config
     is_in_room = state.phase is Phase.IN_ROOM
     is_talking = is_in_room and state.talk.is_flowing
     speakers = _speakers(state) if is_in_room else ()
     faults = _faults(state)
     talk_state = _talk_state(state)
     return View(
-        name=config.name or "",
+        name=state.config.name or "",
         connection=_connection(state),
         banner=banner(state, now_s),
         room=state.room,
         preset=state.preset,
-        presets=tuple(preset.name for preset in config.presets),
+        presets=tuple(preset.name for preset in state.config.presets),
         people=state.people,
         speakers=speakers,
         talk=talk_state,
@@ -146,6 +149,8 @@ def view(state: State, now_s: float) -> View:
         page_url=state.page_url,
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
+        is_page_spent=state.talk.is_page_spent,
+        mode=state.config.talk.mode,
     )
 
 
@@ -182,13 +187,19 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
         case TalkState.TALKING:
             return "talking"
         case _:
-            return "muted"
+            return _muted_text(state)
+
+
+def _muted_text(state: State) -> str:
+    if state.talk.is_muted_at_box:
+        return "muted by the button"
+    return "muted on the page" if state.talk.is_muted_on_page else "muted"
 
 
 def _talk_left_s(state: State, now_s: float) -> int | None:
     if not state.talk.has_warned:
         return None
-    return max(0, ceil(talk.limit_at_s(state) - now_s))
+    return max(0, ceil(talk_limit.limit_at_s(state) - now_s))
 
 
 def _chat_refusal(state: State) -> str:

@@ -46,6 +46,8 @@ SHUT = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
 ON_AIR = frozenset({TalkState.TALKING, TalkState.WARNING})
 
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
+MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
+LET_GO = "That talk is over. Let the talk button go, then press it again."
 
 Answer = dict[str, object]
 
@@ -118,6 +120,11 @@ class Desk:
     def _talk(self, ask: TalkAsk, asker: Asker) -> Answer:
         """Press or release; what is refused is over, and must not go live later."""
         holder, view = _holder(asker), self._board.view
+        lease_s = LEASE_S if asker.socket is None else None
+        if ask.on and view.is_page_spent:
+            # A repeat is no release: it must not count as a new press next time.
+            self._floor.prolong(holder, lease_s)
+            raise Refused(HTTPStatus.CONFLICT, LET_GO)
         refusal = _talk_refusal(view) if ask.on else ""
         if refusal or not ask.on:
             self._floor.release(holder)
@@ -125,7 +132,6 @@ class Desk:
             raise Refused(HTTPStatus.CONFLICT, refusal)
         if not ask.on:
             return {"on": False}
-        lease_s = LEASE_S if asker.socket is None else None
         is_new = self._floor.press(holder, lease_s)
         # A repeat opens nothing: the talk limit may have ended the talk meanwhile.
         said: Answer = {"on": is_new or view.talk in ON_AIR}
@@ -171,6 +177,8 @@ def _talk_refusal(view: View) -> str:
     """Return why a press would not transmit; empty: it would."""
     if view.is_muted_at_box:
         return MUTED_AT_BOX
+    if view.is_muted_on_page:
+        return MUTED_ON_PAGE
     return view.talk_text if view.talk in SHUT else ""
 
 

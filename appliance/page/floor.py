@@ -50,6 +50,11 @@ class Floor:
             self._post(TalkAsked(is_on=True))
         return is_new
 
+    def prolong(self, holder: str, lease_s: float | None) -> None:
+        """Renew the lease of a holder whose button is down; others get none."""
+        if holder in self._leases:
+            self.press(holder, lease_s)
+
     def release(self, holder: str) -> None:
         """Note that this holder's button is up; twice is fine."""
         if holder not in self._leases:

@@ -20,6 +20,7 @@ from appliance.panel.background import Background
 from appliance.panel.bank import RETRY_S, Bank
 from appliance.panel.debounce import (
     Contact,
+    Report,
     Reports,
     after_edge,
     after_reading,
@@ -29,6 +30,8 @@ from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
 
 READ_S = 0.5
 """Between two readings of all levels: an edge may get lost, a level does not."""
+OLD_S = 5.0
+"""No edge is taken so late: a stamp that is older is of another clock than ours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class _Edge:
     name: str
     is_closed: bool
     at_s: float
+    """When it happened, by our clock."""
 
 
 class Buttons:
@@ -94,9 +98,8 @@ class Buttons:
 
     def _wait_s(self) -> float:
         """Return how long nothing has to be done unless there is an edge."""
-        bouncing = [c.quiet_at_s for c in self._contacts.values() if not c.is_settled]
-        now_s = self._clock()
-        return max(0.0, min((READ_S, *(quiet_s - now_s for quiet_s in bouncing))))
+        due_s = min((c.due_s for c in self._contacts.values()), default=float("inf"))
+        return max(0.0, min(READ_S, due_s - self._clock()))
 
     async def _take_edges(self, wait_s: float) -> None:
         try:
@@ -126,14 +129,14 @@ class Buttons:
     def _tell(self, name: str, contact: Contact, reports: Reports) -> None:
         self._contacts[name] = contact
         button = Button(name)
-        for is_pressed in reports:
-            self._post(ButtonPressed(button) if is_pressed else ButtonReleased(button))
+        for report in reports:
+            self._post(_event(button, report))
 
     def _opened(self, factory: Factory, name: str, pin: Pin) -> Input:
         """Open a pin; a button that is down already is told as such (R3.4)."""
 
-        def on_edge(*, is_closed: bool) -> None:
-            edge = _Edge(name, is_closed, self._clock())
+        def on_edge(*, is_closed: bool, stamp_s: float) -> None:
+            edge = _Edge(name, is_closed, self._at_s(stamp_s))
             self._loop.call_soon_threadsafe(self._edges.put_nowait, edge)
 
         wire = Input(factory, pin, on_edge)
@@ -142,9 +145,20 @@ class Buttons:
             self._post(ButtonPressed(Button(name), is_at_boot=True))
         return wire
 
+    def _at_s(self, stamp_s: float) -> float:
+        """Return the stamp, or the time now if it is of another clock."""
+        now_s = self._clock()
+        return stamp_s if now_s - OLD_S <= stamp_s <= now_s else now_s
+
     def _lose(self, name: str, error: PanelError) -> None:
         """A pin has gone; nobody shall go on talking through it."""
         contact = self._contacts.pop(name)
         if contact.is_reported:
             self._post(ButtonReleased(Button(name)))
         self._bank.lose(name, error)
+
+
+def _event(button: Button, report: Report) -> Event:
+    if report.is_pressed:
+        return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
+    return ButtonReleased(button, at_s=report.at_s)

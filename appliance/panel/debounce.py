@@ -1,63 +1,127 @@
-"""Tells presses from bounce (R3.2); pure, time is an argument."""
+"""Debouncing of one contact by the kernel's time stamps; pure, time is an argument.
+
+A stamp says when an edge happened. Edges arrive in order, but late, because the threads
+that carry them wait for the processor. Each decision therefore compares stamps with
+stamps; the clock only tells when no older edge can arrive any more.
+"""
 
 from dataclasses import dataclass, replace
+from typing import Final
 
-QUIET_S = 0.008
+QUIET_S: Final = 0.008
 """A level that stays this long is no bounce.
 
 Our choice: contacts bounce with gaps of 1-2 ms, and a button pressed 50 times a second
 stays 10 ms on each side.
 """
+LATE_S: Final = 0.15
+"""Longest time from an edge until it is taken.
 
-Reports = tuple[bool, ...]
-"""What to tell, oldest first: True for pressed, False for released."""
+Our choice: well above the 100 ms for which a busy single-core board keeps a thread
+waiting. Only what is proved by the absence of an edge waits for it: the release of a
+press shorter than `QUIET_S`, and a lost edge.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A press or a release."""
+
+    is_pressed: bool
+    at_s: float
+    """When the contact moved, by the kernel's clock (`time.monotonic`)."""
+    is_resumed: bool = False
+    """The release before it was bounce: the press before that one goes on."""
+
+
+Reports = tuple[Report, ...]
+"""Oldest first; presses and releases alternate."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """One button's contact."""
+    """State of one contact."""
 
     is_reported: bool
-    """What was told last: pressed or not."""
+    """Whether the newest report was a press."""
     is_closed: bool
-    """The newest level seen, bounce or not."""
-    quiet_at_s: float
-    """Until then, and while it bounces, edges are not believed."""
+    """Level after the newest edge, bounce or not."""
+    changed_at_s: float
+    """Stamp of the newest edge."""
+    differs_since_s: float | None = None
+    """First reading that differed from `is_closed`: an edge is late, or was lost."""
 
     @property
-    def is_settled(self) -> bool:
-        """Whether there is nothing left to wait for."""
-        return self.is_reported == self.is_closed
+    def quiet_at_s(self) -> float:
+        """Stamp from which another edge is no bounce of the newest one."""
+        return self.changed_at_s + QUIET_S
+
+    @property
+    def due_s(self) -> float:
+        """Time at which a reading may bring a report; infinity when none will."""
+        is_settled = self.is_reported == self.is_closed
+        settles_s = float("inf") if is_settled else self.quiet_at_s
+        since_s = self.differs_since_s
+        found_s = float("inf") if since_s is None else since_s
+        return min(settles_s, found_s) + LATE_S
 
 
 def opened(now_s: float, *, is_closed: bool) -> Contact:
     """Return the contact as it was found."""
-    return Contact(is_closed, is_closed, now_s)
+    return Contact(is_closed, is_closed, now_s - QUIET_S)
 
 
 def after_edge(
-    contact: Contact, now_s: float, *, is_closed: bool
+    contact: Contact, at_s: float, *, is_closed: bool
 ) -> tuple[Contact, Reports]:
-    """Take an edge; the first one counts at once, bounce after it does not.
+    """Return the contact after an edge: the first is reported, its bounce is not.
 
-    Edges that come late are told in order all the same, by their own times.
+    Args:
+        contact: before the edge.
+        at_s: the edge's stamp, not the time of its arrival.
+        is_closed: level after the edge.
     """
-    contact, reports = _settled(contact, now_s)
-    if now_s >= contact.quiet_at_s and is_closed != contact.is_reported:
+    reports: Reports = ()
+    # The same level twice: an edge between them was lost, and how long the level stayed
+    # is unknown.
+    if is_closed != contact.is_closed:
+        contact, reports = _settled(contact, at_s)
+    if at_s >= contact.quiet_at_s and is_closed != contact.is_reported:
         contact = replace(contact, is_reported=is_closed)
-        reports = (*reports, is_closed)
-    return replace(contact, is_closed=is_closed, quiet_at_s=now_s + QUIET_S), reports
+        reports = (*reports, Report(is_closed, at_s))
+    changed = replace(
+        contact, is_closed=is_closed, changed_at_s=at_s, differs_since_s=None
+    )
+    return changed, reports
 
 
 def after_reading(
     contact: Contact, now_s: float, *, is_closed: bool
 ) -> tuple[Contact, Reports]:
-    """Take the level itself, which is the truth whatever edges were seen or lost."""
-    return _settled(replace(contact, is_closed=is_closed), now_s)
+    """Return the contact after its level was read: finds edges that were lost.
+
+    A level that differs is taken for an edge when no edge has come for `LATE_S`: until
+    then the edge may be on its way, with a better stamp.
+    """
+    contact, reports = _settled(contact, now_s - LATE_S)
+    if is_closed == contact.is_closed:
+        return replace(contact, differs_since_s=None), reports
+    since_s = contact.differs_since_s
+    if since_s is None:
+        return replace(contact, differs_since_s=now_s), reports
+    if now_s < since_s + LATE_S:
+        return contact, reports
+    contact, found = after_edge(contact, since_s, is_closed=is_closed)
+    return contact, (*reports, *found)
 
 
-def _settled(contact: Contact, now_s: float) -> tuple[Contact, Reports]:
-    """Tell a level that has outlasted the bounce and was not told yet."""
-    if contact.is_settled or now_s < contact.quiet_at_s:
+def _settled(contact: Contact, until_s: float) -> tuple[Contact, Reports]:
+    """Report a level that lasted until this stamp and was not reported yet."""
+    is_settled = contact.is_reported == contact.is_closed
+    if is_settled or until_s < contact.quiet_at_s:
         return contact, ()
-    return replace(contact, is_reported=contact.is_closed), (contact.is_closed,)
+    # An edge that closes the contact is reported at once, unless it follows the edge of
+    # a release by less than `QUIET_S`.
+    is_closed = contact.is_closed
+    report = Report(is_closed, contact.changed_at_s, is_resumed=is_closed)
+    return replace(contact, is_reported=is_closed), (report,)

@@ -55,8 +55,15 @@ def gpiozero_pull(pull: str) -> str:
 class OnEdge(Protocol):
     """Whoever is told of edges."""
 
-    def __call__(self, *, is_closed: bool) -> None:
-        """Take an edge; thread: one of gpiozero's."""
+    def __call__(self, *, is_closed: bool, stamp_s: float) -> None:
+        """Take an edge.
+
+        Args:
+            is_closed: level of the contact after the edge.
+            stamp_s: when it happened: the kernel's stamp where lgpio is used.
+
+        Thread: one of gpiozero's.
+        """
 
 
 class Input:
@@ -108,8 +115,10 @@ class Input:
         wire.edges = "both"
         wire.when_changed = self._changed
 
-    def _changed(self, _ticks: object, state: object) -> None:
-        self._on_edge(is_closed=bool(state) == self._is_active_high)
+    def _changed(self, ticks: float, state: object) -> None:
+        # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
+        is_closed = bool(state) == self._is_active_high
+        self._on_edge(is_closed=is_closed, stamp_s=float(ticks))
 
 
 class Output:

@@ -1,8 +1,10 @@
 """A front panel without a Pi: for the demo and for tests."""
 
+import time
+from collections.abc import Callable
 from dataclasses import fields
 
-from gpiozero.pins.mock import MockFactory
+from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
 from appliance.core.canvas import Picture
@@ -16,9 +18,22 @@ REVISION = "902120"
 class SimulatedPins:
     """gpiozero's mock pins, wired as the configuration says; any thread."""
 
-    def __init__(self, buttons: ButtonsConfig, lamps: LampsConfig) -> None:
-        """Make the pins; nothing is pressed or lit."""
-        self.factory: Factory = MockFactory(revision=REVISION)
+    def __init__(
+        self,
+        buttons: ButtonsConfig,
+        lamps: LampsConfig,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Make the pins; nothing is pressed or lit.
+
+        Args:
+            buttons: wiring.
+            lamps: wiring.
+            clock: stamps the edges, as the kernel does.
+        """
+        self.factory: Factory = MockFactory(
+            revision=REVISION, pin_class=_stamped_pin(clock)
+        )
         self._buttons = buttons
         self._lamps = lamps
         for button in Button:
@@ -60,6 +75,15 @@ class SimulatedPins:
         wire = self.factory.pin(pin.pin)
         is_high = is_active_high(pin, is_button=False)
         return wire.function == "output" and bool(wire.state) == is_high
+
+
+def _stamped_pin(clock: Callable[[], float]) -> type[MockPin]:
+    """Return a mock pin whose edges have the time stamps of this clock."""
+
+    def call_when_changed(self: MockPin) -> None:
+        super(MockPin, self)._call_when_changed(clock(), self.state)
+
+    return type("StampedPin", (MockPin,), {"_call_when_changed": call_when_changed})
 
 
 class SimulatedDisplay:

@@ -136,3 +136,19 @@ def test_the_page_button_goes_round_all_pages_of_the_screen():
         box.play(ButtonPressed(Button.NEXT_PAGE), ButtonReleased(Button.NEXT_PAGE))
         seen.append(box.view().screen_page)
     assert seen == [*tuple(ScreenPage)[1:], ScreenPage.TALK]
+
+
+def test_a_bounce_of_a_held_leave_button_starts_its_hold_again():
+    box = in_room(HELD)
+    resumed = ButtonPressed(Button.LEAVE, is_resumed=True)
+    assert box.play(LEAVE, 0.5, LEAVE_UP, resumed, 0.9) == ()
+    assert box.play(0.2) == (LeaveRoom(1),)
+
+
+@pytest.mark.parametrize("button", NOT_TALK)
+def test_a_bounce_of_any_other_button_is_no_second_press(button):
+    box = in_room()
+    box.play(ButtonPressed(button), 0.05, ButtonReleased(button))
+    before = box.state
+    assert box.play(ButtonPressed(button, is_resumed=True)) == ()
+    assert box.state == before

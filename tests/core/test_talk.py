@@ -4,6 +4,9 @@ from appliance.config import TalkMode
 from appliance.core import talk
 from appliance.core.commands import CloseGate, Earcon, OpenGate
 from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
     Started,
 )
 from appliance.core.state import State
@@ -27,6 +30,7 @@ from tests.core.story import (
     live,
     of,
     started,
+    with_limit,
     with_mode,
 )
 
@@ -221,3 +225,36 @@ def test_a_release_without_a_press_leaves_the_talk_of_the_page_alone():
     box = in_room()
     box.play(PAGE_DOWN, RELEASE)
     assert box.is_live()
+
+
+# the press by its time stamps
+
+
+def test_a_press_that_is_handled_late_is_as_long_as_its_stamps_say():
+    box = in_room(with_mode(HYBRID))
+    down_s = box.now_s + 1
+    box.play(1.1, ButtonPressed(Button.TALK, at_s=down_s))
+    box.play(0.25, ButtonReleased(Button.TALK, at_s=down_s + 0.35))
+    assert not box.is_live()
+
+
+def test_a_contact_closed_for_an_instant_latches_nothing():
+    box = in_room(with_mode(HYBRID))
+    box.play(PRESS, 0.001, RELEASE)
+    assert not box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_bounce_while_locked_by_the_time_limit_does_not_unlock_the_press(mode):
+    box = in_room(with_limit(30, 4, mode))
+    box.play(PRESS, 31)
+    box.play(RELEASE, ButtonPressed(Button.TALK, is_resumed=True), 5)
+    assert not box.is_live()
+
+
+def test_a_bounce_does_not_latch_a_press_that_is_held_on():
+    box = live(HYBRID)
+    box.play(0.1, RELEASE, ButtonPressed(Button.TALK, is_resumed=True), 1)
+    assert box.is_live()
+    box.play(RELEASE)
+    assert not box.is_live()

@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.config import Config, TalkConfig
+from appliance.config import Config, TalkConfig, TalkMode
 from appliance.core.commands import CloseGate, OpenGate
 from appliance.core.events import (
     JoinAsked,
@@ -21,6 +21,7 @@ from tests.core.story import (
     in_room,
     live,
     of,
+    with_limit,
     with_mode,
     with_presets,
 )
@@ -89,9 +90,55 @@ def test_a_press_at_the_box_outranks_a_mute_on_the_page():
     assert not box.view().is_muted_on_page
 
 
-def test_a_press_on_the_page_ends_its_own_mute():
-    box = in_room()
+@pytest.mark.parametrize("mode", TalkMode)
+def test_a_press_on_the_page_does_not_undo_a_mute_on_the_page(mode):
+    box = in_room(with_mode(mode))
     box.play(MUTE, PAGE_DOWN)
+    assert not box.is_live()
+    box.play(PAGE_UP)
+    assert not box.is_live()
+    assert box.view().is_muted_on_page
+    assert box.view().talk_text == "muted on the page"
+
+
+def test_in_open_mode_a_hold_on_the_page_leaves_its_mute_as_it_was():
+    box = in_room(with_mode(OPEN))
+    box.play(MUTE, PAGE_DOWN, 1, PAGE_UP, 60)
+    assert not box.is_live()
+    box.play(UNMUTE)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_after_the_time_limit_the_page_has_to_let_go_before_it_talks_again(mode):
+    box = in_room(with_limit(30, 4, mode))
+    box.play(PAGE_DOWN, 31)
+    assert not box.is_live()
+    assert box.view().is_page_spent
+    assert not of(OpenGate, box.play(PAGE_DOWN, 60))
+    box.play(PAGE_UP)
+    assert not box.view().is_page_spent
+    assert of(OpenGate, box.play(PAGE_DOWN))
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        (MUTE, UNMUTE),
+        (PRESS, 1, RELEASE),
+        (LeaveAsked(), 5, JoinAsked()),
+        (JoinAsked("garage"), 5),
+    ],
+)
+def test_whatever_ends_the_talk_of_a_page_it_does_not_go_on_by_itself(end):
+    box = in_room(with_presets("garage"))
+    box.play(PAGE_DOWN, *end)
+    box.enter()
+    assert not box.is_live()
+    assert box.view().is_page_spent
+    box.play(PAGE_DOWN)
+    assert not box.is_live()
+    box.play(PAGE_UP, PAGE_DOWN)
     assert box.is_live()
 
 

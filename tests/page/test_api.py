@@ -214,6 +214,30 @@ async def test_a_repeat_after_the_talk_limit_does_not_say_that_it_is_on(served, 
     assert len(served.inbox.of(TalkAsked)) == 1
 
 
+async def test_after_the_talk_limit_a_repeat_is_refused_until_it_lets_go(
+    served, paired
+):
+    await paired.post("/api/talk", json={"on": True})
+    served.inbox.show(talk=TalkState.MUTED, is_page_spent=True)
+    for _ in range(3):
+        answer = await paired.post("/api/talk", json={"on": True})
+        assert answer.status_code == 409
+        assert "Let the talk button go" in answer.json()["error"]
+    assert [event.is_on for event in served.inbox.of(TalkAsked)] == [True]
+    await paired.post("/api/talk", json={"on": False})
+    assert [event.is_on for event in served.inbox.of(TalkAsked)] == [True, False]
+
+
+async def test_a_talk_while_muted_on_the_page_is_refused_with_what_to_do(
+    served, paired
+):
+    served.inbox.show(is_muted_on_page=True)
+    answer = await paired.post("/api/talk", json={"on": True})
+    assert answer.status_code == 409
+    assert "unmute it first" in answer.json()["error"]
+    assert not served.inbox.of(TalkAsked)
+
+
 @pytest.mark.parametrize(("path", "on"), [("/api/talk", True), ("/api/mute", False)])
 async def test_a_mute_at_the_box_wins(served, paired, path, on):
     served.inbox.show(is_muted_at_box=True)

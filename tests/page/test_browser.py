@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright, expect
 
+from appliance.config import TalkMode
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.events import (
     ChatTyped,
@@ -235,6 +236,45 @@ async def test_a_mute_at_the_box_cannot_be_undone_here(visit):
     visit.inbox.show(is_muted_at_box=True)
     await expect(visit.page.locator("#mute")).to_be_disabled()
     await visit.text("talk-text").to_contain_text("muted by the button on the box")
+
+
+async def test_a_mute_on_the_page_is_undone_by_the_big_button_and_does_not_talk(visit):
+    visit.inbox.show(is_muted_on_page=True, talk_text="muted on the page")
+    await visit.text("talk-label").to_have_text("Muted. Tap to unmute")
+    await visit.text("talk-text").to_contain_text("Muted on the page")
+    await visit.page.locator("#talk").click()
+    await visit.inbox.has(MuteAsked(is_on=False))
+    await visit.text("talk-label").to_have_text("Hold to talk")
+    assert not visit.inbox.of(TalkAsked)
+
+
+async def test_in_open_mode_the_big_button_is_the_mute_switch(visit):
+    visit.inbox.show(mode=TalkMode.OPEN, talk=TalkState.TALKING, talk_text="talking")
+    await visit.text("talk-label").to_have_text("Tap to mute")
+    await visit.page.keyboard.press("Space")
+    await visit.inbox.has(MuteAsked(is_on=True))
+    await visit.text("talk-label").to_have_text("Muted. Tap to unmute")
+    await visit.page.locator("#talk").click()
+    await visit.inbox.has(MuteAsked(is_on=False))
+    assert not visit.inbox.of(TalkAsked)
+
+
+async def test_a_talk_that_was_ended_while_held_says_let_go(visit):
+    await visit.page.locator("#talk").hover()
+    await visit.page.mouse.down()
+    await visit.inbox.has(TalkAsked(is_on=True))
+    visit.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    await visit.text("talk-label").to_have_text("Let go")
+    await visit.text("talk-text").to_contain_text("talk is over")
+    await visit.page.mouse.up()
+    await visit.inbox.has(TalkAsked(is_on=False))
+    visit.inbox.show(is_page_spent=False)
+    await visit.text("talk-label").to_have_text("Hold to talk")
+
+
+async def test_a_page_that_does_not_hold_the_button_is_not_told_to_let_go(visit):
+    visit.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    await visit.text("talk-label").to_have_text("Hold to talk")
 
 
 async def test_leave_join_presets_and_volume_are_asked_for(visit):

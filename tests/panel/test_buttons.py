@@ -33,7 +33,7 @@ class Box:
     def __init__(self, config: ButtonsConfig = CONFIG) -> None:
         self.inbox = Inbox()
         self.clock = Clock()
-        self.pins = SimulatedPins(config, LampsConfig())
+        self.pins = SimulatedPins(config, LampsConfig(), self.clock)
         self.buttons = Buttons(
             config, self.inbox.post, self.pins.open_factory, self.clock
         )
@@ -105,8 +105,42 @@ async def test_a_tap_shorter_than_the_bounce_is_released_when_it_is_quiet():
         box.press_at(1001.0, TALK, is_down=True)
         box.press_at(1001.002, TALK, is_down=False)
         assert await box.inbox.next() == ButtonPressed(TALK)
-        box.clock.now_s = 1001.1
+        box.clock.now_s = 1001.2
         assert await box.inbox.next() == ButtonReleased(TALK)
+
+
+@pytest.mark.parametrize(
+    ("stamp_s", "told_s"), [(1000.9, 1000.9), (941.0, 1001.0), (1061.0, 1001.0)]
+)
+async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock(
+    stamp_s, told_s
+):
+    stamps, clock, inbox = Clock(), Clock(), Inbox()
+    pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
+    async with Buttons(CONFIG, inbox.post, pins.open_factory, clock):
+        while pins.factory.pin(5).when_changed is None:
+            await asyncio.sleep(0)
+        stamps.now_s, clock.now_s = stamp_s, 1001.0
+        pins.press(TALK)
+        event = await inbox.next()
+        assert isinstance(event, ButtonPressed)
+        assert event.at_s == told_s
+
+
+async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times():
+    stamps, clock, inbox = Clock(), Clock(), Inbox()
+    pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
+    async with Buttons(CONFIG, inbox.post, pins.open_factory, clock):
+        while pins.factory.pin(5).when_changed is None:
+            await asyncio.sleep(0)
+        for at_s, is_down in ((0.0, True), (0.003, False), (0.006, True), (1.0, False)):
+            stamps.now_s, clock.now_s = 1001.0 + at_s, 1001.09 + at_s
+            (pins.press if is_down else pins.release)(TALK)
+            await asyncio.sleep(0)
+        pressed, released = await inbox.take(2)
+        assert isinstance(pressed, ButtonPressed)
+        assert isinstance(released, ButtonReleased)
+        assert (pressed.at_s, released.at_s) == (1001.0, 1002.0)
 
 
 async def test_a_button_that_is_down_at_boot_is_told_as_such():

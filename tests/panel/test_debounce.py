@@ -4,8 +4,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.panel.debounce import (
+    LATE_S,
     QUIET_S,
     Contact,
+    Report,
+    Reports,
     after_edge,
     after_reading,
     opened,
@@ -17,11 +20,23 @@ Edge = tuple[float, bool]
 
 
 def play(edges: list[Edge], contact: Contact = OPEN) -> tuple[Contact, list[Edge]]:
-    """Return the contact after these edges, and when what was told."""
+    """Return the contact after these edges, and what was reported."""
     told: list[Edge] = []
     for at_s, is_closed in edges:
         contact, reports = after_edge(contact, at_s, is_closed=is_closed)
-        told += [(at_s, is_pressed) for is_pressed in reports]
+        told += [(report.at_s, report.is_pressed) for report in reports]
+    return contact, told
+
+
+def read(
+    contact: Contact, first_s: float, last_s: float, *, is_closed: bool
+) -> tuple[Contact, Reports]:
+    """Return the contact after readings each 10 ms, and what was reported."""
+    told: Reports = ()
+    for number in range(round((last_s - first_s) / 0.01) + 1):
+        at_s = first_s + number * 0.01
+        contact, reports = after_reading(contact, at_s, is_closed=is_closed)
+        told = (*told, *reports)
     return contact, told
 
 
@@ -39,8 +54,9 @@ def test_any_edges_give_alternating_reports_that_end_in_the_true_level(story, tr
         now_s += gap_s
         edges.append((now_s, is_closed))
     contact, told = play(edges)
-    contact, last = after_reading(contact, now_s + QUIET_S, is_closed=truth)
-    reports = [is_pressed for _, is_pressed in told] + list(last)
+    contact, last = read(contact, now_s, now_s + 2 * LATE_S + 0.02, is_closed=truth)
+    reports = [is_pressed for _, is_pressed in told]
+    reports += [report.is_pressed for report in last]
     assert all(a != b for a, b in zip([False, *reports], reports, strict=False))
     assert contact.is_reported == truth
 
@@ -66,20 +82,45 @@ def test_a_release_that_bounces_is_one_release():
     assert play(bounce(1.0, 0.020, ends_closed=False), contact)[1] == [(1.0, False)]
 
 
-def test_a_release_within_the_bounce_is_told_when_it_is_quiet():
+def test_a_release_within_the_bounce_is_told_with_its_own_time():
     contact, told = play([(1.0, True), (1.003, False)])
     assert told == [(1.0, True)]
-    assert after_reading(contact, 1.0111, is_closed=False)[1] == (False,)
+    late_s = 1.003 + QUIET_S + LATE_S + 0.001
+    reports = after_reading(contact, late_s, is_closed=False)[1]
+    assert reports == (Report(is_pressed=False, at_s=1.003),)
 
 
-def test_bounce_is_not_believed_before_it_is_quiet():
+def test_bounce_is_not_believed_while_an_edge_may_be_on_its_way():
     contact, _ = play([(1.0, True), (1.003, False)])
-    assert after_reading(contact, 1.005, is_closed=False)[1] == ()
+    assert after_reading(contact, 1.1, is_closed=False)[1] == ()
+
+
+def test_a_contact_that_opens_for_an_instant_is_a_press_that_goes_on():
+    contact, told = play([(1.0, True), (2.0, False), (2.002, True)])
+    assert told == [(1.0, True), (2.0, False)]
+    _, reports = read(contact, 2.01, 2.3, is_closed=True)
+    assert reports == (Report(is_pressed=True, at_s=2.002, is_resumed=True),)
 
 
 def test_a_release_whose_edge_was_lost_is_found_by_reading():
     contact, _ = play([(1.0, True)])
-    assert after_reading(contact, 1.5, is_closed=False)[1] == (False,)
+    _, reports = read(contact, 1.5, 1.7, is_closed=False)
+    assert reports == (Report(is_pressed=False, at_s=1.5),)
+
+
+def test_a_reading_that_runs_ahead_of_an_edge_does_not_replace_it():
+    contact, _ = play([(1.0, True)])
+    contact, reports = after_reading(contact, 1.505, is_closed=False)
+    assert reports == ()
+    assert after_edge(contact, 1.5, is_closed=False)[1] == (
+        Report(is_pressed=False, at_s=1.5),
+    )
+
+
+def test_a_lost_edge_between_two_that_agree_proves_nothing_about_the_level():
+    contact, _ = play([(1.0, True), (1.003, False)])
+    _, reports = after_edge(contact, 1.5, is_closed=False)
+    assert reports == (Report(is_pressed=False, at_s=1.5),)
 
 
 def test_edges_that_are_taken_late_are_told_in_order():
@@ -89,4 +130,4 @@ def test_edges_that_are_taken_late_are_told_in_order():
 
 def test_a_tap_with_bounce_and_no_reading_between_loses_no_release():
     edges = [(1.0, True), (1.002, False), (1.020, True)]
-    assert play(edges)[1] == [(1.0, True), (1.020, False), (1.020, True)]
+    assert play(edges)[1] == [(1.0, True), (1.002, False), (1.020, True)]

@@ -1,5 +1,6 @@
 // The talk button: hold to talk, by pointer, space bar or Enter. Whatever takes the
-// finger or the page away counts as letting go.
+// finger or the page away counts as letting go. While the page has muted the box, and
+// always in `open` mode, the same button is the mute switch: one tap mutes or unmutes.
 
 import { byId, setAttribute, setText } from "./dom.js";
 import { toast } from "./toast.js";
@@ -13,10 +14,17 @@ const LABELS = {
 };
 
 const WORDS = { muted: "Nobody hears you.", talking: "Everybody in the room hears you." };
+const HINTS = {
+  hold: "Hold the button or the space bar.",
+  switch: "Tap the button or press the space bar.",
+};
 
 const button = byId("talk");
 let send = () => false;
 let isDown = false;
+let isSpent = false;
+// What a press does: null: talks; true: mutes the box; false: unmutes it.
+let mutes = null;
 let refusal = "";
 
 export function start(sender) {
@@ -39,17 +47,34 @@ export function start(sender) {
 }
 
 export function show(view) {
-  const isAtBox = view.is_muted_at_box;
-  const isGone = !view.has_microphone;
-  const isGrey = isAtBox || isGone || view.talk === "unavailable";
-  refusal = "";
-  if (isAtBox) refusal = "muted by the button on the box";
-  else if (isGone) refusal = "no microphone";
-  else if (isGrey) refusal = view.talk_text;
-  document.body.dataset.talk = isGrey ? "unavailable" : view.talk;
-  setAttribute(button, "aria-disabled", isGrey);
-  setText(byId("talk-label"), isGrey ? LABELS.unavailable : LABELS[view.talk]);
+  isSpent = isDown && view.is_page_spent;
+  refusal = refusalOf(view);
+  mutes = switchOf(view);
+  const state = isSpent ? "locked" : refusal ? "unavailable" : view.talk;
+  document.body.dataset.talk = state;
+  setAttribute(button, "aria-disabled", refusal !== "");
+  setText(byId("talk-label"), label(state));
   setText(byId("talk-text"), words(view));
+  setText(byId("talk-hint"), mutes === null ? HINTS.hold : HINTS.switch);
+}
+
+function refusalOf(view) {
+  if (view.is_muted_at_box) return "muted by the button on the box";
+  if (!view.has_microphone) return "no microphone";
+  // A mute can be undone wherever the box is.
+  if (view.is_muted_on_page) return "";
+  return view.talk === "unavailable" ? view.talk_text : "";
+}
+
+function switchOf(view) {
+  if (view.is_muted_on_page) return false;
+  return view.mode === "open" ? true : null;
+}
+
+function label(state) {
+  if (state === "locked" || state === "unavailable") return LABELS[state];
+  if (mutes === null) return LABELS[state];
+  return mutes ? "Tap to mute" : "Muted. Tap to unmute";
 }
 
 export function away() {
@@ -59,7 +84,9 @@ export function away() {
 }
 
 function words(view) {
+  if (isSpent) return "That talk is over. Let go, then press again.";
   if (refusal) return refusal;
+  if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
   if (view.talk_left_s !== null) return `Time is nearly up: ${view.talk_left_s} s left`;
   return WORDS[view.talk] ?? view.talk_text;
 }
@@ -83,6 +110,10 @@ function press() {
     toast(`Cannot talk: ${refusal.replace(/^cannot talk: /, "")}.`);
     return;
   }
+  if (mutes !== null) {
+    send({ do: "mute", on: mutes });
+    return;
+  }
   isDown = send({ do: "talk", on: true });
   mark();
 }
@@ -90,6 +121,7 @@ function press() {
 function release() {
   if (!isDown) return;
   isDown = false;
+  isSpent = false;
   send({ do: "talk", on: false });
   mark();
 }
