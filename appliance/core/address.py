@@ -64,6 +64,12 @@ def is_host(text: str) -> bool:
     )
 
 
+def is_local(url: str) -> bool:
+    """Tell whether the address can only be on this machine."""
+    parts = _split(url)
+    return parts is not None and is_loopback(parts.hostname or "")
+
+
 def _split(url: str) -> SplitResult | None:
     """Return the parts of an address that every parser would read alike.
 

@@ -14,6 +14,9 @@ REPLACED_FIRST_S = 60.0
 REPLACED_LONGEST_S = 1800.0
 """Our choice: two boxes with one identity must not throw each other out all day."""
 
+REFUSED_S = 600.0
+"""Our choice: often enough for an owner who waits for it, rare enough for a server."""
+
 _GOLDEN = 0.618033988749895
 
 
@@ -34,6 +37,11 @@ def unreachable_wait_s(failures: int, jitter: float) -> float:
     """Return the wait where nothing answers: `wait_s`, but 8 s for five minutes."""
     held = HOPEFUL_FAILURES - STEADY_FAILURES
     return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
+
+
+def refused_wait_s(jitter: float) -> float:
+    """Return the wait after a refusal: 10 minutes and up to a tenth more or less."""
+    return REFUSED_S * (0.9 + 0.2 * jitter)
 
 
 def replaced_wait_s(replacements: int) -> float:

@@ -67,8 +67,8 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
 
 def _signal(before: State, after: State) -> tuple[Command, ...]:
     """Let people hear that the room came or went; a wished goodbye has no sound."""
-    was_in = before.phase is Phase.IN_ROOM
-    if after.phase is Phase.IN_ROOM:
+    was_in = before.is_connected
+    if after.is_connected:
         return () if was_in else (PlayEarcon(Earcon.JOINED),)
     is_lost = was_in and after.phase is not Phase.LEAVING
     return (PlayEarcon(Earcon.LOST),) if is_lost else ()

@@ -15,6 +15,8 @@ LIMIT_S = {
     Phase.LEAVING: visit.LEAVE_S,
 }
 """Longest wait for an answer in each phase."""
+PAUSING = frozenset({Phase.WAITING, Phase.REFUSED})
+"""Phases that end with the next try, at `retry_at_s`."""
 UNREACHABLE = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 """Nobody answers, so nobody is burdened by being asked often."""
 
@@ -26,7 +28,7 @@ def failed(
     state = visit.steadied(state, now_s)
     state = _blamed(state, event.cause, event.reason)
     if event.is_final:
-        return visit.entered(state, Phase.REFUSED, now_s)
+        return _refused(state, now_s)
     return _waiting(state, now_s)
 
 
@@ -47,7 +49,7 @@ def tick(state: State, now_s: float) -> Step:
     """End every wait that is over."""
     if now_s < deadline_s(state):
         return state, ()
-    if state.phase is Phase.WAITING:
+    if state.phase in PAUSING:
         return visit.start(state, now_s)
     if state.phase is Phase.LEAVING:
         return visit.after_goodbye(state, now_s)
@@ -60,7 +62,7 @@ def tick(state: State, now_s: float) -> Step:
 
 def deadline_s(state: State) -> float:
     """Return when this phase's wait is over; infinity when it has none."""
-    if state.phase is Phase.WAITING:
+    if state.phase in PAUSING:
         return state.retry_at_s
     return state.since_s + LIMIT_S.get(state.phase, float("inf"))
 
@@ -93,6 +95,18 @@ def _waiting(state: State, now_s: float) -> State:
     return replace(
         visit.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + wait_s
     )
+
+
+def _refused(state: State, now_s: float) -> State:
+    """Return the state with its next try far away.
+
+    Who is refused today may be let in tomorrow: a source that is being deployed answers
+    401 for a minute, an owner corrects a key. The configuration corrects itself never.
+    """
+    wait_s = backoff.refused_wait_s(state.jitter)
+    is_hopeless = state.cause is not Cause.REFUSED
+    retry_at_s = float("inf") if is_hopeless else now_s + wait_s
+    return replace(visit.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 
 def _may_help(state: State, was: str | None) -> bool:

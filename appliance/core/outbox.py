@@ -16,7 +16,7 @@ def typed(state: State, event: ChatTyped) -> Step:
     chat = state.chat.typed(event)
     is_new = chat is not state.chat
     state = replace(state, chat=chat)
-    is_due = is_new and state.phase is Phase.IN_ROOM
+    is_due = is_new and state.is_connected
     return state, (_send(state, chat.lines[-1]),) if is_due else ()
 
 
@@ -32,7 +32,7 @@ def answered(state: State, event: ChatSent | ChatFailed) -> State:
 
 def due(before: State, after: State) -> tuple[Command, ...]:
     """Return what to send because the room is there again: all that waited."""
-    if before.phase is Phase.IN_ROOM or after.phase is not Phase.IN_ROOM:
+    if before.is_connected or not after.is_connected:
         return ()
     return tuple(_send(after, line) for line in after.chat.queued)
 

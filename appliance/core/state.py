@@ -79,6 +79,8 @@ class Talk:
     lock: Lock = Lock.NONE
     opened_at_s: float | None = None
     """When the gate was told to open; None: it was told to close."""
+    began_at_s: float | None = None
+    """When the talk began that goes on, or waits for the end of an outage."""
     is_flowing: bool = False
     """Whether sound passes the gate: from `TalkFlowed` to `TailEnded`."""
     has_warned: bool = False
@@ -121,6 +123,8 @@ class State:
     display_name: str | None = None
     address: str | None = ""
     """LAN address; None: no link; empty: not known yet."""
+    is_server_local: bool = False
+    """The server is on this machine: the room needs no network."""
     page_url: str = ""
     pin: str = field(default="", repr=False)
     room: str = ""
@@ -144,6 +148,19 @@ class State:
     """Buttons but the talk button that were down at boot and still are."""
     leave_down_s: float | None = None
     """When the leave button went down; None: it is up or has done its work."""
+
+    @property
+    def is_link_down(self) -> bool:
+        """Whether the network is known to be away and the room needs it."""
+        return self.address is None and not self.is_server_local
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether sound and chat can reach the room.
+
+        The kernel tells at once that an interface is down, LiveKit after 10 to 15 s.
+        """
+        return self.phase is Phase.IN_ROOM and not self.is_link_down
 
     @property
     def is_stopping(self) -> bool:

@@ -125,6 +125,8 @@ def refusal(state: State) -> str:
     """Return why a press would be refused, in words; empty: it would not."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
+    if state.is_link_down:
+        return "no network"
     if state.talk.lock is not Lock.NONE:
         return "release the talk button"
     if any(lost.part is Part.MICROPHONE for lost in state.lost):
@@ -141,12 +143,17 @@ def settled(state: State, now_s: float) -> Step:
     if _is_muted(state) and state.talk.is_flowing and not state.talk.is_open:
         # Muted in the middle of a tail: not one more sample.
         return flow(state, is_flowing=False), (CloseGate(0),)
-    should_be_open = is_allowed and state.talk.is_wanted(state.config.talk.mode)
+    is_wanted = state.talk.is_wanted(state.config.talk.mode)
+    if not is_wanted and state.talk.began_at_s is not None:
+        state = replace(state, talk=replace(state.talk, began_at_s=None))
+    should_be_open = is_allowed and is_wanted
     if should_be_open == state.talk.is_open:
         return state, ()
     if not should_be_open:
         return _closed(state)
-    talk = replace(state.talk, opened_at_s=now_s)
+    # The time limit counts from the start of a talk, whatever interrupts it.
+    began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
+    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s)
     commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
     return replace(state, talk=talk), commands
 
@@ -200,7 +207,7 @@ def _closed(state: State) -> Step:
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has a sound of its own.
-    farewell = (PlayEarcon(Earcon.END),) if is_in_room else ()
+    farewell = (PlayEarcon(Earcon.END),) if state.is_connected else ()
     return replace(state, talk=talk), (CloseGate(tail_ms), *farewell)
 
 

@@ -39,18 +39,22 @@ def alone_at_s(state: State) -> float:
 
 
 def limit_at_s(state: State) -> float:
-    """Return when the running talk has to end; infinity when nothing ends it."""
+    """Return when the talk has to end; infinity when nothing ends it.
+
+    An outage does not stop the time: a latched talk must not go on the air by itself
+    hours after the press.
+    """
     limit_s = state.config.talk.limit_s
     is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
-    if state.talk.opened_at_s is None or is_endless:
+    if state.talk.began_at_s is None or is_endless:
         return float("inf")
-    return state.talk.opened_at_s + limit_s
+    return state.talk.began_at_s + limit_s
 
 
 def warning_at_s(state: State) -> float:
     """Return when the warning is due; infinity when there is none or it has been."""
     config = state.config.talk
-    if state.talk.has_warned:
+    if state.talk.has_warned or not state.talk.is_open:
         return float("inf")
     # A limit as short as the warning would otherwise warn into the first word.
     return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)

@@ -113,7 +113,7 @@ def view(state: State, now_s: float) -> View:
 
     Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
     """
-    is_in_room = state.phase is Phase.IN_ROOM
+    is_in_room = state.is_connected
     is_talking = is_in_room and state.talk.is_flowing
     speakers = _speakers(state) if is_in_room else ()
     faults = _faults(state)
@@ -155,7 +155,8 @@ def view(state: State, now_s: float) -> View:
 
 
 def _connection(state: State) -> Connection:
-    if state.phase is Phase.LEAVING and state.goal is Goal.REJOIN:
+    is_rejoining = state.phase is Phase.LEAVING and state.goal is Goal.REJOIN
+    if is_rejoining or (state.phase is Phase.IN_ROOM and state.is_link_down):
         return Connection.RECONNECTING
     connection = CONNECTIONS.get(state.phase, Connection.DISCONNECTED)
     is_again = connection is Connection.CONNECTING and state.cause is not None

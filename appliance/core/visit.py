@@ -3,6 +3,7 @@
 from dataclasses import replace
 from typing import assert_never
 
+from appliance.core.address import is_local
 from appliance.core.commands import (
     Command,
     DropToken,
@@ -105,7 +106,11 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     """Go to the server with the fresh token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
-    state = replace(entered(state, Phase.JOINING, now_s), identity=event.identity)
+    state = replace(
+        entered(state, Phase.JOINING, now_s),
+        identity=event.identity,
+        is_server_local=is_local(event.url),
+    )
     return state, (JoinRoom(event.ticket, event.url, event.token, state.preset),)
 
 

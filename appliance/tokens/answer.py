@@ -27,6 +27,8 @@ class Answer:
     token: str = field(repr=False)
     identity: str
     room: str
+    wait_s: float = 0.0
+    """How long the token is not valid yet: the server would refuse it."""
 
 
 def read_answer(body: bytes, room: RoomConfig, where: str, now_s: float) -> Answer:
@@ -36,7 +38,7 @@ def read_answer(body: bytes, room: RoomConfig, where: str, now_s: float) -> Answ
         body: as it came.
         room: says which server to take if the answer names none.
         where: the token source, as people may see it.
-        now_s: seconds since the epoch.
+        now_s: seconds since the epoch, by the clock of the token source if it told it.
 
     Raises:
         TokenRefused: the same answer would be of no use next time either.
@@ -58,7 +60,8 @@ def read_answer(body: bytes, room: RoomConfig, where: str, now_s: float) -> Answ
         sentence = f"{where} gave {fault or _NO_TOKEN}"
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     url = _server(_first(values, URL_KEYS), room, where)
-    return Answer(url, token, claims.identity, claims.room)
+    wait_s = max(0.0, claims.not_before_s - now_s)
+    return Answer(url, token, claims.identity, claims.room, wait_s)
 
 
 def fixed_answer(room: RoomConfig, now_s: float) -> Answer:

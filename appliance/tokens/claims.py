@@ -26,6 +26,7 @@ class _Video(msgspec.Struct, rename="camel"):
 class _Payload(msgspec.Struct):
     sub: str = ""
     exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     video: _Video = msgspec.field(default_factory=_Video)
 
 
@@ -38,6 +39,8 @@ class Claims:
     may_join: bool
     expires_at_s: float | None
     """Seconds since the epoch; None: never."""
+    not_before_s: float
+    """Seconds since the epoch; 0: valid from the start."""
     is_ed25519: bool
     """Signed as dTelecom signs; LiveKit uses HS256."""
 
@@ -58,6 +61,7 @@ def read_claims(token: str) -> Claims | None:
         room=payload.video.room,
         may_join=payload.video.room_join,
         expires_at_s=payload.exp,
+        not_before_s=payload.nbf,
         is_ed25519=header.alg == "EdDSA",
     )
 

@@ -9,6 +9,8 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from functools import cache
 
 import httpx
@@ -32,11 +34,20 @@ for _name in ("httpx", "httpcore"):
 _SENT = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
 _REFUSALS = {
-    401: "which means that it does not know us. Check room.token_headers",
-    403: "which means that we may not. Check identity, headers and query",
-    404: "which means that nothing is there. Check room.token_url",
+    401: "unauthorized (401): check room.token_headers",
+    403: "forbidden (403): check room.identity, token_headers and token_query",
 }
+_NOT_FOUND = 404
 _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A 2xx answer."""
+
+    body: bytes
+    date_s: float | None
+    """The sender's clock (header `Date`), seconds since the epoch; None: not told."""
 
 
 async def send(
@@ -45,8 +56,8 @@ async def send(
     *,
     total_s: float = TOTAL_S,
     sent: Callable[[], None] | None = None,
-) -> bytes:
-    """Return the body of a 2xx answer.
+) -> Reply:
+    """Return a 2xx answer.
 
     A new connection each time: tokens are minutes apart, and a link that came back
     would find the old connection dead.
@@ -58,7 +69,7 @@ async def send(
         sent: called when the request has left and the answer is waited for.
 
     Raises:
-        TokenRefused: 401, 403 or 404.
+        TokenRefused: 401 or 403.
         TokenUnreachable: anything else that is no answer.
     """
     try:
@@ -75,7 +86,7 @@ async def _exchange(
     request: Request,
     transport: httpx.AsyncBaseTransport | None,
     sent: Callable[[], None] | None,
-) -> bytes:
+) -> Reply:
     async def trace(event: str, _: object) -> None:
         if sent is not None and event == _SENT:
             sent()
@@ -102,7 +113,15 @@ async def _exchange(
         ) as response,
     ):
         _check_status(response, request.where)
-        return await _body(response, request.where)
+        body = await _body(response, request.where)
+        return Reply(body, _date_s(response.headers.get("date", "")))
+
+
+def _date_s(text: str) -> float | None:
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
 
 
 @cache
@@ -121,8 +140,12 @@ def _check_status(response: httpx.Response, where: str) -> None:
     if response.is_success:
         return
     if status in _REFUSALS:
-        sentence = f"{where} answered {status}, {_REFUSALS[status]}."
+        sentence = f"{where} answered {_REFUSALS[status]}."
         raise TokenRefused(Cause.REFUSED, sentence)
+    if status == _NOT_FOUND:
+        # A proxy answers so while what stands behind it is starting.
+        sentence = f"{where} answered not found (404): check room.token_url."
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     if response.next_request is not None:
         target = without_query(str(response.next_request.url))
         sentence = f"{where} points to {target}. Write that address if it is right."

@@ -5,15 +5,15 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
-from appliance.errors import TokenError, TokenRefused
+from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.ports import Post
 from appliance.tokens.answer import Answer, fixed_answer, read_answer
 from appliance.tokens.request import token_request
@@ -25,7 +25,23 @@ START_S: Final = 0.5
 """Our choice: nobody notices a start that is so much later, and a name is looked up
 faster than this, or not at all."""
 
+LONGEST_WAIT_S: Final = 8.0
+"""For a token to become valid; with the 10 s of the request less than what the core
+waits. Later ones are asked for again."""
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Time of day, and waiting."""
+
+    now_s: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+CLOCK: Final = Clock()
 
 
 class TokenSource:
@@ -38,7 +54,7 @@ class TokenSource:
         identity: str,
         post: Post,
         transport: "httpx.AsyncBaseTransport | None" = None,
-        now_s: Callable[[], float] = time.time,
+        clock: Clock = CLOCK,
     ) -> None:
         """Do nothing yet.
 
@@ -47,7 +63,7 @@ class TokenSource:
             identity: who the box is where the configuration does not say.
             post: takes the answers.
             transport: instead of the network, for tests.
-            now_s: seconds since the epoch.
+            clock: tells whether a token is valid, and waits until it is.
         """
         self._rooms: dict[str | None, RoomConfig] = {
             None: config.room,
@@ -57,7 +73,7 @@ class TokenSource:
         self._name = config.name or socket.gethostname()
         self._post = post
         self._transport = transport
-        self._now_s = now_s
+        self._clock = clock
         self._tasks = asyncio.TaskGroup()
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._trouble = ""
@@ -113,7 +129,7 @@ class TokenSource:
         """
         room = self._room(command)
         if room.token is not None:
-            return fixed_answer(room, self._now_s())
+            return fixed_answer(room, self._clock.now_s())
         if room.token_url is None:
             sentence = "there is no token source. Write its address to room.token_url."
             raise TokenRefused(Cause.MISCONFIGURED, sentence)
@@ -151,8 +167,18 @@ class TokenSource:
         )
         level = logging.DEBUG if self._trouble else logging.INFO
         _log.log(level, "token fetch started  url=%s", request.where)
-        body = await send(request, self._transport, sent=self._has_asked.set)
-        return read_answer(body, room, request.where, self._now_s())
+        reply = await send(request, self._transport, sent=self._has_asked.set)
+        # Whether a token is valid is a matter of its issuer's clock, not of ours.
+        now_s = self._clock.now_s() if reply.date_s is None else reply.date_s
+        answer = read_answer(reply.body, room, request.where, now_s)
+        if answer.wait_s > LONGEST_WAIT_S:
+            sentence = (
+                f"{request.where} gave a token that becomes valid in "
+                f"{answer.wait_s:.0f} s only. Check the clock there."
+            )
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+        await self._clock.sleep(answer.wait_s)
+        return answer
 
     def _room(self, command: FetchToken) -> RoomConfig:
         if command.preset not in self._rooms:

@@ -5,7 +5,7 @@ import pytest
 from appliance.core.banner import WORDS, banner, retry_s
 from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
-from tests.core.story import LEAVE, Box, in_room, joining, started
+from tests.core.story import ALICE, LEAVE, PRESS, Box, in_room, joining, started
 
 
 def words(box: Box) -> str:
@@ -79,7 +79,7 @@ def test_the_cause_stays_while_the_next_try_runs():
 def test_a_refusal_is_said_once():
     box = started()
     box.play(box.no_token(Cause.REFUSED, is_final=True))
-    assert words(box) == "refused"
+    assert words(box) == "refused, asks again in 10 min"
 
 
 def test_a_wrong_configuration_is_named():
@@ -92,6 +92,31 @@ def test_a_pause_without_a_link_says_so():
     box = in_room()
     box.play(LinkChanged(None), box.paused())
     assert words(box) == "reconnecting: no network"
+
+
+def test_a_lost_link_is_said_at_once_in_the_room():
+    box = in_room()
+    box.play(LinkChanged("10.0.0.7"), LinkChanged(None))
+    assert words(box) == "reconnecting: no network"
+    box.play(LinkChanged("10.0.0.7"))
+    assert words(box) == "in kitchen"
+
+
+@pytest.mark.parametrize("cause", [Cause.SERVER_LOST, Cause.TOKEN_SOURCE])
+def test_a_missing_link_explains_every_outage(cause):
+    box = started()
+    box.play(LinkChanged(None), box.no_token(cause))
+    assert words(box).startswith("disconnected: no network, retry in")
+    box.play(1)
+    assert words(box) == "connecting: no network"
+
+
+def test_a_room_on_this_machine_needs_no_link():
+    box = started()
+    box.play(replace(box.token(), url="ws://127.0.0.1:7880"), box.joined(ALICE))
+    box.play(LinkChanged(None), PRESS)
+    assert words(box) == "in kitchen"
+    assert box.is_live()
 
 
 def test_a_goodbye_for_a_new_visit_is_a_reconnect_and_names_its_cause():

@@ -121,7 +121,9 @@ def test_leaving_forgets_why_there_was_no_room():
 
 
 @pytest.mark.parametrize("road", ["token", "join", "loss"])
-def test_a_final_no_ends_the_tries_until_something_changes(road):
+def test_after_a_final_no_the_next_try_is_in_ten_minutes_or_when_something_changes(
+    road,
+):
     box = started()
     if road == "token":
         box.play(box.no_token(Cause.REFUSED, is_final=True))
@@ -132,9 +134,16 @@ def test_a_final_no_ends_the_tries_until_something_changes(road):
         box.enter()
         box.play(box.lost(Cause.REFUSED, is_final=True))
     assert box.phase() is Phase.REFUSED
-    assert box.play(86_400) == ()
-    box.play(HOME)
+    assert box.play(539) == ()
+    assert of(FetchToken, box.play(122))
+    box.play(box.no_token(Cause.REFUSED, is_final=True), HOME)
     assert of(FetchToken, box.play(ELSEWHERE))
+
+
+def test_a_wrong_configuration_is_not_tried_again_by_itself():
+    box = started()
+    box.play(box.no_token(Cause.MISCONFIGURED, is_final=True))
+    assert box.play(86_400) == ()
 
 
 def test_a_failure_that_comes_too_late_is_ignored():

@@ -2,11 +2,21 @@ import pytest
 
 from appliance.core import visit
 from appliance.core.backoff import REPLACED_LONGEST_S
-from appliance.core.commands import DropToken, FetchToken
-from appliance.core.events import Cause, LinkChanged
+from appliance.core.commands import (
+    CloseGate,
+    DropToken,
+    Earcon,
+    FetchToken,
+    OpenGate,
+    PlayEarcon,
+    SendChat,
+)
+from appliance.core.events import Cause, ChatTyped, LinkChanged, TalkFlowed
 from appliance.core.state import Phase
+from appliance.core.view import Connection
 from tests.core.story import (
     LEAVE,
+    PRESS,
     Box,
     in_room,
     joining,
@@ -76,8 +86,34 @@ def test_another_address_does_not_disturb_a_running_visit():
 
 def test_a_link_that_comes_and_goes_in_the_room_leaves_it_to_livekit():
     box = in_room()
-    assert box.play(HOME, AWAY, HOME) == ()
+    commands = box.play(HOME, AWAY, HOME)
+    assert commands == (PlayEarcon(Earcon.LOST), PlayEarcon(Earcon.JOINED))
     assert box.phase() is Phase.IN_ROOM
+
+
+def test_without_a_link_nothing_claims_to_be_in_the_room():
+    box = in_room()
+    box.play(HOME, AWAY)
+    seen = box.view()
+    assert seen.connection is Connection.RECONNECTING
+    assert not seen.lamps.online
+    assert box.play(PRESS) == (PlayEarcon(Earcon.REFUSED),)
+    assert box.view().talk_text == "cannot talk: no network"
+
+
+def test_a_talk_stops_with_the_link_and_goes_on_when_it_is_back_soon():
+    box = in_room()
+    box.play(HOME, PRESS, TalkFlowed(0.01))
+    assert of(CloseGate, box.play(AWAY)) == (CloseGate(tail_ms=0),)
+    assert not box.view().lamps.talking
+    assert of(OpenGate, box.play(5, HOME))
+
+
+def test_a_line_typed_without_a_link_is_sent_when_it_is_back():
+    box = in_room()
+    box.play(HOME, AWAY)
+    assert box.play(ChatTyped("1", "hello", 1)) == ()
+    assert of(SendChat, box.play(HOME)) == (SendChat(1, "1", "hello", 1),)
 
 
 @pytest.mark.parametrize("make", [in_room, started])

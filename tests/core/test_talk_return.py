@@ -27,6 +27,7 @@ from tests.core.story import (
     in_room,
     live,
     of,
+    with_limit,
     with_mode,
     with_presets,
 )
@@ -60,7 +61,7 @@ def test_after_a_rejoin_a_latched_talk_goes_on(mode):
 
 def test_a_refusal_that_the_network_ends_leaves_the_talk_as_it_was():
     box = in_room(with_mode(TOGGLE))
-    box.play(LinkChanged(None), PRESS, RELEASE, box.lost(is_final=True))
+    box.play(PRESS, RELEASE, LinkChanged(None), box.lost(is_final=True))
     assert not box.is_live()
     box.play(LinkChanged("10.0.0.7"))
     box.enter()
@@ -181,3 +182,24 @@ def test_muting_during_the_tail_lets_no_further_sample_out():
     commands = box.play(MuteAsked(is_on=True))
     assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
     assert not box.state.talk.is_flowing
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_latched_talk_does_not_outlast_its_time_limit_in_an_outage(mode):
+    box = in_room(with_limit(60, 10, mode))
+    box.play(PRESS, 0.1, RELEASE, 20, box.lost(), 2)
+    box.enter()
+    assert box.is_live()
+    box.play(37)
+    assert box.is_live()
+    assert not earcons(box.play(box.lost(), 5, box.token())).count(Earcon.WARNING)
+    box.play(box.joined(BOB))
+    assert not box.is_live()
+
+
+def test_a_button_that_is_held_through_a_long_outage_has_to_be_released_first():
+    box = in_room(with_limit(60, 10))
+    box.play(PRESS, box.lost(), 3600)
+    box.play(box.token(), box.joined(BOB))
+    assert not box.is_live()
+    assert box.view().talk_text == "time is up: release the button"

@@ -22,6 +22,7 @@ from appliance.core.events import (
     Event,
     JoinAsked,
     LeaveAsked,
+    LinkChanged,
     MuteAsked,
     Part,
     PartFound,
@@ -34,7 +35,7 @@ from appliance.core.events import (
     TalkAsked,
 )
 from appliance.core.state import Lock, Phase, State
-from appliance.core.view import view
+from appliance.core.view import Connection, view
 from appliance.core.visit import LEAVE_S
 
 NEEDS_SOUND = {Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED, Phase.LEAVING}
@@ -48,6 +49,7 @@ MAY_OPEN = (
     PartFound,
     MuteAsked,
     ButtonPressed,
+    LinkChanged,
 )
 
 
@@ -158,8 +160,8 @@ class Watch:
             assert is_release or isinstance(event, MAY_OPEN)
         if before.talk.is_muted_at_box and isinstance(event, PAGE):
             assert after.talk.is_muted_at_box
-        if after.talk.is_flowing:
-            assert after.phase is Phase.IN_ROOM
+        if after.talk.is_flowing or self.is_gate_open:
+            assert after.is_connected
 
     def _check_sound(self, after: State) -> None:
         if after.phase in NEEDS_SOUND:
@@ -173,6 +175,8 @@ class Watch:
         assert seen.talk_text
         assert seen.lamps.talking <= self.is_visit_live(after)
         assert not (seen.is_muted and self.is_gate_open)
+        is_in_room = seen.connection is Connection.CONNECTED
+        assert is_in_room == seen.lamps.online == after.is_connected
 
     def is_visit_live(self, after: State) -> bool:
         return after.phase is Phase.IN_ROOM and self.visiting == after.ticket

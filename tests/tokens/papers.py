@@ -10,10 +10,15 @@ ROOM = RoomConfig(token_url="https://tokens.example.com/api?key=SECRET")
 
 
 def jwt_of(
-    *, alg: str = "HS256", sub: str = "box", exp: object = NOW_S + 600, video=None
+    *,
+    alg: str = "HS256",
+    sub: str = "box",
+    exp: object = NOW_S + 600,
+    nbf: object = 0,
+    video=None,
 ) -> str:
     """Return an unsigned token that says this."""
-    claims = {"sub": sub, "exp": exp, "video": video or grant()}
+    claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()}
     return ".".join([part({"alg": alg, "typ": "JWT"}), part(claims), "c2ln"])
 
 

@@ -12,6 +12,7 @@ def test_a_token_says_who_may_join_what_until_when():
         room="kitchen",
         may_join=True,
         expires_at_s=NOW_S + 600,
+        not_before_s=0,
         is_ed25519=False,
     )
 
@@ -24,7 +25,9 @@ def test_a_token_of_dtelecom_is_told_by_its_signature():
 
 def test_a_token_that_says_little_says_so():
     claims = read_claims(f"{part({'alg': 'HS256'})}.{part({})}.x")
-    assert claims == Claims("", "", may_join=False, expires_at_s=None, is_ed25519=False)
+    assert claims == Claims(
+        "", "", may_join=False, expires_at_s=None, not_before_s=0, is_ed25519=False
+    )
 
 
 @pytest.mark.parametrize(

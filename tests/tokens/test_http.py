@@ -38,12 +38,22 @@ async def test_the_body_of_any_2xx_is_the_answer():
     async with serving(
         says(http("201 Created", b"{}", "Content-Type: x")), seen
     ) as url:
-        assert await send(request_to(url)) == b"{}"
+        assert (await send(request_to(url))).body == b"{}"
     line, *headers = seen[0].decode().lower().split("\r\n")
     assert line == "post /api?a=1&key=secret http/1.1"
     assert "x-user-id: secret" in headers
     assert "content-type: application/json" in headers
     assert "accept-encoding: identity" in headers
+
+
+@pytest.mark.parametrize(
+    ("date", "date_s"),
+    [("Tue, 14 Nov 2023 22:13:20 GMT", 1_700_000_000), ("soon", None), ("", None)],
+)
+async def test_the_clock_of_the_other_side_is_told_if_it_can_be_read(date, date_s):
+    answer = says(http("200 OK", b"{}", f"Date: {date}"))
+    async with serving(answer, []) as url:
+        assert (await send(request_to(url))).date_s == date_s
 
 
 @pytest.mark.parametrize(
@@ -53,25 +63,22 @@ async def test_the_body_of_any_2xx_is_the_answer():
             "401 No",
             TokenRefused,
             Cause.REFUSED,
-            (
-                "answered 401, which means that it does not know us. "
-                "Check room.token_headers."
-            ),
+            ("answered unauthorized (401): check room.token_headers."),
         ),
         (
             "403 No",
             TokenRefused,
             Cause.REFUSED,
             (
-                "answered 403, which means that we may not. "
-                "Check identity, headers and query."
+                "answered forbidden (403): check room.identity, token_headers and "
+                "token_query."
             ),
         ),
         (
             "404 No",
-            TokenRefused,
-            Cause.REFUSED,
-            "answered 404, which means that nothing is there. Check room.token_url.",
+            TokenUnreachable,
+            Cause.TOKEN_SOURCE,
+            "answered not found (404): check room.token_url.",
         ),
         (
             "400 No",

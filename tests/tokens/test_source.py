@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken
 from appliance.core.events import Cause, TokenFailed, TokenReady
-from appliance.tokens.source import TokenSource
+from appliance.tokens.source import Clock, TokenSource
 from tests.tokens.papers import NOW_S, ROOM, answer_of, jwt_of
 
 CONFIG = Config(
@@ -26,6 +27,7 @@ class Office:
         self.answers = list(answers)
         self.requests: list[httpx.Request] = []
         self.events: asyncio.Queue[object] = asyncio.Queue()
+        self.slept_s: list[float] = []
 
     def handle(self, request: httpx.Request) -> httpx.Response:
         self.requests.append(request)
@@ -40,16 +42,26 @@ class Office:
             identity="box-1",
             post=self.events.put_nowait,
             transport=httpx.MockTransport(self.handle),
-            now_s=lambda: NOW_S,
+            clock=Clock(lambda: NOW_S, self.sleep),
         )
+
+    async def sleep(self, wait_s: float) -> None:
+        self.slept_s.append(wait_s)
 
 
 def ignore(_event: object) -> None:
     """Nobody waits for it."""
 
 
-def ok(body: bytes = answer_of()) -> httpx.Response:
-    return httpx.Response(200, stream=httpx.ByteStream(body))
+def ok(
+    body: bytes = answer_of(), headers: dict[str, str] | None = None
+) -> httpx.Response:
+    return httpx.Response(200, stream=httpx.ByteStream(body), headers=headers)
+
+
+def at(now_s: float) -> dict[str, str]:
+    """Return the header that tells the token source's clock."""
+    return {"date": formatdate(now_s, usegmt=True)}
 
 
 async def fetch(office: Office, command: FetchToken, config: Config = CONFIG) -> object:
@@ -94,6 +106,37 @@ async def test_a_refusal_is_final_and_anything_else_is_not():
         Cause.TOKEN_SOURCE,
         False,
     )
+
+
+async def test_not_found_is_asked_again_like_any_other_trouble():
+    failed = await fetch(Office(httpx.Response(404)), FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+
+
+async def test_a_token_that_becomes_valid_soon_is_waited_for():
+    office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 5))))
+    answer = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(answer, TokenReady)
+    assert office.slept_s == [5.0]
+
+
+async def test_a_token_that_becomes_valid_late_is_asked_for_again():
+    office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert not failed.is_final
+    assert "becomes valid in 90 s only" in failed.reason
+
+
+@pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])
+async def test_a_token_is_judged_by_the_clock_of_its_source(skew_s):
+    there_s = NOW_S + skew_s
+    token = jwt_of(nbf=there_s - 1, exp=there_s + 60)
+    office = Office(ok(answer_of(participant_token=token), at(there_s)))
+    answer = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(answer, TokenReady)
+    assert office.slept_s == [0.0]
 
 
 async def test_a_fixed_token_asks_nobody():
