@@ -1,0 +1,45 @@
+"""The description of the API names everything that the page serves."""
+
+import re
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+import appliance.page
+from appliance.core.view import Connection, TalkState
+from appliance.page.api import POSTS
+from appliance.page.asks import AnyAsk, from_command
+from appliance.page.board import Board
+
+DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()
+_SPLIT = re.split(r"^## (.*)$", DOCUMENT, flags=re.MULTILINE)
+PARTS = dict(zip(_SPLIT[1::2], _SPLIT[2::2], strict=True))
+
+
+def test_every_field_of_the_view_is_described_and_no_other():
+    rows = re.findall(r"^\| (`.*?) \|", PARTS["View"], flags=re.MULTILINE)
+    described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
+    sent = msgspec.json.decode(Board((128, 64)).json(), type=dict[str, object])
+    assert described == set(sent)
+
+
+@pytest.mark.parametrize("kind", [Connection, TalkState])
+def test_every_word_of_a_state_is_described(kind):
+    assert [word for word in kind if f"`{word}`" not in PARTS["View"]] == []
+
+
+def test_every_request_is_described_with_its_fields():
+    for path, ask in POSTS.items():
+        rows = PARTS["Requests"].splitlines()
+        row = next(row for row in rows if f"POST {path}`" in row)
+        names = [item.name for item in msgspec.structs.fields(ask)]
+        assert [name for name in names if f'"{name}"' not in row] == []
+
+
+def test_every_example_of_a_command_is_one():
+    block = re.search(r"```json\n(.*?)```", PARTS["WebSocket"], flags=re.DOTALL)
+    assert block
+    commands = [from_command(line) for line in block[1].splitlines()]
+    assert {type(command) for command in commands} == set(get_args(AnyAsk))
