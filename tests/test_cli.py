@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -155,3 +156,22 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback():
     )
     assert done.stdout == "{"
     assert done.stderr == ""
+
+
+@pytest.mark.parametrize("command", [["devices"], ["doctor"]])
+def test_a_mistake_in_alsas_configuration_is_a_sentence_and_no_traceback(
+    command, tmp_path
+):
+    mistake = tmp_path / "asound.conf"
+    mistake.write_text("pcm.broken {\n}}\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", *command],
+        env=os.environ | {"ALSA_CONFIG_PATH": str(mistake)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert f"sound: {mistake}, line 2: Unexpected" in said
+    assert "Traceback" not in said

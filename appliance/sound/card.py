@@ -66,7 +66,8 @@ class Card:
 
         Args:
             config: wishes for microphone and speaker.
-            library: imports and returns PortAudio; called on the card's thread.
+            library: imports and returns PortAudio, or raises `SoundError`; called on
+                the card's thread.
             playout: what the speaker plays.
             uplink: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
@@ -172,8 +173,17 @@ class Card:
         self._shut()
         # Before the look: a card that comes during it is a change.
         cards = _cards()
-        library = self._renewed()
-        devices = listed(library.devices())
+        try:
+            library = self._renewed()
+            devices = listed(library.devices())
+        except SoundError as exc:
+            for direction in self._wishes:
+                self.tally.lost(direction, exc.device, exc.reason)
+        else:
+            self._open_chosen(library, devices)
+        self._retry.note(cards, time.monotonic())
+
+    def _open_chosen(self, library: Library, devices: tuple[Device, ...]) -> None:
         wanted: dict[Direction, Device] = {}
         for direction in self._wishes:
             device = self._found(direction, devices)
@@ -181,7 +191,6 @@ class Card:
                 wanted[direction] = device
         if wanted:
             self._open(library, wanted)
-        self._retry.note(cards, time.monotonic())
 
     def _open(self, library: Library, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}

@@ -93,18 +93,18 @@ def card_name(wishes: tuple[str, ...], direction: Direction) -> str:
     """Return the name of the device that the box would use now.
 
     Raises:
-        SoundError: there is none; the sentence lists what there is.
+        SoundError: there is none, or PortAudio cannot say; the sentence says why.
     """
-    import sounddevice
-
-    return chosen(wishes, listed(sounddevice.query_devices()), direction).name
+    return chosen(wishes, _found_now(), direction).name
 
 
 def print_devices(*, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration."""
-    import sounddevice
+    """Print the cards and the names to put into the configuration.
 
-    devices = listed(sounddevice.query_devices())
+    Raises:
+        SoundError: PortAudio cannot say.
+    """
+    devices = _found_now()
     if as_json:
         sys.stdout.write(json.dumps([asdict(device) for device in devices]) + "\n")
         return 0
@@ -113,6 +113,13 @@ def print_devices(*, as_json: bool) -> int:
     if not devices:
         sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
     return 0
+
+
+def _found_now() -> tuple[Device, ...]:
+    # Only the commands need it: `run` imports PortAudio on the card's thread.
+    from appliance.sound.portaudio import PortAudio
+
+    return listed(PortAudio().devices())
 
 
 def _missing(

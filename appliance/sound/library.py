@@ -89,7 +89,11 @@ class Library(Protocol):
         """
 
     def renew(self) -> None:
-        """Find out anew which cards there are; no stream may be open."""
+        """Find out anew which cards there are; no stream may be open.
+
+        Raises:
+            SoundError: nobody can say.
+        """
 
     def can(self, wanted: Wanted) -> bool:
         """Return whether such a stream would open."""

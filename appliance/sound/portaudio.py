@@ -4,21 +4,26 @@ sounddevice wraps what PortAudio hands over into two buffers, a status object an
 calls. Here the callback is PortAudio's own, and in a lull it does not even look:
 measured, a third less CPU on the card's thread.
 
-The only module that uses private parts of sounddevice; `tests/sound/test_portaudio.py`
-says which, and for which versions.
-
-Source: sounddevice 0.5, `_StreamBase`: "only be used by library authors".
+With `sounddevice_import` the only module that uses private parts of sounddevice;
+`tests/sound/test_portaudio.py` says which, and for which versions. Streams are opened
+by PortAudio's own function: sounddevice's asks for the device's name first, and raises
+where that is not UTF-8.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Final, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from typing import Final
 
 from appliance.errors import SoundError
+from appliance.sound.alsa_errors import reason_in, stderr_of
+from appliance.sound.devices import Device
 from appliance.sound.library import SAMPLE_BYTES, Callback, Raw, Stream, Wanted
+from appliance.sound.sounddevice_import import ANY_CARD, Sounddevice, imported
 from appliance.sound.urgency import be_urgent
 
-ANY_CARD: Final = "sound cards"
 _NOTHING: Final = memoryview(b"")
+_WITH_HOST: Final = 3
+"""Arguments of a `PortAudioError` that has the host's number and text."""
 
 
 class PortAudio:
@@ -28,11 +33,11 @@ class PortAudio:
         """Import it, which takes a moment and looks for cards.
 
         Raises:
-            OSError: PortAudio is not installed.
+            SoundError: it is not installed, or cannot be initialised.
         """
-        import sounddevice
-
-        self._library: Any = sounddevice
+        self._library: Sounddevice = imported()
+        if not self._library._initialized:
+            self.renew()
 
     def devices(self) -> Iterable[Mapping[str, object]]:
         """Return what there was at the last look.
@@ -40,31 +45,31 @@ class PortAudio:
         Raises:
             SoundError: PortAudio cannot say.
         """
-        try:
-            found: Iterable[Mapping[str, object]] = self._library.query_devices()
-        except self._library.PortAudioError as exc:
-            raise SoundError(ANY_CARD, _words(exc)) from exc
-        return found
+        # Not `query_devices`: one name that is not UTF-8 makes it raise for all.
+        library = self._library
+        with self._named(ANY_CARD):
+            count: int = library._check(library._lib.Pa_GetDeviceCount())
+            return [self._device(index) for index in range(count)]
 
     def renew(self) -> None:
-        """Look again: PortAudio sees new cards only at its start."""
-        self._library._terminate()
-        self._library._initialize()
+        """Look again: PortAudio sees new cards only at its start.
+
+        Raises:
+            SoundError: it cannot be initialised, as with a mistake in asound.conf.
+        """
+        with self._named(ANY_CARD):
+            while self._library._initialized:
+                self._library._terminate()
+        try:
+            self._library._initialize()
+        except (self._library.PortAudioError, UnicodeError) as exc:
+            raise SoundError(ANY_CARD, self._cause() or _words(exc)) from exc
 
     def can(self, wanted: Wanted) -> bool:
         """Return whether such a stream would open."""
-        library, rate_hz = self._library, wanted.rate_hz
-        asked = (
-            (library.check_input_settings, wanted.microphone, 1),
-            (library.check_output_settings, wanted.speaker, wanted.speaker_channels),
-        )
-        try:
-            for check, device, channels in asked:
-                if device is not None:
-                    check(device.index, channels, "int16", None, rate_hz)
-        except library.PortAudioError:
-            return False
-        return True
+        heard, played = self._parameters(wanted)
+        supported = self._library._lib.Pa_IsFormatSupported
+        return bool(supported(heard, played, wanted.rate_hz) >= 0)
 
     def open(self, wanted: Wanted, callback: Callback) -> Stream:
         """Open a stream.
@@ -72,14 +77,62 @@ class PortAudio:
         Raises:
             SoundError: the card says no.
         """
-        run = self._native(wanted, callback)
-        try:
-            stream = self._library._StreamBase(
-                callback=run, wrap_callback=None, **_options(wanted)
+        library, run = self._library, self._native(wanted, callback)
+        stream = library._ffi.new("PaStream**")
+        heard, played = self._parameters(wanted)
+        rate_hz, frames = wanted.rate_hz, wanted.period_frames
+        null, no_flags = library._ffi.NULL, library._lib.paNoFlag
+        with self._named(wanted.device_name):
+            library._check(
+                library._lib.Pa_OpenStream(
+                    stream, heard, played, rate_hz, frames, no_flags, run, null
+                )
             )
-        except self._library.PortAudioError as exc:
-            raise SoundError(wanted.device_name, _words(exc)) from exc
-        return _Opened(stream, run, wanted.device_name, self._library.PortAudioError)
+        return _Opened(library, stream[0], run, self._named, wanted.device_name)
+
+    def _device(self, index: int) -> Mapping[str, object]:
+        """Return what `sounddevice.query_devices` does, as far as it is needed."""
+        info = self._library._lib.Pa_GetDeviceInfo(index)
+        return {
+            "name": self._library._ffi.string(info.name).decode(errors="replace"),
+            "max_input_channels": info.maxInputChannels,
+            "max_output_channels": info.maxOutputChannels,
+            "default_samplerate": info.defaultSampleRate,
+        }
+
+    def _parameters(self, wanted: Wanted) -> tuple[object, object]:
+        """Return PortAudio's parameters of both directions; NULL: not wanted."""
+
+        def one(device: Device | None, channels: int) -> object:
+            ffi, lib = self._library._ffi, self._library._lib
+            if device is None:
+                return ffi.NULL
+            facts = device.index, channels, lib.paInt16, wanted.latency_s, ffi.NULL
+            return ffi.new("PaStreamParameters*", facts)
+
+        return (
+            one(wanted.microphone, wanted.microphone_channels),
+            one(wanted.speaker, wanted.speaker_channels),
+        )
+
+    def _cause(self) -> str:
+        """Return ALSA's words for why PortAudio cannot be initialised."""
+        lib = self._library._lib
+
+        # sounddevice sends the words to /dev/null, so it is done once more without.
+        def initialize() -> None:
+            if lib.Pa_Initialize() >= 0:
+                lib.Pa_Terminate()
+
+        return reason_in(stderr_of(initialize))
+
+    @contextmanager
+    def _named(self, name: str) -> Iterator[None]:
+        """Turn what sounddevice raises into `SoundError`."""
+        try:
+            yield
+        except (self._library.PortAudioError, UnicodeError) as exc:
+            raise SoundError(name, _words(exc)) from exc
 
     def _native(self, wanted: Wanted, callback: Callback) -> object:
         """Return what PortAudio calls, as a pointer."""
@@ -119,63 +172,43 @@ class PortAudio:
         return pointer
 
 
-class _Native(Protocol):
-    """What is used of sounddevice's streams."""
-
-    latency: float | tuple[float, float]
-
-    def start(self) -> None: ...
-    def abort(self) -> None: ...
-    def close(self) -> None: ...
-
-
 class _Opened:
     """A stream of PortAudio's, and the callback, which nobody else keeps alive."""
 
     def __init__(
-        self, stream: _Native, run: object, name: str, error: type[Exception]
+        self,
+        library: Sounddevice,
+        stream: object,
+        run: object,
+        named: Callable[[str], AbstractContextManager[None]],
+        name: str,
     ) -> None:
+        self._library = library
         self._stream = stream
         self._run = run
+        self._named = named
         self._name = name
-        self._error = error
 
     @property
     def latency_s(self) -> float:
-        latency = self._stream.latency
-        return sum(latency) if isinstance(latency, tuple) else latency
+        info = self._library._lib.Pa_GetStreamInfo(self._stream)
+        return float(info.inputLatency + info.outputLatency) if info else 0.0
 
     def start(self) -> None:
-        try:
-            self._stream.start()
-        except self._error as exc:
-            raise SoundError(self._name, _words(exc)) from exc
+        with self._named(self._name):
+            self._library._check(self._library._lib.Pa_StartStream(self._stream))
 
     def close(self) -> None:
-        self._stream.abort()
-        self._stream.close()
-
-
-def _options(wanted: Wanted) -> dict[str, object]:
-    microphone, speaker = wanted.microphone, wanted.speaker
-    shared: dict[str, object] = {
-        "samplerate": wanted.rate_hz,
-        "blocksize": wanted.period_frames,
-        "dtype": "int16",
-        "latency": wanted.latency_s,
-    }
-    channels = wanted.microphone_channels, wanted.speaker_channels
-    if microphone is None:
-        assert speaker is not None, "a stream has a direction"
-        only = {"kind": "output", "device": speaker.index, "channels": channels[1]}
-        return shared | only
-    if speaker is None:
-        only = {"kind": "input", "device": microphone.index, "channels": channels[0]}
-        return shared | only
-    both = microphone.index, speaker.index
-    return shared | {"kind": "duplex", "device": both, "channels": channels}
+        stream, self._stream = self._stream, self._library._ffi.NULL
+        if stream:
+            self._library._lib.Pa_AbortStream(stream)
+            self._library._lib.Pa_CloseStream(stream)
 
 
 def _words(exc: Exception) -> str:
-    """Return PortAudio's sentence without its numbers."""
-    return str(exc.args[0]) if exc.args else "PortAudio gave no reason"
+    """Return PortAudio's sentence, with the system's own where it has one."""
+    sentence = str(exc.args[0]) if exc.args else "PortAudio gave no reason"
+    if isinstance(exc, UnicodeError):
+        sentence = str(exc)
+    host = exc.args[2][2] if len(exc.args) == _WITH_HOST else ""
+    return f"{sentence} ({host})" if host else sentence

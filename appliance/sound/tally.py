@@ -15,6 +15,8 @@ PARTS: Final[dict[Direction, Part]] = {
     "speaker": Part.SPEAKER,
 }
 
+REASONS: Final = 8
+"""Reasons of one loss that are remembered as told; more are told again."""
 _log = logging.getLogger(__name__)
 
 
@@ -27,7 +29,8 @@ class Tally:
     def __init__(self, post: Post) -> None:
         """Start with nothing lost."""
         self._post = post
-        self._lost: dict[Direction, PartLost] = {}
+        self._lost: dict[Direction, list[PartLost]] = {}
+        """Reasons that were told for a loss, the one in force last."""
         self._faults: dict[tuple[Direction, SoundFault], int] = {}
         self._frames: dict[Direction, int] = {}
         self.beats: dict[Direction, Beat] = {}
@@ -41,15 +44,20 @@ class Tally:
         return bool(self._lost)
 
     def lost(self, direction: Direction, name: str, reason: str) -> None:
-        """Say that it is missing; the same loss again is only worth a debug line."""
-        is_known = direction in self._lost
-        level = logging.DEBUG if is_known else logging.WARNING
-        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
-        if is_known:
-            return
+        """Say that it is missing, and again when the reason is another one.
+
+        Each reason is logged once per loss above DEBUG.
+        """
         event = PartLost(PARTS[direction], name, reason)
-        self._lost[direction] = event
-        self.add(direction, SoundFault.UNPLUG)
+        told = self._lost.setdefault(direction, [])
+        level = logging.DEBUG if event in told else logging.WARNING
+        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
+        if not told:
+            self.add(direction, SoundFault.UNPLUG)
+        if told[-1:] == [event]:
+            return
+        others = [known for known in told if known != event]
+        self._lost[direction] = [*others, event][-REASONS:]
         self._post(event)
 
     def opened(self, beats: dict[Direction, Beat], names: dict[Direction, str]) -> None:
@@ -101,4 +109,4 @@ class Tally:
     def _found(self, direction: Direction, name: str) -> None:
         _log.info('%s open  device="%s"', direction, name)
         before = self._lost.pop(direction, None)
-        self._post(PartFound(PARTS[direction], before.name if before else name))
+        self._post(PartFound(PARTS[direction], before[-1].name if before else name))

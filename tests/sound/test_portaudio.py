@@ -1,5 +1,9 @@
 """What is used of sounddevice, private parts included, on a real stream."""
 
+import inspect
+import os
+import subprocess
+import sys
 import threading
 from importlib.metadata import version
 
@@ -21,8 +25,12 @@ PATIENCE_S = 20.0
 
 def test_the_private_parts_are_where_they_were():
     assert version("sounddevice").startswith("0.5."), MOVED
-    for name in ("_terminate", "_initialize", "_ffi", "_lib", "_StreamBase"):
+    for name in ("_terminate", "_initialize", "_initialized", "_check", "_ffi", "_lib"):
         assert hasattr(sounddevice, name), f"{MOVED} ({name})"
+    source = inspect.getsource(sounddevice)
+    assert source.partition("\nif __name__")[0].rstrip().endswith("\n_initialize()"), (
+        f"{MOVED} (PortAudio is not initialised last)"
+    )
 
 
 class Echo:
@@ -107,3 +115,75 @@ def test_a_card_that_says_no_is_named_with_its_reason(tmp_path):
         with pytest.raises(SoundError, match="sample rate") as caught:
             PortAudio().open(asked, Echo())
     assert caught.value.device == card.name
+
+
+BROKEN = "pcm.broken {\n    type hw\n}}\n"
+"""A mistake in its third line."""
+
+
+def test_a_mistake_in_alsas_configuration_is_named_with_file_and_line(tmp_path):
+    path = tmp_path / "asound.conf"
+    with seen_here(plug_in(path, Card(tmp_path / "usb"))):
+        library = PortAudio()
+        whole = path.read_text()
+        path.write_text(BROKEN)
+        with pytest.raises(SoundError) as caught:
+            library.renew()
+        assert str(caught.value).startswith(f"sound: {path}, line 3: Unexpected }}")
+        with pytest.raises(SoundError):
+            library.devices()
+        with pytest.raises(SoundError, match="line 3"):
+            PortAudio()
+        path.write_text(whole)
+        library.renew()
+        assert library.devices()
+
+
+def test_importing_portaudio_with_a_broken_configuration_fails_by_name(tmp_path):
+    path = tmp_path / "asound.conf"
+    env = plug_in(path, Card(tmp_path / "usb"))
+    whole = path.read_text()
+    path.write_text(BROKEN)
+    program = f"""
+import pathlib, sys
+from appliance.errors import SoundError
+from appliance.sound.portaudio import PortAudio
+for _ in range(2):
+    try:
+        PortAudio()
+    except SoundError as exc:
+        print(exc)
+    first = sys.modules["sounddevice"]
+pathlib.Path({str(path)!r}).write_text({whole!r})
+PortAudio()
+print(sys.modules["sounddevice"] is first)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, is_same = done.stdout.splitlines()
+    assert first == second
+    assert f"{path}, line 3" in first
+    assert is_same == "True"
+
+
+def test_a_name_that_is_not_utf_8_can_be_listed_and_opened(tmp_path):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb", name="Mikrofon X")
+    env = plug_in(path, card)
+    path.write_bytes(path.read_bytes().replace(b"Mikrofon X", b"Mikrofon \xd0"))
+    with seen_here(env):
+        found = {device.name: device for device in listed(PortAudio().devices())}
+        device = found["Mikrofon \ufffd"]
+        echo = Echo()
+        asked = Wanted(device, device, 48_000, 240, 0.005)
+        assert PortAudio().can(asked)
+        stream = PortAudio().open(asked, echo)
+        stream.start()
+        echo.wait(5)
+        stream.close()

@@ -45,13 +45,20 @@ FEW = 5
 """Periods that a card may lose in a second; without our care it loses fifty."""
 
 
+def fresh_portaudio() -> PortAudio:
+    """Return PortAudio as a process that has just started would."""
+    library = PortAudio()
+    library.renew()
+    return library
+
+
 class Box:
     """A sound road on cards, and what it posted."""
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
         cleaning = Cleaning(None, None)
-        self.road = SoundRoad(sound, talk, self.events.put, PortAudio, cleaning)
+        self.road = SoundRoad(sound, talk, self.events.put, fresh_portaudio, cleaning)
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:
@@ -205,6 +212,41 @@ async def test_a_box_without_a_card_says_so_and_takes_the_card_that_comes(tmp_pa
             assert is_silent(await ours.blocks(5))
             card.plug()
             assert await ours.opened() == lost
+
+
+async def test_a_mistake_in_alsas_configuration_is_a_fault_until_it_is_gone(tmp_path):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        whole = path.read_text()
+        path.write_text("pcm.broken {\n}}\n")
+        async with ours.road:
+            ours.road.do(OpenSound())
+            lost = [await ours.event(PartLost), await ours.event(PartLost)]
+            assert {event.part for event in lost} == {Part.MICROPHONE, Part.SPEAKER}
+            assert {event.name for event in lost} == {"sound"}
+            assert f"{path}, line 2" in lost[0].reason
+            path.write_text(whole)
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
+
+
+async def test_a_mistake_that_is_made_while_the_box_runs_is_named_at_the_next_look(
+    tmp_path,
+):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        whole = path.read_text()
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            path.write_text("pcm.broken {\n}}\n")
+            card.unplug()
+            while "line 2" not in (await ours.event(PartLost)).reason:
+                pass
+            card.plug()
+            path.write_text(whole)
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
 
 
 async def test_a_wrong_name_lists_what_there_is(tmp_path):

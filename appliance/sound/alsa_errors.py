@@ -1,0 +1,78 @@
+"""ALSA's own words for why it cannot be initialised.
+
+alsa-lib writes them to file descriptor 2 and returns a bare number.
+"""
+
+import os
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+_PLACE: Final = re.compile(
+    r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
+)
+"""Source: alsa-lib 1.2, conf.c, `snd_config_load` and `snd_config_error`. The file is
+empty or `_toplevel_` for the outermost one."""
+_FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
+_ANY: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
+_READ_BYTES: Final = 65_536
+"""More than any mistake in a configuration file makes alsa-lib write."""
+
+
+def stderr_of(call: Callable[[], object]) -> str:
+    """Return what the call writes to file descriptor 2, natively or not.
+
+    What other threads write meanwhile is written to the descriptor afterwards, unless
+    it begins as ALSA's and PortAudio's lines do.
+
+    Thread: any, but one at a time; the descriptor is the whole process's.
+    """
+    try:
+        before = os.dup(2)
+    except OSError:
+        # No standard error, no words.
+        call()
+        return ""
+    memory = os.memfd_create("alsa-errors")
+    try:
+        os.dup2(memory, 2)
+        try:
+            call()
+        finally:
+            os.dup2(before, 2)
+        os.lseek(memory, 0, os.SEEK_SET)
+        written = os.read(memory, _READ_BYTES)
+    finally:
+        os.close(memory)
+        os.close(before)
+    _write_others(written)
+    return written.decode(errors="replace")
+
+
+def reason_in(written: str) -> str:
+    """Return the cause in one sentence, with file and line where ALSA names them.
+
+    Args:
+        written: what ALSA wrote.
+
+    Returns:
+        Empty where it says nothing of a cause.
+    """
+    place, file = _PLACE.search(written), _FILE.search(written)
+    if place is None:
+        other = _ANY.search(written)
+        return other["words"].strip() if other else ""
+    named = place["file"].strip()
+    if named in {"", "_toplevel_"} and file is not None:
+        named = file["file"].strip()
+    where = f"{named or 'the ALSA configuration'}, line {place['line']}"
+    return f"{where}: {place['words'].strip()}. Fix or remove it."
+
+
+def _write_others(written: bytes) -> None:
+    lines = written.splitlines(keepends=True)
+    others = [x for x in lines if not x.startswith((b"ALSA lib", b"Expression '"))]
+    with suppress(OSError):
+        if others:
+            os.write(2, b"".join(others))
