@@ -87,16 +87,24 @@ make_venv() {
 }
 
 # install_locked FOLDER LOCK_FILE: exactly what the lock file says, or nothing.
+# Debian's packages are hidden meanwhile: pip counts one of the same version as installed, and apt may remove it later.
 install_locked() {
   local done_file wanted
   done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
   wanted=$(sha256sum <"$2")
   [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
   say "Installing Python packages from ${2#"$repository"/}"
+  show_system_packages "$1" false
   pip_in "$1" --require-hashes --only-binary :all: --requirement "$2" ||
     fail "The Python packages could not be installed; pip says why above. Check the network and free space" \
       "(df -h), then run this again."
+  show_system_packages "$1" true
   echo "$wanted" >"$done_file"
+}
+
+# show_system_packages FOLDER true|false: whether the virtual environment sees Debian's Python packages.
+show_system_packages() {
+  sed -i "s/^\(include-system-site-packages = \).*/\1$2/" "$1/pyvenv.cfg"
 }
 
 # install_project FOLDER [--editable]: the project itself; its dependencies are there already.

@@ -8,6 +8,7 @@ from appliance.config import ScreenConfig
 from appliance.core.canvas import Picture, Size
 from appliance.errors import PanelError
 from appliance.panel import chip as chips
+from appliance.panel import missing
 from appliance.panel.chip import Chip
 
 NAME = "OLED"
@@ -54,7 +55,7 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
     """Return the first screen that answers, still dark.
 
     Raises:
-        PanelError: there is no bus, or nobody answers on it.
+        PanelError: there is no bus, nobody answers on it, or a package is missing.
     """
     bus = _bus(config.bus, open_bus)
     try:
@@ -169,6 +170,8 @@ def _bus(number: int, open_bus: OpenBus) -> Bus:
         raise PanelError(NAME, reason) from error
     except OSError as error:
         raise PanelError(NAME, f"I²C bus {number}: {error}") from error
+    except ImportError as error:
+        raise PanelError(NAME, missing.reason(error)) from error
 
 
 def _address(bus: Bus, config: ScreenConfig) -> int:
@@ -191,8 +194,10 @@ def _answers(bus: Bus, address: int) -> bool:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Turn a bus error of any number into ours."""
+    """Turn a bus error of any number, or a package that is missing, into ours."""
     try:
         yield
+    except ImportError as error:
+        raise PanelError(NAME, missing.reason(error)) from error
     except OSError as error:
         raise PanelError(NAME, f"it does not answer any more: {error}") from error

@@ -3,11 +3,12 @@
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Protocol
 
 from appliance.config import Pin, PinConfig
 from appliance.errors import PanelError
+from appliance.panel import missing
 
 Factory = Any
 """A gpiozero pin factory; gpiozero has no types."""
@@ -25,9 +26,9 @@ def open_factory() -> Factory:
     os.environ.setdefault("LG_WD", _runtime_directory())
     # Only lgpio knows every Pi; without this gpiozero tries four libraries in turn.
     os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    from gpiozero import Device
-
     with _named("GPIO", "this machine has no pins to use: "):
+        from gpiozero import Device
+
         Device.ensure_pin_factory()
     return Device.pin_factory
 
@@ -75,12 +76,12 @@ class Input:
         Raises:
             PanelError: the pin is busy, or cannot be pulled as wished.
         """
-        from gpiozero import GPIODevice
-
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
         self._name = f"GPIO{pin.pin}"
         with _named(self._name):
+            from gpiozero import GPIODevice
+
             self._device = GPIODevice(pin.pin, pin_factory=factory)
         try:
             with _named(self._name):
@@ -130,11 +131,11 @@ class Output:
         Raises:
             PanelError: the pin is busy.
         """
-        from gpiozero import OutputDevice
-
         self._name = f"GPIO{pin.pin}"
         is_high = is_active_high(pin, is_button=False)
         with _named(self._name):
+            from gpiozero import OutputDevice
+
             self._device = OutputDevice(
                 pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
             )
@@ -162,17 +163,22 @@ def _named(part: str, preface: str = "") -> Iterator[None]:
     except _pin_errors() as error:
         reason = str(error) or type(error).__name__
         raise PanelError(part, preface + reason) from error
+    except ImportError as error:
+        raise PanelError(part, missing.reason(error)) from error
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
-    from gpiozero import GPIOZeroError
+    """Return what gpiozero and lgpio may raise, as far as they can be imported."""
+    errors: tuple[type[Exception], ...] = (OSError,)
+    with suppress(ImportError):
+        from gpiozero import GPIOZeroError
 
-    errors = (GPIOZeroError, OSError, ImportError)
-    try:
+        errors = (*errors, GPIOZeroError)
+    with suppress(ImportError):
         import lgpio
-    except ImportError:
-        return errors
-    return (*errors, lgpio.error)
+
+        errors = (*errors, lgpio.error)
+    return errors
 
 
 def _runtime_directory() -> str:

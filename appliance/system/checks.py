@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
@@ -16,6 +17,9 @@ from appliance.errors import ApplianceError
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026
 """This program did not exist before; a Pi without network begins in the past."""
+
+SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
+PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
 CONNECT_S = 5.0
 """To reach the server; as long as a token source gets."""
@@ -49,7 +53,20 @@ def ask(part: str, find: Callable[[], str]) -> Finding:
         return Finding(part, "does not work", str(error))
 
 
-def screen(config: ScreenConfig, devices: Path = DEVICES) -> Finding:
+def is_installed(package: str) -> bool:
+    """Return whether Python finds this package; it is not imported."""
+    try:
+        return find_spec(package) is not None
+    except ImportError:
+        # The package that this one is a part of is missing.
+        return False
+
+
+def screen(
+    config: ScreenConfig,
+    devices: Path = DEVICES,
+    is_installed: Callable[[str], bool] = is_installed,
+) -> Finding:
     """Say whether the bus of the OLED can be used."""
     if config.driver == "none":
         return Finding("screen", "none configured")
@@ -61,11 +78,16 @@ def screen(config: ScreenConfig, devices: Path = DEVICES) -> Finding:
             "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart, "
             "or write screen.driver: none.",
         )
-    return _usable("screen", bus, "i2c")
+    return _missing("screen", SCREEN_PACKAGES, is_installed) or _usable(
+        "screen", bus, "i2c"
+    )
 
 
 def pins(
-    buttons: ButtonsConfig, lamps: LampsConfig, devices: Path = DEVICES
+    buttons: ButtonsConfig,
+    lamps: LampsConfig,
+    devices: Path = DEVICES,
+    is_installed: Callable[[str], bool] = is_installed,
 ) -> Finding:
     """Say whether the pins of buttons and lamps can be used."""
     names = (*ButtonsConfig.__dataclass_fields__, *LampsConfig.__dataclass_fields__)
@@ -80,7 +102,9 @@ def pins(
             "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null "
             "for every button and lamp.",
         )
-    return _usable("pins", chips[0], "gpio")
+    return _missing("pins", PIN_PACKAGES, is_installed) or _usable(
+        "pins", chips[0], "gpio"
+    )
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
@@ -139,6 +163,19 @@ def _connect(url: SplitResult) -> None:
     with socket.create_connection((host, port), CONNECT_S) as way:
         if not is_plain:
             ssl.create_default_context().wrap_socket(way, server_hostname=host).close()
+
+
+def _missing(
+    part: str, packages: Iterable[str], is_installed: Callable[[str], bool]
+) -> Finding | None:
+    for package in packages:
+        if not is_installed(package):
+            found = f"the Python package {package} is missing"
+            advice = "Install the program again: sudo bash systemd/install.sh."
+            if package == "lgpio":
+                advice = "Install it: sudo apt install python3-lgpio."
+            return Finding(part, found, advice)
+    return None
 
 
 def _usable(part: str, device: Path, group: str) -> Finding:

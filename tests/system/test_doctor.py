@@ -153,12 +153,26 @@ def test_a_bus_that_is_off_is_told_with_how_to_switch_it_on(tmp_path):
     assert checks.screen(ScreenConfig(), tmp_path).is_good
 
 
+def test_a_package_that_is_missing_is_told_for_the_part_that_needs_it(tmp_path):
+    (tmp_path / "i2c-1").touch()
+    (tmp_path / "gpiochip0").touch()
+    screen = checks.screen(ScreenConfig(), tmp_path, lambda name: name != "PIL")
+    assert screen.found == "the Python package PIL is missing"
+    assert "install.sh" in screen.advice
+    wired = ButtonsConfig(), LampsConfig(), tmp_path
+    pins = checks.pins(*wired, lambda name: name != "lgpio")
+    assert "apt install python3-lgpio" in pins.advice
+    assert checks.is_installed("luma.oled")
+    assert not checks.is_installed("no_such_package.part")
+
+
 def test_pins_matter_only_where_something_is_wired(tmp_path):
     assert checks.pins(NO_BUTTONS, NO_LAMPS, tmp_path).is_good
     finding = checks.pins(ButtonsConfig(), NO_LAMPS, tmp_path)
     assert finding.found == "this machine has none for talk, leave"
     (tmp_path / "gpiochip0").touch()
-    assert checks.pins(ButtonsConfig(), LampsConfig(), tmp_path).is_good
+    wired = ButtonsConfig(), LampsConfig(), tmp_path
+    assert checks.pins(*wired, lambda _: True).is_good
 
 
 def test_no_network_is_told():

@@ -1,6 +1,8 @@
+import hashlib
 import os
 import shutil
 import subprocess
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -84,3 +86,43 @@ def as_nobody():
     setpriv = shutil.which("setpriv")
     assert setpriv
     return (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups")
+
+
+def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(tmp_path):
+    """python3-systemd is always there: a wheel of its name and version is locked."""
+    name = "systemd-python"
+    told = run("/usr/bin/python3", "-c", f"{VERSION}print(version({name!r}))")
+    version = told.stdout.strip()
+    wheel = write_wheel(tmp_path / "wheels", name, version)
+    lock = tmp_path / "requirements.lock"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    lock.write_text(f"{name}=={version} --hash=sha256:{digest}\n")
+    venv = tmp_path / "venv"
+    setup = REPOSITORY / "systemd" / "setup.sh"
+    code = f"""source {setup}
+        make_venv {venv}
+        install_locked {venv} {lock}
+        {venv}/bin/python -c 'import systemd.journal; print("visible")'"""
+    here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
+    done = run("bash", "-euc", code, env=os.environ | here)
+    assert done.stdout == "visible\n", done.stderr
+    assert list(venv.glob("lib/*/site-packages/systemd_python-*.dist-info"))
+
+
+VERSION = "from importlib.metadata import version; "
+
+
+def write_wheel(folder, name, version):
+    """Return a wheel that holds nothing but its own description."""
+    folder.mkdir()
+    stem = f"{name.replace('-', '_')}-{version}"
+    files = {
+        "METADATA": f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n",
+        "WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        "RECORD": "",
+    }
+    wheel = folder / f"{stem}-py3-none-any.whl"
+    with zipfile.ZipFile(wheel, "w") as archive:
+        for file, content in files.items():
+            archive.writestr(f"{stem}.dist-info/{file}", content)
+    return wheel
