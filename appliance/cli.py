@@ -83,14 +83,17 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from appliance.sound.devices import Direction, card_name
+    from appliance.sound.device_list import all_devices, card_name
+    from appliance.sound.devices import Direction
+    from appliance.sound.portaudio import PortAudio
     from appliance.system.doctor import doctor
 
     config = _loaded(args).config
     wishes = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
 
     def find_card(direction: Direction) -> str:
-        return card_name(wishes[direction], direction)
+        devices = all_devices(PortAudio())
+        return card_name(wishes[direction], direction, devices)
 
     def fetch_token() -> tuple[str, str]:
         return _one_token(config)
@@ -117,9 +120,10 @@ def _one_token(config: "Config") -> tuple[str, str]:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.sound.devices import print_devices
+    from appliance.sound.device_list import all_devices, print_devices
+    from appliance.sound.portaudio import PortAudio
 
-    return print_devices(as_json=args.json)
+    return print_devices(all_devices(PortAudio()), as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:

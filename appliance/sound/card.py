@@ -17,6 +17,7 @@ from appliance.config import SoundConfig
 from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
 from appliance.ports import Post
+from appliance.sound.alsa_cards import in_use
 from appliance.sound.devices import (
     ALSA_CARDS,
     Device,
@@ -228,7 +229,8 @@ class Card:
         try:
             return chosen(self._wishes[direction], devices, direction)
         except SoundError as exc:
-            self.tally.lost(direction, exc.device, exc.reason)
+            busy = in_use(self._wishes[direction], devices, direction) or exc
+            self.tally.lost(direction, busy.device, busy.reason)
             return None
 
     def _shut(self) -> None:

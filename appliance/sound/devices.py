@@ -1,10 +1,8 @@
 """Which card is meant: by name, ALSA id or USB number, never by index (R2.2)."""
 
-import json
 import re
-import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
@@ -16,6 +14,8 @@ ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names behind which a sound server or a mixer sits, not one card."""
+
+_HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,29 @@ class Device:
     usb_id: str = ""
     """vendor:product, four hexadecimal digits each."""
     is_default: bool = False
+    is_openable: bool = True
+    """False: the kernel lists it and PortAudio does not."""
+    used_by: str = ""
+    """Program and process id that hold it open, where it cannot be opened."""
+
+    @property
+    def stable_name(self) -> str:
+        """The name without the card's number, which another boot may change."""
+        return _HW.sub("", self.name)
+
+    @property
+    def directions(self) -> set[Direction]:
+        """Directions that it has."""
+        both: tuple[Direction, ...] = ("microphone", "speaker")
+        return {direction for direction in both if self.channels(direction)}
+
+    @property
+    def obstacle(self) -> str:
+        """Why it cannot be opened, in words; empty: it can."""
+        if self.used_by:
+            return f"in use by {self.used_by}"
+        advice = "cannot be opened; may this user use sound (group audio)?"
+        return "" if self.is_openable else advice
 
     @property
     def is_shared(self) -> bool:
@@ -84,48 +107,26 @@ def chosen(
     raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
 
 
+def told(path: Path) -> str:
+    """Return what a file of the kernel's says.
+
+    Empty where there is no such file: not a USB card, or unplugged just now.
+    """
+    try:
+        return path.read_text(errors="replace").strip()
+    except OSError:
+        return ""
+
+
 def is_best(wishes: tuple[str, ...], device: Device) -> bool:
     """Return whether no other card could be wished for more."""
     return _is_meant(wishes[0], device) if wishes else bool(_usb((device,)))
 
 
-def card_name(wishes: tuple[str, ...], direction: Direction) -> str:
-    """Return the name of the device that the box would use now.
-
-    Raises:
-        SoundError: there is none, or PortAudio cannot say; the sentence says why.
-    """
-    return chosen(wishes, _found_now(), direction).name
-
-
-def print_devices(*, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration.
-
-    Raises:
-        SoundError: PortAudio cannot say.
-    """
-    devices = _found_now()
-    if as_json:
-        sys.stdout.write(json.dumps([asdict(device) for device in devices]) + "\n")
-        return 0
-    for device in devices:
-        sys.stdout.write(_line(device) + "\n")
-    if not devices:
-        sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
-    return 0
-
-
-def _found_now() -> tuple[Device, ...]:
-    # Only the commands need it: `run` imports PortAudio on the card's thread.
-    from appliance.sound.portaudio import PortAudio
-
-    return listed(PortAudio().devices())
-
-
 def _missing(
     wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
 ) -> SoundError:
-    there = ", ".join(f'"{device.name}"' for device in able) or "nothing"
+    there = ", ".join(f'"{device.stable_name}"' for device in able) or "nothing"
     reason = f"not there; there is {there}. Plug it in or change sound.{direction}."
     return SoundError(" or ".join(wishes), reason)
 
@@ -133,27 +134,17 @@ def _missing(
 def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     name = str(info["name"])
     number = re.search(r"\(hw:(\d+)", name)
-    folder = cards / f"card{number[1]}" if number else None
+    folder = cards / (f"card{number[1]}" if number else "none")
     return Device(
         index=index,
         name=name,
         microphone_channels=int(str(info["max_input_channels"])),
         speaker_channels=int(str(info["max_output_channels"])),
         rate_hz=round(float(str(info["default_samplerate"]))),
-        card_id=_told(folder, "id"),
-        usb_id=_told(folder, "usbid").lower(),
+        card_id=told(folder / "id"),
+        usb_id=told(folder / "usbid").lower(),
         is_default=name == "default",
     )
-
-
-def _told(folder: Path | None, name: str) -> str:
-    if folder is None:
-        return ""
-    try:
-        return (folder / name).read_text().strip()
-    except OSError:
-        # Cards without the file are not USB cards, or were unplugged just now.
-        return ""
 
 
 def _is_meant(wish: str, device: Device) -> bool:
@@ -168,16 +159,3 @@ def _usb(devices: tuple[Device, ...]) -> tuple[Device, ...]:
 
 def _default(devices: tuple[Device, ...]) -> tuple[Device, ...]:
     return tuple(device for device in devices if device.is_default)
-
-
-def _line(device: Device) -> str:
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
-    facts = (can, f"{device.rate_hz} Hz", device.card_id, device.usb_id)
-    return f'"{device.name}": ' + ", ".join(fact for fact in facts if fact)

@@ -1,11 +1,8 @@
 """Which card is meant."""
 
-import json
-
 import pytest
 
 from appliance.errors import SoundError
-from appliance.sound import devices
 from appliance.sound.devices import Device, chosen, listed
 
 USB = Device(
@@ -88,15 +85,3 @@ def test_alsas_id_and_the_usb_number_are_read_for_a_hardware_device(tmp_path):
 def test_a_sound_server_is_known_as_such():
     assert DEFAULT.is_shared
     assert not USB.is_shared
-
-
-def test_the_printed_line_says_what_to_write():
-    assert devices._line(JABRA) == (
-        '"Jabra SPEAK 410 USB: Audio (hw:2,0)": microphone and speaker, '
-        "48000 Hz, USB, 0b0e:0412"
-    )
-
-
-def test_devices_as_json_are_a_list(capsys):
-    assert devices.print_devices(as_json=True) == 0
-    assert isinstance(json.loads(capsys.readouterr().out), list)

@@ -1,0 +1,59 @@
+"""A copy of the kernel's /proc/asound and /proc, as far as they are read."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+CLOSED = "closed\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The two folders."""
+
+    cards: Path
+    processes: Path
+
+    def add(self, number: int, short: str, card_id: str, *pcms: str, usb_id: str = ""):
+        """Add a card; a PCM is named as the kernel does, for example `pcm0p`."""
+        card = self.cards / f"card{number}"
+        card.mkdir(parents=True)
+        (card / "id").write_text(f"{card_id}\n")
+        if usb_id:
+            (card / "usbid").write_text(f"{usb_id}\n")
+        with (self.cards / "cards").open("a") as file:
+            file.write(f" {number} [{card_id:<15}]: Driver - {short}\n")
+            file.write(f"                      {short} at somewhere\n")
+        for pcm in pcms:
+            (card / pcm / "sub0").mkdir(parents=True)
+            (card / pcm / "info").write_text("stream: X\nid: Audio\nname: Audio\n")
+            self.free(number, pcm)
+
+    def free(self, number: int, pcm: str) -> None:
+        """Have nobody use it."""
+        self._status(number, pcm).write_text(CLOSED)
+
+    def use(self, number: int, pcm: str, thread_id: int) -> None:
+        """Have a thread use it."""
+        state = f"state: RUNNING\nowner_pid   : {thread_id}\ntrigger_time: 1.0\n"
+        self._status(number, pcm).write_text(state)
+
+    def run(self, process_id: int, command: tuple[str, ...], *thread_ids: int) -> None:
+        """Add a process with further threads."""
+        for number in (process_id, *thread_ids):
+            folder = self.processes / str(number)
+            folder.mkdir(parents=True)
+            (folder / "status").write_text(f"Name:\tx\nTgid:\t{process_id}\n")
+            (folder / "comm").write_text(f"{Path(command[0]).name}\n")
+            (folder / "cmdline").write_text("\0".join((*command, "")))
+
+    def _status(self, number: int, pcm: str) -> Path:
+        return self.cards / f"card{number}" / pcm / "sub0" / "status"
+
+
+def kernel(folder: Path) -> Kernel:
+    """Return one without cards and processes."""
+    made = Kernel(folder / "asound", folder / "proc")
+    made.cards.mkdir()
+    made.processes.mkdir()
+    (made.cards / "cards").touch()
+    return made
