@@ -121,6 +121,8 @@ class PartFound:
 
     part: Part
     name: str
+    notice: str = ""
+    """That another device was wanted, in words; empty: it is the wanted one."""
 
 
 @dataclass(frozen=True, slots=True)

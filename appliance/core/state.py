@@ -5,7 +5,14 @@ from enum import StrEnum
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
-from appliance.core.events import Button, Cause, LevelsMeasured, PartLost, Person
+from appliance.core.events import (
+    Button,
+    Cause,
+    LevelsMeasured,
+    PartFound,
+    PartLost,
+    Person,
+)
 
 
 class Phase(StrEnum):
@@ -139,6 +146,8 @@ class State:
     microphone_gain_db: float = 0.0
     lost: tuple[PartLost, ...] = ()
     """Parts that are missing now."""
+    second_choices: tuple[PartFound, ...] = ()
+    """Parts that work on another device than the wanted one."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
     """The one that was chosen at the box."""

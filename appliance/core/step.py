@@ -215,6 +215,7 @@ def _tick(state: State, now_s: float) -> Step:
 
 def _lost(state: State, event: PartLost) -> State:
     """Note the loss; one that is told again keeps its place."""
+    state = replace(state, second_choices=_others(state, event))
     if not any(_is_same(lost, event) for lost in state.lost):
         return replace(state, lost=(*state.lost, event))
     lost = tuple(event if _is_same(lost, event) else lost for lost in state.lost)
@@ -223,9 +224,16 @@ def _lost(state: State, event: PartLost) -> State:
 
 def _found(state: State, event: PartFound) -> State:
     lost = tuple(lost for lost in state.lost if not _is_same(lost, event))
-    return replace(state, lost=lost)
+    others = _others(state, event)
+    second_choices = (*others, event) if event.notice else others
+    return replace(state, lost=lost, second_choices=second_choices)
 
 
-def _is_same(lost: PartLost, event: PartLost | PartFound) -> bool:
+def _others(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
+    """Return the second choices that this event says nothing of."""
+    return tuple(x for x in state.second_choices if not _is_same(x, event))
+
+
+def _is_same(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
     is_named = event.part in ONLY_ONE or lost.name == event.name
     return lost.part is event.part and is_named

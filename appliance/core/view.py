@@ -221,7 +221,9 @@ def _is_ill(state: State, faults: tuple[str, ...]) -> bool:
 
 
 def _faults(state: State) -> tuple[str, ...]:
-    parts = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
+    lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
+    other = (f"{x.part}: {x.name}, {x.notice}" for x in state.second_choices)
+    parts = (*lost, *other)
     stuck = [f"{button} button is held down" for button in state.stuck]
     if state.talk.lock is Lock.BOOT:
         stuck.insert(0, "talk button is held down")

@@ -14,24 +14,18 @@ from queue import Empty, SimpleQueue
 from typing import Final
 
 from appliance.config import SoundConfig
+from appliance.core.events import PartFound
 from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
 from appliance.ports import Post
-from appliance.sound.alsa_cards import in_use
-from appliance.sound.devices import (
-    ALSA_CARDS,
-    Device,
-    Direction,
-    chosen,
-    is_best,
-    listed,
-)
+from appliance.sound.choice import Choice
+from appliance.sound.devices import Device, Direction, listed
 from appliance.sound.ladder import Ladder
 from appliance.sound.library import Library
 from appliance.sound.playout import Playout
 from appliance.sound.retry import Retry
 from appliance.sound.stream import LADDER, Streams
-from appliance.sound.tally import Tally
+from appliance.sound.tally import PARTS, Tally
 from appliance.sound.uplink import Uplink
 
 LOOK_S: Final = 0.25
@@ -73,10 +67,7 @@ class Card:
             uplink: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
         """
-        self._wishes: dict[Direction, tuple[str, ...]] = {
-            "microphone": config.microphone,
-            "speaker": config.speaker,
-        }
+        self._choice = Choice(config)
         self._import = library
         self._playout = playout
         self._uplink = uplink
@@ -85,8 +76,7 @@ class Card:
         self._streams: Streams | None = None
         self._is_wanted = False
         self._library: Library | None = None
-        self._retry = Retry()
-        self._is_best = True
+        self._retry = Retry(self._choice.is_better_listed)
         self._names: dict[Direction, str] = {}
         self._opened_at_s = 0.0
         self._ladder = Ladder(len(LADDER))
@@ -137,11 +127,11 @@ class Card:
         self._bury()
         self._fit_buffer()
         is_due = self._retry.is_due(
-            _cards(),
+            self._choice.cards,
             time.monotonic(),
             is_open=self._streams is not None,
             is_lost=self.tally.is_anything_lost,
-            is_best=self._is_best,
+            is_best=self._choice.is_best or not self._uplink.is_idle,
         )
         if is_due:
             self._try()
@@ -173,25 +163,18 @@ class Card:
         """Open whatever is there."""
         self._shut()
         # Before the look: a card that comes during it is a change.
-        cards = _cards()
+        cards = self._choice.cards
+        wanted: dict[Direction, Device] = {}
         try:
             library = self._renewed()
-            devices = listed(library.devices())
+            wanted, missing = self._choice.choose(listed(library.devices()))
         except SoundError as exc:
-            for direction in self._wishes:
-                self.tally.lost(direction, exc.device, exc.reason)
-        else:
-            self._open_chosen(library, devices)
-        self._retry.note(cards, time.monotonic())
-
-    def _open_chosen(self, library: Library, devices: tuple[Device, ...]) -> None:
-        wanted: dict[Direction, Device] = {}
-        for direction in self._wishes:
-            device = self._found(direction, devices)
-            if device is not None:
-                wanted[direction] = device
+            missing = self._choice.missing_all(exc)
+        for direction, why in missing.items():
+            self.tally.lost(direction, why.device, why.reason)
         if wanted:
             self._open(library, wanted)
+        self._retry.note(cards, time.monotonic())
 
     def _open(self, library: Library, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}
@@ -207,11 +190,16 @@ class Card:
             streams.close()
             return
         self._streams = streams
-        self._is_best = all(
-            is_best(self._wishes[direction], wanted[direction])
+        self._choice.use(wanted, streams.beats)
+        found = {
+            direction: PartFound(
+                PARTS[direction],
+                wanted[direction].stable_name,
+                self._choice.notice(direction),
+            )
             for direction in streams.beats
-        )
-        self.tally.opened(streams.beats, names)
+        }
+        self.tally.opened(streams.beats, found)
         self._uplink.set_delay(self.tally.delay_ms)
         self._opened_at_s = time.monotonic()
 
@@ -223,27 +211,9 @@ class Card:
             self._library.renew()
         return self._library
 
-    def _found(
-        self, direction: Direction, devices: tuple[Device, ...]
-    ) -> Device | None:
-        try:
-            return chosen(self._wishes[direction], devices, direction)
-        except SoundError as exc:
-            busy = in_use(self._wishes[direction], devices, direction) or exc
-            self.tally.lost(direction, busy.device, busy.reason)
-            return None
-
     def _shut(self) -> None:
         self.tally.close()
         if self._streams is not None:
             self._streams.close()
             self._streams = None
             self._playout.rest()
-
-
-def _cards() -> str:
-    """Return ALSA's list of cards; empty where there is none to read."""
-    try:
-        return (ALSA_CARDS / "cards").read_text()
-    except OSError:
-        return ""

@@ -15,6 +15,8 @@ ALSA_CARDS: Final = Path("/proc/asound")
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names behind which a sound server or a mixer sits, not one card."""
 
+SERVERS: Final = frozenset({"pulse", "pipewire"})
+"""Those of them that are a sound server."""
 _HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
 
 
@@ -63,6 +65,16 @@ class Device:
         """Whether it is a sound server rather than a card."""
         return self.name in SHARED
 
+    @property
+    def is_usb(self) -> bool:
+        """Whether it is a USB card."""
+        return bool(self.usb_id) or "usb" in self.name.casefold()
+
+    @property
+    def is_hdmi(self) -> bool:
+        """Whether its sound goes to a monitor."""
+        return "hdmi" in self.name.casefold()
+
     def channels(self, direction: Direction) -> int:
         """Return how many channels it has in this direction."""
         is_in = direction == "microphone"
@@ -87,7 +99,8 @@ def chosen(
     """Return the device that the first possible wish means.
 
     Args:
-        wishes: in order; empty: the first USB card, else the default device.
+        wishes: in order; an exact id goes before a part of a name. Empty: a USB card,
+            best one with both directions, else what is no HDMI.
         devices: what there is now.
         direction: what it is needed for.
 
@@ -96,15 +109,34 @@ def chosen(
     """
     able = tuple(device for device in devices if device.channels(direction))
     for wish in wishes:
-        for device in able:
-            if _is_meant(wish, device):
-                return device
+        for is_meant in (_is_exact, _is_meant):
+            for device in able:
+                if is_meant(wish, device):
+                    return device
     if wishes:
         raise _missing(wishes, able, direction)
-    for device in (*_usb(able), *_default(able), *able):
-        return device
-    wanted = f"any {direction}"
-    raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
+    if not able:
+        wanted = f"any {direction}"
+        raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
+    has_server = any(device.name in SERVERS for device in able)
+    return min(able, key=lambda device: _order(device, has_server=has_server))
+
+
+def rank(wishes: tuple[str, ...], device: Device) -> int:
+    """Return the number of the wish that the device fulfils; 0: the first choice."""
+    if not wishes:
+        return int(not device.is_usb)
+    meant = (number for number, wish in enumerate(wishes) if _is_meant(wish, device))
+    return next(meant, len(wishes))
+
+
+def not_the_first(wishes: tuple[str, ...], device: Device, direction: Direction) -> str:
+    """Return that this device is not the first choice, in words; empty: it is."""
+    if not rank(wishes, device):
+        return ""
+    if wishes:
+        return f'not "{wishes[0]}"'
+    return f"not a USB card; plug one in, or write this name into sound.{direction}"
 
 
 def told(path: Path) -> str:
@@ -116,11 +148,6 @@ def told(path: Path) -> str:
         return path.read_text(errors="replace").strip()
     except OSError:
         return ""
-
-
-def is_best(wishes: tuple[str, ...], device: Device) -> bool:
-    """Return whether no other card could be wished for more."""
-    return _is_meant(wishes[0], device) if wishes else bool(_usb((device,)))
 
 
 def _missing(
@@ -147,15 +174,27 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     )
 
 
-def _is_meant(wish: str, device: Device) -> bool:
-    wish = wish.casefold()
+def _is_exact(wish: str, device: Device) -> bool:
     exact = {device.card_id.casefold(), device.usb_id} - {""}
-    return wish in exact or wish in device.name.casefold()
+    return wish.casefold() in exact
 
 
-def _usb(devices: tuple[Device, ...]) -> tuple[Device, ...]:
-    return tuple(x for x in devices if x.usb_id or "usb" in x.name.casefold())
+def _is_meant(wish: str, device: Device) -> bool:
+    return _is_exact(wish, device) or wish.casefold() in device.name.casefold()
 
 
-def _default(devices: tuple[Device, ...]) -> tuple[Device, ...]:
-    return tuple(device for device in devices if device.is_default)
+def _order(device: Device, *, has_server: bool) -> int:
+    """Return the place of the device where nobody has a wish; the lowest is taken.
+
+    HDMI is last: it is card 0 of a Pi, and ALSA's `default` too, with no sound server.
+    """
+    is_both = len(device.directions) > 1
+    if device.is_usb:
+        return 0 if is_both else 1
+    if has_server and (device.is_default or device.name in SERVERS):
+        return 2 if device.is_default else 3
+    if is_both and not device.is_shared and not device.is_hdmi:
+        return 4
+    if device.is_default:
+        return 5
+    return 7 if device.is_hdmi else 6

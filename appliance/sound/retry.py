@@ -5,6 +5,7 @@ look needs a reason: the list has changed, or enough time has passed. Time alone
 reason too, because a card may be listed before it may be opened, or be busy.
 """
 
+from collections.abc import Callable
 from typing import Final
 
 SOON_S: Final = 1.0
@@ -13,6 +14,10 @@ LATEST_S: Final = 30.0
 HALF_SOON_S: Final = 5.0
 """Where one half works, a look interrupts it."""
 HALF_LATEST_S: Final = 60.0
+SECOND_CHOICE_LOOKS: Final = 4
+"""Looks for the first choice 1, 2, 4 and 8 s after each change of the list."""
+SECOND_CHOICE_S: Final = 60.0
+"""Between later looks, which are made where a better card is listed and free."""
 BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
 """Without ALSA's list nothing tells of a card that came: look often for a minute."""
@@ -21,8 +26,14 @@ BLIND_TRIES: Final = 60
 class Retry:
     """Counts looks in vain and says when the next one is due."""
 
-    def __init__(self) -> None:
-        """Start with a look that is due at once."""
+    def __init__(self, is_better_listed: Callable[[], bool] = lambda: True) -> None:
+        """Start with a look that is due at once.
+
+        Args:
+            is_better_listed: returns whether a better card than the open one could be
+                there; asked once a minute.
+        """
+        self._is_better_listed = is_better_listed
         self._looked_at_s = float("-inf")
         self._looks = 0
         self._cards = ""
@@ -44,7 +55,13 @@ class Retry:
         self._looked_at_s = now_s
 
     def is_due(
-        self, cards: str, now_s: float, *, is_open: bool, is_lost: bool, is_best: bool
+        self,
+        cards: str,
+        now_s: float,
+        *,
+        is_open: bool,
+        is_lost: bool,
+        is_best: bool,
     ) -> bool:
         """Return whether to look now.
 
@@ -59,7 +76,16 @@ class Retry:
         is_wanting = not is_open or is_lost
         if cards != self._cards and (is_wanting or not is_best):
             return waited_s >= SOON_S
-        return is_wanting and waited_s >= self._wait_s(cards, is_open=is_open)
+        if is_wanting:
+            return waited_s >= self._wait_s(cards, is_open=is_open)
+        is_early = self._looks <= SECOND_CHOICE_LOOKS
+        wait_s = SOON_S * 2 ** max(0, self._looks - 1) if is_early else SECOND_CHOICE_S
+        if is_best or waited_s < wait_s:
+            return False
+        if is_early or self._is_better_listed():
+            return True
+        self._looked_at_s = now_s
+        return False
 
     def _wait_s(self, cards: str, *, is_open: bool) -> float:
         doublings = max(0, min(self._looks - 1, 10))

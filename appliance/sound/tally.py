@@ -35,8 +35,10 @@ class Tally:
         self._frames: dict[Direction, int] = {}
         self.beats: dict[Direction, Beat] = {}
         """Of the streams that are open now."""
-        self._names: dict[Direction, str] = {}
-        """Devices that were opened, and have not called back yet."""
+        self._opened: dict[Direction, PartFound] = {}
+        """What to say of streams that were opened and have not called back yet."""
+        self._told: dict[Direction, PartFound] = {}
+        """What was logged last."""
 
     @property
     def is_anything_lost(self) -> bool:
@@ -60,16 +62,18 @@ class Tally:
         self._lost[direction] = [*others, event][-REASONS:]
         self._post(event)
 
-    def opened(self, beats: dict[Direction, Beat], names: dict[Direction, str]) -> None:
-        """Take the beats of new streams; `note_first_beats` says when they work."""
+    def opened(
+        self, beats: dict[Direction, Beat], found: dict[Direction, PartFound]
+    ) -> None:
+        """Take the beats of new streams, and what to say of each when it works."""
         self.beats = beats
-        self._names = {direction: names[direction] for direction in beats}
+        self._opened = dict(found)
 
     def note_first_beats(self) -> None:
         """Say what works: a stream that opens but never calls back does not."""
-        for direction in tuple(self._names):
+        for direction in tuple(self._opened):
             if self.beats[direction].frames:
-                self._found(direction, self._names.pop(direction))
+                self._found(direction, self._opened.pop(direction))
 
     def add(self, direction: Direction, kind: SoundFault, count: int = 1) -> None:
         """Count a fault."""
@@ -78,7 +82,7 @@ class Tally:
 
     def close(self) -> None:
         """Keep what the open streams have counted; they are about to go."""
-        beats, self.beats, self._names = self.beats, {}, {}
+        beats, self.beats, self._opened = self.beats, {}, {}
         for direction, beat in beats.items():
             self.add(direction, SoundFault.XRUN, beat.xruns)
             self._frames[direction] = self._frames.get(direction, 0) + beat.frames
@@ -106,7 +110,16 @@ class Tally:
         """Losses at the card since its streams were opened."""
         return max((beat.xruns for beat in self.beats.values()), default=0)
 
-    def _found(self, direction: Direction, name: str) -> None:
-        _log.info('%s open  device="%s"', direction, name)
+    def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
-        self._post(PartFound(PARTS[direction], before[-1].name if before else name))
+        is_new = before is not None or self._told.get(direction) != found
+        level = logging.WARNING if found.notice else logging.INFO
+        _log.log(
+            level if is_new else logging.DEBUG,
+            '%s open  device="%s"%s',
+            direction,
+            found.name,
+            f' notice="{found.notice}"' if found.notice else "",
+        )
+        self._told[direction] = found
+        self._post(found)

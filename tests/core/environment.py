@@ -63,6 +63,8 @@ class Claim:
 
 Move = Event | Answer | Claim | float
 
+NOTICES = ("", "not a USB card")
+
 _flags = st.booleans()
 _wishes = st.one_of(
     st.builds(ButtonPressed, st.sampled_from(Button), st.just(value=False)),
@@ -79,7 +81,7 @@ _wishes = st.one_of(
 _world = st.one_of(
     st.builds(LinkChanged, st.sampled_from([None, "10.0.0.7", "10.0.0.8"])),
     st.builds(PartLost, st.sampled_from(Part), st.just("x"), st.just("gone")),
-    st.builds(PartFound, st.sampled_from(Part), st.just("y")),
+    st.builds(PartFound, st.sampled_from(Part), st.just("y"), st.sampled_from(NOTICES)),
     st.sampled_from([TailEnded(), TalkFlowed(0.01), Ticked(), PairingAsked()]),
 )
 _waits = st.sampled_from([0.0, 0.1, 0.25, 0.4, 1.0, 2.5, 6.0, 11.0, 31.0, 3700.0])

@@ -210,6 +210,25 @@ def test_whichever_device_is_found_replaces_the_one_that_was_missed(part):
     assert not box.state.lost
 
 
+@pytest.mark.parametrize("part", [Part.MICROPHONE, Part.SPEAKER])
+def test_a_second_choice_works_and_is_a_fault_until_the_first_is_found_or_it_is_lost(
+    part,
+):
+    box = in_room()
+    other = PartFound(part, "HDMI", 'not "Jabra"')
+    box.play(PartLost(part, "Jabra", "unplugged"), other, other)
+    shown = box.view()
+    assert shown.faults == (f'{part}: HDMI, not "Jabra"',)
+    assert shown.lamps.fault
+    assert shown.has_microphone
+    assert shown.has_speaker
+    assert "no microphone" not in shown.talk_text
+    box.play(PartFound(part, "Jabra"))
+    assert box.view().faults == ()
+    box.play(other, PartLost(part, "HDMI", "unplugged"))
+    assert box.view().faults == (f"{part}: HDMI: unplugged",)
+
+
 def test_a_loss_that_is_told_again_keeps_its_place_and_its_newest_reason():
     box = Box()
     busy, broken = (PartLost(Part.LAMP, "GPIO22", why) for why in ("busy", "broken"))

@@ -4,8 +4,10 @@ import json
 
 import pytest
 
+from appliance.config import SoundConfig
 from appliance.errors import SoundError
 from appliance.sound.alsa_cards import in_use
+from appliance.sound.choice import Choice
 from appliance.sound.device_list import all_devices, card_name, line, print_devices
 from appliance.sound.devices import Device
 from appliance.sound.library import Callback, Stream, Wanted
@@ -117,3 +119,35 @@ def test_a_printed_name_holds_no_number_of_the_card(machine, capsys):
 def test_a_machine_without_cards_is_asked_for_one(tmp_path, capsys):
     print_devices(devices_of(kernel(tmp_path)), as_json=False)
     assert "Plug in a USB sound card" in capsys.readouterr().err
+
+
+JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
+
+
+def test_a_better_card_is_worth_a_look_when_no_program_uses_it(machine):
+    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
+    machine.use(1, "pcm0p", 99)
+    found, missing = choice.choose((hdmi,))
+    assert found == {"speaker": hdmi}
+    assert "ptt-appliance (pid 812)" in str(missing["microphone"])
+    choice.use(found, found)
+    assert not choice.is_best
+    assert choice.notice("speaker") == 'not "Jabra"'
+    assert not choice.is_better_listed()
+    machine.free(1, "pcm0p")
+    assert choice.is_better_listed()
+
+
+def test_a_box_with_its_first_choice_needs_no_look(machine):
+    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
+    found, _ = choice.choose((jabra,))
+    choice.use(found, found)
+    assert choice.is_best
+    machine.free(1, "pcm0p")
+    assert not choice.is_better_listed()
+
+
+def test_without_a_list_of_the_kernels_nobody_can_tell(tmp_path):
+    assert Choice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()

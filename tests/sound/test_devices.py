@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.errors import SoundError
-from appliance.sound.devices import Device, chosen, listed
+from appliance.sound.devices import Device, chosen, listed, not_the_first, rank
 
 USB = Device(
     0, "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"
@@ -39,6 +39,43 @@ def test_without_a_wish_the_first_usb_card_is_taken_else_the_default():
     assert chosen((), ALL, "microphone") is USB
     assert chosen((), (HDMI, DEFAULT), "speaker") is DEFAULT
     assert chosen((), (HDMI,), "speaker") is HDMI
+
+
+MICROPHONE_ONLY = Device(4, "USB Mic: Audio (hw:3,0)", 1, 0, 48_000, "Mic", "1:1")
+SPEAKER_ONLY = Device(5, "USB Boom: Audio (hw:4,0)", 0, 2, 48_000, "Boom", "2:2")
+HAT = Device(6, "seeed-2mic-voicecard: HiFi (hw:5,0)", 2, 2, 48_000, "seeed", "")
+PULSE = Device(7, "pulse", 32, 32, 44_100)
+
+
+def test_without_a_wish_a_usb_card_with_both_directions_goes_first():
+    assert chosen((), (MICROPHONE_ONLY, JABRA), "microphone") is JABRA
+    assert chosen((), (SPEAKER_ONLY, JABRA), "speaker") is JABRA
+    assert chosen((), (HDMI, SPEAKER_ONLY, HAT), "speaker") is SPEAKER_ONLY
+
+
+@pytest.mark.parametrize("other", [HAT, PULSE, DEFAULT])
+def test_hdmi_is_the_last_that_is_taken_without_a_wish(other):
+    assert chosen((), (HDMI, other), "speaker") is other
+
+
+def test_a_card_with_both_directions_goes_before_alsas_default_but_for_a_server():
+    assert chosen((), (HDMI, DEFAULT, HAT), "speaker") is HAT
+    assert chosen((), (HDMI, HAT, PULSE, DEFAULT), "speaker") is DEFAULT
+
+
+def test_an_exact_id_goes_before_a_part_of_another_name():
+    assert chosen(("USB",), (USB, JABRA), "speaker") is JABRA
+
+
+def test_what_is_not_the_first_choice_is_said_not_to_be():
+    assert rank(("Jabra", "PnP"), JABRA) == 0
+    assert not_the_first(("Jabra", "PnP"), JABRA, "speaker") == ""
+    assert rank(("Jabra", "PnP"), USB) == 1
+    assert not_the_first(("Jabra", "PnP"), USB, "speaker") == 'not "Jabra"'
+    assert not_the_first((), USB, "speaker") == ""
+    said = not_the_first((), HDMI, "speaker")
+    assert said.startswith("not a USB card; plug one in")
+    assert "sound.speaker" in said
 
 
 def test_a_card_without_a_microphone_is_not_taken_for_one():

@@ -58,12 +58,28 @@ def test_a_box_in_which_all_is_well_never_looks():
     assert not retry.is_due(USB + " 2 [Other]", 2000.0, **FINE)
 
 
-def test_a_second_best_card_is_left_when_the_list_changes():
+SECOND_CHOICE = FINE | {"is_best": False}
+
+
+def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly():
     retry = Retry()
     retry.note(USB, 0.0)
-    second_best = FINE | {"is_best": False}
-    assert looks(retry, USB, 100, **second_best) == []
-    assert retry.is_due(USB + " 2 [Jabra]", 100.0, **second_best)
+    made = looks(retry, USB, 200, **SECOND_CHOICE)
+    assert made == [1, 3, 7, 15, 75, 135, 195]
+    more = USB + " 2 [Jabra]"
+    assert retry.is_due(more, 200.0, **SECOND_CHOICE)
+    retry.note(more, 200.0)
+    assert retry.is_due(more, 201.0, **SECOND_CHOICE)
+
+
+def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
+    better: list[str] = []
+    retry = Retry(lambda: bool(better))
+    retry.note(USB, 0.0)
+    assert looks(retry, USB, 1000, **SECOND_CHOICE) == [1, 3, 7, 15]
+    better.append("a program has let go of the first choice")
+    assert not retry.is_due(USB, 1001.0, **SECOND_CHOICE)
+    assert retry.is_due(USB, 1060.0, **SECOND_CHOICE)
 
 
 def test_without_a_list_a_card_is_looked_for_each_second_at_first():

@@ -249,6 +249,44 @@ async def test_a_mistake_that_is_made_while_the_box_runs_is_named_at_the_next_lo
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
 
 
+async def test_a_second_choice_is_said_to_be_one_and_left_when_the_first_comes(
+    tmp_path,
+):
+    first = Card(tmp_path / "first", name="USB Speakerphone")
+    second = Card(tmp_path / "second", name="vc4-hdmi")
+    first.unplug()
+    with box(tmp_path, second, first) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            found = [await ours.event(PartFound), await ours.event(PartFound)]
+            assert {event.part for event in found} == {Part.MICROPHONE, Part.SPEAKER}
+            for event in found:
+                assert event.name == "vc4-hdmi"
+                assert event.notice.startswith("not a USB card")
+            first.plug()
+            better = await ours.event(PartFound)
+            while better.notice:
+                better = await ours.event(PartFound)
+            assert better.name == "USB Speakerphone"
+
+
+async def test_a_first_wish_replaces_the_second_without_a_restart(tmp_path):
+    jabra = Card(tmp_path / "jabra", name="Jabra")
+    other = Card(tmp_path / "other", name="USB PnP")
+    jabra.unplug()
+    wishes = ("Jabra", "PnP")
+    sound = SoundConfig(microphone=wishes, speaker=wishes)
+    with box(tmp_path, other, jabra, sound=sound) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            assert (await ours.event(PartFound)).notice == 'not "Jabra"'
+            jabra.plug()
+            found = await ours.event(PartFound)
+            while found.notice:
+                found = await ours.event(PartFound)
+            assert found.name == "Jabra"
+
+
 async def test_a_wrong_name_lists_what_there_is(tmp_path):
     card = Card(tmp_path / "usb", name="Loud Thing")
     sound = SoundConfig(microphone=("Jabra",), speaker=("Loud",))
