@@ -22,7 +22,8 @@ from appliance.core.talk import at_rest
 from appliance.metrics import Metrics
 from appliance.ports import Adapters
 from appliance.system.folder import state_folder
-from appliance.system.journal import start_logging
+from appliance.system.journal import is_run_by_systemd, start_logging
+from appliance.system.native_stderr import limit_native_stderr
 from appliance.system.store import Kept, Store
 from appliance.tokens.source import TokenSource
 
@@ -42,11 +43,14 @@ def run(config: Config, origin: str) -> int:
         config: checked.
         origin: where it came from, for the journal.
     """
+    hidden = secrets(config)
+    is_journal = is_run_by_systemd(os.environ)
+    stderr = limit_native_stderr(hidden, has_priority=is_journal)
     # A native library that crashes would say nothing: not even where.
-    faulthandler.enable()
+    faulthandler.enable(stderr)
     # Of the unit's LimitRTTIME.
-    faulthandler.register(signal.SIGXCPU, chain=True)
-    start_logging(config.log.level, secrets(config))
+    faulthandler.register(signal.SIGXCPU, stderr, chain=True)
+    start_logging(config.log.level, hidden, stderr)
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
     box = appliance(config, App(), last_resort_s=STOP_S)
     asyncio.run(box)

@@ -53,6 +53,7 @@ log = logging.getLogger(__name__)
 def start_logging(
     level: Literal["debug", "info", "warn", "error"],
     secrets: Iterable[str] = (),
+    descriptor: int = 2,
 ) -> None:
     """Send every log line of the process to where it is read.
 
@@ -62,12 +63,14 @@ def start_logging(
     Args:
         level: as `log.level` in the configuration.
         secrets: values that must not come out wherever they stand.
+        descriptor: of standard error.
     """
     # A full disk or a closed terminal costs lines, never the process; and the report
     # that logging would print about it shows arguments as they came.
     logging.raiseExceptions = False
-    journal = journal_handler() if is_run_by_systemd(os.environ) else None
-    handler = journal or _standard_error()
+    is_journal = is_run_by_systemd(os.environ, descriptor)
+    journal = journal_handler() if is_journal else None
+    handler = journal or _standard_error(descriptor)
     handler.setFormatter(Redacting(tuple(secrets), has_time=journal is None))
     logging.basicConfig(level=LEVELS[level], handlers=[handler], force=True)
     for name in CHATTY:
@@ -158,14 +161,14 @@ def _trace(record: logging.LogRecord, formatter: logging.Formatter) -> tuple[str
     return (formatter.formatException(record.exc_info),)
 
 
-def _standard_error() -> logging.Handler:
-    """Return a handler that writes to descriptor 2, if it is open.
+def _standard_error(descriptor: int) -> logging.Handler:
+    """Return a handler that writes to this descriptor, if it is open.
 
     Unbuffered: what could not be written must not wait in a buffer and turn the exit
     status into 120 when Python flushes it at the end.
     """
     try:
-        raw = io.FileIO(2, "w", closefd=False)
+        raw = io.FileIO(descriptor, "w", closefd=False)
     except OSError:
         return logging.NullHandler()
     stream = io.TextIOWrapper(
