@@ -93,7 +93,7 @@ version() {
   (
     cd "$repository"
     /usr/bin/python3 --version
-    find appliance config.yaml pyproject.toml requirements.lock -type f -not -name '*.pyc' -print0 |
+    find appliance systemd/setup.sh config.yaml pyproject.toml requirements.lock -type f -not -name '*.pyc' -print0 |
       sort --zero-terminated | xargs --null sha256sum
   ) | sha256sum | cut -c1-12
 }

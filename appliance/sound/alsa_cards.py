@@ -6,6 +6,7 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -17,6 +18,7 @@ from appliance.errors import SoundError
 from appliance.sound.devices import ALSA_CARDS, Device, Direction, chosen, told
 
 PROCESSES: Final = Path("/proc")
+NODES: Final = Path("/dev/snd")
 OURS: Final = "ptt-appliance"
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
@@ -92,9 +94,17 @@ def _missing(
             rate_hz=0,
             card_id=told(card / "id"),
             usb_id=told(card / "usbid").lower(),
-            is_openable=False,
+            obstacle=f"in use by {user}" if user else _obstacle(card, number),
             used_by=user,
         )
+
+
+def _obstacle(card: Path, number: str) -> str:
+    """Return why a PCM that nobody uses cannot be opened, as far as that is known."""
+    nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
+    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+        return "cannot be opened now"
+    return "may not be opened by this user: add the user to the group audio"
 
 
 def _name(card: Path, number: str) -> str:

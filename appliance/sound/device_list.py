@@ -7,7 +7,14 @@ from pathlib import Path
 
 from appliance.errors import SoundError
 from appliance.sound.alsa_cards import OURS, PROCESSES, unlisted
-from appliance.sound.devices import ALSA_CARDS, Device, Direction, chosen, listed
+from appliance.sound.devices import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    listed,
+    not_the_first,
+)
 from appliance.sound.library import Library
 
 
@@ -32,10 +39,9 @@ def card_name(
         SoundError: there is none, or another program uses it; the sentence says so.
     """
     device = chosen(wishes, devices, direction)
-    if device.is_openable:
-        return device.stable_name
-    if device.used_by.startswith(OURS):
-        return f"{device.stable_name}, in use by {device.used_by}"
+    if not device.obstacle or device.used_by.startswith(OURS):
+        notice = not_the_first(wishes, device, direction)
+        return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
     advice = ": stop that program" if device.used_by else ""
     raise SoundError(device.stable_name, f"{device.obstacle}{advice}")
 

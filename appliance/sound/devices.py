@@ -36,8 +36,8 @@ class Device:
     usb_id: str = ""
     """vendor:product, four hexadecimal digits each."""
     is_default: bool = False
-    is_openable: bool = True
-    """False: the kernel lists it and PortAudio does not."""
+    obstacle: str = ""
+    """Why PortAudio does not list what the kernel does, in words; empty: it does."""
     used_by: str = ""
     """Program and process id that hold it open, where it cannot be opened."""
 
@@ -51,14 +51,6 @@ class Device:
         """Directions that it has."""
         both: tuple[Direction, ...] = ("microphone", "speaker")
         return {direction for direction in both if self.channels(direction)}
-
-    @property
-    def obstacle(self) -> str:
-        """Why it cannot be opened, in words; empty: it can."""
-        if self.used_by:
-            return f"in use by {self.used_by}"
-        advice = "cannot be opened; may this user use sound (group audio)?"
-        return "" if self.is_openable else advice
 
     @property
     def is_shared(self) -> bool:

@@ -78,11 +78,17 @@ def test_a_card_that_another_program_uses_is_not_and_the_program_is_named(machin
         card_name((), "speaker", devices)
 
 
-def test_a_card_that_nobody_uses_and_that_cannot_be_opened_asks_for_the_group(machine):
+def test_a_card_that_nobody_uses_and_that_cannot_be_opened_is_told_as_such(machine):
     machine.free(1, "pcm0p")
     machine.free(1, "pcm0c")
-    with pytest.raises(SoundError, match="group audio"):
+    with pytest.raises(SoundError, match="Audio: cannot be opened now"):
         card_name((), "speaker", devices_of(machine))
+
+
+def test_the_doctor_says_that_a_card_is_a_second_choice(machine):
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
+    wishes = ("Anker", "hdmi")
+    assert card_name(wishes, "speaker", devices) == 'vc4-hdmi: Audio, not "Anker"'
 
 
 def test_a_program_whose_process_has_gone_is_named_by_its_number(machine):
