@@ -4,6 +4,7 @@ Each command imports what it needs when it runs, so that `run` starts as fast as
 """
 
 import argparse
+import io
 import os
 import signal
 import sys
@@ -43,6 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with 2 for wrong usage, with 0 after `--help`.
     """
     args = parser().parse_args(argv)
+    _print_any_letter()
     try:
         return _COMMANDS[args.command](args)
     except ConfigError as exc:
@@ -176,6 +178,13 @@ def _token_server(args: argparse.Namespace) -> int:
     from appliance.tokens.server import serve
 
     return serve(args.config, args.listen, os.environ)
+
+
+def _print_any_letter() -> None:
+    """Replace letters that the terminal cannot show, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _leave_quietly_until_ready() -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import main
+from tests.card.asound import Card, plug_in
 
 COMMANDS = [
     ["run"],
@@ -175,3 +176,20 @@ def test_a_mistake_in_alsas_configuration_is_a_sentence_and_no_traceback(
     assert done.returncode == 1
     assert f"sound: {mistake}, line 2: Unexpected" in said
     assert "Traceback" not in said
+
+
+def test_a_terminal_that_knows_ascii_only_is_shown_the_other_letters_as_marks(
+    tmp_path,
+):
+    card = Card(tmp_path / "usb", name="USB \u041c\u0438\u043a")
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "devices"],
+        env=os.environ
+        | plug_in(tmp_path / "asound.conf", card)
+        | {"PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith('"USB ???": microphone and speaker')
