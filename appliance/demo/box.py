@@ -10,6 +10,7 @@ from appliance.config import (
     PageConfig,
     RoomConfig,
     ScreenConfig,
+    SoundConfig,
 )
 from appliance.core.address import address_fault
 from appliance.demo.issuer import ROOM
@@ -30,11 +31,12 @@ _BUTTONS: Final = ButtonsConfig(volume_up=5, volume_down=6, next_page=13)
 _LAMPS: Final = LampsConfig(receiving=24, fault=25)
 
 
-def config(room: RoomConfig, listen: str) -> Config:
+def config(room: RoomConfig, listen: str, sound: SoundConfig) -> Config:
     """Return what would stand in the box's `config.yaml`."""
     return Config(
         name="demo",
         room=room,
+        sound=sound,
         buttons=_BUTTONS,
         lamps=_LAMPS,
         # A picture in a browser does not wear out.
@@ -89,6 +91,19 @@ def real_card() -> PortAudio | None:
         # PortAudio's library is not installed.
         return None
     return library if _is_usable(library) else None
+
+
+def named(library: Library) -> SoundConfig:
+    """Return this computer's devices by name: here they are no second choice.
+
+    Raises:
+        SoundError: there is none, or nobody can say.
+    """
+    devices = listed(library.devices())
+    return SoundConfig(
+        microphone=(chosen((), devices, "microphone").stable_name,),
+        speaker=(chosen((), devices, "speaker").stable_name,),
+    )
 
 
 def _is_usable(library: Library) -> bool:

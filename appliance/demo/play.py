@@ -85,7 +85,8 @@ class Play:
 
     async def _run(self, room: RoomConfig, order: Order | None, sound: Sound) -> None:
         """Be the box, with everybody around it."""
-        config = box.config(room, box.listen_address(self._wish.listen))
+        listen = box.listen_address(self._wish.listen)
+        config = box.config(room, listen, sound.config)
         self._ledger = ledger = Ledger(time.monotonic())
         pins = SimulatedPins(config.buttons, config.lamps)
         hands = Hands(pins)

@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.config import RoomConfig
+from appliance.config import RoomConfig, SoundConfig
 from appliance.demo import box
 from appliance.demo.card import Mouth, SimulatedCard
 from appliance.demo.issuer import ROOM, Issuer
@@ -42,6 +42,7 @@ class Sound:
     library: Callable[[], Library]
     voice: Voice | None = None
     tape: Tape | None = None
+    config: SoundConfig = field(default_factory=SoundConfig)
 
 
 async def room(wish: Wish, stack: AsyncExitStack) -> tuple[RoomConfig, Order | None]:
@@ -74,7 +75,7 @@ async def sound(wish: Wish) -> Sound:
     """
     real = None if wish.is_simulated else box.real_card()
     if real is not None:
-        return Sound(lambda: real)
+        return Sound(lambda: real, config=box.named(real))
     spoken = await asyncio.to_thread(phrase)
     mouth, tape = Mouth(), Tape(wish.wav)
     card = SimulatedCard(mouth, tape.put)

@@ -91,8 +91,8 @@ def chosen(
     """Return the device that the first possible wish means.
 
     Args:
-        wishes: in order; an exact id goes before a part of a name. Empty: a USB card,
-            best one with both directions, else what is no HDMI.
+        wishes: in order; an exact id or name goes before a part of one. Empty: a USB
+            card, preferably with both directions; HDMI is taken last.
         devices: what there is now.
         direction: what it is needed for.
 
@@ -167,8 +167,8 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
 
 
 def _is_exact(wish: str, device: Device) -> bool:
-    exact = {device.card_id.casefold(), device.usb_id} - {""}
-    return wish.casefold() in exact
+    names = device.card_id, device.usb_id, device.name, device.stable_name
+    return wish.casefold() in {name.casefold() for name in names if name}
 
 
 def _is_meant(wish: str, device: Device) -> bool:

@@ -1,14 +1,32 @@
 import pytest
 
+from appliance.config import SoundConfig
 from appliance.config.rules import findings
 from appliance.demo import box
 from appliance.errors import DemoError
 from appliance.page.address import listener
+from appliance.sound.choice import Choice
+from appliance.sound.devices import listed
+from tests.card.asound import Card, plug_in
+from tests.card.here import seen_here
 
 
 def test_the_demos_configuration_has_no_mistakes():
-    config = box.config(box.issued_room("http://127.0.0.1:1/api/token"), "127.0.0.1:0")
+    room = box.issued_room("http://127.0.0.1:1/api/token")
+    config = box.config(room, "127.0.0.1:0", SoundConfig())
     assert list(findings(config)) == []
+
+
+def test_this_computers_own_card_is_no_second_choice_in_the_demo(tmp_path):
+    card = Card(tmp_path / "laptop", name="HDA Intel PCH")
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        library = box.real_card()
+        assert library is not None
+        choice = Choice(box.named(library))
+        found, _ = choice.choose(listed(library.devices()))
+    choice.use(found, found)
+    assert {device.name for device in found.values()} == {"HDA Intel PCH"}
+    assert choice.is_best
 
 
 def test_the_next_port_is_taken_when_one_is_in_use():

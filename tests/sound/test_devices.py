@@ -63,8 +63,10 @@ def test_a_card_with_both_directions_goes_before_alsas_default_but_for_a_server(
     assert chosen((), (HDMI, HAT, PULSE, DEFAULT), "speaker") is DEFAULT
 
 
-def test_an_exact_id_goes_before_a_part_of_another_name():
+def test_an_exact_id_or_name_goes_before_a_part_of_another_name():
     assert chosen(("USB",), (USB, JABRA), "speaker") is JABRA
+    plug = Device(8, "sysdefault", 32, 32, 44_100)
+    assert chosen(("default",), (plug, DEFAULT), "speaker") is DEFAULT
 
 
 def test_what_is_not_the_first_choice_is_said_not_to_be():
