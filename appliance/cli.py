@@ -13,8 +13,8 @@ from dataclasses import asdict
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
+from appliance.arguments import parser
 from appliance.errors import ApplianceError, ConfigError
-from appliance.usage import parser
 
 if TYPE_CHECKING:
     from appliance.config import Config
@@ -70,7 +70,7 @@ def _run(args: argparse.Namespace) -> int:
 
     loaded = _loaded(args)
     need_room(loaded)
-    from appliance.start import run
+    from appliance.run import run
 
     return run(loaded.config, str(loaded.path))
 

@@ -1,6 +1,6 @@
 """What `app` asks of its adapters, and what they may ask of each other's goods.
 
-Adapters know these shapes, `core` and `config`; only `parts` knows concrete ones.
+Adapters know these shapes, `core` and `config`; only `assembly` knows concrete ones.
 """
 
 from collections.abc import Callable
@@ -23,7 +23,7 @@ from appliance.core.view import View
 
 if TYPE_CHECKING:
     # NumPy takes a tenth of a second, and the control road does without.
-    from appliance.block import Block
+    from appliance.pcm import Block
 
 Post = Callable[[Event], None]
 """Put an event into the inbox; from any thread, never blocks."""

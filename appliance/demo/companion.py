@@ -19,7 +19,6 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from appliance.block import SILENCE
 from appliance.demo.companion_words import answer
 from appliance.demo.listener import Listener, Talk
 from appliance.demo.measure import TimedBlock, joined
@@ -34,6 +33,7 @@ from appliance.demo.report import (
     Said,
     encoded,
 )
+from appliance.pcm import SILENCE
 from appliance.room import chat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.system.end import end_process

@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Final
 
 from appliance.app import App
+from appliance.assembly import Hardware
 from appliance.config import RoomConfig
 from appliance.core.events import StopAsked
 from appliance.demo import box, stage
@@ -23,8 +24,7 @@ from appliance.demo.tape import Tape
 from appliance.demo.terminal import Terminal
 from appliance.demo.watch import Watch
 from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
-from appliance.parts import Hardware
-from appliance.start import appliance
+from appliance.run import appliance
 
 WRITE_S: Final = 1.0
 """How far the recording's file may be behind."""

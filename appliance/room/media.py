@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 from appliance.room.native import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
 
 RATE_HZ = 48_000

@@ -35,7 +35,7 @@ from livekit.rtc._proto.audio_frame_pb2 import (
 )
 from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 
 BLOCK_BYTES = 960
 _ZEROS = bytes(BLOCK_BYTES)

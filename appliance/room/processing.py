@@ -11,8 +11,8 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
-from appliance.block import Block
 from appliance.config import SoundConfig
+from appliance.pcm import Block
 from appliance.room.media import BLOCK_SAMPLES, RATE_HZ
 from appliance.room.native import BLOCK_BYTES, Call, handle
 

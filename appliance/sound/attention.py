@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 
 WARM_UP_BLOCKS: Final = 300
 """3 s: the noise suppression shall know the room before the first word."""

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import Block
+from appliance.pcm import Block
 from appliance.ports import Canceller, Cleaner
 from appliance.sound.attention import Attention
 from appliance.sound.dsp import BLOCK_FRAMES, Samples, level_dbfs, to_block

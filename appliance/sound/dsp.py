@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.block import Block
+from appliance.pcm import Block
 
 RATE_HZ: Final = 48_000
 BLOCK_FRAMES: Final = 480

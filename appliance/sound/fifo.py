@@ -12,7 +12,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     FADE_FRAMES,

@@ -5,7 +5,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 from appliance.sound.dsp import faded_in, faded_out, level_dbfs, to_block
 from appliance.sound.library import Raw
 

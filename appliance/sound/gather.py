@@ -6,7 +6,7 @@ from typing import Final, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 from appliance.sound.beat import GONE_S, Beat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.sound.library import SAMPLE_BYTES, Raw

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from appliance.block import Block
 from appliance.core.events import LevelsMeasured
+from appliance.pcm import Block
 from appliance.ports import Post
 from appliance.sound.dsp import SILENCE_DBFS, level_dbfs
 from appliance.sound.playout import Playout

@@ -4,7 +4,7 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.block import SILENCE, Block, Packet
+from appliance.pcm import SILENCE, Block, Packet
 from appliance.sound.cadence import Cadence
 from appliance.sound.settle import Settle
 

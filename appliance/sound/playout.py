@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.block import Block
+from appliance.pcm import Block
 from appliance.sound.dsp import (
     BLOCK_FRAMES,
     SILENCE_DBFS,

@@ -4,7 +4,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import SILENCE, Block
+from appliance.pcm import SILENCE, Block
 from appliance.sound.dsp import BLOCK_FRAMES, Samples
 
 SIZE_BLOCKS: Final = 16

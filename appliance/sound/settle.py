@@ -25,7 +25,7 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import SILENCE, Block, Packet
+from appliance.pcm import SILENCE, Block, Packet
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ, is_loud
 
 FAINT_HZ: Final = 400

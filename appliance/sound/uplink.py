@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.block import SILENCE, Block
 from appliance.core.events import TailEnded, TalkFlowed
+from appliance.pcm import SILENCE, Block
 from appliance.ports import Post
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.debt import Debt

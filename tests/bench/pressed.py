@@ -13,11 +13,11 @@ import time
 from pathlib import Path
 
 from appliance.app import App
+from appliance.assembly import Hardware
 from appliance.config.file import load
 from appliance.core.events import Button
 from appliance.panel.simulated import SimulatedPins
-from appliance.parts import Hardware
-from appliance.start import appliance
+from appliance.run import appliance
 from appliance.system.journal import start_logging
 
 

@@ -5,7 +5,7 @@ import asyncio
 import numpy as np
 from livekit import rtc
 
-from appliance.block import Block
+from appliance.pcm import Block
 from tests.room.fakes import BLOCK, DEADLINE_S, RATE_HZ, tone
 
 Line = tuple[str, rtc.TextStreamInfo, str]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.room import gauge, voice
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet

@@ -10,7 +10,7 @@ import numpy as np
 from livekit.rtc import _ffi_client
 from livekit.rtc._proto import ffi_pb2
 
-from appliance.block import Block
+from appliance.pcm import Block
 from appliance.room.media import Microphone
 from appliance.room.native import OUR_CAPTURE, Bypass, Call, Road, bypass
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.attention import HANGOVER_BLOCKS, WARM_UP_BLOCKS, Attention
 
 LOUD = np.full(480, 100, np.int16)

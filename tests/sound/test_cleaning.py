@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.room.processing import EchoCanceller
 from appliance.sound.attention import HANGOVER_BLOCKS, WARM_UP_BLOCKS
 from appliance.sound.cleaning import STALE_BLOCKS, Cleaning

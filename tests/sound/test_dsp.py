@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound import dsp
 
 blocks = arrays(np.int16, (dsp.BLOCK_FRAMES,))

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.sound.fifo import DEEPEST_BLOCKS, Fifo
 from appliance.sound.ring import SIZE_BLOCKS, Ring

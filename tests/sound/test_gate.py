@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.dsp import BLOCK_FRAMES, FADE_FRAMES
 from appliance.sound.gate import SILENT_BLOCKS, Gate
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.callback import Duplex, Microphone, Speaker
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.gate import Gate

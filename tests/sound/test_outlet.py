@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.cadence import PERIOD, TOGETHER
 from appliance.sound.outlet import Outlet
 from appliance.sound.settle import (

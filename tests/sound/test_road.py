@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.block import SILENCE
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import (
     CloseGate,
@@ -31,6 +30,7 @@ from appliance.core.events import (
     TailEnded,
     TalkFlowed,
 )
+from appliance.pcm import SILENCE
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.portaudio import PortAudio

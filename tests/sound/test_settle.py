@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.block import SILENCE
+from appliance.pcm import SILENCE
 from appliance.sound.dsp import QUIET_PEAK, level_dbfs
 from appliance.sound.settle import (
     FAINT,

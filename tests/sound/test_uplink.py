@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.block import SILENCE
 from appliance.core.events import TailEnded, TalkFlowed
+from appliance.pcm import SILENCE
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES
 from appliance.sound.gate import Gate

@@ -1,4 +1,4 @@
-"""Starts the box: signals, log, control road; everything else comes by `parts`.
+"""Starts the box: signals, log, control road; everything else comes by `assembly`.
 
 The demo comes in by `appliance`, with other hardware and otherwise the same box.
 """
@@ -28,7 +28,7 @@ from appliance.system.store import Kept, Store
 from appliance.tokens.source import TokenSource
 
 if TYPE_CHECKING:
-    from appliance.parts import Hardware
+    from appliance.assembly import Hardware
 
 STOP_S = 2.8
 """R1.4: out within 3 s, whatever hangs."""
@@ -102,7 +102,7 @@ def _made(
 
     Thread: any, while the loop asks for a token.
     """
-    from appliance.parts import Hardware, adapters
+    from appliance.assembly import Hardware, adapters
 
     return adapters(config, app, hardware or Hardware(), store, metrics)
 
