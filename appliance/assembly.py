@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from appliance.app import App
 from appliance.config import Config, ScreenConfig
-from appliance.core.canvas import Size
+from appliance.display.bitmap import Size
 from appliance.metrics import Metrics
 from appliance.panel.buttons import Buttons
 from appliance.panel.glass import OpenDisplay

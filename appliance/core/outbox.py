@@ -5,8 +5,8 @@ from dataclasses import replace
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.commands import Command, SendChat
 from appliance.core.events import ChatFailed, ChatSent, ChatTyped
+from appliance.core.session import Step
 from appliance.core.state import Phase, State
-from appliance.core.visit import Step
 
 
 def typed(state: State, event: ChatTyped) -> Step:

@@ -9,14 +9,14 @@ from typing import assert_never
 
 from appliance.config import TalkMode
 from appliance.core import (
-    button,
-    consequence,
-    outage,
+    buttons,
+    effects,
     outbox,
     pairing,
+    reconnect,
+    session,
     talk,
     talk_limit,
-    visit,
 )
 from appliance.core.commands import SetGain, SetVolume
 from appliance.core.events import (
@@ -57,8 +57,8 @@ from appliance.core.events import (
     TokenReady,
     VolumeAsked,
 )
+from appliance.core.session import Step
 from appliance.core.state import Goal, Phase, State
-from appliance.core.visit import Step
 
 OfVisit = (
     TokenReady
@@ -90,9 +90,9 @@ def step(state: State, event: Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _react(state, event, now_s)
-    after, settling = consequence.settled(state, after, now_s)
+    after, settling = effects.settled(state, after, now_s)
     # The gate closes before the goodbye is said: LiveKit may take seconds over it.
-    return after, (*settling, *commands, *consequence.closing(state, after))
+    return after, (*settling, *commands, *effects.closing(state, after))
 
 
 def wake_at_s(state: State) -> float:
@@ -100,11 +100,11 @@ def wake_at_s(state: State) -> float:
     if state.phase is Phase.STOPPED:
         return float("inf")
     return min(
-        outage.deadline_s(state),
+        reconnect.deadline_s(state),
         talk_limit.warning_at_s(state),
         talk_limit.limit_at_s(state),
         talk_limit.alone_at_s(state),
-        button.leave_due_s(state),
+        buttons.leave_due_s(state),
         pairing.until_s(state),
     )
 
@@ -116,23 +116,23 @@ def _react(state: State, event: Event, now_s: float) -> Step:
         case Ticked():
             return _tick(state, now_s)
         case StopAsked():
-            return visit.leave(state, Goal.STOP, now_s)
+            return session.leave(state, Goal.STOP, now_s)
         case LinkChanged():
-            return outage.link_changed(state, event, now_s)
+            return reconnect.link_changed(state, event, now_s)
         case ButtonPressed():
-            return button.pressed(state, event, now_s)
+            return buttons.pressed(state, event, now_s)
         case ButtonReleased():
-            return button.released(state, event, now_s)
+            return buttons.released(state, event, now_s)
         case TalkAsked():
             return talk.page_talk(state, event)
         case MuteAsked():
             return talk.page_mute(state, event), ()
         case LeaveAsked():
-            return visit.leave(state, Goal.STAY_OUT, now_s)
+            return session.leave(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
-            return visit.join(state, event, now_s)
+            return session.join(state, event, now_s)
         case VolumeAsked() | GainAsked():
-            return button.levels_asked(state, event)
+            return buttons.levels_asked(state, event)
         case ChatTyped():
             return outbox.typed(state, event)
         case PartLost():
@@ -155,18 +155,18 @@ def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
     """Take an answer of the running visit."""
     match event:
         case TokenReady():
-            return visit.token_ready(state, event, now_s)
+            return session.token_ready(state, event, now_s)
         case TokenFailed():
             is_due = state.phase is Phase.FETCHING
-            return outage.failed(state, event, now_s) if is_due else state, ()
+            return reconnect.failed(state, event, now_s) if is_due else state, ()
         case RoomJoined():
-            return visit.joined(state, event, now_s), ()
+            return session.joined(state, event, now_s), ()
         case RoomFailed() | RoomLost() | RoomLeft():
             return _ended(state, event, now_s)
         case RoomPaused():
-            return visit.paused(state, now_s), ()
+            return session.paused(state, now_s), ()
         case RoomResumed():
-            return visit.resumed(state, now_s), ()
+            return session.resumed(state, now_s), ()
         case PeopleChanged() | RttMeasured():
             return _measured(state, event), ()
         case ChatReceived(message=message):
@@ -180,10 +180,10 @@ def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
 def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) -> Step:
     """End the visit; while we say goodbye it does not matter who hung up first."""
     if state.phase is Phase.LEAVING:
-        return visit.after_goodbye(state, now_s)
-    if isinstance(event, RoomLeft) or state.phase not in visit.AT_SERVER:
+        return session.after_goodbye(state, now_s)
+    if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
-    return outage.failed(state, event, now_s), ()
+    return reconnect.failed(state, event, now_s), ()
 
 
 def _measured(state: State, event: PeopleChanged | RttMeasured) -> State:
@@ -202,14 +202,14 @@ def _started(state: State, now_s: float) -> Step:
         return state, levels
     is_latched = state.config.talk.mode is TalkMode.OPEN
     state = replace(state, talk=replace(state.talk, is_latched=is_latched))
-    state, commands = visit.start(state, now_s)
+    state, commands = session.start(state, now_s)
     return state, (*levels, *commands)
 
 
 def _tick(state: State, now_s: float) -> Step:
     state, warning = talk_limit.tick(pairing.tick(state, now_s), now_s)
-    state, leaving = button.tick(state, now_s)
-    state, waiting = outage.tick(state, now_s)
+    state, leaving = buttons.tick(state, now_s)
+    state, waiting = reconnect.tick(state, now_s)
     return state, (*warning, *leaving, *waiting)
 
 

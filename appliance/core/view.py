@@ -6,10 +6,10 @@ from math import ceil
 
 from appliance.config import TalkMode
 from appliance.core import pairing, talk, talk_limit
-from appliance.core.banner import banner
 from appliance.core.chat import OUTBOX_LINES, ChatLine
 from appliance.core.events import Part, Person
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
+from appliance.core.status_text import banner
 
 
 class Connection(StrEnum):

@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields, replace
 
 import msgspec
 
-from appliance.core.canvas import Picture, Size
 from appliance.core.chat import ChatLine
-from appliance.core.picture import lines, picture
 from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.display.bitmap import Picture, Size
+from appliance.display.render import lines, picture
 
 SILENT_DBFS = -96
 HIDDEN_PIN = "******"

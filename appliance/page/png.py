@@ -3,7 +3,7 @@
 import struct
 import zlib
 
-from appliance.core.canvas import Picture
+from appliance.display.bitmap import Picture
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from appliance.core.canvas import Size
+from appliance.display.bitmap import Size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from functools import cache
 from itertools import takewhile
 from typing import Literal
 
-from appliance.core.canvas import Picture, Size
+from appliance.display.bitmap import Picture, Size
 
 Chip = Literal["ssd1306", "sh1106"]
 Commands = tuple[tuple[int, ...], ...]

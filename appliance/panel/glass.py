@@ -5,10 +5,10 @@ from collections.abc import Callable
 from typing import Protocol
 
 from appliance.config import ScreenConfig
-from appliance.core.canvas import Picture
 from appliance.core.events import Event, Part, PartFound, PartLost
-from appliance.core.picture import drift, picture
 from appliance.core.view import View
+from appliance.display.bitmap import Picture
+from appliance.display.render import drift, picture
 from appliance.errors import PanelError
 from appliance.panel.oled import NAME, size_px
 from appliance.panel.rest import Glow, drift_step, glow, next_change_s

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from appliance.config import ScreenConfig
-from appliance.core.canvas import Picture, Size
+from appliance.display.bitmap import Picture, Size
 from appliance.errors import PanelError
 from appliance.panel import chip as chips
 from appliance.panel import missing

@@ -7,8 +7,8 @@ from dataclasses import fields
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
-from appliance.core.canvas import Picture
 from appliance.core.events import Button
+from appliance.display.bitmap import Picture
 from appliance.panel.pins import Factory, gpiozero_pull, is_active_high, pin_of
 
 REVISION = "902120"

@@ -23,9 +23,9 @@ from appliance.core.events import (
     Ticked,
     VolumeAsked,
 )
+from appliance.core.session import LEAVE_S
 from appliance.core.state import Phase
 from appliance.core.step import step, wake_at_s
-from appliance.core.visit import LEAVE_S
 from tests.core.story import (
     ALICE,
     LEAVE,

@@ -34,9 +34,9 @@ from appliance.core.events import (
     RoomResumed,
     TalkAsked,
 )
+from appliance.core.session import LEAVE_S
 from appliance.core.state import Lock, Phase, State
 from appliance.core.view import Connection, view
-from appliance.core.visit import LEAVE_S
 
 NEEDS_SOUND = {Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED, Phase.LEAVING}
 HAS_NO_SOUND = {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}

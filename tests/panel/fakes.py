@@ -4,8 +4,8 @@ import asyncio
 import errno
 from collections.abc import Iterator
 
-from appliance.core.canvas import Picture
 from appliance.core.events import Event
+from appliance.display.bitmap import Picture
 
 WAIT_S = 10.0
 """Longer than anything here takes; a test that waits so long has failed."""

@@ -5,8 +5,8 @@ from luma.core.interface.serial import i2c
 from luma.oled import device
 from PIL import Image
 
-from appliance.core.canvas import Picture
-from appliance.core.picture import picture
+from appliance.display.bitmap import Picture
+from appliance.display.render import picture
 from appliance.panel.chip import detected, start_commands, strips
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS

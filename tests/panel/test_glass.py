@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 
 from appliance.config import ScreenConfig
-from appliance.core.canvas import Picture
 from appliance.core.events import Event, Part, PartFound, PartLost
-from appliance.core.picture import drift, picture
+from appliance.display.bitmap import Picture
+from appliance.display.render import drift, picture
 from appliance.errors import PanelError
 from appliance.panel.glass import PROBE_S, Glass
 from appliance.panel.rest import DRIFT_S, Glow, glow, next_change_s, stirring

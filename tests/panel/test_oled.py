@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.config import ScreenConfig
-from appliance.core.picture import picture
+from appliance.display.render import picture
 from appliance.errors import PanelError
 from appliance.panel.oled import open_oled
 from tests.panel.fakes import FakeBus

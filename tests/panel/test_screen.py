@@ -11,9 +11,9 @@ from luma.core.device import dummy
 from PIL import Image
 
 from appliance.config import ScreenConfig
-from appliance.core.canvas import Picture
 from appliance.core.events import PartLost
-from appliance.core.picture import picture
+from appliance.display.bitmap import Picture
+from appliance.display.render import picture
 from appliance.errors import PanelError
 from appliance.panel.screen import Screen
 from appliance.panel.simulated import SimulatedDisplay

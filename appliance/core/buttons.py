@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from appliance.core import talk, visit
+from appliance.core import session, talk
 from appliance.core.commands import Command, KeepLevels, SetGain, SetVolume
 from appliance.core.events import (
     Button,
@@ -11,8 +11,8 @@ from appliance.core.events import (
     GainAsked,
     VolumeAsked,
 )
+from appliance.core.session import Step
 from appliance.core.state import Goal, ScreenPage, State
-from appliance.core.visit import Step
 
 VOLUME_STEP_PERCENT = 5
 """Our choice: twenty presses from silent to loudest."""
@@ -44,7 +44,7 @@ def tick(state: State, now_s: float) -> Step:
     """Leave when the button was held for long enough."""
     if now_s < leave_due_s(state):
         return state, ()
-    return visit.leave(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
+    return session.leave(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
 
 
 def leave_due_s(state: State) -> float:
@@ -71,7 +71,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
         case Button.LEAVE:
             return _leave(state, now_s)
         case Button.NEXT_ROOM:
-            return visit.next_room(state, now_s)
+            return session.next_room(state, now_s)
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
@@ -82,7 +82,7 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Go on with a press that has had its effect: only holding counts."""
     if event.button is Button.TALK:
         return talk.resume(state)
-    is_held = state.config.talk.leave_hold_ms > 0 and not visit.is_out(state)
+    is_held = state.config.talk.leave_hold_ms > 0 and not session.is_out(state)
     if event.button is Button.LEAVE and is_held:
         return replace(state, leave_down_s=_at_s(event, now_s))
     return state
@@ -95,8 +95,8 @@ def _at_s(event: ButtonPressed | ButtonReleased, now_s: float) -> float:
 
 def _leave(state: State, now_s: float) -> Step:
     """Leave at once or after the hold time; coming back never needs a hold."""
-    if visit.is_out(state) or state.config.talk.leave_hold_ms == 0:
-        return visit.press_leave(state, now_s)
+    if session.is_out(state) or state.config.talk.leave_hold_ms == 0:
+        return session.press_leave(state, now_s)
     return replace(state, leave_down_s=now_s), ()
 
 

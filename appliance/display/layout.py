@@ -6,10 +6,10 @@ from enum import Enum, auto
 from typing import assert_never
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.font import small
 from appliance.core.state import ScreenPage
-from appliance.core.text import cut, fitted, readable
 from appliance.core.view import Connection, TalkState, View
+from appliance.display.font import small
+from appliance.display.text import cut, fitted, readable
 
 TALL_ROWS = 7
 """From this many rows on there is room for a heading."""

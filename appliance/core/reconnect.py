@@ -2,17 +2,17 @@
 
 from dataclasses import replace
 
-from appliance.core import backoff, visit
+from appliance.core import backoff, session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
+from appliance.core.session import Step
 from appliance.core.state import Goal, Phase, State
-from appliance.core.visit import Step
 
 LIMIT_S = {
-    Phase.FETCHING: visit.FETCH_S,
-    Phase.JOINING: visit.JOIN_S,
-    Phase.PAUSED: visit.RESUME_S,
-    Phase.LEAVING: visit.LEAVE_S,
+    Phase.FETCHING: session.FETCH_S,
+    Phase.JOINING: session.JOIN_S,
+    Phase.PAUSED: session.RESUME_S,
+    Phase.LEAVING: session.LEAVE_S,
 }
 """Longest wait for an answer in each phase."""
 PAUSING = frozenset({Phase.WAITING, Phase.REFUSED})
@@ -25,7 +25,7 @@ def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> State:
     """Wait for the next try, or for somebody's wish when trying is no use."""
-    state = visit.steadied(state, now_s)
+    state = session.steadied(state, now_s)
     state = _blamed(state, event.cause, event.reason)
     if event.is_final:
         return _refused(state, now_s)
@@ -42,7 +42,7 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     is_news = was not in {"", event.address}
     if not (is_news and _may_help(state, was)):
         return state, ()
-    return visit.leave(replace(state, failures=0), Goal.REJOIN, now_s)
+    return session.leave(replace(state, failures=0), Goal.REJOIN, now_s)
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -50,14 +50,14 @@ def tick(state: State, now_s: float) -> Step:
     if now_s < deadline_s(state):
         return state, ()
     if state.phase in PAUSING:
-        return visit.start(state, now_s)
+        return session.start(state, now_s)
     if state.phase is Phase.LEAVING:
-        return visit.after_goodbye(state, now_s)
+        return session.after_goodbye(state, now_s)
     if state.phase is Phase.FETCHING:
         state = _blamed(state, Cause.TOKEN_SOURCE, "no token came in time")
         return _waiting(state, now_s), (DropToken(state.ticket),)
     state = _blamed(state, Cause.SERVER_LOST, "the server did not answer in time")
-    return visit.leave(state, Goal.REJOIN, now_s)
+    return session.leave(state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
@@ -93,7 +93,7 @@ def _waiting(state: State, now_s: float) -> State:
     else:
         wait_s = backoff.wait_s(state.failures, state.jitter)
     return replace(
-        visit.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + wait_s
+        session.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + wait_s
     )
 
 
@@ -106,7 +106,7 @@ def _refused(state: State, now_s: float) -> State:
     wait_s = backoff.refused_wait_s(state.jitter)
     is_hopeless = state.cause is not Cause.REFUSED
     retry_at_s = float("inf") if is_hopeless else now_s + wait_s
-    return replace(visit.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
+    return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 
 def _may_help(state: State, was: str | None) -> bool:

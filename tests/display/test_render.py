@@ -11,14 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from appliance.core.canvas import Canvas, Picture, Size
 from appliance.core.chat import Delivery
 from appliance.core.events import Person
-from appliance.core.face import SPEAKER
-from appliance.core.font import large, small
-from appliance.core.picture import drift, grid, lines, picture
 from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, TalkState
+from appliance.display.bitmap import Canvas, Picture, Size
+from appliance.display.font import large, small
+from appliance.display.layout import SPEAKER
+from appliance.display.render import drift, grid, lines, picture
 from tests.pictures.situations import SILENT, SITUATIONS, line
 
 PICTURES = Path(__file__).parents[1] / "pictures"

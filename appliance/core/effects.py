@@ -5,7 +5,7 @@ Each rule compares the state before with the state after, so no path can forget 
 
 from dataclasses import replace
 
-from appliance.core import outbox, talk, visit
+from appliance.core import outbox, session, talk
 from appliance.core.commands import (
     CloseSound,
     Command,
@@ -14,8 +14,8 @@ from appliance.core.commands import (
     OpenSound,
     PlayEarcon,
 )
+from appliance.core.session import Step
 from appliance.core.state import Phase, State
-from appliance.core.visit import Step
 
 SILENT = frozenset({Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED})
 """R2.10: in these phases nobody is joining, and the microphone is closed."""
@@ -57,7 +57,7 @@ def _moved_on(before: State, after: State) -> State:
 
 def _is_away(state: State) -> bool:
     """Whether the box is out, or on its way out, by its user's wish."""
-    return visit.is_out(state) and state.phase is not Phase.REFUSED
+    return session.is_out(state) and state.phase is not Phase.REFUSED
 
 
 def _opening(before: State, after: State) -> tuple[Command, ...]:

@@ -16,8 +16,8 @@ from appliance.core.events import (
     LeaveAsked,
     Started,
 )
+from appliance.core.session import LEAVE_S
 from appliance.core.state import Phase
-from appliance.core.visit import LEAVE_S
 from tests.core.story import (
     ALICE,
     BOB,

@@ -3,8 +3,8 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.font import REPLACEMENT, small
-from appliance.core.text import ELLIPSIS, cut, fitted, readable, wrapped
+from appliance.display.font import REPLACEMENT, small
+from appliance.display.text import ELLIPSIS, cut, fitted, readable, wrapped
 
 GLYPHS = small().glyphs
 columns = st.integers(min_value=4, max_value=40)

@@ -3,11 +3,11 @@
 from functools import cache
 from typing import assert_never
 
-from appliance.core.canvas import Canvas, Picture, Size
-from appliance.core.face import Line, Look, face
-from appliance.core.font import large, small
-from appliance.core.text import cut
 from appliance.core.view import View
+from appliance.display.bitmap import Canvas, Picture, Size
+from appliance.display.font import large, small
+from appliance.display.layout import Line, Look, face
+from appliance.display.text import cut
 
 TALL_PX = 64
 """From this height on there is air between the lines."""

@@ -7,7 +7,7 @@ of the screen between wrapping and drawing, line by line.
 import unicodedata
 from collections.abc import Container, Iterator
 
-from appliance.core.font import REPLACEMENT
+from appliance.display.font import REPLACEMENT
 
 ELLIPSIS = "…"
 

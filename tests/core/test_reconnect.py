@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.core import visit
+from appliance.core import session
 from appliance.core.backoff import JITTER_S, LONGEST_S
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
 from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
@@ -65,7 +65,7 @@ def test_a_steady_visit_makes_earlier_failures_good():
         box.play(box.no_token())
         next_try(box)
     box.enter()
-    box.play(visit.STEADY_S, box.lost())
+    box.play(session.STEADY_S, box.lost())
     assert wait_s(box) < 1
 
 
@@ -73,7 +73,7 @@ def test_a_short_visit_lengthens_the_wait():
     box = started()
     for _ in range(6):
         box.enter()
-        box.play(visit.STEADY_S - 1, box.lost())
+        box.play(session.STEADY_S - 1, box.lost())
         last_s = wait_s(box)
         next_try(box)
     assert last_s > 7
@@ -160,7 +160,7 @@ def test_a_failure_that_comes_too_late_is_ignored():
 
 def test_a_token_that_never_comes_is_given_up():
     box = started()
-    assert box.play(visit.FETCH_S - 0.01) == ()
+    assert box.play(session.FETCH_S - 0.01) == ()
     assert box.play(0.02) == (DropToken(1),)
     assert box.state.reason == "no token came in time"
     next_try(box)
@@ -168,17 +168,17 @@ def test_a_token_that_never_comes_is_given_up():
 
 def test_a_server_that_never_answers_is_left_for_a_fresh_visit():
     box = joining()
-    assert box.play(visit.JOIN_S - 0.01) == ()
+    assert box.play(session.JOIN_S - 0.01) == ()
     assert box.play(0.02) == (LeaveRoom(1),)
     assert (box.state.cause, box.state.goal) == (Cause.SERVER_LOST, Goal.REJOIN)
     assert box.state.reason == "the server did not answer in time"
-    assert of(FetchToken, box.play(visit.LEAVE_S)) == (FetchToken(2, None, None),)
+    assert of(FetchToken, box.play(session.LEAVE_S)) == (FetchToken(2, None, None),)
 
 
 def test_a_session_that_does_not_resume_is_left_for_a_fresh_visit():
     box = in_room()
     box.play(box.paused())
-    assert box.play(visit.RESUME_S - 0.01) == ()
+    assert box.play(session.RESUME_S - 0.01) == ()
     assert box.play(0.02) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, None, None),)
 
@@ -198,7 +198,7 @@ def test_a_resumed_session_has_no_time_limit():
 
 def test_a_silent_server_counts_as_a_failure():
     box = joining()
-    box.play(visit.JOIN_S, visit.LEAVE_S)
+    box.play(session.JOIN_S, session.LEAVE_S)
     box.play(box.no_token())
     assert box.state.failures == 2
 

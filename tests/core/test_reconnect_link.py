@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.core import visit
+from appliance.core import session
 from appliance.core.backoff import REPLACED_LONGEST_S
 from appliance.core.commands import (
     CloseGate,
@@ -176,7 +176,7 @@ def test_a_visit_in_peace_ends_the_fight():
     for _ in range(4):
         replaced(box)
         next_try(box)
-    assert replaced(box, stay_s=visit.PEACE_S) == 60
+    assert replaced(box, stay_s=session.PEACE_S) == 60
 
 
 def test_other_failures_between_do_not_restart_the_fight():

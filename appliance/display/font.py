@@ -33,7 +33,7 @@ class Font:
 @cache
 def small() -> Font:
     """Return the font for running text."""
-    from appliance.core import glyphs_small as source
+    from appliance.display import glyphs_small as source
 
     return _font(source.WIDTH_PX, source.HEIGHT_PX, source.GLYPHS)
 
@@ -41,7 +41,7 @@ def small() -> Font:
 @cache
 def large() -> Font:
     """Return the font for what has to be read from afar; ASCII only."""
-    from appliance.core import glyphs_large as source
+    from appliance.display import glyphs_large as source
 
     return _font(source.WIDTH_PX, source.HEIGHT_PX, source.GLYPHS)
 

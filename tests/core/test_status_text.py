@@ -2,9 +2,9 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.core.banner import WORDS, banner, retry_s
 from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
+from appliance.core.status_text import WORDS, banner, retry_s
 from tests.core.story import ALICE, LEAVE, PRESS, Box, in_room, joining, started
 
 

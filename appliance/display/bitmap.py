@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from appliance.core.font import Font
+from appliance.display.font import Font
 
 Size = tuple[int, int]
 """Columns and rows, or px right and down."""
