@@ -85,10 +85,10 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    from appliance.doctor.command import doctor
     from appliance.sound.device_list import all_devices, card_name
     from appliance.sound.devices import Direction
     from appliance.sound.portaudio import PortAudio
-    from appliance.system.doctor import doctor
 
     config = _loaded(args).config
     wishes = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
@@ -108,10 +108,10 @@ def _one_token(config: "Config") -> tuple[str, str]:
     import asyncio
     import time
 
+    from appliance.doctor.token_probe import try_token
     from appliance.system.folder import state_folder
     from appliance.system.store import Store
     from appliance.tokens.source import TokenSource
-    from appliance.tokens.trial import try_token
 
     def ignore(_event: object) -> None:
         """Nobody waits for events here."""

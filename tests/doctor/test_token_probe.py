@@ -3,8 +3,8 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
+from appliance.doctor.token_probe import try_token
 from appliance.errors import TokenRefused, TokenUnreachable
-from appliance.tokens.trial import try_token
 from tests.tokens.papers import NOW_S, answer_of, jwt_of
 from tests.tokens.test_source import Office, ok
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.config import Config
+from appliance.doctor import checks
+from appliance.doctor.checks import Finding
 from appliance.errors import ApplianceError
-from appliance.system import checks
-from appliance.system.checks import Finding
 from appliance.system.link import current_address
 
 INTERFACES = Path("/sys/class/net")

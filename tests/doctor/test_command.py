@@ -11,9 +11,9 @@ import pytest
 
 from appliance.config import ButtonsConfig, Config, LampsConfig, ScreenConfig
 from appliance.core.events import Cause
+from appliance.doctor import checks
+from appliance.doctor.command import doctor, room, wifi
 from appliance.errors import SoundError, TokenUnreachable
-from appliance.system import checks
-from appliance.system.doctor import doctor, room, wifi
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)
 NO_LAMPS = LampsConfig(online=None, talking=None)
