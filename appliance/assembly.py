@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from appliance.app import App
 from appliance.config import Config, ScreenConfig
 from appliance.display.bitmap import Size
-from appliance.metrics import Metrics
+from appliance.metrics.registry import Metrics
 from appliance.panel.buttons import Buttons
 from appliance.panel.glass import OpenDisplay
 from appliance.panel.lamps import Lamps
@@ -101,7 +101,7 @@ def _report(config: Config, metrics: Metrics) -> Iterator[Viewer]:
     url = config.metrics.post_url
     if not url:
         return
-    from appliance.system.report import Report
+    from appliance.metrics.push import Report
 
     is_insecure_fine = config.room.allow_insecure
     yield Report(url, _name(config), metrics.counts, is_insecure_fine)

@@ -19,7 +19,7 @@ from appliance.config.secret import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import at_rest
-from appliance.metrics import Metrics
+from appliance.metrics.registry import Metrics
 from appliance.ports import Adapters
 from appliance.system.folder import state_folder
 from appliance.system.journal import is_run_by_systemd, start_logging

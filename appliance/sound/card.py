@@ -15,8 +15,8 @@ from typing import Final
 
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound
-from appliance.core.figures import SoundFault
 from appliance.errors import SoundError
+from appliance.metrics.audio import SoundFault
 from appliance.ports import Post
 from appliance.sound.choice import Choice
 from appliance.sound.devices import Device, Direction, listed

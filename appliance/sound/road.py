@@ -17,8 +17,8 @@ from appliance.core.commands import (
     SetVolume,
     SoundCommand,
 )
-from appliance.core.figures import Direction as Way
-from appliance.core.figures import SoundFault, SoundFigures
+from appliance.metrics.audio import Direction as Way
+from appliance.metrics.audio import SoundFault, SoundFigures
 from appliance.ports import Post
 from appliance.sound.card import Card
 from appliance.sound.cleaning import Cleaning

@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from appliance.core.events import Part, PartFound, PartLost
-from appliance.core.figures import SoundFault
+from appliance.metrics.audio import SoundFault
 from appliance.ports import Post
 from appliance.sound.beat import Beat
 from appliance.sound.devices import Direction

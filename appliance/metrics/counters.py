@@ -12,9 +12,9 @@ from appliance.core.events import (
     Event,
     TalkFlowed,
 )
-from appliance.core.exposition import Histogram
-from appliance.core.figures import Direction
 from appliance.core.state import Goal, Phase, State
+from appliance.metrics.audio import Direction
+from appliance.metrics.exposition import Histogram
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """0.025 is what we promise, 0.3 what 3GPP TS 22.179 demands for 95 %."""

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
 
-from appliance.core.counts import CHAT, RESUMED, Counts
 from appliance.core.events import Cause, Event
-from appliance.core.exposition import Family, Kind, Sample, exposition
-from appliance.core.figures import Direction, SoundFault, SoundFigures
 from appliance.core.state import State
+from appliance.metrics.audio import Direction, SoundFault, SoundFigures
+from appliance.metrics.counters import CHAT, RESUMED, Counts
+from appliance.metrics.exposition import Family, Kind, Sample, exposition
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,4 @@
 from appliance.config import Config
-from appliance.core.counts import RESUMED, Counts
 from appliance.core.events import (
     Cause,
     ChatFailed,
@@ -26,6 +25,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import Phase, State
 from appliance.core.step import step
+from appliance.metrics.counters import RESUMED, Counts
 
 JOINING = (Started(), TokenReady(1, "wss://x", "t", "box", "kitchen"))
 IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Person("bob", "Bob"),)))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client.parser import text_string_to_metric_families
 
-from appliance.core.exposition import Family, Histogram, Kind, Sample, exposition
+from appliance.metrics.exposition import Family, Histogram, Kind, Sample, exposition
 
 
 def read(*families):

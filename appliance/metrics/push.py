@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Self
 
 from appliance.core.address import address_fault, without_query
-from appliance.core.counts import Counts
 from appliance.core.view import View
+from appliance.metrics.counters import Counts
 
 log = logging.getLogger(__name__)
 

@@ -3,9 +3,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.config import Config
 from appliance.core.events import RttMeasured, TalkFlowed, Ticked
-from appliance.core.figures import Direction, SoundFault, SoundFigures
 from appliance.core.state import Phase, State
-from appliance.metrics import Metrics, ProcessFigures, process_figures
+from appliance.metrics.audio import Direction, SoundFault, SoundFigures
+from appliance.metrics.registry import Metrics, ProcessFigures, process_figures
 
 SOUND = SoundFigures(
     blocks={Direction.SEND: 7},

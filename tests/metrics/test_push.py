@@ -5,10 +5,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from appliance.config import Config
-from appliance.core.counts import Counts
 from appliance.core.state import State
 from appliance.core.view import view
-from appliance.system.report import Report
+from appliance.metrics.counters import Counts
+from appliance.metrics.push import Report
 
 VIEW = view(State(Config()), 0.0)
 
