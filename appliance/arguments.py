@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Callable
 from pathlib import Path
 
-from appliance.core.address import host_and_port
+from appliance.net.url import host_and_port
 
 Add = Callable[..., argparse.ArgumentParser]
 """Adds a command; `argparse` has no public name for it."""

@@ -12,6 +12,7 @@ from appliance.app import App
 from appliance.config import Config, ScreenConfig
 from appliance.display.bitmap import Size
 from appliance.metrics.registry import Metrics
+from appliance.net.monitor import Link
 from appliance.panel.buttons import Buttons
 from appliance.panel.glass import OpenDisplay
 from appliance.panel.lamps import Lamps
@@ -25,7 +26,6 @@ from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 from appliance.system.folder import state_folder
-from appliance.system.link import Link
 from appliance.system.service import Service
 from appliance.system.store import Store
 

@@ -13,7 +13,7 @@ from appliance.config import (
 )
 from appliance.config.shape import join, parts
 from appliance.config.words import found
-from appliance.core.address import address_fault, host_and_port, is_host
+from appliance.net.url import address_fault, host_and_port, is_host
 
 Finding = tuple[str, str]
 """Full key and what is wrong with it."""

@@ -8,7 +8,7 @@ from appliance.config import Config, Preset, RoomConfig
 from appliance.config.file import Loaded
 from appliance.config.shape import Part, as_section, parts, split_key
 from appliance.config.words import written
-from appliance.core.address import without_query
+from appliance.net.url import without_query
 
 _HIDDEN = "…"
 _COMMENT_COLUMN = 48

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from typing import assert_never
 
-from appliance.core.address import is_local
 from appliance.core.commands import (
     Command,
     DropToken,
@@ -13,6 +12,7 @@ from appliance.core.commands import (
 )
 from appliance.core.events import JoinAsked, RoomJoined, TokenReady
 from appliance.core.state import Goal, Phase, State
+from appliance.net.url import is_local
 
 Step = tuple[State, tuple[Command, ...]]
 

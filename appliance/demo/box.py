@@ -12,10 +12,10 @@ from appliance.config import (
     ScreenConfig,
     SoundConfig,
 )
-from appliance.core.address import address_fault
 from appliance.demo.issuer import ROOM
 from appliance.errors import DemoError, SoundError
-from appliance.page.address import listener, parsed
+from appliance.net.listen import listener, parsed
+from appliance.net.url import address_fault
 from appliance.sound.devices import chosen, listed
 from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio

@@ -10,7 +10,7 @@ from appliance.core.view import View
 from appliance.demo.ledger import Ledger, Talk
 from appliance.demo.line import live_line, plain_line
 from appliance.demo.terminal import Terminal
-from appliance.page.address import pairing_url
+from appliance.net.listen import pairing_url
 
 
 class Watch:

@@ -11,8 +11,8 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
-from appliance.core.address import without_query
 from appliance.errors import ApplianceError
+from appliance.net.url import without_query
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026

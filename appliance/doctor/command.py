@@ -13,7 +13,7 @@ from appliance.config import Config
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding
 from appliance.errors import ApplianceError
-from appliance.system.link import current_address
+from appliance.net.monitor import current_address
 
 INTERFACES = Path("/sys/class/net")
 IW = "/usr/sbin/iw"

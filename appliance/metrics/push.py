@@ -6,9 +6,9 @@ from collections.abc import Collection
 from types import TracebackType
 from typing import Self
 
-from appliance.core.address import address_fault, without_query
 from appliance.core.view import View
 from appliance.metrics.counters import Counts
+from appliance.net.url import address_fault, without_query
 
 log = logging.getLogger(__name__)
 

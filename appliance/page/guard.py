@@ -9,10 +9,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from appliance.net.host_check import is_own_host, is_same_origin
 from appliance.page import asset
 from appliance.page.answer import refusal
 from appliance.page.bucket import Buckets, Rate
-from appliance.page.hosts import is_own_host, is_same_origin
 from appliance.page.pairing import Pairing
 from appliance.page.refused import Refused
 

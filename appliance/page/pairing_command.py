@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from appliance.page import address
+from appliance.net.listen import pairing_url, parsed, url
 from appliance.page.pairing_file import (
     Keys,
     PairingFile,
@@ -69,7 +69,7 @@ def pair(
             " Run this as root or as the service's user.\n"
         )
         return 1
-    urls = _urls(*address.parsed(listen))
+    urls = _urls(*parsed(listen))
     shown = _as_json(urls, keys.pin) if wish.is_json else _sheet(urls, keys.pin)
     sys.stdout.write(shown)
     return 0
@@ -105,7 +105,7 @@ def _token(file: PairingFile, keys: Keys, *, is_json: bool) -> int:
 
 def _urls(host: str, port: int) -> tuple[str, ...]:
     """Return the page's addresses, the one that every phone understands first."""
-    urls = (address.url(host, port, lan) for lan in (_lan_address(), ""))
+    urls = (url(host, port, lan) for lan in (_lan_address(), ""))
     return tuple(dict.fromkeys(urls))
 
 
@@ -120,15 +120,14 @@ def _lan_address() -> str:
 
 
 def _as_json(urls: tuple[str, ...], pin: str) -> str:
-    pairing_url = address.pairing_url(urls[0], pin)
-    shown = {"urls": urls, "pin": pin, "pairing_url": pairing_url}
+    shown = {"urls": urls, "pin": pin, "pairing_url": pairing_url(urls[0], pin)}
     return msgspec.json.encode(shown).decode() + "\n"
 
 
 def _sheet(urls: tuple[str, ...], pin: str) -> str:
     import segno
 
-    code = segno.make(address.pairing_url(urls[0], pin), error="l", micro=False)
+    code = segno.make(pairing_url(urls[0], pin), error="l", micro=False)
     drawn = io.StringIO()
     code.terminal(drawn, compact=True)
     where = "\n      or  ".join(urls)

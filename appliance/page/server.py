@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost
 from appliance.core.view import View
-from appliance.page import address
+from appliance.net import listen
 from appliance.page.board import Board
 from appliance.page.pairing import Pairing
 from appliance.page.pairing_file import PairingFile
@@ -85,10 +85,10 @@ class Page:
     async def _run(self, group: asyncio.TaskGroup) -> None:
         await self._pairing.open()
         web = await asyncio.to_thread(self._web, group)
-        host, port = address.parsed(self._config.listen)
+        host, port = listen.parsed(self._config.listen)
         while True:
             try:
-                listening = address.listener(host, port)
+                listening = listen.listener(host, port)
             except OSError as problem:
                 self._lost(problem)
                 await asyncio.sleep(self._retry_s)
@@ -98,7 +98,7 @@ class Page:
 
     async def _serve(self, web: "Web", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
-        url = address.url(host, port, self._board.view.address)
+        url = listen.url(host, port, self._board.view.address)
         logger.info("page served  url=%s", url)
         await web.serve(listening, self._announce(host, port))
 
@@ -107,7 +107,7 @@ class Page:
         told: PageServed | None = None
         while True:
             self._pairing.refresh()
-            url = address.url(host, port, self._board.view.address)
+            url = listen.url(host, port, self._board.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != told:
                 self._post(served)

@@ -14,6 +14,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
     WebSocketsSansIOProtocol,
 )
 
+from appliance.net.host_check import own_names
 from appliance.page import asset
 from appliance.page.api import Api, application
 from appliance.page.board import Board
@@ -22,7 +23,6 @@ from appliance.page.desk import Desk
 from appliance.page.floor import Floor
 from appliance.page.form import Form
 from appliance.page.guard import Guard
-from appliance.page.hosts import own_names
 from appliance.page.live import Live
 from appliance.page.pairing import Pairing
 from appliance.page.site import Site

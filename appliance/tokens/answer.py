@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import msgspec
 
 from appliance.config import RoomConfig, RoomKind
-from appliance.core.address import address_fault
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
+from appliance.net.url import address_fault
 from appliance.tokens.claims import Claims, read_claims
 
 TOKEN_KEYS = ("participant_token", "participantToken", "token", "accessToken")

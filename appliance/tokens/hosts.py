@@ -11,7 +11,7 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.core.address import host_and_port, is_ip, is_loopback
+from appliance.net.url import host_and_port, is_ip, is_loopback
 
 
 def own_names() -> frozenset[str]:

@@ -15,9 +15,9 @@ from functools import cache
 
 import httpx
 
-from appliance.core.address import without_query
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.net.url import without_query
 from appliance.tokens.request import Request
 
 CONNECT_S = 5.0

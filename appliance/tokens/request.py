@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from appliance.config import RoomConfig
-from appliance.core.address import without_query
+from appliance.net.url import without_query
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
-from appliance.core.address import host_and_port
 from appliance.errors import PageError
+from appliance.net.url import host_and_port
 from appliance.tokens.connection import REQUEST_S, Connection
 from appliance.tokens.hosts import OwnHosts
 from appliance.tokens.livekit import issue

@@ -11,8 +11,8 @@ from appliance.config import HostPort, Text
 from appliance.config.source import read_layers
 from appliance.config.tree import Reading
 from appliance.config.words import found
-from appliance.core.address import address_fault, host_and_port, is_host
 from appliance.errors import ConfigError, Fault
+from appliance.net.url import address_fault, host_and_port, is_host
 
 DEFAULT_PATH = Path("/etc/ptt-appliance/token-server.yaml")
 PREFIX = "TOKEN_SERVER_"

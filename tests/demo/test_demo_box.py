@@ -4,7 +4,7 @@ from appliance.config import SoundConfig
 from appliance.config.rules import findings
 from appliance.demo import box
 from appliance.errors import DemoError
-from appliance.page.address import listener
+from appliance.net.listen import listener
 from appliance.sound.choice import Choice
 from appliance.sound.devices import listed
 from tests.card.asound import Card, plug_in

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import TalkAsked
-from appliance.page import address
+from appliance.net import listen
+from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.page.asks import ChatAsk, JoinAsk, VolumeAsk, from_body, from_command
 from appliance.page.bucket import Bucket, Buckets, Rate
 from appliance.page.floor import Floor
 from appliance.page.form import _pin_of_form, _pin_of_json
-from appliance.page.hosts import is_own_host, is_same_origin, own_names
 from appliance.page.lockout import GUESTS, LONGEST_WAIT_S, WINDOW_S, Lockout, Lockouts
 from appliance.page.refused import Refused
 
@@ -244,21 +244,21 @@ def test_whoever_presses_and_however_the_button_ends_up_released(presses):
 
 
 @pytest.mark.parametrize(
-    ("listen", "expected"),
+    ("text", "expected"),
     [
         ("0.0.0.0:8080", ("0.0.0.0", 8080)),
         ("[::]:80", ("::", 80)),
         ("127.0.0.1:0", ("127.0.0.1", 0)),
     ],
 )
-def test_a_listen_address_is_host_and_port(listen, expected):
-    assert address.parsed(listen) == expected
+def test_a_listen_address_is_host_and_port(text, expected):
+    assert listen.parsed(text) == expected
 
 
-@pytest.mark.parametrize("listen", ["", "8080", "a:b", "a:70000", "a:-1"])
-def test_what_is_no_listen_address_is_an_error(listen):
+@pytest.mark.parametrize("text", ["", "8080", "a:b", "a:70000", "a:-1"])
+def test_what_is_no_listen_address_is_an_error(text):
     with pytest.raises(ValueError, match="HOST:PORT"):
-        address.parsed(listen)
+        listen.parsed(text)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +273,7 @@ def test_what_is_no_listen_address_is_an_error(listen):
     ],
 )
 def test_the_pages_address_is_what_a_phone_can_open(host, lan, url):
-    assert address.url(host, 8080, lan) == url
+    assert listen.url(host, 8080, lan) == url
 
 
 @pytest.mark.parametrize(
@@ -281,6 +281,6 @@ def test_the_pages_address_is_what_a_phone_can_open(host, lan, url):
 )
 def test_without_a_usable_address_the_host_name_stands_in(host, lan):
     hostname = socket.gethostname().lower().partition(".")[0]
-    url = address.url(host, 8080, lan)
+    url = listen.url(host, 8080, lan)
     assert url == f"http://{hostname}.local:8080"
     assert is_own_host(url.removeprefix("http://"), own_names("日本"), "10.0.0.1")

@@ -148,7 +148,7 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
         ("appliance.page.server", "ui"),
         ("appliance.sound.card", "audio"),
         ("appliance.panel.screen", "panel"),
-        ("appliance.system.link", "system"),
+        ("appliance.net.monitor", "system"),
         ("appliance.app", "system"),
         ("livekit", "rtc"),
         ("uvicorn.error", "ui"),

@@ -16,8 +16,8 @@ from types import TracebackType
 from typing import Self
 
 from appliance.core.events import LinkChanged
+from appliance.net import netlink
 from appliance.ports import Post
-from appliance.system import netlink
 
 log = logging.getLogger(__name__)
 

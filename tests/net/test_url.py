@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.address import (
+from appliance.net.url import (
     address_fault,
     host_and_port,
     is_host,

@@ -12,12 +12,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import LinkChanged
-from appliance.system import netlink
-from appliance.system.link import Link, best_address
+from appliance.net import netlink
+from appliance.net.monitor import Link, best_address
 
 IN_NAMESPACE = """
 import asyncio, json, subprocess
-from appliance.system.link import Link
+from appliance.net.monitor import Link
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
