@@ -19,15 +19,15 @@ from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled
 from appliance.panel.pins import OpenFactory, open_factory
 from appliance.ports import Adapters, Viewer
+from appliance.process.state_files import state_folder
+from appliance.process.store import Store
+from appliance.process.systemd import Service
 from appliance.room.adapter import LiveKitRoom
 from appliance.room.processing import echo_canceller, voice_cleaner
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
-from appliance.system.folder import state_folder
-from appliance.system.service import Service
-from appliance.system.store import Store
 
 
 @dataclass(frozen=True, slots=True)

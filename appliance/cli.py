@@ -32,7 +32,7 @@ Command = Callable[[argparse.Namespace], int]
 
 def program() -> NoReturn:
     """Run one command and end the process: what is installed as `ptt-appliance`."""
-    from appliance.system.end import end_process
+    from appliance.process.exit import end_process
 
     end_process(main())
 
@@ -109,8 +109,8 @@ def _one_token(config: "Config") -> tuple[str, str]:
     import time
 
     from appliance.doctor.token_probe import try_token
-    from appliance.system.folder import state_folder
-    from appliance.system.store import Store
+    from appliance.process.state_files import state_folder
+    from appliance.process.store import Store
     from appliance.tokens.source import TokenSource
 
     def ignore(_event: object) -> None:
@@ -130,7 +130,7 @@ def _devices(args: argparse.Namespace) -> int:
 
 def _pair(args: argparse.Namespace) -> int:
     from appliance.page.pairing_command import Wish, pair
-    from appliance.system.folder import state_folder
+    from appliance.process.state_files import state_folder
 
     config = _loaded(args).config
     return pair(

@@ -21,10 +21,10 @@ from appliance.core.state import State
 from appliance.core.talk import at_rest
 from appliance.metrics.registry import Metrics
 from appliance.ports import Adapters
-from appliance.system.folder import state_folder
-from appliance.system.journal import is_run_by_systemd, start_logging
-from appliance.system.native_stderr import limit_native_stderr
-from appliance.system.store import Kept, Store
+from appliance.process.logs import is_run_by_systemd, start_logging
+from appliance.process.native_stderr import limit_native_stderr
+from appliance.process.state_files import state_folder
+from appliance.process.store import Kept, Store
 from appliance.tokens.source import TokenSource
 
 if TYPE_CHECKING:

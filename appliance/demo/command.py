@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from appliance.demo.server_binary import find_or_build
 from appliance.demo.terminal import LogStream, Terminal
-from appliance.system.journal import start_logging
+from appliance.process.logs import start_logging
 
 if TYPE_CHECKING:
     from appliance.demo.summary import Summary

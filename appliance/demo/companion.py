@@ -34,9 +34,9 @@ from appliance.demo.report import (
     encoded,
 )
 from appliance.pcm import SILENCE
+from appliance.process.exit import end_process
 from appliance.room import chat
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.system.end import end_process
 
 BLOCK_S: Final = BLOCK_FRAMES / RATE_HZ
 MOST_WAITING: Final = 3

@@ -16,7 +16,6 @@ from appliance.core.events import (
     Part,
 )
 from appliance.errors import PanelError
-from appliance.panel.background import Background
 from appliance.panel.bank import RETRY_S, Bank
 from appliance.panel.debounce import (
     Contact,
@@ -27,6 +26,7 @@ from appliance.panel.debounce import (
     opened,
 )
 from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
+from appliance.process.background import Background
 
 READ_S = 0.5
 """Between two readings of all levels: an edge may get lost, a level does not."""

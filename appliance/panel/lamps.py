@@ -11,9 +11,9 @@ from appliance.core.events import Event, Part
 from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
-from appliance.panel.background import Background
 from appliance.panel.bank import RETRY_S, Bank
 from appliance.panel.pins import Factory, OpenFactory, Output, open_factory
+from appliance.process.background import Background
 
 
 class Lamps:

@@ -11,10 +11,10 @@ from typing import Self
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.core.view import View
-from appliance.panel.background import Background
 from appliance.panel.glass import Glass, OpenDisplay
 from appliance.panel.oled import open_oled
 from appliance.panel.rest import stirring
+from appliance.process.background import Background
 
 PAUSE_S = 0.05
 """Between two pictures: eyes are no faster, and the bus needs 25 ms for one."""

@@ -17,8 +17,8 @@ from appliance.assembly import Hardware
 from appliance.config.file import load
 from appliance.core.events import Button
 from appliance.panel.simulated import SimulatedPins
+from appliance.process.logs import start_logging
 from appliance.run import appliance
-from appliance.system.journal import start_logging
 
 
 def main() -> None:

@@ -6,7 +6,7 @@ import sys
 
 from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
-from appliance.system.end import end_process
+from appliance.process.exit import end_process
 from tests.room.conftest import open_box
 
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from types import TracebackType
 from typing import Literal
 
-from appliance.system.redaction import redacted
+from appliance.process.redaction import redacted
 
 AREAS = {
     "appliance.tokens": "auth",

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, Lamps, TalkState, View
-from appliance.system.service import Service, systemd_notify, watchdog_s
+from appliance.process.systemd import Service, systemd_notify, watchdog_s
 
 VIEW = View(
     name="kitchen",

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Event, Part, PartFound, PartLost
-from appliance.system.folder import state_folder, write_whole
-from appliance.system.store import Levels, Store
+from appliance.process.state_files import state_folder, write_whole
+from appliance.process.store import Levels, Store
 
 
 @contextmanager

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.system.journal import (
+from appliance.process.logs import (
     Redacting,
     area,
     is_run_by_systemd,
     journal_handler,
 )
-from appliance.system.redaction import HIDDEN, LONGEST_ENTRY, redacted
+from appliance.process.redaction import HIDDEN, LONGEST_ENTRY, redacted
 
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 CLAIMS = "eyJpc3MiOiJBUEl4eHh4eHh4eCIsInN1YiI6ImJveCIsImV4cCI6MTc2NDAwMDAwMH0"
@@ -24,7 +24,7 @@ SECRET = "k3JfKJdkfj39kfjdKJF93kfjsdlkfjKDJ93kfjsdlfkj"
 
 START = """
 import logging, sys, threading
-from appliance.system.journal import start_logging
+from appliance.process.logs import start_logging
 start_logging("info", ["hushhush"])
 log = logging.getLogger("appliance.room.visit")
 """
@@ -103,7 +103,7 @@ def test_secrets_are_hidden_in_every_shape_that_libraries_print(line):
         "no token: the source answered 500",
         "button pressed  button=talk",
         'microphone lost  device="USB PnP Sound Device" retry_s=5',
-        "tests/system/test_journal.py::test_a_very_long_name_that_goes_on_and_on_99",
+        "tests/process/test_logs.py::test_a_very_long_name_that_goes_on_and_on_99",
     ],
 )
 def test_ordinary_lines_stay_as_they_are(line):

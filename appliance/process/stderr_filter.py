@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from appliance.system.redaction import redacted
+from appliance.process.redaction import redacted
 
 LINES = 12
 """Lines that are let through in each window."""

@@ -15,13 +15,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
-from appliance.system.stderr_filter import HAS_PRIORITY, introduction
+from appliance.process.stderr_filter import HAS_PRIORITY, introduction
 
 _ROOT: Final = str(Path(__file__).parents[2])
 _PROGRAM: Final = f"""
 import sys
 sys.path.insert(0, {_ROOT!r})
-from appliance.system.stderr_filter import main
+from appliance.process.stderr_filter import main
 main()
 """
 _OPTIONS: Final = ("-I", "-S", "-B")

@@ -7,7 +7,7 @@ import sys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.system.stderr_filter import (
+from appliance.process.stderr_filter import (
     LAST_LINES,
     LINES,
     LONGEST_BYTES,
@@ -17,8 +17,8 @@ from appliance.system.stderr_filter import (
 
 START = """
 import ctypes, faulthandler, logging, os, sys
-from appliance.system.journal import start_logging
-from appliance.system.native_stderr import limit_native_stderr
+from appliance.process.logs import start_logging
+from appliance.process.native_stderr import limit_native_stderr
 stderr = limit_native_stderr(["hushhush"])
 faulthandler.enable(stderr)
 start_logging("info", ["hushhush"], stderr)

@@ -21,7 +21,7 @@ from appliance.config import Percent, Text
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
-from appliance.system.folder import write_whole
+from appliance.process.state_files import write_whole
 
 log = logging.getLogger(__name__)
 
