@@ -85,8 +85,8 @@ def _screen(config: Config, app: App, hardware: Hardware) -> Iterator[Viewer]:
 def _page(config: Config, app: App, counted: Callable[[], str]) -> Iterator[Viewer]:
     if not config.page.enabled:
         return
-    from appliance.page.server import Page
-    from appliance.page.site import Site
+    from appliance.page.adapter import Page
+    from appliance.page.settings import Site
 
     site = Site(
         name=_name(config),

@@ -129,7 +129,7 @@ def _devices(args: argparse.Namespace) -> int:
 
 
 def _pair(args: argparse.Namespace) -> int:
-    from appliance.page.pairing_command import Wish, pair
+    from appliance.page.pair_command import Wish, pair
     from appliance.process.state_files import state_folder
 
     config = _loaded(args).config

@@ -20,9 +20,9 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import Connection, Lamps, TalkState, View
-from appliance.page.board import STARTING
-from appliance.page.server import Page
-from appliance.page.site import Site
+from appliance.page.adapter import Page
+from appliance.page.settings import Site
+from appliance.page.snapshot import STARTING
 
 IN_ROOM = replace(
     STARTING,

@@ -9,9 +9,9 @@ import pytest
 
 import appliance.page
 from appliance.core.view import Connection, TalkState
-from appliance.page.api import POSTS
-from appliance.page.asks import AnyAsk, from_command
-from appliance.page.board import Board
+from appliance.page.commands import AnyAsk, from_command
+from appliance.page.routes import POSTS
+from appliance.page.snapshot import Board
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()
 _SPLIT = re.split(r"^## (.*)$", DOCUMENT, flags=re.MULTILINE)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import Part, PartLost
-from appliance.page.pairing_command import Wish, pair
+from appliance.page.pair_command import Wish, pair
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
 from tests.page.fake_app import serving
 

@@ -16,7 +16,7 @@ from appliance.core.events import (
     TalkAsked,
 )
 from appliance.page.body import LIMIT_BYTES
-from appliance.page.pairing_command import Wish, pair
+from appliance.page.pair_command import Wish, pair
 from tests.page.fake_app import serving
 
 GUARDED = [

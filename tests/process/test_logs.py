@@ -145,7 +145,7 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
         ("appliance.tokens.source", "auth"),
         ("appliance.room.visit", "rtc"),
         ("appliance.room.chat", "chat"),
-        ("appliance.page.server", "ui"),
+        ("appliance.page.adapter", "ui"),
         ("appliance.sound.card", "audio"),
         ("appliance.panel.screen", "panel"),
         ("appliance.net.monitor", "system"),

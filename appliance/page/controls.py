@@ -20,7 +20,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
-from appliance.page.asks import (
+from appliance.page.commands import (
     AnyAsk,
     ChatAsk,
     GainAsk,
@@ -30,10 +30,10 @@ from appliance.page.asks import (
     TalkAsk,
     VolumeAsk,
 )
-from appliance.page.board import Board
-from appliance.page.bucket import Bucket, Buckets, Rate
-from appliance.page.floor import LEASE_S, Floor
+from appliance.page.rate_limit import Bucket, Buckets, Rate
 from appliance.page.refused import Refused
+from appliance.page.snapshot import Board
+from appliance.page.talk_leases import LEASE_S, Floor
 from appliance.ports import Post
 
 TEXT_CHARACTERS = 2000

@@ -10,8 +10,9 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from appliance.core.view import Connection, View
-from appliance.page import answer, asset, body
-from appliance.page.asks import (
+from appliance.page import answer, body, static_files
+from appliance.page.access import FORM, HEALTH
+from appliance.page.commands import (
     AnyAsk,
     ChatAsk,
     GainAsk,
@@ -22,13 +23,12 @@ from appliance.page.asks import (
     VolumeAsk,
     from_body,
 )
-from appliance.page.board import Board
-from appliance.page.desk import Asker, Desk
-from appliance.page.form import Form
-from appliance.page.guard import FORM, HEALTH
-from appliance.page.live import Live
+from appliance.page.controls import Asker, Desk
+from appliance.page.pairing_form import Form
 from appliance.page.png import png
 from appliance.page.refused import Refused
+from appliance.page.snapshot import Board
+from appliance.page.websocket import Live
 
 Handler = Callable[[Request], object]
 
@@ -55,7 +55,7 @@ class Api:
         self,
         board: Board,
         desk: Desk,
-        assets: dict[str, asset.Asset],
+        assets: dict[str, static_files.Asset],
         metrics: Callable[[], str],
     ) -> None:
         """Read `board`, take wishes to `desk`."""
@@ -66,14 +66,14 @@ class Api:
 
     async def page(self, request: Request) -> Response:
         """`GET /`."""
-        return asset.answer(self._assets["index.html"], request)
+        return static_files.answer(self._assets["index.html"], request)
 
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         found = self._assets.get(request.path_params["name"])
-        if found is None or found.kind == asset.KINDS[".html"]:
+        if found is None or found.kind == static_files.KINDS[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        return asset.answer(found, request)
+        return static_files.answer(found, request)
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
@@ -84,7 +84,7 @@ class Api:
         """`GET /api/screen.png`."""
         picture = png(self._board.drawing().picture)
         headers = {"cache-control": "no-store"}
-        return Response(picture, HTTPStatus.OK, headers, asset.KINDS[".png"])
+        return Response(picture, HTTPStatus.OK, headers, static_files.KINDS[".png"])
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""

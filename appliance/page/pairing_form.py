@@ -9,9 +9,9 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from appliance.page import answer, asset, body
-from appliance.page.asks import UNREADABLE
-from appliance.page.guard import COOKIE
+from appliance.page import answer, body, static_files
+from appliance.page.access import COOKIE
+from appliance.page.commands import UNREADABLE
 from appliance.page.pairing import Pairing
 from appliance.page.refused import Refused
 
@@ -29,7 +29,7 @@ class Entered(msgspec.Struct, frozen=True):
 class Form:
     """GET and POST of `/pair`."""
 
-    def __init__(self, pairing: Pairing, assets: dict[str, asset.Asset]) -> None:
+    def __init__(self, pairing: Pairing, assets: dict[str, static_files.Asset]) -> None:
         """Ask `pairing` whether a PIN is right."""
         self._pairing = pairing
         self._html = assets["pair.html"].content.decode()
@@ -61,7 +61,7 @@ class Form:
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         html = self._html.replace("{{problem}}", escape(sentence))
         headers = {"cache-control": "no-store"}
-        return Response(html, status, headers, asset.KINDS[".html"])
+        return Response(html, status, headers, static_files.KINDS[".html"])
 
 
 def _welcome(*, is_json: bool) -> Response:

@@ -10,13 +10,13 @@ import msgspec
 from starlette.websockets import WebSocket
 
 from appliance.page.answer import refusal
-from appliance.page.asks import from_command
-from appliance.page.board import Board
-from appliance.page.bucket import Bucket, Rate
-from appliance.page.desk import Answer, Asker, Desk
+from appliance.page.commands import from_command
+from appliance.page.controls import Answer, Asker, Desk
 from appliance.page.line import Line
 from appliance.page.pairing import Pairing
+from appliance.page.rate_limit import Bucket, Rate
 from appliance.page.refused import Refused
+from appliance.page.snapshot import Board
 
 SOCKETS = 16
 """Open at once; our choice: a box is looked at by a handful of phones."""

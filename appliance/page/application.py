@@ -15,17 +15,17 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 )
 
 from appliance.net.host_check import own_names
-from appliance.page import asset
-from appliance.page.api import Api, application
-from appliance.page.board import Board
+from appliance.page import static_files
+from appliance.page.access import Guard
 from appliance.page.body import LIMIT_BYTES
-from appliance.page.desk import Desk
-from appliance.page.floor import Floor
-from appliance.page.form import Form
-from appliance.page.guard import Guard
-from appliance.page.live import Live
+from appliance.page.controls import Desk
 from appliance.page.pairing import Pairing
-from appliance.page.site import Site
+from appliance.page.pairing_form import Form
+from appliance.page.routes import Api, application
+from appliance.page.settings import Site
+from appliance.page.snapshot import Board
+from appliance.page.talk_leases import Floor
+from appliance.page.websocket import Live
 from appliance.ports import Post
 
 CONNECTIONS = 80
@@ -54,8 +54,8 @@ class Web:
         post: Post,
     ) -> None:
         """Put the parts together; requests run as tasks of `group`."""
-        assets = asset.load()
-        board.build = asset.build(assets)
+        assets = static_files.load()
+        board.build = static_files.build(assets)
         self._group = group
         self._floor = Floor(post)
         desk = Desk(board, post, self._floor, site.now_s)

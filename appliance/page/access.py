@@ -10,16 +10,16 @@ from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin
-from appliance.page import asset
+from appliance.page import static_files
 from appliance.page.answer import refusal
-from appliance.page.bucket import Buckets, Rate
 from appliance.page.pairing import Pairing
+from appliance.page.rate_limit import Buckets, Rate
 from appliance.page.refused import Refused
 
 COOKIE = "ptt_session"
 FORM = "/pair"
 HEALTH = "/health"
-OPEN_PATHS = asset.OPEN | {FORM, HEALTH}
+OPEN_PATHS = static_files.OPEN | {FORM, HEALTH}
 REQUESTS_EACH = Rate(burst=150, per_s=30)
 """Per address: a page load is twenty requests, a volume slider ten a second."""
 

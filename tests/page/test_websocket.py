@@ -19,7 +19,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState
-from appliance.page.pairing_command import Wish, pair
+from appliance.page.pair_command import Wish, pair
 
 
 @asynccontextmanager

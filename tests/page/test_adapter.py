@@ -12,8 +12,8 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
-from appliance.page.server import Page
-from appliance.page.site import Site
+from appliance.page.adapter import Page
+from appliance.page.settings import Site
 from tests.page.fake_app import Inbox, serving
 
 

@@ -10,14 +10,14 @@ from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost
 from appliance.core.view import View
 from appliance.net import listen
-from appliance.page.board import Board
 from appliance.page.pairing import Pairing
 from appliance.page.pairing_file import PairingFile
-from appliance.page.site import Site
+from appliance.page.settings import Site
+from appliance.page.snapshot import Board
 from appliance.ports import Post
 
 if TYPE_CHECKING:
-    from appliance.page.web import Web
+    from appliance.page.application import Web
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Page:
             await asyncio.sleep(self._watch_s)
 
     def _web(self, group: asyncio.TaskGroup) -> "Web":
-        from appliance.page.web import Web
+        from appliance.page.application import Web
 
         return Web(group, self._site, self._board, self._pairing, self._post)
 
