@@ -14,7 +14,7 @@ from appliance.display.bitmap import Size
 from appliance.metrics.registry import Metrics
 from appliance.net.monitor import Link
 from appliance.panel.buttons import Buttons
-from appliance.panel.glass import OpenDisplay
+from appliance.panel.display import OpenDisplay
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled
 from appliance.panel.pins import OpenFactory, open_factory

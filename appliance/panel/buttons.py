@@ -16,7 +16,6 @@ from appliance.core.events import (
     Part,
 )
 from appliance.errors import PanelError
-from appliance.panel.bank import RETRY_S, Bank
 from appliance.panel.debounce import (
     Contact,
     Report,
@@ -25,6 +24,7 @@ from appliance.panel.debounce import (
     after_reading,
     opened,
 )
+from appliance.panel.pin_group import RETRY_S, Bank
 from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
 from appliance.process.background import Background
 

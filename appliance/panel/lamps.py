@@ -11,7 +11,7 @@ from appliance.core.events import Event, Part
 from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
-from appliance.panel.bank import RETRY_S, Bank
+from appliance.panel.pin_group import RETRY_S, Bank
 from appliance.panel.pins import Factory, OpenFactory, Output, open_factory
 from appliance.process.background import Background
 

@@ -7,9 +7,9 @@ from typing import Protocol
 from appliance.config import ScreenConfig
 from appliance.display.bitmap import Picture, Size
 from appliance.errors import PanelError
-from appliance.panel import chip as chips
 from appliance.panel import missing
-from appliance.panel.chip import Chip
+from appliance.panel import ssd1306 as chips
+from appliance.panel.ssd1306 import Chip
 
 NAME = "OLED"
 ADDRESSES = (0x3C, 0x3D)

@@ -11,9 +11,9 @@ from typing import Self
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.core.view import View
-from appliance.panel.glass import Glass, OpenDisplay
+from appliance.panel.display import Glass, OpenDisplay
 from appliance.panel.oled import open_oled
-from appliance.panel.rest import stirring
+from appliance.panel.screen_saver import stirring
 from appliance.process.background import Background
 
 PAUSE_S = 0.05

@@ -17,8 +17,8 @@ from appliance.core.events import (
     PartLost,
 )
 from appliance.errors import PanelError
-from appliance.panel.bank import RETRY_S
 from appliance.panel.buttons import Buttons
+from appliance.panel.pin_group import RETRY_S
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.panel.fakes import Clock, Inbox
 

@@ -7,7 +7,7 @@ from PIL import Image
 
 from appliance.display.bitmap import Picture
 from appliance.display.render import picture
-from appliance.panel.chip import detected, start_commands, strips
+from appliance.panel.ssd1306 import detected, start_commands, strips
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 

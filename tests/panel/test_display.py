@@ -9,8 +9,8 @@ from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.display.bitmap import Picture
 from appliance.display.render import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.glass import PROBE_S, Glass
-from appliance.panel.rest import DRIFT_S, Glow, glow, next_change_s, stirring
+from appliance.panel.display import PROBE_S, Glass
+from appliance.panel.screen_saver import DRIFT_S, Glow, glow, next_change_s, stirring
 from appliance.panel.simulated import SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 

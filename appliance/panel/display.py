@@ -11,7 +11,7 @@ from appliance.display.bitmap import Picture
 from appliance.display.render import drift, picture
 from appliance.errors import PanelError
 from appliance.panel.oled import NAME, size_px
-from appliance.panel.rest import Glow, drift_step, glow, next_change_s
+from appliance.panel.screen_saver import Glow, drift_step, glow, next_change_s
 
 log = logging.getLogger(__name__)
 
