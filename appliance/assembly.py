@@ -23,7 +23,7 @@ from appliance.process.state_files import state_folder
 from appliance.process.store import Store
 from appliance.process.systemd import Service
 from appliance.room.adapter import LiveKitRoom
-from appliance.room.processing import echo_canceller, voice_cleaner
+from appliance.room.apm import echo_canceller, voice_cleaner
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio

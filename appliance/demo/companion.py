@@ -35,7 +35,7 @@ from appliance.demo.report import (
 )
 from appliance.pcm import SILENCE
 from appliance.process.exit import end_process
-from appliance.room import chat
+from appliance.room import chat_format
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 
 BLOCK_S: Final = BLOCK_FRAMES / RATE_HZ
@@ -57,7 +57,7 @@ class Companion:
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard = 0
         self._listeners: dict[str, Listener] = {}
-        room.register_text_stream_handler(chat.STREAM_TOPIC, self._line_begun)
+        room.register_text_stream_handler(chat_format.STREAM_TOPIC, self._line_begun)
         room.on("track_subscribed", self._track_begun)
         room.on("data_received", self._packet_came)
 
@@ -158,19 +158,19 @@ class Companion:
     def _packet_came(self, packet: rtc.DataPacket) -> None:
         """Take a line from a client that knows no streams."""
         identity = packet.participant.identity if packet.participant else ""
-        message = chat.read_packet(
+        message = chat_format.read_packet(
             packet.topic or "",
             packet.data,
-            chat.Sender(identity, identity),
+            chat_format.Sender(identity, identity),
             now_ms=time.time_ns() // 1_000_000,
             takes_streams=True,
         )
-        if message is not None and not isinstance(message, chat.Dropped):
+        if message is not None and not isinstance(message, chat_format.Dropped):
             self._do(self._answer(message.text))
 
     async def _answer(self, text: str) -> None:
         me = self._room.local_participant
-        await me.send_text(answer(text), topic=chat.STREAM_TOPIC)
+        await me.send_text(answer(text), topic=chat_format.STREAM_TOPIC)
         _tell(Answered())
 
 

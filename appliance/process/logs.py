@@ -17,7 +17,7 @@ from appliance.process.redaction import redacted
 
 AREAS = {
     "appliance.tokens": "auth",
-    "appliance.room.chat": "chat",
+    "appliance.room.chat_format": "chat",
     "appliance.room": "rtc",
     "appliance.core.chat": "chat",
     "appliance.page": "ui",

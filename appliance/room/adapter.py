@@ -10,7 +10,7 @@ from appliance.core.commands import JoinRoom, LeaveRoom, RoomCommand, SendChat
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import Playout, Post, Uplink
 from appliance.room import sdk_log
-from appliance.room.visit import Gear, Style, Visit
+from appliance.room.session import Gear, Style, Visit
 
 CLOSE_S = 2.0
 """A goodbye takes 1.5 s at the most; SIGTERM has to be done with after 3 s."""

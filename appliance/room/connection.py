@@ -7,8 +7,8 @@ from typing import Any
 
 from livekit import rtc
 
+from appliance.room.failures import NOT_IN_TIME, Trouble, connect_trouble
 from appliance.room.sdk_log import redacted
-from appliance.room.trouble import NOT_IN_TIME, Trouble, connect_trouble
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 """Run something that may outlive the visit; its failure ends the process."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from livekit import rtc
 
 from appliance.core.events import Cause
-from appliance.room.trouble import Trouble
+from appliance.room.failures import Trouble
 
 _KEY_BYTES = 4096
 """Longest key; our choice: somebody who names a film by mistake is told so."""

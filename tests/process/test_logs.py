@@ -26,11 +26,11 @@ START = """
 import logging, sys, threading
 from appliance.process.logs import start_logging
 start_logging("info", ["hushhush"])
-log = logging.getLogger("appliance.room.visit")
+log = logging.getLogger("appliance.room.session")
 """
 
 
-def record(message, *args, name="appliance.room.visit", exc_info=None):
+def record(message, *args, name="appliance.room.session", exc_info=None):
     return logging.LogRecord(name, logging.INFO, "visit.py", 1, message, args, exc_info)
 
 
@@ -143,8 +143,8 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
     ("logger", "tag"),
     [
         ("appliance.tokens.source", "auth"),
-        ("appliance.room.visit", "rtc"),
-        ("appliance.room.chat", "chat"),
+        ("appliance.room.session", "rtc"),
+        ("appliance.room.chat_format", "chat"),
         ("appliance.page.adapter", "ui"),
         ("appliance.sound.card", "audio"),
         ("appliance.panel.screen", "panel"),

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from appliance.pcm import SILENCE
-from appliance.room.processing import EchoCanceller
+from appliance.room.apm import EchoCanceller
 from appliance.sound.attention import HANGOVER_BLOCKS, WARM_UP_BLOCKS
 from appliance.sound.cleaning import STALE_BLOCKS, Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ

@@ -9,7 +9,7 @@ import pytest
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
-from appliance.room.processing import echo_canceller, voice_cleaner
+from appliance.room.apm import echo_canceller, voice_cleaner
 from appliance.sound.cleaning import Cleaning
 from appliance.sound.dsp import BLOCK_FRAMES, level_dbfs
 from appliance.sound.portaudio import PortAudio

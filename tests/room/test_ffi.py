@@ -11,12 +11,12 @@ from livekit.rtc import _ffi_client
 from livekit.rtc._proto import ffi_pb2
 
 from appliance.pcm import Block
-from appliance.room.media import Microphone
-from appliance.room.native import OUR_CAPTURE, Bypass, Call, Road, bypass
+from appliance.room.audio_io import Microphone
+from appliance.room.ffi import OUR_CAPTURE, Bypass, Call, Road, bypass
 
 VERSIONS = "1.2."
 MOVED = (
-    "appliance/room/native.py uses private parts of livekit that were read in "
+    "appliance/room/ffi.py uses private parts of livekit that were read in "
     "1.2.0; this version has other ones: read them again before raising the bound "
     "in pyproject.toml"
 )
@@ -24,7 +24,7 @@ DEADLINE_S = 20.0
 COUNT_WORKERS = """
 import time
 from pathlib import Path
-from appliance.room.native import bypass
+from appliance.room.ffi import bypass
 bypass()
 names = []
 # It starts them before its audio thread, and each names itself.

@@ -5,12 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import Message
-from appliance.room import chat
-from appliance.room.chat import Dropped, Sender
+from appliance.room import chat_format
+from appliance.room.chat_format import Dropped, Sender
 
 ANN = Sender("ann", "Ann")
 NOW_MS = 1_700_000_000_000
-TOPICS = [chat.PACKET_TOPIC, chat.EDIT_TOPIC, chat.PLAIN_TOPIC, ""]
+TOPICS = [chat_format.PACKET_TOPIC, chat_format.EDIT_TOPIC, chat_format.PLAIN_TOPIC, ""]
 
 json_values = st.recursive(
     st.none()
@@ -40,7 +40,7 @@ payloads = (
 
 def read(topic, payload, sender=ANN, *, takes_streams=True):
     encoded = payload if isinstance(payload, bytes) else json.dumps(payload).encode()
-    return chat.read_packet(
+    return chat_format.read_packet(
         topic, encoded, sender, now_ms=NOW_MS, takes_streams=takes_streams
     )
 
@@ -51,33 +51,33 @@ def message(**facts):
 
 
 def test_a_stream_is_a_message_with_the_streams_id():
-    assert chat.read_stream("a", 5, "hello", ANN) == message()
+    assert chat_format.read_stream("a", 5, "hello", ANN) == message()
 
 
 def test_an_older_senders_packet_is_a_message():
     packet = {"id": "a", "timestamp": 5, "message": "hello"}
-    assert read(chat.PACKET_TOPIC, packet) == message()
+    assert read(chat_format.PACKET_TOPIC, packet) == message()
 
 
 @pytest.mark.parametrize("flag", ["ignoreLegacy", "ignore"])
 def test_a_flagged_packet_is_dropped_where_the_stream_comes_too(flag):
     packet = {"id": "a", "timestamp": 5, "message": "hello", flag: True}
-    assert read(chat.PACKET_TOPIC, packet) is None
-    assert read(chat.PACKET_TOPIC, packet, takes_streams=False) == message()
+    assert read(chat_format.PACKET_TOPIC, packet) is None
+    assert read(chat_format.PACKET_TOPIC, packet, takes_streams=False) == message()
 
 
 @pytest.mark.parametrize("flag", [False, None, "true", 1])
 def test_only_true_is_a_flag(flag):
     packet = {"id": "a", "timestamp": 5, "message": "hello", "ignoreLegacy": flag}
-    assert read(chat.PACKET_TOPIC, packet) == message()
+    assert read(chat_format.PACKET_TOPIC, packet) == message()
 
 
 def test_an_edit_is_marked():
     packet = {"id": "a", "timestamp": 5, "message": "hello"}
-    assert read(chat.EDIT_TOPIC, packet) == message(is_edit=True)
+    assert read(chat_format.EDIT_TOPIC, packet) == message(is_edit=True)
 
 
-@pytest.mark.parametrize("topic", ["", chat.PLAIN_TOPIC])
+@pytest.mark.parametrize("topic", ["", chat_format.PLAIN_TOPIC])
 @pytest.mark.parametrize("key", ["sender", "senderId"])
 def test_the_plain_schema_is_a_message(topic, key):
     packet = {"id": "a", key: "ann", "senderName": "x", "text": "hello", "ts": 5}
@@ -106,8 +106,11 @@ def test_a_sender_is_never_empty():
 
 def test_without_an_id_the_same_message_has_the_same_id():
     packet = {"timestamp": 5, "message": "hello"}
-    first, again = read(chat.PACKET_TOPIC, packet), read(chat.PACKET_TOPIC, packet)
-    other = read(chat.PACKET_TOPIC, packet | {"timestamp": 6})
+    first, again = (
+        read(chat_format.PACKET_TOPIC, packet),
+        read(chat_format.PACKET_TOPIC, packet),
+    )
+    other = read(chat_format.PACKET_TOPIC, packet | {"timestamp": 6})
     assert isinstance(first, Message)
     assert isinstance(other, Message)
     assert first == again
@@ -115,7 +118,7 @@ def test_without_an_id_the_same_message_has_the_same_id():
 
 
 def test_without_a_time_it_is_now():
-    found = read(chat.PACKET_TOPIC, {"id": "a", "message": "hello"})
+    found = read(chat_format.PACKET_TOPIC, {"id": "a", "message": "hello"})
     assert found == message(ts_ms=NOW_MS)
 
 
@@ -125,12 +128,12 @@ def test_other_topics_are_not_ours():
 
 def test_control_codes_are_left_out():
     text = " \x00he\x1b[31ml\u202elo\r\nyou\x07 "
-    assert chat.read_stream("a", 5, text, ANN) == message(text="he[31mllo\nyou")
+    assert chat_format.read_stream("a", 5, text, ANN) == message(text="he[31mllo\nyou")
 
 
 def test_joined_emoji_stay_joined():
     family = "\U0001f469\u200d\U0001f467"
-    assert chat.read_stream("a", 5, family, ANN) == message(text=family)
+    assert chat_format.read_stream("a", 5, family, ANN) == message(text=family)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +161,7 @@ def test_joined_emoji_stay_joined():
     ],
 )
 def test_what_is_no_chat_is_dropped(payload):
-    assert isinstance(read(chat.PACKET_TOPIC, payload), Dropped)
+    assert isinstance(read(chat_format.PACKET_TOPIC, payload), Dropped)
 
 
 def test_another_applications_data_is_dropped_quietly():
@@ -172,7 +175,7 @@ def test_whatever_comes_is_within_bounds_or_dropped(topic, payload, identity, na
     found = read(topic, payload, Sender(identity, name))
     if not isinstance(found, Message):
         return
-    assert 0 < len(found.text) <= chat.TEXT_CHARACTERS
+    assert 0 < len(found.text) <= chat_format.TEXT_CHARACTERS
     assert 0 < len(found.id) <= 128
     assert 0 <= found.ts_ms <= 2**53
     assert found.sender_id
@@ -188,26 +191,26 @@ lines = st.text(
 
 @given(lines, st.booleans())
 def test_what_we_write_as_a_packet_we_read_back(text, has_stream):
-    payload = chat.packet("a", 5, text, has_stream=has_stream)
-    assert read(chat.PACKET_TOPIC, payload, takes_streams=False) == message(
+    payload = chat_format.packet("a", 5, text, has_stream=has_stream)
+    assert read(chat_format.PACKET_TOPIC, payload, takes_streams=False) == message(
         text=text.strip()
     )
-    assert (read(chat.PACKET_TOPIC, payload) is None) == has_stream
+    assert (read(chat_format.PACKET_TOPIC, payload) is None) == has_stream
 
 
 @given(lines)
 def test_what_we_write_plainly_we_read_back(text):
-    payload = chat.plain_packet("a", 5, text, ANN)
-    assert read(chat.PLAIN_TOPIC, payload) == message(text=text.strip())
+    payload = chat_format.plain_packet("a", 5, text, ANN)
+    assert read(chat_format.PLAIN_TOPIC, payload) == message(text=text.strip())
 
 
 @given(st.text(st.characters(), max_size=20))
 def test_whatever_was_typed_can_be_sent(text):
-    chat.packet("a", 5, chat.sendable(text), has_stream=True)
+    chat_format.packet("a", 5, chat_format.sendable(text), has_stream=True)
 
 
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_a_name_is_one_short_line(name, identity):
-    shown = chat.display_name(name, identity)
+    shown = chat_format.display_name(name, identity)
     assert 0 < len(shown) <= 64
     assert len(shown.splitlines()) == 1

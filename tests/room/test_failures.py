@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause
-from appliance.room.trouble import connect_trouble, lost_trouble
+from appliance.room.failures import connect_trouble, lost_trouble
 
 SAID = {
     "engine: signal failure: client error: 401 Unauthorized - invalid API key: x": (

@@ -8,7 +8,7 @@ import pytest
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.room import ears
+from appliance.room import subscriber
 from appliance.room.jitter import JitterBuffer
 from tests.room.fakes import DEADLINE_S
 
@@ -17,7 +17,7 @@ FAST_S = 0.1
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    monkeypatch.setattr(ears, "LOOK_S", FAST_S)
+    monkeypatch.setattr(subscriber, "LOOK_S", FAST_S)
 
 
 async def answers(box, talker, count):
@@ -35,7 +35,7 @@ async def test_the_playout_is_told_how_long_sound_was_kept(server, box):
         await box.join(server)
         await box.playout.count(2)
         for talker in box.playout.talkers:
-            found = await answers(box, talker, ears.FRESH + 5)
+            found = await answers(box, talker, subscriber.FRESH + 5)
             assert all(0.0 <= held_s < 0.5 for held_s in found)
             assert found[-1] > 0.001
 
@@ -46,9 +46,9 @@ async def test_who_says_nothing_is_seldom_asked_about(server, box):
         await ann.say(700)
         await box.join(server)
         talker = await box.talker()
-        await answers(box, talker, ears.FRESH)
+        await answers(box, talker, subscriber.FRESH)
         before = len(box.playout.held_s[talker])
-        await asyncio.sleep(2.5 * ears.SELDOM * FAST_S)
+        await asyncio.sleep(2.5 * subscriber.SELDOM * FAST_S)
         assert 1 <= len(box.playout.held_s[talker]) - before <= 4
 
 

@@ -12,9 +12,9 @@ from livekit.rtc.participant import PublishDataError
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatReceived, ChatSent, Message
 from appliance.ports import Post
-from appliance.room import chat
+from appliance.room import chat_format
 from appliance.room.connection import Spawn
-from appliance.room.people import sender
+from appliance.room.participants import sender
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +49,12 @@ class Mailbox:
         self._sending = asyncio.Lock()
         self._reading = 0
         self._has_dropped = False
-        room.register_text_stream_handler(chat.STREAM_TOPIC, self._stream_opened)
+        room.register_text_stream_handler(chat_format.STREAM_TOPIC, self._stream_opened)
 
     def take(self, packet: rtc.DataPacket) -> None:
         """Take a data packet, if it is chat."""
         identity = packet.participant.identity if packet.participant else ""
-        taken = chat.read_packet(
+        taken = chat_format.read_packet(
             packet.topic or "",
             packet.data,
             sender(self._room, identity),
@@ -75,7 +75,7 @@ class Mailbox:
     def _stream_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         if self._reading >= _STREAMS:
             reader.close()
-            self._deliver(chat.Dropped("too many at once"), identity)
+            self._deliver(chat_format.Dropped("too many at once"), identity)
             return
         self._reading += 1
         earlier = self._newest.get(identity)
@@ -91,9 +91,9 @@ class Mailbox:
             async with asyncio.timeout(_STREAM_S):
                 taken = await self._read_all(reader, identity)
         except TimeoutError:
-            taken = chat.Dropped("not sent to its end")
+            taken = chat_format.Dropped("not sent to its end")
         except rtc.StreamError:
-            taken = chat.Dropped("broken off or too long")
+            taken = chat_format.Dropped("broken off or too long")
         finally:
             self._reading -= 1
             reader.close()
@@ -106,27 +106,29 @@ class Mailbox:
 
     async def _read_all(
         self, reader: rtc.TextStreamReader, identity: str
-    ) -> Message | chat.Dropped:
+    ) -> Message | chat_format.Dropped:
         text = ""
         async for chunk in reader:
             text += chunk
-            if len(text) > chat.PACKET_BYTES:
-                return chat.Dropped("too long")
+            if len(text) > chat_format.PACKET_BYTES:
+                return chat_format.Dropped("too long")
         info = reader.info
         who = sender(self._room, identity)
-        return chat.read_stream(info.stream_id, info.timestamp, text, who)
+        return chat_format.read_stream(info.stream_id, info.timestamp, text, who)
 
-    def _deliver(self, taken: Message | chat.Dropped | None, identity: str) -> None:
+    def _deliver(
+        self, taken: Message | chat_format.Dropped | None, identity: str
+    ) -> None:
         match taken:
             case Message():
                 if taken.sender_id != self._room.local_participant.identity:
                     self._post(ChatReceived(self._ticket, taken))
-            case chat.Dropped():
+            case chat_format.Dropped():
                 self._note(taken, identity)
             case None:
                 pass
 
-    def _note(self, dropped: chat.Dropped, identity: str) -> None:
+    def _note(self, dropped: chat_format.Dropped, identity: str) -> None:
         is_news = dropped.is_chat and not self._has_dropped
         self._has_dropped = self._has_dropped or is_news
         _log.log(
@@ -158,19 +160,21 @@ class Mailbox:
 
     async def _publish(self, command: SendChat, *, is_plain: bool) -> None:
         me = self._room.local_participant
-        text = chat.sendable(command.text)
+        text = chat_format.sendable(command.text)
         if is_plain:
-            ours = chat.Sender(me.identity, me.name)
-            payload = chat.plain_packet(command.id, command.ts_ms, text, ours)
-            await me.publish_data(payload, topic=chat.PLAIN_TOPIC)
+            ours = chat_format.Sender(me.identity, me.name)
+            payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
+            await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return
         # Our own id, so that a line sent twice appears once.
-        stream = await me.stream_text(topic=chat.STREAM_TOPIC, stream_id=command.id)
+        stream = await me.stream_text(
+            topic=chat_format.STREAM_TOPIC, stream_id=command.id
+        )
         await stream.write(text)
         await stream.aclose()
         ts_ms = stream.info.timestamp
-        payload = chat.packet(command.id, ts_ms, text, has_stream=True)
-        await me.publish_data(payload, topic=chat.PACKET_TOPIC)
+        payload = chat_format.packet(command.id, ts_ms, text, has_stream=True)
+        await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
 
     def _run(self, work: Coroutine[None, None, None]) -> asyncio.Task[Any]:
         task = self._spawn(work)

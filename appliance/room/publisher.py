@@ -8,9 +8,9 @@ from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.ports import Uplink
-from appliance.room.gauge import encoders
-from appliance.room.media import Microphone
-from appliance.room.trouble import NO_PUBLISHING, NOT_PUBLISHED, Trouble
+from appliance.room.audio_io import Microphone
+from appliance.room.failures import NO_PUBLISHING, NOT_PUBLISHED, Trouble
+from appliance.room.stats import encoders
 
 PUBLISH_S = 5.0
 """It takes one round trip to the server; this would be a very slow one."""

@@ -24,8 +24,8 @@ from appliance.core.events import (
     RoomLost,
     RttMeasured,
 )
-from appliance.room.native import bypass
-from appliance.room.visit import COMING_S
+from appliance.room.ffi import bypass
+from appliance.room.session import COMING_S
 from tests.room.conftest import open_box
 
 SECRET = "not-the-secret-of-this-server-but-long"

@@ -7,7 +7,7 @@ import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.pcm import SILENCE
-from appliance.room import gauge, voice
+from appliance.room import publisher, stats
 from appliance.sound.cadence import PERIOD
 from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from tests.room.conftest import Box
@@ -52,8 +52,8 @@ class Hand(Outlet):
 
 async def sent(box):
     await asyncio.sleep(2 * KEPT_S)
-    stats = await box.room._visit._room.get_rtc_stats()
-    return gauge.packets_sent(stats.publisher_stats)
+    found = await box.room._visit._room.get_rtc_stats()
+    return stats.packets_sent(found.publisher_stats)
 
 
 def nothing():
@@ -119,12 +119,12 @@ async def test_nor_when_the_server_answers_without_dtx(
 ):
     streams: list[str] = []
 
-    def misunderstood(stats):
-        agreed = gauge.encoders(stats)
+    def misunderstood(reports):
+        agreed = stats.encoders(reports)
         streams.extend(name for name in agreed if name not in streams)
         return agreed | dict.fromkeys(streams[:misunderstandings], "stereo=1")
 
-    monkeypatch.setattr(voice, "encoders", misunderstood)
+    monkeypatch.setattr(publisher, "encoders", misunderstood)
     with Counting() as uplink:
         box = Box(uplink)
         async with box.room, server.friend("ann") as friend:
@@ -135,17 +135,17 @@ async def test_nor_when_the_server_answers_without_dtx(
             uplink.disconnect()
             assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
             assert len(friend.room.remote_participants["box"].track_publications) == 1
-    assert misunderstandings <= len(streams) <= voice.TRIES
+    assert misunderstandings <= len(streams) <= publisher.TRIES
 
 
 async def test_what_the_encoder_is_to_do_is_known_once_it_is_agreed_upon():
     agreed, another = "minptime=10;usedtx=1", "minptime=10;stereo=1"
-    stats = [RtcStats() for _ in range(5)]
-    for one, codec, line in zip(stats, "ab", (agreed, another), strict=False):
+    reports = [RtcStats() for _ in range(5)]
+    for one, codec, line in zip(reports, "ab", (agreed, another), strict=False):
         one.codec.rtc.id, one.codec.codec.sdp_fmtp_line = codec, line
-    for one, name, codec in zip(stats[2:], "xyz", ("b", "", "a"), strict=True):
+    for one, name, codec in zip(reports[2:], "xyz", ("b", "", "a"), strict=True):
         one.outbound_rtp.rtc.id, one.outbound_rtp.stream.codec_id = name, codec
-    assert gauge.encoders(stats) == {"x": another, "z": agreed}
+    assert stats.encoders(reports) == {"x": another, "z": agreed}
 
 
 async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
@@ -153,7 +153,7 @@ async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box)
     await box.join(server)
     async with asyncio.timeout(DEADLINE_S):
         while len(box.uplink.answers) < 5:
-            await asyncio.sleep(gauge.SOON_S)
+            await asyncio.sleep(stats.SOON_S)
     counts = [count for _, count in box.uplink.answers]
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]

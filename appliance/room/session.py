@@ -19,15 +19,15 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.ports import Playout, Post, Uplink
-from appliance.room import gauge
-from appliance.room.chat import PACKET_BYTES
+from appliance.room import stats
+from appliance.room.chat_channel import Mailbox
+from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, Connection, Pending, Spawn
-from appliance.room.ears import Ears
 from appliance.room.encryption import encryption
-from appliance.room.mailbox import Mailbox
-from appliance.room.people import People
-from appliance.room.trouble import Trouble, lost_trouble
-from appliance.room.voice import Voice
+from appliance.room.failures import Trouble, lost_trouble
+from appliance.room.participants import People
+from appliance.room.publisher import Voice
+from appliance.room.subscriber import Ears
 
 COMING_S = 0.5
 """From being in the room to hearing us: a subscription takes 0.2 s on a LAN."""
@@ -139,7 +139,7 @@ class Visit:
         """Do what the room tells, until it is lost."""
         uplink, post = self._gear.uplink, self._gear.post
         measuring = [
-            self._gear.spawn(gauge.measure(self.ticket, self._room, uplink, post)),
+            self._gear.spawn(stats.measure(self.ticket, self._room, uplink, post)),
             self._gear.spawn(self._ears.measure()),
         ]
         try:

@@ -132,7 +132,7 @@ async def test_a_stream_that_never_ends_does_not_hold_up_others(server, box):
 
 
 async def test_lines_of_one_sender_keep_their_order(server, box, monkeypatch):
-    monkeypatch.setattr("appliance.room.mailbox._ORDER_S", 5.0)
+    monkeypatch.setattr("appliance.room.chat_channel._ORDER_S", 5.0)
     async with server.friend("ann") as friend:
         await box.join(server)
         me = friend.room.local_participant

@@ -13,8 +13,8 @@ from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
 from appliance.config import SoundConfig
 from appliance.pcm import Block
-from appliance.room.media import BLOCK_SAMPLES, RATE_HZ
-from appliance.room.native import BLOCK_BYTES, Call, handle
+from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
+from appliance.room.ffi import BLOCK_BYTES, Call, handle
 
 _DELAY_STEP_MS = 5
 """A smaller change of the delay is jitter of its measurement; the echo canceller finds

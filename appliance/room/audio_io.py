@@ -9,7 +9,7 @@ from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
 from appliance.pcm import SILENCE, Block
-from appliance.room.native import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
+from appliance.room.ffi import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
 
 RATE_HZ = 48_000
 BLOCK_SAMPLES = 480

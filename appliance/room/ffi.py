@@ -4,7 +4,7 @@ The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through 
 asyncio loop several times, each acknowledgement too. Here a request is encoded once and
 made on the caller's thread; sound that comes goes to its sink on the library's.
 
-The only module that uses private parts of the SDK; `tests/room/test_native.py` says
+The only module that uses private parts of the SDK; `tests/room/test_ffi.py` says
 which, and for which versions.
 
 Source: livekit-ffi, `cabi.rs`, `server/audio_source.rs`, `server/audio_stream.rs`.

@@ -8,9 +8,9 @@ from itertools import count
 from livekit import rtc
 
 from appliance.ports import Playout
+from appliance.room.audio_io import Talker
+from appliance.room.ffi import Fail
 from appliance.room.jitter import JitterBuffer
-from appliance.room.media import Talker
-from appliance.room.native import Fail
 
 LOOK_S = 1.0
 """How often the library is asked how long it keeps what somebody says, while they say

@@ -6,7 +6,7 @@ from livekit import rtc
 
 from appliance.core.events import PeopleChanged, Person
 from appliance.ports import Post
-from appliance.room.chat import Sender, display_name
+from appliance.room.chat_format import Sender, display_name
 
 
 class People:

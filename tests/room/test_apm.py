@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.room.processing import (
+from appliance.room.apm import (
     EchoCanceller,
     VoiceCleaner,
     echo_canceller,
