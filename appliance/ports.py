@@ -17,6 +17,7 @@ from appliance.core.commands import (
     SoundCommand,
     StoreCommand,
     TokenCommand,
+    UnmuteTrack,
 )
 from appliance.core.events import Event
 from appliance.core.view import View
@@ -84,7 +85,7 @@ class Adapters:
     def do(self, command: RoomCommand | SoundCommand | StoreCommand) -> None:
         """Hand the command to the one that owns it."""
         match command:
-            case JoinRoom() | LeaveRoom() | SendChat():
+            case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
                 self.room.do(command)
             case KeepLevels():
                 self.store.do(command)

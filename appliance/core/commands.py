@@ -62,6 +62,13 @@ class LeaveRoom:
 
 
 @dataclass(frozen=True, slots=True)
+class UnmuteTrack:
+    """Unmute the microphone's track, which a moderator has muted at the server."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
 class SendChat:
     """Answered by `ChatSent` or `ChatFailed`."""
 
@@ -141,7 +148,7 @@ class Exit:
 
 
 TokenCommand = FetchToken | DropToken
-RoomCommand = JoinRoom | LeaveRoom | SendChat
+RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat
 SoundCommand = (
     OpenSound | CloseSound | OpenGate | CloseGate | SetVolume | SetGain | PlayEarcon
 )

@@ -5,7 +5,7 @@ Each rule compares the state before with the state after, so no path can forget 
 
 from dataclasses import replace
 
-from appliance.core import outbox, session, talk
+from appliance.core import outbox, permissions, session, talk
 from appliance.core.commands import (
     CloseSound,
     Command,
@@ -25,9 +25,11 @@ def settled(before: State, after: State, now_s: float) -> Step:
     """Return what has to be done before anything else."""
     after = _moved_on(before, after)
     after, gate = talk.settled(after, now_s)
+    after, unmuting = permissions.settled(after)
     return after, (
         *_opening(before, after),
         *_signal(before, after),
+        *unmuting,
         *gate,
         *outbox.due(before, after),
     )

@@ -65,6 +65,20 @@ class Person:
 
 
 @dataclass(frozen=True, slots=True)
+class Permissions:
+    """What the room allows this box, by its token or by a moderator's decision."""
+
+    may_publish: bool = True
+    """Publish the microphone's track; False until the track is really published."""
+    may_subscribe: bool = True
+    """Hear the others."""
+    may_send_data: bool = True
+    """Send chat."""
+    is_muted: bool = False
+    """A moderator muted the microphone's track at the server."""
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """One chat line as it came from the room; already checked for size and type."""
 
@@ -277,11 +291,12 @@ class TokenFailed:
 
 @dataclass(frozen=True, slots=True)
 class RoomJoined:
-    """Connected, and the microphone's track is published."""
+    """Connected, and the microphone's track is published if the room allows it."""
 
     ticket: int
     room: str
     people: tuple[Person, ...] = ()
+    permissions: Permissions = Permissions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -331,6 +346,14 @@ class PeopleChanged:
 
     ticket: int
     people: tuple[Person, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PermissionsChanged:
+    """What the room allows this box, whole."""
+
+    ticket: int
+    permissions: Permissions
 
 
 @dataclass(frozen=True, slots=True)
@@ -397,6 +420,7 @@ Event = (
     | RoomLost
     | RoomLeft
     | PeopleChanged
+    | PermissionsChanged
     | RttMeasured
     | ChatReceived
     | ChatSent

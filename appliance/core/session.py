@@ -10,7 +10,7 @@ from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
 )
-from appliance.core.events import JoinAsked, RoomJoined, TokenReady
+from appliance.core.events import JoinAsked, Permissions, RoomJoined, TokenReady
 from appliance.core.state import Goal, Phase, State
 from appliance.net.url import is_local
 
@@ -119,7 +119,12 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
     if state.phase is not Phase.JOINING:
         return state
     state = replace(entered(state, Phase.IN_ROOM, now_s), cause=None, reason="")
-    return replace(state, room=event.room, people=event.people)
+    return replace(
+        state,
+        room=event.room,
+        people=event.people,
+        permissions=event.permissions,
+    )
 
 
 def paused(state: State, now_s: float) -> State:
@@ -151,7 +156,7 @@ def entered(state: State, phase: Phase, now_s: float) -> State:
     state = replace(state, phase=phase, since_s=now_s)
     if phase in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
-    return replace(state, people=(), rtt_s=None)
+    return replace(state, people=(), rtt_s=None, permissions=Permissions())
 
 
 def _presets(state: State) -> tuple[str | None, ...]:

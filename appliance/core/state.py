@@ -11,6 +11,7 @@ from appliance.core.events import (
     LevelsMeasured,
     PartFound,
     PartLost,
+    Permissions,
     Person,
 )
 
@@ -137,6 +138,7 @@ class State:
     room: str = ""
     identity: str = ""
     people: tuple[Person, ...] = ()
+    permissions: Permissions = field(default_factory=Permissions)
     rtt_s: float | None = None
     talk: Talk = field(default_factory=Talk)
     levels: LevelsMeasured = field(

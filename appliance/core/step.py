@@ -13,6 +13,7 @@ from appliance.core import (
     effects,
     outbox,
     pairing,
+    permissions,
     reconnect,
     session,
     talk,
@@ -39,6 +40,7 @@ from appliance.core.events import (
     PartFound,
     PartLost,
     PeopleChanged,
+    PermissionsChanged,
     PhonePaired,
     RoomFailed,
     RoomJoined,
@@ -70,6 +72,7 @@ OfVisit = (
     | RoomLost
     | RoomLeft
     | PeopleChanged
+    | PermissionsChanged
     | RttMeasured
     | ChatReceived
     | ChatSent
@@ -169,6 +172,8 @@ def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
             return session.resumed(state, now_s), ()
         case PeopleChanged() | RttMeasured():
             return _measured(state, event), ()
+        case PermissionsChanged():
+            return permissions.changed(state, event), ()
         case ChatReceived(message=message):
             return replace(state, chat=state.chat.received(message)), ()
         case ChatSent() | ChatFailed():

@@ -131,6 +131,8 @@ def refusal(state: State) -> str:
         return "release the talk button"
     if any(lost.part is Part.MICROPHONE for lost in state.lost):
         return "no microphone"
+    if not state.permissions.may_publish:
+        return "not allowed"
     return "nobody here" if is_alone(state) else ""
 
 

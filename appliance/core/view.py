@@ -5,7 +5,7 @@ from enum import StrEnum
 from math import ceil
 
 from appliance.config import TalkMode
-from appliance.core import pairing, talk, talk_limit
+from appliance.core import pairing, permissions, talk, talk_limit
 from appliance.core.chat import OUTBOX_LINES, ChatLine
 from appliance.core.events import Part, Person
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -106,6 +106,8 @@ class View:
     is_page_spent: bool = False
     """A page's talk button is still held, but its talk was ended."""
     mode: TalkMode = TalkMode.HYBRID
+    is_muted_by_room: bool = False
+    """Muted by a moderator; the next press undoes it."""
 
 
 def view(state: State, now_s: float) -> View:
@@ -113,9 +115,7 @@ def view(state: State, now_s: float) -> View:
 
     Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
     """
-    is_in_room = state.is_connected
-    is_talking = is_in_room and state.talk.is_flowing
-    speakers = _speakers(state) if is_in_room else ()
+    speakers = _speakers(state) if state.is_connected else ()
     faults = _faults(state)
     talk_state = _talk_state(state)
     return View(
@@ -130,7 +130,7 @@ def view(state: State, now_s: float) -> View:
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
         talk_left_s=_talk_left_s(state, now_s),
-        is_muted=not (state.talk.is_open or is_talking),
+        is_muted=not (state.talk.is_open or _is_talking(state)),
         is_muted_at_box=state.talk.is_muted_at_box,
         microphone_dbfs=state.levels.microphone_dbfs,
         speaker_dbfs=state.levels.speaker_dbfs,
@@ -139,7 +139,7 @@ def view(state: State, now_s: float) -> View:
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
         chat_refusal=_chat_refusal(state),
-        lamps=Lamps(is_in_room, is_talking, bool(speakers), _is_ill(state, faults)),
+        lamps=_lamps(state, is_receiving=bool(speakers), is_ill=_is_ill(state, faults)),
         faults=faults,
         has_microphone=not _is_lost(state, Part.MICROPHONE),
         has_speaker=not _is_lost(state, Part.SPEAKER),
@@ -151,7 +151,17 @@ def view(state: State, now_s: float) -> View:
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_spent=state.talk.is_page_spent,
         mode=state.config.talk.mode,
+        is_muted_by_room=state.permissions.is_muted,
     )
+
+
+def _lamps(state: State, *, is_receiving: bool, is_ill: bool) -> Lamps:
+    return Lamps(state.is_connected, _is_talking(state), is_receiving, is_ill)
+
+
+def _is_talking(state: State) -> bool:
+    """Whether sound passes the gate into a room that it can reach."""
+    return state.is_connected and state.talk.is_flowing
 
 
 def _connection(state: State) -> Connection:
@@ -192,6 +202,8 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
 
 
 def _muted_text(state: State) -> str:
+    if state.permissions.is_muted:
+        return "muted by the room"
     if state.talk.is_muted_at_box:
         return "muted by the button"
     return "muted on the page" if state.talk.is_muted_on_page else "muted"
@@ -228,4 +240,5 @@ def _faults(state: State) -> tuple[str, ...]:
     if state.talk.lock is Lock.BOOT:
         stuck.insert(0, "talk button is held down")
     # Lit through the tries as well: a lamp that goes out each time says "mended".
-    return (*parts, *stuck, *((state.reason,) if state.reason else ()))
+    reasons = (state.reason,) if state.reason else ()
+    return (*parts, *stuck, *permissions.faults(state), *reasons)

@@ -123,7 +123,7 @@ def _about(view: View, columns: int, rows: int) -> tuple[str, ...]:
     """Return the lines under the bar: why it says so, or who is there."""
     if view.connection is not Connection.CONNECTED:
         return fitted(_cause(view), columns, rows)
-    if view.talk is TalkState.LOCKED:
+    if view.talk is TalkState.LOCKED or view.is_muted_by_room:
         return fitted(_read(view.talk_text), columns, rows)
     return tuple(cut(text, columns) for text in (_company(view),) if text)
 

@@ -6,11 +6,18 @@ from types import TracebackType
 from typing import Any, Self, assert_never
 
 from appliance.config import Config, RoomConfig
-from appliance.core.commands import JoinRoom, LeaveRoom, RoomCommand, SendChat
+from appliance.core.commands import (
+    JoinRoom,
+    LeaveRoom,
+    RoomCommand,
+    SendChat,
+    UnmuteTrack,
+)
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import Playout, Post, Uplink
 from appliance.room import sdk_log
-from appliance.room.session import Gear, Style, Visit
+from appliance.room.context import Gear, Style
+from appliance.room.session import Visit
 
 CLOSE_S = 2.0
 """A goodbye takes 1.5 s at the most; SIGTERM has to be done with after 3 s."""
@@ -68,6 +75,9 @@ class LiveKitRoom:
                 self._join(command)
             case LeaveRoom():
                 self._leave(command)
+            case UnmuteTrack():
+                if visit := self._present(command.ticket):
+                    visit.own.unmute()
             case SendChat():
                 self._send(command)
             case _:

@@ -16,6 +16,9 @@ from appliance.room import chat_format
 from appliance.room.connection import Spawn
 from appliance.room.participants import sender
 
+NOT_ALLOWED = "the room does not allow this box to send chat (canPublishData)"
+"""The server drops such lines silently."""
+
 _log = logging.getLogger(__name__)
 
 _STREAMS = 8
@@ -142,7 +145,8 @@ class Mailbox:
         try:
             # One after the other: lines are read in the order they were typed in.
             async with asyncio.timeout(_SEND_S), self._sending:
-                await self._publish(command, is_plain=is_plain)
+                if self._may_send:
+                    await self._publish(command, is_plain=is_plain)
         except (rtc.StreamError, PublishDataError) as error:
             self._failed(command, "the room did not take it")
             _log.debug("chat not sent  error=%s", type(error).__name__)
@@ -152,7 +156,15 @@ class Mailbox:
             self._failed(command, "the room was left")
             raise
         else:
-            self._post(ChatSent(self._ticket, command.id))
+            # Looked at afterwards, too: the permission may go while the line is sent.
+            if self._may_send:
+                self._post(ChatSent(self._ticket, command.id))
+            else:
+                self._failed(command, NOT_ALLOWED)
+
+    @property
+    def _may_send(self) -> bool:
+        return self._room.local_participant.permissions.can_publish_data
 
     def _failed(self, command: SendChat, reason: str) -> None:
         _log.warning("chat message not sent  reason=%r", reason)

@@ -28,12 +28,6 @@ NOT_IN_TIME = Trouble(
     "the server did not let us in within 15 s; it may be overloaded, or a firewall "
     "may block UDP and TCP to it",
 )
-NO_PUBLISHING = Trouble(
-    Cause.REFUSED,
-    "the token does not allow speaking in this room: its issuer has to grant "
-    "canPublish for the microphone",
-    is_final=True,
-)
 NOT_PUBLISHED = Trouble(
     Cause.SERVER_LOST,
     "the server did not take the microphone's track; its log may say why",

@@ -9,7 +9,7 @@ from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
 from appliance.ports import Uplink
 from appliance.room.audio_io import Microphone
-from appliance.room.failures import NO_PUBLISHING, NOT_PUBLISHED, Trouble
+from appliance.room.failures import NOT_PUBLISHED, Trouble
 from appliance.room.stats import encoders
 
 PUBLISH_S = 5.0
@@ -41,23 +41,26 @@ _log = logging.getLogger(__name__)
 
 
 class Voice:
-    """The one track that is published at joining and stays until the end."""
+    """The microphone's track; published as long as the room allows it."""
 
     def __init__(self, uplink: Uplink) -> None:
         """Remember where the microphone comes from."""
         self._uplink = uplink
         self._microphone: Microphone | None = None
         self._publication: rtc.LocalTrackPublication | None = None
+        self._spent: list[Microphone] = []
+        """Could not be published; closed when the room is disconnected."""
 
     async def publish(self, room: rtc.Room) -> Trouble | None:
         """Publish the track and let the uplink send."""
-        if not _may_publish(room):
-            return NO_PUBLISHING
-        self._microphone = microphone = Microphone()
+        self._microphone = microphone = self._microphone or Microphone()
         try:
             await self._publish_well(room, microphone)
         except (PublishTrackError, RuntimeError, TimeoutError) as error:
             _log.debug("track not published  error=%r", error)
+            # To the library it stays half published: another try needs another track.
+            self._spent.append(microphone)
+            self._microphone = None
             return NOT_PUBLISHED
         self._uplink.connect(microphone.send)
         _log.info("track published")
@@ -65,17 +68,44 @@ class Voice:
 
     async def _publish_well(self, room: rtc.Room, microphone: Microphone) -> None:
         """Publish it, and again if the server did not understand what it is."""
-        streams: dict[str, str] = {}
+        # After an earlier publication its streams are still listed.
+        streams = encoders((await room.get_rtc_stats()).publisher_stats)
+        tries = 0
         while True:
+            tries += 1
             async with asyncio.timeout(PUBLISH_S):
                 self._publication = await room.local_participant.publish_track(
                     microphone.track, _OPTIONS
                 )
+                known = set(streams)
                 streams = await _one_more(room, streams)
-            if len(streams) >= TRIES or any(DTX in one for one in streams.values()):
+            newest = streams.keys() - known
+            if tries >= TRIES or any(DTX in streams[one] for one in newest):
                 return
             _log.debug("track is published again  reason=no_dtx")
             await self.unpublish(room)
+
+    def is_published(self, room: rtc.Room) -> bool:
+        """Return whether the server has the track, as far as we know."""
+        if self._publication is None:
+            return False
+        return self._publication.sid in room.local_participant.track_publications
+
+    @property
+    def is_muted(self) -> bool:
+        """Whether a moderator muted the track; we never do."""
+        return self._publication is not None and self._publication.muted
+
+    def unmute(self) -> None:
+        """Undo a moderator's mute."""
+        if self._microphone is not None:
+            self._microphone.track.unmute()
+
+    async def withdraw(self, room: rtc.Room) -> None:
+        """Stop sending and forget the publication; the server has dropped it."""
+        self.hush()
+        await self.unpublish(room)
+        self._publication = None
 
     def hush(self) -> None:
         """Send nothing more."""
@@ -94,8 +124,10 @@ class Voice:
 
     def close(self) -> None:
         """Give the track back, once the room is disconnected."""
-        if self._microphone is not None:
-            self._microphone.close()
+        current = [self._microphone] if self._microphone is not None else []
+        for microphone in (*self._spent, *current):
+            microphone.close()
+        self._spent.clear()
         self._microphone = self._publication = None
 
 
@@ -114,11 +146,3 @@ async def _one_more(room: rtc.Room, than: dict[str, str]) -> dict[str, str]:
         await asyncio.sleep(LOOK_S)
         streams = encoders((await room.get_rtc_stats()).publisher_stats)
     return streams
-
-
-def _may_publish(room: rtc.Room) -> bool:
-    allowed = room.local_participant.permissions
-    sources = allowed.can_publish_sources
-    return allowed.can_publish and (
-        not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
-    )

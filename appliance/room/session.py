@@ -3,7 +3,6 @@
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import NoReturn
 
@@ -18,13 +17,14 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
-from appliance.ports import Playout, Post, Uplink
 from appliance.room import stats
 from appliance.room.chat_channel import Mailbox
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, Connection, Pending, Spawn
+from appliance.room.connection import CONNECT_S, Connection
+from appliance.room.context import Gear, Style
 from appliance.room.encryption import encryption
 from appliance.room.failures import Trouble, lost_trouble
+from appliance.room.own_track import OwnTrack
 from appliance.room.participants import People
 from appliance.room.publisher import Voice
 from appliance.room.subscriber import Ears
@@ -33,25 +33,6 @@ COMING_S = 0.5
 """From being in the room to hearing us: a subscription takes 0.2 s on a LAN."""
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Gear:
-    """What every visit works with."""
-
-    post: Post
-    uplink: Uplink
-    playout: Playout
-    spawn: Spawn
-    pending: Pending
-
-
-@dataclass(frozen=True, slots=True)
-class Style:
-    """What the configuration says about this room."""
-
-    encryption_key_file: str | None = None
-    is_plain_chat: bool = False
 
 
 class Visit:
@@ -73,6 +54,7 @@ class Visit:
         self._connection = Connection(gear.spawn, gear.pending)
         self._room = self._connection.room
         self._voice = Voice(gear.uplink)
+        self.own = OwnTrack(command.ticket, self._room, self._voice, gear.post)
         self._ears = Ears(gear.playout, self._fail)
         self._people = People(command.ticket, self._room, gear.post, self._company)
         self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
@@ -114,7 +96,8 @@ class Visit:
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
-        self._gear.post(RoomJoined(ticket, self._room.name, self._people.now()))
+        here = (self._room.name, self._people.now(), self.own.now())
+        self._gear.post(RoomJoined(ticket, *here))
         found = await self._attend()
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
@@ -133,7 +116,7 @@ class Visit:
         if found is not None:
             return found
         self._ears.want_all(self._room)
-        return await self._voice.publish(self._room)
+        return await self.own.publish()
 
     async def _attend(self) -> Trouble:
         """Do what the room tells, until it is lost."""
@@ -141,6 +124,7 @@ class Visit:
         measuring = [
             self._gear.spawn(stats.measure(self.ticket, self._room, uplink, post)),
             self._gear.spawn(self._ears.measure()),
+            self._gear.spawn(self.own.follow(self._later(lambda trouble: trouble))),
         ]
         try:
             while True:
@@ -171,12 +155,13 @@ class Visit:
             "participant_connected",
             "participant_disconnected",
             "participant_name_changed",
-            "participant_permissions_changed",
             "track_unpublished",
             "track_muted",
             "track_unmuted",
         ):
             on(event, self._later(self._people_changed))
+        on("participant_permissions_changed", self._permitted)
+        on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
         on("track_subscribed", self._later(self._ears.open))
         on("track_unsubscribed", self._later(self._unsubscribed))
@@ -194,8 +179,15 @@ class Visit:
 
         return queue
 
+    def _permitted(self, *_: object) -> None:
+        """Take what is allowed now, at once, and act upon it later."""
+        self.own.look()
+        self._later(self._people_changed)()
+
     def _people_changed(self, *_: object) -> None:
         self._people.changed()
+        # These events tell of ourselves as well.
+        self.own.look()
 
     def _company(self) -> None:
         """Have what the first to come hears brought to its depth."""
@@ -227,7 +219,7 @@ class Visit:
         _log.info("connection resumed  ticket=%d", self.ticket)
         self._gear.uplink.renew()
         self._ears.want_all(self._room)
-        self._people.changed()
+        self._people_changed()
         self._gear.post(RoomResumed(self.ticket))
 
     def _fail(self, error: BaseException) -> None:

@@ -17,6 +17,8 @@ from appliance.core.events import (
     PartFound,
     PartLost,
     PeopleChanged,
+    Permissions,
+    PermissionsChanged,
     Person,
     RoomFailed,
     RoomJoined,
@@ -114,6 +116,17 @@ class Box:
 
     def people(self, *people: Person) -> PeopleChanged:
         return PeopleChanged(self.state.ticket, people)
+
+    def permissions(
+        self,
+        *,
+        may_publish: bool = True,
+        may_subscribe: bool = True,
+        may_send_data: bool = True,
+        is_muted: bool = False,
+    ) -> PermissionsChanged:
+        allowed = Permissions(may_publish, may_subscribe, may_send_data, is_muted)
+        return PermissionsChanged(self.state.ticket, allowed)
 
     def enter(self) -> tuple[Command, ...]:
         """Let token source and server answer at once; Alice is there."""

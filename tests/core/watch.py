@@ -14,6 +14,7 @@ from appliance.core.commands import (
     OpenGate,
     OpenSound,
     SendChat,
+    UnmuteTrack,
 )
 from appliance.core.events import (
     Button,
@@ -27,6 +28,7 @@ from appliance.core.events import (
     Part,
     PartFound,
     PeopleChanged,
+    PermissionsChanged,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -51,6 +53,8 @@ MAY_OPEN = (
     ButtonPressed,
     LinkChanged,
 )
+IN_OPEN_MODE = (ButtonReleased, PermissionsChanged)
+"""In the other modes a talk that lost its permission does not begin again by itself."""
 
 
 class Watch:
@@ -112,6 +116,9 @@ class Watch:
                 assert self.goodbye_s is None
                 assert not self.is_gate_open
                 self.goodbye_s = now_s
+            case UnmuteTrack(ticket=ticket):
+                assert ticket == self.visiting == after.ticket
+                assert after.talk.is_open
             case SendChat(ticket=ticket):
                 assert ticket == self.visiting == after.ticket
                 assert after.phase is Phase.IN_ROOM
@@ -153,11 +160,13 @@ class Watch:
             assert not is_missing
             assert not after.talk.is_muted_at_box
             assert not after.talk.is_muted_on_page
+            assert after.permissions.may_publish
+            assert not after.permissions.is_muted
             assert after.people or after.config.talk.mode is TalkMode.OPEN
         if after.talk.is_open and not before.talk.is_open:
             is_open_mode = after.config.talk.mode is TalkMode.OPEN
-            is_release = isinstance(event, ButtonReleased) and is_open_mode
-            assert is_release or isinstance(event, MAY_OPEN)
+            may_open = (*MAY_OPEN, *(IN_OPEN_MODE if is_open_mode else ()))
+            assert isinstance(event, may_open)
         if before.talk.is_muted_at_box and isinstance(event, PAGE):
             assert after.talk.is_muted_at_box
         if after.talk.is_flowing or self.is_gate_open:

@@ -2,11 +2,12 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
+import httpx
 import jwt
 import pytest
 from livekit import rtc
 
-from appliance.config import Config, RoomConfig
+from appliance.config import ChatConfig, Config, RoomConfig
 from appliance.core.commands import JoinRoom, LeaveRoom
 from appliance.core.events import RoomJoined, RoomLeft
 from appliance.demo.server import LocalServer, find_or_build
@@ -36,6 +37,18 @@ class Server(LocalServer):
     def friend(self, identity, options=None, *, listens=True, **claims):
         token = self.token(identity, **claims)
         return Friend(self.url, token, options or rtc.RoomOptions(listens))
+
+
+async def administer(server, method, **more):
+    token = server.token("admin", roomAdmin=True, roomCreate=True)
+    url = server.url.replace("ws://", "http://")
+    async with httpx.AsyncClient() as client:
+        answer = await client.post(
+            f"{url}/twirp/livekit.RoomService/{method}",
+            json={"room": "kitchen"} | more,
+            headers={"Authorization": f"Bearer {token}"},
+        )
+    assert answer.is_success, answer.text
 
 
 @pytest.fixture
@@ -105,6 +118,13 @@ async def open_box(config=None, hz=440):
 async def box():
     async with open_box() as open_:
         yield open_
+
+
+@pytest.fixture
+def plain():
+    return lambda is_plain: Config(
+        chat=ChatConfig(format="plain" if is_plain else "auto")
+    )
 
 
 @pytest.fixture

@@ -86,8 +86,10 @@ export function away() {
 function words(view) {
   if (isSpent) return "That talk is over. Let go, then press again.";
   if (refusal) return refusal;
+  if (view.is_muted_by_room && mutes === false) return "Muted by the room. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
   if (view.talk_left_s !== null) return `Time is nearly up: ${view.talk_left_s} s left`;
+  if (view.is_muted_by_room) return "Muted by the room: hold to talk again.";
   return WORDS[view.talk] ?? view.talk_text;
 }
 
