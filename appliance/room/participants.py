@@ -1,5 +1,6 @@
 """Who is in the room."""
 
+import asyncio
 from collections.abc import Callable
 
 from livekit import rtc
@@ -8,12 +9,21 @@ from appliance.core.events import PeopleChanged, Person
 from appliance.ports import Post
 from appliance.room.chat_format import Sender, display_name
 
+LOOK_S = 0.1
+"""While somebody speaks: what is shown follows the sound within this time."""
+
 
 class People:
     """The others in the room, posted whole whenever something about them changed."""
 
     def __init__(
-        self, ticket: int, room: rtc.Room, post: Post, company: Callable[[], None]
+        self,
+        ticket: int,
+        room: rtc.Room,
+        post: Post,
+        *,
+        plays: Callable[[str], bool],
+        company: Callable[[], None],
     ) -> None:
         """Remember whom to ask and whom to tell.
 
@@ -21,19 +31,22 @@ class People:
             ticket: of the visit.
             room: who is there.
             post: takes `PeopleChanged`.
+            plays: says whether anything of this identity is played now.
             company: called when we are not alone any more.
         """
         self._ticket = ticket
         self._room = room
         self._post = post
+        self._plays = plays
         self._company = company
         self._speakers: frozenset[str] = frozenset()
+        self._is_speaking = asyncio.Event()
         self._last: tuple[Person, ...] = ()
 
     def now(self) -> tuple[Person, ...]:
         """Return them in the order they came; posted is only what changes later."""
         self._last = tuple(
-            _person(other, is_speaking=other.identity in self._speakers)
+            _person(other, is_speaking=self._speaks(other.identity))
             for other in self._room.remote_participants.values()
             if not other.permissions.hidden
         )
@@ -48,9 +61,24 @@ class People:
             self._company()
 
     def speak(self, speakers: list[rtc.Participant]) -> None:
-        """Take the list of those who speak now."""
+        """Take the server's list of those who speak now."""
         self._speakers = frozenset(speaker.identity for speaker in speakers)
+        if self._speakers:
+            self._is_speaking.set()
+        else:
+            self._is_speaking.clear()
         self.changed()
+
+    async def follow(self) -> None:
+        """Compare what the server says with what is played, until cancelled."""
+        while True:
+            await self._is_speaking.wait()
+            await asyncio.sleep(LOOK_S)
+            self.changed()
+
+    def _speaks(self, identity: str) -> bool:
+        """Return whether somebody speaks and is heard: both, or the lamp would lie."""
+        return identity in self._speakers and self._plays(identity)
 
 
 def sender(room: rtc.Room, identity: str) -> Sender:

@@ -56,7 +56,13 @@ class Visit:
         self._voice = Voice(gear.uplink)
         self.own = OwnTrack(command.ticket, self._room, self._voice, gear.post)
         self._ears = Ears(gear.playout, self._fail)
-        self._people = People(command.ticket, self._room, gear.post, self._company)
+        self._people = People(
+            command.ticket,
+            self._room,
+            gear.post,
+            plays=self._ears.plays,
+            company=self._company,
+        )
         self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
         self._settling: asyncio.TimerHandle | None = None
         self._listen()
@@ -124,6 +130,7 @@ class Visit:
         measuring = [
             self._gear.spawn(stats.measure(self.ticket, self._room, uplink, post)),
             self._gear.spawn(self._ears.measure()),
+            self._gear.spawn(self._people.follow()),
             self._gear.spawn(self.own.follow(self._later(lambda trouble: trouble))),
         ]
         try:

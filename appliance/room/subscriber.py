@@ -30,6 +30,7 @@ class _Heard:
 
     name: str
     """In the playout."""
+    identity: str
     talker: Talker
     buffer: JitterBuffer
 
@@ -74,7 +75,9 @@ class Ears:
         self.close(publication)
         name = f"{participant.identity}/{publication.sid}"
         talker = Talker(track, self._playout.add(name), self._fail)
-        self._talkers[publication.sid] = _Heard(name, talker, JitterBuffer(track))
+        self._talkers[publication.sid] = _Heard(
+            name, participant.identity, talker, JitterBuffer(track)
+        )
         _log.info("track subscribed  from=%s", participant.identity[:6])
 
     def close(self, publication: rtc.RemoteTrackPublication) -> None:
@@ -85,6 +88,14 @@ class Ears:
         """End everything."""
         for sid in tuple(self._talkers):
             self._close(sid)
+
+    def plays(self, identity: str) -> bool:
+        """Return whether anything of this participant is played now, or just was."""
+        return any(
+            self._playout.hears(heard.name)
+            for heard in self._talkers.values()
+            if heard.identity == identity
+        )
 
     async def measure(self) -> None:
         """Tell the playout how long the library keeps what is said, until cancelled."""

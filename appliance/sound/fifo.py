@@ -62,6 +62,8 @@ class Fifo:
         """Stretches that were missing while somebody spoke."""
         self.overruns = 0
         """Times the stock was too deep and was cut."""
+        self.loudness = 0.0
+        """Recent peak; kept by the writer where more talk than can be mixed."""
         self._dozed_at_s: float | None = None
 
     @property

@@ -1,7 +1,8 @@
 """What comes out of the speaker: everybody who talks, mixed, and our own earcons."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from heapq import nlargest
 from typing import Final
 
 import numpy as np
@@ -21,7 +22,10 @@ from appliance.sound.fifo import Fifo
 from appliance.sound.lull import Lull
 
 MOST_TALKERS: Final = 16
-"""More would be mixed too, but a Zero 2 W has no time for them."""
+"""Talkers mixed at the same moment, the loudest ones; a Zero 2 W has no time for more.
+Silent ones do not count."""
+LOUDNESS_DECAY: Final = 0.98
+"""Per block of 10 ms: half of it after 0.35 s, longer than a pause between words."""
 NEVER_TOO_LOUD: Final = 0.75
 """With no more gain than this one talker alone cannot reach the limiter, even where the
 spline swings over by a quarter: half of the work is saved in most calls."""
@@ -67,11 +71,15 @@ class Playout:
         fifo = Fifo()
         self._forget(self._fifos.get(talker))
         self._fifos[talker] = fifo
-        self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
+        self._talkers = tuple(self._fifos.values())
         self.lull.end()
 
         def write(block: Block) -> None:
-            if fifo.write(block, time.monotonic()):
+            is_heard = fifo.write(block, time.monotonic())
+            if len(self._talkers) > MOST_TALKERS:
+                peak = float(np.abs(block.astype(np.int32)).max()) if is_heard else 0.0
+                fifo.loudness = max(peak, fifo.loudness * LOUDNESS_DECAY)
+            if is_heard:
                 self.lull.end()
 
         return write
@@ -79,7 +87,7 @@ class Playout:
     def remove(self, talker: str) -> None:
         """Forget the talker."""
         self._forget(self._fifos.pop(talker, None))
-        self._talkers = tuple(self._fifos.values())[-MOST_TALKERS:]
+        self._talkers = tuple(self._fifos.values())
 
     def hears(self, talker: str) -> bool:
         """Return whether the talker says anything, or did just now."""
@@ -112,7 +120,7 @@ class Playout:
         now_s = time.monotonic()
         parts = [
             part
-            for fifo in self._talkers
+            for fifo in self._chosen()
             if (part := fifo.read(frames, now_s)) is not None
         ]
         if self.is_muted:
@@ -131,6 +139,11 @@ class Playout:
     def is_still(self) -> bool:
         """Whether there is nothing to play, and has not been for a while."""
         return not len(self._earcon) and all(fifo.is_asleep for fifo in self._talkers)
+
+    @property
+    def talkers(self) -> int:
+        """How many there are, silent ones included."""
+        return len(self._talkers)
 
     @property
     def level_dbfs(self) -> float:
@@ -157,6 +170,14 @@ class Playout:
     def overruns(self) -> int:
         """Times a stock was too deep and was cut."""
         return self._past_overruns + sum(fifo.overruns for fifo in self._talkers)
+
+    def _chosen(self) -> Sequence[Fifo]:
+        """Return the talkers to be mixed now."""
+        talkers = self._talkers
+        if len(talkers) <= MOST_TALKERS:
+            return talkers
+        awake = [fifo for fifo in talkers if not fifo.is_asleep]
+        return nlargest(MOST_TALKERS, awake, key=lambda fifo: fifo.loudness)
 
     def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
         # Read once: the loop may set another volume meanwhile.

@@ -60,9 +60,9 @@ async def server(binary):
 class Box:
     """Our adapter, and everything it posted."""
 
-    def __init__(self, uplink, config=None):
+    def __init__(self, uplink, config=None, playout=None):
         self.uplink = uplink
-        self.playout = FakePlayout()
+        self.playout = playout or FakePlayout()
         self.events = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -107,9 +107,9 @@ class Box:
 
 
 @asynccontextmanager
-async def open_box(config=None, hz=440):
+async def open_box(config=None, hz=440, playout=None):
     with FakeUplink(hz) as uplink:
-        box = Box(uplink, config)
+        box = Box(uplink, config, playout)
         async with box.room:
             yield box
 

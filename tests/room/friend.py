@@ -49,6 +49,14 @@ class Friend:
         self._run(self._say(source, hz))
         return track
 
+    async def stay_muted(self):
+        """Publish a track that is muted and has never carried sound."""
+        source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
+        track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+        track.mute()
+        options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
+        await self.room.local_participant.publish_track(track, options)
+
     async def show(self):
         """Publish video."""
         source = rtc.VideoSource(64, 64)

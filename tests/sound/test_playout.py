@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.sound.dsp import CEILING, volume_gain
-from appliance.sound.playout import NEVER_TOO_LOUD, Playout
+from appliance.sound.playout import MOST_TALKERS, NEVER_TOO_LOUD, Playout
 
 
 class Talkers(Playout):
@@ -65,3 +65,39 @@ def test_who_is_asleep_or_gone_is_not_heard():
     playout.remove("ann")
     playout.learn("ann", 0.01)
     assert not playout.hears("ann")
+
+
+def crowd(playout, talkers):
+    """Return a function that lets each talker say a block, and what is played then."""
+    writes = [playout.add(f"talker {number}") for number in range(talkers)]
+    playout.set_volume(100)
+
+    def say(peaks, blocks=60):
+        played = []
+        for _ in range(blocks):
+            for write, peak in zip(writes, peaks, strict=True):
+                write(full(peak).astype(np.int16))
+            played.append(playout.next())
+        return [int(np.abs(part).max()) if part is not None else 0 for part in played]
+
+    return say
+
+
+@pytest.mark.parametrize("who", [0, 16, 29])
+def test_whoever_speaks_in_a_large_room_is_heard(who):
+    say = crowd(Playout(), 30)
+    say([0] * 30)
+    assert max(say([5000 if number == who else 0 for number in range(30)])) > 4000
+
+
+@pytest.mark.parametrize("who", [0, 16, 29])
+def test_noisy_microphones_do_not_take_the_place_of_whoever_speaks(who):
+    say = crowd(Playout(), 30)
+    say([40] * 30)
+    assert max(say([5000 if number == who else 40 for number in range(30)])) > 4000
+
+
+def test_no_more_than_the_bound_are_mixed_at_the_same_moment():
+    say = crowd(Playout(), MOST_TALKERS + 4)
+    peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
+    assert max(peaks) <= 100 * MOST_TALKERS + 2

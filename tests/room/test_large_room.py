@@ -1,0 +1,89 @@
+"""More people than can be mixed at the same moment; most of them only listen."""
+
+import asyncio
+from contextlib import AsyncExitStack
+
+import numpy as np
+
+from appliance.core.events import PeopleChanged
+from appliance.sound.playout import MOST_TALKERS, Playout
+from tests.room.conftest import open_box
+from tests.room.fakes import DEADLINE_S, strongest_hz
+
+PERIODS = 50
+
+
+async def played(playout):
+    """Return half a second of what a sound card would play."""
+    parts = []
+    for _ in range(PERIODS):
+        await asyncio.sleep(0.01)
+        part = playout.next()
+        parts.append(np.zeros(480, np.int16) if part is None else part.copy())
+    return np.concatenate(parts)
+
+
+async def is_heard(playout, hz):
+    """Wait until this tone is played."""
+    async with asyncio.timeout(DEADLINE_S):
+        while True:
+            sound = await played(playout)
+            if np.abs(sound).max() > 1000 and abs(strongest_hz(sound) - hz) < 15:
+                return
+
+
+async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
+    playout = Playout()
+    playout.set_volume(100)
+    async with open_box(playout=playout) as box, AsyncExitStack() as stack:
+        await box.join(server)
+        first = await stack.enter_async_context(
+            server.friend("first", name="First", listens=False)
+        )
+        track = await first.say(700)
+        await is_heard(playout, 700)
+        track.mute()
+        for number in range(MOST_TALKERS + 1):
+            friend = server.friend(f"other-{number}", listens=False)
+            await (await stack.enter_async_context(friend)).stay_muted()
+        await box.until(
+            PeopleChanged, lambda event: len(event.people) == MOST_TALKERS + 2
+        )
+        async with asyncio.timeout(DEADLINE_S):
+            while playout.talkers < MOST_TALKERS + 2:
+                await played(playout)
+        track.unmute()
+        await is_heard(playout, 700)
+        await box.until(
+            PeopleChanged,
+            lambda event: [x.name for x in event.people if x.is_speaking] == ["First"],
+        )
+
+
+async def test_whoever_is_not_played_is_not_shown_speaking(server, box):
+    box.playout.is_quiet = True
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        await friend.say(700)
+        speaking = asyncio.Event()
+        friend.room.on(
+            "active_speakers_changed",
+            lambda speakers: speaking.set() if "ann" in names(speakers) else None,
+        )
+        await asyncio.wait_for(speaking.wait(), DEADLINE_S)
+        await box.talker()
+        await asyncio.to_thread(box.playout.sound, await box.talker(), 1.0)
+        assert not any(map(anybody_speaks, box.events))
+        box.playout.is_quiet = False
+        await box.until(PeopleChanged, anybody_speaks)
+        box.playout.is_quiet = True
+        await box.until(PeopleChanged, lambda event: not anybody_speaks(event))
+
+
+def names(speakers):
+    return {speaker.identity for speaker in speakers}
+
+
+def anybody_speaks(event):
+    people = event.people if isinstance(event, PeopleChanged) else ()
+    return any(person.is_speaking for person in people)
