@@ -62,6 +62,8 @@ class Person:
     """What to show; never empty."""
     is_speaking: bool = False
     is_muted: bool = False
+    sound_fault: str = ""
+    """Why their sound is not played, or not encrypted as the room's, in words."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,10 @@ CONNECTIONS = {
 }
 
 
+MOST_FAR_FAULTS = 3
+"""People named; our choice: a phone shows as many without scrolling."""
+
+
 class TalkState(StrEnum):
     """What the talk button is doing."""
 
@@ -241,4 +245,12 @@ def _faults(state: State) -> tuple[str, ...]:
         stuck.insert(0, "talk button is held down")
     # Lit through the tries as well: a lamp that goes out each time says "mended".
     reasons = (state.reason,) if state.reason else ()
-    return (*parts, *stuck, *permissions.faults(state), *reasons)
+    return (*parts, *stuck, *permissions.faults(state), *_far_faults(state), *reasons)
+
+
+def _far_faults(state: State) -> tuple[str, ...]:
+    """Return what is wrong with other people's sound; bounded, they may be many."""
+    faults = [f"{x.name}: {x.sound_fault}" for x in state.people if x.sound_fault]
+    more = len(faults) - MOST_FAR_FAULTS
+    rest = (f"and {more} more people whose sound is not right",) if more > 0 else ()
+    return (*faults[:MOST_FAR_FAULTS], *rest)

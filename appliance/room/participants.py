@@ -8,6 +8,7 @@ from livekit import rtc
 from appliance.core.events import PeopleChanged, Person
 from appliance.ports import Post
 from appliance.room.chat_format import Sender, display_name
+from appliance.room.subscriber import Ears
 
 LOOK_S = 0.1
 """While somebody speaks: what is shown follows the sound within this time."""
@@ -21,8 +22,7 @@ class People:
         ticket: int,
         room: rtc.Room,
         post: Post,
-        *,
-        plays: Callable[[str], bool],
+        ears: Ears,
         company: Callable[[], None],
     ) -> None:
         """Remember whom to ask and whom to tell.
@@ -31,13 +31,13 @@ class People:
             ticket: of the visit.
             room: who is there.
             post: takes `PeopleChanged`.
-            plays: says whether anything of this identity is played now.
+            ears: knows who is played, and whose sound cannot be.
             company: called when we are not alone any more.
         """
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._plays = plays
+        self._ears = ears
         self._company = company
         self._speakers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
@@ -46,7 +46,7 @@ class People:
     def now(self) -> tuple[Person, ...]:
         """Return them in the order they came; posted is only what changes later."""
         self._last = tuple(
-            _person(other, is_speaking=self._speaks(other.identity))
+            self._person(other)
             for other in self._room.remote_participants.values()
             if not other.permissions.hidden
         )
@@ -76,27 +76,25 @@ class People:
             await asyncio.sleep(LOOK_S)
             self.changed()
 
-    def _speaks(self, identity: str) -> bool:
-        """Return whether somebody speaks and is heard: both, or the lamp would lie."""
-        return identity in self._speakers and self._plays(identity)
+    def _person(self, other: rtc.RemoteParticipant) -> Person:
+        voices = [
+            publication
+            for publication in other.track_publications.values()
+            if publication.kind == rtc.TrackKind.KIND_AUDIO
+        ]
+        is_named = other.identity in self._speakers
+        return Person(
+            id=other.identity,
+            name=display_name(other.name, other.identity),
+            # Named by the server and played here: with one of both the lamp would lie.
+            is_speaking=is_named and self._ears.plays(other.identity),
+            # Somebody without a microphone cannot be heard either.
+            is_muted=all(voice.muted for voice in voices),
+            sound_fault=self._ears.decryption.fault(other, is_speaking=is_named),
+        )
 
 
 def sender(room: rtc.Room, identity: str) -> Sender:
     """Return who this is, as the server vouches for it."""
     known = room.remote_participants.get(identity)
     return Sender(identity, known.name if known else "")
-
-
-def _person(other: rtc.RemoteParticipant, *, is_speaking: bool) -> Person:
-    voices = [
-        publication
-        for publication in other.track_publications.values()
-        if publication.kind == rtc.TrackKind.KIND_AUDIO
-    ]
-    return Person(
-        id=other.identity,
-        name=display_name(other.name, other.identity),
-        is_speaking=is_speaking,
-        # Somebody without a microphone cannot be heard either.
-        is_muted=all(voice.muted for voice in voices),
-    )

@@ -55,13 +55,10 @@ class Visit:
         self._room = self._connection.room
         self._voice = Voice(gear.uplink)
         self.own = OwnTrack(command.ticket, self._room, self._voice, gear.post)
-        self._ears = Ears(gear.playout, self._fail)
+        has_key = style.encryption_key_file is not None
+        self._ears = Ears(gear.playout, self._fail, has_key=has_key)
         self._people = People(
-            command.ticket,
-            self._room,
-            gear.post,
-            plays=self._ears.plays,
-            company=self._company,
+            command.ticket, self._room, gear.post, self._ears, self._company
         )
         self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
         self._settling: asyncio.TimerHandle | None = None
@@ -173,6 +170,7 @@ class Visit:
         on("track_subscribed", self._later(self._ears.open))
         on("track_unsubscribed", self._later(self._unsubscribed))
         on("active_speakers_changed", self._later(self._people.speak))
+        on("e2ee_state_changed", self._later(self._ears.decryption.state_changed))
         on("data_received", self._later(self._mailbox.take))
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))

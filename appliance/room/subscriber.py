@@ -9,6 +9,7 @@ from livekit import rtc
 
 from appliance.ports import Playout
 from appliance.room.audio_io import Talker
+from appliance.room.decryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.jitter import JitterBuffer
 
@@ -41,14 +42,17 @@ class Ears:
     Video is never asked for: a Pi on Wi-Fi has better use for the bandwidth.
     """
 
-    def __init__(self, playout: Playout, fail: Fail) -> None:
+    def __init__(self, playout: Playout, fail: Fail, *, has_key: bool) -> None:
         """Remember where sound goes.
 
         Args:
             playout: takes the blocks.
             fail: ends the process because of an exception on a native thread.
+            has_key: whether the room is encrypted, as far as this box knows.
         """
         self._playout = playout
+        self.decryption = Decryption(has_key=has_key)
+        """Of those whose sound is asked for."""
         self._fail = fail
         self._talkers: dict[str, _Heard] = {}
 
@@ -59,8 +63,11 @@ class Ears:
                 self.want(publication)
 
     def want(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Ask for this, if it is sound."""
-        if publication.kind == rtc.TrackKind.KIND_AUDIO and not publication.subscribed:
+        """Ask for this, if it is sound that can be played."""
+        is_sound = publication.kind == rtc.TrackKind.KIND_AUDIO
+        if publication.subscribed or not is_sound:
+            return
+        if self.decryption.is_playable(publication):
             publication.set_subscribed(True)
 
     def open(
@@ -121,4 +128,5 @@ class Ears:
         ended = self._talkers.pop(sid)
         ended.talker.close()
         self._playout.remove(ended.name)
-        _log.info("track ended  from=%s", ended.name.partition("/")[0][:6])
+        self.decryption.forget(ended.identity)
+        _log.info("track ended  from=%s", ended.identity[:6])

@@ -13,6 +13,7 @@ from appliance.core.events import (
     PageServed,
     Part,
     PartLost,
+    Person,
     StopAsked,
     TalkFlowed,
 )
@@ -254,3 +255,18 @@ def test_a_screen_that_was_never_promised_lights_no_fault_lamp_but_is_named():
     promised = in_room(Config(screen=ScreenConfig(driver="ssd1306")))
     promised.play(lost)
     assert promised.view().lamps.fault
+
+
+def test_whose_sound_is_not_right_is_named_and_the_list_is_bounded():
+    box = in_room()
+    many = [Person(f"p{n}", f"P{n}", sound_fault="no key") for n in range(9)]
+    box.play(box.people(many[0], ALICE))
+    assert box.view().faults == ("P0: no key",)
+    assert box.view().lamps.fault
+    box.play(box.people(*many))
+    assert box.view().faults == (
+        "P0: no key",
+        "P1: no key",
+        "P2: no key",
+        "and 6 more people whose sound is not right",
+    )

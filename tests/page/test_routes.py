@@ -32,6 +32,7 @@ async def test_the_view_has_the_documented_fields_and_never_the_pin(served, pair
         "name": "Anna",
         "is_speaking": True,
         "is_muted": False,
+        "sound_fault": "",
     }
     assert view["chat"] == [
         {

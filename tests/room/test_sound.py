@@ -153,35 +153,3 @@ async def test_an_exception_in_a_sink_ends_the_process(server):
     with pytest.raises(ExceptionGroup) as caught:
         await call()
     assert caught.group_contains(ZeroDivisionError)
-
-
-def key_file(folder, key):
-    path = folder / "key"
-    path.write_text(f"{key}\n", encoding="utf-8")
-    return str(path)
-
-
-def with_key(key):
-    options = rtc.KeyProviderOptions(shared_key=key)
-    return rtc.RoomOptions(encryption=rtc.E2EEOptions(options))
-
-
-async def test_with_the_same_key_both_are_heard(server, tmp_path, encrypted):
-    async with (
-        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
-        server.friend("ann", with_key(b"swordfish")) as friend,
-    ):
-        await friend.say(700)
-        await box.join(server)
-        assert is_tone(await heard(box), 700)
-        assert is_tone(await listened(friend), 440)
-
-
-async def test_with_another_key_nothing_is_heard(server, tmp_path, encrypted):
-    async with (
-        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
-        server.friend("ann", with_key(b"tuna")) as friend,
-    ):
-        await friend.say(700)
-        await box.join(server)
-        assert amplitude(await heard(box)) < 100

@@ -32,6 +32,7 @@ function update(node, person) {
   setText(face, initial(person.name));
   setText(who, person.name);
   setText(doing, person.is_muted ? "muted" : person.is_speaking ? "speaking" : "");
+  setAttribute(node, "title", person.sound_fault);
   setAttribute(node, "data-speaking", person.is_speaking && !person.is_muted);
   setAttribute(node, "data-muted", person.is_muted);
 }

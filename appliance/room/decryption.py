@@ -1,0 +1,80 @@
+"""Whether the sound of each participant can be decrypted, and what to say if not."""
+
+import time
+from typing import Final
+
+from livekit import rtc
+
+ENCRYPTED = "sound is encrypted, and this box has no key (room.encryption_key_file)"
+NOT_ENCRYPTED = "sound is not encrypted, although this box has a key for the room"
+OTHER_KEY = "sound cannot be decrypted: their key is not the one of this box"
+
+PATIENCE_S: Final = 2.0
+"""From the server's word that somebody speaks to the first packet that was decrypted.
+The library does not report a wrong key, only the first success."""
+
+
+class Decryption:
+    """Follows the encryption of everybody's sound."""
+
+    def __init__(self, *, has_key: bool) -> None:
+        """Start with nobody.
+
+        Args:
+            has_key: whether this box encrypts.
+        """
+        self._has_key = has_key
+        self._decrypted: set[str] = set()
+        self._waiting_since_s: dict[str, float] = {}
+
+    def is_playable(self, publication: rtc.RemoteTrackPublication) -> bool:
+        """Return whether the track can be played; ciphertext would be loud noise."""
+        return self._has_key or not _is_encrypted(publication)
+
+    def state_changed(
+        self, participant: rtc.Participant | None, state: rtc.EncryptionState.ValueType
+    ) -> None:
+        """Take the library's word about somebody's sound."""
+        if participant is None:
+            return
+        if state == rtc.EncryptionState.OK:
+            self._decrypted.add(participant.identity)
+            self._waiting_since_s.pop(participant.identity, None)
+        else:
+            self._decrypted.discard(participant.identity)
+
+    def forget(self, identity: str) -> None:
+        """Forget somebody whose track has ended."""
+        self._decrypted.discard(identity)
+        self._waiting_since_s.pop(identity, None)
+
+    def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
+        """Return what is wrong with this participant's sound; empty: nothing.
+
+        Args:
+            other: the participant.
+            is_speaking: whether the server says that they speak.
+        """
+        voices = [
+            publication
+            for publication in other.track_publications.values()
+            if publication.kind == rtc.TrackKind.KIND_AUDIO
+        ]
+        if not self._has_key:
+            return ENCRYPTED if any(map(_is_encrypted, voices)) else ""
+        if not all(map(_is_encrypted, voices)):
+            return NOT_ENCRYPTED
+        is_waiting = self._is_undecrypted(other.identity, is_speaking=is_speaking)
+        return OTHER_KEY if is_waiting else ""
+
+    def _is_undecrypted(self, identity: str, *, is_speaking: bool) -> bool:
+        if identity in self._decrypted:
+            return False
+        if is_speaking:
+            self._waiting_since_s.setdefault(identity, time.monotonic())
+        since_s = self._waiting_since_s.get(identity)
+        return since_s is not None and time.monotonic() - since_s >= PATIENCE_S
+
+
+def _is_encrypted(publication: rtc.RemoteTrackPublication) -> bool:
+    return publication.encryption_type != rtc.EncryptionType.NONE

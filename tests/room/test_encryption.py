@@ -1,0 +1,120 @@
+"""Rooms where sound is encrypted, and people whose key or lack of one does not fit."""
+
+from livekit import rtc
+
+from appliance.core.events import PeopleChanged, RoomJoined
+from appliance.room.decryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
+from tests.room.conftest import open_box
+from tests.room.fakes import amplitude
+from tests.room.test_sound import heard, is_tone, listened
+
+
+def key_file(folder, key):
+    path = folder / "key"
+    path.write_text(f"{key}\n", encoding="utf-8")
+    return str(path)
+
+
+def with_key(key):
+    options = rtc.KeyProviderOptions(shared_key=key)
+    return rtc.RoomOptions(encryption=rtc.E2EEOptions(options))
+
+
+async def test_with_the_same_key_both_are_heard(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"swordfish")) as friend,
+    ):
+        await friend.say(700)
+        await box.join(server)
+        assert is_tone(await heard(box), 700)
+        assert is_tone(await listened(friend), 440)
+
+
+async def test_with_another_key_nothing_is_heard(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"tuna")) as friend,
+    ):
+        await friend.say(700)
+        await box.join(server)
+        assert amplitude(await heard(box)) < 100
+
+
+def faults(event):
+    people = event.people if isinstance(event, PeopleChanged | RoomJoined) else ()
+    return {person.id: person.sound_fault for person in people if person.sound_fault}
+
+
+async def named(box, wanted):
+    await box.until(PeopleChanged, lambda event: faults(event) == wanted)
+
+
+def all_faults(box):
+    return [found for event in box.events if (found := faults(event))]
+
+
+async def test_encrypted_sound_without_a_key_is_not_played_and_is_named(server, box):
+    async with server.friend("ann", with_key(b"x")) as ann, server.friend("bob") as bob:
+        await ann.say(700)
+        assert faults(await box.join(server)) == {"ann": ENCRYPTED}
+        await bob.say(1100)
+        assert is_tone(await heard(box), 1100)
+        assert box.playout.talkers == {
+            f"bob/{sid}" for sid in bob.room.local_participant.track_publications
+        }
+
+
+async def test_encrypted_sound_that_begins_later_is_named_then(server, box):
+    async with server.friend("ann", with_key(b"x")) as ann:
+        assert faults(await box.join(server)) == {}
+        track = await ann.say(700)
+        await box.until(
+            PeopleChanged, lambda event: faults(event) == {"ann": ENCRYPTED}
+        )
+        await ann.room.local_participant.unpublish_track(track.sid)
+        await named(box, {})
+    assert not box.playout.talkers
+
+
+async def test_who_does_not_encrypt_in_an_encrypted_room_is_named(
+    server, tmp_path, encrypted
+):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann") as ann,
+    ):
+        await ann.say(700)
+        assert faults(await box.join(server)) == {"ann": NOT_ENCRYPTED}
+        assert is_tone(await heard(box), 700)
+
+
+async def test_who_has_another_key_is_named(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"tuna")) as ann,
+        server.friend("bob", with_key(b"swordfish")) as bob,
+    ):
+        await box.join(server)
+        await ann.say(700)
+        await bob.say(1100)
+        await box.until(
+            PeopleChanged, lambda event: faults(event) == {"ann": OTHER_KEY}
+        )
+    assert all("bob" not in found for found in all_faults(box))
+
+
+async def test_who_has_the_same_key_is_never_named(server, tmp_path, encrypted):
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"swordfish")) as ann,
+    ):
+        track = await ann.say(700)
+        await box.join(server)
+        for _ in range(2):
+            await box.until(PeopleChanged, lambda event: event.people[0].is_speaking)
+            track.mute()
+            await box.until(PeopleChanged, lambda event: event.people[0].is_muted)
+            track.unmute()
+        await heard(box)
+    assert all_faults(box) == []
