@@ -14,6 +14,7 @@ from appliance.core.events import ChatFailed, ChatReceived, ChatSent, Message
 from appliance.ports import Post
 from appliance.room import chat_format
 from appliance.room.connection import Spawn
+from appliance.room.log_limit import LogLimit, short_id
 from appliance.room.participants import sender
 
 NOT_ALLOWED = "the room does not allow this box to send chat (canPublishData)"
@@ -51,7 +52,7 @@ class Mailbox:
         self._newest: dict[str, asyncio.Task[Any]] = {}
         self._sending = asyncio.Lock()
         self._reading = 0
-        self._has_dropped = False
+        self._log_limit = LogLimit()
         room.register_text_stream_handler(chat_format.STREAM_TOPIC, self._stream_opened)
 
     def take(self, packet: rtc.DataPacket) -> None:
@@ -132,14 +133,12 @@ class Mailbox:
                 pass
 
     def _note(self, dropped: chat_format.Dropped, identity: str) -> None:
-        is_news = dropped.is_chat and not self._has_dropped
-        self._has_dropped = self._has_dropped or is_news
-        _log.log(
-            logging.WARNING if is_news else logging.DEBUG,
-            "chat message dropped  from=%s reason=%r",
-            identity[:6],
-            dropped.reason,
-        )
+        message = "chat message dropped  from=%s reason=%r"
+        facts = (short_id(identity), dropped.reason)
+        if dropped.is_chat:
+            self._log_limit.log(_log, logging.WARNING, message, *facts)
+        else:
+            _log.debug(message, *facts)
 
     async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
         try:
@@ -167,7 +166,8 @@ class Mailbox:
         return self._room.local_participant.permissions.can_publish_data
 
     def _failed(self, command: SendChat, reason: str) -> None:
-        _log.warning("chat message not sent  reason=%r", reason)
+        message = "chat message not sent  reason=%r"
+        self._log_limit.log(_log, logging.WARNING, message, reason)
         self._post(ChatFailed(self._ticket, command.id, reason))
 
     async def _publish(self, command: SendChat, *, is_plain: bool) -> None:

@@ -9,6 +9,7 @@ from livekit import rtc
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.ports import Post
 from appliance.room.failures import Trouble
+from appliance.room.log_limit import LogLimit
 from appliance.room.publisher import Voice
 
 AGAIN_S = 1.0
@@ -36,6 +37,7 @@ class OwnTrack:
         self._post = post
         self._changed = asyncio.Event()
         self._posted = Permissions()
+        self._log_limit = LogLimit()
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
 
@@ -110,7 +112,8 @@ class OwnTrack:
     def _tell(self) -> None:
         before = self._posted
         if self.now() != before:
-            _log.info("permissions changed  now=%s", self._posted)
+            message = "permissions changed  now=%s"
+            self._log_limit.log(_log, logging.INFO, message, self._posted)
             self._post(PermissionsChanged(self._ticket, self._posted))
 
 

@@ -12,6 +12,7 @@ from appliance.room.audio_io import Talker
 from appliance.room.decryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.jitter import JitterBuffer
+from appliance.room.log_limit import LogLimit, short_id
 
 LOOK_S = 1.0
 """How often the library is asked how long it keeps what somebody says, while they say
@@ -54,6 +55,7 @@ class Ears:
         self.decryption = Decryption(has_key=has_key)
         """Of those whose sound is asked for."""
         self._fail = fail
+        self._log_limit = LogLimit()
         self._talkers: dict[str, _Heard] = {}
 
     def want_all(self, room: rtc.Room) -> None:
@@ -85,7 +87,7 @@ class Ears:
         self._talkers[publication.sid] = _Heard(
             name, participant.identity, talker, JitterBuffer(track)
         )
-        _log.info("track subscribed  from=%s", participant.identity[:6])
+        self._note("track subscribed  from=%s", participant.identity)
 
     def close(self, publication: rtc.RemoteTrackPublication) -> None:
         """End what is over; unknown ones are fine."""
@@ -129,4 +131,7 @@ class Ears:
         ended.talker.close()
         self._playout.remove(ended.name)
         self.decryption.forget(ended.identity)
-        _log.info("track ended  from=%s", ended.identity[:6])
+        self._note("track ended  from=%s", ended.identity)
+
+    def _note(self, message: str, identity: str) -> None:
+        self._log_limit.log(_log, logging.INFO, message, short_id(identity))

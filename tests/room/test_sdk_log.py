@@ -1,10 +1,12 @@
 import logging
+from itertools import count
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.room import sdk_log
+from appliance.room.log_limit import LINES
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl-_"
 SDK = "/somewhere/livekit/rtc/room.py"
@@ -16,10 +18,15 @@ def say(caplog):
     caplog.set_level(logging.DEBUG)
     sdk_log.tame()
 
-    def say(name, level, message, *args, path=SDK):
+    places = count(1)
+
+    def say(name, level, message, *args, path=SDK, place=None):
         caplog.clear()
         logger = logging.getLogger(name)
-        record = logger.makeRecord(name or "root", level, path, 1, message, args, None)
+        line = place or next(places)
+        record = logger.makeRecord(
+            name or "root", level, path, line, message, args, None
+        )
         logger.handle(record)
         return [(x.levelname, x.getMessage()) for x in caplog.records]
 
@@ -46,6 +53,23 @@ def test_events_are_not_printed(say):
     message = "error running user callback for %s: %s"
     lines = say("", logging.ERROR, message, "data", "chat text")
     assert lines == [("ERROR", "error running user callback")]
+
+
+@pytest.mark.parametrize("kind", ["text", "byte"])
+def test_streams_that_nobody_reads_are_not_told_of(say, caplog, kind):
+    message = f"ignoring {kind} stream with topic '%s', no callback attached"
+    found = [("DEBUG", f"ignoring {kind} stream")]
+    assert say("", logging.INFO, message, "what a stranger chose") == found
+    caplog.set_level(logging.INFO)
+    assert say("", logging.INFO, message, "what a stranger chose") == []
+
+
+def test_a_line_that_is_said_again_and_again_is_left_out(say):
+    lines = [say("livekit", logging.ERROR, f"no {n}", place=77_000) for n in range(9)]
+    assert lines == [
+        *([("ERROR", f"no {n}")] for n in range(LINES)),
+        *([] for _ in range(9 - LINES)),
+    ]
 
 
 def test_others_lines_are_left_alone(say):
