@@ -277,6 +277,21 @@ async def test_a_page_that_does_not_hold_the_button_is_not_told_to_let_go(visit)
     await visit.text("talk-label").to_have_text("Hold to talk")
 
 
+async def test_a_mute_by_the_room_is_named_and_can_be_undone_here(visit):
+    visit.inbox.show(
+        talk_text="muted by the room", is_muted_by_room=True, is_muted_on_page=True
+    )
+    await visit.text("talk-text").to_contain_text("Muted by the room")
+    button = visit.page.locator("#talk")
+    await expect(button).to_have_attribute("aria-disabled", "false")
+    await button.click()
+    await visit.inbox.has(MuteAsked(is_on=False))
+    await button.hover()
+    await visit.page.mouse.down()
+    await visit.inbox.has(TalkAsked(is_on=True))
+    await visit.page.mouse.up()
+
+
 async def test_leave_join_presets_and_volume_are_asked_for(visit):
     await visit.page.get_by_role("button", name="Leave").click()
     await visit.inbox.has(LeaveAsked())
