@@ -5,7 +5,7 @@ from enum import StrEnum
 from math import ceil
 
 from appliance.config import TalkMode
-from appliance.core import pairing, permissions, talk, talk_limit
+from appliance.core import faults, pairing, talk, talk_limit
 from appliance.core.chat import OUTBOX_LINES, ChatLine
 from appliance.core.events import Part, Person
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -35,10 +35,6 @@ CONNECTIONS = {
     Phase.LEFT: Connection.LEFT,
     Phase.REFUSED: Connection.REFUSED,
 }
-
-
-MOST_FAR_FAULTS = 3
-"""People named; our choice: a phone shows as many without scrolling."""
 
 
 class TalkState(StrEnum):
@@ -120,7 +116,7 @@ def view(state: State, now_s: float) -> View:
     Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
     """
     speakers = _speakers(state) if state.is_connected else ()
-    faults = _faults(state)
+    wrong = faults.sentences(state)
     talk_state = _talk_state(state)
     return View(
         name=state.config.name or "",
@@ -143,10 +139,10 @@ def view(state: State, now_s: float) -> View:
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
         chat_refusal=_chat_refusal(state),
-        lamps=_lamps(state, is_receiving=bool(speakers), is_ill=_is_ill(state, faults)),
-        faults=faults,
-        has_microphone=not _is_lost(state, Part.MICROPHONE),
-        has_speaker=not _is_lost(state, Part.SPEAKER),
+        lamps=_lamps(state, speakers, wrong),
+        faults=wrong,
+        has_microphone=not faults.is_lost(state, Part.MICROPHONE),
+        has_speaker=not faults.is_lost(state, Part.SPEAKER),
         rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
         screen_page=pairing.screen_page(state),
         address=state.address or "",
@@ -159,8 +155,9 @@ def view(state: State, now_s: float) -> View:
     )
 
 
-def _lamps(state: State, *, is_receiving: bool, is_ill: bool) -> Lamps:
-    return Lamps(state.is_connected, _is_talking(state), is_receiving, is_ill)
+def _lamps(state: State, speakers: tuple[str, ...], wrong: tuple[str, ...]) -> Lamps:
+    is_ill = faults.is_ill(state, wrong)
+    return Lamps(state.is_connected, _is_talking(state), bool(speakers), is_ill)
 
 
 def _is_talking(state: State) -> bool:
@@ -223,34 +220,3 @@ def _chat_refusal(state: State) -> str:
     if state.chat.is_full:
         return f"{OUTBOX_LINES} lines are waiting for the room already"
     return ""
-
-
-def _is_lost(state: State, part: Part) -> bool:
-    return any(lost.part is part for lost in state.lost)
-
-
-def _is_ill(state: State, faults: tuple[str, ...]) -> bool:
-    """Whether the fault lamp is lit; a screen that was never promised is no fault."""
-    is_optional = state.config.screen.driver == "auto"
-    screens = sum(lost.part is Part.SCREEN for lost in state.lost) if is_optional else 0
-    return len(faults) > screens
-
-
-def _faults(state: State) -> tuple[str, ...]:
-    lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
-    other = (f"{x.part}: {x.name}, {x.notice}" for x in state.second_choices)
-    parts = (*lost, *other)
-    stuck = [f"{button} button is held down" for button in state.stuck]
-    if state.talk.lock is Lock.BOOT:
-        stuck.insert(0, "talk button is held down")
-    # Lit through the tries as well: a lamp that goes out each time says "mended".
-    reasons = (state.reason,) if state.reason else ()
-    return (*parts, *stuck, *permissions.faults(state), *_far_faults(state), *reasons)
-
-
-def _far_faults(state: State) -> tuple[str, ...]:
-    """Return what is wrong with other people's sound; bounded, they may be many."""
-    faults = [f"{x.name}: {x.sound_fault}" for x in state.people if x.sound_fault]
-    more = len(faults) - MOST_FAR_FAULTS
-    rest = (f"and {more} more people whose sound is not right",) if more > 0 else ()
-    return (*faults[:MOST_FAR_FAULTS], *rest)
