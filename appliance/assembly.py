@@ -3,15 +3,19 @@
 What is switched off is not imported.
 """
 
+import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
 
 from appliance.app import App
 from appliance.config import Config, ScreenConfig
 from appliance.display.bitmap import Size
-from appliance.metrics.registry import Metrics
+from appliance.metrics.audio import SoundFigures
+from appliance.metrics.counters import Counts
 from appliance.net.monitor import Link
 from appliance.panel.buttons import Buttons
 from appliance.panel.display import OpenDisplay
@@ -29,6 +33,9 @@ from appliance.sound.library import Library
 from appliance.sound.portaudio import PortAudio
 from appliance.sound.road import SoundRoad
 
+if TYPE_CHECKING:
+    from appliance.metrics.registry import Registry
+
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
@@ -44,7 +51,7 @@ class Hardware:
 
 
 def adapters(
-    config: Config, app: App, hardware: Hardware, store: Store, metrics: Metrics
+    config: Config, app: App, hardware: Hardware, store: Store, counts: Counts
 ) -> Adapters:
     """Return everything but the token source; nothing is opened yet.
 
@@ -53,9 +60,6 @@ def adapters(
     cleaning = Cleaning(echo_canceller(config.sound), voice_cleaner(config.sound))
     library = hardware.sound_library
     road = SoundRoad(config.sound, config.talk, app.post, library, cleaning)
-
-    def counted() -> str:
-        return metrics.text(road.figures())
 
     post, open_pins = app.post, hardware.open_factory
     return Adapters(
@@ -66,8 +70,8 @@ def adapters(
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),
-            *_page(config, app, counted),
-            *_report(config, metrics),
+            *_page(config, app, metrics_text(counts, road.figures)),
+            *_report(config, counts),
             Service(road.is_alive),
             *hardware.viewers,
         ),
@@ -82,7 +86,29 @@ def _screen(config: Config, app: App, hardware: Hardware) -> Iterator[Viewer]:
     yield Screen(config.screen, app.post, hardware.open_display)
 
 
-def _page(config: Config, app: App, counted: Callable[[], str]) -> Iterator[Viewer]:
+def metrics_text(
+    counts: Counts, figures: Callable[[], SoundFigures]
+) -> Callable[[], Awaitable[str]]:
+    """Return the function that answers `GET /metrics`.
+
+    Its first call imports prometheus-client, in a thread: the event loop goes on.
+    """
+
+    @cache
+    def registry() -> "Registry":
+        from appliance.metrics.registry import Registry
+
+        return Registry(counts, figures)
+
+    async def text() -> str:
+        return (await asyncio.to_thread(registry)).text()
+
+    return text
+
+
+def _page(
+    config: Config, app: App, metrics: Callable[[], Awaitable[str]]
+) -> Iterator[Viewer]:
     if not config.page.enabled:
         return
     from appliance.page.adapter import Page
@@ -91,20 +117,20 @@ def _page(config: Config, app: App, counted: Callable[[], str]) -> Iterator[View
     site = Site(
         name=_name(config),
         state_directory=state_folder(os.environ),
-        metrics=counted,
+        metrics=metrics,
         screen_px=_size(config.screen),
     )
     yield Page(config.page, app.post, site)
 
 
-def _report(config: Config, metrics: Metrics) -> Iterator[Viewer]:
+def _report(config: Config, counts: Counts) -> Iterator[Viewer]:
     url = config.metrics.post_url
     if not url:
         return
     from appliance.metrics.push import Report
 
     is_insecure_fine = config.room.allow_insecure
-    yield Report(url, _name(config), metrics.counts, is_insecure_fine)
+    yield Report(url, _name(config), counts, is_insecure_fine)
 
 
 def _name(config: Config) -> str:

@@ -19,7 +19,7 @@ from appliance.config.secret import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import at_rest
-from appliance.metrics.registry import Metrics
+from appliance.metrics.counters import Counts
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
@@ -77,18 +77,18 @@ async def appliance(
     _die_with_threads(app)
     store = Store(state_folder(os.environ), app.post)
     kept = store.read()
-    metrics = Metrics()
+    counts = Counts()
     tokens = TokenSource(config, identity=kept.identity, post=app.post)
 
     async def make() -> Adapters:
         await tokens.asked()
-        made = await asyncio.to_thread(_made, config, app, hardware, store, metrics)
+        made = await asyncio.to_thread(_made, config, app, hardware, store, counts)
         # What lives now lives for ever: no use looking at it in each collection.
         gc.collect()
         gc.freeze()
         return made
 
-    await app.run(_first_state(config, kept), tokens, make, metrics.observe)
+    await app.run(_first_state(config, kept), tokens, make, counts.observe)
 
 
 def _made(
@@ -96,7 +96,7 @@ def _made(
     app: App,
     hardware: "Hardware | None",
     store: Store,
-    metrics: Metrics,
+    counts: Counts,
 ) -> Adapters:
     """Return everything else; most of the time goes into the import.
 
@@ -104,7 +104,7 @@ def _made(
     """
     from appliance.assembly import Hardware, adapters
 
-    return adapters(config, app, hardware or Hardware(), store, metrics)
+    return adapters(config, app, hardware or Hardware(), store, counts)
 
 
 def _first_state(config: Config, kept: Kept) -> State:

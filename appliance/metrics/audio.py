@@ -1,4 +1,4 @@
-"""What the sound road counts about itself, for the metrics."""
+"""Statistics of the audio path, as its metrics show them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from enum import StrEnum
 
 
 class Direction(StrEnum):
-    """Which way something goes, seen from the box."""
+    """Direction of audio or chat, seen from the appliance."""
 
     SEND = "send"
     """Microphone to room."""
@@ -15,7 +15,7 @@ class Direction(StrEnum):
 
 
 class SoundFault(StrEnum):
-    """What can happen to sound on its way."""
+    """Faults of the audio path."""
 
     XRUN = "xrun"
     """PortAudio reported samples lost or missing at the card."""
@@ -31,12 +31,12 @@ class SoundFault(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SoundFigures:
-    """Counts since the process started, and how things are now."""
+    """Counts since the process started, and present values."""
 
     blocks: Mapping[Direction, int] = field(default_factory=dict)
     """Blocks of 10 ms that went to the encoder or to the card."""
     faults: Mapping[tuple[Direction, SoundFault], int] = field(default_factory=dict)
     depth_s: Mapping[str, float] = field(default_factory=dict)
-    """How much sound waits in each buffer, by the buffer's name."""
+    """Audio waiting in each buffer, by the buffer's name."""
     drift_ppm: float = 0.0
     """How much faster the speaker's clock runs than the network's."""

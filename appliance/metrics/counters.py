@@ -1,6 +1,9 @@
-"""Counts of what happened on the control road."""
+"""Counters of joins, reconnects, chat and talk, kept from events and states."""
 
+import math
 from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 
 from appliance.core.chat import ChatLine
 from appliance.core.events import (
@@ -14,7 +17,6 @@ from appliance.core.events import (
 )
 from appliance.core.state import Goal, Phase, State
 from appliance.metrics.audio import Direction
-from appliance.metrics.exposition import Histogram
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """0.025 is what we promise, 0.3 what 3GPP TS 22.179 demands for 95 %."""
@@ -44,11 +46,40 @@ CHAT = {
 _IN_ROOM = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
 
+@dataclass(slots=True)
+class Histogram:
+    """Cumulative counts of a measured value."""
+
+    bounds: tuple[float, ...]
+    """Ascending; a value above the last one counts only in the total."""
+    counts: list[int] = field(init=False)
+    """Values up to each bound, then all values."""
+    total: float = 0.0
+    """Sum of all values."""
+
+    def __post_init__(self) -> None:
+        """Start at zero."""
+        self.counts = [0] * (len(self.bounds) + 1)
+
+    def add(self, value: float) -> None:
+        """Count one more value."""
+        self.total += value
+        for index, (bound, _) in enumerate(self.buckets()):
+            self.counts[index] += value <= bound
+
+    def buckets(self) -> Iterator[tuple[float, int]]:
+        """Yield each upper bound and its count; the last bound is infinite."""
+        yield from zip((*self.bounds, math.inf), self.counts, strict=True)
+
+
 class Counts:
-    """Since the process started."""
+    """Counters since the process started.
+
+    Thread: the event loop's.
+    """
 
     def __init__(self) -> None:
-        """Begin at nothing."""
+        """Start at zero."""
         self.joins = 0
         self.leaves = 0
         """Rooms left because somebody wished it."""

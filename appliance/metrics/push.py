@@ -1,4 +1,4 @@
-"""Posts how often the box joined and left, where somebody collects that (R9.4)."""
+"""Reports of the join and leave counts, posted to a collector."""
 
 import asyncio
 import logging
@@ -13,16 +13,16 @@ from appliance.net.url import address_fault, without_query
 log = logging.getLogger(__name__)
 
 POST_S = 10.0
-"""Longest time for one report; nobody waits for it."""
+"""Longest time for one report; nothing waits for it."""
 LAST_S = 0.3
-"""Longest time for the last report: R1.4 gives the whole stop 3 s."""
+"""Longest time for the last report: the whole stop has 3 s."""
 
 
 class Report:
-    """A viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
+    """Viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
 
-    The numbers are totals since the process started, so a report that got lost is made
-    good by the next one; none is repeated.
+    The numbers are totals since the process started: the next report makes up for a
+    lost one, and none is repeated.
     """
 
     def __init__(
@@ -32,13 +32,13 @@ class Report:
         counts: Counts,
         allow_insecure: Collection[str] = (),
     ) -> None:
-        """Say where to and what.
+        """Check the address.
 
         Args:
             url: takes the POST; https, or http to a host that may be plain.
-            name: of this box.
-            counts: what to report, as it is at the time.
-            allow_insecure: hosts that may be spoken to without TLS.
+            name: of this appliance.
+            counts: read at each report.
+            allow_insecure: hosts that may be reached without TLS.
 
         Raises:
             ValueError: the URL may not be used; the sentence says what to write.
@@ -56,7 +56,7 @@ class Report:
         self._posting: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        """Be ready to post."""
+        """Start the task that posts."""
         self._tasks = await asyncio.TaskGroup().__aenter__()
         self._posting = self._tasks.create_task(self._post_changes())
         return self
@@ -67,7 +67,7 @@ class Report:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Give the last report a moment."""
+        """Stop the task and post the counts not reported yet, for at most `LAST_S`."""
         tasks, self._tasks = self._tasks, None
         if tasks is None or self._posting is None:
             return
@@ -77,7 +77,7 @@ class Report:
             await self._post(self._numbers(), LAST_S)
 
     def show(self, _view: View) -> None:
-        """Report when the box has come or gone since the last time."""
+        """Report if the appliance has joined or left since the last report."""
         if self._numbers() != self._told:
             self._changed.set()
 
@@ -90,7 +90,7 @@ class Report:
             self._told = numbers
 
     async def _post(self, numbers: tuple[int, int], patience_s: float) -> None:
-        # Only who reports pays for it: 5 MB and a tenth of a second.
+        # Imported late: 5 MB and 0.1 s that only a configured report needs.
         import httpx
 
         content = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
@@ -99,7 +99,7 @@ class Report:
                 asyncio.timeout(patience_s),
                 # No proxy from the environment: only what is configured.
                 httpx.AsyncClient(trust_env=False) as client,
-                # A stream: whatever the answer says, it is not read.
+                # A stream, so that the body of the answer is not read.
                 client.stream("POST", self._url, json=content) as answer,
             ):
                 answer.raise_for_status()

@@ -1,6 +1,6 @@
 """The routes, and what each answers."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 
 from starlette.applications import Starlette
@@ -30,8 +30,6 @@ from appliance.page.refused import Refused
 from appliance.page.snapshot import Board
 from appliance.page.websocket import Live
 
-Handler = Callable[[Request], object]
-
 POSTS: dict[str, type[AnyAsk]] = {
     "/api/chat": ChatAsk,
     "/api/talk": TalkAsk,
@@ -56,7 +54,7 @@ class Api:
         board: Board,
         desk: Desk,
         assets: dict[str, static_files.Asset],
-        metrics: Callable[[], str],
+        metrics: Callable[[], Awaitable[str]],
     ) -> None:
         """Read `board`, take wishes to `desk`."""
         self._board = board
@@ -88,7 +86,7 @@ class Api:
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
-        return Response(self._metrics(), HTTPStatus.OK, media_type=PROMETHEUS)
+        return Response(await self._metrics(), HTTPStatus.OK, media_type=PROMETHEUS)
 
     async def health(self, _: Request) -> Response:
         """`GET /health`."""

@@ -1,7 +1,7 @@
 """This box, as the page needs to know it."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ class Site:
     """The box's name; `NAME.local` is answered too, for who announces it."""
     state_directory: Path
     """Where `pairing.json` is kept."""
-    metrics: Callable[[], str]
+    metrics: Callable[[], Awaitable[str]]
     """Returns the text of `/metrics`."""
     screen_px: Size = (128, 64)
     """Of the OLED; its picture is shown also when none is wired."""

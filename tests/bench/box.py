@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
 from tests.bench.client import Client
@@ -123,12 +124,12 @@ class Page:
 
 def histogram(metrics: str, name: str) -> list[tuple[float, int]]:
     """Return upper bounds and counts of a histogram in Prometheus' format."""
-    found = []
-    for line in metrics.splitlines():
-        if line.startswith(f"{name}_bucket"):
-            bound = line.partition('le="')[2].partition('"')[0]
-            found.append((float(bound), int(line.split()[-1])))
-    return found
+    return [
+        (float(sample.labels["le"]), int(sample.value))
+        for family in text_string_to_metric_families(metrics)
+        for sample in family.samples
+        if sample.name == f"{name}_bucket"
+    ]
 
 
 def _free_port() -> int:

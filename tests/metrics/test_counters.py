@@ -1,3 +1,7 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from appliance.config import Config
 from appliance.core.events import (
     Cause,
@@ -25,7 +29,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import Phase, State
 from appliance.core.step import step
-from appliance.metrics.counters import RESUMED, Counts
+from appliance.metrics.counters import RESUMED, Counts, Histogram
 
 JOINING = (Started(), TokenReady(1, "wss://x", "t", "box", "kitchen"))
 IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Person("bob", "Bob"),)))
@@ -134,3 +138,21 @@ def test_own_lines_are_counted_in_each_state_they_reach():
         ("send", "sent"): 1,
         ("send", "failed"): 1,
     }
+
+
+@pytest.mark.parametrize("value", [0.05, 0.1])
+def test_a_value_on_a_bound_counts_below_it(value):
+    histogram = Histogram((0.05, 0.1))
+    histogram.add(value)
+    assert histogram.counts == [value <= 0.05, 1, 1]
+    assert histogram.total == value
+
+
+@given(st.lists(st.floats(-10, 10)))
+def test_buckets_grow_and_the_last_holds_everything(values):
+    histogram = Histogram((0.1, 0.5, 1.0))
+    for value in values:
+        histogram.add(value)
+    assert histogram.counts == sorted(histogram.counts)
+    assert histogram.counts[-1] == len(values)
+    assert histogram.total == pytest.approx(sum(values))

@@ -1,11 +1,16 @@
+import subprocess
+import sys
+
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from appliance.assembly import metrics_text
 from appliance.config import Config
 from appliance.core.events import RttMeasured, TalkFlowed, Ticked
 from appliance.core.state import Phase, State
 from appliance.metrics.audio import Direction, SoundFault, SoundFigures
-from appliance.metrics.registry import Metrics, ProcessFigures, process_figures
+from appliance.metrics.counters import Counts
+from appliance.metrics.registry import Registry
 
 SOUND = SoundFigures(
     blocks={Direction.SEND: 7},
@@ -13,7 +18,6 @@ SOUND = SoundFigures(
     depth_s={"talker": 0.02, "playout": 0.01},
     drift_ppm=-31.5,
 )
-PROCESS = ProcessFigures(cpu_s=1.25, resident_bytes=50_000_000, open_files=12)
 PUBLIC = {
     "ptt_joins_total": "counter",
     "ptt_leaves_total": "counter",
@@ -30,18 +34,25 @@ PUBLIC = {
     "process_cpu_seconds_total": "counter",
     "process_resident_memory_bytes": "gauge",
     "process_open_fds": "gauge",
+    "process_max_fds": "gauge",
+    "process_virtual_memory_bytes": "gauge",
+    "process_start_time_seconds": "gauge",
 }
 
 
 @pytest.fixture
-def metrics():
-    """Metrics of a box that is in a room and has talked once."""
-    metrics = Metrics(lambda: PROCESS)
+def counts():
+    """Counts of an appliance that is in a room and has talked once."""
+    counts = Counts()
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
-    metrics.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
-    metrics.observe(TalkFlowed(0.012), in_room, in_room, 11.0)
-    return metrics
+    counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
+    counts.observe(TalkFlowed(0.012), in_room, in_room, 11.0)
+    return counts
+
+
+def text_of(counts, figures=SOUND):
+    return Registry(counts, lambda: figures).text()
 
 
 def numbers(text):
@@ -57,12 +68,17 @@ def types(text):
     return {line[2]: line[3] for line in words if line[:2] == ["#", "TYPE"]}
 
 
-def test_every_public_number_is_there_with_its_type(metrics):
-    assert types(metrics.text(SOUND)) == PUBLIC
+def test_every_metric_is_there_with_its_type_and_no_other(counts):
+    assert types(text_of(counts)) == PUBLIC
 
 
-def test_prometheus_own_parser_reads_every_number(metrics):
-    found = numbers(metrics.text(SOUND))
+def test_no_metric_stands_there_twice(counts):
+    lines = text_of(counts).splitlines()
+    assert len(lines) == len(set(lines))
+
+
+def test_every_value_comes_out_with_its_labels(counts):
+    found = numbers(text_of(counts))
     assert found["ptt_joins_total",] == 1
     assert found["ptt_connection_state",] == 5
     assert found["ptt_rtt_seconds",] == 0.018
@@ -74,23 +90,50 @@ def test_prometheus_own_parser_reads_every_number(metrics):
     assert found["ptt_drift_ppm",] == -31.5
     assert found["ptt_access_seconds_bucket", "0.01"] == 0
     assert found["ptt_access_seconds_bucket", "0.015"] == 1
+    assert found["ptt_access_seconds_bucket", "+Inf"] == 1
     assert found["ptt_access_seconds_count",] == 1
+    assert found["ptt_access_seconds_sum",] == 0.012
     assert found["ptt_reconnects_total", "resumed"] == 0
     assert found["ptt_chat_messages_total", "failed", "send"] == 0
-    assert found["process_resident_memory_bytes",] == 50_000_000
 
 
-def test_what_is_not_known_is_left_out():
-    metrics = Metrics(lambda: PROCESS)
+def test_each_request_reads_the_present_counts(counts):
+    registry = Registry(counts, SoundFigures)
+    counts.joins = 4
+    assert numbers(registry.text())["ptt_joins_total",] == 4
+    counts.joins = 5
+    assert numbers(registry.text())["ptt_joins_total",] == 5
+
+
+def test_an_unknown_value_is_left_out():
+    counts = Counts()
     state = State(Config())
-    metrics.observe(Ticked(), state, state, 1.0)
-    found = types(metrics.text(SoundFigures()))
+    counts.observe(Ticked(), state, state, 1.0)
+    found = types(text_of(counts, SoundFigures()))
     assert "ptt_rtt_seconds" not in found
     assert "ptt_buffer_depth_seconds" not in found
 
 
-def test_the_kernel_tells_what_the_process_uses():
-    figures = process_figures()
-    assert figures.cpu_s > 0
-    assert figures.resident_bytes > 1_000_000
-    assert figures.open_files > 2
+def test_memory_and_cpu_of_the_process_are_counted(counts):
+    found = numbers(text_of(counts))
+    assert found["process_cpu_seconds_total",] > 0
+    assert found["process_resident_memory_bytes",] > 1_000_000
+    assert found["process_open_fds",] > 2
+
+
+async def test_the_assembly_makes_the_text_at_the_first_request(counts):
+    text = metrics_text(counts, lambda: SOUND)
+    assert numbers(await text())["ptt_joins_total",] == 1
+    counts.joins = 2
+    assert numbers(await text())["ptt_joins_total",] == 2
+
+
+def test_prometheus_client_is_not_imported_before_the_first_request():
+    program = (
+        "import sys, appliance.assembly, appliance.page.adapter;"
+        "print('prometheus_client' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "False"

@@ -161,6 +161,10 @@ class Served:
         return f"ptt_session={answer.cookies['ptt_session']}"
 
 
+async def one_join() -> str:
+    return "ptt_joins_total 1\n"
+
+
 @asynccontextmanager
 async def serving(
     directory: Path, clock: Clock, listen: str = "127.0.0.1:0"
@@ -170,7 +174,7 @@ async def serving(
     site = Site(
         name="kitchen",
         state_directory=directory,
-        metrics=lambda: "ptt_joins_total 1\n",
+        metrics=one_join,
         now_s=clock,
     )
     async with Page(PageConfig(listen=listen), inbox.post, site) as page:

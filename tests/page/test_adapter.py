@@ -17,7 +17,11 @@ from appliance.page.settings import Site
 from tests.page.fake_app import Inbox, serving
 
 
-def site(directory, metrics=lambda: ""):
+async def no_metrics():
+    return ""
+
+
+def site(directory, metrics=no_metrics):
     return Site(name="kitchen", state_directory=directory, metrics=metrics)
 
 
@@ -98,7 +102,7 @@ async def test_the_page_leaves_signals_alone(tmp_path, clock):
 
 
 async def test_an_unexpected_error_in_a_request_ends_the_page(tmp_path):
-    def broken():
+    async def broken():
         raise ZeroDivisionError
 
     inbox = Inbox()
