@@ -48,8 +48,8 @@ class TalkMode(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RoomConfig:
-    """Which room, and who issues the tokens for it."""
+class RoomSettings:
+    """Keys that `room` and each of its presets have."""
 
     token_url: str | None = None
     """Address of the token source."""
@@ -78,14 +78,22 @@ class RoomConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Preset:
+class Preset(RoomSettings):
     """Another room, chosen with one press; keys not given are those of `room`.
 
     With a `token_url` on another host, the `token_…` keys start empty.
     """
 
-    name: Text
-    room: RoomConfig
+    name: Annotated[Text, Meta(examples=["garage"])]
+    """Name of the preset on the page and on the screen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RoomConfig(RoomSettings):
+    """Room to join, and the source of the tokens for it."""
+
+    presets: tuple[Preset, ...] = ()
+    """Other rooms, each a `name` and the keys in which it differs from `room`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -222,8 +230,6 @@ class Config:
     name: Text | None = None
     """Name of the box on the network and in the room; None: the host name."""
     room: RoomConfig = field(default_factory=RoomConfig)
-    presets: tuple[Preset, ...] = field(default=(), metadata={"apart": "room.presets"})
-    """Other rooms, each a `name` and the keys in which it differs from `room`."""
     sound: SoundConfig = field(default_factory=SoundConfig)
     talk: TalkConfig = field(default_factory=TalkConfig)
     buttons: ButtonsConfig = field(default_factory=ButtonsConfig)

@@ -1,15 +1,14 @@
 """Reads the configuration: file, then environment, then `--set`, in rising order."""
 
 import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import get_type_hints
 from urllib.parse import urlsplit
 
-from appliance.config import Config, Preset, RoomConfig
+from appliance.config import Config, Preset, RoomConfig, RoomSettings
 from appliance.config.rules import findings, missing_room
-from appliance.config.shape import Part
+from appliance.config.shape import join
 from appliance.config.source import PATH_VARIABLE, read_layers
 from appliance.config.tree import Layer, Reading
 from appliance.errors import ConfigError, Fault
@@ -76,64 +75,40 @@ def need_room(loaded: Loaded) -> None:
 def _config(reading: Reading, layers: Sequence[Layer]) -> Config:
     """Return the whole tree; faults are left in `reading`."""
     config = reading.section(Config, "", layers)
-    config = replace(config, presets=_presets(reading, layers, config.room))
+    config = replace(config, room=_with_inherited(config.room, reading.origins))
     for key, sentence in findings(config):
         if key not in reading.blamed:
             reading.blame(key, sentence, reading.origins.get(key, layers[0]))
     return config
 
 
-def _presets(
-    reading: Reading, layers: Sequence[Layer], room: RoomConfig
-) -> tuple[Preset, ...]:
-    given = [
-        (layer, section["presets"])
-        for layer in layers
-        if isinstance(section := layer.values.get("room"), dict)
-        and "presets" in section
-    ]
-    if not given:
-        return ()
-    layer, wishes = given[-1]
-    reading.origins["room.presets"] = layer
-    if not isinstance(wishes, list):
-        sentence = "expected a list such as [{name: garage}], found something else."
-        reading.blame("room.presets", sentence, layer)
-        return ()
-    return tuple(
-        _preset(reading, f"room.presets[{at}]", layer, wish, room)
-        for at, wish in enumerate(wishes)
-    )
+def _with_inherited(room: RoomConfig, given: Collection[str]) -> RoomConfig:
+    """Return the room; its presets have the room's values for all keys not `given`."""
+    presets = []
+    for at, preset in enumerate(room.presets):
+        key = f"room.presets[{at}]"
+        base = _base(room, preset) if join(key, "token_url") in given else room
+        inherited = {
+            field.name: getattr(base, field.name)
+            for field in fields(RoomSettings)
+            if join(key, field.name) not in given
+        }
+        presets.append(replace(preset, **inherited))
+    return replace(room, presets=tuple(presets))
 
 
-def _preset(
-    reading: Reading, key: str, layer: Layer, wish: object, room: RoomConfig
-) -> Preset:
-    if not isinstance(wish, dict):
-        reading.blame(key, "expected {name: garage, …}, found something else.", layer)
-        return Preset(name=key, room=room)
-    wanted = get_type_hints(Preset, include_extras=True)["name"]
-    part = Part(f"{key}.name", wanted, "garage", is_secret=False, is_apart=False)
-    name = reading.value(part, layer, wish.get("name"))
-    base = _base(room, wish)
-    own = reading.section(RoomConfig, key, [layer.having(wish)], base, ["name"])
-    return Preset(name=str(name), room=own)
-
-
-def _base(room: RoomConfig, wish: Mapping[str, object]) -> RoomConfig:
-    """Return what a preset inherits: everything, unless it has its own token source."""
-    if "token_url" not in wish:
-        return room
+def _base(room: RoomConfig, preset: Preset) -> RoomConfig:
+    """Return what a preset with its own token source inherits."""
     # A fixed token would win over the preset's own token source.
     base = replace(room, token=None)
-    if _host(wish["token_url"]) == _host(room.token_url):
+    if _host(preset.token_url) == _host(room.token_url):
         return base
-    # Keys are often in these, and another host has no business with them.
+    # These often hold keys, which another host must not get.
     return replace(base, token_headers={}, token_query={}, token_body={})
 
 
-def _host(url: object) -> str | None:
+def _host(url: str | None) -> str | None:
     try:
-        return urlsplit(url).hostname if isinstance(url, str) else None
+        return urlsplit(url or "").hostname
     except ValueError:
         return None

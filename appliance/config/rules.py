@@ -10,6 +10,7 @@ from appliance.config import (
     Pin,
     RoomConfig,
     RoomKind,
+    RoomSettings,
 )
 from appliance.config.shape import join, parts
 from appliance.config.words import found
@@ -57,17 +58,17 @@ def _rooms(config: Config) -> Iterator[Finding]:
     # What a preset inherits is blamed once, where it stands.
     known = {sentence for _, sentence in base}
     names: set[str] = set()
-    for at, preset in enumerate(config.presets):
+    for at, preset in enumerate(config.room.presets):
         key = f"room.presets[{at}]"
         if preset.name in names:
             yield (f"{key}.name", "is the name of an earlier preset. Write another.")
         names.add(preset.name)
         yield from (
-            finding for finding in _room(preset.room, key) if finding[1] not in known
+            finding for finding in _room(preset, key) if finding[1] not in known
         )
 
 
-def _room(room: RoomConfig, key: str) -> Iterator[Finding]:
+def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
     """Yield what is wrong with the keys of a room; `key` is where they stand."""
     if room.token_url is not None:
         fault = address_fault(room.token_url, "https", room.allow_insecure)
@@ -91,7 +92,7 @@ def _one(key: str, sentence: str | None) -> Iterator[Finding]:
         yield (key, sentence)
 
 
-def _token(room: RoomConfig, key: str) -> Iterator[Finding]:
+def _token(room: RoomSettings, key: str) -> Iterator[Finding]:
     if room.token is not None and room.url is None:
         sentence = (
             "expected the address of the server that the fixed token is for, "
@@ -110,7 +111,7 @@ def _token(room: RoomConfig, key: str) -> Iterator[Finding]:
         )
 
 
-def _headers(room: RoomConfig, key: str) -> Iterator[Finding]:
+def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
     for name, value in room.token_headers.items():
         full = join(f"{key}.token_headers", name)
         if _HEADER_NAME.fullmatch(name) is None:

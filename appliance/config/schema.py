@@ -11,11 +11,12 @@ from typing import get_args
 import msgspec
 
 from appliance import config as config_module
-from appliance.config import Config, Preset, RoomConfig
+from appliance.config import Config
 from appliance.config.shape import (
     Part,
     Section,
     as_section,
+    item_section,
     long_form,
     parts,
 )
@@ -35,13 +36,12 @@ def config_schema() -> Schema:
 
 def _section(shape: type[Section]) -> Schema:
     """Return the schema of a section; one without keys is null in YAML."""
-    besides = {"presets": _presets()} if shape is RoomConfig else {}
-    own = [part for part in parts(shape) if not part.is_apart]
+    own = list(parts(shape))
     return {
         "type": ["object", "null"],
         "description": inspect.cleandoc(shape.__doc__ or ""),
         "additionalProperties": False,
-        "properties": {part.key: _part(shape, part) for part in own} | besides,
+        "properties": {part.key: _part(shape, part) for part in own},
         "required": [part.key for part in own if part.default is MISSING],
     }
 
@@ -51,7 +51,7 @@ def _part(shape: type[Section], part: Part) -> Schema:
     if inner is not None:
         return _section(inner)
     schema = _type(part.wanted)
-    description = _docstrings(config_module).get((shape.__name__, part.key))
+    description = _documented(shape, part.key)
     if description:
         schema["description"] = description
     if part.default is not MISSING:
@@ -59,28 +59,29 @@ def _part(shape: type[Section], part: Part) -> Schema:
     return schema
 
 
-def _presets() -> Schema:
-    """Return the schema of the list that makes `Config.presets`."""
-    room = [part for part in parts(RoomConfig) if not part.is_apart]
-    keys = {part.key: _part(RoomConfig, part) for part in room}
-    for schema in keys.values():
-        # What is not given is as in `room`, not as by default.
-        schema.pop("default", None)
-    name = next(part for part in parts(Preset) if part.key == "name")
-    item: Schema = {
-        "type": "object",
-        "description": inspect.cleandoc(Preset.__doc__ or ""),
-        "additionalProperties": False,
-        "properties": {"name": _part(Preset, name)} | keys,
-        "required": ["name"],
-    }
-    about = _docstrings(config_module)["Config", "presets"]
-    return {"type": "array", "description": about, "default": [], "items": item}
+def _documented(shape: type[Section], name: str) -> str:
+    """Return the docstring of a field, of its own class or of one that it inherits."""
+    found = _docstrings(config_module)
+    keys = ((above.__name__, name) for above in shape.__mro__)
+    return next((found[key] for key in keys if key in found), "")
+
+
+def _items(shape: type[Section]) -> Schema:
+    schema = _section(shape) | {"type": "object"}
+    keys = schema["properties"]
+    assert isinstance(keys, dict)
+    for key in keys.values():
+        # A key that is not given is as in `room`, not as by default.
+        key.pop("default", None)
+    return {"type": "array", "items": schema}
 
 
 def _type(wanted: object) -> Schema:
     if isinstance(wanted, type) and issubclass(wanted, Enum):
         return {"enum": [choice.value for choice in wanted]}
+    items = item_section(wanted)
+    if items is not None:
+        return _items(items)
     if long_form(wanted) is not None:
         return {"anyOf": [_arm(arm) for arm in get_args(wanted)]}
     return msgspec.json.schema(wanted, schema_hook=_anything)

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain
 from urllib.parse import parse_qsl, urlsplit
 
-from appliance.config import Config, RoomConfig
+from appliance.config import Config, RoomSettings
 
 _SHORTEST = 4
 """Letters; what is shorter protects nothing and stands in ordinary words."""
@@ -18,14 +18,14 @@ def secrets(config: Config) -> tuple[str, ...]:
     Those with marks to be filled in (`{identity}`) are left out: no line has them as
     they stand here.
     """
-    rooms = (config.room, *(preset.room for preset in config.presets))
+    rooms = (config.room, *config.room.presets)
     told = {text: None for room in rooms for text in _told(room)}
     queried = urlsplit(config.metrics.post_url or "").query
     told |= dict.fromkeys(_queried(queried))
     return tuple(text for text in told if len(text) >= _SHORTEST and "{" not in text)
 
 
-def _told(room: RoomConfig) -> Iterator[str]:
+def _told(room: RoomSettings) -> Iterator[str]:
     """Yield every text by which a token source may know us."""
     yield room.token or ""
     yield from _texts(room.token_headers)

@@ -1,12 +1,19 @@
-"""Says which keys a section has: what its dataclass and their annotations mean.
+"""Keys of a section, read from the fields of its dataclass and their annotations.
 
-A field that is left out of `repr` holds a secret. A field with `apart` in its metadata
-stands in files under the full key that is there, and is read by somebody else.
+A field that is left out of `repr` holds a secret.
 """
 
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
-from typing import Any, ClassVar, Protocol, TypeVar, get_args, get_type_hints
+from typing import (
+    Any,
+    ClassVar,
+    Protocol,
+    TypeVar,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 
 class Section(Protocol):
@@ -28,21 +35,21 @@ class Part:
     """Its type, as annotated."""
     default: object
     is_secret: bool
-    is_apart: bool
 
 
 def parts(shape: type[Section], key: str = "", base: object = None) -> Iterator[Part]:
-    """Yield the keys of a section; `base` or the shape has their defaults."""
+    """Yield the keys of a section, required ones first.
+
+    Args:
+        shape: the section's dataclass.
+        key: full key of the section.
+        base: has the values to give as defaults; None: the defaults of `shape`.
+    """
     hints = get_type_hints(shape, include_extras=True)
-    for field in fields(shape):
+    for field in sorted(fields(shape), key=lambda x: _default(x) is not MISSING):
         default = _default(field) if base is None else getattr(base, field.name)
-        yield Part(
-            field.metadata.get("apart", join(key, field.name)),
-            hints[field.name],
-            default,
-            is_secret=not field.repr,
-            is_apart="apart" in field.metadata,
-        )
+        full = join(key, field.name)
+        yield Part(full, hints[field.name], default, is_secret=not field.repr)
 
 
 def leaves(shape: type[Section], key: str = "") -> Iterator[str]:
@@ -67,16 +74,22 @@ def split_key(full: str) -> tuple[str, str]:
 
 
 def long_form(wanted: object) -> type[Section] | None:
-    """Return the dataclass in a union such as `GpioNumber | Pin | None`."""
-    for arm in get_args(wanted):
-        if (section := as_section(arm)) is not None:
-            return section
-    return None
+    """Return the dataclass in a union such as `GpioNumber | Pin | None`, if any."""
+    return None if get_origin(wanted) is tuple else _section_in(wanted)
+
+
+def item_section(wanted: object) -> type[Section] | None:
+    """Return the dataclass in a list such as `tuple[Preset, ...]`, if any."""
+    return _section_in(wanted) if get_origin(wanted) is tuple else None
 
 
 def as_section(wanted: object) -> type[Section] | None:
     """Return the type if it is a section of its own, else None."""
     return wanted if isinstance(wanted, type) and is_dataclass(wanted) else None
+
+
+def _section_in(wanted: object) -> type[Section] | None:
+    return next(filter(None, map(as_section, get_args(wanted))), None)
 
 
 def _default(field: Field[Any]) -> object:

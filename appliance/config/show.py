@@ -4,9 +4,16 @@ from collections.abc import Iterator
 
 import msgspec
 
-from appliance.config import Config, Preset, RoomConfig
+from appliance.config import Config
 from appliance.config.file import Loaded
-from appliance.config.shape import Part, as_section, parts, split_key
+from appliance.config.shape import (
+    Part,
+    Section,
+    as_section,
+    item_section,
+    parts,
+    split_key,
+)
 from appliance.config.words import written
 from appliance.net.url import without_query
 
@@ -30,9 +37,9 @@ def values(loaded: Loaded) -> dict[str, dict[str, object]]:
 def seen(part: Part) -> object:
     """Return the value as it may be shown: no secret, no query of an address."""
     value = part.default
-    if part.key == "room.presets":
+    if item_section(part.wanted) is not None:
         assert isinstance(value, tuple)
-        return [_preset(preset) for preset in value]
+        return [_given(item) for item in value]
     if isinstance(value, dict) and part.is_secret:
         return dict.fromkeys(value, _HIDDEN)
     if value is not None and part.is_secret:
@@ -55,25 +62,19 @@ def _lines(loaded: Loaded) -> Iterator[str]:
 
 def _flat(base: Config) -> Iterator[Part]:
     """Yield every key that holds a value, with that value as its default."""
-    for part in _by_section(parts(Config, "", base)):
+    for part in parts(Config, "", base):
         inner = as_section(part.wanted)
         if inner is None:
             yield part
         else:
             yield from parts(inner, part.key, part.default)
-        if part.key == "room":
-            yield from (p for p in parts(Config, "", base) if p.is_apart)
 
 
-def _by_section(top: Iterator[Part]) -> Iterator[Part]:
-    return (part for part in top if not part.is_apart)
-
-
-def _preset(preset: Preset) -> dict[str, object]:
-    defaults = RoomConfig()
-    given = {
-        split_key(part.key)[1]: seen(part)
-        for part in parts(RoomConfig, "", preset.room)
-        if part.default != getattr(defaults, part.key)
+def _given(section: Section) -> dict[str, object]:
+    """Return what differs from the defaults in an item of a list."""
+    shape = type(section)
+    return {
+        part.key: seen(part)
+        for part, default in zip(parts(shape, "", section), parts(shape), strict=True)
+        if part.default != default.default
     }
-    return {"name": preset.name, **given}

@@ -16,13 +16,22 @@ from appliance.config.shape import (
     Section,
     SectionT,
     as_section,
+    item_section,
     join,
     leaves,
     long_form,
     parts,
     split_key,
 )
-from appliance.config.words import advice, expected, fits, found, may_be_null
+from appliance.config.words import (
+    advice,
+    example_of,
+    expected,
+    fits,
+    found,
+    may_be_null,
+    written,
+)
 from appliance.errors import Fault
 
 
@@ -61,30 +70,19 @@ class Reading:
         shape: type[SectionT],
         key: str,
         layers: Sequence[Layer],
-        base: object = None,
-        besides: Sequence[str] = (),
     ) -> SectionT:
-        """Return a `shape` with the layers' values; `base` has those not given.
+        """Return a `shape` with the layers' values, else its defaults.
 
         Args:
             shape: what to make.
             key: full key of the section; empty for the whole.
             layers: what each source says about it, lowest first.
-            base: has the values that no layer gives; None: the shape's defaults.
-            besides: names that may stand in the section but are read apart.
         """
-        known = [part.key for part in parts(shape, key)]
-        known += [part.key for part in parts(self._root) if part.is_apart]
-        known += [join(key, name) for name in besides]
-        siblings = [full for full in known if split_key(full)[0] == key]
+        known = list(parts(shape, key))
         for layer in layers:
-            self._find_unknown(key, siblings, layer)
-        return shape(
-            **{
-                split_key(part.key)[1]: self._read(part, layers)
-                for part in parts(shape, key, base)
-            }
-        )
+            self._find_unknown(key, [part.key for part in known], layer)
+        values = {split_key(part.key)[1]: self._read(part, layers) for part in known}
+        return shape(**values)
 
     def value(self, part: Part, layer: Layer, value: object) -> object:
         """Return the value as its type; nothing or the default if it is wrong."""
@@ -108,18 +106,14 @@ class Reading:
         given = [
             (layer, layer.values[name]) for layer in layers if name in layer.values
         ]
-        if part.is_apart:
-            return part.default
         inner = as_section(part.wanted)
         if inner is not None:
-            layers = self._inner(part, given)
-            return self.section(inner, part.key, layers, part.default)
+            return self.section(inner, part.key, self._inner(part, given))
         if given:
             self.origins[part.key] = given[-1][0]
             return self._leaf(part, given)
         if part.default is MISSING:
-            sentence = f"expected {expected(part.wanted)}, found nothing."
-            self.blame(part.key, sentence, layers[-1])
+            self.value(part, layers[-1], None)
         return part.default
 
     def _inner(self, part: Part, given: Given) -> list[Layer]:
@@ -141,6 +135,9 @@ class Reading:
         if long is not None and isinstance(value, dict):
             inner = _long_layers(long, given)
             return self.section(long, part.key, inner)
+        items = item_section(part.wanted)
+        if items is not None:
+            return self._sections(items, part, layer, value)
         if isinstance(value, list) and get_origin(part.wanted) is tuple:
             return self._list(part, layer, value)
         return self.value(part, layer, value)
@@ -154,7 +151,7 @@ class Reading:
                 continue
             for name, value in values.items():
                 key = join(part.key, name)
-                item = Part(key, wanted, None, part.is_secret, is_apart=False)
+                item = Part(key, wanted, None, part.is_secret)
                 self.origins[key] = layer
                 merged[name] = self.value(item, layer, value)
         return {
@@ -166,7 +163,7 @@ class Reading:
     def _list(self, part: Part, layer: Layer, values: list[object]) -> object:
         wanted = get_args(part.wanted)[0]
         items = [
-            Part(f"{part.key}[{at}]", wanted, None, part.is_secret, is_apart=False)
+            Part(f"{part.key}[{at}]", wanted, None, part.is_secret)
             for at in range(len(values))
         ]
         made = [
@@ -175,6 +172,25 @@ class Reading:
         ]
         is_whole = self.blamed.isdisjoint(item.key for item in items)
         return tuple(made) if is_whole else part.default
+
+    def _sections(
+        self, shape: type[Section], part: Part, layer: Layer, value: object
+    ) -> tuple[Section, ...]:
+        """Return a list of sections; faults show no value, which may be a secret."""
+        example = written(example_of(shape))
+        if not isinstance(value, list):
+            sentence = f"expected a list such as [{example}], found something else."
+            self.blame(part.key, sentence, layer)
+            return ()
+        made = []
+        for at, item in enumerate(value):
+            key = f"{part.key}[{at}]"
+            if isinstance(item, dict):
+                made.append(self.section(shape, key, [layer.having(item)]))
+            else:
+                sentence = f"expected {example[:-1]}, …}}, found something else."
+                self.blame(key, sentence, layer)
+        return tuple(made) if len(made) == len(value) else ()
 
     def _find_unknown(self, key: str, known: list[str], layer: Layer) -> None:
         for name in layer.values:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
+from appliance.config.shape import Section, parts
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -57,9 +58,17 @@ def advice(value: object, wanted: object, default: object) -> str:
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
-    if default is not MISSING and default not in (None, (), {}):
+    if default is MISSING:
+        default = _example(wanted)
+    if default not in (None, (), {}):
         return f" Write for example {written(default)}."
     return " Or write null to leave it out." if may_be_null(wanted) else ""
+
+
+def example_of(shape: type[Section]) -> dict[str, object]:
+    """Return a section with an example for each required key."""
+    required = (part for part in parts(shape) if part.default is MISSING)
+    return {part.key: _example(part.wanted) for part in required}
 
 
 def fits(value: object, wanted: object) -> bool:
@@ -148,6 +157,11 @@ def _meta(wanted: object) -> msgspec.Meta | None:
     return next(
         (part for part in get_args(wanted) if isinstance(part, msgspec.Meta)), None
     )
+
+
+def _example(wanted: object) -> object:
+    metas = (part for part in get_args(wanted) if isinstance(part, msgspec.Meta))
+    return next((meta.examples[0] for meta in metas if meta.examples), None)
 
 
 def _bare(wanted: object) -> object:

@@ -161,7 +161,7 @@ def entered(state: State, phase: Phase, now_s: float) -> State:
 
 def _presets(state: State) -> tuple[str | None, ...]:
     """Return every room the box knows; None is the one of the section `room`."""
-    return (None, *(preset.name for preset in state.config.presets))
+    return (None, *(preset.name for preset in state.config.room.presets))
 
 
 def _moved(state: State, event: JoinAsked) -> State:

@@ -124,7 +124,7 @@ def view(state: State, now_s: float) -> View:
         banner=banner(state, now_s),
         room=state.room,
         preset=state.preset,
-        presets=tuple(preset.name for preset in state.config.presets),
+        presets=tuple(preset.name for preset in state.config.room.presets),
         people=state.people,
         speakers=speakers,
         talk=talk_state,

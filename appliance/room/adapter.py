@@ -5,7 +5,7 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, Self, assert_never
 
-from appliance.config import Config, RoomConfig
+from appliance.config import Config, RoomSettings
 from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
@@ -113,8 +113,8 @@ class LiveKitRoom:
             is_plain_chat=self._config.chat.format == "plain",
         )
 
-    def _room_config(self, preset: str | None) -> RoomConfig:
-        named = (x.room for x in self._config.presets if x.name == preset)
+    def _room_config(self, preset: str | None) -> RoomSettings:
+        named = (x for x in self._config.room.presets if x.name == preset)
         return next(named, self._config.room)
 
     def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:

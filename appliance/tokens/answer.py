@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from appliance.config import RoomConfig, RoomKind
+from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
@@ -31,7 +31,7 @@ class Answer:
     """How long the token is not valid yet: the server would refuse it."""
 
 
-def read_answer(body: bytes, room: RoomConfig, where: str, now_s: float) -> Answer:
+def read_answer(body: bytes, room: RoomSettings, where: str, now_s: float) -> Answer:
     """Return what a 2xx answer says; its Content-Type is not asked.
 
     Args:
@@ -64,7 +64,7 @@ def read_answer(body: bytes, room: RoomConfig, where: str, now_s: float) -> Answ
     return Answer(url, token, claims.identity, claims.room, wait_s)
 
 
-def fixed_answer(room: RoomConfig, now_s: float) -> Answer:
+def fixed_answer(room: RoomSettings, now_s: float) -> Answer:
     """Return what the configuration says itself: `room.url` and `room.token`.
 
     Raises:
@@ -105,7 +105,7 @@ def _first(values: dict[str, object], keys: tuple[str, ...]) -> str | None:
     return next((value for value in found if value and isinstance(value, str)), None)
 
 
-def _claims(token: str, room: RoomConfig, subject: str) -> Claims | None:
+def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
     claims = read_claims(token)
     is_ours = room.kind is RoomKind.LIVEKIT
     if room.kind is RoomKind.AUTO:
@@ -130,7 +130,7 @@ def _token_fault(claims: Claims, now_s: float) -> str | None:
     return None
 
 
-def _server(answered: str | None, room: RoomConfig, where: str) -> str:
+def _server(answered: str | None, room: RoomSettings, where: str) -> str:
     """Return the address of the server, if it is one that may be spoken to."""
     url = answered or room.url
     if url is None:

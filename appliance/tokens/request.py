@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from appliance.config import RoomConfig
+from appliance.config import RoomSettings
 from appliance.net.url import without_query
 
 
@@ -26,7 +26,7 @@ class Request:
         return without_query(self.url)
 
 
-def token_request(room: RoomConfig, identity: str, name: str) -> Request:
+def token_request(room: RoomSettings, identity: str, name: str) -> Request:
     """Return the request for a token to join `room` as `identity`.
 
     Source: LiveKit's standard endpoint takes `participant_identity` and

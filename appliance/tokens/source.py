@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
-from appliance.config import Config, RoomConfig
+from appliance.config import Config, RoomSettings
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
@@ -65,9 +65,9 @@ class TokenSource:
             transport: instead of the network, for tests.
             clock: tells whether a token is valid, and waits until it is.
         """
-        self._rooms: dict[str | None, RoomConfig] = {
+        self._rooms: dict[str | None, RoomSettings] = {
             None: config.room,
-            **{preset.name: preset.room for preset in config.presets},
+            **{preset.name: preset for preset in config.room.presets},
         }
         self._identity = identity
         self._name = config.name or socket.gethostname()
@@ -159,7 +159,7 @@ class TokenSource:
             )
         )
 
-    async def _fetched(self, room: RoomConfig) -> Answer:
+    async def _fetched(self, room: RoomSettings) -> Answer:
         from appliance.tokens.http import send
 
         request = token_request(
@@ -180,7 +180,7 @@ class TokenSource:
         await self._clock.sleep(answer.wait_s)
         return answer
 
-    def _room(self, command: FetchToken) -> RoomConfig:
+    def _room(self, command: FetchToken) -> RoomSettings:
         if command.preset not in self._rooms:
             sentence = f'there is no preset "{command.preset}". Write room.presets.'
             raise TokenRefused(Cause.MISCONFIGURED, sentence)

@@ -9,7 +9,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.config import Config, Pin, RoomConfig, TalkMode
+from appliance.config import Config, Pin, Preset, TalkMode
 from appliance.config.file import Loaded, load, need_room
 from appliance.config.shape import leaves
 from appliance.errors import ConfigError
@@ -130,13 +130,14 @@ room:
     - {name: lab, token_url: https://lab.example.com, display_name: Lab}
 """
     config = load(file(text), (), {}).config
-    garage, lab = config.presets
-    assert garage.name == "garage"
-    assert garage.room == RoomConfig(
-        token_url="https://tokens.example.com", token_query={"room": "garage"}
+    garage, lab = config.room.presets
+    assert garage == Preset(
+        name="garage",
+        token_url="https://tokens.example.com",
+        token_query={"room": "garage"},
     )
-    assert lab.room == RoomConfig(
-        token_url="https://lab.example.com", display_name="Lab"
+    assert lab == Preset(
+        name="lab", token_url="https://lab.example.com", display_name="Lab"
     )
 
 
@@ -155,15 +156,15 @@ room:
 )
 def test_the_keys_of_one_host_do_not_go_to_another(file, url):
     presets = f"  presets: [{{name: lab, token_url: '{url}'}}]"
-    (preset,) = load(file(GIVEN + presets), (), {}).config.presets
-    assert preset.room == RoomConfig(token_url=url, display_name="Box")
+    (preset,) = load(file(GIVEN + presets), (), {}).config.room.presets
+    assert preset == Preset(name="lab", token_url=url, display_name="Box")
 
 
 def test_a_preset_on_another_host_may_have_keys_of_its_own(file):
     presets = "  presets: [{name: a, token_url: 'https://h', token_query: {k: v}}]"
-    (preset,) = load(file(GIVEN + presets), (), {}).config.presets
-    assert preset.room.token_query == {"k": "v"}
-    assert preset.room.token_headers == {}
+    (preset,) = load(file(GIVEN + presets), (), {}).config.room.presets
+    assert preset.token_query == {"k": "v"}
+    assert preset.token_headers == {}
 
 
 @pytest.mark.parametrize("url", ["https://TOKENS.example.com:443/b", None])
@@ -171,10 +172,10 @@ def test_a_preset_on_the_same_host_keeps_its_keys(file, url):
     own = "" if url is None else f", token_url: '{url}'"
     (preset,) = load(
         file(f"{GIVEN}  presets: [{{name: lab{own}}}]"), (), {}
-    ).config.presets
-    assert preset.room.token_headers == {"Authorization": "SECRET"}
-    assert preset.room.token_query == {"key": "SECRET"}
-    assert preset.room.token_body == {"key": "SECRET"}
+    ).config.room.presets
+    assert preset.token_headers == {"Authorization": "SECRET"}
+    assert preset.token_query == {"key": "SECRET"}
+    assert preset.token_body == {"key": "SECRET"}
 
 
 @pytest.mark.parametrize("url", ["5", "'https://[::'"])
@@ -186,8 +187,8 @@ def test_nonsense_as_the_address_of_a_preset_is_a_fault_of_that_key(file, url):
 
 def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
     text = "room: {url: 'wss://h', token: a.b.c, presets: [{name: x, token_url: 'https://h'}]}"
-    (preset,) = load(file(text), (), {}).config.presets
-    assert preset.room.token is None
+    (preset,) = load(file(text), (), {}).config.room.presets
+    assert preset.token is None
 
 
 FAULTS = {

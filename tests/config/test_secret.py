@@ -23,7 +23,7 @@ def test_every_text_for_a_token_source_is_a_secret():
 
 def test_the_secrets_of_presets_and_reports_are_secrets_too():
     config = Config(
-        presets=(Preset(name="lab", room=RoomConfig(token_query={"k": "of lab"})),),
+        room=RoomConfig(presets=(Preset(name="lab", token_query={"k": "of lab"}),)),
         metrics=MetricsConfig(post_url="https://counts.example.com/?key=of-counts"),
     )
     assert set(secrets(config)) == {"of lab", "of-counts", "key=of-counts"}

@@ -42,3 +42,11 @@ def test_what_is_shown_can_be_read_again(tmp_path):
     path.write_text(show(loaded))
     assert yaml.safe_load(path.read_text())
     assert load(path, (), {}).config == loaded.config
+
+
+def test_a_preset_is_shown_by_its_name_and_what_differs_from_the_defaults():
+    presets = "room.presets=[{token_query: {a: b}, name: lab, identity: box}]"
+    loaded = load(None, [presets, "room.url=wss://h"], {})
+    assert values(loaded)["room.presets"]["value"] == [
+        {"name": "lab", "token_query": {"a": "…"}, "url": "wss://h", "identity": "box"}
+    ]

@@ -112,7 +112,7 @@ stories = st.tuples(
 configs = st.builds(
     lambda mode, limit_s, hold_ms, names: Config(
         talk=TalkConfig(mode=mode, limit_s=limit_s, warning_s=4, leave_hold_ms=hold_ms),
-        presets=tuple(Preset(name=name, room=RoomConfig()) for name in names),
+        room=RoomConfig(presets=tuple(Preset(name=name) for name in names)),
     ),
     st.sampled_from(TalkMode),
     st.sampled_from([0, 5, 30]),

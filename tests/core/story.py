@@ -192,8 +192,8 @@ def with_limit(limit_s: int, warning_s: int, mode: TalkMode = TalkMode.HOLD) -> 
 
 
 def with_presets(*names: str) -> Config:
-    rooms = tuple(Preset(name=name, room=RoomConfig()) for name in names)
-    return Config(presets=rooms)
+    presets = tuple(Preset(name=name) for name in names)
+    return Config(room=RoomConfig(presets=presets))
 
 
 def of(kind: type[CommandT], commands: tuple[Command, ...]) -> tuple[CommandT, ...]:

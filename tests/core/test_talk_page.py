@@ -177,8 +177,8 @@ def test_a_press_on_the_page_of_a_muted_box_changes_nothing():
     ],
 )
 def test_nothing_on_the_page_undoes_a_mute_at_the_box(trick):
-    presets = with_presets("garage").presets
-    box = in_room(Config(talk=TalkConfig(mode=OPEN), presets=presets))
+    room = with_presets("garage").room
+    box = in_room(Config(talk=TalkConfig(mode=OPEN), room=room))
     box.play(PRESS, RELEASE)
     commands = box.play(*trick)
     commands += box.enter()

@@ -1,5 +1,6 @@
 import asyncio
 import logging
+from dataclasses import replace
 from email.utils import formatdate
 
 import httpx
@@ -13,8 +14,7 @@ from tests.tokens.papers import NOW_S, ROOM, answer_of, jwt_of
 
 CONFIG = Config(
     name="Kitchen",
-    room=ROOM,
-    presets=(Preset(name="lab", room=RoomConfig(token_url="https://lab/api")),),
+    room=replace(ROOM, presets=(Preset(name="lab", token_url="https://lab/api"),)),
 )
 PATIENCE_S = 60.0
 READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
