@@ -1,9 +1,10 @@
-"""What can be configured: one frozen dataclass per section of `config.yaml`.
+"""Configuration: one frozen dataclass for each section of `config.yaml`.
 
-Names, types, ranges and defaults live here and nowhere else; `configfile` reads and
-checks files against them, `configschema` makes the JSON Schema from them, and a test
-holds the commented `config.yaml` against them. `repr=False` marks a secret, whose value
-is neither shown nor part of an error.
+Names, types, ranges, defaults and descriptions of the keys stand here and nowhere else.
+`load` reads the file, the environment and `--set` into these classes, `checks` has the
+rules that a type cannot express, `dump` prints the values in force and `json_schema`
+writes the schema for editors. `repr=False` marks a secret, whose value is neither shown
+nor part of an error. Start with `load`.
 """
 
 from dataclasses import dataclass, field
@@ -26,16 +27,16 @@ I2cAddress = (
 
 
 class RoomKind(StrEnum):
-    """Which sort of server the room lives on."""
+    """Kind of server that has the room."""
 
     AUTO = "auto"
-    """Told from the token: HS256 is LiveKit, EdDSA is dTelecom."""
+    """By the token's signature: HS256 is LiveKit, EdDSA is dTelecom."""
     LIVEKIT = "livekit"
     DTELECOM = "dtelecom"
 
 
 class TalkMode(StrEnum):
-    """What a press of the talk button means."""
+    """Meaning of a press of the talk button."""
 
     HOLD = "hold"
     """Talk while held."""
@@ -54,7 +55,7 @@ class RoomSettings:
     token_url: str | None = None
     """Address of the token source."""
     token_method: Literal["POST", "GET"] = "POST"
-    """How the token source is asked."""
+    """HTTP method of the token request."""
     token_headers: dict[str, str] = field(default_factory=dict, repr=False)
     """Headers of the token request; `{identity}` and `{name}` are filled in."""
     token_query: dict[str, str] = field(default_factory=dict, repr=False)
@@ -66,15 +67,15 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """None: made once and kept in the state directory."""
+    """Identity in the room; null: made once and kept in the state directory."""
     display_name: Text | None = None
-    """None: `name`."""
+    """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
-    """Sort of server; auto: told from the token."""
+    """Kind of server; auto: from the token's signature."""
     encryption_key_file: Text | None = None
-    """File with the key for end-to-end encryption; None: not encrypted."""
+    """File with the key for end-to-end encryption; null: not encrypted."""
     allow_insecure: tuple[Text, ...] = ()
-    """Hosts that may be spoken to without TLS; loopback always may."""
+    """Hosts that may be reached without TLS; loopback always may."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,48 +99,54 @@ class RoomConfig(RoomSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SoundConfig:
-    """Which card, and what is done to the sound."""
+    """Sound card and audio processing."""
 
     microphone: tuple[Text, ...] = ()
-    """Wishes in order: part of a name, ALSA card id or USB vendor:product."""
+    """Cards by preference: part of a name, ALSA card id or USB vendor:product."""
     speaker: tuple[Text, ...] = ()
     """As for the microphone."""
     echo_cancellation: bool = True
+    """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True
+    """Remove steady noise from the microphone's sound."""
     high_pass_filter: bool = True
+    """Remove hum and rumble from the microphone's sound."""
     automatic_gain: bool = True
+    """Bring speech to an even level."""
     half_duplex: bool = False
     """Mute the speaker while talking."""
     volume: Percent = 80
     """Percent, until a button or the page changes it."""
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] = 0
+    """Decibels, until the page changes it."""
     earcons: bool = True
     """Short sounds for the user: talk, end, refused, warning, joined, lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TalkConfig:
-    """How the talk button works."""
+    """Push to talk."""
 
     mode: TalkMode = TalkMode.HYBRID
-    """What a press means."""
+    """Meaning of a press."""
     pre_roll_ms: Milliseconds = 0
-    """Sound from before the press that is sent too."""
+    """Audio from before the press that is sent too."""
     tail_ms: Milliseconds = 250
-    """Sound after the release that is sent too; silence cuts it short."""
+    """Audio after the release that is sent too; silence cuts it short."""
     limit_s: Annotated[int, Meta(ge=0, le=3600)] = 120
     """Longest talk; 0: no limit. Not used in `open` mode."""
     warning_s: Annotated[int, Meta(ge=0, le=600)] = 10
-    """How long before the limit the warning comes."""
+    """Time of the warning before the limit."""
     leave_hold_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
-    """How long the leave button has to be held; 0: a short press is enough."""
+    """Time for which the leave button has to be held; 0: a short press is enough."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pin:
-    """How a button or lamp is wired."""
+    """Wiring of a button or lamp."""
 
     pin: GpioNumber
+    """BCM number of the GPIO."""
     pull: Literal["up", "down", "none"] = "up"
     """Buttons only: the Pi's own resistor."""
     active: Literal["low", "high"] | None = None
@@ -154,11 +161,17 @@ class ButtonsConfig:
     """GPIO of each button; null: not wired."""
 
     talk: PinConfig = 17
+    """Push to talk; `talk.mode` says what a press means."""
     leave: PinConfig = 27
+    """Leaves the room, or joins it again."""
     volume_up: PinConfig = None
+    """Speaker louder."""
     volume_down: PinConfig = None
+    """Speaker quieter."""
     next_room: PinConfig = None
+    """Joins the next of `room.presets`."""
     next_page: PinConfig = None
+    """Turns to the screen's next page."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -166,18 +179,23 @@ class LampsConfig:
     """GPIO of each lamp; null: not wired."""
 
     online: PinConfig = 22
+    """Lit in the room, blinking on the way there."""
     talking: PinConfig = 23
+    """Lit while speech is sent."""
     receiving: PinConfig = None
+    """Lit while somebody else speaks."""
     fault: PinConfig = None
+    """Lit while something is wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScreenConfig:
-    """The small OLED."""
+    """OLED screen."""
 
     driver: Literal["auto", "ssd1306", "sh1106", "none"] = "auto"
     """none: no screen is looked for."""
     size: Literal["128x64", "128x32"] = "128x64"
+    """Width and height in pixels."""
     bus: Annotated[int, Meta(ge=0, le=20)] = 1
     """I²C bus number."""
     address: I2cAddress = "auto"
@@ -192,7 +210,7 @@ class ScreenConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatConfig:
-    """How chat is written to the room."""
+    """Format of chat messages to the room."""
 
     format: Literal["auto", "plain"] = "auto"
     """auto: as LiveKit's own clients; plain: the schema `{id, senderId, text, ts}`."""
@@ -200,24 +218,25 @@ class ChatConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageConfig:
-    """The page for phones on the LAN."""
+    """Web page for phones in the local network."""
 
     listen: HostPort = "0.0.0.0:8080"
     """HOST:PORT; 0.0.0.0 is every network of this box, port 0 any free one."""
     enabled: bool = True
+    """false: no page, no API and no metrics."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricsConfig:
-    """Where counts are sent; reading them is `GET /metrics`."""
+    """Reports of join and leave counts; `GET /metrics` needs no key."""
 
     post_url: str | None = None
-    """Where join and leave counts are sent; None: nowhere."""
+    """Address that takes a POST after each join and leave; null: no reports."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogConfig:
-    """How much the journal is told."""
+    """Detail of the log."""
 
     level: Literal["debug", "info", "warn", "error"] = "info"
     """Least important line that is written."""
@@ -225,10 +244,10 @@ class LogConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """Everything, as `config.yaml` says it."""
+    """Whole configuration."""
 
     name: Text | None = None
-    """Name of the box on the network and in the room; None: the host name."""
+    """Name of the box on the network and in the room; null: the host name."""
     room: RoomConfig = field(default_factory=RoomConfig)
     sound: SoundConfig = field(default_factory=SoundConfig)
     talk: TalkConfig = field(default_factory=TalkConfig)

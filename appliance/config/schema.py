@@ -1,121 +1,84 @@
-"""Makes the JSON Schema of `config.yaml` from the dataclasses and their docstrings."""
+"""JSON Schema of `config.yaml`, written by msgspec.
+
+A key's description stands once, as the docstring below its field, where editors show
+it too. Python does not keep these docstrings at run time, so they are read from the
+source.
+"""
 
 import ast
 import inspect
-from dataclasses import MISSING
-from enum import Enum
-from functools import cache
-from types import ModuleType
-from typing import get_args
+from collections.abc import Iterator
+from dataclasses import MISSING, is_dataclass
+from itertools import pairwise
+from typing import Any
 
 import msgspec
 
 from appliance import config as config_module
-from appliance.config import Config
-from appliance.config.shape import (
-    Part,
-    Section,
-    as_section,
-    item_section,
-    long_form,
-    parts,
-)
+from appliance.config import Config, Preset
+from appliance.config.shape import Section, as_section, parts
 
-DIALECT = "http://json-schema.org/draft-07/schema#"
+DIALECT = "https://json-schema.org/draft/2020-12/schema"
+"""The one that msgspec writes."""
 
-Schema = dict[str, object]
+Schema = dict[str, Any]
 
 
 def config_schema() -> Schema:
     """Return the schema of the whole file."""
-    schema = _section(Config)
-    schema["$schema"] = DIALECT
-    schema["title"] = "ptt-appliance"
-    return schema
+    _, schemas = msgspec.json.schema_components(
+        [Config], schema_hook=_any_value, ref_template="#/$defs/{name}"
+    )
+    for name, schema in schemas.items():
+        shape = as_section(getattr(config_module, name))
+        if shape is not None:
+            _complete(schema, shape)
+    whole = schemas.pop(Config.__name__)
+    return {"$schema": DIALECT, **whole, "title": "ptt-appliance", "$defs": schemas}
 
 
-def _section(shape: type[Section]) -> Schema:
-    """Return the schema of a section; one without keys is null in YAML."""
-    own = list(parts(shape))
-    return {
-        "type": ["object", "null"],
-        "description": inspect.cleandoc(shape.__doc__ or ""),
-        "additionalProperties": False,
-        "properties": {part.key: _part(shape, part) for part in own},
-        "required": [part.key for part in own if part.default is MISSING],
-    }
-
-
-def _part(shape: type[Section], part: Part) -> Schema:
-    inner = as_section(part.wanted)
-    if inner is not None:
-        return _section(inner)
-    schema = _type(part.wanted)
-    description = _documented(shape, part.key)
-    if description:
-        schema["description"] = description
-    if part.default is not MISSING:
-        schema["default"] = msgspec.to_builtins(part.default)
-    return schema
-
-
-def _documented(shape: type[Section], name: str) -> str:
-    """Return the docstring of a field, of its own class or of one that it inherits."""
-    found = _docstrings(config_module)
-    keys = ((above.__name__, name) for above in shape.__mro__)
-    return next((found[key] for key in keys if key in found), "")
-
-
-def _items(shape: type[Section]) -> Schema:
-    schema = _section(shape) | {"type": "object"}
+def _complete(schema: Schema, shape: type[Section]) -> None:
+    """Add what msgspec does not know about a section."""
+    schema["description"] = inspect.getdoc(shape)
+    schema["additionalProperties"] = False
     keys = schema["properties"]
-    assert isinstance(keys, dict)
-    for key in keys.values():
-        # A key that is not given is as in `room`, not as by default.
-        key.pop("default", None)
-    return {"type": "array", "items": schema}
+    docs = _docs(shape)
+    for part in parts(shape):
+        key = keys[part.key]
+        section = as_section(part.wanted)
+        if section is not None:
+            # In YAML a section is null when all of its keys are left out.
+            key = {"anyOf": [key, {"type": "null"}]}
+            docs[part.key] = inspect.getdoc(section) or ""
+        elif shape is Preset:
+            # A key that is not given is as in `room`, not as by default.
+            key.pop("default", None)
+        elif part.default is not MISSING:
+            key["default"] = msgspec.to_builtins(part.default)
+        keys[part.key] = key | {"description": docs[part.key]}
 
 
-def _type(wanted: object) -> Schema:
-    if isinstance(wanted, type) and issubclass(wanted, Enum):
-        return {"enum": [choice.value for choice in wanted]}
-    items = item_section(wanted)
-    if items is not None:
-        return _items(items)
-    if long_form(wanted) is not None:
-        return {"anyOf": [_arm(arm) for arm in get_args(wanted)]}
-    return msgspec.json.schema(wanted, schema_hook=_anything)
-
-
-def _arm(arm: object) -> Schema:
-    inner = as_section(arm)
-    return _type(arm) if inner is None else _section(inner) | {"type": "object"}
-
-
-def _anything(_: type) -> Schema:
-    """Return the schema of what `object` means here: any value of YAML."""
+def _any_value(_: type) -> Schema:
+    """Return the schema of `object`: any value of YAML."""
     return {"type": ["null", "boolean", "number", "string", "array", "object"]}
 
 
-@cache
-def _docstrings(module: ModuleType) -> dict[tuple[str, str], str]:
-    """Return (class, field) → the text below the field."""
-    tree = ast.parse(inspect.getsource(module))
-    found: dict[tuple[str, str], str] = {}
-    for shape in tree.body:
-        if isinstance(shape, ast.ClassDef):
-            found |= {(shape.name, name): text for name, text in _below(shape)}
-    return found
+def _docs(shape: type) -> dict[str, str]:
+    """Return field → the docstring below it, those of the base classes included."""
+    sources = (inspect.getsource(x) for x in reversed(shape.__mro__) if is_dataclass(x))
+    return {
+        name: inspect.cleandoc(text)
+        for source in sources
+        for pair in pairwise(ast.walk(ast.parse(source)))
+        for name, text in _documented(pair)
+    }
 
 
-def _below(shape: ast.ClassDef) -> list[tuple[str, str]]:
-    pairs = zip(shape.body, shape.body[1:], strict=False)
-    return [
-        (field.target.id, inspect.cleandoc(text.value.value))
-        for field, text in pairs
-        if isinstance(field, ast.AnnAssign)
-        and isinstance(field.target, ast.Name)
-        and isinstance(text, ast.Expr)
-        and isinstance(text.value, ast.Constant)
-        and isinstance(text.value.value, str)
-    ]
+def _documented(pair: tuple[ast.AST, ast.AST]) -> Iterator[tuple[str, str]]:
+    """Yield name and docstring if a field is followed by one."""
+    match pair:
+        case (
+            ast.AnnAssign(target=ast.Name(id=name)),
+            ast.Expr(value=ast.Constant(value=str(text))),
+        ):
+            yield name, text

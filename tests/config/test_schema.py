@@ -2,7 +2,9 @@ import fastjsonschema
 import pytest
 import yaml
 
+from appliance.config import Config
 from appliance.config.schema import config_schema
+from appliance.config.shape import leaves
 from tests.config.test_file import REFERENCE
 
 validate = fastjsonschema.compile(config_schema())
@@ -49,11 +51,46 @@ def test_what_the_program_refuses_is_not_valid(text):
         validate(yaml.safe_load(text))
 
 
-def test_every_key_is_explained_by_itself_or_its_section():
+def keys_of(schema, name):
+    """Yield the full name and the schema of each key, sections included."""
+    for key, about in schema["$defs"][name]["properties"].items():
+        yield f"{name}.{key}", about
+
+
+def every_key():
     schema = config_schema()
-    assert isinstance(schema["properties"], dict)
-    for section in schema["properties"].values():
-        assert section["description"]
-    talk = schema["properties"]["talk"]["properties"]["mode"]
-    assert talk["description"] == "What a press means."
-    assert talk["default"] == "hybrid"
+    yield from schema["properties"].items()
+    for name, section in schema["$defs"].items():
+        if "properties" in section:
+            yield from keys_of(schema, name)
+
+
+@pytest.mark.parametrize(("key", "about"), list(every_key()))
+def test_every_key_is_described(key, about):
+    assert len(about["description"].split()) > 1
+
+
+def test_a_key_has_its_description_default_and_choices():
+    schema = config_schema()
+    talk = schema["$defs"]["TalkConfig"]["properties"]
+    assert talk["mode"]["description"] == "Meaning of a press."
+    assert talk["mode"]["default"] == "hybrid"
+    modes = schema["$defs"]["TalkMode"]["enum"]
+    assert sorted(modes) == ["hold", "hybrid", "open", "toggle"]
+    assert schema["$defs"]["RoomConfig"]["properties"]["token_body"]["default"] == {}
+
+
+def test_every_leaf_of_the_configuration_is_in_the_schema():
+    schema = config_schema()
+    found = set()
+    for key, about in schema["properties"].items():
+        first = about["anyOf"][0]
+        section = first.get("$ref", "").rpartition("/")[2]
+        inner = keys_of(schema, section) if section else ()
+        found |= {name.replace(section, key, 1) for name, _ in inner} or {key}
+    assert found == set(leaves(Config))
+
+
+def test_a_preset_has_no_defaults_because_it_inherits():
+    preset = config_schema()["$defs"]["Preset"]["properties"]
+    assert [key for key, about in preset.items() if "default" in about] == []
