@@ -1,7 +1,10 @@
-"""Reads YAML into plain values, strictly: no tags, no aliases, no key twice.
+"""Strict YAML: plain values only, without tags, aliases and repeated keys.
 
-Built on PyYAML's events and not on its loader: that one keeps the last of two equal
-keys, reads `017` as 15 and `2026-01-01` as a date, and dies on ten thousand brackets.
+Built on the events of PyYAML's C parser and not on its loaders: those keep the last of
+two equal keys, read `017` as 15 and `2026-01-01` as a date, and the C loader of 6.0.3
+crashes on a hundred thousand brackets. A subclass of the Python loader would save 30
+lines, but takes 3.1 ms instead of 0.2 ms for the reference, and its messages quote the
+text at fault, which may be part of a secret.
 """
 
 import re
@@ -27,6 +30,7 @@ MAX_BYTES = 256 * 1024
 """Our choice: a hundred times the commented reference."""
 _MAX_DEPTH = 20
 _TAG = "found a tag (!). Use quotes if it is text."
+_TOO_DEEP = "nested too deeply. Write it flatter."
 
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "yes", "on"}
@@ -105,7 +109,7 @@ def _value(
     if isinstance(event, MappingStartEvent | SequenceStartEvent) and event.tag:
         raise _error(source, _TAG, event)
     if len(path) > _MAX_DEPTH:
-        raise _error(source, "nested too deeply. Write it flatter.", event)
+        raise _error(source, _TOO_DEEP, event)
     if isinstance(event, MappingStartEvent):
         return _mapping(events, source, path)
     if isinstance(event, SequenceStartEvent):
@@ -165,6 +169,9 @@ def _twice(source: str, path: tuple[str, ...], first: int, second: int) -> Confi
 def _not_yaml(exc: MarkedYAMLError, source: str) -> ConfigError:
     mark = exc.problem_mark or exc.context_mark
     problem = exc.problem or "unreadable"
+    # PyYAML 6.0.4 has a bound of its own.
+    if "nesting depth" in problem:
+        return ConfigError((Fault(_where(mark), _TOO_DEEP, source),))
     sentence = (
         f'not YAML: {problem}. Write "key: value", indented with spaces, and put '
         "values with special characters into quotes."
