@@ -18,7 +18,7 @@ from appliance.errors import ApplianceError, ConfigError
 
 if TYPE_CHECKING:
     from appliance.config import Config
-    from appliance.config.file import Loaded
+    from appliance.config.load import Loaded
 
 EXIT_OK = 0
 EXIT_TROUBLE = 1
@@ -66,7 +66,7 @@ def _run(args: argparse.Namespace) -> int:
     # NumPy's linear algebra would start a thread for each core: 0.1 s of CPU for what
     # is never used. Whoever has set it knows better.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from appliance.config.file import need_room
+    from appliance.config.load import need_room
 
     loaded = _loaded(args)
     need_room(loaded)
@@ -142,7 +142,7 @@ def _pair(args: argparse.Namespace) -> int:
 
 
 def _config_check(args: argparse.Namespace) -> int:
-    from appliance.config.file import need_room
+    from appliance.config.load import need_room
 
     try:
         loaded = _loaded(args)
@@ -160,7 +160,7 @@ def _config_check(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from appliance.config.show import show, values
+    from appliance.config.dump import show, values
 
     loaded = _loaded(args)
     print(_json(values(loaded)) if args.json else show(loaded))
@@ -168,7 +168,7 @@ def _config_show(args: argparse.Namespace) -> int:
 
 
 def _config_schema(_: argparse.Namespace) -> int:
-    from appliance.config.schema import config_schema
+    from appliance.config.json_schema import config_schema
 
     print(_json(config_schema()))
     return EXIT_OK
@@ -199,7 +199,7 @@ def _leave_quietly_until_ready() -> None:
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":
-    from appliance.config.file import load
+    from appliance.config.load import load
 
     return load(args.config, args.settings, os.environ)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from appliance.app import App
 from appliance.config import Config
-from appliance.config.secret import secrets
+from appliance.config.secrets import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import at_rest

@@ -142,7 +142,7 @@ def server(url: str | None) -> Finding:
         url: ws or wss, checked; None: nobody has named one.
     """
     if url is None:
-        advice = "Mend the token source first, or write room.url."
+        advice = "Fix the token source first, or set room.url."
         return Finding("server", "not known", advice)
     where = without_query(url)
     try:

@@ -8,9 +8,9 @@ from typing import Annotated
 from msgspec import Meta
 
 from appliance.config import HostPort, Text
-from appliance.config.source import read_layers
-from appliance.config.tree import Reading
-from appliance.config.words import found
+from appliance.config.layers import read_layers
+from appliance.config.merge import Reading
+from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
 from appliance.net.url import address_fault, host_and_port, is_host
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from appliance.app import App
 from appliance.assembly import Hardware
-from appliance.config.file import load
+from appliance.config.load import load
 from appliance.core.events import Button
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging

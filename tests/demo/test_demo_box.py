@@ -1,7 +1,7 @@
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.config.rules import findings
+from appliance.config.checks import findings
 from appliance.demo import box
 from appliance.errors import DemoError
 from appliance.net.listen import listener

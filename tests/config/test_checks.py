@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.config.file import load
+from appliance.config.load import load
 from appliance.errors import ConfigError
 
 

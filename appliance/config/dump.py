@@ -1,12 +1,13 @@
-"""Prints the effective configuration and where each value came from, secrets hidden."""
+"""Effective configuration with the origin of each value, secrets hidden."""
 
 from collections.abc import Iterator
 
 import msgspec
 
 from appliance.config import Config
-from appliance.config.file import Loaded
-from appliance.config.shape import (
+from appliance.config.load import Loaded
+from appliance.config.messages import written
+from appliance.config.schema_fields import (
     Part,
     Section,
     as_section,
@@ -14,7 +15,6 @@ from appliance.config.shape import (
     parts,
     split_key,
 )
-from appliance.config.words import written
 from appliance.net.url import without_query
 
 _HIDDEN = "…"
@@ -22,7 +22,7 @@ _COMMENT_COLUMN = 48
 
 
 def show(loaded: Loaded) -> str:
-    """Return YAML with the origin of each value behind it."""
+    """Return YAML with the origin of each value in a comment."""
     return "\n".join(_lines(loaded))
 
 

@@ -1,4 +1,4 @@
-"""Says in plain words what a key wants, what was found and what to write instead."""
+"""Parts of a fault sentence: what is expected, what was found, what to write."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config.shape import Section, parts
+from appliance.config.schema_fields import Section, parts
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -41,7 +41,7 @@ def expected(wanted: object) -> str:
 
 
 def found(value: object) -> str:
-    """Return the value as a person recognises it, cut to one short line."""
+    """Return the value as it was written, cut to one short line."""
     if value is None:
         return "nothing"
     if isinstance(value, str):
@@ -72,7 +72,7 @@ def example_of(shape: type[Section]) -> dict[str, object]:
 
 
 def fits(value: object, wanted: object) -> bool:
-    """Tell whether a key of type `wanted` takes `value` as it is."""
+    """Return whether a key of type `wanted` accepts `value` as it is."""
     try:
         msgspec.convert(value, wanted)
     except msgspec.ValidationError:
@@ -81,7 +81,7 @@ def fits(value: object, wanted: object) -> bool:
 
 
 def may_be_null(wanted: object) -> bool:
-    """Tell whether a key of type `wanted` may be null."""
+    """Return whether a key of type `wanted` may be null."""
     return NoneType in get_args(wanted)
 
 
@@ -103,7 +103,7 @@ def written(value: object) -> str:
 
 
 def _candidates(value: object, wanted: object) -> Iterator[object]:
-    """Yield what may have been meant, likeliest first."""
+    """Yield values that may have been meant, the likeliest first."""
     if isinstance(value, str):
         yield from _from_text(value, wanted)
     elif isinstance(value, bool | int | float):
@@ -127,7 +127,7 @@ def _from_text(value: str, wanted: object) -> Iterator[object]:
 
 
 def _within(value: float, wanted: object) -> Iterator[object]:
-    """Yield the nearest bound; a pin next to the wanted one would be no help."""
+    """Yield the nearest bound, except for pins, where it would mean nothing."""
     meta = _meta(wanted)
     if meta is None or meta.title is not None:
         return
@@ -179,7 +179,7 @@ def _is_union(bare: object) -> bool:
 
 
 def _arms(union: object) -> list[object]:
-    """Return what a person may write for it; null and long forms go without saying."""
+    """Return the types to name in a sentence: not null and not the long form."""
     return [arm for arm in get_args(union) if arm is not NoneType and not _is_long(arm)]
 
 

@@ -1,4 +1,4 @@
-"""Makes a tree of dataclasses from layers of raw values, and explains every fault.
+"""Merge of layers of raw values into dataclasses, with a sentence for every fault.
 
 Mappings merge layer by layer, everything else is replaced by the highest layer. The
 value of a secret is in no fault.
@@ -11,7 +11,16 @@ from typing import get_args, get_origin
 
 import msgspec
 
-from appliance.config.shape import (
+from appliance.config.messages import (
+    advice,
+    example_of,
+    expected,
+    fits,
+    found,
+    may_be_null,
+    written,
+)
+from appliance.config.schema_fields import (
     Part,
     Section,
     SectionT,
@@ -23,15 +32,6 @@ from appliance.config.shape import (
     parts,
     split_key,
 )
-from appliance.config.words import (
-    advice,
-    example_of,
-    expected,
-    fits,
-    found,
-    may_be_null,
-    written,
-)
 from appliance.errors import Fault
 
 
@@ -40,10 +40,10 @@ class Layer:
     """Raw values from one source."""
 
     source: str
-    """As faults name it: a file, `environment` or `--set`."""
+    """Name in faults: a file, `environment` or `--set`."""
     values: Mapping[str, object]
     spell: Callable[[str], str] = str
-    """How this source spells a full key such as `room.token_url`."""
+    """Spelling of a full key such as `room.token_url` in this source."""
 
     def having(self, values: Mapping[str, object]) -> "Layer":
         """Return other values from the same source."""
@@ -51,14 +51,14 @@ class Layer:
 
 
 Given = list[tuple[Layer, object]]
-"""What the layers say about one key, lowest first."""
+"""Values of one key with their layers, lowest first."""
 
 
 class Reading:
-    """One pass over the layers: what is wrong, and where each value came from."""
+    """One pass over the layers, which collects faults and origins."""
 
     def __init__(self, root: type[Section]) -> None:
-        """Start with nothing; `root` is the shape of the whole."""
+        """Start without faults; `root` is the class of the whole configuration."""
         self.faults: list[Fault] = []
         self.blamed: set[str] = set()
         """Full keys that have a fault already."""
@@ -71,7 +71,7 @@ class Reading:
         key: str,
         layers: Sequence[Layer],
     ) -> SectionT:
-        """Return a `shape` with the layers' values, else its defaults.
+        """Return a `shape` with the values of the layers, else its defaults.
 
         Args:
             shape: what to make.
@@ -85,7 +85,7 @@ class Reading:
         return shape(**values)
 
     def value(self, part: Part, layer: Layer, value: object) -> object:
-        """Return the value as its type; nothing or the default if it is wrong."""
+        """Return the value as its type; None or the default if it has a fault."""
         if fits(value, part.wanted):
             return msgspec.convert(value, part.wanted)
         # The query of an address may hold a key.
@@ -97,7 +97,7 @@ class Reading:
         return None if may_be_null(part.wanted) else part.default
 
     def blame(self, key: str, sentence: str, layer: Layer) -> None:
-        """Remember a fault, its key spelled as the source spells it."""
+        """Add a fault, with the key as the source spells it."""
         self.blamed.add(key)
         self.faults.append(Fault(layer.spell(key), sentence, layer.source))
 

@@ -1,9 +1,9 @@
 import yaml
 
 from appliance.config import Config
-from appliance.config.file import load
-from appliance.config.shape import leaves
-from appliance.config.show import show, values
+from appliance.config.dump import show, values
+from appliance.config.load import load
+from appliance.config.schema_fields import leaves
 
 SECRETS = [
     "room.token=SECRET.SECRET.SECRET",

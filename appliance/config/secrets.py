@@ -1,4 +1,4 @@
-"""Which values of a configuration must never be logged."""
+"""Values of a configuration that must never be logged."""
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
@@ -9,11 +9,11 @@ from appliance.config import Config, RoomSettings
 _SHORTEST = 4
 """Letters; what is shorter protects nothing and stands in ordinary words."""
 _ROOM_KEYS = {"room", "room_name", "roomName"}
-"""No secrets: the journal says which room was joined."""
+"""Keys without a secret: the journal names the room that was joined."""
 
 
 def secrets(config: Config) -> tuple[str, ...]:
-    """Return the values that must never be logged, whatever happens.
+    """Return the values that must never be logged.
 
     Those with marks to be filled in (`{identity}`) are left out: no line has them as
     they stand here.
@@ -26,7 +26,7 @@ def secrets(config: Config) -> tuple[str, ...]:
 
 
 def _told(room: RoomSettings) -> Iterator[str]:
-    """Yield every text by which a token source may know us."""
+    """Yield every text that may authenticate us to the token source."""
     yield room.token or ""
     yield from _texts(room.token_headers)
     yield from _texts(room.token_query)

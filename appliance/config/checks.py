@@ -1,4 +1,4 @@
-"""What one type alone cannot say: addresses, pins and keys that do not go together."""
+"""Rules that a type cannot express: addresses, pins, keys that exclude each other."""
 
 import re
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from appliance.config import (
     RoomKind,
     RoomSettings,
 )
-from appliance.config.shape import join, parts
-from appliance.config.words import found
+from appliance.config.messages import found
+from appliance.config.schema_fields import join, parts
 from appliance.net.url import address_fault, host_and_port, is_host
 
 Finding = tuple[str, str]
 """Full key and what is wrong with it."""
 
-# RFC 9110, section 5.6.2: the signs of a header's name.
+# RFC 9110, section 5.6.2: the characters of a header's name.
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-# Made from the request itself; a second one would garble it.
+# Set by the HTTP client; a second one would break the request.
 _OWN_HEADERS = {"connection", "content-length", "transfer-encoding"}
 # RFC 7519, section 3.1: three parts in base64url.
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
@@ -30,7 +30,7 @@ _I2C_PINS = (2, 3)
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    """Yield everything that is wrong with a configuration whose types are right."""
+    """Yield every fault of a configuration whose types are right."""
     yield from _rooms(config)
     yield from _pins(config)
     if host_and_port(config.page.listen) is None:
@@ -55,7 +55,7 @@ def missing_room(room: RoomConfig) -> str | None:
 def _rooms(config: Config) -> Iterator[Finding]:
     base = list(_room(config.room, "room"))
     yield from base
-    # What a preset inherits is blamed once, where it stands.
+    # A fault that a preset inherits is reported once, at the room.
     known = {sentence for _, sentence in base}
     names: set[str] = set()
     for at, preset in enumerate(config.room.presets):
@@ -69,7 +69,7 @@ def _rooms(config: Config) -> Iterator[Finding]:
 
 
 def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
-    """Yield what is wrong with the keys of a room; `key` is where they stand."""
+    """Yield the faults of a room's keys; `key` is the full key of the room."""
     if room.token_url is not None:
         fault = address_fault(room.token_url, "https", room.allow_insecure)
         yield from _one(f"{key}.token_url", fault)
@@ -119,13 +119,16 @@ def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
         elif name.lower() in _OWN_HEADERS:
             yield (full, "is set by the request itself. Leave it out.")
         if value != value.strip() or not value.isprintable():
-            yield (full, "expected one line without spaces around it. Mend the value.")
+            yield (
+                full,
+                "expected one line without spaces around it. Fix the value.",
+            )
 
 
 def _pins(config: Config) -> Iterator[Finding]:
     wired = [*_wired(config.buttons, "buttons"), *_wired(config.lamps, "lamps")]
     users: dict[int, str] = {}
-    # With `auto` there may be no screen, and then the pins are free.
+    # With `auto` there may be no screen, which leaves the pins free.
     if config.screen.driver in {"ssd1306", "sh1106"} and config.screen.bus == 1:
         users = dict.fromkeys(_I2C_PINS, "the screen's I²C bus")
     for key, number in wired:

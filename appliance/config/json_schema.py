@@ -16,7 +16,7 @@ import msgspec
 
 from appliance import config as config_module
 from appliance.config import Config, Preset
-from appliance.config.shape import Section, as_section, parts
+from appliance.config.schema_fields import Section, as_section, parts
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 """The one that msgspec writes."""

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from appliance.config import Config, Pin, Preset, TalkMode
-from appliance.config.file import Loaded, load, need_room
-from appliance.config.shape import leaves
+from appliance.config.load import Loaded, load, need_room
+from appliance.config.schema_fields import leaves
 from appliance.errors import ConfigError
 
 REFERENCE = Path(__file__).parents[2] / "config.yaml"
@@ -343,7 +343,7 @@ def test_a_file_that_somebody_named_has_to_be_there():
         (None, {"PTT_APPLIANCE_CONFIG": "/no/such"}),
     ):
         assert faults_of(path, (), environment) == [
-            "/no/such: there is no such file. Write one, or mend the path."
+            "/no/such: there is no such file. Write one, or fix the path."
         ]
 
 
@@ -354,15 +354,15 @@ def test_who_may_not_read_the_file_is_told_about_sudo():
 
     assert faults_of(Locked("/etc/ptt-appliance/config.yaml")) == [
         (
-            "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. Mend "
-            "its rights; what lies in /etc/ptt-appliance needs sudo."
+            "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. "
+            "Fix its rights; files in /etc/ptt-appliance need sudo."
         )
     ]
 
 
 def test_a_folder_is_no_configuration(tmp_path):
     (line,) = faults_of(tmp_path)
-    assert line == f"{tmp_path}: cannot be read: is a directory. Mend path or rights."
+    assert line == f"{tmp_path}: cannot be read: is a directory. Fix path or rights."
 
 
 def test_bytes_that_are_no_text_are_shown_by_line_and_column(tmp_path):
@@ -446,7 +446,7 @@ def test_any_settings_and_variables_give_a_configuration_or_faults(settings, nam
 
 def test_loading_brings_in_nothing_heavy():
     code = (
-        "import sys, appliance.config.file as c; c.load(None, (), {});"
+        "import sys, appliance.config.load as c; c.load(None, (), {});"
         "print(*(m for m in ('httpx', 'jwt', 'numpy', 'starlette', 'asyncio')"
         " if m in sys.modules))"
     )

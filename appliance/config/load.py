@@ -1,4 +1,4 @@
-"""Reads the configuration: file, then environment, then `--set`, in rising order."""
+"""Configuration from file, environment and `--set`; the later source wins."""
 
 import os
 from collections.abc import Collection, Mapping, Sequence
@@ -7,29 +7,29 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from appliance.config import Config, Preset, RoomConfig, RoomSettings
-from appliance.config.rules import findings, missing_room
-from appliance.config.shape import join
-from appliance.config.source import PATH_VARIABLE, read_layers
-from appliance.config.tree import Layer, Reading
+from appliance.config.checks import findings, missing_room
+from appliance.config.layers import PATH_VARIABLE, read_layers
+from appliance.config.merge import Layer, Reading
+from appliance.config.schema_fields import join
 from appliance.errors import ConfigError, Fault
 
 DEFAULT_PATH = Path("/etc/ptt-appliance/config.yaml")
 DEFAULT = "default"
-"""Origin of a value that nobody gave."""
+"""Origin of a value that no source gave."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A configuration without faults, and where it came from."""
+    """Configuration without faults, and the origin of its values."""
 
     config: Config
     origins: Mapping[str, str]
     """Full key → file, `environment` or `--set`, for every value that was given."""
     path: Path
-    """The file that was looked for; only the default one may be absent."""
+    """File that was read; only the default one may be absent."""
 
     def origin(self, key: str) -> str:
-        """Return where the value of a full key came from."""
+        """Return the origin of a full key's value."""
         return self.origins.get(key, DEFAULT)
 
 
@@ -38,7 +38,7 @@ def load(
     settings: Sequence[str] = (),
     environment: Mapping[str, str] = os.environ,
 ) -> Loaded:
-    """Return the configuration that all sources make together.
+    """Return the configuration made from all sources.
 
     Args:
         path: from `--config`; None: from the environment, else the default one.
@@ -61,7 +61,7 @@ def load(
 
 
 def need_room(loaded: Loaded) -> None:
-    """Make sure that there is a room to join.
+    """Check that there is a room to join.
 
     Raises:
         ConfigError: neither a token source nor a fixed token is given.
@@ -73,7 +73,7 @@ def need_room(loaded: Loaded) -> None:
 
 
 def _config(reading: Reading, layers: Sequence[Layer]) -> Config:
-    """Return the whole tree; faults are left in `reading`."""
+    """Return the whole configuration; faults are kept in `reading`."""
     config = reading.section(Config, "", layers)
     config = replace(config, room=_with_inherited(config.room, reading.origins))
     for key, sentence in findings(config):

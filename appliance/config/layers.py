@@ -1,17 +1,17 @@
-"""Reads what each source of the configuration says: file, environment, `--set`."""
+"""Layers of raw values: one for the file, each variable and each `--set`."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
-from appliance.config.tree import Layer
+from appliance.config.merge import Layer
 from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
 
 PATH_VARIABLE = "PTT_APPLIANCE_CONFIG"
-"""Names the file; no key of the configuration."""
+"""Variable with the path of the file; not a key of the configuration."""
 PREFIX = "PTT_"
-"""Every other variable that starts so is a key of the appliance."""
+"""Prefix of the variables that are keys of the configuration."""
 
 
 def read_layers(
@@ -22,7 +22,7 @@ def read_layers(
     is_wished: bool,
     prefix: str = PREFIX,
 ) -> tuple[list[Layer], list[Fault]]:
-    """Return what each source says, lowest first, and which could not be read.
+    """Return the layers of all sources, lowest first, and the faults in reading them.
 
     Every variable and every setting is a layer of its own.
 
@@ -55,7 +55,7 @@ def read_layers(
 
 
 def _file_layer(path: Path, *, is_wished: bool) -> Layer:
-    """Return the keys of a file; one that nobody wished for may be absent.
+    """Return the layer of a file; unless `is_wished` it may be absent.
 
     Raises:
         ConfigError: it cannot be read, or is not YAML.
@@ -67,18 +67,18 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         if not is_wished:
             return Layer(str(path), {})
         raise _unreadable(
-            path, "there is no such file. Write one, or mend the path."
+            path, "there is no such file. Write one, or fix the path."
         ) from exc
     except PermissionError as exc:
         sentence = (
-            "cannot be read: permission denied. Mend its rights; "
-            "what lies in /etc/ptt-appliance needs sudo."
+            "cannot be read: permission denied. Fix its rights; "
+            "files in /etc/ptt-appliance need sudo."
         )
         raise _unreadable(path, sentence) from exc
     except OSError as exc:
-        reason = (exc.strerror or "unknown trouble").lower()
+        reason = (exc.strerror or "unknown error").lower()
         raise _unreadable(
-            path, f"cannot be read: {reason}. Mend path or rights."
+            path, f"cannot be read: {reason}. Fix path or rights."
         ) from exc
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
