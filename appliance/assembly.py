@@ -5,7 +5,6 @@ What is switched off is not imported.
 
 import asyncio
 import os
-import socket
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -115,7 +114,7 @@ def _page(
     from appliance.page.settings import Site
 
     site = Site(
-        name=_name(config),
+        name=config.name or "",
         state_directory=state_folder(os.environ),
         metrics=metrics,
         screen_px=_size(config.screen),
@@ -130,11 +129,7 @@ def _report(config: Config, counts: Counts) -> Iterator[Viewer]:
     from appliance.metrics.push import Report
 
     is_insecure_fine = config.room.allow_insecure
-    yield Report(url, _name(config), counts, is_insecure_fine)
-
-
-def _name(config: Config) -> str:
-    return config.name or socket.gethostname()
+    yield Report(url, config.name or "", counts, is_insecure_fine)
 
 
 def _size(config: ScreenConfig) -> Size:

@@ -247,7 +247,7 @@ class Config:
     """Whole configuration."""
 
     name: Text | None = None
-    """Name of the box on the network and in the room; null: the host name."""
+    """Name of the appliance on the network and in the room; null: the host name."""
     room: RoomConfig = field(default_factory=RoomConfig)
     sound: SoundConfig = field(default_factory=SoundConfig)
     talk: TalkConfig = field(default_factory=TalkConfig)

@@ -1,6 +1,7 @@
 """Configuration from file, environment and `--set`; the later source wins."""
 
 import os
+import socket
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -16,6 +17,8 @@ from appliance.errors import ConfigError, Fault
 DEFAULT_PATH = Path("/etc/ptt-appliance/config.yaml")
 DEFAULT = "default"
 """Origin of a value that no source gave."""
+HOST_NAME = "host name"
+"""Origin of a `name` that no source gave."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +26,7 @@ class Loaded:
     """Configuration without faults, and the origin of its values."""
 
     config: Config
+    """Its `name` is the host name where none is configured."""
     origins: Mapping[str, str]
     """Full key → file, `environment` or `--set`, for every value that was given."""
     path: Path
@@ -57,6 +61,10 @@ def load(
     if faults:
         raise ConfigError(tuple(faults))
     origins = {key: layer.source for key, layer in reading.origins.items()}
+    if config.name is None:
+        # Once, so that the screen, the page, the token and the reports agree.
+        config = replace(config, name=socket.gethostname())
+        origins["name"] = HOST_NAME
     return Loaded(config, origins, where)
 
 

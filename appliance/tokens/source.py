@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import logging
-import socket
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
@@ -70,7 +69,7 @@ class TokenSource:
             **{preset.name: preset for preset in config.room.presets},
         }
         self._identity = identity
-        self._name = config.name or socket.gethostname()
+        self._name = config.name or ""
         self._post = post
         self._transport = transport
         self._clock = clock

@@ -1,4 +1,5 @@
 import errno
+import socket
 import subprocess
 import sys
 from pathlib import Path, PosixPath
@@ -12,9 +13,13 @@ from hypothesis import strategies as st
 from appliance.config import Config, Pin, Preset, TalkMode
 from appliance.config.load import Loaded, load, need_room
 from appliance.config.schema_fields import leaves
+from appliance.core.state import State
+from appliance.core.view import view
+from appliance.display.render import lines
 from appliance.errors import ConfigError
 
 REFERENCE = Path(__file__).parents[2] / "config.yaml"
+DEFAULT = Config(name=socket.gethostname())
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def set_faults(*settings: str) -> list[str]:
 
 
 def test_the_reference_says_what_is_the_default_anyway():
-    assert load(REFERENCE, (), {}).config == Config()
+    assert load(REFERENCE, (), {}).config == DEFAULT
 
 
 def test_the_reference_has_every_key():
@@ -59,19 +64,30 @@ def test_the_reference_has_every_key():
 
 
 def test_an_empty_file_is_the_default(file):
-    assert load(file(""), (), {}).config == Config()
+    assert load(file(""), (), {}).config == DEFAULT
 
 
 def test_a_section_without_keys_is_the_default(file):
-    assert load(file("sound:\n# nothing yet\ntalk:\n"), (), {}).config == Config()
+    assert load(file("sound:\n# nothing yet\ntalk:\n"), (), {}).config == DEFAULT
 
 
 def test_the_default_file_may_be_absent():
     loaded = load(None, (), {})
     assert (loaded.config, loaded.path) == (
-        Config(),
+        DEFAULT,
         Path("/etc/ptt-appliance/config.yaml"),
     )
+
+
+@pytest.mark.parametrize("text", ["", "name: null"])
+def test_without_a_name_the_appliance_has_the_host_name_everywhere(file, text):
+    host = socket.gethostname()
+    loaded = load(file(text), (), {})
+    assert loaded.config.name == host
+    assert loaded.origin("name") == "host name"
+    shown = view(State(loaded.config), 0.0)
+    assert shown.name == host
+    assert host[:10] in lines(shown, (128, 64))[0]
 
 
 def test_the_environment_names_the_file(file):
