@@ -77,7 +77,7 @@ def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
         fault = address_fault(room.url, "wss", room.allow_insecure)
         yield from _one(f"{key}.url", fault)
     if room.kind is RoomKind.DTELECOM:
-        sentence = "dtelecom rooms cannot be joined by this version. Write auto."
+        sentence = "dTelecom rooms are not supported. Write auto or livekit."
         yield (f"{key}.kind", sentence)
     yield from _token(room, key)
     yield from _headers(room, key)

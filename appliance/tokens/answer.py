@@ -106,13 +106,18 @@ def _first(values: dict[str, object], keys: tuple[str, ...]) -> str | None:
 
 
 def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
+    """Return what the token says, None if it is no token.
+
+    Raises:
+        TokenRefused: it is signed as dTelecom signs.
+    """
     claims = read_claims(token)
-    is_ours = room.kind is RoomKind.LIVEKIT
-    if room.kind is RoomKind.AUTO:
-        is_ours = claims is None or not claims.is_ed25519
-    if is_ours:
+    if claims is None or not claims.is_ed25519:
         return claims
-    sentence = f"{subject} a token for dTelecom, whose rooms cannot be joined yet."
+    if room.kind is RoomKind.LIVEKIT:
+        sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
+    else:
+        sentence = f"{subject} a token for dTelecom, whose rooms are not supported."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
 
 

@@ -151,7 +151,7 @@ def test_a_fixed_token_has_three_parts():
 
 
 def test_a_room_that_can_never_be_joined_is_refused():
-    sentence = "dtelecom rooms cannot be joined by this version. Write auto."
+    sentence = "dTelecom rooms are not supported. Write auto or livekit."
     assert faults_of("room.kind=dtelecom") == [f"room.kind: {sentence}"]
     assert faults_of("room.presets=[{name: a, kind: dtelecom}]") == [
         f"room.presets[0].kind: {sentence}"

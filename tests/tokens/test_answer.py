@@ -164,7 +164,7 @@ def test_an_answer_without_a_good_token_may_be_better_next_time(body, sentence):
         ),
         (
             answer_of(participant_token=jwt_of(alg="EdDSA")),
-            f"{WHERE} gave a token for dTelecom, whose rooms cannot be joined yet.",
+            f"{WHERE} gave a token for dTelecom, whose rooms are not supported.",
         ),
     ],
 )
@@ -179,11 +179,17 @@ def test_a_host_that_is_allowed_may_be_plain():
     assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")
 
 
-def test_the_configured_kind_wins_over_the_token():
-    ours = replace(ROOM, kind=RoomKind.LIVEKIT)
-    assert read(answer_of(participant_token=jwt_of(alg="EdDSA")), ours)
-    theirs = replace(ROOM, kind=RoomKind.DTELECOM)
-    assert "dTelecom" in trouble(answer_of(), theirs).reason
+def test_a_livekit_room_takes_no_token_signed_with_eddsa():
+    room = replace(ROOM, kind=RoomKind.LIVEKIT)
+    exc = trouble(answer_of(participant_token=jwt_of(alg="EdDSA")), room)
+    sentence = "gave a token signed with EdDSA, but room.kind is livekit."
+    assert exc.reason == f"{WHERE} {sentence}"
+    assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
+
+
+@pytest.mark.parametrize("kind", [RoomKind.AUTO, RoomKind.LIVEKIT])
+def test_a_token_signed_with_hs256_is_taken_whatever_the_kind(kind):
+    assert read(answer_of(), replace(ROOM, kind=kind)).token
 
 
 def test_a_fixed_token_is_its_own_answer():
