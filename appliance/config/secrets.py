@@ -6,23 +6,21 @@ from urllib.parse import parse_qsl, urlsplit
 
 from appliance.config import Config, RoomSettings
 
-_SHORTEST = 4
-"""Letters; what is shorter protects nothing and stands in ordinary words."""
 _ROOM_KEYS = {"room", "room_name", "roomName"}
 """Keys without a secret: the journal names the room that was joined."""
 
 
 def secrets(config: Config) -> tuple[str, ...]:
-    """Return the values that must never be logged.
+    """Return the values that must never be logged, whatever their length.
 
-    Those with marks to be filled in (`{identity}`) are left out: no line has them as
-    they stand here.
+    Values with placeholders (`{identity}`) are left out: no log line has them as they
+    stand here.
     """
     rooms = (config.room, *config.room.presets)
     told = {text: None for room in rooms for text in _told(room)}
     queried = urlsplit(config.metrics.post_url or "").query
     told |= dict.fromkeys(_queried(queried))
-    return tuple(text for text in told if len(text) >= _SHORTEST and "{" not in text)
+    return tuple(text for text in told if text and "{" not in text)
 
 
 def _told(room: RoomSettings) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""Where log lines go: the journal under systemd, else standard error (R9.1, R9.2).
+"""Log output: the journal under systemd, else standard error.
 
 Everything goes through one handler of the root logger, third parties' lines included,
 and its formatter lets nothing secret pass.
@@ -18,8 +18,8 @@ from appliance.process.redaction import redacted
 AREAS = {
     "appliance.tokens": "auth",
     "appliance.room.chat_format": "chat",
+    "appliance.room.chat_channel": "chat",
     "appliance.room": "rtc",
-    "appliance.core.chat": "chat",
     "appliance.page": "ui",
     "appliance.sound": "audio",
     "appliance.panel": "panel",
@@ -33,7 +33,7 @@ AREAS = {
     "luma": "panel",
     "PIL": "panel",
 }
-"""R9.1: which area a logger belongs to; everything else is the system's."""
+"""Area of each logger; all others belong to `system`."""
 CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
 """Third parties who tell of every request; only their warnings are wanted."""
 LEVELS = {
@@ -94,7 +94,7 @@ def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 def area(logger: str) -> str:
-    """Return the tag of R9.1 for the logger's name."""
+    """Return the area of the logger with this name."""
     name = logger
     while name:
         if name in AREAS:

@@ -9,8 +9,8 @@ from collections.abc import Iterable
 HIDDEN = "<hidden>"
 LONGEST_ENTRY = 8000
 """Characters; a traceback fits, and a hostile message does not fill the disk."""
-SHORTEST_SECRET = 6
-"""Shorter ones would hide ordinary words, and protect nothing anyway."""
+SHORTEST_SECRET = 4
+"""Shorter ones protect nothing and are parts of ordinary words."""
 
 _WORD = r"[A-Za-z0-9_-]"
 _MIXED = r"(?=[A-Z0-9_-]*[a-z])(?=[a-z0-9_-]*[A-Z])(?=[A-Za-z_-]*[0-9])"

@@ -31,7 +31,7 @@ def test_the_secrets_of_presets_and_reports_are_secrets_too():
 
 def test_words_that_the_journal_needs_are_no_secrets():
     room = RoomConfig(
-        token_query={"room": "kitchen", "v": "2", "short": "abc"},
+        token_query={"room": "kitchen"},
         token_body={"room_name": "kitchen", "roomName": "kitchen"},
     )
     assert secrets(Config(room=room)) == ()

@@ -2,13 +2,17 @@ import logging
 import os
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config import Config, RoomConfig
+from appliance.config.secrets import secrets
 from appliance.process.logs import (
+    AREAS,
     Redacting,
     area,
     is_run_by_systemd,
@@ -16,6 +20,7 @@ from appliance.process.logs import (
 )
 from appliance.process.redaction import HIDDEN, LONGEST_ENTRY, redacted
 
+REPOSITORY = Path(__file__).parents[2]
 HEADER = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9"
 CLAIMS = "eyJpc3MiOiJBUEl4eHh4eHh4eCIsInN1YiI6ImJveCIsImV4cCI6MTc2NDAwMDAwMH0"
 SIGNATURE = "q7Zb1mY0sVxk_3hJr-WcUe9TnLpGd5AoFiK2vXtBQ8M"
@@ -115,6 +120,18 @@ def test_a_named_secret_is_hidden_wherever_it_stands(text):
     assert "hushhush" not in redacted(f"{text}hushhush{text}", ["hushhush"])
 
 
+@pytest.mark.parametrize("secret", ["a1b2", "abcde", "s3cret"])
+def test_a_short_secret_of_the_configuration_is_hidden(secret):
+    config = Config(room=RoomConfig(token_query={"key": secret}))
+    assert redacted(f"answered {secret}!", secrets(config)) == f"answered {HIDDEN}!"
+
+
+def test_fewer_than_four_letters_are_no_secret():
+    config = Config(room=RoomConfig(token_query={"voice": "id", "v": "2"}))
+    line = "did not answer within 2 s"
+    assert redacted(line, secrets(config)) == line
+
+
 @given(st.text(max_size=50), st.integers(0, LONGEST_ENTRY))
 def test_an_entry_is_bounded_and_its_end_holds_no_half_token(text, at):
     line = redacted(f"{text} " + "x " * (at // 2) + JWT + " y" * LONGEST_ENTRY)
@@ -145,6 +162,7 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
         ("appliance.tokens.source", "auth"),
         ("appliance.room.session", "rtc"),
         ("appliance.room.chat_format", "chat"),
+        ("appliance.room.chat_channel", "chat"),
         ("appliance.page.adapter", "ui"),
         ("appliance.sound.card", "audio"),
         ("appliance.panel.screen", "panel"),
@@ -158,6 +176,28 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
 )
 def test_each_logger_has_its_area(logger, tag):
     assert area(logger) == tag
+
+
+LOGGERS = {
+    str(path.relative_to(REPOSITORY).with_suffix("")).replace("/", ".")
+    for path in REPOSITORY.glob("appliance/**/*.py")
+    if "getLogger(__name__)" in path.read_text()
+}
+"""Names of the loggers that our modules really make."""
+
+
+def test_every_area_has_a_logger_of_ours():
+    assert {area(name) for name in LOGGERS} == {*AREAS.values(), "system"}
+
+
+@pytest.mark.parametrize("name", [x for x in AREAS if x.startswith("appliance")])
+def test_the_table_of_areas_names_modules_that_exist(name):
+    assert find_spec(name) is not None
+
+
+def test_the_modules_that_send_and_read_chat_log_as_chat():
+    chat = {name for name in LOGGERS if area(name) == "chat"}
+    assert chat == {"appliance.room.chat_channel"}
 
 
 def test_the_journal_gets_the_redacted_line_and_no_raw_arguments():
