@@ -190,7 +190,8 @@ class Reading:
             else:
                 sentence = f"expected {example[:-1]}, …}}, found something else."
                 self.blame(key, sentence, layer)
-        return tuple(made) if len(made) == len(value) else ()
+                made.append(_placeholder(shape, key))
+        return tuple(made)
 
     def _find_unknown(self, key: str, known: list[str], layer: Layer) -> None:
         for name in layer.values:
@@ -205,6 +206,15 @@ class Reading:
         if near:
             return f"unknown key. Did you mean {layer.spell(near[0])}?"
         return f"unknown key. Known here: {', '.join(by_name)}."
+
+
+def _placeholder(shape: type[SectionT], key: str) -> SectionT:
+    """Return a section in place of one with a fault: later items keep their number."""
+    values = {
+        split_key(part.key)[1]: part.key if part.default is MISSING else part.default
+        for part in parts(shape, key)
+    }
+    return shape(**values)
 
 
 def _long_layers(long: type[Section], given: Given) -> list[Layer]:

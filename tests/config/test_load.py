@@ -194,6 +194,16 @@ def test_a_preset_on_the_same_host_keeps_its_keys(file, url):
     assert preset.token_body == {"key": "SECRET"}
 
 
+def test_faults_of_presets_are_told_at_once_with_their_number(file):
+    presets = "  presets: [5, {name: a, url: 'http://h'}, 7, {name: a}]"
+    assert [line.split(": ")[1] for line in faults_of(file(GIVEN + presets))] == [
+        "room.presets[0]",
+        "room.presets[2]",
+        "room.presets[1].url",
+        "room.presets[3].name",
+    ]
+
+
 @pytest.mark.parametrize("url", ["5", "'https://[::'"])
 def test_nonsense_as_the_address_of_a_preset_is_a_fault_of_that_key(file, url):
     presets = f"  presets: [{{name: lab, token_url: {url}}}]"
