@@ -64,23 +64,20 @@ def imports(path: Path) -> Iterator[str]:
 
 
 def folders_of(path: Path) -> Iterator[str]:
-    """Yield the part of the house that each of our own imports comes from."""
+    """Yield the folder that each of our own imports comes from."""
     for imported in imports(path):
         package, _, rest = imported.partition(".")
-        if package == "appliance":
+        if package == "appliance" and not is_any(imported, PURE):
             yield rest.partition(".")[0]
 
 
-def room(path: Path) -> str:
+def folder(path: Path) -> str:
     """Return the folder of the module, or its own name at the top."""
     return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
 
 
 def allowed(path: Path) -> set[str]:
-    own = folder(path)
-    if own == "core":
-        return FOR_CORE
-    return FOR_ALL | {own}
+    return FOR_CORE if folder(path) == "core" else SHARED | {folder(path)}
 
 
 def is_any(module: str, packages: set[str]) -> bool:
