@@ -14,6 +14,7 @@ from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from appliance.config import SoundConfig
 from appliance.pcm import Block
 from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
+from appliance.room.convergence import converge
 from appliance.room.ffi import BLOCK_BYTES, Call, handle
 
 _DELAY_STEP_MS = 5
@@ -45,7 +46,7 @@ class EchoCanceller:
     """
 
     def __init__(self) -> None:
-        """Start with nothing known of the room."""
+        """Start converged on an invented room: see `convergence`."""
         self._module = rtc.AudioProcessingModule(echo_cancellation=True)
         self._delay_ms = -_DELAY_STEP_MS - 1
         self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
@@ -53,6 +54,7 @@ class EchoCanceller:
         module = handle(self._module).handle
         self._clean = _clean(module, self._near)
         self._hear = _hear(module, self._far)
+        converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
         """Take out of the microphone's block, in place, what the speaker played.
