@@ -4,7 +4,8 @@ The echo canceller delays what passes it by 9 ms and takes half of the processin
 It has something to do only while the speaker is heard, which in push-to-talk is hardly
 ever while one talks oneself. So it listens whenever the speaker plays, and the sound
 goes through it from the speaker's first moment until there is a pause afterwards.
-Noise suppression and the rest have something to do only while somebody speaks here.
+Noise suppression and the rest have something to do only while somebody speaks here; in
+silence they follow the room's noise, which costs little because few blocks come then.
 """
 
 from typing import Final
@@ -75,9 +76,21 @@ class Cleaning:
         is_of_use = is_wanted or is_voice or self._attention.learns_room
         if self._canceller is not None:
             self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
-        if self._cleaner is not None and is_of_use:
-            self._cleaner.clean(microphone)
+        if self._cleaner is not None:
+            self._clean(self._cleaner, microphone, is_of_use=is_of_use)
         self._is_at_work = is_of_use or self.hears_speaker or self._is_through
+
+    def _clean(self, cleaner: Cleaner, microphone: Block, *, is_of_use: bool) -> None:
+        """Clean the block, or only let the cleaner follow the room's noise.
+
+        Without that, noise that began while the gate was shut is sent up to 11 dB
+        louder for the first two seconds of the next talk. One packet in ten comes in
+        silence, so new noise is known after half a minute.
+        """
+        if is_of_use:
+            cleaner.clean(microphone)
+        elif not self.hears_speaker:
+            cleaner.clean(microphone.copy())
 
     def _cancel(
         self, canceller: Canceller, microphone: Block, played: Block, *, is_wanted: bool
