@@ -28,6 +28,10 @@ NEAR_S = 0.04
 """How far its delay may be from that of the whole talk."""
 BEFORE_S = 0.2
 """Speech that goes on around a press, before and after."""
+FAR_S = 4.0
+"""How long the far end speaks in which it is interrupted."""
+INTERRUPTED_S = (0.2, 0.6, 1.2, 2.0)
+"""After how much of it, in turn."""
 GOAL_MS = 10.0
 ACCESS_MS = 25.0
 
@@ -50,6 +54,7 @@ async def measure(venue: Venue) -> Section:
     rows: list[Row] = []
     rows += await _rows(venue, venue.plan.presses // 2, is_on=False)
     rows += await _rows(venue, venue.plan.presses, is_on=True)
+    rows.append(await _interruptions(venue, venue.plan.interruptions))
     return Section("Talk button", tuple(rows))
 
 
@@ -88,6 +93,35 @@ async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
             goal=Goal(ACCESS_MS, "high"),
         ),
     ]
+
+
+async def _interruptions(venue: Venue, count: int) -> Row:
+    """Start a box afresh and press its button while its speaker plays, several times.
+
+    The microphone does not hear the speaker, which an echo canceller finds hardest.
+    """
+    speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
+    lost = []
+    for number in range(count):
+        talker = Ours(has_processing=False, has_page=False)
+        async with venue.call(_Pressed(is_on=True), talker) as (box, far):
+            from_s = far.card.now_s() + 0.05
+            voice = sound.talk(np.random.default_rng(number), FAR_S)
+            far.card.speak(voice, from_s)
+            press_s = from_s + INTERRUPTED_S[number % len(INTERRUPTED_S)] - BEFORE_S
+            await asyncio.sleep(press_s - far.card.now_s())
+            press = await _press(box, speech, number)
+            await asyncio.sleep(sound.MOST_S)
+            lost.append(_lost(press, speech, far))
+    heard = [x for x in lost if not np.isnan(x.delay_s)]
+    within = sum(x.lost_within_ms for x in heard)
+    return Row(
+        name="lost at the start of a fresh box's first talk, speaker playing",
+        unit="ms",
+        ours=extremes([x.lost_start_ms for x in lost]),
+        goal=Goal(GOAL_MS, "high"),
+        note=f"{len(heard)} of {count} presses heard, {within:.0f} ms missing within",
+    )
 
 
 class _Pressed:

@@ -23,6 +23,8 @@ class Plan:
     """A call of ours as it comes, alone on the machine."""
     presses: int
     """With processing, as the box comes; half as many without."""
+    interruptions: int
+    """Fresh starts in which the first press comes while the speaker plays."""
     cold_starts: int
     """Starts whose time is taken."""
     outages_s: tuple[float, ...]
@@ -38,6 +40,7 @@ QUICK = Plan(
     cpu_s=5.0,
     memory_s=5.0,
     presses=6,
+    interruptions=1,
     cold_starts=2,
     outages_s=(3.0,),
 )
@@ -51,6 +54,7 @@ DEFAULT = Plan(
     cpu_s=12.0,
     memory_s=10.0,
     presses=20,
+    interruptions=4,
     cold_starts=5,
     outages_s=(5.0, 30.0),
 )
@@ -64,6 +68,7 @@ LONG = Plan(
     cpu_s=60.0,
     memory_s=60.0,
     presses=60,
+    interruptions=20,
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),
 )
