@@ -1,4 +1,4 @@
-r"""What never appears in a log line: tokens, keys, passwords, URL queries (R9.2).
+r"""Redaction of log lines: tokens, keys, passwords and URL queries are hidden.
 
 The last defence, behind code that does not log such things in the first place.
 """
