@@ -11,6 +11,10 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from appliance.app import App
+from appliance.audio.adapter import SoundRoad
+from appliance.audio.driver import Library
+from appliance.audio.portaudio import PortAudio
+from appliance.audio.processing import Cleaning
 from appliance.config import Config, ScreenConfig
 from appliance.display.bitmap import Size
 from appliance.metrics.audio import SoundFigures
@@ -27,10 +31,6 @@ from appliance.process.store import Store
 from appliance.process.systemd import Service
 from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
-from appliance.sound.cleaning import Cleaning
-from appliance.sound.library import Library
-from appliance.sound.portaudio import PortAudio
-from appliance.sound.road import SoundRoad
 
 if TYPE_CHECKING:
     from appliance.metrics.registry import Registry

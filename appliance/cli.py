@@ -85,10 +85,10 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    from appliance.audio.device_list import all_devices, card_name
+    from appliance.audio.devices import Direction
+    from appliance.audio.portaudio import PortAudio
     from appliance.doctor.command import doctor
-    from appliance.sound.device_list import all_devices, card_name
-    from appliance.sound.devices import Direction
-    from appliance.sound.portaudio import PortAudio
 
     config = _loaded(args).config
     wishes = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
@@ -122,8 +122,8 @@ def _one_token(config: "Config") -> tuple[str, str]:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.sound.device_list import all_devices, print_devices
-    from appliance.sound.portaudio import PortAudio
+    from appliance.audio.device_list import all_devices, print_devices
+    from appliance.audio.portaudio import PortAudio
 
     return print_devices(all_devices(PortAudio()), as_json=args.json)
 

@@ -101,7 +101,7 @@ def test_nobody_imports_the_wiring():
 
 
 @pytest.mark.parametrize(
-    "path", [*PACKAGE.glob("core/*.py"), PACKAGE / "sound" / "dsp.py"], ids=name
+    "path", [*PACKAGE.glob("core/*.py"), PACKAGE / "audio" / "dsp.py"], ids=name
 )
 def test_a_pure_module_has_no_clock_thread_task_file_or_device(path):
     calls = [node.func for node in ast.walk(tree(path)) if isinstance(node, ast.Call)]

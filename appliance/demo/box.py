@@ -2,6 +2,10 @@
 
 from typing import Final
 
+from appliance.audio.devices import chosen, listed
+from appliance.audio.driver import Library
+from appliance.audio.portaudio import PortAudio
+from appliance.audio.streams import LADDER, RATES_HZ, at_rate
 from appliance.config import (
     ButtonsConfig,
     Config,
@@ -16,10 +20,6 @@ from appliance.demo.issuer import ROOM
 from appliance.errors import DemoError, SoundError
 from appliance.net.listen import listener, parsed
 from appliance.net.url import address_fault
-from appliance.sound.devices import chosen, listed
-from appliance.sound.library import Library
-from appliance.sound.portaudio import PortAudio
-from appliance.sound.stream import LADDER, RATES_HZ, at_rate
 
 LOOPBACK: Final = "127.0.0.1"
 FIRST_PORT: Final = 8080

@@ -13,11 +13,11 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
+from appliance.audio.driver import Callback, Wanted
+from appliance.audio.dsp import RATE_HZ
+from appliance.audio.realtime import be_urgent
 from appliance.demo.phrase import Samples
 from appliance.errors import SoundError
-from appliance.sound.dsp import RATE_HZ
-from appliance.sound.library import Callback, Wanted
-from appliance.sound.urgency import be_urgent
 
 NAME: Final = "Simulated USB sound card"
 LONGEST_STALL_S: Final = 1.0

@@ -19,6 +19,7 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
+from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.demo.companion_words import answer
 from appliance.demo.listener import Listener, Talk
 from appliance.demo.measure import TimedBlock, joined
@@ -36,7 +37,6 @@ from appliance.demo.report import (
 from appliance.pcm import SILENCE
 from appliance.process.exit import end_process
 from appliance.room import chat_format
-from appliance.sound.dsp import BLOCK_FRAMES, RATE_HZ
 
 BLOCK_S: Final = BLOCK_FRAMES / RATE_HZ
 MOST_WAITING: Final = 3

@@ -4,9 +4,9 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.audio.dsp import level_dbfs
 from appliance.demo.measure import Sound, TimedBlock, joined
 from appliance.demo.phrase import Samples
-from appliance.sound.dsp import level_dbfs
 
 VOICE_DBFS: Final = -45.0
 """Louder than a quiet room, quieter than a whisper into the microphone."""

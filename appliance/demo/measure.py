@@ -11,8 +11,8 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from appliance.audio.dsp import RATE_HZ
 from appliance.demo.phrase import Samples
-from appliance.sound.dsp import RATE_HZ
 
 CLEAR: Final = 0.4
 """Likeness from which on two pieces are the same; a codec leaves 0.5 and more."""

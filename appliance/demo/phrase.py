@@ -12,7 +12,7 @@ from typing import Final, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.sound.dsp import FULL_SCALE, RATE_HZ, to_block
+from appliance.audio.dsp import FULL_SCALE, RATE_HZ, to_block
 
 Samples: TypeAlias = NDArray[np.int16]
 """Mono, 48 kHz, any length."""

@@ -6,12 +6,12 @@ from typing import Any, Final, assert_never
 
 import numpy as np
 
+from appliance.audio.dsp import RATE_HZ
 from appliance.demo.ledger import Ledger
 from appliance.demo.measure import Sound, find
 from appliance.demo.report import Answered, Heard, Joined, Lost, Report, Said
 from appliance.demo.tape import Tape
 from appliance.demo.terminal import Terminal
-from appliance.sound.dsp import RATE_HZ
 
 AFTER_S: Final = 1.0
 """How long a repetition may be on its way to the speaker."""

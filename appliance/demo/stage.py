@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from appliance.audio.driver import Library
 from appliance.config import RoomConfig, SoundConfig
 from appliance.demo import box
 from appliance.demo.card import Mouth, SimulatedCard
@@ -16,7 +17,6 @@ from appliance.demo.report import Order
 from appliance.demo.script import Voice
 from appliance.demo.server import LocalServer
 from appliance.demo.tape import Tape
-from appliance.sound.library import Library
 from appliance.tokens.livekit import TTL_S, issue
 
 

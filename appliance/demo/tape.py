@@ -8,10 +8,10 @@ from collections import deque
 from pathlib import Path
 from typing import Final
 
+from appliance.audio.dsp import RATE_HZ
 from appliance.demo.measure import Sound, TimedBlock, cut_out, joined
 from appliance.demo.phrase import Samples
 from appliance.errors import DemoError
-from appliance.sound.dsp import RATE_HZ
 
 KEPT_S: Final = 90.0
 """A talk of 30 s and its repetition fit."""

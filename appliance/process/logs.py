@@ -21,7 +21,7 @@ AREAS = {
     "appliance.room.chat_channel": "chat",
     "appliance.room": "rtc",
     "appliance.page": "ui",
-    "appliance.sound": "audio",
+    "appliance.audio": "audio",
     "appliance.panel": "panel",
     "livekit": "rtc",
     "httpx": "auth",

@@ -1,12 +1,12 @@
 import pytest
 
+from appliance.audio.device_choice import Choice
+from appliance.audio.devices import listed
 from appliance.config import SoundConfig
 from appliance.config.checks import findings
 from appliance.demo import box
 from appliance.errors import DemoError
 from appliance.net.listen import listener
-from appliance.sound.choice import Choice
-from appliance.sound.devices import listed
 from tests.card.asound import Card, plug_in
 from tests.card.here import seen_here
 

@@ -4,12 +4,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from appliance.audio.devices import Device, chosen, listed
+from appliance.audio.driver import Wanted
+from appliance.audio.idle import Lull
 from appliance.demo.card import Mouth, SimulatedCard
 from appliance.demo.phrase import synthesised
 from appliance.errors import SoundError
-from appliance.sound.devices import Device, chosen, listed
-from appliance.sound.library import Wanted
-from appliance.sound.lull import Lull
 
 PHRASE = synthesised()[:24_000]
 DEADLINE_S = 20.0

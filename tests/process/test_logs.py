@@ -164,7 +164,7 @@ def test_arguments_that_do_not_fit_cost_only_themselves():
         ("appliance.room.chat_format", "chat"),
         ("appliance.room.chat_channel", "chat"),
         ("appliance.page.adapter", "ui"),
-        ("appliance.sound.card", "audio"),
+        ("appliance.audio.supervisor", "audio"),
         ("appliance.panel.screen", "panel"),
         ("appliance.net.monitor", "system"),
         ("appliance.app", "system"),

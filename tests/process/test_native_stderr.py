@@ -77,7 +77,7 @@ where_it_happened()
 def test_the_log_and_pythons_own_words_pass_by_the_limit():
     done = run(f"""
 for number in range({2 * LINES}):
-    logging.getLogger("appliance.sound.card").info("line %d", number)
+    logging.getLogger("appliance.audio.supervisor").info("line %d", number)
     print("printed", number, file=sys.stderr)
 class Broken:
     def __del__(self):

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from appliance.audio.dsp import level_dbfs
 from appliance.demo.phrase import synthesised
 from appliance.room.apm import EchoCanceller
 from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
-from appliance.sound.dsp import level_dbfs
 
 CANCELLER_DELAY = 432
 """9 ms, in samples."""

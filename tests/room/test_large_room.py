@@ -5,8 +5,8 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 
+from appliance.audio.mixer import MOST_TALKERS, Playout
 from appliance.core.events import PeopleChanged
-from appliance.sound.playout import MOST_TALKERS, Playout
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
+from appliance.audio.dtx_schedule import PERIOD
+from appliance.audio.encoder_feed import PACKET_BLOCKS, Outlet
 from appliance.pcm import SILENCE
 from appliance.room import publisher, stats
-from appliance.sound.cadence import PERIOD
-from appliance.sound.outlet import PACKET_BLOCKS, Outlet
 from tests.room.conftest import Box
 from tests.room.fakes import DEADLINE_S, FakeUplink, strongest_hz, tone
 

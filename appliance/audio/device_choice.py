@@ -1,0 +1,107 @@
+"""The devices in use for microphone and speaker, and whether better ones are there."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from appliance.audio.alsa_cards import PROCESSES, in_use, unlisted
+from appliance.audio.devices import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    not_the_first,
+    rank,
+    told,
+)
+from appliance.config import SoundConfig
+from appliance.errors import SoundError
+
+
+class Choice:
+    """Chooses devices by the configuration's wishes and remembers those in use.
+
+    Thread: the card's.
+    """
+
+    def __init__(
+        self,
+        config: SoundConfig,
+        cards: Path = ALSA_CARDS,
+        processes: Path = PROCESSES,
+    ) -> None:
+        """Remember the wishes; nothing is chosen yet.
+
+        Args:
+            config: wishes for microphone and speaker.
+            cards: where ALSA describes its cards.
+            processes: where the kernel describes processes.
+        """
+        self._wishes: dict[Direction, tuple[str, ...]] = {
+            "microphone": config.microphone,
+            "speaker": config.speaker,
+        }
+        self._cards = cards
+        self._processes = processes
+        self._used: dict[Direction, Device] = {}
+
+    @property
+    def cards(self) -> str:
+        """ALSA's list of cards; empty where there is none to read."""
+        return told(self._cards / "cards")
+
+    def choose(
+        self, devices: tuple[Device, ...]
+    ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
+        """Return the device for each direction, and why there is none for the others.
+
+        Args:
+            devices: what PortAudio lists.
+        """
+        found: dict[Direction, Device] = {}
+        missing: dict[Direction, SoundError] = {}
+        for direction, wishes in self._wishes.items():
+            try:
+                found[direction] = chosen(wishes, devices, direction)
+            except SoundError as exc:
+                busy = in_use(wishes, devices, direction, self._cards, self._processes)
+                missing[direction] = busy or exc
+        return found, missing
+
+    def missing_all(self, exc: SoundError) -> dict[Direction, SoundError]:
+        """Return the same reason for each direction."""
+        return dict.fromkeys(self._wishes, exc)
+
+    def use(
+        self, found: Mapping[Direction, Device], opened: Iterable[Direction]
+    ) -> None:
+        """Remember the devices that were opened."""
+        self._used = {direction: found[direction] for direction in opened}
+
+    def notice(self, direction: Direction) -> str:
+        """Return that this is not the device that was wanted; empty: it is."""
+        return not_the_first(self._wishes[direction], self._used[direction], direction)
+
+    @property
+    def is_best(self) -> bool:
+        """Whether each device in use is the first choice."""
+        return not any(map(self.notice, self._used))
+
+    def is_better_listed(self) -> bool:
+        """Return whether the kernel lists a better device that no program uses.
+
+        Also where there is no list: nobody can tell then.
+        """
+        if not self.cards:
+            return True
+        free = [
+            device
+            for device in unlisted((), self._cards, self._processes)
+            if not device.used_by
+        ]
+        return any(
+            device.channels(direction)
+            and rank(self._wishes[direction], device)
+            < rank(self._wishes[direction], used)
+            for direction, used in self._used.items()
+            for device in free
+        )

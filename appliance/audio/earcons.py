@@ -1,0 +1,37 @@
+"""The box's own short sounds: two notes say it all, and nobody needs to learn them."""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.audio.dsp import RATE_HZ
+from appliance.core.commands import Earcon
+
+LOUDNESS: Final = 6000.0
+"""-15 dBFS: heard over speech, and no fright at night."""
+EDGE_S: Final = 0.005
+
+_NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
+    # Hz and seconds; 0 Hz is a pause. Rising is good news, falling is bad news.
+    Earcon.PERMIT: ((880.0, 0.06),),
+    Earcon.END: ((587.0, 0.06),),
+    Earcon.REFUSED: ((196.0, 0.12), (0.0, 0.04), (196.0, 0.12)),
+    Earcon.WARNING: ((988.0, 0.07), (0.0, 0.05), (988.0, 0.07)),
+    Earcon.JOINED: ((523.0, 0.09), (784.0, 0.12)),
+    Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
+}
+
+
+@cache
+def sound(earcon: Earcon) -> NDArray[np.float32]:
+    """Return the sound: float32 in int16's range, 48 kHz, any length."""
+    return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
+
+
+def _note(hz: float, length_s: float) -> NDArray[np.float32]:
+    count = int(length_s * RATE_HZ)
+    at = np.arange(count) / RATE_HZ
+    edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)
+    return (LOUDNESS * edge * np.sin(2 * np.pi * hz * at)).astype(np.float32)

@@ -1,0 +1,99 @@
+"""The one place where the microphone is let into the room or kept out."""
+
+from collections import deque
+from typing import Final
+
+import numpy as np
+
+from appliance.audio.driver import Raw
+from appliance.audio.dsp import faded_in, faded_out, level_dbfs, to_block
+from appliance.pcm import SILENCE, Block
+
+BLOCK_MS: Final = 10
+SILENT_DBFS: Final = -50.0
+"""Quieter than a whisper into a close microphone: the word is over."""
+SILENT_BLOCKS: Final = 6
+"""60 ms of it; shorter gaps are the stops inside words (p, t, k)."""
+
+
+class Gate:
+    """Passes blocks or silence; never nothing, or the delay would creep.
+
+    A pre-roll is a delay line: the sound from before the press is sent first, and all
+    that follows is that much later, until the gate has closed.
+
+    Thread: `open` and `close` from any, `passed` from the uplink's.
+    """
+
+    def __init__(self, pre_roll_ms: int) -> None:
+        """Start closed."""
+        self._line: deque[Block] = deque(maxlen=pre_roll_ms // BLOCK_MS + 1)
+        self._is_wanted = False
+        self._tail_blocks = 0
+        self._quiet_blocks = 0
+        self._was_open = False
+
+    @property
+    def has_pre_roll(self) -> bool:
+        """Whether sound from before the press is wanted, and so every block."""
+        return self._line.maxlen != 1
+
+    @property
+    def is_open(self) -> bool:
+        """Whether sound may still pass: wanted, or in its tail."""
+        return self._is_wanted or self._tail_blocks > 0
+
+    def misses(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
+        """Return whether anybody would notice if this, made louder, were left out.
+
+        Thread: any.
+        """
+        is_wanted = self.is_open or self.has_pre_roll
+        samples = np.frombuffer(heard, np.int16)
+        return is_wanted and level_dbfs(samples) + gain_db >= SILENT_DBFS
+
+    def open(self) -> None:
+        """Let sound pass from the next block on."""
+        self._is_wanted = True
+        self._tail_blocks = 0
+
+    def close(self, tail_ms: int) -> None:
+        """Let the end of the word pass, then nothing.
+
+        Args:
+            tail_ms: longest tail; silence cuts it short. 0: shut at once.
+        """
+        held = self._line.maxlen or 1
+        blocks = -(-tail_ms // BLOCK_MS) + held - 1
+        self._tail_blocks = blocks if tail_ms and self._is_wanted else 0
+        self._quiet_blocks = 0
+        self._is_wanted = False
+
+    def passed(self, block: Block) -> Block:
+        """Return what goes into the room in place of this block.
+
+        Args:
+            block: from the microphone; kept while a pre-roll is wanted.
+        """
+        self._line.append(block if self._line.maxlen == 1 else block.copy())
+        is_open = self.is_open
+        if not is_open and not self._was_open:
+            return SILENCE
+        if not self._is_wanted and self._tail_blocks:
+            self._shorten(block)
+        is_last = is_open and not self.is_open
+        oldest = self._line[0]
+        was_open, self._was_open = self._was_open, is_open and not is_last
+        if not is_open:
+            return SILENCE
+        if is_last:
+            return to_block(faded_out(oldest.astype(np.float32)))
+        return oldest if was_open else to_block(faded_in(oldest.astype(np.float32)))
+
+    def _shorten(self, block: Block) -> None:
+        self._tail_blocks -= 1
+        is_silent = level_dbfs(block) < SILENT_DBFS
+        self._quiet_blocks = self._quiet_blocks + 1 if is_silent else 0
+        held = (self._line.maxlen or 1) - 1
+        if self._quiet_blocks >= SILENT_BLOCKS + held:
+            self._tail_blocks = 0

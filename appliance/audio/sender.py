@@ -1,0 +1,246 @@
+"""The microphone's way into the room: clean, gate, send; on a thread of its own.
+
+The card's callback only hands over: whatever the processing and the encoder take, the
+speaker does not click. When the microphone is away, silence is sent in its place,
+because a track that is fed nothing makes the far end's delay creep.
+"""
+
+import threading
+import time
+from queue import Empty, SimpleQueue
+from typing import Final
+
+import numpy as np
+
+from appliance.audio.driver import Raw
+from appliance.audio.dsp import BLOCK_FRAMES, db_gain, to_block
+from appliance.audio.encoder_feed import PACKET_BLOCKS, Outlet
+from appliance.audio.gate import Gate
+from appliance.audio.late_audio import Debt
+from appliance.audio.meter import Meter
+from appliance.audio.mixer import Playout
+from appliance.audio.processing import Cleaning
+from appliance.audio.realtime import be_urgent
+from appliance.core.events import TailEnded, TalkFlowed
+from appliance.pcm import SILENCE, Block
+from appliance.ports import Post
+
+PACKET_S: Final = PACKET_BLOCKS * 0.01
+MOST_WAITING: Final = 6
+"""120 ms; if the encoder is further behind than this, what comes is dropped."""
+PATIENCE_S: Final = 0.04
+"""Two packets late, and twice the card's own delay on top: it is away."""
+MOST_MADE_UP: Final = 25
+"""Half a second of silence at once; a process that was stopped has no more to say."""
+SPARE_PACKETS: Final = 9
+"""While nobody speaks here or there, one packet in ten is looked at, every 200 ms, as
+often as the meter moves. In place of the others the card's thread sends silence, and
+this one sleeps on."""
+
+_Pair = tuple[Block, Block]
+"""What was heard, and what was played meanwhile."""
+_Packet = tuple[_Pair, _Pair]
+
+
+class Uplink:
+    """Takes blocks from the card and gives them to the room.
+
+    Thread: `put` and `hush` the card's; the rest its own. It sleeps in a lull.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        playout: Playout,
+        outlet: Outlet,
+        post: Post,
+        cleaning: Cleaning,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            gate: decides what passes.
+            playout: muted while talking if the box is half duplex; gives its level.
+            outlet: takes what goes into the room.
+            post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
+            cleaning: for what the microphone gives.
+        """
+        self._gate = gate
+        self._playout = playout
+        self._post = post
+        self._cleaning = cleaning
+        # Each with how many packets were passed over before it.
+        self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
+        self._spare: _Pair | None = None
+        self._outlet = outlet
+        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._gain_db = 0.0
+        self._gain = 1.0
+        self._asked_at_s: float | None = None
+        self._was_open = False
+        self._is_resting = False
+        self._hushed = 0
+        # Of the last sound: what the card's thread put, and what this one filled in.
+        self._put_s = self._filled_s = time.monotonic()
+        self._meter = Meter(post)
+        self._patience_s = PATIENCE_S
+        self._debt = Debt()
+        self.overflows = 0
+        self.beat_s = time.monotonic()
+        """When the thread last turned."""
+
+    def start(self) -> None:
+        """Begin to work."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the thread; nothing is sent any more."""
+        if self._thread.is_alive():
+            self._waiting.put(None)
+            self._thread.join()
+
+    def put(self, microphone: Block, played: Block) -> None:
+        """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
+        pair = (microphone, played)
+        if self._spare is None:
+            self._spare = pair
+            return
+        packet, self._spare = (self._spare, pair), None
+        self._put_s = time.monotonic()
+        if self._waiting.qsize() >= MOST_WAITING:
+            self.overflows += len(packet)
+            return
+        hushed, self._hushed = self._hushed, 0
+        self._waiting.put((hushed, packet))
+
+    def hush(self, packets: int) -> None:
+        """Send silence in place of packets that were passed over."""
+        self._put_s = time.monotonic()
+        self._hushed += packets
+        self._outlet.send([(SILENCE, SILENCE)] * packets)
+
+    def leaves_out(self, heard: Raw | bytes) -> bool:
+        """Return whether this, up to half a block, is better not put at all."""
+        if not self._outlet.is_step_due or self.misses(heard):
+            return False
+        return self._outlet.step()
+
+    def misses(self, heard: Raw | bytes) -> bool:
+        """Return whether anybody would notice if this were left out, or came later."""
+        return self._gate.misses(heard, self._gain_db)
+
+    @property
+    def spare_packets(self) -> int:
+        """How many packets from now on need not be put: silence leaves anyhow.
+
+        Thread: the card's.
+        """
+        if self._spare is not None or not self._is_resting or self._gate.is_open:
+            return 0
+        # All but the last of them come late.
+        return min(self._outlet.late_packets + 1, SPARE_PACKETS - self._hushed)
+
+    def open_gate(self, asked_at_s: float) -> None:
+        """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
+        self._asked_at_s = asked_at_s
+        self._gate.open()
+        self._playout.lull.end()
+
+    def close_gate(self, tail_ms: int) -> None:
+        """Shut the microphone out."""
+        self._gate.close(tail_ms)
+
+    def set_delay(self, delay_ms: int) -> None:
+        """New streams are open: take how long it is from speaker to microphone."""
+        self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
+        self._cleaning.restart(delay_ms)
+        # The streams are new: half a packet of before belongs to another time.
+        self._spare = None
+
+    def set_gain(self, db: float) -> None:
+        """Set the microphone's gain."""
+        self._gain_db = db
+        self._gain = db_gain(db)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nobody speaks, here or there."""
+        return not self._gate.is_open and not self._cleaning.hears_speaker
+
+    @property
+    def depth_s(self) -> float:
+        """What waits to be sent, in seconds."""
+        return self._waiting.qsize() * PACKET_S
+
+    def _run(self) -> None:
+        be_urgent()
+        self._put_s = self._filled_s = time.monotonic()
+        while True:
+            self.beat_s = time.monotonic()
+            try:
+                rest_s = SPARE_PACKETS * PACKET_S if self._is_resting else 0.0
+                taken = self._waiting.get(timeout=self._patience_s + rest_s)
+            except Empty:
+                self._stand_in()
+                continue
+            if taken is None:
+                return
+            self._take(taken)
+
+    def _take(self, taken: tuple[int, _Packet]) -> None:
+        hushed, packet = taken
+        self._meter.skip(hushed * PACKET_BLOCKS)
+        is_late = not self._waiting.empty()
+        if not self._debt.takes(len(packet), is_late=is_late):
+            self._send_packet(packet)
+        is_busy = self._was_open or self._cleaning.is_at_work or self._gate.has_pre_roll
+        self._is_resting = not is_busy
+
+    def _stand_in(self) -> None:
+        """Send the silence that was due while no block came, if none was sent."""
+        now_s = time.monotonic()
+        late_s = now_s - max(self._put_s, self._filled_s)
+        if late_s < self._patience_s:
+            return
+        self._filled_s = now_s
+        packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
+        self._debt.grow(packets * PACKET_BLOCKS, late_s)
+        for _ in range(packets):
+            # New ones each time: they are cleaned in place.
+            first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
+            self._send_packet(((first, SILENCE), (second, SILENCE)))
+        # Until the card is back nobody else sends: wait no longer than needed.
+        self._is_resting = False
+        self._playout.lull.end()
+
+    def _send_packet(self, packet: _Packet) -> None:
+        (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
+        is_sent = self._outlet.send([(first, second)])
+        self._tell(is_open=was_open, is_sent=is_sent)
+        self._tell(is_open=is_open, is_sent=is_sent)
+
+    def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
+        """Return what goes into the room, and whether the gate is open."""
+        self._cleaning.clean(
+            microphone,
+            played,
+            is_wanted=self._gate.is_open,
+            is_voice=self._meter.is_voice,
+        )
+        if self._gain != 1.0:
+            microphone = to_block(microphone.astype(np.float32) * self._gain)
+        self._meter.take(microphone, self._playout)
+        block = self._gate.passed(microphone)
+        is_open = self._gate.is_open
+        self._playout.is_muted = self._playout.is_half_duplex and is_open
+        return block, is_open
+
+    def _tell(self, *, is_open: bool, is_sent: bool) -> None:
+        """Post what the gate did, after it was done."""
+        if self._asked_at_s is not None and is_open and is_sent:
+            access_s = time.monotonic() - self._asked_at_s
+            self._asked_at_s = None
+            self._post(TalkFlowed(access_s))
+        if self._was_open and not is_open:
+            self._post(TailEnded())
+        self._was_open = is_open

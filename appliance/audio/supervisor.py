@@ -1,0 +1,219 @@
+"""Keeps microphone and speaker open through loss, stall and return (R2.3, R2.4).
+
+PortAudio tells nobody that a card was unplugged: callbacks just stop. So the callbacks
+leave a beat, and a thread of our own looks at it, closes, initialises PortAudio anew
+(it does not see new cards otherwise) and opens again, for as long as it takes.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from enum import Enum
+from queue import Empty, SimpleQueue
+from typing import Final
+
+from appliance.audio.device_choice import Choice
+from appliance.audio.devices import Device, Direction, listed
+from appliance.audio.driver import Library
+from appliance.audio.latency_steps import Ladder
+from appliance.audio.mixer import Playout
+from appliance.audio.reopen import Retry
+from appliance.audio.sender import Uplink
+from appliance.audio.stream_stats import PARTS, Tally
+from appliance.audio.streams import LADDER, Streams
+from appliance.config import SoundConfig
+from appliance.core.events import PartFound
+from appliance.errors import SoundError
+from appliance.metrics.audio import SoundFault
+from appliance.ports import Post
+
+LOOK_S: Final = 0.25
+STALL_S: Final = 1.0
+"""R2.4: no callback for this long means that the stream is dead."""
+LONG_LIFE_S: Final = 10.0
+"""A stream that worked this long was a good one: its card is looked for at once."""
+_log = logging.getLogger(__name__)
+
+
+class _Wish(Enum):
+    OPEN = "open"
+    CLOSE = "close"
+    END = "end"
+
+
+class Card:
+    """The sound card, or the two of them.
+
+    Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
+    because PortAudio may take a second for it.
+    """
+
+    def __init__(
+        self,
+        config: SoundConfig,
+        library: Callable[[], Library],
+        playout: Playout,
+        uplink: Uplink,
+        post: Post,
+    ) -> None:
+        """Prepare; `start` begins.
+
+        Args:
+            config: wishes for microphone and speaker.
+            library: imports and returns PortAudio, or raises `SoundError`; called on
+                the card's thread.
+            playout: what the speaker plays.
+            uplink: takes what the microphone heard.
+            post: takes `PartLost` and `PartFound`.
+        """
+        self._choice = Choice(config)
+        self._import = library
+        self._playout = playout
+        self._uplink = uplink
+        self._inbox: SimpleQueue[_Wish] = SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="card", daemon=True)
+        self._streams: Streams | None = None
+        self._is_wanted = False
+        self._library: Library | None = None
+        self._retry = Retry(self._choice.is_better_listed)
+        self._names: dict[Direction, str] = {}
+        self._opened_at_s = 0.0
+        self._ladder = Ladder(len(LADDER))
+        self.tally = Tally(post)
+        """What is lost, and what was counted."""
+        self.beat_s = time.monotonic()
+        """When the thread last turned."""
+
+    def start(self) -> None:
+        """Begin to work; nothing is opened before `open`."""
+        self._thread.start()
+
+    def open(self) -> None:
+        """Open what there is, and keep it open."""
+        self._inbox.put(_Wish.OPEN)
+
+    def close(self) -> None:
+        """Close both."""
+        self._inbox.put(_Wish.CLOSE)
+
+    def end(self) -> None:
+        """Close both and end the thread; returns when that is done."""
+        if self._thread.is_alive():
+            self._inbox.put(_Wish.END)
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self.beat_s = time.monotonic()
+            try:
+                wish = self._inbox.get(timeout=LOOK_S)
+            except Empty:
+                self._look()
+                continue
+            self._is_wanted = wish is _Wish.OPEN
+            if not self._is_wanted:
+                self._shut()
+            if wish is _Wish.END:
+                return
+            self._retry.reset()
+            self._look()
+
+    def _look(self) -> None:
+        """Do what is due now: find dead streams, shaky cards and missing ones."""
+        if not self._is_wanted:
+            return
+        self.tally.note_first_beats()
+        self._bury()
+        self._fit_buffer()
+        is_due = self._retry.is_due(
+            self._choice.cards,
+            time.monotonic(),
+            is_open=self._streams is not None,
+            is_lost=self.tally.is_anything_lost,
+            is_best=self._choice.is_best or not self._uplink.is_idle,
+        )
+        if is_due:
+            self._try()
+
+    def _bury(self) -> None:
+        """Close streams whose callbacks have stopped."""
+        now_s = time.monotonic()
+        beats = self.tally.beats.items()
+        dead = [way for way, beat in beats if now_s - beat.at_s > STALL_S]
+        for direction in dead:
+            self.tally.add(direction, SoundFault.STALL)
+            self.tally.lost(direction, direction, "it stopped; was it unplugged?")
+        if dead:
+            self._shut()
+        if dead and now_s - self._opened_at_s > LONG_LIFE_S:
+            self._retry.reset()
+
+    def _fit_buffer(self) -> None:
+        """Open anew with a longer or shorter buffer, if the card asks for it."""
+        if self._streams is None:
+            return
+        is_idle = self._uplink.is_idle
+        if self._ladder.has_moved(self.tally.xruns, time.monotonic(), is_idle=is_idle):
+            asked_ms = round(LADDER[self._ladder.rung].latency_s * 1000)
+            _log.info("another buffer for the card  latency_ms=%d", asked_ms)
+            self._try()
+
+    def _try(self) -> None:
+        """Open whatever is there."""
+        self._shut()
+        # Before the look: a card that comes during it is a change.
+        cards = self._choice.cards
+        wanted: dict[Direction, Device] = {}
+        try:
+            library = self._renewed()
+            wanted, missing = self._choice.choose(listed(library.devices()))
+        except SoundError as exc:
+            missing = self._choice.missing_all(exc)
+        for direction, why in missing.items():
+            self.tally.lost(direction, why.device, why.reason)
+        if wanted:
+            self._open(library, wanted)
+        self._retry.note(cards, time.monotonic())
+
+    def _open(self, library: Library, wanted: dict[Direction, Device]) -> None:
+        names = {direction: device.name for direction, device in wanted.items()}
+        self._ladder.start(time.monotonic(), is_other_card=names != self._names)
+        self._names = names
+        streams = Streams(library, self._playout, self._uplink)
+        failures = streams.open(
+            wanted.get("microphone"), wanted.get("speaker"), LADDER[self._ladder.rung]
+        )
+        for direction, exc in failures.items():
+            self.tally.lost(direction, exc.device, exc.reason)
+        if not streams.beats:
+            streams.close()
+            return
+        self._streams = streams
+        self._choice.use(wanted, streams.beats)
+        found = {
+            direction: PartFound(
+                PARTS[direction],
+                wanted[direction].stable_name,
+                self._choice.notice(direction),
+            )
+            for direction in streams.beats
+        }
+        self.tally.opened(streams.beats, found)
+        self._uplink.set_delay(self.tally.delay_ms)
+        self._opened_at_s = time.monotonic()
+
+    def _renewed(self) -> Library:
+        """Return the library, knowing the cards that are there now."""
+        if self._library is None:
+            self._library = self._import()
+        else:
+            self._library.renew()
+        return self._library
+
+    def _shut(self) -> None:
+        self.tally.close()
+        if self._streams is not None:
+            self._streams.close()
+            self._streams = None
+            self._playout.rest()

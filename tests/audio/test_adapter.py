@@ -1,0 +1,447 @@
+"""The sound road on a real PortAudio and a card of our own."""
+
+import asyncio
+import queue
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from appliance.audio.adapter import SoundRoad
+from appliance.audio.dsp import BLOCK_FRAMES
+from appliance.audio.jitter_priming import FAINT_PEAK
+from appliance.audio.portaudio import PortAudio
+from appliance.audio.processing import Cleaning
+from appliance.config import SoundConfig, TalkConfig
+from appliance.core.commands import (
+    CloseGate,
+    CloseSound,
+    Earcon,
+    OpenGate,
+    OpenSound,
+    PlayEarcon,
+    SetVolume,
+)
+from appliance.core.events import (
+    LevelsMeasured,
+    Part,
+    PartFound,
+    PartLost,
+    TailEnded,
+    TalkFlowed,
+)
+from appliance.pcm import SILENCE
+from tests.card.asound import Card, plug_in
+from tests.card.here import seen_here
+
+PATIENCE_S = 20.0
+"""How long a busy machine may take for what takes three seconds."""
+FEW = 5
+"""Periods that a card may lose in a second; without our care it loses fifty."""
+
+
+def fresh_portaudio() -> PortAudio:
+    """Return PortAudio as a process that has just started would."""
+    library = PortAudio()
+    library.renew()
+    return library
+
+
+class Box:
+    """A sound road on cards, and what it posted."""
+
+    def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
+        self.events: queue.Queue[Any] = queue.Queue()
+        cleaning = Cleaning(None, None)
+        self.road = SoundRoad(sound, talk, self.events.put, fresh_portaudio, cleaning)
+        self.sent: queue.Queue[np.ndarray] = queue.Queue()
+
+    def connect(self) -> None:
+        self.road.outlet.connect(lambda block: self.sent.put(block.copy()))
+
+    async def event(self, *kinds):
+        """Return the next event of these kinds."""
+        while True:
+            event = await asyncio.to_thread(self.events.get, timeout=PATIENCE_S)
+            if isinstance(event, kinds):
+                return event
+
+    async def opened(self) -> set[Part]:
+        found = [await self.event(PartFound), await self.event(PartFound)]
+        return {event.part for event in found}
+
+    async def blocks(self, count: int) -> np.ndarray:
+        taken = [
+            await asyncio.to_thread(self.sent.get, timeout=PATIENCE_S)
+            for _ in range(count)
+        ]
+        return np.concatenate(taken)
+
+    def forget(self) -> None:
+        while not self.sent.empty():
+            self.sent.get()
+
+
+@contextmanager
+def box(
+    tmp_path: Path,
+    *cards: Card,
+    sound: SoundConfig | None = None,
+    talk: TalkConfig | None = None,
+) -> Iterator[Box]:
+    with seen_here(plug_in(tmp_path / "asound.conf", *cards)):
+        yield Box(sound or SoundConfig(), talk or TalkConfig())
+
+
+def tone(seconds: float, hz: float = 1000.0, rate_hz: int = 48_000) -> np.ndarray:
+    at = np.arange(round(seconds * rate_hz)) / rate_hz
+    return (8000 * np.sin(2 * np.pi * hz * at)).astype(np.int16)
+
+
+def pitch_hz(samples: np.ndarray) -> float:
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
+    return float(np.argmax(spectrum) * 48_000 / len(samples))
+
+
+def is_silent(samples: np.ndarray) -> bool:
+    """Return whether nothing of a microphone is in it, in a track's first seconds."""
+    return bool(np.abs(samples.astype(int)).max() <= FAINT_PEAK)
+
+
+async def test_what_is_said_comes_out_of_an_open_gate_and_silence_out_of_a_closed_one(
+    tmp_path,
+):
+    card = Card(tmp_path / "usb", is_looped=True)
+    card.speak(tone(1.0), at_s=0.0)
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
+            ours.connect()
+            await ours.blocks(5)
+            assert is_silent(await ours.blocks(10))
+            ours.road.do(OpenGate(time.monotonic()))
+            flowed = await ours.event(TalkFlowed)
+            assert flowed.access_s >= 0
+            ours.forget()
+            await ours.blocks(3)
+            assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
+            ours.road.do(CloseGate(tail_ms=0))
+            await ours.event(TailEnded)
+            ours.forget()
+            await ours.blocks(3)
+            assert is_silent(await ours.blocks(10))
+
+
+async def test_two_talkers_and_an_earcon_are_heard_together(tmp_path):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(SetVolume(100))
+            ours.road.do(OpenSound())
+            await ours.opened()
+            low = ours.road.playout.add("low")
+            high = ours.road.playout.add("high")
+            since_s = card.now_s()
+            voices = tone(1.5, 500), tone(1.5, 2000)
+            begun_s = time.monotonic()
+            for count in range(150):
+                stretch = slice(count * BLOCK_FRAMES, (count + 1) * BLOCK_FRAMES)
+                low(voices[0][stretch])
+                high(voices[1][stretch])
+                if count == 50:
+                    ours.road.do(PlayEarcon(Earcon.JOINED))
+                await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
+    heard = card.heard(since_s)
+    spectrum = np.abs(np.fft.rfft(heard))
+    at = np.fft.rfftfreq(len(heard), 1 / 48_000)
+    rest = np.median(spectrum)
+    for hz in (500, 2000, 523, 784):
+        assert spectrum[np.abs(at - hz) < 15].max() > 50 * rest, hz
+
+
+async def test_a_card_that_is_pulled_and_put_back_is_named_and_heard_again(tmp_path):
+    card = Card(tmp_path / "usb", is_looped=True)
+    card.speak(tone(1.0), at_s=0.0)
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            ours.connect()
+            ours.road.do(OpenGate())
+            await ours.event(TalkFlowed)
+            card.unplug()
+            lost = {(await ours.event(PartLost)).part for _ in range(2)}
+            assert lost == {Part.MICROPHONE, Part.SPEAKER}
+            ours.forget()
+            assert is_silent(await ours.blocks(20)), "silence goes on being sent"
+            card.plug()
+            assert await ours.opened() == lost
+            ours.forget()
+            await ours.blocks(10)
+            assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
+
+
+async def test_a_card_that_stalls_is_opened_again(tmp_path):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            card.stall()
+            lost = await ours.event(PartLost)
+            assert "stopped" in lost.reason
+            card.resume()
+            await ours.opened()
+
+
+async def test_a_box_without_a_card_says_so_and_takes_the_card_that_comes(tmp_path):
+    card = Card(tmp_path / "usb")
+    card.unplug()
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            lost = {(await ours.event(PartLost)).part for _ in range(2)}
+            assert lost == {Part.MICROPHONE, Part.SPEAKER}
+            ours.connect()
+            assert is_silent(await ours.blocks(5))
+            card.plug()
+            assert await ours.opened() == lost
+
+
+async def test_a_mistake_in_alsas_configuration_is_a_fault_until_it_is_gone(tmp_path):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        whole = path.read_text()
+        path.write_text("pcm.broken {\n}}\n")
+        async with ours.road:
+            ours.road.do(OpenSound())
+            lost = [await ours.event(PartLost), await ours.event(PartLost)]
+            assert {event.part for event in lost} == {Part.MICROPHONE, Part.SPEAKER}
+            assert {event.name for event in lost} == {"sound"}
+            assert f"{path}, line 2" in lost[0].reason
+            path.write_text(whole)
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
+
+
+async def test_a_mistake_that_is_made_while_the_box_runs_is_named_at_the_next_look(
+    tmp_path,
+):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        whole = path.read_text()
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            path.write_text("pcm.broken {\n}}\n")
+            card.unplug()
+            while "line 2" not in (await ours.event(PartLost)).reason:
+                pass
+            card.plug()
+            path.write_text(whole)
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
+
+
+async def test_a_second_choice_is_said_to_be_one_and_left_when_the_first_comes(
+    tmp_path,
+):
+    first = Card(tmp_path / "first", name="USB Speakerphone")
+    second = Card(tmp_path / "second", name="vc4-hdmi")
+    first.unplug()
+    with box(tmp_path, second, first) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            found = [await ours.event(PartFound), await ours.event(PartFound)]
+            assert {event.part for event in found} == {Part.MICROPHONE, Part.SPEAKER}
+            for event in found:
+                assert event.name == "vc4-hdmi"
+                assert event.notice.startswith("not a USB card")
+            first.plug()
+            better = await ours.event(PartFound)
+            while better.notice:
+                better = await ours.event(PartFound)
+            assert better.name == "USB Speakerphone"
+
+
+async def test_a_first_wish_replaces_the_second_without_a_restart(tmp_path):
+    jabra = Card(tmp_path / "jabra", name="Jabra")
+    other = Card(tmp_path / "other", name="USB PnP")
+    jabra.unplug()
+    wishes = ("Jabra", "PnP")
+    sound = SoundConfig(microphone=wishes, speaker=wishes)
+    with box(tmp_path, other, jabra, sound=sound) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            assert (await ours.event(PartFound)).notice == 'not "Jabra"'
+            jabra.plug()
+            found = await ours.event(PartFound)
+            while found.notice:
+                found = await ours.event(PartFound)
+            assert found.name == "Jabra"
+
+
+async def test_a_wrong_name_lists_what_there_is(tmp_path):
+    card = Card(tmp_path / "usb", name="Loud Thing")
+    sound = SoundConfig(microphone=("Jabra",), speaker=("Loud",))
+    with box(tmp_path, card, sound=sound) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            lost = await ours.event(PartLost)
+            found = await ours.event(PartFound)
+    assert lost.part is Part.MICROPHONE
+    assert lost.name == "Jabra"
+    assert '"Loud Thing"' in lost.reason
+    assert "sound.microphone" in lost.reason
+    assert found.part is Part.SPEAKER
+
+
+@pytest.mark.parametrize(
+    ("channels", "lost", "found"),
+    [
+        ((1, 0), Part.SPEAKER, Part.MICROPHONE),
+        ((0, 2), Part.MICROPHONE, Part.SPEAKER),
+    ],
+)
+async def test_a_card_with_one_direction_is_used_for_it(
+    tmp_path, channels, lost, found
+):
+    card = Card(
+        tmp_path / "usb", microphone_channels=channels[0], speaker_channels=channels[1]
+    )
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            assert (await ours.event(PartLost)).part is lost
+            assert (await ours.event(PartFound)).part is found
+
+
+async def test_microphone_and_speaker_may_be_two_cards(tmp_path):
+    epoch_ns = time.monotonic_ns()
+    desk = Card(
+        tmp_path / "desk", name="Desk Mic", speaker_channels=0, epoch_ns=epoch_ns
+    )
+    wall = Card(
+        tmp_path / "wall", name="Wall Box", microphone_channels=0, epoch_ns=epoch_ns
+    )
+    with box(tmp_path, desk, wall) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
+            ours.connect()
+            ours.road.do(OpenGate())
+            await ours.event(TalkFlowed)
+            since_s = wall.now_s()
+            ours.road.do(PlayEarcon(Earcon.JOINED))
+            await ours.blocks(60)
+    assert np.abs(wall.heard(since_s)).max() > 1000
+
+
+async def test_a_card_with_44100_hz_only_keeps_the_pitch_both_ways(tmp_path):
+    card = Card(tmp_path / "usb", rates_hz=(44_100,), is_looped=True)
+    card.speak(tone(1.0, rate_hz=44_100), at_s=0.0)
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            ours.connect()
+            ours.road.do(OpenGate())
+            await ours.event(TalkFlowed)
+            ours.forget()
+            await ours.blocks(5)
+            assert pitch_hz(await ours.blocks(50)) == pytest.approx(1000, abs=5)
+            since_s = card.now_s()
+            ours.road.do(PlayEarcon(Earcon.WARNING))
+            await ours.blocks(60)
+    heard = card.heard(since_s).astype(float)
+    at = np.fft.rfftfreq(len(heard), 1 / 44_100)
+    assert at[np.argmax(np.abs(np.fft.rfft(heard)))] == pytest.approx(988, abs=15)
+
+
+async def test_half_duplex_silences_the_speaker_while_talking(tmp_path):
+    card = Card(tmp_path / "usb")
+    sound = SoundConfig(half_duplex=True)
+    with box(tmp_path, card, sound=sound) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            ours.connect()
+            ours.road.do(OpenGate())
+            await ours.event(TalkFlowed)
+            say = ours.road.playout.add("somebody")
+            since_s = card.now_s()
+            for block in tone(0.5).reshape(-1, BLOCK_FRAMES):
+                say(block)
+                await ours.blocks(1)
+            until_s = card.now_s()
+    assert not card.heard(since_s, until_s).any()
+
+
+async def test_meters_move_with_the_sound(tmp_path):
+    card = Card(tmp_path / "usb", is_looped=True)
+    card.speak(tone(1.0), at_s=0.0)
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            while True:
+                levels = await ours.event(LevelsMeasured)
+                if levels.is_voice:
+                    break
+    assert levels.microphone_dbfs == pytest.approx(-15, abs=3)
+
+
+async def test_a_closed_road_holds_the_card_no_more(tmp_path):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            ours.road.do(CloseSound())
+            frames = -1
+            while frames != (frames := card.counts().microphone_frames):
+                await asyncio.sleep(0.6)
+            assert ours.road.is_alive()
+            ours.road.do(OpenSound())
+            await ours.opened()
+            assert ours.road.figures().blocks
+
+
+async def test_work_in_python_elsewhere_costs_the_card_nothing(tmp_path):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card) as ours:
+        async with ours.road:
+            ours.road.do(OpenSound())
+            await ours.opened()
+            lost = [await lost_at_work(card) for _ in range(4)]
+    # A machine that is shared may be away for one of these seconds, not for all.
+    assert min(lost) <= FEW
+
+
+async def lost_at_work(card: Card) -> int:
+    """Return how many periods the speaker misses during a second of work."""
+    before = card.counts()
+    worker = threading.Thread(target=work, args=(1.0,))
+    worker.start()
+    await asyncio.to_thread(worker.join)
+    return card.counts().underruns - before.underruns
+
+
+def work(seconds: float) -> None:
+    """Be busy for 30 ms at a time, as with a page or a picture."""
+    until_s = time.monotonic() + seconds
+    while time.monotonic() < until_s:
+        rest_s = time.monotonic() + 0.03
+        while time.monotonic() < rest_s:
+            sum(range(50))
+        threading.Event().wait(0.02)
+
+
+def test_a_block_of_silence_cannot_be_written_to():
+    with pytest.raises(ValueError, match="read-only"):
+        SILENCE[0] = 1

@@ -1,0 +1,389 @@
+"""What PortAudio calls: periods in, blocks out."""
+
+import threading
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.audio.callbacks import Duplex, Microphone, Speaker
+from appliance.audio.echo_reference import MOST_FRAMES, Reference
+from appliance.audio.mixer import Playout
+from appliance.audio.stream_clock import Beat
+from tests.audio.steady import Steady
+
+
+class Loud(Playout):
+    """Plays a number that counts samples, so that each can be told from the next."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def next(self, frames=480):
+        first, self.count = self.count, self.count + frames
+        samples = np.arange(first, first + frames) % 20_000 + 1
+        self.reference = samples.astype(np.int16)
+        return self.reference
+
+
+class Ear:
+    """Keeps what was heard: pairs of blocks, and "hush" for packets passed over."""
+
+    def __init__(self):
+        self.story: list[Any] = []
+        self.spare_packets = 0
+
+    def put(self, microphone, played):
+        self.story.append((microphone, played))
+
+    def hush(self, packets):
+        self.story += ["hush"] * packets
+
+    def leaves_out(self, heard):
+        return False
+
+    def misses(self, heard):
+        return np.abs(np.frombuffer(heard, np.int16)).max() > 50
+
+
+NOTHING = memoryview(b"")
+
+
+def blank(frames, channels):
+    return memoryview(bytearray(frames * channels * 2))
+
+
+def heard(rate_hz, frames):
+    return memoryview((np.ones(frames, np.int16) * (rate_hz // 100)).tobytes())
+
+
+@pytest.mark.parametrize("speaker_hz", [48_000, 44_100, 16_000])
+@pytest.mark.parametrize("microphone_hz", [48_000, 44_100, 32_000, 16_000])
+@pytest.mark.parametrize("per_second", [200, 100])
+def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
+    speaker_hz, microphone_hz, per_second
+):
+    ear, reference, playout = Ear(), Reference(), Loud()
+    speaker = Speaker(playout, reference, Steady(speaker_hz))
+    microphone = Microphone(playout, reference, ear, Steady(microphone_hz))
+
+    def period(rate_hz):
+        return rate_hz // (per_second if rate_hz == 48_000 else 100)
+
+    for _ in range(20):
+        speaker.call(NOTHING, blank(period(speaker_hz), 2), period(speaker_hz), 0)
+        microphone.call(
+            heard(microphone_hz, period(microphone_hz)),
+            NOTHING,
+            period(microphone_hz),
+            0,
+        )
+    assert len(ear.story) >= 10
+    assert all(len(block) == len(played) == 480 for block, played in ear.story)
+
+
+def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
+    ear = Ear()
+    duplex = Duplex(Loud(), ear, Steady(48_000))
+    for _ in range(4):
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
+    assert [played[0] for _, played in ear.story] == [1, 481]
+    assert ear.story[0][1][-1] == 480
+
+
+class Sparing(Ear):
+    """Would have the third period that it is asked about left out: one in four is."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked = 0
+
+    def leaves_out(self, heard):
+        self.asked += 1
+        return self.asked == 3
+
+
+def numbered(number, frames):
+    return memoryview(np.full(frames, number, np.int16).tobytes())
+
+
+@pytest.mark.parametrize("is_duplex", [True, False])
+def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
+    is_duplex,
+):
+    ear, beat = Sparing(), Steady(48_000)
+    duplex = Duplex(Playout(), ear, beat)
+    card = duplex if is_duplex else Microphone(Playout(), Reference(), ear, beat)
+    counts = []
+    for number in range(1, 14):
+        card.call(numbered(number, 240), blank(240, 2), 240, 0)
+        counts.append(len(ear.story))
+    heard = np.concatenate([microphone for microphone, _ in ear.story])
+    assert heard[::240].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13]
+    assert counts == [0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 6]
+
+
+class Card:
+    """A duplex card, or a microphone of its own, whose time is known."""
+
+    def __init__(self, is_duplex=True, period=240):
+        self.ear, self.reference, self.period = Ear(), Reference(), period
+        self.now_s = 1.0
+        beat = Beat(48_000, lambda: self.now_s)
+        duplex = Duplex(Playout(), self.ear, beat)
+        alone = Microphone(Playout(), self.reference, self.ear, beat)
+        self.callback = duplex if is_duplex else alone
+
+    def hear(self, value, status=0, late_s=0.0):
+        self.now_s += self.period / 48_000 + late_s
+        out = blank(self.period, 2)
+        self.callback.call(numbered(value, self.period), out, self.period, status)
+
+    def run(self, seconds, value, ppm=0):
+        for _ in range(round(seconds * 48_000 / self.period)):
+            self.hear(value, late_s=-ppm * 1e-6 * self.period / 48_000)
+
+    @property
+    def heard(self):
+        return np.concatenate([microphone for microphone, _ in self.ear.story])
+
+
+@pytest.mark.parametrize("is_duplex", [True, False])
+@pytest.mark.parametrize(
+    ("late_s", "periods"), [(0.0, 0), (0.002, 0), (0.0045, 1), (0.0105, 2), (0.3, 0)]
+)
+def test_silence_takes_the_place_of_what_the_card_has_lost(is_duplex, late_s, periods):
+    """The last: the uplink stands in for it."""
+    card = Card(is_duplex)
+    card.run(1.0, 9000)
+    before = len(card.heard)
+    for number in range(1, 13):
+        is_lossy = number == 6
+        card.hear(number * 100, 4 * is_lossy, late_s * is_lossy)
+    whole = [100, 200, 300, 400, 500, *[0] * periods, *range(600, 1300, 100)]
+    after = card.heard[before:][239::240].tolist()
+    assert after == whole[: len(after)]
+    assert len(after) >= len(whole) - 1
+    card.run(2.0, 9000)
+    assert not (card.heard[-48_000:] == 0).any(), "once is enough"
+
+
+def test_sound_after_a_loss_begins_softly():
+    card = Card()
+    card.run(1.0, 9000)
+    before = len(card.heard)
+    card.hear(9000, 4, 0.01)
+    card.run(0.02, 9000)
+    after = card.heard[before + 480 :]
+    assert abs(int(after[0])) < 500
+    assert after[239] == 9000
+
+
+def test_a_loss_leaves_the_echos_path_as_it_was():
+    """Two cards, of which only the microphone's loses something."""
+    card = Card(is_duplex=False)
+    for number in range(1, 241):
+        card.reference.put(np.full(240, number, np.int16), 240)
+        if number not in {225, 226}:
+            is_lossy = number == 227
+            card.hear(number, 4 * is_lossy, 0.01 * is_lossy)
+    heard, voices = (np.concatenate(x) for x in zip(*card.ear.story, strict=True))
+    assert heard[-1] == 240
+    assert (heard[-960:] == voices[-960:]).all()
+
+
+@pytest.mark.parametrize("ppm", [-200, 200, 20])
+def test_sound_leaves_by_our_clock_and_not_by_the_cards(ppm):
+    """Corrected is where nobody misses anything."""
+    card = Card()
+    card.run(1.0, 20)
+    before_s, before = card.now_s, len(card.heard)
+    for _ in range(60):
+        card.run(3.0, 9000, ppm)
+        loud = (card.heard == 9000).sum()
+        card.run(2.0, 20, ppm)
+    wanted = (card.now_s - before_s) * 48_000
+    assert len(card.heard) - before == pytest.approx(wanted, abs=0.006 * 48_000)
+    assert loud == pytest.approx(60 * 3 * 48_000, abs=480 * 60)
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_speech_is_not_cut_for_the_sake_of_a_clock(ppm):
+    card = Card()
+    card.run(1.0, 20)
+    before = len(card.heard)
+    card.run(60.0, 9000, ppm)
+    assert (card.heard[before:] == 9000).all()
+    assert len(card.heard) - before == 60 * 48_000
+
+
+@pytest.mark.parametrize("ppm", [-200, 200])
+def test_long_periods_are_not_moved_for_the_sake_of_a_clock(ppm):
+    card = Card(period=480)
+    card.run(60.0, 20, ppm)
+    assert len(card.heard) == 60 * 48_000
+
+
+@pytest.mark.parametrize("ppm", [-50, 50])
+@pytest.mark.parametrize("period", [240, 480])
+def test_a_loss_is_made_up_for_and_not_what_a_clock_did_before(ppm, period):
+    card = Card(period=period)
+    card.run(600.0, 9000, ppm)
+    before = len(card.heard)
+    card.hear(9000, 4, 0.0105)
+    card.run(1.0, 9000)
+    assert len(card.heard) - before == pytest.approx(48_000 + 960, abs=480)
+    # A fast card may use the opportunity.
+    silent = (card.heard[before:] == 0).sum()
+    assert silent == pytest.approx(480, abs=10) or (ppm > 0 and 230 < silent < 490)
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_what_far_ends_have_followed_for_long_is_not_moved_at_once(ppm):
+    """An hour beside a fan, and then it is switched off."""
+    card = Card()
+    card.run(1.0, 20)
+    card.run(900.0, 9000, 4 * ppm)
+    before = len(card.heard)
+    card.run(30.0, 20)
+    assert abs(len(card.heard) - before - 30 * 48_000) <= 960
+
+
+def test_moves_are_further_apart_than_a_far_end_remembers():
+    card = Card()
+    card.run(1.0, 20)
+    card.run(180.0, 9000, 100)
+    lengths = []
+    for _ in range(8):
+        before = len(card.heard)
+        card.run(1.0, 20)
+        lengths.append((48_000 - (len(card.heard) - before)) // 240)
+    assert 3 <= sum(lengths) <= 4
+    assert all(first + second <= 2 for first, second in pairwise(lengths))
+
+
+def test_a_card_that_was_away_without_a_word_is_not_made_up_for():
+    card = Card()
+    card.run(5.0, 20)
+    card.hear(20, late_s=0.3)
+    before = len(card.heard)
+    card.run(60.0, 20)
+    assert len(card.heard) - before == 60 * 48_000
+
+
+def test_before_the_first_sound_nothing_was_lost():
+    card = Card()
+    card.hear(9000, 4, late_s=0.05)
+    card.run(1.0, 9000)
+    assert card.heard.all()
+
+
+def test_a_late_callback_is_not_taken_for_a_slow_card():
+    card = Card()
+    rng = np.random.default_rng(1)
+    for _ in range(200 * 60):
+        late_s = float(rng.exponential(0.0005))
+        card.now_s += late_s
+        card.hear(20)
+        card.now_s -= late_s
+    assert len(card.heard) == 60 * 48_000
+
+
+def test_of_a_card_with_long_periods_nothing_is_left_out():
+    ear = Sparing()
+    card = Duplex(Playout(), ear, Steady(48_000))
+    for _ in range(8):
+        card.call(heard(48_000, 480), blank(480, 2), 480, 0)
+    assert ear.asked == 0
+
+
+def test_what_was_played_meanwhile_is_left_out_with_it():
+    ear = Sparing()
+    card = Duplex(Loud(), ear, Steady(48_000))
+    for number in range(1, 10):
+        card.call(numbered(number, 240), blank(240, 2), 240, 0)
+    pairs = [(each[::240], played[::240]) for each, played in ear.story]
+    assert [played.tolist() for _, played in pairs] == [
+        [1 + 240 * (int(number) - 1) for number in numbers] for numbers, _ in pairs
+    ]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_channel_of_a_speaker_plays_the_same(channels):
+    out = blank(240, channels)
+    Duplex(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    frames = np.frombuffer(out, np.int16).reshape(240, channels)
+    assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
+
+
+def test_silence_wipes_what_was_played_before():
+    out = memoryview(bytearray(b"x" * 960))
+    Duplex(Playout(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    assert bytes(out) == bytes(960)
+
+
+def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
+    ear = Ear()
+    duplex = Duplex(Playout(), ear, Steady(48_000))
+    for _ in range(4):
+        duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
+    ear.story[0][0][:] = 7
+    assert (ear.story[1][0] == 480).all()
+
+
+def test_the_echo_canceller_is_not_told_of_our_own_tones():
+    ear, playout = Ear(), Playout()
+    duplex = Duplex(playout, ear, Steady(48_000))
+    playout.play(np.full(480, 5000, np.float32))
+    out = blank(480, 2)
+    duplex.call(heard(48_000, 480), out, 480, 0)
+    assert np.frombuffer(out, np.int16).max() == 5000
+    assert not ear.story[0][1].any()
+
+
+def test_a_speaker_that_is_gone_is_not_heard_for_ever():
+    reference = Reference()
+    reference.put(np.full(480, 3000, np.int16), 480)
+    assert reference.take(480).max() == 3000
+    reference.put(None, 480)
+    assert not reference.take(480).any()
+
+
+@given(
+    st.lists(
+        st.tuples(st.booleans(), st.sampled_from([160, 240, 441, 480])), max_size=200
+    )
+)
+def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
+    reference, written = Reference(), 0
+    for is_put, frames in turns:
+        if is_put:
+            played = np.arange(written, written + frames) % 30_000 + 1
+            reference.put(played.astype(np.int16), frames)
+            written += frames
+            continue
+        taken = reference.take(frames)
+        assert taken.shape == (frames,)
+        newest = int(taken.max())
+        assert not written or newest == 0 or written - newest <= MOST_FRAMES
+
+
+def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
+    seen: list[threading.ExceptHookArgs] = []
+
+    class Broken(Ear):
+        def put(self, microphone, played):
+            raise ZeroDivisionError
+
+    before, threading.excepthook = threading.excepthook, seen.append
+    try:
+        duplex = Duplex(Loud(), Broken(), Steady(48_000))
+        with pytest.raises(ZeroDivisionError):
+            duplex.call(heard(48_000, 480), blank(480, 2), 480, 0)
+    finally:
+        threading.excepthook = before
+    assert seen[0].exc_type is ZeroDivisionError

@@ -1,0 +1,159 @@
+"""Cards that the kernel lists, whether or not PortAudio can open them."""
+
+import json
+
+import pytest
+
+from appliance.audio.alsa_cards import in_use
+from appliance.audio.device_choice import Choice
+from appliance.audio.device_list import all_devices, card_name, line, print_devices
+from appliance.audio.devices import Device
+from appliance.audio.driver import Callback, Stream, Wanted
+from appliance.config import SoundConfig
+from appliance.errors import SoundError
+from tests.audio.proc_asound import kernel
+
+JABRA = "Jabra SPEAK 410 USB"
+OUR_COMMAND = ("/opt/venv/bin/python", "/opt/venv/bin/ptt-appliance", "run")
+
+
+class Listing:
+    """A `Library` that lists what it is given and opens nothing."""
+
+    def __init__(self, *found: tuple[str, int, int]) -> None:
+        self._found = found
+
+    def devices(self):
+        keys = "name", "max_input_channels", "max_output_channels"
+        rate = {"default_samplerate": 48_000.0}
+        return [dict(zip(keys, facts, strict=True)) | rate for facts in self._found]
+
+    def renew(self) -> None:
+        """Have nothing new."""
+
+    def can(self, wanted: Wanted) -> bool:
+        return False
+
+    def open(self, wanted: Wanted, callback: Callback) -> Stream:
+        raise SoundError(wanted.device_name, "nothing can be opened")
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """A Pi with HDMI and a speakerphone that our service has open."""
+    made = kernel(tmp_path)
+    made.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    made.add(1, JABRA, "USB", "pcm0p", "pcm0c", usb_id="0B0E:0412")
+    made.run(812, OUR_COMMAND, 815)
+    made.run(99, ("/usr/bin/pulseaudio", "--daemonize"))
+    made.use(1, "pcm0p", 815)
+    made.use(1, "pcm0c", 815)
+    return made
+
+
+def devices_of(machine, *found):
+    return all_devices(Listing(*found), machine.cards, machine.processes)
+
+
+def test_a_card_that_the_service_uses_is_listed_with_the_service(machine):
+    _, jabra = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
+    assert line(jabra) == (
+        f'"{JABRA}: Audio": microphone and speaker, USB, 0b0e:0412, '
+        "in use by ptt-appliance (pid 812)"
+    )
+
+
+def test_a_card_that_the_service_uses_is_good_for_the_doctor(machine):
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
+    said = f"{JABRA}: Audio, in use by ptt-appliance (pid 812)"
+    assert card_name((), "speaker", devices) == said
+    assert card_name(("jabra",), "microphone", devices) == said
+
+
+def test_a_card_that_another_program_uses_is_not_and_the_program_is_named(machine):
+    machine.use(1, "pcm0p", 99)
+    devices = devices_of(machine, (f"{JABRA}: Audio (hw:1,0)", 1, 0))
+    assert card_name((), "microphone", devices) == f"{JABRA}: Audio"
+    with pytest.raises(SoundError, match=r"in use by pulseaudio \(pid 99\): stop"):
+        card_name((), "speaker", devices)
+
+
+def test_a_card_that_nobody_uses_and_that_cannot_be_opened_is_told_as_such(machine):
+    machine.free(1, "pcm0p")
+    machine.free(1, "pcm0c")
+    with pytest.raises(SoundError, match="Audio: cannot be opened now"):
+        card_name((), "speaker", devices_of(machine))
+
+
+def test_the_doctor_says_that_a_card_is_a_second_choice(machine):
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
+    wishes = ("Anker", "hdmi")
+    assert card_name(wishes, "speaker", devices) == 'vc4-hdmi: Audio, not "Anker"'
+
+
+def test_a_program_whose_process_has_gone_is_named_by_its_number(machine):
+    machine.use(1, "pcm0p", 4711)
+    machine.use(1, "pcm0c", 4711)
+    *_, jabra = devices_of(machine)
+    assert jabra.obstacle == "in use by another program (pid 4711)"
+
+
+def test_the_box_itself_says_which_program_has_its_card(machine):
+    machine.use(1, "pcm0p", 99)
+    hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
+    where = machine.cards, machine.processes
+    busy = in_use(("Jabra",), (hdmi,), "speaker", *where)
+    assert busy is not None
+    assert "in use by pulseaudio (pid 99): stop that program" in str(busy)
+    assert in_use(("Anker",), (hdmi,), "speaker", *where) is None
+
+
+def test_a_printed_name_holds_no_number_of_the_card(machine, capsys):
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
+    print_devices(devices, as_json=False)
+    printed = capsys.readouterr().out
+    assert "hw:" not in printed
+    assert printed.startswith('"vc4-hdmi: Audio": speaker, 48000 Hz, vc4hdmi\n')
+    print_devices(devices, as_json=True)
+    as_json = json.loads(capsys.readouterr().out)
+    assert [device["name"] for device in as_json] == [
+        "vc4-hdmi: Audio",
+        f"{JABRA}: Audio",
+    ]
+
+
+def test_a_machine_without_cards_is_asked_for_one(tmp_path, capsys):
+    print_devices(devices_of(kernel(tmp_path)), as_json=False)
+    assert "Plug in a USB sound card" in capsys.readouterr().err
+
+
+JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
+
+
+def test_a_better_card_is_worth_a_look_when_no_program_uses_it(machine):
+    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
+    machine.use(1, "pcm0p", 99)
+    found, missing = choice.choose((hdmi,))
+    assert found == {"speaker": hdmi}
+    assert "ptt-appliance (pid 812)" in str(missing["microphone"])
+    choice.use(found, found)
+    assert not choice.is_best
+    assert choice.notice("speaker") == 'not "Jabra"'
+    assert not choice.is_better_listed()
+    machine.free(1, "pcm0p")
+    assert choice.is_better_listed()
+
+
+def test_a_box_with_its_first_choice_needs_no_look(machine):
+    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
+    found, _ = choice.choose((jabra,))
+    choice.use(found, found)
+    assert choice.is_best
+    machine.free(1, "pcm0p")
+    assert not choice.is_better_listed()
+
+
+def test_without_a_list_of_the_kernels_nobody_can_tell(tmp_path):
+    assert Choice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()

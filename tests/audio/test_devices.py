@@ -1,0 +1,126 @@
+"""Which card is meant."""
+
+import pytest
+
+from appliance.audio.devices import Device, chosen, listed, not_the_first, rank
+from appliance.errors import SoundError
+
+USB = Device(
+    0, "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"
+)
+JABRA = Device(
+    1, "Jabra SPEAK 410 USB: Audio (hw:2,0)", 1, 2, 48_000, "USB", "0b0e:0412"
+)
+HDMI = Device(2, "vc4-hdmi: MAI PCM (hw:0,0)", 0, 2, 48_000, "vc4hdmi", "")
+DEFAULT = Device(3, "default", 32, 32, 44_100, is_default=True)
+ALL = (USB, JABRA, HDMI, DEFAULT)
+
+
+@pytest.mark.parametrize(
+    ("wish", "meant"),
+    [
+        ("jabra", JABRA),
+        ("0b0e:0412", JABRA),
+        ("0B0E:0412", JABRA),
+        ("Device", USB),
+        ("PnP", USB),
+        ("default", DEFAULT),
+    ],
+)
+def test_a_wish_is_part_of_a_name_an_alsa_id_or_a_usb_number(wish, meant):
+    assert chosen((wish,), ALL, "microphone") is meant
+
+
+def test_the_first_wish_that_is_there_wins():
+    assert chosen(("Anker", "PnP", "Jabra"), ALL, "speaker") is USB
+
+
+def test_without_a_wish_the_first_usb_card_is_taken_else_the_default():
+    assert chosen((), ALL, "microphone") is USB
+    assert chosen((), (HDMI, DEFAULT), "speaker") is DEFAULT
+    assert chosen((), (HDMI,), "speaker") is HDMI
+
+
+MICROPHONE_ONLY = Device(4, "USB Mic: Audio (hw:3,0)", 1, 0, 48_000, "Mic", "1:1")
+SPEAKER_ONLY = Device(5, "USB Boom: Audio (hw:4,0)", 0, 2, 48_000, "Boom", "2:2")
+HAT = Device(6, "seeed-2mic-voicecard: HiFi (hw:5,0)", 2, 2, 48_000, "seeed", "")
+PULSE = Device(7, "pulse", 32, 32, 44_100)
+
+
+def test_without_a_wish_a_usb_card_with_both_directions_goes_first():
+    assert chosen((), (MICROPHONE_ONLY, JABRA), "microphone") is JABRA
+    assert chosen((), (SPEAKER_ONLY, JABRA), "speaker") is JABRA
+    assert chosen((), (HDMI, SPEAKER_ONLY, HAT), "speaker") is SPEAKER_ONLY
+
+
+@pytest.mark.parametrize("other", [HAT, PULSE, DEFAULT])
+def test_hdmi_is_the_last_that_is_taken_without_a_wish(other):
+    assert chosen((), (HDMI, other), "speaker") is other
+
+
+def test_a_card_with_both_directions_goes_before_alsas_default_but_for_a_server():
+    assert chosen((), (HDMI, DEFAULT, HAT), "speaker") is HAT
+    assert chosen((), (HDMI, HAT, PULSE, DEFAULT), "speaker") is DEFAULT
+
+
+def test_an_exact_id_or_name_goes_before_a_part_of_another_name():
+    assert chosen(("USB",), (USB, JABRA), "speaker") is JABRA
+    plug = Device(8, "sysdefault", 32, 32, 44_100)
+    assert chosen(("default",), (plug, DEFAULT), "speaker") is DEFAULT
+
+
+def test_what_is_not_the_first_choice_is_said_not_to_be():
+    assert rank(("Jabra", "PnP"), JABRA) == 0
+    assert not_the_first(("Jabra", "PnP"), JABRA, "speaker") == ""
+    assert rank(("Jabra", "PnP"), USB) == 1
+    assert not_the_first(("Jabra", "PnP"), USB, "speaker") == 'not "Jabra"'
+    assert not_the_first((), USB, "speaker") == ""
+    said = not_the_first((), HDMI, "speaker")
+    assert said.startswith("not a USB card; plug one in")
+    assert "sound.speaker" in said
+
+
+def test_a_card_without_a_microphone_is_not_taken_for_one():
+    assert chosen(("hdmi", "Jabra"), ALL, "microphone") is JABRA
+
+
+def test_what_is_missing_is_named_with_what_there_is_and_what_to_do():
+    with pytest.raises(SoundError) as caught:
+        chosen(("Anker",), ALL, "microphone")
+    assert caught.value.device == "Anker"
+    for part in ("Jabra SPEAK", "sound.microphone"):
+        assert part in str(caught.value)
+
+
+def test_no_card_at_all_asks_for_one():
+    with pytest.raises(SoundError, match="Plug in"):
+        chosen((), (), "speaker")
+
+
+def test_alsas_id_and_the_usb_number_are_read_for_a_hardware_device(tmp_path):
+    card = tmp_path / "card1"
+    card.mkdir()
+    (card / "id").write_text("Device\n")
+    (card / "usbid").write_text("0D8C:0014\n")
+    found = [
+        {
+            "name": "USB PnP Sound Device: Audio (hw:1,0)",
+            "max_input_channels": 1,
+            "max_output_channels": 2,
+            "default_samplerate": 48000.0,
+        },
+        {
+            "name": "HDMI (hw:0,0)",
+            "max_input_channels": 0,
+            "max_output_channels": 8,
+            "default_samplerate": 44100.0,
+        },
+    ]
+    usb, hdmi = listed(found, tmp_path)
+    assert usb == USB
+    assert (hdmi.card_id, hdmi.usb_id) == ("", "")
+
+
+def test_a_sound_server_is_known_as_such():
+    assert DEFAULT.is_shared
+    assert not USB.is_shared

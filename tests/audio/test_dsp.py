@@ -1,0 +1,113 @@
+"""Levels, limiter and resampler: arrays in, arrays out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from appliance.audio import dsp
+from appliance.pcm import SILENCE
+
+blocks = arrays(np.int16, (dsp.BLOCK_FRAMES,))
+
+
+def test_a_full_scale_square_wave_is_0_dbfs():
+    wave = np.where(np.arange(480) % 2, 32767, -32768).astype(np.int16)
+    assert dsp.level_dbfs(wave) == pytest.approx(0.0, abs=0.01)
+
+
+def test_a_full_scale_sine_is_3_db_below_it():
+    wave = (32767 * np.sin(np.arange(480) * 2 * np.pi / 48)).astype(np.int16)
+    assert dsp.level_dbfs(wave) == pytest.approx(-3.01, abs=0.02)
+
+
+@given(blocks)
+def test_a_level_is_never_nan_and_never_above_full_scale(block):
+    assert dsp.SILENCE_DBFS <= dsp.level_dbfs(block) <= 0.001
+
+
+@given(blocks)
+def test_loud_is_what_has_a_sample_beyond_60_db_down(block):
+    assert dsp.is_loud(block) == (np.abs(block.astype(int)) > 32).any()
+
+
+def test_all_zeros_are_as_quiet_as_16_bits_go():
+    assert dsp.level_dbfs(SILENCE) == dsp.SILENCE_DBFS
+
+
+@given(arrays(np.float32, (480,), elements=st.floats(-1e6, 1e6, width=32)))
+def test_what_is_too_loud_for_16_bits_is_clipped_and_never_wraps(samples):
+    block = dsp.to_block(samples)
+    assert (np.sign(block) * np.sign(np.rint(samples)) >= 0).all()
+
+
+@given(
+    st.lists(
+        arrays(np.float32, (480,), elements=st.floats(-3e5, 3e5, width=32)),
+        min_size=1,
+        max_size=6,
+    )
+)
+def test_the_limiter_lets_nothing_above_its_ceiling(stretch):
+    limiter = dsp.Limiter()
+    for samples in stretch:
+        assert np.abs(limiter.apply(samples)).max() <= dsp.CEILING * 1.0001
+
+
+def test_the_limiter_leaves_ordinary_speech_alone():
+    samples = np.full(480, 9000, np.float32)
+    assert dsp.Limiter().apply(samples) is samples
+
+
+def test_the_limiter_gives_the_gain_back_within_two_seconds():
+    limiter = dsp.Limiter()
+    limiter.apply(np.full(480, 90_000, np.float32))
+    for _ in range(200):
+        last = limiter.apply(np.full(480, 1000, np.float32))
+    assert last[-1] == pytest.approx(1000)
+
+
+@pytest.mark.parametrize("rate_hz", [16_000, 32_000, 44_100, 96_000])
+@pytest.mark.parametrize("is_to_card", [True, False])
+def test_a_tone_keeps_its_pitch_and_loudness_at_another_rate(rate_hz, is_to_card):
+    rates = (48_000, rate_hz) if is_to_card else (rate_hz, 48_000)
+    resampler = dsp.Resampler(*rates)
+    at = np.arange(rates[0]) / rates[0]
+    tone = (8000 * np.sin(2 * np.pi * 1000 * at)).astype(np.int16)
+    out = np.concatenate(
+        [resampler.apply(block) for block in tone.reshape(100, -1)]
+    ).astype(float)
+    assert len(out) == rates[1]
+    spectrum = np.abs(np.fft.rfft(out * np.hanning(len(out))))
+    assert np.argmax(spectrum) == 1000
+    level = np.sqrt((out[len(out) // 2 :] ** 2).mean())
+    assert level == pytest.approx(8000 / np.sqrt(2), rel=0.02)
+    noise = np.delete(spectrum, range(980, 1021))
+    assert (noise**2).sum() / (spectrum**2).sum() < 1e-5
+
+
+@given(
+    arrays(np.float32, (486,), elements=st.floats(-32768, 32767, width=32)),
+    st.floats(0, 1, exclude_max=True),
+    st.floats(-0.005, 0.005),
+    st.sampled_from([240, 480]),
+)
+def test_what_lies_between_samples_is_on_the_spline(samples, fraction, rate, frames):
+    window = samples[: frames + 6]
+    found = dsp.interpolated(window, fraction, rate, frames)
+    at = fraction + np.arange(frames) * (1 + rate)
+    first = np.floor(at).astype(int)
+    t = at - first
+    # Catmull and Rom's basis, as it stands in their paper.
+    basis = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
+    points = np.stack([window[first + n] for n in range(4)]).astype(np.float64)
+    expected = (np.stack([t**0, t, t**2, t**3]) * (basis @ points)).sum(axis=0)
+    assert found.shape == (frames,)
+    assert found == pytest.approx(expected, abs=0.5)
+
+
+def test_half_volume_is_12_db_down_and_none_is_silence():
+    assert dsp.volume_gain(100) == 1.0
+    assert dsp.volume_gain(50) == 0.25
+    assert dsp.volume_gain(0) == 0.0

@@ -1,0 +1,85 @@
+"""A speaker that the microphone can hear: what goes back into the room."""
+
+import asyncio
+import time
+
+import numpy as np
+import pytest
+
+from appliance.audio.adapter import SoundRoad
+from appliance.audio.dsp import BLOCK_FRAMES, level_dbfs
+from appliance.audio.portaudio import PortAudio
+from appliance.audio.processing import Cleaning
+from appliance.config import SoundConfig, TalkConfig
+from appliance.core.commands import OpenGate, OpenSound, SetVolume
+from appliance.core.events import PartFound
+from appliance.room.apm import echo_canceller, voice_cleaner
+from tests.card.asound import Card, plug_in
+from tests.card.here import seen_here
+
+SECONDS = 3
+TRIES = 3
+"""A machine that stands still for 15 ms tears the echo's path, and the canceller needs
+a second to find the new one. It is enough that it succeeds once."""
+
+
+def speech_like():
+    """Return noise in the band of speech, in syllables."""
+    count = SECONDS * 48_000
+    spectrum = np.fft.rfft(np.random.default_rng(1).normal(size=count))
+    at = np.fft.rfftfreq(count, 1 / 48_000)
+    spectrum[(at < 150) | (at > 3500)] = 0
+    syllables = np.sin(2 * np.pi * 3 * np.arange(count) / 48_000) > -0.3
+    samples = np.fft.irfft(spectrum) * syllables
+    return (samples / np.abs(samples).max() * 20_000).astype(np.int16)
+
+
+async def echo_dbfs(config: SoundConfig) -> float:
+    """Return how loud the far end hears itself in the last second."""
+    opened, sent = asyncio.Event(), []
+    loop = asyncio.get_running_loop()
+
+    def post(event: object) -> None:
+        if isinstance(event, PartFound):
+            loop.call_soon_threadsafe(opened.set)
+
+    talk = TalkConfig()
+    cleaning = Cleaning(echo_canceller(config), voice_cleaner(config))
+    road = SoundRoad(config, talk, post, PortAudio, cleaning)
+    async with road:
+        road.do(SetVolume(100))
+        road.do(OpenSound())
+        road.do(OpenGate())
+        await opened.wait()
+        say = road.playout.add("far end")
+        road.outlet.connect(lambda block: sent.append(block.copy()))
+        begun_s = time.monotonic()
+        for count, block in enumerate(speech_like().reshape(-1, BLOCK_FRAMES)):
+            say(block)
+            await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
+        road.outlet.disconnect()
+    return level_dbfs(np.concatenate(sent[-100:]))
+
+
+@pytest.mark.parametrize("echo_ms", [30, 120])
+async def test_echo_cancellation_takes_the_speaker_out_of_the_microphone(
+    tmp_path, echo_ms
+):
+    card = Card(tmp_path / "usb", echo_gain=0.3, echo_ms=echo_ms)
+    off = SoundConfig(
+        echo_cancellation=False,
+        noise_suppression=False,
+        high_pass_filter=False,
+        automatic_gain=False,
+    )
+    only_echo = SoundConfig(
+        noise_suppression=False, high_pass_filter=False, automatic_gain=False
+    )
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        before = await echo_dbfs(off)
+        assert before > -45, "the card really has an echo"
+        for _ in range(TRIES):
+            after = await echo_dbfs(only_echo)
+            if after < before - 20:
+                return
+    pytest.fail(f"{before:.0f} dBFS without and {after:.0f} with echo cancellation")

@@ -1,0 +1,137 @@
+"""What of the microphone gets into the room."""
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.audio.dsp import BLOCK_FRAMES, FADE_FRAMES
+from appliance.audio.gate import SILENT_BLOCKS, Gate
+from appliance.pcm import SILENCE
+
+LOUD = np.full(BLOCK_FRAMES, 6000, np.int16)
+QUIET = np.full(BLOCK_FRAMES, 5, np.int16)
+
+
+def numbered(number: int) -> np.ndarray:
+    return np.full(BLOCK_FRAMES, 1000 + number, np.int16)
+
+
+def test_a_closed_gate_feeds_silence_and_not_nothing():
+    gate = Gate(pre_roll_ms=0)
+    assert gate.passed(LOUD) is SILENCE
+
+
+def test_the_first_block_after_opening_passes_with_a_soft_start():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    passed = gate.passed(LOUD)
+    assert passed[0] == 0
+    assert (passed[FADE_FRAMES:] == 6000).all()
+    assert (gate.passed(LOUD) == 6000).all()
+
+
+def test_closing_without_a_tail_lets_no_further_sample_out():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    gate.passed(LOUD)
+    gate.close(tail_ms=0)
+    assert gate.passed(LOUD) is SILENCE
+    assert not gate.is_open
+
+
+def test_a_loud_tail_is_as_long_as_configured_and_ends_softly():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    gate.passed(LOUD)
+    gate.close(tail_ms=50)
+    tail = [gate.passed(LOUD) for _ in range(6)]
+    assert [bool(block.any()) for block in tail] == [True] * 5 + [False]
+    assert tail[3][-1] == 6000
+    assert tail[4][-1] == 0
+
+
+def test_silence_cuts_the_tail_short():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    gate.passed(LOUD)
+    gate.close(tail_ms=500)
+    for _ in range(SILENT_BLOCKS):
+        assert gate.is_open
+        gate.passed(QUIET)
+    assert not gate.is_open
+
+
+def test_a_short_stop_inside_a_word_does_not_cut_the_tail():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    gate.close(tail_ms=500)
+    for _ in range(SILENT_BLOCKS - 1):
+        gate.passed(QUIET)
+    gate.passed(LOUD)
+    gate.passed(QUIET)
+    assert gate.is_open
+
+
+def test_pressing_again_in_the_tail_goes_on_without_a_gap():
+    gate = Gate(pre_roll_ms=0)
+    gate.open()
+    gate.passed(LOUD)
+    gate.close(tail_ms=100)
+    gate.passed(LOUD)
+    gate.open()
+    assert all((gate.passed(LOUD) == 6000).all() for _ in range(30))
+
+
+def test_the_pre_roll_sends_what_was_said_before_the_press():
+    gate = Gate(pre_roll_ms=30)
+    for number in range(5):
+        gate.passed(numbered(number))
+    gate.open()
+    sent = [gate.passed(numbered(number)) for number in range(5, 9)]
+    assert [block[-1] - 1000 for block in sent] == [2, 3, 4, 5]
+
+
+def test_the_tail_waits_for_what_the_pre_roll_holds_back():
+    gate = Gate(pre_roll_ms=30)
+    gate.open()
+    for number in range(10):
+        gate.passed(numbered(number))
+    gate.close(tail_ms=10)
+    sent = [gate.passed(numbered(number)) for number in range(10, 20)]
+    last = max(int(block.max()) for block in sent) - 1000
+    assert last >= 9
+
+
+@given(
+    st.lists(
+        st.one_of(
+            st.just("open"),
+            st.integers(0, 300).map(lambda tail_ms: tail_ms),
+            st.booleans(),
+        ),
+        max_size=120,
+    ),
+    st.sampled_from([0, 10, 50]),
+)
+def test_nothing_leaves_a_gate_that_is_not_open(story, pre_roll_ms):
+    gate = Gate(pre_roll_ms)
+    for turn in story:
+        if turn == "open":
+            gate.open()
+        elif isinstance(turn, bool):
+            was_open = gate.is_open
+            passed = gate.passed(LOUD if turn else QUIET)
+            assert passed.shape == (BLOCK_FRAMES,)
+            assert was_open or passed is SILENCE
+        else:
+            gate.close(turn)
+
+
+def test_what_a_gain_makes_loud_is_missed():
+    gate = Gate(pre_roll_ms=0)
+    soft = np.full(BLOCK_FRAMES, 80, np.int16).tobytes()
+    gate.open()
+    assert not gate.misses(soft)
+    assert gate.misses(soft, 20.0)
+    gate.close(tail_ms=0)
+    assert not gate.misses(soft, 20.0)

@@ -1,0 +1,347 @@
+"""Nobody speaks: the callbacks count, and nothing that follows is lost."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.audio.callbacks import Duplex, Microphone, Speaker
+from appliance.audio.echo_reference import Reference
+from appliance.audio.encoder_feed import Outlet
+from appliance.audio.gate import Gate
+from appliance.audio.jitter_priming import FIRST_STEP_BLOCKS
+from appliance.audio.mixer import Playout
+from appliance.audio.processing import Cleaning
+from appliance.audio.ring_buffer import SIZE_BLOCKS
+from appliance.audio.sender import Uplink
+from appliance.pcm import SILENCE
+from tests.audio.steady import Steady
+
+RATE_HZ = 48_000
+PERIOD = 240
+PACKET_PERIODS = 4
+
+
+class Ear:
+    """Knows every block by the value of its samples; what was passed over is 0."""
+
+    def __init__(self):
+        self.heard = np.zeros(0, np.int16)
+        self.played: list[np.ndarray] = []
+        self.hushes = 0
+        self.spare_packets = 1
+
+    def put(self, microphone, played):
+        self.played.append(played)
+        self.heard = np.concatenate((self.heard, microphone))
+
+    def hush(self, packets):
+        self.hushes += packets
+        self.heard = np.concatenate((self.heard, np.zeros(packets * 960, np.int16)))
+
+    def leaves_out(self, heard):
+        return False
+
+    def misses(self, heard):
+        return True
+
+
+class Bench:
+    """A duplex callback as PortAudio's thread runs it, period by period."""
+
+    def __init__(self, playout=None):
+        self.ear = Ear()
+        self.playout = playout or Playout()
+        self.beat = Steady(RATE_HZ)
+        self.duplex = Duplex(self.playout, self.ear, self.beat)
+        self.periods = 0
+        self.looked_at = 0
+
+    def period(self, status=0):
+        """Run one period, in which the microphone hears its number."""
+        self.periods += 1
+        if self.duplex.lull.passes(status):
+            return None
+        self.looked_at += 1
+        heard = np.full(PERIOD, self.periods, np.int16)
+        played = memoryview(bytearray(b"x" * PERIOD * 4))
+        self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, status)
+        return np.frombuffer(played, np.int16)[::2]
+
+    def run(self, periods):
+        return [self.period() for _ in range(periods)]
+
+
+def test_in_a_lull_one_period_of_a_packet_is_looked_at_and_every_packet_counted():
+    bench = Bench()
+    bench.run(2 + 40 * PACKET_PERIODS)
+    assert bench.looked_at == 2 + 40
+    assert bench.ear.hushes == 40
+    assert len(bench.ear.heard) == bench.beat.frames == bench.periods * PERIOD
+
+
+def test_the_speaker_is_given_silence_by_the_periods_that_are_looked_at():
+    played = [each for each in Bench().run(60) if each is not None]
+    assert len(played) > 10
+    assert not any(each.any() for each in played)
+
+
+@pytest.mark.parametrize("passed", range(PACKET_PERIODS + 1))
+def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
+    bench = Bench()
+    bench.run(2 + PACKET_PERIODS + passed)
+    bench.ear.spare_packets = 0
+    bench.playout.lull.end()
+    first = bench.periods + 1
+    bench.run(8 * PACKET_PERIODS)
+    heard = bench.ear.heard
+    # The last sample of each; the first ones rise from the silence before.
+    numbers = heard[first * PERIOD - 1 :: PERIOD]
+    assert len(numbers) >= 8 * PACKET_PERIODS - 1
+    assert (numbers == range(first, first + len(numbers))).all()
+    assert not heard[2 * PERIOD : (first - 1) * PERIOD].any()
+
+
+def test_what_the_card_loses_is_counted_in_a_lull_too():
+    bench = Bench()
+    bench.run(3)
+    bench.period(status=4)
+    assert bench.beat.xruns == 1
+    bench.run(40)
+    assert bench.beat.frames >= (bench.periods - PACKET_PERIODS) * PERIOD
+
+
+class Late(Ear):
+    """Has something happen at a moment at which a lull is about to begin."""
+
+    def __init__(self, event, moment):
+        super().__init__()
+        self.is_idle = True
+        self._event = event
+        self._moment = moment
+
+    def put(self, microphone, played):
+        """Before anybody is asked: everybody who plays was read already."""
+        super().put(microphone, played)
+        if self._moment == "before":
+            self._event(self)
+
+    @property
+    def spare_packets(self):
+        """At last: everybody was asked, and the lull has not begun."""
+        answer = self.is_idle
+        if self._moment == "after":
+            self._event(self)
+        return int(answer)
+
+    @spare_packets.setter
+    def spare_packets(self, _):
+        pass
+
+
+def press(playout, ear):
+    """As `Uplink.open_gate` does: first the gate, then the lull."""
+    ear.is_idle = False
+    playout.lull.end()
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("what", ["word", "press", "earcon"])
+def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(what, moment):
+    bench = Bench()
+    write = bench.playout.add("ann")
+    happens: dict[str, Callable[[Late], object]] = {
+        "word": lambda _: write(np.full(480, 5000, np.int16)),
+        "earcon": lambda _: bench.playout.play(np.full(48_000, 4000, np.float32)),
+        "press": lambda ear: press(bench.playout, ear),
+    }
+    ear = Late(happens[what], moment)
+    for _ in range(2 * SIZE_BLOCKS):
+        write(SILENCE)
+        bench.run(2)
+    bench.duplex._gather._ear = ear
+    bench.duplex.lull.end()
+    while bench.duplex._gather._heard or not ear.heard.size:
+        bench.period()
+    assert bench.duplex.lull.is_over or not bench.duplex.lull.left
+
+
+def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
+    bench = Bench()
+    bench.playout.set_volume(100)
+    write = bench.playout.add("ann")
+    for _ in range(100):
+        write(SILENCE)
+        bench.run(2)
+    assert bench.duplex.lull.left or bench.ear.hushes
+    played = []
+    for count in range(10):
+        write(np.full(480, 3000, np.int16) if count < 5 else SILENCE)
+        played += bench.run(2)
+    loud = np.concatenate([each for each in played if each is not None])
+    assert np.count_nonzero(loud) > 4.9 * 480
+
+
+def test_an_earcon_ends_a_lull():
+    bench = Bench()
+    bench.run(3)
+    bench.playout.play(np.full(480, 4000, np.float32))
+    assert bench.period().any()
+
+
+def test_noise_below_hearing_does_not_end_a_lull():
+    bench = Bench()
+    write = bench.playout.add("ann")
+    for _ in range(2 * SIZE_BLOCKS):
+        write(np.full(480, 3, np.int16))
+        bench.run(2)
+    looked_at = bench.looked_at
+    for _ in range(40):
+        write(np.full(480, 3, np.int16))
+        bench.run(2)
+    assert bench.looked_at - looked_at <= 80 / PACKET_PERIODS + 1
+
+
+def test_a_microphone_without_a_speaker_rests_too():
+    ear, playout, beat = Ear(), Playout(), Steady(RATE_HZ)
+    microphone = Microphone(playout, Reference(), ear, beat)
+    for _ in range(2 + 5 * PACKET_PERIODS):
+        if microphone.lull.passes(0):
+            continue
+        sound = memoryview(bytes(PERIOD * 2))
+        microphone.call(sound, memoryview(b""), PERIOD, 0)
+    assert ear.hushes == 5
+
+
+@given(
+    st.lists(
+        st.sampled_from(["press", "xrun", "earcon", "busy", "free", ""]), max_size=120
+    )
+)
+def test_whatever_happens_the_microphone_keeps_its_place(story):
+    bench = Bench()
+    for word in story:
+        if word == "press":
+            bench.playout.lull.end()
+        if word == "earcon":
+            bench.playout.play(np.full(100, 4000, np.float32))
+        if word in {"busy", "free"}:
+            bench.ear.spare_packets = len(story) % 5 if word == "free" else 0
+        bench.period(status=4 if word == "xrun" else 0)
+    bench.ear.spare_packets = 0
+    bench.playout.lull.end()
+    bench.run(2 * PACKET_PERIODS)
+    heard = bench.ear.heard
+    assert 0 <= bench.periods * PERIOD - len(heard) < 480
+    numbers = heard[PERIOD - 1 :: PERIOD]
+    right = np.arange(1, len(numbers) + 1)
+    assert ((numbers == right) | (numbers == 0)).all()
+    assert (numbers[-4:] == right[-4:]).all()
+
+
+class Whole:
+    """Everything between the card and the encoder, without threads."""
+
+    def __init__(self):
+        self.playout = Playout()
+        self.outlet = Outlet()
+        self.gate = Gate(0)
+        events: list[object] = []
+        cleaning = Cleaning(None, None)
+        self.uplink = Uplink(
+            self.gate, self.playout, self.outlet, events.append, cleaning
+        )
+        self.uplink._cleaning._attention._warm_up_blocks = 0
+        self.sent: list[np.ndarray] = []
+        self.outlet.connect(lambda block: self.sent.append(block.copy()))
+        self.outlet.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))
+        self.sent.clear()
+        self.duplex = Duplex(self.playout, self.uplink, Steady(RATE_HZ))
+        self.periods = self.passed = 0
+
+    def run(self, periods, value=None, status=0):
+        """Let the microphone hear a value, or the number of the period in hundreds."""
+        for _ in range(periods):
+            self.periods += 1
+            if self.duplex.lull.passes(status):
+                self.passed += 1
+                continue
+            number = 100 * self.periods if value is None else value
+            heard = np.full(PERIOD, number, np.int16)
+            played = memoryview(bytearray(PERIOD * 4))
+            self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, status)
+            while not self.uplink._waiting.empty():
+                taken = self.uplink._waiting.get()
+                assert taken is not None
+                self.uplink._take(taken)
+
+
+@pytest.mark.parametrize("before", range(80, 100))
+def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
+    """Half a block is left out once, wherever in a lull that is."""
+    whole = Whole()
+    whole.run(before, value=20)
+    assert whole.passed > 20
+    assert not whole.outlet.is_step_due, "it was left out"
+    whole.uplink.open_gate(0.0)
+    first = whole.periods + 1
+    whole.run(40)
+    assert len(whole.sent) % 2 == 0
+    last = np.concatenate(whole.sent)[PERIOD - 1 :: PERIOD] // 100
+    heard = last[last > 0]
+    assert heard[0] == first
+    assert (np.diff(heard) == 1).all()
+    assert heard[-1] >= whole.periods - 2 * PACKET_PERIODS
+
+
+@pytest.mark.parametrize("status", [0, 4])
+@pytest.mark.parametrize("passed", range(PACKET_PERIODS))
+def test_a_talk_that_begins_in_a_lull_begins_softly(passed, status):
+    """Even if the card tells of a loss in the same moment."""
+    whole = Whole()
+    whole.run(40 + passed, value=100)
+    assert whole.passed > 20
+    whole.uplink.open_gate(0.0)
+    whole.run(1, value=100, status=status)
+    whole.run(39, value=100)
+    sent = np.concatenate(whole.sent).astype(np.int32)
+    assert sent.max() == 100
+    assert np.abs(np.diff(sent)).max() < 5
+
+
+class Voice(Playout):
+    """Plays a loud voice from the moment on when it is told to."""
+
+    is_speaking = False
+
+    @property
+    def is_still(self):
+        return not self.is_speaking
+
+    def next(self, frames=480):
+        self.reference = np.full(frames, 3000, np.int16) if self.is_speaking else None
+        return self.reference
+
+
+@pytest.mark.parametrize("passed", range(12))
+def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
+    playout, reference, ear = Voice(), Reference(), Ear()
+    speaker = Speaker(playout, reference, Steady(RATE_HZ))
+    microphone = Microphone(playout, reference, ear, Steady(RATE_HZ))
+    nothing = memoryview(b"")
+
+    def run(periods):
+        for _ in range(periods):
+            speaker.call(nothing, memoryview(bytearray(PERIOD * 4)), PERIOD, 0)
+            if not microphone.lull.passes(0):
+                microphone.call(memoryview(bytes(PERIOD * 2)), nothing, PERIOD, 0)
+
+    run(2 + 4 * PACKET_PERIODS + passed)
+    ear.played.clear()
+    playout.is_speaking = True
+    playout.lull.end()
+    run(8 - passed % 2)
+    known = np.concatenate(ear.played)
+    assert np.count_nonzero(known) == (8 - passed % 2) * PERIOD

@@ -1,0 +1,103 @@
+"""What comes out of the speaker, sample by sample."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.audio.dsp import CEILING, volume_gain
+from appliance.audio.mixer import MOST_TALKERS, NEVER_TOO_LOUD, Playout
+
+
+class Talkers(Playout):
+    """A playout whose talkers say what they are told."""
+
+    def says(self, *samples):
+        return self._mixed([np.asarray(part, np.float32) for part in samples])
+
+
+def full(value):
+    return np.full(480, value)
+
+
+@pytest.mark.parametrize("percent", [10, 80, 86, 87, 100])
+def test_one_talker_is_as_loud_as_the_volume_says(percent):
+    playout = Talkers()
+    playout.set_volume(percent)
+    played = playout.says(full(-20_000))
+    assert (played == round(-20_000 * volume_gain(percent))).all()
+    assert played.dtype == np.int16
+
+
+@given(st.integers(0, 100), st.floats(-41_000, 41_000))
+def test_one_talker_never_wraps_round(percent, peak):
+    """41 000: the spline between two samples of full scale swings over by a quarter."""
+    playout = Talkers()
+    playout.set_volume(percent)
+    played = playout.says(np.linspace(-peak, peak, 480))
+    assert np.abs(played.astype(np.int32)).max() <= CEILING
+    assert np.sign(played[0]) * np.sign(-peak) >= 0
+
+
+def test_after_a_loud_moment_one_talker_comes_back_softly():
+    playout = Talkers()
+    playout.set_volume(80)
+    playout.says(full(30_000), full(30_000), full(30_000))
+    first = int(playout.says(full(10_000))[-1])
+    assert first < round(10_000 * volume_gain(80))
+    assert volume_gain(80) <= NEVER_TOO_LOUD
+
+
+def test_several_talkers_are_added():
+    playout = Talkers()
+    playout.set_volume(100)
+    assert (playout.says(full(1000), full(-300)) == 700).all()
+
+
+def test_who_is_asleep_or_gone_is_not_heard():
+    playout = Playout()
+    write = playout.add("ann")
+    assert playout.hears("ann")
+    playout._fifos["ann"]._dozed_at_s = 0.0
+    assert not playout.hears("ann")
+    write(full(3000).astype(np.int16))
+    assert playout.hears("ann")
+    playout.remove("ann")
+    playout.learn("ann", 0.01)
+    assert not playout.hears("ann")
+
+
+def crowd(playout, talkers):
+    """Return a function that lets each talker say a block, and what is played then."""
+    writes = [playout.add(f"talker {number}") for number in range(talkers)]
+    playout.set_volume(100)
+
+    def say(peaks, blocks=60):
+        played = []
+        for _ in range(blocks):
+            for write, peak in zip(writes, peaks, strict=True):
+                write(full(peak).astype(np.int16))
+            played.append(playout.next())
+        return [int(np.abs(part).max()) if part is not None else 0 for part in played]
+
+    return say
+
+
+@pytest.mark.parametrize("who", [0, 16, 29])
+def test_whoever_speaks_in_a_large_room_is_heard(who):
+    say = crowd(Playout(), 30)
+    say([0] * 30)
+    assert max(say([5000 if number == who else 0 for number in range(30)])) > 4000
+
+
+@pytest.mark.parametrize("who", [0, 16, 29])
+def test_noisy_microphones_do_not_take_the_place_of_whoever_speaks(who):
+    say = crowd(Playout(), 30)
+    say([40] * 30)
+    assert max(say([5000 if number == who else 40 for number in range(30)])) > 4000
+
+
+def test_no_more_than_the_bound_are_mixed_at_the_same_moment():
+    say = crowd(Playout(), MOST_TALKERS + 4)
+    peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
+    assert max(peaks) <= 100 * MOST_TALKERS + 2

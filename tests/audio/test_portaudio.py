@@ -1,0 +1,189 @@
+"""What is used of sounddevice, private parts included, on a real stream."""
+
+import inspect
+import os
+import subprocess
+import sys
+import threading
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+import sounddevice
+
+from appliance.audio.devices import listed
+from appliance.audio.driver import Wanted
+from appliance.audio.idle import Lull
+from appliance.audio.portaudio import PortAudio
+from appliance.errors import SoundError
+from tests.card.asound import Card, plug_in
+from tests.card.here import seen_here
+
+MOVED = "sounddevice has moved what we call: look at appliance/audio/portaudio.py"
+PATIENCE_S = 20.0
+
+
+def test_the_private_parts_are_where_they_were():
+    assert version("sounddevice").startswith("0.5."), MOVED
+    for name in ("_terminate", "_initialize", "_initialized", "_check", "_ffi", "_lib"):
+        assert hasattr(sounddevice, name), f"{MOVED} ({name})"
+    source = inspect.getsource(sounddevice)
+    assert source.partition("\nif __name__")[0].rstrip().endswith("\n_initialize()"), (
+        f"{MOVED} (PortAudio is not initialised last)"
+    )
+
+
+class Echo:
+    """Plays what it hears, and remembers each period that it was called for."""
+
+    def __init__(self):
+        self.lull = Lull()
+        self.calls = []
+        self._news = threading.Condition()
+
+    def call(self, heard, played, frames, status):
+        if len(played) and len(heard):
+            played[:] = np.repeat(np.frombuffer(heard, np.int16), 2).tobytes()
+        with self._news:
+            self.calls.append((len(heard), len(played), frames, status))
+            self._news.notify_all()
+
+    def wait(self, calls):
+        """Wait until it was called so many times."""
+        with self._news:
+            assert self._news.wait_for(lambda: len(self.calls) >= calls, PATIENCE_S)
+
+
+def wanted(card, *, microphone=True, speaker=True, rate_hz=48_000):
+    found = listed(PortAudio().devices())
+    device = next(each for each in found if each.name == card.name)
+    return Wanted(
+        microphone=device if microphone else None,
+        speaker=device if speaker else None,
+        rate_hz=rate_hz,
+        period_frames=rate_hz // 200,
+        latency_s=0.005,
+    )
+
+
+@pytest.mark.parametrize(
+    ("microphone", "speaker"), [(True, True), (True, False), (False, True)]
+)
+def test_each_period_is_handed_over_in_the_directions_that_were_asked_for(
+    tmp_path, microphone, speaker
+):
+    card = Card(tmp_path / "usb")
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        echo = Echo()
+        asked = wanted(card, microphone=microphone, speaker=speaker)
+        stream = PortAudio().open(asked, echo)
+        stream.start()
+        echo.wait(20)
+        assert 0 < stream.latency_s < 0.1
+        stream.close()
+        stream.close()
+    sizes = {call[:3] for call in echo.calls}
+    assert sizes == {(480 * microphone, 960 * speaker, 240)}
+
+
+def test_in_a_lull_the_speaker_is_given_silence_and_nobody_is_called(tmp_path):
+    card = Card(tmp_path / "usb", is_looped=True)
+    card.speak(np.full(48_000, 8000, np.int16), at_s=0.0)
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        echo = Echo()
+        stream = PortAudio().open(wanted(card), echo)
+        stream.start()
+        echo.wait(20)
+        echo.lull.open()
+        echo.lull.begin(100)
+        before, since_s = len(echo.calls), card.now_s()
+        echo.wait(before + 60)
+        stream.close()
+    # Half a second, and a machine that loses a period is told so at once.
+    lost = sum(bool(call[3]) for call in echo.calls)
+    assert echo.lull.taken() >= 100 - lost
+    assert not card.heard(since_s + 0.1, since_s + 0.4).any() or lost
+    assert card.heard(since_s + 0.6, since_s + 0.7).any()
+
+
+def test_a_card_that_says_no_is_named_with_its_reason(tmp_path):
+    card = Card(tmp_path / "usb", rates_hz=(44_100,))
+    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+        asked = wanted(card)
+        assert not PortAudio().can(asked)
+        assert PortAudio().can(wanted(card, rate_hz=44_100))
+        with pytest.raises(SoundError, match="sample rate") as caught:
+            PortAudio().open(asked, Echo())
+    assert caught.value.device == card.name
+
+
+BROKEN = "pcm.broken {\n    type hw\n}}\n"
+"""A mistake in its third line."""
+
+
+def test_a_mistake_in_alsas_configuration_is_named_with_file_and_line(tmp_path):
+    path = tmp_path / "asound.conf"
+    with seen_here(plug_in(path, Card(tmp_path / "usb"))):
+        library = PortAudio()
+        whole = path.read_text()
+        path.write_text(BROKEN)
+        with pytest.raises(SoundError) as caught:
+            library.renew()
+        assert str(caught.value).startswith(f"sound: {path}, line 3: Unexpected }}")
+        with pytest.raises(SoundError):
+            library.devices()
+        with pytest.raises(SoundError, match="line 3"):
+            PortAudio()
+        path.write_text(whole)
+        library.renew()
+        assert library.devices()
+
+
+def test_importing_portaudio_with_a_broken_configuration_fails_by_name(tmp_path):
+    path = tmp_path / "asound.conf"
+    env = plug_in(path, Card(tmp_path / "usb"))
+    whole = path.read_text()
+    path.write_text(BROKEN)
+    program = f"""
+import pathlib, sys
+from appliance.errors import SoundError
+from appliance.audio.portaudio import PortAudio
+for _ in range(2):
+    try:
+        PortAudio()
+    except SoundError as exc:
+        print(exc)
+    first = sys.modules["sounddevice"]
+pathlib.Path({str(path)!r}).write_text({whole!r})
+PortAudio()
+print(sys.modules["sounddevice"] is first)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second, is_same = done.stdout.splitlines()
+    assert first == second
+    assert f"{path}, line 3" in first
+    assert is_same == "True"
+
+
+def test_a_name_that_is_not_utf_8_can_be_listed_and_opened(tmp_path):
+    path = tmp_path / "asound.conf"
+    card = Card(tmp_path / "usb", name="Mikrofon X")
+    env = plug_in(path, card)
+    path.write_bytes(path.read_bytes().replace(b"Mikrofon X", b"Mikrofon \xd0"))
+    with seen_here(env):
+        found = {device.name: device for device in listed(PortAudio().devices())}
+        device = found["Mikrofon \ufffd"]
+        echo = Echo()
+        asked = Wanted(device, device, 48_000, 240, 0.005)
+        assert PortAudio().can(asked)
+        stream = PortAudio().open(asked, echo)
+        stream.start()
+        echo.wait(5)
+        stream.close()

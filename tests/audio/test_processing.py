@@ -1,0 +1,200 @@
+"""When the microphone's sound goes through the echo canceller and through the rest."""
+
+import numpy as np
+import pytest
+
+from appliance.audio.activity import HANGOVER_BLOCKS, WARM_UP_BLOCKS
+from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
+from appliance.audio.gate import SILENT_BLOCKS
+from appliance.audio.processing import STALE_BLOCKS, Cleaning
+from appliance.config import SoundConfig
+from appliance.pcm import SILENCE
+from appliance.room.apm import EchoCanceller, voice_cleaner
+from tests.room.fakes import tone
+
+FAR = np.full(BLOCK_FRAMES, 3000, np.int16)
+VOICE = 5000
+CANCELLED = 1000
+
+
+class Parts:
+    """A canceller and a cleaner that leave their marks."""
+
+    def __init__(self) -> None:
+        self.cancelled = self.cleaned = 0
+        self.delay_ms = -1
+
+    def cancel(self, microphone, played, delay_ms):
+        self.cancelled += 1
+        self.delay_ms = delay_ms
+        microphone[:] = CANCELLED
+
+    def clean(self, microphone):
+        self.cleaned += 1
+        microphone += 1
+
+
+class Rig:
+    """Cleaning in a room that is known, on a box where nobody has spoken for long."""
+
+    def __init__(self):
+        self.parts = Parts()
+        self.cleaning = Cleaning(self.parts, self.parts)
+        self.cleaning.restart(20)
+        for _ in range(WARM_UP_BLOCKS):
+            self.hear(0)
+        self.parts.cleaned = 0
+        self.parts.cancelled = 0
+
+    def hear(self, value, played=SILENCE, *, is_wanted=False, is_voice=False):
+        """Return what becomes of a block of this value."""
+        block = np.full(BLOCK_FRAMES, value, np.int16)
+        self.cleaning.clean(block, played, is_wanted=is_wanted, is_voice=is_voice)
+        return block
+
+    def talk(self, played=SILENCE):
+        return self.hear(VOICE, played, is_wanted=True, is_voice=True)
+
+
+@pytest.fixture
+def rig():
+    return Rig()
+
+
+def test_while_one_talks_alone_the_canceller_is_passed_by(rig):
+    assert (rig.talk() == VOICE + 1).all()
+    assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
+    assert rig.cleaning.is_at_work
+
+
+def test_while_one_listens_only_the_canceller_learns(rig):
+    for _ in range(5):
+        rig.hear(10, FAR)
+    assert (rig.parts.cancelled, rig.parts.cleaned) == (5, 0)
+    assert rig.parts.delay_ms == 20
+    assert rig.cleaning.is_at_work
+    assert rig.cleaning.hears_speaker
+
+
+def test_in_silence_only_the_noise_is_learned(rig):
+    heard = rig.hear(10)
+    assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
+    assert (heard == 10).all()
+    assert not rig.cleaning.is_at_work
+
+
+def test_noise_that_began_while_the_gate_was_shut_is_not_sent_louder():
+    """With LiveKit's own cleaner; in silence one packet in ten is looked at."""
+    cleaning = Cleaning(None, voice_cleaner(SoundConfig()))
+    cleaning.restart(20)
+    random = np.random.default_rng(2)
+    quiet = random.standard_normal((2 * WARM_UP_BLOCKS, BLOCK_FRAMES)) * 8
+    noise = random.standard_normal((3100, BLOCK_FRAMES)) * 100
+    for block in quiet.astype(np.int16):
+        cleaning.clean(block, SILENCE, is_wanted=False, is_voice=False)
+    blocks = noise.astype(np.int16)
+    for count, block in enumerate(blocks):
+        is_wanted = count >= 3000
+        if is_wanted or count % 20 < 2:
+            cleaning.clean(block, SILENCE, is_wanted=is_wanted, is_voice=False)
+    before_dbfs = level_dbfs(noise.astype(np.int16).reshape(-1))
+    assert level_dbfs(blocks[3000:].reshape(-1)) < before_dbfs + 3
+
+
+def test_a_voice_that_is_kept_out_is_cleaned_too(rig):
+    """Its level is shown."""
+    rig.hear(VOICE, is_voice=True)
+    assert rig.parts.cleaned == 1
+
+
+def test_a_new_card_has_the_room_learned_again(rig):
+    rig.cleaning.restart(20)
+    rig.hear(10)
+    assert rig.parts.cleaned == 1
+
+
+def test_speech_goes_through_soon_after_the_speaker_began(rig):
+    rig.talk()
+    for _ in range(STALE_BLOCKS):
+        said = rig.talk(FAR)
+        assert (said == VOICE + 1).all(), "what the canceller gives is of another time"
+    said = rig.talk(FAR)
+    assert said[0] == VOICE + 1
+    assert said[-1] == CANCELLED + 1
+    assert (np.diff(said.astype(int)) <= 0).all(), "from one to the other, no jump"
+    assert (rig.talk(FAR) == CANCELLED + 1).all()
+
+
+def test_speech_stays_through_until_a_pause(rig):
+    for _ in range(STALE_BLOCKS + 1):
+        rig.talk(FAR)
+    for _ in range(2 * HANGOVER_BLOCKS):
+        said = rig.talk()
+    for _ in range(SILENT_BLOCKS - 1):
+        said = rig.hear(100, is_wanted=True)
+    # A pause inside a word is none.
+    assert (rig.talk() == CANCELLED + 1).all()
+    for _ in range(SILENT_BLOCKS):
+        said = rig.hear(100, is_wanted=True)
+    assert (said[0], said[-1]) == (CANCELLED + 1, 101)
+    before = rig.parts.cancelled
+    assert (rig.talk() == VOICE + 1).all()
+    assert rig.parts.cancelled == before
+
+
+def test_learning_the_room_is_not_going_through(rig):
+    rig.cleaning.restart(20)
+    for _ in range(STALE_BLOCKS + 2):
+        said = rig.talk()
+    assert rig.parts.cancelled == STALE_BLOCKS + 2
+    assert (said == VOICE + 1).all()
+
+
+def test_it_stays_through_in_a_pause_while_the_speaker_is_heard(rig):
+    for _ in range(STALE_BLOCKS + 1):
+        rig.talk(FAR)
+    for _ in range(HANGOVER_BLOCKS - 1):
+        rest = rig.hear(100, is_wanted=True)
+    assert (rest == CANCELLED + 1).all()
+
+
+def test_the_gates_closing_is_a_pause(rig):
+    for _ in range(HANGOVER_BLOCKS + 5):
+        rig.talk(FAR)
+    for _ in range(HANGOVER_BLOCKS + 1):
+        rig.hear(VOICE, is_voice=True)
+    assert (rig.talk() == VOICE + 1).all()
+
+
+def test_who_is_heard_in_the_speaker_while_one_begins_to_talk_is_cancelled(rig):
+    for _ in range(5):
+        rig.hear(10, FAR)
+    assert (rig.talk(FAR) == CANCELLED + 1).all()
+
+
+@pytest.mark.parametrize("has_canceller", [True, False])
+def test_what_is_switched_off_does_nothing(has_canceller):
+    parts = Parts()
+    cleaning = Cleaning(*((parts, None) if has_canceller else (None, parts)))
+    for _ in range(3):
+        block = np.full(BLOCK_FRAMES, VOICE, np.int16)
+        cleaning.clean(block, FAR, is_wanted=True, is_voice=True)
+    assert (parts.cancelled, parts.cleaned) == ((3, 0) if has_canceller else (0, 3))
+    assert cleaning.hears_speaker
+
+
+def test_going_through_and_back_leaves_no_click():
+    """With LiveKit's own canceller, and a tone that has no place for one to hide."""
+    cleaning = Cleaning(EchoCanceller(), None)
+    cleaning.restart(20)
+    speech = tone(400, 2 * RATE_HZ)
+    far = (np.random.default_rng(1).standard_normal(len(speech)) * 300).astype(np.int16)
+    blocks = speech.reshape(-1, BLOCK_FRAMES).copy()
+    for count, block in enumerate(blocks):
+        is_far = 50 <= count < 60
+        played = far.reshape(blocks.shape)[count] if is_far else SILENCE
+        cleaning.clean(block, played, is_wanted=count < 150, is_voice=True)
+    said = blocks.reshape(-1).astype(int)
+    before, after = (np.abs(np.diff(x)).max() for x in (speech.astype(int), said))
+    assert after <= 1.5 * before
+    assert (blocks[-1] == speech[-BLOCK_FRAMES:]).all()
