@@ -20,7 +20,7 @@ import yaml
 from livekit import rtc
 
 from appliance.demo.server import LocalServer, find_or_build
-from appliance.tokens.livekit import issue
+from appliance.tokens.issue import issue
 from tests.card.asound import Card, plug_in
 from tests.room.fakes import amplitude, strongest_hz
 from tests.room.friend import Friend

@@ -10,7 +10,7 @@ from typing import Final, Self
 import uvicorn
 
 from appliance.tokens.server import app
-from appliance.tokens.serverconfig import TokenServerConfig, TokenServerSettings
+from appliance.tokens.server_config import TokenServerConfig, TokenServerSettings
 
 ROOM: Final = "demo"
 

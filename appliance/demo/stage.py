@@ -17,7 +17,7 @@ from appliance.demo.report import Order
 from appliance.demo.script import Voice
 from appliance.demo.server import LocalServer
 from appliance.demo.tape import Tape
-from appliance.tokens.livekit import TTL_S, issue
+from appliance.tokens.issue import TTL_S, issue
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

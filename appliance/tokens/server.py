@@ -28,8 +28,8 @@ from appliance.errors import PageError
 from appliance.net.url import host_and_port
 from appliance.tokens.connection import REQUEST_S, Connection
 from appliance.tokens.hosts import OwnHosts
-from appliance.tokens.livekit import issue
-from appliance.tokens.serverconfig import TokenServerSettings, read_settings
+from appliance.tokens.issue import issue
+from appliance.tokens.server_config import TokenServerSettings, read_settings
 
 MAX_BODY = 16 * 1024
 """Bytes; a request has two or three short names in it."""

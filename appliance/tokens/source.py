@@ -14,8 +14,8 @@ from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.ports import Post
-from appliance.tokens.answer import Answer, fixed_answer, read_answer
 from appliance.tokens.request import token_request
+from appliance.tokens.response import Answer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -159,7 +159,7 @@ class TokenSource:
         )
 
     async def _fetched(self, room: RoomSettings) -> Answer:
-        from appliance.tokens.http import send
+        from appliance.tokens.client import send
 
         request = token_request(
             room, room.identity or self._identity, room.display_name or self._name

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from appliance.demo.server import LocalServer
-from appliance.tokens.livekit import issue
+from appliance.tokens.issue import issue
 from tests.bench.box import Kind, MediaDevices, Seat
 from tests.bench.client import Client
 from tests.bench.plan import Plan

@@ -23,7 +23,7 @@ from appliance.demo.issuer import ROOM
 from appliance.demo.measure import Sound, find
 from appliance.demo.phrase import phrase
 from appliance.demo.server import LocalServer, find_or_build
-from appliance.tokens.livekit import issue
+from appliance.tokens.issue import issue
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 90.0

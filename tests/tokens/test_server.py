@@ -13,7 +13,7 @@ from appliance.errors import ConfigError
 from appliance.tokens.claims import read_claims
 from appliance.tokens.connection import Connection
 from appliance.tokens.server import MAX_BODY, _config, app
-from appliance.tokens.serverconfig import read_settings
+from appliance.tokens.server_config import read_settings
 
 ENVIRONMENT = {
     "LIVEKIT_URL": "wss://lk.example.com",

@@ -9,7 +9,7 @@ import pytest
 from appliance.config import RoomConfig
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.http import MAX_BODY, send
+from appliance.tokens.client import MAX_BODY, send
 from appliance.tokens.request import Request, token_request
 from tests.tokens.fake_server import Answer, begins, endless, http, says, serving
 

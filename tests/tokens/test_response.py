@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.answer import Answer, fixed_answer, read_answer
+from appliance.tokens.response import Answer, fixed_answer, read_answer
 from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of
 
 WHERE = "https://tokens.example.com/api"

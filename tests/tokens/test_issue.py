@@ -2,7 +2,7 @@ import jwt
 import pytest
 
 from appliance.tokens.claims import read_claims
-from appliance.tokens.livekit import issue
+from appliance.tokens.issue import issue
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
