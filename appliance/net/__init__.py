@@ -1,0 +1,1 @@
+"""Shared by every HTTP server of the appliance: accepting, rate limits, protocols."""

@@ -3,20 +3,18 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 
-import h11
 import uvicorn
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
-from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.websockets.websockets_sansio_impl import (
-    WebSocketsSansIOProtocol,
-)
 
+from appliance.net.acceptor import ConnectionLimits
+from appliance.net.bucket import Rate, RateLimit
 from appliance.net.host_check import own_names
+from appliance.net.http_protocol import HEAD_BYTES, WebSocketProtocol
+from appliance.net.http_server import CLIENT_LEFT, BoundedServer, ServerLimits
 from appliance.page import static_files
-from appliance.page.access import Guard
+from appliance.page.access import Guard, too_many_requests
 from appliance.page.body import LIMIT_BYTES
 from appliance.page.controls import Desk
 from appliance.page.pairing import Pairing
@@ -28,18 +26,33 @@ from appliance.page.talk_leases import Floor
 from appliance.page.websocket import Live
 from appliance.ports import Post
 
-CONNECTIONS = 80
-"""64 for requests and 16 WebSockets; more are closed as they come."""
-CONNECTIONS_EACH = 24
-"""From one address: two or three open pages, so that one guest cannot shut out all."""
-REQUEST_S = 10.0
-"""To begin a request: idle or endless ones must not use up the connections."""
+CONNECTIONS = ConnectionLimits(
+    total=80,
+    each=24,
+    rate=Rate(burst=200, per_s=50),
+    rate_each=Rate(burst=60, per_s=20),
+)
+"""64 for requests and 16 WebSockets. From one address two or three open pages, so that
+it cannot shut out all others; a script may connect anew for each request."""
+REQUESTS_EACH = Rate(burst=150, per_s=30)
+"""Per address: a page load is twenty requests, a volume slider ten a second."""
+REQUESTS = Rate(burst=600, per_s=100)
+"""Over all addresses: what a flood from many of them may cost."""
 DATE_S = 1.0
 """How often uvicorn makes a new `Date`."""
 GOODBYE_S = 1
 """R1.4 gives the whole process 3 s."""
 PING_S = 5.0
 """A phone that left the Wi-Fi is noticed, and its talk released, within 10 s."""
+
+
+def default_limits(now_s: Callable[[], float]) -> ServerLimits:
+    """Return what clients may take of the page; `now_s` is a monotonic clock."""
+    return ServerLimits(
+        connections=CONNECTIONS,
+        requests=RateLimit(REQUESTS_EACH, REQUESTS, now_s),
+        refusal=too_many_requests(),
+    )
 
 
 class Web:
@@ -64,7 +77,8 @@ class Web:
             Live(board, desk, pairing, site.now_s),
             Form(pairing, assets),
         )
-        self._guard = Guard(routes, pairing, own_names(site.name), site.now_s)
+        self._guard = Guard(routes, pairing, own_names(site.name))
+        self._limits = site.limits or default_limits(site.now_s)
 
     async def serve(
         self, listening: socket.socket, company: Coroutine[None, None, None]
@@ -73,7 +87,8 @@ class Web:
 
         At the end the socket and every connection are closed.
         """
-        server = _Server(_config(_Deadly(self._guard, self._group)))
+        app = self._limits.bound(_Deadly(self._guard, self._group))
+        server = _Server(_config(app), self._limits)
         job = asyncio.create_task(server.serve(sockets=[listening]))
         beside = asyncio.create_task(company)
         try:
@@ -87,11 +102,11 @@ class Web:
         beside.result()
 
 
-class _Server(uvicorn.Server):
+class _Server(BoundedServer):
     """uvicorn without its signal handlers, and without waking ten times a second."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
+    def __init__(self, config: uvicorn.Config, limits: ServerLimits) -> None:
+        super().__init__(config, limits)
         self._end = asyncio.Event()
 
     @contextlib.contextmanager
@@ -115,6 +130,7 @@ class _Deadly:
     """Runs each request in the page's task group.
 
     uvicorn would log an unexpected exception and go on; here it ends the process.
+    That a client left is expected.
     """
 
     def __init__(self, app: ASGIApp, group: asyncio.TaskGroup) -> None:
@@ -129,61 +145,16 @@ class _Deadly:
             task.cancel()
 
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
-        with contextlib.suppress(ClientDisconnect):
+        with contextlib.suppress(*CLIENT_LEFT):
             await self._app(scope, receive, send)
-
-
-class _Protocol(H11Protocol):
-    """HTTP/1.1 with a bound on connections and on waiting for a request."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        super().connection_made(transport)
-        peers = [_peer(each) for each in self.connections]
-        is_full = len(peers) > CONNECTIONS
-        if is_full or peers.count(_peer(self)) > CONNECTIONS_EACH:
-            transport.abort()
-            return
-        self._check_later()
-
-    def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        super().handle_websocket_upgrade(event)
-        protocol = self.transport.get_protocol()
-        assert isinstance(protocol, WebSocketsSansIOProtocol)
-        # A head that h11 takes and websockets does not is never answered, and from
-        # here on nobody would close the connection.
-        if not protocol.handshake_initiated:
-            self.transport.abort()
-
-    def _check_later(self) -> None:
-        self.loop.call_later(REQUEST_S, self._check, self.cycle)
-
-    def _check(self, seen: object) -> None:
-        """Close a connection on which no request has begun since the last look.
-
-        One that has is over by now: its body is read for at most `PATIENCE_S`.
-        """
-        if self not in self.connections:
-            return
-        if self.cycle is seen:
-            self.transport.abort()
-            return
-        self._check_later()
-
-
-def _peer(connection: object) -> str:
-    """Return the address at the other end; empty when it is gone already."""
-    if not isinstance(connection, H11Protocol | WebSocketsSansIOProtocol):
-        return ""
-    return connection.client[0] if connection.client else ""
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
-        http=_Protocol,
-        ws="websockets-sansio",
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        ws=WebSocketProtocol,
         ws_max_size=LIMIT_BYTES,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,

@@ -20,6 +20,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
+from appliance.net.bucket import Bucket, Buckets, Rate
 from appliance.page.commands import (
     AnyAsk,
     ChatAsk,
@@ -30,7 +31,6 @@ from appliance.page.commands import (
     TalkAsk,
     VolumeAsk,
 )
-from appliance.page.rate_limit import Bucket, Buckets, Rate
 from appliance.page.refused import Refused
 from appliance.page.snapshot import Board
 from appliance.page.talk_leases import LEASE_S, Floor

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from appliance.core.events import PairingAsked, Part, PartFound, PartLost, PhonePaired
+from appliance.net.bucket import Bucket, Rate
 from appliance.page.lockout import Lockouts
 from appliance.page.pairing_file import (
     Keys,
@@ -17,7 +18,6 @@ from appliance.page.pairing_file import (
     fresh_keys,
     fresh_secret,
 )
-from appliance.page.rate_limit import Bucket, Rate
 from appliance.page.refused import Refused
 from appliance.ports import Post
 

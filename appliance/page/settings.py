@@ -4,8 +4,13 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from appliance.display.bitmap import Size
+
+if TYPE_CHECKING:
+    # Brings uvicorn, which is imported late.
+    from appliance.net.http_server import ServerLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,4 +25,6 @@ class Site:
     """Returns the text of `/metrics`."""
     screen_px: Size = (128, 64)
     """Of the OLED; its picture is shown also when none is wired."""
+    limits: "ServerLimits | None" = None
+    """What clients may take of the page; None: the default."""
     now_s: Callable[[], float] = time.monotonic

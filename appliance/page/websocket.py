@@ -9,12 +9,12 @@ from http import HTTPStatus
 import msgspec
 from starlette.websockets import WebSocket
 
+from appliance.net.bucket import Bucket, Rate
 from appliance.page.answer import refusal
 from appliance.page.commands import from_command
 from appliance.page.controls import Answer, Asker, Desk
 from appliance.page.line import Line
 from appliance.page.pairing import Pairing
-from appliance.page.rate_limit import Bucket, Rate
 from appliance.page.refused import Refused
 from appliance.page.snapshot import Board
 

@@ -23,13 +23,16 @@ from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from appliance.errors import PageError
+from appliance.net.http_protocol import HEAD_BYTES, REQUEST_S
+from appliance.net.http_server import BoundedServer, ServerLimits
 from appliance.net.url import host_and_port
-from appliance.tokens.connection import REQUEST_S, Connection
 from appliance.tokens.hosts import OwnHosts
 from appliance.tokens.issue import issue
 from appliance.tokens.server_config import TokenServerSettings, read_settings
+from appliance.tokens.serverlimits import IssueLog, limits
 
 MAX_BODY = 16 * 1024
 """Bytes; a request has two or three short names in it."""
@@ -68,15 +71,21 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     # uvicorn sends itself the signal once more after it has ended cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
-    uvicorn.Server(_config(settings)).run(sockets=[listener])
+    server(settings, limits()).run(sockets=[listener])
     return 0
 
 
-def _config(settings: TokenServerSettings) -> uvicorn.Config:
+def server(settings: TokenServerSettings, limits: ServerLimits) -> BoundedServer:
+    """Return the server; `run` or `serve` is given its sockets."""
+    return BoundedServer(_config(limits.bound(app(settings))), limits)
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
     return uvicorn.Config(
-        app(settings),
-        http=Connection,
+        app,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
+        lifespan="off",
         # Not its warnings: any stranger could fill the journal with bad requests.
         log_level="error",
         access_log=False,
@@ -97,12 +106,13 @@ def app(
         now_s: seconds since the epoch.
         patience_s: how long a body may take to come.
     """
+    issued = IssueLog()
 
     async def token(request: Request) -> JSONResponse:
         try:
             _check_origin(request, settings)
             values = await _values(request, patience_s)
-            answer = _answer(values, settings, now_s())
+            answer = _answer(values, settings, now_s(), issued)
         except _Refused as exc:
             return _refusal(exc)
         status = 201 if request.method == "POST" else 200
@@ -165,7 +175,7 @@ async def _body(request: Request) -> bytes:
 
 
 def _answer(
-    values: Values, settings: TokenServerSettings, now_s: float
+    values: Values, settings: TokenServerSettings, now_s: float, issued: IssueLog
 ) -> dict[str, object]:
     room = _text(values, _ROOM_KEYS) or _only_room(settings)
     if not settings.may_open(room):
@@ -176,7 +186,7 @@ def _answer(
     token = issue(
         settings.key, settings.secret, identity, name, room, ttl_s, int(now_s)
     )
-    _log.info("token issued  room=%s identity=%.6s", room, identity)
+    issued.note(room, identity)
     return {
         "server_url": settings.url,
         "participant_token": token,

@@ -116,6 +116,30 @@ async def test_another_sites_post_is_refused(served, paired, origin):
     assert not served.inbox.of(TalkAsked)
 
 
+async def test_another_sites_post_is_refused_without_an_origin_too(served, paired):
+    headers = {"sec-fetch-site": "cross-site"}
+    answer = await paired.post("/api/talk", json={"on": True}, headers=headers)
+    assert answer.status_code == 403
+    assert not served.inbox.of(TalkAsked)
+    assert (await paired.get("/api/view", headers=headers)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "cookie",
+    [
+        "{}",
+        "a=b; {}; c=d",
+        'a="\\\\\\"; {}',
+        ";;=;{};",
+        "a=" + "\\" * 8000 + "; {}",
+    ],
+)
+async def test_the_session_is_found_among_other_cookies(served, cookie):
+    own = await served.cookie()
+    async with served.client(headers={"cookie": cookie.replace("{}", own)}) as client:
+        assert (await client.get("/api/view")).status_code == 200
+
+
 async def test_a_post_from_the_page_itself_is_done(served, paired):
     headers = {"origin": served.url}
     answer = await paired.post("/api/talk", json={"on": True}, headers=headers)

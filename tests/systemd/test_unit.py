@@ -64,6 +64,7 @@ def test_systemd_finds_it_well_confined(tmp_path):
         ("Service", "RestartSec", "3"),
         ("Service", "RestartPreventExitStatus", "78"),
         ("Service", "TimeoutStopSec", "5"),
+        ("Service", "LimitNOFILE", "65536"),
         ("Service", "LimitRTTIME", "10s:12s"),
         ("Service", "User", "ptt-appliance"),
         ("Service", "StateDirectory", "ptt-appliance"),

@@ -11,8 +11,7 @@ import pytest
 
 from appliance.errors import ConfigError
 from appliance.tokens.claims import read_claims
-from appliance.tokens.connection import Connection
-from appliance.tokens.server import MAX_BODY, _config, app
+from appliance.tokens.server import MAX_BODY, app
 from appliance.tokens.server_config import read_settings
 
 ENVIRONMENT = {
@@ -187,10 +186,6 @@ async def test_a_name_of_a_proxy_is_answered_where_it_is_listed():
     hosts = "[Tokens.example.com]"
     assert await status_for("tokens.example.com", hosts=hosts) == 200
     assert await status_for("sub.tokens.example.com", hosts=hosts) == 400
-
-
-def test_the_program_bounds_its_connections():
-    assert _config(read_settings(None, None, ENVIRONMENT)).http is Connection
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for():

@@ -1,0 +1,227 @@
+"""Connections that are bounded in number, rate and patience."""
+
+import asyncio
+import logging
+import socket
+import struct
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+
+import pytest
+import uvicorn
+from starlette.responses import Response
+
+from appliance.net.bucket import Rate, RateLimit
+from appliance.net.http_protocol import HEAD_BYTES
+from appliance.net.http_server import BoundedServer, ServerLimits
+from appliance.net.minute_log import MinuteLog
+from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
+
+REFUSAL = Response("wait", 429, {"connection": "close"})
+LIMITS = ServerLimits(connections=WIDE, requests=unlimited(), refusal=REFUSAL)
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
+BACKLOG = 33
+NEVER = 1e-9
+"""A rate per second that no test waits for."""
+
+
+class Application:
+    """Answers 204, and counts."""
+
+    def __init__(self):
+        self.asked = 0
+
+    async def __call__(self, _scope, receive, send):
+        self.asked += 1
+        await receive()
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body"})
+
+
+@asynccontextmanager
+async def serving(**changes):
+    """Serve on loopback; yield where, and the application."""
+    limits, app = replace(LIMITS, **changes), Application()
+    config = uvicorn.Config(
+        limits.bound(app),
+        lifespan="off",
+        log_config=None,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        ws="none",
+    )
+    config.load()
+    server = BoundedServer(config, limits)
+    server.lifespan = config.lifespan_class(config)
+    with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listening:
+        await server.startup([listening])
+        assert backlog(listening) == BACKLOG
+        try:
+            yield Target(*listening.getsockname()), app
+        finally:
+            await server.shutdown([listening])
+
+
+def backlog(listening):
+    """Return how many connections may wait. Source: tcp_get_info() in Linux."""
+    info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
+    return struct.unpack_from("=I", info, 28)[0]
+
+
+async def connected(target, source="127.0.0.1"):
+    return await asyncio.open_connection(
+        target.host, target.port, local_addr=(source, 0)
+    )
+
+
+async def rest(connection):
+    """Return what still comes until the other side closes."""
+    reader, writer = connection
+    try:
+        async with asyncio.timeout(10):
+            return await reader.read()
+    except ConnectionResetError:
+        return b""
+    finally:
+        await close(writer)
+
+
+async def close(writer):
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize("start", [b"", b"GET /api/token HTTP/1.1\r\nHost: "])
+async def test_a_connection_that_asks_nothing_is_closed(start):
+    async with serving(request_s=0.05) as (target, _):
+        reader, writer = await connected(target)
+        writer.write(start)
+        assert await rest((reader, writer)) == b""
+
+
+async def test_a_request_is_answered_before_its_connection_is_closed():
+    async with serving(request_s=0.05) as (target, _):
+        reader, writer = await connected(target)
+        writer.write(GET)
+        assert (await rest((reader, writer))).startswith(b"HTTP/1.1 204")
+
+
+async def test_connections_beyond_the_total_are_closed():
+    limits = replace(WIDE, total=1)
+    async with serving(connections=limits) as (target, _):
+        first = await connected(target)
+        assert await rest(await connected(target, "127.0.0.2")) == b""
+        await close(first[1])
+
+
+async def test_one_address_cannot_take_every_connection():
+    limits = replace(WIDE, total=3, each=2)
+    async with serving(connections=limits) as (target, _):
+        taken = [await connected(target) for _ in range(2)]
+        assert await rest(await connected(target)) == b""
+        assert await status_of(target, "/", "127.0.0.2") == 204
+        for _, writer in taken:
+            await close(writer)
+
+
+async def test_connections_beyond_the_rate_of_one_address_are_closed():
+    limits = replace(WIDE, rate_each=Rate(burst=3, per_s=NEVER))
+    async with serving(connections=limits) as (target, _):
+        for _ in range(3):
+            assert await status_of(target, "/") == 204
+        assert await rest(await connected(target)) == b""
+        assert await status_of(target, "/", "127.0.0.2") == 204
+
+
+async def test_connections_beyond_the_rate_of_all_addresses_are_closed():
+    limits = replace(WIDE, rate=Rate(burst=3, per_s=NEVER))
+    async with serving(connections=limits) as (target, _):
+        for number in range(2, 5):
+            assert await status_of(target, "/", f"127.0.0.{number}") == 204
+        assert await rest(await connected(target, "127.0.0.9")) == b""
+
+
+async def test_a_flood_of_connections_writes_one_line(caplog):
+    caplog.set_level(logging.INFO)
+    limits = replace(WIDE, rate_each=Rate(burst=1, per_s=NEVER))
+    async with serving(connections=limits) as (target, _):
+        assert await status_of(target, "/") == 204
+        for _ in range(50):
+            assert await rest(await connected(target)) == b""
+    lines = [each for each in caplog.messages if "refused" in each]
+    assert lines == ["connections refused  count=1"]
+
+
+async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_application():
+    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
+    async with serving(requests=requests) as (target, app):
+        reader, writer = await connected(target)
+        for _ in range(3):
+            writer.write(GET)
+            head = await reader.readuntil(b"\r\n\r\n")
+        assert b" 429 " in head
+        assert await rest((reader, writer)) == b"wait"
+        assert await status_of(target, "/") == 429
+        assert await status_of(target, "/", "127.0.0.2") == 204
+        assert app.asked == 3
+
+
+async def test_many_requests_in_one_segment_count_one_by_one():
+    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
+    async with serving(requests=requests) as (target, app):
+        reader, writer = await connected(target)
+        writer.write(GET * 100)
+        answers = await rest((reader, writer))
+        assert (answers.count(b" 204 "), answers.count(b" 429 ")) == (2, 1)
+        assert app.asked == 2
+
+
+async def test_malformed_requests_count_too():
+    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
+    async with serving(requests=requests) as (target, _):
+        answers = []
+        for _ in range(3):
+            reader, writer = await connected(target)
+            writer.write(b"\0\r\n\r\n")
+            answers.append((await rest((reader, writer)))[9:12])
+        assert answers == [b"400", b"400", b"429"]
+
+
+async def test_a_head_that_is_too_long_is_refused():
+    async with serving() as (target, app):
+        reader, writer = await connected(target)
+        writer.write(GET[:-2] + b"Cookie: " + b"x" * 60_000)
+        assert (await rest((reader, writer)))[:12] in {b"HTTP/1.1 400", b""}
+        assert app.asked == 0
+
+
+async def test_a_body_without_end_is_cut_off():
+    async with serving() as (target, _):
+        _, writer = await connected(target)
+        writer.write(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
+        async with asyncio.timeout(10):
+            with suppress(ConnectionError):
+                while True:
+                    writer.write(b"1\r\nx\r\n")
+                    await writer.drain()
+                    await asyncio.sleep(0)
+        await close(writer)
+
+
+async def test_a_minute_log_writes_the_first_at_once_and_the_rest_together():
+    counts: list[int] = []
+    written = asyncio.Event()
+
+    def write(count):
+        counts.append(count)
+        if len(counts) > 1:
+            written.set()
+
+    log = MinuteLog(write, every_s=0.01)
+    for _ in range(10):
+        log.note()
+    async with asyncio.timeout(10):
+        await written.wait()
+    assert counts == [1, 9]
