@@ -4,6 +4,8 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from math import ceil
 
+from appliance.page.pairing_file import Guesses, Guest
+
 FREE_TRIES = 5
 FIRST_WAIT_S = 60
 LONGEST_WAIT_S = 3600
@@ -39,10 +41,7 @@ class Lockout:
         failures = self.failures + 1
         if failures < FREE_TRIES:
             return Lockout(failures)
-        # Bounded before it is a power: the count may grow for months.
-        doublings = min(failures - FREE_TRIES, 10)
-        wait_s = min(FIRST_WAIT_S * 2**doublings, LONGEST_WAIT_S)
-        return Lockout(failures, now_s + wait_s)
+        return Lockout(failures, now_s + _longest_wait_s(failures))
 
 
 class Lockouts:
@@ -52,6 +51,37 @@ class Lockouts:
         """Remember no wrong PIN yet."""
         self._each: OrderedDict[str, Lockout] = OrderedDict()
         self._all_s: deque[float] = deque(maxlen=TRIES_OF_ALL)
+
+    @classmethod
+    def kept(cls, guesses: Guesses, now_s: float, wall_s: float) -> "Lockouts":
+        """Return what was kept over a restart.
+
+        Args:
+            guesses: with times of the wall clock. It may have been set back since: what
+                lies in the future counts as if it happened now.
+            now_s: monotonic clock.
+            wall_s: seconds since the epoch.
+        """
+        lockouts = cls()
+        for at_s in guesses.recent_s:
+            if wall_s - at_s < WINDOW_S:
+                lockouts._all_s.append(now_s - max(0.0, wall_s - at_s))
+        for address, guest in guesses.guests.items():
+            left_s = min(guest.until_s - wall_s, _longest_wait_s(guest.failures))
+            until_s = now_s + left_s if left_s > 0 else 0.0
+            lockouts._each[address] = Lockout(guest.failures, until_s)
+        return lockouts
+
+    def to_keep(self, now_s: float, wall_s: float) -> Guesses:
+        """Return what must outlive a restart; see `kept`."""
+        shift_s = wall_s - now_s
+        return Guesses(
+            tuple(at_s + shift_s for at_s in self._all_s),
+            {
+                address: Guest(each.failures, each.until_s + shift_s)
+                for address, each in self._each.items()
+            },
+        )
 
     def of(self, guest: str) -> Lockout:
         """Return the guest's own lock-out."""
@@ -74,6 +104,15 @@ class Lockouts:
     def passed(self, guest: str) -> None:
         """Forget the slips of a guest who knew the PIN after all."""
         self._each.pop(guest, None)
+
+
+def _longest_wait_s(failures: int) -> int:
+    """Return the wait after so many wrong PINs."""
+    if failures < FREE_TRIES:
+        return 0
+    # Bounded before it is a power: the count may grow for months.
+    doublings = min(failures - FREE_TRIES, 10)
+    return min(FIRST_WAIT_S << doublings, LONGEST_WAIT_S)
 
 
 def _whole_s(left_s: float) -> int:

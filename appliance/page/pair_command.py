@@ -135,5 +135,5 @@ def _sheet(urls: tuple[str, ...], pin: str) -> str:
         "Scan this with a phone on the same network:\n\n"
         f"{drawn.getvalue()}\n"
         f"    Page  {where}\n"
-        f"    PIN   {pin[:3]} {pin[3:]}\n"
+        f"    PIN   {pin[:3]} {pin[3:]}   for one phone; then there is a new one\n"
     )

@@ -24,6 +24,23 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
 
 
+class Guest(msgspec.Struct, frozen=True):
+    """Wrong PINs from one address."""
+
+    failures: int
+    until_s: float
+    """Seconds since the epoch; no PIN is looked at before."""
+
+
+class Guesses(msgspec.Struct, frozen=True):
+    """Wrong PINs, so that a restart does not forget them."""
+
+    recent_s: tuple[float, ...] = ()
+    """When, in seconds since the epoch; from all addresses."""
+    guests: dict[str, Guest] = {}
+    """By address."""
+
+
 class Keys(msgspec.Struct, frozen=True):
     """Who may come in."""
 
@@ -32,6 +49,7 @@ class Keys(msgspec.Struct, frozen=True):
     """SHA-256 of each cookie, oldest first."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 of each bearer token, oldest first."""
+    guesses: Guesses = Guesses()
 
     def with_session(self, digest: str) -> "Keys":
         """Return the keys with one session more; the oldest gives way."""
@@ -43,10 +61,25 @@ class Keys(msgspec.Struct, frozen=True):
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
 
+    def with_guesses(self, guesses: Guesses, pins: tuple[str, str]) -> "Keys":
+        """Return the keys with these wrong PINs and, unless it was changed, a new PIN.
+
+        Args:
+            guesses: all that are remembered.
+            pins: the PIN that is replaced, and the one that replaces it.
+        """
+        pin = pins[1] if self.pin == pins[0] else self.pin
+        return msgspec.structs.replace(self, pin=pin, guesses=guesses)
+
 
 def fresh_keys() -> Keys:
     """Return a new PIN, and nobody who knows it."""
-    return Keys(pin=f"{secrets.randbelow(10**PIN_DIGITS):0{PIN_DIGITS}}")
+    return Keys(pin=fresh_pin())
+
+
+def fresh_pin() -> str:
+    """Return six random digits."""
+    return f"{secrets.randbelow(10**PIN_DIGITS):0{PIN_DIGITS}}"
 
 
 def fresh_secret() -> str:
@@ -83,13 +116,15 @@ class PairingFile:
             return None
 
     def change(self, changed: Callable[[Keys], Keys], otherwise: Keys) -> Keys:
-        """Replace the file by what `changed` makes of it, or of `otherwise`."""
+        """Replace the file by what `changed` makes of it, or of `otherwise`.
+
+        Written even if it stays the same, which shows whether it can be written.
+        """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self._directory):
             before = self.read()
             after = changed(before or otherwise)
-            if after != before:
-                self._replace(msgspec.json.encode(after))
+            self._replace(msgspec.json.encode(after))
         return after
 
     def _replace(self, content: bytes) -> None:

@@ -50,9 +50,9 @@ class Form:
             guest = request.client.host if request.client else ""
             secret = await self._pairing.admit(pin, guest)
         except Refused as refused:
+            self._pairing.ask()
             if is_json:
                 raise
-            self._pairing.ask()
             page = self._page(refused.sentence, refused.status)
             page.headers.update(refused.headers or {})
             return page

@@ -21,6 +21,7 @@ from appliance.core.events import (
 )
 from appliance.core.view import Connection, Lamps, TalkState, View
 from appliance.page.adapter import Page
+from appliance.page.pairing_file import PairingFile
 from appliance.page.settings import Site
 from appliance.page.snapshot import STARTING
 
@@ -143,8 +144,14 @@ class Served:
     inbox: Inbox
     clock: Clock
     url: str
-    pin: str
     directory: Path
+
+    @property
+    def pin(self) -> str:
+        """The one in force: each pairing and each lock-out makes a new one."""
+        keys = PairingFile(self.directory).read()
+        assert keys is not None
+        return keys.pin
 
     @property
     def host(self) -> str:
@@ -183,4 +190,4 @@ async def serving(
         await inbox.until(lambda: inbox.of(PageServed))
         (event,) = inbox.of(PageServed)
         inbox.show(pin=event.pin)
-        yield Served(inbox, clock, event.url, event.pin, directory)
+        yield Served(inbox, clock, event.url, directory)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.events import Part, PartLost
+from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import Wish, pair
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
 from tests.page.fake_app import serving
@@ -68,8 +68,9 @@ async def test_a_disk_that_cannot_be_written_is_named_and_pairing_works(
     async with serving(in_the_way, clock) as served:
         (lost,) = served.inbox.of(PartLost)
         assert (lost.part, lost.name) == (Part.STORE, "pairing.json")
-        cookie = await served.cookie()
-        async with served.client(headers={"cookie": cookie}) as client:
+        (event,) = served.inbox.of(PageServed)
+        async with served.client() as client:
+            await client.post("/pair", json={"pin": event.pin})
             assert (await client.get("/api/view")).is_success
 
 

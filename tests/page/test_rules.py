@@ -151,6 +151,20 @@ def test_whoever_guesses_there_are_thirty_tries_an_hour(guesses):
         assert len(later) <= 30
 
 
+@given(st.floats(min_value=-1e6, max_value=1e6), st.integers(1, 60))
+def test_a_restart_shortens_no_wait_by_more_than_the_clock_says(passed_s, failures):
+    before = Lockouts()
+    for _ in range(failures):
+        before.failed("a", 100.0)
+    kept = before.to_keep(100.0, 1e9)
+    after = Lockouts.kept(kept, 5.0, 1e9 + passed_s)
+    for guest in ("a", "b"):
+        wait_s = before.wait_s(guest, 100.0)
+        left_s = max(0, wait_s - max(0.0, passed_s))
+        assert left_s - 1 <= after.wait_s(guest, 5.0) <= wait_s + 1
+    assert after.of("a").failures == failures
+
+
 def test_strangers_cannot_fill_the_memory_with_wrong_pins():
     lockouts = Lockouts()
     for number in range(1000):

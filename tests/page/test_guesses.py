@@ -1,0 +1,133 @@
+"""Guessing the PIN: what is counted, for how long, and what it is worth."""
+
+import logging
+
+import pytest
+
+from appliance.core.events import PageServed, PairingAsked
+from tests.page.fake_app import serving
+from tests.page.test_security import guest
+
+
+def wrong_for(served):
+    return "111111" if served.pin != "111111" else "222222"
+
+
+async def guessed(served, address="127.0.0.2"):
+    """Guess wrong once, and return the answer."""
+    async with guest(served, address) as stranger:
+        return await stranger.post("/pair", json={"pin": wrong_for(served)})
+
+
+async def test_wrong_pins_are_counted_over_a_restart(tmp_path, clock):
+    async with serving(tmp_path, clock) as first:
+        for _ in range(4):
+            assert (await guessed(first)).status_code == 403
+    async with serving(tmp_path, clock) as second:
+        assert (await guessed(second)).status_code == 429
+
+
+async def test_a_lock_out_lasts_over_a_restart_and_ends(tmp_path, clock):
+    async with serving(tmp_path, clock) as first:
+        for _ in range(6):
+            answer = await guessed(first)
+        assert answer.status_code == 429
+    # Another boot: the monotonic clock starts anew.
+    clock.now_s = 3.0
+    async with (
+        serving(tmp_path, clock) as second,
+        guest(second, "127.0.0.2") as stranger,
+    ):
+        answer = await stranger.post("/pair", json={"pin": second.pin})
+        assert answer.status_code == 429
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+        clock.now_s += 60
+        answer = await stranger.post("/pair", json={"pin": second.pin})
+        assert answer.is_success
+
+
+async def test_all_addresses_have_thirty_tries_an_hour_over_restarts(tmp_path, clock):
+    statuses = []
+    for start in range(3):
+        async with serving(tmp_path, clock) as served:
+            for number in range(12):
+                answer = await guessed(served, f"127.0.{start + 1}.{number + 1}")
+                statuses.append(answer.status_code)
+    assert statuses == [403] * 29 + [429] * 7
+
+
+async def test_each_pairing_makes_a_new_pin_and_shows_it(served):
+    old = served.pin
+    await served.cookie()
+    assert served.pin != old
+    await served.inbox.has(PageServed(served.url, served.pin))
+    async with served.client() as client:
+        answer = await client.post("/pair", json={"pin": served.pin})
+        assert answer.is_success
+
+
+async def test_an_old_pin_is_a_wrong_pin_for_others(served):
+    old = served.pin
+    await served.cookie()
+    async with guest(served, "127.0.0.2") as stranger:
+        answer = await stranger.post("/pair", json={"pin": old})
+    assert answer.status_code == 403
+
+
+async def test_a_form_that_is_sent_twice_pairs_twice(served):
+    old = served.pin
+    async with served.client() as client:
+        assert (await client.post("/pair", data={"pin": old})).is_redirect
+        assert (await client.post("/pair", data={"pin": old})).is_redirect
+        served.clock.now_s += 11
+        assert (await client.post("/pair", data={"pin": old})).status_code == 403
+
+
+async def test_each_lock_out_makes_a_new_pin(served):
+    seen = {served.pin}
+    for _ in range(3):
+        while (await guessed(served)).status_code == 403:
+            assert served.pin in seen
+        assert served.pin not in seen
+        seen.add(served.pin)
+        served.clock.now_s += 600
+
+
+async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, clock):
+    async with serving(tmp_path, clock) as first:
+        cookie = await first.cookie()
+        kept = first.pin
+    # Nothing can be written beside the file any more.
+    (tmp_path / "pairing.new" / "in the way").mkdir(parents=True)
+    async with serving(tmp_path, clock) as second:
+        (shown,) = second.inbox.of(PageServed)
+        assert shown.pin != kept
+        headers = {"cookie": cookie}
+        async with second.client(headers=headers) as phone, second.client() as other:
+            assert (await phone.get("/api/view")).is_success
+            answer = await other.post("/pair", json={"pin": shown.pin})
+            assert answer.is_success
+
+
+@pytest.mark.parametrize("kind", ["json", "data"])
+async def test_a_wrong_pin_shows_the_right_one_at_the_box(served, kind):
+    async with served.client() as client:
+        await client.post("/pair", **{kind: {"pin": wrong_for(served)}})
+    assert served.inbox.of(PairingAsked)
+
+
+async def test_wrong_pins_are_logged_once_a_minute(served, caplog):
+    caplog.set_level(logging.INFO)
+    for number in range(12):
+        await guessed(served, f"127.0.0.{number % 4 + 2}")
+    lines = [each for each in caplog.messages if each.startswith("wrong PINs")]
+    assert lines == ["wrong PINs  count=1"]
+
+
+async def test_who_only_opens_the_form_cannot_hold_the_screen_for_ever(served):
+    async with served.client() as client:
+        for _ in range(120):
+            served.clock.now_s += 5
+            await client.get("/pair")
+    # Each shows the PIN for a minute: ten minutes of asking show it for less than four.
+    assert len(served.inbox.of(PairingAsked)) <= 9
