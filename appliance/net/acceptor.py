@@ -27,6 +27,7 @@ FROM_NETWORK = frozenset(
         *(errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP),
         *(errno.ENETDOWN, errno.EHOSTDOWN, errno.ENONET, errno.ENETUNREACH),
         *(errno.EHOSTUNREACH, errno.ETIMEDOUT, errno.ECONNABORTED, errno.ECONNRESET),
+        *(errno.ENOSR, errno.ESOCKTNOSUPPORT, errno.EPROTONOSUPPORT),
     }
 )
 """Errors of the new connection, not of the listening socket. Source: accept(2)."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from appliance.demo.server import LocalServer, find_or_build
 from appliance.errors import DemoError
-from tests.bench import cpu, delay, drift, gate, goodbye, memory, outage, startup
+from tests.bench import cpu, delay, drift, flood, gate, goodbye, memory, outage, startup
 from tests.bench.awake import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
@@ -31,9 +31,10 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "start": startup.measure,
     "outage": outage.measure,
     "goodbye": goodbye.measure,
+    "flood": flood.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate"})
+ALERT = frozenset({"delay", "drift", "gate", "flood"})
 """Measured on processors that are kept awake."""
 
 

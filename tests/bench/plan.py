@@ -28,6 +28,8 @@ class Plan:
     cold_starts: int
     """Starts whose time is taken."""
     outages_s: tuple[float, ...]
+    flood_s: float
+    """How long a page is flooded, in two ways."""
 
 
 QUICK = Plan(
@@ -43,6 +45,7 @@ QUICK = Plan(
     interruptions=1,
     cold_starts=2,
     outages_s=(3.0,),
+    flood_s=4.0,
 )
 DEFAULT = Plan(
     starts=10,
@@ -57,6 +60,7 @@ DEFAULT = Plan(
     interruptions=4,
     cold_starts=5,
     outages_s=(5.0, 30.0),
+    flood_s=10.0,
 )
 LONG = Plan(
     starts=20,
@@ -71,4 +75,5 @@ LONG = Plan(
     interruptions=20,
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),
+    flood_s=30.0,
 )

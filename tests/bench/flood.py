@@ -1,0 +1,157 @@
+"""Two boxes in a call while a third process floods the page of one of them."""
+
+import asyncio
+import json
+import math
+import sys
+from dataclasses import dataclass, field
+
+from tests.bench import sound
+from tests.bench.box import Ours, Seat
+from tests.bench.client import ROOT, Client, inherited, together_with_us
+from tests.bench.delay import BEFORE_S
+from tests.bench.process import cpu_s
+from tests.bench.report import Goal, Row, Section
+from tests.bench.scene import LOOK_EVERY_S, SETTLE_S, Ear, Scene, stay
+from tests.bench.spread import Spread, one, spread
+from tests.bench.venue import Venue
+
+PER_S = 1000
+CALM_S = 8.0
+"""Before the flood."""
+BACK_S = 5.0
+"""After it the delay is what it was."""
+AFTER_S = 8.0
+"""Measured after that."""
+EVEN_MS = 10.0
+KINDS = {
+    "connect": f"{PER_S:,} connects a second",
+    "request": f"{PER_S:,} requests a second",
+}
+
+
+@dataclass(slots=True)
+class Flooded:
+    """A box whose page is flooded."""
+
+    kind: Ours = field(default_factory=lambda: Ours(has_processing=False))
+    listen: str = ""
+
+    async def start(self, seat: Seat) -> Client:
+        """Start it on this seat."""
+        client = await self.kind.start(seat)
+        config = json.loads((seat.folder / "config.yaml").read_text(encoding="utf-8"))
+        self.listen = config["page"]["listen"]
+        await client.says("page served")
+        return client
+
+
+async def measure(venue: Venue) -> Section:
+    """Flood with connections, then with requests, each in a call of its own."""
+    rows: list[Row] = []
+    for kind, words in KINDS.items():
+        rows += await _rows(venue, kind, words)
+    return Section(f"Page flooded for {venue.plan.flood_s:.0f} s", tuple(rows))
+
+
+async def _rows(venue: Venue, kind: str, words: str) -> list[Row]:
+    seconds = venue.plan.flood_s
+    box = Flooded()
+    other = Ours(has_processing=False, has_page=False)
+    async with venue.call(box, other) as pair:
+        from_s = pair[0].card.now_s() + BEFORE_S + SETTLE_S + CALM_S
+        total_s = CALM_S + seconds + BACK_S + AFTER_S
+        scene, cpu_percent, count = await asyncio.gather(
+            stay(pair, total_s, sound.noise, BEFORE_S),
+            _used(pair[0], from_s, seconds),
+            _flood(pair[0], box.listen, kind, from_s, seconds),
+        )
+    return [
+        Row(
+            name=f"silent 10 ms blocks, both ways, {words}",
+            unit="",
+            ours=silent_blocks(scene),
+            goal=Goal(0.0),
+            note=f"{count / seconds:.0f} a second were made",
+        ),
+        *_delays(scene, from_s, seconds, words),
+        Row(name=f"CPU of one core, {words}", unit="%", ours=one(cpu_percent)),
+    ]
+
+
+def _delays(scene: Scene, from_s: float, seconds: float, words: str) -> list[Row]:
+    to_s = from_s + seconds
+    spans = {
+        "before": (-math.inf, from_s),
+        "during": (from_s, to_s),
+        f"{BACK_S:.0f} s after": (to_s + BACK_S, math.inf),
+    }
+    rows = [
+        Row(name=f"delay {when}, {words}", unit="ms", ours=delay(scene, *span))
+        for when, span in spans.items()
+    ]
+    back = Row(
+        name=f"delay {BACK_S:.0f} s after, less before, worse way, {words}",
+        unit="ms",
+        ours=grown(scene, from_s, to_s + BACK_S),
+        goal=Goal(EVEN_MS),
+    )
+    return [*rows, back]
+
+
+async def _used(box: Client, from_s: float, seconds: float) -> float:
+    await asyncio.sleep(from_s - box.card.now_s())
+    before = cpu_s(box.pid)
+    await asyncio.sleep(seconds)
+    return 100.0 * (cpu_s(box.pid) - before) / seconds
+
+
+async def _flood(
+    box: Client, listen: str, kind: str, from_s: float, seconds: float
+) -> int:
+    await asyncio.sleep(from_s - box.card.now_s())
+    command = (sys.executable, "-m", "tests.bench.attacker", listen, kind)
+    limits = ("--per-s", str(PER_S), "--seconds", str(seconds))
+    attacker = await asyncio.create_subprocess_exec(
+        *(*together_with_us(), *command, *limits),
+        env=inherited(),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    told, _ = await attacker.communicate()
+    return int(told)
+
+
+def silent_blocks(scene: Scene) -> Spread | None:
+    """Return how many blocks of the sound that was found were silent."""
+    counts = [_silent(ear) for ear in scene.ears or ()]
+    return one(float(sum(counts))) if counts else None
+
+
+def _silent(ear: Ear) -> int:
+    found = sum(not math.isnan(ms) for ms in ear.delay_ms)
+    blocks = found * LOOK_EVERY_S * sound.RATE_HZ / sound.BLOCK
+    return round(ear.silent_percent / 100.0 * blocks) if found else 0
+
+
+def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
+    """Return the delay of both ways between two moments."""
+    ears = scene.ears or ()
+    return spread([ms for ear in ears for ms in _between(ear, from_s, to_s)])
+
+
+def grown(scene: Scene, until_s: float, since_s: float) -> Spread | None:
+    """Return by how much the median of the worse way grew."""
+    found = []
+    for ear in scene.ears or ():
+        before = spread(_between(ear, -math.inf, until_s))
+        after = spread(_between(ear, since_s, math.inf))
+        if before is None or after is None:
+            return None
+        found.append(after.median - before.median)
+    return one(max(found)) if found else None
+
+
+def _between(ear: Ear, from_s: float, to_s: float) -> list[float]:
+    pairs = zip(ear.at_s, ear.delay_ms, strict=True)
+    return [ms for at_s, ms in pairs if from_s <= at_s < to_s]

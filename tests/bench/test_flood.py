@@ -1,0 +1,67 @@
+"""What a flood did to a call is read from what was heard; and the flood is one."""
+
+import asyncio
+import math
+import socket
+import sys
+
+import pytest
+
+from tests.bench.flood import delay, grown, silent_blocks
+from tests.bench.process import Memory
+from tests.bench.scene import Ear, Scene, Usage
+
+NAN = math.nan
+
+
+def scene(*ears):
+    usage = Usage([1.0], {}, list[Memory]())
+    return Scene((usage, usage), ears or None)
+
+
+CALM = Ear([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0)
+GROWN = Ear([0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0)
+
+
+def test_the_worse_way_counts():
+    found = grown(scene(CALM, GROWN), 1.0, 3.0)
+    assert found is not None
+    assert found.median == 60.0
+
+
+def test_delays_are_those_of_both_ways_between_two_moments():
+    found = delay(scene(CALM, GROWN), 1.0, 3.0)
+    assert found is not None
+    assert sorted(found.values) == [61.0, 62.0, 150.0]
+
+
+def test_silent_blocks_are_counted_where_sound_was_found():
+    found = silent_blocks(scene(CALM, GROWN))
+    assert found is not None
+    assert found.median == 6.0
+
+
+def test_a_call_in_which_nothing_was_found_has_no_figures():
+    assert silent_blocks(scene()) is None
+    assert grown(scene(), 1.0, 3.0) is None
+    assert delay(scene(), 0.0, 9.0) is None
+
+
+@pytest.mark.parametrize("kind", ["connect", "request"])
+async def test_the_attacker_reaches_the_server(kind):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        listen = f"127.0.0.1:{listening.getsockname()[1]}"
+        attacker = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.bench.attacker", listen, kind),
+            *("--seconds", "0.3", "--per-s", "100"),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        async with asyncio.timeout(20):
+            connection, address = await asyncio.get_running_loop().sock_accept(
+                listening
+            )
+            connection.close()
+            told, _ = await attacker.communicate()
+    assert address[0] == "127.0.1.1"
+    assert int(told) > 10
