@@ -74,7 +74,12 @@ class HttpProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to wait for a request."""
         assert isinstance(transport, asyncio.Transport)
-        super().connection_made(transport)
+        try:
+            super().connection_made(transport)
+        except OSError:
+            # It asks the socket for its addresses; the client may have reset it.
+            transport.abort()
+            return
         self.client = self._client
         self._check_later()
 
