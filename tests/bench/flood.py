@@ -12,7 +12,7 @@ from tests.bench.client import ROOT, Client, inherited, together_with_us
 from tests.bench.delay import BEFORE_S
 from tests.bench.process import cpu_s
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import LOOK_EVERY_S, SETTLE_S, Ear, Scene, stay
+from tests.bench.scene import LOOK_EVERY_S, SETTLE_S, Scene, stay
 from tests.bench.spread import Spread, one, spread
 from tests.bench.venue import Venue
 
@@ -68,9 +68,14 @@ async def _rows(venue: Venue, kind: str, words: str) -> list[Row]:
         )
     return [
         Row(
-            name=f"silent 10 ms blocks, both ways, {words}",
+            name=f"silent 10 ms blocks in {CALM_S:.0f} s before, {words}",
             unit="",
-            ours=silent_blocks(scene),
+            ours=silent_blocks(scene, -math.inf, from_s),
+        ),
+        Row(
+            name=f"silent 10 ms blocks from then on, both ways, {words}",
+            unit="",
+            ours=silent_blocks(scene, from_s, math.inf),
             goal=Goal(0.0),
             note=f"{count / seconds:.0f} a second were made",
         ),
@@ -122,36 +127,41 @@ async def _flood(
     return int(told)
 
 
-def silent_blocks(scene: Scene) -> Spread | None:
-    """Return how many blocks of the sound that was found were silent."""
-    counts = [_silent(ear) for ear in scene.ears or ()]
-    return one(float(sum(counts))) if counts else None
-
-
-def _silent(ear: Ear) -> int:
-    found = sum(not math.isnan(ms) for ms in ear.delay_ms)
-    blocks = found * LOOK_EVERY_S * sound.RATE_HZ / sound.BLOCK
-    return round(ear.silent_percent / 100.0 * blocks) if found else 0
+def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
+    """Return how many 10 ms blocks of the sound were silent between two moments."""
+    ears = scene.ears or ()
+    found = [
+        percent
+        for ear in ears
+        for percent in _between(ear.at_s, ear.silent_each, from_s, to_s)
+        if not math.isnan(percent)
+    ]
+    blocks = LOOK_EVERY_S * sound.RATE_HZ / sound.BLOCK
+    return one(round(sum(found) / 100.0 * blocks)) if found else None
 
 
 def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
     """Return the delay of both ways between two moments."""
     ears = scene.ears or ()
-    return spread([ms for ear in ears for ms in _between(ear, from_s, to_s)])
+    return spread(
+        [ms for ear in ears for ms in _between(ear.at_s, ear.delay_ms, from_s, to_s)]
+    )
 
 
 def grown(scene: Scene, until_s: float, since_s: float) -> Spread | None:
     """Return by how much the median of the worse way grew."""
     found = []
     for ear in scene.ears or ():
-        before = spread(_between(ear, -math.inf, until_s))
-        after = spread(_between(ear, since_s, math.inf))
+        before = spread(_between(ear.at_s, ear.delay_ms, -math.inf, until_s))
+        after = spread(_between(ear.at_s, ear.delay_ms, since_s, math.inf))
         if before is None or after is None:
             return None
         found.append(after.median - before.median)
     return one(max(found)) if found else None
 
 
-def _between(ear: Ear, from_s: float, to_s: float) -> list[float]:
-    pairs = zip(ear.at_s, ear.delay_ms, strict=True)
-    return [ms for at_s, ms in pairs if from_s <= at_s < to_s]
+def _between(
+    times_s: list[float], values: list[float], from_s: float, to_s: float
+) -> list[float]:
+    pairs = zip(times_s, values, strict=True)
+    return [value for at_s, value in pairs if from_s <= at_s < to_s]

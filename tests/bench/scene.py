@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
@@ -51,6 +51,8 @@ class Ear:
     """NaN where nothing like it was heard."""
     silent_percent: float
     """Of what was no pause."""
+    silent_each: list[float] = field(default_factory=list)
+    """The same at each moment; NaN: in a pause, or not found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,4 +153,8 @@ def _ear(client: Client, speech: Samples, start_s: float, times: list[float]) ->
         if not np.isnan(ms) and sound.silent_percent(said) == 0.0:
             later = round(ms * RATE_HZ / 1000)
             silent.append(sound.silent_percent(heard[later : later + len(said)]))
-    return Ear(times, delays, float(np.mean(silent)) if silent else float("nan"))
+        else:
+            silent.append(float("nan"))
+    known = [percent for percent in silent if not np.isnan(percent)]
+    mean = float(np.mean(known)) if known else float("nan")
+    return Ear(times, delays, mean, silent)

@@ -19,8 +19,8 @@ def scene(*ears):
     return Scene((usage, usage), ears or None)
 
 
-CALM = Ear([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0)
-GROWN = Ear([0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0)
+CALM = Ear([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0, [0.0] * 4)
+GROWN = Ear([0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0, [2.0, NAN, 6.0, 4.0])
 
 
 def test_the_worse_way_counts():
@@ -36,13 +36,13 @@ def test_delays_are_those_of_both_ways_between_two_moments():
 
 
 def test_silent_blocks_are_counted_where_sound_was_found():
-    found = silent_blocks(scene(CALM, GROWN))
+    found = silent_blocks(scene(CALM, GROWN), 1.0, 9.0)
     assert found is not None
-    assert found.median == 6.0
+    assert found.median == 5
 
 
 def test_a_call_in_which_nothing_was_found_has_no_figures():
-    assert silent_blocks(scene()) is None
+    assert silent_blocks(scene(), 0.0, 9.0) is None
     assert grown(scene(), 1.0, 3.0) is None
     assert delay(scene(), 0.0, 9.0) is None
 
