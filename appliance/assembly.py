@@ -15,15 +15,14 @@ from appliance.audio.adapter import SoundRoad
 from appliance.audio.driver import Library
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.processing import Cleaning
-from appliance.config import Config, ScreenConfig
-from appliance.display.bitmap import Size
+from appliance.config import Config
 from appliance.metrics.audio import SoundFigures
 from appliance.metrics.counters import Counts
 from appliance.net.monitor import Link
 from appliance.panel.buttons import Buttons
 from appliance.panel.display import OpenDisplay
 from appliance.panel.lamps import Lamps
-from appliance.panel.oled import open_oled
+from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import OpenFactory, open_factory
 from appliance.ports import Adapters, Viewer
 from appliance.process.state_files import state_folder
@@ -117,7 +116,7 @@ def _page(
         name=config.name or "",
         state_directory=state_folder(os.environ),
         metrics=metrics,
-        screen_px=_size(config.screen),
+        screen_px=size_px(config.screen),
     )
     yield Page(config.page, app.post, site)
 
@@ -130,8 +129,3 @@ def _report(config: Config, counts: Counts) -> Iterator[Viewer]:
 
     is_insecure_fine = config.room.allow_insecure
     yield Report(url, config.name or "", counts, is_insecure_fine)
-
-
-def _size(config: ScreenConfig) -> Size:
-    width, _, height = config.size.partition("x")
-    return int(width), int(height)

@@ -27,6 +27,7 @@ SHARED = {
 }
 """What every folder may import besides itself; adapters never import each other."""
 FOR_CORE = {"core", "config", "errors"}
+FOR_DISPLAY = FOR_CORE | {"display"}
 PURE = {"appliance.net.url"}
 """Modules outside of `core` that it may import: they do no input or output."""
 WIRING = {"cli", "run", "assembly", "demo", "doctor", "__main__"}
@@ -41,6 +42,7 @@ IMPURE = {
     *("glob", "io", "logging", "os", "pathlib", "shutil", "tempfile"),
     *("http", "select", "selectors", "socket", "ssl", "urllib.request"),
     *("gpiozero", "httpx", "livekit", "luma", "sounddevice", "starlette", "uvicorn"),
+    "PIL",
 }
 IMPURE_CALLS = {"open", "print", "input"}
 
@@ -77,7 +79,9 @@ def folder(path: Path) -> str:
 
 
 def allowed(path: Path) -> set[str]:
-    return FOR_CORE if folder(path) == "core" else SHARED | {folder(path)}
+    own = folder(path)
+    limited = {"core": FOR_CORE, "display": FOR_DISPLAY}
+    return limited.get(own, SHARED | {own})
 
 
 def is_any(module: str, packages: set[str]) -> bool:

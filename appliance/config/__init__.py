@@ -202,6 +202,8 @@ class ScreenConfig:
     """auto: 0x3C, then 0x3D."""
     rotate: Literal[0, 180] = 0
     """Degrees; 180: mounted upside down."""
+    column_offset: Annotated[int, Meta(ge=0, le=4)] = 2
+    """First column of an SH1106's memory that its glass shows."""
     dim_after_s: Seconds = 60
     """Idle time; 0: never."""
     sleep_after_s: Seconds = 600

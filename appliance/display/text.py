@@ -1,17 +1,22 @@
-"""Makes text fit for a small screen of fixed-width letters.
+"""Makes any text readable on a small screen and breaks it into lines.
 
-Everything is in reading order. Scripts that run from right to left are put in the order
-of the screen between wrapping and drawing, line by line.
+Everything is in reading order; the order on the screen is the layout engine's task.
 """
 
 import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
-from appliance.display.font import REPLACEMENT
+from appliance.display import fonts
+from appliance.display.fonts import Font
 
-ELLIPSIS = "…"
+ELLIPSIS: Final = "…"
+REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
+MOST_CHARACTERS: Final = 400
+"""More never fit on the screen; measuring them would take long."""
 
-SMILEYS = {
+SMILEYS: Final = {
     "😀": ":D", "😃": ":D", "😄": ":D", "😁": ":D", "😆": "XD", "😂": "[haha]",
     "🤣": "[haha]", "😊": ":)", "🙂": ":)", "☺": ":)", "😉": ";)", "😍": "[love]",
     "🥰": "[love]", "😘": ":*", "😎": "B)", "😐": ":|", "😕": ":/", "🙁": ":(",
@@ -19,67 +24,170 @@ SMILEYS = {
     "❤": "<3", "💔": "</3", "👍": "[ok]", "👎": "[no]", "👌": "[ok]", "🎉": "[hooray]",
     "🙏": "[please]", "👋": "[wave]", "✅": "✓", "❌": "✗", "❗": "!", "❓": "?",
 }  # fmt: skip
-"""What people meant by it, in less room than its name."""
+"""Common emoji as text that is shorter than their names."""
 
-_FIRST_FLAG_LETTER = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}")
-_UNSEEN = frozenset({"Cf", "Mn", "Me", "Sk"})
-"""Joiners, direction marks, accents without their letter, skin tones."""
-_BLANK = frozenset({"Cc", "Zs", "Zl", "Zp"})
+_FIRST_FLAG_LETTER: Final = ord("\N{REGIONAL INDICATOR SYMBOL LETTER A}")
+_SKIN_TONES: Final = "Sk"
+_BLANK: Final = frozenset({"Cc", "Zs", "Zl", "Zp"})
+_JOINERS: Final = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+"""Part of the spelling in Persian and in Indic scripts."""
+_EMOJI_MARKS: Final = frozenset(
+    {"\N{COMBINING ENCLOSING KEYCAP}", *map(chr, range(0xFE00, 0xFE10))}
+)
+"""The keycap and the variation selectors."""
+
+_SPACELESS: Final = (
+    range(0x0E00, 0x0F00),
+    range(0x1000, 0x10A0),
+    range(0x1780, 0x1800),
+)
+"""Thai and Lao, Burmese, Khmer; Chinese and Japanese are found by their width."""
 
 
-def readable(text: str, glyphs: Container[str]) -> str:
-    """Return the text as one line of letters that the font has.
+def readable(text: str) -> str:
+    """Return the text as one line of characters that a font has.
 
-    Control characters and line breaks become blanks, runs of blanks one blank; emoji
-    become words; a letter that the font lacks becomes its plain form (ﬁ → fi, ệ → e)
-    or, failing that, a box.
+    Control characters and line breaks become spaces, runs of spaces one space; emoji
+    become words; a character that no font has becomes its plain form or, failing that,
+    a box.
     """
     if text.isascii() and text.isprintable():
-        return " ".join(text.split())
-    composed = unicodedata.normalize("NFC", text)
-    return " ".join("".join(_signs(composed, glyphs)).split())
+        return " ".join(text[:MOST_CHARACTERS].split())
+    composed = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
+    return " ".join("".join(_signs(composed)).split())
 
 
-def wrapped(text: str, columns: int, indent: int = 0) -> tuple[str, ...]:
-    """Return the text in lines of at most `columns`, broken at blanks where possible.
+def is_right_to_left(text: str) -> bool:
+    """Return the direction of the first letter.
 
-    Lines after the first begin with `indent` blanks. Nothing but blanks is lost.
+    Source: Unicode Standard Annex 9, rules P2 and P3.
     """
+    for character in text:
+        direction = unicodedata.bidirectional(character)
+        if direction in {"L", "R", "AL"}:
+            return direction != "L"
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class Paragraph:
+    """Text broken into lines of one font."""
+
+    font: Font
+    lines: tuple[str, ...]
+    is_whole: bool = True
+    is_right_to_left: bool = False
+
+
+def broken(text: str, font: Font, width_px: int, indent: int = 0) -> Paragraph:
+    """Break the text into lines; those after the first begin with `indent` spaces."""
     lines: list[str] = []
-    line = ""
-    for word in text.split():
-        if line and len(line) + 1 + len(word) <= columns:
-            line = f"{line} {word}"
-            continue
-        if line:
-            lines.append(line)
-        line = " " * indent * bool(lines) + word
-        while len(line) > columns:
-            lines.append(line[:columns])
-            line = " " * indent + line[columns:]
-    return (*lines, line) if line else ()
+    rest = " ".join(text.split())
+    while rest:
+        line, rest = _split(" " * indent * bool(lines) + rest, font, width_px)
+        lines.append(line)
+    is_rtl = is_right_to_left(text)
+    return Paragraph(font, tuple(lines), is_right_to_left=is_rtl)
 
 
-def cut(text: str, columns: int) -> str:
-    """Return the text in at most `columns`, with an ellipsis if some is missing."""
-    if len(text) <= columns:
+def cut(text: str, font: Font, width_px: int) -> str:
+    """Return the text within the width, with an ellipsis if some is missing."""
+    if font.width_px(text) <= width_px:
         return text
-    return text[: columns - 1].rstrip(" ") + ELLIPSIS
+    return _shortened(text, font, width_px)
 
 
-def fitted(text: str, columns: int, rows: int, indent: int = 0) -> tuple[str, ...]:
-    """Return the text in at most `rows` lines, with an ellipsis if some are missing."""
-    lines = wrapped(text, columns, indent)
-    if len(lines) <= rows:
-        return lines
-    last = cut(lines[rows - 1] + " " * columns, columns)
-    return (*lines[: rows - 1], last)
+def fitted(
+    text: str, font: Font, width_px: int, rows: int, indent: int = 0
+) -> Paragraph:
+    """Return the text in at most `rows` lines, with an ellipsis if some is missing."""
+    lines: list[str] = []
+    rest = " ".join(text.split())
+    while rest and len(lines) < rows:
+        line = " " * indent * bool(lines) + rest
+        if len(lines) == rows - 1:
+            shown, rest = cut(line, font, width_px), ""
+            is_whole = shown == line
+        else:
+            shown, rest = _split(line, font, width_px)
+            is_whole = not rest
+        lines.append(shown)
+    is_rtl = is_right_to_left(text)
+    return Paragraph(font, tuple(lines), is_whole if lines else not rest, is_rtl)
 
 
-def _signs(text: str, glyphs: Container[str]) -> Iterator[str]:
+def fonts_for(text: str) -> tuple[Font, ...]:
+    """Return the fonts that can show the text, the largest first."""
+    large, small = fonts.text(), fonts.small()
+    return (large, small) if small.can_show(text) else (large,)
+
+
+def _shortened(text: str, font: Font, width_px: int) -> str:
+    room_px = width_px - font.width_px(ELLIPSIS)
+    return _head(text, font, room_px).rstrip(" ") + ELLIPSIS
+
+
+def _head(line: str, font: Font, width_px: int) -> str:
+    """Return the longest beginning within the width, at least one character."""
+    head = ""
+    for cluster in _clusters(line):
+        if head.strip() and font.width_px(head + cluster) > width_px:
+            break
+        head += cluster
+    return head
+
+
+def _split(text: str, font: Font, width_px: int) -> tuple[str, str]:
+    """Return the first line and what is left of the text.
+
+    The line ends at a space or, where words are too long or are written without spaces,
+    between two characters.
+    """
+    if font.width_px(text) <= width_px:
+        return text, ""
+    head = _head(text, font, width_px)
+    rest = text[len(head) :]
+    if rest.startswith(" "):
+        return head, rest[1:]
+    before, _, word = head.rpartition(" ")
+    if before.strip() and word and not _may_break(word[-1], rest[0]):
+        return before, word + rest
+    return head.rstrip(" "), rest
+
+
+def _may_break(before: str, after: str) -> bool:
+    """Return whether a line may end between these characters without a space."""
+    return _is_spaceless(before) or _is_spaceless(after)
+
+
+def _is_spaceless(character: str) -> bool:
+    """Return whether it belongs to a script that has no spaces between words."""
+    is_wide = unicodedata.east_asian_width(character) in {"W", "F"}
+    return is_wide or any(ord(character) in block for block in _SPACELESS)
+
+
+def _clusters(text: str) -> Iterator[str]:
+    """Yield characters together with the marks and joiners that follow them."""
+    cluster = ""
+    for character in text:
+        is_mark = character in _JOINERS or unicodedata.category(character)[0] == "M"
+        if cluster and not is_mark:
+            yield cluster
+            cluster = ""
+        cluster += character
+    if cluster:
+        yield cluster
+
+
+def _signs(text: str) -> Iterator[str]:
     previous = ""
-    for letter in text:
-        sign = _sign(letter, glyphs)
+    for character in text:
+        if character in _JOINERS:
+            # Between emoji it only glues; between letters it is spelling.
+            if previous and unicodedata.category(previous[-1])[0] in "LM":
+                yield character
+            continue
+        sign = _sign(character)
         # The same emoji five times says no more than once.
         if sign and sign == previous and len(sign) > 1:
             continue
@@ -87,34 +195,34 @@ def _signs(text: str, glyphs: Container[str]) -> Iterator[str]:
         yield sign
 
 
-def _sign(letter: str, glyphs: Container[str]) -> str:
-    if letter in SMILEYS:
-        return SMILEYS[letter]
-    category = unicodedata.category(letter)
+def _sign(character: str) -> str:
+    if character in SMILEYS:
+        return SMILEYS[character]
+    category = unicodedata.category(character)
     if category in _BLANK:
         return " "
-    if category == "Cf":
+    if category == "Cf" or character in _EMOJI_MARKS:
         return ""
-    if letter in glyphs:
-        return letter
-    if category in _UNSEEN:
+    if character in fonts.text().characters:
+        return character
+    if category == _SKIN_TONES:
         return ""
-    return _plain(letter, glyphs) or _named(letter, category) or REPLACEMENT
+    return _plain(character) or _named(character, category) or REPLACEMENT
 
 
-def _plain(letter: str, glyphs: Container[str]) -> str:
-    """Return the letter without accents or decoration, if the font has that."""
-    parts = unicodedata.normalize("NFKD", letter)
-    bare = "".join(part for part in parts if unicodedata.category(part) != "Mn")
-    return bare if bare and all(part in glyphs for part in bare) else ""
+def _plain(character: str) -> str:
+    """Return the character without decoration, if a font has that."""
+    parts = unicodedata.normalize("NFKC", character)
+    is_shown = parts != character and fonts.text().can_show(parts)
+    return parts if is_shown else ""
 
 
-def _named(letter: str, category: str) -> str:
+def _named(character: str, category: str) -> str:
     """Return a symbol's name in brackets."""
-    flag = ord(letter) - _FIRST_FLAG_LETTER
+    flag = ord(character) - _FIRST_FLAG_LETTER
     if flag in range(26):
         return chr(ord("A") + flag)
-    name = unicodedata.name(letter, "") if category == "So" else ""
+    name = unicodedata.name(character, "") if category == "So" else ""
     for noise in (" SIGN", " SYMBOL", " FACE"):
         name = name.removesuffix(noise)
     return f"[{name.lower()}]" if name else ""

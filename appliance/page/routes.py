@@ -10,6 +10,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from appliance.core.view import Connection, View
+from appliance.display.rendering import png
 from appliance.page import answer, body, static_files
 from appliance.page.access import FORM, HEALTH
 from appliance.page.commands import (
@@ -25,7 +26,6 @@ from appliance.page.commands import (
 )
 from appliance.page.controls import Asker, Desk
 from appliance.page.pairing_form import Form
-from appliance.page.png import png
 from appliance.page.refused import Refused
 from appliance.page.snapshot import Board
 from appliance.page.websocket import Live
@@ -75,14 +75,20 @@ class Api:
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
+        await self._board.prepare()
         headers = {"cache-control": "no-store"}
         return Response(self._board.json(), HTTPStatus.OK, headers, answer.JSON)
 
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
-        picture = png(self._board.drawing().picture)
+        await self._board.prepare()
+        picture = self._board.drawing().picture
+        if picture is None:
+            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
         headers = {"cache-control": "no-store"}
-        return Response(picture, HTTPStatus.OK, headers, static_files.KINDS[".png"])
+        return Response(
+            png(picture), HTTPStatus.OK, headers, static_files.KINDS[".png"]
+        )
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from appliance.display.bitmap import Size
+from appliance.display.line import Size
 
 if TYPE_CHECKING:
     # Brings uvicorn, which is imported late.

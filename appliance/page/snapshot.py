@@ -1,16 +1,25 @@
 """Holds the newest view for everybody who looks at the page."""
 
 import asyncio
+import contextlib
+import logging
 from base64 import b64encode
 from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from appliance.core.chat import ChatLine
 from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, Lamps, TalkState, View
-from appliance.display.bitmap import Picture, Size
-from appliance.display.render import lines, picture
+from appliance.display import fonts
+from appliance.display.line import Size
+from appliance.display.rendering import lines, picture
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+log = logging.getLogger(__name__)
 
 SILENT_DBFS = -96
 HIDDEN_PIN = "******"
@@ -20,8 +29,16 @@ HIDDEN_PIN = "******"
 class Drawing:
     """What the OLED shows, as text and as a picture."""
 
-    lines: tuple[str, ...]
-    picture: Picture
+    size: Size
+    lines: tuple[str, ...] = ()
+    picture: "Image | None" = None
+    """None: Pillow is missing."""
+
+    def bits(self) -> bytes:
+        """Return the rows from the top, each byte 8 px, its highest bit leftmost."""
+        if self.picture is None:
+            return bytes(self.size[0] * self.size[1] // 8)
+        return self.picture.tobytes()
 
 
 STARTING = View(
@@ -78,6 +95,7 @@ class Board:
         self._changed = asyncio.Event()
         self._json: tuple[int, bytes] | None = None
         self._drawn: tuple[View, Drawing] | None = None
+        self._is_prepared = False
 
     def show(self, view: View) -> None:
         """Take the newest view."""
@@ -99,6 +117,14 @@ class Board:
         except TimeoutError:
             return
 
+    async def prepare(self) -> None:
+        """Import what draws the screen, in a thread: it takes a Pi half a second."""
+        if self._is_prepared:
+            return
+        with contextlib.suppress(ImportError):
+            await asyncio.to_thread(fonts.load)
+        self._is_prepared = True
+
     def json(self) -> bytes:
         """Return the newest view as everybody may see it who is paired."""
         if self._json is None or self._json[0] != self.number:
@@ -113,15 +139,20 @@ class Board:
         quiet = replace(self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
         view = replace(quiet, pin=HIDDEN_PIN)
         if self._drawn is None or self._drawn[0] != view:
-            text = lines(view, self._screen_px)
-            bits = picture(view, self._screen_px)
-            self._drawn = (view, Drawing(text, bits))
+            self._drawn = (view, _drawing(view, self._screen_px))
         return self._drawn[1]
+
+
+def _drawing(view: View, size: Size) -> Drawing:
+    try:
+        return Drawing(size, lines(view, size), picture(view, size))
+    except ImportError as exc:
+        log.debug("no picture of the screen  missing=%s", exc.name)
+        return Drawing(size)
 
 
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view in the field names that the README documents."""
-    drawn = drawing.picture
     shown = {name: getattr(view, name) for name in _SENT}
     return msgspec.json.encode(
         {
@@ -130,9 +161,9 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
             "picture": {
-                "width": drawn.width,
-                "height": drawn.height,
-                "bits": b64encode(drawn.bits).decode(),
+                "width": drawing.size[0],
+                "height": drawing.size[1],
+                "bits": b64encode(drawing.bits()).decode(),
             },
         }
     )

@@ -78,6 +78,7 @@ class Live:
 
     async def _tell(self, line: Line, asker: Asker) -> Goodbye | None:
         """Send the newest view for as long as the session is known."""
+        await self._board.prepare()
         while self._pairing.still_knows(asker.session):
             number = self._board.number
             if not await line.send(self._board.json()):

@@ -1,32 +1,35 @@
-"""The screen's own side: finds it, draws on it, spares it. Time is an argument."""
+"""Supervision of the screen: probing, drawing, dimming. Time is an argument."""
 
 import logging
 from collections.abc import Callable
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.core.view import View
-from appliance.display.bitmap import Picture
-from appliance.display.render import drift, picture
+from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.oled import NAME, size_px
+from appliance.panel.i2c import NAME
+from appliance.panel.oled import needed_modules, size_px
 from appliance.panel.screen_saver import Glow, drift_step, glow, next_change_s
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 log = logging.getLogger(__name__)
 
-PROBE_S = 5.0
-"""Between two looks for the screen; our choice: it is put on by hand."""
+PROBE_S = 2.0
+"""Between two probes, of a missing screen and of one that is there."""
 
 
 class Display(Protocol):
     """A screen that is there; every call may raise `PanelError`: it has gone."""
 
-    def show(self, picture: Picture, /) -> None:
+    def show(self, picture: "Image", /) -> None:
         """Show a picture, and light up the first time."""
 
-    def check(self) -> None:
-        """Do nothing, unless it has gone or was without power."""
+    def check(self) -> bool:
+        """Return whether it still has its picture; after a power cut it has not."""
 
     def dim(self, *, is_dim: bool) -> None:
         """Make it dim, or bright again."""
@@ -60,7 +63,7 @@ class Glass:
         self._probe_at_s = float("-inf")
         """When to look for it, or whether it is still there."""
         self._is_lost = False
-        self._shown: Picture | None = None
+        self._shown: Image | None = None
         self._glow: Glow | None = None
 
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
@@ -101,10 +104,6 @@ class Glass:
             self._tell_lost(error)
             return
         self._shown = self._glow = None
-        if self._is_lost:
-            self._is_lost = False
-            log.info("screen found")
-            self._post(PartFound(Part.SCREEN, NAME))
 
     def _try(
         self,
@@ -116,24 +115,29 @@ class Glass:
         is_due: bool,
     ) -> None:
         try:
-            if is_due:
-                display.check()
+            if is_due and not display.check():
+                log.info("screen was without power")
+                self._shown = self._glow = None
             if view is not None:
                 self._update(display, view, now_s, idle_s)
         except PanelError as error:
             self.close()
             self._tell_lost(error)
+            return
+        self._tell_found()
 
     def _update(
         self, display: Display, view: View, now_s: float, idle_s: float
     ) -> None:
         wanted = glow(idle_s, self._config)
         if wanted is not Glow.DARK:
-            self._draw(display, picture(view, self._size, drift(drift_step(now_s))))
+            with needed_modules():
+                shown = picture(view, self._size, drift(drift_step(now_s)))
+            self._draw(display, shown)
         if wanted is not self._glow:
             self._shine(display, wanted)
 
-    def _draw(self, display: Display, wanted: Picture) -> None:
+    def _draw(self, display: Display, wanted: "Image") -> None:
         if wanted != self._shown:
             display.show(wanted)
             self._shown = wanted
@@ -151,3 +155,10 @@ class Glass:
         log.log(level, "screen lost  reason=%r", error.reason)
         if is_new:
             self._post(PartLost(Part.SCREEN, NAME, error.reason))
+
+    def _tell_found(self) -> None:
+        if not self._is_lost:
+            return
+        self._is_lost = False
+        log.info("screen found")
+        self._post(PartFound(Part.SCREEN, NAME))

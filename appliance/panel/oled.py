@@ -1,115 +1,116 @@
-"""SSD1306 and SH1106 screens on the I²C bus (R4.3)."""
+"""SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Protocol
+from functools import cache
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from appliance.config import ScreenConfig
-from appliance.display.bitmap import Picture, Size
+from appliance.display.line import Size
 from appliance.errors import PanelError
 from appliance.panel import missing
-from appliance.panel import ssd1306 as chips
-from appliance.panel.ssd1306 import Chip
+from appliance.panel.i2c import (
+    COMMAND,
+    NAME,
+    NOTHING,
+    Bus,
+    OpenBus,
+    found_address,
+    open_smbus,
+    opened,
+)
 
-NAME = "OLED"
-ADDRESSES = (0x3C, 0x3D)
-"""Where such screens answer; a resistor on their back chooses."""
-BRIGHT = {"ssd1306": 0xCF, "sh1106": 0x7F}
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Chip = Literal["ssd1306", "sh1106"]
+
+BRIGHT: Final = {"ssd1306": 0xCF, "sh1106": 0x7F}
 """luma.oled's contrast."""
-DIM = 0x01
+DIM: Final = 0x01
 
-_COMMAND, _DATA = 0x00, 0x40
-"""Control bytes: what follows are commands, or px."""
-_BLOCK_BYTES = 32
-"""SMBus carries no more in one go."""
-
-
-class Bus(Protocol):
-    """What we need of an I²C bus; smbus2 has it. Every call may raise `OSError`."""
-
-    def write_i2c_block_data(
-        self, i2c_addr: int, register: int, data: list[int], /
-    ) -> None:
-        """Write a control byte and up to 32 bytes."""
-
-    def read_byte_data(self, i2c_addr: int, register: int, /) -> int:
-        """Write a control byte, then read one byte."""
-
-    def close(self) -> None:
-        """Close the bus."""
+_SH1106_STATUS: Final = 0x08
+_IS_OFF: Final = 0x40
+_HALF_TURN: Final = 2
+"""luma counts quarters."""
 
 
-OpenBus = Callable[[int], Bus]
-"""Opens the I²C bus of this number; raises `OSError`."""
+class _Device(Protocol):
+    """The part of luma's devices that is needed; errors are those of `_failures`."""
 
+    persist: bool
 
-def open_smbus(number: int) -> Bus:
-    """Open the machine's own bus."""
-    from smbus2 import SMBus
+    def command(self, *command: int) -> None:
+        """Send command bytes."""
 
-    bus: Bus = SMBus(number)
-    return bus
+    def display(self, image: "Image") -> None:
+        """Send a picture."""
+
+    def contrast(self, level: int) -> None:
+        """Set the brightness."""
+
+    def show(self) -> None:
+        """Switch the panel on."""
+
+    def hide(self) -> None:
+        """Switch the panel off."""
 
 
 def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
-    """Return the first screen that answers, still dark.
+    """Return the first screen that answers, cleared.
 
     Raises:
-        PanelError: there is no bus, nobody answers on it, or a package is missing.
+        PanelError: there is no bus, no device on it, or a Python module is missing.
     """
-    bus = _bus(config.bus, open_bus)
-    try:
-        address = _address(bus, config)
-        with _named():
-            return Oled(bus, address, config)
-    except PanelError:
-        bus.close()
-        raise
+    with needed_modules():
+        bus = opened(config.bus, open_bus)
+        try:
+            return Oled(bus, found_address(bus, config), config)
+        except (PanelError, ImportError):
+            bus.close()
+            raise
 
 
 class Oled:
     """One screen. Every method may raise `PanelError`, and then the screen has gone."""
 
     def __init__(self, bus: Bus, address: int, config: ScreenConfig) -> None:
-        """Prepare it; raises `OSError`."""
+        """Send the start commands and clear its memory."""
         self._bus = bus
         self._address = address
-        self._is_turned = config.rotate != 0
-        self._shown: tuple[bytes, ...] = ()
+        self._config = config
         self._is_known_lit = False
         """Lit, and the chip says so: not every board can be read from."""
         self._chip = self._detected() if config.driver == "auto" else _chip(config)
-        for command in chips.start_commands(self._chip, size_px(config)):
-            self._command(*command)
+        self._device = self._started()
 
-    def show(self, picture: Picture) -> None:
-        """Send the strips that differ from those shown, and light up the first time."""
-        before, self._shown = self._shown, ()
-        strips = chips.strips(picture, is_turned=self._is_turned)
-        with _named():
-            for number, strip in enumerate(strips):
-                if before[number : number + 1] != (strip,):
-                    self._send(number, strip)
-            if not before:
-                self._light(is_lit=True)
-        self._shown = strips
+    def show(self, picture: "Image") -> None:
+        """Send the picture; the panel is lit."""
+        self._send(self._device.display, picture)
+        if not self._is_known_lit:
+            self._is_known_lit = not self._is_off()
 
-    def check(self) -> None:
-        """Do nothing, unless it has gone or was without power."""
-        with _named():
-            self._command(chips.NOTHING)
-        if self._is_known_lit and self._is_off():
-            raise PanelError(NAME, "it was without power")
+    def check(self) -> bool:
+        """Return whether it still has its picture.
+
+        After a power cut it has not; then it is started again.
+        """
+        self._send(self._device.command, NOTHING)
+        if not (self._is_known_lit and self._is_off()):
+            return True
+        self._is_known_lit = False
+        self._device = self._started()
+        return False
 
     def dim(self, *, is_dim: bool) -> None:
         """Make it dim, or bright again."""
-        with _named():
-            self._command(chips.CONTRAST, DIM if is_dim else BRIGHT[self._chip])
+        self._send(self._device.contrast, DIM if is_dim else BRIGHT[self._chip])
 
     def light(self, *, is_lit: bool) -> None:
         """Switch the panel on or off; the chip keeps its picture."""
-        with _named():
-            self._light(is_lit=is_lit)
+        self._send(self._device.show if is_lit else self._device.hide)
+        self._is_known_lit = is_lit and not self._is_off()
 
     def close(self) -> None:
         """Go dark and close the bus."""
@@ -118,35 +119,56 @@ class Oled:
         finally:
             self._bus.close()
 
+    def _send(self, action: Callable[..., object], *arguments: object) -> None:
+        """Do it once more if it fails: one lost byte is no lost screen.
+
+        A picture is sent again from its first pixel, because nobody knows where in its
+        memory the chip has stopped.
+        """
+        with _named():
+            try:
+                action(*arguments)
+            except _failures():
+                action(*arguments)
+
+    def _started(self) -> _Device:
+        """Return luma's device for this chip, after its start commands."""
+        from luma.core.interface.serial import i2c
+
+        width, height = size_px(self._config)
+        device = _device(self._chip)
+        with _named():
+            _start(self._chip)(
+                device,
+                i2c(bus=self._bus, address=self._address),
+                width,
+                height,
+                _HALF_TURN if self._config.rotate else 0,
+                page_address_offset=self._config.column_offset,
+            )
+        # luma's exit handler is not wanted: `close` makes it dark.
+        device.persist = True
+        return device
+
     def _detected(self) -> Chip:
         # Where nothing can be read, the commoner chip is the better guess.
         status = self._status()
-        return "ssd1306" if status is None else chips.detected(status)
-
-    def _light(self, *, is_lit: bool) -> None:
-        self._command(chips.ON if is_lit else chips.OFF)
-        self._is_known_lit = is_lit and not self._is_off()
+        return "ssd1306" if status is None else detected(status)
 
     def _is_off(self) -> bool:
+        """Return whether the panel is off; it is after a power cut.
+
+        Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
+        """
         status = self._status()
-        return status is None or chips.is_off(status)
+        return status is None or bool(status & _IS_OFF)
 
     def _status(self) -> int | None:
         """Return the status byte; None: this board cannot be read from."""
         try:
-            return self._bus.read_byte_data(self._address, _COMMAND)
+            return self._bus.read_byte_data(self._address, COMMAND)
         except OSError:
             return None
-
-    def _send(self, number: int, strip: bytes) -> None:
-        for command in chips.place(self._chip, number, len(strip)):
-            self._command(*command)
-        for start in range(0, len(strip), _BLOCK_BYTES):
-            block = list(strip[start : start + _BLOCK_BYTES])
-            self._bus.write_i2c_block_data(self._address, _DATA, block)
-
-    def _command(self, *command: int) -> None:
-        self._bus.write_i2c_block_data(self._address, _COMMAND, list(command))
 
 
 def size_px(config: ScreenConfig) -> Size:
@@ -155,49 +177,59 @@ def size_px(config: ScreenConfig) -> Size:
     return int(width), int(height)
 
 
+def detected(status: int) -> Chip:
+    """Return which chip answers with this status byte; when in doubt, an SSD1306.
+
+    Source: OneBitDisplay (bitbank2), `obdI2CInit`: the low four bits are 8 for an
+    SH1106 and 3, 6 or 7 for an SSD1306. Neither data sheet promises it.
+    """
+    return "sh1106" if status & 0x0F == _SH1106_STATUS else "ssd1306"
+
+
+@contextmanager
+def needed_modules() -> Iterator[None]:
+    """Turn a missing Python module into the screen's error."""
+    try:
+        yield
+    except ImportError as exc:
+        raise PanelError(NAME, missing.reason(exc)) from exc
+
+
+@cache
+def _device(chip: Chip) -> _Device:
+    """Return luma's device for this chip, not yet started.
+
+    There is only one, which is started again for each connection: a device can never be
+    freed, because luma registers an exit handler for it, and it holds 130 kB.
+    """
+    kind = getattr(import_module("luma.oled.device"), chip)
+    device: _Device = kind.__new__(kind)
+    return device
+
+
+def _start(chip: Chip) -> Callable[..., None]:
+    """Return the initialiser of luma's device, which sends the start commands."""
+    kind = getattr(import_module("luma.oled.device"), chip)
+    start: Callable[..., None] = kind.__init__
+    return start
+
+
 def _chip(config: ScreenConfig) -> Chip:
     return "sh1106" if config.driver == "sh1106" else "ssd1306"
 
 
-def _bus(number: int, open_bus: OpenBus) -> Bus:
-    try:
-        return open_bus(number)
-    except FileNotFoundError as error:
-        reason = f"there is no I²C bus {number}: switch it on with raspi-config"
-        raise PanelError(NAME, reason) from error
-    except PermissionError as error:
-        reason = f"I²C bus {number} may not be used: add this user to the group i2c"
-        raise PanelError(NAME, reason) from error
-    except OSError as error:
-        raise PanelError(NAME, f"I²C bus {number}: {error}") from error
-    except ImportError as error:
-        raise PanelError(NAME, missing.reason(error)) from error
+@cache
+def _failures() -> tuple[type[Exception], ...]:
+    """Return the errors of the bus; luma turns some error numbers into its own."""
+    from luma.core.error import Error
 
-
-def _address(bus: Bus, config: ScreenConfig) -> int:
-    wanted = ADDRESSES if config.address == "auto" else (config.address,)
-    for address in wanted:
-        if _answers(bus, address):
-            return address
-    tried = " or ".join(f"0x{address:02X}" for address in wanted)
-    reason = f"nobody answers at {tried} on I²C bus {config.bus}: check its four wires"
-    raise PanelError(NAME, reason)
-
-
-def _answers(bus: Bus, address: int) -> bool:
-    try:
-        bus.write_i2c_block_data(address, _COMMAND, [chips.NOTHING])
-    except OSError:
-        return False
-    return True
+    return OSError, Error
 
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Turn a bus error of any number, or a package that is missing, into ours."""
+    """Turn an error of the bus into the screen's."""
     try:
         yield
-    except ImportError as error:
-        raise PanelError(NAME, missing.reason(error)) from error
-    except OSError as error:
-        raise PanelError(NAME, f"it does not answer any more: {error}") from error
+    except _failures() as exc:
+        raise PanelError(NAME, f"it does not answer any more: {exc}") from exc

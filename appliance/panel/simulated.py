@@ -3,13 +3,16 @@
 import time
 from collections.abc import Callable
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
 from appliance.core.events import Button
-from appliance.display.bitmap import Picture
 from appliance.panel.pins import Factory, gpiozero_pull, is_active_high, pin_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 REVISION = "902120"
 """A Zero 2 W; with it gpiozero does not ask this machine which Pi it is."""
@@ -91,7 +94,7 @@ class SimulatedDisplay:
 
     def __init__(self) -> None:
         """Start dark, without a picture."""
-        self.picture: Picture | None = None
+        self.picture: Image | None = None
         self.is_dim = False
         self.is_lit = False
 
@@ -100,13 +103,14 @@ class SimulatedDisplay:
         self.picture = None
         return self
 
-    def show(self, picture: Picture, /) -> None:
+    def show(self, picture: "Image", /) -> None:
         """Keep the picture."""
         self.is_lit = self.is_lit or self.picture is None
         self.picture = picture
 
-    def check(self) -> None:
-        """Be there."""
+    def check(self) -> bool:
+        """Return that it has its picture."""
+        return True
 
     def dim(self, *, is_dim: bool) -> None:
         """Make it dim, or bright again."""

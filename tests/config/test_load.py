@@ -15,7 +15,7 @@ from appliance.config.load import Loaded, load, need_room
 from appliance.config.schema_fields import leaves
 from appliance.core.state import State
 from appliance.core.view import view
-from appliance.display.render import lines
+from appliance.display.rendering import lines
 from appliance.errors import ConfigError
 
 REFERENCE = Path(__file__).parents[2] / "config.yaml"

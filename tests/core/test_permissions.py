@@ -6,7 +6,7 @@ from appliance.core.commands import CloseGate, Earcon, OpenGate, UnmuteTrack
 from appliance.core.events import Permissions, RoomJoined, TalkFlowed
 from appliance.core.permissions import NO_DATA, NO_PUBLISHING, NO_SUBSCRIBING
 from appliance.core.view import TalkState
-from appliance.display.layout import face
+from appliance.display.rendering import lines
 from tests.core.story import (
     ALICE,
     OPEN,
@@ -141,10 +141,10 @@ def test_word_of_an_older_visit_changes_nothing():
     assert box.is_live()
 
 
-@pytest.mark.parametrize("rows", [4, 8])
-def test_the_screen_names_a_mute_by_the_room_and_a_missing_permission(rows):
+@pytest.mark.parametrize("size", [(128, 64), (128, 32)])
+def test_the_screen_names_a_mute_by_the_room_and_a_missing_permission(size):
     box = in_room()
     box.play(box.permissions(is_muted=True))
-    assert "muted by the room" in " ".join(x.text for x in face(box.view(), 21, rows))
+    assert "muted by the room" in " ".join(lines(box.view(), size))
     box.play(box.permissions(may_publish=False))
-    assert "NOT ALLOWED" in {line.text for line in face(box.view(), 21, rows)}
+    assert "NOT ALLOWED" in " ".join(lines(box.view(), size))

@@ -3,87 +3,124 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.display.font import REPLACEMENT, small
-from appliance.display.text import ELLIPSIS, cut, fitted, readable, wrapped
+from appliance.display import fonts
+from appliance.display.text import (
+    ELLIPSIS,
+    REPLACEMENT,
+    broken,
+    cut,
+    fitted,
+    fonts_for,
+    is_right_to_left,
+    readable,
+)
 
-GLYPHS = small().glyphs
-columns = st.integers(min_value=4, max_value=40)
+widths = st.integers(min_value=40, max_value=200)
 indents = st.integers(min_value=0, max_value=3)
+readable_texts = st.text().map(readable)
 
 
-def read(text: str) -> str:
-    return readable(text, GLYPHS)
+@given(readable_texts, widths, indents)
+def test_a_broken_line_is_never_too_wide_and_loses_no_letter(text, width_px, indent):
+    for font in fonts_for(text):
+        lines = broken(text, font, width_px, indent).lines
+        assert all(0 < font.width_px(line) <= width_px for line in lines)
+        assert "".join("".join(lines).split()) == "".join(text.split())
 
 
-@given(st.text(), columns, indents)
-def test_a_wrapped_line_is_never_too_wide_and_loses_no_letter(text, width, indent):
-    lines = wrapped(text, width, indent)
-    assert all(0 < len(line) <= width for line in lines)
-    assert "".join("".join(lines).split()) == "".join(text.split())
+@given(st.text(alphabet="ab ", max_size=60), widths)
+def test_words_that_fit_a_line_are_not_torn(text, width_px):
+    font = fonts.small()
+    lines = broken(text, font, width_px).lines
+    if all(font.width_px(word) <= width_px for word in text.split()):
+        assert [word for line in lines for word in line.split()] == text.split()
 
 
-@given(st.text(alphabet="ab ", max_size=60), columns)
-def test_words_that_fit_a_line_are_not_torn(text, width):
-    words = [word for line in wrapped(text, width) for word in line.split()]
-    if all(len(word) <= width for word in text.split()):
-        assert words == text.split()
+def test_text_without_spaces_is_broken_where_the_line_ends():
+    for text in ("小明: 大家好我在门口等你们", "สมชาย: สวัสดีครับที่นี่ไม่มีใครเลย"):
+        font = fonts.text()
+        first = broken(text, font, 125).lines[0]
+        assert font.width_px(first) > 125 - 2 * font.height_px
 
 
-@given(st.text(), columns)
-def test_a_cut_text_fits_and_says_that_it_was_cut(text, width):
-    shown = cut(text, width)
-    assert len(shown) <= width
+def test_a_mark_stays_with_its_letter():
+    lines = broken("ที่นี่" * 9, fonts.text(), 40).lines
+    assert all(line[0] != "\N{THAI CHARACTER MAI EK}" for line in lines)
+    assert len(lines) > 2
+
+
+@given(readable_texts, widths)
+def test_a_cut_text_fits_and_says_that_it_was_cut(text, width_px):
+    font = fonts.text()
+    shown = cut(text, font, width_px)
+    assert font.width_px(shown) <= width_px
     assert shown == text or shown.endswith(ELLIPSIS)
 
 
-@given(st.text(), columns, st.integers(min_value=1, max_value=5), indents)
-def test_a_fitted_text_has_no_more_rows_than_there_are(text, width, rows, indent):
-    lines = fitted(text, width, rows, indent)
-    assert len(lines) <= rows
-    assert all(len(line) <= width for line in lines)
-    assert lines == wrapped(text, width, indent) or lines[-1].endswith(ELLIPSIS)
+@given(readable_texts, widths, st.integers(min_value=1, max_value=5), indents)
+def test_a_fitted_text_has_no_more_rows_than_there_are(text, width_px, rows, indent):
+    font = fonts.text()
+    shown = fitted(text, font, width_px, rows, indent)
+    assert len(shown.lines) <= rows
+    assert all(font.width_px(line) <= width_px for line in shown.lines)
+    assert shown.is_whole or shown.lines[-1].endswith(ELLIPSIS)
+    if shown.is_whole:
+        assert shown == broken(text, font, width_px, indent)
 
 
 @given(st.text())
-def test_whatever_comes_only_letters_of_the_font_are_left(text):
-    shown = read(text)
-    assert all(letter in GLYPHS for letter in shown)
+def test_whatever_comes_only_characters_of_the_font_are_left(text):
+    shown = readable(text)
+    assert fonts.text().can_show(shown)
     assert shown == " ".join(shown.split())
 
 
-@given(st.text(alphabet=sorted(set(GLYPHS) - set("☹☺"))))
-def test_a_letter_that_the_font_has_is_not_lost(text):
-    # Composed first, as the same letter may be written in two ways.
-    kept = [letter for letter in read(text) if letter != " "]
-    assert len(kept) == len([letter for letter in text if not letter.isspace()])
-
-
-def test_european_letters_are_shown_as_they_are():
+def test_european_letters_are_shown_as_they_are_in_both_fonts():
     for text in ("Größe", "Łódź", "Çeşme", "Ελλάδα", "Привіт", "naïve"):
-        assert read(text) == text
+        assert readable(text) == text
+        assert len(fonts_for(text)) == 2
+
+
+def test_other_scripts_are_shown_as_they_are_in_the_large_font():
+    for text in ("שלום", "مرحبا", "नमस्ते", "สวัสดี", "日本", "안녕"):
+        assert readable(text) == text
+        assert fonts_for(text) == (fonts.text(),)
 
 
 def test_a_letter_and_its_accent_are_put_together():
-    assert read("Chloe\N{COMBINING ACUTE ACCENT}") == "Chloé"
+    assert readable("Chloe\N{COMBINING ACUTE ACCENT}") == "Chloé"
 
 
-def test_fancy_letters_become_plain_ones():
-    assert read("ﬁne ệ \N{MATHEMATICAL BOLD SCRIPT CAPITAL A}") == "fine e A"
-    assert read("\N{FULLWIDTH LATIN SMALL LETTER W}") == "w"
+def test_letters_outside_the_font_become_plain_ones():
+    assert readable("\N{MATHEMATICAL BOLD SCRIPT CAPITAL A}") == "A"
 
 
 def test_emoji_become_words():
-    assert read("🙂 👍 🐢 🇫🇷 1️⃣") == ":) [ok] [turtle] FR 1"
+    assert readable("🙂 👍 🐢 🇫🇷 1️⃣") == ":) [ok] [turtle] FR 1"
 
 
 def test_an_emoji_that_is_repeated_or_coloured_is_said_once():
-    assert read("👍👍🏽👍🏿") == "[ok]"
+    assert readable("👍👍🏽👍🏿") == "[ok]"
+
+
+def test_an_emoji_made_of_several_is_said_in_their_words():
+    assert readable("👩‍🚒") == "[woman][fire engine]"
 
 
 def test_control_characters_and_direction_marks_are_left_out():
-    assert read("a\x1b[0m\x00b\u202ec\u200b\ufeff\td\r\ne") == "a [0m bc d e"
+    assert readable("a\x1b[0m\x00b\u202ec\u200b\ufeff\td\r\ne") == "a [0m bc d e"
+
+
+def test_a_joiner_between_letters_is_part_of_the_spelling():
+    assert readable("می\u200cخواهم") == "می\u200cخواهم"
 
 
 def test_what_cannot_be_shown_is_a_box():
-    assert read("日本") == REPLACEMENT * 2
-    assert read("\ud800") == REPLACEMENT
+    assert readable("\N{EGYPTIAN HIEROGLYPH A001}") == REPLACEMENT
+    assert readable("\ud800") == REPLACEMENT
+
+
+def test_the_first_letter_decides_on_the_direction():
+    assert is_right_to_left("1. דנה: hello")
+    assert not is_right_to_left("Anna: שלום")
+    assert not is_right_to_left("123")

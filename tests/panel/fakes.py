@@ -3,9 +3,13 @@
 import asyncio
 import errno
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 
 from appliance.core.events import Event
-from appliance.display.bitmap import Picture
 
 WAIT_S = 10.0
 """Longer than anything here takes; a test that waits so long has failed."""
@@ -41,6 +45,8 @@ class Inbox:
 class FakeBus:
     """An I²C bus with one screen on it, which keeps px as the real chips do.
 
+    It stands in for smbus2's `SMBus`, below luma.core's `i2c`.
+
     Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal addressing);
     SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132 columns).
     """
@@ -49,16 +55,21 @@ class FakeBus:
         (0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB), 1
     )
 
-    def __init__(self, address: int = 0x3C, *, is_sh1106: bool = False) -> None:
+    def __init__(
+        self, address: int = 0x3C, *, is_sh1106: bool = False, left_px: int = 2
+    ) -> None:
         self.address = address
         self.is_sh1106 = is_sh1106
         self.trouble: OSError | None = None
+        self.failures: set[int] = set()
+        """Writes that fail, by their number from the first."""
+        self.writes = 0
         self.is_readable = True
         self.is_on = False
         self.is_closed = False
         self.contrast = 0x7F
         self.sent_bytes = 0
-        self._left = 2 if is_sh1106 else 0
+        self._left = left_px if is_sh1106 else 0
         self._memory = [bytearray(132) for _ in range(8)]
         self._columns, self._pages = (0, 127), (0, 7)
         self._column = self._page = 0
@@ -71,7 +82,13 @@ class FakeBus:
 
     def write_i2c_block_data(self, address: int, register: int, data: list[int]):
         self._check(address)
+        self.writes += 1
         assert 0 < len(data) <= 32
+        if self.writes - 1 in self.failures:
+            if register == 0x40:
+                # The chip has taken half of it.
+                self._take(data[: len(data) // 2])
+            raise OSError(errno.EREMOTEIO, "Remote I/O error")
         if register == 0x40:
             self._take(data)
         else:
@@ -92,7 +109,7 @@ class FakeBus:
         self.is_on, self.contrast = fresh.is_on, fresh.contrast
         self._memory = fresh._memory
 
-    def picture(self, height: int) -> Picture:
+    def picture(self, height: int) -> "Image":
         """Return what can be seen on the glass."""
         rows = [
             "".join(
@@ -102,7 +119,10 @@ class FakeBus:
             for y in range(height)
         ]
         bits = int("".join(rows), 2).to_bytes(16 * height)
-        return Picture(128, height, bits)
+        # Some tests run where Pillow is missing.
+        from PIL import Image
+
+        return Image.frombytes("1", (128, height), bits)
 
     def _check(self, address: int) -> None:
         assert not self.is_closed

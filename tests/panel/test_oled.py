@@ -1,14 +1,18 @@
 """OLEDs on a bus whose bytes are turned back into the picture."""
 
 import errno
+import gc
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
+from luma.oled.device import ssd1306
 
 from appliance.config import ScreenConfig
-from appliance.display.render import picture
+from appliance.display.rendering import picture
 from appliance.errors import PanelError
-from appliance.panel.oled import open_oled
+from appliance.panel.oled import detected, open_oled
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 
@@ -40,8 +44,7 @@ def test_a_screen_that_hangs_upside_down_is_turned():
     bus = FakeBus()
     wanted = picture(SITUATIONS["talking"], TALL)
     open_oled(ScreenConfig(rotate=180), bus).show(wanted)
-    bits = f"{int.from_bytes(wanted.bits):08192b}"[::-1]
-    assert bus.picture(64).bits == int(bits, 2).to_bytes(1024)
+    assert bus.picture(64) == wanted.rotate(180)
 
 
 def test_the_screen_is_found_at_either_address():
@@ -66,30 +69,31 @@ def test_a_chip_that_is_configured_is_not_asked():
     assert bus.picture(64) == wanted
 
 
-def test_only_what_has_changed_is_sent():
-    bus = FakeBus()
-    oled = open_oled(CONFIG, bus)
-    oled.show(picture(SITUATIONS["silent"], TALL))
-    before = bus.sent_bytes
-    oled.show(picture(SITUATIONS["silent"], TALL))
-    assert bus.sent_bytes == before
-    wanted = picture(SITUATIONS["listening"], TALL)
-    oled.show(wanted)
-    assert 0 < bus.sent_bytes - before < 1024 // 2
+def test_an_sh1106_whose_glass_begins_at_the_first_column_has_a_setting():
+    bus = FakeBus(is_sh1106=True, left_px=0)
+    wanted = picture(SITUATIONS["silent"], TALL)
+    open_oled(ScreenConfig(column_offset=0), bus).show(wanted)
     assert bus.picture(64) == wanted
 
 
-def test_a_picture_that_was_broken_off_is_sent_whole_the_next_time():
-    bus = FakeBus()
-    oled = open_oled(CONFIG, bus)
-    oled.show(picture(SITUATIONS["silent"], TALL))
-    bus.trouble = OSError(errno.EIO, "Input/output error")
-    with pytest.raises(PanelError):
-        oled.show(picture(SITUATIONS["talking"], TALL))
-    bus.trouble = None
-    before = bus.sent_bytes
-    oled.show(picture(SITUATIONS["talking"], TALL))
-    assert bus.sent_bytes - before == 1024
+def test_the_chip_is_told_from_its_status():
+    assert detected(0x48) == "sh1106"
+    assert [detected(status) for status in (0x03, 0x46, 0x07, 0xFF)] == ["ssd1306"] * 4
+
+
+@pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
+def test_one_failed_write_wherever_it_comes_cannot_be_seen(is_sh1106):
+    for number in range(45):
+        bus = FakeBus(is_sh1106=is_sh1106)
+        oled = open_oled(CONFIG, bus)
+        oled.show(picture(SITUATIONS["silent"], TALL))
+        bus.failures = {bus.writes + number}
+        wanted = picture(SITUATIONS["talking"], TALL)
+        oled.show(wanted)
+        oled.dim(is_dim=True)
+        oled.check()
+        assert bus.picture(64) == wanted
+        assert bus.contrast == 0x01
 
 
 def test_dimming_and_going_dark_leave_the_picture_alone():
@@ -111,20 +115,42 @@ def test_a_screen_that_is_there_and_lit_passes_the_check(is_readable):
     bus = FakeBus()
     bus.is_readable = is_readable
     oled = open_oled(CONFIG, bus)
-    oled.check()
+    assert oled.check()
     oled.show(picture(SITUATIONS["silent"], TALL))
-    oled.check()
+    assert oled.check()
     oled.light(is_lit=False)
-    oled.check()
+    assert oled.check()
 
 
-def test_a_screen_that_was_without_power_for_a_moment_is_noticed():
+def test_a_screen_that_was_without_power_for_a_moment_is_started_again():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
-    oled.show(picture(SITUATIONS["silent"], TALL))
+    wanted = picture(SITUATIONS["silent"], TALL)
+    oled.show(wanted)
+    assert oled.check()
     bus.cut_power()
-    with pytest.raises(PanelError, match="without power"):
-        oled.check()
+    assert not oled.check()
+    oled.show(wanted)
+    assert bus.picture(64) == wanted
+    assert bus.is_on
+    assert oled.check()
+
+
+def test_one_device_of_luma_serves_all_connections():
+    # Each further one would stay in memory for ever, because of its exit handler.
+    def devices() -> int:
+        return sum(isinstance(thing, ssd1306) for thing in gc.get_objects())
+
+    open_oled(CONFIG, FakeBus()).close()
+    before = devices()
+    for _ in range(5):
+        bus = FakeBus()
+        oled = open_oled(CONFIG, bus)
+        wanted = picture(SITUATIONS["silent"], TALL)
+        oled.show(wanted)
+        assert bus.picture(64) == wanted
+        oled.close()
+    assert devices() == before
 
 
 def test_closing_leaves_it_dark():
@@ -161,6 +187,54 @@ def test_an_empty_bus_names_the_addresses_that_were_tried():
         open_oled(CONFIG, FakeBus(0x50))
     with pytest.raises(PanelError, match="0x3C on I²C bus 1"):
         open_oled(replace(CONFIG, address=0x3C), FakeBus(0x50))
+
+
+@pytest.mark.parametrize("address", ["auto", 0x3C])
+def test_an_address_that_a_kernel_driver_holds_is_named(address):
+    bus = FakeBus()
+    bus.trouble = OSError(errno.EBUSY, "Device or resource busy")
+    with pytest.raises(PanelError, match="a kernel driver holds 0x3C on I²C bus 1"):
+        open_oled(replace(CONFIG, address=address), bus)
+    assert bus.is_closed
+
+
+def test_a_screen_beside_an_address_that_is_held_is_found():
+    class HalfBus(FakeBus):
+        def _check(self, address: int) -> None:
+            if address == 0x3C:
+                raise OSError(errno.EBUSY, "Device or resource busy")
+            super()._check(address)
+
+    bus = HalfBus(0x3D)
+    wanted = picture(SITUATIONS["silent"], TALL)
+    open_oled(CONFIG, bus).show(wanted)
+    assert bus.picture(64) == wanted
+
+
+MISSING_MODULE = """
+import sys
+sys.modules["{module}"] = None
+from appliance.config import ScreenConfig
+from appliance.panel.display import Glass
+from appliance.panel.oled import open_oled
+from tests.panel.fakes import FakeBus
+from tests.pictures.situations import SITUATIONS
+
+def open_display(config):
+    return open_oled(config, FakeBus()) if {has_bus} else open_oled(config)
+
+Glass(ScreenConfig(), print, open_display).refresh(SITUATIONS["silent"], 0, 0)
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "has_bus"), [("smbus2", False), ("luma.oled.device", True)]
+)
+def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bus):
+    program = MISSING_MODULE.format(module=module, has_bus=has_bus)
+    command = [sys.executable, "-W", "ignore", "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert f"the Python package {module} is missing" in done.stdout
 
 
 @pytest.mark.parametrize(

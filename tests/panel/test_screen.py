@@ -12,8 +12,7 @@ from PIL import Image
 
 from appliance.config import ScreenConfig
 from appliance.core.events import PartLost
-from appliance.display.bitmap import Picture
-from appliance.display.render import picture
+from appliance.display.rendering import picture
 from appliance.errors import PanelError
 from appliance.panel.screen import Screen
 from appliance.panel.simulated import SimulatedDisplay
@@ -26,7 +25,7 @@ SILENT, TALKING = SITUATIONS["silent"], SITUATIONS["talking"]
 TALL = (128, 64)
 
 
-async def shown(display: SimulatedDisplay, wanted: Picture) -> None:
+async def shown(display: SimulatedDisplay, wanted: Image.Image) -> None:
     """Return when the display shows the picture, whatever it showed before."""
     async with asyncio.timeout(WAIT_S):
         # The picture may have been shown at another step of its drift.
@@ -34,9 +33,9 @@ async def shown(display: SimulatedDisplay, wanted: Picture) -> None:
             await asyncio.sleep(0.01)
 
 
-def is_same(one: Picture, other: Picture) -> bool:
+def is_same(one: Image.Image, other: Image.Image) -> bool:
     """Whether both show the same, wherever it has drifted to."""
-    return sum(map(int.bit_count, one.bits)) == sum(map(int.bit_count, other.bits))
+    return one.histogram() == other.histogram()
 
 
 async def test_the_newest_view_is_shown():
@@ -56,9 +55,8 @@ class LumaDisplay(SimulatedDisplay):
         self.device = dummy(width=128, height=64, mode="1")
         self.device.persist = True
 
-    def show(self, picture: Picture, /) -> None:
-        size = (picture.width, picture.height)
-        self.device.display(Image.frombytes("1", size, picture.bits))
+    def show(self, picture: Image.Image, /) -> None:
+        self.device.display(picture)
         super().show(picture)
 
 
@@ -80,9 +78,9 @@ class SlowDisplay(SimulatedDisplay):
         super().__init__()
         self.is_hanging = threading.Event()
         self.may_go_on = threading.Event()
-        self.shown: list[Picture] = []
+        self.shown: list[Image.Image] = []
 
-    def show(self, picture: Picture, /) -> None:
+    def show(self, picture: Image.Image, /) -> None:
         super().show(picture)
         self.shown.append(picture)
         self.is_hanging.set()

@@ -1,7 +1,11 @@
-"""Turns X.Org's misc-fixed fonts into `appliance/core/glyphs_*.py`.
+"""Convert X.Org's misc-fixed fonts into the BDF files of `appliance/display/fonts`.
 
     apt-get download xfonts-base && dpkg -x xfonts-base*.deb x
-    python tests/pictures/convert_font.py x/usr/share/fonts/X11/misc appliance/core
+    python tests/pictures/convert_font.py x/usr/share/fonts/X11/misc \\
+        appliance/display/fonts
+
+The third font there, `unifont.otf`, is copied unchanged from Debian's package
+fonts-unifont 1:15.0.01-2 (usr/share/fonts/opentype/unifont/unifont.otf).
 
 Source: the PCF format as the font2/bitmap sources of X.Org's libXfont describe it:
 a table of contents, then metrics, bitmaps and encodings, each with its byte order.
@@ -18,14 +22,12 @@ from pathlib import Path
 METRICS, BITMAPS, ENCODINGS = 4, 8, 32
 COMPRESSED_METRICS = 0x100
 NO_GLYPH = 0xFFFF
-LINE_CHARACTERS = 88
 
 SMALL_RANGES = (
     (0x20, 0x7E),
     (0xA1, 0x24F),
     (0x386, 0x3CE),
     (0x401, 0x4FF),
-    (0x5D0, 0x5EA),
     (0x1E00, 0x1EFF),
     (0x2010, 0x203A),
     (0x2070, 0x20AF),
@@ -43,24 +45,32 @@ OWN = {
     "\N{REPLACEMENT CHARACTER}": "####. #..#. #..#. #..#. #..#. #..#. ####. .....",
     "\N{SPEAKER}": "..... ..#.. .##.# ###.# ###.# .##.# ..#.. .....",
 }
-"""Signs that the font lacks, drawn by us."""
+"""Glyphs that the font lacks, drawn for this project."""
 
-TEXT = '''"""The {use} of the OLED: {width} × {height} px, fixed width.
-
-Made by tests/pictures/convert_font.py from `{name}` of X.Org's font-misc-misc
-(Debian: xfonts-base), whose licence is, in full: "Public domain font. Share and
-enjoy." The signs it lacks are our own.
-
-Each line: the code point of its first glyph, then the glyphs of consecutive code
-points, {digits} hexadecimal digits each: {height} rows of {width} bits, from the top.
+HEADER = """STARTFONT 2.1
+COMMENT Made by tests/pictures/convert_font.py from {name} of X.Org's font-misc-misc
+COMMENT (Debian: xfonts-base). Licence: LICENSE-{name}.txt
+FONT -misc-fixed-{weight}-r-normal--{height}-{tenths}-75-75-c-{width}0-iso10646-1
+SIZE {height} 75 75
+FONTBOUNDINGBOX {width} {height} 0 -{descent}
+STARTPROPERTIES 5
+PIXEL_SIZE {height}
+FONT_ASCENT {ascent}
+FONT_DESCENT {descent}
+CHARSET_REGISTRY "ISO10646"
+CHARSET_ENCODING "1"
+ENDPROPERTIES
+CHARS {count}
 """
-
-WIDTH_PX = {width}
-HEIGHT_PX = {height}
-GLYPHS = """
-{glyphs}
+GLYPH = """STARTCHAR U+{code:04X}
+ENCODING {code}
+SWIDTH {swidth} 0
+DWIDTH {width} 0
+BBX {width} {height} 0 -{descent}
+BITMAP
+{rows}
+ENDCHAR
 """
-'''
 
 
 @dataclass(frozen=True)
@@ -143,29 +153,49 @@ def cell(glyph: Bitmap, width: int, height: int, ascent: int) -> int:
     return int("".join(rows[:height]), 2)
 
 
-def packed(cells: dict[int, int], digits: int) -> str:
-    """Return the cells as lines of text."""
-    room = (LINE_CHARACTERS - 5) // (digits + 1)
-    lines: list[list[str]] = []
-    previous = -2
-    for code in sorted(cells):
-        if code != previous + 1 or len(lines[-1]) > room:
-            lines.append([f"{code:04X}"])
-        lines[-1].append(f"{cells[code]:0{digits}X}")
-        previous = code
-    return "\n".join(" ".join(line) for line in lines)
+def bdf(name: str, cells: dict[int, int], size: tuple[int, int], ascent: int) -> str:
+    """Return the font in the Glyph Bitmap Distribution Format 2.1 of Adobe."""
+    width, height = size
+    common = {"width": width, "height": height, "descent": height - ascent}
+    header = HEADER.format(
+        name=name,
+        weight="bold" if name.endswith("B") else "medium",
+        tenths=height * 10,
+        ascent=ascent,
+        count=len(cells),
+        **common,
+    )
+    glyphs = (
+        GLYPH.format(
+            code=code,
+            swidth=1000 * width // height,
+            rows=hex_rows(bits, width, height),
+            **common,
+        )
+        for code, bits in sorted(cells.items())
+    )
+    return header + "".join(glyphs) + "ENDFONT\n"
+
+
+def hex_rows(bits: int, width: int, height: int) -> str:
+    """Return each row in hexadecimal digits, padded on the right to whole bytes."""
+    octets = -(-width // 8)
+    mask = (1 << width) - 1
+    rows = [bits >> width * y & mask for y in reversed(range(height))]
+    return "\n".join(f"{row << 8 * octets - width:0{2 * octets}X}" for row in rows)
 
 
 def convert(
     path: Path, size: tuple[int, int], ascent: int, ranges: tuple[tuple[int, int], ...]
 ) -> dict[int, int]:
-    """Return the glyphs of these ranges that the font has."""
-    return {
+    """Return the glyphs of these ranges that the font has, and does not leave blank."""
+    cells = {
         code: cell(glyph, *size, ascent)
         for code, glyph in Pcf(path).glyphs().items()
         if any(first <= code <= last for first, last in ranges)
         and unicodedata.category(chr(code)) not in {"Cf", "Cc", "Cn"}
     }
+    return {code: bits for code, bits in cells.items() if bits or chr(code).isspace()}
 
 
 def main() -> None:
@@ -175,20 +205,8 @@ def main() -> None:
         bits = art.replace(" ", "").replace("#", "1").replace(".", "0")
         small[ord(sign)] = int(bits, 2)
     large = convert(fonts / "9x15B.pcf.gz", (9, 15), 12, LARGE_RANGES)
-    for use, name, width, height, cells in (
-        ("small letters", "5x8", 5, 8, small),
-        ("large letters", "9x15B", 9, 15, large),
-    ):
-        digits = -(-width * height // 4)
-        text = TEXT.format(
-            use=use,
-            name=name,
-            width=width,
-            height=height,
-            digits=digits,
-            glyphs=packed(cells, digits),
-        )
-        (target / f"glyphs_{use.split()[0]}.py").write_text(text)
+    (target / "5x8.bdf").write_text(bdf("5x8", small, (5, 8), 7))
+    (target / "9x15B.bdf").write_text(bdf("9x15B", large, (9, 15), 12))
 
 
 if __name__ == "__main__":

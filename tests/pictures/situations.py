@@ -70,6 +70,34 @@ LONG_CHAT = (
     ),
 )
 
+
+def _in_script(name: str, room: str, text: str) -> View:
+    """Return a view in which a person of this name speaks, after writing this."""
+    person = Person(id=name, name=name)
+    return replace(
+        SILENT,
+        banner=f"in {room}",
+        room=room,
+        people=(person, ANNA),
+        speakers=(name,),
+        chat=(line("Anna", "Hello?"), line(name, text)),
+    )
+
+
+SCRIPTS = {
+    "hebrew": _in_script("דנה", "מטבח", "שלום לכולם, אני כאן!"),
+    "arabic": _in_script("ليلى", "مطبخ", "مرحبا، أنا هنا"),
+    "devanagari": _in_script("प्रिया", "रसोई", "नमस्ते, किताब"),
+    "thai": _in_script("สมชาย", "ครัว", "สวัสดีครับ ที่นี่"),
+    "chinese": _in_script("小明", "厨房", "大家好，我在门口"),
+    "japanese": _in_script("さくら", "台所", "こんにちは、元気？"),
+    "korean": _in_script("지민", "부엌", "안녕하세요, 여기요"),
+    "greek": _in_script("Νίκος", "κουζίνα", "Καλημέρα σε όλους!"),
+    "cyrillic": _in_script("Оксана", "кухня", "Привіт усім, я вже тут!"),
+    "emoji": _in_script("Zoë 🐢", "kitchen", "👍🏽 on my way 🚲 😀"),
+}
+"""Views in which name, room and chat are in one script."""
+
 SITUATIONS = {
     "connecting": replace(
         OUT, connection=Connection.CONNECTING, banner="connecting", chat=()
@@ -136,6 +164,20 @@ SITUATIONS = {
             "microphone: USB Audio: no sound card answers to this name",
             "button: leave GPIO27: busy, another program holds it",
         ),
+    ),
+    **SCRIPTS,
+    "chat_of_scripts": replace(
+        SILENT,
+        chat=tuple(view.chat[-1] for view in SCRIPTS.values()),
+        screen_page=ScreenPage.CHAT,
+    ),
+    "silent_arabic": replace(SCRIPTS["arabic"], speakers=()),
+    "talking_chinese": replace(
+        SCRIPTS["chinese"],
+        speakers=(),
+        talk=TalkState.TALKING,
+        talk_text="talking",
+        is_muted=False,
     ),
 }
 """By the name of the reference picture."""

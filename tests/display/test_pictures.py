@@ -9,38 +9,34 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops
 
 from appliance.core.chat import Delivery
 from appliance.core.events import Person
 from appliance.core.state import ScreenPage
 from appliance.core.view import Connection, TalkState
-from appliance.display.bitmap import Canvas, Picture, Size
-from appliance.display.font import large, small
-from appliance.display.layout import SPEAKER
-from appliance.display.render import drift, grid, lines, picture
-from tests.pictures.situations import SILENT, SITUATIONS, line
+from appliance.display import fonts
+from appliance.display.layout import layout
+from appliance.display.line import Look
+from appliance.display.rendering import drift, lines, picture
+from appliance.display.talk_page import SPEAKER
+from tests.pictures.situations import SCRIPTS, SILENT, SITUATIONS, line
 
 PICTURES = Path(__file__).parents[1] / "pictures"
 TALL, FLAT = (128, 64), (128, 32)
 SIZES = (TALL, FLAT)
-BAR_X, BAR_Y = 2, 12
-"""A px inside the bar of both sizes, beside its words."""
 
 
-def image(shown: Picture) -> Image.Image:
-    return Image.frombytes("1", (shown.width, shown.height), shown.bits)
-
-
-def as_text(shown: Picture) -> str:
-    bits = "".join(f"{byte:08b}" for byte in shown.bits).translate({48: " ", 49: "█"})
+def as_text(shown: Image.Image) -> str:
+    bits = "".join(f"{byte:08b}" for byte in shown.tobytes())
+    drawn = bits.translate({48: " ", 49: "█"})
     width = shown.width
-    return "\n".join(f"|{bits[y : y + width]}|" for y in range(0, len(bits), width))
+    return "\n".join(f"|{drawn[y : y + width]}|" for y in range(0, len(bits), width))
 
 
-def reference(path: Path) -> Picture:
+def reference(path: Path) -> Image.Image:
     with Image.open(path) as kept:
-        return Picture(*kept.size, kept.convert("1").tobytes())
+        return kept.convert("1")
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
@@ -49,7 +45,7 @@ def test_the_picture_is_the_reference_picture(situation, size, request):
     shown = picture(SITUATIONS[situation], size)
     path = PICTURES / f"{situation}-{size[0]}x{size[1]}.png"
     if request.config.getoption("--update-pictures", default=False):
-        image(shown).save(path)
+        shown.save(path)
     wanted = reference(path)
     assert shown == wanted, f"{path.name}\n{as_text(wanted)}\nis\n{as_text(shown)}"
 
@@ -57,9 +53,13 @@ def test_the_picture_is_the_reference_picture(situation, size, request):
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 def test_the_bar_is_filled_while_talking_and_only_then(size):
     for view in SITUATIONS.values():
-        if view.screen_page is ScreenPage.TALK:
-            is_lit = bool(image(picture(view, size)).getpixel((BAR_X, BAR_Y)))
-            assert is_lit == (view.talk in {TalkState.TALKING, TalkState.WARNING})
+        y = 0
+        for part in layout(view, size):
+            # Left of its words, below its upper edge.
+            is_lit = bool(picture(view, size).getpixel((2, y + 2)))
+            if part.look in {Look.FRAMED, Look.LIT} and part.height_px > 8:
+                assert is_lit == (view.talk in {TalkState.TALKING, TalkState.WARNING})
+            y += part.height_px + part.gap_px
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
@@ -125,9 +125,7 @@ def test_no_pixel_is_lost_while_the_picture_drifts():
         at_rest = picture(SITUATIONS["talking"], size)
         for step in range(8):
             moved = picture(SITUATIONS["talking"], size, drift(step))
-            assert sum(map(int.bit_count, moved.bits)) == sum(
-                map(int.bit_count, at_rest.bits)
-            )
+            assert moved.histogram() == at_rest.histogram()
 
 
 names = st.text(min_size=1, max_size=60)
@@ -148,26 +146,70 @@ views = st.builds(
 
 
 @given(views, st.sampled_from(SIZES))
-def test_whatever_people_write_the_picture_is_whole(view, size):
-    shown = picture(view, size, drift(5))
-    assert len(shown.bits) == size[0] * size[1] // 8
-    assert len(lines(view, size)) <= grid(size)[1]
+def test_whatever_people_write_the_lines_fit_the_screen(view, size):
+    shown = layout(view, size)
+    width_px, height_px = size
+    used_px = sum(line.height_px + line.gap_px for line in shown[:-1])
+    assert used_px + shown[-1].height_px <= height_px
+    for each in shown:
+        assert each.indent_px + each.font.width_px(each.text) <= width_px
+    assert picture(view, size, drift(5)).size == size
 
 
-def test_letters_that_do_not_fit_are_cut_at_the_edges():
-    canvas = Canvas((16, 8))
-    for x in (-7, 0, 14, 40):
-        canvas.write("WWWW", small(), x, 4)
-        canvas.write("WWWW", large(), x, 7)
-    assert len(canvas.picture((3, 1)).bits) == 16
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_who_speaks_and_what_was_written_is_shown_in_every_script(script, size):
+    said = lines(SCRIPTS[script], size)
+    speaker = SCRIPTS[script].speakers[0].split()[0]
+    assert any(line.startswith(f"{SPEAKER} {speaker}") for line in said)
+    assert any(line.startswith(f"{speaker}") and ": " in line for line in said)
 
 
-def test_an_unknown_letter_is_a_box_in_both_fonts():
-    for font in (small(), large()):
-        assert font.rows("日") == font.rows("\N{REPLACEMENT CHARACTER}")
-        assert any(font.rows("日"))
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+def test_a_text_that_fits_large_is_large_and_a_longer_one_small(size):
+    view = replace(SILENT, chat=(), connection=Connection.DISCONNECTED)
+    for cause, font in (
+        ("server lost", fonts.text()),
+        ("no internet", fonts.text()),
+        ("the server says that nobody may come in now", fonts.small()),
+    ):
+        shown = layout(replace(view, banner=f"disconnected: {cause}"), size)
+        assert shown[-1].font is font
 
 
-def test_a_screen_has_room_for_twenty_five_letters():
-    sizes: tuple[Size, ...] = SIZES
-    assert [grid(size) for size in sizes] == [(25, 7), (25, 4)]
+def test_the_newest_chat_line_is_whole_though_the_speaker_is_small_for_it():
+    text = "The postman is here with two parcels and a letter"
+    view = replace(SILENT, speakers=("Anna",), chat=(line("Ben", text),))
+    words = " ".join(" ".join(lines(view, TALL)).split())
+    assert text in words
+
+
+def test_right_to_left_text_stands_at_the_right_and_begins_there():
+    alef, bet = "\N{HEBREW LETTER ALEF}", "\N{HEBREW LETTER BET}"
+    shown = picture(_chat_page(alef, bet), TALL)
+    left, _, right, _ = shown.getbbox() or (0, 0, 0, 0)
+    assert (left > TALL[0] // 2, right <= TALL[0]) == (True, True)
+    # The name alone is the right end of name and text.
+    name = picture(_chat_page(alef, ""), TALL)
+    start = (TALL[0] - 3 - 8, 0, TALL[0], 16)
+    assert ImageChops.difference(shown.crop(start), name.crop(start)).getbbox() is None
+
+
+def _chat_page(name, text):
+    return replace(SILENT, chat=(line(name, text),), screen_page=ScreenPage.CHAT)
+
+
+def test_arabic_letters_are_joined():
+    beh = "\N{ARABIC LETTER BEH}"
+    apart = picture(_chat_page("", "\N{ZERO WIDTH NON-JOINER}".join(beh * 3)), TALL)
+    assert picture(_chat_page("", beh * 3), TALL) != apart
+
+
+def test_the_bar_of_each_talk_page_says_the_state_in_large_or_small_letters():
+    for view in SITUATIONS.values():
+        if view.screen_page is not ScreenPage.TALK:
+            continue
+        for size in SIZES:
+            shown = layout(view, size)
+            has_bar = any(line.look in {Look.FRAMED, Look.LIT} for line in shown)
+            assert has_bar or any(line.aside == "MUTED" for line in shown)

@@ -1,0 +1,119 @@
+"""The fonts of the screen, loaded from `fonts/` when first used.
+
+`small` (5x8) shows European scripts in dense lines, `text` (GNU Unifont,
+16 px) shows every script of Unicode's Basic Multilingual Plane, `title` (9x15 bold)
+shows the talk state in ASCII.
+
+Unifont is bundled unchanged: 5.1 MB on disk, and reading it costs 0.4 MB of memory
+because FreeType maps the file. A subset without CJK Extension A, Yi and others has
+4.1 MB and costs 2.6 MB of memory, because fontTools rewrites its tables.
+"""
+
+import unicodedata
+from collections.abc import Container
+from dataclasses import dataclass
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+_FOLDER: Final = Path(__file__).with_name("fonts")
+_BMP_END: Final = 0x10000
+_NOT_DRAWN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
+"""Categories without a glyph: controls, unassigned, private use, surrogates."""
+
+
+class _BasicPlane:
+    """The characters that Unifont draws."""
+
+    def __contains__(self, character: object) -> bool:
+        return (
+            isinstance(character, str)
+            and ord(character) < _BMP_END
+            and unicodedata.category(character) not in _NOT_DRAWN
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Font:
+    """One font at its only size."""
+
+    height_px: int
+    space_px: int
+    characters: Container[str]
+    """What it has glyphs for."""
+    pillow: "FreeTypeFont"
+
+    def can_show(self, text: str) -> bool:
+        """Return whether there is a glyph for every character."""
+        return all(
+            character in self.characters or _is_joiner(character) for character in text
+        )
+
+    def width_px(self, line: str) -> int:
+        """Return the width of the line."""
+        words = line.split(" ")
+        blanks_px = (len(words) - 1) * self.space_px
+        return blanks_px + sum(_word_px(self, word) for word in words if word)
+
+
+@cache
+def small() -> Font:
+    """Return the font of dense lines: Latin, Greek, Cyrillic and signs."""
+    return _bitmap_font("5x8.bdf", 8, 5)
+
+
+@cache
+def text() -> Font:
+    """Return the font that shows all scripts."""
+    return Font(16, 8, _BasicPlane(), _load("unifont.otf", 16))
+
+
+@cache
+def title() -> Font:
+    """Return the bold font that can be read from a distance; ASCII only."""
+    return _bitmap_font("9x15B.bdf", 15, 9)
+
+
+def load() -> None:
+    """Import Pillow and open the fonts, so that the first picture is drawn fast."""
+    for font in (small, text, title):
+        font()
+
+
+@cache
+def has_shaping() -> bool:
+    """Return whether Pillow can join letters and order right-to-left text.
+
+    Its wheels contain Raqm and HarfBuzz, but load the system's libfribidi.
+    """
+    from PIL import features
+
+    return bool(features.check("raqm"))
+
+
+def _bitmap_font(name: str, height_px: int, width_px: int) -> Font:
+    prefix = "ENCODING "
+    rows = (_FOLDER / name).read_text("ascii").splitlines()
+    codes = (row.removeprefix(prefix) for row in rows if row.startswith(prefix))
+    characters = frozenset(chr(int(code)) for code in codes)
+    return Font(height_px, width_px, characters, _load(name, height_px))
+
+
+def _load(name: str, height_px: int) -> "FreeTypeFont":
+    from PIL import ImageFont
+
+    engine = ImageFont.Layout.RAQM if has_shaping() else ImageFont.Layout.BASIC
+    return ImageFont.truetype(_FOLDER / name, height_px, layout_engine=engine)
+
+
+@lru_cache(1024)
+def _word_px(font: Font, word: str) -> int:
+    return round(font.pillow.getlength(word))
+
+
+def _is_joiner(character: str) -> bool:
+    """Return whether the layout engine uses it without drawing anything."""
+    return unicodedata.category(character) == "Cf"

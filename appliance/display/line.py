@@ -1,0 +1,138 @@
+"""One line of the screen, and the measures that all pages share."""
+
+from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Final
+
+from appliance.core.view import View
+from appliance.display import fonts
+from appliance.display.fonts import Font
+from appliance.display.text import Paragraph, cut, fitted, fonts_for
+
+Size = tuple[int, int]
+"""Width and height in px."""
+
+TALL_PX: Final = 64
+"""From this height on there is room for a heading and for gaps."""
+DRIFT_PX: Final = (3, 1)
+"""Free on the right and, on a tall screen, at the bottom, for the picture's drift.
+
+On a flat screen the lowest row, where only g, p and their like reach, may be lost.
+"""
+GAP_PX: Final = 2
+LARGE_ROWS: Final = 2
+"""Most lines of the large font for one text that the small font can show too."""
+
+
+class Look(Enum):
+    """The way a line is drawn."""
+
+    PLAIN = auto()
+    RULED = auto()
+    """Plain, with a dotted rule below."""
+    FRAMED = auto()
+    """In an empty frame."""
+    LIT = auto()
+    """Dark on a lit bar: on the air."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the screen."""
+
+    text: str
+    font: Font
+    height_px: int
+    gap_px: int = 0
+    """Free below the line."""
+    look: Look = Look.PLAIN
+    aside: str = ""
+    """Small text at the right end, where there is room."""
+    mark: str = ""
+    """Small sign at the left end."""
+    indent_px: int = 0
+    """Free at the left end, for the mark."""
+    is_right_to_left: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Free space, in px."""
+
+    width_px: int
+    height_px: int
+    is_dense: bool = False
+    """Without gaps; the top row of the large font may overlap the line above."""
+
+    def pitch_px(self, font: Font) -> int:
+        """Return the distance between two lines of this font."""
+        return font.height_px - (self.is_dense and font is fonts.text())
+
+    def rows(self, font: Font) -> int:
+        """Return how many lines of this font fit."""
+        return self.height_px // self.pitch_px(font)
+
+    def below(self, lines: tuple[Line, ...]) -> "Room":
+        """Return what the lines leave."""
+        used_px = sum(line.height_px + line.gap_px for line in lines)
+        return Room(self.width_px, self.height_px - used_px, self.is_dense)
+
+    def line(self, text: str, font: Font) -> Line:
+        """Return one line, cut to the width."""
+        return Line(cut(text, font, self.width_px), font, self.pitch_px(font))
+
+    def lines(self, paragraph: Paragraph) -> tuple[Line, ...]:
+        """Return the lines of the paragraph."""
+        font, is_rtl = paragraph.font, paragraph.is_right_to_left
+        return tuple(
+            Line(text, font, self.pitch_px(font), is_right_to_left=is_rtl)
+            for text in paragraph.lines
+        )
+
+    def fitted(self, text: str, *, may_be_large: bool = True) -> Paragraph:
+        """Return the text in the largest font in which all of it fits.
+
+        Args:
+            text: one paragraph; lines after its first are indented.
+            may_be_large: if not, it is large only where no other font can show it.
+        """
+        options = fonts_for(text) if may_be_large else fonts_for(text)[-1:]
+        for font in options:
+            rows = self.rows(font)
+            if font is fonts.text() and len(options) > 1:
+                rows = min(rows, LARGE_ROWS)
+            paragraph = fitted(text, font, self.width_px, rows, indent=1)
+            if paragraph.is_whole:
+                break
+        return paragraph
+
+
+def whole(size: Size, *, is_dense: bool = False) -> Room:
+    """Return the room of an empty screen."""
+    width_px, height_px = size
+    right_px, down_px = DRIFT_PX
+    free_px = down_px if is_tall(size) else 0
+    return Room(width_px - right_px, height_px - free_px, is_dense)
+
+
+def is_tall(size: Size) -> bool:
+    """Return whether the screen has room for a heading."""
+    return size[1] >= TALL_PX
+
+
+def heading(text: str, room: Room, aside: str = "") -> Line:
+    """Return a small line for the top, in the large font only where it must be."""
+    font = fonts_for(text)[-1]
+    small = fonts.small()
+    taken_px = small.width_px(aside) + small.space_px if aside else 0
+    shown = cut(text, font, room.width_px - taken_px)
+    gap_px = 0 if room.is_dense else 1
+    return Line(shown, font, font.height_px, gap_px, aside=aside)
+
+
+def fault_count(view: View) -> str:
+    """Return how many faults there are, in words; empty: none."""
+    count = len(view.faults)
+    if not count:
+        return ""
+    return "1 fault" if count == 1 else f"{count} faults"

@@ -1,0 +1,145 @@
+"""Draws a view as a 1-bit picture, for the OLED and for the page alike."""
+
+from io import BytesIO
+from typing import TYPE_CHECKING, Final
+
+from appliance.core.view import View
+from appliance.display import fonts
+from appliance.display.fonts import Font
+from appliance.display.layout import layout
+from appliance.display.line import DRIFT_PX, Line, Look, Size, is_tall
+from appliance.display.text import cut
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from PIL.ImageDraw import ImageDraw
+
+BAR_PADDING_PX: Final = 4
+RULE_STEP_PX: Final = 3
+LEAST_ASIDE: Final = 6
+"""Fewer characters of a longer text would not be understood."""
+_DARK: Final = 0
+_LIT: Final = 1
+_CAPITALS: Final = {8: (1, 6), 15: (2, 10), 16: (3, 10)}
+"""By the height of a font: px above its capitals, and their height."""
+_DRIFT: Final = ((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))
+"""A loop as wide as the margins."""
+
+
+def lines(view: View, size: Size) -> tuple[str, ...]:
+    """Return what a screen of this size (px) says, in words, from the top."""
+    return tuple(
+        " ".join(filter(None, (line.mark, line.text, line.aside)))
+        for line in layout(view, size)
+    )
+
+
+def picture(view: View, size: Size, shift: Size = (0, 0)) -> "Image":
+    """Return what a screen of this size (px) shows, moved by `shift` px.
+
+    The bar is filled only while talking, because from across a room that is all one
+    can see.
+    """
+    from PIL import Image, ImageDraw
+
+    image = Image.new("1", size)
+    pen = _Pen(ImageDraw.Draw(image), size)
+    y = 0
+    for line in layout(view, size):
+        pen.draw(line, y)
+        y += line.height_px + line.gap_px
+    if shift == (0, 0):
+        return image
+    moved = Image.new("1", size)
+    moved.paste(image, shift)
+    return moved
+
+
+def png(image: "Image") -> bytes:
+    """Return the picture as a PNG file."""
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
+
+
+def drift(step: int) -> Size:
+    """Return the shift of this step, which spreads the wear of the OLED."""
+    return _DRIFT[step % len(_DRIFT)]
+
+
+class _Pen:
+    """Draws lines of the layout on one picture."""
+
+    def __init__(self, draw: "ImageDraw", size: Size) -> None:
+        self._canvas = draw
+        # No anti-aliasing: a pixel is lit or dark.
+        self._canvas.fontmode = "1"
+        self._right = size[0] - DRIFT_PX[0]
+        self._is_tall = is_tall(size)
+
+    def draw(self, line: Line, y: int) -> None:
+        """Draw the line with its top at `y`."""
+        if line.look in {Look.FRAMED, Look.LIT}:
+            self._draw_bar(line, y)
+            return
+        small = fonts.small()
+        # Small text stands level with the middle of the large font's capitals.
+        small_y = y + 5 if line.font is fonts.text() else y
+        x, mark_x = line.indent_px, 0
+        if line.is_right_to_left:
+            aside_px = small.width_px(line.aside) + small.space_px
+            end = self._right - (aside_px if line.aside else 0)
+            x = end - line.indent_px - line.font.width_px(line.text)
+            mark_x = end - small.width_px(line.mark)
+        self._write(line.mark, small, (mark_x, small_y))
+        self._write(line.text, line.font, (x, y), is_rtl=line.is_right_to_left)
+        self._write_aside(line.aside, (self._right, small_y), self._right)
+        if line.look is Look.RULED:
+            at = y + line.height_px + 1
+            dots = [(x, at) for x in range(0, self._right, RULE_STEP_PX)]
+            self._canvas.point(dots, _LIT)
+
+    def _draw_bar(self, line: Line, y: int) -> None:
+        """Draw dark words on a lit bar, or lit ones in a frame."""
+        small = fonts.small()
+        is_lit = line.look is Look.LIT
+        # A bar of small letters has no room for a frame.
+        is_box = is_lit or line.height_px > small.height_px
+        if is_box:
+            self._draw_box(y, line.height_px, fill=_LIT if is_lit else _DARK)
+        ink = _DARK if is_lit else _LIT
+        padding = BAR_PADDING_PX if is_box else 0
+        above, capital_px = _CAPITALS[line.font.height_px]
+        top = y + (line.height_px - capital_px) // 2
+        text_px = line.font.width_px(line.text)
+        left = max(0, (self._right - text_px) // 2) if self._is_tall else padding
+        self._write(line.text, line.font, (left, top - above), ink)
+        small_above, small_px = _CAPITALS[small.height_px]
+        end = (self._right - padding, top + capital_px - small_px - small_above)
+        self._write_aside(line.aside, end, end[0] - padding - text_px, ink)
+
+    def _draw_box(self, y: int, height_px: int, *, fill: int) -> None:
+        """Draw a box with rounded corners over the whole width."""
+        bottom, right = y + height_px - 1, self._right - 1
+        self._canvas.rectangle((0, y, right, bottom), fill=fill, outline=_LIT)
+        corners = [(0, y), (right, y), (0, bottom), (right, bottom)]
+        self._canvas.point(corners, _DARK)
+
+    def _write_aside(self, text: str, end: Size, room_px: int, ink: int = _LIT) -> None:
+        """Write small text that ends here, unless only a stub would fit."""
+        small = fonts.small()
+        most_px = room_px - small.space_px
+        least_px = min(len(text), LEAST_ASIDE) * small.space_px
+        if most_px < least_px or not small.can_show(text):
+            return
+        shown = cut(text, small, most_px)
+        x, y = end
+        self._write(shown, small, (x - small.width_px(shown), y), ink)
+
+    def _write(
+        self, text: str, font: Font, at: Size, ink: int = _LIT, *, is_rtl: bool = False
+    ) -> None:
+        """Write the text with the top left corner of its cells here."""
+        if text:
+            direction = ("rtl" if is_rtl else "ltr") if fonts.has_shaping() else None
+            self._canvas.text(at, text, fill=ink, font=font.pillow, direction=direction)

@@ -1,0 +1,88 @@
+"""The I²C bus: opening it and finding the screen's address."""
+
+import errno
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from appliance.config import ScreenConfig
+from appliance.errors import PanelError
+
+NAME: Final = "OLED"
+ADDRESSES: Final = (0x3C, 0x3D)
+"""The addresses of such screens; a resistor on their back chooses."""
+COMMAND: Final = 0x00
+"""Control byte: commands follow."""
+NOTHING: Final = 0xE3
+"""The command NOP; good for asking whether there is a device."""
+
+
+class Bus(Protocol):
+    """The part of smbus2's `SMBus` that is needed. Every call may raise `OSError`."""
+
+    def write_i2c_block_data(
+        self, i2c_addr: int, register: int, data: list[int], /
+    ) -> None:
+        """Write a control byte and up to 32 bytes."""
+
+    def read_byte_data(self, i2c_addr: int, register: int, /) -> int:
+        """Write a control byte, then read one byte."""
+
+    def close(self) -> None:
+        """Close the bus."""
+
+
+OpenBus = Callable[[int], Bus]
+"""Opens the I²C bus of this number; raises `OSError`."""
+
+
+def open_smbus(number: int) -> Bus:
+    """Open the machine's own bus."""
+    from smbus2 import SMBus
+
+    bus: Bus = SMBus(number)
+    return bus
+
+
+def opened(number: int, open_bus: OpenBus) -> Bus:
+    """Return the bus.
+
+    Raises:
+        PanelError: it cannot be opened.
+    """
+    try:
+        return open_bus(number)
+    except FileNotFoundError as exc:
+        reason = f"there is no I²C bus {number}: switch it on with raspi-config"
+        raise PanelError(NAME, reason) from exc
+    except PermissionError as exc:
+        reason = f"I²C bus {number} may not be used: add this user to the group i2c"
+        raise PanelError(NAME, reason) from exc
+    except OSError as exc:
+        raise PanelError(NAME, f"I²C bus {number}: {exc}") from exc
+
+
+def found_address(bus: Bus, config: ScreenConfig) -> int:
+    """Return the first address with a device.
+
+    Raises:
+        PanelError: there is none, or a kernel driver uses it.
+    """
+    wanted = ADDRESSES if config.address == "auto" else (config.address,)
+    taken = ""
+    for address in wanted:
+        try:
+            bus.write_i2c_block_data(address, COMMAND, [NOTHING])
+        except OSError as exc:
+            if exc.errno == errno.EBUSY:
+                taken = taken or f"0x{address:02X}"
+        else:
+            return address
+    if taken:
+        reason = (
+            f"a kernel driver holds {taken} on I²C bus {config.bus}:"
+            " remove the display's dtoverlay from /boot/firmware/config.txt"
+        )
+        raise PanelError(NAME, reason)
+    tried = " or ".join(f"0x{address:02X}" for address in wanted)
+    reason = f"no device at {tried} on I²C bus {config.bus}: check its four wires"
+    raise PanelError(NAME, reason)
