@@ -5,7 +5,8 @@
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Without python3-systemd there is no journal; libportaudio2 brings ALSA, whatever its name in this release.
-run_packages=(ca-certificates libportaudio2 python3 python3-systemd python3-venv)
+# Pillow loads libfribidi0 for right-to-left text.
+run_packages=(ca-certificates libfribidi0 libportaudio2 python3 python3-systemd python3-venv)
 # The demo's microphone speaks where no sound card is.
 demo_packages=("${run_packages[@]}" espeak-ng)
 # A sound card of our own is compiled, the page is opened in a browser, a bad link is made of namespaces,

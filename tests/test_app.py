@@ -207,8 +207,17 @@ async def test_a_box_that_is_stopped_while_it_is_made_opens_nothing():
 
 
 def test_the_control_road_starts_without_what_takes_long_to_import():
-    heavy = {"numpy", "livekit", "sounddevice", "gpiozero", "luma", "httpx", "uvicorn"}
-    heavy |= {"prometheus_client"}
+    heavy = {
+        "numpy",
+        "livekit",
+        "sounddevice",
+        "gpiozero",
+        "luma",
+        "PIL",
+        "prometheus_client",
+        "httpx",
+        "uvicorn",
+    }
     program = f"import sys, appliance.run; print({heavy} & set(sys.modules))"
     found = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True

@@ -20,7 +20,7 @@ def chat_lines(chat: tuple[ChatLine, ...], room: Room) -> tuple[tuple[Line, ...]
         if not shown:
             is_whole = paragraph.is_whole
             # Nothing older is larger than the newest.
-            may_be_large = paragraph.font is fonts.text()
+            may_be_large = paragraph.font == fonts.text()
         if not paragraph.lines:
             break
         shown = (*left.lines(paragraph), *shown)

@@ -11,7 +11,7 @@ because FreeType maps the file. A subset without CJK Extension A, Yi and others 
 
 import unicodedata
 from collections.abc import Container
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -36,15 +36,15 @@ class _BasicPlane:
         )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Font:
-    """One font at its only size."""
+    """One font at its only size; equal even if two threads have loaded it at once."""
 
     height_px: int
     space_px: int
-    characters: Container[str]
+    characters: Container[str] = field(compare=False, repr=False)
     """What it has glyphs for."""
-    pillow: "FreeTypeFont"
+    pillow: "FreeTypeFont" = field(compare=False, repr=False)
 
     def can_show(self, text: str) -> bool:
         """Return whether there is a glyph for every character."""

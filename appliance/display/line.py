@@ -66,7 +66,7 @@ class Room:
 
     def pitch_px(self, font: Font) -> int:
         """Return the distance between two lines of this font."""
-        return font.height_px - (self.is_dense and font is fonts.text())
+        return font.height_px - (self.is_dense and font == fonts.text())
 
     def rows(self, font: Font) -> int:
         """Return how many lines of this font fit."""
@@ -99,7 +99,7 @@ class Room:
         options = fonts_for(text) if may_be_large else fonts_for(text)[-1:]
         for font in options:
             rows = self.rows(font)
-            if font is fonts.text() and len(options) > 1:
+            if font == fonts.text() and len(options) > 1:
                 rows = min(rows, LARGE_ROWS)
             paragraph = fitted(text, font, self.width_px, rows, indent=1)
             if paragraph.is_whole:

@@ -84,7 +84,7 @@ class _Pen:
             return
         small = fonts.small()
         # Small text stands level with the middle of the large font's capitals.
-        small_y = y + 5 if line.font is fonts.text() else y
+        small_y = y + 5 if line.font == fonts.text() else y
         x, mark_x = line.indent_px, 0
         if line.is_right_to_left:
             aside_px = small.width_px(line.aside) + small.space_px

@@ -48,7 +48,7 @@ def talk_page(view: View, size: Size) -> tuple[Line, ...]:
     """Return the lines of the page."""
     is_flat = not is_tall(size)
     title = _title(view)
-    is_dense = is_flat or fonts_for(title)[-1] is not fonts.small()
+    is_dense = is_flat or fonts_for(title)[-1] != fonts.small()
     room = whole(size, is_dense=is_dense)
     top = () if is_flat else (heading(title, room, fault_count(view)),)
     about = _about(view)
@@ -74,7 +74,7 @@ def _body(view: View, about: _About, room: Room) -> tuple[Line, ...]:
         chat, is_whole = chat_lines(view.chat, room.below(ruled))
         if is_whole:
             return (*ruled, *chat)
-    is_large = bool(lines) and lines[0].font is fonts.text()
+    is_large = bool(lines) and lines[0].font == fonts.text()
     if not about.is_important and (is_large or not chat):
         return chat_lines(view.chat, room)[0]
     return (*ruled, *chat) if chat else lines

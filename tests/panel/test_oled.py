@@ -213,12 +213,13 @@ def test_a_screen_beside_an_address_that_is_held_is_found():
 
 MISSING_MODULE = """
 import sys
-sys.modules["{module}"] = None
 from appliance.config import ScreenConfig
 from appliance.panel.display import Glass
 from appliance.panel.oled import open_oled
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
+
+sys.modules["{module}"] = None
 
 def open_display(config):
     return open_oled(config, FakeBus()) if {has_bus} else open_oled(config)
@@ -228,7 +229,8 @@ Glass(ScreenConfig(), print, open_display).refresh(SITUATIONS["silent"], 0, 0)
 
 
 @pytest.mark.parametrize(
-    ("module", "has_bus"), [("smbus2", False), ("luma.oled.device", True)]
+    ("module", "has_bus"),
+    [("smbus2", False), ("luma.oled.device", True), ("PIL", True)],
 )
 def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bus):
     program = MISSING_MODULE.format(module=module, has_bus=has_bus)
