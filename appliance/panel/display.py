@@ -9,8 +9,8 @@ from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.core.view import View
 from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.i2c import NAME
-from appliance.panel.oled import needed_modules, size_px
+from appliance.panel.i2c import NAME, needed_modules
+from appliance.panel.oled import size_px
 from appliance.panel.screen_saver import Glow, drift_step, glow, next_change_s
 
 if TYPE_CHECKING:

@@ -1,11 +1,13 @@
-"""The I²C bus: opening it and finding the screen's address."""
+"""The I²C bus: opening it, finding the screen's address, errors in words."""
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from appliance.config import ScreenConfig
 from appliance.errors import PanelError
+from appliance.panel import missing
 
 NAME: Final = "OLED"
 ADDRESSES: Final = (0x3C, 0x3D)
@@ -33,6 +35,15 @@ class Bus(Protocol):
 
 OpenBus = Callable[[int], Bus]
 """Opens the I²C bus of this number; raises `OSError`."""
+
+
+@contextmanager
+def needed_modules() -> Iterator[None]:
+    """Turn a missing Python module into the screen's error."""
+    try:
+        yield
+    except ImportError as exc:
+        raise PanelError(NAME, missing.reason(exc)) from exc
 
 
 def open_smbus(number: int) -> Bus:

@@ -17,6 +17,7 @@ from appliance.panel.i2c import (
     Bus,
     OpenBus,
     found_address,
+    needed_modules,
     open_smbus,
     opened,
 )
@@ -30,7 +31,22 @@ BRIGHT: Final = {"ssd1306": 0xCF, "sh1106": 0x7F}
 """luma.oled's contrast."""
 DIM: Final = 0x01
 
-_SH1106_STATUS: Final = 0x08
+_CHIPS: Final[dict[int, Chip]] = {
+    0x3: "ssd1306",
+    0x6: "ssd1306",
+    0x7: "ssd1306",
+    0x8: "sh1106",
+}
+"""By the low four bits of the status byte. Neither data sheet promises it.
+
+Source: OneBitDisplay (bitbank2), `obdI2CInit`.
+"""
+_PAGE_ADDRESSING: Final = (0x20, 0x02)
+"""Has an SSD1306 take pictures as an SH1106 does.
+
+Source: SSD1306 data sheet rev 1.1, 10.1.3. An SH1106 ignores the first byte; the second
+chooses a column, as each picture does again.
+"""
 _IS_OFF: Final = 0x40
 _HALF_TURN: Final = 2
 """luma counts quarters."""
@@ -82,7 +98,9 @@ class Oled:
         self._config = config
         self._is_known_lit = False
         """Lit, and the chip says so: not every board can be read from."""
-        self._chip = self._detected() if config.driver == "auto" else _chip(config)
+        chip = self._known_chip()
+        self._is_known_chip = chip is not None
+        self._chip: Chip = chip or "sh1106"
         self._device = self._started()
 
     def show(self, picture: "Image") -> None:
@@ -146,14 +164,25 @@ class Oled:
                 _HALF_TURN if self._config.rotate else 0,
                 page_address_offset=self._config.column_offset,
             )
+            if not self._is_known_chip:
+                device.command(*_PAGE_ADDRESSING)
         # luma's exit handler is not wanted: `close` makes it dark.
         device.persist = True
         return device
 
-    def _detected(self) -> Chip:
-        # Where nothing can be read, the commoner chip is the better guess.
+    def _known_chip(self) -> Chip | None:
+        """Return the chip that is configured or says what it is.
+
+        Of others either may be there. They are used as an SH1106 with page addressing,
+        which both understand: on an SSD1306 the picture is 2 px further right, where it
+        has a margin. Flat screens are SSD1306 only.
+        """
+        if self._config.driver in {"ssd1306", "sh1106"}:
+            return "sh1106" if self._config.driver == "sh1106" else "ssd1306"
         status = self._status()
-        return "ssd1306" if status is None else detected(status)
+        chip = None if status is None else detected(status)
+        is_flat = self._config.size == "128x32"
+        return "ssd1306" if chip is None and is_flat else chip
 
     def _is_off(self) -> bool:
         """Return whether the panel is off; it is after a power cut.
@@ -177,22 +206,9 @@ def size_px(config: ScreenConfig) -> Size:
     return int(width), int(height)
 
 
-def detected(status: int) -> Chip:
-    """Return which chip answers with this status byte; when in doubt, an SSD1306.
-
-    Source: OneBitDisplay (bitbank2), `obdI2CInit`: the low four bits are 8 for an
-    SH1106 and 3, 6 or 7 for an SSD1306. Neither data sheet promises it.
-    """
-    return "sh1106" if status & 0x0F == _SH1106_STATUS else "ssd1306"
-
-
-@contextmanager
-def needed_modules() -> Iterator[None]:
-    """Turn a missing Python module into the screen's error."""
-    try:
-        yield
-    except ImportError as exc:
-        raise PanelError(NAME, missing.reason(exc)) from exc
+def detected(status: int) -> Chip | None:
+    """Return which chip answers with this status byte; None: it cannot be told."""
+    return _CHIPS.get(status & 0x0F)
 
 
 @cache
@@ -212,10 +228,6 @@ def _start(chip: Chip) -> Callable[..., None]:
     kind = getattr(import_module("luma.oled.device"), chip)
     start: Callable[..., None] = kind.__init__
     return start
-
-
-def _chip(config: ScreenConfig) -> Chip:
-    return "sh1106" if config.driver == "sh1106" else "ssd1306"
 
 
 @cache

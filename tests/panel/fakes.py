@@ -47,8 +47,9 @@ class FakeBus:
 
     It stands in for smbus2's `SMBus`, below luma.core's `i2c`.
 
-    Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal addressing);
-    SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132 columns).
+    Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal and page
+    addressing); SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132
+    columns).
     """
 
     ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(
@@ -69,6 +70,10 @@ class FakeBus:
         self.is_closed = False
         self.contrast = 0x7F
         self.sent_bytes = 0
+        self.status = 0x08 if is_sh1106 else 0x06
+        """Low four bits of the status byte."""
+        self._has_pages = is_sh1106
+        """Page addressing; an SSD1306 can be switched to it."""
         self._left = left_px if is_sh1106 else 0
         self._memory = [bytearray(132) for _ in range(8)]
         self._columns, self._pages = (0, 127), (0, 7)
@@ -98,7 +103,7 @@ class FakeBus:
         self._check(address)
         if not self.is_readable:
             raise OSError(errno.EREMOTEIO, "Remote I/O error")
-        return (0x08 if self.is_sh1106 else 0x06) | (0 if self.is_on else 0x40)
+        return self.status | (0 if self.is_on else 0x40)
 
     def close(self) -> None:
         self.is_closed = True
@@ -138,6 +143,8 @@ class FakeBus:
             self._column += 1
             if not self.is_sh1106 and self._column > self._columns[1]:
                 self._column = self._columns[0]
+                if self._has_pages:
+                    continue
                 first, last = self._pages
                 self._page = first if self._page == last else self._page + 1
 
@@ -161,7 +168,9 @@ class FakeBus:
             case 0x22:
                 self._pages = (arguments[0], arguments[1])
                 self._page = arguments[0]
-            case _ if self.is_sh1106:
+            case 0x20 if not self.is_sh1106:
+                self._has_pages = arguments[0] & 3 == 2
+            case _ if self._has_pages:
                 self._place(code)
             case _:
                 pass

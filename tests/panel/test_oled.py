@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import pytest
 from luma.oled.device import ssd1306
+from PIL import ImageChops
 
 from appliance.config import ScreenConfig
 from appliance.display.rendering import picture
@@ -53,12 +54,25 @@ def test_the_screen_is_found_at_either_address():
     assert bus.is_on
 
 
-def test_a_chip_that_cannot_be_asked_is_taken_for_an_ssd1306():
-    bus = FakeBus()
-    bus.is_readable = False
+@pytest.mark.parametrize("status", [None, 0x0F, 0x00])
+@pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
+def test_a_chip_that_does_not_say_what_it_is_shows_the_picture(is_sh1106, status):
+    bus = FakeBus(is_sh1106=is_sh1106)
+    bus.is_readable = status is not None
+    bus.status = status or 0
     wanted = picture(SITUATIONS["silent"], TALL)
     open_oled(CONFIG, bus).show(wanted)
-    assert bus.picture(64) == wanted
+    # Either chip takes it; an SSD1306 shows it 2 px further right.
+    shown = wanted if is_sh1106 else ImageChops.offset(wanted, 2, 0)
+    assert bus.picture(64) == shown
+
+
+def test_a_flat_screen_that_cannot_be_asked_is_taken_for_an_ssd1306():
+    bus = FakeBus()
+    bus.is_readable = False
+    wanted = picture(SITUATIONS["silent"], FLAT)
+    open_oled(ScreenConfig(size="128x32"), bus).show(wanted)
+    assert bus.picture(32) == wanted
 
 
 def test_a_chip_that_is_configured_is_not_asked():
@@ -78,7 +92,8 @@ def test_an_sh1106_whose_glass_begins_at_the_first_column_has_a_setting():
 
 def test_the_chip_is_told_from_its_status():
     assert detected(0x48) == "sh1106"
-    assert [detected(status) for status in (0x03, 0x46, 0x07, 0xFF)] == ["ssd1306"] * 4
+    assert [detected(status) for status in (0x03, 0x46, 0x07)] == ["ssd1306"] * 3
+    assert [detected(status) for status in (0xFF, 0x00)] == [None] * 2
 
 
 @pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
