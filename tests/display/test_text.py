@@ -43,10 +43,13 @@ def test_text_without_spaces_is_broken_where_the_line_ends():
         assert font.width_px(first) > 125 - 2 * font.height_px
 
 
-def test_a_mark_stays_with_its_letter():
-    lines = broken("ที่นี่" * 9, fonts.text(), 40).lines
-    assert all(line[0] != "\N{THAI CHARACTER MAI EK}" for line in lines)
-    assert len(lines) > 2
+def test_a_mark_that_takes_room_stays_with_its_letter():
+    for width_px in range(40, 72):
+        lines = broken(
+            "\N{KHMER LETTER KA}\N{KHMER VOWEL SIGN AA}" * 20, fonts.text(), width_px
+        ).lines
+        assert len(lines) > 1
+        assert all(line[0] == "\N{KHMER LETTER KA}" for line in lines)
 
 
 @given(readable_texts, widths)
