@@ -128,12 +128,15 @@ def _shortened(text: str, font: Font, width_px: int) -> str:
 
 
 def _head(line: str, font: Font, width_px: int) -> str:
-    """Return the longest beginning within the width, at least one character."""
+    """Return the longest beginning within the width, at least one character.
+
+    Marks stay with their letter, because they take no room of their own.
+    """
     head = ""
-    for cluster in _clusters(line):
-        if head.strip() and font.width_px(head + cluster) > width_px:
+    for character in line:
+        if head.strip() and font.width_px(head + character) > width_px:
             break
-        head += cluster
+        head += character
     return head
 
 
@@ -164,19 +167,6 @@ def _is_spaceless(character: str) -> bool:
     """Return whether it belongs to a script that has no spaces between words."""
     is_wide = unicodedata.east_asian_width(character) in {"W", "F"}
     return is_wide or any(ord(character) in block for block in _SPACELESS)
-
-
-def _clusters(text: str) -> Iterator[str]:
-    """Yield characters together with the marks and joiners that follow them."""
-    cluster = ""
-    for character in text:
-        is_mark = character in _JOINERS or unicodedata.category(character)[0] == "M"
-        if cluster and not is_mark:
-            yield cluster
-            cluster = ""
-        cluster += character
-    if cluster:
-        yield cluster
 
 
 def _signs(text: str) -> Iterator[str]:

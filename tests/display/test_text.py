@@ -43,13 +43,11 @@ def test_text_without_spaces_is_broken_where_the_line_ends():
         assert font.width_px(first) > 125 - 2 * font.height_px
 
 
-def test_a_mark_that_takes_room_stays_with_its_letter():
-    for width_px in range(40, 72):
-        lines = broken(
-            "\N{KHMER LETTER KA}\N{KHMER VOWEL SIGN AA}" * 20, fonts.text(), width_px
-        ).lines
-        assert len(lines) > 1
-        assert all(line[0] == "\N{KHMER LETTER KA}" for line in lines)
+def test_marks_take_no_room_of_their_own_so_that_they_stay_with_their_letter():
+    font = fonts.text()
+    for letter in ("की", "ที่", "קָ", "কো"):
+        assert font.width_px(letter) == font.width_px(letter[0])
+    assert all(line[0] == "क" for line in broken("की" * 20, font, 40).lines)
 
 
 @given(readable_texts, widths)
