@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol
 from appliance.config import ScreenConfig
 from appliance.display.line import Size
 from appliance.errors import PanelError
-from appliance.panel import missing
 from appliance.panel.i2c import (
     COMMAND,
     NAME,
