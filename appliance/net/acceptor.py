@@ -11,8 +11,8 @@ import socket
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from appliance.net.bucket import Rate, RateLimit
 from appliance.net.minute_log import MinuteLog
+from appliance.net.rate_limit import Rate, RateLimit
 
 BATCH = 16
 """Connections taken in one turn of the loop."""

@@ -20,8 +20,8 @@ from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
 from appliance.net.acceptor import Client
-from appliance.net.bucket import RateLimit
 from appliance.net.minute_log import MinuteLog
+from appliance.net.rate_limit import RateLimit
 
 REQUEST_S = 10.0
 """To begin a request: idle or endless ones must not use up the connections."""

@@ -14,9 +14,9 @@ from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.acceptor import Acceptor, Client, ConnectionLimits
-from appliance.net.bucket import RateLimit
 from appliance.net.http_protocol import REQUEST_S, HttpProtocol, Rules
 from appliance.net.minute_log import MinuteLog
+from appliance.net.rate_limit import RateLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
 """Raised into an application whose client is gone."""

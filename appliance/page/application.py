@@ -9,10 +9,10 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.acceptor import ConnectionLimits
-from appliance.net.bucket import Rate, RateLimit
 from appliance.net.host_check import own_names
 from appliance.net.http_protocol import HEAD_BYTES, WebSocketProtocol
 from appliance.net.http_server import CLIENT_LEFT, BoundedServer, ServerLimits
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page import static_files
 from appliance.page.access import Guard, too_many_requests
 from appliance.page.body import LIMIT_BYTES

@@ -20,7 +20,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
-from appliance.net.bucket import Bucket, Buckets, Rate
+from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.page.commands import (
     AnyAsk,
     ChatAsk,

@@ -10,9 +10,8 @@ from http import HTTPStatus
 import msgspec
 
 from appliance.core.events import PairingAsked, Part, PartFound, PartLost, PhonePaired
-from appliance.net.bucket import Bucket, Rate
 from appliance.net.minute_log import MinuteLog
-from appliance.page.lockout import Lockouts
+from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.pairing_file import (
     Keys,
     PairingFile,
@@ -22,6 +21,7 @@ from appliance.page.pairing_file import (
     fresh_pin,
     fresh_secret,
 )
+from appliance.page.pin_lockout import Lockouts
 from appliance.page.refused import Refused
 from appliance.ports import Post
 

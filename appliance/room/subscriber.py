@@ -11,8 +11,8 @@ from appliance.ports import Playout
 from appliance.room.audio_io import Talker
 from appliance.room.decryption import Decryption
 from appliance.room.ffi import Fail
-from appliance.room.jitter import JitterBuffer
 from appliance.room.log_limit import LogLimit, short_id
+from appliance.room.neteq_delay import JitterBuffer
 
 LOOK_S = 1.0
 """How often the library is asked how long it keeps what somebody says, while they say

@@ -32,7 +32,7 @@ from appliance.net.url import host_and_port
 from appliance.tokens.hosts import OwnHosts
 from appliance.tokens.issue import issue
 from appliance.tokens.server_config import TokenServerSettings, read_settings
-from appliance.tokens.serverlimits import IssueLog, limits
+from appliance.tokens.server_limits import IssueLog, limits
 
 MAX_BODY = 16 * 1024
 """Bytes; a request has two or three short names in it."""

@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from appliance.net.acceptor import ConnectionLimits
-from appliance.net.bucket import Rate, RateLimit
+from appliance.net.rate_limit import Rate, RateLimit
 
 AT_ONCE = 48
 WAIT_S = 0.03

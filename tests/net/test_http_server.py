@@ -11,10 +11,10 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from appliance.net.bucket import Rate, RateLimit
 from appliance.net.http_protocol import HEAD_BYTES
 from appliance.net.http_server import BoundedServer, ServerLimits
 from appliance.net.minute_log import MinuteLog
+from appliance.net.rate_limit import Rate, RateLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
 
 REFUSAL = Response("wait", 429, {"connection": "close"})

@@ -8,11 +8,17 @@ from hypothesis import strategies as st
 
 from appliance.core.events import TalkAsked
 from appliance.net import listen
-from appliance.net.bucket import Bucket, Buckets, Rate
 from appliance.net.host_check import is_own_host, is_same_origin, own_names
+from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.page.commands import ChatAsk, JoinAsk, VolumeAsk, from_body, from_command
-from appliance.page.lockout import GUESTS, LONGEST_WAIT_S, WINDOW_S, Lockout, Lockouts
 from appliance.page.pairing_form import _pin_of_form, _pin_of_json
+from appliance.page.pin_lockout import (
+    GUESTS,
+    LONGEST_WAIT_S,
+    WINDOW_S,
+    Lockout,
+    Lockouts,
+)
 from appliance.page.refused import Refused
 from appliance.page.talk_leases import Floor
 

@@ -9,7 +9,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.room import subscriber
-from appliance.room.jitter import JitterBuffer
+from appliance.room.neteq_delay import JitterBuffer
 from tests.room.fakes import DEADLINE_S
 
 FAST_S = 0.1

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 from appliance.tokens.server import server
 from appliance.tokens.server_config import read_settings
-from appliance.tokens.serverlimits import limits
+from appliance.tokens.server_limits import limits
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
 from tests.tokens.test_server import ENVIRONMENT
 

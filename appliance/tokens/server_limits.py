@@ -7,9 +7,9 @@ from collections.abc import Callable
 from starlette.responses import JSONResponse
 
 from appliance.net.acceptor import ConnectionLimits
-from appliance.net.bucket import Bucket, Rate, RateLimit
 from appliance.net.http_server import ServerLimits
 from appliance.net.minute_log import MinuteLog
+from appliance.net.rate_limit import Bucket, Rate, RateLimit
 
 CONNECTIONS = ConnectionLimits(
     total=64,
