@@ -11,14 +11,14 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from appliance.app import App
-from appliance.audio.adapter import SoundRoad
-from appliance.audio.driver import Library
+from appliance.audio.adapter import AudioAdapter
+from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import Cleaning
+from appliance.audio.processing import CaptureProcessing
 from appliance.config import Config
-from appliance.metrics.audio import SoundFigures
-from appliance.metrics.counters import Counts
-from appliance.net.monitor import Link
+from appliance.metrics.audio import AudioFigures
+from appliance.metrics.counters import Counters
+from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
 from appliance.panel.display import OpenDisplay
 from appliance.panel.lamps import Lamps
@@ -27,7 +27,7 @@ from appliance.panel.pins import OpenFactory, open_factory
 from appliance.ports import Adapters, Viewer
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
-from appliance.process.systemd import Service
+from appliance.process.systemd import SystemdNotifier
 from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 class Hardware:
     """What a box is made of; the demo puts other things in these places."""
 
-    sound_library: Callable[[], Library] = PortAudio
+    sound_library: Callable[[], Driver] = PortAudio
     """Imports PortAudio, or what stands in for it."""
     open_factory: OpenFactory = open_factory
     """Opens gpiozero's pins."""
@@ -49,28 +49,30 @@ class Hardware:
 
 
 def adapters(
-    config: Config, app: App, hardware: Hardware, store: Store, counts: Counts
+    config: Config, app: App, hardware: Hardware, store: Store, counts: Counters
 ) -> Adapters:
     """Return everything but the token source; nothing is opened yet.
 
     Thread: any.
     """
-    cleaning = Cleaning(echo_canceller(config.sound), voice_cleaner(config.sound))
+    cleaning = CaptureProcessing(
+        echo_canceller(config.sound), voice_cleaner(config.sound)
+    )
     library = hardware.sound_library
-    road = SoundRoad(config.sound, config.talk, app.post, library, cleaning)
+    road = AudioAdapter(config.sound, config.talk, app.post, library, cleaning)
 
     post, open_pins = app.post, hardware.open_factory
     return Adapters(
         store=store,
         sound=road,
         room=LiveKitRoom(config, post, road.outlet, road.playout),
-        parts=(Link(post), Buttons(config.buttons, post, open_pins)),
+        parts=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),
             *_page(config, app, metrics_text(counts, road.figures)),
             *_report(config, counts),
-            Service(road.is_alive),
+            SystemdNotifier(road.is_alive),
             *hardware.viewers,
         ),
     )
@@ -85,7 +87,7 @@ def _screen(config: Config, app: App, hardware: Hardware) -> Iterator[Viewer]:
 
 
 def metrics_text(
-    counts: Counts, figures: Callable[[], SoundFigures]
+    counts: Counters, figures: Callable[[], AudioFigures]
 ) -> Callable[[], Awaitable[str]]:
     """Return the function that answers `GET /metrics`.
 
@@ -110,9 +112,9 @@ def _page(
     if not config.page.enabled:
         return
     from appliance.page.adapter import Page
-    from appliance.page.settings import Site
+    from appliance.page.settings import PageSettings
 
-    site = Site(
+    site = PageSettings(
         name=config.name or "",
         state_directory=state_folder(os.environ),
         metrics=metrics,
@@ -121,11 +123,11 @@ def _page(
     yield Page(config.page, app.post, site)
 
 
-def _report(config: Config, counts: Counts) -> Iterator[Viewer]:
+def _report(config: Config, counts: Counters) -> Iterator[Viewer]:
     url = config.metrics.post_url
     if not url:
         return
-    from appliance.metrics.push import Report
+    from appliance.metrics.push import MetricsPush
 
     is_insecure_fine = config.room.allow_insecure
-    yield Report(url, config.name or "", counts, is_insecure_fine)
+    yield MetricsPush(url, config.name or "", counts, is_insecure_fine)

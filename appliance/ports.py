@@ -32,8 +32,9 @@ Post = Callable[[Event], None]
 CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 
 
-class Doer(
-    AbstractAsyncContextManager["Doer[CommandT_contra]"], Protocol[CommandT_contra]
+class CommandHandler(
+    AbstractAsyncContextManager["CommandHandler[CommandT_contra]"],
+    Protocol[CommandT_contra],
 ):
     """An adapter that is given commands."""
 
@@ -54,11 +55,11 @@ class Viewer(AbstractAsyncContextManager["Viewer"], Protocol):
         """
 
 
-Tokens = Doer[TokenCommand]
-Room = Doer[RoomCommand]
-Sound = Doer[SoundCommand]
-Store = Doer[StoreCommand]
-Part = AbstractAsyncContextManager[object]
+Tokens = CommandHandler[TokenCommand]
+Room = CommandHandler[RoomCommand]
+Sound = CommandHandler[SoundCommand]
+Store = CommandHandler[StoreCommand]
+EventSource = AbstractAsyncContextManager[object]
 """An adapter that only posts: buttons, the network watch."""
 
 
@@ -73,12 +74,12 @@ class Adapters:
     store: Store
     sound: Sound
     room: Room
-    parts: tuple[Part, ...]
+    parts: tuple[EventSource, ...]
     viewers: tuple[Viewer, ...]
 
     async def enter(self, stack: AsyncExitStack) -> None:
         """Open all of them; the stack closes them backwards."""
-        first: tuple[Part, ...] = (self.store, self.sound, self.room)
+        first: tuple[EventSource, ...] = (self.store, self.sound, self.room)
         for adapter in (*first, *self.viewers, *self.parts):
             await stack.enter_async_context(adapter)
 
@@ -93,7 +94,7 @@ class Adapters:
                 self.sound.do(command)
 
 
-class Uplink(Protocol):
+class MicrophoneFeed(Protocol):
     """Where the room gets the microphone from; the sound road's end."""
 
     def connect(self, send: "Callable[[Block], None]") -> None:
@@ -130,7 +131,7 @@ class Uplink(Protocol):
         """
 
 
-class Playout(Protocol):
+class Playback(Protocol):
     """Where the room puts what others say; the sound road's start."""
 
     def add(self, talker: str) -> "Callable[[Block], None]":
@@ -149,7 +150,7 @@ class Playout(Protocol):
         """
 
 
-class Canceller(Protocol):
+class EchoCanceller(Protocol):
     """Echo cancellation."""
 
     def cancel(self, microphone: "Block", played: "Block", delay_ms: int) -> None:
@@ -164,7 +165,7 @@ class Canceller(Protocol):
         """
 
 
-class Cleaner(Protocol):
+class NoiseSuppressor(Protocol):
     """Noise suppression, high-pass filter and automatic gain."""
 
     def clean(self, microphone: "Block") -> None:

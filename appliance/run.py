@@ -19,12 +19,12 @@ from appliance.config.secrets import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import at_rest
-from appliance.metrics.counters import Counts
+from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
 from appliance.process.state_files import state_folder
-from appliance.process.store import Kept, Store
+from appliance.process.store import Store, StoredState
 from appliance.tokens.source import TokenSource
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def appliance(
     _die_with_threads(app)
     store = Store(state_folder(os.environ), app.post)
     kept = store.read()
-    counts = Counts()
+    counts = Counters()
     tokens = TokenSource(config, identity=kept.identity, post=app.post)
 
     async def make() -> Adapters:
@@ -96,7 +96,7 @@ def _made(
     app: App,
     hardware: "Hardware | None",
     store: Store,
-    counts: Counts,
+    counts: Counters,
 ) -> Adapters:
     """Return everything else; most of the time goes into the import.
 
@@ -107,7 +107,7 @@ def _made(
     return adapters(config, app, hardware or Hardware(), store, counts)
 
 
-def _first_state(config: Config, kept: Kept) -> State:
+def _first_state(config: Config, kept: StoredState) -> State:
     levels = kept.levels
     return State(
         config=config,

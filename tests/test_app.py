@@ -25,7 +25,7 @@ from appliance.core.events import (
     Cause,
     ChatSent,
     ChatTyped,
-    Person,
+    Participant,
     RoomJoined,
     RoomLeft,
     StopAsked,
@@ -33,11 +33,11 @@ from appliance.core.events import (
     TokenReady,
 )
 from appliance.core.state import State
-from appliance.core.view import Connection, TalkState
+from appliance.core.view import ConnectionState, TalkState
 from appliance.ports import Adapters
 
 CONFIG = Config(name="kitchen", room=RoomConfig(token_url="https://tokens.example"))
-ANNA = Person("anna", "Anna")
+ANNA = Participant("anna", "Anna")
 
 
 class Fake:
@@ -139,7 +139,7 @@ class Rig:
 async def test_a_box_that_is_started_fetches_joins_and_shows_it():
     async with Rig() as rig:
         view = await rig.eyes.until(lambda view: view.room == "den")
-    assert view.connection is Connection.CONNECTED
+    assert view.connection is ConnectionState.CONNECTED
     kinds = [type(command) for command in rig.log]
     assert kinds.index(OpenSound) < kinds.index(JoinRoom)
     assert kinds.index(FetchToken) < kinds.index(JoinRoom)

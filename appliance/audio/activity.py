@@ -10,7 +10,7 @@ HANGOVER_BLOCKS: Final = 60
 """The canceller hears 600 ms on after the speaker fell silent: a room's echo."""
 
 
-class Attention:
+class Activity:
     """Looks at what the speaker plays, block by block.
 
     Thread: the uplink's.

@@ -7,14 +7,14 @@ from types import TracebackType
 from typing import Final, Self, assert_never
 
 from appliance.audio.devices import Direction
-from appliance.audio.driver import Library
+from appliance.audio.driver import Driver
 from appliance.audio.earcons import sound
-from appliance.audio.encoder_feed import Outlet
+from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
-from appliance.audio.mixer import Playout
-from appliance.audio.processing import Cleaning
-from appliance.audio.sender import Uplink
-from appliance.audio.supervisor import Card
+from appliance.audio.mixer import Mixer
+from appliance.audio.processing import CaptureProcessing
+from appliance.audio.sender import Sender
+from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import (
     CloseGate,
@@ -26,8 +26,8 @@ from appliance.core.commands import (
     SetVolume,
     SoundCommand,
 )
-from appliance.metrics.audio import Direction as Way
-from appliance.metrics.audio import SoundFault, SoundFigures
+from appliance.metrics.audio import AudioDirection as Way
+from appliance.metrics.audio import AudioFault, AudioFigures
 from appliance.ports import Post
 
 DEAD_S: Final = 10.0
@@ -45,7 +45,7 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
 )
 
 
-class SoundRoad:
+class AudioAdapter:
     """Everything between the card and the room.
 
     `outlet` and `playout` are what the room gets; nothing else of it is public.
@@ -56,16 +56,16 @@ class SoundRoad:
         sound_config: SoundConfig,
         talk_config: TalkConfig,
         post: Post,
-        library: Callable[[], Library],
-        cleaning: Cleaning,
+        library: Callable[[], Driver],
+        cleaning: CaptureProcessing,
     ) -> None:
         """Lay the road; nothing moves before it is entered."""
         self._has_earcons = sound_config.earcons
-        self.playout = Playout(is_half_duplex=sound_config.half_duplex)
+        self.playout = Mixer(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
-        self.outlet = Outlet()
-        self._uplink = Uplink(gate, self.playout, self.outlet, post, cleaning)
-        self._card = Card(sound_config, library, self.playout, self._uplink, post)
+        self.outlet = EncoderFeed()
+        self._uplink = Sender(gate, self.playout, self.outlet, post, cleaning)
+        self._card = Supervisor(sound_config, library, self.playout, self._uplink, post)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
@@ -110,19 +110,19 @@ class SoundRoad:
         late_s = time.monotonic() - DEAD_S
         return min(self._uplink.beat_s, self._card.beat_s) > late_s
 
-    def figures(self) -> SoundFigures:
+    def figures(self) -> AudioFigures:
         """Return what the road counts."""
         card = self._card.tally
-        kinds = (SoundFault.XRUN, SoundFault.STALL, SoundFault.UNPLUG)
+        kinds = (AudioFault.XRUN, AudioFault.STALL, AudioFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)
             for direction, way in _WAYS
             for kind in kinds
         }
-        faults[Way.SEND, SoundFault.OVERFLOW] = self._uplink.overflows
-        faults[Way.RECEIVE, SoundFault.OVERFLOW] = self.playout.overruns
-        faults[Way.RECEIVE, SoundFault.UNDERFLOW] = self.playout.underruns
-        return SoundFigures(
+        faults[Way.SEND, AudioFault.OVERFLOW] = self._uplink.overflows
+        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.playout.overruns
+        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.playout.underruns
+        return AudioFigures(
             blocks={
                 Way.SEND: self.outlet.blocks,
                 Way.RECEIVE: card.blocks("speaker"),

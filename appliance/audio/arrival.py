@@ -10,7 +10,7 @@ JUMP_S: Final = 0.05
 """Further off than this, and it is another pace: a network that was away."""
 
 
-class Pace:
+class ArrivalEstimator:
     """Knows how much should be here by now, whether the newest block was late or not.
 
     Thread: `note` the writer's, `expected` the reader's.

@@ -11,21 +11,23 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.capture import Doze, Ear, Fit, Gather, fit_of
+from appliance.audio.capture import BlockSink, Capture, Fit, IdleSkip, fit_of
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo_reference import Reference
-from appliance.audio.idle import Lull
-from appliance.audio.mixer import Playout
-from appliance.audio.stream_clock import Beat
+from appliance.audio.echo_reference import EchoReference
+from appliance.audio.idle import IdleWindow
+from appliance.audio.mixer import Mixer
+from appliance.audio.stream_clock import StreamClock
 
 
-class Speaker:
+class PlaybackCallback:
     """Plays what the room says."""
 
-    def __init__(self, playout: Playout, reference: Reference, beat: Beat) -> None:
+    def __init__(
+        self, playout: Mixer, reference: EchoReference, beat: StreamClock
+    ) -> None:
         """Start with silence."""
-        self.lull = Lull()
+        self.lull = IdleWindow()
         self._playout = playout
         self._reference = reference
         self._beat = beat
@@ -40,18 +42,22 @@ class Speaker:
             _fill(played, frames, sound, self._fit)
 
 
-class Microphone:
+class CaptureCallback:
     """Hands on what the microphone heard."""
 
     def __init__(
-        self, playout: Playout, reference: Reference, ear: Ear, beat: Beat
+        self,
+        playout: Mixer,
+        reference: EchoReference,
+        ear: BlockSink,
+        beat: StreamClock,
     ) -> None:
         """Start with nothing heard."""
         self.lull = playout.lull
         self._reference = reference
-        self._gather = Gather(ear, beat)
+        self._gather = Capture(ear, beat)
         self._beat = beat
-        self._doze = Doze(playout, self._gather, beat, reference.skip)
+        self._doze = IdleSkip(playout, self._gather, beat, reference.skip)
 
     def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
         """Take one period."""
@@ -65,17 +71,17 @@ class Microphone:
             self._doze.begin(frames)
 
 
-class Duplex:
+class DuplexCallback:
     """Does both with one clock: the echo's delay is constant."""
 
-    def __init__(self, playout: Playout, ear: Ear, beat: Beat) -> None:
+    def __init__(self, playout: Mixer, ear: BlockSink, beat: StreamClock) -> None:
         """Start with silence."""
         self.lull = playout.lull
         self._playout = playout
         self._beat = beat
-        self._gather = Gather(ear, beat)
+        self._gather = Capture(ear, beat)
         self._fit = fit_of(RATE_HZ, beat.rate_hz)
-        self._doze = Doze(playout, self._gather, beat)
+        self._doze = IdleSkip(playout, self._gather, beat)
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Take one period and fill one."""

@@ -8,8 +8,8 @@ from numpy.typing import NDArray
 
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
-from appliance.audio.mixer import Playout
-from appliance.audio.stream_clock import GONE_S, Beat
+from appliance.audio.mixer import Mixer
+from appliance.audio.stream_clock import GONE_S, StreamClock
 from appliance.pcm import SILENCE, Block
 
 KEPT_S: Final = 0.004
@@ -27,7 +27,7 @@ Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Makes 10 ms at one rate of 10 ms at another."""
 
 
-class Ear(Protocol):
+class BlockSink(Protocol):
     """Takes what was heard."""
 
     def put(self, microphone: Block, played: Block) -> None:
@@ -50,10 +50,10 @@ class Ear(Protocol):
         """How many packets from now on need not be looked at."""
 
 
-class Gather:
+class Capture:
     """Makes blocks of 10 ms out of the card's periods and hands them over."""
 
-    def __init__(self, ear: Ear, beat: Beat) -> None:
+    def __init__(self, ear: BlockSink, beat: StreamClock) -> None:
         """Start with nothing gathered.
 
         Args:
@@ -189,14 +189,14 @@ class Gather:
         return faded_in(samples).astype(np.int16).tobytes()
 
 
-class Doze:
+class IdleSkip:
     """Passes over the periods of a lull, packet by packet."""
 
     def __init__(
         self,
-        playout: Playout,
-        gather: Gather,
-        beat: Beat,
+        playout: Mixer,
+        gather: Capture,
+        beat: StreamClock,
         skip: Callable[[int], None] | None = None,
     ) -> None:
         """Start awake.

@@ -30,7 +30,7 @@ DRIFT_WINDOWS: Final = 60
 """Half a minute of them makes the mean."""
 
 
-class Steer:
+class DelayControl:
     """Looks at the delay, window by window, and says what to do about it.
 
     Thread: the reader's, unless it says otherwise.

@@ -14,12 +14,12 @@ from appliance.audio.devices import (
     listed,
     not_the_first,
 )
-from appliance.audio.driver import Library
+from appliance.audio.driver import Driver
 from appliance.errors import SoundError
 
 
 def all_devices(
-    library: Library, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+    library: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
 ) -> tuple[Device, ...]:
     """Return what PortAudio lists and what it cannot open now.
 

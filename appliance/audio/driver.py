@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from appliance.audio.devices import Device
-from appliance.audio.idle import Lull
+from appliance.audio.idle import IdleWindow
 
 Raw = memoryview
 """int16, one sample or more for each frame. In truth cffi's buffer, which does what a
@@ -14,10 +14,10 @@ memoryview does."""
 SAMPLE_BYTES: Final = 2
 
 
-class Callback(Protocol):
+class PeriodCallback(Protocol):
     """What is called for each period."""
 
-    lull: Lull
+    lull: IdleWindow
     """Periods to which nothing happens but that the speaker is given silence."""
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
@@ -34,7 +34,7 @@ class Callback(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class StreamRequest:
     """What a stream is asked for; int16."""
 
     microphone: Device | None
@@ -78,7 +78,7 @@ class Stream(Protocol):
         """Stop without waiting for what is in the buffers, and give the card back."""
 
 
-class Library(Protocol):
+class Driver(Protocol):
     """What the sound road asks of PortAudio."""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
@@ -95,10 +95,10 @@ class Library(Protocol):
             SoundError: nobody can say.
         """
 
-    def can(self, wanted: Wanted) -> bool:
+    def can(self, wanted: StreamRequest) -> bool:
         """Return whether such a stream would open."""
 
-    def open(self, wanted: Wanted, callback: Callback) -> Stream:
+    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
         """Open a stream.
 
         Raises:

@@ -28,7 +28,7 @@ PATIENCE: Final = 24
 ANYWHERE: Final = frozenset(range(PERIOD))
 
 
-class Cadence:
+class DtxSchedule:
     """Learns from answers, until somebody speaks.
 
     Thread: one at a time; `late_packets` any.

@@ -16,7 +16,7 @@ MOST_FRAMES: Final = 4 * BLOCK_FRAMES
 """40 ms apart, and the two have drifted: start again with the newest."""
 
 
-class Reference:
+class EchoReference:
     """A bounded stock of played samples.
 
     Thread: `put` the speaker's, `take` the microphone's.

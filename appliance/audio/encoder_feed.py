@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.audio.dtx_schedule import Cadence
-from appliance.audio.jitter_priming import Settle
+from appliance.audio.dtx_schedule import DtxSchedule
+from appliance.audio.jitter_priming import JitterPriming
 from appliance.pcm import SILENCE, Block, Packet
 
 PACKET_BLOCKS: Final = 2
@@ -13,8 +13,8 @@ PACKET_BLOCKS: Final = 2
 half as often, and the packet leaves not a moment later."""
 
 
-class Outlet:
-    """Gives blocks to the encoder, never half a packet; implements `ports.Uplink`.
+class EncoderFeed:
+    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
 
     Thread: `send` the uplink's or the card's, `step` the card's; `connect`, `renew`,
     `disconnect`, `settle` and `learn` the loop's; the rest may be read by any.
@@ -24,8 +24,8 @@ class Outlet:
         """Start without a track."""
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
-        self._settle = Settle()
-        self._cadence = Cadence()
+        self._settle = JitterPriming()
+        self._cadence = DtxSchedule()
         self.blocks = 0
         """How many were sent."""
 
@@ -69,7 +69,7 @@ class Outlet:
         return self._cadence.is_curious(self.packets)
 
     def learn(self, asked: int, sent: int) -> None:
-        """Take note of it; see `Cadence`."""
+        """Take note of it; see `DtxSchedule`."""
         with self._sending:
             self._cadence.learn(asked, self.packets, sent)
 

@@ -1,7 +1,7 @@
 """A while in which nobody speaks, here or there."""
 
 
-class Lull:
+class IdleWindow:
     """Periods of the card that nobody has to look at.
 
     To look at a period takes Python 40 µs, 200 times a second: most of what a box does

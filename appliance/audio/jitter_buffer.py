@@ -12,8 +12,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.arrival import Pace
-from appliance.audio.delay_control import Steer
+from appliance.audio.arrival import ArrivalEstimator
+from appliance.audio.delay_control import DelayControl
 from appliance.audio.dsp import (
     BLOCK_FRAMES,
     FADE_FRAMES,
@@ -24,7 +24,7 @@ from appliance.audio.dsp import (
     interpolated,
     is_loud,
 )
-from appliance.audio.ring_buffer import SIZE_FRAMES, Ring
+from appliance.audio.ring_buffer import SIZE_FRAMES, RingBuffer
 from appliance.pcm import SILENCE, Block
 
 DEEPEST_BLOCKS: Final = 10
@@ -39,7 +39,7 @@ _SPARE: Final = 6
 """Frames fetched beyond a stretch: for the spline, and for reading 0.5 % faster."""
 
 
-class Fifo:
+class JitterBuffer:
     """A bounded stock of one talker's samples.
 
     Thread: `write` from one thread, `read` from another, `learn` from a third; none
@@ -48,8 +48,8 @@ class Fifo:
 
     def __init__(self) -> None:
         """Start empty."""
-        self._ring = Ring()
-        self._pace = Pace()
+        self._ring = RingBuffer()
+        self._pace = ArrivalEstimator()
         self._written_at_s = 0.0
         self._at = 0
         self._fraction = 0.0
@@ -57,7 +57,7 @@ class Fifo:
         self._was_silent = True
         self._loud_until = 0
         self._woken_at = 0
-        self._steer = Steer()
+        self._steer = DelayControl()
         self.underruns = 0
         """Stretches that were missing while somebody spoke."""
         self.overruns = 0

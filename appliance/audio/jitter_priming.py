@@ -59,7 +59,7 @@ knows how little it has, for its mean goes back half a second; then with the pau
 Opus makes after 0.2 s of silence, or it is no beginning."""
 
 
-class Settle:
+class JitterPriming:
     """Says what is sent in place of silence, and when half a block is to be left out.
 
     Thread: `filled` one at a time, `step` the card's.

@@ -6,7 +6,7 @@ FORGIVEN_S: Final = 0.2
 """Silence that lasted this long was no hiccup: what comes then is all wanted."""
 
 
-class Debt:
+class LateAudio:
     """Counts it, so that the late sound is not sent as well.
 
     That would make the far end's delay grow.

@@ -15,7 +15,7 @@ CALM_S: Final = 60.0
 CALM_MOST_S: Final = 3600.0
 
 
-class Ladder:
+class LatencySteps:
     """Counts losses and chooses a rung, 0 the shortest buffer."""
 
     def __init__(self, rungs: int) -> None:

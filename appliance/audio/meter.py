@@ -3,7 +3,7 @@
 from typing import Final
 
 from appliance.audio.dsp import SILENCE_DBFS, level_dbfs
-from appliance.audio.mixer import Playout
+from appliance.audio.mixer import Mixer
 from appliance.core.events import LevelsMeasured
 from appliance.pcm import Block
 from appliance.ports import Post
@@ -42,7 +42,7 @@ class Meter:
         self._blocks += blocks
         self._unseen += blocks
 
-    def take(self, microphone: Block, playout: Playout) -> None:
+    def take(self, microphone: Block, playout: Mixer) -> None:
         """Take what the microphone heard; `playout` knows how loud the speaker is."""
         self._blocks += 1
         self._unseen += 1

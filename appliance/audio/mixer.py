@@ -17,8 +17,8 @@ from appliance.audio.dsp import (
     to_block,
     volume_gain,
 )
-from appliance.audio.idle import Lull
-from appliance.audio.jitter_buffer import Fifo
+from appliance.audio.idle import IdleWindow
+from appliance.audio.jitter_buffer import JitterBuffer
 from appliance.pcm import Block
 
 MOST_TALKERS: Final = 16
@@ -31,7 +31,7 @@ NEVER_TOO_LOUD: Final = 0.75
 spline swings over by a quarter: half of the work is saved in most calls."""
 
 
-class Playout:
+class Mixer:
     """Mixes the talkers; nobody waits for anybody.
 
     Thread: `next` the card's, what `add` returns any; `add`, `remove`, `hears` and
@@ -45,11 +45,11 @@ class Playout:
             is_half_duplex: whether the speaker falls silent while the gate is open.
         """
         self.is_half_duplex = is_half_duplex
-        self.lull = Lull()
+        self.lull = IdleWindow()
         """Of the card's callbacks; ended when there is something to play."""
-        self._fifos: dict[str, Fifo] = {}
+        self._fifos: dict[str, JitterBuffer] = {}
         # Replaced as a whole, never changed: the card's thread reads it without a lock.
-        self._talkers: tuple[Fifo, ...] = ()
+        self._talkers: tuple[JitterBuffer, ...] = ()
         self._earcon: Samples = np.zeros(0, np.float32)
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
@@ -68,7 +68,7 @@ class Playout:
 
     def add(self, talker: str) -> Callable[[Block], None]:
         """Return where to put this talker's blocks."""
-        fifo = Fifo()
+        fifo = JitterBuffer()
         self._forget(self._fifos.get(talker))
         self._fifos[talker] = fifo
         self._talkers = tuple(self._fifos.values())
@@ -171,7 +171,7 @@ class Playout:
         """Times a stock was too deep and was cut."""
         return self._past_overruns + sum(fifo.overruns for fifo in self._talkers)
 
-    def _chosen(self) -> Sequence[Fifo]:
+    def _chosen(self) -> Sequence[JitterBuffer]:
         """Return the talkers to be mixed now."""
         talkers = self._talkers
         if len(talkers) <= MOST_TALKERS:
@@ -193,7 +193,7 @@ class Playout:
         tone = np.pad(now, (0, frames - len(now))) * self._gain
         return to_block(tone if self.reference is None else tone + self.reference)
 
-    def _forget(self, fifo: Fifo | None) -> None:
+    def _forget(self, fifo: JitterBuffer | None) -> None:
         if fifo is not None:
             self._past_underruns += fifo.underruns
             self._past_overruns += fifo.overruns

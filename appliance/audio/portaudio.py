@@ -16,7 +16,13 @@ from typing import Final
 
 from appliance.audio.alsa_errors import reason_in, stderr_of
 from appliance.audio.devices import Device
-from appliance.audio.driver import SAMPLE_BYTES, Callback, Raw, Stream, Wanted
+from appliance.audio.driver import (
+    SAMPLE_BYTES,
+    PeriodCallback,
+    Raw,
+    Stream,
+    StreamRequest,
+)
 from appliance.audio.realtime import be_urgent
 from appliance.audio.sounddevice_import import ANY_CARD, Sounddevice, imported
 from appliance.errors import SoundError
@@ -65,13 +71,13 @@ class PortAudio:
         except (self._library.PortAudioError, UnicodeError) as exc:
             raise SoundError(ANY_CARD, self._cause() or _words(exc)) from exc
 
-    def can(self, wanted: Wanted) -> bool:
+    def can(self, wanted: StreamRequest) -> bool:
         """Return whether such a stream would open."""
         heard, played = self._parameters(wanted)
         supported = self._library._lib.Pa_IsFormatSupported
         return bool(supported(heard, played, wanted.rate_hz) >= 0)
 
-    def open(self, wanted: Wanted, callback: Callback) -> Stream:
+    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
         """Open a stream.
 
         Raises:
@@ -100,7 +106,7 @@ class PortAudio:
             "default_samplerate": info.defaultSampleRate,
         }
 
-    def _parameters(self, wanted: Wanted) -> tuple[object, object]:
+    def _parameters(self, wanted: StreamRequest) -> tuple[object, object]:
         """Return PortAudio's parameters of both directions; NULL: not wanted."""
 
         def one(device: Device | None, channels: int) -> object:
@@ -134,7 +140,7 @@ class PortAudio:
         except (self._library.PortAudioError, UnicodeError) as exc:
             raise SoundError(name, _words(exc)) from exc
 
-    def _native(self, wanted: Wanted, callback: Callback) -> object:
+    def _native(self, wanted: StreamRequest, callback: PeriodCallback) -> object:
         """Return what PortAudio calls, as a pointer."""
         ffi, lull, call = self._library._ffi, callback.lull, callback.call
         buffer: Callable[[object, int], Raw] = ffi.buffer

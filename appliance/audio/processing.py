@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.activity import Attention
+from appliance.audio.activity import Activity
 from appliance.audio.dsp import BLOCK_FRAMES, Samples, level_dbfs, to_block
 from appliance.audio.gate import SILENT_BLOCKS
 from appliance.audio.meter import VOICE_DBFS
 from appliance.pcm import Block
-from appliance.ports import Canceller, Cleaner
+from appliance.ports import EchoCanceller, NoiseSuppressor
 
 STALE_BLOCKS: Final = 2
 """What the canceller gives first is of when it was used last, or it has just begun. An
@@ -25,13 +25,15 @@ echo comes later: it takes 20 ms through the card alone."""
 _RISING: Final[Samples] = np.linspace(0.0, 1.0, BLOCK_FRAMES, dtype=np.float32)
 
 
-class Cleaning:
+class CaptureProcessing:
     """Cleans the microphone's blocks in place, one after the other.
 
     Thread: the uplink's.
     """
 
-    def __init__(self, canceller: Canceller | None, cleaner: Cleaner | None) -> None:
+    def __init__(
+        self, canceller: EchoCanceller | None, cleaner: NoiseSuppressor | None
+    ) -> None:
         """Start in a room that nobody knows.
 
         Args:
@@ -40,7 +42,7 @@ class Cleaning:
         """
         self._canceller = canceller
         self._cleaner = cleaner
-        self._attention = Attention()
+        self._attention = Activity()
         self._delay_ms = 0
         self._cancelled_blocks = self._quiet_blocks = 0
         self._is_through = False
@@ -80,7 +82,9 @@ class Cleaning:
             self._clean(self._cleaner, microphone, is_of_use=is_of_use)
         self._is_at_work = is_of_use or self.hears_speaker or self._is_through
 
-    def _clean(self, cleaner: Cleaner, microphone: Block, *, is_of_use: bool) -> None:
+    def _clean(
+        self, cleaner: NoiseSuppressor, microphone: Block, *, is_of_use: bool
+    ) -> None:
         """Clean the block, or only let the cleaner follow the room's noise.
 
         Without that, noise that began while the gate was shut is sent up to 11 dB
@@ -93,7 +97,12 @@ class Cleaning:
             cleaner.clean(microphone.copy())
 
     def _cancel(
-        self, canceller: Canceller, microphone: Block, played: Block, *, is_wanted: bool
+        self,
+        canceller: EchoCanceller,
+        microphone: Block,
+        played: Block,
+        *,
+        is_wanted: bool,
     ) -> None:
         was_through = self._is_through
         is_learning = self.hears_speaker or self._attention.learns_room

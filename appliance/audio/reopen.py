@@ -23,7 +23,7 @@ BLIND_TRIES: Final = 60
 """Without ALSA's list nothing tells of a card that came: look often for a minute."""
 
 
-class Retry:
+class ReopenPolicy:
     """Counts looks in vain and says when the next one is due."""
 
     def __init__(self, is_better_listed: Callable[[], bool] = lambda: True) -> None:

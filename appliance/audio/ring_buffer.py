@@ -12,7 +12,7 @@ SIZE_BLOCKS: Final = 16
 SIZE_FRAMES: Final = SIZE_BLOCKS * BLOCK_FRAMES
 
 
-class Ring:
+class RingBuffer:
     """Samples by their place in the row, as far as they are not overwritten yet.
 
     Thread: `write` from one, `stretch` from another; neither waits for the other.

@@ -14,12 +14,12 @@ import numpy as np
 
 from appliance.audio.driver import Raw
 from appliance.audio.dsp import BLOCK_FRAMES, db_gain, to_block
-from appliance.audio.encoder_feed import PACKET_BLOCKS, Outlet
+from appliance.audio.encoder_feed import PACKET_BLOCKS, EncoderFeed
 from appliance.audio.gate import Gate
-from appliance.audio.late_audio import Debt
+from appliance.audio.late_audio import LateAudio
 from appliance.audio.meter import Meter
-from appliance.audio.mixer import Playout
-from appliance.audio.processing import Cleaning
+from appliance.audio.mixer import Mixer
+from appliance.audio.processing import CaptureProcessing
 from appliance.audio.realtime import be_urgent
 from appliance.core.events import TailEnded, TalkFlowed
 from appliance.pcm import SILENCE, Block
@@ -42,7 +42,7 @@ _Pair = tuple[Block, Block]
 _Packet = tuple[_Pair, _Pair]
 
 
-class Uplink:
+class Sender:
     """Takes blocks from the card and gives them to the room.
 
     Thread: `put` and `hush` the card's; the rest its own. It sleeps in a lull.
@@ -51,10 +51,10 @@ class Uplink:
     def __init__(
         self,
         gate: Gate,
-        playout: Playout,
-        outlet: Outlet,
+        playout: Mixer,
+        outlet: EncoderFeed,
         post: Post,
-        cleaning: Cleaning,
+        cleaning: CaptureProcessing,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -84,7 +84,7 @@ class Uplink:
         self._put_s = self._filled_s = time.monotonic()
         self._meter = Meter(post)
         self._patience_s = PATIENCE_S
-        self._debt = Debt()
+        self._debt = LateAudio()
         self.overflows = 0
         self.beat_s = time.monotonic()
         """When the thread last turned."""

@@ -14,7 +14,7 @@ GONE_S: Final = 0.06
 """A card of which nothing comes for so long has been away, whatever it says of it."""
 
 
-class Beat:
+class StreamClock:
     """Single numbers, so that no lock is needed."""
 
     def __init__(

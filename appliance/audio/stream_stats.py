@@ -5,9 +5,9 @@ from typing import Final
 
 from appliance.audio.devices import Direction
 from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.stream_clock import Beat
+from appliance.audio.stream_clock import StreamClock
 from appliance.core.events import Part, PartFound, PartLost
-from appliance.metrics.audio import SoundFault
+from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
 
 PARTS: Final[dict[Direction, Part]] = {
@@ -20,7 +20,7 @@ REASONS: Final = 8
 _log = logging.getLogger(__name__)
 
 
-class Tally:
+class StreamStats:
     """Losses are told once, returns too; counts outlive the streams they were made by.
 
     Thread: written by the card's, read by any.
@@ -31,9 +31,9 @@ class Tally:
         self._post = post
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons that were told for a loss, the one in force last."""
-        self._faults: dict[tuple[Direction, SoundFault], int] = {}
+        self._faults: dict[tuple[Direction, AudioFault], int] = {}
         self._frames: dict[Direction, int] = {}
-        self.beats: dict[Direction, Beat] = {}
+        self.beats: dict[Direction, StreamClock] = {}
         """Of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """What to say of streams that were opened and have not called back yet."""
@@ -55,7 +55,7 @@ class Tally:
         level = logging.DEBUG if event in told else logging.WARNING
         _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
         if not told:
-            self.add(direction, SoundFault.UNPLUG)
+            self.add(direction, AudioFault.UNPLUG)
         if told[-1:] == [event]:
             return
         others = [known for known in told if known != event]
@@ -63,7 +63,7 @@ class Tally:
         self._post(event)
 
     def opened(
-        self, beats: dict[Direction, Beat], found: dict[Direction, PartFound]
+        self, beats: dict[Direction, StreamClock], found: dict[Direction, PartFound]
     ) -> None:
         """Take the beats of new streams, and what to say of each when it works."""
         self.beats = beats
@@ -75,7 +75,7 @@ class Tally:
             if self.beats[direction].frames:
                 self._found(direction, self._opened.pop(direction))
 
-    def add(self, direction: Direction, kind: SoundFault, count: int = 1) -> None:
+    def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
         """Count a fault."""
         key = (direction, kind)
         self._faults[key] = self._faults.get(key, 0) + count
@@ -84,14 +84,14 @@ class Tally:
         """Keep what the open streams have counted; they are about to go."""
         beats, self.beats, self._opened = self.beats, {}, {}
         for direction, beat in beats.items():
-            self.add(direction, SoundFault.XRUN, beat.xruns)
+            self.add(direction, AudioFault.XRUN, beat.xruns)
             self._frames[direction] = self._frames.get(direction, 0) + beat.frames
 
-    def count(self, direction: Direction, kind: SoundFault) -> int:
+    def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return how often this happened since the start."""
         past = self._faults.get((direction, kind), 0)
         beat = self.beats.get(direction)
-        return past + (beat.xruns if beat and kind is SoundFault.XRUN else 0)
+        return past + (beat.xruns if beat and kind is AudioFault.XRUN else 0)
 
     def blocks(self, direction: Direction) -> int:
         """Return how many blocks the card has taken or given."""

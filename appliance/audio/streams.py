@@ -8,19 +8,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.audio.callbacks import Duplex, Microphone, Speaker
-from appliance.audio.capture import Ear
+from appliance.audio.callbacks import CaptureCallback, DuplexCallback, PlaybackCallback
+from appliance.audio.capture import BlockSink
 from appliance.audio.devices import Device, Direction
-from appliance.audio.driver import Callback, Library, Stream, Wanted
+from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo_reference import Reference
-from appliance.audio.mixer import Playout
-from appliance.audio.stream_clock import Beat
+from appliance.audio.echo_reference import EchoReference
+from appliance.audio.mixer import Mixer
+from appliance.audio.stream_clock import StreamClock
 from appliance.errors import SoundError
 
 
 @dataclass(frozen=True, slots=True)
-class Rung:
+class LatencyStep:
     """How much time the card is given; PortAudio makes two periods of it."""
 
     latency_s: float
@@ -29,11 +29,11 @@ class Rung:
 
 
 LADDER: Final = (
-    Rung(0.005, 200),
-    Rung(0.01, 200),
-    Rung(0.01, 100),
-    Rung(0.02, 100),
-    Rung(0.04, 100),
+    LatencyStep(0.005, 200),
+    LatencyStep(0.01, 200),
+    LatencyStep(0.01, 100),
+    LatencyStep(0.02, 100),
+    LatencyStep(0.04, 100),
 )
 """A card that proves steady keeps the shortest, one that drops blocks climbs. Measured:
 10, 15, 20, 30 and 60 ms from microphone to speaker; the callback takes 40 µs."""
@@ -47,7 +47,7 @@ class Streams:
     Thread: made, asked and closed on the card's thread; the callbacks are PortAudio's.
     """
 
-    def __init__(self, library: Library, playout: Playout, ear: Ear) -> None:
+    def __init__(self, library: Driver, playout: Mixer, ear: BlockSink) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
@@ -58,12 +58,12 @@ class Streams:
         self._library = library
         self._playout = playout
         self._ear = ear
-        self._reference = Reference()
+        self._reference = EchoReference()
         self._open: list[Stream] = []
-        self.beats: dict[Direction, Beat] = {}
+        self.beats: dict[Direction, StreamClock] = {}
 
     def open(
-        self, microphone: Device | None, speaker: Device | None, rung: Rung
+        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
     ) -> dict[Direction, SoundError]:
         """Open what there is and start it.
 
@@ -91,14 +91,14 @@ class Streams:
             self._open.pop().close()
         self.beats = {}
 
-    def _open_duplex(self, device: Device, rung: Rung) -> None:
+    def _open_duplex(self, device: Device, rung: LatencyStep) -> None:
         wanted = self._wanted(device, device, rung)
-        beat = Beat(wanted.rate_hz)
-        self._start(wanted, Duplex(self._playout, self._ear, beat), beat)
+        beat = StreamClock(wanted.rate_hz)
+        self._start(wanted, DuplexCallback(self._playout, self._ear, beat), beat)
         self.beats = {"microphone": beat, "speaker": beat}
 
     def _open_apart(
-        self, microphone: Device | None, speaker: Device | None, rung: Rung
+        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
         if speaker is not None:
@@ -119,29 +119,35 @@ class Streams:
         except SoundError as exc:
             failures[direction] = exc
 
-    def _open_speaker(self, speaker: Device, rung: Rung) -> None:
+    def _open_speaker(self, speaker: Device, rung: LatencyStep) -> None:
         wanted = self._wanted(None, speaker, rung)
-        beat = Beat(wanted.rate_hz)
-        self._start(wanted, Speaker(self._playout, self._reference, beat), beat)
+        beat = StreamClock(wanted.rate_hz)
+        self._start(
+            wanted, PlaybackCallback(self._playout, self._reference, beat), beat
+        )
         self.beats["speaker"] = beat
 
-    def _open_microphone(self, microphone: Device, rung: Rung) -> None:
+    def _open_microphone(self, microphone: Device, rung: LatencyStep) -> None:
         wanted = self._wanted(microphone, None, rung)
-        beat = Beat(wanted.rate_hz)
+        beat = StreamClock(wanted.rate_hz)
         self._start(
-            wanted, Microphone(self._playout, self._reference, self._ear, beat), beat
+            wanted,
+            CaptureCallback(self._playout, self._reference, self._ear, beat),
+            beat,
         )
         self.beats["microphone"] = beat
 
-    def _start(self, wanted: Wanted, callback: Callback, beat: Beat) -> None:
+    def _start(
+        self, wanted: StreamRequest, callback: PeriodCallback, beat: StreamClock
+    ) -> None:
         stream = self._library.open(wanted, callback)
         self._open.append(stream)
         stream.start()
         beat.delay_ms = round(stream.latency_s * 1000)
 
     def _wanted(
-        self, microphone: Device | None, speaker: Device | None, rung: Rung
-    ) -> Wanted:
+        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+    ) -> StreamRequest:
         """Return the stream to ask for, at the first rate that the card really has.
 
         Raises:
@@ -162,12 +168,12 @@ def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
 
 
 def at_rate(
-    rate_hz: int, microphone: Device | None, speaker: Device | None, rung: Rung
-) -> Wanted:
+    rate_hz: int, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+) -> StreamRequest:
     """Return the stream to ask for at this rate."""
     # The resampler knows whole 10 ms only.
     per_second = rung.per_second if rate_hz == RATE_HZ else 100
-    return Wanted(
+    return StreamRequest(
         microphone=microphone,
         speaker=speaker,
         rate_hz=rate_hz,

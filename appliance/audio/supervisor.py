@@ -15,17 +15,17 @@ from typing import Final
 
 from appliance.audio.device_choice import Choice
 from appliance.audio.devices import Device, Direction, listed
-from appliance.audio.driver import Library
-from appliance.audio.latency_steps import Ladder
-from appliance.audio.mixer import Playout
-from appliance.audio.reopen import Retry
-from appliance.audio.sender import Uplink
-from appliance.audio.stream_stats import PARTS, Tally
+from appliance.audio.driver import Driver
+from appliance.audio.latency_steps import LatencySteps
+from appliance.audio.mixer import Mixer
+from appliance.audio.reopen import ReopenPolicy
+from appliance.audio.sender import Sender
+from appliance.audio.stream_stats import PARTS, StreamStats
 from appliance.audio.streams import LADDER, Streams
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.metrics.audio import SoundFault
+from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
 
 LOOK_S: Final = 0.25
@@ -42,7 +42,7 @@ class _Wish(Enum):
     END = "end"
 
 
-class Card:
+class Supervisor:
     """The sound card, or the two of them.
 
     Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
@@ -52,9 +52,9 @@ class Card:
     def __init__(
         self,
         config: SoundConfig,
-        library: Callable[[], Library],
-        playout: Playout,
-        uplink: Uplink,
+        library: Callable[[], Driver],
+        playout: Mixer,
+        uplink: Sender,
         post: Post,
     ) -> None:
         """Prepare; `start` begins.
@@ -75,12 +75,12 @@ class Card:
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
-        self._library: Library | None = None
-        self._retry = Retry(self._choice.is_better_listed)
+        self._library: Driver | None = None
+        self._retry = ReopenPolicy(self._choice.is_better_listed)
         self._names: dict[Direction, str] = {}
         self._opened_at_s = 0.0
-        self._ladder = Ladder(len(LADDER))
-        self.tally = Tally(post)
+        self._ladder = LatencySteps(len(LADDER))
+        self.tally = StreamStats(post)
         """What is lost, and what was counted."""
         self.beat_s = time.monotonic()
         """When the thread last turned."""
@@ -142,7 +142,7 @@ class Card:
         beats = self.tally.beats.items()
         dead = [way for way, beat in beats if now_s - beat.at_s > STALL_S]
         for direction in dead:
-            self.tally.add(direction, SoundFault.STALL)
+            self.tally.add(direction, AudioFault.STALL)
             self.tally.lost(direction, direction, "it stopped; was it unplugged?")
         if dead:
             self._shut()
@@ -176,7 +176,7 @@ class Card:
             self._open(library, wanted)
         self._retry.note(cards, time.monotonic())
 
-    def _open(self, library: Library, wanted: dict[Direction, Device]) -> None:
+    def _open(self, library: Driver, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}
         self._ladder.start(time.monotonic(), is_other_card=names != self._names)
         self._names = names
@@ -203,7 +203,7 @@ class Card:
         self._uplink.set_delay(self.tally.delay_ms)
         self._opened_at_s = time.monotonic()
 
-    def _renewed(self) -> Library:
+    def _renewed(self) -> Driver:
         """Return the library, knowing the cards that are there now."""
         if self._library is None:
             self._library = self._import()

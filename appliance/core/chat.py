@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from appliance.core.events import ChatTyped, Message
+from appliance.core.events import ChatMessage, ChatTyped
 
 KEPT_LINES = 50
 """Lines kept; our choice: a phone's screen shows about ten."""
@@ -52,7 +52,7 @@ class ChatLog:
 
     lines: tuple[ChatLine, ...] = ()
 
-    def received(self, message: Message) -> "ChatLog":
+    def received(self, message: ChatMessage) -> "ChatLog":
         """Return the log with the message in it once, an edit in its place."""
         sender_id = message.sender_id or UNKNOWN_ID
         known = self._find(sender_id, message.id)

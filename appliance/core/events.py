@@ -53,7 +53,7 @@ class Part(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
+class Participant:
     """Somebody else in the room."""
 
     id: str
@@ -81,7 +81,7 @@ class Permissions:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
+class ChatMessage:
     """One chat line as it came from the room; already checked for size and type."""
 
     id: str
@@ -297,7 +297,7 @@ class RoomJoined:
 
     ticket: int
     room: str
-    people: tuple[Person, ...] = ()
+    people: tuple[Participant, ...] = ()
     permissions: Permissions = Permissions()
 
 
@@ -347,7 +347,7 @@ class PeopleChanged:
     """Who is there, whole."""
 
     ticket: int
-    people: tuple[Person, ...]
+    people: tuple[Participant, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -371,7 +371,7 @@ class ChatReceived:
     """A chat line came, by whichever path."""
 
     ticket: int
-    message: Message
+    message: ChatMessage
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,9 @@ from appliance.core.events import (
     Cause,
     LevelsMeasured,
     PartFound,
+    Participant,
     PartLost,
     Permissions,
-    Person,
 )
 
 
@@ -137,7 +137,7 @@ class State:
     pin: str = field(default="", repr=False)
     room: str = ""
     identity: str = ""
-    people: tuple[Person, ...] = ()
+    people: tuple[Participant, ...] = ()
     permissions: Permissions = field(default_factory=Permissions)
     rtt_s: float | None = None
     talk: Talk = field(default_factory=Talk)

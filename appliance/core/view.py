@@ -7,12 +7,12 @@ from math import ceil
 from appliance.config import TalkMode
 from appliance.core import faults, pairing, talk, talk_limit
 from appliance.core.chat import OUTBOX_LINES, ChatLine
-from appliance.core.events import Part, Person
+from appliance.core.events import Part, Participant
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 from appliance.core.status_text import banner
 
 
-class Connection(StrEnum):
+class ConnectionState(StrEnum):
     """R4.2: where the box stands with its room."""
 
     CONNECTING = "connecting"
@@ -27,13 +27,13 @@ class Connection(StrEnum):
 
 
 CONNECTIONS = {
-    Phase.STARTING: Connection.CONNECTING,
-    Phase.FETCHING: Connection.CONNECTING,
-    Phase.JOINING: Connection.CONNECTING,
-    Phase.IN_ROOM: Connection.CONNECTED,
-    Phase.PAUSED: Connection.RECONNECTING,
-    Phase.LEFT: Connection.LEFT,
-    Phase.REFUSED: Connection.REFUSED,
+    Phase.STARTING: ConnectionState.CONNECTING,
+    Phase.FETCHING: ConnectionState.CONNECTING,
+    Phase.JOINING: ConnectionState.CONNECTING,
+    Phase.IN_ROOM: ConnectionState.CONNECTED,
+    Phase.PAUSED: ConnectionState.RECONNECTING,
+    Phase.LEFT: ConnectionState.LEFT,
+    Phase.REFUSED: ConnectionState.REFUSED,
 }
 
 
@@ -65,13 +65,13 @@ class View:
     """One picture of the box; equal views look equal."""
 
     name: str
-    connection: Connection
+    connection: ConnectionState
     banner: str
     """One short line: state, cause and next retry; always fit to be read aloud."""
     room: str
     preset: str | None
     presets: tuple[str, ...]
-    people: tuple[Person, ...]
+    people: tuple[Participant, ...]
     speakers: tuple[str, ...]
     """Names of those who speak now, ours not among them."""
     talk: TalkState
@@ -165,13 +165,13 @@ def _is_talking(state: State) -> bool:
     return state.is_connected and state.talk.is_flowing
 
 
-def _connection(state: State) -> Connection:
+def _connection(state: State) -> ConnectionState:
     is_rejoining = state.phase is Phase.LEAVING and state.goal is Goal.REJOIN
     if is_rejoining or (state.phase is Phase.IN_ROOM and state.is_link_down):
-        return Connection.RECONNECTING
-    connection = CONNECTIONS.get(state.phase, Connection.DISCONNECTED)
-    is_again = connection is Connection.CONNECTING and state.cause is not None
-    return Connection.RECONNECTING if is_again else connection
+        return ConnectionState.RECONNECTING
+    connection = CONNECTIONS.get(state.phase, ConnectionState.DISCONNECTED)
+    is_again = connection is ConnectionState.CONNECTING and state.cause is not None
+    return ConnectionState.RECONNECTING if is_again else connection
 
 
 def _speakers(state: State) -> tuple[str, ...]:

@@ -3,7 +3,7 @@
 from typing import Final
 
 from appliance.audio.devices import chosen, listed
-from appliance.audio.driver import Library
+from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import LADDER, RATES_HZ, at_rate
 from appliance.config import (
@@ -93,7 +93,7 @@ def real_card() -> PortAudio | None:
     return library if _is_usable(library) else None
 
 
-def named(library: Library) -> SoundConfig:
+def named(library: Driver) -> SoundConfig:
     """Return this computer's devices by name: here they are no second choice.
 
     Raises:
@@ -106,7 +106,7 @@ def named(library: Library) -> SoundConfig:
     )
 
 
-def _is_usable(library: Library) -> bool:
+def _is_usable(library: Driver) -> bool:
     """Return whether the box could hear and be heard."""
     try:
         devices = listed(library.devices())

@@ -13,7 +13,7 @@ from typing import Final, TypeAlias
 
 import numpy as np
 
-from appliance.audio.driver import Callback, Wanted
+from appliance.audio.driver import PeriodCallback, StreamRequest
 from appliance.audio.dsp import RATE_HZ
 from appliance.audio.realtime import be_urgent
 from appliance.demo.phrase import Samples
@@ -124,13 +124,15 @@ class SimulatedCard:
     def renew(self) -> None:
         """Look for cards: there is always this one."""
 
-    def can(self, wanted: Wanted) -> bool:
+    def can(self, wanted: StreamRequest) -> bool:
         """Return whether the card has that."""
         devices = wanted.microphone, wanted.speaker
         is_here = all(device is not None and device.name == NAME for device in devices)
         return is_here and wanted.rate_hz == RATE_HZ
 
-    def open(self, wanted: Wanted, callback: Callback) -> "SimulatedStream":
+    def open(
+        self, wanted: StreamRequest, callback: PeriodCallback
+    ) -> "SimulatedStream":
         """Open the one stream.
 
         Raises:
@@ -150,7 +152,7 @@ class SimulatedStream:
     """
 
     def __init__(
-        self, mouth: Mouth, hear: Hear, wanted: Wanted, callback: Callback
+        self, mouth: Mouth, hear: Hear, wanted: StreamRequest, callback: PeriodCallback
     ) -> None:
         """Prepare; `start` begins."""
         self._mouth = mouth

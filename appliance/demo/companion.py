@@ -161,7 +161,7 @@ class Companion:
         message = chat_format.read_packet(
             packet.topic or "",
             packet.data,
-            chat_format.Sender(identity, identity),
+            chat_format.ChatSender(identity, identity),
             now_ms=time.time_ns() // 1_000_000,
             takes_streams=True,
         )

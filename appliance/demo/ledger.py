@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from appliance.core.chat import Delivery
-from appliance.core.view import Connection, View
+from appliance.core.view import ConnectionState, View
 from appliance.demo.card import Speech
 from appliance.demo.companion_words import is_answer
 from appliance.demo.measure import Found
@@ -58,7 +58,7 @@ class Ledger:
 
     def see(self, view: View, now_s: float) -> Talk | None:
         """Take the newest view; return a talk that begins with it."""
-        if self.joined_s is None and view.connection is Connection.CONNECTED:
+        if self.joined_s is None and view.connection is ConnectionState.CONNECTED:
             self.joined_s = now_s
         if view.speakers:
             self.speaking_s = now_s

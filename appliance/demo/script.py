@@ -7,7 +7,7 @@ from typing import Final
 from uuid import uuid4
 
 from appliance.core.events import Button, ChatTyped, Event
-from appliance.core.view import Connection, View
+from appliance.core.view import ConnectionState, View
 from appliance.demo.card import Mouth, Speech
 from appliance.demo.companion_words import answer
 from appliance.demo.hands import Hands
@@ -125,7 +125,7 @@ async def _until_said(speech: Speech) -> None:
 
 
 def _is_ready(view: View) -> bool:
-    return view.connection is Connection.CONNECTED and bool(view.people)
+    return view.connection is ConnectionState.CONNECTED and bool(view.people)
 
 
 def _has(view: View, text: str) -> bool:

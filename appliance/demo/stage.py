@@ -7,7 +7,7 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from appliance.audio.driver import Library
+from appliance.audio.driver import Driver
 from appliance.config import RoomConfig, SoundConfig
 from appliance.demo import box
 from appliance.demo.card import Mouth, SimulatedCard
@@ -39,7 +39,7 @@ class Wish:
 class Sound:
     """The card, and what only a simulated one has."""
 
-    library: Callable[[], Library]
+    library: Callable[[], Driver]
     voice: Voice | None = None
     tape: Tape | None = None
     config: SoundConfig = field(default_factory=SoundConfig)

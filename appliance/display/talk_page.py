@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
-from appliance.core.view import Connection, TalkState, View
+from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
 from appliance.display.chat_lines import chat_lines, said
 from appliance.display.line import (
@@ -130,7 +130,7 @@ def _with_state(about: _About, state: str, room: Room) -> Line:
 
 
 def _title(view: View) -> str:
-    if view.connection is Connection.CONNECTED:
+    if view.connection is ConnectionState.CONNECTED:
         return readable(view.banner)
     return readable(view.name or view.address)
 
@@ -144,7 +144,7 @@ class _Bar:
 
 def _bar(view: View, aside: str) -> _Bar:
     """Return the talk state, or why there can be none."""
-    if view.connection is not Connection.CONNECTED:
+    if view.connection is not ConnectionState.CONNECTED:
         return _Bar(view.connection.upper(), Look.FRAMED)
     match view.talk:
         case TalkState.TALKING:
@@ -179,7 +179,7 @@ def _drawn(bar: _Bar, room: Room, *, is_small: bool) -> Line:
 
 
 def _about(view: View) -> _About:
-    if view.connection is not Connection.CONNECTED:
+    if view.connection is not ConnectionState.CONNECTED:
         return _About(_cause(view), is_important=True, rows=2)
     if view.talk is TalkState.LOCKED or view.is_muted_by_room:
         return _About(readable(view.talk_text), is_important=True, rows=2)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 
-class Direction(StrEnum):
+class AudioDirection(StrEnum):
     """Direction of audio or chat, seen from the appliance."""
 
     SEND = "send"
@@ -14,7 +14,7 @@ class Direction(StrEnum):
     """Room to speaker."""
 
 
-class SoundFault(StrEnum):
+class AudioFault(StrEnum):
     """Faults of the audio path."""
 
     XRUN = "xrun"
@@ -30,12 +30,14 @@ class SoundFault(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class SoundFigures:
+class AudioFigures:
     """Counts since the process started, and present values."""
 
-    blocks: Mapping[Direction, int] = field(default_factory=dict)
+    blocks: Mapping[AudioDirection, int] = field(default_factory=dict)
     """Blocks of 10 ms that went to the encoder or to the card."""
-    faults: Mapping[tuple[Direction, SoundFault], int] = field(default_factory=dict)
+    faults: Mapping[tuple[AudioDirection, AudioFault], int] = field(
+        default_factory=dict
+    )
     depth_s: Mapping[str, float] = field(default_factory=dict)
     """Audio waiting in each buffer, by the buffer's name."""
     drift_ppm: float = 0.0

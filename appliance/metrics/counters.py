@@ -16,7 +16,7 @@ from appliance.core.events import (
     TalkFlowed,
 )
 from appliance.core.state import Goal, Phase, State
-from appliance.metrics.audio import Direction
+from appliance.metrics.audio import AudioDirection
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """0.025 is what we promise, 0.3 what 3GPP TS 22.179 demands for 95 %."""
@@ -36,10 +36,10 @@ CONNECTION = {
 }
 """The higher the better, so that an alarm is one comparison."""
 CHAT = {
-    ChatReceived: (Direction.RECEIVE, "received"),
-    ChatTyped: (Direction.SEND, "queued"),
-    ChatSent: (Direction.SEND, "sent"),
-    ChatFailed: (Direction.SEND, "failed"),
+    ChatReceived: (AudioDirection.RECEIVE, "received"),
+    ChatTyped: (AudioDirection.SEND, "queued"),
+    ChatSent: (AudioDirection.SEND, "sent"),
+    ChatFailed: (AudioDirection.SEND, "failed"),
 }
 """Direction and state that each event counts for."""
 
@@ -72,7 +72,7 @@ class Histogram:
         yield from zip((*self.bounds, math.inf), self.counts, strict=True)
 
 
-class Counts:
+class Counters:
     """Counters since the process started.
 
     Thread: the event loop's.

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self
 
 from appliance.core.view import View
-from appliance.metrics.counters import Counts
+from appliance.metrics.counters import Counters
 from appliance.net.url import address_fault, without_query
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,7 @@ LAST_S = 0.3
 """Longest time for the last report: the whole stop has 3 s."""
 
 
-class Report:
+class MetricsPush:
     """Viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
 
     The numbers are totals since the process started: the next report makes up for a
@@ -29,7 +29,7 @@ class Report:
         self,
         url: str,
         name: str,
-        counts: Counts,
+        counts: Counters,
         allow_insecure: Collection[str] = (),
     ) -> None:
         """Check the address.

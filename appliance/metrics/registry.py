@@ -18,8 +18,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from appliance.core.events import Cause
-from appliance.metrics.audio import Direction, SoundFault, SoundFigures
-from appliance.metrics.counters import CHAT, RESUMED, Counts
+from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
+from appliance.metrics.counters import CHAT, RESUMED, Counters
 
 
 class Registry:
@@ -28,7 +28,7 @@ class Registry:
     Thread: the event loop's.
     """
 
-    def __init__(self, counts: Counts, figures: Callable[[], SoundFigures]) -> None:
+    def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
         """Register the collectors.
 
         Args:
@@ -47,7 +47,7 @@ class Registry:
 class ApplianceCollector(Collector):
     """Collector of everything with the prefix `ptt_`."""
 
-    def __init__(self, counts: Counts, figures: Callable[[], SoundFigures]) -> None:
+    def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
         """Keep the sources; see `Registry`."""
         self._counts = counts
         self._figures = figures
@@ -62,7 +62,7 @@ class ApplianceCollector(Collector):
         yield from (family for family in families if family.samples)
 
 
-def _room(counts: Counts) -> Iterator[Metric]:
+def _room(counts: Counters) -> Iterator[Metric]:
     yield CounterMetricFamily("ptt_joins", "Rooms joined.", counts.joins)
     yield CounterMetricFamily("ptt_leaves", "Rooms left on purpose.", counts.leaves)
     yield _counter(
@@ -87,7 +87,7 @@ def _room(counts: Counts) -> Iterator[Metric]:
     )
 
 
-def _talk(counts: Counts) -> Iterator[Metric]:
+def _talk(counts: Counters) -> Iterator[Metric]:
     yield CounterMetricFamily(
         "ptt_talk_seconds", "Time in which speech was sent.", counts.talk_s
     )
@@ -100,18 +100,21 @@ def _talk(counts: Counts) -> Iterator[Metric]:
     )
 
 
-def _audio(figures: SoundFigures) -> Iterator[Metric]:
+def _audio(figures: AudioFigures) -> Iterator[Metric]:
     yield _counter(
         "ptt_audio_blocks",
         "Blocks of 10 ms, sent to the room or received from it.",
         ["direction"],
-        {(way,): figures.blocks.get(way, 0) for way in Direction},
+        {(way,): figures.blocks.get(way, 0) for way in AudioDirection},
     )
     yield _counter(
         "ptt_audio_faults",
         "Faults of the audio path.",
         ["direction", "kind"],
-        {key: figures.faults.get(key, 0) for key in product(Direction, SoundFault)},
+        {
+            key: figures.faults.get(key, 0)
+            for key in product(AudioDirection, AudioFault)
+        },
     )
     depths = GaugeMetricFamily(
         "ptt_buffer_depth_seconds", "Audio waiting in a buffer.", labels=["buffer"]

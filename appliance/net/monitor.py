@@ -56,7 +56,7 @@ def best_address(candidates: list[netlink.Address], sources: list[str]) -> str |
     return next(iter((*routed, *ranked)), None)
 
 
-class Link:
+class NetworkMonitor:
     """Posts `LinkChanged` at the start and whenever the address is another one."""
 
     def __init__(

@@ -11,7 +11,7 @@ from appliance.net.host_check import is_own_host, is_same_origin
 from appliance.page import static_files
 from appliance.page.answer import refusal
 from appliance.page.pairing import Pairing
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 
 COOKIE = "ptt_session"
 FORM = "/pair"
@@ -37,7 +37,7 @@ FORM_REFERRER = "same-origin"
 tell from a stranger's. Source: Fetch, "append a request Origin header"."""
 
 
-class Guard:
+class AccessControl:
     """ASGI middleware; what passes has a session, except on the open paths."""
 
     def __init__(self, app: ASGIApp, pairing: Pairing, names: frozenset[str]) -> None:
@@ -62,7 +62,7 @@ class Guard:
         """Return what to answer instead of letting the request through."""
         try:
             self._check(connection)
-        except Refused as refused:
+        except RequestRefused as refused:
             return refusal(refused)
         path = connection.scope["path"]
         if owner is not None or path in OPEN_PATHS:
@@ -71,7 +71,9 @@ class Guard:
             return RedirectResponse(FORM, HTTPStatus.SEE_OTHER)
         sentence = "Not paired. Open /pair in a browser, or send a bearer token."
         headers = {"www-authenticate": "Bearer"}
-        return refusal(Refused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers))
+        return refusal(
+            RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
+        )
 
     def _check(self, connection: HTTPConnection) -> None:
         scope, headers = connection.scope, connection.headers
@@ -82,7 +84,7 @@ class Guard:
         is_told = is_own and len(headers.getlist("host")) == 1
         if not is_told and scope["path"] != HEALTH:
             sentence = "Wrong address. Use this box's IP address or its .local name."
-            raise Refused(HTTPStatus.FORBIDDEN, sentence)
+            raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
         origin = headers.get("origin")
         is_foreign = headers.get("sec-fetch-site") == "cross-site"
@@ -90,7 +92,7 @@ class Guard:
             is_foreign = not is_same_origin(origin, host)
         if changes and is_foreign:
             sentence = "This was sent by another web site, and was not done."
-            raise Refused(HTTPStatus.FORBIDDEN, sentence)
+            raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
 
 
 def owner_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
@@ -118,7 +120,9 @@ def too_many_requests() -> Response:
     """Return the answer to requests beyond the rate; closes the connection."""
     retry = {"retry-after": "5", "connection": "close"}
     sentence = "Too many requests. Wait a few seconds."
-    refused = Refused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=HEADERS | retry)
+    refused = RequestRefused(
+        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=HEADERS | retry
+    )
     return refusal(refused)
 
 

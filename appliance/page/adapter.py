@@ -12,12 +12,12 @@ from appliance.core.view import View
 from appliance.net import listen
 from appliance.page.pairing import Pairing
 from appliance.page.pairing_file import PairingFile
-from appliance.page.settings import Site
-from appliance.page.snapshot import Board
+from appliance.page.settings import PageSettings
+from appliance.page.snapshot import Snapshot
 from appliance.ports import Post
 
 if TYPE_CHECKING:
-    from appliance.page.application import Web
+    from appliance.page.application import WebServer
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class Page:
         self,
         config: PageConfig,
         post: Post,
-        site: Site,
+        site: PageSettings,
         *,
         retry_s: float = RETRY_S,
         watch_s: float = WATCH_S,
@@ -49,7 +49,7 @@ class Page:
         self._site = site
         self._retry_s = retry_s
         self._watch_s = watch_s
-        self._board = Board(site.screen_px)
+        self._board = Snapshot(site.screen_px)
         self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
         self._group: asyncio.TaskGroup | None = None
         self._job: asyncio.Task[None] | None = None
@@ -96,7 +96,7 @@ class Page:
             self._found()
             await self._serve(web, listening)
 
-    async def _serve(self, web: "Web", listening: socket.socket) -> None:
+    async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         url = listen.url(host, port, self._board.view.address)
         logger.info("page served  url=%s", url)
@@ -114,10 +114,10 @@ class Page:
             told = served
             await asyncio.sleep(self._watch_s)
 
-    def _web(self, group: asyncio.TaskGroup) -> "Web":
-        from appliance.page.application import Web
+    def _web(self, group: asyncio.TaskGroup) -> "WebServer":
+        from appliance.page.application import WebServer
 
-        return Web(group, self._site, self._board, self._pairing, self._post)
+        return WebServer(group, self._site, self._board, self._pairing, self._post)
 
     def _lost(self, problem: OSError) -> None:
         listen, reason = self._config.listen, problem.strerror or str(problem)

@@ -7,7 +7,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -25,7 +25,7 @@ def json(content: object, status: HTTPStatus = HTTPStatus.OK) -> Response:
     )
 
 
-def refusal(refused: Refused) -> Response:
+def refusal(refused: RequestRefused) -> Response:
     """Return the answer to a refused request."""
     answer = json(refused.body, refused.status)
     answer.headers.update(refused.headers or {})
@@ -34,7 +34,7 @@ def refusal(refused: Refused) -> Response:
 
 async def on_refused(_: "Request", problem: Exception) -> Response:
     """Answer for Starlette, which looks handlers up by class."""
-    assert isinstance(problem, Refused)
+    assert isinstance(problem, RequestRefused)
     return refusal(problem)
 
 
@@ -43,7 +43,7 @@ async def on_http_error(_: "Request", problem: Exception) -> Response:
     assert isinstance(problem, HTTPException)
     status = HTTPStatus(problem.status_code)
     sentence = SENTENCES.get(status, status.phrase)
-    return refusal(Refused(status, sentence, headers=problem.headers))
+    return refusal(RequestRefused(status, sentence, headers=problem.headers))
 
 
 SENTENCES = {

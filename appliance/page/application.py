@@ -14,16 +14,16 @@ from appliance.net.http_protocol import HEAD_BYTES, WebSocketProtocol
 from appliance.net.http_server import CLIENT_LEFT, BoundedServer, ServerLimits
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page import static_files
-from appliance.page.access import Guard, too_many_requests
+from appliance.page.access import AccessControl, too_many_requests
 from appliance.page.body import LIMIT_BYTES
-from appliance.page.controls import Desk
+from appliance.page.controls import Controls
 from appliance.page.pairing import Pairing
-from appliance.page.pairing_form import Form
+from appliance.page.pairing_form import PairingForm
 from appliance.page.routes import Api, application
-from appliance.page.settings import Site
-from appliance.page.snapshot import Board
-from appliance.page.talk_leases import Floor
-from appliance.page.websocket import Live
+from appliance.page.settings import PageSettings
+from appliance.page.snapshot import Snapshot
+from appliance.page.talk_leases import TalkLeases
+from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 
 CONNECTIONS = ConnectionLimits(
@@ -55,14 +55,14 @@ def default_limits(now_s: Callable[[], float]) -> ServerLimits:
     )
 
 
-class Web:
+class WebServer:
     """The application and how it is served."""
 
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        site: Site,
-        board: Board,
+        site: PageSettings,
+        board: Snapshot,
         pairing: Pairing,
         post: Post,
     ) -> None:
@@ -70,14 +70,14 @@ class Web:
         assets = static_files.load()
         board.build = static_files.build(assets)
         self._group = group
-        self._floor = Floor(post)
-        desk = Desk(board, post, self._floor, site.now_s)
+        self._floor = TalkLeases(post)
+        desk = Controls(board, post, self._floor, site.now_s)
         routes = application(
             Api(board, desk, assets, site.metrics),
-            Live(board, desk, pairing, site.now_s),
-            Form(pairing, assets),
+            LiveEndpoint(board, desk, pairing, site.now_s),
+            PairingForm(pairing, assets),
         )
-        self._guard = Guard(routes, pairing, own_names(site.name))
+        self._guard = AccessControl(routes, pairing, own_names(site.name))
         self._limits = site.limits or default_limits(site.now_s)
 
     async def serve(

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 from starlette.requests import Request
 
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 
 LIMIT_BYTES = 32 * 1024
 """A chat line of 2000 emoji, each escaped as twelve ASCII characters, fits."""
@@ -31,10 +31,10 @@ async def read(request: Request) -> bytes:
                     raise _too_long()
     except TimeoutError as problem:
         sentence = "The request came too slowly."
-        raise Refused(HTTPStatus.REQUEST_TIMEOUT, sentence) from problem
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, sentence) from problem
     return bytes(body)
 
 
-def _too_long() -> Refused:
+def _too_long() -> RequestRefused:
     sentence = f"The body is too long; at most {LIMIT_BYTES} bytes are read."
-    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)
+    return RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence)

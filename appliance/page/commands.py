@@ -7,36 +7,38 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance.config import Percent
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
 
-class Ask(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"):
+class ControlRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"
+):
     """One wish; `do` names it on the WebSocket and may be left out of a POST."""
 
     EXAMPLE: ClassVar[str] = "{}"
 
 
-class TalkAsk(Ask, frozen=True, tag="talk"):
+class TalkRequest(ControlRequest, frozen=True, tag="talk"):
     """The talk button went down or up."""
 
     EXAMPLE: ClassVar[str] = '{"on": true}'
     on: bool
 
 
-class MuteAsk(Ask, frozen=True, tag="mute"):
+class MuteRequest(ControlRequest, frozen=True, tag="mute"):
     """The mute switch."""
 
     EXAMPLE: ClassVar[str] = '{"on": true}'
     on: bool
 
 
-class LeaveAsk(Ask, frozen=True, tag="leave"):
+class LeaveRequest(ControlRequest, frozen=True, tag="leave"):
     """Leave the room and stay out."""
 
 
-class JoinAsk(Ask, frozen=True, tag="join"):
+class JoinRequest(ControlRequest, frozen=True, tag="join"):
     """Join again, or another room."""
 
     EXAMPLE: ClassVar[str] = '{"preset": "garage"}'
@@ -45,34 +47,42 @@ class JoinAsk(Ask, frozen=True, tag="join"):
     display_name: Name | None = None
 
 
-class VolumeAsk(Ask, frozen=True, tag="volume"):
+class VolumeRequest(ControlRequest, frozen=True, tag="volume"):
     """The speaker's volume."""
 
     EXAMPLE: ClassVar[str] = '{"percent": 80}'
     percent: Percent
 
 
-class GainAsk(Ask, frozen=True, tag="microphone_gain"):
+class GainRequest(ControlRequest, frozen=True, tag="microphone_gain"):
     """The microphone's gain."""
 
     EXAMPLE: ClassVar[str] = '{"db": 6}'
     db: Annotated[float, Meta(ge=-30, le=30)]
 
 
-class ChatAsk(Ask, frozen=True, tag="chat"):
+class ChatRequest(ControlRequest, frozen=True, tag="chat"):
     """A line for the room."""
 
     EXAMPLE: ClassVar[str] = '{"text": "Hello"}'
     text: str
 
 
-AnyAsk = TalkAsk | MuteAsk | LeaveAsk | JoinAsk | VolumeAsk | GainAsk | ChatAsk
-AskT = TypeVar("AskT", bound=AnyAsk)
+AnyRequest = (
+    TalkRequest
+    | MuteRequest
+    | LeaveRequest
+    | JoinRequest
+    | VolumeRequest
+    | GainRequest
+    | ChatRequest
+)
+AskT = TypeVar("AskT", bound=AnyRequest)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """What msgspec raises for bytes that are not the JSON that was asked for."""
 
-_COMMAND: msgspec.json.Decoder[AnyAsk] = msgspec.json.Decoder(AnyAsk)
+_COMMAND: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 
 
 def from_body(body: bytes, kind: type[AskT]) -> AskT:
@@ -87,7 +97,7 @@ def from_body(body: bytes, kind: type[AskT]) -> AskT:
         raise _malformed(problem, kind.EXAMPLE) from problem
 
 
-def from_command(text: str | bytes) -> AnyAsk:
+def from_command(text: str | bytes) -> AnyRequest:
     """Return what a WebSocket message asks.
 
     Raises:
@@ -99,9 +109,9 @@ def from_command(text: str | bytes) -> AnyAsk:
         raise _malformed(problem, '{"do": "talk", "on": true}') from problem
 
 
-def _malformed(problem: Exception, example: str) -> Refused:
+def _malformed(problem: Exception, example: str) -> RequestRefused:
     """Say what was wrong and what to write; msgspec names the key after `$.`."""
     found, _, path = str(problem).partition(" - at `$")
     key = path.strip("`.[]") or None
     sentence = f"The body is not what was expected: {found}. Write {example}"
-    return Refused(HTTPStatus.BAD_REQUEST, sentence, key=key)
+    return RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key=key)

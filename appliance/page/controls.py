@@ -22,18 +22,18 @@ from appliance.core.events import (
 from appliance.core.view import TalkState, View
 from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.page.commands import (
-    AnyAsk,
-    ChatAsk,
-    GainAsk,
-    JoinAsk,
-    LeaveAsk,
-    MuteAsk,
-    TalkAsk,
-    VolumeAsk,
+    AnyRequest,
+    ChatRequest,
+    GainRequest,
+    JoinRequest,
+    LeaveRequest,
+    MuteRequest,
+    TalkRequest,
+    VolumeRequest,
 )
-from appliance.page.refused import Refused
-from appliance.page.snapshot import Board
-from appliance.page.talk_leases import LEASE_S, Floor
+from appliance.page.refused import RequestRefused
+from appliance.page.snapshot import Snapshot
+from appliance.page.talk_leases import LEASE_S, TalkLeases
 from appliance.ports import Post
 
 TEXT_CHARACTERS = 2000
@@ -53,7 +53,7 @@ Answer = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
-class Asker:
+class Client:
     """Who asks."""
 
     session: str
@@ -62,7 +62,7 @@ class Asker:
     """Unique for a WebSocket; None for a plain request."""
 
 
-class Desk:
+class Controls:
     """Where every wish from the LAN comes in.
 
     Thread: the loop's.
@@ -70,9 +70,9 @@ class Desk:
 
     def __init__(
         self,
-        board: Board,
+        board: Snapshot,
         post: Post,
-        floor: Floor,
+        floor: TalkLeases,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Look at `board`, hold the talk on `floor`, and tell the rest by `post`."""
@@ -83,53 +83,53 @@ class Desk:
         self._chat_each = Buckets(CHAT_EACH)
         self._chat_all = Bucket(CHAT_ALL, now_s())
 
-    def take(self, ask: AnyAsk, asker: Asker) -> Answer:
+    def take(self, ask: AnyRequest, asker: Client) -> Answer:
         """Do what is asked and return what to answer.
 
         Raises:
             Refused: with the reason.
         """
         match ask:
-            case TalkAsk():
+            case TalkRequest():
                 return self._talk(ask, asker)
-            case MuteAsk():
+            case MuteRequest():
                 return self._mute(ask)
-            case ChatAsk():
+            case ChatRequest():
                 return self._chat(ask, asker)
-            case JoinAsk():
+            case JoinRequest():
                 return self._join(ask)
-            case LeaveAsk() | VolumeAsk() | GainAsk():
+            case LeaveRequest() | VolumeRequest() | GainRequest():
                 return self._plain(ask)
             case _:
                 assert_never(ask)
 
-    def gone(self, asker: Asker) -> None:
+    def gone(self, asker: Client) -> None:
         """Release what a closed WebSocket still held."""
         self._floor.release(_holder(asker))
 
-    def _plain(self, ask: LeaveAsk | VolumeAsk | GainAsk) -> Answer:
-        if isinstance(ask, VolumeAsk):
+    def _plain(self, ask: LeaveRequest | VolumeRequest | GainRequest) -> Answer:
+        if isinstance(ask, VolumeRequest):
             self._post(VolumeAsked(ask.percent))
             return {"percent": ask.percent}
-        if isinstance(ask, GainAsk):
+        if isinstance(ask, GainRequest):
             self._post(GainAsked(ask.db))
             return {"db": ask.db}
         self._post(LeaveAsked())
         return {}
 
-    def _talk(self, ask: TalkAsk, asker: Asker) -> Answer:
+    def _talk(self, ask: TalkRequest, asker: Client) -> Answer:
         """Press or release; what is refused is over, and must not go live later."""
         holder, view = _holder(asker), self._board.view
         lease_s = LEASE_S if asker.socket is None else None
         if ask.on and view.is_page_spent:
             # A repeat is no release: it must not count as a new press next time.
             self._floor.prolong(holder, lease_s)
-            raise Refused(HTTPStatus.CONFLICT, LET_GO)
+            raise RequestRefused(HTTPStatus.CONFLICT, LET_GO)
         refusal = _talk_refusal(view) if ask.on else ""
         if refusal or not ask.on:
             self._floor.release(holder)
         if refusal:
-            raise Refused(HTTPStatus.CONFLICT, refusal)
+            raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         if not ask.on:
             return {"on": False}
         is_new = self._floor.press(holder, lease_s)
@@ -137,39 +137,39 @@ class Desk:
         said: Answer = {"on": is_new or view.talk in ON_AIR}
         return said if lease_s is None else {**said, "lease_s": lease_s}
 
-    def _mute(self, ask: MuteAsk) -> Answer:
+    def _mute(self, ask: MuteRequest) -> Answer:
         if not ask.on and self._board.view.is_muted_at_box:
-            raise Refused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
+            raise RequestRefused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
         self._post(MuteAsked(ask.on))
         return {"on": ask.on}
 
-    def _join(self, ask: JoinAsk) -> Answer:
+    def _join(self, ask: JoinRequest) -> Answer:
         presets = self._board.view.presets
         preset = self._board.view.preset if ask.preset is UNSET else ask.preset
         if preset is not None and preset not in presets:
             known = ", ".join(presets) or "none are configured"
             sentence = f"There is no such preset. Write one of: {known}."
-            raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
+            raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
         self._post(JoinAsked(preset, ask.display_name))
         return {}
 
-    def _chat(self, ask: ChatAsk, asker: Asker) -> Answer:
+    def _chat(self, ask: ChatRequest, asker: Client) -> Answer:
         text = _checked(ask.text)
         if refusal := self._board.view.chat_refusal:
-            raise Refused(HTTPStatus.CONFLICT, refusal)
+            raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         now_s = self._now_s()
         if not (
             self._chat_each.may(asker.session, now_s) and self._chat_all.may(now_s)
         ):
             sentence = "That was too fast. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
+            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
         line_id = str(uuid.uuid4())
         self._post(ChatTyped(line_id, text, time.time_ns() // 1_000_000))
         return {"id": line_id, "state": Delivery.QUEUED}
 
 
-def _holder(asker: Asker) -> str:
+def _holder(asker: Client) -> str:
     return asker.socket or asker.session
 
 
@@ -185,13 +185,13 @@ def _talk_refusal(view: View) -> str:
 def _checked(text: str) -> str:
     text = "".join(filter(_is_text, text)).strip()
     if not text:
-        raise Refused(HTTPStatus.BAD_REQUEST, "The line is empty.", key="text")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, "The line is empty.", key="text")
     if len(text) > TEXT_CHARACTERS or len(text.encode()) > TEXT_BYTES:
         sentence = (
             f"The line has {len(text)} characters; at most {TEXT_CHARACTERS}"
             f" and {TEXT_BYTES} bytes can be sent at once."
         )
-        raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, key="text")
+        raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence, key="text")
     return text
 
 

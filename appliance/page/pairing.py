@@ -22,7 +22,7 @@ from appliance.page.pairing_file import (
     fresh_secret,
 )
 from appliance.page.pin_lockout import Lockouts
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 from appliance.ports import Post
 
 logger = logging.getLogger(__name__)
@@ -153,7 +153,7 @@ class Pairing:
             return True
         return (pin, guest) == self._used[:2] and now_s < self._used[2]
 
-    async def _failed(self, guest: str, now_s: float) -> Refused:
+    async def _failed(self, guest: str, now_s: float) -> RequestRefused:
         """Count a wrong PIN, and return what to answer.
 
         Counted before anything is waited for: no two requests may share one try.
@@ -171,7 +171,7 @@ class Pairing:
         left = lockout.tries_left
         tries = "1 try" if left == 1 else f"{left} tries"
         sentence = f"That is not the PIN on the box's screen; {tries} left."
-        return Refused(HTTPStatus.FORBIDDEN, sentence, key="pin")
+        return RequestRefused(HTTPStatus.FORBIDDEN, sentence, key="pin")
 
     def _renewed(self) -> tuple[str, str]:
         """Take a new PIN, and return the old one and the new one."""
@@ -220,10 +220,10 @@ def _log_wrong(count: int) -> None:
     logger.warning("wrong PINs  count=%d", count)
 
 
-def _locked(wait_s: int) -> Refused:
+def _locked(wait_s: int) -> RequestRefused:
     minutes = -(-wait_s // 60)
     wait = "a minute" if minutes == 1 else f"{minutes} minutes"
-    return Refused(
+    return RequestRefused(
         HTTPStatus.TOO_MANY_REQUESTS,
         f"Too many wrong PINs. Try again in {wait}.",
         headers={"retry-after": str(wait_s)},

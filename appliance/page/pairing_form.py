@@ -13,7 +13,7 @@ from appliance.page import answer, body, static_files
 from appliance.page.access import COOKIE
 from appliance.page.commands import UNREADABLE
 from appliance.page.pairing import Pairing
-from appliance.page.refused import Refused
+from appliance.page.refused import RequestRefused
 
 COOKIE_DAYS = 400
 """The longest that browsers keep a cookie."""
@@ -26,7 +26,7 @@ class Entered(msgspec.Struct, frozen=True):
     pin: str
 
 
-class Form:
+class PairingForm:
     """GET and POST of `/pair`."""
 
     def __init__(self, pairing: Pairing, assets: dict[str, static_files.Asset]) -> None:
@@ -49,7 +49,7 @@ class Form:
             pin = _pin_of_json(content) if is_json else _pin_of_form(content)
             guest = request.client.host if request.client else ""
             secret = await self._pairing.admit(pin, guest)
-        except Refused as refused:
+        except RequestRefused as refused:
             self._pairing.ask()
             if is_json:
                 raise
@@ -86,7 +86,7 @@ def _pin_of_form(content: bytes) -> str:
         pairs = parse_qsl(content.decode("ascii"), max_num_fields=FIELDS)
     except ValueError as problem:
         sentence = "The form could not be read. Write pin=123456"
-        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
     return _pin_of(dict(pairs).get("pin", ""))
 
 
@@ -95,7 +95,7 @@ def _pin_of_json(content: bytes) -> str:
         return _pin_of(msgspec.json.decode(content, type=Entered).pin)
     except UNREADABLE as problem:
         sentence = 'The body could not be read. Write {"pin": "123456"}'
-        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from problem
 
 
 def _pin_of(text: str) -> str:
@@ -107,5 +107,5 @@ def _pin_of(text: str) -> str:
     pin = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{6}", pin):
         sentence = "The PIN has six digits; the box's screen shows it."
-        raise Refused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
     return pin

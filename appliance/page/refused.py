@@ -6,7 +6,7 @@ from http import HTTPStatus
 from appliance.errors import ApplianceError
 
 
-class Refused(ApplianceError):
+class RequestRefused(ApplianceError):
     """A request that is answered with a reason instead of what it wanted."""
 
     def __init__(

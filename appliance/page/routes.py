@@ -9,41 +9,45 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from appliance.core.view import Connection, View
+from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
 from appliance.page import answer, body, static_files
 from appliance.page.access import FORM, HEALTH
 from appliance.page.commands import (
-    AnyAsk,
-    ChatAsk,
-    GainAsk,
-    JoinAsk,
-    LeaveAsk,
-    MuteAsk,
-    TalkAsk,
-    VolumeAsk,
+    AnyRequest,
+    ChatRequest,
+    GainRequest,
+    JoinRequest,
+    LeaveRequest,
+    MuteRequest,
+    TalkRequest,
+    VolumeRequest,
     from_body,
 )
-from appliance.page.controls import Asker, Desk
-from appliance.page.pairing_form import Form
-from appliance.page.refused import Refused
-from appliance.page.snapshot import Board
-from appliance.page.websocket import Live
+from appliance.page.controls import Client, Controls
+from appliance.page.pairing_form import PairingForm
+from appliance.page.refused import RequestRefused
+from appliance.page.snapshot import Snapshot
+from appliance.page.websocket import LiveEndpoint
 
-POSTS: dict[str, type[AnyAsk]] = {
-    "/api/chat": ChatAsk,
-    "/api/talk": TalkAsk,
-    "/api/mute": MuteAsk,
-    "/api/leave": LeaveAsk,
-    "/api/join": JoinAsk,
-    "/api/volume": VolumeAsk,
-    "/api/microphone_gain": GainAsk,
+POSTS: dict[str, type[AnyRequest]] = {
+    "/api/chat": ChatRequest,
+    "/api/talk": TalkRequest,
+    "/api/mute": MuteRequest,
+    "/api/leave": LeaveRequest,
+    "/api/join": JoinRequest,
+    "/api/volume": VolumeRequest,
+    "/api/microphone_gain": GainRequest,
 }
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 NEEDS_SOUND = frozenset(
-    {Connection.CONNECTING, Connection.CONNECTED, Connection.RECONNECTING}
+    {
+        ConnectionState.CONNECTING,
+        ConnectionState.CONNECTED,
+        ConnectionState.RECONNECTING,
+    }
 )
-OUT = frozenset({Connection.DISCONNECTED, Connection.REFUSED})
+OUT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
 
 
 class Api:
@@ -51,8 +55,8 @@ class Api:
 
     def __init__(
         self,
-        board: Board,
-        desk: Desk,
+        board: Snapshot,
+        desk: Controls,
         assets: dict[str, static_files.Asset],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
@@ -105,7 +109,7 @@ class Api:
         """`POST /api/…`."""
         content = await body.read(request)
         ask = from_body(content, POSTS[request.url.path])
-        return answer.json(self._desk.take(ask, Asker(request.state.owner)))
+        return answer.json(self._desk.take(ask, Client(request.state.owner)))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -120,7 +124,7 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
     return bool(sound), sound + room
 
 
-def application(api: Api, live: Live, form: Form) -> Starlette:
+def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
     """Return everything behind the guard."""
     posts = [Route(path, api.post, methods=["POST"]) for path in POSTS]
     routes: list[BaseRoute] = [
@@ -135,5 +139,5 @@ def application(api: Api, live: Live, form: Form) -> Starlette:
         WebSocketRoute("/api/live", live.__call__),
         *posts,
     ]
-    handlers = {Refused: answer.on_refused, HTTPException: answer.on_http_error}
+    handlers = {RequestRefused: answer.on_refused, HTTPException: answer.on_http_error}
     return Starlette(routes=routes, exception_handlers=handlers)

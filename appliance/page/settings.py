@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class PageSettings:
     """What `cli` hands to the page besides its configuration."""
 
     name: str

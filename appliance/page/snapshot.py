@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.core.chat import ChatLine
 from appliance.core.state import ScreenPage
-from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.display import fonts
 from appliance.display.line import Size
 from appliance.display.rendering import lines, picture
@@ -43,7 +43,7 @@ class Drawing:
 
 STARTING = View(
     name="",
-    connection=Connection.CONNECTING,
+    connection=ConnectionState.CONNECTING,
     banner="starting",
     room="",
     preset=None,
@@ -78,7 +78,7 @@ STARTING = View(
 _SENT = tuple(item.name for item in fields(View) if item.repr and item.name != "chat")
 
 
-class Board:
+class Snapshot:
     """Wakes whoever waits for a newer view, and writes it as JSON once for all.
 
     Thread: the loop's.

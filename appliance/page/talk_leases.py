@@ -22,7 +22,7 @@ class Timer(Protocol):
 CallLater = Callable[[float, Callable[[], None]], Timer]
 
 
-class Floor:
+class TalkLeases:
     """Joins the presses of several phones and scripts into one talk button.
 
     Thread: the loop's.

@@ -12,11 +12,11 @@ from starlette.websockets import WebSocket
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.answer import refusal
 from appliance.page.commands import from_command
-from appliance.page.controls import Answer, Asker, Desk
+from appliance.page.controls import Answer, Client, Controls
 from appliance.page.line import Line
 from appliance.page.pairing import Pairing
-from appliance.page.refused import Refused
-from appliance.page.snapshot import Board
+from appliance.page.refused import RequestRefused
+from appliance.page.snapshot import Snapshot
 
 SOCKETS = 16
 """Open at once; our choice: a box is looked at by a handful of phones."""
@@ -37,13 +37,13 @@ Goodbye = tuple[int, str]
 """Close code and reason."""
 
 
-class Live:
+class LiveEndpoint:
     """The endpoint; one call per socket."""
 
     def __init__(
         self,
-        board: Board,
-        desk: Desk,
+        board: Snapshot,
+        desk: Controls,
         pairing: Pairing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -58,11 +58,11 @@ class Live:
         """Serve one socket until either side ends it."""
         if self._open >= SOCKETS:
             sentence = f"{SOCKETS} pages are open already. Close one of them."
-            refused = Refused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
+            refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
             await socket.send_denial_response(refusal(refused))
             return
         self._open += 1
-        asker = Asker(socket.state.owner, f"socket {uuid.uuid4()}")
+        asker = Client(socket.state.owner, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
             await self._serve(Line(socket), asker)
@@ -70,13 +70,13 @@ class Live:
             self._open -= 1
             self._desk.gone(asker)
 
-    async def _serve(self, line: Line, asker: Asker) -> None:
+    async def _serve(self, line: Line, asker: Client) -> None:
         """Tell and listen until either ends; a reason is told at the end."""
         goodbye = await first_of(self._tell(line, asker), self._listen(line, asker))
         if goodbye is not None:
             await line.close(*goodbye)
 
-    async def _tell(self, line: Line, asker: Asker) -> Goodbye | None:
+    async def _tell(self, line: Line, asker: Client) -> Goodbye | None:
         """Send the newest view for as long as the session is known."""
         await self._board.prepare()
         while self._pairing.still_knows(asker.session):
@@ -87,7 +87,7 @@ class Live:
             await self._board.newer(number, REPEAT_S)
         return SESSION_GONE, "not paired any more"
 
-    async def _listen(self, line: Line, asker: Asker) -> Goodbye | None:
+    async def _listen(self, line: Line, asker: Client) -> Goodbye | None:
         """Take commands until the socket closes or floods."""
         commands = Bucket(COMMANDS, self._now_s())
         patience = Bucket(PATIENCE, self._now_s())
@@ -100,17 +100,17 @@ class Live:
                 await line.send(msgspec.json.encode(answer))
         return None
 
-    def _take(self, message: str | bytes, asker: Asker, commands: Bucket) -> Answer:
+    def _take(self, message: str | bytes, asker: Client, commands: Bucket) -> Answer:
         try:
             self._check_pace(commands)
             return self._desk.take(from_command(message), asker)
-        except Refused as refused:
+        except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 
     def _check_pace(self, commands: Bucket) -> None:
         if not commands.may(self._now_s()):
             sentence = "Too many commands. Wait a second."
-            raise Refused(HTTPStatus.TOO_MANY_REQUESTS, sentence)
+            raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence)
 
 
 async def first_of(*jobs: Coroutine[None, None, Goodbye | None]) -> Goodbye | None:

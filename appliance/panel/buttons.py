@@ -18,13 +18,13 @@ from appliance.core.events import (
 from appliance.errors import PanelError
 from appliance.panel.debounce import (
     Contact,
-    Report,
-    Reports,
+    ContactReport,
+    ContactReports,
     after_edge,
     after_reading,
     opened,
 )
-from appliance.panel.pin_group import RETRY_S, Bank
+from appliance.panel.pin_group import RETRY_S, PinGroup
 from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
 from appliance.process.background import Background
 
@@ -60,7 +60,7 @@ class Buttons:
     ) -> None:
         """Remember what is wired; nothing is opened yet."""
         wishes = {button.value: getattr(config, button) for button in Button}
-        self._bank = Bank(Part.BUTTON, wishes, post, open_factory, self._opened)
+        self._bank = PinGroup(Part.BUTTON, wishes, post, open_factory, self._opened)
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
@@ -126,7 +126,7 @@ class Buttons:
         contact = self._contacts[name]
         self._tell(name, *after_reading(contact, self._clock(), is_closed=is_closed))
 
-    def _tell(self, name: str, contact: Contact, reports: Reports) -> None:
+    def _tell(self, name: str, contact: Contact, reports: ContactReports) -> None:
         self._contacts[name] = contact
         button = Button(name)
         for report in reports:
@@ -158,7 +158,7 @@ class Buttons:
         self._bank.lose(name, error)
 
 
-def _event(button: Button, report: Report) -> Event:
+def _event(button: Button, report: ContactReport) -> Event:
     if report.is_pressed:
         return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
     return ButtonReleased(button, at_s=report.at_s)

@@ -24,7 +24,7 @@ press shorter than `QUIET_S`, and a lost edge.
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ContactReport:
     """A press or a release."""
 
     is_pressed: bool
@@ -34,7 +34,7 @@ class Report:
     """The release before it was bounce: the press before that one goes on."""
 
 
-Reports = tuple[Report, ...]
+ContactReports = tuple[ContactReport, ...]
 """Oldest first; presses and releases alternate."""
 
 
@@ -73,7 +73,7 @@ def opened(now_s: float, *, is_closed: bool) -> Contact:
 
 def after_edge(
     contact: Contact, at_s: float, *, is_closed: bool
-) -> tuple[Contact, Reports]:
+) -> tuple[Contact, ContactReports]:
     """Return the contact after an edge: the first is reported, its bounce is not.
 
     Args:
@@ -81,14 +81,14 @@ def after_edge(
         at_s: the edge's stamp, not the time of its arrival.
         is_closed: level after the edge.
     """
-    reports: Reports = ()
+    reports: ContactReports = ()
     # The same level twice: an edge between them was lost, and how long the level stayed
     # is unknown.
     if is_closed != contact.is_closed:
         contact, reports = _settled(contact, at_s)
     if at_s >= contact.quiet_at_s and is_closed != contact.is_reported:
         contact = replace(contact, is_reported=is_closed)
-        reports = (*reports, Report(is_closed, at_s))
+        reports = (*reports, ContactReport(is_closed, at_s))
     changed = replace(
         contact, is_closed=is_closed, changed_at_s=at_s, differs_since_s=None
     )
@@ -97,7 +97,7 @@ def after_edge(
 
 def after_reading(
     contact: Contact, now_s: float, *, is_closed: bool
-) -> tuple[Contact, Reports]:
+) -> tuple[Contact, ContactReports]:
     """Return the contact after its level was read: finds edges that were lost.
 
     A level that differs is taken for an edge when no edge has come for `LATE_S`: until
@@ -115,7 +115,7 @@ def after_reading(
     return contact, (*reports, *found)
 
 
-def _settled(contact: Contact, until_s: float) -> tuple[Contact, Reports]:
+def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]:
     """Report a level that lasted until this stamp and was not reported yet."""
     is_settled = contact.is_reported == contact.is_closed
     if is_settled or until_s < contact.quiet_at_s:
@@ -123,5 +123,5 @@ def _settled(contact: Contact, until_s: float) -> tuple[Contact, Reports]:
     # An edge that closes the contact is reported at once, unless it follows the edge of
     # a release by less than `QUIET_S`.
     is_closed = contact.is_closed
-    report = Report(is_closed, contact.changed_at_s, is_resumed=is_closed)
+    report = ContactReport(is_closed, contact.changed_at_s, is_resumed=is_closed)
     return replace(contact, is_reported=is_closed), (report,)

@@ -11,7 +11,12 @@ from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
 from appliance.panel.i2c import NAME, needed_modules
 from appliance.panel.oled import size_px
-from appliance.panel.screen_saver import Glow, drift_step, glow, next_change_s
+from appliance.panel.screen_saver import (
+    ScreenSaverState,
+    drift_step,
+    glow,
+    next_change_s,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,7 +50,7 @@ OpenDisplay = Callable[[ScreenConfig], Display]
 """Finds the screen; raises `PanelError` where there is none."""
 
 
-class Glass:
+class DisplaySupervisor:
     """One screen that may come and go; thread: always the same, never the loop's."""
 
     def __init__(
@@ -64,7 +69,7 @@ class Glass:
         """When to look for it, or whether it is still there."""
         self._is_lost = False
         self._shown: Image | None = None
-        self._glow: Glow | None = None
+        self._glow: ScreenSaverState | None = None
 
     def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
         """Do what is due.
@@ -130,7 +135,7 @@ class Glass:
         self, display: Display, view: View, now_s: float, idle_s: float
     ) -> None:
         wanted = glow(idle_s, self._config)
-        if wanted is not Glow.DARK:
+        if wanted is not ScreenSaverState.DARK:
             with needed_modules():
                 shown = picture(view, self._size, drift(drift_step(now_s)))
             self._draw(display, shown)
@@ -142,11 +147,11 @@ class Glass:
             display.show(wanted)
             self._shown = wanted
 
-    def _shine(self, display: Display, wanted: Glow) -> None:
-        if wanted is not Glow.DARK:
-            display.dim(is_dim=wanted is Glow.DIM)
-        if Glow.DARK in {wanted, self._glow}:
-            display.light(is_lit=wanted is not Glow.DARK)
+    def _shine(self, display: Display, wanted: ScreenSaverState) -> None:
+        if wanted is not ScreenSaverState.DARK:
+            display.dim(is_dim=wanted is ScreenSaverState.DIM)
+        if ScreenSaverState.DARK in {wanted, self._glow}:
+            display.light(is_lit=wanted is not ScreenSaverState.DARK)
         self._glow = wanted
 
     def _tell_lost(self, error: PanelError) -> None:

@@ -11,7 +11,7 @@ from appliance.core.events import Event, Part
 from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
-from appliance.panel.pin_group import RETRY_S, Bank
+from appliance.panel.pin_group import RETRY_S, PinGroup
 from appliance.panel.pins import Factory, OpenFactory, Output, open_factory
 from appliance.process.background import Background
 
@@ -29,7 +29,7 @@ class Lamps:
         """Remember what is wired; nothing is opened yet."""
         self._retry_s = retry_s
         wishes = {item.name: getattr(config, item.name) for item in fields(config)}
-        self._bank = Bank(Part.LAMP, wishes, post, open_factory, self._opened)
+        self._bank = PinGroup(Part.LAMP, wishes, post, open_factory, self._opened)
         self._wanted = Lit()
         self._background = Background(self._run)
 

@@ -28,7 +28,7 @@ class Closable(Protocol):
 PinT = TypeVar("PinT", bound=Closable)
 
 
-class Bank(Generic[PinT]):
+class PinGroup(Generic[PinT]):
     """Opened pins by the name of what is wired to them; thread: the loop's."""
 
     def __init__(

@@ -11,7 +11,7 @@ from typing import Self
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.core.view import View
-from appliance.panel.display import Glass, OpenDisplay
+from appliance.panel.display import DisplaySupervisor, OpenDisplay
 from appliance.panel.oled import open_oled
 from appliance.panel.screen_saver import stirring
 from appliance.process.background import Background
@@ -32,7 +32,7 @@ class Screen:
     ) -> None:
         """Remember which screen is wanted; it is looked for after opening."""
         self._is_wanted = config.driver != "none"
-        self._glass = Glass(config, post, open_display)
+        self._glass = DisplaySupervisor(config, post, open_display)
         self._clock = clock
         self._view: View | None = None
         self._stirred_at_s = clock()

@@ -9,7 +9,7 @@ DRIFT_S = 60.0
 """Between two steps of the picture's drift; kvmd's figure."""
 
 
-class Glow(Enum):
+class ScreenSaverState(Enum):
     """How bright the screen is."""
 
     BRIGHT = auto()
@@ -17,13 +17,13 @@ class Glow(Enum):
     DARK = auto()
 
 
-def glow(idle_s: float, config: ScreenConfig) -> Glow:
+def glow(idle_s: float, config: ScreenConfig) -> ScreenSaverState:
     """Return how bright a screen is after nothing has happened for so long."""
     if 0 < config.sleep_after_s <= idle_s:
-        return Glow.DARK
+        return ScreenSaverState.DARK
     if 0 < config.dim_after_s <= idle_s:
-        return Glow.DIM
-    return Glow.BRIGHT
+        return ScreenSaverState.DIM
+    return ScreenSaverState.BRIGHT
 
 
 def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:

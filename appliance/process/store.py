@@ -50,7 +50,7 @@ KeptT = TypeVar("KeptT", Levels, Identity)
 
 
 @dataclass(frozen=True, slots=True)
-class Kept:
+class StoredState:
     """What was found, with defaults for what was not."""
 
     identity: str
@@ -82,7 +82,7 @@ class Store:
         self._tasks: asyncio.TaskGroup | None = None
         self._keeping: asyncio.Task[None] | None = None
 
-    def read(self) -> Kept:
+    def read(self) -> StoredState:
         """Return what was kept; the first time, make an identity and keep it.
 
         To be called before the store is entered: only then is a trouble posted.
@@ -90,11 +90,11 @@ class Store:
         self._written = self._wanted = self._decoded("levels.json", Levels)
         known = self._decoded("identity.json", Identity)
         if known is not None:
-            return Kept(known.identity, self._written)
+            return StoredState(known.identity, self._written)
         letters = (secrets.choice(IDENTITY_LETTERS) for _ in range(8))
         made = Identity(f"box-{''.join(letters)}")
         self._write("identity.json", made)
-        return Kept(made.identity, self._written)
+        return StoredState(made.identity, self._written)
 
     async def __aenter__(self) -> Self:
         """Tell what `read` could not do, and be ready for levels."""

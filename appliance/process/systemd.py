@@ -51,7 +51,7 @@ def systemd_notify(environ: Mapping[str, str]) -> Notify:
     return cast("Notify", notify)
 
 
-class Service:
+class SystemdNotifier:
     """A viewer that keeps systemd informed.
 
     `READY=1` goes out with the first view: the control loop has turned once.

@@ -14,20 +14,20 @@ from appliance.core.commands import (
     UnmuteTrack,
 )
 from appliance.core.events import ChatFailed, RoomLeft
-from appliance.ports import Playout, Post, Uplink
+from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.room import sdk_log
-from appliance.room.context import Gear, Style
-from appliance.room.session import Visit
+from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.session import Session
 
 CLOSE_S = 2.0
 """A goodbye takes 1.5 s at the most; SIGTERM has to be done with after 3 s."""
 
 
 class LiveKitRoom:
-    """Joins, leaves and chats; a new `Visit` for each ticket."""
+    """Joins, leaves and chats; a new `Session` for each ticket."""
 
     def __init__(
-        self, config: Config, post: Post, uplink: Uplink, playout: Playout
+        self, config: Config, post: Post, uplink: MicrophoneFeed, playout: Playback
     ) -> None:
         """Remember everything; nothing is opened.
 
@@ -38,10 +38,10 @@ class LiveKitRoom:
             playout: takes what others say.
         """
         self._config = config
-        self._gear = Gear(post, uplink, playout, self._spawn, pending={})
+        self._gear = SessionContext(post, uplink, playout, self._spawn, pending={})
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[Any]] = set()
-        self._visit: Visit | None = None
+        self._visit: Session | None = None
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
@@ -86,7 +86,7 @@ class LiveKitRoom:
     def _join(self, command: JoinRoom) -> None:
         if self._visit is not None:
             self._visit.leave()
-        self._visit = Visit(command, self._style(command.preset), self._gear)
+        self._visit = Session(command, self._style(command.preset), self._gear)
 
     def _leave(self, command: LeaveRoom) -> None:
         if visit := self._present(command.ticket):
@@ -101,14 +101,14 @@ class LiveKitRoom:
             reason = "the box is not in the room"
             self._gear.post(ChatFailed(command.ticket, command.id, reason))
 
-    def _present(self, ticket: int) -> Visit | None:
+    def _present(self, ticket: int) -> Session | None:
         """Return the visit with this ticket, unless it is over."""
         visit = self._visit
         is_present = visit is not None and visit.ticket == ticket and not visit.is_over
         return visit if is_present else None
 
-    def _style(self, preset: str | None) -> Style:
-        return Style(
+    def _style(self, preset: str | None) -> RoomStyle:
+        return RoomStyle(
             encryption_key_file=self._room_config(preset).encryption_key_file,
             is_plain_chat=self._config.chat.format == "plain",
         )

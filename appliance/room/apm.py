@@ -26,20 +26,20 @@ _FINE_BYTES = 3
 """Length of an answer that holds no error."""
 
 
-def echo_canceller(config: SoundConfig) -> "EchoCanceller | None":
+def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
     """Return it, if the configuration asks for it."""
-    return EchoCanceller() if config.echo_cancellation else None
+    return ApmEchoCanceller() if config.echo_cancellation else None
 
 
-def voice_cleaner(config: SoundConfig) -> "VoiceCleaner | None":
+def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
     """Return what else the configuration asks for; None: nothing."""
     is_any = (
         config.noise_suppression or config.high_pass_filter or config.automatic_gain
     )
-    return VoiceCleaner(config) if is_any else None
+    return ApmNoiseSuppressor(config) if is_any else None
 
 
-class EchoCanceller:
+class ApmEchoCanceller:
     """Takes the speaker out of the microphone; implements `ports.Canceller`.
 
     Measured: 9 ms of delay, 55 to 75 us of CPU per block.
@@ -80,7 +80,7 @@ class EchoCanceller:
             self._module.set_stream_delay_ms(wanted_ms)
 
 
-class VoiceCleaner:
+class ApmNoiseSuppressor:
     """Takes noise and rumble out and sets the level; implements `ports.Cleaner`.
 
     Measured: 7 ms of delay, 1 ms without noise suppression; 45 us of CPU per block.

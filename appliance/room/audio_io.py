@@ -9,7 +9,15 @@ from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
 from appliance.pcm import SILENCE, Block
-from appliance.room.ffi import OUR_CAPTURE, Call, Fail, Road, Sink, bypass, handle
+from appliance.room.ffi import (
+    OUR_CAPTURE,
+    Call,
+    Fail,
+    Sink,
+    StreamRoute,
+    ffi_events,
+    handle,
+)
 
 RATE_HZ = 48_000
 BLOCK_SAMPLES = 480
@@ -20,7 +28,7 @@ _SLOTS = 8
 call returns; what it promises is less: that the memory is free once acknowledged."""
 
 
-class Microphone:
+class MicrophoneTrack:
     """A track whose sound is whatever is sent, block by block."""
 
     def __init__(self) -> None:
@@ -28,7 +36,7 @@ class Microphone:
 
         Thread: the loop's.
         """
-        bypass()
+        ffi_events()
         # Without a queue the library takes exactly 10 ms and adds no clock of its own.
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
@@ -54,7 +62,7 @@ class Microphone:
         handle(self._source).dispose()
 
 
-class Talker:
+class RemoteAudio:
     """Somebody's track, whose blocks go to a sink until `close`."""
 
     def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
@@ -72,11 +80,11 @@ class Talker:
         wanted.sample_rate = RATE_HZ
         wanted.num_channels = 1
         wanted.frame_size_ms = BLOCK_MS
-        self._stream = bypass().open(request, Road(sink, fail))
+        self._stream = ffi_events().open(request, StreamRoute(sink, fail))
 
     def close(self) -> None:
         """Stop; a block that is on its way may still reach the sink."""
-        bypass().close(self._stream)
+        ffi_events().close(self._stream)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from livekit import rtc
 from livekit.rtc.participant import PublishDataError
 
 from appliance.core.commands import SendChat
-from appliance.core.events import ChatFailed, ChatReceived, ChatSent, Message
+from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.ports import Post
 from appliance.room import chat_format
 from appliance.room.connection import Spawn
@@ -32,7 +32,7 @@ _SEND_S = 10.0
 """Far above a slow link's round trip; then somebody should know that it failed."""
 
 
-class Mailbox:
+class ChatChannel:
     """The chat of one visit."""
 
     def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
@@ -110,7 +110,7 @@ class Mailbox:
 
     async def _read_all(
         self, reader: rtc.TextStreamReader, identity: str
-    ) -> Message | chat_format.Dropped:
+    ) -> ChatMessage | chat_format.Dropped:
         text = ""
         async for chunk in reader:
             text += chunk
@@ -121,10 +121,10 @@ class Mailbox:
         return chat_format.read_stream(info.stream_id, info.timestamp, text, who)
 
     def _deliver(
-        self, taken: Message | chat_format.Dropped | None, identity: str
+        self, taken: ChatMessage | chat_format.Dropped | None, identity: str
     ) -> None:
         match taken:
-            case Message():
+            case ChatMessage():
                 if taken.sender_id != self._room.local_participant.identity:
                     self._post(ChatReceived(self._ticket, taken))
             case chat_format.Dropped():
@@ -174,7 +174,7 @@ class Mailbox:
         me = self._room.local_participant
         text = chat_format.sendable(command.text)
         if is_plain:
-            ours = chat_format.Sender(me.identity, me.name)
+            ours = chat_format.ChatSender(me.identity, me.name)
             payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return

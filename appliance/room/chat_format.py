@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from appliance.core.events import Message
+from appliance.core.events import ChatMessage
 
 STREAM_TOPIC = "lk.chat"
 PACKET_TOPIC = "lk-chat-topic"
@@ -32,7 +32,7 @@ _SERVER = "server"
 
 
 @dataclass(frozen=True, slots=True)
-class Sender:
+class ChatSender:
     """Who sent something, as the server vouches for it."""
 
     identity: str
@@ -51,8 +51,8 @@ class Dropped:
 
 
 def read_stream(
-    stream_id: str, ts_ms: int, text: str, sender: Sender
-) -> Message | Dropped:
+    stream_id: str, ts_ms: int, text: str, sender: ChatSender
+) -> ChatMessage | Dropped:
     """Return the message of a text stream on `lk.chat`.
 
     Args:
@@ -65,8 +65,8 @@ def read_stream(
 
 
 def read_packet(
-    topic: str, payload: bytes, sender: Sender, *, now_ms: int, takes_streams: bool
-) -> Message | Dropped | None:
+    topic: str, payload: bytes, sender: ChatSender, *, now_ms: int, takes_streams: bool
+) -> ChatMessage | Dropped | None:
     """Return the message of a data packet.
 
     Args:
@@ -113,7 +113,7 @@ def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
     return msgspec.json.encode(shape | {"type": "text"})
 
 
-def plain_packet(line_id: str, ts_ms: int, text: str, sender: Sender) -> bytes:
+def plain_packet(line_id: str, ts_ms: int, text: str, sender: ChatSender) -> bytes:
     """Return a packet in the plain schema, which every JSON reader understands."""
     shape = {
         "id": line_id,
@@ -170,8 +170,13 @@ class _Line:
 
 
 def _from_packet(
-    found: _Packet, sender: Sender, *, now_ms: int, takes_streams: bool, is_edit: bool
-) -> Message | Dropped | None:
+    found: _Packet,
+    sender: ChatSender,
+    *,
+    now_ms: int,
+    takes_streams: bool,
+    is_edit: bool,
+) -> ChatMessage | Dropped | None:
     is_flagged = found.ignore_legacy is True or found.ignore is True
     if is_flagged and takes_streams:
         return None
@@ -180,18 +185,20 @@ def _from_packet(
     return _message(_Line(line_id, found.message, ts_ms, is_edit), sender)
 
 
-def _from_plain(found: _Plain, sender: Sender, now_ms: int) -> Message | Dropped:
+def _from_plain(
+    found: _Plain, sender: ChatSender, now_ms: int
+) -> ChatMessage | Dropped:
     ts_ms = now_ms if found.ts is None else found.ts
     line_id = "" if found.id is None else str(found.id)
     line = _Line(line_id or _id_for(found.ts, found.text), found.text, ts_ms)
     if sender.identity:
         # What the packet claims about its sender, anybody could claim.
-        return _message(line, Sender(sender.identity, sender.name))
+        return _message(line, ChatSender(sender.identity, sender.name))
     claimed = found.sender_id or found.sender or _SERVER
-    return _message(line, Sender(claimed, found.sender_name or ""))
+    return _message(line, ChatSender(claimed, found.sender_name or ""))
 
 
-def _message(line: _Line, sender: Sender) -> Message | Dropped:
+def _message(line: _Line, sender: ChatSender) -> ChatMessage | Dropped:
     """Return the message, if every part of it is within its bounds."""
     text = "".join(filter(_is_text, line.text)).strip()
     if not text:
@@ -203,7 +210,7 @@ def _message(line: _Line, sender: Sender) -> Message | Dropped:
     identity = sender.identity or _SERVER
     if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
         return Dropped("impossible id")
-    return Message(
+    return ChatMessage(
         id=line.id,
         sender_id=identity,
         sender_name=display_name(sender.name, identity),

@@ -7,7 +7,7 @@ from typing import Any
 
 from livekit import rtc
 
-from appliance.room.failures import NOT_IN_TIME, Trouble, connect_trouble
+from appliance.room.failures import NOT_IN_TIME, Failure, connect_trouble
 from appliance.room.sdk_log import redacted
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
@@ -27,7 +27,7 @@ Pending = dict[asyncio.Task[Any], str]
 """What is still connecting, and where to."""
 
 
-class Connection:
+class RoomConnection:
     """A `Room` that is used once.
 
     The SDK cannot give up connecting: cancelled in Python, it goes on natively, and
@@ -45,12 +45,12 @@ class Connection:
         self.room = rtc.Room()
         self._spawn = spawn
         self._pending = pending
-        self._connecting: asyncio.Task[Trouble | None] | None = None
+        self._connecting: asyncio.Task[Failure | None] | None = None
         self._is_given_up = False
 
     async def open(
         self, url: str, token: str, options: rtc.RoomOptions
-    ) -> Trouble | None:
+    ) -> Failure | None:
         """Connect; may be cancelled."""
         try:
             async with asyncio.timeout(JOIN_S):
@@ -80,7 +80,7 @@ class Connection:
 
     async def _connect(
         self, url: str, token: str, options: rtc.RoomOptions
-    ) -> Trouble | None:
+    ) -> Failure | None:
         try:
             await self.room.connect(url, token, options)
         except rtc.ConnectError as error:

@@ -2,23 +2,23 @@
 
 from dataclasses import dataclass
 
-from appliance.ports import Playout, Post, Uplink
+from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.room.connection import Pending, Spawn
 
 
 @dataclass(frozen=True, slots=True)
-class Gear:
+class SessionContext:
     """What every visit works with."""
 
     post: Post
-    uplink: Uplink
-    playout: Playout
+    uplink: MicrophoneFeed
+    playout: Playback
     spawn: Spawn
     pending: Pending
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
+class RoomStyle:
     """What the configuration says about this room."""
 
     encryption_key_file: str | None = None

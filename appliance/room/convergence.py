@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.pcm import Block
-from appliance.ports import Canceller
+from appliance.ports import EchoCanceller
 from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
 
 Samples: TypeAlias = NDArray[np.float64]
@@ -38,7 +38,7 @@ ECHO_DELAYS_MS: Final = (20, 30, 40)
 and speech is lost meanwhile. 0 ms has no effect: no filter converges on it."""
 
 
-def converge(canceller: Canceller) -> None:
+def converge(canceller: EchoCanceller) -> None:
     """Give a new canceller a second of noise and of its echo, faster than real time.
 
     Args:

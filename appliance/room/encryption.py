@@ -5,13 +5,13 @@ from pathlib import Path
 from livekit import rtc
 
 from appliance.core.events import Cause
-from appliance.room.failures import Trouble
+from appliance.room.failures import Failure
 
 _KEY_BYTES = 4096
 """Longest key; our choice: somebody who names a film by mistake is told so."""
 
 
-def encryption(key_file: str | None) -> rtc.E2EEOptions | Trouble | None:
+def encryption(key_file: str | None) -> rtc.E2EEOptions | Failure | None:
     """Return how the room is encrypted; None: not at all.
 
     Args:
@@ -32,9 +32,9 @@ def encryption(key_file: str | None) -> rtc.E2EEOptions | Trouble | None:
     return rtc.E2EEOptions(rtc.KeyProviderOptions(shared_key=key))
 
 
-def _trouble(what: str) -> Trouble:
+def _trouble(what: str) -> Failure:
     reason = (
         f"room.encryption_key_file {what}: write the key that the room's other "
         "clients use into one line of it, readable for this service"
     )
-    return Trouble(Cause.MISCONFIGURED, reason, is_final=True)
+    return Failure(Cause.MISCONFIGURED, reason, is_final=True)

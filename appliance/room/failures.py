@@ -13,7 +13,7 @@ from appliance.core.events import Cause
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Failure:
     """Why there is no room, and what to do about it."""
 
     cause: Cause
@@ -23,12 +23,12 @@ class Trouble:
     """Trying again with the same token will not help."""
 
 
-NOT_IN_TIME = Trouble(
+NOT_IN_TIME = Failure(
     Cause.SERVER_LOST,
     "the server did not let us in within 15 s; it may be overloaded, or a firewall "
     "may block UDP and TCP to it",
 )
-NOT_PUBLISHED = Trouble(
+NOT_PUBLISHED = Failure(
     Cause.SERVER_LOST,
     "the server did not take the microphone's track; its log may say why",
 )
@@ -38,10 +38,10 @@ _REFUSED_TOKEN = (
     "server; check the token source, its API key and this box's clock"
 )
 
-_CONNECTING: tuple[tuple[str, Trouble], ...] = (
+_CONNECTING: tuple[tuple[str, Failure], ...] = (
     (
         "permissions denied",
-        Trouble(
+        Failure(
             Cause.REFUSED,
             "the token does not allow joining this room: its issuer has to grant "
             "roomJoin and the room's name",
@@ -50,15 +50,15 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         r"client error: 401",
-        Trouble(Cause.REFUSED, _REFUSED_TOKEN.format(status=401), is_final=True),
+        Failure(Cause.REFUSED, _REFUSED_TOKEN.format(status=401), is_final=True),
     ),
     (
         r"client error: 403",
-        Trouble(Cause.REFUSED, _REFUSED_TOKEN.format(status=403), is_final=True),
+        Failure(Cause.REFUSED, _REFUSED_TOKEN.format(status=403), is_final=True),
     ),
     (
         "invalid characters",
-        Trouble(
+        Failure(
             Cause.REFUSED,
             "the token is not a token: check what the token source answers",
             is_final=True,
@@ -66,7 +66,7 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         "parse the url",
-        Trouble(
+        Failure(
             Cause.MISCONFIGURED,
             "the server's address is not an address: it has to look like "
             "wss://example.org; check room.url and the token source's answer",
@@ -75,7 +75,7 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         "client error: 404",
-        Trouble(
+        Failure(
             Cause.SERVER_LOST,
             "there is no LiveKit server at this address, or it has no such room "
             "(404); check room.url and the token source's answer",
@@ -83,7 +83,7 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         "failed to lookup|unreachable|No route",
-        Trouble(
+        Failure(
             Cause.NO_INTERNET,
             "the server's name cannot be resolved or its network cannot be reached; "
             "check the internet connection and the server's address",
@@ -91,14 +91,14 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         "refused",
-        Trouble(
+        Failure(
             Cause.SERVER_LOST,
             "nothing answers at the server's address; it may be down or starting",
         ),
     ),
     (
         "certificate|corrupt message|[Tt][Ll][Ss]",
-        Trouble(
+        Failure(
             Cause.SERVER_LOST,
             "no secure connection to the server; check this box's clock, the "
             "server's certificate, and that it speaks wss at this port",
@@ -106,47 +106,47 @@ _CONNECTING: tuple[tuple[str, Trouble], ...] = (
     ),
     (
         "timed out|timeout",
-        Trouble(
+        Failure(
             Cause.SERVER_LOST,
             "the server takes calls but does not answer; it may be overloaded",
         ),
     ),
     (
         "(server|client|handshake) error",
-        Trouble(
+        Failure(
             Cause.SERVER_LOST,
             "the server answers with an error; its log may say why",
         ),
     ),
 )
 
-_CANNOT_CONNECT = Trouble(
+_CANNOT_CONNECT = Failure(
     Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
 )
 
-_CLOSED = Trouble(Cause.ROOM_CLOSED, "somebody closed the room")
-_SERVER_LOST = Trouble(
+_CLOSED = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
+_SERVER_LOST = Failure(
     Cause.SERVER_LOST, "the connection to the server is lost and could not be resumed"
 )
 
-_DISCONNECTED: dict[int, Trouble] = {
-    DisconnectReason.DUPLICATE_IDENTITY: Trouble(
+_DISCONNECTED: dict[int, Failure] = {
+    DisconnectReason.DUPLICATE_IDENTITY: Failure(
         Cause.REPLACED,
         "another client joined with this box's identity; give each its own "
         "room.identity",
     ),
-    DisconnectReason.PARTICIPANT_REMOVED: Trouble(
+    DisconnectReason.PARTICIPANT_REMOVED: Failure(
         Cause.ROOM_CLOSED, "somebody removed this box from the room"
     ),
     DisconnectReason.ROOM_DELETED: _CLOSED,
     DisconnectReason.ROOM_CLOSED: _CLOSED,
-    DisconnectReason.SERVER_SHUTDOWN: Trouble(
+    DisconnectReason.SERVER_SHUTDOWN: Failure(
         Cause.SERVER_LOST, "the server is shutting down"
     ),
 }
 
 
-def connect_trouble(message: str) -> Trouble:
+def connect_trouble(message: str) -> Failure:
     """Return what a failed connection means.
 
     Args:
@@ -156,6 +156,6 @@ def connect_trouble(message: str) -> Trouble:
     return next(found, _CANNOT_CONNECT)
 
 
-def lost_trouble(reason: DisconnectReason.ValueType) -> Trouble:
+def lost_trouble(reason: DisconnectReason.ValueType) -> Failure:
     """Return what the end of a connection means."""
     return _DISCONNECTED.get(reason, _SERVER_LOST)

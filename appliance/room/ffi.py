@@ -94,7 +94,7 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Road:
+class StreamRoute:
     """Where a stream's blocks go, guarded so that no exception gets lost on the way.
 
     An exception that left a callback of the library would be printed and forgotten.
@@ -123,10 +123,10 @@ def _ignore(_: object) -> None:
     """Take what nobody wants any more."""
 
 
-_CLOSED = Road(_ignore, _ignore)
+_CLOSED = StreamRoute(_ignore, _ignore)
 
 
-class Bypass:
+class FfiEvents:
     """What the library calls with its events: ours stay here, the SDK gets the rest."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
@@ -138,7 +138,7 @@ class Bypass:
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
         self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
-        self._roads: dict[int, Road] = {}
+        self._roads: dict[int, StreamRoute] = {}
         self._changing = Lock()
         self._has_failed = False
         self._thread = local()
@@ -169,7 +169,7 @@ class Bypass:
                 return self._is_noted(event.capture_audio_frame)
         return False
 
-    def open(self, request: FfiRequest, road: Road) -> FfiHandle:
+    def open(self, request: FfiRequest, road: StreamRoute) -> FfiHandle:
         """Make a request for a new audio stream and return it with its road laid."""
         # The first block may come before the answer: it waits for this lock.
         with self._changing:
@@ -219,7 +219,7 @@ class Bypass:
             self._thread.is_known = True
             ctypes.pythonapi.PyGILState_Ensure()
 
-    def _road(self, stream: int) -> Road | None:
+    def _road(self, stream: int) -> StreamRoute | None:
         if (road := self._roads.get(stream)) is not None:
             return road
         with self._changing:
@@ -235,9 +235,9 @@ class Bypass:
 
 
 @cache
-def bypass() -> Bypass:
+def ffi_events() -> FfiEvents:
     """Return the bypass, laid at first use: one per process, like the library."""
-    made = Bypass(ffi_event_callback)
+    made = FfiEvents(ffi_event_callback)
     made.lay()
     return made
 

@@ -8,9 +8,9 @@ from livekit import rtc
 
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.ports import Post
-from appliance.room.failures import Trouble
+from appliance.room.failures import Failure
 from appliance.room.log_limit import LogLimit
-from appliance.room.publisher import Voice
+from appliance.room.publisher import Publisher
 
 AGAIN_S = 1.0
 """Pause after publishing again: a server that takes the track away each time is asked
@@ -22,7 +22,9 @@ _log = logging.getLogger(__name__)
 class OwnTrack:
     """Publishes the track whenever the room allows it, and posts what it allows."""
 
-    def __init__(self, ticket: int, room: rtc.Room, voice: Voice, post: Post) -> None:
+    def __init__(
+        self, ticket: int, room: rtc.Room, voice: Publisher, post: Post
+    ) -> None:
         """Do nothing yet.
 
         Args:
@@ -41,7 +43,7 @@ class OwnTrack:
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
 
-    async def publish(self) -> Trouble | None:
+    async def publish(self) -> Failure | None:
         """Publish the track at joining, if the room allows it."""
         if may_publish(self._room):
             return await self._voice.publish(self._room)
@@ -74,7 +76,7 @@ class OwnTrack:
         """Undo a moderator's mute."""
         self._voice.unmute()
 
-    async def follow(self, give_up: Callable[[Trouble], None]) -> None:
+    async def follow(self, give_up: Callable[[Failure], None]) -> None:
         """Follow every change, until cancelled.
 
         Args:
@@ -88,7 +90,7 @@ class OwnTrack:
             await self._changed.wait()
             self._changed.clear()
 
-    async def _adapt(self) -> Trouble | None:
+    async def _adapt(self) -> Failure | None:
         """Publish or withdraw the track as the permission demands."""
         if not may_publish(self._room):
             await self._voice.withdraw(self._room)

@@ -5,16 +5,16 @@ from collections.abc import Callable
 
 from livekit import rtc
 
-from appliance.core.events import PeopleChanged, Person
+from appliance.core.events import Participant, PeopleChanged
 from appliance.ports import Post
-from appliance.room.chat_format import Sender, display_name
-from appliance.room.subscriber import Ears
+from appliance.room.chat_format import ChatSender, display_name
+from appliance.room.subscriber import Subscriber
 
 LOOK_S = 0.1
 """While somebody speaks: what is shown follows the sound within this time."""
 
 
-class People:
+class Participants:
     """The others in the room, posted whole whenever something about them changed."""
 
     def __init__(
@@ -22,7 +22,7 @@ class People:
         ticket: int,
         room: rtc.Room,
         post: Post,
-        ears: Ears,
+        ears: Subscriber,
         company: Callable[[], None],
     ) -> None:
         """Remember whom to ask and whom to tell.
@@ -41,9 +41,9 @@ class People:
         self._company = company
         self._speakers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
-        self._last: tuple[Person, ...] = ()
+        self._last: tuple[Participant, ...] = ()
 
-    def now(self) -> tuple[Person, ...]:
+    def now(self) -> tuple[Participant, ...]:
         """Return them in the order they came; posted is only what changes later."""
         self._last = tuple(
             self._person(other)
@@ -76,14 +76,14 @@ class People:
             await asyncio.sleep(LOOK_S)
             self.changed()
 
-    def _person(self, other: rtc.RemoteParticipant) -> Person:
+    def _person(self, other: rtc.RemoteParticipant) -> Participant:
         voices = [
             publication
             for publication in other.track_publications.values()
             if publication.kind == rtc.TrackKind.KIND_AUDIO
         ]
         is_named = other.identity in self._speakers
-        return Person(
+        return Participant(
             id=other.identity,
             name=display_name(other.name, other.identity),
             # Named by the server and played here: with one of both the lamp would lie.
@@ -94,7 +94,7 @@ class People:
         )
 
 
-def sender(room: rtc.Room, identity: str) -> Sender:
+def sender(room: rtc.Room, identity: str) -> ChatSender:
     """Return who this is, as the server vouches for it."""
     known = room.remote_participants.get(identity)
-    return Sender(identity, known.name if known else "")
+    return ChatSender(identity, known.name if known else "")

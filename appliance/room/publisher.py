@@ -7,9 +7,9 @@ from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
-from appliance.ports import Uplink
-from appliance.room.audio_io import Microphone
-from appliance.room.failures import NOT_PUBLISHED, Trouble
+from appliance.ports import MicrophoneFeed
+from appliance.room.audio_io import MicrophoneTrack
+from appliance.room.failures import NOT_PUBLISHED, Failure
 from appliance.room.stats import encoders
 
 PUBLISH_S = 5.0
@@ -40,20 +40,20 @@ _OPTIONS = rtc.TrackPublishOptions(
 _log = logging.getLogger(__name__)
 
 
-class Voice:
+class Publisher:
     """The microphone's track; published as long as the room allows it."""
 
-    def __init__(self, uplink: Uplink) -> None:
+    def __init__(self, uplink: MicrophoneFeed) -> None:
         """Remember where the microphone comes from."""
         self._uplink = uplink
-        self._microphone: Microphone | None = None
+        self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
-        self._spent: list[Microphone] = []
+        self._spent: list[MicrophoneTrack] = []
         """Could not be published; closed when the room is disconnected."""
 
-    async def publish(self, room: rtc.Room) -> Trouble | None:
+    async def publish(self, room: rtc.Room) -> Failure | None:
         """Publish the track and let the uplink send."""
-        self._microphone = microphone = self._microphone or Microphone()
+        self._microphone = microphone = self._microphone or MicrophoneTrack()
         try:
             await self._publish_well(room, microphone)
         except (PublishTrackError, RuntimeError, TimeoutError) as error:
@@ -66,7 +66,7 @@ class Voice:
         _log.info("track published")
         return None
 
-    async def _publish_well(self, room: rtc.Room, microphone: Microphone) -> None:
+    async def _publish_well(self, room: rtc.Room, microphone: MicrophoneTrack) -> None:
         """Publish it, and again if the server did not understand what it is."""
         # After an earlier publication its streams are still listed.
         streams = encoders((await room.get_rtc_stats()).publisher_stats)

@@ -18,16 +18,16 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room import stats
-from appliance.room.chat_channel import Mailbox
+from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, Connection
-from appliance.room.context import Gear, Style
+from appliance.room.connection import CONNECT_S, RoomConnection
+from appliance.room.context import RoomStyle, SessionContext
 from appliance.room.encryption import encryption
-from appliance.room.failures import Trouble, lost_trouble
+from appliance.room.failures import Failure, lost_trouble
 from appliance.room.own_track import OwnTrack
-from appliance.room.participants import People
-from appliance.room.publisher import Voice
-from appliance.room.subscriber import Ears
+from appliance.room.participants import Participants
+from appliance.room.publisher import Publisher
+from appliance.room.subscriber import Subscriber
 
 COMING_S = 0.5
 """From being in the room to hearing us: a subscription takes 0.2 s on a LAN."""
@@ -35,14 +35,16 @@ COMING_S = 0.5
 _log = logging.getLogger(__name__)
 
 
-class Visit:
+class Session:
     """Starts when made; ends by itself or by `leave`, and says so with one event.
 
     What the room tells is queued and worked off by one task: the SDK would swallow an
     exception in a callback of ours, a task of ours ends the process.
     """
 
-    def __init__(self, command: JoinRoom, style: Style, gear: Gear) -> None:
+    def __init__(
+        self, command: JoinRoom, style: RoomStyle, gear: SessionContext
+    ) -> None:
         """Start joining."""
         self.ticket = command.ticket
         self._style = style
@@ -50,17 +52,17 @@ class Visit:
         self._is_leaving = False
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
-        self._happenings: asyncio.Queue[Callable[[], Trouble | None]] = asyncio.Queue()
-        self._connection = Connection(gear.spawn, gear.pending)
+        self._happenings: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
+        self._connection = RoomConnection(gear.spawn, gear.pending)
         self._room = self._connection.room
-        self._voice = Voice(gear.uplink)
+        self._voice = Publisher(gear.uplink)
         self.own = OwnTrack(command.ticket, self._room, self._voice, gear.post)
         has_key = style.encryption_key_file is not None
-        self._ears = Ears(gear.playout, self._fail, has_key=has_key)
-        self._people = People(
+        self._ears = Subscriber(gear.playout, self._fail, has_key=has_key)
+        self._people = Participants(
             command.ticket, self._room, gear.post, self._ears, self._company
         )
-        self._mailbox = Mailbox(command.ticket, self._room, gear.post, gear.spawn)
+        self._mailbox = ChatChannel(command.ticket, self._room, gear.post, gear.spawn)
         self._settling: asyncio.TimerHandle | None = None
         self._listen()
         self._staying = gear.spawn(self._stay(command))
@@ -105,9 +107,9 @@ class Visit:
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
-    async def _join(self, command: JoinRoom) -> Trouble | None:
+    async def _join(self, command: JoinRoom) -> Failure | None:
         key = encryption(self._style.encryption_key_file)
-        if isinstance(key, Trouble):
+        if isinstance(key, Failure):
             return key
         options = rtc.RoomOptions(
             auto_subscribe=False,
@@ -121,7 +123,7 @@ class Visit:
         self._ears.want_all(self._room)
         return await self.own.publish()
 
-    async def _attend(self) -> Trouble:
+    async def _attend(self) -> Failure:
         """Do what the room tells, until it is lost."""
         uplink, post = self._gear.uplink, self._gear.post
         measuring = [
@@ -176,7 +178,7 @@ class Visit:
         on("reconnected", self._later(self._resumed))
         on("disconnected", self._later(lost_trouble))
 
-    def _later(self, handler: Callable[..., Trouble | None]) -> Callable[..., None]:
+    def _later(self, handler: Callable[..., Failure | None]) -> Callable[..., None]:
         """Return a callback that has the handler called by `_attend`."""
 
         def queue(*arguments: object) -> None:

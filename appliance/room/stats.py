@@ -8,7 +8,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.core.events import RttMeasured
-from appliance.ports import Post, Uplink
+from appliance.ports import MicrophoneFeed, Post
 
 EVERY_S = 10.0
 """Our choice: fresh enough to read, rare enough to cost nothing."""
@@ -20,7 +20,9 @@ STEP_S = 0.005
 """A smaller change is not worth a new picture."""
 
 
-async def measure(ticket: int, room: rtc.Room, uplink: Uplink, post: Post) -> None:
+async def measure(
+    ticket: int, room: rtc.Room, uplink: MicrophoneFeed, post: Post
+) -> None:
     """Post the round trip time once and whenever it changed, until cancelled.
 
     The uplink is told how many packets have left, and more often if it wants to know.
@@ -41,7 +43,7 @@ def _is_news(now_s: float, last_s: float | None) -> bool:
     return last_s is None or abs(now_s - last_s) > STEP_S
 
 
-async def _ask(room: rtc.Room, uplink: Uplink) -> float | None:
+async def _ask(room: rtc.Room, uplink: MicrophoneFeed) -> float | None:
     """Tell the uplink what has left, and return the round trip time if it is known."""
     asked = uplink.packets
     try:

@@ -7,8 +7,8 @@ from itertools import count
 
 from livekit import rtc
 
-from appliance.ports import Playout
-from appliance.room.audio_io import Talker
+from appliance.ports import Playback
+from appliance.room.audio_io import RemoteAudio
 from appliance.room.decryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.log_limit import LogLimit, short_id
@@ -33,17 +33,17 @@ class _Heard:
     name: str
     """In the playout."""
     identity: str
-    talker: Talker
+    talker: RemoteAudio
     buffer: JitterBuffer
 
 
-class Ears:
+class Subscriber:
     """Asks for every voice in the room and passes each on until it ends.
 
     Video is never asked for: a Pi on Wi-Fi has better use for the bandwidth.
     """
 
-    def __init__(self, playout: Playout, fail: Fail, *, has_key: bool) -> None:
+    def __init__(self, playout: Playback, fail: Fail, *, has_key: bool) -> None:
         """Remember where sound goes.
 
         Args:
@@ -83,7 +83,7 @@ class Ears:
             return
         self.close(publication)
         name = f"{participant.identity}/{publication.sid}"
-        talker = Talker(track, self._playout.add(name), self._fail)
+        talker = RemoteAudio(track, self._playout.add(name), self._fail)
         self._talkers[publication.sid] = _Heard(
             name, participant.identity, talker, JitterBuffer(track)
         )

@@ -42,7 +42,7 @@ _NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HttpReply:
     """A 2xx answer."""
 
     body: bytes
@@ -56,7 +56,7 @@ async def send(
     *,
     total_s: float = TOTAL_S,
     sent: Callable[[], None] | None = None,
-) -> Reply:
+) -> HttpReply:
     """Return a 2xx answer.
 
     A new connection each time: tokens are minutes apart, and a link that came back
@@ -86,7 +86,7 @@ async def _exchange(
     request: Request,
     transport: httpx.AsyncBaseTransport | None,
     sent: Callable[[], None] | None,
-) -> Reply:
+) -> HttpReply:
     async def trace(event: str, _: object) -> None:
         if sent is not None and event == _SENT:
             sent()
@@ -114,7 +114,7 @@ async def _exchange(
     ):
         _check_status(response, request.where)
         body = await _body(response, request.where)
-        return Reply(body, _date_s(response.headers.get("date", "")))
+        return HttpReply(body, _date_s(response.headers.get("date", "")))
 
 
 def _date_s(text: str) -> float | None:

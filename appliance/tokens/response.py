@@ -20,7 +20,7 @@ _SCHEMES = {"https://": "wss://", "http://": "ws://"}
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class TokenAnswer:
     """What is needed to join."""
 
     url: str
@@ -31,7 +31,9 @@ class Answer:
     """How long the token is not valid yet: the server would refuse it."""
 
 
-def read_answer(body: bytes, room: RoomSettings, where: str, now_s: float) -> Answer:
+def read_answer(
+    body: bytes, room: RoomSettings, where: str, now_s: float
+) -> TokenAnswer:
     """Return what a 2xx answer says; its Content-Type is not asked.
 
     Args:
@@ -61,10 +63,10 @@ def read_answer(body: bytes, room: RoomSettings, where: str, now_s: float) -> An
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     url = _server(_first(values, URL_KEYS), room, where)
     wait_s = max(0.0, claims.not_before_s - now_s)
-    return Answer(url, token, claims.identity, claims.room, wait_s)
+    return TokenAnswer(url, token, claims.identity, claims.room, wait_s)
 
 
-def fixed_answer(room: RoomSettings, now_s: float) -> Answer:
+def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     """Return what the configuration says itself: `room.url` and `room.token`.
 
     Raises:
@@ -77,7 +79,7 @@ def fixed_answer(room: RoomSettings, now_s: float) -> Answer:
         sentence = f"room.token is {fault or _NO_TOKEN} Write another, or token_url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     url = _server(None, room, "room.token")
-    return Answer(url, room.token, claims.identity, claims.room)
+    return TokenAnswer(url, room.token, claims.identity, claims.room)
 
 
 _NO_TOKEN = "something that is no JSON Web Token."

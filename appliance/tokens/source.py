@@ -15,7 +15,7 @@ from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.ports import Post
 from appliance.tokens.request import token_request
-from appliance.tokens.response import Answer, fixed_answer, read_answer
+from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -120,7 +120,7 @@ class TokenSource:
             async with asyncio.timeout(most_s):
                 await self._has_asked.wait()
 
-    async def answer(self, command: FetchToken) -> Answer:
+    async def answer(self, command: FetchToken) -> TokenAnswer:
         """Return what one request brought; nothing is posted.
 
         Raises:
@@ -158,7 +158,7 @@ class TokenSource:
             )
         )
 
-    async def _fetched(self, room: RoomSettings) -> Answer:
+    async def _fetched(self, room: RoomSettings) -> TokenAnswer:
         from appliance.tokens.client import send
 
         request = token_request(

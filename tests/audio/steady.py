@@ -1,9 +1,9 @@
 """A card that keeps our time, though its callbacks are called as fast as can be."""
 
-from appliance.audio.stream_clock import Beat
+from appliance.audio.stream_clock import StreamClock
 
 
-class Steady(Beat):
+class Steady(StreamClock):
     """Never ahead, never short."""
 
     def note(self, frames: int, status: int) -> int:

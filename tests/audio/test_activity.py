@@ -2,21 +2,21 @@
 
 import numpy as np
 
-from appliance.audio.activity import HANGOVER_BLOCKS, WARM_UP_BLOCKS, Attention
+from appliance.audio.activity import HANGOVER_BLOCKS, WARM_UP_BLOCKS, Activity
 from appliance.pcm import SILENCE
 
 LOUD = np.full(480, 100, np.int16)
 
 
 def rested():
-    attention = Attention()
+    attention = Activity()
     for _ in range(WARM_UP_BLOCKS):
         attention.take(SILENCE)
     return attention
 
 
 def test_a_new_room_is_learned_for_a_while():
-    attention = Attention()
+    attention = Activity()
     learns = []
     for _ in range(WARM_UP_BLOCKS + 5):
         attention.take(SILENCE)

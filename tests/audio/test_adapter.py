@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from appliance.audio.adapter import SoundRoad
+from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES
 from appliance.audio.jitter_priming import FAINT_PEAK
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import Cleaning
+from appliance.audio.processing import CaptureProcessing
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import (
     CloseGate,
@@ -57,8 +57,10 @@ class Box:
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
-        cleaning = Cleaning(None, None)
-        self.road = SoundRoad(sound, talk, self.events.put, fresh_portaudio, cleaning)
+        cleaning = CaptureProcessing(None, None)
+        self.road = AudioAdapter(
+            sound, talk, self.events.put, fresh_portaudio, cleaning
+        )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.callbacks import Duplex, Microphone, Speaker
-from appliance.audio.echo_reference import MOST_FRAMES, Reference
-from appliance.audio.mixer import Playout
-from appliance.audio.stream_clock import Beat
+from appliance.audio.callbacks import CaptureCallback, DuplexCallback, PlaybackCallback
+from appliance.audio.echo_reference import MOST_FRAMES, EchoReference
+from appliance.audio.mixer import Mixer
+from appliance.audio.stream_clock import StreamClock
 from tests.audio.steady import Steady
 
 
-class Loud(Playout):
+class Loud(Mixer):
     """Plays a number that counts samples, so that each can be told from the next."""
 
     def __init__(self):
@@ -67,9 +67,9 @@ def heard(rate_hz, frames):
 def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     speaker_hz, microphone_hz, per_second
 ):
-    ear, reference, playout = Ear(), Reference(), Loud()
-    speaker = Speaker(playout, reference, Steady(speaker_hz))
-    microphone = Microphone(playout, reference, ear, Steady(microphone_hz))
+    ear, reference, playout = Ear(), EchoReference(), Loud()
+    speaker = PlaybackCallback(playout, reference, Steady(speaker_hz))
+    microphone = CaptureCallback(playout, reference, ear, Steady(microphone_hz))
 
     def period(rate_hz):
         return rate_hz // (per_second if rate_hz == 48_000 else 100)
@@ -88,7 +88,7 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
 
 def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
     ear = Ear()
-    duplex = Duplex(Loud(), ear, Steady(48_000))
+    duplex = DuplexCallback(Loud(), ear, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
     assert [played[0] for _, played in ear.story] == [1, 481]
@@ -116,8 +116,8 @@ def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
     is_duplex,
 ):
     ear, beat = Sparing(), Steady(48_000)
-    duplex = Duplex(Playout(), ear, beat)
-    card = duplex if is_duplex else Microphone(Playout(), Reference(), ear, beat)
+    duplex = DuplexCallback(Mixer(), ear, beat)
+    card = duplex if is_duplex else CaptureCallback(Mixer(), EchoReference(), ear, beat)
     counts = []
     for number in range(1, 14):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
@@ -131,11 +131,11 @@ class Card:
     """A duplex card, or a microphone of its own, whose time is known."""
 
     def __init__(self, is_duplex=True, period=240):
-        self.ear, self.reference, self.period = Ear(), Reference(), period
+        self.ear, self.reference, self.period = Ear(), EchoReference(), period
         self.now_s = 1.0
-        beat = Beat(48_000, lambda: self.now_s)
-        duplex = Duplex(Playout(), self.ear, beat)
-        alone = Microphone(Playout(), self.reference, self.ear, beat)
+        beat = StreamClock(48_000, lambda: self.now_s)
+        duplex = DuplexCallback(Mixer(), self.ear, beat)
+        alone = CaptureCallback(Mixer(), self.reference, self.ear, beat)
         self.callback = duplex if is_duplex else alone
 
     def hear(self, value, status=0, late_s=0.0):
@@ -295,7 +295,7 @@ def test_a_late_callback_is_not_taken_for_a_slow_card():
 
 def test_of_a_card_with_long_periods_nothing_is_left_out():
     ear = Sparing()
-    card = Duplex(Playout(), ear, Steady(48_000))
+    card = DuplexCallback(Mixer(), ear, Steady(48_000))
     for _ in range(8):
         card.call(heard(48_000, 480), blank(480, 2), 480, 0)
     assert ear.asked == 0
@@ -303,7 +303,7 @@ def test_of_a_card_with_long_periods_nothing_is_left_out():
 
 def test_what_was_played_meanwhile_is_left_out_with_it():
     ear = Sparing()
-    card = Duplex(Loud(), ear, Steady(48_000))
+    card = DuplexCallback(Loud(), ear, Steady(48_000))
     for number in range(1, 10):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
     pairs = [(each[::240], played[::240]) for each, played in ear.story]
@@ -315,20 +315,20 @@ def test_what_was_played_meanwhile_is_left_out_with_it():
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_channel_of_a_speaker_plays_the_same(channels):
     out = blank(240, channels)
-    Duplex(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    DuplexCallback(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
     assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
 
 
 def test_silence_wipes_what_was_played_before():
     out = memoryview(bytearray(b"x" * 960))
-    Duplex(Playout(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    DuplexCallback(Mixer(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     assert bytes(out) == bytes(960)
 
 
 def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
     ear = Ear()
-    duplex = Duplex(Playout(), ear, Steady(48_000))
+    duplex = DuplexCallback(Mixer(), ear, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
     ear.story[0][0][:] = 7
@@ -336,8 +336,8 @@ def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
 
 
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
-    ear, playout = Ear(), Playout()
-    duplex = Duplex(playout, ear, Steady(48_000))
+    ear, playout = Ear(), Mixer()
+    duplex = DuplexCallback(playout, ear, Steady(48_000))
     playout.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
     duplex.call(heard(48_000, 480), out, 480, 0)
@@ -346,7 +346,7 @@ def test_the_echo_canceller_is_not_told_of_our_own_tones():
 
 
 def test_a_speaker_that_is_gone_is_not_heard_for_ever():
-    reference = Reference()
+    reference = EchoReference()
     reference.put(np.full(480, 3000, np.int16), 480)
     assert reference.take(480).max() == 3000
     reference.put(None, 480)
@@ -359,7 +359,7 @@ def test_a_speaker_that_is_gone_is_not_heard_for_ever():
     )
 )
 def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
-    reference, written = Reference(), 0
+    reference, written = EchoReference(), 0
     for is_put, frames in turns:
         if is_put:
             played = np.arange(written, written + frames) % 30_000 + 1
@@ -381,7 +381,7 @@ def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
 
     before, threading.excepthook = threading.excepthook, seen.append
     try:
-        duplex = Duplex(Loud(), Broken(), Steady(48_000))
+        duplex = DuplexCallback(Loud(), Broken(), Steady(48_000))
         with pytest.raises(ZeroDivisionError):
             duplex.call(heard(48_000, 480), blank(480, 2), 480, 0)
     finally:

@@ -8,7 +8,7 @@ from appliance.audio.alsa_cards import in_use
 from appliance.audio.device_choice import Choice
 from appliance.audio.device_list import all_devices, card_name, line, print_devices
 from appliance.audio.devices import Device
-from appliance.audio.driver import Callback, Stream, Wanted
+from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
 from tests.audio.proc_asound import kernel
@@ -31,10 +31,10 @@ class Listing:
     def renew(self) -> None:
         """Have nothing new."""
 
-    def can(self, wanted: Wanted) -> bool:
+    def can(self, wanted: StreamRequest) -> bool:
         return False
 
-    def open(self, wanted: Wanted, callback: Callback) -> Stream:
+    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
         raise SoundError(wanted.device_name, "nothing can be opened")
 
 

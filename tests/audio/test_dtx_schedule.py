@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.dtx_schedule import MOST_LATE, PERIOD, SETTLED, Cadence
+from appliance.audio.dtx_schedule import MOST_LATE, PERIOD, SETTLED, DtxSchedule
 
 
 class Encoder:
@@ -29,7 +29,7 @@ def asked(cadence, encoder, at, *, on_its_way=0, meanwhile=0):
 
 def learned(encoder, step=8, answers=24):
     """Return a cadence that has asked, and what it was given by then."""
-    cadence, at = Cadence(), SETTLED + 1
+    cadence, at = DtxSchedule(), SETTLED + 1
     while asked(cadence, encoder, at) and (answers := answers - 1):
         at += step
     return cadence, at
@@ -55,14 +55,14 @@ def test_after_a_second_of_questions_every_packet_that_leaves_is_in_time(place):
 
 
 def test_as_long_as_nothing_is_known_nothing_is_late():
-    cadence = Cadence()
+    cadence = DtxSchedule()
     assert on_time(cadence, 50, 100) == list(range(51, 151))
     asked(cadence, Encoder(3), SETTLED + 1)
     assert on_time(cadence, 50, 100) == list(range(51, 151))
 
 
 def test_nothing_is_asked_while_a_silence_is_young():
-    cadence = Cadence()
+    cadence = DtxSchedule()
     cadence.restart(1000)
     assert not cadence.is_curious(1000 + SETTLED)
     assert cadence.is_curious(1000 + SETTLED + 1)
@@ -97,7 +97,7 @@ def test_another_encoder_is_noticed_by_the_next_answer():
 def test_whenever_it_asks_and_however_slow_the_answers_nothing_that_leaves_is_late(
     place, questions
 ):
-    encoder, cadence, at = Encoder(place), Cadence(), SETTLED + 1
+    encoder, cadence, at = Encoder(place), DtxSchedule(), SETTLED + 1
     for wait, on_its_way, meanwhile in questions:
         at += wait
         asked(cadence, encoder, at, on_its_way=on_its_way, meanwhile=meanwhile)

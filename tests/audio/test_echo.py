@@ -6,10 +6,10 @@ import time
 import numpy as np
 import pytest
 
-from appliance.audio.adapter import SoundRoad
+from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES, level_dbfs
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import Cleaning
+from appliance.audio.processing import CaptureProcessing
 from appliance.config import SoundConfig, TalkConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
@@ -44,8 +44,8 @@ async def echo_dbfs(config: SoundConfig) -> float:
             loop.call_soon_threadsafe(opened.set)
 
     talk = TalkConfig()
-    cleaning = Cleaning(echo_canceller(config), voice_cleaner(config))
-    road = SoundRoad(config, talk, post, PortAudio, cleaning)
+    cleaning = CaptureProcessing(echo_canceller(config), voice_cleaner(config))
+    road = AudioAdapter(config, talk, post, PortAudio, cleaning)
     async with road:
         road.do(SetVolume(100))
         road.do(OpenSound())

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.dtx_schedule import PERIOD, TOGETHER
-from appliance.audio.encoder_feed import Outlet
+from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.jitter_priming import (
     FAINT,
     FAINT_BLOCKS,
@@ -26,14 +26,14 @@ LOUD = block(9000)
 
 
 def connected():
-    outlet = Outlet()
+    outlet = EncoderFeed()
     sent: list[np.ndarray] = []
     outlet.connect(sent.append)
     return outlet, sent
 
 
 def test_nothing_is_sent_before_there_is_a_track():
-    outlet = Outlet()
+    outlet = EncoderFeed()
     assert not outlet.send([(SILENCE, SILENCE)])
     assert outlet.blocks == 0
 
@@ -47,7 +47,7 @@ def test_packets_are_sent_in_order():
 
 @pytest.mark.parametrize("tracks", [1, 2])
 def test_each_new_track_is_silent_then_faint_and_only_what_left_is_counted(tracks):
-    outlet = Outlet()
+    outlet = EncoderFeed()
     for _ in range(tracks):
         before = outlet.blocks
         sent: list[np.ndarray] = []
@@ -99,7 +99,7 @@ def test_half_a_block_is_to_be_left_out_until_that_was_done():
 
 
 def test_after_disconnecting_nothing_is_being_sent():
-    outlet = Outlet()
+    outlet = EncoderFeed()
     is_sending, may_end = threading.Event(), threading.Event()
     ends = []
 
@@ -121,7 +121,7 @@ def test_after_disconnecting_nothing_is_being_sent():
 
 
 def test_an_error_of_the_encoder_is_not_swallowed():
-    outlet = Outlet()
+    outlet = EncoderFeed()
 
     def broken(_):
         raise ZeroDivisionError

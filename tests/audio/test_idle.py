@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.callbacks import Duplex, Microphone, Speaker
-from appliance.audio.echo_reference import Reference
-from appliance.audio.encoder_feed import Outlet
+from appliance.audio.callbacks import CaptureCallback, DuplexCallback, PlaybackCallback
+from appliance.audio.echo_reference import EchoReference
+from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.jitter_priming import FIRST_STEP_BLOCKS
-from appliance.audio.mixer import Playout
-from appliance.audio.processing import Cleaning
+from appliance.audio.mixer import Mixer
+from appliance.audio.processing import CaptureProcessing
 from appliance.audio.ring_buffer import SIZE_BLOCKS
-from appliance.audio.sender import Uplink
+from appliance.audio.sender import Sender
 from appliance.pcm import SILENCE
 from tests.audio.steady import Steady
 
@@ -53,9 +53,9 @@ class Bench:
 
     def __init__(self, playout=None):
         self.ear = Ear()
-        self.playout = playout or Playout()
+        self.playout = playout or Mixer()
         self.beat = Steady(RATE_HZ)
-        self.duplex = Duplex(self.playout, self.ear, self.beat)
+        self.duplex = DuplexCallback(self.playout, self.ear, self.beat)
         self.periods = 0
         self.looked_at = 0
 
@@ -142,7 +142,7 @@ class Late(Ear):
 
 
 def press(playout, ear):
-    """As `Uplink.open_gate` does: first the gate, then the lull."""
+    """As `Sender.open_gate` does: first the gate, then the idle window."""
     ear.is_idle = False
     playout.lull.end()
 
@@ -205,8 +205,8 @@ def test_noise_below_hearing_does_not_end_a_lull():
 
 
 def test_a_microphone_without_a_speaker_rests_too():
-    ear, playout, beat = Ear(), Playout(), Steady(RATE_HZ)
-    microphone = Microphone(playout, Reference(), ear, beat)
+    ear, playout, beat = Ear(), Mixer(), Steady(RATE_HZ)
+    microphone = CaptureCallback(playout, EchoReference(), ear, beat)
     for _ in range(2 + 5 * PACKET_PERIODS):
         if microphone.lull.passes(0):
             continue
@@ -245,12 +245,12 @@ class Whole:
     """Everything between the card and the encoder, without threads."""
 
     def __init__(self):
-        self.playout = Playout()
-        self.outlet = Outlet()
+        self.playout = Mixer()
+        self.outlet = EncoderFeed()
         self.gate = Gate(0)
         events: list[object] = []
-        cleaning = Cleaning(None, None)
-        self.uplink = Uplink(
+        cleaning = CaptureProcessing(None, None)
+        self.uplink = Sender(
             self.gate, self.playout, self.outlet, events.append, cleaning
         )
         self.uplink._cleaning._attention._warm_up_blocks = 0
@@ -258,7 +258,7 @@ class Whole:
         self.outlet.connect(lambda block: self.sent.append(block.copy()))
         self.outlet.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))
         self.sent.clear()
-        self.duplex = Duplex(self.playout, self.uplink, Steady(RATE_HZ))
+        self.duplex = DuplexCallback(self.playout, self.uplink, Steady(RATE_HZ))
         self.periods = self.passed = 0
 
     def run(self, periods, value=None, status=0):
@@ -311,7 +311,7 @@ def test_a_talk_that_begins_in_a_lull_begins_softly(passed, status):
     assert np.abs(np.diff(sent)).max() < 5
 
 
-class Voice(Playout):
+class Voice(Mixer):
     """Plays a loud voice from the moment on when it is told to."""
 
     is_speaking = False
@@ -327,9 +327,9 @@ class Voice(Playout):
 
 @pytest.mark.parametrize("passed", range(12))
 def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
-    playout, reference, ear = Voice(), Reference(), Ear()
-    speaker = Speaker(playout, reference, Steady(RATE_HZ))
-    microphone = Microphone(playout, reference, ear, Steady(RATE_HZ))
+    playout, reference, ear = Voice(), EchoReference(), Ear()
+    speaker = PlaybackCallback(playout, reference, Steady(RATE_HZ))
+    microphone = CaptureCallback(playout, reference, ear, Steady(RATE_HZ))
     nothing = memoryview(b"")
 
     def run(periods):

@@ -14,11 +14,11 @@ from appliance.audio.delay_control import (
     MOVED_FRAMES,
     TOGETHER_FRAMES,
     WINDOW_FRAMES,
-    Steer,
+    DelayControl,
 )
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.audio.jitter_buffer import DEEPEST_BLOCKS, Fifo
-from appliance.audio.ring_buffer import SIZE_BLOCKS, Ring
+from appliance.audio.jitter_buffer import DEEPEST_BLOCKS, JitterBuffer
+from appliance.audio.ring_buffer import SIZE_BLOCKS, RingBuffer
 from appliance.pcm import SILENCE
 
 TONE_HZ = 440.0
@@ -35,7 +35,7 @@ class Run:
 
     delays_s: list[float]
     heard: np.ndarray
-    fifo: Fifo
+    fifo: JitterBuffer
     rates: list[float]
 
 
@@ -46,14 +46,14 @@ def run(
     phase_s: float = 0.004,
     frames: int = BLOCK_FRAMES,
     *,
-    fifo: Fifo | None = None,
+    fifo: JitterBuffer | None = None,
     has_pauses: bool = False,
 ) -> Run:
     """Let a talker write every 10 ms, a little late at times, and a card read.
 
     With pauses there is a second of silence after each second of sound.
     """
-    fifo = fifo or Fifo()
+    fifo = fifo or JitterBuffer()
     period_s = frames / RATE_HZ / (1 + ppm / 1e6)
     written = 0
     delays, heard, rates = [], [], []
@@ -110,7 +110,7 @@ def test_the_delay_does_not_depend_on_who_comes_first(phase_s):
 
 @pytest.mark.parametrize("held_ms", [0, 7, 18, 19, 40])
 def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_ms):
-    fifo = Fifo()
+    fifo = JitterBuffer()
     fifo.learn(held_ms / 1000)
     result = run(10, fifo=fifo)
     # The block itself is read at once, in this account.
@@ -123,7 +123,7 @@ def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_m
 
 
 def test_what_is_learned_later_is_followed_and_nobody_hears_it():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     run(5, fifo=fifo)
     before_s = fifo.depth_s
     fifo.learn(0.009)
@@ -140,7 +140,7 @@ def test_what_is_learned_later_is_followed_and_nobody_hears_it():
 
 
 def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     run(5, fifo=fifo)
     fifo.learn(0.009)
     written = round(5 / 0.01)
@@ -157,7 +157,7 @@ def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
 
 
 def test_answers_that_differ_by_little_change_nothing():
-    steer = Steer()
+    steer = DelayControl()
     steer.learn(300)
     before = steer.target
     steer.learn(300 + HELD_STEP_FRAMES - 1)
@@ -167,7 +167,7 @@ def test_answers_that_differ_by_little_change_nothing():
 
 
 def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
-    steer = Steer()
+    steer = DelayControl()
     steer.note(WINDOW_FRAMES, steer.target + 2 * MOVED_FRAMES, 0)
     assert steer.turn(0.0, is_quiet=False) == 0
     assert steer.rate == MOVED_FRAMES / WINDOW_FRAMES
@@ -176,14 +176,14 @@ def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
 
 
 def test_a_fraction_that_is_left_is_gone_after_a_window():
-    steer = Steer()
+    steer = DelayControl()
     steer.note(WINDOW_FRAMES, steer.target, 0)
     steer.turn(0.75, is_quiet=False)
     assert 0.75 + steer.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
 def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     for count in range(DEEPEST_BLOCKS):
         fifo.write(tone(count * BLOCK_FRAMES), 0.0)
     for count in range(3000):
@@ -195,7 +195,7 @@ def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
 
 
 def test_silence_is_used_to_reach_the_right_depth_at_once():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     quiet = np.zeros(BLOCK_FRAMES, np.int16)
     for _ in range(8):
         fifo.write(quiet, 0.0)
@@ -206,7 +206,7 @@ def test_silence_is_used_to_reach_the_right_depth_at_once():
 
 
 def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sample():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     now_s, heard = 0.0, []
     for _ in range(100):
         fifo.write(SILENCE, now_s)
@@ -228,7 +228,7 @@ def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sampl
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0049])
 @pytest.mark.parametrize("quiet_s", [0.5, 600.0])
 def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, quiet_s):
-    fifo = Fifo()
+    fifo = JitterBuffer()
     for count in range(60):
         fifo.write(SILENCE, 0.01 * count)
         fifo.read(240, 0.01 * count + phase_s)
@@ -246,7 +246,7 @@ def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, qui
             heard.append(np.zeros(240) if part is None else part.copy())
     begun = np.flatnonzero(np.abs(np.concatenate(heard)) > 400)[0]
     delay_s = begun / RATE_HZ + phase_s
-    # As `Fifo._target` says: 12 ms at the end of a period of 5, a block being 10.
+    # 12 ms at the end of a period of 5 ms; a block has 10.
     assert delay_s == pytest.approx(0.007, abs=0.0002)
     assert fifo.underruns == fifo.overruns == 0
 
@@ -269,7 +269,7 @@ def test_a_tone_comes_out_as_clean_as_it_went_in():
 
 
 def test_a_talker_who_stops_ends_softly_and_comes_back():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     for count in range(3):
         fifo.write(tone(count * BLOCK_FRAMES), 0.01 * count)
     heard = [fifo.read(BLOCK_FRAMES, 0.021 + 0.01 * count) for count in range(6)]
@@ -281,7 +281,7 @@ def test_a_talker_who_stops_ends_softly_and_comes_back():
 
 
 def test_a_burst_after_an_outage_is_cut_to_the_newest():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     for count in range(14):
         fifo.write(tone(count * BLOCK_FRAMES), 0.0)
     fifo.read(BLOCK_FRAMES, 0.001)
@@ -298,7 +298,7 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest():
 def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
     turns, frames
 ):
-    fifo = Fifo()
+    fifo = JitterBuffer()
     count = 0
     for turn, (writes, reads, is_loud) in enumerate(turns):
         now_s = turn * 0.01
@@ -325,7 +325,7 @@ def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
 )
 def test_the_one_silence_is_read_like_any_other(story, ppm):
     """Talk and pauses, in blocks; the card is a little fast or not."""
-    known, any_other = Fifo(), Fifo()
+    known, any_other = JitterBuffer(), JitterBuffer()
     blocks = [is_loud for is_loud, count in story for _ in range(count)]
     for place, is_loud in enumerate(blocks):
         at_s = place * 0.01
@@ -338,7 +338,7 @@ def test_the_one_silence_is_read_like_any_other(story, ppm):
 
 
 def test_a_first_word_that_comes_late_says_nothing_of_the_next():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     for count in range(200):
         fifo.write(SILENCE, 0.01 * count)
         fifo.read(480, 0.01 * count + 0.004)
@@ -356,7 +356,7 @@ def test_a_first_word_that_comes_late_says_nothing_of_the_next():
 
 
 def test_a_talker_who_sends_nothing_any_more_is_asleep():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     fifo.read(480, 100.0)
     assert fifo.is_asleep
     for count in range(3):
@@ -368,7 +368,7 @@ def test_a_talker_who_sends_nothing_any_more_is_asleep():
 
 
 def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     fifo._steer.margin = MARGIN_MOST_FRAMES
     for count in range(60):
         fifo.write(SILENCE, 0.01 * count)
@@ -380,12 +380,12 @@ def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
 
 
 def test_a_word_that_is_only_half_written_wakes_nobody_yet():
-    fifo = Fifo()
+    fifo = JitterBuffer()
     fifo.read(240, 100.0)
     assert fifo.is_asleep
     seen = []
 
-    class Slow(Ring):
+    class Slow(RingBuffer):
         def write(self, block):
             seen.append(fifo.read(240, 100.0))
             super().write(block)

@@ -15,7 +15,7 @@ from appliance.audio.jitter_priming import (
     SOON_BLOCKS,
     SPELLS,
     STEPS,
-    Settle,
+    JitterPriming,
 )
 from appliance.pcm import SILENCE
 
@@ -31,7 +31,7 @@ def left(settle, packets):
 
 
 def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given():
-    sent = left(Settle(), FAINT_BLOCKS)
+    sent = left(JitterPriming(), FAINT_BLOCKS)
     hush, faint = HUSH_BLOCKS // 2, FAINT_BLOCKS // 2
     assert all(packet == () for packet in sent[:hush])
     assert all(one is FAINT for packet in sent[hush:faint] for one in packet)
@@ -39,7 +39,7 @@ def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given
 
 
 def test_after_the_last_step_something_faint_begins_again_and_again():
-    settle = Settle()
+    settle = JitterPriming()
     for _ in range(STEPS):
         left(settle, LONG_PACKETS)
         settle.step()
@@ -50,7 +50,7 @@ def test_after_the_last_step_something_faint_begins_again_and_again():
 
 
 def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
-    settle = Settle()
+    settle = JitterPriming()
     left(settle, LONG_PACKETS)
     for _ in range(STEPS):
         settle.step()
@@ -66,7 +66,7 @@ def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
 
 
 def test_before_what_is_faint_comes_nothing_may_be_late():
-    settle = Settle()
+    settle = JitterPriming()
     left(settle, LONG_PACKETS)
     assert not settle.is_prompt
     settle.repeat()
@@ -81,7 +81,7 @@ def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms()
 
 @given(st.lists(st.sampled_from([LOUD, *NOTHINGS]), max_size=2 * FAINT_BLOCKS))
 def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
-    settle = Settle()
+    settle = JitterPriming()
     for packet in zip(blocks[::2], blocks[1::2], strict=False):
         sent = settle.filled(packet)
         assert len(sent) in {0, 2}
@@ -94,7 +94,7 @@ def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
 
 @pytest.mark.parametrize("busy_blocks", [0, 1000])
 def test_half_a_block_is_left_out_twice_and_what_far_ends_remember_apart(busy_blocks):
-    settle, steps = Settle(), []
+    settle, steps = JitterPriming(), []
     for block in range(2, 2 * LONG_PACKETS + busy_blocks, 2):
         settle.filled((SILENCE, SILENCE))
         if block > busy_blocks and settle.is_step_due:
@@ -106,7 +106,7 @@ def test_half_a_block_is_left_out_twice_and_what_far_ends_remember_apart(busy_bl
 
 
 def test_another_track_begins_again():
-    settle = Settle()
+    settle = JitterPriming()
     left(settle, LONG_PACKETS)
     settle.step()
     settle.restart()

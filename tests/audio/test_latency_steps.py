@@ -9,12 +9,12 @@ from appliance.audio.latency_steps import (
     SETTLED_S,
     SHAKY_S,
     SHAKY_XRUNS,
-    Ladder,
+    LatencySteps,
 )
 
 
 def started():
-    ladder = Ladder(4)
+    ladder = LatencySteps(4)
     ladder.start(0.0, is_other_card=True)
     return ladder
 

@@ -6,10 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio.dsp import CEILING, volume_gain
-from appliance.audio.mixer import MOST_TALKERS, NEVER_TOO_LOUD, Playout
+from appliance.audio.mixer import MOST_TALKERS, NEVER_TOO_LOUD, Mixer
 
 
-class Talkers(Playout):
+class Talkers(Mixer):
     """A playout whose talkers say what they are told."""
 
     def says(self, *samples):
@@ -55,7 +55,7 @@ def test_several_talkers_are_added():
 
 
 def test_who_is_asleep_or_gone_is_not_heard():
-    playout = Playout()
+    playout = Mixer()
     write = playout.add("ann")
     assert playout.hears("ann")
     playout._fifos["ann"]._dozed_at_s = 0.0
@@ -85,19 +85,19 @@ def crowd(playout, talkers):
 
 @pytest.mark.parametrize("who", [0, 16, 29])
 def test_whoever_speaks_in_a_large_room_is_heard(who):
-    say = crowd(Playout(), 30)
+    say = crowd(Mixer(), 30)
     say([0] * 30)
     assert max(say([5000 if number == who else 0 for number in range(30)])) > 4000
 
 
 @pytest.mark.parametrize("who", [0, 16, 29])
 def test_noisy_microphones_do_not_take_the_place_of_whoever_speaks(who):
-    say = crowd(Playout(), 30)
+    say = crowd(Mixer(), 30)
     say([40] * 30)
     assert max(say([5000 if number == who else 40 for number in range(30)])) > 4000
 
 
 def test_no_more_than_the_bound_are_mixed_at_the_same_moment():
-    say = crowd(Playout(), MOST_TALKERS + 4)
+    say = crowd(Mixer(), MOST_TALKERS + 4)
     peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
     assert max(peaks) <= 100 * MOST_TALKERS + 2

@@ -12,8 +12,8 @@ import pytest
 import sounddevice
 
 from appliance.audio.devices import listed
-from appliance.audio.driver import Wanted
-from appliance.audio.idle import Lull
+from appliance.audio.driver import StreamRequest
+from appliance.audio.idle import IdleWindow
 from appliance.audio.portaudio import PortAudio
 from appliance.errors import SoundError
 from tests.card.asound import Card, plug_in
@@ -37,7 +37,7 @@ class Echo:
     """Plays what it hears, and remembers each period that it was called for."""
 
     def __init__(self):
-        self.lull = Lull()
+        self.lull = IdleWindow()
         self.calls = []
         self._news = threading.Condition()
 
@@ -57,7 +57,7 @@ class Echo:
 def wanted(card, *, microphone=True, speaker=True, rate_hz=48_000):
     found = listed(PortAudio().devices())
     device = next(each for each in found if each.name == card.name)
-    return Wanted(
+    return StreamRequest(
         microphone=device if microphone else None,
         speaker=device if speaker else None,
         rate_hz=rate_hz,
@@ -181,7 +181,7 @@ def test_a_name_that_is_not_utf_8_can_be_listed_and_opened(tmp_path):
         found = {device.name: device for device in listed(PortAudio().devices())}
         device = found["Mikrofon \ufffd"]
         echo = Echo()
-        asked = Wanted(device, device, 48_000, 240, 0.005)
+        asked = StreamRequest(device, device, 48_000, 240, 0.005)
         assert PortAudio().can(asked)
         stream = PortAudio().open(asked, echo)
         stream.start()

@@ -6,10 +6,10 @@ import pytest
 from appliance.audio.activity import HANGOVER_BLOCKS, WARM_UP_BLOCKS
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
 from appliance.audio.gate import SILENT_BLOCKS
-from appliance.audio.processing import STALE_BLOCKS, Cleaning
+from appliance.audio.processing import STALE_BLOCKS, CaptureProcessing
 from appliance.config import SoundConfig
 from appliance.pcm import SILENCE
-from appliance.room.apm import EchoCanceller, voice_cleaner
+from appliance.room.apm import ApmEchoCanceller, voice_cleaner
 from tests.room.fakes import tone
 
 FAR = np.full(BLOCK_FRAMES, 3000, np.int16)
@@ -39,7 +39,7 @@ class Rig:
 
     def __init__(self):
         self.parts = Parts()
-        self.cleaning = Cleaning(self.parts, self.parts)
+        self.cleaning = CaptureProcessing(self.parts, self.parts)
         self.cleaning.restart(20)
         for _ in range(WARM_UP_BLOCKS):
             self.hear(0)
@@ -85,7 +85,7 @@ def test_in_silence_only_the_noise_is_learned(rig):
 
 def test_noise_that_began_while_the_gate_was_shut_is_not_sent_louder():
     """With LiveKit's own cleaner; in silence one packet in ten is looked at."""
-    cleaning = Cleaning(None, voice_cleaner(SoundConfig()))
+    cleaning = CaptureProcessing(None, voice_cleaner(SoundConfig()))
     cleaning.restart(20)
     random = np.random.default_rng(2)
     quiet = random.standard_normal((2 * WARM_UP_BLOCKS, BLOCK_FRAMES)) * 8
@@ -175,7 +175,7 @@ def test_who_is_heard_in_the_speaker_while_one_begins_to_talk_is_cancelled(rig):
 @pytest.mark.parametrize("has_canceller", [True, False])
 def test_what_is_switched_off_does_nothing(has_canceller):
     parts = Parts()
-    cleaning = Cleaning(*((parts, None) if has_canceller else (None, parts)))
+    cleaning = CaptureProcessing(*((parts, None) if has_canceller else (None, parts)))
     for _ in range(3):
         block = np.full(BLOCK_FRAMES, VOICE, np.int16)
         cleaning.clean(block, FAR, is_wanted=True, is_voice=True)
@@ -185,7 +185,7 @@ def test_what_is_switched_off_does_nothing(has_canceller):
 
 def test_going_through_and_back_leaves_no_click():
     """With LiveKit's own canceller, and a tone that has no place for one to hide."""
-    cleaning = Cleaning(EchoCanceller(), None)
+    cleaning = CaptureProcessing(ApmEchoCanceller(), None)
     cleaning.restart(20)
     speech = tone(400, 2 * RATE_HZ)
     far = (np.random.default_rng(1).standard_normal(len(speech)) * 300).astype(np.int16)

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.reopen import HALF_LATEST_S, LATEST_S, Retry
+from appliance.audio.reopen import HALF_LATEST_S, LATEST_S, ReopenPolicy
 
 USB = " 1 [Device]: USB-Audio"
 
@@ -26,33 +26,33 @@ FINE = {"is_open": True, "is_lost": False, "is_best": True}
 
 
 def test_a_box_without_a_card_looks_less_and_less_often_while_the_list_is_the_same():
-    made = looks(Retry(), "no cards", 200, **MISSING)
+    made = looks(ReopenPolicy(), "no cards", 200, **MISSING)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[:5] == [1, 2, 4, 8, 16]
     assert set(gaps[5:]) == {int(LATEST_S)}
 
 
 def test_a_card_that_comes_is_looked_at_a_second_later():
-    retry = Retry()
+    retry = ReopenPolicy()
     looks(retry, "no cards", 100, **MISSING)
     assert retry.is_due(USB, 100.0, **MISSING)
 
 
 def test_a_card_that_is_listed_before_it_may_be_opened_is_tried_again():
-    retry = Retry()
+    retry = ReopenPolicy()
     retry.note("no cards", 0.0)
     assert looks(retry, USB, 10, **MISSING) == [1, 2, 4, 8]
 
 
 def test_the_half_that_works_is_interrupted_rarely_for_the_one_that_is_missing():
-    made = looks(Retry(), USB, 400, **HALF)
+    made = looks(ReopenPolicy(), USB, 400, **HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[0] == 5
     assert max(gaps) == int(HALF_LATEST_S)
 
 
 def test_a_box_in_which_all_is_well_never_looks():
-    retry = Retry()
+    retry = ReopenPolicy()
     retry.note(USB, 0.0)
     assert looks(retry, USB, 1000, **FINE) == []
     assert not retry.is_due(USB + " 2 [Other]", 2000.0, **FINE)
@@ -62,7 +62,7 @@ SECOND_CHOICE = FINE | {"is_best": False}
 
 
 def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly():
-    retry = Retry()
+    retry = ReopenPolicy()
     retry.note(USB, 0.0)
     made = looks(retry, USB, 200, **SECOND_CHOICE)
     assert made == [1, 3, 7, 15, 75, 135, 195]
@@ -74,7 +74,7 @@ def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly()
 
 def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
     better: list[str] = []
-    retry = Retry(lambda: bool(better))
+    retry = ReopenPolicy(lambda: bool(better))
     retry.note(USB, 0.0)
     assert looks(retry, USB, 1000, **SECOND_CHOICE) == [1, 3, 7, 15]
     better.append("a program has let go of the first choice")
@@ -83,13 +83,13 @@ def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
 
 
 def test_without_a_list_a_card_is_looked_for_each_second_at_first():
-    made = looks(Retry(), "", 200, **MISSING)
+    made = looks(ReopenPolicy(), "", 200, **MISSING)
     assert made[:5] == [0, 1, 2, 3, 4]
     assert made[-1] - made[-2] == 10
 
 
 def test_somebody_who_asks_is_served_at_once():
-    retry = Retry()
+    retry = ReopenPolicy()
     looks(retry, "no cards", 100, **MISSING)
     retry.reset()
     assert retry.is_due("no cards", 100.0, **MISSING)
@@ -97,7 +97,7 @@ def test_somebody_who_asks_is_served_at_once():
 
 @given(st.lists(st.sampled_from(["", "one", "two"]), min_size=1, max_size=300))
 def test_looks_are_at_least_a_second_apart(lists):
-    retry, last_s = Retry(), float("-inf")
+    retry, last_s = ReopenPolicy(), float("-inf")
     for count, cards in enumerate(lists):
         now_s = count / 4
         if retry.is_due(cards, now_s, **MISSING):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.encoder_feed import PACKET_BLOCKS, Outlet
+from appliance.audio.encoder_feed import PACKET_BLOCKS, EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.jitter_priming import (
     FIRST_STEP_BLOCKS,
@@ -16,14 +16,14 @@ from appliance.audio.jitter_priming import (
     SPELLS,
     STEPS,
 )
-from appliance.audio.mixer import Playout
-from appliance.audio.processing import Cleaning
+from appliance.audio.mixer import Mixer
+from appliance.audio.processing import CaptureProcessing
 from appliance.audio.sender import (
     MOST_MADE_UP,
     MOST_WAITING,
     PACKET_S,
     SPARE_PACKETS,
-    Uplink,
+    Sender,
 )
 from appliance.audio.sender import PATIENCE_S as CARD_PATIENCE_S
 from appliance.core.events import TailEnded, TalkFlowed
@@ -47,9 +47,9 @@ class Rig:
     def __init__(self, cleaner=None):
         self.events: queue.Queue[Any] = queue.Queue()
         self.sent: queue.Queue[Any] = queue.Queue()
-        self.outlet = Outlet()
-        cleaning = Cleaning(None, cleaner)
-        self.uplink = Uplink(Gate(0), Playout(), self.outlet, self.events.put, cleaning)
+        self.outlet = EncoderFeed()
+        cleaning = CaptureProcessing(None, cleaner)
+        self.uplink = Sender(Gate(0), Mixer(), self.outlet, self.events.put, cleaning)
         self.outlet.connect(lambda block: self.sent.put(block.copy()))
         # As long after joining as most of a box's life is.
         self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)

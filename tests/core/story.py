@@ -10,16 +10,16 @@ from appliance.core.events import (
     ButtonPressed,
     ButtonReleased,
     Cause,
+    ChatMessage,
     Event,
-    Message,
     MuteAsked,
     Part,
     PartFound,
+    Participant,
     PartLost,
     PeopleChanged,
     Permissions,
     PermissionsChanged,
-    Person,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -47,8 +47,8 @@ HOLD, TOGGLE, HYBRID, OPEN = TalkMode
 PUSH_TO_TALK = (HOLD, TOGGLE, HYBRID)
 MICROPHONE_LOST = PartLost(Part.MICROPHONE, "USB", "unplugged")
 MICROPHONE_FOUND = PartFound(Part.MICROPHONE, "USB Audio")
-ALICE = Person("alice", "Alice")
-BOB = Person("bob", "Bob", is_speaking=True)
+ALICE = Participant("alice", "Alice")
+BOB = Participant("bob", "Bob", is_speaking=True)
 URL = "wss://server"
 MOST_WAKES = 100_000
 """More in one wait would be a busy loop."""
@@ -92,7 +92,7 @@ class Box:
     ) -> TokenFailed:
         return TokenFailed(self.state.ticket, cause, "no token there", is_final)
 
-    def joined(self, *people: Person) -> RoomJoined:
+    def joined(self, *people: Participant) -> RoomJoined:
         return RoomJoined(self.state.ticket, "kitchen", people)
 
     def failed(
@@ -114,7 +114,7 @@ class Box:
     def resumed(self) -> RoomResumed:
         return RoomResumed(self.state.ticket)
 
-    def people(self, *people: Person) -> PeopleChanged:
+    def people(self, *people: Participant) -> PeopleChanged:
         return PeopleChanged(self.state.ticket, people)
 
     def permissions(
@@ -205,5 +205,5 @@ def earcons(commands: tuple[Command, ...]) -> tuple[Earcon, ...]:
     return tuple(command.earcon for command in of(PlayEarcon, commands))
 
 
-def message(text: str, key: str = "m1", sender: str = "alice") -> Message:
-    return Message(key, sender, sender.title(), text, 1)
+def message(text: str, key: str = "m1", sender: str = "alice") -> ChatMessage:
+    return ChatMessage(key, sender, sender.title(), text, 1)

@@ -11,19 +11,21 @@ from appliance.core.chat import (
     ChatLog,
     Delivery,
 )
-from appliance.core.events import ChatTyped, Message
+from appliance.core.events import ChatMessage, ChatTyped
 from tests.core.story import message
 
 TYPED = ChatTyped("c1", "mine", 9)
 
 _key = st.sampled_from([*"abcdef", ""])
-_message = st.builds(Message, _key, _key, _key, _key, st.integers(0, 9), st.booleans())
+_message = st.builds(
+    ChatMessage, _key, _key, _key, _key, st.integers(0, 9), st.booleans()
+)
 _mark = st.tuples(_key, st.sampled_from(Delivery))
 _typed = st.builds(ChatTyped, st.one_of(_key, st.uuids().map(str)), _key, st.just(0))
 _change = st.one_of(_message, _mark, _typed, st.just("give up"))
 
 
-def log(*messages: Message) -> ChatLog:
+def log(*messages: ChatMessage) -> ChatLog:
     return reduce(ChatLog.received, messages, ChatLog())
 
 
@@ -115,7 +117,7 @@ def size_bytes(chat: ChatLog) -> int:
 
 def changed(chat: ChatLog, change: object) -> ChatLog:
     match change:
-        case Message():
+        case ChatMessage():
             return chat.received(change)
         case ChatTyped():
             return chat if chat.is_full else chat.typed(change)
@@ -133,5 +135,5 @@ def test_the_log_is_bounded_has_each_line_once_and_loses_none_that_waits(changes
         keys = [(line.sender_id, line.id) for line in chat.lines]
         assert len(keys) == len(set(keys)) <= KEPT_LINES
         assert len(chat.queued) <= OUTBOX_LINES
-        if isinstance(change, Message):
+        if isinstance(change, ChatMessage):
             assert chat.queued == before.queued

@@ -13,7 +13,7 @@ from appliance.core.commands import (
 )
 from appliance.core.events import Cause, ChatTyped, LinkChanged, TalkFlowed
 from appliance.core.state import Phase
-from appliance.core.view import Connection
+from appliance.core.view import ConnectionState
 from tests.core.story import (
     LEAVE,
     PRESS,
@@ -95,7 +95,7 @@ def test_without_a_link_nothing_claims_to_be_in_the_room():
     box = in_room()
     box.play(HOME, AWAY)
     seen = box.view()
-    assert seen.connection is Connection.RECONNECTING
+    assert seen.connection is ConnectionState.RECONNECTING
     assert not seen.lamps.online
     assert box.play(PRESS) == (PlayEarcon(Earcon.REFUSED),)
     assert box.view().talk_text == "cannot talk: no network"

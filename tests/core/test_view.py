@@ -12,13 +12,13 @@ from appliance.core.events import (
     MuteAsked,
     PageServed,
     Part,
+    Participant,
     PartLost,
-    Person,
     StopAsked,
     TalkFlowed,
 )
 from appliance.core.state import Phase, Talk
-from appliance.core.view import Connection, Lamps, TalkState, view
+from appliance.core.view import ConnectionState, Lamps, TalkState, view
 from tests.core.story import (
     ALICE,
     BOB,
@@ -43,49 +43,49 @@ SPEAKER_LOST = PartLost(Part.SPEAKER, "USB", "unplugged")
 
 def test_the_first_visit_connects_and_later_ones_reconnect():
     box = Box()
-    assert box.view().connection is Connection.CONNECTING
+    assert box.view().connection is ConnectionState.CONNECTING
     box = started()
-    assert box.view().connection is Connection.CONNECTING
+    assert box.view().connection is ConnectionState.CONNECTING
     box.play(box.no_token())
-    assert box.view().connection is Connection.DISCONNECTED
+    assert box.view().connection is ConnectionState.DISCONNECTED
     box.play(1)
     assert box.phase() is Phase.FETCHING
-    assert box.view().connection is Connection.RECONNECTING
+    assert box.view().connection is ConnectionState.RECONNECTING
     box.enter()
-    assert box.view().connection is Connection.CONNECTED
+    assert box.view().connection is ConnectionState.CONNECTED
     box.play(box.paused())
-    assert box.view().connection is Connection.RECONNECTING
+    assert box.view().connection is ConnectionState.RECONNECTING
 
 
 def test_a_left_box_is_left_and_then_connects_afresh():
     box = in_room()
     box.play(LEAVE)
-    assert box.view().connection is Connection.DISCONNECTED
+    assert box.view().connection is ConnectionState.DISCONNECTED
     box.play(box.left())
-    assert box.view().connection is Connection.LEFT
+    assert box.view().connection is ConnectionState.LEFT
     box.play(LEAVE)
-    assert box.view().connection is Connection.CONNECTING
+    assert box.view().connection is ConnectionState.CONNECTING
 
 
 def test_a_refused_box_is_refused_with_the_reason_among_the_faults():
     box = started()
     box.play(box.no_token(Cause.REFUSED, is_final=True))
-    assert box.view().connection is Connection.REFUSED
+    assert box.view().connection is ConnectionState.REFUSED
     assert box.view().faults == ("no token there",)
 
 
 def test_a_goodbye_for_a_new_visit_is_a_reconnect():
     box = in_room()
     box.play(JoinAsked(display_name="Hall"))
-    assert box.view().connection is Connection.RECONNECTING
+    assert box.view().connection is ConnectionState.RECONNECTING
 
 
 def test_a_stopping_and_a_stopped_box_are_disconnected():
     box = in_room()
     box.play(StopAsked())
-    assert box.view().connection is Connection.DISCONNECTED
+    assert box.view().connection is ConnectionState.DISCONNECTED
     box.play(box.left())
-    assert box.view().connection is Connection.DISCONNECTED
+    assert box.view().connection is ConnectionState.DISCONNECTED
 
 
 # lamps
@@ -259,7 +259,7 @@ def test_a_screen_that_was_never_promised_lights_no_fault_lamp_but_is_named():
 
 def test_whose_sound_is_not_right_is_named_and_the_list_is_bounded():
     box = in_room()
-    many = [Person(f"p{n}", f"P{n}", sound_fault="no key") for n in range(9)]
+    many = [Participant(f"p{n}", f"P{n}", sound_fault="no key") for n in range(9)]
     box.play(box.people(many[0], ALICE))
     assert box.view().faults == ("P0: no key",)
     assert box.view().lamps.fault

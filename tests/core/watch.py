@@ -38,7 +38,7 @@ from appliance.core.events import (
 )
 from appliance.core.session import LEAVE_S
 from appliance.core.state import Lock, Phase, State
-from appliance.core.view import Connection, view
+from appliance.core.view import ConnectionState, view
 
 NEEDS_SOUND = {Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED, Phase.LEAVING}
 HAS_NO_SOUND = {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}
@@ -184,7 +184,7 @@ class Watch:
         assert seen.talk_text
         assert seen.lamps.talking <= self.is_visit_live(after)
         assert not (seen.is_muted and self.is_gate_open)
-        is_in_room = seen.connection is Connection.CONNECTED
+        is_in_room = seen.connection is ConnectionState.CONNECTED
         assert is_in_room == seen.lamps.online == after.is_connected
 
     def is_visit_live(self, after: State) -> bool:

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.devices import Device, chosen, listed
-from appliance.audio.driver import Wanted
-from appliance.audio.idle import Lull
+from appliance.audio.driver import StreamRequest
+from appliance.audio.idle import IdleWindow
 from appliance.demo.card import Mouth, SimulatedCard
 from appliance.demo.phrase import synthesised
 from appliance.errors import SoundError
@@ -18,14 +18,14 @@ DEADLINE_S = 20.0
 def wanted(device=None, blocksize=240, latency_s=0.005, rate_hz=48_000):
     card = SimulatedCard(Mouth(), lambda *_: None)
     device = device or listed(card.devices())[0]
-    return Wanted(device, device, rate_hz, blocksize, latency_s)
+    return StreamRequest(device, device, rate_hz, blocksize, latency_s)
 
 
 class Application:
     """Passes what the microphone hears on to the speaker, and keeps both."""
 
     def __init__(self, blocks):
-        self.lull = Lull()
+        self.lull = IdleWindow()
         self.heard = []
         self.played = []
         self.threads = set()

@@ -3,14 +3,14 @@ from dataclasses import replace
 from appliance.config import Config
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.state import State
-from appliance.core.view import Connection, Lamps, view
+from appliance.core.view import ConnectionState, Lamps, view
 from appliance.demo.card import Mouth
 from appliance.demo.companion_words import answer
 from appliance.demo.ledger import Ledger
 from appliance.demo.phrase import synthesised
 
 AWAY = view(State(config=Config(name="demo")), 0.0)
-HERE = replace(AWAY, connection=Connection.CONNECTED)
+HERE = replace(AWAY, connection=ConnectionState.CONNECTED)
 TALKING = replace(HERE, lamps=Lamps(online=True, talking=True))
 
 

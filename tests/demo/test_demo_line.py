@@ -8,12 +8,12 @@ from hypothesis import strategies as st
 from appliance.config import Config
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.state import State
-from appliance.core.view import Connection, Lamps, TalkState, view
+from appliance.core.view import ConnectionState, Lamps, TalkState, view
 from appliance.demo.line import live_line, meter, plain_line
 
 VIEW = replace(
     view(State(config=Config(name="demo")), 0.0),
-    connection=Connection.CONNECTED,
+    connection=ConnectionState.CONNECTED,
     banner="in demo",
     talk=TalkState.MUTED,
     talk_text="muted",

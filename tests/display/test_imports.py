@@ -28,8 +28,8 @@ def test_the_page_shows_a_dark_screen_where_pillow_is_missing():
 import sys
 sys.modules["PIL"] = None
 import asyncio, base64, json
-from appliance.page.snapshot import Board
-board = Board((128, 32))
+from appliance.page.snapshot import Snapshot
+board = Snapshot((128, 32))
 asyncio.run(board.prepare())
 picture = json.loads(board.json())["picture"]
 print(picture["width"], picture["height"], set(base64.b64decode(picture["bits"])))

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image, ImageChops
 
 from appliance.core.chat import Delivery
-from appliance.core.events import Person
+from appliance.core.events import Participant
 from appliance.core.state import ScreenPage
-from appliance.core.view import Connection, TalkState
+from appliance.core.view import ConnectionState, TalkState
 from appliance.display import fonts
 from appliance.display.layout import layout
 from appliance.display.line import Look
@@ -135,8 +135,8 @@ views = st.builds(
     banner=names,
     talk_text=names,
     talk=st.sampled_from(TalkState),
-    connection=st.sampled_from(Connection),
-    people=st.builds(lambda name: (Person(id=name, name=name),), names),
+    connection=st.sampled_from(ConnectionState),
+    people=st.builds(lambda name: (Participant(id=name, name=name),), names),
     speakers=st.lists(names, max_size=5).map(tuple),
     chat=st.lists(st.builds(line, st.text(), st.text(max_size=300))).map(tuple),
     faults=st.lists(names, max_size=9).map(tuple),
@@ -167,7 +167,7 @@ def test_who_speaks_and_what_was_written_is_shown_in_every_script(script, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 def test_a_text_that_fits_large_is_large_and_a_longer_one_small(size):
-    view = replace(SILENT, chat=(), connection=Connection.DISCONNECTED)
+    view = replace(SILENT, chat=(), connection=ConnectionState.DISCONNECTED)
     for cause, font in (
         ("server lost", fonts.text()),
         ("no internet", fonts.text()),

@@ -6,13 +6,13 @@ from appliance.config import Config
 from appliance.core.events import (
     Cause,
     ChatFailed,
+    ChatMessage,
     ChatReceived,
     ChatSent,
     ChatTyped,
     JoinAsked,
     LeaveAsked,
-    Message,
-    Person,
+    Participant,
     RoomJoined,
     RoomLeft,
     RoomLost,
@@ -29,15 +29,15 @@ from appliance.core.events import (
 )
 from appliance.core.state import Phase, State
 from appliance.core.step import step
-from appliance.metrics.counters import RESUMED, Counts, Histogram
+from appliance.metrics.counters import RESUMED, Counters, Histogram
 
 JOINING = (Started(), TokenReady(1, "wss://x", "t", "box", "kitchen"))
-IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Person("bob", "Bob"),)))
+IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Participant("bob", "Bob"),)))
 
 
 def counted(*story, state=None):
     """Play events, each a second after the one before it, or (event, seconds)."""
-    counts, now_s = Counts(), 100.0
+    counts, now_s = Counters(), 100.0
     state = state or State(Config())
     for told in story:
         event, after_s = told if isinstance(told, tuple) else (told, 1.0)
@@ -93,7 +93,7 @@ def test_the_connection_gets_better_on_its_way_into_the_room():
 
 def test_every_phase_has_its_number():
     for phase in Phase:
-        counts = Counts()
+        counts = Counters()
         state = State(Config(), phase=phase)
         counts.observe(Ticked(), state, state, 0.0)
         assert counts.connection in range(6)
@@ -120,14 +120,14 @@ def test_talk_time_is_the_time_in_which_sound_flowed():
 
 
 def test_a_copy_and_an_edit_of_a_line_are_no_new_line():
-    line = ChatReceived(1, Message("a", "bob", "Bob", "hi", 1))
-    edit = ChatReceived(1, Message("a", "bob", "Bob", "hi!", 1, is_edit=True))
+    line = ChatReceived(1, ChatMessage("a", "bob", "Bob", "hi", 1))
+    edit = ChatReceived(1, ChatMessage("a", "bob", "Bob", "hi!", 1, is_edit=True))
     counts = counted(*IN_ROOM, line, line, edit, ChatReceived(1, other()))
     assert counts.chat == {("receive", "received"): 2}
 
 
 def other():
-    return Message("b", "bob", "Bob", "hi", 2)
+    return ChatMessage("b", "bob", "Bob", "hi", 2)
 
 
 def test_own_lines_are_counted_in_each_state_they_reach():

@@ -7,8 +7,8 @@ import pytest
 from appliance.config import Config
 from appliance.core.state import State
 from appliance.core.view import view
-from appliance.metrics.counters import Counts
-from appliance.metrics.push import Report
+from appliance.metrics.counters import Counters
+from appliance.metrics.push import MetricsPush
 
 VIEW = view(State(Config()), 0.0)
 
@@ -43,10 +43,10 @@ async def collecting():
 
 
 async def test_each_join_and_leave_is_reported_and_nothing_else():
-    counts = Counts()
+    counts = Counters()
     async with (
         collecting() as collector,
-        Report(collector.url, "kitchen", counts) as report,
+        MetricsPush(collector.url, "kitchen", counts) as report,
     ):
         report.show(VIEW)
         counts.joins = 1
@@ -67,16 +67,16 @@ async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
     monkeypatch.delenv("no_proxy", raising=False)
     monkeypatch.delenv("NO_PROXY", raising=False)
     async with collecting() as collector:
-        counts = Counts()
-        async with Report(collector.url, "kitchen", counts):
+        counts = Counters()
+        async with MetricsPush(collector.url, "kitchen", counts):
             counts.joins = 1
         assert not collector.told.empty()
 
 
 async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
-    counts = Counts()
+    counts = Counters()
     async with collecting() as collector:
-        async with Report(collector.url, "kitchen", counts):
+        async with MetricsPush(collector.url, "kitchen", counts):
             counts.joins = counts.leaves = 1
         assert collector.told.get_nowait() == {
             "name": "kitchen",
@@ -87,9 +87,9 @@ async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
 
 async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
     caplog.set_level("INFO")
-    counts = Counts()
+    counts = Counters()
     async with collecting() as collector:
-        report = Report(collector.url, "kitchen", counts)
+        report = MetricsPush(collector.url, "kitchen", counts)
         for status in (500, 500, 204):
             collector.status = status
             counts.joins += 1
@@ -105,8 +105,8 @@ async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
 async def test_nobody_at_home_costs_one_line(caplog):
     async with collecting() as collector:
         url = collector.url
-    counts = Counts()
-    async with Report(url, "kitchen", counts):
+    counts = Counters()
+    async with MetricsPush(url, "kitchen", counts):
         counts.joins = 1
     assert "report not delivered" in caplog.text
     assert "hush" not in caplog.text
@@ -115,8 +115,10 @@ async def test_nobody_at_home_costs_one_line(caplog):
 @pytest.mark.parametrize("url", ["http://collector.example/x", "ftp://x/y", "nonsense"])
 def test_an_address_that_may_not_be_used_is_refused(url):
     with pytest.raises(ValueError, match=r"expected|clear"):
-        Report(url, "kitchen", Counts())
+        MetricsPush(url, "kitchen", Counters())
 
 
 def test_a_host_that_may_be_plain_is_taken():
-    Report("http://collector.example/x", "kitchen", Counts(), ["collector.example"])
+    MetricsPush(
+        "http://collector.example/x", "kitchen", Counters(), ["collector.example"]
+    )

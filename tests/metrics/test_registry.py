@@ -8,13 +8,13 @@ from appliance.assembly import metrics_text
 from appliance.config import Config
 from appliance.core.events import RttMeasured, TalkFlowed, Ticked
 from appliance.core.state import Phase, State
-from appliance.metrics.audio import Direction, SoundFault, SoundFigures
-from appliance.metrics.counters import Counts
+from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
+from appliance.metrics.counters import Counters
 from appliance.metrics.registry import Registry
 
-SOUND = SoundFigures(
-    blocks={Direction.SEND: 7},
-    faults={(Direction.RECEIVE, SoundFault.XRUN): 3},
+SOUND = AudioFigures(
+    blocks={AudioDirection.SEND: 7},
+    faults={(AudioDirection.RECEIVE, AudioFault.XRUN): 3},
     depth_s={"talker": 0.02, "playout": 0.01},
     drift_ppm=-31.5,
 )
@@ -43,7 +43,7 @@ PUBLIC = {
 @pytest.fixture
 def counts():
     """Counts of an appliance that is in a room and has talked once."""
-    counts = Counts()
+    counts = Counters()
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
     counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
@@ -98,7 +98,7 @@ def test_every_value_comes_out_with_its_labels(counts):
 
 
 def test_each_request_reads_the_present_counts(counts):
-    registry = Registry(counts, SoundFigures)
+    registry = Registry(counts, AudioFigures)
     counts.joins = 4
     assert numbers(registry.text())["ptt_joins_total",] == 4
     counts.joins = 5
@@ -106,10 +106,10 @@ def test_each_request_reads_the_present_counts(counts):
 
 
 def test_an_unknown_value_is_left_out():
-    counts = Counts()
+    counts = Counters()
     state = State(Config())
     counts.observe(Ticked(), state, state, 1.0)
-    found = types(text_of(counts, SoundFigures()))
+    found = types(text_of(counts, AudioFigures()))
     assert "ptt_rtt_seconds" not in found
     assert "ptt_buffer_depth_seconds" not in found
 

@@ -13,18 +13,18 @@ from hypothesis import strategies as st
 
 from appliance.core.events import LinkChanged
 from appliance.net import netlink
-from appliance.net.monitor import Link, best_address
+from appliance.net.monitor import NetworkMonitor, best_address
 
 IN_NAMESPACE = """
 import asyncio, json, subprocess
-from appliance.net.monitor import Link
+from appliance.net.monitor import NetworkMonitor
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
 
 async def main():
     events = asyncio.Queue()
-    async with Link(events.put_nowait, settle_s=0.01):
+    async with NetworkMonitor(events.put_nowait, settle_s=0.01):
         async def told():
             print(json.dumps((await events.get()).address), flush=True)
         await told()
@@ -106,7 +106,7 @@ def network():
 
 
 def watching(network, post):
-    return Link(
+    return NetworkMonitor(
         post, read_address=network.read_address, watch=network.watch, settle_s=0.001
     )
 
@@ -138,7 +138,7 @@ async def test_a_system_without_netlink_is_named_and_runs(network, caplog):
         raise OSError(97, "Address family not supported by protocol")
 
     events: list[object] = []
-    async with Link(events.append, watch=forbidden):
+    async with NetworkMonitor(events.append, watch=forbidden):
         pass
     assert events == []
     assert "network cannot be watched" in caplog.text
@@ -154,7 +154,9 @@ async def test_a_kernel_that_does_not_tell_is_named_once(network, caplog):
     looked = asyncio.Event()
     events: list[object] = []
     caplog.set_level("WARNING")
-    async with Link(events.append, read_address=fail, watch=network.watch, settle_s=0):
+    async with NetworkMonitor(
+        events.append, read_address=fail, watch=network.watch, settle_s=0
+    ):
         while not looked.is_set():
             network.announce(None)
             await asyncio.sleep(0)

@@ -15,28 +15,28 @@ from appliance.core.events import (
     Event,
     MuteAsked,
     PageServed,
-    Person,
+    Participant,
     TalkAsked,
     VolumeAsked,
 )
-from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.page.adapter import Page
 from appliance.page.pairing_file import PairingFile
-from appliance.page.settings import Site
+from appliance.page.settings import PageSettings
 from appliance.page.snapshot import STARTING
 
 IN_ROOM = replace(
     STARTING,
     name="kitchen",
-    connection=Connection.CONNECTED,
+    connection=ConnectionState.CONNECTED,
     banner="in workshop",
     room="workshop",
     presets=("workshop", "garage"),
     preset="workshop",
     people=(
-        Person("anna", "Anna", is_speaking=True),
-        Person("ben", "Ben Müller", is_muted=True),
-        Person("agent-7", "Assistant"),
+        Participant("anna", "Anna", is_speaking=True),
+        Participant("ben", "Ben Müller", is_muted=True),
+        Participant("agent-7", "Assistant"),
     ),
     speakers=("Anna",),
     talk=TalkState.MUTED,
@@ -178,7 +178,7 @@ async def serving(
 ) -> AsyncIterator[Served]:
     """Serve a page on loopback."""
     inbox = Inbox()
-    site = Site(
+    site = PageSettings(
         name="kitchen",
         state_directory=directory,
         metrics=one_join,

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
 from appliance.page.adapter import Page
-from appliance.page.settings import Site
+from appliance.page.settings import PageSettings
 from tests.page.fake_app import Inbox, serving
 
 
@@ -22,7 +22,7 @@ async def no_metrics():
 
 
 def site(directory, metrics=no_metrics):
-    return Site(name="kitchen", state_directory=directory, metrics=metrics)
+    return PageSettings(name="kitchen", state_directory=directory, metrics=metrics)
 
 
 async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 import appliance.page
-from appliance.core.view import Connection, TalkState
-from appliance.page.commands import AnyAsk, from_command
+from appliance.core.view import ConnectionState, TalkState
+from appliance.page.commands import AnyRequest, from_command
 from appliance.page.routes import POSTS
-from appliance.page.snapshot import Board
+from appliance.page.snapshot import Snapshot
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()
 _SPLIT = re.split(r"^## (.*)$", DOCUMENT, flags=re.MULTILINE)
@@ -21,11 +21,11 @@ PARTS = dict(zip(_SPLIT[1::2], _SPLIT[2::2], strict=True))
 def test_every_field_of_the_view_is_described_and_no_other():
     rows = re.findall(r"^\| (`.*?) \|", PARTS["View"], flags=re.MULTILINE)
     described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    sent = msgspec.json.decode(Board((128, 64)).json(), type=dict[str, object])
+    sent = msgspec.json.decode(Snapshot((128, 64)).json(), type=dict[str, object])
     assert described == set(sent)
 
 
-@pytest.mark.parametrize("kind", [Connection, TalkState])
+@pytest.mark.parametrize("kind", [ConnectionState, TalkState])
 def test_every_word_of_a_state_is_described(kind):
     assert [word for word in kind if f"`{word}`" not in PARTS["View"]] == []
 
@@ -42,4 +42,4 @@ def test_every_example_of_a_command_is_one():
     block = re.search(r"```json\n(.*?)```", PARTS["WebSocket"], flags=re.DOTALL)
     assert block
     commands = [from_command(line) for line in block[1].splitlines()]
-    assert {type(command) for command in commands} == set(get_args(AnyAsk))
+    assert {type(command) for command in commands} == set(get_args(AnyRequest))

@@ -18,7 +18,7 @@ from appliance.core.events import (
     TalkAsked,
     VolumeAsked,
 )
-from appliance.core.view import Connection, TalkState
+from appliance.core.view import ConnectionState, TalkState
 from tests.page.fake_app import Clock, Served, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -205,7 +205,7 @@ async def test_hostile_text_is_only_text(visit):
         people=(type(person)(HOSTILE, HOSTILE),),
         chat=(line_with(visit, text=HOSTILE),),
         banner=HOSTILE,
-        connection=Connection.DISCONNECTED,
+        connection=ConnectionState.DISCONNECTED,
         faults=(HOSTILE,),
     )
     await expect(visit.page.locator(".said")).to_have_text(HOSTILE)
@@ -295,7 +295,9 @@ async def test_a_mute_by_the_room_is_named_and_can_be_undone_here(visit):
 async def test_leave_join_presets_and_volume_are_asked_for(visit):
     await visit.page.get_by_role("button", name="Leave").click()
     await visit.inbox.has(LeaveAsked())
-    visit.inbox.show(connection=Connection.LEFT, banner="left, press leave to rejoin")
+    visit.inbox.show(
+        connection=ConnectionState.LEFT, banner="left, press leave to rejoin"
+    )
     await visit.page.get_by_role("button", name="Join").click()
     await visit.inbox.has(JoinAsked(preset="workshop"))
     visit.inbox.show(preset=None, room="lobby")
@@ -368,7 +370,7 @@ def tell_a_strange_view(socket):
 async def test_errors_are_kept_in_the_debug_drawer(visit):
     visit.inbox.show(
         faults=("speaker: USB Audio: unplugged",),
-        connection=Connection.RECONNECTING,
+        connection=ConnectionState.RECONNECTING,
         banner="reconnecting",
     )
     await expect(visit.page.locator(".toast").first).to_contain_text("unplugged")

@@ -20,7 +20,7 @@ from appliance.core.state import State
 from appliance.page.adapter import Page
 from appliance.page.application import default_limits
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
-from appliance.page.settings import Site
+from appliance.page.settings import PageSettings
 from appliance.ports import Adapters
 from tests.net.hostile import WIDE, Target, assault, attack, seeds, status_of, unlimited
 
@@ -52,7 +52,7 @@ async def running(directory, limits=None):
         lambda keys: keys.with_token(digest(SECRET)), fresh_keys()
     )
     app, served = App(), asyncio.get_running_loop().create_future()
-    site = Site(
+    site = PageSettings(
         name="kitchen",
         state_directory=directory,
         metrics=no_metrics,

@@ -17,7 +17,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.state import ScreenPage
-from appliance.core.view import Connection, TalkState
+from appliance.core.view import ConnectionState, TalkState
 
 LONG = "x" * 2001
 
@@ -295,8 +295,8 @@ async def test_a_probe_that_says_no_host_is_told_the_health(served, paired):
         ({}, 200, []),
         ({"has_microphone": False}, 503, ["no microphone"]),
         ({"has_speaker": False}, 503, ["no speaker"]),
-        ({"connection": Connection.LEFT, "has_microphone": False}, 200, []),
-        ({"connection": Connection.REFUSED}, 200, ["room: refused"]),
+        ({"connection": ConnectionState.LEFT, "has_microphone": False}, 200, []),
+        ({"connection": ConnectionState.REFUSED}, 200, ["room: refused"]),
     ],
 )
 async def test_health_is_503_when_sound_is_sick_and_tells_no_names(

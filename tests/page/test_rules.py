@@ -10,7 +10,13 @@ from appliance.core.events import TalkAsked
 from appliance.net import listen
 from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.net.rate_limit import Bucket, Buckets, Rate
-from appliance.page.commands import ChatAsk, JoinAsk, VolumeAsk, from_body, from_command
+from appliance.page.commands import (
+    ChatRequest,
+    JoinRequest,
+    VolumeRequest,
+    from_body,
+    from_command,
+)
 from appliance.page.pairing_form import _pin_of_form, _pin_of_json
 from appliance.page.pin_lockout import (
     GUESTS,
@@ -19,8 +25,8 @@ from appliance.page.pin_lockout import (
     Lockout,
     Lockouts,
 )
-from appliance.page.refused import Refused
-from appliance.page.talk_leases import Floor
+from appliance.page.refused import RequestRefused
+from appliance.page.talk_leases import TalkLeases
 
 NAMES = own_names("Küche 1")
 
@@ -29,12 +35,12 @@ def outcome(call):
     """Return what the call returns, or how it refused."""
     try:
         return call()
-    except Refused as refused:
+    except RequestRefused as refused:
         return refused
 
 
 @given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
-@pytest.mark.parametrize("kind", [ChatAsk, VolumeAsk, JoinAsk])
+@pytest.mark.parametrize("kind", [ChatRequest, VolumeRequest, JoinRequest])
 def test_any_body_is_an_ask_or_a_refusal(kind, body):
     found = outcome(lambda: from_body(body, kind))
     assert isinstance(found, kind) or found.status == 400
@@ -43,18 +49,18 @@ def test_any_body_is_an_ask_or_a_refusal(kind, body):
 @given(st.binary(max_size=300) | st.text(max_size=100))
 def test_any_message_is_a_command_or_a_refusal(message):
     found = outcome(lambda: from_command(message))
-    assert not isinstance(found, Refused) or found.body["error"]
+    assert not isinstance(found, RequestRefused) or found.body["error"]
 
 
 @given(st.binary(max_size=300))
 @pytest.mark.parametrize("read", [_pin_of_form, _pin_of_json])
 def test_any_form_is_six_digits_or_a_refusal(read, body):
     found = outcome(lambda: read(body))
-    assert found.key == "pin" if isinstance(found, Refused) else len(found) == 6
+    assert found.key == "pin" if isinstance(found, RequestRefused) else len(found) == 6
 
 
 def test_a_form_with_many_fields_is_refused():
-    with pytest.raises(Refused):
+    with pytest.raises(RequestRefused):
         _pin_of_form(b"a=1&" * 100 + b"pin=123456")
 
 
@@ -235,7 +241,7 @@ def talks(events):
 def test_a_scripts_press_ends_with_its_lease():
     timers = Timers()
     events: list[TalkAsked] = []
-    floor = Floor(talks(events), timers.call_later)
+    floor = TalkLeases(talks(events), timers.call_later)
     floor.press("script", 30.0)
     floor.press("script", 30.0)
     assert len(timers.waiting) == 1
@@ -247,7 +253,7 @@ def test_a_scripts_press_ends_with_its_lease():
 def test_whoever_presses_and_however_the_button_ends_up_released(presses):
     timers = Timers()
     events: list[TalkAsked] = []
-    floor = Floor(talks(events), timers.call_later)
+    floor = TalkLeases(talks(events), timers.call_later)
     down = set()
     for holder, is_down, has_lease in presses:
         if is_down:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from appliance.panel.debounce import (
     Contact,
-    Report,
-    Reports,
+    ContactReport,
+    ContactReports,
     after_edge,
     after_reading,
     opened,
@@ -36,8 +36,8 @@ class Press:
     up_s: float
 
     @property
-    def reports(self) -> Reports:
-        return Report(is_pressed=True, at_s=self.down_s), Report(
+    def reports(self) -> ContactReports:
+        return ContactReport(is_pressed=True, at_s=self.down_s), ContactReport(
             is_pressed=False, at_s=self.up_s
         )
 
@@ -84,7 +84,7 @@ class Finger:
         return self._chance.choice([0.0, 0.001, self._chance.uniform(0, DELAY_S)])
 
 
-def debounced(edges: list[Edge]) -> Iterator[tuple[float, Report]]:
+def debounced(edges: list[Edge]) -> Iterator[tuple[float, ContactReport]]:
     """Yield each report with the time at which it is made, as `Buttons` would.
 
     After each edge that is seen, and whenever it is due, the level is read as it is at
@@ -95,7 +95,7 @@ def debounced(edges: list[Edge]) -> Iterator[tuple[float, Report]]:
     end_s = edges[-1].seen_s + 1.0
     while now_s < end_s:
         now_s = _next_s(contact, pending, now_s)
-        reports: Reports = ()
+        reports: ContactReports = ()
         while pending and pending[0].seen_s <= now_s:
             edge = pending.pop(0)
             contact, told = after_edge(contact, edge.at_s, is_closed=edge.is_closed)

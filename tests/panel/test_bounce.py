@@ -7,7 +7,7 @@ import pytest
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, OpenGate
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event
-from appliance.panel.debounce import Report
+from appliance.panel.debounce import ContactReport
 from tests.core.story import in_room, with_mode
 from tests.panel.contact import BOUNCE_S, DELAY_S, Edge, Finger, debounced
 
@@ -47,7 +47,7 @@ def test_a_contact_that_opens_for_an_instant_while_held_changes_nothing_in_the_e
 ):
     held = [(1.0, True), (1.5, False), (1.502, True), (3.0, False)]
     edges = [Edge(at_s, is_closed, at_s) for at_s, is_closed in held]
-    clean = [(r.at_s, r) for r in (Report(True, 1.0), Report(False, 3.0))]
+    clean = [(r.at_s, r) for r in (ContactReport(True, 1.0), ContactReport(False, 3.0))]
     wanted = gates(mode, clean)
     got = gates(mode, list(debounced(edges)))
     assert got[:1] == wanted[:1]
@@ -57,7 +57,7 @@ def test_a_contact_that_opens_for_an_instant_while_held_changes_nothing_in_the_e
 
 
 def gates(
-    mode: TalkMode, reports: list[tuple[float, Report]]
+    mode: TalkMode, reports: list[tuple[float, ContactReport]]
 ) -> list[tuple[float, bool]]:
     """Return when the core opened and closed the gate, from the first press on."""
     box = in_room(with_mode(mode))
@@ -74,7 +74,7 @@ def gates(
     return moves
 
 
-def event(report: Report, start_s: float) -> Event:
+def event(report: ContactReport, start_s: float) -> Event:
     at_s = start_s + report.at_s
     if report.is_pressed:
         return ButtonPressed(Button.TALK, at_s=at_s, is_resumed=report.is_resumed)

@@ -7,8 +7,8 @@ from appliance.panel.debounce import (
     LATE_S,
     QUIET_S,
     Contact,
-    Report,
-    Reports,
+    ContactReport,
+    ContactReports,
     after_edge,
     after_reading,
     opened,
@@ -30,9 +30,9 @@ def play(edges: list[Edge], contact: Contact = OPEN) -> tuple[Contact, list[Edge
 
 def read(
     contact: Contact, first_s: float, last_s: float, *, is_closed: bool
-) -> tuple[Contact, Reports]:
+) -> tuple[Contact, ContactReports]:
     """Return the contact after readings each 10 ms, and what was reported."""
-    told: Reports = ()
+    told: ContactReports = ()
     for number in range(round((last_s - first_s) / 0.01) + 1):
         at_s = first_s + number * 0.01
         contact, reports = after_reading(contact, at_s, is_closed=is_closed)
@@ -87,7 +87,7 @@ def test_a_release_within_the_bounce_is_told_with_its_own_time():
     assert told == [(1.0, True)]
     late_s = 1.003 + QUIET_S + LATE_S + 0.001
     reports = after_reading(contact, late_s, is_closed=False)[1]
-    assert reports == (Report(is_pressed=False, at_s=1.003),)
+    assert reports == (ContactReport(is_pressed=False, at_s=1.003),)
 
 
 def test_bounce_is_not_believed_while_an_edge_may_be_on_its_way():
@@ -99,13 +99,13 @@ def test_a_contact_that_opens_for_an_instant_is_a_press_that_goes_on():
     contact, told = play([(1.0, True), (2.0, False), (2.002, True)])
     assert told == [(1.0, True), (2.0, False)]
     _, reports = read(contact, 2.01, 2.3, is_closed=True)
-    assert reports == (Report(is_pressed=True, at_s=2.002, is_resumed=True),)
+    assert reports == (ContactReport(is_pressed=True, at_s=2.002, is_resumed=True),)
 
 
 def test_a_release_whose_edge_was_lost_is_found_by_reading():
     contact, _ = play([(1.0, True)])
     _, reports = read(contact, 1.5, 1.7, is_closed=False)
-    assert reports == (Report(is_pressed=False, at_s=1.5),)
+    assert reports == (ContactReport(is_pressed=False, at_s=1.5),)
 
 
 def test_a_reading_that_runs_ahead_of_an_edge_does_not_replace_it():
@@ -113,14 +113,14 @@ def test_a_reading_that_runs_ahead_of_an_edge_does_not_replace_it():
     contact, reports = after_reading(contact, 1.505, is_closed=False)
     assert reports == ()
     assert after_edge(contact, 1.5, is_closed=False)[1] == (
-        Report(is_pressed=False, at_s=1.5),
+        ContactReport(is_pressed=False, at_s=1.5),
     )
 
 
 def test_a_lost_edge_between_two_that_agree_proves_nothing_about_the_level():
     contact, _ = play([(1.0, True), (1.003, False)])
     _, reports = after_edge(contact, 1.5, is_closed=False)
-    assert reports == (Report(is_pressed=False, at_s=1.5),)
+    assert reports == (ContactReport(is_pressed=False, at_s=1.5),)
 
 
 def test_edges_that_are_taken_late_are_told_in_order():

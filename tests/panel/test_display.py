@@ -9,8 +9,14 @@ from appliance.config import ScreenConfig
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.display import PROBE_S, Glass
-from appliance.panel.screen_saver import DRIFT_S, Glow, glow, next_change_s, stirring
+from appliance.panel.display import PROBE_S, DisplaySupervisor
+from appliance.panel.screen_saver import (
+    DRIFT_S,
+    ScreenSaverState,
+    glow,
+    next_change_s,
+    stirring,
+)
 from appliance.panel.simulated import SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 
@@ -31,7 +37,7 @@ class Bench(SimulatedDisplay):
         self.shows = 0
         self.is_plugged = True
         self.power_cuts = 0
-        self.glass = Glass(config, self.events.append, self.open)
+        self.glass = DisplaySupervisor(config, self.events.append, self.open)
 
     def open(self, config: ScreenConfig) -> "Bench":
         self.probes += 1
@@ -187,7 +193,7 @@ def test_a_screen_that_goes_while_closing_is_no_trouble():
 
 def test_nought_means_never():
     config = ScreenConfig(dim_after_s=0, sleep_after_s=0)
-    assert glow(1e9, config) is Glow.BRIGHT
+    assert glow(1e9, config) is ScreenSaverState.BRIGHT
     assert next_change_s(90.0, 1e9, config) == 30
 
 

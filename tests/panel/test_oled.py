@@ -229,7 +229,7 @@ def test_a_screen_beside_an_address_that_is_held_is_found():
 MISSING_MODULE = """
 import sys
 from appliance.config import ScreenConfig
-from appliance.panel.display import Glass
+from appliance.panel.display import DisplaySupervisor
 from appliance.panel.oled import open_oled
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
@@ -239,7 +239,8 @@ sys.modules["{module}"] = None
 def open_display(config):
     return open_oled(config, FakeBus()) if {has_bus} else open_oled(config)
 
-Glass(ScreenConfig(), print, open_display).refresh(SITUATIONS["silent"], 0, 0)
+display = DisplaySupervisor(ScreenConfig(), print, open_display)
+display.refresh(SITUATIONS["silent"], 0, 0)
 """
 
 

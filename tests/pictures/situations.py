@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Person
+from appliance.core.events import Participant
 from appliance.core.state import ScreenPage
-from appliance.core.view import Connection, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, Lamps, TalkState, View
 
 
 def line(name: str, text: str, state: Delivery = Delivery.RECEIVED) -> ChatLine:
@@ -15,13 +15,13 @@ def line(name: str, text: str, state: Delivery = Delivery.RECEIVED) -> ChatLine:
     )
 
 
-ANNA = Person(id="anna", name="Anna")
-BEN = Person(id="ben", name="Ben")
-CHLOE = Person(id="chloe", name="Chloé")
+ANNA = Participant(id="anna", name="Anna")
+BEN = Participant(id="ben", name="Ben")
+CHLOE = Participant(id="chloe", name="Chloé")
 
 SILENT = View(
     name="kitchen box",
-    connection=Connection.CONNECTED,
+    connection=ConnectionState.CONNECTED,
     banner="in kitchen",
     room="kitchen",
     preset=None,
@@ -73,7 +73,7 @@ LONG_CHAT = (
 
 def _in_script(name: str, room: str, text: str) -> View:
     """Return a view in which a person of this name speaks, after writing this."""
-    person = Person(id=name, name=name)
+    person = Participant(id=name, name=name)
     return replace(
         SILENT,
         banner=f"in {room}",
@@ -100,7 +100,7 @@ SCRIPTS = {
 
 SITUATIONS = {
     "connecting": replace(
-        OUT, connection=Connection.CONNECTING, banner="connecting", chat=()
+        OUT, connection=ConnectionState.CONNECTING, banner="connecting", chat=()
     ),
     "silent": SILENT,
     "alone": replace(
@@ -139,21 +139,21 @@ SITUATIONS = {
         SILENT, has_speaker=False, faults=("speaker: USB Audio: unplugged",)
     ),
     "reconnecting": replace(
-        OUT, connection=Connection.RECONNECTING, banner="connecting: server lost"
+        OUT, connection=ConnectionState.RECONNECTING, banner="connecting: server lost"
     ),
     "disconnected": replace(
         OUT,
-        connection=Connection.DISCONNECTED,
+        connection=ConnectionState.DISCONNECTED,
         banner="disconnected: no internet, retry in 12 s",
     ),
     "refused": replace(
         OUT,
-        connection=Connection.REFUSED,
+        connection=ConnectionState.REFUSED,
         banner="refused: wrong configuration",
         chat=(),
     ),
     "left": replace(
-        OUT, connection=Connection.LEFT, banner="left, press leave to rejoin"
+        OUT, connection=ConnectionState.LEFT, banner="left, press leave to rejoin"
     ),
     "pairing": replace(SILENT, screen_page=ScreenPage.PAIRING),
     "health": replace(SILENT, screen_page=ScreenPage.HEALTH),

@@ -5,12 +5,12 @@ from dataclasses import replace
 import pytest
 
 from appliance.core.state import ScreenPage
-from appliance.core.view import Connection, Lamps, TalkState, View
-from appliance.process.systemd import Service, systemd_notify, watchdog_s
+from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.process.systemd import SystemdNotifier, systemd_notify, watchdog_s
 
 VIEW = View(
     name="kitchen",
-    connection=Connection.CONNECTED,
+    connection=ConnectionState.CONNECTED,
     banner="in kitchen",
     room="kitchen",
     preset=None,
@@ -55,7 +55,7 @@ class Systemd:
 
 async def test_the_first_view_says_ready_and_each_new_banner_is_told_once():
     systemd = Systemd()
-    async with Service(lambda: True, notify=systemd) as service:
+    async with SystemdNotifier(lambda: True, notify=systemd) as service:
         assert systemd.told == []
         service.show(VIEW)
         service.show(replace(VIEW, is_muted=False))
@@ -69,14 +69,14 @@ async def test_the_first_view_says_ready_and_each_new_banner_is_told_once():
 
 async def test_a_banner_cannot_set_another_variable():
     systemd = Systemd()
-    async with Service(lambda: True, notify=systemd) as service:
+    async with SystemdNotifier(lambda: True, notify=systemd) as service:
         service.show(replace(VIEW, banner="in a\nMAINPID=1"))
     assert systemd.told[0] == "READY=1\nSTATUS=in a MAINPID=1"
 
 
 async def test_signs_of_life_go_on_as_long_as_the_box_is_alive():
     systemd = Systemd()
-    async with Service(lambda: True, notify=systemd, watchdog=0.002):
+    async with SystemdNotifier(lambda: True, notify=systemd, watchdog=0.002):
         signs = [await systemd.signs.get() for _ in range(3)]
     assert signs == ["WATCHDOG=1"] * 3
 
@@ -93,7 +93,7 @@ async def test_a_box_without_life_sends_no_sign_until_it_lives_again(caplog):
 
     systemd = Systemd()
     caplog.set_level("INFO")
-    async with Service(is_alive, notify=systemd, watchdog=0.002):
+    async with SystemdNotifier(is_alive, notify=systemd, watchdog=0.002):
         await asked.wait()
     assert systemd.told == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
     assert caplog.messages[:2] == ["sound does not move", "sound moves again"]
@@ -104,7 +104,7 @@ async def test_a_broken_sign_of_life_ends_the_process():
         raise ZeroDivisionError
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with Service(is_alive, notify=Systemd(), watchdog=60):
+        async with SystemdNotifier(is_alive, notify=Systemd(), watchdog=60):
             await asyncio.Event().wait()
     assert caught.group_contains(ZeroDivisionError)
 
@@ -114,7 +114,7 @@ async def test_a_deaf_systemd_is_named_once_and_stops_nothing(caplog):
         raise OSError(111, "Connection refused")
 
     caplog.set_level("WARNING")
-    async with Service(lambda: True, notify=nobody_there) as service:
+    async with SystemdNotifier(lambda: True, notify=nobody_there) as service:
         service.show(VIEW)
         service.show(replace(VIEW, banner="reconnecting"))
     assert caplog.messages == ["systemd cannot be reached  reason=Connection refused"]
@@ -122,7 +122,7 @@ async def test_a_deaf_systemd_is_named_once_and_stops_nothing(caplog):
 
 async def test_closing_twice_is_fine():
     systemd = Systemd()
-    service = Service(lambda: True, notify=systemd, watchdog=60)
+    service = SystemdNotifier(lambda: True, notify=systemd, watchdog=60)
     async with service:
         pass
     await service.__aexit__(None, None, None)

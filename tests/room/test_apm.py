@@ -6,8 +6,8 @@ import pytest
 
 from appliance.config import SoundConfig
 from appliance.room.apm import (
-    EchoCanceller,
-    VoiceCleaner,
+    ApmEchoCanceller,
+    ApmNoiseSuppressor,
     echo_canceller,
     voice_cleaner,
 )
@@ -29,7 +29,7 @@ def only(switch: str) -> SoundConfig:
 
 
 def cancelled(microphone, played, delay_ms=20):
-    module = EchoCanceller()
+    module = ApmEchoCanceller()
 
     def cancel(block, at):
         module.cancel(block, played[at : at + BLOCK], delay_ms)
@@ -38,7 +38,7 @@ def cancelled(microphone, played, delay_ms=20):
 
 
 def cleaned(microphone, switch):
-    module = VoiceCleaner(only(switch))
+    module = ApmNoiseSuppressor(only(switch))
     return in_blocks(lambda block, _: module.clean(block), microphone)
 
 
@@ -61,13 +61,13 @@ def test_with_everything_off_there_is_none():
 )
 def test_each_switch_alone_is_enough(switch):
     config = only(switch)
-    assert isinstance(voice_cleaner(config), VoiceCleaner)
+    assert isinstance(voice_cleaner(config), ApmNoiseSuppressor)
     assert echo_canceller(config) is None
 
 
 def test_echo_cancellation_is_a_part_of_its_own():
     config = only("echo_cancellation")
-    assert isinstance(echo_canceller(config), EchoCanceller)
+    assert isinstance(echo_canceller(config), ApmEchoCanceller)
     assert voice_cleaner(config) is None
 
 
@@ -99,17 +99,17 @@ def test_rumble_is_filtered():
 def test_what_was_played_is_not_changed():
     played = tone(500, BLOCK)
     before = played.copy()
-    EchoCanceller().cancel(SILENCE.copy(), played, 20)
+    ApmEchoCanceller().cancel(SILENCE.copy(), played, 20)
     assert (played == before).all()
 
 
 @pytest.mark.parametrize("delay_ms", [-50, 0, 499, 10_000])
 def test_any_delay_is_taken(delay_ms):
-    EchoCanceller().cancel(SILENCE.copy(), SILENCE, delay_ms)
+    ApmEchoCanceller().cancel(SILENCE.copy(), SILENCE, delay_ms)
 
 
 def test_small_changes_of_the_delay_are_not_passed_on():
-    module: Any = EchoCanceller()
+    module: Any = ApmEchoCanceller()
     passed_on: list[int] = []
 
     class Recorder:

@@ -12,7 +12,7 @@ import pytest
 from playwright.async_api import async_playwright
 
 from appliance.core.commands import SendChat
-from appliance.core.events import ChatReceived, ChatSent, Person
+from appliance.core.events import ChatReceived, ChatSent, Participant
 from tests.room.fakes import strongest_hz
 
 HERE = Path(__file__).parent / "browser"
@@ -73,7 +73,7 @@ async def friend(server, client):
 async def test_a_browser_and_the_box_hear_each_other(server, box, friend):
     await friend.evaluate("say(700)")
     joined = await box.join(server)
-    assert joined.people == (Person("ann", "Ann"),)
+    assert joined.people == (Participant("ann", "Ann"),)
     talker = await box.talker()
     await asyncio.to_thread(box.playout.sound, talker, 1.0)
     sound = await asyncio.to_thread(box.playout.sound, talker, 1.0)

@@ -4,11 +4,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.events import Message
+from appliance.core.events import ChatMessage
 from appliance.room import chat_format
-from appliance.room.chat_format import Dropped, Sender
+from appliance.room.chat_format import ChatSender, Dropped
 
-ANN = Sender("ann", "Ann")
+ANN = ChatSender("ann", "Ann")
 NOW_MS = 1_700_000_000_000
 TOPICS = [chat_format.PACKET_TOPIC, chat_format.EDIT_TOPIC, chat_format.PLAIN_TOPIC, ""]
 
@@ -47,7 +47,7 @@ def read(topic, payload, sender=ANN, *, takes_streams=True):
 
 def message(**facts):
     usual = {"id": "a", "sender_id": "ann", "sender_name": "Ann", "ts_ms": 5}
-    return Message(**{**usual, "text": "hello", **facts})
+    return ChatMessage(**{**usual, "text": "hello", **facts})
 
 
 def test_a_stream_is_a_message_with_the_streams_id():
@@ -95,12 +95,12 @@ def test_who_sent_a_packet_is_not_what_the_packet_says():
 
 def test_the_server_may_speak_for_somebody():
     packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
-    found = read("", packet, Sender("", ""))
+    found = read("", packet, ChatSender("", ""))
     assert found == message(sender_id="bob", sender_name="Bob", text="x")
 
 
 def test_a_sender_is_never_empty():
-    found = read("", {"id": "a", "text": "hello", "ts": 5}, Sender("", ""))
+    found = read("", {"id": "a", "text": "hello", "ts": 5}, ChatSender("", ""))
     assert found == message(sender_id="server", sender_name="server")
 
 
@@ -111,8 +111,8 @@ def test_without_an_id_the_same_message_has_the_same_id():
         read(chat_format.PACKET_TOPIC, packet),
     )
     other = read(chat_format.PACKET_TOPIC, packet | {"timestamp": 6})
-    assert isinstance(first, Message)
-    assert isinstance(other, Message)
+    assert isinstance(first, ChatMessage)
+    assert isinstance(other, ChatMessage)
     assert first == again
     assert first.id != other.id
 
@@ -172,8 +172,8 @@ def test_another_applications_data_is_dropped_quietly():
 
 @given(st.sampled_from(TOPICS), payloads, st.text(max_size=9), st.text(max_size=9))
 def test_whatever_comes_is_within_bounds_or_dropped(topic, payload, identity, name):
-    found = read(topic, payload, Sender(identity, name))
-    if not isinstance(found, Message):
+    found = read(topic, payload, ChatSender(identity, name))
+    if not isinstance(found, ChatMessage):
         return
     assert 0 < len(found.text) <= chat_format.TEXT_CHARACTERS
     assert 0 < len(found.id) <= 128

@@ -5,7 +5,7 @@ import pytest
 
 from appliance.audio.dsp import level_dbfs
 from appliance.demo.phrase import synthesised
-from appliance.room.apm import EchoCanceller
+from appliance.room.apm import ApmEchoCanceller
 from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
 
 CANCELLER_DELAY = 432
@@ -44,7 +44,7 @@ def echo_of(played, path):
 
 def after_canceller(microphone, played):
     """Return what a new canceller leaves, without its delay."""
-    canceller = EchoCanceller()
+    canceller = ApmEchoCanceller()
     blocks = len(played) // BLOCK_SAMPLES
     heard, far = (
         x[: blocks * BLOCK_SAMPLES].round().astype(np.int16).reshape(blocks, -1)

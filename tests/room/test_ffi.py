@@ -11,8 +11,8 @@ from livekit.rtc import _ffi_client
 from livekit.rtc._proto import ffi_pb2
 
 from appliance.pcm import Block
-from appliance.room.audio_io import Microphone
-from appliance.room.ffi import OUR_CAPTURE, Bypass, Call, Road, bypass
+from appliance.room.audio_io import MicrophoneTrack
+from appliance.room.ffi import OUR_CAPTURE, Call, FfiEvents, StreamRoute, ffi_events
 
 VERSIONS = "1.2."
 MOVED = (
@@ -24,8 +24,8 @@ DEADLINE_S = 20.0
 COUNT_WORKERS = """
 import time
 from pathlib import Path
-from appliance.room.ffi import bypass
-bypass()
+from appliance.room.ffi import ffi_events
+ffi_events()
 names = []
 # It starts them before its audio thread, and each names itself.
 while "livekit-audio" not in names:
@@ -35,7 +35,7 @@ print(names.count("tokio-rt-worker"))
 """
 
 
-class Fake(Bypass):
+class Fake(FfiEvents):
     """A bypass whose native side is us, and whose SDK is a list."""
 
     def __init__(self):
@@ -92,13 +92,13 @@ def test_the_private_parts_are_where_they_were():
 
 
 async def test_the_bypass_is_laid_once():
-    assert bypass() is bypass()
+    assert ffi_events() is ffi_events()
 
 
 async def test_a_block_goes_to_its_sink_and_its_memory_back():
     queue = Fake()
     heard: list[Block] = []
-    queue._roads[7] = Road(heard.append, broken)
+    queue._roads[7] = StreamRoute(heard.append, broken)
     block = np.arange(480, dtype=np.int16)
     queue.put(frame_event(7, block, number=42))
     expected = block.copy()
@@ -124,7 +124,7 @@ async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
     def break_down(_block):
         raise ZeroDivisionError
 
-    queue._roads[7] = Road(break_down, failures.append)
+    queue._roads[7] = StreamRoute(break_down, failures.append)
     for _ in range(2):
         queue.put(frame_event(7, np.zeros(480, np.int16)))
     assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
@@ -134,7 +134,7 @@ async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
 async def test_a_closed_stream_is_thrown_away_until_its_last_event():
     queue = Fake()
     heard: list[Block] = []
-    queue._roads[7] = Road(heard.append, broken)
+    queue._roads[7] = StreamRoute(heard.append, broken)
 
     class Handle(_ffi_client.FfiHandle):
         def dispose(self):
@@ -170,14 +170,14 @@ async def test_a_refused_block_is_logged_once(caplog):
 
 
 async def test_the_encoder_takes_blocks_from_the_callers_thread(caplog):
-    microphone = Microphone()
+    microphone = MicrophoneTrack()
     for _ in range(20):
         microphone.send(np.zeros(480, np.int16))
     microphone.close()
     assert caplog.records == []
 
 
-class Watched(Bypass):
+class Watched(FfiEvents):
     """Counts, per thread as Python knows it, how often it was called."""
 
     def __init__(self, most):
@@ -200,8 +200,8 @@ class Watched(Bypass):
 
 async def test_python_remembers_the_threads_that_bring_sound():
     """And what they bring is known without being decoded."""
-    before = bypass()
-    microphone = Microphone()
+    before = ffi_events()
+    microphone = MicrophoneTrack()
     watched = Watched(20)
     watched.lay()
     try:

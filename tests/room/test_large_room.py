@@ -5,7 +5,7 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 
-from appliance.audio.mixer import MOST_TALKERS, Playout
+from appliance.audio.mixer import MOST_TALKERS, Mixer
 from appliance.core.events import PeopleChanged
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
@@ -33,7 +33,7 @@ async def is_heard(playout, hz):
 
 
 async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
-    playout = Playout()
+    playout = Mixer()
     playout.set_volume(100)
     async with open_box(playout=playout) as box, AsyncExitStack() as stack:
         await box.join(server)

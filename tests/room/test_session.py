@@ -16,14 +16,14 @@ from appliance.core.commands import JoinRoom, SendChat
 from appliance.core.events import (
     Cause,
     ChatFailed,
+    Participant,
     PeopleChanged,
-    Person,
     RoomFailed,
     RoomLeft,
     RoomLost,
     RttMeasured,
 )
-from appliance.room.ffi import bypass
+from appliance.room.ffi import ffi_events
 from appliance.room.session import COMING_S
 from tests.room.conftest import administer, open_box
 
@@ -35,14 +35,14 @@ async def test_joining_names_the_room_and_who_is_there(server, box):
         joined = await box.join(server)
     assert joined.room == "kitchen"
     assert set(joined.people) == {
-        Person("ann", "Ann", is_muted=True),
-        Person("bob", "bob", is_muted=True),
+        Participant("ann", "Ann", is_muted=True),
+        Participant("bob", "bob", is_muted=True),
     }
 
 
 async def test_people_come_speak_fall_silent_and_go(server, box):
     def is_now(**facts):
-        return lambda event: event.people == (Person("ann", "Ann", **facts),)
+        return lambda event: event.people == (Participant("ann", "Ann", **facts),)
 
     await box.join(server)
     async with server.friend("ann", name="Ann") as friend:
@@ -347,7 +347,7 @@ async def answering(status):
 async def leftovers():
     """What may not grow, once the library's last events are through."""
     async with asyncio.timeout(10):
-        while bypass().streams:
+        while ffi_events().streams:
             await asyncio.sleep(0)
     gc.collect()
     return {

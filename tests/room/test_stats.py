@@ -7,7 +7,7 @@ import pytest
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.audio.dtx_schedule import PERIOD
-from appliance.audio.encoder_feed import PACKET_BLOCKS, Outlet
+from appliance.audio.encoder_feed import PACKET_BLOCKS, EncoderFeed
 from appliance.pcm import SILENCE
 from appliance.room import publisher, stats
 from tests.room.conftest import Box
@@ -22,7 +22,7 @@ KEPT_S = 0.06
 """The library answers the same for 50 ms."""
 
 
-class Hand(Outlet):
+class Hand(EncoderFeed):
     """An uplink that is fed by hand."""
 
     def __init__(self):

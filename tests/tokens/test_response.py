@@ -8,13 +8,13 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.response import Answer, fixed_answer, read_answer
+from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
 from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of
 
 WHERE = "https://tokens.example.com/api"
 
 
-def read(body: bytes, room: RoomConfig = ROOM) -> Answer:
+def read(body: bytes, room: RoomConfig = ROOM) -> TokenAnswer:
     return read_answer(body, room, WHERE, NOW_S)
 
 
@@ -43,7 +43,7 @@ def trouble(body: bytes, room: RoomConfig = ROOM) -> TokenError:
 def test_every_known_answer_is_understood(keys):
     told = {"TOKEN": jwt_of(), "URL": "wss://lk.example.com"}
     body = json.dumps({key: told.get(value, value) for key, value in keys.items()})
-    assert read(body.encode()) == Answer(
+    assert read(body.encode()) == TokenAnswer(
         "wss://lk.example.com", jwt_of(), "box", "kitchen"
     )
 
@@ -194,7 +194,7 @@ def test_a_token_signed_with_hs256_is_taken_whatever_the_kind(kind):
 
 def test_a_fixed_token_is_its_own_answer():
     room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
-    assert fixed_answer(room, NOW_S) == Answer(
+    assert fixed_answer(room, NOW_S) == TokenAnswer(
         "ws://127.0.0.1:7880", jwt_of(), "box", "kitchen"
     )
 
@@ -214,7 +214,7 @@ def test_a_fixed_token_that_cannot_be_used_is_final(token, start):
     assert caught.value.cause == Cause.MISCONFIGURED
 
 
-def answer_or_trouble(body: bytes) -> Answer | TokenError:
+def answer_or_trouble(body: bytes) -> TokenAnswer | TokenError:
     try:
         return read(body)
     except TokenError as exc:
