@@ -55,17 +55,17 @@ def adapters(
 
     Thread: any.
     """
-    cleaning = CaptureProcessing(
+    processing = CaptureProcessing(
         echo_canceller(config.sound), voice_cleaner(config.sound)
     )
-    library = hardware.sound_library
-    road = AudioAdapter(config.sound, config.talk, app.post, library, cleaning)
+    driver = hardware.sound_library
+    road = AudioAdapter(config.sound, config.talk, app.post, driver, processing)
 
     post, open_pins = app.post, hardware.open_factory
     return Adapters(
         store=store,
         sound=road,
-        room=LiveKitRoom(config, post, road.outlet, road.playout),
+        room=LiveKitRoom(config, post, road.encoder_feed, road.mixer),
         parts=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
         viewers=(
             Lamps(config.lamps, post, open_pins),

@@ -111,7 +111,7 @@ class MicrophoneFeed(Protocol):
     def renew(self) -> None:
         """Take note that the encoder may be another one from now on."""
 
-    def settle(self) -> None:
+    def prime_jitter_buffers(self) -> None:
         """Take note that all who hear us have just come, and nobody has for longer."""
 
     @property
@@ -119,7 +119,7 @@ class MicrophoneFeed(Protocol):
         """How many packets of 20 ms were sent."""
 
     @property
-    def is_curious(self) -> bool:
+    def wants_stats(self) -> bool:
         """Whether it would help to know how many of them have left this machine."""
 
     def learn(self, asked: int, sent: int) -> None:
@@ -140,7 +140,7 @@ class Playback(Protocol):
     def remove(self, talker: str) -> None:
         """Forget the talker; blocks put after this are dropped."""
 
-    def hears(self, talker: str) -> bool:
+    def is_sounding(self, talker: str) -> bool:
         """Return whether the talker says anything, or did just now."""
 
     def learn(self, talker: str, held_s: float) -> None:

@@ -27,12 +27,12 @@ class Activity:
         self._warm_up_blocks = WARM_UP_BLOCKS
 
     @property
-    def hears_speaker(self) -> bool:
+    def has_echo(self) -> bool:
         """Whether the speaker plays, or its echo may still be heard."""
         return self._echo_blocks > 0
 
     @property
-    def learns_room(self) -> bool:
+    def is_learning_noise(self) -> bool:
         """Whether the room's noise is not known yet."""
         return self._warm_up_blocks > 0
 

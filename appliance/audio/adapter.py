@@ -56,21 +56,21 @@ class AudioAdapter:
         sound_config: SoundConfig,
         talk_config: TalkConfig,
         post: Post,
-        library: Callable[[], Driver],
-        cleaning: CaptureProcessing,
+        driver: Callable[[], Driver],
+        processing: CaptureProcessing,
     ) -> None:
         """Lay the road; nothing moves before it is entered."""
         self._has_earcons = sound_config.earcons
-        self.playout = Mixer(is_half_duplex=sound_config.half_duplex)
+        self.mixer = Mixer(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
-        self.outlet = EncoderFeed()
-        self._uplink = Sender(gate, self.playout, self.outlet, post, cleaning)
-        self._card = Supervisor(sound_config, library, self.playout, self._uplink, post)
+        self.encoder_feed = EncoderFeed()
+        self._sender = Sender(gate, self.mixer, self.encoder_feed, post, processing)
+        self._card = Supervisor(sound_config, driver, self.mixer, self._sender, post)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
         sys.setswitchinterval(SWITCH_S)
-        self._uplink.start()
+        self._sender.start()
         self._card.start()
         return self
 
@@ -82,7 +82,7 @@ class AudioAdapter:
     ) -> None:
         """Close the card first: its callbacks feed the uplink."""
         self._card.end()
-        self._uplink.close()
+        self._sender.close()
 
     def do(self, command: SoundCommand) -> None:
         """Do it; nothing here blocks."""
@@ -92,42 +92,42 @@ class AudioAdapter:
             case CloseSound():
                 self._card.close()
             case OpenGate(asked_at_s=asked_at_s):
-                self._uplink.open_gate(asked_at_s)
+                self._sender.open_gate(asked_at_s)
             case CloseGate(tail_ms=tail_ms):
-                self._uplink.close_gate(tail_ms)
+                self._sender.close_gate(tail_ms)
             case SetVolume(percent=percent):
-                self.playout.set_volume(percent)
+                self.mixer.set_volume(percent)
             case SetGain(db=db):
-                self._uplink.set_gain(db)
+                self._sender.set_gain(db)
             case PlayEarcon(earcon=earcon):
                 if self._has_earcons:
-                    self.playout.play(sound(earcon))
+                    self.mixer.play(sound(earcon))
             case _:
                 assert_never(command)
 
     def is_alive(self) -> bool:
         """Whether both threads turn; for the watchdog."""
         late_s = time.monotonic() - DEAD_S
-        return min(self._uplink.beat_s, self._card.beat_s) > late_s
+        return min(self._sender.heartbeat_s, self._card.heartbeat_s) > late_s
 
     def figures(self) -> AudioFigures:
         """Return what the road counts."""
-        card = self._card.tally
+        card = self._card.stats
         kinds = (AudioFault.XRUN, AudioFault.STALL, AudioFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)
             for direction, way in _WAYS
             for kind in kinds
         }
-        faults[Way.SEND, AudioFault.OVERFLOW] = self._uplink.overflows
-        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.playout.overruns
-        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.playout.underruns
+        faults[Way.SEND, AudioFault.OVERFLOW] = self._sender.overflows
+        faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.mixer.overruns
+        faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.mixer.underruns
         return AudioFigures(
             blocks={
-                Way.SEND: self.outlet.blocks,
+                Way.SEND: self.encoder_feed.blocks,
                 Way.RECEIVE: card.blocks("speaker"),
             },
             faults=faults,
-            depth_s={"uplink": self._uplink.depth_s, "playout": self.playout.depth_s},
-            drift_ppm=self.playout.drift_ppm,
+            depth_s={"uplink": self._sender.depth_s, "playout": self.mixer.depth_s},
+            drift_ppm=self.mixer.drift_ppm,
         )

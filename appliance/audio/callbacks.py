@@ -11,11 +11,12 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.capture import BlockSink, Capture, Fit, IdleSkip, fit_of
+from appliance.audio.capture import BlockSink, Capture, Fit, fit_of
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IdleWindow
+from appliance.audio.idle_skip import IdleSkip
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_clock import StreamClock
 
@@ -24,21 +25,21 @@ class PlaybackCallback:
     """Plays what the room says."""
 
     def __init__(
-        self, playout: Mixer, reference: EchoReference, beat: StreamClock
+        self, mixer: Mixer, reference: EchoReference, stream_clock: StreamClock
     ) -> None:
         """Start with silence."""
-        self.lull = IdleWindow()
-        self._playout = playout
+        self.idle_window = IdleWindow()
+        self._mixer = mixer
         self._reference = reference
-        self._beat = beat
-        self._fit = fit_of(RATE_HZ, beat.rate_hz)
+        self._stream_clock = stream_clock
+        self._fit = fit_of(RATE_HZ, stream_clock.rate_hz)
 
     def call(self, _heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Fill one period."""
         with _fatal:
-            wanted = self._beat.note(frames, status)
-            sound = self._playout.next(wanted)
-            self._reference.put(self._playout.reference, wanted)
+            wanted = self._stream_clock.note(frames, status)
+            sound = self._mixer.next(wanted)
+            self._reference.put(self._mixer.reference, wanted)
             _fill(played, frames, sound, self._fit)
 
 
@@ -47,53 +48,55 @@ class CaptureCallback:
 
     def __init__(
         self,
-        playout: Mixer,
+        mixer: Mixer,
         reference: EchoReference,
-        ear: BlockSink,
-        beat: StreamClock,
+        block_sink: BlockSink,
+        stream_clock: StreamClock,
     ) -> None:
         """Start with nothing heard."""
-        self.lull = playout.lull
+        self.idle_window = mixer.idle_window
         self._reference = reference
-        self._gather = Capture(ear, beat)
-        self._beat = beat
-        self._doze = IdleSkip(playout, self._gather, beat, reference.skip)
+        self._capture = Capture(block_sink, stream_clock)
+        self._stream_clock = stream_clock
+        self._idle_skip = IdleSkip(mixer, self._capture, stream_clock, reference.skip)
 
     def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
         """Take one period."""
         with _fatal:
-            if self._doze.passes_over(frames, status):
+            if self._idle_skip.skips(frames, status):
                 return
-            wanted = self._beat.note(frames, status)
-            if made_up := self._gather.make_up(heard, frames, status):
+            wanted = self._stream_clock.note(frames, status)
+            if made_up := self._capture.fill_loss(heard, frames, status):
                 self._reference.skip(made_up * wanted)
-            self._gather.add(heard, self._reference.take(wanted))
-            self._doze.begin(frames)
+            self._capture.add(heard, self._reference.take(wanted))
+            self._idle_skip.begin(frames)
 
 
 class DuplexCallback:
     """Does both with one clock: the echo's delay is constant."""
 
-    def __init__(self, playout: Mixer, ear: BlockSink, beat: StreamClock) -> None:
+    def __init__(
+        self, mixer: Mixer, block_sink: BlockSink, stream_clock: StreamClock
+    ) -> None:
         """Start with silence."""
-        self.lull = playout.lull
-        self._playout = playout
-        self._beat = beat
-        self._gather = Capture(ear, beat)
-        self._fit = fit_of(RATE_HZ, beat.rate_hz)
-        self._doze = IdleSkip(playout, self._gather, beat)
+        self.idle_window = mixer.idle_window
+        self._mixer = mixer
+        self._stream_clock = stream_clock
+        self._capture = Capture(block_sink, stream_clock)
+        self._fit = fit_of(RATE_HZ, stream_clock.rate_hz)
+        self._idle_skip = IdleSkip(mixer, self._capture, stream_clock)
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Take one period and fill one."""
         with _fatal:
-            if self._doze.passes_over(frames, status):
+            if self._idle_skip.skips(frames, status):
                 played[:] = bytes(len(played))
                 return
-            sound = self._playout.next(self._beat.note(frames, status))
+            sound = self._mixer.next(self._stream_clock.note(frames, status))
             _fill(played, frames, sound, self._fit)
-            self._gather.make_up(heard, frames, status)
-            self._gather.add(heard, self._playout.reference)
-            self._doze.begin(frames)
+            self._capture.fill_loss(heard, frames, status)
+            self._capture.add(heard, self._mixer.reference)
+            self._idle_skip.begin(frames)
 
 
 class _Fatal:

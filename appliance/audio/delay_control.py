@@ -119,7 +119,7 @@ class DelayControl:
         """Nothing is read for a while."""
         self._restart()
 
-    def forgive(self, frames: float) -> None:
+    def resync(self, frames: float) -> None:
         """Take note that nothing went wrong for so long, because nothing was read."""
         steps = int(frames / PEACE_FRAMES)
         self.margin = max(MARGIN_FRAMES, self.margin - steps * PEACE_STEP_FRAMES)
@@ -150,6 +150,6 @@ class DelayControl:
         if self._peaceful < PEACE_FRAMES:
             return
         if self._least >= SPARE_FRAMES:
-            self.forgive(PEACE_FRAMES)
+            self.resync(PEACE_FRAMES)
         self._peaceful = 0
         self._least = SIZE_FRAMES

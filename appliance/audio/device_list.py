@@ -19,14 +19,14 @@ from appliance.errors import SoundError
 
 
 def all_devices(
-    library: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
 ) -> tuple[Device, ...]:
     """Return what PortAudio lists and what it cannot open now.
 
     Raises:
         SoundError: PortAudio cannot say.
     """
-    found = listed(library.devices(), cards)
+    found = listed(driver.devices(), cards)
     return (*found, *unlisted(found, cards, processes))
 
 

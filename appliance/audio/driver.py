@@ -17,7 +17,7 @@ SAMPLE_BYTES: Final = 2
 class PeriodCallback(Protocol):
     """What is called for each period."""
 
-    lull: IdleWindow
+    idle_window: IdleWindow
     """Periods to which nothing happens but that the speaker is given silence."""
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:

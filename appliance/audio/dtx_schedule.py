@@ -46,7 +46,7 @@ class DtxSchedule:
         self._silent_since = given
         self._places, self._answers, self._last = ANYWHERE, 0, None
 
-    def is_curious(self, given: int) -> bool:
+    def wants_stats(self, given: int) -> bool:
         """Return whether an answer would help now."""
         is_open = len(self._places) > FEW and self._answers < PATIENCE
         return is_open and given > self._silent_since + SETTLED

@@ -24,8 +24,8 @@ class EncoderFeed:
         """Start without a track."""
         self._sending = threading.Lock()
         self._send: Callable[[Block], None] | None = None
-        self._settle = JitterPriming()
-        self._cadence = DtxSchedule()
+        self._priming = JitterPriming()
+        self._dtx_schedule = DtxSchedule()
         self.blocks = 0
         """How many were sent."""
 
@@ -33,18 +33,18 @@ class EncoderFeed:
         """Send every packet from now on."""
         with self._sending:
             self._send = send
-            self._settle.restart()
-            self._cadence.restart(self.packets)
+            self._priming.restart()
+            self._dtx_schedule.restart(self.packets)
 
     def renew(self) -> None:
         """Forget what the encoder did: it may be another one from now on."""
         with self._sending:
-            self._cadence.restart(self.packets)
+            self._dtx_schedule.restart(self.packets)
 
-    def settle(self) -> None:
+    def prime_jitter_buffers(self) -> None:
         """Bring far ends' buffers to one depth again: they are all new."""
         with self._sending:
-            self._settle.repeat()
+            self._priming.repeat()
 
     def disconnect(self) -> None:
         """Send no more; when this returns, `send` is not running."""
@@ -59,31 +59,31 @@ class EncoderFeed:
     @property
     def late_packets(self) -> int:
         """How many of the next packets may come late, if they are silence."""
-        if self._settle.is_prompt:
+        if self._priming.is_prompt:
             return 0
-        return self._cadence.late_packets(self.packets)
+        return self._dtx_schedule.late_packets(self.packets)
 
     @property
-    def is_curious(self) -> bool:
+    def wants_stats(self) -> bool:
         """Whether it would help to know how many packets have left the encoder."""
-        return self._cadence.is_curious(self.packets)
+        return self._dtx_schedule.wants_stats(self.packets)
 
     def learn(self, asked: int, sent: int) -> None:
         """Take note of it; see `DtxSchedule`."""
         with self._sending:
-            self._cadence.learn(asked, self.packets, sent)
+            self._dtx_schedule.learn(asked, self.packets, sent)
 
     @property
     def is_step_due(self) -> bool:
         """Whether half a block of what is heard next should be left out."""
-        return self._settle.is_step_due
+        return self._priming.is_step_due
 
     def step(self) -> bool:
         """Take note that it is left out; return False: it need not be any more."""
         with self._sending:
-            is_due = self._settle.is_step_due
+            is_due = self._priming.is_step_due
             if is_due:
-                self._settle.step()
+                self._priming.step()
             return is_due
 
     def send(self, packets: Iterable[Packet]) -> bool:
@@ -94,10 +94,10 @@ class EncoderFeed:
             if self._send is None:
                 return False
             for packet in packets:
-                leaving = self._settle.filled(packet)
+                leaving = self._priming.filled(packet)
                 for block in leaving:
                     self._send(block)
                 self.blocks += len(leaving)
                 if any(block is not SILENCE for block in leaving):
-                    self._cadence.restart(self.packets)
+                    self._dtx_schedule.restart(self.packets)
             return True

@@ -43,7 +43,7 @@ class Gate:
         """Whether sound may still pass: wanted, or in its tail."""
         return self._is_wanted or self._tail_blocks > 0
 
-    def misses(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
+    def would_be_audible(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
         """Return whether anybody would notice if this, made louder, were left out.
 
         Thread: any.

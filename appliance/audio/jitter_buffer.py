@@ -49,7 +49,7 @@ class JitterBuffer:
     def __init__(self) -> None:
         """Start empty."""
         self._ring = RingBuffer()
-        self._pace = ArrivalEstimator()
+        self._arrival = ArrivalEstimator()
         self._written_at_s = 0.0
         self._at = 0
         self._fraction = 0.0
@@ -57,7 +57,7 @@ class JitterBuffer:
         self._was_silent = True
         self._loud_until = 0
         self._woken_at = 0
-        self._steer = DelayControl()
+        self._delay_control = DelayControl()
         self.underruns = 0
         """Stretches that were missing while somebody spoke."""
         self.overruns = 0
@@ -83,11 +83,11 @@ class JitterBuffer:
     @property
     def drift_ppm(self) -> float:
         """How much faster the reader's clock runs than the writer's, as a mean."""
-        return self._steer.drift * 1e6
+        return self._delay_control.drift * 1e6
 
     def learn(self, held_s: float) -> None:
         """Take note how long sound was kept on its way here, before it was written."""
-        self._steer.learn(round(held_s * RATE_HZ))
+        self._delay_control.learn(round(held_s * RATE_HZ))
 
     def write(self, block: Block, now_s: float) -> bool:
         """Add one block.
@@ -105,7 +105,7 @@ class JitterBuffer:
             if self._loud_until <= self._at:
                 self._woken_at = self._ring.written
             self._loud_until = self._ring.written + BLOCK_FRAMES
-        self._pace.note(self._ring.written + BLOCK_FRAMES, now_s)
+        self._arrival.note(self._ring.written + BLOCK_FRAMES, now_s)
         self._written_at_s = now_s
         self._ring.write(block)
         return is_heard
@@ -126,12 +126,12 @@ class JitterBuffer:
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
             self.overruns += 1
-            stock = self._skip(stock - frames - self._steer.target)
+            stock = self._skip(stock - frames - self._delay_control.target)
         age_frames = (now_s - self._written_at_s) * RATE_HZ
         delay_frames = stock - frames + age_frames
         if not self._is_primed:
             is_enough = stock >= frames + GUARD_FRAMES
-            self._is_primed = is_enough and delay_frames >= self._steer.target
+            self._is_primed = is_enough and delay_frames >= self._delay_control.target
         if not self._is_primed:
             if now_s - self._written_at_s > DESERTED_S:
                 self._at = self._ring.written
@@ -140,13 +140,13 @@ class JitterBuffer:
         if stock < frames + GUARD_FRAMES:
             return self._starved(stock, frames)
         spare_frames = stock - frames - GUARD_FRAMES
-        if self._steer.note(frames, delay_frames, spare_frames):
+        if self._delay_control.note(frames, delay_frames, spare_frames):
             self._turn()
         return self._taken(frames, now_s)
 
     def _doze_off(self, now_s: float) -> None:
         self._dozed_at_s = now_s
-        self._steer.rest()
+        self._delay_control.rest()
 
     def _is_woken(self, frames: int, now_s: float) -> bool:
         """Return whether somebody speaks again; then reading begins where it ought to.
@@ -157,8 +157,10 @@ class JitterBuffer:
         is_there = self._ring.written >= self._loud_until
         if self._loud_until <= self._at or not is_there:
             return False
-        self._steer.forgive((now_s - self._dozed_at_s) * RATE_HZ)
-        right = round(self._pace.expected(now_s)) - self._steer.target - frames
+        self._delay_control.resync((now_s - self._dozed_at_s) * RATE_HZ)
+        right = (
+            round(self._arrival.expected(now_s)) - self._delay_control.target - frames
+        )
         oldest = self._ring.written - SIZE_FRAMES + BLOCK_FRAMES
         self._at = max(min(right, self._woken_at), oldest)
         self._fraction = 0.0
@@ -168,14 +170,14 @@ class JitterBuffer:
 
     def _taken(self, frames: int, now_s: float) -> Samples | None:
         is_quiet = self._loud_until <= self._at
-        step = 1.0 + self._steer.rate
+        step = 1.0 + self._delay_control.rate
         if is_quiet and self._was_silent:
             self._advance(frames * step)
             if self._at - self._loud_until > SIZE_FRAMES:
                 self._doze_off(now_s)
             return None
         window = self._ring.stretch(self._at - 1, frames + _SPARE)
-        samples = interpolated(window, self._fraction, self._steer.rate, frames)
+        samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
         self._advance(frames * step)
         if is_quiet:
             samples = faded_out(samples)
@@ -189,7 +191,7 @@ class JitterBuffer:
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
         is_heard = not was_silent or self._loud_until > self._at
-        self._steer.starve(is_heard=is_heard)
+        self._delay_control.starve(is_heard=is_heard)
         if not is_heard:
             return None
         self.underruns += 1
@@ -209,7 +211,7 @@ class JitterBuffer:
         if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
-        self._skip(self._steer.turn(self._fraction, is_quiet=is_quiet))
+        self._skip(self._delay_control.turn(self._fraction, is_quiet=is_quiet))
 
     def _skip(self, frames: int) -> int:
         """Forget that many frames; return what is left."""

@@ -20,7 +20,7 @@ class LatencySteps:
 
     def __init__(self, rungs: int) -> None:
         """Start at the bottom."""
-        self.rung = 0
+        self.latency_step = 0
         self._top = rungs - 1
         self._calm_s = CALM_S
         self._window_s = 0.0
@@ -37,7 +37,7 @@ class LatencySteps:
             is_other_card: what one card needed says nothing about another.
         """
         if is_other_card:
-            self.rung, self._calm_s = 0, CALM_S
+            self.latency_step, self._calm_s = 0, CALM_S
         self._window_s = self._calm_since_s = now_s
         self._window_xruns = self._xruns = 0
         self._settled_s = now_s + SETTLED_S
@@ -56,9 +56,9 @@ class LatencySteps:
             self._xruns, self._calm_since_s = xruns, now_s
         if self._is_shaky(xruns, now_s):
             self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return self._moved_to(self.rung + 1)
+            return self._moved_to(self.latency_step + 1)
         is_calm = now_s - self._calm_since_s >= self._calm_s
-        return is_calm and is_idle and self._moved_to(self.rung - 1)
+        return is_calm and is_idle and self._moved_to(self.latency_step - 1)
 
     def _is_shaky(self, xruns: int, now_s: float) -> bool:
         if now_s - self._window_s < SHAKY_S:
@@ -67,6 +67,9 @@ class LatencySteps:
         self._window_s, self._window_xruns = now_s, xruns
         return lost > SHAKY_XRUNS
 
-    def _moved_to(self, rung: int) -> bool:
-        before, self.rung = self.rung, min(max(rung, 0), self._top)
-        return self.rung != before
+    def _moved_to(self, latency_step: int) -> bool:
+        before, self.latency_step = (
+            self.latency_step,
+            min(max(latency_step, 0), self._top),
+        )
+        return self.latency_step != before

@@ -42,8 +42,8 @@ class Meter:
         self._blocks += blocks
         self._unseen += blocks
 
-    def take(self, microphone: Block, playout: Mixer) -> None:
-        """Take what the microphone heard; `playout` knows how loud the speaker is."""
+    def take(self, microphone: Block, mixer: Mixer) -> None:
+        """Take what the microphone heard; `mixer` knows how loud the speaker is."""
         self._blocks += 1
         self._unseen += 1
         if self._unseen >= EVERY_BLOCKS:
@@ -53,7 +53,7 @@ class Meter:
             return
         levels = LevelsMeasured(
             _coarse(self._loudest_dbfs),
-            _coarse(playout.level_dbfs),
+            _coarse(mixer.level_dbfs),
             is_voice=self._loudest_dbfs > VOICE_DBFS,
         )
         self._blocks = 0

@@ -45,9 +45,9 @@ class Mixer:
             is_half_duplex: whether the speaker falls silent while the gate is open.
         """
         self.is_half_duplex = is_half_duplex
-        self.lull = IdleWindow()
+        self.idle_window = IdleWindow()
         """Of the card's callbacks; ended when there is something to play."""
-        self._fifos: dict[str, JitterBuffer] = {}
+        self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, never changed: the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
         self._earcon: Samples = np.zeros(0, np.float32)
@@ -68,36 +68,38 @@ class Mixer:
 
     def add(self, talker: str) -> Callable[[Block], None]:
         """Return where to put this talker's blocks."""
-        fifo = JitterBuffer()
-        self._forget(self._fifos.get(talker))
-        self._fifos[talker] = fifo
-        self._talkers = tuple(self._fifos.values())
-        self.lull.end()
+        jitter_buffer = JitterBuffer()
+        self._forget(self._jitter_buffers.get(talker))
+        self._jitter_buffers[talker] = jitter_buffer
+        self._talkers = tuple(self._jitter_buffers.values())
+        self.idle_window.end()
 
         def write(block: Block) -> None:
-            is_heard = fifo.write(block, time.monotonic())
+            is_heard = jitter_buffer.write(block, time.monotonic())
             if len(self._talkers) > MOST_TALKERS:
                 peak = float(np.abs(block.astype(np.int32)).max()) if is_heard else 0.0
-                fifo.loudness = max(peak, fifo.loudness * LOUDNESS_DECAY)
+                jitter_buffer.loudness = max(
+                    peak, jitter_buffer.loudness * LOUDNESS_DECAY
+                )
             if is_heard:
-                self.lull.end()
+                self.idle_window.end()
 
         return write
 
     def remove(self, talker: str) -> None:
         """Forget the talker."""
-        self._forget(self._fifos.pop(talker, None))
-        self._talkers = tuple(self._fifos.values())
+        self._forget(self._jitter_buffers.pop(talker, None))
+        self._talkers = tuple(self._jitter_buffers.values())
 
-    def hears(self, talker: str) -> bool:
+    def is_sounding(self, talker: str) -> bool:
         """Return whether the talker says anything, or did just now."""
-        fifo = self._fifos.get(talker)
-        return fifo is not None and not fifo.is_asleep
+        jitter_buffer = self._jitter_buffers.get(talker)
+        return jitter_buffer is not None and not jitter_buffer.is_asleep
 
     def learn(self, talker: str, held_s: float) -> None:
         """Take note how long the talker's sound was kept before it was put here."""
-        if (fifo := self._fifos.get(talker)) is not None:
-            fifo.learn(held_s)
+        if (jitter_buffer := self._jitter_buffers.get(talker)) is not None:
+            jitter_buffer.learn(held_s)
 
     def set_volume(self, percent: int) -> None:
         """Set how loud talkers and earcons are, 0-100."""
@@ -106,7 +108,7 @@ class Mixer:
     def play(self, samples: Samples) -> None:
         """Play an earcon; a running one is replaced."""
         self._earcon = samples
-        self.lull.end()
+        self.idle_window.end()
 
     def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
         """Return what the card plays next; `reference` is then what of it are voices.
@@ -120,8 +122,8 @@ class Mixer:
         now_s = time.monotonic()
         parts = [
             part
-            for fifo in self._chosen()
-            if (part := fifo.read(frames, now_s)) is not None
+            for jitter_buffer in self._chosen()
+            if (part := jitter_buffer.read(frames, now_s)) is not None
         ]
         if self.is_muted:
             parts.clear()
@@ -138,7 +140,9 @@ class Mixer:
     @property
     def is_still(self) -> bool:
         """Whether there is nothing to play, and has not been for a while."""
-        return not len(self._earcon) and all(fifo.is_asleep for fifo in self._talkers)
+        return not len(self._earcon) and all(
+            jitter_buffer.is_asleep for jitter_buffer in self._talkers
+        )
 
     @property
     def talkers(self) -> int:
@@ -154,7 +158,9 @@ class Mixer:
     @property
     def depth_s(self) -> float:
         """The deepest talker's stock, in seconds."""
-        return max((fifo.depth_s for fifo in self._talkers), default=0.0)
+        return max(
+            (jitter_buffer.depth_s for jitter_buffer in self._talkers), default=0.0
+        )
 
     @property
     def drift_ppm(self) -> float:
@@ -164,20 +170,28 @@ class Mixer:
     @property
     def underruns(self) -> int:
         """Blocks that were missing while somebody spoke."""
-        return self._past_underruns + sum(fifo.underruns for fifo in self._talkers)
+        return self._past_underruns + sum(
+            jitter_buffer.underruns for jitter_buffer in self._talkers
+        )
 
     @property
     def overruns(self) -> int:
         """Times a stock was too deep and was cut."""
-        return self._past_overruns + sum(fifo.overruns for fifo in self._talkers)
+        return self._past_overruns + sum(
+            jitter_buffer.overruns for jitter_buffer in self._talkers
+        )
 
     def _chosen(self) -> Sequence[JitterBuffer]:
         """Return the talkers to be mixed now."""
         talkers = self._talkers
         if len(talkers) <= MOST_TALKERS:
             return talkers
-        awake = [fifo for fifo in talkers if not fifo.is_asleep]
-        return nlargest(MOST_TALKERS, awake, key=lambda fifo: fifo.loudness)
+        awake = [
+            jitter_buffer for jitter_buffer in talkers if not jitter_buffer.is_asleep
+        ]
+        return nlargest(
+            MOST_TALKERS, awake, key=lambda jitter_buffer: jitter_buffer.loudness
+        )
 
     def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
         # Read once: the loop may set another volume meanwhile.
@@ -193,7 +207,7 @@ class Mixer:
         tone = np.pad(now, (0, frames - len(now))) * self._gain
         return to_block(tone if self.reference is None else tone + self.reference)
 
-    def _forget(self, fifo: JitterBuffer | None) -> None:
-        if fifo is not None:
-            self._past_underruns += fifo.underruns
-            self._past_overruns += fifo.overruns
+    def _forget(self, jitter_buffer: JitterBuffer | None) -> None:
+        if jitter_buffer is not None:
+            self._past_underruns += jitter_buffer.underruns
+            self._past_overruns += jitter_buffer.overruns

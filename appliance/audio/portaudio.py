@@ -23,7 +23,7 @@ from appliance.audio.driver import (
     Stream,
     StreamRequest,
 )
-from appliance.audio.realtime import be_urgent
+from appliance.audio.realtime import raise_priority
 from appliance.audio.sounddevice_import import ANY_CARD, Sounddevice, imported
 from appliance.errors import SoundError
 
@@ -41,8 +41,8 @@ class PortAudio:
         Raises:
             SoundError: it is not installed, or cannot be initialised.
         """
-        self._library: Sounddevice = imported()
-        if not self._library._initialized:
+        self._driver: Sounddevice = imported()
+        if not self._driver._initialized:
             self.renew()
 
     def devices(self) -> Iterable[Mapping[str, object]]:
@@ -52,9 +52,9 @@ class PortAudio:
             SoundError: PortAudio cannot say.
         """
         # Not `query_devices`: one name that is not UTF-8 makes it raise for all.
-        library = self._library
+        driver = self._driver
         with self._named(ANY_CARD):
-            count: int = library._check(library._lib.Pa_GetDeviceCount())
+            count: int = driver._check(driver._lib.Pa_GetDeviceCount())
             return [self._device(index) for index in range(count)]
 
     def renew(self) -> None:
@@ -64,17 +64,17 @@ class PortAudio:
             SoundError: it cannot be initialised, as with a mistake in asound.conf.
         """
         with self._named(ANY_CARD):
-            while self._library._initialized:
-                self._library._terminate()
+            while self._driver._initialized:
+                self._driver._terminate()
         try:
-            self._library._initialize()
-        except (self._library.PortAudioError, UnicodeError) as exc:
+            self._driver._initialize()
+        except (self._driver.PortAudioError, UnicodeError) as exc:
             raise SoundError(ANY_CARD, self._cause() or _words(exc)) from exc
 
     def can(self, wanted: StreamRequest) -> bool:
         """Return whether such a stream would open."""
         heard, played = self._parameters(wanted)
-        supported = self._library._lib.Pa_IsFormatSupported
+        supported = self._driver._lib.Pa_IsFormatSupported
         return bool(supported(heard, played, wanted.rate_hz) >= 0)
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
@@ -83,24 +83,24 @@ class PortAudio:
         Raises:
             SoundError: the card says no.
         """
-        library, run = self._library, self._native(wanted, callback)
-        stream = library._ffi.new("PaStream**")
+        driver, run = self._driver, self._native(wanted, callback)
+        stream = driver._ffi.new("PaStream**")
         heard, played = self._parameters(wanted)
         rate_hz, frames = wanted.rate_hz, wanted.period_frames
-        null, no_flags = library._ffi.NULL, library._lib.paNoFlag
+        null, no_flags = driver._ffi.NULL, driver._lib.paNoFlag
         with self._named(wanted.device_name):
-            library._check(
-                library._lib.Pa_OpenStream(
+            driver._check(
+                driver._lib.Pa_OpenStream(
                     stream, heard, played, rate_hz, frames, no_flags, run, null
                 )
             )
-        return _Opened(library, stream[0], run, self._named, wanted.device_name)
+        return _Opened(driver, stream[0], run, self._named, wanted.device_name)
 
     def _device(self, index: int) -> Mapping[str, object]:
         """Return what `sounddevice.query_devices` does, as far as it is needed."""
-        info = self._library._lib.Pa_GetDeviceInfo(index)
+        info = self._driver._lib.Pa_GetDeviceInfo(index)
         return {
-            "name": self._library._ffi.string(info.name).decode(errors="replace"),
+            "name": self._driver._ffi.string(info.name).decode(errors="replace"),
             "max_input_channels": info.maxInputChannels,
             "max_output_channels": info.maxOutputChannels,
             "default_samplerate": info.defaultSampleRate,
@@ -110,7 +110,7 @@ class PortAudio:
         """Return PortAudio's parameters of both directions; NULL: not wanted."""
 
         def one(device: Device | None, channels: int) -> object:
-            ffi, lib = self._library._ffi, self._library._lib
+            ffi, lib = self._driver._ffi, self._driver._lib
             if device is None:
                 return ffi.NULL
             facts = device.index, channels, lib.paInt16, wanted.latency_s, ffi.NULL
@@ -123,7 +123,7 @@ class PortAudio:
 
     def _cause(self) -> str:
         """Return ALSA's words for why PortAudio cannot be initialised."""
-        lib = self._library._lib
+        lib = self._driver._lib
 
         # sounddevice sends the words to /dev/null, so it is done once more without.
         def initialize() -> None:
@@ -137,33 +137,33 @@ class PortAudio:
         """Turn what sounddevice raises into `SoundError`."""
         try:
             yield
-        except (self._library.PortAudioError, UnicodeError) as exc:
+        except (self._driver.PortAudioError, UnicodeError) as exc:
             raise SoundError(name, _words(exc)) from exc
 
     def _native(self, wanted: StreamRequest, callback: PeriodCallback) -> object:
         """Return what PortAudio calls, as a pointer."""
-        ffi, lull, call = self._library._ffi, callback.lull, callback.call
+        ffi, idle_window, call = self._driver._ffi, callback.idle_window, callback.call
         buffer: Callable[[object, int], Raw] = ffi.buffer
         fill: Callable[[object, bytes, int], None] = ffi.memmove
         heard_bytes = wanted.period_frames * SAMPLE_BYTES * wanted.microphone_channels
         played_bytes = wanted.period_frames * SAMPLE_BYTES * wanted.speaker_channels
         silence = bytes(played_bytes)
-        go_on: int = self._library._lib.paContinue
+        go_on: int = self._driver._lib.paContinue
         is_urgent = False
 
         def run(
             heard: object, played: object, frames: int, _: object, status: int, *__: int
         ) -> int:
             # Nothing is called and nothing made here that is not needed.
-            if lull.left and not status and not lull.is_over:
-                lull.left -= 1
+            if idle_window.left and not status and not idle_window.is_over:
+                idle_window.left -= 1
                 if played_bytes:
                     fill(played, silence, played_bytes)
                 return go_on
             nonlocal is_urgent
             if not is_urgent:
                 is_urgent = True
-                be_urgent()
+                raise_priority()
             call(
                 buffer(heard, heard_bytes) if heard_bytes else _NOTHING,
                 buffer(played, played_bytes) if played_bytes else _NOTHING,
@@ -173,7 +173,7 @@ class PortAudio:
             return go_on
 
         pointer: object = ffi.callback(
-            "PaStreamCallback", run, error=self._library._lib.paAbort
+            "PaStreamCallback", run, error=self._driver._lib.paAbort
         )
         return pointer
 
@@ -183,13 +183,13 @@ class _Opened:
 
     def __init__(
         self,
-        library: Sounddevice,
+        driver: Sounddevice,
         stream: object,
         run: object,
         named: Callable[[str], AbstractContextManager[None]],
         name: str,
     ) -> None:
-        self._library = library
+        self._driver = driver
         self._stream = stream
         self._run = run
         self._named = named
@@ -197,18 +197,18 @@ class _Opened:
 
     @property
     def latency_s(self) -> float:
-        info = self._library._lib.Pa_GetStreamInfo(self._stream)
+        info = self._driver._lib.Pa_GetStreamInfo(self._stream)
         return float(info.inputLatency + info.outputLatency) if info else 0.0
 
     def start(self) -> None:
         with self._named(self._name):
-            self._library._check(self._library._lib.Pa_StartStream(self._stream))
+            self._driver._check(self._driver._lib.Pa_StartStream(self._stream))
 
     def close(self) -> None:
-        stream, self._stream = self._stream, self._library._ffi.NULL
+        stream, self._stream = self._stream, self._driver._ffi.NULL
         if stream:
-            self._library._lib.Pa_AbortStream(stream)
-            self._library._lib.Pa_CloseStream(stream)
+            self._driver._lib.Pa_AbortStream(stream)
+            self._driver._lib.Pa_CloseStream(stream)
 
 
 def _words(exc: Exception) -> str:

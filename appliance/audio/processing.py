@@ -42,7 +42,7 @@ class CaptureProcessing:
         """
         self._canceller = canceller
         self._cleaner = cleaner
-        self._attention = Activity()
+        self._activity = Activity()
         self._delay_ms = 0
         self._cancelled_blocks = self._quiet_blocks = 0
         self._is_through = False
@@ -51,12 +51,12 @@ class CaptureProcessing:
     def restart(self, delay_ms: int) -> None:
         """A card was opened: take how long it is from its speaker to its microphone."""
         self._delay_ms = delay_ms
-        self._attention.restart()
+        self._activity.restart()
 
     @property
-    def hears_speaker(self) -> bool:
+    def has_echo(self) -> bool:
         """Whether the speaker plays, or its echo may still be heard."""
-        return self._attention.hears_speaker
+        return self._activity.has_echo
 
     @property
     def is_at_work(self) -> bool:
@@ -74,13 +74,13 @@ class CaptureProcessing:
             is_wanted: whether anybody hears the result.
             is_voice: whether somebody spoke here, when last looked at.
         """
-        self._attention.take(played)
-        is_of_use = is_wanted or is_voice or self._attention.learns_room
+        self._activity.take(played)
+        is_of_use = is_wanted or is_voice or self._activity.is_learning_noise
         if self._canceller is not None:
             self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
         if self._cleaner is not None:
             self._clean(self._cleaner, microphone, is_of_use=is_of_use)
-        self._is_at_work = is_of_use or self.hears_speaker or self._is_through
+        self._is_at_work = is_of_use or self.has_echo or self._is_through
 
     def _clean(
         self, cleaner: NoiseSuppressor, microphone: Block, *, is_of_use: bool
@@ -93,7 +93,7 @@ class CaptureProcessing:
         """
         if is_of_use:
             cleaner.clean(microphone)
-        elif not self.hears_speaker:
+        elif not self.has_echo:
             cleaner.clean(microphone.copy())
 
     def _cancel(
@@ -105,7 +105,7 @@ class CaptureProcessing:
         is_wanted: bool,
     ) -> None:
         was_through = self._is_through
-        is_learning = self.hears_speaker or self._attention.learns_room
+        is_learning = self.has_echo or self._activity.is_learning_noise
         if not is_learning and not was_through:
             self._cancelled_blocks = 0
             return
@@ -120,7 +120,7 @@ class CaptureProcessing:
             microphone[:] = to_block(past * (1 - share) + microphone * share)
 
     def _goes_through(self, heard: Block, *, is_wanted: bool) -> bool:
-        if self.hears_speaker:
+        if self.has_echo:
             self._quiet_blocks = 0
             return self._cancelled_blocks > STALE_BLOCKS
         is_quiet = level_dbfs(heard) < VOICE_DBFS

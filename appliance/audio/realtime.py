@@ -9,7 +9,7 @@ URGENCY: Final = 5
 not sound, below the kernel's own threads (50)."""
 
 
-def be_urgent() -> None:
+def raise_priority() -> None:
     """Ask for real-time priority for the calling thread; without the right, go on."""
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))

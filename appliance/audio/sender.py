@@ -20,7 +20,7 @@ from appliance.audio.late_audio import LateAudio
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.processing import CaptureProcessing
-from appliance.audio.realtime import be_urgent
+from appliance.audio.realtime import raise_priority
 from appliance.core.events import TailEnded, TalkFlowed
 from appliance.pcm import SILENCE, Block
 from appliance.ports import Post
@@ -51,42 +51,42 @@ class Sender:
     def __init__(
         self,
         gate: Gate,
-        playout: Mixer,
-        outlet: EncoderFeed,
+        mixer: Mixer,
+        encoder_feed: EncoderFeed,
         post: Post,
-        cleaning: CaptureProcessing,
+        processing: CaptureProcessing,
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             gate: decides what passes.
-            playout: muted while talking if the box is half duplex; gives its level.
-            outlet: takes what goes into the room.
+            mixer: muted while talking if the box is half duplex; gives its level.
+            encoder_feed: takes what goes into the room.
             post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
-            cleaning: for what the microphone gives.
+            processing: for what the microphone gives.
         """
         self._gate = gate
-        self._playout = playout
+        self._mixer = mixer
         self._post = post
-        self._cleaning = cleaning
+        self._processing = processing
         # Each with how many packets were passed over before it.
         self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._spare: _Pair | None = None
-        self._outlet = outlet
+        self._encoder_feed = encoder_feed
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         self._gain_db = 0.0
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
         self._is_resting = False
-        self._hushed = 0
+        self._skipped = 0
         # Of the last sound: what the card's thread put, and what this one filled in.
         self._put_s = self._filled_s = time.monotonic()
         self._meter = Meter(post)
         self._patience_s = PATIENCE_S
-        self._debt = LateAudio()
+        self._late_audio = LateAudio()
         self.overflows = 0
-        self.beat_s = time.monotonic()
+        self.heartbeat_s = time.monotonic()
         """When the thread last turned."""
 
     def start(self) -> None:
@@ -110,27 +110,27 @@ class Sender:
         if self._waiting.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
             return
-        hushed, self._hushed = self._hushed, 0
-        self._waiting.put((hushed, packet))
+        skipped, self._skipped = self._skipped, 0
+        self._waiting.put((skipped, packet))
 
-    def hush(self, packets: int) -> None:
+    def skip_packets(self, packets: int) -> None:
         """Send silence in place of packets that were passed over."""
         self._put_s = time.monotonic()
-        self._hushed += packets
-        self._outlet.send([(SILENCE, SILENCE)] * packets)
+        self._skipped += packets
+        self._encoder_feed.send([(SILENCE, SILENCE)] * packets)
 
-    def leaves_out(self, heard: Raw | bytes) -> bool:
+    def may_drop(self, heard: Raw | bytes) -> bool:
         """Return whether this, up to half a block, is better not put at all."""
-        if not self._outlet.is_step_due or self.misses(heard):
+        if not self._encoder_feed.is_step_due or self.would_be_audible(heard):
             return False
-        return self._outlet.step()
+        return self._encoder_feed.step()
 
-    def misses(self, heard: Raw | bytes) -> bool:
+    def would_be_audible(self, heard: Raw | bytes) -> bool:
         """Return whether anybody would notice if this were left out, or came later."""
-        return self._gate.misses(heard, self._gain_db)
+        return self._gate.would_be_audible(heard, self._gain_db)
 
     @property
-    def spare_packets(self) -> int:
+    def idle_packets(self) -> int:
         """How many packets from now on need not be put: silence leaves anyhow.
 
         Thread: the card's.
@@ -138,13 +138,13 @@ class Sender:
         if self._spare is not None or not self._is_resting or self._gate.is_open:
             return 0
         # All but the last of them come late.
-        return min(self._outlet.late_packets + 1, SPARE_PACKETS - self._hushed)
+        return min(self._encoder_feed.late_packets + 1, SPARE_PACKETS - self._skipped)
 
     def open_gate(self, asked_at_s: float) -> None:
         """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
         self._asked_at_s = asked_at_s
         self._gate.open()
-        self._playout.lull.end()
+        self._mixer.idle_window.end()
 
     def close_gate(self, tail_ms: int) -> None:
         """Shut the microphone out."""
@@ -153,7 +153,7 @@ class Sender:
     def set_delay(self, delay_ms: int) -> None:
         """New streams are open: take how long it is from speaker to microphone."""
         self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
-        self._cleaning.restart(delay_ms)
+        self._processing.restart(delay_ms)
         # The streams are new: half a packet of before belongs to another time.
         self._spare = None
 
@@ -165,7 +165,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether nobody speaks, here or there."""
-        return not self._gate.is_open and not self._cleaning.hears_speaker
+        return not self._gate.is_open and not self._processing.has_echo
 
     @property
     def depth_s(self) -> float:
@@ -173,30 +173,32 @@ class Sender:
         return self._waiting.qsize() * PACKET_S
 
     def _run(self) -> None:
-        be_urgent()
+        raise_priority()
         self._put_s = self._filled_s = time.monotonic()
         while True:
-            self.beat_s = time.monotonic()
+            self.heartbeat_s = time.monotonic()
             try:
                 rest_s = SPARE_PACKETS * PACKET_S if self._is_resting else 0.0
                 taken = self._waiting.get(timeout=self._patience_s + rest_s)
             except Empty:
-                self._stand_in()
+                self._send_silence()
                 continue
             if taken is None:
                 return
             self._take(taken)
 
     def _take(self, taken: tuple[int, _Packet]) -> None:
-        hushed, packet = taken
-        self._meter.skip(hushed * PACKET_BLOCKS)
+        skipped, packet = taken
+        self._meter.skip(skipped * PACKET_BLOCKS)
         is_late = not self._waiting.empty()
-        if not self._debt.takes(len(packet), is_late=is_late):
+        if not self._late_audio.takes(len(packet), is_late=is_late):
             self._send_packet(packet)
-        is_busy = self._was_open or self._cleaning.is_at_work or self._gate.has_pre_roll
+        is_busy = (
+            self._was_open or self._processing.is_at_work or self._gate.has_pre_roll
+        )
         self._is_resting = not is_busy
 
-    def _stand_in(self) -> None:
+    def _send_silence(self) -> None:
         """Send the silence that was due while no block came, if none was sent."""
         now_s = time.monotonic()
         late_s = now_s - max(self._put_s, self._filled_s)
@@ -204,24 +206,24 @@ class Sender:
             return
         self._filled_s = now_s
         packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
-        self._debt.grow(packets * PACKET_BLOCKS, late_s)
+        self._late_audio.grow(packets * PACKET_BLOCKS, late_s)
         for _ in range(packets):
             # New ones each time: they are cleaned in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
         # Until the card is back nobody else sends: wait no longer than needed.
         self._is_resting = False
-        self._playout.lull.end()
+        self._mixer.idle_window.end()
 
     def _send_packet(self, packet: _Packet) -> None:
         (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
-        is_sent = self._outlet.send([(first, second)])
+        is_sent = self._encoder_feed.send([(first, second)])
         self._tell(is_open=was_open, is_sent=is_sent)
         self._tell(is_open=is_open, is_sent=is_sent)
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return what goes into the room, and whether the gate is open."""
-        self._cleaning.clean(
+        self._processing.clean(
             microphone,
             played,
             is_wanted=self._gate.is_open,
@@ -229,10 +231,10 @@ class Sender:
         )
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self._meter.take(microphone, self._playout)
+        self._meter.take(microphone, self._mixer)
         block = self._gate.passed(microphone)
         is_open = self._gate.is_open
-        self._playout.is_muted = self._playout.is_half_duplex and is_open
+        self._mixer.is_muted = self._mixer.is_half_duplex and is_open
         return block, is_open
 
     def _tell(self, *, is_open: bool, is_sent: bool) -> None:

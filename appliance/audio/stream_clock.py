@@ -73,7 +73,7 @@ class StreamClock:
         self._right_s += seconds
         self.ahead_s += seconds
 
-    def forgive(self) -> None:
+    def resync(self) -> None:
         """Take it as it is, and compare from now on."""
         self._right_s = self._origin_s
         self.ahead_s = 0.0

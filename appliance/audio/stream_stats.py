@@ -83,32 +83,40 @@ class StreamStats:
     def close(self) -> None:
         """Keep what the open streams have counted; they are about to go."""
         beats, self.beats, self._opened = self.beats, {}, {}
-        for direction, beat in beats.items():
-            self.add(direction, AudioFault.XRUN, beat.xruns)
-            self._frames[direction] = self._frames.get(direction, 0) + beat.frames
+        for direction, stream_clock in beats.items():
+            self.add(direction, AudioFault.XRUN, stream_clock.xruns)
+            self._frames[direction] = (
+                self._frames.get(direction, 0) + stream_clock.frames
+            )
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return how often this happened since the start."""
         past = self._faults.get((direction, kind), 0)
-        beat = self.beats.get(direction)
-        return past + (beat.xruns if beat and kind is AudioFault.XRUN else 0)
+        stream_clock = self.beats.get(direction)
+        return past + (
+            stream_clock.xruns if stream_clock and kind is AudioFault.XRUN else 0
+        )
 
     def blocks(self, direction: Direction) -> int:
         """Return how many blocks the card has taken or given."""
-        beat = self.beats.get(direction)
-        frames = self._frames.get(direction, 0) + (beat.frames if beat else 0)
+        stream_clock = self.beats.get(direction)
+        frames = self._frames.get(direction, 0) + (
+            stream_clock.frames if stream_clock else 0
+        )
         return frames // BLOCK_FRAMES
 
     @property
     def delay_ms(self) -> int:
         """From the speaker's buffer to the microphone's, as PortAudio says."""
         # A duplex stream has one beat for both directions.
-        return sum(beat.delay_ms for beat in set(self.beats.values()))
+        return sum(stream_clock.delay_ms for stream_clock in set(self.beats.values()))
 
     @property
     def xruns(self) -> int:
         """Losses at the card since its streams were opened."""
-        return max((beat.xruns for beat in self.beats.values()), default=0)
+        return max(
+            (stream_clock.xruns for stream_clock in self.beats.values()), default=0
+        )
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)

@@ -47,43 +47,46 @@ class Streams:
     Thread: made, asked and closed on the card's thread; the callbacks are PortAudio's.
     """
 
-    def __init__(self, library: Driver, playout: Mixer, ear: BlockSink) -> None:
+    def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            library: PortAudio, or what stands in for it.
-            playout: gives what the speaker plays.
-            ear: takes what the microphone heard and what was played at that moment.
+            driver: PortAudio, or what stands in for it.
+            mixer: gives what the speaker plays.
+            block_sink: takes what the microphone heard and what was played then.
         """
-        self._library = library
-        self._playout = playout
-        self._ear = ear
+        self._driver = driver
+        self._mixer = mixer
+        self._block_sink = block_sink
         self._reference = EchoReference()
         self._open: list[Stream] = []
         self.beats: dict[Direction, StreamClock] = {}
 
     def open(
-        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+        self,
+        microphone: Device | None,
+        speaker: Device | None,
+        latency_step: LatencyStep,
     ) -> dict[Direction, SoundError]:
         """Open what there is and start it.
 
         Args:
             microphone: None: there is none now.
             speaker: None: there is none now.
-            rung: one of `LADDER`.
+            latency_step: one of `LADDER`.
 
         Returns:
             What could not be opened, and why; the rest plays.
         """
         if speaker is not None and _is_one_card(microphone, speaker):
             try:
-                self._open_duplex(speaker, rung)
+                self._open_duplex(speaker, latency_step)
             except SoundError:
                 # Cards with another rate for each direction exist: try them apart.
                 self.close()
             else:
                 return {}
-        return self._open_apart(microphone, speaker, rung)
+        return self._open_apart(microphone, speaker, latency_step)
 
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is away."""
@@ -91,22 +94,29 @@ class Streams:
             self._open.pop().close()
         self.beats = {}
 
-    def _open_duplex(self, device: Device, rung: LatencyStep) -> None:
-        wanted = self._wanted(device, device, rung)
-        beat = StreamClock(wanted.rate_hz)
-        self._start(wanted, DuplexCallback(self._playout, self._ear, beat), beat)
-        self.beats = {"microphone": beat, "speaker": beat}
+    def _open_duplex(self, device: Device, latency_step: LatencyStep) -> None:
+        wanted = self._wanted(device, device, latency_step)
+        stream_clock = StreamClock(wanted.rate_hz)
+        self._start(
+            wanted,
+            DuplexCallback(self._mixer, self._block_sink, stream_clock),
+            stream_clock,
+        )
+        self.beats = {"microphone": stream_clock, "speaker": stream_clock}
 
     def _open_apart(
-        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+        self,
+        microphone: Device | None,
+        speaker: Device | None,
+        latency_step: LatencyStep,
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
         if speaker is not None:
             with self._noted(failures, "speaker"):
-                self._open_speaker(speaker, rung)
+                self._open_speaker(speaker, latency_step)
         if microphone is not None:
             with self._noted(failures, "microphone"):
-                self._open_microphone(microphone, rung)
+                self._open_microphone(microphone, latency_step)
         return failures
 
     @contextmanager
@@ -119,34 +129,41 @@ class Streams:
         except SoundError as exc:
             failures[direction] = exc
 
-    def _open_speaker(self, speaker: Device, rung: LatencyStep) -> None:
-        wanted = self._wanted(None, speaker, rung)
-        beat = StreamClock(wanted.rate_hz)
-        self._start(
-            wanted, PlaybackCallback(self._playout, self._reference, beat), beat
-        )
-        self.beats["speaker"] = beat
-
-    def _open_microphone(self, microphone: Device, rung: LatencyStep) -> None:
-        wanted = self._wanted(microphone, None, rung)
-        beat = StreamClock(wanted.rate_hz)
+    def _open_speaker(self, speaker: Device, latency_step: LatencyStep) -> None:
+        wanted = self._wanted(None, speaker, latency_step)
+        stream_clock = StreamClock(wanted.rate_hz)
         self._start(
             wanted,
-            CaptureCallback(self._playout, self._reference, self._ear, beat),
-            beat,
+            PlaybackCallback(self._mixer, self._reference, stream_clock),
+            stream_clock,
         )
-        self.beats["microphone"] = beat
+        self.beats["speaker"] = stream_clock
+
+    def _open_microphone(self, microphone: Device, latency_step: LatencyStep) -> None:
+        wanted = self._wanted(microphone, None, latency_step)
+        stream_clock = StreamClock(wanted.rate_hz)
+        self._start(
+            wanted,
+            CaptureCallback(
+                self._mixer, self._reference, self._block_sink, stream_clock
+            ),
+            stream_clock,
+        )
+        self.beats["microphone"] = stream_clock
 
     def _start(
-        self, wanted: StreamRequest, callback: PeriodCallback, beat: StreamClock
+        self, wanted: StreamRequest, callback: PeriodCallback, stream_clock: StreamClock
     ) -> None:
-        stream = self._library.open(wanted, callback)
+        stream = self._driver.open(wanted, callback)
         self._open.append(stream)
         stream.start()
-        beat.delay_ms = round(stream.latency_s * 1000)
+        stream_clock.delay_ms = round(stream.latency_s * 1000)
 
     def _wanted(
-        self, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+        self,
+        microphone: Device | None,
+        speaker: Device | None,
+        latency_step: LatencyStep,
     ) -> StreamRequest:
         """Return the stream to ask for, at the first rate that the card really has.
 
@@ -154,8 +171,8 @@ class Streams:
             SoundError: it has none of ours.
         """
         for rate_hz in RATES_HZ:
-            wanted = at_rate(rate_hz, microphone, speaker, rung)
-            if self._library.can(wanted):
+            wanted = at_rate(rate_hz, microphone, speaker, latency_step)
+            if self._driver.can(wanted):
                 return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
         reason = f"cannot be opened at any of {known} Hz. Is another program using it?"
@@ -168,15 +185,18 @@ def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
 
 
 def at_rate(
-    rate_hz: int, microphone: Device | None, speaker: Device | None, rung: LatencyStep
+    rate_hz: int,
+    microphone: Device | None,
+    speaker: Device | None,
+    latency_step: LatencyStep,
 ) -> StreamRequest:
     """Return the stream to ask for at this rate."""
     # The resampler knows whole 10 ms only.
-    per_second = rung.per_second if rate_hz == RATE_HZ else 100
+    per_second = latency_step.per_second if rate_hz == RATE_HZ else 100
     return StreamRequest(
         microphone=microphone,
         speaker=speaker,
         rate_hz=rate_hz,
         period_frames=rate_hz // per_second,
-        latency_s=max(rung.latency_s, 1 / per_second),
+        latency_s=max(latency_step.latency_s, 1 / per_second),
     )

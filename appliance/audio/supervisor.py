@@ -52,37 +52,37 @@ class Supervisor:
     def __init__(
         self,
         config: SoundConfig,
-        library: Callable[[], Driver],
-        playout: Mixer,
-        uplink: Sender,
+        driver: Callable[[], Driver],
+        mixer: Mixer,
+        sender: Sender,
         post: Post,
     ) -> None:
         """Prepare; `start` begins.
 
         Args:
             config: wishes for microphone and speaker.
-            library: imports and returns PortAudio, or raises `SoundError`; called on
+            driver: imports and returns PortAudio, or raises `SoundError`; called on
                 the card's thread.
-            playout: what the speaker plays.
-            uplink: takes what the microphone heard.
+            mixer: what the speaker plays.
+            sender: takes what the microphone heard.
             post: takes `PartLost` and `PartFound`.
         """
         self._choice = Choice(config)
-        self._import = library
-        self._playout = playout
-        self._uplink = uplink
+        self._import = driver
+        self._mixer = mixer
+        self._sender = sender
         self._inbox: SimpleQueue[_Wish] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
-        self._library: Driver | None = None
-        self._retry = ReopenPolicy(self._choice.is_better_listed)
+        self._driver: Driver | None = None
+        self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._names: dict[Direction, str] = {}
         self._opened_at_s = 0.0
-        self._ladder = LatencySteps(len(LADDER))
-        self.tally = StreamStats(post)
+        self._latency_steps = LatencySteps(len(LADDER))
+        self.stats = StreamStats(post)
         """What is lost, and what was counted."""
-        self.beat_s = time.monotonic()
+        self.heartbeat_s = time.monotonic()
         """When the thread last turned."""
 
     def start(self) -> None:
@@ -105,7 +105,7 @@ class Supervisor:
 
     def _run(self) -> None:
         while True:
-            self.beat_s = time.monotonic()
+            self.heartbeat_s = time.monotonic()
             try:
                 wish = self._inbox.get(timeout=LOOK_S)
             except Empty:
@@ -116,46 +116,50 @@ class Supervisor:
                 self._shut()
             if wish is _Wish.END:
                 return
-            self._retry.reset()
+            self._reopen_policy.reset()
             self._look()
 
     def _look(self) -> None:
         """Do what is due now: find dead streams, shaky cards and missing ones."""
         if not self._is_wanted:
             return
-        self.tally.note_first_beats()
-        self._bury()
+        self.stats.note_first_beats()
+        self._close_dead()
         self._fit_buffer()
-        is_due = self._retry.is_due(
+        is_due = self._reopen_policy.is_due(
             self._choice.cards,
             time.monotonic(),
             is_open=self._streams is not None,
-            is_lost=self.tally.is_anything_lost,
-            is_best=self._choice.is_best or not self._uplink.is_idle,
+            is_lost=self.stats.is_anything_lost,
+            is_best=self._choice.is_best or not self._sender.is_idle,
         )
         if is_due:
             self._try()
 
-    def _bury(self) -> None:
+    def _close_dead(self) -> None:
         """Close streams whose callbacks have stopped."""
         now_s = time.monotonic()
-        beats = self.tally.beats.items()
-        dead = [way for way, beat in beats if now_s - beat.at_s > STALL_S]
+        beats = self.stats.beats.items()
+        dead = [
+            way for way, stream_clock in beats if now_s - stream_clock.at_s > STALL_S
+        ]
         for direction in dead:
-            self.tally.add(direction, AudioFault.STALL)
-            self.tally.lost(direction, direction, "it stopped; was it unplugged?")
+            self.stats.add(direction, AudioFault.STALL)
+            self.stats.lost(direction, direction, "it stopped; was it unplugged?")
         if dead:
             self._shut()
         if dead and now_s - self._opened_at_s > LONG_LIFE_S:
-            self._retry.reset()
+            self._reopen_policy.reset()
 
     def _fit_buffer(self) -> None:
         """Open anew with a longer or shorter buffer, if the card asks for it."""
         if self._streams is None:
             return
-        is_idle = self._uplink.is_idle
-        if self._ladder.has_moved(self.tally.xruns, time.monotonic(), is_idle=is_idle):
-            asked_ms = round(LADDER[self._ladder.rung].latency_s * 1000)
+        is_idle = self._sender.is_idle
+        if self._latency_steps.has_moved(
+            self.stats.xruns, time.monotonic(), is_idle=is_idle
+        ):
+            asked_ms = round(LADDER[self._latency_steps.latency_step].latency_s * 1000)
             _log.info("another buffer for the card  latency_ms=%d", asked_ms)
             self._try()
 
@@ -166,26 +170,28 @@ class Supervisor:
         cards = self._choice.cards
         wanted: dict[Direction, Device] = {}
         try:
-            library = self._renewed()
-            wanted, missing = self._choice.choose(listed(library.devices()))
+            driver = self._renewed()
+            wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
         for direction, why in missing.items():
-            self.tally.lost(direction, why.device, why.reason)
+            self.stats.lost(direction, why.device, why.reason)
         if wanted:
-            self._open(library, wanted)
-        self._retry.note(cards, time.monotonic())
+            self._open(driver, wanted)
+        self._reopen_policy.note(cards, time.monotonic())
 
-    def _open(self, library: Driver, wanted: dict[Direction, Device]) -> None:
+    def _open(self, driver: Driver, wanted: dict[Direction, Device]) -> None:
         names = {direction: device.name for direction, device in wanted.items()}
-        self._ladder.start(time.monotonic(), is_other_card=names != self._names)
+        self._latency_steps.start(time.monotonic(), is_other_card=names != self._names)
         self._names = names
-        streams = Streams(library, self._playout, self._uplink)
+        streams = Streams(driver, self._mixer, self._sender)
         failures = streams.open(
-            wanted.get("microphone"), wanted.get("speaker"), LADDER[self._ladder.rung]
+            wanted.get("microphone"),
+            wanted.get("speaker"),
+            LADDER[self._latency_steps.latency_step],
         )
         for direction, exc in failures.items():
-            self.tally.lost(direction, exc.device, exc.reason)
+            self.stats.lost(direction, exc.device, exc.reason)
         if not streams.beats:
             streams.close()
             return
@@ -199,21 +205,21 @@ class Supervisor:
             )
             for direction in streams.beats
         }
-        self.tally.opened(streams.beats, found)
-        self._uplink.set_delay(self.tally.delay_ms)
+        self.stats.opened(streams.beats, found)
+        self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
 
     def _renewed(self) -> Driver:
         """Return the library, knowing the cards that are there now."""
-        if self._library is None:
-            self._library = self._import()
+        if self._driver is None:
+            self._driver = self._import()
         else:
-            self._library.renew()
-        return self._library
+            self._driver.renew()
+        return self._driver
 
     def _shut(self) -> None:
-        self.tally.close()
+        self.stats.close()
         if self._streams is not None:
             self._streams.close()
             self._streams = None
-            self._playout.rest()
+            self._mixer.rest()

@@ -15,7 +15,7 @@ import numpy as np
 
 from appliance.audio.driver import PeriodCallback, StreamRequest
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.realtime import be_urgent
+from appliance.audio.realtime import raise_priority
 from appliance.demo.phrase import Samples
 from appliance.errors import SoundError
 
@@ -185,7 +185,7 @@ class SimulatedStream:
             self._thread.join()
 
     def _run(self) -> None:
-        be_urgent()
+        raise_priority()
         due_s = time.monotonic()
         played = memoryview(bytearray(2 * self._frames))
         while self._is_wanted:
@@ -200,7 +200,7 @@ class SimulatedStream:
 
     def _turn(self, due_s: float, played: memoryview, status: int) -> None:
         heard = self._mouth.spoken(self._frames, due_s - self._period_s)
-        if self._callback.lull.passes(status):
+        if self._callback.idle_window.passes(status):
             played[:] = bytes(len(played))
         else:
             sound = memoryview(heard.tobytes())

@@ -49,7 +49,7 @@ class Page:
         self._site = site
         self._retry_s = retry_s
         self._watch_s = watch_s
-        self._board = Snapshot(site.screen_px)
+        self._snapshot = Snapshot(site.screen_px)
         self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
         self._group: asyncio.TaskGroup | None = None
         self._job: asyncio.Task[None] | None = None
@@ -80,7 +80,7 @@ class Page:
 
     def show(self, view: View) -> None:
         """Take the newest view."""
-        self._board.show(view)
+        self._snapshot.show(view)
 
     async def _run(self, group: asyncio.TaskGroup) -> None:
         await self._pairing.open()
@@ -98,7 +98,7 @@ class Page:
 
     async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
-        url = listen.url(host, port, self._board.view.address)
+        url = listen.url(host, port, self._snapshot.view.address)
         logger.info("page served  url=%s", url)
         await web.serve(listening, self._announce(host, port))
 
@@ -107,7 +107,7 @@ class Page:
         told: PageServed | None = None
         while True:
             self._pairing.refresh()
-            url = listen.url(host, port, self._board.view.address)
+            url = listen.url(host, port, self._snapshot.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != told:
                 self._post(served)
@@ -117,7 +117,7 @@ class Page:
     def _web(self, group: asyncio.TaskGroup) -> "WebServer":
         from appliance.page.application import WebServer
 
-        return WebServer(group, self._site, self._board, self._pairing, self._post)
+        return WebServer(group, self._site, self._snapshot, self._pairing, self._post)
 
     def _lost(self, problem: OSError) -> None:
         listen, reason = self._config.listen, problem.strerror or str(problem)

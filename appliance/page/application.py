@@ -62,19 +62,19 @@ class WebServer:
         self,
         group: asyncio.TaskGroup,
         site: PageSettings,
-        board: Snapshot,
+        snapshot: Snapshot,
         pairing: Pairing,
         post: Post,
     ) -> None:
         """Put the parts together; requests run as tasks of `group`."""
         assets = static_files.load()
-        board.build = static_files.build(assets)
+        snapshot.build = static_files.build(assets)
         self._group = group
-        self._floor = TalkLeases(post)
-        desk = Controls(board, post, self._floor, site.now_s)
+        self._leases = TalkLeases(post)
+        controls = Controls(snapshot, post, self._leases, site.now_s)
         routes = application(
-            Api(board, desk, assets, site.metrics),
-            LiveEndpoint(board, desk, pairing, site.now_s),
+            Api(snapshot, controls, assets, site.metrics),
+            LiveEndpoint(snapshot, controls, pairing, site.now_s),
             PairingForm(pairing, assets),
         )
         self._guard = AccessControl(routes, pairing, own_names(site.name))
@@ -94,7 +94,7 @@ class WebServer:
         try:
             await asyncio.wait({job, beside}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self._floor.clear()
+            self._leases.clear()
             server.end()
             beside.cancel()
             await asyncio.wait({job, beside})

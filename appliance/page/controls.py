@@ -70,96 +70,98 @@ class Controls:
 
     def __init__(
         self,
-        board: Snapshot,
+        snapshot: Snapshot,
         post: Post,
-        floor: TalkLeases,
+        leases: TalkLeases,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Look at `board`, hold the talk on `floor`, and tell the rest by `post`."""
-        self._board = board
+        """Read `snapshot`, take talk by `leases`, and post the other requests."""
+        self._snapshot = snapshot
         self._post = post
-        self._floor = floor
+        self._leases = leases
         self._now_s = now_s
         self._chat_each = Buckets(CHAT_EACH)
         self._chat_all = Bucket(CHAT_ALL, now_s())
 
-    def take(self, ask: AnyRequest, asker: Client) -> Answer:
+    def take(self, request: AnyRequest, client: Client) -> Answer:
         """Do what is asked and return what to answer.
 
         Raises:
             Refused: with the reason.
         """
-        match ask:
+        match request:
             case TalkRequest():
-                return self._talk(ask, asker)
+                return self._talk(request, client)
             case MuteRequest():
-                return self._mute(ask)
+                return self._mute(request)
             case ChatRequest():
-                return self._chat(ask, asker)
+                return self._chat(request, client)
             case JoinRequest():
-                return self._join(ask)
+                return self._join(request)
             case LeaveRequest() | VolumeRequest() | GainRequest():
-                return self._plain(ask)
+                return self._plain(request)
             case _:
-                assert_never(ask)
+                assert_never(request)
 
-    def gone(self, asker: Client) -> None:
+    def gone(self, client: Client) -> None:
         """Release what a closed WebSocket still held."""
-        self._floor.release(_holder(asker))
+        self._leases.release(_holder(client))
 
-    def _plain(self, ask: LeaveRequest | VolumeRequest | GainRequest) -> Answer:
-        if isinstance(ask, VolumeRequest):
-            self._post(VolumeAsked(ask.percent))
-            return {"percent": ask.percent}
-        if isinstance(ask, GainRequest):
-            self._post(GainAsked(ask.db))
-            return {"db": ask.db}
+    def _plain(self, request: LeaveRequest | VolumeRequest | GainRequest) -> Answer:
+        if isinstance(request, VolumeRequest):
+            self._post(VolumeAsked(request.percent))
+            return {"percent": request.percent}
+        if isinstance(request, GainRequest):
+            self._post(GainAsked(request.db))
+            return {"db": request.db}
         self._post(LeaveAsked())
         return {}
 
-    def _talk(self, ask: TalkRequest, asker: Client) -> Answer:
+    def _talk(self, request: TalkRequest, client: Client) -> Answer:
         """Press or release; what is refused is over, and must not go live later."""
-        holder, view = _holder(asker), self._board.view
-        lease_s = LEASE_S if asker.socket is None else None
-        if ask.on and view.is_page_spent:
+        holder, view = _holder(client), self._snapshot.view
+        lease_s = LEASE_S if client.socket is None else None
+        if request.on and view.is_page_spent:
             # A repeat is no release: it must not count as a new press next time.
-            self._floor.prolong(holder, lease_s)
+            self._leases.prolong(holder, lease_s)
             raise RequestRefused(HTTPStatus.CONFLICT, LET_GO)
-        refusal = _talk_refusal(view) if ask.on else ""
-        if refusal or not ask.on:
-            self._floor.release(holder)
+        refusal = _talk_refusal(view) if request.on else ""
+        if refusal or not request.on:
+            self._leases.release(holder)
         if refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
-        if not ask.on:
+        if not request.on:
             return {"on": False}
-        is_new = self._floor.press(holder, lease_s)
+        is_new = self._leases.press(holder, lease_s)
         # A repeat opens nothing: the talk limit may have ended the talk meanwhile.
         said: Answer = {"on": is_new or view.talk in ON_AIR}
         return said if lease_s is None else {**said, "lease_s": lease_s}
 
-    def _mute(self, ask: MuteRequest) -> Answer:
-        if not ask.on and self._board.view.is_muted_at_box:
+    def _mute(self, request: MuteRequest) -> Answer:
+        if not request.on and self._snapshot.view.is_muted_at_box:
             raise RequestRefused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
-        self._post(MuteAsked(ask.on))
-        return {"on": ask.on}
+        self._post(MuteAsked(request.on))
+        return {"on": request.on}
 
-    def _join(self, ask: JoinRequest) -> Answer:
-        presets = self._board.view.presets
-        preset = self._board.view.preset if ask.preset is UNSET else ask.preset
+    def _join(self, request: JoinRequest) -> Answer:
+        presets = self._snapshot.view.presets
+        preset = (
+            self._snapshot.view.preset if request.preset is UNSET else request.preset
+        )
         if preset is not None and preset not in presets:
             known = ", ".join(presets) or "none are configured"
             sentence = f"There is no such preset. Write one of: {known}."
             raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
-        self._post(JoinAsked(preset, ask.display_name))
+        self._post(JoinAsked(preset, request.display_name))
         return {}
 
-    def _chat(self, ask: ChatRequest, asker: Client) -> Answer:
-        text = _checked(ask.text)
-        if refusal := self._board.view.chat_refusal:
+    def _chat(self, request: ChatRequest, client: Client) -> Answer:
+        text = _checked(request.text)
+        if refusal := self._snapshot.view.chat_refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         now_s = self._now_s()
         if not (
-            self._chat_each.may(asker.session, now_s) and self._chat_all.may(now_s)
+            self._chat_each.may(client.session, now_s) and self._chat_all.may(now_s)
         ):
             sentence = "That was too fast. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
@@ -169,8 +171,8 @@ class Controls:
         return {"id": line_id, "state": Delivery.QUEUED}
 
 
-def _holder(asker: Client) -> str:
-    return asker.socket or asker.session
+def _holder(client: Client) -> str:
+    return client.socket or client.session
 
 
 def _talk_refusal(view: View) -> str:

@@ -55,14 +55,14 @@ class Api:
 
     def __init__(
         self,
-        board: Snapshot,
-        desk: Controls,
+        snapshot: Snapshot,
+        controls: Controls,
         assets: dict[str, static_files.Asset],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
-        """Read `board`, take wishes to `desk`."""
-        self._board = board
-        self._desk = desk
+        """Read `snapshot`, take wishes to `controls`."""
+        self._snapshot = snapshot
+        self._controls = controls
         self._assets = assets
         self._metrics = metrics
 
@@ -79,14 +79,14 @@ class Api:
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
-        await self._board.prepare()
+        await self._snapshot.prepare()
         headers = {"cache-control": "no-store"}
-        return Response(self._board.json(), HTTPStatus.OK, headers, answer.JSON)
+        return Response(self._snapshot.json(), HTTPStatus.OK, headers, answer.JSON)
 
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
-        await self._board.prepare()
-        picture = self._board.drawing().picture
+        await self._snapshot.prepare()
+        picture = self._snapshot.drawing().picture
         if picture is None:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
         headers = {"cache-control": "no-store"}
@@ -100,7 +100,7 @@ class Api:
 
     async def health(self, _: Request) -> Response:
         """`GET /health`."""
-        sick, faults = health(self._board.view)
+        sick, faults = health(self._snapshot.view)
         status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
         word = "sick" if sick else "ok"
         return answer.json({"status": word, "faults": faults}, status)
@@ -109,7 +109,7 @@ class Api:
         """`POST /api/…`."""
         content = await body.read(request)
         ask = from_body(content, POSTS[request.url.path])
-        return answer.json(self._desk.take(ask, Client(request.state.owner)))
+        return answer.json(self._controls.take(ask, Client(request.state.owner)))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:

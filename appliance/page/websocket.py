@@ -42,14 +42,14 @@ class LiveEndpoint:
 
     def __init__(
         self,
-        board: Snapshot,
-        desk: Controls,
+        snapshot: Snapshot,
+        controls: Controls,
         pairing: Pairing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Show `board`, take commands to `desk`."""
-        self._board = board
-        self._desk = desk
+        """Show `snapshot`, take commands to `controls`."""
+        self._snapshot = snapshot
+        self._controls = controls
         self._pairing = pairing
         self._now_s = now_s
         self._open = 0
@@ -62,37 +62,37 @@ class LiveEndpoint:
             await socket.send_denial_response(refusal(refused))
             return
         self._open += 1
-        asker = Client(socket.state.owner, f"socket {uuid.uuid4()}")
+        client = Client(socket.state.owner, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
-            await self._serve(Line(socket), asker)
+            await self._serve(Line(socket), client)
         finally:
             self._open -= 1
-            self._desk.gone(asker)
+            self._controls.gone(client)
 
-    async def _serve(self, line: Line, asker: Client) -> None:
+    async def _serve(self, line: Line, client: Client) -> None:
         """Tell and listen until either ends; a reason is told at the end."""
-        goodbye = await first_of(self._tell(line, asker), self._listen(line, asker))
+        goodbye = await first_of(self._tell(line, client), self._listen(line, client))
         if goodbye is not None:
             await line.close(*goodbye)
 
-    async def _tell(self, line: Line, asker: Client) -> Goodbye | None:
+    async def _tell(self, line: Line, client: Client) -> Goodbye | None:
         """Send the newest view for as long as the session is known."""
-        await self._board.prepare()
-        while self._pairing.still_knows(asker.session):
-            number = self._board.number
-            if not await line.send(self._board.json()):
+        await self._snapshot.prepare()
+        while self._pairing.still_knows(client.session):
+            number = self._snapshot.number
+            if not await line.send(self._snapshot.json()):
                 return None
             await asyncio.sleep(GAP_S)
-            await self._board.newer(number, REPEAT_S)
+            await self._snapshot.newer(number, REPEAT_S)
         return SESSION_GONE, "not paired any more"
 
-    async def _listen(self, line: Line, asker: Client) -> Goodbye | None:
+    async def _listen(self, line: Line, client: Client) -> Goodbye | None:
         """Take commands until the socket closes or floods."""
         commands = Bucket(COMMANDS, self._now_s())
         patience = Bucket(PATIENCE, self._now_s())
         while (message := await line.receive()) is not None:
-            answer = self._take(message, asker, commands)
+            answer = self._take(message, client, commands)
             if "error" in answer and not patience.may(self._now_s()):
                 return POLICY_VIOLATION, "too many refused commands"
             # Of most commands the next view is the answer.
@@ -100,10 +100,10 @@ class LiveEndpoint:
                 await line.send(msgspec.json.encode(answer))
         return None
 
-    def _take(self, message: str | bytes, asker: Client, commands: Bucket) -> Answer:
+    def _take(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
         try:
             self._check_pace(commands)
-            return self._desk.take(from_command(message), asker)
+            return self._controls.take(from_command(message), client)
         except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 

@@ -27,25 +27,25 @@ class LiveKitRoom:
     """Joins, leaves and chats; a new `Session` for each ticket."""
 
     def __init__(
-        self, config: Config, post: Post, uplink: MicrophoneFeed, playout: Playback
+        self, config: Config, post: Post, feed: MicrophoneFeed, playback: Playback
     ) -> None:
         """Remember everything; nothing is opened.
 
         Args:
             config: its rooms and the way chat is written.
             post: takes the events.
-            uplink: gives the microphone.
-            playout: takes what others say.
+            feed: gives the microphone.
+            playback: takes what others say.
         """
         self._config = config
-        self._gear = SessionContext(post, uplink, playout, self._spawn, pending={})
+        self._context = SessionContext(post, feed, playback, self._spawn, pending={})
         self._tasks = asyncio.TaskGroup()
         self._running: set[asyncio.Task[Any]] = set()
         self._visit: Session | None = None
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
-        sdk_log.tame()
+        sdk_log.limit_log()
         await self._tasks.__aenter__()
         return self
 
@@ -86,20 +86,20 @@ class LiveKitRoom:
     def _join(self, command: JoinRoom) -> None:
         if self._visit is not None:
             self._visit.leave()
-        self._visit = Session(command, self._style(command.preset), self._gear)
+        self._visit = Session(command, self._style(command.preset), self._context)
 
     def _leave(self, command: LeaveRoom) -> None:
         if visit := self._present(command.ticket):
             visit.leave()
         else:
-            self._gear.post(RoomLeft(command.ticket))
+            self._context.post(RoomLeft(command.ticket))
 
     def _send(self, command: SendChat) -> None:
         if visit := self._present(command.ticket):
             visit.send(command)
         else:
             reason = "the box is not in the room"
-            self._gear.post(ChatFailed(command.ticket, command.id, reason))
+            self._context.post(ChatFailed(command.ticket, command.id, reason))
 
     def _present(self, ticket: int) -> Session | None:
         """Return the visit with this ticket, unless it is over."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from livekit import rtc
 
-from appliance.room.failures import NOT_IN_TIME, Failure, connect_trouble
+from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
 from appliance.room.sdk_log import redacted
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
@@ -85,7 +85,7 @@ class RoomConnection:
             await self.room.connect(url, token, options)
         except rtc.ConnectError as error:
             _log.debug("not connected  answer=%r", redacted(error.message))
-            return connect_trouble(error.message)
+            return connect_failure(error.message)
         if self._is_given_up:
             await self._disconnect()
         return None

@@ -11,8 +11,8 @@ class SessionContext:
     """What every visit works with."""
 
     post: Post
-    uplink: MicrophoneFeed
-    playout: Playback
+    feed: MicrophoneFeed
+    playback: Playback
     spawn: Spawn
     pending: Pending
 

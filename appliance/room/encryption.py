@@ -23,16 +23,16 @@ def encryption(key_file: str | None) -> rtc.E2EEOptions | Failure | None:
         with Path(key_file).open("rb") as file:
             content = file.read(_KEY_BYTES + 1)
     except OSError as error:
-        return _trouble(f"cannot be read ({error.strerror})")
+        return _failure(f"cannot be read ({error.strerror})")
     key = content.strip()
     if not key:
-        return _trouble("is empty")
+        return _failure("is empty")
     if len(content) > _KEY_BYTES or b"\n" in key:
-        return _trouble("is not a key: more than one line, or longer than 4096 bytes")
+        return _failure("is not a key: more than one line, or longer than 4096 bytes")
     return rtc.E2EEOptions(rtc.KeyProviderOptions(shared_key=key))
 
 
-def _trouble(what: str) -> Failure:
+def _failure(what: str) -> Failure:
     reason = (
         f"room.encryption_key_file {what}: write the key that the room's other "
         "clients use into one line of it, readable for this service"

@@ -146,16 +146,16 @@ _DISCONNECTED: dict[int, Failure] = {
 }
 
 
-def connect_trouble(message: str) -> Failure:
+def connect_failure(message: str) -> Failure:
     """Return what a failed connection means.
 
     Args:
         message: the SDK's words; they may hold the whole token.
     """
-    found = (trouble for words, trouble in _CONNECTING if re.search(words, message))
+    found = (failure for words, failure in _CONNECTING if re.search(words, message))
     return next(found, _CANNOT_CONNECT)
 
 
-def lost_trouble(reason: DisconnectReason.ValueType) -> Failure:
+def disconnect_failure(reason: DisconnectReason.ValueType) -> Failure:
     """Return what the end of a connection means."""
     return _DISCONNECTED.get(reason, _SERVER_LOST)

@@ -138,12 +138,12 @@ class FfiEvents:
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
         self._drop = FfiClient.instance._ffi_lib.livekit_ffi_drop_handle
-        self._roads: dict[int, StreamRoute] = {}
+        self._routes: dict[int, StreamRoute] = {}
         self._changing = Lock()
         self._has_failed = False
         self._thread = local()
 
-    def lay(self) -> None:
+    def install(self) -> None:
         """Be called from now on; this one must never be forgotten."""
         library, version = FfiClient.instance._ffi_lib, rtc.__version__.encode()
         gives_logs = True
@@ -169,41 +169,41 @@ class FfiEvents:
                 return self._is_noted(event.capture_audio_frame)
         return False
 
-    def open(self, request: FfiRequest, road: StreamRoute) -> FfiHandle:
+    def open(self, request: FfiRequest, route: StreamRoute) -> FfiHandle:
         """Make a request for a new audio stream and return it with its road laid."""
         # The first block may come before the answer: it waits for this lock.
         with self._changing:
             answer = FfiClient.instance.request(request)
             stream = FfiHandle(answer.new_audio_stream.stream.handle.id)
-            self._roads[stream.handle] = road
+            self._routes[stream.handle] = route
         return stream
 
     def close(self, stream: FfiHandle) -> None:
         """Drop a stream; what it still sends is thrown away until its last event."""
         with self._changing:
-            if stream.handle in self._roads:
-                self._roads[stream.handle] = _CLOSED
+            if stream.handle in self._routes:
+                self._routes[stream.handle] = _CLOSED
         stream.dispose()
 
     @property
     def streams(self) -> int:
         """How many streams have not sent their last event yet."""
-        return len(self._roads)
+        return len(self._routes)
 
     def _is_delivered(self, event: AudioStreamEvent) -> bool:
         """Deliver the event, unless it belongs to somebody else's stream."""
-        road = self._road(event.stream_handle)
-        if road is None:
+        route = self._route(event.stream_handle)
+        if route is None:
             return False
         if event.HasField("frame_received"):
             frame = event.frame_received.frame
             pcm = ctypes.string_at(frame.info.data_ptr, BLOCK_BYTES)
             self._drop(frame.handle.id)
-            with road as sink:
+            with route as sink:
                 sink(SILENCE if pcm == _ZEROS else np.frombuffer(pcm, np.int16))
         else:
             with self._changing:
-                del self._roads[event.stream_handle]
+                del self._routes[event.stream_handle]
         return True
 
     def _stay(self) -> None:
@@ -219,11 +219,11 @@ class FfiEvents:
             self._thread.is_known = True
             ctypes.pythonapi.PyGILState_Ensure()
 
-    def _road(self, stream: int) -> StreamRoute | None:
-        if (road := self._roads.get(stream)) is not None:
-            return road
+    def _route(self, stream: int) -> StreamRoute | None:
+        if (route := self._routes.get(stream)) is not None:
+            return route
         with self._changing:
-            return self._roads.get(stream)
+            return self._routes.get(stream)
 
     def _is_noted(self, answer: CaptureAudioFrameCallback) -> bool:
         """Note what became of a block, unless it is somebody else's."""
@@ -238,7 +238,7 @@ class FfiEvents:
 def ffi_events() -> FfiEvents:
     """Return the bypass, laid at first use: one per process, like the library."""
     made = FfiEvents(ffi_event_callback)
-    made.lay()
+    made.install()
     return made
 
 

@@ -23,19 +23,19 @@ class OwnTrack:
     """Publishes the track whenever the room allows it, and posts what it allows."""
 
     def __init__(
-        self, ticket: int, room: rtc.Room, voice: Publisher, post: Post
+        self, ticket: int, room: rtc.Room, publisher: Publisher, post: Post
     ) -> None:
         """Do nothing yet.
 
         Args:
             ticket: number of the visit.
             room: not connected yet.
-            voice: the track.
+            publisher: the track.
             post: takes `PermissionsChanged`.
         """
         self._ticket = ticket
         self._room = room
-        self._voice = voice
+        self._publisher = publisher
         self._post = post
         self._changed = asyncio.Event()
         self._posted = Permissions()
@@ -46,7 +46,7 @@ class OwnTrack:
     async def publish(self) -> Failure | None:
         """Publish the track at joining, if the room allows it."""
         if may_publish(self._room):
-            return await self._voice.publish(self._room)
+            return await self._publisher.publish(self._room)
         _log.warning("the token does not allow publishing the microphone")
         return None
 
@@ -58,7 +58,7 @@ class OwnTrack:
             may_publish=is_published and may_publish(self._room),
             may_subscribe=allowed.can_subscribe,
             may_send_data=allowed.can_publish_data,
-            is_muted=self._voice.is_muted,
+            is_muted=self._publisher.is_muted,
         )
         return self._posted
 
@@ -74,7 +74,7 @@ class OwnTrack:
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
-        self._voice.unmute()
+        self._publisher.unmute()
 
     async def follow(self, give_up: Callable[[Failure], None]) -> None:
         """Follow every change, until cancelled.
@@ -84,8 +84,8 @@ class OwnTrack:
         """
         while True:
             self._tell()
-            if (trouble := await self._adapt()) is not None:
-                give_up(trouble)
+            if (failure := await self._adapt()) is not None:
+                give_up(failure)
                 return
             await self._changed.wait()
             self._changed.clear()
@@ -93,23 +93,23 @@ class OwnTrack:
     async def _adapt(self) -> Failure | None:
         """Publish or withdraw the track as the permission demands."""
         if not may_publish(self._room):
-            await self._voice.withdraw(self._room)
+            await self._publisher.withdraw(self._room)
             return None
         if self._is_published:
             return None
         self._is_dropped = False
-        await self._voice.withdraw(self._room)
-        trouble = await self._voice.publish(self._room)
+        await self._publisher.withdraw(self._room)
+        failure = await self._publisher.publish(self._room)
         # A permission that was taken away meanwhile is the next change.
-        if trouble is not None and not self._is_dropped:
-            return trouble
+        if failure is not None and not self._is_dropped:
+            return failure
         self._tell()
         await asyncio.sleep(AGAIN_S)
         return None
 
     @property
     def _is_published(self) -> bool:
-        return self._voice.is_published(self._room) and not self._is_dropped
+        return self._publisher.is_published(self._room) and not self._is_dropped
 
     def _tell(self) -> None:
         before = self._posted

@@ -22,8 +22,8 @@ class Participants:
         ticket: int,
         room: rtc.Room,
         post: Post,
-        ears: Subscriber,
-        company: Callable[[], None],
+        subscriber: Subscriber,
+        first_arrival: Callable[[], None],
     ) -> None:
         """Remember whom to ask and whom to tell.
 
@@ -31,14 +31,14 @@ class Participants:
             ticket: of the visit.
             room: who is there.
             post: takes `PeopleChanged`.
-            ears: knows who is played, and whose sound cannot be.
-            company: called when we are not alone any more.
+            subscriber: knows who is played, and whose sound cannot be.
+            first_arrival: called when we are not alone any more.
         """
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._ears = ears
-        self._company = company
+        self._subscriber = subscriber
+        self._first_arrival = first_arrival
         self._speakers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
@@ -58,7 +58,7 @@ class Participants:
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
         if self._last and not before:
-            self._company()
+            self._first_arrival()
 
     def speak(self, speakers: list[rtc.Participant]) -> None:
         """Take the server's list of those who speak now."""
@@ -87,10 +87,10 @@ class Participants:
             id=other.identity,
             name=display_name(other.name, other.identity),
             # Named by the server and played here: with one of both the lamp would lie.
-            is_speaking=is_named and self._ears.plays(other.identity),
+            is_speaking=is_named and self._subscriber.plays(other.identity),
             # Somebody without a microphone cannot be heard either.
-            is_muted=all(voice.muted for voice in voices),
-            sound_fault=self._ears.decryption.fault(other, is_speaking=is_named),
+            is_muted=all(publisher.muted for publisher in voices),
+            sound_fault=self._subscriber.decryption.fault(other, is_speaking=is_named),
         )
 
 

@@ -43,9 +43,9 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """The microphone's track; published as long as the room allows it."""
 
-    def __init__(self, uplink: MicrophoneFeed) -> None:
+    def __init__(self, feed: MicrophoneFeed) -> None:
         """Remember where the microphone comes from."""
-        self._uplink = uplink
+        self._feed = feed
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
@@ -62,7 +62,7 @@ class Publisher:
             self._spent.append(microphone)
             self._microphone = None
             return NOT_PUBLISHED
-        self._uplink.connect(microphone.send)
+        self._feed.connect(microphone.send)
         _log.info("track published")
         return None
 
@@ -103,14 +103,14 @@ class Publisher:
 
     async def withdraw(self, room: rtc.Room) -> None:
         """Stop sending and forget the publication; the server has dropped it."""
-        self.hush()
+        self.stop()
         await self.unpublish(room)
         self._publication = None
 
-    def hush(self) -> None:
+    def stop(self) -> None:
         """Send nothing more."""
         if self._publication is not None:
-            self._uplink.disconnect()
+            self._feed.disconnect()
 
     async def unpublish(self, room: rtc.Room) -> None:
         """Tell the room that the track ends; within `UNPUBLISH_S`."""

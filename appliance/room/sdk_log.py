@@ -23,7 +23,7 @@ _STUMBLED = "error running user callback"
 """The SDK prints the whole event behind this, chat and tokens included."""
 
 
-def tame() -> None:
+def limit_log() -> None:
     """Redact the SDK's lines and demote the native ones; twice is fine."""
     for logger in (logging.getLogger("livekit"), logging.getLogger()):
         if not any(isinstance(known, _Tamer) for known in logger.filters):

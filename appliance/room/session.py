@@ -23,7 +23,7 @@ from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, RoomConnection
 from appliance.room.context import RoomStyle, SessionContext
 from appliance.room.encryption import encryption
-from appliance.room.failures import Failure, lost_trouble
+from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.own_track import OwnTrack
 from appliance.room.participants import Participants
 from appliance.room.publisher import Publisher
@@ -43,30 +43,33 @@ class Session:
     """
 
     def __init__(
-        self, command: JoinRoom, style: RoomStyle, gear: SessionContext
+        self, command: JoinRoom, style: RoomStyle, context: SessionContext
     ) -> None:
         """Start joining."""
         self.ticket = command.ticket
         self._style = style
-        self._gear = gear
+        self._context = context
         self._is_leaving = False
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
-        self._happenings: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
-        self._connection = RoomConnection(gear.spawn, gear.pending)
-        self._room = self._connection.room
-        self._voice = Publisher(gear.uplink)
-        self.own = OwnTrack(command.ticket, self._room, self._voice, gear.post)
-        has_key = style.encryption_key_file is not None
-        self._ears = Subscriber(gear.playout, self._fail, has_key=has_key)
-        self._people = Participants(
-            command.ticket, self._room, gear.post, self._ears, self._company
+        self._pending_events: asyncio.Queue[Callable[[], Failure | None]] = (
+            asyncio.Queue()
         )
-        self._mailbox = ChatChannel(command.ticket, self._room, gear.post, gear.spawn)
-        self._settling: asyncio.TimerHandle | None = None
+        self._connection = RoomConnection(context.spawn, context.pending)
+        self._room = self._connection.room
+        self._publisher = Publisher(context.feed)
+        self.own = OwnTrack(command.ticket, self._room, self._publisher, context.post)
+        has_key = style.encryption_key_file is not None
+        self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
+        ticket, room = command.ticket, self._room
+        self._people = Participants(
+            ticket, room, context.post, self._subscriber, self._first_arrival
+        )
+        self._chat_channel = ChatChannel(ticket, room, context.post, context.spawn)
+        self._priming: asyncio.TimerHandle | None = None
         self._listen()
-        self._staying = gear.spawn(self._stay(command))
-        self._over = gear.spawn(self._see_through())
+        self._staying = context.spawn(self._stay(command))
+        self._over = context.spawn(self._finish())
 
     @property
     def is_over(self) -> bool:
@@ -80,9 +83,9 @@ class Session:
 
     def send(self, command: SendChat) -> None:
         """Send a line of chat."""
-        self._mailbox.send(command, is_plain=self._style.is_plain_chat)
+        self._chat_channel.send(command, is_plain=self._style.is_plain_chat)
 
-    async def _see_through(self) -> None:
+    async def _finish(self) -> None:
         """Wait for the end, tidy up, and say how it ended."""
         try:
             await asyncio.wait({self._staying})
@@ -90,9 +93,9 @@ class Session:
             await self._tidy()
         if self._is_leaving:
             _log.info("left  ticket=%d", self.ticket)
-            self._gear.post(RoomLeft(self.ticket))
+            self._context.post(RoomLeft(self.ticket))
         elif not self._staying.cancelled():
-            self._gear.post(self._staying.result())
+            self._context.post(self._staying.result())
 
     async def _stay(self, command: JoinRoom) -> RoomFailed | RoomLost:
         """Join, and return why it did not work or how it ended."""
@@ -102,8 +105,8 @@ class Session:
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
         here = (self._room.name, self._people.now(), self.own.now())
-        self._gear.post(RoomJoined(ticket, *here))
-        found = await self._attend()
+        self._context.post(RoomJoined(ticket, *here))
+        found = await self._handle_events()
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
@@ -120,38 +123,38 @@ class Session:
         found = await self._connection.open(command.url, command.token, options)
         if found is not None:
             return found
-        self._ears.want_all(self._room)
+        self._subscriber.want_all(self._room)
         return await self.own.publish()
 
-    async def _attend(self) -> Failure:
+    async def _handle_events(self) -> Failure:
         """Do what the room tells, until it is lost."""
-        uplink, post = self._gear.uplink, self._gear.post
+        feed, post = self._context.feed, self._context.post
         measuring = [
-            self._gear.spawn(stats.measure(self.ticket, self._room, uplink, post)),
-            self._gear.spawn(self._ears.measure()),
-            self._gear.spawn(self._people.follow()),
-            self._gear.spawn(self.own.follow(self._later(lambda trouble: trouble))),
+            self._context.spawn(stats.measure(self.ticket, self._room, feed, post)),
+            self._context.spawn(self._subscriber.measure()),
+            self._context.spawn(self._people.follow()),
+            self._context.spawn(self.own.follow(self._later(lambda failure: failure))),
         ]
         try:
             while True:
-                happening = await self._happenings.get()
-                if (trouble := happening()) is not None:
-                    return trouble
+                handler = await self._pending_events.get()
+                if (failure := handler()) is not None:
+                    return failure
         finally:
             for task in measuring:
                 task.cancel()
 
     async def _tidy(self) -> None:
         """Close everything; nothing native is used after its end."""
-        self._voice.hush()
-        if self._settling is not None:
-            self._settling.cancel()
-        self._ears.close_all()
-        self._mailbox.close()
+        self._publisher.stop()
+        if self._priming is not None:
+            self._priming.cancel()
+        self._subscriber.close_all()
+        self._chat_channel.close()
         if self._room.isconnected() and not self._is_paused:
-            await self._voice.unpublish(self._room)
+            await self._publisher.unpublish(self._room)
         await self._connection.close()
-        self._voice.close()
+        self._publisher.close()
 
     # what the room tells
 
@@ -169,20 +172,20 @@ class Session:
         on("participant_permissions_changed", self._permitted)
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
-        on("track_subscribed", self._later(self._ears.open))
+        on("track_subscribed", self._later(self._subscriber.open))
         on("track_unsubscribed", self._later(self._unsubscribed))
         on("active_speakers_changed", self._later(self._people.speak))
-        on("e2ee_state_changed", self._later(self._ears.decryption.state_changed))
-        on("data_received", self._later(self._mailbox.take))
+        on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
+        on("data_received", self._later(self._chat_channel.take))
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
-        on("disconnected", self._later(lost_trouble))
+        on("disconnected", self._later(disconnect_failure))
 
     def _later(self, handler: Callable[..., Failure | None]) -> Callable[..., None]:
-        """Return a callback that has the handler called by `_attend`."""
+        """Return a callback that has the handler called by `_handle_events`."""
 
         def queue(*arguments: object) -> None:
-            self._happenings.put_nowait(partial(handler, *arguments))
+            self._pending_events.put_nowait(partial(handler, *arguments))
 
         return queue
 
@@ -196,16 +199,18 @@ class Session:
         # These events tell of ourselves as well.
         self.own.look()
 
-    def _company(self) -> None:
+    def _first_arrival(self) -> None:
         """Have what the first to come hears brought to its depth."""
-        if self._settling is not None:
-            self._settling.cancel()
-        self._settling = self._loop.call_later(COMING_S, self._gear.uplink.settle)
+        if self._priming is not None:
+            self._priming.cancel()
+        self._priming = self._loop.call_later(
+            COMING_S, self._context.feed.prime_jitter_buffers
+        )
 
     def _published(
         self, publication: rtc.RemoteTrackPublication, _: rtc.RemoteParticipant
     ) -> None:
-        self._ears.want(publication)
+        self._subscriber.want(publication)
         self._people.changed()
 
     def _unsubscribed(
@@ -214,28 +219,28 @@ class Session:
         publication: rtc.RemoteTrackPublication,
         _participant: rtc.RemoteParticipant,
     ) -> None:
-        self._ears.close(publication)
+        self._subscriber.close(publication)
 
     def _paused(self) -> None:
         self._is_paused = True
         _log.warning("connection broke, resuming  ticket=%d", self.ticket)
-        self._gear.post(RoomPaused(self.ticket))
+        self._context.post(RoomPaused(self.ticket))
 
     def _resumed(self) -> None:
         self._is_paused = False
         _log.info("connection resumed  ticket=%d", self.ticket)
-        self._gear.uplink.renew()
-        self._ears.want_all(self._room)
+        self._context.feed.renew()
+        self._subscriber.want_all(self._room)
         self._people_changed()
-        self._gear.post(RoomResumed(self.ticket))
+        self._context.post(RoomResumed(self.ticket))
 
     def _fail(self, error: BaseException) -> None:
         """Have `_attend` raise this.
 
         Thread: the library's.
         """
-        happening = partial(_raise, error)
-        self._loop.call_soon_threadsafe(self._happenings.put_nowait, happening)
+        handler = partial(_raise, error)
+        self._loop.call_soon_threadsafe(self._pending_events.put_nowait, handler)
 
 
 def _raise(error: BaseException) -> NoReturn:

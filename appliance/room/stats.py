@@ -21,7 +21,7 @@ STEP_S = 0.005
 
 
 async def measure(
-    ticket: int, room: rtc.Room, uplink: MicrophoneFeed, post: Post
+    ticket: int, room: rtc.Room, feed: MicrophoneFeed, post: Post
 ) -> None:
     """Post the round trip time once and whenever it changed, until cancelled.
 
@@ -30,28 +30,28 @@ async def measure(
     last_s: float | None = None
     due_s = 0.0
     while True:
-        if uplink.is_curious or time.monotonic() >= due_s:
-            rtt_s = await _ask(room, uplink)
+        if feed.wants_stats or time.monotonic() >= due_s:
+            rtt_s = await _ask(room, feed)
             due_s = due_s if rtt_s is None else time.monotonic() + EVERY_S
             if rtt_s is not None and _is_news(rtt_s, last_s):
                 last_s = rtt_s
                 post(RttMeasured(ticket, rtt_s))
-        await asyncio.sleep(SOON_S if uplink.is_curious else LOOK_S)
+        await asyncio.sleep(SOON_S if feed.wants_stats else LOOK_S)
 
 
 def _is_news(now_s: float, last_s: float | None) -> bool:
     return last_s is None or abs(now_s - last_s) > STEP_S
 
 
-async def _ask(room: rtc.Room, uplink: MicrophoneFeed) -> float | None:
+async def _ask(room: rtc.Room, feed: MicrophoneFeed) -> float | None:
     """Tell the uplink what has left, and return the round trip time if it is known."""
-    asked = uplink.packets
+    asked = feed.packets
     try:
         stats = await room.get_rtc_stats()
     except RuntimeError:
         # The connection broke in this very moment.
         return None
-    uplink.learn(asked, packets_sent(stats.publisher_stats))
+    feed.learn(asked, packets_sent(stats.publisher_stats))
     return _rtt_s((*stats.publisher_stats, *stats.subscriber_stats))
 
 

@@ -43,15 +43,15 @@ class Subscriber:
     Video is never asked for: a Pi on Wi-Fi has better use for the bandwidth.
     """
 
-    def __init__(self, playout: Playback, fail: Fail, *, has_key: bool) -> None:
+    def __init__(self, playback: Playback, fail: Fail, *, has_key: bool) -> None:
         """Remember where sound goes.
 
         Args:
-            playout: takes the blocks.
+            playback: takes the blocks.
             fail: ends the process because of an exception on a native thread.
             has_key: whether the room is encrypted, as far as this box knows.
         """
-        self._playout = playout
+        self._playback = playback
         self.decryption = Decryption(has_key=has_key)
         """Of those whose sound is asked for."""
         self._fail = fail
@@ -83,7 +83,7 @@ class Subscriber:
             return
         self.close(publication)
         name = f"{participant.identity}/{publication.sid}"
-        talker = RemoteAudio(track, self._playout.add(name), self._fail)
+        talker = RemoteAudio(track, self._playback.add(name), self._fail)
         self._talkers[publication.sid] = _Heard(
             name, participant.identity, talker, JitterBuffer(track)
         )
@@ -101,7 +101,7 @@ class Subscriber:
     def plays(self, identity: str) -> bool:
         """Return whether anything of this participant is played now, or just was."""
         return any(
-            self._playout.hears(heard.name)
+            self._playback.is_sounding(heard.name)
             for heard in self._talkers.values()
             if heard.identity == identity
         )
@@ -119,17 +119,17 @@ class Subscriber:
         answers = await asyncio.gather(*asked, return_exceptions=True)
         for heard, held_s in zip(due, answers, strict=True):
             if isinstance(held_s, float):
-                self._playout.learn(heard.name, held_s)
+                self._playback.learn(heard.name, held_s)
 
     def _is_due(self, heard: _Heard) -> bool:
-        return heard.buffer.looks < FRESH or self._playout.hears(heard.name)
+        return heard.buffer.looks < FRESH or self._playback.is_sounding(heard.name)
 
     def _close(self, sid: str) -> None:
         if sid not in self._talkers:
             return
         ended = self._talkers.pop(sid)
         ended.talker.close()
-        self._playout.remove(ended.name)
+        self._playback.remove(ended.name)
         self.decryption.forget(ended.identity)
         self._note("track ended  from=%s", ended.identity)
 

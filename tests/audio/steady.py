@@ -9,6 +9,6 @@ class Steady(StreamClock):
     def note(self, frames: int, status: int) -> int:
         """Note one callback, and take it as it is."""
         wanted = super().note(frames, status)
-        self.forgive()
+        self.resync()
         self.lost_s = 0.0
         return wanted

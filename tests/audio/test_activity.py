@@ -9,39 +9,39 @@ LOUD = np.full(480, 100, np.int16)
 
 
 def rested():
-    attention = Activity()
+    activity = Activity()
     for _ in range(WARM_UP_BLOCKS):
-        attention.take(SILENCE)
-    return attention
+        activity.take(SILENCE)
+    return activity
 
 
 def test_a_new_room_is_learned_for_a_while():
-    attention = Activity()
+    activity = Activity()
     learns = []
     for _ in range(WARM_UP_BLOCKS + 5):
-        attention.take(SILENCE)
-        learns.append(attention.learns_room)
+        activity.take(SILENCE)
+        learns.append(activity.is_learning_noise)
     assert learns == [True] * (WARM_UP_BLOCKS - 1) + [False] * 6
 
 
 def test_a_voice_in_the_speaker_and_its_echo_are_listened_to():
-    attention = rested()
-    hears = []
+    activity = rested()
+    is_sounding = []
     for played in [LOUD] + [SILENCE] * (HANGOVER_BLOCKS + 5):
-        attention.take(played)
-        hears.append(attention.hears_speaker)
-    assert hears == [True] * HANGOVER_BLOCKS + [False] * 6
+        activity.take(played)
+        is_sounding.append(activity.has_echo)
+    assert is_sounding == [True] * HANGOVER_BLOCKS + [False] * 6
 
 
 def test_zeros_that_are_not_the_known_silence_are_silence_too():
-    attention = rested()
-    attention.take(SILENCE.copy())
-    assert not attention.hears_speaker
+    activity = rested()
+    activity.take(SILENCE.copy())
+    assert not activity.has_echo
 
 
 def test_another_card_is_another_room():
-    attention = rested()
-    attention.restart()
-    attention.take(SILENCE)
-    assert attention.learns_room
-    assert not attention.hears_speaker
+    activity = rested()
+    activity.restart()
+    activity.take(SILENCE)
+    assert activity.is_learning_noise
+    assert not activity.has_echo

@@ -47,9 +47,9 @@ FEW = 5
 
 def fresh_portaudio() -> PortAudio:
     """Return PortAudio as a process that has just started would."""
-    library = PortAudio()
-    library.renew()
-    return library
+    driver = PortAudio()
+    driver.renew()
+    return driver
 
 
 class Box:
@@ -57,14 +57,14 @@ class Box:
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
-        cleaning = CaptureProcessing(None, None)
+        processing = CaptureProcessing(None, None)
         self.road = AudioAdapter(
-            sound, talk, self.events.put, fresh_portaudio, cleaning
+            sound, talk, self.events.put, fresh_portaudio, processing
         )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:
-        self.road.outlet.connect(lambda block: self.sent.put(block.copy()))
+        self.road.encoder_feed.connect(lambda block: self.sent.put(block.copy()))
 
     async def event(self, *kinds):
         """Return the next event of these kinds."""
@@ -147,8 +147,8 @@ async def test_two_talkers_and_an_earcon_are_heard_together(tmp_path):
             ours.road.do(SetVolume(100))
             ours.road.do(OpenSound())
             await ours.opened()
-            low = ours.road.playout.add("low")
-            high = ours.road.playout.add("high")
+            low = ours.road.mixer.add("low")
+            high = ours.road.mixer.add("high")
             since_s = card.now_s()
             voices = tone(1.5, 500), tone(1.5, 2000)
             begun_s = time.monotonic()
@@ -376,7 +376,7 @@ async def test_half_duplex_silences_the_speaker_while_talking(tmp_path):
             ours.connect()
             ours.road.do(OpenGate())
             await ours.event(TalkFlowed)
-            say = ours.road.playout.add("somebody")
+            say = ours.road.mixer.add("somebody")
             since_s = card.now_s()
             for block in tone(0.5).reshape(-1, BLOCK_FRAMES):
                 say(block)

@@ -35,18 +35,18 @@ class Ear:
 
     def __init__(self):
         self.story: list[Any] = []
-        self.spare_packets = 0
+        self.idle_packets = 0
 
     def put(self, microphone, played):
         self.story.append((microphone, played))
 
-    def hush(self, packets):
+    def skip_packets(self, packets):
         self.story += ["hush"] * packets
 
-    def leaves_out(self, heard):
+    def may_drop(self, heard):
         return False
 
-    def misses(self, heard):
+    def would_be_audible(self, heard):
         return np.abs(np.frombuffer(heard, np.int16)).max() > 50
 
 
@@ -67,9 +67,9 @@ def heard(rate_hz, frames):
 def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     speaker_hz, microphone_hz, per_second
 ):
-    ear, reference, playout = Ear(), EchoReference(), Loud()
-    speaker = PlaybackCallback(playout, reference, Steady(speaker_hz))
-    microphone = CaptureCallback(playout, reference, ear, Steady(microphone_hz))
+    block_sink, reference, mixer = Ear(), EchoReference(), Loud()
+    speaker = PlaybackCallback(mixer, reference, Steady(speaker_hz))
+    microphone = CaptureCallback(mixer, reference, block_sink, Steady(microphone_hz))
 
     def period(rate_hz):
         return rate_hz // (per_second if rate_hz == 48_000 else 100)
@@ -82,17 +82,17 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
             period(microphone_hz),
             0,
         )
-    assert len(ear.story) >= 10
-    assert all(len(block) == len(played) == 480 for block, played in ear.story)
+    assert len(block_sink.story) >= 10
+    assert all(len(block) == len(played) == 480 for block, played in block_sink.story)
 
 
 def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
-    ear = Ear()
-    duplex = DuplexCallback(Loud(), ear, Steady(48_000))
+    block_sink = Ear()
+    duplex = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
-    assert [played[0] for _, played in ear.story] == [1, 481]
-    assert ear.story[0][1][-1] == 480
+    assert [played[0] for _, played in block_sink.story] == [1, 481]
+    assert block_sink.story[0][1][-1] == 480
 
 
 class Sparing(Ear):
@@ -102,7 +102,7 @@ class Sparing(Ear):
         super().__init__()
         self.asked = 0
 
-    def leaves_out(self, heard):
+    def may_drop(self, heard):
         self.asked += 1
         return self.asked == 3
 
@@ -115,14 +115,18 @@ def numbered(number, frames):
 def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
     is_duplex,
 ):
-    ear, beat = Sparing(), Steady(48_000)
-    duplex = DuplexCallback(Mixer(), ear, beat)
-    card = duplex if is_duplex else CaptureCallback(Mixer(), EchoReference(), ear, beat)
+    block_sink, stream_clock = Sparing(), Steady(48_000)
+    duplex = DuplexCallback(Mixer(), block_sink, stream_clock)
+    card = (
+        duplex
+        if is_duplex
+        else CaptureCallback(Mixer(), EchoReference(), block_sink, stream_clock)
+    )
     counts = []
     for number in range(1, 14):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
-        counts.append(len(ear.story))
-    heard = np.concatenate([microphone for microphone, _ in ear.story])
+        counts.append(len(block_sink.story))
+    heard = np.concatenate([microphone for microphone, _ in block_sink.story])
     assert heard[::240].tolist() == [1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13]
     assert counts == [0, 1, 1, 2, 2, 3, 3, 4, 4, 4, 5, 5, 6]
 
@@ -131,11 +135,11 @@ class Card:
     """A duplex card, or a microphone of its own, whose time is known."""
 
     def __init__(self, is_duplex=True, period=240):
-        self.ear, self.reference, self.period = Ear(), EchoReference(), period
+        self.block_sink, self.reference, self.period = Ear(), EchoReference(), period
         self.now_s = 1.0
-        beat = StreamClock(48_000, lambda: self.now_s)
-        duplex = DuplexCallback(Mixer(), self.ear, beat)
-        alone = CaptureCallback(Mixer(), self.reference, self.ear, beat)
+        stream_clock = StreamClock(48_000, lambda: self.now_s)
+        duplex = DuplexCallback(Mixer(), self.block_sink, stream_clock)
+        alone = CaptureCallback(Mixer(), self.reference, self.block_sink, stream_clock)
         self.callback = duplex if is_duplex else alone
 
     def hear(self, value, status=0, late_s=0.0):
@@ -149,7 +153,7 @@ class Card:
 
     @property
     def heard(self):
-        return np.concatenate([microphone for microphone, _ in self.ear.story])
+        return np.concatenate([microphone for microphone, _ in self.block_sink.story])
 
 
 @pytest.mark.parametrize("is_duplex", [True, False])
@@ -191,7 +195,9 @@ def test_a_loss_leaves_the_echos_path_as_it_was():
         if number not in {225, 226}:
             is_lossy = number == 227
             card.hear(number, 4 * is_lossy, 0.01 * is_lossy)
-    heard, voices = (np.concatenate(x) for x in zip(*card.ear.story, strict=True))
+    heard, voices = (
+        np.concatenate(x) for x in zip(*card.block_sink.story, strict=True)
+    )
     assert heard[-1] == 240
     assert (heard[-960:] == voices[-960:]).all()
 
@@ -294,19 +300,19 @@ def test_a_late_callback_is_not_taken_for_a_slow_card():
 
 
 def test_of_a_card_with_long_periods_nothing_is_left_out():
-    ear = Sparing()
-    card = DuplexCallback(Mixer(), ear, Steady(48_000))
+    block_sink = Sparing()
+    card = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(8):
         card.call(heard(48_000, 480), blank(480, 2), 480, 0)
-    assert ear.asked == 0
+    assert block_sink.asked == 0
 
 
 def test_what_was_played_meanwhile_is_left_out_with_it():
-    ear = Sparing()
-    card = DuplexCallback(Loud(), ear, Steady(48_000))
+    block_sink = Sparing()
+    card = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for number in range(1, 10):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
-    pairs = [(each[::240], played[::240]) for each, played in ear.story]
+    pairs = [(each[::240], played[::240]) for each, played in block_sink.story]
     assert [played.tolist() for _, played in pairs] == [
         [1 + 240 * (int(number) - 1) for number in numbers] for numbers, _ in pairs
     ]
@@ -327,22 +333,22 @@ def test_silence_wipes_what_was_played_before():
 
 
 def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
-    ear = Ear()
-    duplex = DuplexCallback(Mixer(), ear, Steady(48_000))
+    block_sink = Ear()
+    duplex = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
-    ear.story[0][0][:] = 7
-    assert (ear.story[1][0] == 480).all()
+    block_sink.story[0][0][:] = 7
+    assert (block_sink.story[1][0] == 480).all()
 
 
 def test_the_echo_canceller_is_not_told_of_our_own_tones():
-    ear, playout = Ear(), Mixer()
-    duplex = DuplexCallback(playout, ear, Steady(48_000))
-    playout.play(np.full(480, 5000, np.float32))
+    block_sink, mixer = Ear(), Mixer()
+    duplex = DuplexCallback(mixer, block_sink, Steady(48_000))
+    mixer.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
     duplex.call(heard(48_000, 480), out, 480, 0)
     assert np.frombuffer(out, np.int16).max() == 5000
-    assert not ear.story[0][1].any()
+    assert not block_sink.story[0][1].any()
 
 
 def test_a_speaker_that_is_gone_is_not_heard_for_ever():

@@ -21,25 +21,25 @@ class Encoder:
         return sum(self.is_sent(packet) for packet in range(1, given + 1))
 
 
-def asked(cadence, encoder, at, *, on_its_way=0, meanwhile=0):
+def asked(dtx_schedule, encoder, at, *, on_its_way=0, meanwhile=0):
     left = encoder.sent(at - on_its_way + meanwhile)
-    cadence.learn(at, at + meanwhile, left)
-    return cadence.is_curious(at + meanwhile)
+    dtx_schedule.learn(at, at + meanwhile, left)
+    return dtx_schedule.wants_stats(at + meanwhile)
 
 
 def learned(encoder, step=8, answers=24):
     """Return a cadence that has asked, and what it was given by then."""
-    cadence, at = DtxSchedule(), SETTLED + 1
-    while asked(cadence, encoder, at) and (answers := answers - 1):
+    dtx_schedule, at = DtxSchedule(), SETTLED + 1
+    while asked(dtx_schedule, encoder, at) and (answers := answers - 1):
         at += step
-    return cadence, at
+    return dtx_schedule, at
 
 
-def on_time(cadence, since, packets):
+def on_time(dtx_schedule, since, packets):
     """Return which packets are handed over in time, the others as late as allowed."""
     taken, packet = [], since
     while packet < since + packets:
-        packet += cadence.late_packets(packet) + 1
+        packet += dtx_schedule.late_packets(packet) + 1
         taken.append(packet)
     return taken
 
@@ -47,44 +47,44 @@ def on_time(cadence, since, packets):
 @pytest.mark.parametrize("place", range(PERIOD))
 def test_after_a_second_of_questions_every_packet_that_leaves_is_in_time(place):
     encoder = Encoder(place)
-    cadence, at = learned(encoder, answers=10)
-    taken = on_time(cadence, at, 10 * PERIOD)
+    dtx_schedule, at = learned(encoder, answers=10)
+    taken = on_time(dtx_schedule, at, 10 * PERIOD)
     leaving = {x for x in range(at + 1, at + 10 * PERIOD) if encoder.is_sent(x)}
     assert leaving <= set(taken)
     assert len(taken) < 10 * PERIOD * 0.55
 
 
 def test_as_long_as_nothing_is_known_nothing_is_late():
-    cadence = DtxSchedule()
-    assert on_time(cadence, 50, 100) == list(range(51, 151))
-    asked(cadence, Encoder(3), SETTLED + 1)
-    assert on_time(cadence, 50, 100) == list(range(51, 151))
+    dtx_schedule = DtxSchedule()
+    assert on_time(dtx_schedule, 50, 100) == list(range(51, 151))
+    asked(dtx_schedule, Encoder(3), SETTLED + 1)
+    assert on_time(dtx_schedule, 50, 100) == list(range(51, 151))
 
 
 def test_nothing_is_asked_while_a_silence_is_young():
-    cadence = DtxSchedule()
-    cadence.restart(1000)
-    assert not cadence.is_curious(1000 + SETTLED)
-    assert cadence.is_curious(1000 + SETTLED + 1)
+    dtx_schedule = DtxSchedule()
+    dtx_schedule.restart(1000)
+    assert not dtx_schedule.wants_stats(1000 + SETTLED)
+    assert dtx_schedule.wants_stats(1000 + SETTLED + 1)
 
 
 def test_whoever_speaks_makes_it_all_unknown_again():
-    cadence, at = learned(Encoder(5))
-    assert cadence.late_packets(at) or cadence.late_packets(at + MOST_LATE)
-    cadence.restart(at)
-    assert on_time(cadence, at, 100) == list(range(at + 1, at + 101))
+    dtx_schedule, at = learned(Encoder(5))
+    assert dtx_schedule.late_packets(at) or dtx_schedule.late_packets(at + MOST_LATE)
+    dtx_schedule.restart(at)
+    assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
 
 
 def test_an_encoder_that_sends_everything_is_given_everything_in_time():
-    cadence, at = learned(Encoder(0, is_dtx=False))
-    assert on_time(cadence, at, 100) == list(range(at + 1, at + 101))
-    assert not asked(cadence, Encoder(0, is_dtx=False), at + 8)
+    dtx_schedule, at = learned(Encoder(0, is_dtx=False))
+    assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
+    assert not asked(dtx_schedule, Encoder(0, is_dtx=False), at + 8)
 
 
 def test_another_encoder_is_noticed_by_the_next_answer():
-    cadence, at = learned(Encoder(5))
-    cadence.learn(at + 500, at + 500, 3)
-    assert on_time(cadence, at, 100) == list(range(at + 1, at + 101))
+    dtx_schedule, at = learned(Encoder(5))
+    dtx_schedule.learn(at + 500, at + 500, 3)
+    assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
 
 
 @given(
@@ -97,11 +97,11 @@ def test_another_encoder_is_noticed_by_the_next_answer():
 def test_whenever_it_asks_and_however_slow_the_answers_nothing_that_leaves_is_late(
     place, questions
 ):
-    encoder, cadence, at = Encoder(place), DtxSchedule(), SETTLED + 1
+    encoder, dtx_schedule, at = Encoder(place), DtxSchedule(), SETTLED + 1
     for wait, on_its_way, meanwhile in questions:
         at += wait
-        asked(cadence, encoder, at, on_its_way=on_its_way, meanwhile=meanwhile)
-        taken = on_time(cadence, at, 2 * PERIOD)
+        asked(dtx_schedule, encoder, at, on_its_way=on_its_way, meanwhile=meanwhile)
+        taken = on_time(dtx_schedule, at, 2 * PERIOD)
         leaving = {x for x in range(at + 1, at + 2 * PERIOD) if encoder.is_sent(x)}
         assert leaving <= set(taken)
         at += meanwhile

@@ -44,20 +44,20 @@ async def echo_dbfs(config: SoundConfig) -> float:
             loop.call_soon_threadsafe(opened.set)
 
     talk = TalkConfig()
-    cleaning = CaptureProcessing(echo_canceller(config), voice_cleaner(config))
-    road = AudioAdapter(config, talk, post, PortAudio, cleaning)
+    processing = CaptureProcessing(echo_canceller(config), voice_cleaner(config))
+    road = AudioAdapter(config, talk, post, PortAudio, processing)
     async with road:
         road.do(SetVolume(100))
         road.do(OpenSound())
         road.do(OpenGate())
         await opened.wait()
-        say = road.playout.add("far end")
-        road.outlet.connect(lambda block: sent.append(block.copy()))
+        say = road.mixer.add("far end")
+        road.encoder_feed.connect(lambda block: sent.append(block.copy()))
         begun_s = time.monotonic()
         for count, block in enumerate(speech_like().reshape(-1, BLOCK_FRAMES)):
             say(block)
             await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
-        road.outlet.disconnect()
+        road.encoder_feed.disconnect()
     return level_dbfs(np.concatenate(sent[-100:]))
 
 

@@ -31,38 +31,38 @@ class Ear:
         self.heard = np.zeros(0, np.int16)
         self.played: list[np.ndarray] = []
         self.hushes = 0
-        self.spare_packets = 1
+        self.idle_packets = 1
 
     def put(self, microphone, played):
         self.played.append(played)
         self.heard = np.concatenate((self.heard, microphone))
 
-    def hush(self, packets):
+    def skip_packets(self, packets):
         self.hushes += packets
         self.heard = np.concatenate((self.heard, np.zeros(packets * 960, np.int16)))
 
-    def leaves_out(self, heard):
+    def may_drop(self, heard):
         return False
 
-    def misses(self, heard):
+    def would_be_audible(self, heard):
         return True
 
 
 class Bench:
     """A duplex callback as PortAudio's thread runs it, period by period."""
 
-    def __init__(self, playout=None):
-        self.ear = Ear()
-        self.playout = playout or Mixer()
-        self.beat = Steady(RATE_HZ)
-        self.duplex = DuplexCallback(self.playout, self.ear, self.beat)
+    def __init__(self, mixer=None):
+        self.block_sink = Ear()
+        self.mixer = mixer or Mixer()
+        self.stream_clock = Steady(RATE_HZ)
+        self.duplex = DuplexCallback(self.mixer, self.block_sink, self.stream_clock)
         self.periods = 0
         self.looked_at = 0
 
     def period(self, status=0):
         """Run one period, in which the microphone hears its number."""
         self.periods += 1
-        if self.duplex.lull.passes(status):
+        if self.duplex.idle_window.passes(status):
             return None
         self.looked_at += 1
         heard = np.full(PERIOD, self.periods, np.int16)
@@ -78,8 +78,12 @@ def test_in_a_lull_one_period_of_a_packet_is_looked_at_and_every_packet_counted(
     bench = Bench()
     bench.run(2 + 40 * PACKET_PERIODS)
     assert bench.looked_at == 2 + 40
-    assert bench.ear.hushes == 40
-    assert len(bench.ear.heard) == bench.beat.frames == bench.periods * PERIOD
+    assert bench.block_sink.hushes == 40
+    assert (
+        len(bench.block_sink.heard)
+        == bench.stream_clock.frames
+        == bench.periods * PERIOD
+    )
 
 
 def test_the_speaker_is_given_silence_by_the_periods_that_are_looked_at():
@@ -92,11 +96,11 @@ def test_the_speaker_is_given_silence_by_the_periods_that_are_looked_at():
 def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
     bench = Bench()
     bench.run(2 + PACKET_PERIODS + passed)
-    bench.ear.spare_packets = 0
-    bench.playout.lull.end()
+    bench.block_sink.idle_packets = 0
+    bench.mixer.idle_window.end()
     first = bench.periods + 1
     bench.run(8 * PACKET_PERIODS)
-    heard = bench.ear.heard
+    heard = bench.block_sink.heard
     # The last sample of each; the first ones rise from the silence before.
     numbers = heard[first * PERIOD - 1 :: PERIOD]
     assert len(numbers) >= 8 * PACKET_PERIODS - 1
@@ -108,9 +112,9 @@ def test_what_the_card_loses_is_counted_in_a_lull_too():
     bench = Bench()
     bench.run(3)
     bench.period(status=4)
-    assert bench.beat.xruns == 1
+    assert bench.stream_clock.xruns == 1
     bench.run(40)
-    assert bench.beat.frames >= (bench.periods - PACKET_PERIODS) * PERIOD
+    assert bench.stream_clock.frames >= (bench.periods - PACKET_PERIODS) * PERIOD
 
 
 class Late(Ear):
@@ -129,53 +133,53 @@ class Late(Ear):
             self._event(self)
 
     @property
-    def spare_packets(self):
+    def idle_packets(self):
         """At last: everybody was asked, and the lull has not begun."""
         answer = self.is_idle
         if self._moment == "after":
             self._event(self)
         return int(answer)
 
-    @spare_packets.setter
-    def spare_packets(self, _):
+    @idle_packets.setter
+    def idle_packets(self, _):
         pass
 
 
-def press(playout, ear):
+def press(mixer, block_sink):
     """As `Sender.open_gate` does: first the gate, then the idle window."""
-    ear.is_idle = False
-    playout.lull.end()
+    block_sink.is_idle = False
+    mixer.idle_window.end()
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("what", ["word", "press", "earcon"])
 def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(what, moment):
     bench = Bench()
-    write = bench.playout.add("ann")
+    write = bench.mixer.add("ann")
     happens: dict[str, Callable[[Late], object]] = {
         "word": lambda _: write(np.full(480, 5000, np.int16)),
-        "earcon": lambda _: bench.playout.play(np.full(48_000, 4000, np.float32)),
-        "press": lambda ear: press(bench.playout, ear),
+        "earcon": lambda _: bench.mixer.play(np.full(48_000, 4000, np.float32)),
+        "press": lambda block_sink: press(bench.mixer, block_sink),
     }
-    ear = Late(happens[what], moment)
+    block_sink = Late(happens[what], moment)
     for _ in range(2 * SIZE_BLOCKS):
         write(SILENCE)
         bench.run(2)
-    bench.duplex._gather._ear = ear
-    bench.duplex.lull.end()
-    while bench.duplex._gather._heard or not ear.heard.size:
+    bench.duplex._capture._block_sink = block_sink
+    bench.duplex.idle_window.end()
+    while bench.duplex._capture._heard or not block_sink.heard.size:
         bench.period()
-    assert bench.duplex.lull.is_over or not bench.duplex.lull.left
+    assert bench.duplex.idle_window.is_over or not bench.duplex.idle_window.left
 
 
 def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
     bench = Bench()
-    bench.playout.set_volume(100)
-    write = bench.playout.add("ann")
+    bench.mixer.set_volume(100)
+    write = bench.mixer.add("ann")
     for _ in range(100):
         write(SILENCE)
         bench.run(2)
-    assert bench.duplex.lull.left or bench.ear.hushes
+    assert bench.duplex.idle_window.left or bench.block_sink.hushes
     played = []
     for count in range(10):
         write(np.full(480, 3000, np.int16) if count < 5 else SILENCE)
@@ -187,13 +191,13 @@ def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
 def test_an_earcon_ends_a_lull():
     bench = Bench()
     bench.run(3)
-    bench.playout.play(np.full(480, 4000, np.float32))
+    bench.mixer.play(np.full(480, 4000, np.float32))
     assert bench.period().any()
 
 
 def test_noise_below_hearing_does_not_end_a_lull():
     bench = Bench()
-    write = bench.playout.add("ann")
+    write = bench.mixer.add("ann")
     for _ in range(2 * SIZE_BLOCKS):
         write(np.full(480, 3, np.int16))
         bench.run(2)
@@ -205,14 +209,14 @@ def test_noise_below_hearing_does_not_end_a_lull():
 
 
 def test_a_microphone_without_a_speaker_rests_too():
-    ear, playout, beat = Ear(), Mixer(), Steady(RATE_HZ)
-    microphone = CaptureCallback(playout, EchoReference(), ear, beat)
+    block_sink, mixer, stream_clock = Ear(), Mixer(), Steady(RATE_HZ)
+    microphone = CaptureCallback(mixer, EchoReference(), block_sink, stream_clock)
     for _ in range(2 + 5 * PACKET_PERIODS):
-        if microphone.lull.passes(0):
+        if microphone.idle_window.passes(0):
             continue
         sound = memoryview(bytes(PERIOD * 2))
         microphone.call(sound, memoryview(b""), PERIOD, 0)
-    assert ear.hushes == 5
+    assert block_sink.hushes == 5
 
 
 @given(
@@ -224,16 +228,16 @@ def test_whatever_happens_the_microphone_keeps_its_place(story):
     bench = Bench()
     for word in story:
         if word == "press":
-            bench.playout.lull.end()
+            bench.mixer.idle_window.end()
         if word == "earcon":
-            bench.playout.play(np.full(100, 4000, np.float32))
+            bench.mixer.play(np.full(100, 4000, np.float32))
         if word in {"busy", "free"}:
-            bench.ear.spare_packets = len(story) % 5 if word == "free" else 0
+            bench.block_sink.idle_packets = len(story) % 5 if word == "free" else 0
         bench.period(status=4 if word == "xrun" else 0)
-    bench.ear.spare_packets = 0
-    bench.playout.lull.end()
+    bench.block_sink.idle_packets = 0
+    bench.mixer.idle_window.end()
     bench.run(2 * PACKET_PERIODS)
-    heard = bench.ear.heard
+    heard = bench.block_sink.heard
     assert 0 <= bench.periods * PERIOD - len(heard) < 480
     numbers = heard[PERIOD - 1 :: PERIOD]
     right = np.arange(1, len(numbers) + 1)
@@ -245,37 +249,37 @@ class Whole:
     """Everything between the card and the encoder, without threads."""
 
     def __init__(self):
-        self.playout = Mixer()
-        self.outlet = EncoderFeed()
+        self.mixer = Mixer()
+        self.encoder_feed = EncoderFeed()
         self.gate = Gate(0)
         events: list[object] = []
-        cleaning = CaptureProcessing(None, None)
-        self.uplink = Sender(
-            self.gate, self.playout, self.outlet, events.append, cleaning
+        processing = CaptureProcessing(None, None)
+        self.sender = Sender(
+            self.gate, self.mixer, self.encoder_feed, events.append, processing
         )
-        self.uplink._cleaning._attention._warm_up_blocks = 0
+        self.sender._processing._activity._warm_up_blocks = 0
         self.sent: list[np.ndarray] = []
-        self.outlet.connect(lambda block: self.sent.append(block.copy()))
-        self.outlet.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))
+        self.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
+        self.encoder_feed.send([(SILENCE, SILENCE)] * (FIRST_STEP_BLOCKS // 2 - 10))
         self.sent.clear()
-        self.duplex = DuplexCallback(self.playout, self.uplink, Steady(RATE_HZ))
+        self.duplex = DuplexCallback(self.mixer, self.sender, Steady(RATE_HZ))
         self.periods = self.passed = 0
 
     def run(self, periods, value=None, status=0):
         """Let the microphone hear a value, or the number of the period in hundreds."""
         for _ in range(periods):
             self.periods += 1
-            if self.duplex.lull.passes(status):
+            if self.duplex.idle_window.passes(status):
                 self.passed += 1
                 continue
             number = 100 * self.periods if value is None else value
             heard = np.full(PERIOD, number, np.int16)
             played = memoryview(bytearray(PERIOD * 4))
             self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, status)
-            while not self.uplink._waiting.empty():
-                taken = self.uplink._waiting.get()
+            while not self.sender._waiting.empty():
+                taken = self.sender._waiting.get()
                 assert taken is not None
-                self.uplink._take(taken)
+                self.sender._take(taken)
 
 
 @pytest.mark.parametrize("before", range(80, 100))
@@ -284,8 +288,8 @@ def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
     whole = Whole()
     whole.run(before, value=20)
     assert whole.passed > 20
-    assert not whole.outlet.is_step_due, "it was left out"
-    whole.uplink.open_gate(0.0)
+    assert not whole.encoder_feed.is_step_due, "it was left out"
+    whole.sender.open_gate(0.0)
     first = whole.periods + 1
     whole.run(40)
     assert len(whole.sent) % 2 == 0
@@ -303,7 +307,7 @@ def test_a_talk_that_begins_in_a_lull_begins_softly(passed, status):
     whole = Whole()
     whole.run(40 + passed, value=100)
     assert whole.passed > 20
-    whole.uplink.open_gate(0.0)
+    whole.sender.open_gate(0.0)
     whole.run(1, value=100, status=status)
     whole.run(39, value=100)
     sent = np.concatenate(whole.sent).astype(np.int32)
@@ -327,21 +331,21 @@ class Voice(Mixer):
 
 @pytest.mark.parametrize("passed", range(12))
 def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
-    playout, reference, ear = Voice(), EchoReference(), Ear()
-    speaker = PlaybackCallback(playout, reference, Steady(RATE_HZ))
-    microphone = CaptureCallback(playout, reference, ear, Steady(RATE_HZ))
+    mixer, reference, block_sink = Voice(), EchoReference(), Ear()
+    speaker = PlaybackCallback(mixer, reference, Steady(RATE_HZ))
+    microphone = CaptureCallback(mixer, reference, block_sink, Steady(RATE_HZ))
     nothing = memoryview(b"")
 
     def run(periods):
         for _ in range(periods):
             speaker.call(nothing, memoryview(bytearray(PERIOD * 4)), PERIOD, 0)
-            if not microphone.lull.passes(0):
+            if not microphone.idle_window.passes(0):
                 microphone.call(memoryview(bytes(PERIOD * 2)), nothing, PERIOD, 0)
 
     run(2 + 4 * PACKET_PERIODS + passed)
-    ear.played.clear()
-    playout.is_speaking = True
-    playout.lull.end()
+    block_sink.played.clear()
+    mixer.is_speaking = True
+    mixer.idle_window.end()
     run(8 - passed % 2)
-    known = np.concatenate(ear.played)
+    known = np.concatenate(block_sink.played)
     assert np.count_nonzero(known) == (8 - passed % 2) * PERIOD

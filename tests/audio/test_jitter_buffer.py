@@ -35,7 +35,7 @@ class Run:
 
     delays_s: list[float]
     heard: np.ndarray
-    fifo: JitterBuffer
+    jitter_buffer: JitterBuffer
     rates: list[float]
 
 
@@ -46,14 +46,14 @@ def run(
     phase_s: float = 0.004,
     frames: int = BLOCK_FRAMES,
     *,
-    fifo: JitterBuffer | None = None,
+    jitter_buffer: JitterBuffer | None = None,
     has_pauses: bool = False,
 ) -> Run:
     """Let a talker write every 10 ms, a little late at times, and a card read.
 
     With pauses there is a second of silence after each second of sound.
     """
-    fifo = fifo or JitterBuffer()
+    jitter_buffer = jitter_buffer or JitterBuffer()
     period_s = frames / RATE_HZ / (1 + ppm / 1e6)
     written = 0
     delays, heard, rates = [], [], []
@@ -63,13 +63,15 @@ def run(
             due_s := written * 0.01 + lateness_s[written % len(lateness_s)]
         ) <= now_s:
             is_pause = has_pauses and written // 100 % 2
-            fifo.write(SILENCE if is_pause else tone(written * BLOCK_FRAMES), due_s)
+            jitter_buffer.write(
+                SILENCE if is_pause else tone(written * BLOCK_FRAMES), due_s
+            )
             written += 1
-        block = fifo.read(frames, now_s)
+        block = jitter_buffer.read(frames, now_s)
         heard.append(np.zeros(frames) if block is None else block.copy())
-        delays.append(fifo.depth_s + now_s - written * 0.01)
-        rates.append(fifo._steer.rate)
-    return Run(delays, np.concatenate(heard), fifo, rates)
+        delays.append(jitter_buffer.depth_s + now_s - written * 0.01)
+        rates.append(jitter_buffer._delay_control.rate)
+    return Run(delays, np.concatenate(heard), jitter_buffer, rates)
 
 
 def quietest_10_ms_after(heard: np.ndarray, seconds: float) -> float:
@@ -84,7 +86,7 @@ def test_a_card_with_another_clock_hears_everything_at_a_constant_delay(ppm, fra
     result = run(60, ppm, frames=frames)
     late = result.delays_s[len(result.delays_s) // 10 :]
     assert max(late) - min(late) < 0.001
-    assert result.fifo.underruns == 0
+    assert result.jitter_buffer.underruns == 0
     assert quietest_10_ms_after(result.heard, 1) > 5000
 
 
@@ -94,12 +96,12 @@ def test_a_usual_clock_is_followed_seldom_and_by_less_than_a_cent(ppm):
     later = np.abs(result.rates[2000:])
     assert 0 < later.max() < 2 ** (1 / 1200) - 1
     assert np.mean(later > 0) < 0.2
-    assert result.fifo.drift_ppm == pytest.approx(ppm, abs=20)
+    assert result.jitter_buffer.drift_ppm == pytest.approx(ppm, abs=20)
 
 
 def test_a_drift_is_seen_in_pauses_too():
     result = run(60, 100, frames=240, has_pauses=True)
-    assert result.fifo.drift_ppm == pytest.approx(100, abs=30)
+    assert result.jitter_buffer.drift_ppm == pytest.approx(100, abs=30)
 
 
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0099])
@@ -110,44 +112,44 @@ def test_the_delay_does_not_depend_on_who_comes_first(phase_s):
 
 @pytest.mark.parametrize("held_ms", [0, 7, 18, 19, 40])
 def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_ms):
-    fifo = JitterBuffer()
-    fifo.learn(held_ms / 1000)
-    result = run(10, fifo=fifo)
+    jitter_buffer = JitterBuffer()
+    jitter_buffer.learn(held_ms / 1000)
+    result = run(10, jitter_buffer=jitter_buffer)
     # The block itself is read at once, in this account.
     kept_s = result.delays_s[-1] + BLOCK_FRAMES / RATE_HZ
     together_s = TOGETHER_FRAMES / RATE_HZ
     least_s = (BLOCK_FRAMES + MARGIN_FRAMES) / RATE_HZ
     wanted_s = max(together_s - held_ms / 1000, least_s)
     assert kept_s == pytest.approx(wanted_s, abs=0.0006)
-    assert result.fifo.underruns == 0
+    assert result.jitter_buffer.underruns == 0
 
 
 def test_what_is_learned_later_is_followed_and_nobody_hears_it():
-    fifo = JitterBuffer()
-    run(5, fifo=fifo)
-    before_s = fifo.depth_s
-    fifo.learn(0.009)
+    jitter_buffer = JitterBuffer()
+    run(5, jitter_buffer=jitter_buffer)
+    before_s = jitter_buffer.depth_s
+    jitter_buffer.learn(0.009)
     written = round(5 / 0.01)
     heard = []
     for count in range(written, written + 500):
-        fifo.write(tone(count * BLOCK_FRAMES), count * 0.01)
-        block = fifo.read(BLOCK_FRAMES, count * 0.01 + 0.004)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), count * 0.01)
+        block = jitter_buffer.read(BLOCK_FRAMES, count * 0.01 + 0.004)
         assert block is not None
         heard.append(block.copy())
-    assert fifo.depth_s - before_s == pytest.approx(0.010, abs=0.001)
+    assert jitter_buffer.depth_s - before_s == pytest.approx(0.010, abs=0.001)
     steps = np.abs(np.diff(np.concatenate(heard)))
     assert steps.max() <= 8000 * 2 * np.pi * TONE_HZ / RATE_HZ * 1.02
 
 
 def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
-    fifo = JitterBuffer()
-    run(5, fifo=fifo)
-    fifo.learn(0.009)
+    jitter_buffer = JitterBuffer()
+    run(5, jitter_buffer=jitter_buffer)
+    jitter_buffer.learn(0.009)
     written = round(5 / 0.01)
     heard = []
     for count in range(written, written + 1500):
-        fifo.write(tone(count * BLOCK_FRAMES), count * 0.01)
-        block = fifo.read(BLOCK_FRAMES, count * 0.01 + 0.004)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), count * 0.01)
+        block = jitter_buffer.read(BLOCK_FRAMES, count * 0.01 + 0.004)
         assert block is not None
         heard.append(block.copy())
     said = np.concatenate([tone(n * BLOCK_FRAMES) for n in range(written + 1500)])
@@ -157,103 +159,105 @@ def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
 
 
 def test_answers_that_differ_by_little_change_nothing():
-    steer = DelayControl()
-    steer.learn(300)
-    before = steer.target
-    steer.learn(300 + HELD_STEP_FRAMES - 1)
-    assert steer.target == before
-    steer.learn(300 + HELD_STEP_FRAMES)
-    assert steer.target == before - HELD_STEP_FRAMES
+    delay_control = DelayControl()
+    delay_control.learn(300)
+    before = delay_control.target
+    delay_control.learn(300 + HELD_STEP_FRAMES - 1)
+    assert delay_control.target == before
+    delay_control.learn(300 + HELD_STEP_FRAMES)
+    assert delay_control.target == before - HELD_STEP_FRAMES
 
 
 def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
-    steer = DelayControl()
-    steer.note(WINDOW_FRAMES, steer.target + 2 * MOVED_FRAMES, 0)
-    assert steer.turn(0.0, is_quiet=False) == 0
-    assert steer.rate == MOVED_FRAMES / WINDOW_FRAMES
-    steer.starve(is_heard=True)
-    assert steer.rate == 0
+    delay_control = DelayControl()
+    delay_control.note(WINDOW_FRAMES, delay_control.target + 2 * MOVED_FRAMES, 0)
+    assert delay_control.turn(0.0, is_quiet=False) == 0
+    assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
+    delay_control.starve(is_heard=True)
+    assert delay_control.rate == 0
 
 
 def test_a_fraction_that_is_left_is_gone_after_a_window():
-    steer = DelayControl()
-    steer.note(WINDOW_FRAMES, steer.target, 0)
-    steer.turn(0.75, is_quiet=False)
-    assert 0.75 + steer.rate * WINDOW_FRAMES == pytest.approx(1.0)
+    delay_control = DelayControl()
+    delay_control.note(WINDOW_FRAMES, delay_control.target, 0)
+    delay_control.turn(0.75, is_quiet=False)
+    assert 0.75 + delay_control.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
 def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     for count in range(DEEPEST_BLOCKS):
-        fifo.write(tone(count * BLOCK_FRAMES), 0.0)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
     for count in range(3000):
         now_s = 0.001 + count * 0.01
-        fifo.read(BLOCK_FRAMES, now_s)
-        fifo.write(tone((count + DEEPEST_BLOCKS) * BLOCK_FRAMES), now_s + 0.009)
-    assert fifo.depth_s < 0.022
-    assert fifo.underruns == 0
+        jitter_buffer.read(BLOCK_FRAMES, now_s)
+        jitter_buffer.write(
+            tone((count + DEEPEST_BLOCKS) * BLOCK_FRAMES), now_s + 0.009
+        )
+    assert jitter_buffer.depth_s < 0.022
+    assert jitter_buffer.underruns == 0
 
 
 def test_silence_is_used_to_reach_the_right_depth_at_once():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     quiet = np.zeros(BLOCK_FRAMES, np.int16)
     for _ in range(8):
-        fifo.write(quiet, 0.0)
+        jitter_buffer.write(quiet, 0.0)
     for count in range(60):
-        assert fifo.read(BLOCK_FRAMES, 0.01 * count + 0.001) is None
-        fifo.write(quiet, 0.01 * count + 0.01)
-    assert fifo.depth_s < 0.022
+        assert jitter_buffer.read(BLOCK_FRAMES, 0.01 * count + 0.001) is None
+        jitter_buffer.write(quiet, 0.01 * count + 0.01)
+    assert jitter_buffer.depth_s < 0.022
 
 
 def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sample():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     now_s, heard = 0.0, []
     for _ in range(100):
-        fifo.write(SILENCE, now_s)
-        fifo.read(BLOCK_FRAMES, now_s + 0.004)
+        jitter_buffer.write(SILENCE, now_s)
+        jitter_buffer.read(BLOCK_FRAMES, now_s + 0.004)
         now_s += 0.01
     for _ in range(7):
-        assert fifo.read(BLOCK_FRAMES, now_s) is None
+        assert jitter_buffer.read(BLOCK_FRAMES, now_s) is None
         now_s += 0.01
     for count in range(10):
-        fifo.write(tone(count * BLOCK_FRAMES) if count < 5 else SILENCE, now_s)
-        part = fifo.read(BLOCK_FRAMES, now_s + 0.004)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES) if count < 5 else SILENCE, now_s)
+        part = jitter_buffer.read(BLOCK_FRAMES, now_s + 0.004)
         heard.append(part if part is None else part.copy())
         now_s += 0.01
     loud = np.concatenate([part for part in heard if part is not None])
     assert np.count_nonzero(loud) > 4.9 * BLOCK_FRAMES
-    assert fifo.underruns == 0
+    assert jitter_buffer.underruns == 0
 
 
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0049])
 @pytest.mark.parametrize("quiet_s", [0.5, 600.0])
 def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, quiet_s):
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     for count in range(60):
-        fifo.write(SILENCE, 0.01 * count)
-        fifo.read(240, 0.01 * count + phase_s)
-        fifo.read(240, 0.01 * count + phase_s + 0.005)
-    assert fifo.is_asleep
-    assert fifo.depth_s == 0
+        jitter_buffer.write(SILENCE, 0.01 * count)
+        jitter_buffer.read(240, 0.01 * count + phase_s)
+        jitter_buffer.read(240, 0.01 * count + phase_s + 0.005)
+    assert jitter_buffer.is_asleep
+    assert jitter_buffer.depth_s == 0
     # Nobody reads meanwhile: that is what the sleep is for.
     for count in range(60, round(100 * quiet_s)):
-        fifo.write(SILENCE, 0.01 * count)
+        jitter_buffer.write(SILENCE, 0.01 * count)
     heard, first = [], round(100 * quiet_s)
     for count in range(first, first + 8):
-        fifo.write(tone((count - first) * BLOCK_FRAMES), 0.01 * count)
+        jitter_buffer.write(tone((count - first) * BLOCK_FRAMES), 0.01 * count)
         for at_s in (0.01 * count + phase_s, 0.01 * count + phase_s + 0.005):
-            part = fifo.read(240, at_s)
+            part = jitter_buffer.read(240, at_s)
             heard.append(np.zeros(240) if part is None else part.copy())
     begun = np.flatnonzero(np.abs(np.concatenate(heard)) > 400)[0]
     delay_s = begun / RATE_HZ + phase_s
     # 12 ms at the end of a period of 5 ms; a block has 10.
     assert delay_s == pytest.approx(0.007, abs=0.0002)
-    assert fifo.underruns == fifo.overruns == 0
+    assert jitter_buffer.underruns == jitter_buffer.overruns == 0
 
 
 def test_late_blocks_deepen_the_stock_instead_of_tearing_holes_for_ever():
     result = run(60, lateness_s=(0.0, 0.0, 0.018, 0.008, 0.0))
-    assert result.fifo.underruns < 8
+    assert result.jitter_buffer.underruns < 8
     assert quietest_10_ms_after(result.heard, 30) > 5000
 
 
@@ -269,24 +273,26 @@ def test_a_tone_comes_out_as_clean_as_it_went_in():
 
 
 def test_a_talker_who_stops_ends_softly_and_comes_back():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     for count in range(3):
-        fifo.write(tone(count * BLOCK_FRAMES), 0.01 * count)
-    heard = [fifo.read(BLOCK_FRAMES, 0.021 + 0.01 * count) for count in range(6)]
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count)
+    heard = [
+        jitter_buffer.read(BLOCK_FRAMES, 0.021 + 0.01 * count) for count in range(6)
+    ]
     assert heard[0] is not None
     assert heard[-1] is None
     for count in range(3):
-        fifo.write(tone(count * BLOCK_FRAMES), 1.0)
-    assert fifo.read(BLOCK_FRAMES, 1.0) is not None
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 1.0)
+    assert jitter_buffer.read(BLOCK_FRAMES, 1.0) is not None
 
 
 def test_a_burst_after_an_outage_is_cut_to_the_newest():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     for count in range(14):
-        fifo.write(tone(count * BLOCK_FRAMES), 0.0)
-    fifo.read(BLOCK_FRAMES, 0.001)
-    assert fifo.overruns == 1
-    assert fifo.depth_s < 0.03
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
+    jitter_buffer.read(BLOCK_FRAMES, 0.001)
+    assert jitter_buffer.overruns == 1
+    assert jitter_buffer.depth_s < 0.03
 
 
 @given(
@@ -298,21 +304,23 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest():
 def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
     turns, frames
 ):
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     count = 0
     for turn, (writes, reads, is_loud) in enumerate(turns):
         now_s = turn * 0.01
         for _ in range(writes):
-            fifo.write(tone(count * BLOCK_FRAMES) if is_loud else tone(0) * 0, now_s)
+            jitter_buffer.write(
+                tone(count * BLOCK_FRAMES) if is_loud else tone(0) * 0, now_s
+            )
             count += 1
         for _ in range(reads):
-            block = fifo.read(frames, now_s)
+            block = jitter_buffer.read(frames, now_s)
             if block is None:
                 continue
             assert block.shape == (frames,)
             assert block.dtype == np.float32
             assert np.abs(block).max() <= 8100
-            assert fifo.depth_s <= DEEPEST_BLOCKS * 0.01
+            assert jitter_buffer.depth_s <= DEEPEST_BLOCKS * 0.01
 
 
 @given(
@@ -338,61 +346,61 @@ def test_the_one_silence_is_read_like_any_other(story, ppm):
 
 
 def test_a_first_word_that_comes_late_says_nothing_of_the_next():
-    fifo = JitterBuffer()
+    jitter_buffer = JitterBuffer()
     for count in range(200):
-        fifo.write(SILENCE, 0.01 * count)
-        fifo.read(480, 0.01 * count + 0.004)
-    assert fifo.is_asleep
+        jitter_buffer.write(SILENCE, 0.01 * count)
+        jitter_buffer.read(480, 0.01 * count + 0.004)
+    assert jitter_buffer.is_asleep
     delays = []
     for count in range(200, 260):
         late_s = 0.006 if count == 200 else 0.0
-        fifo.write(tone(count * BLOCK_FRAMES), 0.01 * count + late_s)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count + late_s)
         for at_s in (0.0065, 0.0115):
             now_s = 0.01 * count + at_s
-            fifo.read(240, now_s)
-            delays.append(fifo.depth_s + now_s - (count + 1) * 0.01)
-    assert fifo.underruns == 0
+            jitter_buffer.read(240, now_s)
+            delays.append(jitter_buffer.depth_s + now_s - (count + 1) * 0.01)
+    assert jitter_buffer.underruns == 0
     assert max(delays) - min(delays) < 0.006
 
 
 def test_a_talker_who_sends_nothing_any_more_is_asleep():
-    fifo = JitterBuffer()
-    fifo.read(480, 100.0)
-    assert fifo.is_asleep
+    jitter_buffer = JitterBuffer()
+    jitter_buffer.read(480, 100.0)
+    assert jitter_buffer.is_asleep
     for count in range(3):
-        fifo.write(tone(count * BLOCK_FRAMES), 100.0 + 0.01 * count)
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 100.0 + 0.01 * count)
     for count in range(40):
-        fifo.read(480, 100.021 + 0.01 * count)
-    assert fifo.is_asleep
-    assert fifo.depth_s == 0
+        jitter_buffer.read(480, 100.021 + 0.01 * count)
+    assert jitter_buffer.is_asleep
+    assert jitter_buffer.depth_s == 0
 
 
 def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
-    fifo = JitterBuffer()
-    fifo._steer.margin = MARGIN_MOST_FRAMES
+    jitter_buffer = JitterBuffer()
+    jitter_buffer._delay_control.margin = MARGIN_MOST_FRAMES
     for count in range(60):
-        fifo.write(SILENCE, 0.01 * count)
-        fifo.read(480, 0.01 * count + 0.001)
-    assert fifo.is_asleep
-    fifo.write(tone(0), 60.0)
-    fifo.read(480, 60.001)
-    assert fifo._steer.margin < MARGIN_MOST_FRAMES - 10 * 48
+        jitter_buffer.write(SILENCE, 0.01 * count)
+        jitter_buffer.read(480, 0.01 * count + 0.001)
+    assert jitter_buffer.is_asleep
+    jitter_buffer.write(tone(0), 60.0)
+    jitter_buffer.read(480, 60.001)
+    assert jitter_buffer._delay_control.margin < MARGIN_MOST_FRAMES - 10 * 48
 
 
 def test_a_word_that_is_only_half_written_wakes_nobody_yet():
-    fifo = JitterBuffer()
-    fifo.read(240, 100.0)
-    assert fifo.is_asleep
+    jitter_buffer = JitterBuffer()
+    jitter_buffer.read(240, 100.0)
+    assert jitter_buffer.is_asleep
     seen = []
 
     class Slow(RingBuffer):
         def write(self, block):
-            seen.append(fifo.read(240, 100.0))
+            seen.append(jitter_buffer.read(240, 100.0))
             super().write(block)
 
-    fifo._ring = Slow()
-    fifo.write(tone(0), 100.0)
+    jitter_buffer._ring = Slow()
+    jitter_buffer.write(tone(0), 100.0)
     assert seen == [None]
-    assert fifo.underruns == 0
-    heard = [fifo.read(240, at_s) for at_s in (100.001, 100.006)]
+    assert jitter_buffer.underruns == 0
+    heard = [jitter_buffer.read(240, at_s) for at_s in (100.001, 100.006)]
     assert any(part is not None and part.any() for part in heard)

@@ -22,9 +22,9 @@ def full(value):
 
 @pytest.mark.parametrize("percent", [10, 80, 86, 87, 100])
 def test_one_talker_is_as_loud_as_the_volume_says(percent):
-    playout = Talkers()
-    playout.set_volume(percent)
-    played = playout.says(full(-20_000))
+    mixer = Talkers()
+    mixer.set_volume(percent)
+    played = mixer.says(full(-20_000))
     assert (played == round(-20_000 * volume_gain(percent))).all()
     assert played.dtype == np.int16
 
@@ -32,52 +32,52 @@ def test_one_talker_is_as_loud_as_the_volume_says(percent):
 @given(st.integers(0, 100), st.floats(-41_000, 41_000))
 def test_one_talker_never_wraps_round(percent, peak):
     """41 000: the spline between two samples of full scale swings over by a quarter."""
-    playout = Talkers()
-    playout.set_volume(percent)
-    played = playout.says(np.linspace(-peak, peak, 480))
+    mixer = Talkers()
+    mixer.set_volume(percent)
+    played = mixer.says(np.linspace(-peak, peak, 480))
     assert np.abs(played.astype(np.int32)).max() <= CEILING
     assert np.sign(played[0]) * np.sign(-peak) >= 0
 
 
 def test_after_a_loud_moment_one_talker_comes_back_softly():
-    playout = Talkers()
-    playout.set_volume(80)
-    playout.says(full(30_000), full(30_000), full(30_000))
-    first = int(playout.says(full(10_000))[-1])
+    mixer = Talkers()
+    mixer.set_volume(80)
+    mixer.says(full(30_000), full(30_000), full(30_000))
+    first = int(mixer.says(full(10_000))[-1])
     assert first < round(10_000 * volume_gain(80))
     assert volume_gain(80) <= NEVER_TOO_LOUD
 
 
 def test_several_talkers_are_added():
-    playout = Talkers()
-    playout.set_volume(100)
-    assert (playout.says(full(1000), full(-300)) == 700).all()
+    mixer = Talkers()
+    mixer.set_volume(100)
+    assert (mixer.says(full(1000), full(-300)) == 700).all()
 
 
 def test_who_is_asleep_or_gone_is_not_heard():
-    playout = Mixer()
-    write = playout.add("ann")
-    assert playout.hears("ann")
-    playout._fifos["ann"]._dozed_at_s = 0.0
-    assert not playout.hears("ann")
+    mixer = Mixer()
+    write = mixer.add("ann")
+    assert mixer.is_sounding("ann")
+    mixer._jitter_buffers["ann"]._dozed_at_s = 0.0
+    assert not mixer.is_sounding("ann")
     write(full(3000).astype(np.int16))
-    assert playout.hears("ann")
-    playout.remove("ann")
-    playout.learn("ann", 0.01)
-    assert not playout.hears("ann")
+    assert mixer.is_sounding("ann")
+    mixer.remove("ann")
+    mixer.learn("ann", 0.01)
+    assert not mixer.is_sounding("ann")
 
 
-def crowd(playout, talkers):
+def crowd(mixer, talkers):
     """Return a function that lets each talker say a block, and what is played then."""
-    writes = [playout.add(f"talker {number}") for number in range(talkers)]
-    playout.set_volume(100)
+    writes = [mixer.add(f"talker {number}") for number in range(talkers)]
+    mixer.set_volume(100)
 
     def say(peaks, blocks=60):
         played = []
         for _ in range(blocks):
             for write, peak in zip(writes, peaks, strict=True):
                 write(full(peak).astype(np.int16))
-            played.append(playout.next())
+            played.append(mixer.next())
         return [int(np.abs(part).max()) if part is not None else 0 for part in played]
 
     return say

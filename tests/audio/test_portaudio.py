@@ -37,7 +37,7 @@ class Echo:
     """Plays what it hears, and remembers each period that it was called for."""
 
     def __init__(self):
-        self.lull = IdleWindow()
+        self.idle_window = IdleWindow()
         self.calls = []
         self._news = threading.Condition()
 
@@ -94,14 +94,14 @@ def test_in_a_lull_the_speaker_is_given_silence_and_nobody_is_called(tmp_path):
         stream = PortAudio().open(wanted(card), echo)
         stream.start()
         echo.wait(20)
-        echo.lull.open()
-        echo.lull.begin(100)
+        echo.idle_window.open()
+        echo.idle_window.begin(100)
         before, since_s = len(echo.calls), card.now_s()
         echo.wait(before + 60)
         stream.close()
     # Half a second, and a machine that loses a period is told so at once.
     lost = sum(bool(call[3]) for call in echo.calls)
-    assert echo.lull.taken() >= 100 - lost
+    assert echo.idle_window.taken() >= 100 - lost
     assert not card.heard(since_s + 0.1, since_s + 0.4).any() or lost
     assert card.heard(since_s + 0.6, since_s + 0.7).any()
 
@@ -124,19 +124,19 @@ BROKEN = "pcm.broken {\n    type hw\n}}\n"
 def test_a_mistake_in_alsas_configuration_is_named_with_file_and_line(tmp_path):
     path = tmp_path / "asound.conf"
     with seen_here(plug_in(path, Card(tmp_path / "usb"))):
-        library = PortAudio()
+        driver = PortAudio()
         whole = path.read_text()
         path.write_text(BROKEN)
         with pytest.raises(SoundError) as caught:
-            library.renew()
+            driver.renew()
         assert str(caught.value).startswith(f"sound: {path}, line 3: Unexpected }}")
         with pytest.raises(SoundError):
-            library.devices()
+            driver.devices()
         with pytest.raises(SoundError, match="line 3"):
             PortAudio()
         path.write_text(whole)
-        library.renew()
-        assert library.devices()
+        driver.renew()
+        assert driver.devices()
 
 
 def test_importing_portaudio_with_a_broken_configuration_fails_by_name(tmp_path):

@@ -39,8 +39,8 @@ class Rig:
 
     def __init__(self):
         self.parts = Parts()
-        self.cleaning = CaptureProcessing(self.parts, self.parts)
-        self.cleaning.restart(20)
+        self.processing = CaptureProcessing(self.parts, self.parts)
+        self.processing.restart(20)
         for _ in range(WARM_UP_BLOCKS):
             self.hear(0)
         self.parts.cleaned = 0
@@ -49,7 +49,7 @@ class Rig:
     def hear(self, value, played=SILENCE, *, is_wanted=False, is_voice=False):
         """Return what becomes of a block of this value."""
         block = np.full(BLOCK_FRAMES, value, np.int16)
-        self.cleaning.clean(block, played, is_wanted=is_wanted, is_voice=is_voice)
+        self.processing.clean(block, played, is_wanted=is_wanted, is_voice=is_voice)
         return block
 
     def talk(self, played=SILENCE):
@@ -64,7 +64,7 @@ def rig():
 def test_while_one_talks_alone_the_canceller_is_passed_by(rig):
     assert (rig.talk() == VOICE + 1).all()
     assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
-    assert rig.cleaning.is_at_work
+    assert rig.processing.is_at_work
 
 
 def test_while_one_listens_only_the_canceller_learns(rig):
@@ -72,31 +72,31 @@ def test_while_one_listens_only_the_canceller_learns(rig):
         rig.hear(10, FAR)
     assert (rig.parts.cancelled, rig.parts.cleaned) == (5, 0)
     assert rig.parts.delay_ms == 20
-    assert rig.cleaning.is_at_work
-    assert rig.cleaning.hears_speaker
+    assert rig.processing.is_at_work
+    assert rig.processing.has_echo
 
 
 def test_in_silence_only_the_noise_is_learned(rig):
     heard = rig.hear(10)
     assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
     assert (heard == 10).all()
-    assert not rig.cleaning.is_at_work
+    assert not rig.processing.is_at_work
 
 
 def test_noise_that_began_while_the_gate_was_shut_is_not_sent_louder():
     """With LiveKit's own cleaner; in silence one packet in ten is looked at."""
-    cleaning = CaptureProcessing(None, voice_cleaner(SoundConfig()))
-    cleaning.restart(20)
+    processing = CaptureProcessing(None, voice_cleaner(SoundConfig()))
+    processing.restart(20)
     random = np.random.default_rng(2)
     quiet = random.standard_normal((2 * WARM_UP_BLOCKS, BLOCK_FRAMES)) * 8
     noise = random.standard_normal((3100, BLOCK_FRAMES)) * 100
     for block in quiet.astype(np.int16):
-        cleaning.clean(block, SILENCE, is_wanted=False, is_voice=False)
+        processing.clean(block, SILENCE, is_wanted=False, is_voice=False)
     blocks = noise.astype(np.int16)
     for count, block in enumerate(blocks):
         is_wanted = count >= 3000
         if is_wanted or count % 20 < 2:
-            cleaning.clean(block, SILENCE, is_wanted=is_wanted, is_voice=False)
+            processing.clean(block, SILENCE, is_wanted=is_wanted, is_voice=False)
     before_dbfs = level_dbfs(noise.astype(np.int16).reshape(-1))
     assert level_dbfs(blocks[3000:].reshape(-1)) < before_dbfs + 3
 
@@ -108,7 +108,7 @@ def test_a_voice_that_is_kept_out_is_cleaned_too(rig):
 
 
 def test_a_new_card_has_the_room_learned_again(rig):
-    rig.cleaning.restart(20)
+    rig.processing.restart(20)
     rig.hear(10)
     assert rig.parts.cleaned == 1
 
@@ -143,7 +143,7 @@ def test_speech_stays_through_until_a_pause(rig):
 
 
 def test_learning_the_room_is_not_going_through(rig):
-    rig.cleaning.restart(20)
+    rig.processing.restart(20)
     for _ in range(STALE_BLOCKS + 2):
         said = rig.talk()
     assert rig.parts.cancelled == STALE_BLOCKS + 2
@@ -175,25 +175,25 @@ def test_who_is_heard_in_the_speaker_while_one_begins_to_talk_is_cancelled(rig):
 @pytest.mark.parametrize("has_canceller", [True, False])
 def test_what_is_switched_off_does_nothing(has_canceller):
     parts = Parts()
-    cleaning = CaptureProcessing(*((parts, None) if has_canceller else (None, parts)))
+    processing = CaptureProcessing(*((parts, None) if has_canceller else (None, parts)))
     for _ in range(3):
         block = np.full(BLOCK_FRAMES, VOICE, np.int16)
-        cleaning.clean(block, FAR, is_wanted=True, is_voice=True)
+        processing.clean(block, FAR, is_wanted=True, is_voice=True)
     assert (parts.cancelled, parts.cleaned) == ((3, 0) if has_canceller else (0, 3))
-    assert cleaning.hears_speaker
+    assert processing.has_echo
 
 
 def test_going_through_and_back_leaves_no_click():
     """With LiveKit's own canceller, and a tone that has no place for one to hide."""
-    cleaning = CaptureProcessing(ApmEchoCanceller(), None)
-    cleaning.restart(20)
+    processing = CaptureProcessing(ApmEchoCanceller(), None)
+    processing.restart(20)
     speech = tone(400, 2 * RATE_HZ)
     far = (np.random.default_rng(1).standard_normal(len(speech)) * 300).astype(np.int16)
     blocks = speech.reshape(-1, BLOCK_FRAMES).copy()
     for count, block in enumerate(blocks):
         is_far = 50 <= count < 60
         played = far.reshape(blocks.shape)[count] if is_far else SILENCE
-        cleaning.clean(block, played, is_wanted=count < 150, is_voice=True)
+        processing.clean(block, played, is_wanted=count < 150, is_voice=True)
     said = blocks.reshape(-1).astype(int)
     before, after = (np.abs(np.diff(x)).max() for x in (speech.astype(int), said))
     assert after <= 1.5 * before

@@ -10,12 +10,12 @@ from appliance.audio.reopen import HALF_LATEST_S, LATEST_S, ReopenPolicy
 USB = " 1 [Device]: USB-Audio"
 
 
-def looks(retry, cards, seconds, **facts):
+def looks(reopen_policy, cards, seconds, **facts):
     """Return the seconds at which a look was due, and made."""
     made = []
     for now_s in range(seconds):
-        if retry.is_due(cards, float(now_s), **facts):
-            retry.note(cards, float(now_s))
+        if reopen_policy.is_due(cards, float(now_s), **facts):
+            reopen_policy.note(cards, float(now_s))
             made.append(now_s)
     return made
 
@@ -33,15 +33,15 @@ def test_a_box_without_a_card_looks_less_and_less_often_while_the_list_is_the_sa
 
 
 def test_a_card_that_comes_is_looked_at_a_second_later():
-    retry = ReopenPolicy()
-    looks(retry, "no cards", 100, **MISSING)
-    assert retry.is_due(USB, 100.0, **MISSING)
+    reopen_policy = ReopenPolicy()
+    looks(reopen_policy, "no cards", 100, **MISSING)
+    assert reopen_policy.is_due(USB, 100.0, **MISSING)
 
 
 def test_a_card_that_is_listed_before_it_may_be_opened_is_tried_again():
-    retry = ReopenPolicy()
-    retry.note("no cards", 0.0)
-    assert looks(retry, USB, 10, **MISSING) == [1, 2, 4, 8]
+    reopen_policy = ReopenPolicy()
+    reopen_policy.note("no cards", 0.0)
+    assert looks(reopen_policy, USB, 10, **MISSING) == [1, 2, 4, 8]
 
 
 def test_the_half_that_works_is_interrupted_rarely_for_the_one_that_is_missing():
@@ -52,34 +52,34 @@ def test_the_half_that_works_is_interrupted_rarely_for_the_one_that_is_missing()
 
 
 def test_a_box_in_which_all_is_well_never_looks():
-    retry = ReopenPolicy()
-    retry.note(USB, 0.0)
-    assert looks(retry, USB, 1000, **FINE) == []
-    assert not retry.is_due(USB + " 2 [Other]", 2000.0, **FINE)
+    reopen_policy = ReopenPolicy()
+    reopen_policy.note(USB, 0.0)
+    assert looks(reopen_policy, USB, 1000, **FINE) == []
+    assert not reopen_policy.is_due(USB + " 2 [Other]", 2000.0, **FINE)
 
 
 SECOND_CHOICE = FINE | {"is_best": False}
 
 
 def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly():
-    retry = ReopenPolicy()
-    retry.note(USB, 0.0)
-    made = looks(retry, USB, 200, **SECOND_CHOICE)
+    reopen_policy = ReopenPolicy()
+    reopen_policy.note(USB, 0.0)
+    made = looks(reopen_policy, USB, 200, **SECOND_CHOICE)
     assert made == [1, 3, 7, 15, 75, 135, 195]
     more = USB + " 2 [Jabra]"
-    assert retry.is_due(more, 200.0, **SECOND_CHOICE)
-    retry.note(more, 200.0)
-    assert retry.is_due(more, 201.0, **SECOND_CHOICE)
+    assert reopen_policy.is_due(more, 200.0, **SECOND_CHOICE)
+    reopen_policy.note(more, 200.0)
+    assert reopen_policy.is_due(more, 201.0, **SECOND_CHOICE)
 
 
 def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
     better: list[str] = []
-    retry = ReopenPolicy(lambda: bool(better))
-    retry.note(USB, 0.0)
-    assert looks(retry, USB, 1000, **SECOND_CHOICE) == [1, 3, 7, 15]
+    reopen_policy = ReopenPolicy(lambda: bool(better))
+    reopen_policy.note(USB, 0.0)
+    assert looks(reopen_policy, USB, 1000, **SECOND_CHOICE) == [1, 3, 7, 15]
     better.append("a program has let go of the first choice")
-    assert not retry.is_due(USB, 1001.0, **SECOND_CHOICE)
-    assert retry.is_due(USB, 1060.0, **SECOND_CHOICE)
+    assert not reopen_policy.is_due(USB, 1001.0, **SECOND_CHOICE)
+    assert reopen_policy.is_due(USB, 1060.0, **SECOND_CHOICE)
 
 
 def test_without_a_list_a_card_is_looked_for_each_second_at_first():
@@ -89,18 +89,18 @@ def test_without_a_list_a_card_is_looked_for_each_second_at_first():
 
 
 def test_somebody_who_asks_is_served_at_once():
-    retry = ReopenPolicy()
-    looks(retry, "no cards", 100, **MISSING)
-    retry.reset()
-    assert retry.is_due("no cards", 100.0, **MISSING)
+    reopen_policy = ReopenPolicy()
+    looks(reopen_policy, "no cards", 100, **MISSING)
+    reopen_policy.reset()
+    assert reopen_policy.is_due("no cards", 100.0, **MISSING)
 
 
 @given(st.lists(st.sampled_from(["", "one", "two"]), min_size=1, max_size=300))
 def test_looks_are_at_least_a_second_apart(lists):
-    retry, last_s = ReopenPolicy(), float("-inf")
+    reopen_policy, last_s = ReopenPolicy(), float("-inf")
     for count, cards in enumerate(lists):
         now_s = count / 4
-        if retry.is_due(cards, now_s, **MISSING):
+        if reopen_policy.is_due(cards, now_s, **MISSING):
             assert now_s - last_s >= 1.0
-            retry.note(cards, now_s)
+            reopen_policy.note(cards, now_s)
             last_s = now_s

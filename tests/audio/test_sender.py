@@ -47,24 +47,26 @@ class Rig:
     def __init__(self, cleaner=None):
         self.events: queue.Queue[Any] = queue.Queue()
         self.sent: queue.Queue[Any] = queue.Queue()
-        self.outlet = EncoderFeed()
-        cleaning = CaptureProcessing(None, cleaner)
-        self.uplink = Sender(Gate(0), Mixer(), self.outlet, self.events.put, cleaning)
-        self.outlet.connect(lambda block: self.sent.put(block.copy()))
+        self.encoder_feed = EncoderFeed()
+        processing = CaptureProcessing(None, cleaner)
+        self.sender = Sender(
+            Gate(0), Mixer(), self.encoder_feed, self.events.put, processing
+        )
+        self.encoder_feed.connect(lambda block: self.sent.put(block.copy()))
         # As long after joining as most of a box's life is.
-        self.outlet.send([(SILENCE, SILENCE)] * LONG_PACKETS)
+        self.encoder_feed.send([(SILENCE, SILENCE)] * LONG_PACKETS)
         for _ in range(STEPS):
-            self.outlet.send([(SILENCE, SILENCE)] * PAUSE_BLOCKS)
-            self.outlet.step()
-        self.outlet.send([(SILENCE, SILENCE)] * SPELLS[-1][1])
+            self.encoder_feed.send([(SILENCE, SILENCE)] * PAUSE_BLOCKS)
+            self.encoder_feed.step()
+        self.encoder_feed.send([(SILENCE, SILENCE)] * SPELLS[-1][1])
         empty(self.sent)
 
     def __enter__(self):
-        self.uplink.start()
+        self.sender.start()
         return self
 
     def __exit__(self, *_):
-        self.uplink.close()
+        self.sender.close()
 
     def next(self):
         return self.sent.get(timeout=PATIENCE_S)
@@ -86,10 +88,10 @@ def test_silence_goes_on_being_sent_while_no_block_comes(rig):
 
 def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
     rig = Rig()
-    rig.uplink.open_gate(0.0)
-    rig.uplink._debt.grow(2 * PACKET_BLOCKS, 0.04)
+    rig.sender.open_gate(0.0)
+    rig.sender._late_audio.grow(2 * PACKET_BLOCKS, 0.04)
     for value in range(1, 9):
-        rig.uplink.put(block(value * 100), SILENCE)
+        rig.sender.put(block(value * 100), SILENCE)
     with rig:
         loud = [sent for sent in (rig.next() for _ in range(4)) if sent.any()]
     assert [int(sent[-1]) for sent in loud] == [500, 600, 700, 800]
@@ -97,10 +99,10 @@ def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
 
 def test_speech_after_a_long_absence_is_sent_whole():
     rig = Rig()
-    rig.uplink.open_gate(0.0)
-    rig.uplink._debt.grow(300, 3.0)
+    rig.sender.open_gate(0.0)
+    rig.sender._late_audio.grow(300, 3.0)
     for value in range(1, 7):
-        rig.uplink.put(block(value * 100), SILENCE)
+        rig.sender.put(block(value * 100), SILENCE)
     with rig:
         sent = [rig.next() for _ in range(6)]
     assert [int(one[-1]) for one in sent] == [100, 200, 300, 400, 500, 600]
@@ -109,15 +111,15 @@ def test_speech_after_a_long_absence_is_sent_whole():
 def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
     rig = Rig()
     for _ in range(2 * (MOST_WAITING + 5)):
-        rig.uplink.put(block(1), SILENCE)
-    assert rig.uplink.overflows == 10
-    assert rig.uplink.depth_s == MOST_WAITING * PACKET_S
+        rig.sender.put(block(1), SILENCE)
+    assert rig.sender.overflows == 10
+    assert rig.sender.depth_s == MOST_WAITING * PACKET_S
 
 
 def silent():
     """A rig that is not started, at rest: nobody has spoken for long."""
     rig = Rig()
-    rig.uplink._cleaning._attention._warm_up_blocks = 0
+    rig.sender._processing._activity._warm_up_blocks = 0
     hear(rig, 0)
     return rig
 
@@ -125,31 +127,31 @@ def silent():
 def hear(rig, value, played=SILENCE):
     """Let the card put a packet, and the thread do its work."""
     for _ in range(PACKET_BLOCKS):
-        rig.uplink.put(block(value), played)
+        rig.sender.put(block(value), played)
     return run_waiting(rig)
 
 
 def run_waiting(rig):
     """Do what the thread would."""
-    while not rig.uplink._waiting.empty():
-        rig.uplink._take(rig.uplink._waiting.get())
+    while not rig.sender._waiting.empty():
+        rig.sender._take(rig.sender._waiting.get())
     return empty(rig.sent)
 
 
 def rest(rig):
     """Do what the card's thread would in a lull; return how many packets it took."""
     packets = 0
-    while spare := rig.uplink.spare_packets:
-        rig.uplink.hush(spare)
+    while spare := rig.sender.idle_packets:
+        rig.sender.skip_packets(spare)
         packets += spare
     return packets
 
 
 def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at():
     rig = silent()
-    before = rig.outlet.blocks
+    before = rig.encoder_feed.blocks
     assert rest(rig) == SPARE_PACKETS
-    assert rig.outlet.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
+    assert rig.encoder_feed.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
     assert not any(one.any() for one in hear(rig, 10))
     assert rest(rig) == SPARE_PACKETS
 
@@ -157,67 +159,67 @@ def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at(
 @pytest.mark.parametrize("has_press", [True, False])
 def test_a_press_and_a_voice_in_the_speaker_have_everything_looked_at(has_press):
     rig = silent()
-    rig.uplink._playout.lull.open()
+    rig.sender._mixer.idle_window.open()
     if has_press:
-        rig.uplink.open_gate(0.0)
-        assert rig.uplink._playout.lull.is_over
-        assert not rig.uplink.spare_packets
+        rig.sender.open_gate(0.0)
+        assert rig.sender._mixer.idle_window.is_over
+        assert not rig.sender.idle_packets
     sent = hear(rig, 1000, SILENCE if has_press else block(1))
-    assert not rig.uplink.spare_packets
+    assert not rig.sender.idle_packets
     assert any(one.any() for one in sent) == has_press
 
 
 def test_half_a_packet_is_seen_through_before_there_is_a_rest():
     rig = silent()
-    assert rig.uplink.spare_packets == 1
-    rig.uplink.put(block(0), SILENCE)
-    assert not rig.uplink.spare_packets
+    assert rig.sender.idle_packets == 1
+    rig.sender.put(block(0), SILENCE)
+    assert not rig.sender.idle_packets
 
 
 def test_with_a_pre_roll_every_block_is_kept():
     rig = Rig()
-    rig.uplink._gate = Gate(20)
+    rig.sender._gate = Gate(20)
     for _ in range(3):
         hear(rig, 1)
-        assert not rig.uplink.spare_packets
-    rig.uplink.open_gate(0.0)
+        assert not rig.sender.idle_packets
+    rig.sender.open_gate(0.0)
     sent = hear(rig, 2)
     assert [int(one[-1]) for one in sent] == [1, 1]
 
 
 def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
     rig = silent()
-    rig.uplink.hush(1)
-    before = rig.outlet.blocks
-    rig.uplink._put_s -= 2 * CARD_PATIENCE_S
-    rig.uplink._filled_s -= 2 * CARD_PATIENCE_S
-    rig.uplink._stand_in()
+    rig.sender.skip_packets(1)
+    before = rig.encoder_feed.blocks
+    rig.sender._put_s -= 2 * CARD_PATIENCE_S
+    rig.sender._filled_s -= 2 * CARD_PATIENCE_S
+    rig.sender._send_silence()
     missing = 2 * round(CARD_PATIENCE_S / PACKET_S)
-    assert rig.outlet.blocks - before == missing * PACKET_BLOCKS
-    assert not rig.uplink.spare_packets, "it is looked at until sound comes again"
+    assert rig.encoder_feed.blocks - before == missing * PACKET_BLOCKS
+    assert not rig.sender.idle_packets, "it is looked at until sound comes again"
 
 
 def test_a_process_that_was_stopped_does_not_make_up_for_all_of_it():
     rig = silent()
-    before = rig.outlet.blocks
-    rig.uplink._put_s -= 60.0
-    rig.uplink._filled_s -= 60.0
-    rig.uplink._stand_in()
-    assert rig.outlet.blocks - before <= MOST_MADE_UP * PACKET_BLOCKS
+    before = rig.encoder_feed.blocks
+    rig.sender._put_s -= 60.0
+    rig.sender._filled_s -= 60.0
+    rig.sender._send_silence()
+    assert rig.encoder_feed.blocks - before <= MOST_MADE_UP * PACKET_BLOCKS
 
 
 def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
     rig = silent()
-    rig.uplink.hush(1)
-    before = rig.outlet.blocks
-    rig.uplink._stand_in()
-    assert rig.outlet.blocks == before
+    rig.sender.skip_packets(1)
+    before = rig.encoder_feed.blocks
+    rig.sender._send_silence()
+    assert rig.encoder_feed.blocks == before
 
 
 @pytest.mark.parametrize("before", range(20))
 def test_levels_are_told_in_a_lull(before):
     rig = silent()
-    rig.uplink._meter.skip(before)
+    rig.sender._meter.skip(before)
     for wanted_dbfs, value in ((-54, 60), (-48, 130)):
         for _ in range(12):
             hear(rig, value)
@@ -230,17 +232,17 @@ def test_levels_are_told_in_a_lull(before):
 
 def test_nothing_is_sent_after_disconnecting(rig):
     rig.next()
-    rig.outlet.disconnect()
+    rig.encoder_feed.disconnect()
     empty(rig.sent)
-    rig.uplink.put(block(1), SILENCE)
+    rig.sender.put(block(1), SILENCE)
     with pytest.raises(queue.Empty):
         rig.sent.get(timeout=0.2)
 
 
 def test_the_gates_opening_and_closing_are_told_after_they_happened(rig):
-    rig.uplink.open_gate(0.0)
+    rig.sender.open_gate(0.0)
     assert isinstance(rig.events.get(timeout=PATIENCE_S), TalkFlowed)
-    rig.uplink.close_gate(tail_ms=0)
+    rig.sender.close_gate(tail_ms=0)
     assert isinstance(rig.events.get(timeout=PATIENCE_S), TailEnded)
 
 
@@ -255,20 +257,20 @@ def test_a_dead_cleaner_is_not_swallowed():
 
     try:
         rig = Rig(Broken())
-        rig.uplink.start()
+        rig.sender.start()
         assert died.wait(PATIENCE_S)
     finally:
         threading.excepthook = before
 
 
 def test_microphone_gain_makes_it_louder(rig):
-    rig.uplink.set_gain(6.0)
-    rig.uplink.open_gate(0.0)
+    rig.sender.set_gain(6.0)
+    rig.sender.open_gate(0.0)
     rig.events.get(timeout=PATIENCE_S)
     while not (sent := rig.next()).any():
-        rig.uplink.put(block(1000), SILENCE)
+        rig.sender.put(block(1000), SILENCE)
     while int(sent[-1]) == 0:
-        rig.uplink.put(block(1000), SILENCE)
+        rig.sender.put(block(1000), SILENCE)
         sent = rig.next()
     assert int(sent[-1]) == pytest.approx(1995, abs=3)
 
@@ -290,17 +292,17 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
             ends.set()
 
     def connect():
-        rig.outlet.connect(after)
+        rig.encoder_feed.connect(after)
         joins.set()
 
-    rig.uplink.open_gate(0.0)
-    rig.outlet.connect(before)
+    rig.sender.open_gate(0.0)
+    rig.encoder_feed.connect(before)
     for value in (1000, 2000):
-        rig.uplink.put(block(value), SILENCE)
+        rig.sender.put(block(value), SILENCE)
     with rig:
         assert joins.wait(PATIENCE_S)
         for value in (3000, 4000):
-            rig.uplink.put(block(value), SILENCE)
+            rig.sender.put(block(value), SILENCE)
         assert ends.wait(PATIENCE_S)
     first = next(value for value in values[1] if value)
     assert first == 3000
@@ -309,11 +311,11 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
 
 def test_half_a_packet_from_before_the_card_went_is_never_sent():
     rig = Rig()
-    rig.uplink.open_gate(0.0)
-    rig.uplink.put(block(100), SILENCE)
-    rig.uplink.set_delay(10)
+    rig.sender.open_gate(0.0)
+    rig.sender.put(block(100), SILENCE)
+    rig.sender.set_delay(10)
     for value in (200, 300):
-        rig.uplink.put(block(value), SILENCE)
+        rig.sender.put(block(value), SILENCE)
     with rig:
         assert [int(rig.next()[-1]) for _ in range(2)] == [200, 300]
 
@@ -321,22 +323,22 @@ def test_half_a_packet_from_before_the_card_went_is_never_sent():
 def due(gate):
     """An uplink that would like to leave out half a block."""
     rig = Rig()
-    rig.uplink._gate = gate
-    rig.outlet.connect(lambda _: None)
-    rig.outlet.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
+    rig.sender._gate = gate
+    rig.encoder_feed.connect(lambda _: None)
+    rig.encoder_feed.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
     return rig
 
 
 def test_half_a_block_of_what_nobody_is_to_hear_is_left_out_once():
     rig = due(Gate(0))
-    assert rig.uplink.leaves_out(LOUD)
-    assert not rig.uplink.leaves_out(LOUD)
+    assert rig.sender.may_drop(LOUD)
+    assert not rig.sender.may_drop(LOUD)
 
 
 @pytest.mark.parametrize("pre_roll_ms", [0, 100])
 def test_of_what_is_or_may_be_heard_only_silence_is_left_out(pre_roll_ms):
     rig = due(Gate(pre_roll_ms))
     if not pre_roll_ms:
-        rig.uplink.open_gate(0.0)
-    assert not rig.uplink.leaves_out(LOUD)
-    assert rig.uplink.leaves_out(QUIET)
+        rig.sender.open_gate(0.0)
+    assert not rig.sender.may_drop(LOUD)
+    assert rig.sender.may_drop(QUIET)

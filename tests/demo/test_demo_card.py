@@ -25,7 +25,7 @@ class Application:
     """Passes what the microphone hears on to the speaker, and keeps both."""
 
     def __init__(self, blocks):
-        self.lull = IdleWindow()
+        self.idle_window = IdleWindow()
         self.heard = []
         self.played = []
         self.threads = set()

@@ -337,9 +337,9 @@ async def test_a_lost_box_is_said_and_found_again(visit, tmp_path):
 
 
 async def test_a_page_that_was_open_during_an_upgrade_loads_itself_once(visit):
-    board = visit.inbox.page._board
+    snapshot = visit.inbox.page._snapshot
     await visit.page.evaluate("window.mark = 'old'")
-    board.build = "upgraded"
+    snapshot.build = "upgraded"
     async with visit.page.expect_event("load"):
         visit.inbox.show(room="garage")
     assert await visit.page.evaluate("window.mark") is None

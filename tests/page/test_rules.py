@@ -241,9 +241,9 @@ def talks(events):
 def test_a_scripts_press_ends_with_its_lease():
     timers = Timers()
     events: list[TalkAsked] = []
-    floor = TalkLeases(talks(events), timers.call_later)
-    floor.press("script", 30.0)
-    floor.press("script", 30.0)
+    leases = TalkLeases(talks(events), timers.call_later)
+    leases.press("script", 30.0)
+    leases.press("script", 30.0)
     assert len(timers.waiting) == 1
     timers.pass_by()
     assert events == [TalkAsked(True), TalkAsked(False)]
@@ -253,18 +253,18 @@ def test_a_scripts_press_ends_with_its_lease():
 def test_whoever_presses_and_however_the_button_ends_up_released(presses):
     timers = Timers()
     events: list[TalkAsked] = []
-    floor = TalkLeases(talks(events), timers.call_later)
+    leases = TalkLeases(talks(events), timers.call_later)
     down = set()
     for holder, is_down, has_lease in presses:
         if is_down:
-            floor.press(holder, 30.0 if has_lease else None)
+            leases.press(holder, 30.0 if has_lease else None)
             down.add(holder)
         else:
-            floor.release(holder)
+            leases.release(holder)
             down.discard(holder)
         is_on = bool(events) and events[-1].is_on
         assert is_on == bool(down)
-    floor.clear()
+    leases.clear()
     assert not timers.waiting
     assert not events or not events[-1].is_on
 

@@ -60,15 +60,15 @@ async def server(binary):
 class Box:
     """Our adapter, and everything it posted."""
 
-    def __init__(self, uplink, config=None, playout=None):
-        self.uplink = uplink
-        self.playout = playout or FakePlayout()
+    def __init__(self, feed, config=None, playback=None):
+        self.feed = feed
+        self.playback = playback or FakePlayout()
         self.events = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
         self._seen = 0
         self.room = LiveKitRoom(
-            config or Config(), self._post, self.uplink, self.playout
+            config or Config(), self._post, self.feed, self.playback
         )
 
     def _post(self, event):
@@ -97,8 +97,8 @@ class Box:
 
     async def talker(self):
         """Return the one talker there is, or will be."""
-        await self.playout.count(1)
-        (talker,) = self.playout.talkers
+        await self.playback.count(1)
+        (talker,) = self.playback.talkers
         return talker
 
     async def leave(self, ticket=1):
@@ -107,9 +107,9 @@ class Box:
 
 
 @asynccontextmanager
-async def open_box(config=None, hz=440, playout=None):
-    with FakeUplink(hz) as uplink:
-        box = Box(uplink, config, playout)
+async def open_box(config=None, hz=440, playback=None):
+    with FakeUplink(hz) as feed:
+        box = Box(feed, config, playback)
         async with box.room:
             yield box
 

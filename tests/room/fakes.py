@@ -40,7 +40,7 @@ class FakeUplink:
         self.connects = 0
         self.packets = self.renewals = self.settlements = 0
         self.answers: list[tuple[int, int]] = []
-        self.is_curious = False
+        self.wants_stats = False
 
     def __enter__(self):
         self._thread.start()
@@ -68,7 +68,7 @@ class FakeUplink:
     def renew(self):
         self.renewals += 1
 
-    def settle(self):
+    def prime_jitter_buffers(self):
         self.settlements += 1
 
     def learn(self, asked, sent):
@@ -123,7 +123,7 @@ class FakePlayout:
             self.removed.append(talker)
             self._changed.notify_all()
 
-    def hears(self, talker):
+    def is_sounding(self, talker):
         return talker in self._heard and not self.is_quiet
 
     def learn(self, talker, held_s):

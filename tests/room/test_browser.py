@@ -75,8 +75,8 @@ async def test_a_browser_and_the_box_hear_each_other(server, box, friend):
     joined = await box.join(server)
     assert joined.people == (Participant("ann", "Ann"),)
     talker = await box.talker()
-    await asyncio.to_thread(box.playout.sound, talker, 1.0)
-    sound = await asyncio.to_thread(box.playout.sound, talker, 1.0)
+    await asyncio.to_thread(box.playback.sound, talker, 1.0)
+    sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
     assert abs(strongest_hz(sound) - 700) < 10
     await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
 

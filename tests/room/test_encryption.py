@@ -60,7 +60,7 @@ async def test_encrypted_sound_without_a_key_is_not_played_and_is_named(server, 
         assert faults(await box.join(server)) == {"ann": ENCRYPTED}
         await bob.say(1100)
         assert is_tone(await heard(box), 1100)
-        assert box.playout.talkers == {
+        assert box.playback.talkers == {
             f"bob/{sid}" for sid in bob.room.local_participant.track_publications
         }
 
@@ -74,7 +74,7 @@ async def test_encrypted_sound_that_begins_later_is_named_then(server, box):
         )
         await ann.room.local_participant.unpublish_track(track.sid)
         await named(box, {})
-    assert not box.playout.talkers
+    assert not box.playback.talkers
 
 
 async def test_who_does_not_encrypt_in_an_encrypted_room_is_named(

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause
-from appliance.room.failures import connect_trouble, lost_trouble
+from appliance.room.failures import connect_failure, disconnect_failure
 
 SAID = {
     "engine: signal failure: client error: 401 Unauthorized - invalid API key: x": (
@@ -40,18 +40,18 @@ SAID = {
 
 @pytest.mark.parametrize("message", SAID)
 def test_what_the_sdk_says_has_a_cause(message):
-    found = connect_trouble(message)
+    found = connect_failure(message)
     assert (found.cause, found.is_final) == SAID[message]
 
 
 @given(st.text())
 def test_whatever_the_sdk_says_has_a_sentence(message):
-    assert connect_trouble(message).reason
+    assert connect_failure(message).reason
 
 
 def test_a_quoted_token_is_not_quoted_again():
     said = "client error: 401 Unauthorized - invalid token: eyJhbGciOiJIUzI1NiJ9.e.s"
-    assert "eyJ" not in connect_trouble(said).reason
+    assert "eyJ" not in connect_failure(said).reason
 
 
 @pytest.mark.parametrize(
@@ -66,11 +66,11 @@ def test_a_quoted_token_is_not_quoted_again():
     ],
 )
 def test_the_end_of_a_visit_has_a_cause(reason, cause):
-    assert lost_trouble(reason).cause is cause
+    assert disconnect_failure(reason).cause is cause
 
 
 @pytest.mark.parametrize("reason", DisconnectReason.values())
 def test_every_end_has_a_sentence_and_none_is_final(reason):
-    found = lost_trouble(reason)
+    found = disconnect_failure(reason)
     assert found.reason
     assert not found.is_final

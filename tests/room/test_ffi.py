@@ -98,7 +98,7 @@ async def test_the_bypass_is_laid_once():
 async def test_a_block_goes_to_its_sink_and_its_memory_back():
     queue = Fake()
     heard: list[Block] = []
-    queue._roads[7] = StreamRoute(heard.append, broken)
+    queue._routes[7] = StreamRoute(heard.append, broken)
     block = np.arange(480, dtype=np.int16)
     queue.put(frame_event(7, block, number=42))
     expected = block.copy()
@@ -124,7 +124,7 @@ async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
     def break_down(_block):
         raise ZeroDivisionError
 
-    queue._roads[7] = StreamRoute(break_down, failures.append)
+    queue._routes[7] = StreamRoute(break_down, failures.append)
     for _ in range(2):
         queue.put(frame_event(7, np.zeros(480, np.int16)))
     assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
@@ -134,7 +134,7 @@ async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
 async def test_a_closed_stream_is_thrown_away_until_its_last_event():
     queue = Fake()
     heard: list[Block] = []
-    queue._roads[7] = StreamRoute(heard.append, broken)
+    queue._routes[7] = StreamRoute(heard.append, broken)
 
     class Handle(_ffi_client.FfiHandle):
         def dispose(self):
@@ -203,13 +203,13 @@ async def test_python_remembers_the_threads_that_bring_sound():
     before = ffi_events()
     microphone = MicrophoneTrack()
     watched = Watched(20)
-    watched.lay()
+    watched.install()
     try:
         for _ in range(20):
             microphone.send(np.zeros(480, np.int16))
         assert await asyncio.to_thread(watched.is_enough.wait, DEADLINE_S)
     finally:
-        before.lay()
+        before.install()
     microphone.close()
     assert watched.counts == list(range(1, 21))
 

@@ -13,35 +13,35 @@ from tests.room.fakes import DEADLINE_S, strongest_hz
 PERIODS = 50
 
 
-async def played(playout):
+async def played(playback):
     """Return half a second of what a sound card would play."""
     parts = []
     for _ in range(PERIODS):
         await asyncio.sleep(0.01)
-        part = playout.next()
+        part = playback.next()
         parts.append(np.zeros(480, np.int16) if part is None else part.copy())
     return np.concatenate(parts)
 
 
-async def is_heard(playout, hz):
+async def is_heard(playback, hz):
     """Wait until this tone is played."""
     async with asyncio.timeout(DEADLINE_S):
         while True:
-            sound = await played(playout)
+            sound = await played(playback)
             if np.abs(sound).max() > 1000 and abs(strongest_hz(sound) - hz) < 15:
                 return
 
 
 async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
-    playout = Mixer()
-    playout.set_volume(100)
-    async with open_box(playout=playout) as box, AsyncExitStack() as stack:
+    playback = Mixer()
+    playback.set_volume(100)
+    async with open_box(playback=playback) as box, AsyncExitStack() as stack:
         await box.join(server)
         first = await stack.enter_async_context(
             server.friend("first", name="First", listens=False)
         )
         track = await first.say(700)
-        await is_heard(playout, 700)
+        await is_heard(playback, 700)
         track.mute()
         for number in range(MOST_TALKERS + 1):
             friend = server.friend(f"other-{number}", listens=False)
@@ -50,10 +50,10 @@ async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
             PeopleChanged, lambda event: len(event.people) == MOST_TALKERS + 2
         )
         async with asyncio.timeout(DEADLINE_S):
-            while playout.talkers < MOST_TALKERS + 2:
-                await played(playout)
+            while playback.talkers < MOST_TALKERS + 2:
+                await played(playback)
         track.unmute()
-        await is_heard(playout, 700)
+        await is_heard(playback, 700)
         await box.until(
             PeopleChanged,
             lambda event: [x.name for x in event.people if x.is_speaking] == ["First"],
@@ -61,7 +61,7 @@ async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
 
 
 async def test_whoever_is_not_played_is_not_shown_speaking(server, box):
-    box.playout.is_quiet = True
+    box.playback.is_quiet = True
     async with server.friend("ann") as friend:
         await box.join(server)
         await friend.say(700)
@@ -72,11 +72,11 @@ async def test_whoever_is_not_played_is_not_shown_speaking(server, box):
         )
         await asyncio.wait_for(speaking.wait(), DEADLINE_S)
         await box.talker()
-        await asyncio.to_thread(box.playout.sound, await box.talker(), 1.0)
+        await asyncio.to_thread(box.playback.sound, await box.talker(), 1.0)
         assert not any(map(anybody_speaks, box.events))
-        box.playout.is_quiet = False
+        box.playback.is_quiet = False
         await box.until(PeopleChanged, anybody_speaks)
-        box.playout.is_quiet = True
+        box.playback.is_quiet = True
         await box.until(PeopleChanged, lambda event: not anybody_speaks(event))
 
 

@@ -88,9 +88,9 @@ async def test_a_track_that_comes_and_goes_does_not_fill_the_journal(
         caplog.clear()
         for number in range(1, 7):
             track = await friend.say(700)
-            await box.playout.count(1)
+            await box.playback.count(1)
             await friend.room.local_participant.unpublish_track(track.sid)
-            await box.playout.count(0)
-            assert len(box.playout.removed) == number
+            await box.playback.count(0)
+            assert len(box.playback.removed) == number
     lines = [x.getMessage() for x in caplog.records if x.name.startswith("appliance")]
     assert len([line for line in lines if line.startswith("track ")]) <= 2 * LINES

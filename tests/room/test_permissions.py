@@ -55,7 +55,7 @@ async def hears_friend(box):
     async with asyncio.timeout(DEADLINE_S):
         while True:
             talker = await box.talker()
-            sound = await asyncio.to_thread(box.playout.sound, talker, 0.5)
+            sound = await asyncio.to_thread(box.playback.sound, talker, 0.5)
             if abs(strongest_hz(sound) - 700) < 10:
                 return
 
@@ -91,7 +91,7 @@ async def test_a_track_that_was_forbidden_is_published_again_once_allowed(server
             await permit(server, can_publish=False)
             await told(box, may_publish=False)
             async with asyncio.timeout(10):
-                while box.uplink.is_connected:
+                while box.feed.is_connected:
                     await asyncio.sleep(0.01)
             await permit(server)
             await told(box)
@@ -149,7 +149,7 @@ async def test_who_may_be_heard_again_is_heard(server, box):
         await told(box)
         # The server hands the same track out anew.
         async with asyncio.timeout(DEADLINE_S):
-            while not box.playout.removed:
+            while not box.playback.removed:
                 await asyncio.sleep(0.01)
         await hears_friend(box)
 
@@ -182,8 +182,8 @@ async def test_a_token_for_listening_hears_and_may_talk_later(server, box):
         await friend.say(700)
         await box.join(server, canPublish=False)
         talker = await box.talker()
-        await asyncio.to_thread(box.playout.sound, talker, 0.5)
-        assert not box.uplink.is_connected
+        await asyncio.to_thread(box.playback.sound, talker, 0.5)
+        assert not box.feed.is_connected
         await permit(server)
         await told(box)
         await hears_tone(friend)

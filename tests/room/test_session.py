@@ -60,7 +60,7 @@ async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
 
     async def settled(times):
         await asyncio.sleep(2 * COMING_S)
-        assert box.uplink.settlements == times
+        assert box.feed.settlements == times
 
     async with server.friend("ann"):
         await box.join(server)
@@ -68,7 +68,7 @@ async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
     await box.until(PeopleChanged, are())
     async with server.friend("bob"):
         await box.until(PeopleChanged, are("bob"))
-        box.room._visit._company()
+        box.room._visit._first_arrival()
         await settled(1)
         async with server.friend("cat"):
             await box.until(PeopleChanged, are("bob", "cat"))
@@ -109,7 +109,7 @@ async def test_leaving_is_answered_and_seen_by_others(server, box):
         await asyncio.wait_for(came.wait(), 10)
         assert await box.leave() == RoomLeft(1)
         await asyncio.wait_for(gone.wait(), 10)
-    assert not box.uplink.is_connected
+    assert not box.feed.is_connected
     assert isinstance(box.events[-1], RoomLeft)
 
 
@@ -127,7 +127,7 @@ async def test_each_visit_has_its_own_ticket(server, box):
     for ticket in (1, 2, 3):
         assert (await box.join(server, ticket)).ticket == ticket
         assert (await box.leave(ticket)).ticket == ticket
-    assert box.uplink.connects == 3
+    assert box.feed.connects == 3
 
 
 async def test_leaving_at_any_moment_of_joining_is_answered(server, box):

@@ -17,8 +17,8 @@ RECONNECTS = [
 async def heard(box):
     """Half a second of the one talker there is, without its first half second."""
     talker = await box.talker()
-    await asyncio.to_thread(box.playout.sound, talker, 0.5)
-    return await asyncio.to_thread(box.playout.sound, talker, 0.5)
+    await asyncio.to_thread(box.playback.sound, talker, 0.5)
+    return await asyncio.to_thread(box.playback.sound, talker, 0.5)
 
 
 async def listened(friend):
@@ -64,12 +64,12 @@ async def test_each_talker_has_a_road_of_its_own(server, box):
         await ann.say(700)
         await bob.say(1100)
         await box.join(server)
-        await box.playout.count(2)
+        await box.playback.count(2)
         sounds = {
             talker.partition("/")[0]: await asyncio.to_thread(
-                box.playout.sound, talker, 1.0
+                box.playback.sound, talker, 1.0
             )
-            for talker in box.playout.talkers
+            for talker in box.playback.talkers
         }
     assert is_tone(sounds["ann"][24_000:], 700)
     assert is_tone(sounds["bob"][24_000:], 1100)
@@ -80,8 +80,8 @@ async def test_a_talker_who_leaves_is_forgotten(server, box):
         await friend.say(700)
         await box.join(server)
         await box.talker()
-    await box.playout.count(0)
-    assert len(box.playout.removed) == 1
+    await box.playback.count(0)
+    assert len(box.playback.removed) == 1
 
 
 async def test_a_track_that_is_unpublished_is_forgotten(server, box):
@@ -90,7 +90,7 @@ async def test_a_track_that_is_unpublished_is_forgotten(server, box):
         await box.join(server)
         await box.talker()
         await friend.room.local_participant.unpublish_track(track.sid)
-        await box.playout.count(0)
+        await box.playback.count(0)
 
 
 async def test_video_is_never_asked_for(server, box):
@@ -100,8 +100,8 @@ async def test_video_is_never_asked_for(server, box):
         await box.join(server)
         await box.talker()
         # Any subscription makes the publisher's side say so.
-        (camera, voice) = friend.room.local_participant.track_publications.values()
-        await asyncio.wait_for(voice.wait_for_subscription(), 10)
+        (camera, publisher) = friend.room.local_participant.track_publications.values()
+        await asyncio.wait_for(publisher.wait_for_subscription(), 10)
         assert not camera._first_subscription.done()
 
 
@@ -114,7 +114,7 @@ async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
         await box.room._visit._room.simulate_scenario(scenario)
         await box.until(RoomPaused)
         await box.until(RoomResumed)
-        assert box.uplink.renewals == 1
+        assert box.feed.renewals == 1
         assert await comes(heard, box, 700)
         assert await comes(listened, friend, 440)
 
@@ -133,10 +133,10 @@ async def test_a_killed_server_that_comes_back_is_talked_to_again(server, box):
 
 async def test_a_lost_room_is_no_longer_fed(server, box):
     await box.join(server)
-    assert box.uplink.is_connected
+    assert box.feed.is_connected
     async with server.friend("box"):
         await box.until(RoomLost)
-    assert not box.uplink.is_connected
+    assert not box.feed.is_connected
 
 
 async def test_an_exception_in_a_sink_ends_the_process(server):
@@ -145,7 +145,7 @@ async def test_an_exception_in_a_sink_ends_the_process(server):
 
     async def call():
         async with open_box() as box, server.friend("ann") as friend:
-            box.playout.sink = break_down
+            box.playback.sink = break_down
             await friend.say(700)
             await box.join(server)
             await asyncio.Event().wait()

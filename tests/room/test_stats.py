@@ -29,7 +29,7 @@ class Hand(EncoderFeed):
         super().__init__()
         self._tried = 0
 
-    def hush(self, packets):
+    def stop(self, packets):
         self.send([(SILENCE, SILENCE)] * packets)
 
     async def fall_silent(self):
@@ -42,7 +42,7 @@ class Hand(EncoderFeed):
             while not self.late_packets:
                 if self.packets > self._tried + LONG_PACKETS:
                     self.say(word())
-                self.hush(1)
+                self.stop(1)
                 await asyncio.sleep(PACKET_S)
 
     def say(self, samples):
@@ -82,9 +82,9 @@ async def test_what_may_come_late_does_not_leave_at_all(server, said):
         walked = 0
         while walked < 2 * PERIOD:
             late = hand.late_packets
-            hand.hush(late)
+            hand.stop(late)
             assert await sent(box) == before
-            hand.hush(1)
+            hand.stop(1)
             before = await sent(box)
             walked += late + 1
     assert before - first >= 3
@@ -104,13 +104,13 @@ class Counting(FakeUplink):
 
 
 async def test_nothing_that_is_said_from_the_first_moment_on_is_lost(server):
-    with Counting() as uplink:
-        box = Box(uplink)
+    with Counting() as feed:
+        box = Box(feed)
         async with box.room:
             await box.join(server)
             await asyncio.sleep(0.5)
-            uplink.disconnect()
-            assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
+            feed.disconnect()
+            assert await sent(box) == feed.given // PACKET_BLOCKS > 10
 
 
 @pytest.mark.parametrize("misunderstandings", [1, 2, 3])
@@ -125,15 +125,15 @@ async def test_nor_when_the_server_answers_without_dtx(
         return agreed | dict.fromkeys(streams[:misunderstandings], "stereo=1")
 
     monkeypatch.setattr(publisher, "encoders", misunderstood)
-    with Counting() as uplink:
-        box = Box(uplink)
+    with Counting() as feed:
+        box = Box(feed)
         async with box.room, server.friend("ann") as friend:
             await box.join(server)
             # The first half second is that of a new jitter buffer.
             await friend.hear(0.5)
             assert strongest_hz(await friend.hear(0.5)) == pytest.approx(440, abs=10)
-            uplink.disconnect()
-            assert await sent(box) == uplink.given // PACKET_BLOCKS > 10
+            feed.disconnect()
+            assert await sent(box) == feed.given // PACKET_BLOCKS > 10
             assert len(friend.room.remote_participants["box"].track_publications) == 1
     assert misunderstandings <= len(streams) <= publisher.TRIES
 
@@ -149,11 +149,11 @@ async def test_what_the_encoder_is_to_do_is_known_once_it_is_agreed_upon():
 
 
 async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
-    box.uplink.is_curious = True
+    box.feed.wants_stats = True
     await box.join(server)
     async with asyncio.timeout(DEADLINE_S):
-        while len(box.uplink.answers) < 5:
+        while len(box.feed.answers) < 5:
             await asyncio.sleep(stats.SOON_S)
-    counts = [count for _, count in box.uplink.answers]
+    counts = [count for _, count in box.feed.answers]
     assert counts == sorted(counts)
     assert counts[-1] > counts[0]

@@ -23,9 +23,9 @@ def fast(monkeypatch):
 async def answers(box, talker, count):
     """Return what the playout was told, once it was told so often."""
     async with asyncio.timeout(DEADLINE_S):
-        while len(box.playout.held_s.get(talker, ())) < count:
+        while len(box.playback.held_s.get(talker, ())) < count:
             await asyncio.sleep(FAST_S)
-    return list(box.playout.held_s[talker])
+    return list(box.playback.held_s[talker])
 
 
 async def test_the_playout_is_told_how_long_sound_was_kept(server, box):
@@ -33,23 +33,23 @@ async def test_the_playout_is_told_how_long_sound_was_kept(server, box):
         await ann.say(700)
         await bob.say(1100)
         await box.join(server)
-        await box.playout.count(2)
-        for talker in box.playout.talkers:
+        await box.playback.count(2)
+        for talker in box.playback.talkers:
             found = await answers(box, talker, subscriber.FRESH + 5)
             assert all(0.0 <= held_s < 0.5 for held_s in found)
             assert found[-1] > 0.001
 
 
 async def test_who_says_nothing_is_seldom_asked_about(server, box):
-    box.playout.is_quiet = True
+    box.playback.is_quiet = True
     async with server.friend("ann") as ann:
         await ann.say(700)
         await box.join(server)
         talker = await box.talker()
         await answers(box, talker, subscriber.FRESH)
-        before = len(box.playout.held_s[talker])
+        before = len(box.playback.held_s[talker])
         await asyncio.sleep(2.5 * subscriber.SELDOM * FAST_S)
-        assert 1 <= len(box.playout.held_s[talker]) - before <= 4
+        assert 1 <= len(box.playback.held_s[talker]) - before <= 4
 
 
 async def test_who_leaves_while_we_ask_does_no_harm(server, box):
@@ -60,8 +60,8 @@ async def test_who_leaves_while_we_ask_does_no_harm(server, box):
         for name in "ann", "joe", "sue":
             async with server.friend(name) as friend:
                 await friend.say(700)
-                await box.playout.count(2)
-        before = len(box.playout.held_s.get(still_there, ()))
+                await box.playback.count(2)
+        before = len(box.playback.held_s.get(still_there, ()))
         await answers(box, still_there, before + 3)
 
 
@@ -72,7 +72,7 @@ async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
         await ann.say(700)
         await box.join(server)
         await box.talker()
-        looking = asyncio.ensure_future(box.room._visit._ears._look(is_rare=True))
+        looking = asyncio.ensure_future(box.room._visit._subscriber._look(is_rare=True))
         # It has made what it wants to ask, and asked nothing yet.
         await asyncio.sleep(0)
         looking.cancel()
