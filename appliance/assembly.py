@@ -46,6 +46,8 @@ class Hardware:
     open_display: OpenDisplay = open_oled
     viewers: tuple[Viewer, ...] = ()
     """Further eyes on the box."""
+    pin_hint: str = ""
+    """Sentence that says where a person finds the PIN, where no screen shows it."""
 
 
 def adapters(
@@ -70,7 +72,7 @@ def adapters(
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),
-            *_page(config, app, metrics_text(counts, road.figures)),
+            *_page(config, app, metrics_text(counts, road.figures), hardware.pin_hint),
             *_report(config, counts),
             SystemdNotifier(road.is_alive),
             *hardware.viewers,
@@ -107,7 +109,10 @@ def metrics_text(
 
 
 def _page(
-    config: Config, app: App, metrics: Callable[[], Awaitable[str]]
+    config: Config,
+    app: App,
+    metrics: Callable[[], Awaitable[str]],
+    pin_hint: str,
 ) -> Iterator[Viewer]:
     if not config.page.enabled:
         return
@@ -119,6 +124,7 @@ def _page(
         state_directory=state_folder(os.environ),
         metrics=metrics,
         screen_px=size_px(config.screen),
+        pin_hint=pin_hint,
     )
     yield Page(config.page, app.post, site)
 

@@ -75,7 +75,7 @@ class WebServer:
         routes = application(
             Api(snapshot, controls, assets, site.metrics),
             LiveEndpoint(snapshot, controls, pairing, site.now_s),
-            PairingForm(pairing, assets),
+            PairingForm(pairing, assets, site.pin_hint),
         )
         self._guard = AccessControl(routes, pairing, own_names(site.name))
         self._limits = site.limits or default_limits(site.now_s)

@@ -170,7 +170,7 @@ class Pairing:
             return _locked(wait_s)
         left = lockout.tries_left
         tries = "1 try" if left == 1 else f"{left} tries"
-        sentence = f"That is not the PIN on the box's screen; {tries} left."
+        sentence = f"That is not the PIN; {tries} left."
         return RequestRefused(HTTPStatus.FORBIDDEN, sentence, key="pin")
 
     def _renewed(self) -> tuple[str, str]:

@@ -15,6 +15,11 @@ from appliance.page.commands import UNREADABLE
 from appliance.page.pairing import Pairing
 from appliance.page.refused import RequestRefused
 
+ON_SCREEN = "The box shows it on its screen now."
+NO_SCREEN = (
+    '<p class="note">No screen on the box? Run <code>ptt-appliance pair</code> on it:'
+    " it prints the PIN and a QR code.</p>"
+)
 COOKIE_DAYS = 400
 """The longest that browsers keep a cookie."""
 FIELDS = 10
@@ -29,10 +34,17 @@ class Entered(msgspec.Struct, frozen=True):
 class PairingForm:
     """GET and POST of `/pair`."""
 
-    def __init__(self, pairing: Pairing, assets: dict[str, static_files.Asset]) -> None:
-        """Ask `pairing` whether a PIN is right."""
+    def __init__(
+        self,
+        pairing: Pairing,
+        assets: dict[str, static_files.Asset],
+        pin_hint: str = "",
+    ) -> None:
+        """Ask `pairing` whether a PIN is right; `pin_hint` is as in `Site`."""
         self._pairing = pairing
-        self._html = assets["pair.html"].content.decode()
+        html = assets["pair.html"].content.decode()
+        html = html.replace("{{where}}", escape(pin_hint or ON_SCREEN))
+        self._html = html.replace("{{note}}", "" if pin_hint else NO_SCREEN)
 
     async def show(self, request: Request) -> Response:
         """Return the form; who is paired already goes to the page."""
@@ -106,6 +118,6 @@ def _pin_of(text: str) -> str:
     """
     pin = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{6}", pin):
-        sentence = "The PIN has six digits; the box's screen shows it."
+        sentence = "The PIN has six digits."
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
     return pin

@@ -27,4 +27,7 @@ class PageSettings:
     """Of the OLED; its picture is shown also when none is wired."""
     limits: "ServerLimits | None" = None
     """What clients may take of the page; None: the default."""
+    pin_hint: str = ""
+    """Sentence that says where a person finds the PIN; empty: on the box's screen, or
+    by `ptt-appliance pair`."""
     now_s: Callable[[], float] = time.monotonic

@@ -21,8 +21,10 @@ async def no_metrics():
     return ""
 
 
-def site(directory, metrics=no_metrics):
-    return PageSettings(name="kitchen", state_directory=directory, metrics=metrics)
+def site(directory, metrics=no_metrics, **changes):
+    return PageSettings(
+        name="kitchen", state_directory=directory, metrics=metrics, **changes
+    )
 
 
 async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
@@ -39,6 +41,26 @@ async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
             await inbox.has(PartFound(Part.PAGE, listen))
             await inbox.until(lambda: inbox.of(PageServed))
         assert len(inbox.of(PartLost)) == 1
+
+
+@pytest.mark.parametrize(
+    ("hint", "shown", "hidden"),
+    [
+        ("", "ptt-appliance pair", "It is <here>."),
+        ("It is <here>.", "It is &lt;here&gt;.", "ptt-appliance pair"),
+    ],
+)
+async def test_the_pairing_form_says_where_this_pin_is(tmp_path, hint, shown, hidden):
+    inbox = Inbox()
+    page = Page(
+        PageConfig(listen="127.0.0.1:0"), inbox.post, site(tmp_path, pin_hint=hint)
+    )
+    async with page, httpx.AsyncClient(trust_env=False) as client:
+        await inbox.until(lambda: inbox.of(PageServed))
+        form = (await client.get(f"{inbox.of(PageServed)[0].url}/pair")).text
+    assert shown in form
+    assert hidden not in form
+    assert "{{" not in form
 
 
 async def test_the_address_that_is_shown_follows_the_network(tmp_path):

@@ -323,6 +323,12 @@ async def test_the_screen_and_the_lamps_are_those_of_the_box(visit):
     await visit.page.keyboard.up("Space")
 
 
+async def test_the_address_at_the_bottom_is_one_at_which_the_page_listens(visit):
+    url = "http://127.0.0.1:8080"
+    visit.served.inbox.show(page_url=url, address="192.168.1.23")
+    await expect(visit.page.locator("#address")).to_have_text("127.0.0.1:8080")
+
+
 async def test_a_lost_box_is_said_and_found_again(visit, tmp_path):
     host, port = visit.served.host.split(":")
     assert visit.inbox.page is not None

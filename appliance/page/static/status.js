@@ -27,7 +27,7 @@ export function show(view) {
   byId("banner").dataset.state = view.connection;
   faults(view.faults);
   setText(byId("rtt"), view.rtt_ms === null ? "–" : `${view.rtt_ms} ms`);
-  setText(byId("address"), view.address);
+  setText(byId("address"), view.page_url.replace(/^https?:\/\//, ""));
   changes(view);
   previous = view;
 }
