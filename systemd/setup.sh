@@ -7,12 +7,10 @@ repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 # Without python3-systemd there is no journal; libportaudio2 brings ALSA, whatever its name in this release.
 # Pillow loads libfribidi0 for right-to-left text.
 run_packages=(ca-certificates libfribidi0 libportaudio2 python3 python3-systemd python3-venv)
-# The demo's microphone speaks where no sound card is.
-demo_packages=("${run_packages[@]}" espeak-ng)
 # A sound card of our own is compiled, the page is opened in a browser, a bad link is made of namespaces,
 # and systemd checks the unit. Chromium draws boxes for letters where there is no font at all.
 # shellcheck disable=SC2034 # used by tests/run.sh
-test_packages=("${demo_packages[@]}" chromium fonts-dejavu-core gcc iproute2 iptables libasound2-dev libc6-dev
+test_packages=("${run_packages[@]}" chromium fonts-dejavu-core gcc iproute2 iptables libasound2-dev libc6-dev
   pkg-config procps shellcheck systemd)
 
 say() { printf '%s\n' "$*" >&2; }
@@ -47,10 +45,12 @@ need_packages() {
   say "Installing Debian packages: ${missing[*]}"
   # The lists may be absent or too old; fetching them takes long on a Pi, so it is done only when it has to be.
   as_root "${install[@]}" >/dev/null 2>&1 && return
-  if ! { as_root apt-get update -qq && as_root "${install[@]}" >/dev/null; }; then
-    fail "The Debian packages could not be installed; apt says why above. Check the network and free space" \
-      "(df -h), then run this again."
-  fi
+  local words
+  # Its warnings concern nobody unless it fails.
+  words=$({ as_root apt-get update -qq && as_root "${install[@]}"; } 2>&1) && return
+  say "$(tail -n 20 <<<"$words")"
+  fail "The Debian packages could not be installed; apt says why above. Check the network and free space" \
+    "(df -h), then run this again."
 }
 
 is_installed() {
@@ -94,7 +94,7 @@ install_locked() {
   done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
   wanted=$(sha256sum <"$2")
   [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
-  say "Installing Python packages from ${2#"$repository"/}"
+  say "Installing Python packages from ${2#"$repository"/}; this takes about half a minute"
   show_system_packages "$1" false
   pip_in "$1" --require-hashes --only-binary :all: --requirement "$2" ||
     fail "The Python packages could not be installed; pip says why above. Check the network and free space" \

@@ -5,6 +5,6 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../systemd/setup.sh"
 
 need_64_bit
-need_packages "${demo_packages[@]}"
+need_packages "${run_packages[@]}"
 set_up_for_development requirements.lock
 exec "$repository/.venv/bin/ptt-appliance" demo "$@"

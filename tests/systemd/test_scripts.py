@@ -80,6 +80,25 @@ def test_without_root_or_sudo_set_up_says_what_root_has_to_run():
     )
 
 
+@pytest.mark.parametrize("status", [0, 1])
+def test_what_apt_says_is_shown_only_if_it_fails(status):
+    setup = (REPOSITORY / "systemd" / "setup.sh").read_text()
+    as_root = (
+        "as_root() {\n"
+        "  echo noise >&2\n"
+        "  if [[ $2 == update ]]; then touch lists; return; fi\n"
+        '  [[ -e lists ]] && return "$status"\n'
+        "}\n"
+    )
+    code = (
+        f'{setup}\ncd "$(mktemp -d)"\nstatus={status}\nmay_be_root() {{ :; }}\n'
+        f"{as_root}need_packages no-such-package\n"
+    )
+    done = run("bash", input=code, cwd="/")
+    assert done.returncode == status
+    assert ("noise" in done.stderr) == bool(status)
+
+
 def as_nobody():
     if os.geteuid() != 0:
         return ()
