@@ -48,7 +48,14 @@ def _add_demo(add: Add) -> None:
         "computer, buttons on the keyboard, lamps and screen in the browser.",
         epilog="Example: ptt-appliance demo --seconds 30",
     )
-    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen)
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        type=_listen,
+        help="where the page is served; default: on this computer only, at port 8080. "
+        "0.0.0.0:8080 lets phones open it too. Over ssh leave it out, and connect by "
+        "ssh -L 8080:127.0.0.1:8080 HOST",
+    )
     parser.add_argument("--seconds", metavar="N", type=_seconds, help="end after N")
     parser.add_argument("--room-url", metavar="URL", help="a server that you have")
     parser.add_argument("--room-token", metavar="T", help="a token for that server")

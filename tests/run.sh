@@ -11,5 +11,5 @@ command -v npm >/dev/null || need_packages npm
 set_up_for_development requirements.lock tests/requirements.lock
 cd "$repository"
 # Built once and kept; inside a test its two minutes would look like a hang.
-.venv/bin/python -m appliance.demo.server_binary
+.venv/bin/python -m appliance.demo.build_server
 exec .venv/bin/python -m pytest "$@"

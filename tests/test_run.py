@@ -19,7 +19,8 @@ import pytest
 import yaml
 from livekit import rtc
 
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
 from tests.card.asound import Card, plug_in
 from tests.room.fakes import amplitude, strongest_hz

@@ -1,101 +1,113 @@
-"""`ptt-appliance demo`: the whole box on this computer, and somebody to talk to."""
+"""`ptt-appliance demo`: checks of the options, the run, and the summary."""
 
 import argparse
 import asyncio
 import json
-import logging
 import os
 import signal
 import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from functools import partial
+from typing import Final
 
-from appliance.demo.server_binary import find_or_build
-from appliance.demo.terminal import LogStream, Terminal
+from appliance.audio.devices import chosen, listed
+from appliance.audio.driver import Driver
+from appliance.audio.portaudio import PortAudio
+from appliance.audio.streams import LADDER, RATES_HZ, at_rate
+from appliance.config import RoomConfig
+from appliance.demo.build_server import find_or_build
+from appliance.demo.run import Demo, Setup
+from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
+from appliance.errors import DemoError, SoundError
+from appliance.net.listen import listener, parsed
+from appliance.net.url import address_fault
 from appliance.process.logs import start_logging
 
-if TYPE_CHECKING:
-    from appliance.demo.summary import Summary
+SUMMARY: Final = """
+Joined  after {joined_after_s} s
+Talks   {talks_sent} sent, {talks_heard_back} heard back
+Chat    {lines_sent} lines sent, {lines_answered} answered"""
 
-EXIT_OK = 0
-EXIT_NOT_GOOD = 1
+_say = partial(print, file=sys.stderr, flush=True)
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Run the demo and print how it went.
+    """Run the demo and print what worked.
 
     Returns:
-        0 when a person ended it. When it ended by itself: 0 if everything was shown
-        and nothing was lost, else 1.
+        1 if it ended by itself and something never worked, else 0.
 
     Raises:
-        DemoError: it cannot be set up.
+        DemoError: it cannot be set up; the sentence says what to do.
     """
-    _end_quietly_until_ready()
-    terminal = Terminal(sys.stderr)
-    _start_logging(terminal, args.room_token)
-    # Late: these imports take half a second, and a stop must be clean by then.
-    from appliance.demo.play import Play
-    from appliance.demo.stage import Wish
-    from appliance.demo.tape import default_path
-
-    wish = Wish(
-        listen=args.listen,
-        seconds=args.seconds,
-        room_url=args.room_url,
-        room_token=args.room_token,
-        is_simulated=args.card == "simulated",
-        wav=args.wav or default_path(),
-        server=None if args.room_url else find_or_build(terminal.say),
-    )
-    with _state_directory():
-        play = Play(wish, terminal)
-        asyncio.run(play.run())
-    if (summary := play.summary(time.monotonic())) is None:
-        return EXIT_OK
-    _tell(summary, as_json=args.json)
-    is_fine = summary.is_good or not play.has_ended_itself
-    return EXIT_OK if is_fine else EXIT_NOT_GOOD
-
-
-def _tell(summary: "Summary", *, as_json: bool) -> None:
-    from appliance.demo.summary_text import lines, values
-
-    if as_json:
-        print(json.dumps(values(summary), indent=2))
-    else:
-        print(*lines(summary), sep="\n")
-
-
-def _start_logging(terminal: Terminal, token: str | None) -> None:
-    start_logging("warn", (token,) if token else ())
-    if not terminal.is_live:
-        return
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, logging.StreamHandler):
-            handler.setStream(LogStream(terminal))
-
-
-@contextmanager
-def _state_directory() -> Iterator[None]:
-    """Keep nothing, unless the environment says where."""
-    if os.environ.get("STATE_DIRECTORY"):
-        yield
-        return
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # Until the appliance has handlers of its own.
+        signal.signal(number, lambda *_: sys.exit(0))
+    start_logging("warn", (args.room_token,) if args.room_token else ())
+    demo = Demo(_setup(args), _say)
     with tempfile.TemporaryDirectory(prefix="ptt-demo-") as folder:
-        os.environ["STATE_DIRECTORY"] = folder
-        yield
+        os.environ.setdefault("STATE_DIRECTORY", folder)
+        asyncio.run(demo.run())
+    figures = demo.summary.figures()
+    text = SUMMARY.format(**figures).replace("after None s", "never")
+    print(json.dumps(figures, indent=2) if args.json else text)
+    if figures["not_complete"]:
+        _say(f"Not complete: {figures['not_complete']}.")
+    return 1 if figures["not_complete"] and demo.is_time_up else 0
 
 
-def _end_quietly_until_ready() -> None:
-    """Exit 0 on Ctrl-C and SIGTERM while nothing runs yet but perhaps a build."""
+def _setup(args: argparse.Namespace) -> Setup:
+    """Return what the demo consists of; the server is built last, if all else is right.
 
-    def end(_number: int, _frame: FrameType | None) -> NoReturn:
-        sys.exit(EXIT_OK)
+    Raises:
+        DemoError: an option cannot be used, or the server cannot be built.
+    """
+    if args.room_url and (fault := address_fault(args.room_url, "wss")):
+        sentence = f"--room-url: {fault}"
+        raise DemoError(sentence)
+    listen = listen_address(args.listen)
+    card = None if args.card == "simulated" else _real_card()
+    if card is not None:
+        _say("Sound: this computer's microphone and speaker.")
+    else:
+        recording = Recording(args.wav)
+        card = SimulatedCard(phrase(), recording)
+        _say("Sound: simulated; the microphone says a phrase, what the")
+        _say(f"       speaker plays is in {recording.path}")
+    return Setup(
+        room=RoomConfig(url=args.room_url, token=args.room_token),
+        server=None if args.room_url else find_or_build(_say),
+        card=card,
+        listen=listen,
+        seconds=args.seconds,
+    )
 
-    signal.signal(signal.SIGTERM, end)
-    signal.signal(signal.SIGINT, end)
+
+def listen_address(wanted: str | None) -> str:
+    """Return where the page listens: as wanted, or on this computer only.
+
+    Raises:
+        DemoError: the wanted address cannot be used.
+    """
+    address = wanted or "127.0.0.1:8080"
+    try:
+        listener(*parsed(address)).close()
+    except OSError as exc:
+        if wanted is None:
+            return "127.0.0.1:0"
+        sentence = f"cannot listen on {wanted}: {exc.strerror}. Use another --listen."
+        raise DemoError(sentence) from exc
+    return address
+
+
+def _real_card() -> Driver | None:
+    """Return PortAudio, if there are a microphone and a speaker that can be opened."""
+    try:
+        library = PortAudio()
+        devices = listed(library.devices())
+        pair = chosen((), devices, "microphone"), chosen((), devices, "speaker")
+    except (OSError, SoundError):
+        # OSError: PortAudio is not installed.
+        return None
+    wanted = [at_rate(rate_hz, *pair, LADDER[0]) for rate_hz in RATES_HZ]
+    return library if any(map(library.can, wanted)) else None

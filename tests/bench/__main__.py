@@ -11,7 +11,8 @@ from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 from tests.bench import cpu, delay, drift, flood, gate, goodbye, memory, outage, startup
 from tests.bench.awake import awake

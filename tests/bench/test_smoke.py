@@ -3,7 +3,8 @@
 import math
 from dataclasses import replace
 
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import LocalServer
 from tests.bench import delay, gate, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK

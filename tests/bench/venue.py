@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
-from appliance.demo.server import LocalServer
+from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
 from tests.bench.box import Kind, MediaDevices, Seat
 from tests.bench.client import Client

@@ -1,9 +1,11 @@
 """The real demo, in a process of its own, on a real server."""
 
+import contextlib
 import fcntl
 import json
 import os
 import pty
+import re
 import select
 import signal
 import socket
@@ -16,13 +18,16 @@ import wave
 from dataclasses import dataclass
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 
-from appliance.demo.issuer import ROOM
-from appliance.demo.measure import Sound, find
-from appliance.demo.phrase import phrase
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.audio.dsp import level_dbfs
+from appliance.demo.build_server import find_or_build
+from appliance.demo.command import listen_address
+from appliance.demo.keyboard import REPEAT_S
+from appliance.demo.livekit_server import LocalServer
+from appliance.demo.simulated_card import phrase
 from appliance.tokens.issue import issue
 
 REPOSITORY = Path(__file__).parents[2]
@@ -68,33 +73,29 @@ def whole(binary, tmp_path_factory):
 
 def test_a_complete_exchange_needs_no_key(whole):
     values = whole.values
-    assert values["missing"] == "", whole.errors
-    assert values["talks"]["heard_back"] >= 1
-    assert values["chat"]["answered"] >= 1
-
-
-def test_the_status_tells_whether_it_was_good(whole):
-    assert whole.status == (0 if whole.values["is_good"] else 1)
-
-
-def test_the_figures_are_there_and_come_from_the_talks(whole):
-    values = whole.values
-    assert values["card"] == "simulated"
+    assert values["not_complete"] == "", whole.errors
     assert values["joined_after_s"] > 0
-    for way in (values["to_companion"], values["to_box"]):
-        assert way["delay_ms"] > 0
-        assert len(way["delays_ms"]) == len(way["lost_start_ms"]) >= 1
+    assert values["talks_heard_back"] >= 1
+    assert values["lines_answered"] >= 1
+    assert whole.status == 0
 
 
-def test_the_recording_has_the_phrase_in_it(whole):
+def test_the_recording_has_speech_as_long_as_the_phrase_in_it(whole):
     with wave.open(str(whole.wav)) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    assert whole.values["wav"] == str(whole.wav)
-    assert find(Sound(0.0, phrase()), Sound(0.0, pcm)) is not None
+    said, played = loud_parts(phrase()), loud_parts(pcm)
+    stretch = np.ones(len(said) + 10)
+    assert np.convolve(played, stretch).max() > 0.7 * said.sum()
+
+
+def loud_parts(samples):
+    """Return for each 50 ms whether there is speech in it."""
+    parts = samples[: len(samples) // 2400 * 2400].reshape(-1, 2400)
+    return np.array([level_dbfs(part) > -45 for part in parts])
 
 
 def test_without_a_terminal_there_are_plain_lines_and_no_secrets(whole):
-    assert "connected | talking" in whole.errors
+    assert "in demo: talking\n" in whole.errors
     assert "Companion: You wrote: hello" in whole.errors
     assert "Page: http://127.0.0.1:" in whole.errors
     assert "\x1b" not in whole.errors
@@ -180,22 +181,22 @@ def is_running(pid):
 def test_keys_press_the_buttons(binary, tmp_path):
     with Person(tmp_path) as person:
         person.read_until("Keys: space talk")
-        person.read_until("muted")
+        person.read_until("in demo: muted")
         person.press(b"n")
-        person.read_until("The box is yours now.")
+        person.read_until("The buttons are yours now.")
         person.press(b" ")
-        person.read_until("TALKING")
+        person.read_until("talking")
         person.press(b" ")
         person.read_until("muted")
-        person.press(b"tgood morning\r")
-        person.read_until("Companion: You wrote: good morning")
         person.press(b"l")
         person.read_until("left, press leave to rejoin")
+        # Sooner it would be the same key that is still held.
+        time.sleep(2 * REPEAT_S)
         person.press(b"l")
         person.read_until("in demo")
         person.press(b"q")
         assert person.status() == 0
-        assert "Joined     after" in person.seen
+        assert "Joined  after" in person.seen
         assert person.has_its_terminal_back
 
 
@@ -210,11 +211,11 @@ def press_control_c(person):
 @pytest.mark.parametrize("end", [terminate, press_control_c])
 def test_being_told_to_end_ends_everything_and_is_no_failure(binary, tmp_path, end):
     with Person(tmp_path) as person:
-        person.read_until("muted")
+        person.read_until("in demo: muted")
         pids = children(person.process.pid)
-        assert len(pids) == 2
+        assert len(pids) == 1
         end(person)
-        assert person.status() == 0
+        assert person.status() == 0, person.seen
         assert "Traceback" not in person.seen
         assert person.has_its_terminal_back
         wait_until_gone(pids)
@@ -222,7 +223,7 @@ def test_being_told_to_end_ends_everything_and_is_no_failure(binary, tmp_path, e
 
 def test_nothing_survives_a_demo_that_was_killed(binary, tmp_path):
     with Person(tmp_path) as person:
-        person.read_until("muted")
+        person.read_until("in demo: muted")
         pids = children(person.process.pid)
         person.process.kill()
         person.process.wait()
@@ -233,20 +234,63 @@ async def test_a_room_of_ones_own_is_joined_and_left_alone(binary, tmp_path):
     async with LocalServer(binary) as server:
         now_s = int(time.time())
         key, secret = server.api_key, server.api_secret
-        token = issue(key, secret, "box", "box", ROOM, 60, now_s)
+        token = issue(key, secret, "box", "box", "demo", 60, now_s)
         own = ("--room-url", server.url, "--room-token", token)
         done = run(tmp_path, "--seconds", "3", *own)
     assert done.status == 0, done.errors
-    assert done.values["is_good"]
-    assert done.values["talks"]["sent"] == 0
-    assert "There is no companion" in done.errors
+    assert done.values["talks_sent"] == 0
     assert token not in done.errors + done.output
 
 
-def test_an_address_that_is_in_use_is_an_error_that_says_what_to_do(binary, tmp_path):
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        wished = f"127.0.0.1:{taken.getsockname()[1]}"
-        done = run(tmp_path, "--seconds", "3", "--listen", wished)
+def test_a_server_that_nobody_can_reach_is_a_failure(tmp_path):
+    own = ("--room-url", "ws://127.0.0.1:9", "--room-token", "none")
+    done = run(tmp_path, "--seconds", "2", *own)
     assert done.status == 1
-    assert "--listen" in done.errors
-    assert "Traceback" not in done.errors
+    assert done.values["not_complete"] == "the room was never joined"
+
+
+def test_options_that_cannot_be_are_errors_before_the_server_is_built(
+    tmp_path, monkeypatch
+):
+    # Nothing is built in a folder that cannot be made.
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        for option, wrong, remedy in (
+            ("--listen", f"127.0.0.1:{taken.getsockname()[1]}", "--listen"),
+            ("--wav", str(tmp_path / "none" / "demo.wav"), "--wav"),
+            ("--room-url", "ws://example.com", "wss://example.com"),
+        ):
+            token = ("--room-token", "none") if option == "--room-url" else ()
+            done = run(tmp_path, option, wrong, *token)
+            assert done.status == 1
+            assert remedy in done.errors
+            assert "XDG_CACHE_HOME" not in done.errors
+            assert "Traceback" not in done.errors
+
+
+def test_who_opens_the_page_has_the_buttons(binary, tmp_path):
+    with Person(tmp_path) as person:
+        person.read_until("filled in: ")
+        person.read_until("\n")
+        (url,) = re.findall(r"Page: (http://\S+)", person.seen)
+        assert httpx.get(f"{url}/pair", trust_env=False).is_success
+        person.read_until("The buttons are yours now.")
+        person.press(b"q")
+        assert person.status() == 0
+
+
+def test_over_ssh_the_demo_says_how_to_open_its_page(binary, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+    assert "ssh -L " in run(tmp_path, "--seconds", "3").errors
+
+
+def test_another_port_is_used_when_the_usual_one_is_taken():
+    with socket.socket() as taken:
+        with contextlib.suppress(OSError):
+            # Perhaps by another demo already.
+            taken.bind(("127.0.0.1", 8080))
+            taken.listen()
+        assert listen_address(None) == "127.0.0.1:0"
+    assert listen_address("127.0.0.1:0") == "127.0.0.1:0"

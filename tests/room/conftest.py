@@ -10,7 +10,8 @@ from livekit import rtc
 from appliance.config import ChatConfig, Config, RoomConfig
 from appliance.core.commands import JoinRoom, LeaveRoom
 from appliance.core.events import RoomJoined, RoomLeft
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import LocalServer
 from appliance.room.adapter import LiveKitRoom
 from tests.room.fakes import DEADLINE_S, FakePlayout, FakeUplink
 from tests.room.friend import Friend

@@ -218,7 +218,7 @@ async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
 
 
 async def test_nobody_at_the_address_is_named(server, box):
-    await server.stop()
+    await server.kill()
     box.room.do(JoinRoom(1, server.url, server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)

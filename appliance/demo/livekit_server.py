@@ -1,4 +1,4 @@
-"""A LiveKit server of our own on loopback, for the demo and the tests."""
+"""LiveKit server on loopback, for the demo and the tests."""
 
 import asyncio
 import contextlib
@@ -8,36 +8,25 @@ import secrets
 import shutil
 import socket
 import tempfile
-import time
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import httpx
 
-from appliance.demo.server_binary import find_or_build
 from appliance.errors import DemoError
-
-__all__ = ["LocalServer", "find_or_build"]
 
 _START_S = 15.0
 """It answers within 0.2 s here; a small Pi under load is given much more."""
-_STOP_S = 3.0
-"""It says goodbye at once; after that it is ended without asking."""
-_DEAF_S = 0.3
-"""It swallows signals in the first 0.1 s that it answers (`Start` in its server.go)."""
-_POLL_S = 0.02
-"""Short against the 0.2 s of a start."""
 _STARTS = 3
-"""A free port may be taken by somebody else before the server has it."""
+"""A free port may be taken by another program before the server has it."""
 
 
 class LocalServer:
     """A LiveKit server that only this machine can reach.
 
-    Ports, key and secret stay the same over `stop` or `kill` and `start`, so an outage
-    is all that clients see. Leaving the context ends the server and removes its log.
+    Ports, key and secret stay the same over `kill` and `start`, so that clients see an
+    outage. Leaving the context ends the server and removes its log.
     """
 
     def __init__(self, binary: Path) -> None:
@@ -47,7 +36,6 @@ class LocalServer:
         self.port = 0
         self.udp_port = 0
         self._binary = binary
-        self._listens_at_s = 0.0
         self._folder = Path()
         self._process: Process | None = None
 
@@ -74,50 +62,38 @@ class LocalServer:
         """
         self._folder = Path(tempfile.mkdtemp(prefix="livekit-server-"))
         try:
-            await self._start_on_free_ports()
+            await self._start_on_free_ports(_STARTS)
         except BaseException:
             # Also when cancelled: nobody else knows of the process and the folder.
             await self._close()
             raise
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """End the server and remove its log."""
         await self._close()
 
     async def start(self) -> None:
-        """Start again after `stop` or `kill`, and wait until it answers.
+        """Start again after `kill`, and wait until it answers.
 
         Raises:
             DemoError: it does not start; the sentence holds the end of its log.
         """
+        # It ends when we do, however we end.
+        setpriv = shutil.which("setpriv")
+        tied = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *_together_with_us(str(self._binary)),
+                *(*tied, str(self._binary)),
                 env=_environment(self._config()),
                 stdin=DEVNULL,
                 stdout=log,
                 stderr=log,
             )
         await self._answers(self._process)
-        self._listens_at_s = time.monotonic() + _DEAF_S
-
-    async def stop(self) -> None:
-        """End it as its administrator would: clients are told."""
-        if self._process is None:
-            return
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_STOP_S):
-                await self._end_politely(self._process)
-        await self.kill()
 
     async def kill(self) -> None:
-        """End it as a power cut would: clients are told nothing."""
+        """End it; clients are told nothing."""
         if (process := self._process) is None:
             return
         if process.returncode is None:
@@ -125,38 +101,32 @@ class LocalServer:
         await process.wait()
         self._process = None
 
-    async def _start_on_free_ports(self) -> None:
-        for _ in range(_STARTS - 1):
-            self.port, self.udp_port = _free_ports()
-            with contextlib.suppress(DemoError):
-                await self.start()
-                return
+    async def _start_on_free_ports(self, tries: int) -> None:
         self.port, self.udp_port = _free_ports()
-        await self.start()
+        try:
+            await self.start()
+        except DemoError:
+            if tries == 1:
+                raise
+            await self._start_on_free_ports(tries - 1)
 
     async def _answers(self, process: Process) -> None:
         """Return when the server answers; end it and raise if it never does."""
+        # Straight to loopback, whatever proxies are set.
+        direct = httpx.AsyncClient(trust_env=False)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_START_S), _client() as client:
+            async with asyncio.timeout(_START_S), direct as client:
                 while process.returncode is None:
                     with contextlib.suppress(httpx.TransportError):
                         await client.get(f"http://127.0.0.1:{self.port}")
                         return
-                    await asyncio.sleep(_POLL_S)
+                    await asyncio.sleep(0.02)
         await self.kill()
         words = self.log.read_text(encoding="utf-8", errors="replace")[-1000:]
         sentence = f"{self._binary} does not start; the end of its log:\n{words}"
         raise DemoError(sentence)
 
-    async def _end_politely(self, process: Process) -> None:
-        """Ask until it ends: only from the second signal on clients are sent away."""
-        await asyncio.sleep(self._listens_at_s - time.monotonic())
-        while process.returncode is None:
-            process.terminate()
-            await asyncio.sleep(_POLL_S)
-
     async def _close(self) -> None:
-        # Not politely: whoever leaves the context has said goodbye to it already.
         await self.kill()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -181,17 +151,6 @@ class LocalServer:
             "keys": {self.api_key: self.api_secret},
             "logging": {"level": "warn"},
         }
-
-
-def _client() -> httpx.AsyncClient:
-    """Return a client that goes straight to loopback, whatever proxies are set."""
-    return httpx.AsyncClient(trust_env=False)
-
-
-def _together_with_us(*command: str) -> list[str]:
-    """Return the command so that it ends when we do, however we end."""
-    setpriv = shutil.which("setpriv")
-    return [setpriv, "--pdeathsig", "KILL", *command] if setpriv else [*command]
 
 
 def _environment(config: dict[str, object]) -> dict[str, str]:

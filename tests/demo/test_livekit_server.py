@@ -9,7 +9,8 @@ import jwt
 import pytest
 from livekit import rtc
 
-from appliance.demo.server import LocalServer, find_or_build
+from appliance.demo.build_server import find_or_build
+from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 
 LOOPBACK = "0100007F"
@@ -72,11 +73,10 @@ async def test_a_token_signed_with_another_secret_is_refused(binary):
             await join(server)
 
 
-@pytest.mark.parametrize("outage", [LocalServer.stop, LocalServer.kill])
-async def test_after_an_outage_the_same_address_and_token_work_again(binary, outage):
+async def test_after_an_outage_the_same_address_and_token_work_again(binary):
     async with LocalServer(binary) as server:
         url = server.url
-        await outage(server)
+        await server.kill()
         assert not await answers(server)
         await server.start()
         assert server.url == url

@@ -4,18 +4,21 @@ import threading
 
 import pytest
 
-from appliance.demo.server_binary import find_or_build
+from appliance.demo.build_server import find_or_build
 from appliance.errors import DemoError
 
 PINNED = f"livekit-server-v1.13.5-{os.uname().machine}"
 GOOD_GO = """#!/bin/sh
-[ "$1" = env ] && { echo go1.99.0; exit; }
+case "$*" in
+*-m) exit ;;
+*-deps*) echo go: downloading example.org/a v1; echo example.org/a; exit ;;
+esac
 while [ "$1" != -o ]; do shift; done
 echo built > "$2"
 """
-OLD_GO = "#!/bin/sh\necho go1.19.8\n"
+OLD_GO = "#!/bin/sh\nexit 1\n"
 FAILING_GO = """#!/bin/sh
-[ "$1" = env ] && { echo go1.99.0; exit; }
+case "$*" in *-m) exit ;; esac
 echo 'checksum mismatch' >&2
 exit 1
 """
@@ -72,9 +75,33 @@ def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
     built = find_or_build(lines.append)
     assert built == cache / PINNED
     assert built.read_text() == "built\n"
-    assert "building livekit-server v1.13.5" in lines[0]
+    assert "LiveKit server v1.13.5 is built, once" in lines[0]
+    assert "1.5 GB" in lines[0]
+    assert lines[1:] == ["2/3 fetching the sources", "3/3 compiling"]
     go.unlink()
     assert find_or_build(nobody_listens) == built
+
+
+def test_a_build_that_takes_long_tells_the_share_that_is_done(cache, on_path):
+    # Ends when the line with the share has been told.
+    slow = GOOD_GO.replace(
+        "while [",
+        f"""
+echo example.org/a >&2
+[ -e {cache}/told ] || exec sh -c 'while [ ! -e {cache}/told ]; do :; done; exit 3'
+while [""",
+    )
+    on_path("go", slow)
+    lines: list[str] = []
+
+    def tell(line):
+        lines.append(line)
+        if "%" in line:
+            (cache / "told").touch()
+
+    with pytest.raises(DemoError, match="compiling: failed"):
+        find_or_build(tell)
+    assert lines[-1].startswith("3/3 compiling: 99 %, ")
 
 
 def test_a_build_leaves_nothing_behind_but_the_server(cache, on_path):
@@ -114,7 +141,7 @@ def test_without_a_new_enough_compiler_one_is_fetched(cache, on_path, go):
     lines: list[str] = []
     with pytest.raises(DemoError, match="fetching the Go compiler"):
         find_or_build(lines.append)
-    assert "fetching the Go compiler" in lines[0]
+    assert "1/3 fetching the Go compiler" in lines[1]
 
 
 def test_a_cache_that_cannot_be_made_is_named(cache, tmp_path, monkeypatch):

@@ -1,0 +1,214 @@
+"""The demo: server, companion and appliance, worked by a script and by keys."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from appliance.app import App
+from appliance.assembly import Hardware
+from appliance.audio.driver import Driver
+from appliance.config import RoomConfig
+from appliance.config.load import load
+from appliance.core.events import StopAsked
+from appliance.core.state import ScreenPage
+from appliance.core.view import TalkState, View
+from appliance.demo.companion import Companion
+from appliance.demo.exchange import Script, Summary
+from appliance.demo.keyboard import HINT, QUIT, Keyboard
+from appliance.demo.livekit_server import LocalServer
+from appliance.demo.simulated_card import SimulatedCard
+from appliance.net.listen import pairing_url
+from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
+from appliance.ports import Viewer
+from appliance.run import appliance
+from appliance.tokens.issue import issue
+
+DAY_S: Final = 86_400
+"""How long the demo's tokens may be used to join."""
+TURN_S: Final = 4.0
+"""How long the script holds the talk button for a person at a real microphone."""
+PRESS_S: Final = 0.3
+"""More than a press takes to start a talk, in which the phrase begins."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setup:
+    """What the demo consists of."""
+
+    room: RoomConfig
+    """Somebody's own room; not used where there is a server to start."""
+    server: Path | None
+    """Program of the LiveKit server."""
+    card: Driver
+    listen: str
+    """HOST:PORT of the page."""
+    seconds: float | None
+    """None: until somebody ends it."""
+
+
+class Demo(Viewer):
+    """One run of the demo, and a viewer of its appliance. Thread: the loop's."""
+
+    def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
+        """Prepare; `run` begins. `say` prints a line for a person."""
+        self.summary = Summary(setup.server is not None)
+        self.is_time_up = False
+        """Whether it ended by itself, not because of a person or a signal."""
+        self._setup = setup
+        self._say = say
+        listen = f"page.listen={setup.listen}"
+        self._config = load(Path(__file__).with_name("demo.yaml"), [listen], {}).config
+        self._app = App()
+        self._pins = SimulatedPins(self._config.buttons, self._config.lamps)
+        self._script = Script(self._pins, self._app.post, self._speak)
+        self._playing: asyncio.Task[None] | None = None
+        self._news: tuple[str, ...] = ()
+        self._view: View | None = None
+
+    async def run(self) -> None:
+        """Run until the time is up, or a key or a signal ends it.
+
+        Raises:
+            DemoError: the server does not start, or the companion cannot join.
+        """
+        setup = self._setup
+        hardware = Hardware(
+            lambda: setup.card,
+            self._pins.open_factory,
+            SimulatedDisplay().open,
+            (self,),
+            "The demo has printed it in its terminal.",
+        )
+        async with AsyncExitStack() as stack:
+            room = await self._room(stack)
+            self._take_keys(stack)
+            if setup.seconds is not None:
+                asyncio.get_running_loop().call_later(setup.seconds, self._time_up)
+            async with asyncio.TaskGroup() as group:
+                if setup.server is not None:
+                    self._playing = group.create_task(self._script.run())
+                self.summary.started_s = time.monotonic()
+                await appliance(replace(self._config, room=room), self._app, hardware)
+                if self._playing is not None:
+                    self._playing.cancel()
+
+    def _time_up(self) -> None:
+        self.is_time_up = True
+        self._app.post(StopAsked())
+
+    async def _room(self, stack: AsyncExitStack) -> RoomConfig:
+        """Return the room to join; in the demo's own there is the companion."""
+        if self._setup.server is None:
+            return self._setup.room
+        server = await stack.enter_async_context(LocalServer(self._setup.server))
+        companion = Companion(self.summary.begin_repetition)
+        await stack.enter_async_context(companion)
+        await companion.join(server.url, _token(server, "Companion"))
+        self._say("Room: on this computer; nothing leaves it. A companion")
+        self._say("      repeats what you say and answers what you write.")
+        return RoomConfig(url=server.url, token=_token(server, "demo"))
+
+    async def __aexit__(self, *_: object) -> None:
+        """Do nothing: there is nothing to close."""
+
+    def show(self, view: View) -> None:
+        """Take the newest view of the appliance."""
+        self._view = view
+        if view.screen_page is ScreenPage.PAIRING:
+            # A person is opening the page.
+            self._take_over()
+        if self.summary.count(view):
+            self._begin_talk()
+        self._script.see(view)
+        before, self._news = self._news, tuple(_news(view))
+        for line in self._news:
+            if line not in before:
+                # Others wrote some of this: it may not control the terminal.
+                self._say("".join(x if x.isprintable() else " " for x in line))
+
+    def _begin_talk(self) -> None:
+        """Say the phrase; a talk that the script did not begin is a person's."""
+        if not self._script.is_pressing:
+            self._take_over()
+        if isinstance(self._setup.card, SimulatedCard):
+            self._setup.card.speak()
+
+    async def _speak(self) -> None:
+        """Return when the phrase has been said, or a person has had time to speak."""
+        card = self._setup.card
+        if isinstance(card, SimulatedCard):
+            await asyncio.sleep(PRESS_S + card.speech_s)
+            return
+        self._say("Your turn: speak now.")
+        await asyncio.sleep(TURN_S)
+
+    def _take_over(self) -> None:
+        playing, self._playing = self._playing, None
+        if playing is not None:
+            playing.cancel()
+            self._say("The buttons are yours now.")
+
+    def _take_keys(self, stack: AsyncExitStack) -> None:
+        """Take keys one by one and unseen, if there are any, until the stack closes."""
+        try:
+            terminal = sys.stdin.fileno()
+            before = termios.tcgetattr(terminal)
+            if os.tcgetpgrp(terminal) != os.getpgrp():
+                return
+        except (OSError, ValueError, termios.error):
+            return
+        self._say(f"Keys: {HINT}")
+        stack.callback(termios.tcsetattr, terminal, termios.TCSADRAIN, before)
+        tty.setcbreak(terminal)
+        # A process that Ctrl-Z has stopped would leave the room without a goodbye.
+        signal.signal(signal.SIGTSTP, signal.SIG_IGN)
+        keyboard = Keyboard(self._pins, self._is_talking)
+        loop = asyncio.get_running_loop()
+        loop.add_reader(terminal, self._read, terminal, keyboard)
+        stack.callback(loop.remove_reader, terminal)
+
+    def _is_talking(self) -> bool:
+        talking = {TalkState.TALKING, TalkState.WARNING}
+        return self._view is not None and self._view.talk in talking
+
+    def _read(self, descriptor: int, keyboard: Keyboard) -> None:
+        data = os.read(descriptor, 1024)
+        if not data:
+            asyncio.get_running_loop().remove_reader(descriptor)
+        for key in data.decode("ascii", errors="ignore"):
+            if key in QUIT:
+                self._app.post(StopAsked())
+            elif keyboard.press(key):
+                self._take_over()
+
+
+def _news(view: View) -> Iterator[str]:
+    """Yield lines that say what is going on; people are told each when it is new."""
+    if view.pin:
+        yield f"Page: {view.page_url}   PIN: {view.pin}"
+        yield f"      with the PIN filled in: {pairing_url(view.page_url, view.pin)}"
+        if "SSH_CONNECTION" in os.environ and "//127." in view.page_url:
+            address = view.page_url.removeprefix("http://")
+            port, host = address.rpartition(":")[2], socket.gethostname()
+            yield f"      over ssh, first: ssh -L {port}:{address} {host}"
+    # Without the countdown to the next try.
+    yield f"{view.banner.partition(', retry')[0]}: {view.talk_text}"
+    yield from (f"{name} speaks" for name in view.speakers)
+    for line in view.chat[-1:]:
+        name = f"you ({line.state})" if line.is_own else line.sender_name
+        yield f"{name}: {line.text}"
+
+
+def _token(server: LocalServer, name: str) -> str:
+    key, secret = server.api_key, server.api_secret
+    return issue(key, secret, name.lower(), name, "demo", DAY_S, int(time.time()))

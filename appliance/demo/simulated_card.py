@@ -1,0 +1,176 @@
+"""Sound card without hardware: a microphone that speaks, a speaker that is recorded.
+
+It takes the place of PortAudio: one callback per period, at absolute times. After a
+late callback the next one follows at once, so no sample is lost.
+"""
+
+import logging
+import os
+import tempfile
+import threading
+import time
+import wave
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.audio.driver import PeriodCallback, StreamRequest
+from appliance.audio.dsp import RATE_HZ
+from appliance.audio.realtime import be_urgent
+from appliance.errors import DemoError, SoundError
+
+NAME: Final = "Simulated USB sound card"
+REACTION_S: Final = 0.1
+"""Silence between `speak` and the first word; people take twice as long."""
+LONGEST_S: Final = 600.0
+"""Length of the longest recording, 58 MB."""
+
+Samples: TypeAlias = NDArray[np.int16]
+"""Mono, 48 kHz, any length."""
+
+_log = logging.getLogger(__name__)
+
+
+def phrase() -> Samples:
+    """Return three seconds of speech at 48 kHz, from a file at half that rate.
+
+    Source: espeak-ng, voice en-us: "hello this is the push to talk demo can you hear me
+    well". No pause in it is long enough to end a talk.
+    """
+    with wave.open(str(Path(__file__).with_name("phrase.wav"))) as file:
+        assert 2 * file.getframerate() == RATE_HZ
+        samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
+    # The same spectrum over twice as many samples.
+    spectrum = np.fft.rfft(samples.astype(np.float64))
+    doubled = 2 * np.fft.irfft(spectrum, 2 * len(samples))
+    return doubled.clip(-32768, 32767).astype(np.int16)
+
+
+class Recording:
+    """WAV file of what the speaker plays; its header is right every second."""
+
+    def __init__(self, path: Path | None) -> None:
+        """Create the file; by default one per user, in the temporary directory.
+
+        Raises:
+            DemoError: it cannot be written.
+        """
+        folder = Path(tempfile.gettempdir())
+        self.path = path or folder / f"ptt-demo-{os.getuid()}.wav"
+        self._left = round(LONGEST_S * RATE_HZ)
+        try:
+            self.path.write_bytes(b"")
+            self._file = wave.open(str(self.path), "wb")
+            self._file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
+            self._file.writeframes(b"")
+        except OSError as exc:
+            sentence = f"{self.path} cannot be written: {exc.strerror}. Use --wav FILE."
+            raise DemoError(sentence) from exc
+
+    def put(self, pcm: bytes) -> None:
+        """Append one period; none at all brings the header up to date.
+
+        Thread: the card's.
+        """
+        if self._left <= 0:
+            return
+        frames = len(pcm) // 2
+        self._left -= frames
+        try:
+            self._file.writeframesraw(pcm)
+            if not frames or self._left % RATE_HZ < frames:
+                self._file.writeframes(b"")
+        except OSError as exc:
+            _log.warning("recording ends  reason=%r", exc.strerror)
+            self._left = 0
+
+
+class SimulatedCard:
+    """One duplex device and its stream; implements `sound.library` in full."""
+
+    def __init__(self, samples: Samples, recording: Recording) -> None:
+        """Start silent; `speak` says `samples`, `recording` takes what is played."""
+        self._recording = recording
+        silence = np.zeros(round(REACTION_S * RATE_HZ), np.int16)
+        self._speech = np.concatenate((silence, samples))
+        self.speech_s = len(self._speech) / RATE_HZ
+        """Time from `speak` to the end of the phrase."""
+        self._unsaid = samples[:0]
+        self._thread: threading.Thread | None = None
+        self._is_wanted = False
+        self.latency_s = 0.0
+        """From the speaker's buffer to the microphone's."""
+
+    def speak(self) -> None:
+        """Say the phrase, from its beginning. Thread: any."""
+        self._unsaid = self._speech
+
+    def devices(self) -> list[Mapping[str, object]]:
+        """Return the card as PortAudio would describe it."""
+        channels = {"max_input_channels": 1, "max_output_channels": 1}
+        return [{"name": NAME, "default_samplerate": float(RATE_HZ), **channels}]
+
+    def renew(self) -> None:
+        """Do nothing: the card is always there."""
+
+    def can(self, wanted: StreamRequest) -> bool:
+        """Return whether the card has such a stream."""
+        devices = wanted.microphone, wanted.speaker
+        is_here = all(device is not None and device.name == NAME for device in devices)
+        return is_here and wanted.rate_hz == RATE_HZ
+
+    def open(self, wanted: StreamRequest, callback: PeriodCallback) -> "SimulatedCard":
+        """Return the one stream, which is the card itself.
+
+        Raises:
+            SoundError: the card has no such stream.
+        """
+        if not self.can(wanted):
+            raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
+        period_s = wanted.period_frames / RATE_HZ
+        self.latency_s = 2 * max(period_s, wanted.latency_s)
+        self._thread = threading.Thread(
+            target=self._run,
+            args=(wanted.period_frames, callback),
+            name="simulated card",
+            daemon=True,
+        )
+        return self
+
+    def start(self) -> None:
+        """Begin to call back."""
+        assert self._thread is not None
+        self._is_wanted = True
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the callbacks; when this returns, none is running."""
+        self._is_wanted = False
+        thread, self._thread = self._thread, None
+        if thread is not None and thread.is_alive():
+            thread.join()
+        self._recording.put(b"")
+
+    def _run(self, frames: int, callback: PeriodCallback) -> None:
+        be_urgent()
+        due_s = time.monotonic()
+        while self._is_wanted:
+            due_s += frames / RATE_HZ
+            time.sleep(max(0.0, due_s - time.monotonic()))
+            heard = self._next(frames).tobytes()
+            played = memoryview(bytearray(len(heard)))
+            if not callback.lull.passes(0):
+                callback.call(memoryview(heard), played, frames, 0)
+            self._recording.put(bytes(played))
+
+    def _next(self, frames: int) -> Samples:
+        """Return what the microphone hears in the next period."""
+        unsaid = self._unsaid
+        part = unsaid[:frames]
+        # `speak` may have been called meanwhile.
+        if unsaid is self._unsaid:
+            self._unsaid = unsaid[frames:]
+        return np.pad(part, (0, frames - len(part)))

@@ -1,0 +1,95 @@
+import asyncio
+import time
+from contextlib import asynccontextmanager
+
+import numpy as np
+import pytest
+from livekit import rtc
+
+from appliance.demo.build_server import find_or_build
+from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener
+from appliance.demo.livekit_server import LocalServer
+from appliance.demo.simulated_card import phrase
+from appliance.errors import DemoError
+from appliance.tokens.issue import issue
+from tests.room.friend import Friend
+
+QUIET = np.zeros(480, np.int16)
+LOUD = np.full(480, 3000, np.int16)
+DEADLINE_S = 30.0
+
+
+def talks(*runs):
+    """Play runs of (block, how many) to a listener; return what it took for talks."""
+    listener = Listener()
+    found = [listener.take(block) for block, count in runs for _ in range(count)]
+    return [talk for talk in found if talk is not None]
+
+
+def test_a_talk_ends_with_half_a_second_of_silence_and_keeps_a_tenth():
+    (talk,) = talks((QUIET, 100), (LOUD, 80), (QUIET, 60))
+    assert len(talk) == (10 + 80 + 10) * 480
+    assert not talk[: 10 * 480].any()
+    assert talk[10 * 480 : 90 * 480].all()
+
+
+def test_pauses_between_words_do_not_end_a_talk():
+    assert len(talks((LOUD, 20), (QUIET, 40), (LOUD, 20), (QUIET, 60))) == 1
+
+
+def test_two_talks_are_two():
+    assert len(talks((LOUD, 20), (QUIET, 60), (LOUD, 20), (QUIET, 60))) == 2
+
+
+def test_an_endless_talk_is_taken_in_parts():
+    first, second = talks((LOUD, 2 * LONGEST_BLOCKS))
+    assert len(first) == len(second) == LONGEST_BLOCKS * 480
+
+
+def test_silence_is_no_talk():
+    assert talks((QUIET, 500)) == []
+
+
+@asynccontextmanager
+async def guest(server, repeats):
+    """A companion, and somebody else in its room."""
+
+    def token(name):
+        key, secret = server.api_key, server.api_secret
+        return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
+
+    async with Companion(repeats.set) as companion:
+        await companion.join(server.url, token("companion"))
+        async with Friend(server.url, token("guest"), rtc.RoomOptions()) as friend:
+            yield friend
+
+
+async def test_it_repeats_what_it_heard_and_answers_chat():
+    repeats = asyncio.Event()
+    async with (
+        LocalServer(find_or_build(print)) as server,
+        guest(server, repeats) as me,
+    ):
+        source = rtc.AudioSource(48_000, 1, queue_size_ms=100)
+        track = rtc.LocalAudioTrack.create_audio_track("voice", source)
+        await me.room.local_participant.publish_track(track)
+        await me.room.local_participant.send_text("hello", topic="lk.chat")
+        samples = np.concatenate((np.zeros(24_000, np.int16), phrase()))
+        async with asyncio.timeout(DEADLINE_S):
+            for start in range(0, len(samples), 480):
+                block = np.resize(samples[start : start + 480], 480)
+                await source.capture_frame(
+                    rtc.AudioFrame(block.tobytes(), 48_000, 1, 480)
+                )
+            await repeats.wait()
+            heard = await me.hear(2.0)
+            sender, _, text = await me.streams.get()
+        await source.aclose()
+    assert np.abs(heard).max() > 3000
+    assert (sender, text) == ("companion", "You wrote: hello")
+
+
+async def test_a_companion_that_cannot_join_says_so():
+    with pytest.raises(DemoError, match="companion cannot join"):
+        async with Companion(lambda: None) as companion:
+            await companion.join("ws://127.0.0.1:9", "no token")

@@ -1,0 +1,114 @@
+import threading
+import wave
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from appliance.audio.devices import Device, chosen, listed
+from appliance.audio.driver import StreamRequest
+from appliance.audio.dsp import level_dbfs
+from appliance.audio.idle import IdleWindow
+from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
+from appliance.errors import DemoError, SoundError
+
+SAMPLES = np.arange(1, 12_001, dtype=np.int16)
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def card(tmp_path):
+    return SimulatedCard(SAMPLES, Recording(tmp_path / "speaker.wav"))
+
+
+def wanted(card, period_frames=240):
+    (device,) = listed(card.devices())
+    return StreamRequest(device, device, 48_000, period_frames, 0.005)
+
+
+def recorded(path):
+    with wave.open(str(path)) as file:
+        assert (file.getframerate(), file.getnchannels()) == (48_000, 1)
+        return np.frombuffer(file.readframes(file.getnframes()), "<i2")
+
+
+class Loopback:
+    """Plays what the microphone hears."""
+
+    def __init__(self, periods):
+        self.lull = IdleWindow()
+        self.heard = []
+        self.is_enough = threading.Event()
+        self._periods = periods
+
+    def call(self, heard, played, frames, status):
+        assert len(heard) == len(played) == 2 * frames
+        assert not status
+        self.heard.append(np.frombuffer(bytes(heard), np.int16))
+        played[:] = heard
+        if len(self.heard) >= self._periods:
+            self.is_enough.set()
+
+
+@pytest.mark.parametrize("period_frames", [240, 480])
+def test_the_microphone_says_the_phrase_and_the_speaker_is_recorded(
+    card, tmp_path, period_frames
+):
+    application = Loopback(periods=100)
+    stream = card.open(wanted(card, period_frames), application)
+    card.speak()
+    stream.start()
+    assert application.is_enough.wait(DEADLINE_S)
+    stream.close()
+    stream.close()
+    heard = np.concatenate(application.heard)
+    begin = np.flatnonzero(heard)[0]
+    assert (heard[begin : begin + len(SAMPLES)] == SAMPLES).all()
+    assert not heard[begin + len(SAMPLES) :].any()
+    assert (recorded(tmp_path / "speaker.wav") == heard).all()
+    assert "simulated card" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_a_stream_can_be_opened_again(card):
+    for _ in range(2):
+        application = Loopback(periods=2)
+        stream = card.open(wanted(card), application)
+        stream.start()
+        assert application.is_enough.wait(DEADLINE_S)
+        stream.close()
+
+
+def test_the_recording_can_be_opened_while_it_grows(tmp_path):
+    recording = Recording(tmp_path / "speaker.wav")
+    for _ in range(150):
+        recording.put(bytes(2 * 480))
+    assert len(recorded(recording.path)) >= 48_000
+
+
+def test_a_recording_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
+    with pytest.raises(DemoError, match="--wav FILE"):
+        Recording(tmp_path / "no such folder" / "speaker.wav")
+
+
+def test_the_appliance_takes_the_card_without_being_told_to(card):
+    devices = listed(card.devices())
+    assert chosen((), devices, "microphone") == chosen((), devices, "speaker")
+
+
+def test_a_stream_that_the_card_cannot_have_is_refused(card):
+    good = wanted(card)
+    assert card.can(good)
+    for bad in (
+        replace(good, rate_hz=44_100),
+        replace(good, microphone=None),
+        replace(good, speaker=Device(0, "Another card", 1, 2, 48_000)),
+    ):
+        assert not card.can(bad)
+        with pytest.raises(SoundError):
+            card.open(bad, Loopback(1))
+
+
+def test_the_phrase_is_a_few_seconds_of_loud_speech():
+    samples = phrase()
+    assert 2 < len(samples) / 48_000 < 4
+    assert -30 < level_dbfs(samples) < -15
