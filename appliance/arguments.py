@@ -1,6 +1,7 @@
 """What may be written behind `ptt-appliance`: commands, their options and examples."""
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -17,6 +18,7 @@ def parser() -> argparse.ArgumentParser:
         description="Push-to-talk appliance: power it and it is in a LiveKit room.",
         epilog="Example: ptt-appliance demo",
     )
+    whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
     add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
     _add_run(add)
     _add_demo(add)
@@ -26,6 +28,16 @@ def parser() -> argparse.ArgumentParser:
     _add_config(add)
     _add_token_server(add)
     return whole
+
+
+class _Version(argparse.Action):
+    """Prints the version; looked up only then, since that takes a while."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"{parser.prog} {version(parser.prog)}\n")
+        parser.exit()
 
 
 def _add_run(add: Add) -> None:

@@ -151,11 +151,13 @@ def _config_check(args: argparse.Namespace) -> int:
             raise
         print(_json({"faults": [asdict(fault) for fault in exc.faults]}))
         return EXIT_CONFIG
+    found = "no mistakes"
     try:
         need_room(loaded)
     except ConfigError as exc:
-        print(f"not enough for `run` yet: {exc}", file=sys.stderr)
-    print(_json({"faults": []}) if args.json else f"{loaded.path}: no mistakes")
+        found = "no mistakes, but `run` needs more than this"
+        print(exc, file=sys.stderr)
+    print(_json({"faults": []}) if args.json else f"{loaded.path}: {found}")
     return EXIT_OK
 
 

@@ -2,6 +2,7 @@ import json
 import os
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,31 @@ def test_wrong_usage_exits_2_and_says_so_on_stderr(args, capsys):
     assert not captured.out
 
 
+def test_the_version_is_that_of_the_package(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"ptt-appliance {version('ptt-appliance')}\n"
+
+
+def test_a_terminal_without_utf8_shows_a_qr_code_without_block_letters(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", "pair"],
+        env={
+            **os.environ,
+            "PYTHONIOENCODING": "ascii",
+            "STATE_DIRECTORY": str(tmp_path),
+        },
+        capture_output=True,
+        check=False,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    code = done.stdout.partition("Page")[0]
+    assert "\x1b[7m" in code
+    assert "?" not in code
+
+
 def test_a_server_without_a_token_is_wrong_usage(capsys):
     assert main(["demo", "--room-url", "ws://127.0.0.1"]) == 2
     assert "--room-token" in capsys.readouterr().err
@@ -92,11 +118,11 @@ def test_check_tells_scripts_each_fault(capsys):
     assert fault["source"] == "--set"
 
 
-def test_check_finds_nothing_wrong_but_says_that_run_needs_a_room(capsys):
+def test_check_without_a_room_says_both_no_mistakes_and_that_run_needs_one(capsys):
     assert main(["config", "check"]) == 0
     captured = capsys.readouterr()
-    assert captured.out.endswith("no mistakes\n")
-    assert captured.err.startswith("not enough for `run` yet")
+    assert captured.out.endswith("no mistakes, but `run` needs more than this\n")
+    assert "room.token_url: expected" in captured.err
     assert main(["config", "check", "--set", "room.token_url=https://h"]) == 0
     assert capsys.readouterr().err == ""
 

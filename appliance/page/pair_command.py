@@ -129,7 +129,9 @@ def _sheet(urls: tuple[str, ...], pin: str) -> str:
 
     code = segno.make(pairing_url(urls[0], pin), error="l", micro=False)
     drawn = io.StringIO()
-    code.terminal(drawn, compact=True)
+    # Block letters are smaller; without UTF-8 there are only coloured spaces.
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    code.terminal(drawn, compact=encoding == "utf8")
     where = "\n      or  ".join(urls)
     return (
         "Scan this with a phone on the same network:\n\n"
