@@ -139,12 +139,10 @@ class _Build:
         return not subprocess.call(ask, stdout=quiet, stderr=quiet, env=environment)
 
     def _do(self, what: str, command: list[str], total: int) -> None:
-        """Run a command and tell how far it is, by the lines that it writes.
+        """Run a command that writes about `total` lines (0: unknown); tell its share.
 
-        Args:
-            what: names the step.
-            command: raises `DemoError` if it fails.
-            total: lines that it writes, about; 0: unknown.
+        Raises:
+            DemoError: it fails.
         """
         started_s = time.monotonic()
         self._progress(what)

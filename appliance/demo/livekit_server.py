@@ -55,11 +55,7 @@ class LocalServer:
         return self._process.pid if self._process else None
 
     async def __aenter__(self) -> Self:
-        """Start on free ports.
-
-        Raises:
-            DemoError: it does not start; the sentence holds the end of its log.
-        """
+        """Start on free ports; raises as `start` does."""
         self._folder = Path(tempfile.mkdtemp(prefix="livekit-server-"))
         try:
             await self._start_on_free_ports(_STARTS)

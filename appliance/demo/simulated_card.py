@@ -71,10 +71,7 @@ class Recording:
             raise DemoError(sentence) from exc
 
     def put(self, pcm: bytes) -> None:
-        """Append one period; none at all brings the header up to date.
-
-        Thread: the card's.
-        """
+        """Append one period; an empty one completes the header. Thread: the card's."""
         if self._left <= 0:
             return
         frames = len(pcm) // 2
