@@ -14,7 +14,7 @@ from appliance.audio.devices import chosen, listed
 from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import LADDER, RATES_HZ, at_rate
-from appliance.config import RoomConfig
+from appliance.config import RoomConfig, SoundConfig
 from appliance.demo.build_server import find_or_build
 from appliance.demo.run import Demo, Setup
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
@@ -66,8 +66,11 @@ def _setup(args: argparse.Namespace) -> Setup:
         sentence = f"--room-url: {fault}"
         raise DemoError(sentence)
     listen = listen_address(args.listen)
-    card = None if args.card == "simulated" else _real_card()
-    if card is not None:
+    sound = SoundConfig()
+    real = None if args.card == "simulated" else _real_card()
+    card: Driver
+    if real is not None:
+        card, sound = real
         _say("Sound: this computer's microphone and speaker.")
     else:
         recording = Recording(args.wav)
@@ -78,6 +81,7 @@ def _setup(args: argparse.Namespace) -> Setup:
         room=RoomConfig(url=args.room_url, token=args.room_token),
         server=None if args.room_url else find_or_build(_say),
         card=card,
+        sound=sound,
         listen=listen,
         seconds=args.seconds,
     )
@@ -100,8 +104,11 @@ def listen_address(wanted: str | None) -> str:
     return address
 
 
-def _real_card() -> Driver | None:
-    """Return PortAudio, if there are a microphone and a speaker that can be opened."""
+def _real_card() -> tuple[Driver, SoundConfig] | None:
+    """Return PortAudio, if there are a microphone and a speaker that can be opened.
+
+    They are named as the wish: in the demo no other card is the first choice.
+    """
     try:
         library = PortAudio()
         devices = listed(library.devices())
@@ -110,4 +117,7 @@ def _real_card() -> Driver | None:
         # OSError: PortAudio is not installed.
         return None
     wanted = [at_rate(rate_hz, *pair, LADDER[0]) for rate_hz in RATES_HZ]
-    return library if any(map(library.can, wanted)) else None
+    if not any(map(library.can, wanted)):
+        return None
+    microphone, speaker = ((device.stable_name,) for device in pair)
+    return library, SoundConfig(microphone=microphone, speaker=speaker)

@@ -17,7 +17,7 @@ from typing import Final
 from appliance.app import App
 from appliance.assembly import Hardware
 from appliance.audio.driver import Driver
-from appliance.config import RoomConfig
+from appliance.config import RoomConfig, SoundConfig
 from appliance.config.load import load
 from appliance.core.events import StopAsked
 from appliance.core.state import ScreenPage
@@ -50,6 +50,8 @@ class Setup:
     server: Path | None
     """Program of the LiveKit server."""
     card: Driver
+    sound: SoundConfig
+    """Names the devices of this computer, if they are used."""
     listen: str
     """HOST:PORT of the page."""
     seconds: float | None
@@ -98,7 +100,8 @@ class Demo(Viewer):
                 if setup.server is not None:
                     self._playing = group.create_task(self._script.run())
                 self.summary.started_s = time.monotonic()
-                await appliance(replace(self._config, room=room), self._app, hardware)
+                config = replace(self._config, room=room, sound=setup.sound)
+                await appliance(config, self._app, hardware)
                 if self._playing is not None:
                     self._playing.cancel()
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from appliance.audio.driver import PeriodCallback, StreamRequest
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.realtime import be_urgent
+from appliance.audio.realtime import raise_priority
 from appliance.errors import DemoError, SoundError
 
 NAME: Final = "Simulated USB sound card"
@@ -152,14 +152,14 @@ class SimulatedCard:
         self._recording.put(b"")
 
     def _run(self, frames: int, callback: PeriodCallback) -> None:
-        be_urgent()
+        raise_priority()
         due_s = time.monotonic()
         while self._is_wanted:
             due_s += frames / RATE_HZ
             time.sleep(max(0.0, due_s - time.monotonic()))
             heard = self._next(frames).tobytes()
             played = memoryview(bytearray(len(heard)))
-            if not callback.lull.passes(0):
+            if not callback.idle_window.passes(0):
                 callback.call(memoryview(heard), played, frames, 0)
             self._recording.put(bytes(played))
 

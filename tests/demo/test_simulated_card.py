@@ -36,7 +36,7 @@ class Loopback:
     """Plays what the microphone hears."""
 
     def __init__(self, periods):
-        self.lull = IdleWindow()
+        self.idle_window = IdleWindow()
         self.heard = []
         self.is_enough = threading.Event()
         self._periods = periods
