@@ -5,6 +5,7 @@ the room would hear.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, Self
@@ -132,6 +133,8 @@ class Companion:
             await stream.aclose()
 
     async def _answer(self, reader: rtc.TextStreamReader) -> None:
-        text = await reader.read_all()
-        answer = ANSWER + text[:500]
-        await self._room.local_participant.send_text(answer, topic=STREAM_TOPIC)
+        me = self._room.local_participant
+        # Raised when the sender, or we, leave in the middle of a line.
+        with contextlib.suppress(rtc.StreamError):
+            answer = ANSWER + (await reader.read_all())[:500]
+            await me.send_text(answer, topic=STREAM_TOPIC)

@@ -1,43 +1,69 @@
-"""One coroutine that runs for as long as its adapter is open."""
+"""Life of an adapter's tasks: started and cancelled with it, deadly when they fail.
+
+    async def __aenter__(self) -> Self:
+        await self._background.open(self._run())
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._background.close(*failure)
+"""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from types import TracebackType
+from collections.abc import Coroutine
 
-Work = Callable[[], Coroutine[object, object, None]]
+Work = Coroutine[object, object, None]
 
 
 class Background:
-    """Runs the work; if it fails, whoever opened the adapter is told (R1.4)."""
+    """Tasks that run as long as their adapter is open.
 
-    def __init__(self, work: Work) -> None:
-        """Remember the work; it starts with `open`."""
-        self._work = work
+    A task that raises ends the block in which the adapter was opened, and with it the
+    process; systemd starts a new one.
+
+    Thread: the event loop's.
+    """
+
+    def __init__(self) -> None:
+        """Start without tasks."""
         self._group: asyncio.TaskGroup | None = None
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
 
-    async def open(self) -> None:
-        """Start."""
+    @property
+    def is_open(self) -> bool:
+        """Whether tasks can be started."""
+        return self._group is not None
+
+    async def open(self, *works: Work) -> None:
+        """Start these tasks; more may follow by `start`."""
         self._group = await asyncio.TaskGroup().__aenter__()
-        self._task = self._group.create_task(self._work())
+        for work in works:
+            self.start(work)
 
-    async def close(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop and wait; closing twice is fine.
+    def start(self, work: Work) -> asyncio.Task[None]:
+        """Start one more task."""
+        assert self._group is not None
+        task = self._group.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self, *failure: object) -> None:
+        """Cancel every task and wait for its end; closing twice is fine.
+
+        Args:
+            failure: the arguments of `__aexit__`; none where nothing failed.
 
         Raises:
-            ExceptionGroup: the work had failed.
+            ExceptionGroup: a task had failed.
         """
-        if self._group is None or self._task is None:
-            return
         group, self._group = self._group, None
-        self._task.cancel()
+        if group is None:
+            return
+        for task in tuple(self._tasks):
+            task.cancel()
+        error = failure[1] if len(failure) > 1 else None
         if isinstance(error, asyncio.CancelledError):
-            await group.__aexit__(kind, error, traceback)
+            await group.__aexit__(type(error), error, error.__traceback__)
         else:
-            # Any other error is not the work's, and the group would wrap it up.
+            # Any other error is not a task's, and the group would wrap it.
             await group.__aexit__(None, None, None)

@@ -53,15 +53,16 @@ def test_silence_is_no_talk():
 @asynccontextmanager
 async def guest(server, repeats):
     """A companion, and somebody else in its room."""
-
-    def token(name):
-        key, secret = server.api_key, server.api_secret
-        return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
-
     async with Companion(repeats.set) as companion:
-        await companion.join(server.url, token("companion"))
-        async with Friend(server.url, token("guest"), rtc.RoomOptions()) as friend:
+        await companion.join(server.url, token(server, "companion"))
+        guest_token = token(server, "guest")
+        async with Friend(server.url, guest_token, rtc.RoomOptions()) as friend:
             yield friend
+
+
+def token(server, name):
+    key, secret = server.api_key, server.api_secret
+    return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
 
 
 async def test_it_repeats_what_it_heard_and_answers_chat():
@@ -87,6 +88,34 @@ async def test_it_repeats_what_it_heard_and_answers_chat():
         await source.aclose()
     assert np.abs(heard).max() > 3000
     assert (sender, text) == ("companion", "You wrote: hello")
+
+
+async def test_a_line_whose_sender_leaves_in_the_middle_of_it_is_not_answered():
+    failed = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, what: failed.append(what))
+    binary = find_or_build(print)
+    async with (
+        asyncio.timeout(DEADLINE_S),
+        LocalServer(binary) as server,
+        Companion(lambda: None) as companion,
+    ):
+        await companion.join(server.url, token(server, "companion"))
+        async with Friend(server.url, token(server, "guest"), rtc.RoomOptions()) as me:
+            person = me.room.local_participant
+            half = await person.stream_text(topic="lk.chat")
+            await half.write("hel")
+            # The answer to a whole line comes after the half has come.
+            assert await answer_to("hello", me) == "You wrote: hello"
+        async with Friend(server.url, token(server, "other"), rtc.RoomOptions()) as me:
+            assert await answer_to("ah", me) == "You wrote: ah"
+    assert failed == []
+
+
+async def answer_to(text, person):
+    await person.room.local_participant.send_text(text, topic="lk.chat")
+    _, _, answer = await person.streams.get()
+    return answer
 
 
 async def test_a_companion_that_cannot_join_says_so():
