@@ -3,7 +3,6 @@
 import sys
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, Self, assert_never
 
 from appliance.audio.devices import Direction
@@ -74,12 +73,7 @@ class AudioAdapter:
         self._card.start()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         """Close the card first: its callbacks feed the uplink."""
         self._card.end()
         self._sender.close()

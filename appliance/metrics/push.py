@@ -3,12 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Collection
-from types import TracebackType
 from typing import Self
 
 from appliance.core.view import View
 from appliance.metrics.counters import Counters
 from appliance.net.url import address_fault, without_query
+from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -51,28 +52,23 @@ class MetricsPush:
         self._counts = counts
         self._told = (0, 0)
         self._changed = asyncio.Event()
-        self._has_trouble = False
-        self._tasks: asyncio.TaskGroup | None = None
-        self._posting: asyncio.Task[None] | None = None
+        self._delivery = FaultLog(
+            log,
+            f"report not delivered  url={without_query(url)}",
+            "reports are delivered again",
+        )
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
         """Start the task that posts."""
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._posting = self._tasks.create_task(self._post_changes())
+        await self._background.open(self._post_changes())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Stop the task and post the counts not reported yet, for at most `LAST_S`."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is None or self._posting is None:
+        if not self._background.is_open:
             return
-        self._posting.cancel()
-        await tasks.__aexit__(kind, error, trace)
+        await self._background.close(*failure)
         if self._numbers() != self._told:
             await self._post(self._numbers(), LAST_S)
 
@@ -104,22 +100,11 @@ class MetricsPush:
             ):
                 answer.raise_for_status()
         except httpx.HTTPStatusError as error:
-            self._fail(f"answered {error.response.status_code}")
+            self._delivery.failed(f"answered {error.response.status_code}")
         except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            self._fail(str(error) or type(error).__name__)
+            self._delivery.failed(str(error) or type(error).__name__)
         else:
-            self._succeed()
+            self._delivery.worked()
 
     def _numbers(self) -> tuple[int, int]:
         return self._counts.joins, self._counts.leaves
-
-    def _fail(self, reason: str) -> None:
-        level = logging.DEBUG if self._has_trouble else logging.WARNING
-        where = without_query(self._url)
-        log.log(level, "report not delivered  url=%s reason=%s", where, reason)
-        self._has_trouble = True
-
-    def _succeed(self) -> None:
-        if self._has_trouble:
-            log.info("reports are delivered again  url=%s", without_query(self._url))
-        self._has_trouble = False

@@ -12,12 +12,13 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable
-from types import TracebackType
 from typing import Self
 
 from appliance.core.events import LinkChanged
 from appliance.net import netlink
 from appliance.ports import Post
+from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -81,14 +82,13 @@ class NetworkMonitor:
         self._settle_s = settle_s
         self._address: str | None = ""
         """As last posted; empty: never."""
-        self._is_blind = False
+        self._reading = FaultLog(log, "network cannot be read")
         self._socket: socket.socket | None = None
-        self._tasks: asyncio.TaskGroup | None = None
-        self._watching: asyncio.Task[None] | None = None
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
         """Look for the first time, and watch from now on."""
-        self._tasks = await asyncio.TaskGroup().__aenter__()
+        await self._background.open()
         try:
             # Before the first look, so that no change falls between the two.
             self._socket = self._watch()
@@ -96,23 +96,13 @@ class NetworkMonitor:
             log.warning("network cannot be watched  reason=%s", error.strerror)
             return self
         self._look()
-        self._watching = self._tasks.create_task(self._follow(self._socket))
+        self._background.start(self._follow(self._socket))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Stop watching."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is None:
-            return
-        if self._watching is not None:
-            self._watching.cancel()
         try:
-            await tasks.__aexit__(kind, error, trace)
+            await self._background.close(*failure)
         finally:
             if self._socket is not None:
                 self._socket.close()
@@ -143,11 +133,9 @@ class NetworkMonitor:
         try:
             address = self._read_address()
         except OSError as error:
-            level = logging.DEBUG if self._is_blind else logging.WARNING
-            log.log(level, "network cannot be read  reason=%s", error)
-            self._is_blind = True
+            self._reading.failed(error)
             return self._address
-        self._is_blind = False
+        self._reading.worked()
         return address
 
 

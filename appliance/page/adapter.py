@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import socket
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from appliance.config import PageConfig
@@ -15,6 +14,7 @@ from appliance.page.pairing_file import PairingFile
 from appliance.page.settings import PageSettings
 from appliance.page.snapshot import Snapshot
 from appliance.ports import Post
+from appliance.process.background import Background
 
 if TYPE_CHECKING:
     from appliance.page.application import WebServer
@@ -51,40 +51,33 @@ class Page:
         self._watch_s = watch_s
         self._snapshot = Snapshot(site.screen_px)
         self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
-        self._group: asyncio.TaskGroup | None = None
+        self._background = Background()
         self._job: asyncio.Task[None] | None = None
         self._is_lost = False
 
     async def __aenter__(self) -> Self:
         """Begin to serve; `PageServed` says when it does."""
-        self._group = await asyncio.TaskGroup().__aenter__()
-        self._job = self._group.create_task(self._run(self._group))
+        await self._background.open()
+        self._job = self._background.start(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        problem: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Release the talk button, close every connection and the port."""
-        group, self._group = self._group, None
-        if group is None:
-            return
-        assert self._job is not None
-        if not self._job.cancelling():
-            self._job.cancel()
-        # First, and in order: a group that is left by an error cancels all at once.
-        await asyncio.wait({self._job})
-        await group.__aexit__(kind, problem, trace)
+        if self._job is not None:
+            # Before the requests: they are told that the server ends. A task group that
+            # failed has cancelled it already, and it is closing what it has.
+            if not self._job.cancelling():
+                self._job.cancel()
+            await asyncio.wait({self._job})
+        await self._background.close(*failure)
 
     def show(self, view: View) -> None:
         """Take the newest view."""
         self._snapshot.show(view)
 
-    async def _run(self, group: asyncio.TaskGroup) -> None:
+    async def _run(self) -> None:
         await self._pairing.open()
-        web = await asyncio.to_thread(self._web, group)
+        web = await asyncio.to_thread(self._web)
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
@@ -114,10 +107,12 @@ class Page:
             told = served
             await asyncio.sleep(self._watch_s)
 
-    def _web(self, group: asyncio.TaskGroup) -> "WebServer":
+    def _web(self) -> "WebServer":
         from appliance.page.application import WebServer
 
-        return WebServer(group, self._site, self._snapshot, self._pairing, self._post)
+        return WebServer(
+            self._background, self._site, self._snapshot, self._pairing, self._post
+        )
 
     def _lost(self, problem: OSError) -> None:
         listen, reason = self._config.listen, problem.strerror or str(problem)

@@ -25,6 +25,7 @@ from appliance.page.snapshot import Snapshot
 from appliance.page.talk_leases import TalkLeases
 from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
+from appliance.process.background import Background
 
 CONNECTIONS = ConnectionLimits(
     total=80,
@@ -60,16 +61,16 @@ class WebServer:
 
     def __init__(
         self,
-        group: asyncio.TaskGroup,
+        background: Background,
         site: PageSettings,
         snapshot: Snapshot,
         pairing: Pairing,
         post: Post,
     ) -> None:
-        """Put the parts together; requests run as tasks of `group`."""
+        """Put the parts together; requests run as tasks of `background`."""
         assets = static_files.load()
         snapshot.build = static_files.build(assets)
-        self._group = group
+        self._background = background
         self._leases = TalkLeases(post)
         controls = Controls(snapshot, post, self._leases, site.now_s)
         routes = application(
@@ -87,7 +88,7 @@ class WebServer:
 
         At the end the socket and every connection are closed.
         """
-        app = self._limits.bound(_Deadly(self._guard, self._group))
+        app = self._limits.bound(_Deadly(self._guard, self._background))
         server = _Server(_config(app), self._limits)
         job = asyncio.create_task(server.serve(sockets=[listening]))
         beside = asyncio.create_task(company)
@@ -133,12 +134,12 @@ class _Deadly:
     That a client left is expected.
     """
 
-    def __init__(self, app: ASGIApp, group: asyncio.TaskGroup) -> None:
+    def __init__(self, app: ASGIApp, background: Background) -> None:
         self._app = app
-        self._group = group
+        self._background = background
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        task = self._group.create_task(self._serve(scope, receive, send))
+        task = self._background.start(self._serve(scope, receive, send))
         try:
             await asyncio.wait({task})
         finally:

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Self
 
 from appliance.config import ButtonsConfig, Pin
@@ -65,24 +64,19 @@ class Buttons:
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
         self._edges: asyncio.Queue[_Edge] = asyncio.Queue()
-        self._background = Background(self._run)
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
         """Start looking for the pins; presses come as soon as they are open."""
         self._loop = asyncio.get_running_loop()
         if self._bank.is_wired:
-            await self._background.open()
+            await self._background.open(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Give the pins back."""
         try:
-            await self._background.close(kind, error, traceback)
+            await self._background.close(*failure)
         finally:
             self._bank.close()
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import fields
-from types import TracebackType
 from typing import Self
 
 from appliance.config import LampsConfig, Pin
@@ -31,23 +30,18 @@ class Lamps:
         wishes = {item.name: getattr(config, item.name) for item in fields(config)}
         self._bank = PinGroup(Part.LAMP, wishes, post, open_factory, self._opened)
         self._wanted = Lit()
-        self._background = Background(self._run)
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
         """Start looking for the pins."""
         if self._bank.is_wired:
-            await self._background.open()
+            await self._background.open(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Go dark and give the pins back."""
         try:
-            await self._background.close(kind, error, traceback)
+            await self._background.close(*failure)
         finally:
             self._bank.close()
 

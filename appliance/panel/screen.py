@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from types import TracebackType
 from typing import Self
 
 from appliance.config import ScreenConfig
@@ -37,24 +36,19 @@ class Screen:
         self._view: View | None = None
         self._stirred_at_s = clock()
         self._changed = asyncio.Event()
-        self._background = Background(self._run)
+        self._background = Background()
         self._thread = ThreadPoolExecutor(1, "screen")
 
     async def __aenter__(self) -> Self:
         """Start looking for the screen."""
         if self._is_wanted:
-            await self._background.open()
+            await self._background.open(self._run())
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Go dark, after a picture that is on its way."""
         try:
-            await self._background.close(kind, error, traceback)
+            await self._background.close(*failure)
         finally:
             await self._close()
 

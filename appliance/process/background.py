@@ -1,11 +1,11 @@
 """Life of an adapter's tasks: started and cancelled with it, deadly when they fail.
 
-    async def __aenter__(self) -> Self:
-        await self._background.open(self._run())
-        return self
+async def __aenter__(self) -> Self:
+await self._background.open(self._run())
+return self
 
-    async def __aexit__(self, *failure: object) -> None:
-        await self._background.close(*failure)
+async def __aexit__(self, *failure: object) -> None:
+await self._background.close(*failure)
 """
 
 import asyncio

@@ -11,7 +11,6 @@ import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Annotated, Self, TypeVar
 
 import msgspec
@@ -21,6 +20,7 @@ from appliance.config import Percent, Text
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
+from appliance.process.background import Background
 from appliance.process.state_files import write_whole
 
 log = logging.getLogger(__name__)
@@ -79,8 +79,7 @@ class Store:
         self._trouble: PartLost | None = None
         # Closing may want to write while a write that was given up still runs.
         self._writing = threading.Lock()
-        self._tasks: asyncio.TaskGroup | None = None
-        self._keeping: asyncio.Task[None] | None = None
+        self._background = Background()
 
     def read(self) -> StoredState:
         """Return what was kept; the first time, make an identity and keep it.
@@ -98,24 +97,16 @@ class Store:
 
     async def __aenter__(self) -> Self:
         """Tell what `read` could not do, and be ready for levels."""
-        self._tasks = await asyncio.TaskGroup().__aenter__()
-        self._keeping = self._tasks.create_task(self._keep())
+        await self._background.open(self._keep())
         if self._trouble is not None:
             self._post(self._trouble)
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Write what is not written yet."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is None or self._keeping is None:
+        if not self._background.is_open:
             return
-        self._keeping.cancel()
-        await tasks.__aexit__(kind, error, trace)
+        await self._background.close(*failure)
         self._flush(self._wanted)
 
     def do(self, command: KeepLevels) -> None:
@@ -182,5 +173,5 @@ class Store:
         if self._trouble is not None:
             return
         self._trouble = PartLost(Part.STORE, str(self._folder), reason)
-        if self._tasks is not None:
+        if self._background.is_open:
             self._post(self._trouble)

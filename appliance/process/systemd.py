@@ -7,10 +7,11 @@ import asyncio
 import logging
 import os
 from collections.abc import Callable, Mapping
-from types import TracebackType
 from typing import Self, cast
 
 from appliance.core.view import View
+from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog
 
 log = logging.getLogger(__name__)
 
@@ -77,33 +78,22 @@ class SystemdNotifier:
         self._notify = notify or systemd_notify(os.environ)
         self._watchdog_s = watchdog or watchdog_s(os.environ, os.getpid())
         self._status = ""
-        self._has_trouble = False
-        self._is_held_back = False
-        self._tasks: asyncio.TaskGroup | None = None
-        self._pinging: asyncio.Task[None] | None = None
+        self._sending = FaultLog(log, "systemd cannot be reached")
+        self._audio = FaultLog(log, "audio does not run", "audio running again")
+        self._background = Background()
 
     async def __aenter__(self) -> Self:
         """Start the signs of life, if systemd waits for them."""
-        self._tasks = await asyncio.TaskGroup().__aenter__()
+        await self._background.open()
         if self._watchdog_s is not None:
-            every_s = self._watchdog_s / PINGS
-            self._pinging = self._tasks.create_task(self._ping(every_s))
+            self._background.start(self._ping(self._watchdog_s / PINGS))
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *failure: object) -> None:
         """Say that the process is ending."""
-        tasks, self._tasks = self._tasks, None
-        if tasks is None:
-            return
-        self._send("STOPPING=1")
-        if self._pinging is not None:
-            self._pinging.cancel()
-        await tasks.__aexit__(kind, error, trace)
+        if self._background.is_open:
+            self._send("STOPPING=1")
+        await self._background.close(*failure)
 
     def show(self, view: View) -> None:
         """Tell systemd the banner, and with the first one that the box runs."""
@@ -123,20 +113,17 @@ class SystemdNotifier:
     def _note_life(self, *, is_alive: bool) -> None:
         if is_alive:
             self._send("WATCHDOG=1")
-        if is_alive == self._is_held_back:
-            said = "sound moves again" if is_alive else "sound does not move"
-            log.log(logging.INFO if is_alive else logging.WARNING, said)
-        self._is_held_back = not is_alive
+            self._audio.worked()
+        else:
+            self._audio.failed("no callback of the sound card")
 
     def _send(self, lines: str) -> None:
         try:
             self._notify(lines)
         except OSError as error:
-            level = logging.DEBUG if self._has_trouble else logging.WARNING
-            log.log(level, "systemd cannot be reached  reason=%s", error.strerror)
-            self._has_trouble = True
+            self._sending.failed(error.strerror)
         else:
-            self._has_trouble = False
+            self._sending.worked()
 
 
 def _nobody(_lines: str) -> None:

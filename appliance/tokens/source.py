@@ -6,7 +6,6 @@ import logging
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
 from appliance.config import Config, RoomSettings
@@ -14,6 +13,7 @@ from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.ports import Post
+from appliance.process.background import Background
 from appliance.tokens.request import token_request
 from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
 
@@ -73,24 +73,17 @@ class TokenSource:
         self._post = post
         self._transport = transport
         self._clock = clock
-        self._tasks = asyncio.TaskGroup()
+        self._background = Background()
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._trouble = ""
         self._has_asked = asyncio.Event()
 
     async def __aenter__(self) -> Self:
-        await self._tasks.__aenter__()
+        await self._background.open()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        exc: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        for fetch in self._fetches.values():
-            fetch.cancel()
-        await self._tasks.__aexit__(kind, exc, trace)
+    async def __aexit__(self, *failure: object) -> None:
+        await self._background.close(*failure)
 
     def do(self, command: TokenCommand) -> None:
         """Start or stop a request.
@@ -99,7 +92,7 @@ class TokenSource:
         """
         match command:
             case FetchToken():
-                fetch = self._tasks.create_task(self._fetch(command))
+                fetch = self._background.start(self._fetch(command))
                 self._fetches[command.ticket] = fetch
                 fetch.add_done_callback(
                     lambda _: self._fetches.pop(command.ticket, None)

@@ -68,9 +68,10 @@ async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
     monkeypatch.delenv("NO_PROXY", raising=False)
     async with collecting() as collector:
         counts = Counters()
-        async with MetricsPush(collector.url, "kitchen", counts):
+        async with MetricsPush(collector.url, "kitchen", counts) as push:
             counts.joins = 1
-        assert not collector.told.empty()
+            push.show(VIEW)
+            assert await collector.told.get()
 
 
 async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
@@ -97,8 +98,8 @@ async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
                 pass
     where = collector.url.partition("?")[0]
     assert [x.getMessage() for x in caplog.records if "appliance" in x.name] == [
-        f"report not delivered  url={where} reason=answered 500",
-        f"reports are delivered again  url={where}",
+        f"report not delivered  url={where}  reason=answered 500",
+        "reports are delivered again",
     ]
 
 

@@ -96,7 +96,10 @@ async def test_a_box_without_life_sends_no_sign_until_it_lives_again(caplog):
     async with SystemdNotifier(is_alive, notify=systemd, watchdog=0.002):
         await asked.wait()
     assert systemd.told == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
-    assert caplog.messages[:2] == ["sound does not move", "sound moves again"]
+    assert caplog.messages[:2] == [
+        "audio does not run  reason=no callback of the sound card",
+        "audio running again",
+    ]
 
 
 async def test_a_broken_sign_of_life_ends_the_process():
