@@ -18,7 +18,7 @@ from appliance.config import Config
 from appliance.config.secrets import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
-from appliance.core.talk import at_rest
+from appliance.core.talk import initial_talk
 from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
@@ -113,7 +113,7 @@ def _first_state(config: Config, kept: StoredState) -> State:
         config=config,
         jitter=randbelow(1000) / 1000,
         identity=config.room.identity or kept.identity,
-        talk=at_rest(config.talk.mode),
+        talk=initial_talk(config.talk.mode),
         volume_percent=levels.volume if levels else config.sound.volume,
         microphone_gain_db=(
             levels.microphone_gain_db if levels else config.sound.microphone_gain_db

@@ -1,4 +1,4 @@
-"""The chat as one list: what came, what we typed, and how far that got."""
+"""Chat log: received lines, own lines, and the delivery state of each own line."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -7,18 +7,18 @@ from enum import StrEnum
 from appliance.core.events import ChatMessage, ChatTyped
 
 KEPT_LINES = 50
-"""Lines kept; our choice: a phone's screen shows about ten."""
+"""Lines kept; our choice: the screen of a phone shows about ten."""
 KEPT_BYTES = 32 * 1024
-"""Text kept, in UTF-8: each view carries all of it to each phone, up to ten times a
-second. Twice the longest line that can come."""
+"""Text kept, in UTF-8: every view carries all of it to every phone, up to ten times a
+second. Twice the longest message that the room accepts."""
 OUTBOX_LINES = 20
-"""Own lines that may wait for the room; more would be a flood when it comes back."""
+"""Own lines that may be queued; all are sent at once after an outage."""
 UNKNOWN_ID = "?"
-"""Sender of lines that came without one; an empty one would make them ours."""
+"""Sender of messages without one; an empty id marks our own lines."""
 
 
 class Delivery(StrEnum):
-    """How far a line got."""
+    """Delivery state of a line."""
 
     QUEUED = "queued"
     SENT = "sent"
@@ -28,7 +28,7 @@ class Delivery(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChatLine:
-    """One line, as people see it."""
+    """Line of the chat log."""
 
     id: str
     sender_id: str
@@ -38,22 +38,22 @@ class ChatLine:
     ts_ms: int
     state: Delivery
     reason: str = ""
-    """Why it failed."""
+    """Reason of the failure."""
 
     @property
     def is_own(self) -> bool:
-        """Whether it was typed on this box's page."""
+        """Whether the line was typed on our page."""
         return not self.sender_id
 
 
 @dataclass(frozen=True, slots=True)
 class ChatLog:
-    """The newest lines, oldest first."""
+    """Bounded log of the newest lines, oldest first."""
 
     lines: tuple[ChatLine, ...] = ()
 
     def received(self, message: ChatMessage) -> "ChatLog":
-        """Return the log with the message in it once, an edit in its place."""
+        """Return the log with the message; an edit replaces the earlier text."""
         sender_id = message.sender_id or UNKNOWN_ID
         known = self._find(sender_id, message.id)
         if known is not None:
@@ -71,7 +71,7 @@ class ChatLog:
         return self._grown(line)
 
     def typed(self, event: ChatTyped) -> "ChatLog":
-        """Return the log with our new line, queued; once, even if posted twice."""
+        """Return the log with our new line queued; a repeated id adds nothing."""
         if self._find("", event.id) is not None:
             return self
         return self._grown(
@@ -86,10 +86,10 @@ class ChatLog:
         )
 
     def marked(self, line_id: str, state: Delivery, reason: str = "") -> "ChatLog":
-        """Return the log with our line in another state of delivery.
+        """Return the log with our line in another delivery state.
 
-        What was sent stays sent: a line that went out twice around an outage has two
-        answers, and the worse one may come last.
+        A line that was sent stays so: one that is sent twice around an outage gets two
+        answers, and the second may be a failure.
         """
         known = self._find("", line_id)
         if known is None or known.state is Delivery.SENT:
@@ -97,7 +97,7 @@ class ChatLog:
         return self._swapped(known, replace(known, state=state, reason=reason))
 
     def given_up(self, reason: str) -> "ChatLog":
-        """Return the log with every line that still waited marked as failed."""
+        """Return the log with every queued line marked as failed."""
         lines = tuple(
             replace(line, state=Delivery.FAILED, reason=reason)
             if line.state is Delivery.QUEUED
@@ -108,12 +108,12 @@ class ChatLog:
 
     @property
     def queued(self) -> tuple[ChatLine, ...]:
-        """Our lines that still wait for the room, oldest first."""
+        """Our lines that are waiting to be sent, oldest first."""
         return self._where(lambda line: line.state is Delivery.QUEUED)
 
     @property
     def is_full(self) -> bool:
-        """Whether another line would be one too many for the outbox."""
+        """Whether the outbox accepts no further line."""
         return len(self.queued) >= OUTBOX_LINES
 
     def _find(self, sender_id: str, line_id: str) -> ChatLine | None:
@@ -132,9 +132,9 @@ class ChatLog:
 
 
 def _bounded(lines: tuple[ChatLine, ...], newest: ChatLine) -> tuple[ChatLine, ...]:
-    """Return the lines without the oldest that are too many or too long together.
+    """Return the lines without the oldest ones above the limits.
 
-    `newest` and what still waits to be sent always stay.
+    `newest` and queued lines are always kept.
     """
     left = list(lines)
     size_bytes = sum(_size_bytes(line) for line in lines)

@@ -1,6 +1,6 @@
-"""Everything the core may ask of an adapter, as imperatives.
+"""Commands: requests of the core to the adapters, named as imperatives.
 
-Each command belongs to exactly one adapter. Nothing is returned: an answer is an event.
+Each command belongs to exactly one adapter and returns nothing: an answer is an event.
 """
 
 from dataclasses import dataclass, field
@@ -8,16 +8,16 @@ from enum import StrEnum
 
 
 class Earcon(StrEnum):
-    """The short sounds that the box makes for its user, never for the room."""
+    """Short sound played on the local speaker, never sent to the room."""
 
     PERMIT = "permit"
-    """Talk now."""
+    """The gate is open."""
     END = "end"
-    """Your talk is over."""
+    """The talk is over."""
     REFUSED = "refused"
-    """You cannot talk now."""
+    """The press was refused."""
     WARNING = "warning"
-    """Your time is nearly up."""
+    """The time limit is near."""
     JOINED = "joined"
     LOST = "lost"
 
@@ -27,7 +27,7 @@ class Earcon(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FetchToken:
-    """Answered by `TokenReady` or `TokenFailed`, always."""
+    """Fetch a token; always answered by `TokenReady` or `TokenFailed`."""
 
     ticket: int
     preset: str | None
@@ -36,7 +36,7 @@ class FetchToken:
 
 @dataclass(frozen=True, slots=True)
 class DropToken:
-    """Stop fetching: the answer is not wanted any more."""
+    """Cancel `FetchToken`: the answer is no longer needed."""
 
     ticket: int
 
@@ -46,7 +46,7 @@ class DropToken:
 
 @dataclass(frozen=True, slots=True)
 class JoinRoom:
-    """Answered by `RoomJoined` or `RoomFailed`, unless `LeaveRoom` comes first."""
+    """Start a session; answered by `RoomJoined` or `RoomFailed` unless left before."""
 
     ticket: int
     url: str
@@ -56,21 +56,21 @@ class JoinRoom:
 
 @dataclass(frozen=True, slots=True)
 class LeaveRoom:
-    """Answered by `RoomLeft` within `LEAVE_S`, whatever the visit is doing."""
+    """End the session; answered by `RoomLeft` within `LEAVE_S` in any state."""
 
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class UnmuteTrack:
-    """Unmute the microphone's track, which a moderator has muted at the server."""
+    """Unmute the microphone track, which a moderator muted on the server."""
 
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class SendChat:
-    """Answered by `ChatSent` or `ChatFailed`."""
+    """Send a chat line; answered by `ChatSent` or `ChatFailed`."""
 
     ticket: int
     id: str
@@ -83,47 +83,47 @@ class SendChat:
 
 @dataclass(frozen=True, slots=True)
 class OpenSound:
-    """Open microphone and speaker, and keep them open through loss and return."""
+    """Open microphone and speaker; reopen them whenever they are lost."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseSound:
-    """Close both; no sample is taken from the microphone any more."""
+    """Close microphone and speaker; nothing is captured from now on."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """Let the microphone into the room; answered by `TalkFlowed`."""
+    """Send the microphone signal to the room; answered by `TalkFlowed`."""
 
     asked_at_s: float = field(default=0.0, compare=False)
-    """When the press came, monotonic: access time is measured from here."""
+    """Time of the press, monotonic clock; access time is measured from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class CloseGate:
-    """Shut the microphone out; answered by `TailEnded`."""
+    """Send silence to the room; answered by `TailEnded`."""
 
     tail_ms: int
-    """How long the end of a word may still pass; 0: at once."""
+    """How long the signal still passes, so that no word is cut; 0: not at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class SetVolume:
-    """Set the speaker's volume."""
+    """Set the speaker volume."""
 
     percent: int
 
 
 @dataclass(frozen=True, slots=True)
 class SetGain:
-    """Set the microphone's gain."""
+    """Set the microphone gain."""
 
     db: float
 
 
 @dataclass(frozen=True, slots=True)
 class PlayEarcon:
-    """Play a short sound on the speaker, if earcons are on."""
+    """Play an earcon on the speaker, if earcons are enabled."""
 
     earcon: Earcon
 
@@ -133,7 +133,7 @@ class PlayEarcon:
 
 @dataclass(frozen=True, slots=True)
 class KeepLevels:
-    """Remember volume and gain over a restart."""
+    """Store volume and gain, so that they survive a restart."""
 
     percent: int
     db: float

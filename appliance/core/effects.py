@@ -1,9 +1,10 @@
-"""What follows whenever the state has changed, whatever the event was.
+"""Effects of state changes, independent of the event that caused them.
 
-Each rule compares the state before with the state after, so no path can forget it.
+Each rule compares the state before with the state after, so it holds for every event.
 """
 
 from dataclasses import replace
+from typing import Final
 
 from appliance.core import outbox, permissions, session, talk
 from appliance.core.commands import (
@@ -14,21 +15,20 @@ from appliance.core.commands import (
     OpenSound,
     PlayEarcon,
 )
-from appliance.core.session import Step
-from appliance.core.state import Phase, State
+from appliance.core.state import Phase, State, Step
 
-SILENT = frozenset({Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED})
-"""R2.10: in these phases nobody is joining, and the microphone is closed."""
+SILENT: Final = frozenset({Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED})
+"""Phases without a session or an attempt at one: the sound card is closed."""
 
 
-def settled(before: State, after: State, now_s: float) -> Step:
-    """Return what has to be done before anything else."""
-    after = _moved_on(before, after)
-    after, gate = talk.settled(after, now_s)
-    after, unmuting = permissions.settled(after)
+def apply(before: State, after: State, now_s: float) -> Step:
+    """Return the adjusted state and the commands that go first."""
+    after = _room_left(before, after)
+    after, gate = talk.update_gate(after, now_s)
+    after, unmuting = permissions.unmute(after)
     return after, (
         *_opening(before, after),
-        *_signal(before, after),
+        *_earcon(before, after),
         *unmuting,
         *gate,
         *outbox.due(before, after),
@@ -36,29 +36,29 @@ def settled(before: State, after: State, now_s: float) -> Step:
 
 
 def closing(before: State, after: State) -> tuple[Command, ...]:
-    """Return what has to be done after everything else."""
+    """Return the commands that go last."""
     if after.phase is Phase.STOPPED:
         return CloseSound(), Exit()
     is_over = after.phase in SILENT and before.phase not in SILENT
     return (CloseSound(),) if is_over else ()
 
 
-def _moved_on(before: State, after: State) -> State:
-    """Leave talk and unsent lines behind with the room that was left on purpose.
+def _room_left(before: State, after: State) -> State:
+    """Return the state without the talk and the queued lines of a room that was left.
 
-    An outage leaves them as they were (R8.3).
+    An outage keeps both.
     """
-    has_moved = after.preset != before.preset
-    if has_moved:
+    is_other_room = after.preset != before.preset
+    if is_other_room:
         chat = after.chat.given_up("the box went to another room")
         after = replace(after, chat=chat)
-    if not (has_moved or _is_away(after)):
+    if not (is_other_room or _is_left(after)):
         return after
-    return replace(after, talk=talk.rested(after.talk, after.config.talk.mode))
+    return replace(after, talk=talk.ended(after.talk, after.config.talk.mode))
 
 
-def _is_away(state: State) -> bool:
-    """Whether the box is out, or on its way out, by its user's wish."""
+def _is_left(state: State) -> bool:
+    """Return whether the room was left, or is being left, on request."""
     return session.is_out(state) and state.phase is not Phase.REFUSED
 
 
@@ -67,8 +67,8 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
     return (OpenSound(),) if is_new else ()
 
 
-def _signal(before: State, after: State) -> tuple[Command, ...]:
-    """Let people hear that the room came or went; a wished goodbye has no sound."""
+def _earcon(before: State, after: State) -> tuple[Command, ...]:
+    """Return the sound for a joined or lost room; leaving on request has none."""
     was_in = before.is_connected
     if after.is_connected:
         return () if was_in else (PlayEarcon(Earcon.JOINED),)

@@ -1,7 +1,7 @@
-"""Everything that can happen to the box, in the past tense.
+"""Events: everything that can happen to the appliance, named in the past tense.
 
-Adapters post these from any thread; `step` takes them one at a time. An event that
-answers a command of a visit carries that visit's ticket.
+Adapters post events from any thread; `step` handles them one at a time. Every event of
+a session carries that session's ticket.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from enum import StrEnum
 
 
 class Button(StrEnum):
-    """The buttons a box may have; `config.yaml` says which pins."""
+    """Buttons of the panel; `config.yaml` assigns the pins."""
 
     TALK = "talk"
     LEAVE = "leave"
@@ -20,28 +20,28 @@ class Button(StrEnum):
 
 
 class Cause(StrEnum):
-    """Why there is no room, in the words of R8.2; also a metrics label."""
+    """Reason why the appliance is not in the room; also a metrics label."""
 
     NO_LINK = "no_link"
     """No network interface has an address."""
     NO_INTERNET = "no_internet"
     """The name cannot be resolved or the host cannot be reached."""
     TOKEN_SOURCE = "token_source"
-    """The token source answers, but not with a token."""
+    """The token source answered without a token."""
     REFUSED = "refused"
-    """Token source or server said no."""
+    """The token source or the server refused the request."""
     SERVER_LOST = "server_lost"
-    """The server is away, or went away."""
+    """The server does not answer, or the connection to it broke."""
     ROOM_CLOSED = "room_closed"
-    """Somebody ended the room or removed this box from it."""
+    """The room was closed, or this participant was removed from it."""
     REPLACED = "replaced"
     """Another client joined with this box's identity."""
     MISCONFIGURED = "misconfigured"
-    """The answer names a server that the configuration does not allow."""
+    """The token source named a server that the configuration does not allow."""
 
 
 class Part(StrEnum):
-    """A piece of hardware or a service that may be missing."""
+    """Hardware or service that can fail without ending the process."""
 
     MICROPHONE = "microphone"
     SPEAKER = "speaker"
@@ -54,35 +54,35 @@ class Part(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Participant:
-    """Somebody else in the room."""
+    """Another participant in the room."""
 
     id: str
-    """Identity: unique in the room."""
+    """LiveKit identity, unique in the room."""
     name: str
-    """What to show; never empty."""
+    """Name to display; never empty."""
     is_speaking: bool = False
     is_muted: bool = False
     sound_fault: str = ""
-    """Why their sound is not played, or not encrypted as the room's, in words."""
+    """Why their audio is not played or not encrypted as expected, in words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Permissions:
-    """What the room allows this box, by its token or by a moderator's decision."""
+    """Permissions of this participant, from its token or from a moderator."""
 
     may_publish: bool = True
-    """Publish the microphone's track; False until the track is really published."""
+    """Publish the microphone track; False until the track is published."""
     may_subscribe: bool = True
-    """Hear the others."""
+    """Subscribe to the tracks of the others."""
     may_send_data: bool = True
     """Send chat."""
     is_muted: bool = False
-    """A moderator muted the microphone's track at the server."""
+    """A moderator muted the microphone track on the server."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatMessage:
-    """One chat line as it came from the room; already checked for size and type."""
+    """Chat message received from the room, with size and types already checked."""
 
     id: str
     """Unique together with `sender_id`."""
@@ -92,7 +92,7 @@ class ChatMessage:
     ts_ms: int
     """Sender's clock, ms since the epoch."""
     is_edit: bool = False
-    """Replaces an earlier text, but never adds a line of its own."""
+    """Replaces the text of an earlier message; never adds a line."""
 
 
 # the process
@@ -100,12 +100,15 @@ class ChatMessage:
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """Every adapter is open; the box may join."""
+    """The event loop runs and the token source is open: the first session may begin.
+
+    The other adapters are still being created; their commands are queued meanwhile.
+    """
 
 
 @dataclass(frozen=True, slots=True)
 class Ticked:
-    """About a second went by; waits are compared with the clock."""
+    """A deadline or a second passed; `step` compares its deadlines with `now_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,50 +118,50 @@ class StopAsked:
 
 @dataclass(frozen=True, slots=True)
 class LinkChanged:
-    """The network came, went or changed its address."""
+    """The network went up or down, or its address changed."""
 
     address: str | None
-    """This machine's address on the LAN, None without a network."""
+    """LAN address of this machine; None without a network."""
 
 
 @dataclass(frozen=True, slots=True)
 class PartLost:
-    """A part is missing, busy or broken; the rest goes on."""
+    """A part is missing, busy or broken; the others continue to work."""
 
     part: Part
     name: str
-    """Which one: a pin, a device, an address."""
+    """The pin, device or address concerned."""
     reason: str
 
 
 @dataclass(frozen=True, slots=True)
 class PartFound:
-    """A part works, again or for the first time."""
+    """A part works, for the first time or again."""
 
     part: Part
     name: str
     notice: str = ""
-    """That another device was wanted, in words; empty: it is the wanted one."""
+    """Says that this is not the configured device; empty: it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class PageServed:
-    """The page can be opened."""
+    """The page is being served."""
 
     url: str
-    """Without secrets, as a person types it."""
+    """Without secrets, as a person types it into a browser."""
     pin: str = field(repr=False)
-    """What pairs a phone; shown on the OLED."""
+    """PIN that pairs a phone; shown on the OLED."""
 
 
 @dataclass(frozen=True, slots=True)
 class PairingAsked:
-    """Somebody has opened the pairing form and needs to see the PIN."""
+    """The pairing form was opened, so the PIN has to be visible."""
 
 
 @dataclass(frozen=True, slots=True)
 class PhonePaired:
-    """A phone has told the right PIN."""
+    """A phone sent the correct PIN."""
 
 
 # buttons and page
@@ -166,19 +169,19 @@ class PhonePaired:
 
 @dataclass(frozen=True, slots=True)
 class ButtonPressed:
-    """First edge of a press, or a press that was there at boot."""
+    """A button went down, or was already down when its pin was opened."""
 
     button: Button
     is_at_boot: bool = False
     at_s: float | None = field(default=None, compare=False)
     """When the contact closed, by the monotonic clock; None: now."""
     is_resumed: bool = False
-    """The release before it was bounce: the press before that one goes on."""
+    """The preceding release was contact bounce: the earlier press continues."""
 
 
 @dataclass(frozen=True, slots=True)
 class ButtonReleased:
-    """The button's level is at rest again."""
+    """A button went up."""
 
     button: Button
     at_s: float | None = field(default=None, compare=False)
@@ -187,35 +190,35 @@ class ButtonReleased:
 
 @dataclass(frozen=True, slots=True)
 class TalkAsked:
-    """The page's talk button went down or up."""
+    """The talk button of the page went down or up."""
 
     is_on: bool
 
 
 @dataclass(frozen=True, slots=True)
 class MuteAsked:
-    """The page's mute switch."""
+    """The mute switch of the page was changed."""
 
     is_on: bool
 
 
 @dataclass(frozen=True, slots=True)
 class LeaveAsked:
-    """The page's leave button."""
+    """The leave button of the page was pressed."""
 
 
 @dataclass(frozen=True, slots=True)
 class JoinAsked:
-    """The page's join button."""
+    """The join button of the page was pressed."""
 
     preset: str | None = None
-    """Name of a preset that exists; None: the room as it is."""
+    """Name of a preset; None: the room of the section `room`."""
     display_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeAsked:
-    """The page's volume control."""
+    """The volume was changed on the page."""
 
     percent: int
     """0-100."""
@@ -223,7 +226,7 @@ class VolumeAsked:
 
 @dataclass(frozen=True, slots=True)
 class GainAsked:
-    """The page's microphone gain."""
+    """The microphone gain was changed on the page."""
 
     db: float
     """-30 to 30."""
@@ -231,10 +234,10 @@ class GainAsked:
 
 @dataclass(frozen=True, slots=True)
 class ChatTyped:
-    """Somebody typed a line for the room."""
+    """A chat line was typed on the page."""
 
     id: str
-    """Made by the page, so that its answer can name it."""
+    """Chosen by the page, so that it can match the answer."""
     text: str = field(repr=False)
     ts_ms: int
 
@@ -244,7 +247,7 @@ class ChatTyped:
 
 @dataclass(frozen=True, slots=True)
 class TailEnded:
-    """The gate has really closed: the release tail is over or was cut by silence."""
+    """The gate closed: the release tail ended or was cut short."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,17 +255,17 @@ class TalkFlowed:
     """The first block of a talk was handed to the encoder."""
 
     access_s: float
-    """Seconds since the gate was told to open."""
+    """Seconds since `OpenGate` was requested."""
 
 
 @dataclass(frozen=True, slots=True)
 class LevelsMeasured:
-    """How loud it is; posted a few times a second and only when it changed."""
+    """Audio levels; posted a few times a second and only when they changed."""
 
     microphone_dbfs: int
     speaker_dbfs: int
     is_voice: bool
-    """Whether somebody seems to be speaking into the microphone."""
+    """Whether voice is detected in the microphone signal."""
 
 
 # token and room
@@ -270,7 +273,7 @@ class LevelsMeasured:
 
 @dataclass(frozen=True, slots=True)
 class TokenReady:
-    """The token source answered."""
+    """The token source issued a token."""
 
     ticket: int
     url: str
@@ -281,19 +284,19 @@ class TokenReady:
 
 @dataclass(frozen=True, slots=True)
 class TokenFailed:
-    """There is no token."""
+    """No token could be obtained."""
 
     ticket: int
     cause: Cause
     reason: str
-    """One sentence for people: what was found and what to do. No secrets."""
+    """One sentence for people: the fault and what to do. No secrets."""
     is_final: bool = False
-    """Asking again will not help."""
+    """Retrying soon will not help."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoomJoined:
-    """Connected, and the microphone's track is published if the room allows it."""
+    """Connected; the microphone track is published if the room allows it."""
 
     ticket: int
     room: str
@@ -303,7 +306,7 @@ class RoomJoined:
 
 @dataclass(frozen=True, slots=True)
 class RoomFailed:
-    """The room could not be joined; the visit is over."""
+    """The room could not be joined; the session is over."""
 
     ticket: int
     cause: Cause
@@ -320,14 +323,14 @@ class RoomPaused:
 
 @dataclass(frozen=True, slots=True)
 class RoomResumed:
-    """LiveKit has resumed the connection."""
+    """LiveKit resumed the connection."""
 
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class RoomLost:
-    """The visit ended without our wish."""
+    """The session ended without having been asked to."""
 
     ticket: int
     cause: Cause
@@ -337,14 +340,14 @@ class RoomLost:
 
 @dataclass(frozen=True, slots=True)
 class RoomLeft:
-    """The visit ended as we wished; everything of it is closed."""
+    """The session ended as commanded; all its resources are closed."""
 
     ticket: int
 
 
 @dataclass(frozen=True, slots=True)
 class PeopleChanged:
-    """Who is there, whole."""
+    """The list of participants changed; carries the complete list."""
 
     ticket: int
     people: tuple[Participant, ...]
@@ -352,7 +355,7 @@ class PeopleChanged:
 
 @dataclass(frozen=True, slots=True)
 class PermissionsChanged:
-    """What the room allows this box, whole."""
+    """The permissions changed; carries all of them."""
 
     ticket: int
     permissions: Permissions
@@ -360,7 +363,7 @@ class PermissionsChanged:
 
 @dataclass(frozen=True, slots=True)
 class RttMeasured:
-    """Round trip to the server."""
+    """Round-trip time to the server."""
 
     ticket: int
     rtt_s: float
@@ -368,7 +371,7 @@ class RttMeasured:
 
 @dataclass(frozen=True, slots=True)
 class ChatReceived:
-    """A chat line came, by whichever path."""
+    """A chat message arrived."""
 
     ticket: int
     message: ChatMessage
@@ -376,7 +379,7 @@ class ChatReceived:
 
 @dataclass(frozen=True, slots=True)
 class ChatSent:
-    """The room has taken our line."""
+    """The room accepted a line of ours."""
 
     ticket: int
     id: str
@@ -384,7 +387,7 @@ class ChatSent:
 
 @dataclass(frozen=True, slots=True)
 class ChatFailed:
-    """Our line could not be sent."""
+    """A line of ours could not be sent."""
 
     ticket: int
     id: str

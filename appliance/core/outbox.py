@@ -1,16 +1,15 @@
-"""Our own chat lines on their way into the room."""
+"""Outbox of the chat: send own lines, and queue them while there is no room."""
 
 from dataclasses import replace
 
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.commands import Command, SendChat
 from appliance.core.events import ChatFailed, ChatSent, ChatTyped
-from appliance.core.session import Step
-from appliance.core.state import Phase, State
+from appliance.core.state import Phase, State, Step
 
 
 def typed(state: State, event: ChatTyped) -> Step:
-    """Queue the line and send it; a full outbox drops it, as the page has said."""
+    """Queue the line and send it; drop it if the outbox is full (the page says so)."""
     if state.chat.is_full:
         return state, ()
     chat = state.chat.typed(event)
@@ -21,7 +20,7 @@ def typed(state: State, event: ChatTyped) -> Step:
 
 
 def answered(state: State, event: ChatSent | ChatFailed) -> State:
-    """Note how far a line got; a failure while the room is away means: later again."""
+    """Record the answer; a failure during an outage leaves the line queued."""
     if isinstance(event, ChatSent):
         return replace(state, chat=state.chat.marked(event.id, Delivery.SENT))
     if state.phase is not Phase.IN_ROOM:
@@ -31,7 +30,7 @@ def answered(state: State, event: ChatSent | ChatFailed) -> State:
 
 
 def due(before: State, after: State) -> tuple[Command, ...]:
-    """Return what to send because the room is there again: all that waited."""
+    """Return the queued lines to send, if the connection has just come back."""
     if before.is_connected or not after.is_connected:
         return ()
     return tuple(_send(after, line) for line in after.chat.queued)

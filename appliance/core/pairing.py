@@ -1,23 +1,23 @@
-"""The PIN comes onto the OLED by itself while somebody wants to pair a phone.
+"""Pairing of a phone: the OLED shows the PIN while somebody needs it.
 
-Many boxes have no button that turns the OLED's pages.
+This is automatic because many appliances have no button for the pages of the OLED.
 """
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from appliance.config import TalkMode
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import ScreenPage, State
 
-SHOWN_S = 60.0
-"""Our choice: time to walk to the box and to type six digits."""
+SHOWN_S: Final = 60.0
+"""Our choice: time to walk to the appliance and type six digits."""
 
 
-def happened(
+def handle(
     state: State, event: PageServed | PairingAsked | PhonePaired, now_s: float
 ) -> State:
-    """Learn the PIN, show it from now on for a while, or put it away."""
+    """Store the PIN, show it for a while, or hide it."""
     match event:
         case PageServed(url, pin):
             return replace(state, page_url=url, pin=pin)
@@ -30,24 +30,24 @@ def happened(
 
 
 def tick(state: State, now_s: float) -> State:
-    """End it when its time is over."""
+    """Hide the PIN when its time is over."""
     if now_s < until_s(state):
         return state
     return replace(state, pairing_until_s=None)
 
 
 def until_s(state: State) -> float:
-    """Return when it ends; infinity when nobody wants to pair."""
+    """Return until when the PIN is shown; infinity while it is not."""
     return float("inf") if state.pairing_until_s is None else state.pairing_until_s
 
 
 def screen_page(state: State) -> ScreenPage:
-    """Return what the OLED shows: a talk before the PIN, the PIN before its own page.
+    """Return the page of the OLED: a talk has priority over the PIN.
 
-    In `open` mode the talk never ends, so there the PIN comes first.
+    In `open` mode the talk never ends, so the PIN has priority.
     """
     if state.pairing_until_s is None:
         return state.screen_page
-    is_on_air = state.talk.is_open or state.talk.is_flowing
+    is_talking = state.talk.is_open or state.talk.is_flowing
     is_open_mode = state.config.talk.mode is TalkMode.OPEN
-    return ScreenPage.TALK if is_on_air and not is_open_mode else ScreenPage.PAIRING
+    return ScreenPage.TALK if is_talking and not is_open_mode else ScreenPage.PAIRING

@@ -1,44 +1,46 @@
-"""What the room allows this box: permissions of its token, and mutes by a moderator."""
+"""Permissions in the room: grants of the token, and mutes by a moderator."""
 
 from dataclasses import replace
+from typing import Final
 
 from appliance.core import talk
 from appliance.core.commands import UnmuteTrack
-from appliance.core.events import MuteAsked, PermissionsChanged
-from appliance.core.state import Phase, State
-from appliance.core.talk import Step
+from appliance.core.events import PermissionsChanged
+from appliance.core.state import Phase, State, Step
 
-_GRANT = "whoever issues the token, or a moderator, has to grant"
-NO_PUBLISHING = (
+_GRANT: Final = "the issuer of the token, or a moderator, has to grant"
+NO_PUBLISHING: Final = (
     f"the room does not allow this box to talk: {_GRANT} canPublish for the microphone"
 )
-NO_SUBSCRIBING = (
+NO_SUBSCRIBING: Final = (
     f"the room does not allow this box to hear the others: {_GRANT} canSubscribe"
 )
-NO_DATA = f"the room does not allow this box to send chat: {_GRANT} canPublishData"
+NO_DATA: Final = (
+    f"the room does not allow this box to send chat: {_GRANT} canPublishData"
+)
 
 
 def changed(state: State, event: PermissionsChanged) -> State:
-    """Take what the room allows now.
+    """Apply new permissions.
 
-    A mute by a moderator has the effect of the page's mute switch: whoever is at the
-    box or at the page can undo it, and nobody else. A talk that lost its permission is
-    over; it does not begin again by itself, except in `open` mode.
+    A mute by a moderator acts like the mute switch of the page: only a person at the
+    appliance or on the page can undo it. A talk that loses its permission ends and does
+    not resume by itself, except in `open` mode.
     """
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)
     if after.is_muted and not before.is_muted:
-        state = talk.page_mute(state, MuteAsked(is_on=True))
+        state = talk.page_mute(state, is_on=True)
     if before.may_publish and not after.may_publish:
-        rested = talk.rested(state.talk, state.config.talk.mode)
-        state = replace(state, talk=rested)
+        ended = talk.ended(state.talk, state.config.talk.mode)
+        state = replace(state, talk=ended)
     return state
 
 
-def settled(state: State) -> Step:
-    """Unmute the track if somebody has begun to talk since it was muted."""
+def unmute(state: State) -> Step:
+    """Unmute the track if a talk has begun since a moderator muted it."""
     if not (state.talk.is_open and state.permissions.is_muted):
         return state, ()
     unmuted = replace(state.permissions, is_muted=False)
@@ -46,7 +48,7 @@ def settled(state: State) -> Step:
 
 
 def faults(state: State) -> tuple[str, ...]:
-    """Return a sentence for each permission that is missing."""
+    """Return one sentence for each missing permission."""
     has = state.permissions
     return tuple(
         sentence

@@ -1,79 +1,128 @@
-"""What to do when an answer is bad, late or missing: wait, then try again, for ever."""
+"""Reconnect policy: time-outs, back-off, and retries without end.
+
+The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
+stays at 8 s for five minutes first; after a refusal it is 10 minutes.
+"""
 
 from dataclasses import replace
+from typing import Final
 
-from appliance.core import backoff, session
+from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
-from appliance.core.session import Step
-from appliance.core.state import Goal, Phase, State
+from appliance.core.state import Goal, Phase, State, Step
 
-LIMIT_S = {
+FIRST_S: Final = 0.5
+"""First wait; each further one is twice as long."""
+LONGEST_S: Final = 30.0
+STEADY_FAILURES: Final = 5
+HOPEFUL_FAILURES: Final = 40
+"""Our choice: an unreachable server is tried every 8 s for five minutes, which is how
+long a restart of a server, router or provider takes; only then less often."""
+JITTER_S: Final = 0.25
+"""Spreads the retries of many appliances that lost one server over half a second."""
+REPLACED_FIRST_S: Final = 60.0
+REPLACED_LONGEST_S: Final = 1800.0
+"""Our choice: two clients with one identity must not replace each other all day."""
+REFUSED_S: Final = 600.0
+"""Our choice: soon enough for an owner who waits for it, rare enough for a server."""
+_GOLDEN: Final = 0.618033988749895
+
+TIMEOUT_S: Final = {
     Phase.FETCHING: session.FETCH_S,
     Phase.JOINING: session.JOIN_S,
     Phase.PAUSED: session.RESUME_S,
     Phase.LEAVING: session.LEAVE_S,
 }
-"""Longest wait for an answer in each phase."""
-PAUSING = frozenset({Phase.WAITING, Phase.REFUSED})
-"""Phases that end with the next try, at `retry_at_s`."""
-UNREACHABLE = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
-"""Nobody answers, so nobody is burdened by being asked often."""
+"""Longest wait for an answer, by phase."""
+RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
+"""Phases that end with the next attempt, at `retry_at_s`."""
+UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
+"""Nothing answers, so frequent retries are no load on anyone."""
 
 
 def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> State:
-    """Wait for the next try, or for somebody's wish when trying is no use."""
-    state = session.steadied(state, now_s)
-    state = _blamed(state, event.cause, event.reason)
+    """Schedule the next attempt after a failure."""
+    state = session.with_backoff_reset(state, now_s)
+    state = _with_failure(state, event.cause, event.reason)
     if event.is_final:
         return _refused(state, now_s)
-    return _waiting(state, now_s)
+    return _with_retry(state, now_s)
 
 
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
-    """Try at once when the network is back or another one."""
-    was = state.address
+    """Retry at once when the network is back or is another one."""
+    before = state.address
     state = replace(state, address=event.address)
     if event.address is None:
-        return _link_gone(state), ()
-    # The first report only says what was true all the time.
-    is_news = was not in {"", event.address}
-    if not (is_news and _may_help(state, was)):
+        return _without_link(state), ()
+    # The first report is no change: it only makes the address known.
+    is_new = before not in {"", event.address}
+    if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.leave(replace(state, failures=0), Goal.REJOIN, now_s)
 
 
 def tick(state: State, now_s: float) -> Step:
-    """End every wait that is over."""
+    """Handle a deadline that has passed."""
     if now_s < deadline_s(state):
         return state, ()
-    if state.phase in PAUSING:
+    if state.phase in RETRYING:
         return session.start(state, now_s)
     if state.phase is Phase.LEAVING:
-        return session.after_goodbye(state, now_s)
+        return session.after_leaving(state, now_s)
     if state.phase is Phase.FETCHING:
-        state = _blamed(state, Cause.TOKEN_SOURCE, "no token came in time")
-        return _waiting(state, now_s), (DropToken(state.ticket),)
-    state = _blamed(state, Cause.SERVER_LOST, "the server did not answer in time")
+        state = _with_failure(state, Cause.TOKEN_SOURCE, "no token arrived in time")
+        return _with_retry(state, now_s), (DropToken(state.ticket),)
+    state = _with_failure(state, Cause.SERVER_LOST, "the server did not answer in time")
     return session.leave(state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
-    """Return when this phase's wait is over; infinity when it has none."""
-    if state.phase in PAUSING:
+    """Return the deadline of this phase; infinity when it has none."""
+    if state.phase in RETRYING:
         return state.retry_at_s
-    return state.since_s + LIMIT_S.get(state.phase, float("inf"))
+    return state.since_s + TIMEOUT_S.get(state.phase, float("inf"))
 
 
-def _blamed(state: State, cause: Cause, reason: str) -> State:
+def wait_s(failures: int, jitter: float) -> float:
+    """Return the wait after this many consecutive failures.
+
+    Args:
+        failures: 1 or more.
+        jitter: 0-1, a random number of this process; varied for each failure by the
+            golden ratio, which spreads more evenly than chance and needs no state.
+    """
+    doubled_s = FIRST_S * 2.0 ** min(failures - 1, 10)
+    share = (jitter + failures * _GOLDEN) % 1.0
+    return min(doubled_s, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * share - 1.0)
+
+
+def unreachable_wait_s(failures: int, jitter: float) -> float:
+    """Return the wait where nothing answers: `wait_s`, but 8 s for five minutes."""
+    held = HOPEFUL_FAILURES - STEADY_FAILURES
+    return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
+
+
+def refused_wait_s(jitter: float) -> float:
+    """Return the wait after a refusal: 10 minutes ± 10 %."""
+    return REFUSED_S * (0.9 + 0.2 * jitter)
+
+
+def replaced_wait_s(replacements: int) -> float:
+    """Return the wait after this many consecutive replacements by another client."""
+    return min(REPLACED_FIRST_S * 2.0 ** min(replacements - 1, 10), REPLACED_LONGEST_S)
+
+
+def _with_failure(state: State, cause: Cause, reason: str) -> State:
     """Return the state with one more failure.
 
-    Without a link there is no use in blaming DNS.
+    Without a network, that is the cause, not the name resolution that it makes fail.
     """
-    is_blind = cause is Cause.NO_INTERNET and state.address is None
-    cause = Cause.NO_LINK if is_blind else cause
+    is_offline = cause is Cause.NO_INTERNET and state.address is None
+    cause = Cause.NO_LINK if is_offline else cause
     is_replaced = cause is Cause.REPLACED
     return replace(
         state,
@@ -84,44 +133,44 @@ def _blamed(state: State, cause: Cause, reason: str) -> State:
     )
 
 
-def _waiting(state: State, now_s: float) -> State:
-    """Return the state with its next try set."""
+def _with_retry(state: State, now_s: float) -> State:
+    """Return the state waiting for the next attempt."""
     if state.cause is Cause.REPLACED:
-        wait_s = backoff.replaced_wait_s(state.replacements)
+        delay_s = replaced_wait_s(state.replacements)
     elif state.cause in UNREACHABLE:
-        wait_s = backoff.unreachable_wait_s(state.failures, state.jitter)
+        delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
-        wait_s = backoff.wait_s(state.failures, state.jitter)
+        delay_s = wait_s(state.failures, state.jitter)
     return replace(
-        session.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + wait_s
+        session.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + delay_s
     )
 
 
 def _refused(state: State, now_s: float) -> State:
-    """Return the state with its next try far away.
+    """Return the state after a refusal, with a retry in about 10 minutes.
 
-    Who is refused today may be let in tomorrow: a source that is being deployed answers
-    401 for a minute, an owner corrects a key. The configuration corrects itself never.
+    A refusal may be temporary: a token source that is being deployed answers 401 for a
+    minute, or the owner corrects a key. A wrong configuration is not retried.
     """
-    wait_s = backoff.refused_wait_s(state.jitter)
-    is_hopeless = state.cause is not Cause.REFUSED
-    retry_at_s = float("inf") if is_hopeless else now_s + wait_s
+    delay_s = refused_wait_s(state.jitter)
+    is_permanent = state.cause is not Cause.REFUSED
+    retry_at_s = float("inf") if is_permanent else now_s + delay_s
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 
-def _may_help(state: State, was: str | None) -> bool:
-    """Whether a new address is a reason to try again at once.
+def _should_retry_at_once(state: State, before: str | None) -> bool:
+    """Return whether a new address is a reason to retry at once.
 
-    A box that was replaced goes on waiting: another address ends no fight. A token that
-    was asked for without a network may hang in a time-out, so it is asked for again.
+    After a replacement it is not: the other client still exists. A token request that
+    was sent without a network may hang until its time-out, so it is sent again.
     """
     if state.phase is Phase.FETCHING:
-        return was is None
+        return before is None
     is_out = state.phase in {Phase.WAITING, Phase.REFUSED}
     return is_out and state.cause is not Cause.REPLACED
 
 
-def _link_gone(state: State) -> State:
-    """Name the nearer cause: no link explains no internet."""
-    is_blind = state.cause is Cause.NO_INTERNET
-    return replace(state, cause=Cause.NO_LINK) if is_blind else state
+def _without_link(state: State) -> State:
+    """Return the state with the more exact cause: no network explains no internet."""
+    is_explained = state.cause is Cause.NO_INTERNET
+    return replace(state, cause=Cause.NO_LINK) if is_explained else state

@@ -1,65 +1,57 @@
-"""When to fetch a token, join and leave, and where to go next."""
+"""Session in a room: fetch a token, join, leave, and move to another room."""
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
-from appliance.core.commands import (
-    Command,
-    DropToken,
-    FetchToken,
-    JoinRoom,
-    LeaveRoom,
-)
-from appliance.core.events import JoinAsked, Permissions, RoomJoined, TokenReady
-from appliance.core.state import Goal, Phase, State
+from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
+from appliance.core.events import Permissions, RoomJoined, TokenReady
+from appliance.core.state import Goal, Phase, State, Step
 from appliance.net.url import is_local
 
-Step = tuple[State, tuple[Command, ...]]
+FETCH_S: Final = 20.0
+"""Time-out for a token; the adapter itself gives up after 10 s."""
+JOIN_S: Final = 25.0
+"""Time-out for joining; the adapter itself gives up after 15 s."""
+RESUME_S: Final = 30.0
+"""Time that LiveKit has to resume a session before a new one is started."""
+LEAVE_S: Final = 2.5
+"""Time-out for leaving: the whole shutdown must not take longer than 3 s."""
+STABLE_S: Final = 10.0
+"""A session this long resets the back-off; a shorter one lengthens the next wait."""
+REPLACED_RESET_S: Final = 3600.0
+"""A session this long resets the back-off after replacements. It is twice the longest
+wait, so that two clients with one identity replace each other ever more rarely."""
 
-FETCH_S = 20.0
-"""Longest wait for a token; the adapter itself gives up after 10 s."""
-JOIN_S = 25.0
-"""Longest wait for the server; the adapter itself gives up after 15 s."""
-RESUME_S = 30.0
-"""R8.1: LiveKit may try this long to resume a session, then we start afresh."""
-LEAVE_S = 2.5
-"""Longest goodbye: R1.4 allows 3 s for the whole stop."""
-STEADY_S = 10.0
-"""A visit this long counts as a success; a shorter one lengthens the next wait."""
-PEACE_S = 3600.0
-"""A visit this long ends a fight over our identity: twice the longest wait of the
-other box, so that two boxes that take turns go on getting slower."""
-
-AT_SERVER = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
-ON_VISIT = frozenset({Phase.FETCHING, *AT_SERVER})
+AT_SERVER: Final = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
+IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
 
 
 def start(state: State, now_s: float) -> Step:
-    """Begin a new visit with a token of its own."""
+    """Begin a new session, for which a new token is fetched."""
     ticket = state.ticket + 1
     state = replace(entered(state, Phase.FETCHING, now_s), ticket=ticket)
     return state, (FetchToken(ticket, state.preset, state.display_name),)
 
 
 def leave(state: State, goal: Goal, now_s: float) -> Step:
-    """End whatever visit there is; `goal` says what comes after."""
+    """End the session, if there is one; `goal` says what comes next."""
     if state.phase is Phase.LEAVING:
-        return replace(state, goal=_stronger(state.goal, goal)), ()
+        return replace(state, goal=_combined(state.goal, goal)), ()
     if state.phase in AT_SERVER:
         state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
         return state, (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
-    state, commands = after_goodbye(replace(state, goal=goal), now_s)
+    state, commands = after_leaving(replace(state, goal=goal), now_s)
     return state, (*dropped, *commands)
 
 
-def after_goodbye(state: State, now_s: float) -> Step:
-    """Do what the goodbye was for."""
+def after_leaving(state: State, now_s: float) -> Step:
+    """Continue with the goal after the session has ended."""
     match state.goal:
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
-            return entered(_forgotten(state), Phase.LEFT, now_s), ()
+            return entered(_failures_cleared(state), Phase.LEFT, now_s), ()
         case Goal.STOP:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:
@@ -67,43 +59,52 @@ def after_goodbye(state: State, now_s: float) -> Step:
 
 
 def press_leave(state: State, now_s: float) -> Step:
-    """Leave and stay out; when out or on the way out, come back."""
+    """Leave and stay out, or join again when already out or leaving."""
     if is_out(state):
-        return join(state, JoinAsked(state.preset), now_s)
+        return join(state, state.preset, None, now_s)
     return leave(state, Goal.STAY_OUT, now_s)
 
 
 def is_out(state: State) -> bool:
-    """Whether a press on the leave button means: come back."""
+    """Return whether a press on the leave button means joining again."""
     if state.phase is Phase.LEAVING:
         return state.goal is Goal.STAY_OUT
     return state.phase in {Phase.LEFT, Phase.REFUSED}
 
 
-def join(state: State, event: JoinAsked, now_s: float) -> Step:
-    """Join, or move to another preset or name; a box that is there already stays."""
-    if event.preset not in _presets(state):
+def join(
+    state: State, preset: str | None, display_name: str | None, now_s: float
+) -> Step:
+    """Join a room; change nothing if its session is already running or beginning.
+
+    Args:
+        state: before the request.
+        preset: the room; None: that of the section `room`.
+        display_name: new name of this participant; None: as before.
+        now_s: monotonic clock.
+    """
+    if preset not in _presets(state):
         return state, ()
-    here = (state.preset, state.display_name)
-    state = _moved(state, event)
-    is_there = state.phase in ON_VISIT and (state.preset, state.display_name) == here
-    # Before `Started` nobody is there to fetch a token; the wish is kept.
-    if is_there or state.phase is Phase.STARTING:
+    before = (state.preset, state.display_name)
+    state = _with_target(state, preset, display_name)
+    is_same = (state.preset, state.display_name) == before
+    # Before `Started` no token can be fetched: the first session will use the target.
+    if (is_same and state.phase in IN_SESSION) or state.phase is Phase.STARTING:
         return state, ()
-    return leave(_forgotten(state), Goal.REJOIN, now_s)
+    return leave(_failures_cleared(state), Goal.REJOIN, now_s)
 
 
 def next_room(state: State, now_s: float) -> Step:
-    """Move on to the next preset, after the last one back to the room itself."""
+    """Move to the next preset, and from the last one to the room of section `room`."""
     names = _presets(state)
     if len(names) == 1:
         return state, ()
     following = names[(names.index(state.preset) + 1) % len(names)]
-    return join(state, JoinAsked(following), now_s)
+    return join(state, following, None, now_s)
 
 
 def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
-    """Go to the server with the fresh token."""
+    """Join the room with the new token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
     state = replace(
@@ -115,7 +116,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
 
 
 def joined(state: State, event: RoomJoined, now_s: float) -> State:
-    """Be in the room."""
+    """Enter the room."""
     if state.phase is not Phase.JOINING:
         return state
     state = replace(entered(state, Phase.IN_ROOM, now_s), cause=None, reason="")
@@ -128,31 +129,31 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
 
 
 def paused(state: State, now_s: float) -> State:
-    """Wait for LiveKit to resume; its later attempts do not prolong the wait."""
+    """Wait for LiveKit to resume; repeated reports do not prolong the wait."""
     if state.phase is not Phase.IN_ROOM:
         return state
-    return entered(steadied(state, now_s), Phase.PAUSED, now_s)
+    return entered(with_backoff_reset(state, now_s), Phase.PAUSED, now_s)
 
 
 def resumed(state: State, now_s: float) -> State:
-    """Be in the room again."""
+    """Enter the room again after an interruption."""
     if state.phase is not Phase.PAUSED:
         return state
     return entered(state, Phase.IN_ROOM, now_s)
 
 
-def steadied(state: State, now_s: float) -> State:
-    """Return the state without the failures that a long visit has made good."""
+def with_backoff_reset(state: State, now_s: float) -> State:
+    """Return the state with failures reset, if the session was long enough."""
     if state.phase is not Phase.IN_ROOM:
         return state
-    stay_s = now_s - state.since_s
-    failures = 0 if stay_s >= STEADY_S else state.failures
-    replacements = 0 if stay_s >= PEACE_S else state.replacements
+    session_s = now_s - state.since_s
+    failures = 0 if session_s >= STABLE_S else state.failures
+    replacements = 0 if session_s >= REPLACED_RESET_S else state.replacements
     return replace(state, failures=failures, replacements=replacements)
 
 
 def entered(state: State, phase: Phase, now_s: float) -> State:
-    """Return the state in another phase; who was there is forgotten outside a room."""
+    """Return the state in another phase; outside a room, participants are cleared."""
     state = replace(state, phase=phase, since_s=now_s)
     if phase in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
@@ -160,26 +161,26 @@ def entered(state: State, phase: Phase, now_s: float) -> State:
 
 
 def _presets(state: State) -> tuple[str | None, ...]:
-    """Return every room the box knows; None is the one of the section `room`."""
+    """Return all configured rooms; None is that of the section `room`."""
     return (None, *(preset.name for preset in state.config.room.presets))
 
 
-def _moved(state: State, event: JoinAsked) -> State:
-    """Return the state with the wanted room and name."""
-    is_same_room = event.preset == state.preset
+def _with_target(state: State, preset: str | None, display_name: str | None) -> State:
+    """Return the state with the requested room and name."""
+    is_same_room = preset == state.preset
     return replace(
         state,
-        preset=event.preset,
-        display_name=event.display_name or state.display_name,
+        preset=preset,
+        display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
     )
 
 
-def _forgotten(state: State) -> State:
-    """Return the state without its history of failures: a person wants a clean try."""
+def _failures_cleared(state: State) -> State:
+    """Return the state without failures: a person's request resets the back-off."""
     return replace(state, failures=0, replacements=0, cause=None, reason="")
 
 
-def _stronger(one: Goal, other: Goal) -> Goal:
-    """Return what to do of two wishes: stopping is final, else the newer one."""
-    return one if one is Goal.STOP else other
+def _combined(older: Goal, newer: Goal) -> Goal:
+    """Return the goal to follow: stopping is final, otherwise the newer one."""
+    return older if older is Goal.STOP else newer

@@ -1,10 +1,11 @@
-"""What the box knows: one immutable value, changed only by `step`."""
+"""State of the appliance: one immutable value, replaced only by `step`."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
+from appliance.core.commands import Command
 from appliance.core.events import (
     Button,
     Cause,
@@ -17,31 +18,31 @@ from appliance.core.events import (
 
 
 class Phase(StrEnum):
-    """Where a visit to the room stands."""
+    """Phase of the connection to the room."""
 
     STARTING = "starting"
-    """The process runs, its adapters are opening."""
+    """`Started` has not been handled yet; no session may begin."""
     WAITING = "waiting"
-    """No visit; `retry_at_s` says when the next one starts."""
+    """No session; the next one begins at `retry_at_s`."""
     FETCHING = "fetching"
-    """Asking for a token."""
+    """Fetching a token."""
     JOINING = "joining"
     """Connecting to the server."""
     IN_ROOM = "in_room"
     PAUSED = "paused"
     """The connection broke and LiveKit is resuming it."""
     LEAVING = "leaving"
-    """Saying goodbye; `Goal` says what comes after."""
+    """Disconnecting; `Goal` says what comes next."""
     LEFT = "left"
-    """Out by our user's wish, until the next press."""
+    """Disconnected on request, until somebody asks to join."""
     REFUSED = "refused"
-    """Out because asking again will not help, until something changes."""
+    """Disconnected because retrying soon will not help."""
     STOPPED = "stopped"
     """The process is ending."""
 
 
 class Goal(StrEnum):
-    """What a goodbye is for."""
+    """Continuation after leaving the room."""
 
     REJOIN = "rejoin"
     STAY_OUT = "stay_out"
@@ -49,17 +50,17 @@ class Goal(StrEnum):
 
 
 class Lock(StrEnum):
-    """Why the talk button does nothing until it is released."""
+    """Reason why the talk button is ignored until it is released."""
 
     NONE = "none"
     BOOT = "boot"
-    """It was down when the box started: stuck, or leaned upon."""
+    """It was down at start: stuck, or something rests on it."""
     LIMIT = "limit"
-    """The time limit is over."""
+    """The time limit of the talk was reached."""
 
 
 class ScreenPage(StrEnum):
-    """What the OLED shows."""
+    """Page of the OLED."""
 
     TALK = "talk"
     CHAT = "chat"
@@ -69,37 +70,37 @@ class ScreenPage(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """Who wants to talk, and what the gate does."""
+    """Talk requests of button and page, mutes, and the state of the gate."""
 
     is_button_down: bool = False
     button_down_s: float = 0.0
     is_spent: bool = False
-    """This press has already done its work: it ended a latched talk."""
+    """This press has already had its effect, such as ending a latched talk."""
     is_page_down: bool = False
-    """A page's talk button is held, and talks."""
+    """A talk button on the page is held and requests to talk."""
     is_page_spent: bool = False
-    """A page's talk button is held, but its talk was ended: it has to come up first."""
+    """A talk button on the page is held, but ignored until it is released."""
     is_latched: bool = False
     """A tap or toggle keeps the gate open; in `open` mode: not muted."""
     is_muted_at_box: bool = False
-    """Muted by the button: the page may not undo it."""
+    """Muted by the button; the page cannot undo it."""
     is_muted_on_page: bool = False
     lock: Lock = Lock.NONE
     opened_at_s: float | None = None
-    """When the gate was told to open; None: it was told to close."""
+    """Time of the last `OpenGate`; None: closed since."""
     began_at_s: float | None = None
-    """When the talk began that goes on, or waits for the end of an outage."""
+    """Start of the current talk, also while an outage interrupts it."""
     is_flowing: bool = False
-    """Whether sound passes the gate: from `TalkFlowed` to `TailEnded`."""
+    """Whether audio passes the gate: from `TalkFlowed` to `TailEnded`."""
     has_warned: bool = False
 
     @property
     def is_open(self) -> bool:
-        """Whether the gate was last told to open."""
+        """Whether the last command to the gate was `OpenGate`."""
         return self.opened_at_s is not None
 
     def is_wanted(self, mode: TalkMode) -> bool:
-        """Whether somebody wants to talk, whatever the room says."""
+        """Return whether a talk is requested, regardless of the room."""
         if self.is_muted_on_page or self.is_muted_at_box:
             return False
         holds = mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_spent
@@ -109,7 +110,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Everything that decisions are made from."""
+    """Complete state of the appliance."""
 
     config: Config
     phase: Phase = Phase.STARTING
@@ -117,22 +118,22 @@ class State:
     """When this phase began."""
     goal: Goal = Goal.REJOIN
     ticket: int = 0
-    """Number of the newest visit; answers to older ones are dropped."""
+    """Number of the newest session; answers to older ones are dropped."""
     failures: int = 0
-    """Visits in a row that came to nothing: sets the next wait."""
+    """Consecutive failed sessions; determines the next wait."""
     replacements: int = 0
-    """Times in a row that another client took our identity."""
+    """Consecutive times that another client took this identity."""
     retry_at_s: float = 0.0
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5
-    """0-1, drawn once per process, so that fifty boxes do not come back at once."""
+    """0-1, random per process, so that many appliances do not reconnect at once."""
     preset: str | None = None
     display_name: str | None = None
     address: str | None = ""
-    """LAN address; None: no link; empty: not known yet."""
+    """LAN address; None: no network; empty: not known yet."""
     is_server_local: bool = False
-    """The server is on this machine: the room needs no network."""
+    """The server runs on this machine, so no network is needed."""
     page_url: str = ""
     pin: str = field(default="", repr=False)
     room: str = ""
@@ -147,35 +148,32 @@ class State:
     volume_percent: int = 80
     microphone_gain_db: float = 0.0
     lost: tuple[PartLost, ...] = ()
-    """Parts that are missing now."""
+    """Parts that do not work now."""
     second_choices: tuple[PartFound, ...] = ()
-    """Parts that work on another device than the wanted one."""
+    """Parts that work, but not with the configured device."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
-    """The one that was chosen at the box."""
+    """Page that was chosen with the button."""
     pairing_until_s: float | None = None
-    """The OLED shows the PIN until then; None: nobody wants to pair a phone."""
+    """The OLED shows the PIN until then; None: nobody is pairing a phone."""
     stuck: tuple[Button, ...] = ()
-    """Buttons but the talk button that were down at boot and still are."""
+    """Buttons other than talk that have been down since the start."""
     leave_down_s: float | None = None
-    """When the leave button went down; None: it is up or has done its work."""
+    """When the leave button went down; None: it is up or has had its effect."""
 
     @property
     def is_link_down(self) -> bool:
-        """Whether the network is known to be away and the room needs it."""
+        """Whether the room needs the network and the network is down."""
         return self.address is None and not self.is_server_local
 
     @property
     def is_connected(self) -> bool:
-        """Whether sound and chat can reach the room.
+        """Whether audio and chat can reach the room.
 
-        The kernel tells at once that an interface is down, LiveKit after 10 to 15 s.
+        The kernel reports at once that an interface is down, LiveKit after 10 to 15 s.
         """
         return self.phase is Phase.IN_ROOM and not self.is_link_down
 
-    @property
-    def is_stopping(self) -> bool:
-        """Whether the process is on its way out."""
-        if self.phase is Phase.LEAVING:
-            return self.goal is Goal.STOP
-        return self.phase is Phase.STOPPED
+
+Step = tuple[State, tuple[Command, ...]]
+"""Result of handling an event: the new state and the commands to carry out."""

@@ -1,11 +1,12 @@
-"""Every decision of the box: `step(state, event, now_s) -> (state, commands)`.
+"""Decisions of the appliance: `step(state, event, now_s) -> (state, commands)`.
 
-Pure: no clock, thread, task, file or device. `_react` says what an event means; then
-`consequence` draws what always follows (gate, sound card, outbox, earcons).
+Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
+then `effects` adds what follows from the change of state (gate, sound card, outbox,
+earcons).
 """
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from appliance.config import TalkMode
 from appliance.core import (
@@ -59,10 +60,9 @@ from appliance.core.events import (
     TokenReady,
     VolumeAsked,
 )
-from appliance.core.session import Step
-from appliance.core.state import Goal, Phase, State
+from appliance.core.state import Goal, Phase, State, Step
 
-OfVisit = (
+SessionEvent = (
     TokenReady
     | TokenFailed
     | RoomJoined
@@ -78,24 +78,24 @@ OfVisit = (
     | ChatSent
     | ChatFailed
 )
-ONLY_ONE = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
-"""Whichever of these is found replaces whichever was missed."""
+SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
+"""Parts of which there is one: any device that is found replaces the missing one."""
 
 
 def step(state: State, event: Event, now_s: float) -> Step:
-    """Return the state after the event, and what is to be done.
+    """Return the state after the event, and the commands to carry out.
 
     Args:
-        state: as the last step left it.
-        event: what happened.
-        now_s: monotonic clock; never less than at the last step.
+        state: result of the previous step.
+        event: the event to handle.
+        now_s: monotonic clock; never less than in the previous step.
     """
     if state.phase is Phase.STOPPED:
         return state, ()
-    after, commands = _react(state, event, now_s)
-    after, settling = effects.settled(state, after, now_s)
-    # The gate closes before the goodbye is said: LiveKit may take seconds over it.
-    return after, (*settling, *commands, *effects.closing(state, after))
+    after, commands = _handle(state, event, now_s)
+    after, first = effects.apply(state, after, now_s)
+    # Close the gate before leaving the room, which may take LiveKit seconds.
+    return after, (*first, *commands, *effects.closing(state, after))
 
 
 def wake_at_s(state: State) -> float:
@@ -112,7 +112,7 @@ def wake_at_s(state: State) -> float:
     )
 
 
-def _react(state: State, event: Event, now_s: float) -> Step:
+def _handle(state: State, event: Event, now_s: float) -> Step:
     match event:
         case Started():
             return _started(state, now_s)
@@ -127,15 +127,17 @@ def _react(state: State, event: Event, now_s: float) -> Step:
         case ButtonReleased():
             return buttons.released(state, event, now_s)
         case TalkAsked():
-            return talk.page_talk(state, event)
+            return talk.page_talk(state, is_on=event.is_on)
         case MuteAsked():
-            return talk.page_mute(state, event), ()
+            return talk.page_mute(state, is_on=event.is_on), ()
         case LeaveAsked():
             return session.leave(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
-            return session.join(state, event, now_s)
-        case VolumeAsked() | GainAsked():
-            return buttons.levels_asked(state, event)
+            return session.join(state, event.preset, event.display_name, now_s)
+        case VolumeAsked(percent=percent):
+            return buttons.set_volume(state, percent)
+        case GainAsked(db=db):
+            return buttons.set_gain(state, db)
         case ChatTyped():
             return outbox.typed(state, event)
         case PartLost():
@@ -143,7 +145,7 @@ def _react(state: State, event: Event, now_s: float) -> Step:
         case PartFound():
             return _found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
-            return pairing.happened(state, event, now_s), ()
+            return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
             is_flowing = isinstance(event, TalkFlowed)
             return talk.flow(state, is_flowing=is_flowing), ()
@@ -151,11 +153,11 @@ def _react(state: State, event: Event, now_s: float) -> Step:
             return replace(state, levels=event), ()
         case _:
             is_old = event.ticket != state.ticket
-            return (state, ()) if is_old else _of_visit(state, event, now_s)
+            return (state, ()) if is_old else _handle_session(state, event, now_s)
 
 
-def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
-    """Take an answer of the running visit."""
+def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
+    """Handle an event of the current session."""
     match event:
         case TokenReady():
             return session.token_ready(state, event, now_s)
@@ -171,7 +173,7 @@ def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
         case RoomResumed():
             return session.resumed(state, now_s), ()
         case PeopleChanged() | RttMeasured():
-            return _measured(state, event), ()
+            return _with_room_data(state, event), ()
         case PermissionsChanged():
             return permissions.changed(state, event), ()
         case ChatReceived(message=message):
@@ -183,16 +185,16 @@ def _of_visit(state: State, event: OfVisit, now_s: float) -> Step:
 
 
 def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) -> Step:
-    """End the visit; while we say goodbye it does not matter who hung up first."""
+    """End the session; while leaving, it does not matter which side ended it."""
     if state.phase is Phase.LEAVING:
-        return session.after_goodbye(state, now_s)
+        return session.after_leaving(state, now_s)
     if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
     return reconnect.failed(state, event, now_s), ()
 
 
-def _measured(state: State, event: PeopleChanged | RttMeasured) -> State:
-    """Take what the room tells of itself, while we are in it."""
+def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
+    """Store participants or round-trip time, while in the room."""
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
     if isinstance(event, PeopleChanged):
@@ -201,7 +203,7 @@ def _measured(state: State, event: PeopleChanged | RttMeasured) -> State:
 
 
 def _started(state: State, now_s: float) -> Step:
-    """Set the levels and begin the first visit, unless somebody has left already."""
+    """Set the levels and begin the first session, unless the room was left already."""
     levels = (SetVolume(state.volume_percent), SetGain(state.microphone_gain_db))
     if state.phase is not Phase.STARTING:
         return state, levels
@@ -219,7 +221,7 @@ def _tick(state: State, now_s: float) -> Step:
 
 
 def _lost(state: State, event: PartLost) -> State:
-    """Note the loss; one that is told again keeps its place."""
+    """Record the loss; a repeated report keeps its place in the list."""
     state = replace(state, second_choices=_others(state, event))
     if not any(_is_same(lost, event) for lost in state.lost):
         return replace(state, lost=(*state.lost, event))
@@ -235,10 +237,10 @@ def _found(state: State, event: PartFound) -> State:
 
 
 def _others(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
-    """Return the second choices that this event says nothing of."""
+    """Return the second choices that this event is not about."""
     return tuple(x for x in state.second_choices if not _is_same(x, event))
 
 
 def _is_same(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
-    is_named = event.part in ONLY_ONE or lost.name == event.name
+    is_named = event.part in SINGLE_PARTS or lost.name == event.name
     return lost.part is event.part and is_named

@@ -1,26 +1,24 @@
-"""Who may talk and for how long; the gate follows from it."""
+"""Push-to-talk: talk button, talk and mute on the page, and the gate."""
 
 from dataclasses import replace
-from typing import assert_never
+from typing import Final, assert_never
 
 from appliance.config import TalkMode
-from appliance.core.commands import CloseGate, Command, Earcon, OpenGate, PlayEarcon
-from appliance.core.events import MuteAsked, Part, TalkAsked
-from appliance.core.state import Lock, Phase, State, Talk
+from appliance.core.commands import CloseGate, Earcon, OpenGate, PlayEarcon
+from appliance.core.events import Part
+from appliance.core.state import Lock, Phase, State, Step, Talk
 
-Step = tuple[State, tuple[Command, ...]]
-
-TAP_S = 0.3
+TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
-GLITCH_S = 0.02
-"""No finger is so short; a contact closed for less latches nothing. Our choice."""
-REFUSED = (PlayEarcon(Earcon.REFUSED),)
+GLITCH_S: Final = 0.02
+"""Our choice: no finger is faster, so a shorter contact does not latch a talk."""
+REFUSED: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
-    """The talk button went down.
+    """Handle a press of the talk button.
 
-    A refused press is over at once: it must not go live by itself minutes later.
+    A refused press has no later effect: the gate must not open by itself minutes later.
 
     Args:
         state: before the press.
@@ -32,14 +30,14 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
         return state, ()
     down = replace(state.talk, is_button_down=True, button_down_s=at_s)
     if is_at_boot:
-        return replace(state, talk=replace(rested(down, mode), lock=Lock.BOOT)), ()
+        return replace(state, talk=replace(ended(down, mode), lock=Lock.BOOT)), ()
     is_refused = mode is not TalkMode.OPEN and not may_talk(state)
     talk = _pressed(down, mode, is_refused=is_refused)
     return replace(state, talk=talk), REFUSED if is_refused else ()
 
 
 def release(state: State, at_s: float) -> Step:
-    """The talk button came up; who stands at the box ends the page's talk as well.
+    """Handle a release of the talk button, which also ends a talk of the page.
 
     Args:
         state: before the release.
@@ -52,10 +50,10 @@ def release(state: State, at_s: float) -> Step:
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     is_latched = is_hybrid and is_tap and may_talk(state)
     talk = replace(
-        page_ended(talk),
+        page_talk_ended(talk),
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
-        # If the contact only bounced, the press goes on without its lock.
+        # After a bounce the press continues without its lock, so it must stay spent.
         is_spent=talk.is_spent or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
     )
@@ -63,18 +61,21 @@ def release(state: State, at_s: float) -> Step:
 
 
 def resume(state: State) -> State:
-    """The contact of the talk button had only bounced: take its release back."""
+    """Undo a release of the talk button that was contact bounce."""
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
-    # What a release latches, it latches in `hybrid` mode only.
+    # A release latches a talk in `hybrid` mode only.
     is_latched = state.talk.is_latched and not is_hybrid
     talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
     return replace(state, talk=talk)
 
 
-def page_talk(state: State, event: TalkAsked) -> Step:
-    """The page's talk button; it undoes no mute, and no end of its own talk."""
+def page_talk(state: State, *, is_on: bool) -> Step:
+    """Handle the talk button of the page.
+
+    It undoes no mute, and does not resume a talk that was ended while it is held.
+    """
     talk = state.talk
-    if not event.is_on:
+    if not is_on:
         is_latched = state.config.talk.mode is TalkMode.OPEN
         talk = replace(
             talk, is_page_down=False, is_page_spent=False, is_latched=is_latched
@@ -87,42 +88,42 @@ def page_talk(state: State, event: TalkAsked) -> Step:
     return replace(state, talk=replace(talk, is_page_down=True)), ()
 
 
-def page_mute(state: State, event: MuteAsked) -> State:
-    """The page's mute switch; unmuting talks in `open` mode only."""
-    talk = replace(state.talk, is_muted_on_page=event.is_on)
-    if event.is_on and state.config.talk.mode is not TalkMode.OPEN:
-        talk = replace(page_ended(talk), is_latched=False, is_spent=True)
+def page_mute(state: State, *, is_on: bool) -> State:
+    """Handle the mute switch of the page; only in `open` mode does unmuting talk."""
+    talk = replace(state.talk, is_muted_on_page=is_on)
+    if is_on and state.config.talk.mode is not TalkMode.OPEN:
+        talk = replace(page_talk_ended(talk), is_latched=False, is_spent=True)
     return replace(state, talk=talk)
 
 
 def flow(state: State, *, is_flowing: bool) -> State:
-    """Note whether sound passes the gate; late word of an older talk is dropped."""
+    """Record whether audio passes the gate; ignore late reports of an ended talk."""
     is_flowing = is_flowing and state.talk.is_open
     return replace(state, talk=replace(state.talk, is_flowing=is_flowing))
 
 
-def at_rest(mode: TalkMode) -> Talk:
-    """Return the talk state that a box starts with (R3.1)."""
+def initial_talk(mode: TalkMode) -> Talk:
+    """Return the talk state at start: muted, except in `open` mode."""
     return Talk(is_latched=mode is TalkMode.OPEN)
 
 
-def rested(talk: Talk, mode: TalkMode) -> Talk:
-    """Return the talk state after a room was left on purpose, or a button found stuck.
+def ended(talk: Talk, mode: TalkMode) -> Talk:
+    """Return the talk state without any talk, as after leaving a room on request.
 
-    Muted as at boot, and a button that is still down has to be pressed anew. What
-    somebody has muted stays muted: leaving must not be a way round the mute button.
+    A button that is still down has to be pressed again. A mute stays: leaving must not
+    be a way around the mute button.
     """
     is_latched = mode is TalkMode.OPEN
-    return replace(page_ended(talk), is_latched=is_latched, is_spent=True)
+    return replace(page_talk_ended(talk), is_latched=is_latched, is_spent=True)
 
 
 def may_talk(state: State) -> bool:
-    """Whether the gate may be open at all now."""
+    """Return whether the gate is allowed to open now."""
     return not refusal(state)
 
 
 def refusal(state: State) -> str:
-    """Return why a press would be refused, in words; empty: it would not."""
+    """Return the reason why a press would be refused; empty: it would not."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
     if state.is_link_down:
@@ -136,14 +137,14 @@ def refusal(state: State) -> str:
     return "nobody here" if is_alone(state) else ""
 
 
-def settled(state: State, now_s: float) -> Step:
-    """Open or close the gate so that it agrees with everything else."""
+def update_gate(state: State, now_s: float) -> Step:
+    """Open or close the gate according to the rest of the state."""
     is_allowed = may_talk(state)
     if state.talk.is_flowing and not is_allowed:
-        # The gate shuts at once, whether or not anybody is left to say that it did.
+        # The gate closes at once, even if no adapter is left to report it.
         state = flow(state, is_flowing=False)
     if _is_muted(state) and state.talk.is_flowing and not state.talk.is_open:
-        # Muted in the middle of a tail: not one more sample.
+        # Muted during the release tail: cut the tail.
         return flow(state, is_flowing=False), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
     if not is_wanted and state.talk.began_at_s is not None:
@@ -161,9 +162,9 @@ def settled(state: State, now_s: float) -> Step:
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
-    """Return what a press means in this mode.
+    """Return the talk state after a press in this mode.
 
-    Somebody stands at the box: that outranks a mute and a talk from the page.
+    The button has priority over a mute and a talk of the page.
     """
     was_muted = talk.is_muted_at_box or talk.is_muted_on_page
     was_on = talk.is_latched or talk.is_page_down
@@ -173,20 +174,20 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
             return replace(talk, is_spent=is_refused)
         case TalkMode.TOGGLE:
             is_latched = not (was_on or is_refused)
-            return replace(page_ended(talk), is_latched=is_latched)
+            return replace(page_talk_ended(talk), is_latched=is_latched)
         case TalkMode.HYBRID:
             is_spent = was_on or is_refused
-            return replace(page_ended(talk), is_spent=is_spent, is_latched=False)
+            return replace(page_talk_ended(talk), is_spent=is_spent, is_latched=False)
         case TalkMode.OPEN:
             return replace(talk, is_muted_at_box=not was_muted)
         case _:
             assert_never(mode)
 
 
-def page_ended(talk: Talk) -> Talk:
-    """Return the state after something else ended the page's talk.
+def page_talk_ended(talk: Talk) -> Talk:
+    """Return the state after something else ended the talk of the page.
 
-    Its button may still be held: it has to come up before it talks again.
+    If its button is still held, it has to be released before it can talk again.
     """
     is_spent = talk.is_page_spent or talk.is_page_down
     return replace(talk, is_page_down=False, is_page_spent=is_spent)
@@ -195,8 +196,8 @@ def page_ended(talk: Talk) -> Talk:
 def _closed(state: State) -> Step:
     """Close the gate.
 
-    A latched talk is over when everybody has gone: whoever comes next shall not hear a
-    room that believes itself alone. Through an outage it stays (R8.3).
+    A latched talk ends when the last other participant leaves, so that the next one to
+    join does not listen in on people who believe themselves alone. An outage keeps it.
     """
     is_in_room = state.phase is Phase.IN_ROOM
     is_over = is_in_room and is_alone(state)
@@ -208,13 +209,13 @@ def _closed(state: State) -> Step:
         is_flowing=state.talk.is_flowing and tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
-    # A lost room has a sound of its own.
-    farewell = (PlayEarcon(Earcon.END),) if state.is_connected else ()
-    return replace(state, talk=talk), (CloseGate(tail_ms), *farewell)
+    # A lost room has an earcon of its own.
+    earcon = (PlayEarcon(Earcon.END),) if state.is_connected else ()
+    return replace(state, talk=talk), (CloseGate(tail_ms), *earcon)
 
 
 def _tail_ms(state: State) -> int:
-    """Return how long the gate may stay open: only a released talk has a tail."""
+    """Return the length of the release tail: 0 if the talk was not just released."""
     is_cut = _is_muted(state) or not may_talk(state)
     return 0 if is_cut else state.config.talk.tail_ms
 
@@ -224,5 +225,5 @@ def _is_muted(state: State) -> bool:
 
 
 def is_alone(state: State) -> bool:
-    """Whether nobody would hear a talk; an open microphone does not ask."""
+    """Return whether a talk would have no listener; never in `open` mode."""
     return not state.people and state.config.talk.mode is not TalkMode.OPEN

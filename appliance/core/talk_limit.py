@@ -1,14 +1,15 @@
-"""Time limits of a talk: warning, end, and a latched talk that nobody hears."""
+"""Time limits of a talk: warning, end, and the end of a talk without listeners."""
 
 from dataclasses import replace
+from typing import Final
 
 from appliance.config import TalkMode
 from appliance.core.commands import Earcon, PlayEarcon
-from appliance.core.state import Lock, Phase, State
-from appliance.core.talk import Step, is_alone, page_ended
+from appliance.core.state import Lock, Phase, State, Step
+from appliance.core.talk import is_alone, page_talk_ended
 
-ALONE_S = 10.0
-"""How long after a rejoin the others may take to come back too."""
+ALONE_S: Final = 10.0
+"""Time that the other participants have to rejoin after an outage; our choice."""
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -18,7 +19,7 @@ def tick(state: State, now_s: float) -> Step:
     if now_s >= limit_at_s(state):
         talk = state.talk
         lock = Lock.LIMIT if talk.is_button_down else talk.lock
-        talk = replace(page_ended(talk), lock=lock, is_latched=False)
+        talk = replace(page_talk_ended(talk), lock=lock, is_latched=False)
         return replace(state, talk=talk), ()
     if now_s >= warning_at_s(state):
         state = replace(state, talk=replace(state.talk, has_warned=True))
@@ -27,10 +28,10 @@ def tick(state: State, now_s: float) -> Step:
 
 
 def alone_at_s(state: State) -> float:
-    """Return when a latched talk that an outage kept is given up.
+    """Return when a latched talk ends that an outage interrupted; infinity: never.
 
-    Whoever comes hours later shall not hear a room that believes itself alone; those
-    who were there before the outage come back within seconds.
+    Participants from before the outage are back within seconds. One who joins hours
+    later must not listen in on people who believe themselves alone.
     """
     is_waiting = state.talk.is_latched and not state.talk.is_open
     if state.phase is Phase.IN_ROOM and is_waiting and is_alone(state):
@@ -41,8 +42,8 @@ def alone_at_s(state: State) -> float:
 def limit_at_s(state: State) -> float:
     """Return when the talk has to end; infinity when nothing ends it.
 
-    An outage does not stop the time: a latched talk must not go on the air by itself
-    hours after the press.
+    The time also runs during an outage: a latched talk must not resume by itself hours
+    after the press.
     """
     limit_s = state.config.talk.limit_s
     is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
@@ -52,9 +53,9 @@ def limit_at_s(state: State) -> float:
 
 
 def warning_at_s(state: State) -> float:
-    """Return when the warning is due; infinity when there is none or it has been."""
+    """Return when the warning is due; infinity when there is none or it was given."""
     config = state.config.talk
     if state.talk.has_warned or not state.talk.is_open:
         return float("inf")
-    # A limit as short as the warning would otherwise warn into the first word.
+    # With a limit as short as the warning time, it would sound during the first word.
     return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)

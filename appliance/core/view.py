@@ -1,8 +1,9 @@
-"""What people see, in words; screen, lamps, page and service each get it whole."""
+"""View: what screen, lamps, page and systemd show, derived from the state."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil
+from typing import Final
 
 from appliance.config import TalkMode
 from appliance.core import faults, pairing, talk, talk_limit
@@ -13,20 +14,20 @@ from appliance.core.status_text import banner
 
 
 class ConnectionState(StrEnum):
-    """R4.2: where the box stands with its room."""
+    """Connection of the appliance to its room."""
 
     CONNECTING = "connecting"
     CONNECTED = "connected"
     RECONNECTING = "reconnecting"
     DISCONNECTED = "disconnected"
-    """Out, and trying again by itself."""
+    """Not in the room; the next attempt is scheduled."""
     LEFT = "left"
-    """Out because somebody asked for it."""
+    """Left on request."""
     REFUSED = "refused"
-    """Out until something changes; the banner says what."""
+    """Refused by the token source or the server; the banner has the cause."""
 
 
-CONNECTIONS = {
+CONNECTIONS: Final = {
     Phase.STARTING: ConnectionState.CONNECTING,
     Phase.FETCHING: ConnectionState.CONNECTING,
     Phase.JOINING: ConnectionState.CONNECTING,
@@ -38,21 +39,21 @@ CONNECTIONS = {
 
 
 class TalkState(StrEnum):
-    """What the talk button is doing."""
+    """State of push-to-talk."""
 
     MUTED = "muted"
     TALKING = "talking"
     WARNING = "warning"
-    """Talking, and the time limit is near."""
+    """Talking, with the time limit near."""
     LOCKED = "locked"
-    """Release the button first."""
+    """The button has to be released first."""
     UNAVAILABLE = "unavailable"
-    """A press would be refused: no room, nobody there or no microphone."""
+    """A press would be refused: no room, no other participant or no microphone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lamps:
-    """R3.7: which lamps are lit."""
+    """Lamps that are lit."""
 
     online: bool = False
     talking: bool = False
@@ -62,27 +63,27 @@ class Lamps:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """One picture of the box; equal views look equal."""
+    """Immutable snapshot of everything that is shown; equal views look equal."""
 
     name: str
     connection: ConnectionState
     banner: str
-    """One short line: state, cause and next retry; always fit to be read aloud."""
+    """Connection status in one short line: state, cause and next attempt."""
     room: str
     preset: str | None
     presets: tuple[str, ...]
     people: tuple[Participant, ...]
     speakers: tuple[str, ...]
-    """Names of those who speak now, ours not among them."""
+    """Names of the other participants who are speaking."""
     talk: TalkState
     talk_text: str
-    """The talk state in words, with the reason where there is one."""
+    """Talk state in words, with its reason."""
     talk_left_s: int | None
-    """Seconds to the talk limit, once the warning has come."""
+    """Seconds until the time limit, after the warning; else None."""
     is_muted: bool
-    """No sample leaves the box."""
+    """No audio is sent."""
     is_muted_at_box: bool
-    """Muted by the button; the page may not undo it."""
+    """Muted by the button; the page cannot undo it."""
     microphone_dbfs: int
     speaker_dbfs: int
     is_voice: bool
@@ -90,10 +91,10 @@ class View:
     microphone_gain_db: float
     chat: tuple[ChatLine, ...]
     chat_refusal: str
-    """Why a line cannot be queued now; empty: it can."""
+    """Reason why the outbox accepts no line; empty: it does."""
     lamps: Lamps
     faults: tuple[str, ...]
-    """One sentence for each thing that is wrong."""
+    """One sentence for each fault."""
     has_microphone: bool
     has_speaker: bool
     rtt_ms: int | None
@@ -102,21 +103,22 @@ class View:
     page_url: str
     pin: str = field(repr=False)
     is_muted_on_page: bool = False
-    """Muted by the page's switch, which may undo it."""
+    """Muted by the switch of the page, which can undo it."""
     is_page_spent: bool = False
-    """A page's talk button is still held, but its talk was ended."""
+    """A talk button on the page is still held, but its talk was ended."""
     mode: TalkMode = TalkMode.HYBRID
     is_muted_by_room: bool = False
     """Muted by a moderator; the next press undoes it."""
 
 
 def view(state: State, now_s: float) -> View:
-    """Return what people see of this state at this time.
+    """Return the view of this state at this time.
 
-    Equal for equal seconds, so that a box in peace shows, sends and draws nothing new.
+    Time appears in whole seconds only, so that an idle appliance has an equal view
+    almost always and nothing is sent or drawn.
     """
     speakers = _speakers(state) if state.is_connected else ()
-    wrong = faults.sentences(state)
+    sentences = faults.sentences(state)
     talk_state = _talk_state(state)
     return View(
         name=state.config.name or "",
@@ -139,8 +141,8 @@ def view(state: State, now_s: float) -> View:
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
         chat_refusal=_chat_refusal(state),
-        lamps=_lamps(state, speakers, wrong),
-        faults=wrong,
+        lamps=_lamps(state, speakers, sentences),
+        faults=sentences,
         has_microphone=not faults.is_lost(state, Part.MICROPHONE),
         has_speaker=not faults.is_lost(state, Part.SPEAKER),
         rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
@@ -155,13 +157,15 @@ def view(state: State, now_s: float) -> View:
     )
 
 
-def _lamps(state: State, speakers: tuple[str, ...], wrong: tuple[str, ...]) -> Lamps:
-    is_ill = faults.is_ill(state, wrong)
-    return Lamps(state.is_connected, _is_talking(state), bool(speakers), is_ill)
+def _lamps(
+    state: State, speakers: tuple[str, ...], sentences: tuple[str, ...]
+) -> Lamps:
+    has_fault = faults.is_lamp_lit(state, sentences)
+    return Lamps(state.is_connected, _is_talking(state), bool(speakers), has_fault)
 
 
 def _is_talking(state: State) -> bool:
-    """Whether sound passes the gate into a room that it can reach."""
+    """Return whether audio passes the gate and reaches the room."""
     return state.is_connected and state.talk.is_flowing
 
 
@@ -170,8 +174,8 @@ def _connection(state: State) -> ConnectionState:
     if is_rejoining or (state.phase is Phase.IN_ROOM and state.is_link_down):
         return ConnectionState.RECONNECTING
     connection = CONNECTIONS.get(state.phase, ConnectionState.DISCONNECTED)
-    is_again = connection is ConnectionState.CONNECTING and state.cause is not None
-    return ConnectionState.RECONNECTING if is_again else connection
+    is_retry = connection is ConnectionState.CONNECTING and state.cause is not None
+    return ConnectionState.RECONNECTING if is_retry else connection
 
 
 def _speakers(state: State) -> tuple[str, ...]:

@@ -61,7 +61,9 @@ class Box:
 
     def __init__(self, config: Config | None = None, jitter: float = 0.5) -> None:
         config = config or Config()
-        self.state = State(config, talk=talk.at_rest(config.talk.mode), jitter=jitter)
+        self.state = State(
+            config, talk=talk.initial_talk(config.talk.mode), jitter=jitter
+        )
         self.now_s = 1000.0
         self.commands: tuple[Command, ...] = ()
 

@@ -60,7 +60,7 @@ def test_coming_back_needs_no_hold():
     assert of(FetchToken, box.play(LEAVE, 0.05, LEAVE_UP))
 
 
-def test_taking_a_leave_back_needs_no_hold():
+def test_undoing_a_leave_needs_no_hold():
     box = in_room(HELD)
     box.play(LEAVE, 1.01, LEAVE_UP, LEAVE, LEAVE_UP)
     assert of(FetchToken, box.play(box.left()))
@@ -82,7 +82,7 @@ def test_a_held_leave_still_means_leave_when_the_room_ends_meanwhile(ending):
 
 
 @pytest.mark.parametrize("button", NOT_TALK)
-def test_a_button_held_at_boot_does_nothing_and_is_named_once(button):
+def test_a_button_held_at_boot_has_no_effect_and_is_named_once(button):
     box = in_room()
     held = ButtonPressed(button, is_at_boot=True)
     assert box.play(held, held, 60) == ()

@@ -33,7 +33,7 @@ def texts(chat: ChatLog) -> list[str]:
     return [line.text for line in chat.lines]
 
 
-def test_one_message_appears_once_whatever_paths_it_came_by():
+def test_a_message_received_twice_appears_once():
     assert texts(log(message("hi"), message("hi"))) == ["hi"]
 
 
@@ -52,11 +52,11 @@ def test_the_same_id_again_is_an_edit_too():
     assert texts(log(message("hi"), message("hi!"))) == ["hi!"]
 
 
-def test_an_edit_of_a_line_nobody_knows_adds_none():
+def test_an_edit_of_an_unknown_line_adds_none():
     assert texts(log(replace(message("hi!"), is_edit=True))) == []
 
 
-def test_nobody_edits_the_lines_of_somebody_else():
+def test_a_participant_cannot_edit_the_lines_of_another():
     edit = replace(message("pwned", sender="bob"), is_edit=True)
     assert texts(log(message("hi"), edit)) == ["hi"]
 
@@ -73,7 +73,7 @@ def test_only_the_newest_fifty_lines_are_kept():
     assert texts(chat) == [str(number) for number in range(30, 80)]
 
 
-def test_long_lines_are_kept_only_as_far_as_phones_can_be_sent_them():
+def test_the_total_size_of_the_kept_lines_is_bounded():
     longest = "\N{WAVING HAND SIGN}" * 4000
     chat = log(*(message(longest, key=str(number)) for number in range(50)))
     assert [line.id for line in chat.lines] == ["48", "49"]
@@ -89,7 +89,7 @@ def test_edits_cannot_make_the_log_longer_than_new_lines_can():
     assert chat.lines[-1].text == "x" * 4000
 
 
-def test_long_lines_that_wait_are_kept_until_they_are_given_up():
+def test_long_queued_lines_are_kept_until_they_are_given_up():
     chat = ChatLog()
     for number in range(OUTBOX_LINES):
         chat = chat.typed(ChatTyped(str(number), "x" * 8000, 9))
@@ -128,7 +128,7 @@ def changed(chat: ChatLog, change: object) -> ChatLog:
 
 
 @given(st.lists(_change, max_size=120))
-def test_the_log_is_bounded_has_each_line_once_and_loses_none_that_waits(changes):
+def test_the_log_is_bounded_has_each_line_once_and_loses_no_queued_one(changes):
     chat = ChatLog()
     for change in changes:
         before, chat = chat, changed(chat, change)

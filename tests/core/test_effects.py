@@ -13,7 +13,7 @@ def sound(*commands) -> list[type]:
 # the sound card
 
 
-def test_the_microphone_is_opened_with_the_first_try_and_not_before():
+def test_the_microphone_is_opened_with_the_first_attempt_and_not_before():
     box = Box()
     assert sound(*box.play(LinkChanged("10.0.0.7"), JoinAsked(), 60)) == []
     assert isinstance(box.play(Started())[0], OpenSound)
@@ -27,7 +27,7 @@ def test_an_outage_leaves_the_sound_card_open():
     assert sound(*box.commands) == [OpenSound]
 
 
-def test_the_microphone_is_closed_when_the_box_is_left_and_opened_for_the_next_try():
+def test_the_microphone_is_closed_after_leaving_and_opened_for_the_next_session():
     box = in_room()
     assert sound(*box.play(LEAVE)) == []
     assert sound(*box.play(box.left())) == [CloseSound]
@@ -41,7 +41,7 @@ def test_the_microphone_is_closed_when_the_box_is_refused_and_only_once():
     assert sound(*box.play(JoinAsked())) == [OpenSound]
 
 
-def test_coming_back_during_the_goodbye_keeps_the_card_open():
+def test_joining_again_while_leaving_keeps_the_card_open():
     box = in_room()
     box.play(LEAVE, LEAVE, box.left())
     assert sound(*box.commands) == [OpenSound]
@@ -57,19 +57,19 @@ def test_the_card_is_opened_before_the_token_is_fetched():
 # earcons
 
 
-def test_joining_and_losing_the_room_can_be_heard():
+def test_joining_and_losing_the_room_have_an_earcon():
     box = started()
     assert earcons(box.enter()) == (Earcon.JOINED,)
     assert earcons(box.play(box.lost())) == (Earcon.LOST,)
 
 
-def test_a_pause_is_heard_once_however_it_ends():
+def test_a_pause_has_one_earcon_however_it_ends():
     box = in_room()
     assert earcons(box.play(box.paused())) == (Earcon.LOST,)
     assert earcons(box.play(box.lost())) == ()
 
 
-def test_failing_tries_are_silent():
+def test_failed_attempts_have_no_earcon():
     box = started()
     for _ in range(20):
         box.play(box.token())
@@ -78,11 +78,11 @@ def test_failing_tries_are_silent():
 
 
 @pytest.mark.parametrize("wish", [LEAVE, LeaveAsked(), JoinAsked(display_name="Hall")])
-def test_a_goodbye_that_was_wished_for_is_silent(wish):
+def test_leaving_on_request_has_no_earcon(wish):
     box = in_room()
     assert earcons(box.play(wish, box.left())) == ()
 
 
-def test_people_who_come_and_go_are_silent():
+def test_participants_who_come_and_go_have_no_earcon():
     box = in_room()
     assert box.play(box.people(), box.people(ALICE)) == ()

@@ -4,9 +4,9 @@ from hypothesis import given, settings
 
 from appliance.config import Config
 from appliance.core import talk
-from appliance.core.backoff import REPLACED_LONGEST_S
 from appliance.core.commands import Command, FetchToken
 from appliance.core.events import Event, Ticked
+from appliance.core.reconnect import REPLACED_LONGEST_S
 from appliance.core.state import Phase, State
 from appliance.core.step import step, wake_at_s
 from tests.core.environment import (
@@ -36,7 +36,7 @@ class World:
     """A box among adapters that do as the story says."""
 
     def __init__(self, config: Config) -> None:
-        self.state = State(config, talk=talk.at_rest(config.talk.mode))
+        self.state = State(config, talk=talk.initial_talk(config.talk.mode))
         self.now_s = 0.0
         self.pending: list[Event] = []
         self.watch = Watch()
@@ -85,13 +85,13 @@ class World:
 
 @settings(deadline=None, max_examples=400)
 @given(configs, stories)
-def test_gate_visits_sound_and_words_are_right_at_every_step(config, story):
+def test_gate_sessions_sound_card_and_view_are_consistent_at_every_step(config, story):
     World(config).play(story)
 
 
 @settings(deadline=None, max_examples=200)
 @given(configs, stories)
-def test_every_wait_ends_even_if_nobody_answers_any_more(config, story):
+def test_every_wait_ends_even_without_answers(config, story):
     world = World(config)
     world.play(story)
     commands: tuple[Command, ...] = ()

@@ -29,7 +29,7 @@ def test_a_line_typed_in_the_room_is_sent_at_once():
     assert deliveries(box) == [Delivery.SENT]
 
 
-def test_a_line_that_is_posted_twice_is_sent_once():
+def test_a_line_that_is_submitted_twice_is_sent_once():
     box = in_room()
     assert sends(box, HELLO, HELLO) == ("c1",)
 
@@ -70,7 +70,7 @@ def test_a_failure_because_the_room_went_is_tried_again():
     assert sends(box, box.resumed()) == ("c1",)
 
 
-def test_an_answer_of_an_older_visit_is_dropped():
+def test_an_answer_of_an_older_session_is_dropped():
     box = in_room()
     box.play(HELLO, box.lost(), 1)
     box.play(ChatSent(1, "c1"), ChatReceived(1, message("late")))
@@ -90,7 +90,7 @@ def test_a_late_failure_does_not_take_back_what_was_sent():
     assert deliveries(box) == [Delivery.SENT]
 
 
-def test_a_full_outbox_says_so_and_takes_no_more():
+def test_a_full_outbox_is_reported_and_accepts_no_more():
     box = started()
     lines = [ChatTyped(f"c{number}", "x", number) for number in range(30)]
     box.play(*lines[: OUTBOX_LINES - 1])
@@ -101,7 +101,7 @@ def test_a_full_outbox_says_so_and_takes_no_more():
     assert len(sends(box, box.joined())) == OUTBOX_LINES
 
 
-def test_a_flood_from_the_room_does_not_push_out_what_still_waits():
+def test_many_received_lines_do_not_displace_queued_ones():
     box = in_room()
     box.play(HELLO, box.paused())
     for number in range(500):
@@ -128,7 +128,7 @@ def test_lines_wait_for_a_box_that_was_left_to_come_back():
     assert sends(box, box.joined()) == ("c1",)
 
 
-def test_what_the_room_says_is_shown():
+def test_received_lines_are_shown():
     box = in_room()
     box.play(ChatReceived(1, message("hi")))
     (line,) = box.view().chat

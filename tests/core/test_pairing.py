@@ -25,7 +25,7 @@ from tests.core.story import (
 NEXT_PAGE = ButtonPressed(Button.NEXT_PAGE)
 
 
-def test_the_pin_comes_onto_the_screen_while_somebody_wants_to_pair():
+def test_the_pin_is_shown_while_the_pairing_form_is_open():
     box = started()
     assert box.view().screen_page is ScreenPage.TALK
     box.play(PairingAsked())
@@ -36,13 +36,13 @@ def test_the_pin_comes_onto_the_screen_while_somebody_wants_to_pair():
     assert box.view().screen_page is ScreenPage.TALK
 
 
-def test_whoever_asks_again_sees_the_pin_for_longer():
+def test_a_repeated_request_shows_the_pin_for_longer():
     box = started()
     box.play(PairingAsked(), SHOWN_S - 1, PairingAsked(), SHOWN_S - 1)
     assert box.view().screen_page is ScreenPage.PAIRING
 
 
-def test_the_pin_goes_as_soon_as_a_phone_is_paired():
+def test_the_pin_is_hidden_as_soon_as_a_phone_is_paired():
     box = started()
     box.play(NEXT_PAGE, PairingAsked())
     assert box.view().screen_page is ScreenPage.PAIRING
@@ -50,14 +50,14 @@ def test_the_pin_goes_as_soon_as_a_phone_is_paired():
     assert box.view().screen_page is ScreenPage.CHAT
 
 
-def test_a_hand_at_the_box_turns_the_pin_away():
+def test_the_page_button_hides_the_pin():
     box = started()
     box.play(PairingAsked(), NEXT_PAGE)
     assert box.view().screen_page is ScreenPage.CHAT
 
 
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
-def test_nobody_is_on_the_air_behind_the_pin(mode: TalkMode):
+def test_a_talk_has_priority_over_the_pin(mode: TalkMode):
     box = live(mode)
     box.play(PairingAsked())
     assert box.view().screen_page is ScreenPage.TALK
@@ -66,7 +66,7 @@ def test_nobody_is_on_the_air_behind_the_pin(mode: TalkMode):
     assert box.view().screen_page is ScreenPage.PAIRING
 
 
-def test_a_talk_that_is_only_running_out_is_still_shown():
+def test_the_release_tail_of_a_talk_is_still_shown():
     box = in_room()
     box.play(PairingAsked(), PRESS, TalkFlowed(0.01), 1, RELEASE)
     assert not box.state.talk.is_open

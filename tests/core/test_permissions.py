@@ -61,7 +61,7 @@ def test_a_talk_on_the_page_unmutes_once_its_mute_switch_allows_it():
 
 
 @pytest.mark.parametrize("undo", [PRESS, UNMUTE])
-def test_an_open_microphone_stays_muted_until_somebody_here_undoes_it(undo):
+def test_an_open_microphone_stays_muted_until_it_is_unmuted_locally(undo):
     box = in_room(with_mode(OPEN))
     assert box.is_live()
     box.play(box.permissions(is_muted=True), 100.0, box.permissions())
@@ -122,7 +122,7 @@ def test_a_token_without_permissions_is_a_fault_in_words(mode):
     assert seen.lamps.fault
 
 
-def test_what_one_room_forbade_is_forgotten_in_the_next():
+def test_permissions_of_one_room_do_not_apply_to_the_next():
     box = in_room()
     box.play(box.permissions(may_publish=False, is_muted=True), box.lost())
     assert box.view().is_muted_by_room is False
@@ -132,7 +132,7 @@ def test_what_one_room_forbade_is_forgotten_in_the_next():
     assert box.is_live()
 
 
-def test_word_of_an_older_visit_changes_nothing():
+def test_permissions_of_an_older_session_change_nothing():
     box = in_room()
     old = box.permissions(may_publish=False)
     box.play(box.lost(), 10.0)

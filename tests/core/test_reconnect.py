@@ -1,9 +1,21 @@
+from itertools import pairwise
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.core import session
-from appliance.core.backoff import JITTER_S, LONGEST_S
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
 from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
+from appliance.core.reconnect import (
+    JITTER_S,
+    LONGEST_S,
+    REPLACED_FIRST_S,
+    REPLACED_LONGEST_S,
+    replaced_wait_s,
+    unreachable_wait_s,
+    wait_s,
+)
 from appliance.core.state import Goal, Phase
 from appliance.core.step import wake_at_s
 from tests.core.story import (
@@ -15,35 +27,89 @@ from tests.core.story import (
     started,
 )
 
+failures = st.integers(1, 10**9)
+jitters = st.floats(0, 1)
 HOME, ELSEWHERE = map(LinkChanged, ("192.168.1.5", "10.0.0.7"))
 
 
-def wait_s(box: Box) -> float:
-    """Return how long the box is going to wait."""
+def remaining_s(box: Box) -> float:
+    """Return how long the box is going to wait before its next attempt."""
     assert box.phase() is Phase.WAITING
     return box.state.retry_at_s - box.now_s
 
 
 def next_try(box: Box) -> None:
-    box.play(wait_s(box))
+    box.play(remaining_s(box))
     assert box.phase() is Phase.FETCHING
+
+
+# lengths of the waits
+
+
+def test_the_waits_double_from_half_a_second_to_the_cap():
+    plain = [0.5, 1, 2, 4, 8, 16, 29.75, 29.75]
+    for count, expected_s in enumerate(plain, 1):
+        assert abs(wait_s(count, 0.5) - expected_s) <= JITTER_S
+
+
+def test_an_unreachable_server_is_tried_every_8_s_for_five_minutes():
+    waits = [unreachable_wait_s(count, 0.5) for count in range(1, 43)]
+    plain = [0.5, 1, 2, 4, *[8] * 36, 16, 29.75]
+    assert waits == pytest.approx(plain, abs=JITTER_S)
+    assert 280 < sum(plain[:40]) < 320
+
+
+@given(failures, jitters)
+def test_a_wait_where_nothing_answers_is_never_longer_than_any_other(count, jitter):
+    assert 0.25 <= unreachable_wait_s(count, jitter) <= LONGEST_S
+    assert unreachable_wait_s(count, jitter) <= wait_s(count, jitter) + 2 * JITTER_S
+
+
+@given(failures, jitters)
+def test_a_wait_is_never_shorter_than_the_first_nor_longer_than_the_cap(count, jitter):
+    assert 0.25 <= wait_s(count, jitter) <= LONGEST_S
+
+
+@given(failures)
+def test_boxes_stay_spread_even_at_the_cap(count):
+    waits = sorted(wait_s(count, box / 50) for box in range(50))
+    gaps = [later - sooner for sooner, later in pairwise(waits)]
+    assert max(gaps) < 2 * JITTER_S / 49
+    assert waits[-1] - waits[0] > 1.9 * JITTER_S
+
+
+@given(failures)
+def test_a_box_that_was_replaced_waits_for_minutes_and_never_for_hours(count):
+    assert REPLACED_FIRST_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
+    assert replaced_wait_s(count) <= replaced_wait_s(count + 1)
+
+
+def test_a_box_that_was_replaced_again_waits_twice_as_long():
+    assert [replaced_wait_s(count) for count in range(1, 7)] == [
+        60,
+        120,
+        240,
+        480,
+        960,
+        1800,
+    ]
 
 
 # back-off
 
 
 @pytest.mark.parametrize(
-    ("road", "firsts_s"),
+    ("stage", "firsts_s"),
     [("token", (0.5, 1, 2, 4, 8, 16)), ("room", (0.5, 1, 2, 4, *[8] * 36, 16))],
 )
-def test_waits_double_to_the_cap_and_never_end(road, firsts_s):
+def test_waits_double_to_the_cap_and_never_end(stage, firsts_s):
     box = started()
     waits = []
     for _ in range(100):
-        if road == "room":
+        if stage == "room":
             box.play(box.token())
-        box.play(box.no_token() if road == "token" else box.failed())
-        waits.append(wait_s(box))
+        box.play(box.no_token() if stage == "token" else box.failed())
+        waits.append(remaining_s(box))
         next_try(box)
     for found_s, wanted_s in zip(waits, firsts_s, strict=False):
         assert abs(found_s - wanted_s) <= JITTER_S
@@ -52,35 +118,35 @@ def test_waits_double_to_the_cap_and_never_end(road, firsts_s):
     assert box.state.ticket == 101
 
 
-def test_no_try_starts_before_its_time():
+def test_no_attempt_starts_before_its_time():
     box = started()
     box.play(box.no_token())
-    assert box.play(wait_s(box) - 0.01) == ()
+    assert box.play(remaining_s(box) - 0.01) == ()
     assert of(FetchToken, box.play(0.02)) == (FetchToken(2, None, None),)
 
 
-def test_a_steady_visit_makes_earlier_failures_good():
+def test_a_long_session_resets_the_back_off():
     box = started()
     for _ in range(6):
         box.play(box.no_token())
         next_try(box)
     box.enter()
-    box.play(session.STEADY_S, box.lost())
-    assert wait_s(box) < 1
+    box.play(session.STABLE_S, box.lost())
+    assert remaining_s(box) < 1
 
 
-def test_a_short_visit_lengthens_the_wait():
+def test_a_short_session_lengthens_the_wait():
     box = started()
     for _ in range(6):
         box.enter()
-        box.play(session.STEADY_S - 1, box.lost())
-        last_s = wait_s(box)
+        box.play(session.STABLE_S - 1, box.lost())
+        last_s = remaining_s(box)
         next_try(box)
     assert last_s > 7
 
 
 @pytest.mark.parametrize("ending", ["lost in the pause", "lost after the pause"])
-def test_a_steady_visit_counts_even_if_it_ends_with_a_pause(ending):
+def test_a_long_session_resets_the_back_off_even_if_it_ends_with_a_pause(ending):
     box = started()
     for _ in range(6):
         box.play(box.no_token())
@@ -90,10 +156,10 @@ def test_a_steady_visit_counts_even_if_it_ends_with_a_pause(ending):
     if ending == "lost after the pause":
         box.play(box.resumed(), 1)
     box.play(box.lost())
-    assert wait_s(box) < 1
+    assert remaining_s(box) < 1
 
 
-def test_a_press_starts_with_a_clean_slate():
+def test_a_press_resets_the_back_off():
     box = started()
     for _ in range(6):
         box.play(box.no_token())
@@ -101,17 +167,17 @@ def test_a_press_starts_with_a_clean_slate():
     box.play(LEAVE, LEAVE)
     box.play(box.no_token())
     assert box.state.failures == 1
-    assert wait_s(box) < 1
+    assert remaining_s(box) < 1
 
 
-def test_in_the_room_nothing_is_left_of_earlier_failures():
+def test_in_the_room_the_cause_of_earlier_failures_is_cleared():
     box = started()
     box.play(box.no_token(), 1)
     box.enter()
     assert (box.state.cause, box.state.reason) == (None, "")
 
 
-def test_leaving_forgets_why_there_was_no_room():
+def test_leaving_clears_the_cause_of_the_failure():
     box = started()
     box.play(box.no_token(is_final=True), LeaveAsked())
     assert (box.state.cause, box.state.reason) == (None, "")
@@ -120,17 +186,17 @@ def test_leaving_forgets_why_there_was_no_room():
 # final answers
 
 
-@pytest.mark.parametrize("road", ["token", "join", "loss"])
-def test_after_a_final_no_the_next_try_is_in_ten_minutes_or_when_something_changes(
-    road,
+@pytest.mark.parametrize("stage", ["token", "join", "loss"])
+def test_after_a_refusal_the_next_attempt_is_in_ten_minutes_or_on_a_new_address(
+    stage,
 ):
     box = started()
-    if road == "token":
+    if stage == "token":
         box.play(box.no_token(Cause.REFUSED, is_final=True))
-    if road == "join":
+    if stage == "join":
         box.play(box.token())
         box.play(box.failed(Cause.REFUSED, is_final=True))
-    if road == "loss":
+    if stage == "loss":
         box.enter()
         box.play(box.lost(Cause.REFUSED, is_final=True))
     assert box.phase() is Phase.REFUSED
@@ -158,15 +224,15 @@ def test_a_failure_that_comes_too_late_is_ignored():
 # time limits
 
 
-def test_a_token_that_never_comes_is_given_up():
+def test_fetching_a_token_has_a_time_out():
     box = started()
     assert box.play(session.FETCH_S - 0.01) == ()
     assert box.play(0.02) == (DropToken(1),)
-    assert box.state.reason == "no token came in time"
+    assert box.state.reason == "no token arrived in time"
     next_try(box)
 
 
-def test_a_server_that_never_answers_is_left_for_a_fresh_visit():
+def test_a_server_that_never_answers_is_left_for_a_new_session():
     box = joining()
     assert box.play(session.JOIN_S - 0.01) == ()
     assert box.play(0.02) == (LeaveRoom(1),)
@@ -175,7 +241,7 @@ def test_a_server_that_never_answers_is_left_for_a_fresh_visit():
     assert of(FetchToken, box.play(session.LEAVE_S)) == (FetchToken(2, None, None),)
 
 
-def test_a_session_that_does_not_resume_is_left_for_a_fresh_visit():
+def test_a_session_that_does_not_resume_is_left_for_a_new_one():
     box = in_room()
     box.play(box.paused())
     assert box.play(session.RESUME_S - 0.01) == ()
@@ -206,7 +272,7 @@ def test_a_silent_server_counts_as_a_failure():
 # a long time
 
 
-def test_a_day_of_outages_with_a_tick_each_second_leaves_nothing_behind():
+def test_a_day_of_outages_with_a_tick_each_second_accumulates_nothing():
     box = started()
     for _ in range(86_400):
         box.play(1, Ticked())

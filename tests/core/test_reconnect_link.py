@@ -1,7 +1,6 @@
 import pytest
 
 from appliance.core import session
-from appliance.core.backoff import REPLACED_LONGEST_S
 from appliance.core.commands import (
     CloseGate,
     DropToken,
@@ -12,6 +11,7 @@ from appliance.core.commands import (
     SendChat,
 )
 from appliance.core.events import Cause, ChatTyped, LinkChanged, TalkFlowed
+from appliance.core.reconnect import REPLACED_LONGEST_S
 from appliance.core.state import Phase
 from appliance.core.view import ConnectionState
 from tests.core.story import (
@@ -59,25 +59,25 @@ def test_another_address_ends_the_wait_at_once():
     assert of(FetchToken, box.play(ELSEWHERE))
 
 
-def test_the_same_address_told_again_is_no_news():
+def test_a_repeated_report_of_the_address_changes_nothing():
     box = started()
     box.play(HOME, box.no_token())
     assert box.play(HOME) == ()
 
 
-def test_the_first_report_of_the_link_is_no_news():
+def test_the_first_report_of_the_address_changes_nothing():
     box = started()
     box.play(box.no_token(is_final=True))
     assert box.play(HOME) == ()
 
 
-def test_a_token_asked_for_without_a_link_is_asked_for_again_when_it_is_back():
+def test_a_token_request_without_a_link_is_repeated_when_it_is_back():
     box = started()
     box.play(AWAY)
     assert box.play(HOME) == (DropToken(1), FetchToken(2, None, None))
 
 
-def test_another_address_does_not_disturb_a_running_visit():
+def test_another_address_does_not_disturb_a_running_session():
     for box in (started(), joining(), in_room()):
         box.play(HOME)
         assert box.play(ELSEWHERE) == ()
@@ -91,7 +91,7 @@ def test_a_link_that_comes_and_goes_in_the_room_leaves_it_to_livekit():
     assert box.phase() is Phase.IN_ROOM
 
 
-def test_without_a_link_nothing_claims_to_be_in_the_room():
+def test_without_a_link_nothing_shows_that_the_box_is_in_the_room():
     box = in_room()
     box.play(HOME, AWAY)
     seen = box.view()
@@ -117,13 +117,13 @@ def test_a_line_typed_without_a_link_is_sent_when_it_is_back():
 
 
 @pytest.mark.parametrize("make", [in_room, started])
-def test_a_link_does_not_bring_a_left_box_back(make):
+def test_a_link_does_not_make_a_left_box_join(make):
     box = make()
     box.play(HOME, LEAVE, box.left(), AWAY)
     assert box.play(HOME) == ()
 
 
-def test_without_a_link_the_internet_is_not_blamed():
+def test_without_a_link_the_cause_is_not_the_internet():
     box = started()
     box.play(AWAY, box.no_token(Cause.NO_INTERNET))
     assert box.state.cause is Cause.NO_LINK
@@ -154,7 +154,7 @@ def replaced(box: Box, stay_s: float = 300) -> float:
     return wait_s(box)
 
 
-def test_a_replaced_box_backs_off_by_minutes_and_does_not_fight():
+def test_a_replaced_box_backs_off_by_minutes():
     box = started()
     waits = []
     for _ in range(8):
@@ -163,7 +163,7 @@ def test_a_replaced_box_backs_off_by_minutes_and_does_not_fight():
     assert waits == [60, 120, 240, 480, 960, 1800, 1800, 1800]
 
 
-def test_two_boxes_that_take_turns_get_ever_slower():
+def test_two_boxes_with_one_identity_replace_each_other_ever_more_rarely():
     box = started()
     for _ in range(8):
         last_s = replaced(box, stay_s=REPLACED_LONGEST_S)
@@ -171,15 +171,15 @@ def test_two_boxes_that_take_turns_get_ever_slower():
     assert last_s == REPLACED_LONGEST_S
 
 
-def test_a_visit_in_peace_ends_the_fight():
+def test_a_session_of_an_hour_resets_the_wait_after_replacements():
     box = started()
     for _ in range(4):
         replaced(box)
         next_try(box)
-    assert replaced(box, stay_s=session.PEACE_S) == 60
+    assert replaced(box, stay_s=session.REPLACED_RESET_S) == 60
 
 
-def test_other_failures_between_do_not_restart_the_fight():
+def test_other_failures_do_not_shorten_the_wait_after_a_replacement():
     box = started()
     replaced(box)
     next_try(box)
@@ -188,14 +188,14 @@ def test_other_failures_between_do_not_restart_the_fight():
     assert replaced(box) == 120
 
 
-def test_another_address_does_not_restart_the_fight():
+def test_another_address_does_not_end_the_wait_after_a_replacement():
     box = started()
     box.play(HOME)
     replaced(box)
     assert box.play(ELSEWHERE, AWAY, HOME) == ()
 
 
-def test_a_person_may_end_the_fight_at_once():
+def test_a_press_ends_the_wait_after_a_replacement():
     box = started()
     replaced(box)
     assert of(FetchToken, box.play(LEAVE, LEAVE))

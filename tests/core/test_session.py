@@ -38,7 +38,7 @@ NEXT_ROOM = ButtonPressed(Button.NEXT_ROOM)
 # from boot into the room
 
 
-def test_a_started_box_asks_for_a_token_joins_and_is_in_the_room():
+def test_a_started_box_fetches_a_token_joins_and_is_in_the_room():
     box = Box()
     assert of(FetchToken, box.play(Started())) == (FetchToken(1, None, None),)
     assert of(JoinRoom, box.play(box.token())) == (JoinRoom(1, URL, "secret"),)
@@ -48,7 +48,7 @@ def test_a_started_box_asks_for_a_token_joins_and_is_in_the_room():
     assert box.state.people == (ALICE,)
 
 
-def test_starting_twice_is_one_visit():
+def test_starting_twice_is_one_session():
     box = started()
     assert not of(FetchToken, box.play(Started()))
 
@@ -93,7 +93,7 @@ def test_a_pause_keeps_the_people_and_a_loss_forgets_them():
 # leaving and coming back
 
 
-def test_leaving_closes_the_gate_before_the_goodbye():
+def test_leaving_closes_the_gate_before_the_session_ends():
     box = in_room()
     box.play(PRESS)
     assert box.play(LEAVE) == (CloseGate(0), LeaveRoom(1))
@@ -114,19 +114,19 @@ def test_leaving_on_the_page_twice_is_leaving_once():
     assert box.phase() is Phase.LEFT
 
 
-def test_a_second_press_during_the_goodbye_comes_back_after_it():
+def test_a_second_press_while_leaving_joins_again_afterwards():
     box = in_room()
     assert box.play(LEAVE, LEAVE) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, None, None),)
 
 
-def test_the_last_wish_during_a_goodbye_counts():
+def test_the_last_request_while_leaving_counts():
     box = in_room()
     box.play(LEAVE, LEAVE, LEAVE, box.left())
     assert box.phase() is Phase.LEFT
 
 
-def test_a_goodbye_that_is_never_answered_ends_by_itself():
+def test_leaving_without_an_answer_ends_after_a_time_out():
     box = in_room()
     box.play(LEAVE, LEAVE_S - 0.01)
     assert box.phase() is Phase.LEAVING
@@ -135,14 +135,14 @@ def test_a_goodbye_that_is_never_answered_ends_by_itself():
 
 
 @pytest.mark.parametrize("answer", ["left", "lost", "failed"])
-def test_a_goodbye_is_over_whoever_hangs_up_first(answer):
+def test_leaving_is_over_whichever_side_ends_the_session(answer):
     box = in_room()
     box.play(LEAVE, getattr(box, answer)())
     assert box.phase() is Phase.LEFT
 
 
 @pytest.mark.parametrize("answer", ["joined", "paused", "resumed", "people"])
-def test_nothing_the_old_room_says_during_the_goodbye_counts(answer):
+def test_events_of_the_old_room_are_ignored_while_leaving(answer):
     box = in_room()
     box.play(LEAVE)
     before = box.state
@@ -150,7 +150,7 @@ def test_nothing_the_old_room_says_during_the_goodbye_counts(answer):
     assert box.state == before
 
 
-def test_a_late_goodbye_of_the_old_room_does_not_end_the_new_visit():
+def test_late_events_of_the_old_session_do_not_end_the_new_one():
     box = in_room()
     late = (box.left(), box.lost(), box.failed(), box.paused(), box.people(BOB))
     box.play(LEAVE, LEAVE_S, LEAVE)
@@ -160,13 +160,13 @@ def test_a_late_goodbye_of_the_old_room_does_not_end_the_new_visit():
     assert box.state == before
 
 
-def test_a_goodbye_that_nobody_said_is_ignored():
+def test_a_report_of_leaving_that_was_not_asked_for_is_ignored():
     box = in_room()
     assert box.play(box.left()) == ()
     assert box.phase() is Phase.IN_ROOM
 
 
-def test_leaving_while_asking_for_a_token_drops_it():
+def test_leaving_while_fetching_a_token_drops_it():
     box = started()
     late = box.token()
     assert of(DropToken, box.play(LEAVE)) == (DropToken(1),)
@@ -174,7 +174,7 @@ def test_leaving_while_asking_for_a_token_drops_it():
     assert box.phase() is Phase.LEFT
 
 
-def test_leaving_while_joining_says_goodbye_and_a_late_welcome_is_ignored():
+def test_leaving_while_joining_leaves_the_room_and_a_late_join_is_ignored():
     box = joining()
     assert box.play(LEAVE) == (LeaveRoom(1),)
     assert box.play(box.joined(ALICE)) == ()
@@ -188,7 +188,7 @@ def test_leaving_while_waiting_ends_the_wait():
     assert box.phase() is Phase.LEFT
 
 
-def test_a_refused_box_tries_again_on_a_press_and_stays_out_on_the_pages_wish():
+def test_a_refused_box_tries_again_on_a_press_and_stays_out_if_the_page_says_leave():
     box = started()
     box.play(box.no_token(is_final=True))
     assert of(FetchToken, box.play(LEAVE))
@@ -196,14 +196,14 @@ def test_a_refused_box_tries_again_on_a_press_and_stays_out_on_the_pages_wish():
     assert box.phase() is Phase.LEFT
 
 
-def test_a_wish_before_the_start_waits_for_it():
+def test_a_request_to_join_before_the_start_sets_the_first_room():
     box = Box(with_presets("garage"))
     assert box.play(JoinAsked("garage", "Hall")) == ()
     started = of(FetchToken, box.play(Started()))
     assert started == (FetchToken(1, "garage", "Hall"),)
 
 
-def test_a_box_that_was_sent_away_before_the_start_stays_out():
+def test_a_box_that_is_told_to_leave_before_the_start_stays_out():
     box = Box()
     box.play(LEAVE)
     assert not of(FetchToken, box.play(Started()))

@@ -32,18 +32,18 @@ RENAME = JoinAsked(display_name="Hall")
 
 
 @pytest.mark.parametrize("make", [started, joining, in_room])
-def test_a_wish_to_join_the_room_that_is_being_joined_changes_nothing(make):
+def test_a_request_to_join_the_current_room_changes_nothing(make):
     box = make()
     assert box.play(JoinAsked()) == ()
 
 
-def test_a_wish_to_join_during_a_wait_ends_it():
+def test_a_request_to_join_ends_the_wait():
     box = started()
     box.play(box.no_token())
     assert of(FetchToken, box.play(JoinAsked())) == (FetchToken(2, None, None),)
 
 
-def test_a_new_name_is_a_new_visit_and_is_kept():
+def test_a_new_name_starts_a_new_session_and_is_kept():
     box = in_room()
     assert box.play(RENAME) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, None, "Hall"),)
@@ -78,7 +78,7 @@ def test_the_old_rooms_name_is_not_shown_for_the_new_one():
     assert box.state.room == ""
 
 
-def test_several_presses_during_one_goodbye_skip_rooms():
+def test_several_presses_while_leaving_skip_rooms():
     box = in_room(with_presets("garage", "attic"))
     assert box.play(NEXT_ROOM, NEXT_ROOM) == (LeaveRoom(1),)
     assert of(FetchToken, box.play(box.left())) == (FetchToken(2, "attic", None),)
@@ -98,7 +98,7 @@ def test_a_preset_that_is_not_configured_changes_nothing():
     assert box.state == before
 
 
-def test_switching_rooms_while_asking_for_a_token_asks_for_the_right_one():
+def test_switching_rooms_while_fetching_a_token_fetches_the_right_one():
     box = started(with_presets("garage"))
     commands = box.play(NEXT_ROOM)
     assert commands == (DropToken(1), FetchToken(2, "garage", None))
@@ -110,13 +110,13 @@ def test_switching_rooms_while_asking_for_a_token_asks_for_the_right_one():
 @pytest.mark.parametrize(
     "wish", [LEAVE, LeaveAsked(), JoinAsked(), RENAME, NEXT_ROOM, StopAsked()]
 )
-def test_no_wish_revives_a_box_that_is_stopping(wish):
+def test_no_request_revives_a_box_that_is_stopping(wish):
     box = in_room(with_presets("garage"))
     box.play(StopAsked(), wish, box.left())
     assert box.phase() is Phase.STOPPED
 
 
-def test_a_stop_during_a_goodbye_does_not_prolong_it():
+def test_a_stop_while_leaving_does_not_prolong_it():
     box = in_room()
     box.play(LEAVE, LEAVE_S - 0.5, StopAsked(), 0.5)
     assert box.phase() is Phase.STOPPED

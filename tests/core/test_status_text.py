@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
-from appliance.core.status_text import WORDS, banner, retry_s
+from appliance.core.status_text import CAUSE_TEXT, banner, retry_s
 from tests.core.story import ALICE, LEAVE, PRESS, Box, in_room, joining, started
 
 
@@ -12,7 +12,7 @@ def words(box: Box) -> str:
     return banner(box.state, box.now_s)
 
 
-def test_each_stage_has_its_words():
+def test_each_phase_has_its_text():
     box = Box()
     seen = [words(box)]
     box = started()
@@ -47,7 +47,7 @@ def test_a_room_without_a_name_is_still_a_room():
     assert words(box) == "connected"
 
 
-def test_a_wait_names_cause_and_seconds_to_the_next_try():
+def test_a_wait_names_cause_and_seconds_to_the_next_attempt():
     box = started()
     box.play(box.no_token(Cause.NO_INTERNET))
     box.state = replace(box.state, retry_at_s=box.now_s + 7.2)
@@ -63,20 +63,20 @@ def test_the_seconds_count_down_to_nothing():
 
 
 @pytest.mark.parametrize("cause", Cause)
-def test_every_cause_has_words_and_fits_two_lines_of_the_screen(cause):
+def test_every_cause_has_a_text_that_fits_on_two_lines_of_the_screen(cause):
     box = started()
     box.play(box.no_token(cause))
-    assert f"disconnected: {WORDS[cause]}, retry in " in words(box)
+    assert f"disconnected: {CAUSE_TEXT[cause]}, retry in " in words(box)
     assert len(words(box)) <= 60
 
 
-def test_the_cause_stays_while_the_next_try_runs():
+def test_the_cause_stays_during_the_next_attempt():
     box = started()
     box.play(box.no_token(Cause.SERVER_LOST), 1)
     assert words(box) == "connecting: server lost"
 
 
-def test_a_refusal_is_said_once():
+def test_a_refusal_is_named_once():
     box = started()
     box.play(box.no_token(Cause.REFUSED, is_final=True))
     assert words(box) == "refused, asks again in 10 min"
@@ -119,13 +119,13 @@ def test_a_room_on_this_machine_needs_no_link():
     assert box.is_live()
 
 
-def test_a_goodbye_for_a_new_visit_is_a_reconnect_and_names_its_cause():
+def test_leaving_for_a_new_session_is_a_reconnect_and_names_its_cause():
     box = joining()
     box.play(25)
     assert words(box) == "reconnecting: server lost"
 
 
-def test_a_goodbye_on_the_way_to_another_name_is_a_reconnect():
+def test_leaving_for_another_name_is_a_reconnect():
     box = in_room()
     box.play(JoinAsked(display_name="Hall"))
     assert words(box) == "reconnecting"

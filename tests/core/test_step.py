@@ -48,7 +48,7 @@ def test_a_step_changes_nothing_but_its_answer():
     assert box.state == before
 
 
-def test_the_start_tells_the_sound_which_levels_people_see():
+def test_the_start_sets_the_levels_that_the_page_shows():
     box = Box()
     box.play(VolumeAsked(35), GainAsked(-6.0))
     commands = box.play(Started())
@@ -56,7 +56,7 @@ def test_the_start_tells_the_sound_which_levels_people_see():
     assert of(SetGain, commands) == (SetGain(-6.0),)
 
 
-def test_a_box_at_peace_asks_for_no_tick():
+def test_an_idle_box_asks_for_no_tick():
     box = in_room()
     assert wake_at_s(box.state) == float("inf")
     before = box.state
@@ -110,41 +110,32 @@ def refused() -> Box:
 
 
 @pytest.mark.parametrize("make", [Box, waiting, left, refused])
-def test_a_stop_outside_a_visit_is_immediate(make):
+def test_a_stop_outside_a_session_is_immediate(make):
     box = make()
     assert box.play(StopAsked()) == END
     assert box.phase() is Phase.STOPPED
 
 
-def test_a_stop_while_asking_for_a_token_drops_it():
+def test_a_stop_while_fetching_a_token_drops_it():
     assert started().play(StopAsked()) == (DropToken(1), *END)
 
 
 @pytest.mark.parametrize("make", [joining, in_room, paused])
-def test_a_stop_in_a_visit_leaves_first(make):
+def test_a_stop_in_a_session_leaves_first(make):
     box = make()
     assert box.play(StopAsked()) == (LeaveRoom(1),)
     assert box.play(box.left()) == END
 
 
-def test_a_stop_in_mid_talk_shuts_the_gate_first():
+def test_a_stop_during_a_talk_closes_the_gate_first():
     assert talking().play(StopAsked()) == (CloseGate(0), LeaveRoom(1))
 
 
 @pytest.mark.parametrize("make", [leaving, moving])
-def test_a_stop_during_a_goodbye_waits_for_its_end(make):
+def test_a_stop_while_leaving_waits_for_its_end(make):
     box = make()
     assert box.play(StopAsked()) == ()
     assert box.play(box.left()) == END
-
-
-def test_a_box_knows_that_it_is_on_its_way_out():
-    box = in_room()
-    seen = []
-    for event in (LEAVE, StopAsked(), box.left()):
-        box.play(event)
-        seen.append(box.state.is_stopping)
-    assert seen == [False, True, True]
 
 
 EVERY_STAGE = [
@@ -202,7 +193,7 @@ def test_another_part_of_the_same_kind_that_is_found_does_not_help():
 
 
 @pytest.mark.parametrize("part", [Part.MICROPHONE, Part.SPEAKER, Part.SCREEN])
-def test_whichever_device_is_found_replaces_the_one_that_was_missed(part):
+def test_any_device_that_is_found_replaces_the_missing_one(part):
     box = Box()
     box.play(PartLost(part, "the old one", "unplugged"))
     assert box.state.lost
@@ -229,7 +220,7 @@ def test_a_second_choice_works_and_is_a_fault_until_the_first_is_found_or_it_is_
     assert box.view().faults == (f"{part}: HDMI: unplugged",)
 
 
-def test_a_loss_that_is_told_again_keeps_its_place_and_its_newest_reason():
+def test_a_loss_that_is_reported_again_keeps_its_place_and_its_newest_reason():
     box = Box()
     busy, broken = (PartLost(Part.LAMP, "GPIO22", why) for why in ("busy", "broken"))
     box.play(busy, PartLost(Part.SCREEN, "0x3C", "silent"))
@@ -253,7 +244,7 @@ def test_page_levels_and_round_trip_are_shown():
     assert box.view().rtt_ms == 42
 
 
-def test_the_round_trip_of_a_room_that_is_gone_is_not_shown():
+def test_the_round_trip_time_of_a_lost_room_is_not_shown():
     box = in_room()
     box.play(RttMeasured(box.state.ticket, 0.04), box.lost())
     assert box.view().rtt_ms is None

@@ -52,7 +52,7 @@ def test_a_press_opens_the_gate_at_once_with_a_sound(mode):
     assert earcons(commands) == (Earcon.PERMIT,)
 
 
-def test_the_gate_is_told_when_the_press_came():
+def test_opening_the_gate_carries_the_time_of_the_press():
     box = in_room(with_mode(HOLD))
     (command,) = of(OpenGate, box.play(5, PRESS))
     assert command.asked_at_s == box.now_s
@@ -108,11 +108,11 @@ def test_an_open_box_talks_as_soon_as_it_is_in_the_room_even_alone():
 
 
 @pytest.mark.parametrize("mode", TalkMode)
-def test_only_an_open_box_is_made_talking(mode):
-    assert talk.at_rest(mode).is_wanted(mode) == (mode is OPEN)
+def test_only_open_mode_starts_with_a_talk(mode):
+    assert talk.initial_talk(mode).is_wanted(mode) == (mode is OPEN)
 
 
-def test_a_box_that_was_made_without_a_talk_state_is_open_all_the_same():
+def test_open_mode_talks_even_without_an_initial_talk_state():
     box = Box(with_mode(OPEN))
     box.state = State(with_mode(OPEN))
     box.play(Started())

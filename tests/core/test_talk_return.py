@@ -114,7 +114,7 @@ def test_leaving_ends_the_talk_of_the_page_as_well():
     assert not box.is_live()
 
 
-def test_a_leave_that_is_taken_back_during_the_goodbye_mutes_all_the_same():
+def test_a_leave_that_is_undone_while_leaving_mutes_nevertheless():
     box = live(HYBRID)
     box.play(0.1, RELEASE, LEAVE, LEAVE, box.left())
     box.enter()
@@ -150,7 +150,7 @@ def test_the_talking_lamp_goes_out_with_the_room_even_if_no_tail_is_reported(blo
     assert not box.state.talk.is_flowing
 
 
-def test_late_word_of_a_talk_that_is_over_does_not_light_the_lamp():
+def test_a_late_report_of_an_ended_talk_does_not_light_the_lamp():
     box = in_room()
     box.play(PRESS, 1, RELEASE, TalkFlowed(0.02))
     assert not box.view().lamps.talking
@@ -176,7 +176,7 @@ def test_a_latched_talk_goes_on_when_the_others_come_back_a_little_later():
     assert box.is_live()
 
 
-def test_muting_during_the_tail_lets_no_further_sample_out():
+def test_muting_during_the_release_tail_cuts_it():
     box = in_room(with_mode(HOLD))
     box.play(PRESS, TalkFlowed(0.01), 1, RELEASE)
     commands = box.play(MuteAsked(is_on=True))

@@ -41,7 +41,7 @@ SPEAKER_LOST = PartLost(Part.SPEAKER, "USB", "unplugged")
 # connection
 
 
-def test_the_first_visit_connects_and_later_ones_reconnect():
+def test_the_first_session_connects_and_later_ones_reconnect():
     box = Box()
     assert box.view().connection is ConnectionState.CONNECTING
     box = started()
@@ -74,7 +74,7 @@ def test_a_refused_box_is_refused_with_the_reason_among_the_faults():
     assert box.view().faults == ("no token there",)
 
 
-def test_a_goodbye_for_a_new_visit_is_a_reconnect():
+def test_leaving_for_a_new_session_is_a_reconnect():
     box = in_room()
     box.play(JoinAsked(display_name="Hall"))
     assert box.view().connection is ConnectionState.RECONNECTING
@@ -123,14 +123,14 @@ def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():
     assert not box.view().lamps.talking
 
 
-def test_sound_that_flows_nowhere_does_not_light_the_talking_lamp():
+def test_audio_that_reaches_no_room_does_not_light_the_talking_lamp():
     box = started()
     box.state = replace(box.state, talk=Talk(is_flowing=True))
     assert not box.view().lamps.talking
     assert box.view().is_muted
 
 
-def test_the_fault_lamp_stays_lit_through_the_tries_and_goes_out_in_the_room():
+def test_the_fault_lamp_stays_lit_during_attempts_and_goes_out_in_the_room():
     box = started()
     box.play(box.no_token())
     assert box.view().lamps.fault
@@ -163,14 +163,14 @@ def test_a_box_is_muted_only_when_no_sample_can_leave_it():
         (joining, (), "cannot talk: not connected"),
     ],
 )
-def test_a_box_says_why_a_press_would_be_refused(make, story, text):
+def test_the_reason_why_a_press_would_be_refused_is_shown(make, story, text):
     box = make()
     box.play(*story)
     assert box.view().talk is TalkState.UNAVAILABLE
     assert box.view().talk_text == text
 
 
-def test_a_box_alone_says_so():
+def test_being_alone_is_shown():
     box = joining()
     box.play(box.joined())
     assert box.view().talk_text == "cannot talk: nobody here"
@@ -222,12 +222,12 @@ def test_the_address_is_shown_as_far_as_it_is_known():
     assert box.view().address == ""
 
 
-def test_a_box_in_peace_shows_nothing_new():
+def test_an_idle_box_has_an_unchanged_view():
     box = in_room()
     assert view(box.state, box.now_s) == view(box.state, box.now_s + 86_400)
 
 
-def test_a_waiting_box_shows_something_new_once_a_second():
+def test_a_waiting_box_has_a_new_view_once_a_second():
     box = started()
     for _ in range(6):
         box.play(box.no_token(), 30)
@@ -246,7 +246,7 @@ def test_pin_and_chat_are_kept_out_of_logs():
         assert "psst" not in repr(logged)
 
 
-def test_a_screen_that_was_never_promised_lights_no_fault_lamp_but_is_named():
+def test_a_missing_optional_screen_lights_no_fault_lamp_but_is_named():
     lost = PartLost(Part.SCREEN, "OLED", "nobody answers")
     box = in_room()
     box.play(lost)
@@ -257,7 +257,7 @@ def test_a_screen_that_was_never_promised_lights_no_fault_lamp_but_is_named():
     assert promised.view().lamps.fault
 
 
-def test_whose_sound_is_not_right_is_named_and_the_list_is_bounded():
+def test_participants_with_an_audio_fault_are_named_and_the_list_is_bounded():
     box = in_room()
     many = [Participant(f"p{n}", f"P{n}", sound_fault="no key") for n in range(9)]
     box.play(box.people(many[0], ALICE))
@@ -268,5 +268,5 @@ def test_whose_sound_is_not_right_is_named_and_the_list_is_bounded():
         "P0: no key",
         "P1: no key",
         "P2: no key",
-        "and 6 more people whose sound is not right",
+        "and 6 more participants with an audio fault",
     )
