@@ -1,0 +1,50 @@
+"""Push-to-talk appliance for LiveKit rooms: a map of the package.
+
+Control flow, one event at a time; `step` is pure and makes every decision:
+
+    buttons, room, page, tokens, network, timer, signals
+        │ post(event), from any thread
+        ▼
+    app: inbox ─▶ core.step(state, event, now_s) ─▶ state, commands
+                    │                                 │
+                    ▼                                 ▼
+         core.view(state, now_s)            the adapter that owns each
+                    │ if changed                command; it answers by
+                    ▼                           posting another event
+         viewers: screen, lamps, page, systemd, metrics
+
+Audio path, int16 mono 48 kHz; every buffer is bounded:
+
+    capture:   card ─▶ 10 ms blocks ─▶ echo canceller ─▶ noise suppression, gain
+                    ─▶ gate ─▶ room
+    playback:  room ─▶ jitter buffer per participant ─▶ mixer ─▶ volume, earcons,
+                    limiter ─▶ card (and, as echo reference, the echo canceller)
+
+Folders:
+
+    core      decisions: events, commands, state, step, view
+    display   view to 1-bit picture             config   dataclasses, files, checks
+    audio     sound card, capture, playback     room     LiveKit session and chat
+    page      web page and HTTP API             panel    buttons, lamps, OLED
+    tokens    token source, token server        net      URLs, HTTP, network monitor
+    process   tasks, faults, log, systemd       metrics  counters, Prometheus
+    doctor    fault finding                     demo     everything without hardware
+
+Adapters (audio, room, page, panel, tokens) import the others but never each other;
+only `cli`, `run`, `assembly`, `demo` and `doctor` name concrete adapters.
+
+Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`, `core.effects`,
+`core.session`, `core.talk`, then `app`, `assembly`, and one adapter.
+
+Glossary:
+
+    block      10 ms of samples: 480 frames        packet    20 ms of Opus: two blocks
+    gate       sends the microphone or silence to the room; the track stays published
+    earcon     short sound for the person at the appliance
+    session    one connection to a room, from its token to its end
+    ticket     number of a session; events of older sessions are dropped
+    part       hardware or service that may fail while the rest works
+    lease      hold of the talk button on the page, which ends unless it is renewed
+    snapshot   JSON form of the view that the page receives
+    view       immutable description of everything that is shown
+"""

@@ -1,4 +1,4 @@
-"""`python -m appliance` is `ptt-appliance`."""
+"""Entry point of `python -m appliance`, the same program as `ptt-appliance`."""
 
 from appliance.cli import program
 

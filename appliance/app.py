@@ -1,7 +1,8 @@
-"""The control road: one inbox, one decision at a time, commands out, views out.
+"""Control loop: one inbox of events, one `step` at a time, commands and views out.
 
-Everything that happens is posted from any thread, stepped on the loop's thread and
-answered by commands. Nobody else holds the state.
+Adapters post events from any thread. On the thread of the event loop, `step` handles
+them, each command goes to the adapter that owns it, and each new view to every viewer.
+No other object holds the state.
 """
 
 import asyncio
@@ -10,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
-from typing import Any
+from typing import Any, Final
 
 from appliance.core.commands import Command, DropToken, Exit, FetchToken
 from appliance.core.events import Event, Started, Ticked
@@ -19,19 +20,20 @@ from appliance.core.step import step, wake_at_s
 from appliance.core.view import View, view
 from appliance.ports import Adapters, Tokens, Viewer
 
-TICK_S = 1.0
-"""Banners count down in whole seconds."""
+TICK_S: Final = 1.0
+"""Longest time between two events: the banner counts down in whole seconds."""
 
 Observe = Callable[[Event, State, State, float], None]
+"""Called with each event, the state before and after it, and the time."""
 
 _log = logging.getLogger(__name__)
 
 
 class App:
-    """Runs the box until `Exit`."""
+    """Control loop of the appliance; ends with the command `Exit`."""
 
     def __init__(self) -> None:
-        """Prepare; `run` begins. Adapters may be given `post` before that."""
+        """Create the inbox; events can be posted before `run`."""
         self._state: State | None = None
         self._observe: Observe = _unobserved
         self._inbox: deque[tuple[Event, float]] = deque()
@@ -39,7 +41,7 @@ class App:
         self._done: asyncio.Future[None] | None = None
         self._tokens: Tokens | None = None
         self._adapters: Adapters | None = None
-        self._waiting: list[Command] = []
+        self._queued: list[Command] = []
         self._view: View | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._now_s = time.monotonic()
@@ -47,8 +49,10 @@ class App:
     def post(self, event: Event) -> None:
         """Put an event into the inbox; never blocks.
 
-        Thread: any. What is posted before `run` waits for it, what is posted after it
-        is forgotten.
+        Events posted before `run` are handled when it starts, those posted after it
+        ended are dropped.
+
+        Thread: any.
         """
         self._inbox.append((event, time.monotonic()))
         loop = self._loop
@@ -74,15 +78,15 @@ class App:
         """Open every adapter, run until `Exit`, close them all.
 
         Args:
-            state: to start from.
-            tokens: opened first and set to work, so that the answer is on its way while
-                everything else is made. Half of what a start takes is spent on that.
-            make: returns the others, which open nothing before they are entered. What
-                they are to do meanwhile waits for them, in order.
-            observe: told each event with the state before and after it, for metrics.
+            state: the initial state.
+            tokens: the token source; it is opened first, so that the first request runs
+                while `make` takes about half of the start-up time.
+            make: returns the other adapters, not yet entered. Commands for them are
+                queued until then, in order.
+            observe: called for each event, for metrics.
 
         Raises:
-            BaseExceptionGroup: an adapter's task died; systemd starts us again.
+            BaseExceptionGroup: a task of an adapter failed; systemd restarts us.
         """
         self._state = state
         self._observe = observe
@@ -94,25 +98,25 @@ class App:
             await stack.enter_async_context(tokens)
             self.post(Started())
             adapters = await make()
-            # It may be over already: a box that is told to stop while it starts.
+            # A stop during start-up may have ended the run already.
             if not self._is_done():
                 await adapters.enter(stack)
-                self._catch_up(adapters)
+                self._start(adapters)
             await self._done
             self._stop_timer()
 
-    def _catch_up(self, adapters: Adapters) -> None:
-        """Have them do what has waited for them, and show them the box."""
+    def _start(self, adapters: Adapters) -> None:
+        """Run the commands queued during start-up and publish the first view."""
         self._adapters = adapters
-        waiting, self._waiting = self._waiting, []
-        for command in waiting:
-            self._give(command)
+        queued, self._queued = self._queued, []
+        for command in queued:
+            self._dispatch(command)
         self._drain()
 
     def _on_loop_error(
         self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]
     ) -> None:
-        """Take what asyncio would only log: a callback that raised."""
+        """End the process when a callback raised, which asyncio would only log."""
         self._fail(context.get("exception") or RuntimeError(context["message"]))
 
     def _fail(self, exc: BaseException) -> None:
@@ -120,7 +124,7 @@ class App:
             self._done.set_exception(exc)
 
     def _drain(self) -> None:
-        """Step through everything that was posted, then show the outcome once."""
+        """Handle every event in the inbox, then show the resulting view once."""
         if self._state is None or self._is_done():
             return
         try:
@@ -130,22 +134,22 @@ class App:
             if self._adapters is not None:
                 self._show(view(self._state, self._now_s), self._adapters.viewers)
         except Exception as exc:
-            # asyncio would log it and go on with half a decision.
+            # asyncio would log it and continue with the event half handled.
             self._fail(exc)
             return
         self._set_timer(wake_at_s(self._state))
 
     def _step(self, before: State, event: Event, posted_s: float) -> State:
-        # Two threads may post in another order than they looked at the clock.
+        # Threads may post in another order than they read the clock.
         self._now_s = max(self._now_s, posted_s)
         after, commands = step(before, event, self._now_s)
         self._observe(event, before, after, self._now_s)
         _log.debug("%r -> %r", event, commands)
         for command in commands:
-            self._give(command)
+            self._dispatch(command)
         return after
 
-    def _give(self, command: Command) -> None:
+    def _dispatch(self, command: Command) -> None:
         """Hand the command to the one adapter that owns it."""
         match command:
             case Exit():
@@ -154,7 +158,7 @@ class App:
                 if self._tokens is not None:
                     self._tokens.do(command)
             case _ if self._adapters is None:
-                self._waiting.append(command)
+                self._queued.append(command)
             case _:
                 self._adapters.do(command)
 
@@ -166,7 +170,7 @@ class App:
         return self._done is None or self._done.done()
 
     def _show(self, newest: View, viewers: tuple[Viewer, ...]) -> None:
-        """Give everybody the new view, if it is another one."""
+        """Pass the view to every viewer, if it has changed."""
         if newest == self._view:
             return
         self._view = newest
@@ -174,7 +178,7 @@ class App:
             viewer.show(newest)
 
     def _set_timer(self, wake_at_s: float) -> None:
-        """Tick at the next deadline, at the latest in a second."""
+        """Post `Ticked` at the next deadline, at the latest in a second."""
         self._stop_timer()
         if self._loop is None or self._is_done():
             return
@@ -187,4 +191,4 @@ class App:
 
 
 def _unobserved(_event: Event, _before: State, _after: State, _now_s: float) -> None:
-    """Count nothing."""
+    """Ignore the event; the observer until `run` sets one."""

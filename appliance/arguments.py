@@ -1,4 +1,4 @@
-"""What may be written behind `ptt-appliance`: commands, their options and examples."""
+"""Command-line arguments of `ptt-appliance`: commands, options and examples."""
 
 import argparse
 import sys
@@ -8,18 +8,18 @@ from pathlib import Path
 from appliance.net.url import host_and_port
 
 Add = Callable[..., argparse.ArgumentParser]
-"""Adds a command; `argparse` has no public name for it."""
+"""Adds a command; argparse has no public name for this type."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return what takes the command line apart; `command` is the command's name."""
-    whole = argparse.ArgumentParser(
+    """Return the parser of the command line; it stores the command as `command`."""
+    root = argparse.ArgumentParser(
         prog="ptt-appliance",
         description="Push-to-talk appliance: power it and it is in a LiveKit room.",
         epilog="Example: ptt-appliance demo",
     )
-    whole.add_argument("--version", action=_Version, nargs=0, help="print the version")
-    add = whole.add_subparsers(required=True, metavar="COMMAND").add_parser
+    root.add_argument("--version", action=_Version, nargs=0, help="print the version")
+    add = root.add_subparsers(required=True, metavar="COMMAND").add_parser
     _add_run(add)
     _add_demo(add)
     _add_doctor(add)
@@ -27,11 +27,11 @@ def parser() -> argparse.ArgumentParser:
     _add_pair(add)
     _add_config(add)
     _add_token_server(add)
-    return whole
+    return root
 
 
 class _Version(argparse.Action):
-    """Prints the version; looked up only then, since that takes a while."""
+    """Print the version, which is looked up only when asked for: that takes a while."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
         from importlib.metadata import version
@@ -44,8 +44,8 @@ def _add_run(add: Add) -> None:
     parser = add(
         "run",
         help="join the room and stay there",
-        description="The appliance: joins, talks and serves the page until it is told "
-        "to stop; SIGTERM and Ctrl-C leave the room cleanly.",
+        description="The appliance: joins the room and serves the page until it is "
+        "stopped; SIGTERM and Ctrl-C leave the room cleanly.",
         epilog="Example: ptt-appliance run --config config.yaml --set talk.mode=hold",
     )
     _add_sources(parser)
@@ -55,7 +55,7 @@ def _add_run(add: Add) -> None:
 def _add_demo(add: Add) -> None:
     parser = add(
         "demo",
-        help="the same on this computer: no Pi, account or sound card needed",
+        help="run on this computer, without Pi, account or sound card",
         description="The appliance with a LiveKit server and a companion on this "
         "computer, buttons on the keyboard, lamps and screen in the browser.",
         epilog="Example: ptt-appliance demo --seconds 30",
@@ -64,12 +64,14 @@ def _add_demo(add: Add) -> None:
         "--listen",
         metavar="HOST:PORT",
         type=_listen,
-        help="where the page is served; default: on this computer only, at port 8080. "
-        "0.0.0.0:8080 lets phones open it too. Over ssh leave it out, and connect by "
+        help="address of the page; default: this computer only, port 8080. "
+        "0.0.0.0:8080 lets phones open it too. Over ssh omit it and connect with "
         "ssh -L 8080:127.0.0.1:8080 HOST",
     )
-    parser.add_argument("--seconds", metavar="N", type=_seconds, help="end after N")
-    parser.add_argument("--room-url", metavar="URL", help="a server that you have")
+    parser.add_argument(
+        "--seconds", metavar="N", type=_seconds, help="end after N seconds"
+    )
+    parser.add_argument("--room-url", metavar="URL", help="use this LiveKit server")
     parser.add_argument("--room-token", metavar="T", help="a token for that server")
     parser.add_argument(
         "--card",
@@ -81,7 +83,7 @@ def _add_demo(add: Add) -> None:
         "--wav",
         metavar="FILE",
         type=Path,
-        help="where a simulated card's speaker is recorded",
+        help="record the speaker of the simulated card",
     )
     _add_json(parser)
     parser.set_defaults(command="demo")
@@ -90,9 +92,9 @@ def _add_demo(add: Add) -> None:
 def _add_doctor(add: Add) -> None:
     parser = add(
         "doctor",
-        help="find out what is wrong with a box",
+        help="find faults of this appliance",
         description="Checks cards, screen, pins, network, clock, token source and "
-        "server, and says what to do; exits 0 when there is nothing to do, else 1.",
+        "server, and says what to do; exits 0 without faults, else 1.",
         epilog="Example: ptt-appliance doctor",
     )
     _add_sources(parser)
@@ -115,17 +117,19 @@ def _add_devices(add: Add) -> None:
 def _add_pair(add: Add) -> None:
     parser = add(
         "pair",
-        help="print how a phone opens the page",
+        help="print the address and the PIN for a phone",
         description="Prints the page's address, the PIN and a QR code.",
         epilog="Example: ptt-appliance pair",
     )
     _add_sources(parser)
     _add_json(parser)
     parser.add_argument(
-        "--reset", action="store_true", help="new PIN; forget every phone and token"
+        "--reset",
+        action="store_true",
+        help="create a new PIN; revoke every phone and token",
     )
     parser.add_argument(
-        "--token", action="store_true", help="print a bearer token, nothing else"
+        "--token", action="store_true", help="print only a bearer token"
     )
     parser.set_defaults(command="pair")
 
@@ -149,8 +153,8 @@ def _add_config(add: Add) -> None:
     check.set_defaults(command="config check")
     show = inner(
         "show",
-        help="print what is in force and why",
-        description="Prints every value and where it came from, secrets hidden.",
+        help="print every value and its source",
+        description="Prints every value and its source, with secrets hidden.",
         epilog="Example: ptt-appliance config show --set talk.mode=hold",
     )
     _add_sources(show)
@@ -185,7 +189,7 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         "--config",
         metavar="FILE",
         type=Path,
-        help="else $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
+        help="default: $PTT_APPLIANCE_CONFIG, else /etc/ptt-appliance/config.yaml",
     )
     parser.add_argument(
         "--set",
@@ -194,12 +198,12 @@ def _add_sources(parser: argparse.ArgumentParser) -> None:
         type=_setting,
         action="append",
         default=[],
-        help="wins over file and environment; may be given again",
+        help="overrides file and environment; can be repeated",
     )
 
 
 def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print for a script")
+    parser.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _setting(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Makes the parts of a box: the one place that knows them all.
+"""Assembly of the adapters: the only module that names all concrete ones.
 
-What is switched off is not imported.
+Adapters that are disabled in the configuration are not imported.
 """
 
 import asyncio
@@ -37,23 +37,23 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a box is made of; the demo puts other things in these places."""
+    """Hardware behind the adapters; the demo replaces it by simulations."""
 
     sound_library: Callable[[], Driver] = PortAudio
-    """Imports PortAudio, or what stands in for it."""
+    """Imports PortAudio or its replacement."""
     open_factory: OpenFactory = open_factory
-    """Opens gpiozero's pins."""
+    """Opens the pin factory of gpiozero."""
     open_display: OpenDisplay = open_oled
     viewers: tuple[Viewer, ...] = ()
-    """Further eyes on the box."""
+    """Additional viewers."""
     pin_hint: str = ""
-    """Sentence that says where a person finds the PIN, where no screen shows it."""
+    """Sentence that says where the PIN is shown when there is no screen."""
 
 
 def adapters(
     config: Config, app: App, hardware: Hardware, store: Store, counts: Counters
 ) -> Adapters:
-    """Return everything but the token source; nothing is opened yet.
+    """Return all adapters except the token source, not yet opened.
 
     Thread: any.
     """
@@ -61,20 +61,20 @@ def adapters(
         echo_canceller(config.sound), voice_cleaner(config.sound)
     )
     driver = hardware.sound_library
-    road = AudioAdapter(config.sound, config.talk, app.post, driver, processing)
+    audio = AudioAdapter(config.sound, config.talk, app.post, driver, processing)
 
     post, open_pins = app.post, hardware.open_factory
     return Adapters(
         store=store,
-        sound=road,
-        room=LiveKitRoom(config, post, road.encoder_feed, road.mixer),
+        sound=audio,
+        room=LiveKitRoom(config, post, audio.encoder_feed, audio.mixer),
         parts=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),
-            *_page(config, app, metrics_text(counts, road.figures), hardware.pin_hint),
-            *_report(config, counts),
-            SystemdNotifier(road.is_alive),
+            *_page(config, app, metrics_text(counts, audio.figures), hardware.pin_hint),
+            *_metrics_push(config, counts),
+            SystemdNotifier(audio.is_alive),
             *hardware.viewers,
         ),
     )
@@ -93,7 +93,7 @@ def metrics_text(
 ) -> Callable[[], Awaitable[str]]:
     """Return the function that answers `GET /metrics`.
 
-    Its first call imports prometheus-client, in a thread: the event loop goes on.
+    Its first call imports prometheus-client in a thread, so as not to block the loop.
     """
 
     @cache
@@ -119,21 +119,21 @@ def _page(
     from appliance.page.adapter import Page
     from appliance.page.settings import PageSettings
 
-    site = PageSettings(
+    settings = PageSettings(
         name=config.name or "",
         state_directory=state_folder(os.environ),
         metrics=metrics,
         screen_px=size_px(config.screen),
         pin_hint=pin_hint,
     )
-    yield Page(config.page, app.post, site)
+    yield Page(config.page, app.post, settings)
 
 
-def _report(config: Config, counts: Counters) -> Iterator[Viewer]:
+def _metrics_push(config: Config, counts: Counters) -> Iterator[Viewer]:
     url = config.metrics.post_url
     if not url:
         return
     from appliance.metrics.push import MetricsPush
 
-    is_insecure_fine = config.room.allow_insecure
-    yield MetricsPush(url, config.name or "", counts, is_insecure_fine)
+    allow_insecure = config.room.allow_insecure
+    yield MetricsPush(url, config.name or "", counts, allow_insecure)

@@ -1,6 +1,6 @@
-"""The program `ptt-appliance`: its commands, and nothing of what they do.
+"""Command line `ptt-appliance`: one function per command, which delegates the work.
 
-Each command imports what it needs when it runs, so that `run` starts as fast as it can.
+Each command imports its modules when it runs, so that `run` starts quickly.
 """
 
 import argparse
@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Final, NoReturn
 
 from appliance.arguments import parser
 from appliance.errors import ApplianceError, ConfigError
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from appliance.config import Config
     from appliance.config.load import Loaded
 
-EXIT_OK = 0
-EXIT_TROUBLE = 1
-EXIT_USAGE = 2
-"""argparse's own, for arguments that cannot be."""
-EXIT_CONFIG = 78
-"""EX_CONFIG of sysexits.h; systemd does not restart on it."""
+EXIT_OK: Final = 0
+EXIT_FAILURE: Final = 1
+EXIT_USAGE: Final = 2
+"""The status of argparse for wrong usage."""
+EXIT_CONFIG: Final = 78
+"""EX_CONFIG of sysexits.h; systemd does not restart the service after it."""
 
 Command = Callable[[argparse.Namespace], int]
 
 
 def program() -> NoReturn:
-    """Run one command and end the process: what is installed as `ptt-appliance`."""
+    """Run one command and end the process: the entry point `ptt-appliance`."""
     from appliance.process.exit import end_process
 
     end_process(main())
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         SystemExit: with 2 for wrong usage, with 0 after `--help`.
     """
     args = parser().parse_args(argv)
-    _print_any_letter()
+    _replace_unprintable()
     try:
         return _COMMANDS[args.command](args)
     except ConfigError as exc:
@@ -52,19 +52,19 @@ def main(argv: Sequence[str] | None = None) -> int:
         return EXIT_CONFIG
     except ApplianceError as exc:
         print(f"ptt-appliance: {exc}", file=sys.stderr)
-        return EXIT_TROUBLE
+        return EXIT_FAILURE
     except KeyboardInterrupt:
-        return EXIT_TROUBLE
+        return EXIT_FAILURE
     except BrokenPipeError:
-        # The reader has seen enough; Python would complain once more at exit.
+        # The reader closed the pipe; Python would report it again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return EXIT_TROUBLE
+        return EXIT_FAILURE
 
 
 def _run(args: argparse.Namespace) -> int:
-    _leave_quietly_until_ready()
-    # NumPy's linear algebra would start a thread for each core: 0.1 s of CPU for what
-    # is never used. Whoever has set it knows better.
+    _exit_cleanly_until_ready()
+    # NumPy's linear algebra, which is not used, would start a thread per core: 0.1 s
+    # of CPU time. A value from the environment has priority.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from appliance.config.load import need_room
 
@@ -91,11 +91,11 @@ def _doctor(args: argparse.Namespace) -> int:
     from appliance.doctor.command import doctor
 
     config = _loaded(args).config
-    wishes = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
+    devices = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
 
     def find_card(direction: Direction) -> str:
-        devices = all_devices(PortAudio())
-        return card_name(wishes[direction], direction, devices)
+        found = all_devices(PortAudio())
+        return card_name(devices[direction], direction, found)
 
     def fetch_token() -> tuple[str, str]:
         return _one_token(config)
@@ -104,7 +104,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _one_token(config: "Config") -> tuple[str, str]:
-    """Ask the token source as this box; return what came, in words, and the server."""
+    """Fetch one token; return a description of it and the URL of the server."""
     import asyncio
     import time
 
@@ -114,7 +114,7 @@ def _one_token(config: "Config") -> tuple[str, str]:
     from appliance.tokens.source import TokenSource
 
     def ignore(_event: object) -> None:
-        """Nobody waits for events here."""
+        """Ignore the event: there is no control loop here."""
 
     identity = Store(state_folder(os.environ), ignore).read().identity
     source = TokenSource(config, identity=identity, post=ignore)
@@ -151,13 +151,13 @@ def _config_check(args: argparse.Namespace) -> int:
             raise
         print(_json({"faults": [asdict(fault) for fault in exc.faults]}))
         return EXIT_CONFIG
-    found = "no mistakes"
+    result = "no mistakes"
     try:
         need_room(loaded)
     except ConfigError as exc:
-        found = "no mistakes, but `run` needs more than this"
+        result = "no mistakes, but `run` needs more than this"
         print(exc, file=sys.stderr)
-    print(_json({"faults": []}) if args.json else f"{loaded.path}: {found}")
+    print(_json({"faults": []}) if args.json else f"{loaded.path}: {result}")
     return EXIT_OK
 
 
@@ -182,22 +182,22 @@ def _token_server(args: argparse.Namespace) -> int:
     return serve(args.config, args.listen, os.environ)
 
 
-def _print_any_letter() -> None:
-    """Replace letters that the terminal cannot show, instead of failing."""
+def _replace_unprintable() -> None:
+    """Replace characters that the terminal cannot show, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
 
 
-def _leave_quietly_until_ready() -> None:
-    """Exit 0 on SIGTERM also while modules are still being imported (R1.4)."""
+def _exit_cleanly_until_ready() -> None:
+    """Exit with 0 on SIGTERM also while modules are still being imported."""
 
-    def leave(_number: int, _frame: FrameType | None) -> NoReturn:
-        # Not by an exception: one that is raised in a finalizer is swallowed.
+    def end(_number: int, _frame: FrameType | None) -> NoReturn:
+        # Not by an exception: one that is raised in a finalizer is ignored.
         os._exit(EXIT_OK)
 
-    signal.signal(signal.SIGTERM, leave)
-    signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGTERM, end)
+    signal.signal(signal.SIGINT, end)
 
 
 def _loaded(args: argparse.Namespace) -> "Loaded":

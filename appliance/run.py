@@ -1,6 +1,7 @@
-"""Starts the box: signals, log, control road; everything else comes by `assembly`.
+"""Start of the appliance: signals, log, initial state and control loop.
 
-The demo comes in by `appliance`, with other hardware and otherwise the same box.
+`run` is the command `ptt-appliance run`; the demo calls `appliance` with simulated
+hardware. The adapters are imported late, so that the token request goes out first.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import os
 import signal
 import threading
 from secrets import randbelow
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from appliance.app import App
 from appliance.config import Config
@@ -30,8 +31,8 @@ from appliance.tokens.source import TokenSource
 if TYPE_CHECKING:
     from appliance.assembly import Hardware
 
-STOP_S = 2.8
-"""R1.4: out within 3 s, whatever hangs."""
+STOP_S: Final = 2.8
+"""The process ends within 3 s of SIGTERM, even if something hangs."""
 
 _log = logging.getLogger(__name__)
 
@@ -41,19 +42,18 @@ def run(config: Config, origin: str) -> int:
 
     Args:
         config: checked.
-        origin: where it came from, for the journal.
+        origin: path of the configuration file, for the log.
     """
     hidden = secrets(config)
     is_journal = is_run_by_systemd(os.environ)
     stderr = limit_native_stderr(hidden, has_priority=is_journal)
-    # A native library that crashes would say nothing: not even where.
+    # Print the stacks when a native library crashes.
     faulthandler.enable(stderr)
-    # Of the unit's LimitRTTIME.
+    # The kernel sends it at the unit's LimitRTTIME.
     faulthandler.register(signal.SIGXCPU, stderr, chain=True)
     start_logging(config.log.level, hidden, stderr)
     _log.info("started  pid=%d config=%s", os.getpid(), origin)
-    box = appliance(config, App(), last_resort_s=STOP_S)
-    asyncio.run(box)
+    asyncio.run(appliance(config, App(), last_resort_s=STOP_S))
     _log.info("stopped")
     return 0
 
@@ -64,55 +64,55 @@ async def appliance(
     hardware: "Hardware | None" = None,
     last_resort_s: float | None = None,
 ) -> None:
-    """Be the appliance until it is asked to stop.
+    """Run the appliance until it is asked to stop.
 
     Args:
         config: checked.
-        app: new; it can be posted to from now on.
-        hardware: what the box is made of; None: the real one.
-        last_resort_s: how long after a signal the process is ended, whatever hangs;
-            None: it is not.
+        app: a new one; events can be posted to it before and meanwhile.
+        hardware: replaces the real hardware, for the demo.
+        last_resort_s: after a signal the process is killed when this time has passed;
+            None: never.
     """
     _stop_on_signals(app, last_resort_s)
-    _die_with_threads(app)
+    _fail_with_threads(app)
     store = Store(state_folder(os.environ), app.post)
-    kept = store.read()
+    stored = store.read()
     counts = Counters()
-    tokens = TokenSource(config, identity=kept.identity, post=app.post)
+    tokens = TokenSource(config, identity=stored.identity, post=app.post)
 
     async def make() -> Adapters:
         await tokens.asked()
-        made = await asyncio.to_thread(_made, config, app, hardware, store, counts)
-        # What lives now lives for ever: no use looking at it in each collection.
+        made = await asyncio.to_thread(_make, config, app, hardware, store, counts)
+        # Objects that exist now live until the end: exclude them from collections.
         gc.collect()
         gc.freeze()
         return made
 
-    await app.run(_first_state(config, kept), tokens, make, counts.observe)
+    await app.run(_initial_state(config, stored), tokens, make, counts.observe)
 
 
-def _made(
+def _make(
     config: Config,
     app: App,
     hardware: "Hardware | None",
     store: Store,
     counts: Counters,
 ) -> Adapters:
-    """Return everything else; most of the time goes into the import.
+    """Return the adapters other than the token source; the import takes most of it.
 
-    Thread: any, while the loop asks for a token.
+    Thread: any; the event loop fetches a token meanwhile.
     """
     from appliance.assembly import Hardware, adapters
 
     return adapters(config, app, hardware or Hardware(), store, counts)
 
 
-def _first_state(config: Config, kept: StoredState) -> State:
-    levels = kept.levels
+def _initial_state(config: Config, stored: StoredState) -> State:
+    levels = stored.levels
     return State(
         config=config,
         jitter=randbelow(1000) / 1000,
-        identity=config.room.identity or kept.identity,
+        identity=config.room.identity or stored.identity,
         talk=initial_talk(config.talk.mode),
         volume_percent=levels.volume if levels else config.sound.volume,
         microphone_gain_db=(
@@ -125,7 +125,7 @@ def _stop_on_signals(app: App, last_resort_s: float | None) -> None:
     def stop() -> None:
         app.post(StopAsked())
         if last_resort_s is not None:
-            # Something native may hang: a name that is looked up, a card that closes.
+            # Native code may hang: a name look-up, the closing of a sound card.
             timer = threading.Timer(last_resort_s, os._exit, [0])
             timer.daemon = True
             timer.start()
@@ -134,12 +134,12 @@ def _stop_on_signals(app: App, last_resort_s: float | None) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
-def _die_with_threads(app: App) -> None:
-    """End the process when a thread of ours dies: systemd starts a whole one."""
-    before = threading.excepthook
+def _fail_with_threads(app: App) -> None:
+    """End the process when a thread raises, so that systemd restarts it."""
+    original = threading.excepthook
 
-    def end(what: threading.ExceptHookArgs) -> None:
-        before(what)
-        app.fail(what.exc_value or RuntimeError("a thread ended"))
+    def fail(args: threading.ExceptHookArgs) -> None:
+        original(args)
+        app.fail(args.exc_value or RuntimeError("a thread ended"))
 
-    threading.excepthook = end
+    threading.excepthook = fail

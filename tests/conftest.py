@@ -12,21 +12,21 @@ from appliance.process.exit import end_process
 
 STATUS = pytest.StashKey[int]()
 LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
-"""Threads that an event loop keeps for its next call; they end with the loop."""
+"""Threads that an event loop reuses; they end with the loop."""
 PATIENCE_S = 3.0
-"""How long a thread that was told to end may take to do so."""
+"""Time-out for the end of a thread."""
 
-# As root, the threads that carry sound have real-time priority. One that spins for 10 s
-# would starve a small machine for ever: let the kernel end this run instead.
+# As root, audio threads have real-time priority. One that spins would block a small
+# machine, so the kernel ends the run after 10 s of that.
 resource.setrlimit(resource.RLIMIT_RTTIME, (10_000_000, 12_000_000))
 
 settings.register_profile(
     "appliance",
-    # What a machine is busy with must not fail a test.
+    # A busy machine must not fail a test.
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
     derandomize="CI" in os.environ,
-    # A failure prints how to repeat it; nothing is kept, the folder may be read-only.
+    # A failure prints how to repeat it; nothing is stored, the folder may be read-only.
     database=None,
     print_blob=True,
 )
@@ -53,7 +53,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config):
-    """End as the program does, or LiveKit may abort a run that has passed."""
+    """Exit as the program does; otherwise LiveKit may abort a run that has passed."""
     if STATUS in config.stash:
         end_process(config.stash[STATUS])
 
@@ -77,7 +77,7 @@ def nothing_left_behind(request):
         thread.join(PATIENCE_S)
     names = [thread.name for thread in left if thread.is_alive()]
     assert not names, f"threads left behind: {names}"
-    # It never sleeps for as long as hypothesis thinks: the limit above would end it.
+    # Hypothesis may compute for longer than RLIMIT_RTTIME, so it must not be real-time.
     is_usual = os.sched_getscheduler(0) == os.SCHED_OTHER
     assert is_usual, "the tests' own thread was given real-time priority"
 
@@ -92,8 +92,7 @@ async def no_task_left_behind():
 def is_ours(thread: threading.Thread) -> bool:
     """Return whether a test has to end the thread.
 
-    Python knows threads of native libraries only as dummies, from the moment on when
-    they called back.
+    Threads of native libraries appear as dummies once they have called into Python.
     """
     is_native = isinstance(thread, threading._DummyThread)
     return not (is_native or thread.name.startswith(LOOPS_OWN))

@@ -1,4 +1,4 @@
-"""The control road: events in from any thread, commands and views out."""
+"""Control loop: events in from any thread, commands and views out."""
 
 import asyncio
 import subprocess
@@ -41,7 +41,7 @@ ANNA = Participant("anna", "Anna")
 
 
 class Fake:
-    """An adapter that notes what it is told and answers as a good one would."""
+    """Adapter that records its commands and answers them at once."""
 
     def __init__(self, log, post, answers):
         self.log = log
@@ -64,8 +64,8 @@ class Fake:
             self.post(answer)
 
 
-class Eyes:
-    """A viewer that keeps every view."""
+class FakeViewer:
+    """Viewer that records every view."""
 
     def __init__(self):
         self.views = []
@@ -103,17 +103,17 @@ def answer(command):
 
 
 class Rig:
-    """An app on fakes."""
+    """App with fake adapters."""
 
     def __init__(self, answers=answer):
         self.app = App()
         self.log: list[Any] = []
-        self.eyes = Eyes()
+        self.viewer = FakeViewer()
         self.observed = []
         self.parts = [Fake(self.log, self.app.post, answers) for _ in range(4)]
         store, sound, room, tokens = self.parts
         self.tokens = tokens
-        self.adapters = Adapters(store, sound, room, (), (self.eyes,))
+        self.adapters = Adapters(store, sound, room, (), (self.viewer,))
         self.task: Any = None
         self.make: Any = self.made
 
@@ -136,9 +136,9 @@ class Rig:
         self.observed.append(event)
 
 
-async def test_a_box_that_is_started_fetches_joins_and_shows_it():
+async def test_a_started_box_fetches_a_token_joins_and_shows_it():
     async with Rig() as rig:
-        view = await rig.eyes.until(lambda view: view.room == "den")
+        view = await rig.viewer.until(lambda view: view.room == "den")
     assert view.connection is ConnectionState.CONNECTED
     kinds = [type(command) for command in rig.log]
     assert kinds.index(OpenSound) < kinds.index(JoinRoom)
@@ -147,10 +147,10 @@ async def test_a_box_that_is_started_fetches_joins_and_shows_it():
 
 async def test_a_press_from_another_thread_opens_the_gate():
     async with Rig() as rig:
-        await rig.eyes.until(lambda view: view.room == "den")
+        await rig.viewer.until(lambda view: view.room == "den")
         press = threading.Thread(target=rig.app.post, args=[ButtonPressed(Button.TALK)])
         press.start()
-        await rig.eyes.until(lambda view: view.talk is TalkState.TALKING)
+        await rig.viewer.until(lambda view: view.talk is TalkState.TALKING)
         press.join()
     gates = [command for command in rig.log if isinstance(command, OpenGate)]
     assert len(gates) == 1
@@ -159,7 +159,7 @@ async def test_a_press_from_another_thread_opens_the_gate():
 
 async def test_stopping_leaves_the_room_then_closes_everything_once():
     async with Rig() as rig:
-        await rig.eyes.until(lambda view: view.room == "den")
+        await rig.viewer.until(lambda view: view.room == "den")
     kinds = [type(command) for command in rig.log]
     assert kinds.index(LeaveRoom) < kinds.index(CloseSound)
     assert rig.log[-4:] == ["closed"] * 4
@@ -172,7 +172,7 @@ async def test_a_stop_before_anything_has_happened_ends_the_process_too():
     assert not any(isinstance(command, JoinRoom) for command in rig.log)
 
 
-async def test_the_token_is_asked_for_while_the_rest_is_made_and_what_is_due_waits():
+async def test_the_token_is_fetched_and_commands_are_queued_while_adapters_are_made():
     rig = Rig()
     is_made = asyncio.Event()
 
@@ -186,12 +186,12 @@ async def test_the_token_is_asked_for_while_the_rest_is_made_and_what_is_due_wai
             await asyncio.sleep(0)
         assert [type(command) for command in rig.log] == [FetchToken]
         is_made.set()
-        await rig.eyes.until(lambda view: view.room == "den")
+        await rig.viewer.until(lambda view: view.room == "den")
     kinds = [type(command) for command in rig.log]
     assert kinds.index(OpenSound) < kinds.index(JoinRoom)
 
 
-async def test_a_box_that_is_stopped_while_it_is_made_opens_nothing():
+async def test_a_stop_while_the_adapters_are_made_opens_none_of_them():
     rig = Rig(answers=lambda _: None)
 
     async def make():
@@ -206,7 +206,7 @@ async def test_a_box_that_is_stopped_while_it_is_made_opens_nothing():
     assert rig.log.count("closed") == 1
 
 
-def test_the_control_road_starts_without_what_takes_long_to_import():
+def test_the_control_loop_starts_without_slow_imports():
     heavy = {
         "numpy",
         "livekit",
@@ -225,36 +225,36 @@ def test_the_control_road_starts_without_what_takes_long_to_import():
     assert found.stdout.strip() == "set()"
 
 
-async def test_a_view_that_is_equal_is_not_shown_again():
+async def test_an_equal_view_is_not_shown_again():
     async with Rig() as rig:
-        await rig.eyes.until(lambda view: view.room == "den")
-        seen = len(rig.eyes.views)
+        await rig.viewer.until(lambda view: view.room == "den")
+        seen = len(rig.viewer.views)
         rig.app.post(ChatSent(99, "of an older visit"))
         rig.app.post(ChatTyped("1", "hello", 5))
-        await rig.eyes.until(lambda view: view.chat and view.chat[0].state == "sent")
+        await rig.viewer.until(lambda view: view.chat and view.chat[0].state == "sent")
     assert all(
         one != other
-        for one, other in zip(rig.eyes.views, rig.eyes.views[1:], strict=False)
+        for one, other in zip(rig.viewer.views, rig.viewer.views[1:], strict=False)
     )
-    assert len(rig.eyes.views) > seen
+    assert len(rig.viewer.views) > seen
 
 
-async def test_what_is_posted_before_the_start_waits_and_after_the_end_is_forgotten():
+async def test_events_before_the_start_are_queued_and_after_the_end_are_dropped():
     rig = Rig()
     rig.app.post(ChatTyped("1", "early", 5))
     async with rig:
-        view = await rig.eyes.until(lambda view: view.room == "den" and view.chat)
+        view = await rig.viewer.until(lambda view: view.room == "den" and view.chat)
         assert view.chat[0].text == "early"
     rig.app.post(ChatTyped("2", "late", 6))
     rig.app.fail(RuntimeError("late"))
     await asyncio.sleep(0)
-    assert all(line.id != "2" for line in rig.eyes.views[-1].chat)
+    assert all(line.id != "2" for line in rig.viewer.views[-1].chat)
 
 
 async def test_a_dead_thread_ends_the_process_with_its_error():
     rig = Rig()
     task = asyncio.create_task(rig.run())
-    await rig.eyes.until(lambda view: view.room == "den")
+    await rig.viewer.until(lambda view: view.room == "den")
     rig.app.fail(RuntimeError("encoder is gone"))
     rig.app.fail(RuntimeError("and again"))
     with pytest.raises(RuntimeError, match="encoder is gone"):
@@ -262,7 +262,7 @@ async def test_a_dead_thread_ends_the_process_with_its_error():
     assert not any(part.is_open for part in rig.parts)
 
 
-async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
+async def test_an_error_in_a_step_ends_the_process():
     rig = Rig()
 
     def trip(event, *_):
@@ -270,7 +270,7 @@ async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
             raise ZeroDivisionError
 
     task = asyncio.create_task(rig.run(trip))
-    await rig.eyes.until(lambda view: view.room == "den")
+    await rig.viewer.until(lambda view: view.room == "den")
     rig.app.post(ChatTyped("1", "hello", 5))
     with pytest.raises(ZeroDivisionError):
         await task
@@ -279,7 +279,7 @@ async def test_an_error_in_a_decision_ends_the_process_instead_of_half_of_it():
 async def test_an_error_in_any_callback_of_the_loop_ends_the_process_too():
     rig = Rig()
     task = asyncio.create_task(rig.run())
-    await rig.eyes.until(lambda view: view.room == "den")
+    await rig.viewer.until(lambda view: view.room == "den")
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         await task
@@ -287,13 +287,13 @@ async def test_an_error_in_any_callback_of_the_loop_ends_the_process_too():
 
 async def test_every_event_is_observed_for_the_metrics():
     async with Rig() as rig:
-        await rig.eyes.until(lambda view: view.room == "den")
+        await rig.viewer.until(lambda view: view.room == "den")
     kinds = [type(event).__name__ for event in rig.observed]
     assert kinds[0] == "Started"
     assert {"TokenReady", "RoomJoined", "StopAsked", "RoomLeft"} <= set(kinds)
 
 
-async def test_waits_are_ended_by_ticks_of_the_apps_own():
+async def test_the_app_posts_a_tick_at_each_deadline():
     fetches = []
 
     def refuse(command):
@@ -302,7 +302,7 @@ async def test_waits_are_ended_by_ticks_of_the_apps_own():
         return answer(command) if len(fetches) > 1 else failure(command)
 
     async with Rig(answers=refuse) as rig:
-        await rig.eyes.until(lambda view: view.room == "den")
+        await rig.viewer.until(lambda view: view.room == "den")
     assert [fetch.ticket for fetch in fetches] == [1, 2]
 
 

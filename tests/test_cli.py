@@ -111,14 +111,14 @@ def test_run_without_a_room_exits_78_and_says_what_to_write(capsys):
     assert "room.token_url: expected" in capsys.readouterr().err
 
 
-def test_check_tells_scripts_each_fault(capsys):
+def test_check_reports_each_fault_as_json(capsys):
     assert main(["config", "check", "--json", "--set", "talk.mode=x"]) == 78
     (fault,) = json.loads(capsys.readouterr().out)["faults"]
     assert fault["key"] == "talk.mode"
     assert fault["source"] == "--set"
 
 
-def test_check_without_a_room_says_both_no_mistakes_and_that_run_needs_one(capsys):
+def test_check_without_a_room_says_that_run_needs_one(capsys):
     assert main(["config", "check"]) == 0
     captured = capsys.readouterr()
     assert captured.out.endswith("no mistakes, but `run` needs more than this\n")
@@ -172,7 +172,7 @@ def test_the_module_is_the_program():
     assert "Traceback" not in done.stderr
 
 
-def test_a_reader_that_has_seen_enough_gets_no_traceback():
+def test_a_closed_pipe_causes_no_traceback():
     done = subprocess.run(
         f"{sys.executable} -m appliance config schema | head -c 1",
         shell=True,
@@ -204,7 +204,7 @@ def test_a_mistake_in_alsas_configuration_is_a_sentence_and_no_traceback(
     assert "Traceback" not in said
 
 
-def test_a_terminal_that_knows_ascii_only_is_shown_the_other_letters_as_marks(
+def test_an_ascii_terminal_is_shown_other_characters_as_question_marks(
     tmp_path,
 ):
     card = Card(tmp_path / "usb", name="USB \u041c\u0438\u043a")

@@ -25,13 +25,13 @@ SHARED = {
     *("core", "display", "config", "net", "process", "metrics"),
     *("ports", "pcm", "errors"),
 }
-"""What every folder may import besides itself; adapters never import each other."""
+"""Folders and modules that every folder may import besides itself."""
 FOR_CORE = {"core", "config", "errors"}
 FOR_DISPLAY = FOR_CORE | {"display"}
 PURE = {"appliance.net.url"}
-"""Modules outside of `core` that it may import: they do no input or output."""
+"""Modules outside of `core` that it may import, because they do no I/O."""
 WIRING = {"cli", "run", "assembly", "demo", "doctor", "__main__"}
-"""Modules and folders that name concrete adapters; no other imports them."""
+"""Modules and folders that name concrete adapters; nothing else imports them."""
 MODULE_LINES = 250
 FUNCTION_LINES = 40
 Function: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef
@@ -56,7 +56,7 @@ def tree(path: Path) -> ast.Module:
 
 
 def imports(path: Path) -> Iterator[str]:
-    """Yield the full name of each thing that the module imports, wherever it does."""
+    """Yield the full name of everything that the module imports, also in functions."""
     for node in ast.walk(tree(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -89,13 +89,13 @@ def is_any(module: str, packages: set[str]) -> bool:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
-def test_a_module_imports_only_what_its_folder_may_know(path):
+def test_a_module_imports_only_the_folders_that_its_own_folder_may_import(path):
     if folder(path) in WIRING:
         return
     assert set(folders_of(path)) <= allowed(path)
 
 
-def test_nobody_imports_the_wiring():
+def test_nothing_imports_the_modules_that_name_concrete_adapters():
     offenders = [
         name(path)
         for path in MODULES
@@ -116,7 +116,7 @@ def test_a_pure_module_has_no_clock_thread_task_file_or_device(path):
 
 @pytest.mark.parametrize("path", MODULES, ids=name)
 def test_a_module_fits_on_a_few_screens(path):
-    """A mere list (events, letter shapes) is as long as what it lists."""
+    """A module that only lists classes or data, such as events, may be longer."""
     is_list = not any(isinstance(x, Function) for x in ast.walk(tree(path)))
     assert is_list or len(path.read_text().splitlines()) <= MODULE_LINES
 
@@ -132,14 +132,14 @@ def test_a_function_fits_on_one_screen(path):
 
 
 def lines(function: Function) -> int:
-    """Return the function's length; its docstring is free."""
+    """Return the length of the function without its docstring."""
     body = function.body
-    is_told = ast.get_docstring(function) is not None
-    told = (body[0].end_lineno or 0) - body[0].lineno + 1 if is_told else 0
-    return (function.end_lineno or 0) - function.lineno + 1 - told
+    has_docstring = ast.get_docstring(function) is not None
+    docstring = (body[0].end_lineno or 0) - body[0].lineno + 1 if has_docstring else 0
+    return (function.end_lineno or 0) - function.lineno + 1 - docstring
 
 
-def test_only_the_app_catches_everything():
+def test_only_the_app_has_a_broad_except():
     others = (path for path in MODULES if folder(path) != "app")
     assert [where for path in others for where in everything_caught(path)] == []
 
@@ -151,14 +151,14 @@ def everything_caught(path: Path) -> Iterator[str]:
 
 
 def catches_everything(node: ast.AST) -> bool:
-    """Return whether it is a bare or broad `except`, or `suppress` of the same.
+    """Return whether it is a bare or broad `except`, or an equivalent `suppress`.
 
-    One that tidies up and raises again catches nothing.
+    An `except` that raises again at its end does not count.
     """
     if isinstance(node, ast.ExceptHandler):
         last = node.body[-1]
-        goes_on = isinstance(last, ast.Raise) and last.exc is None
-        return not goes_on and (node.type is None or is_broad(node.type))
+        is_raised = isinstance(last, ast.Raise) and last.exc is None
+        return not is_raised and (node.type is None or is_broad(node.type))
     if not isinstance(node, ast.Call):
         return False
     called = ast.unparse(node.func)
@@ -170,12 +170,12 @@ def is_broad(kind: ast.expr) -> bool:
     return bool(named & {"Exception", "BaseException"})
 
 
-def test_no_module_has_a_name_that_says_nothing():
+def test_no_module_has_a_vague_name():
     parts = {part for path in MODULES for part in path.with_suffix("").parts}
     assert not parts & VAGUE
 
 
-def test_nothing_is_excused_in_the_code():
+def test_no_check_is_disabled_in_the_code():
     excuses = ("# no" + "qa", "# type: " + "ignore", "# pragma: " + "no")
     files = [*MODULES, *(REPOSITORY / "tests").rglob("*.py")]
     offenders = [

@@ -6,7 +6,7 @@ REPOSITORY = Path(__file__).parent.parent
 
 
 def complaints(*words):
-    """Run a Python tool on the whole repository; return what it has to say."""
+    """Run a Python tool on the whole repository; return its output if it fails."""
     done = subprocess.run(
         [sys.executable, "-m", *words],
         check=False,
@@ -18,7 +18,7 @@ def complaints(*words):
     return "" if done.returncode == 0 else f"{done.stdout}{done.stderr}"
 
 
-def test_ruff_has_nothing_to_say():
+def test_ruff_finds_nothing():
     assert not complaints("ruff", "check")
 
 
@@ -26,5 +26,5 @@ def test_everything_is_formatted():
     assert not complaints("ruff", "format", "--check")
 
 
-def test_mypy_has_nothing_to_say():
+def test_mypy_finds_nothing():
     assert not complaints("mypy")

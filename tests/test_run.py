@@ -1,4 +1,4 @@
-"""The whole box as a process of its own, on real parts: server, card, page, far end."""
+"""`ptt-appliance run` as a process, with a real server, page, sound card and client."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ from tests.room.fakes import amplitude, strongest_hz
 from tests.room.friend import Friend
 
 PATIENCE_S = 30.0
-"""How long a busy machine may take for what takes a second."""
+"""Time-out for steps that take about a second, on a busy machine."""
 REPOSITORY = Path(__file__).parents[1]
 
 
@@ -44,7 +44,7 @@ async def server(binary):
 
 @dataclass
 class TokenSource:
-    """An HTTP server that answers every request alike."""
+    """HTTP server that gives the same answer to every request."""
 
     answer: bytes = b""
     status: str = "200 OK"
@@ -88,7 +88,7 @@ def answer(server):
 
 
 class Box:
-    """`ptt-appliance run` in a process of its own."""
+    """Process of `ptt-appliance run`."""
 
     def __init__(self, folder: Path, source_url: str):
         self.card = Card(folder / "usb", is_looped=True)
@@ -169,7 +169,7 @@ class Box:
 
 
 class Page:
-    """What a script sees of the box."""
+    """Client of the page's HTTP API."""
 
     def __init__(self, client):
         self.client = client
@@ -204,7 +204,7 @@ async def read(friend):
     return text
 
 
-async def test_a_conversation_from_boot_to_goodbye(tmp_path, server):
+async def test_a_conversation_from_start_to_stop(tmp_path, server):
     async with token_source(answer=answer(server)) as source:
         box = Box(tmp_path, source.url)
         box.card.speak(tone(1000), at_s=0.0)
@@ -343,8 +343,8 @@ async def test_sigterm_while_a_silent_server_is_being_joined_ends_the_box(tmp_pa
 async def test_sigterm_while_it_is_still_starting_is_no_crash(tmp_path, after_s):
     async with token_source(is_silent=True) as source, Box(tmp_path, source.url) as box:
         await asyncio.sleep(after_s)
-        # Before Python itself is up nobody can catch the signal; to systemd both are a
-        # clean end.
+        # Before Python has started, nothing can catch the signal; systemd regards both
+        # as a clean exit.
         assert await box.ended() in {0, -signal.SIGTERM}
     assert "Traceback" not in "".join(box.lines)
 

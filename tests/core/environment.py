@@ -1,4 +1,4 @@
-"""Adapters that answer late, twice, wrongly, out of order or never."""
+"""Hypothesis strategies: adapters that answer late, twice, wrongly or never."""
 
 from dataclasses import dataclass
 
@@ -50,14 +50,14 @@ from tests.core.story import ALICE, BOB, URL, message
 
 @dataclass(frozen=True)
 class Answer:
-    """Give an answer that was asked for at some time: 0 is the newest one."""
+    """Post an answer that a command asked for; age 0 is the newest one."""
 
     age: int
 
 
 @dataclass(frozen=True)
 class Claim:
-    """Give an answer of any visit, asked for or not."""
+    """Post an answer of any session, asked for or not."""
 
     kind: int
     age: int
@@ -68,7 +68,7 @@ Move = Event | Answer | Claim | float
 NOTICES = ("", "not a USB card")
 
 _flags = st.booleans()
-_wishes = st.one_of(
+_requests = st.one_of(
     st.builds(ButtonPressed, st.sampled_from(Button), st.just(value=False)),
     st.builds(ButtonPressed, st.sampled_from(Button), _flags),
     st.builds(ButtonReleased, st.sampled_from(Button)),
@@ -94,15 +94,15 @@ moves: st.SearchStrategy[Move] = st.one_of(
     st.builds(Answer, st.integers(0, 12)),
     st.builds(Claim, st.integers(0, 16), st.integers(0, 2)),
     st.builds(Claim, st.sampled_from([0, 2, 3, 4, 6, 7, 9, 12, 13, 14]), st.just(0)),
-    _wishes,
-    _wishes,
+    _requests,
+    _requests,
     _world,
     _waits,
 )
 _beginnings: st.SearchStrategy[list[Move]] = st.sampled_from(
     [[], [Started()], [Started(), Answer(0)], [Started(), Answer(0), Answer(0)]]
 )
-"""Nowhere, asking, joining, in the room: or hypothesis would seldom get there."""
+"""Phases that random events seldom reach: fetching, joining, in the room."""
 stories = st.tuples(
     _beginnings,
     st.lists(moves, min_size=20, max_size=50),
@@ -122,7 +122,7 @@ configs = st.builds(
 
 
 def answers(command: object) -> list[Event]:
-    """Return what an adapter may answer, the best answer last."""
+    """Return the possible answers to a command, the usual one last."""
     match command:
         case FetchToken(ticket=ticket):
             return [_claims(ticket)[1], _claims(ticket)[0]]
@@ -138,7 +138,7 @@ def answers(command: object) -> list[Event]:
 
 
 def claimed(claim: Claim, ticket: int) -> Event:
-    """Return an answer of this visit or of one not long ago."""
+    """Return an answer of the current session or of a recent one."""
     return _claims(max(0, ticket - claim.age))[claim.kind]
 
 

@@ -1,4 +1,4 @@
-"""A box without hardware: events and waits go in, commands and views come out."""
+"""Core with a simulated clock: events and waits go in, commands and views come out."""
 
 from typing import TypeVar
 
@@ -51,13 +51,13 @@ ALICE = Participant("alice", "Alice")
 BOB = Participant("bob", "Bob", is_speaking=True)
 URL = "wss://server"
 MOST_WAKES = 100_000
-"""More in one wait would be a busy loop."""
+"""More during one wait would be a busy loop."""
 
 CommandT = TypeVar("CommandT")
 
 
 class Box:
-    """The core with a clock; remembers every command."""
+    """Core with a simulated clock, which records every command."""
 
     def __init__(self, config: Config | None = None, jitter: float = 0.5) -> None:
         config = config or Config()
@@ -68,7 +68,7 @@ class Box:
         self.commands: tuple[Command, ...] = ()
 
     def play(self, *story: Event | float) -> tuple[Command, ...]:
-        """Let events happen, and time pass: a number is seconds to wait."""
+        """Handle the events and return the commands; a number is seconds to wait."""
         before = len(self.commands)
         for item in story:
             if isinstance(item, int | float):
@@ -131,7 +131,7 @@ class Box:
         return PermissionsChanged(self.state.ticket, allowed)
 
     def enter(self) -> tuple[Command, ...]:
-        """Let token source and server answer at once; Alice is there."""
+        """Join the room: token source and server answer at once, Alice is there."""
         before = len(self.commands)
         self.play(self.token())
         self.play(self.joined(ALICE))
@@ -142,7 +142,7 @@ class Box:
         self.commands += commands
 
     def _wait(self, seconds: float) -> None:
-        """Tick as the process does: when `wake_at_s` says so."""
+        """Tick when `wake_at_s` asks for it, as `App` does."""
         end_s = self.now_s + seconds
         for _ in range(MOST_WAKES):
             wake_s = wake_at_s(self.state)
@@ -156,28 +156,28 @@ class Box:
 
 
 def started(config: Config | None = None) -> Box:
-    """Return a box that asks for its first token."""
+    """Return a box that is fetching its first token."""
     box = Box(config)
     box.play(Started())
     return box
 
 
 def joining(config: Config | None = None) -> Box:
-    """Return a box that waits for the server."""
+    """Return a box that is waiting for the server."""
     box = started(config)
     box.play(box.token())
     return box
 
 
 def in_room(config: Config | None = None) -> Box:
-    """Return a box in the kitchen, Alice is there."""
+    """Return a box in the room "kitchen" with Alice."""
     box = started(config)
     box.enter()
     return box
 
 
 def live(mode: TalkMode) -> Box:
-    """Return a box in the room whose talk button was pressed and is still down."""
+    """Return a box in the room whose talk button is held."""
     box = in_room(with_mode(mode))
     box.play(PRESS)
     assert box.is_live()

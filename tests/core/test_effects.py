@@ -6,7 +6,7 @@ from tests.core.story import ALICE, LEAVE, Box, earcons, in_room, started
 
 
 def sound(*commands) -> list[type]:
-    """Return what happens to the sound card."""
+    """Return the commands to the sound card."""
     return [type(x) for x in commands if isinstance(x, OpenSound | CloseSound)]
 
 
@@ -77,10 +77,10 @@ def test_failed_attempts_have_no_earcon():
     assert earcons(box.commands) == ()
 
 
-@pytest.mark.parametrize("wish", [LEAVE, LeaveAsked(), JoinAsked(display_name="Hall")])
-def test_leaving_on_request_has_no_earcon(wish):
+@pytest.mark.parametrize("event", [LEAVE, LeaveAsked(), JoinAsked(display_name="Hall")])
+def test_leaving_on_request_has_no_earcon(event):
     box = in_room()
-    assert earcons(box.play(wish, box.left())) == ()
+    assert earcons(box.play(event, box.left())) == ()
 
 
 def test_participants_who_come_and_go_have_no_earcon():

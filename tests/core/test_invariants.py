@@ -1,4 +1,4 @@
-"""What holds for any sequence of events, whatever the adapters do."""
+"""Invariants of the core for any sequence of events and answers."""
 
 from hypothesis import given, settings
 
@@ -21,7 +21,7 @@ from tests.core.environment import (
 from tests.core.story import of
 from tests.core.watch import Watch
 
-AT_REST = {
+STABLE = {
     Phase.STARTING,
     Phase.IN_ROOM,
     Phase.LEFT,
@@ -29,11 +29,11 @@ AT_REST = {
     Phase.STOPPED,
 }
 MOST_WAKES = 6
-"""Talk warning, talk limit, leave button, answer, goodbye, and one to be sure."""
+"""Talk warning, talk limit, leave button, answer, leaving, and one in reserve."""
 
 
 class World:
-    """A box among adapters that do as the story says."""
+    """Core among adapters that answer as the story says."""
 
     def __init__(self, config: Config) -> None:
         self.state = State(config, talk=talk.initial_talk(config.talk.mode))
@@ -64,14 +64,14 @@ class World:
         self.now_s = end_s
 
     def wake(self, wake_s: float) -> tuple[Command, ...]:
-        """Tick when the core wants it; it must not want the same again and again."""
+        """Tick when the core asks for it, which must not go on without end."""
         self.now_s = max(self.now_s, wake_s)
         commands: tuple[Command, ...] = ()
         for _ in range(MOST_WAKES):
             commands += self.happen(Ticked())
             if wake_at_s(self.state) > self.now_s:
                 return commands
-        message = f"woken for ever in {self.state.phase}"
+        message = f"woken without end in {self.state.phase}"
         raise AssertionError(message)
 
     def happen(self, event: Event) -> tuple[Command, ...]:
@@ -96,7 +96,7 @@ def test_every_wait_ends_even_without_answers(config, story):
     world.play(story)
     commands: tuple[Command, ...] = ()
     for _ in range(MOST_WAKES):
-        if world.state.phase in AT_REST or of(FetchToken, commands):
+        if world.state.phase in STABLE or of(FetchToken, commands):
             return
         wake_s = wake_at_s(world.state)
         assert wake_s - world.now_s <= REPLACED_LONGEST_S

@@ -13,7 +13,7 @@ HELLO = ChatTyped("c1", "hello", 5)
 
 
 def sends(box: Box, *story) -> tuple[str, ...]:
-    """Play and return the ids of the lines that are given to the room."""
+    """Play and return the ids of the lines that are sent."""
     return tuple(command.id for command in of(SendChat, box.play(*story)))
 
 

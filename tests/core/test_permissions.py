@@ -1,4 +1,4 @@
-"""What the room allows this box, and what it took away."""
+"""Permissions of the token, and mutes by a moderator."""
 
 import pytest
 

@@ -28,7 +28,7 @@ AWAY, HOME, ELSEWHERE = map(LinkChanged, (None, "192.168.1.5", "10.0.0.7"))
 
 
 def wait_s(box: Box) -> float:
-    """Return how long the box is going to wait."""
+    """Return how long the box is going to wait before its next attempt."""
     assert box.phase() is Phase.WAITING
     return box.state.retry_at_s - box.now_s
 
@@ -148,7 +148,7 @@ def test_a_lost_link_does_not_hide_another_cause(order):
 
 
 def replaced(box: Box, stay_s: float = 300) -> float:
-    """Let the box be thrown out after a while; return how long it waits."""
+    """Replace the box in the room after a while; return how long it waits."""
     box.enter()
     box.play(stay_s, box.lost(Cause.REPLACED))
     return wait_s(box)

@@ -97,10 +97,10 @@ def test_a_latched_talk_is_over_when_everybody_has_gone(mode):
 
 
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
-@pytest.mark.parametrize("wish", [LEAVE, LeaveAsked()])
-def test_leaving_mutes_the_box_even_if_the_button_stays_down(mode, wish):
+@pytest.mark.parametrize("leave", [LEAVE, LeaveAsked()])
+def test_leaving_mutes_the_box_even_if_the_button_stays_down(mode, leave):
     box = live(mode)
-    box.play(wish, box.left(), 5, JoinAsked())
+    box.play(leave, box.left(), 5, JoinAsked())
     box.enter()
     assert not box.is_live()
     box.play(5, RELEASE)

@@ -1,4 +1,4 @@
-"""Looks over the core's shoulder: what must hold whatever happens."""
+"""Checker of the invariants of the core, at every step."""
 
 from appliance.config import TalkMode
 from appliance.core.chat import KEPT_LINES
@@ -54,19 +54,19 @@ MAY_OPEN = (
     LinkChanged,
 )
 IN_OPEN_MODE = (ButtonReleased, PermissionsChanged)
-"""In the other modes a talk that lost its permission does not begin again by itself."""
+"""In the other modes a talk that lost its permission does not resume by itself."""
 
 
 class Watch:
-    """Follows the commands as the adapters would, and checks each step."""
+    """Model of the adapters that follows the commands and checks each step."""
 
     def __init__(self) -> None:
         self.is_gate_open = False
         self.has_tail = False
         self.is_sound_open = False
         self.fetching: int | None = None
-        self.visiting: int | None = None
-        self.goodbye_s: float | None = None
+        self.joined: int | None = None
+        self.leaving_s: float | None = None
         self.newest = 0
         self.has_exited = False
 
@@ -79,10 +79,10 @@ class Watch:
         now_s: float,
     ) -> None:
         assert not (self.has_exited and commands)
-        self._hear(event)
+        self._follow_event(event)
         for command in commands:
             assert not self.has_exited
-            self._obey(command, after, now_s)
+            self._follow_command(command, after, now_s)
         self._check_gate(before, event, after)
         self._check_sound(after)
         self._check_view(after, now_s)
@@ -91,15 +91,15 @@ class Watch:
         assert len(after.stuck) <= len(Button)
         assert self.has_exited == (after.phase is Phase.STOPPED)
 
-    def _hear(self, event: Event) -> None:
-        """Note which visits end by themselves."""
-        if isinstance(event, RoomFailed | RoomLost) and event.ticket == self.visiting:
-            self.visiting = None
-        is_answer = isinstance(event, RoomLeft) and event.ticket == self.visiting
-        if is_answer and self.goodbye_s is not None:
-            self.visiting = None
+    def _follow_event(self, event: Event) -> None:
+        """Record sessions that end without a command."""
+        if isinstance(event, RoomFailed | RoomLost) and event.ticket == self.joined:
+            self.joined = None
+        is_answer = isinstance(event, RoomLeft) and event.ticket == self.joined
+        if is_answer and self.leaving_s is not None:
+            self.joined = None
 
-    def _obey(self, command: Command, after: State, now_s: float) -> None:
+    def _follow_command(self, command: Command, after: State, now_s: float) -> None:
         match command:
             case FetchToken(ticket=ticket):
                 assert ticket == after.ticket == self.newest + 1
@@ -109,26 +109,26 @@ class Watch:
                 self.fetching = None
             case JoinRoom(ticket=ticket):
                 assert ticket == self.fetching == after.ticket
-                assert self.visiting is None or self._is_goodbye_over(now_s)
-                self.fetching, self.visiting, self.goodbye_s = None, ticket, None
+                assert self.joined is None or self._has_left(now_s)
+                self.fetching, self.joined, self.leaving_s = None, ticket, None
             case LeaveRoom(ticket=ticket):
-                assert ticket == self.visiting
-                assert self.goodbye_s is None
+                assert ticket == self.joined
+                assert self.leaving_s is None
                 assert not self.is_gate_open
-                self.goodbye_s = now_s
+                self.leaving_s = now_s
             case UnmuteTrack(ticket=ticket):
-                assert ticket == self.visiting == after.ticket
+                assert ticket == self.joined == after.ticket
                 assert after.talk.is_open
             case SendChat(ticket=ticket):
-                assert ticket == self.visiting == after.ticket
+                assert ticket == self.joined == after.ticket
                 assert after.phase is Phase.IN_ROOM
             case Exit():
                 assert not self.is_sound_open
                 self.has_exited = True
             case _:
-                self._obey_sound(command)
+                self._follow_sound(command)
 
-    def _obey_sound(self, command: Command) -> None:
+    def _follow_sound(self, command: Command) -> None:
         match command:
             case OpenGate():
                 assert not self.is_gate_open
@@ -148,8 +148,8 @@ class Watch:
             case _:
                 pass
 
-    def _is_goodbye_over(self, now_s: float) -> bool:
-        return self.goodbye_s is not None and now_s >= self.goodbye_s + LEAVE_S
+    def _has_left(self, now_s: float) -> bool:
+        return self.leaving_s is not None and now_s >= self.leaving_s + LEAVE_S
 
     def _check_gate(self, before: State, event: Event, after: State) -> None:
         assert self.is_gate_open == after.talk.is_open
@@ -182,10 +182,10 @@ class Watch:
         seen = view(after, now_s)
         assert seen.banner
         assert seen.talk_text
-        assert seen.lamps.talking <= self.is_visit_live(after)
+        assert seen.lamps.talking <= self.is_session_live(after)
         assert not (seen.is_muted and self.is_gate_open)
         is_in_room = seen.connection is ConnectionState.CONNECTED
         assert is_in_room == seen.lamps.online == after.is_connected
 
-    def is_visit_live(self, after: State) -> bool:
-        return after.phase is Phase.IN_ROOM and self.visiting == after.ticket
+    def is_session_live(self, after: State) -> bool:
+        return after.phase is Phase.IN_ROOM and self.joined == after.ticket

@@ -108,11 +108,11 @@ def test_switching_rooms_while_fetching_a_token_fetches_the_right_one():
 
 
 @pytest.mark.parametrize(
-    "wish", [LEAVE, LeaveAsked(), JoinAsked(), RENAME, NEXT_ROOM, StopAsked()]
+    "event", [LEAVE, LeaveAsked(), JoinAsked(), RENAME, NEXT_ROOM, StopAsked()]
 )
-def test_no_request_revives_a_box_that_is_stopping(wish):
+def test_no_request_revives_a_box_that_is_stopping(event):
     box = in_room(with_presets("garage"))
-    box.play(StopAsked(), wish, box.left())
+    box.play(StopAsked(), event, box.left())
     assert box.phase() is Phase.STOPPED
 
 
