@@ -1,4 +1,4 @@
-"""The picture of the OLED: from a view to 1-bit pixels.
+"""Drawing of the OLED: from a view to a 1-bit picture.
 
 `layout` decides which lines stand where and in which font, `rendering` draws them with
 Pillow, `text` makes foreign text fit and `fonts` loads the three fonts of `fonts/`.

@@ -1,4 +1,4 @@
-"""The newest chat lines, as many as there is room for."""
+"""Layout of the newest chat lines, as many as fit."""
 
 from appliance.core.chat import ChatLine, Delivery
 from appliance.display import fonts
@@ -7,10 +7,10 @@ from appliance.display.text import readable
 
 
 def chat_lines(chat: tuple[ChatLine, ...], room: Room) -> tuple[tuple[Line, ...], bool]:
-    """Return the newest lines, the newest at the bottom.
+    """Return the newest lines that fit, the newest at the bottom.
 
     Returns:
-        The lines, and whether all of the newest is shown.
+        The lines, and whether the newest is shown in full.
     """
     shown: tuple[Line, ...] = ()
     is_whole = may_be_large = True
@@ -19,7 +19,7 @@ def chat_lines(chat: tuple[ChatLine, ...], room: Room) -> tuple[tuple[Line, ...]
         paragraph = left.fitted(readable(said(message)), may_be_large=may_be_large)
         if not shown:
             is_whole = paragraph.is_whole
-            # Nothing older is larger than the newest.
+            # Older lines are not larger than the newest.
             may_be_large = paragraph.font == fonts.text()
         if not paragraph.lines:
             break
@@ -28,7 +28,7 @@ def chat_lines(chat: tuple[ChatLine, ...], room: Room) -> tuple[tuple[Line, ...]
 
 
 def said(line: ChatLine) -> str:
-    """Return a chat line with its sender, or how far our own has got."""
+    """Return a chat line with its sender or, for our own, its delivery state."""
     if not line.is_own:
         return f"{line.sender_name}: {line.text}"
     match line.state:

@@ -1,4 +1,4 @@
-"""The fonts of the screen, loaded from `fonts/` when first used.
+"""Fonts of the screen, loaded from `fonts/` when first used.
 
 `small` (5x8) shows European scripts in dense lines, `text` (GNU Unifont,
 16 px) shows every script of Unicode's Basic Multilingual Plane, `title` (9x15 bold)
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 _FOLDER: Final = Path(__file__).with_name("fonts")
 _BMP_END: Final = 0x10000
 _NOT_DRAWN: Final = frozenset({"Cc", "Cf", "Cn", "Co", "Cs"})
-"""Categories without a glyph: controls, unassigned, private use, surrogates."""
+"""Categories without glyphs: controls, unassigned, private use, surrogates."""
 
 
 class _BasicPlane:
-    """The characters that Unifont draws."""
+    """Set of the characters that Unifont draws."""
 
     def __contains__(self, character: object) -> bool:
         return (
@@ -38,12 +38,12 @@ class _BasicPlane:
 
 @dataclass(frozen=True, slots=True)
 class Font:
-    """One font at its only size; equal even if two threads have loaded it at once."""
+    """Font at its only size; equal even if two threads load it at the same time."""
 
     height_px: int
     space_px: int
     characters: Container[str] = field(compare=False, repr=False)
-    """What it has glyphs for."""
+    """Characters that it has glyphs for."""
     pillow: "FreeTypeFont" = field(compare=False, repr=False)
 
     def can_show(self, text: str) -> bool:
@@ -73,12 +73,12 @@ def text() -> Font:
 
 @cache
 def title() -> Font:
-    """Return the bold font that can be read from a distance; ASCII only."""
+    """Return the bold font for reading from a distance; ASCII only."""
     return _bitmap_font("9x15B.bdf", 15, 9)
 
 
 def load() -> None:
-    """Import Pillow and open the fonts, so that the first picture is drawn fast."""
+    """Import Pillow and open the fonts, so that the first picture is not slow."""
     for font in (small, text, title):
         font()
 
@@ -115,5 +115,5 @@ def _word_px(font: Font, word: str) -> int:
 
 
 def _is_joiner(character: str) -> bool:
-    """Return whether the layout engine uses it without drawing anything."""
+    """Return whether it controls the layout and has no glyph of its own."""
     return unicodedata.category(character) == "Cf"

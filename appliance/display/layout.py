@@ -22,7 +22,7 @@ from appliance.display.text import fitted, fonts_for, readable
 
 
 def layout(view: View, size: Size) -> tuple[Line, ...]:
-    """Return what a screen of this size (px) shows."""
+    """Return the lines for a screen of this size (px)."""
     match view.screen_page:
         case ScreenPage.TALK:
             return talk_page(view, size)
@@ -70,7 +70,7 @@ def _health_page(view: View, size: Size) -> tuple[Line, ...]:
 
 
 def _fitting(texts: Iterator[str], room: Room) -> tuple[Line, ...]:
-    """Return one line for each text, as long as there is room."""
+    """Return one line for each text, as many as fit."""
     shown: tuple[Line, ...] = ()
     for text in texts:
         line = room.line(text, fonts_for(text)[-1])
@@ -81,7 +81,7 @@ def _fitting(texts: Iterator[str], room: Room) -> tuple[Line, ...]:
 
 
 def _faults(faults: tuple[str, ...], room: Room) -> tuple[Line, ...]:
-    """Return each fault, cut so that at least every one of them is begun."""
+    """Return the faults, cut so that the beginning of each is shown."""
     small = fonts.small()
     share_px = max(room.height_px // len(faults), small.height_px)
     shown: tuple[Line, ...] = ()
@@ -92,7 +92,7 @@ def _faults(faults: tuple[str, ...], room: Room) -> tuple[Line, ...]:
 
 
 def _dense(text: str, room: Room) -> tuple[Line, ...]:
-    """Return the text in the smallest font that can show it."""
+    """Return the text in the smallest font that has its characters."""
     shown = readable(text)
     font = fonts_for(shown)[-1]
     paragraph = fitted(shown, font, room.width_px, room.rows(font), indent=1)

@@ -1,4 +1,4 @@
-"""One line of the screen, and the measures that all pages share."""
+"""Lines of the screen and free space, the building blocks of all pages."""
 
 from dataclasses import dataclass
 from enum import Enum, auto
@@ -13,27 +13,27 @@ Size = tuple[int, int]
 """Width and height in px."""
 
 TALL_PX: Final = 64
-"""From this height on there is room for a heading and for gaps."""
+"""Height from which a screen has room for a heading and for gaps."""
 DRIFT_PX: Final = (3, 1)
-"""Free on the right and, on a tall screen, at the bottom, for the picture's drift.
+"""Margin on the right and, on a tall screen, at the bottom, for the pixel shift.
 
-On a flat screen the lowest row, where only g, p and their like reach, may be lost.
+On a flat screen the lowest row, which only descenders reach, may be shifted out.
 """
 GAP_PX: Final = 2
 LARGE_ROWS: Final = 2
-"""Most lines of the large font for one text that the small font can show too."""
+"""Limit of lines in the large font for a text that the small font can show too."""
 
 
 class Look(Enum):
-    """The way a line is drawn."""
+    """Style of a line."""
 
     PLAIN = auto()
     RULED = auto()
     """Plain, with a dotted rule below."""
     FRAMED = auto()
-    """In an empty frame."""
+    """In a frame."""
     LIT = auto()
-    """Dark on a lit bar: on the air."""
+    """Dark on a lit bar, while talking."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +44,14 @@ class Line:
     font: Font
     height_px: int
     gap_px: int = 0
-    """Free below the line."""
+    """Gap below the line."""
     look: Look = Look.PLAIN
     aside: str = ""
-    """Small text at the right end, where there is room."""
+    """Small text at the right end, if it fits."""
     mark: str = ""
     """Small sign at the left end."""
     indent_px: int = 0
-    """Free at the left end, for the mark."""
+    """Space at the left end for the mark."""
     is_right_to_left: bool = False
 
 
@@ -62,7 +62,7 @@ class Room:
     width_px: int
     height_px: int
     is_dense: bool = False
-    """Without gaps; the top row of the large font may overlap the line above."""
+    """Without gaps; the top row of the large font overlaps the line above."""
 
     def pitch_px(self, font: Font) -> int:
         """Return the distance between two lines of this font."""
@@ -73,7 +73,7 @@ class Room:
         return self.height_px // self.pitch_px(font)
 
     def below(self, lines: tuple[Line, ...]) -> "Room":
-        """Return what the lines leave."""
+        """Return the space that the lines leave free."""
         used_px = sum(line.height_px + line.gap_px for line in lines)
         return Room(self.width_px, self.height_px - used_px, self.is_dense)
 
@@ -94,7 +94,8 @@ class Room:
 
         Args:
             text: one paragraph; lines after its first are indented.
-            may_be_large: if not, it is large only where no other font can show it.
+            may_be_large: if False, the large font is used only if no other has the
+                characters.
         """
         options = fonts_for(text) if may_be_large else fonts_for(text)[-1:]
         for font in options:
@@ -108,7 +109,7 @@ class Room:
 
 
 def whole(size: Size, *, is_dense: bool = False) -> Room:
-    """Return the room of an empty screen."""
+    """Return the space of an empty screen."""
     width_px, height_px = size
     right_px, down_px = DRIFT_PX
     free_px = down_px if is_tall(size) else 0
@@ -121,7 +122,7 @@ def is_tall(size: Size) -> bool:
 
 
 def heading(text: str, room: Room, aside: str = "") -> Line:
-    """Return a small line for the top, in the large font only where it must be."""
+    """Return the heading, in the large font only if no other has its characters."""
     font = fonts_for(text)[-1]
     small = fonts.small()
     taken_px = small.width_px(aside) + small.space_px if aside else 0
@@ -131,7 +132,7 @@ def heading(text: str, room: Room, aside: str = "") -> Line:
 
 
 def fault_count(view: View) -> str:
-    """Return how many faults there are, in words; empty: none."""
+    """Return the number of faults in words; empty: none."""
     count = len(view.faults)
     if not count:
         return ""

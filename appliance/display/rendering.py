@@ -1,4 +1,4 @@
-"""Draws a view as a 1-bit picture, for the OLED and for the page alike."""
+"""Rendering of a view as a 1-bit picture, for the OLED and the page."""
 
 from io import BytesIO
 from typing import TYPE_CHECKING, Final
@@ -17,17 +17,17 @@ if TYPE_CHECKING:
 BAR_PADDING_PX: Final = 4
 RULE_STEP_PX: Final = 3
 LEAST_ASIDE: Final = 6
-"""Fewer characters of a longer text would not be understood."""
+"""Least number of characters to show of a longer text; fewer are useless."""
 _DARK: Final = 0
 _LIT: Final = 1
 _CAPITALS: Final = {8: (1, 6), 15: (2, 10), 16: (3, 10)}
-"""By the height of a font: px above its capitals, and their height."""
+"""Pixels above the capitals of a font and their height, by font height."""
 _DRIFT: Final = ((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))
-"""A loop as wide as the margins."""
+"""Pixel shifts, a loop within the margins."""
 
 
 def lines(view: View, size: Size) -> tuple[str, ...]:
-    """Return what a screen of this size (px) says, in words, from the top."""
+    """Return the text of a screen of this size (px), line by line."""
     return tuple(
         " ".join(filter(None, (line.mark, line.text, line.aside)))
         for line in layout(view, size)
@@ -35,10 +35,9 @@ def lines(view: View, size: Size) -> tuple[str, ...]:
 
 
 def picture(view: View, size: Size, shift: Size = (0, 0)) -> "Image":
-    """Return what a screen of this size (px) shows, moved by `shift` px.
+    """Return the picture for a screen of this size (px), moved by `shift` px.
 
-    The bar is filled only while talking, because from across a room that is all one
-    can see.
+    The bar is filled only while talking, so that this can be seen from a distance.
     """
     from PIL import Image, ImageDraw
 
@@ -63,12 +62,12 @@ def png(image: "Image") -> bytes:
 
 
 def drift(step: int) -> Size:
-    """Return the shift of this step, which spreads the wear of the OLED."""
+    """Return the pixel shift of this step, which spreads the wear of the OLED."""
     return _DRIFT[step % len(_DRIFT)]
 
 
 class _Pen:
-    """Draws lines of the layout on one picture."""
+    """Pen that draws the lines of a layout on one picture."""
 
     def __init__(self, draw: "ImageDraw", size: Size) -> None:
         self._canvas = draw
@@ -83,7 +82,7 @@ class _Pen:
             self._draw_bar(line, y)
             return
         small = fonts.small()
-        # Small text stands level with the middle of the large font's capitals.
+        # Center small text on the capitals of the large font.
         small_y = y + 5 if line.font == fonts.text() else y
         x, mark_x = line.indent_px, 0
         if line.is_right_to_left:
@@ -100,7 +99,7 @@ class _Pen:
             self._canvas.point(dots, _LIT)
 
     def _draw_bar(self, line: Line, y: int) -> None:
-        """Draw dark words on a lit bar, or lit ones in a frame."""
+        """Draw dark text on a lit bar, or lit text in a frame."""
         small = fonts.small()
         is_lit = line.look is Look.LIT
         # A bar of small letters has no room for a frame.
@@ -126,7 +125,7 @@ class _Pen:
         self._canvas.point(corners, _DARK)
 
     def _write_aside(self, text: str, end: Size, room_px: int, ink: int = _LIT) -> None:
-        """Write small text that ends here, unless only a stub would fit."""
+        """Write small text that ends here, unless too little of it would fit."""
         small = fonts.small()
         most_px = room_px - small.space_px
         least_px = min(len(text), LEAST_ASIDE) * small.space_px

@@ -1,4 +1,4 @@
-"""The page that is shown most: room, talk state, who speaks, the newest chat lines."""
+"""Main page of the screen: room, talk state, speakers and the newest chat lines."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,18 +34,18 @@ RULE_PX: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """The text under the bar: who speaks, who is there, or why there is no room."""
+    """Text under the bar: speakers, participants, or the cause of an outage."""
 
     text: str
     mark: str = ""
     is_important: bool = False
-    """Large even where chat has to be small for it."""
+    """Shown in the large font even if the chat has to be small then."""
     rows: int = 1
-    """Most lines where it has to be cut."""
+    """Limit of lines if it has to be cut."""
 
 
 def talk_page(view: View, size: Size) -> tuple[Line, ...]:
-    """Return the lines of the page."""
+    """Return the lines of the main page."""
     is_flat = not is_tall(size)
     title = _title(view)
     is_dense = is_flat or fonts_for(title)[-1] != fonts.small()
@@ -53,12 +53,12 @@ def talk_page(view: View, size: Size) -> tuple[Line, ...]:
     top = () if is_flat else (heading(title, room, fault_count(view)),)
     about = _about(view)
     if is_flat and not about.text:
-        # The bar's words may have left no room for it.
+        # The bar may have left no space for the title.
         about = _About(title)
     bar = _bar(view, aside=readable(view.banner) if is_flat else "")
     needs = _needs_large(view, about) if is_flat else (False, False)
     if all(needs) and about.is_important and bar.look is Look.FRAMED:
-        # Two large lines leave no room for a bar.
+        # Two large lines leave no space for a bar.
         head = (_with_state(about, bar.text, room),)
         return (*head, *chat_lines(view.chat, room.below(head))[0])
     is_small = any(needs) and (about.is_important or not needs[0])
@@ -67,7 +67,7 @@ def talk_page(view: View, size: Size) -> tuple[Line, ...]:
 
 
 def _body(view: View, about: _About, room: Room) -> tuple[Line, ...]:
-    """Return the text under the bar and the chat, so that the newest line is whole."""
+    """Return the text under the bar and the chat, with the newest line in full."""
     for paragraph in _options(about, room, has_chat=bool(view.chat)):
         lines = _marked(room.lines(paragraph), about.mark)
         ruled = _ruled(lines, room) if view.chat else lines
@@ -81,7 +81,7 @@ def _body(view: View, about: _About, room: Room) -> tuple[Line, ...]:
 
 
 def _options(about: _About, room: Room, *, has_chat: bool) -> Iterator[Paragraph]:
-    """Yield the ways to show the text, the best first; at least one."""
+    """Yield the possible ways to show the text, the best first; at least one."""
     choice = fonts_for(about.text)
     if has_chat and not about.is_important:
         choice = choice[-1:]
@@ -114,13 +114,13 @@ def _ruled(lines: tuple[Line, ...], room: Room) -> tuple[Line, ...]:
 
 
 def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
-    """Return whether the text and the newest chat line can only be shown large."""
+    """Return whether text and newest chat line need the large font, each."""
     newest = readable(said(view.chat[-1])) if view.chat else ""
     return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
 
 
 def _with_state(about: _About, state: str, room: Room) -> Line:
-    """Return the text as one large line, with the talk state in small letters."""
+    """Return the text as one large line, with the talk state in the small font."""
     small, indent_px = fonts.small(), _mark_px(about.mark)
     width_px = room.width_px - indent_px - small.width_px(state) - small.space_px
     (text,) = fitted(about.text, fonts.text(), width_px, 1).lines
@@ -143,7 +143,7 @@ class _Bar:
 
 
 def _bar(view: View, aside: str) -> _Bar:
-    """Return the talk state, or why there can be none."""
+    """Return the bar: the talk state, or the reason why talking is impossible."""
     if view.connection is not ConnectionState.CONNECTED:
         return _Bar(view.connection.upper(), Look.FRAMED)
     match view.talk:
@@ -163,7 +163,7 @@ def _bar(view: View, aside: str) -> _Bar:
 
 
 def _drawn(bar: _Bar, room: Room, *, is_small: bool) -> Line:
-    """Return the bar in the boldest font that has room for its words."""
+    """Return the bar in the boldest font in which its text fits."""
     small, title = fonts.small(), fonts.title()
     frame_px = 2 * GAP_PX
     is_wide = title.width_px(bar.text) > room.width_px - frame_px
@@ -184,27 +184,29 @@ def _about(view: View) -> _About:
     if view.talk is TalkState.LOCKED or view.is_muted_by_room:
         return _About(readable(view.talk_text), is_important=True, rows=2)
     if view.speakers:
-        deaf = "" if view.has_speaker else "no speaker! "
-        text = deaf + readable(", ".join(view.speakers))
+        warning = "" if view.has_speaker else "no speaker! "
+        text = warning + readable(", ".join(view.speakers))
         return _About(text, SPEAKER, is_important=True)
-    return _About(_company(view), is_important=not view.has_speaker)
+    return _About(_participants(view), is_important=not view.has_speaker)
 
 
 def _cause(view: View) -> str:
-    """Return the banner without the state, which the bar shows already."""
+    """Return the banner without the state, which the bar already shows."""
     text = readable(view.banner)
     state, _, cause = text.partition(": ")
-    said_more = cause or text.removeprefix(view.connection.value).lstrip(" ,")
-    if said_more == state and said_more in view.connection.value:
+    detail = cause or text.removeprefix(view.connection.value).lstrip(" ,")
+    if detail == state and detail in view.connection.value:
         return ""
-    # "in 12 s" as "in 12s": a line has no room for a space before the unit.
-    is_timed = said_more.endswith(" s")
-    return said_more.removesuffix(" s") + "s" if is_timed else said_more
+    # "in 12 s" as "in 12s": the space before the unit does not fit.
+    is_timed = detail.endswith(" s")
+    return detail.removesuffix(" s") + "s" if is_timed else detail
 
 
-def _company(view: View) -> str:
-    deaf = "" if view.has_speaker else "no speaker! "
+def _participants(view: View) -> str:
+    warning = "" if view.has_speaker else "no speaker! "
     names = readable(", ".join(person.name for person in view.people))
     if names:
-        return f"{deaf}{len(view.people)} here: {names}"
-    return deaf if view.talk is TalkState.UNAVAILABLE else f"{deaf}nobody else here"
+        return f"{warning}{len(view.people)} here: {names}"
+    return (
+        warning if view.talk is TalkState.UNAVAILABLE else f"{warning}nobody else here"
+    )

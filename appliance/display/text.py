@@ -1,6 +1,6 @@
-"""Makes any text readable on a small screen and breaks it into lines.
+"""Text for a small screen: replacement of characters, and line breaking.
 
-Everything is in reading order; the order on the screen is the layout engine's task.
+All text is in logical order; the layout engine brings it into visual order.
 """
 
 import unicodedata
@@ -14,7 +14,7 @@ from appliance.display.fonts import Font
 ELLIPSIS: Final = "…"
 REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 MOST_CHARACTERS: Final = 400
-"""More never fit on the screen; measuring them would take long."""
+"""More never fit on the screen, and measuring them would be slow."""
 
 SMILEYS: Final = {
     "😀": ":D", "😃": ":D", "😄": ":D", "😁": ":D", "😆": "XD", "😂": "[haha]",
@@ -58,7 +58,7 @@ def readable(text: str) -> str:
 
 
 def is_right_to_left(text: str) -> bool:
-    """Return the direction of the first letter.
+    """Return whether the first letter is written from right to left.
 
     Source: Unicode Standard Annex 9, rules P2 and P3.
     """
@@ -130,7 +130,7 @@ def _shortened(text: str, font: Font, width_px: int) -> str:
 def _head(line: str, font: Font, width_px: int) -> str:
     """Return the longest beginning within the width, at least one character.
 
-    Marks stay with their letter, because they take no room of their own.
+    Combining marks stay with their letter, because they have no width of their own.
     """
     head = ""
     for character in line:
@@ -141,7 +141,7 @@ def _head(line: str, font: Font, width_px: int) -> str:
 
 
 def _split(text: str, font: Font, width_px: int) -> tuple[str, str]:
-    """Return the first line and what is left of the text.
+    """Return the first line and the rest of the text.
 
     The line ends at a space or, where words are too long or are written without spaces,
     between two characters.
@@ -173,12 +173,12 @@ def _signs(text: str) -> Iterator[str]:
     previous = ""
     for character in text:
         if character in _JOINERS:
-            # Between emoji it only glues; between letters it is spelling.
+            # Drop joiners between emoji; between letters they are part of the spelling.
             if previous and unicodedata.category(previous[-1])[0] in "LM":
                 yield character
             continue
         sign = _sign(character)
-        # The same emoji five times says no more than once.
+        # A repeated emoji is shown once.
         if sign and sign == previous and len(sign) > 1:
             continue
         previous = sign or previous
@@ -201,7 +201,7 @@ def _sign(character: str) -> str:
 
 
 def _plain(character: str) -> str:
-    """Return the character without decoration, if a font has that."""
+    """Return the compatibility form of the character, if a font has it."""
     parts = unicodedata.normalize("NFKC", character)
     is_shown = parts != character and fonts.text().can_show(parts)
     return parts if is_shown else ""

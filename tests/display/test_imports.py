@@ -1,4 +1,4 @@
-"""Pillow is imported for the first picture, and a box without it still runs."""
+"""Import of Pillow: late, and optional."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ def printed(program: str) -> str:
     return done.stdout
 
 
-def test_nothing_is_drawn_with_before_the_first_picture():
+def test_pillow_is_not_imported_before_the_first_picture():
     program = """
 import sys
 import appliance.display.rendering, appliance.page.application, appliance.panel.display
@@ -29,11 +29,11 @@ import sys
 sys.modules["PIL"] = None
 import asyncio, base64, json
 from appliance.page.snapshot import Snapshot
-board = Snapshot((128, 32))
-asyncio.run(board.prepare())
-picture = json.loads(board.json())["picture"]
+snapshot = Snapshot((128, 32))
+asyncio.run(snapshot.prepare())
+picture = json.loads(snapshot.json())["picture"]
 print(picture["width"], picture["height"], set(base64.b64decode(picture["bits"])))
-print(board.drawing().picture)
+print(snapshot.drawing().picture)
 """
     assert printed(program) == "128 32 {0}\nNone\n"
 

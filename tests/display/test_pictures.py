@@ -1,6 +1,6 @@
-"""The OLED's picture, compared px by px with reference pictures.
+"""Pictures of the OLED, compared pixel by pixel with reference pictures.
 
-`pytest --update-pictures` draws them anew; look at them before keeping them.
+`pytest --update-pictures` draws them anew; check them before committing.
 """
 
 from dataclasses import replace
@@ -63,22 +63,22 @@ def test_the_bar_is_filled_while_talking_and_only_then(size):
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
-def test_the_talk_page_says_state_speaker_and_newest_line(size):
+def test_the_talk_page_shows_state_speaker_and_newest_line(size):
     said = "\n".join(lines(replace(SILENT, speakers=("Anna",)), size))
     for wanted in ("in kitchen", "MUTED", f"{SPEAKER} Anna", "me: on my way"):
         assert wanted in said
 
 
-def test_the_cause_and_the_next_try_are_in_words():
+def test_the_cause_and_the_next_attempt_are_shown():
     assert "no internet, retry in 12s" in lines(SITUATIONS["disconnected"], FLAT)
 
 
-def test_what_the_bar_says_is_not_said_again_below_it():
+def test_the_text_of_the_bar_is_not_repeated_below_it():
     view = replace(SITUATIONS["reconnecting"], banner="connecting", chat=())
     assert lines(view, TALL) == ("kitchen box", "RECONNECTING")
 
 
-def test_a_missing_speaker_is_said_beside_who_is_there():
+def test_a_missing_speaker_is_shown_with_the_participants():
     assert any("no speaker!" in said for said in lines(SITUATIONS["no_speaker"], FLAT))
 
 
@@ -89,12 +89,12 @@ def test_the_pairing_page_shows_address_and_pin_whole(size):
     assert "http://192.168.1.23:8080" in said
 
 
-def test_without_a_page_nothing_is_shown_to_pair_with():
+def test_without_a_page_no_pin_is_shown():
     view = replace(SITUATIONS["pairing"], page_url="")
     assert lines(view, TALL) == ("pairing", "there is no page now")
 
 
-def test_every_fault_is_at_least_begun():
+def test_the_beginning_of_every_fault_is_shown():
     faults = ("microphone: unplugged", "screen: gone", "button: " + "busy " * 40)
     view = replace(SITUATIONS["health"], faults=faults)
     for size in SIZES:
@@ -102,25 +102,25 @@ def test_every_fault_is_at_least_begun():
         assert all(fault.split(":")[0] in said for fault in faults)
 
 
-def test_an_own_line_that_waits_says_so():
+def test_a_queued_own_line_is_marked():
     assert "me (waiting): I will look" in lines(SITUATIONS["chat_page"], TALL)
 
 
-def test_an_own_line_that_failed_says_so():
+def test_a_failed_own_line_is_marked():
     chat = (line("", "Hello", Delivery.FAILED),)
     assert "me (not sent): Hello" in lines(replace(SILENT, chat=chat), FLAT)
 
 
-def test_a_flat_screen_says_the_banner_where_nobody_is_there_to_be_named():
+def test_a_flat_screen_shows_the_banner_if_there_are_no_participants():
     assert "in kitchen" in lines(SITUATIONS["alone"], FLAT)
 
 
-def test_alone_in_open_mode_is_said():
+def test_being_alone_in_open_mode_is_shown():
     view = replace(SITUATIONS["talking"], people=())
     assert "nobody else here" in lines(view, TALL)
 
 
-def test_no_pixel_is_lost_while_the_picture_drifts():
+def test_no_pixel_is_lost_by_the_pixel_shift():
     for size in SIZES:
         at_rest = picture(SITUATIONS["talking"], size)
         for step in range(8):
@@ -146,7 +146,7 @@ views = st.builds(
 
 
 @given(views, st.sampled_from(SIZES))
-def test_whatever_people_write_the_lines_fit_the_screen(view, size):
+def test_lines_fit_the_screen_for_any_text(view, size):
     shown = layout(view, size)
     width_px, height_px = size
     used_px = sum(line.height_px + line.gap_px for line in shown[:-1])
@@ -158,7 +158,7 @@ def test_whatever_people_write_the_lines_fit_the_screen(view, size):
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 @pytest.mark.parametrize("script", SCRIPTS)
-def test_who_speaks_and_what_was_written_is_shown_in_every_script(script, size):
+def test_speaker_and_chat_are_shown_in_every_script(script, size):
     said = lines(SCRIPTS[script], size)
     speaker = SCRIPTS[script].speakers[0].split()[0]
     assert any(line.startswith(f"{SPEAKER} {speaker}") for line in said)
@@ -205,7 +205,7 @@ def test_arabic_letters_are_joined():
     assert joined != isolated
 
 
-def test_the_bar_of_each_talk_page_says_the_state_in_large_or_small_letters():
+def test_the_bar_of_each_talk_page_shows_the_state_in_large_or_small_letters():
     for view in SITUATIONS.values():
         if view.screen_page is not ScreenPage.TALK:
             continue

@@ -1,4 +1,4 @@
-"""Which scripts the screen shows: a sample sentence of each, and the README's table."""
+"""Scripts that the screen shows: a sample of each, and the table in the README."""
 
 import unicodedata
 from pathlib import Path
@@ -30,12 +30,12 @@ SENTENCES = {
     "Korean": "모든 인간은 태어날 때부터 자유로우며",
 }
 SMALL = ("Latin", "Greek", "Cyrillic")
-"""Scripts that the 8 px font shows too."""
+"""Scripts that the 8 px font also shows."""
 SYMBOLS = "€₹£¥ °±×÷ ←↑→↓ ♥★☎☀☂♪ ½¼ №©®™ „“”«»–—…"
 
 
 def has_glyph(character: str, font: fonts.Font) -> bool:
-    """Return whether the font draws it otherwise than what it does not have."""
+    """Return whether the font has a glyph other than the one for missing ones."""
     if unicodedata.category(character) in {"Cf", "Zs"}:
         return True
     drawn = font.pillow.getmask(character, mode="1")

@@ -1,4 +1,4 @@
-"""Text on a small screen."""
+"""Text for a small screen."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ def test_a_broken_line_is_never_too_wide_and_loses_no_letter(text, width_px, ind
 
 
 @given(st.text(alphabet="ab ", max_size=60), widths)
-def test_words_that_fit_a_line_are_not_torn(text, width_px):
+def test_words_that_fit_a_line_are_not_broken(text, width_px):
     font = fonts.small()
     lines = broken(text, font, width_px).lines
     if all(font.width_px(word) <= width_px for word in text.split()):
@@ -43,7 +43,7 @@ def test_text_without_spaces_is_broken_where_the_line_ends():
         assert font.width_px(first) > 125 - 2 * font.height_px
 
 
-def test_marks_take_no_room_of_their_own_so_that_they_stay_with_their_letter():
+def test_combining_marks_stay_with_their_letter():
     font = fonts.text()
     for letter in ("की", "ที่", "קָ", "কো"):
         assert font.width_px(letter) == font.width_px(letter[0])
@@ -51,7 +51,7 @@ def test_marks_take_no_room_of_their_own_so_that_they_stay_with_their_letter():
 
 
 @given(readable_texts, widths)
-def test_a_cut_text_fits_and_says_that_it_was_cut(text, width_px):
+def test_a_cut_text_fits_and_ends_with_an_ellipsis(text, width_px):
     font = fonts.text()
     shown = cut(text, font, width_px)
     assert font.width_px(shown) <= width_px
@@ -70,7 +70,7 @@ def test_a_fitted_text_has_no_more_rows_than_there_are(text, width_px, rows, ind
 
 
 @given(st.text())
-def test_whatever_comes_only_characters_of_the_font_are_left(text):
+def test_readable_text_has_only_characters_of_the_font(text):
     shown = readable(text)
     assert fonts.text().can_show(shown)
     assert shown == " ".join(shown.split())
@@ -100,11 +100,11 @@ def test_emoji_become_words():
     assert readable("🙂 👍 🐢 🇫🇷 1️⃣") == ":) [ok] [turtle] FR 1"
 
 
-def test_an_emoji_that_is_repeated_or_coloured_is_said_once():
+def test_a_repeated_or_coloured_emoji_is_shown_once():
     assert readable("👍👍🏽👍🏿") == "[ok]"
 
 
-def test_an_emoji_made_of_several_is_said_in_their_words():
+def test_an_emoji_sequence_is_shown_as_the_names_of_its_parts():
     assert readable("👩‍🚒") == "[woman][fire engine]"
 
 
@@ -116,12 +116,12 @@ def test_a_joiner_between_letters_is_part_of_the_spelling():
     assert readable("می\u200cخواهم") == "می\u200cخواهم"
 
 
-def test_what_cannot_be_shown_is_a_box():
+def test_a_character_without_a_glyph_is_shown_as_a_box():
     assert readable("\N{EGYPTIAN HIEROGLYPH A001}") == REPLACEMENT
     assert readable("\ud800") == REPLACEMENT
 
 
-def test_the_first_letter_decides_on_the_direction():
+def test_the_first_letter_determines_the_direction():
     assert is_right_to_left("1. דנה: hello")
     assert not is_right_to_left("Anna: שלום")
     assert not is_right_to_left("123")

@@ -75,7 +75,7 @@ ENDCHAR
 
 @dataclass(frozen=True)
 class Bitmap:
-    """One glyph as the file has it."""
+    """Glyph as stored in the file."""
 
     left: int
     ascent: int
@@ -83,7 +83,7 @@ class Bitmap:
 
 
 class Pcf:
-    """A compiled X11 font."""
+    """Reader of a compiled X11 font (PCF)."""
 
     def __init__(self, path: Path) -> None:
         self._bytes = gzip.decompress(path.read_bytes())
@@ -100,7 +100,7 @@ class Pcf:
         }
 
     def _table(self, kind: int) -> tuple[int, int, str]:
-        """Where the table's data begins, its format and its byte order."""
+        """Return the offset of the table's data, its format and its byte order."""
         offset = self._tables[kind]
         form = struct.unpack_from("<I", self._bytes, offset)[0]
         return offset + 4, form, ">" if form & 4 else "<"
@@ -188,7 +188,7 @@ def hex_rows(bits: int, width: int, height: int) -> str:
 def convert(
     path: Path, size: tuple[int, int], ascent: int, ranges: tuple[tuple[int, int], ...]
 ) -> dict[int, int]:
-    """Return the glyphs of these ranges that the font has, and does not leave blank."""
+    """Return the glyphs of these ranges that the font has and that are not blank."""
     cells = {
         code: cell(glyph, *size, ascent)
         for code, glyph in Pcf(path).glyphs().items()

@@ -1,4 +1,4 @@
-"""What the box may look like: one view for each reference picture."""
+"""Views of the reference pictures, one for each."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from appliance.core.view import ConnectionState, Lamps, TalkState, View
 
 
 def line(name: str, text: str, state: Delivery = Delivery.RECEIVED) -> ChatLine:
-    """Return a chat line; without a name it is our own."""
+    """Return a chat line; an empty name makes it our own."""
     return ChatLine(
         id=text, sender_id=name, sender_name=name, text=text, ts_ms=0, state=state
     )
@@ -72,7 +72,7 @@ LONG_CHAT = (
 
 
 def _in_script(name: str, room: str, text: str) -> View:
-    """Return a view in which a person of this name speaks, after writing this."""
+    """Return a view in which a participant of this name speaks and has written this."""
     person = Participant(id=name, name=name)
     return replace(
         SILENT,
