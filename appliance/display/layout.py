@@ -45,7 +45,7 @@ def _chat_page(view: View, size: Size) -> tuple[Line, ...]:
 def _pairing_page(view: View, size: Size) -> tuple[Line, ...]:
     room = whole(size)
     top = heading("pairing", room)
-    if not view.page_url:
+    if not readable(view.page_url):
         return (top, room.line("there is no page now", fonts.small()))
     title, small = fonts.title(), fonts.small()
     pin = Line(f"PIN {view.pin}", title, title.height_px)

@@ -89,8 +89,9 @@ def test_the_pairing_page_shows_address_and_pin_whole(size):
     assert "http://192.168.1.23:8080" in said
 
 
-def test_without_a_page_no_pin_is_shown():
-    view = replace(SITUATIONS["pairing"], page_url="")
+@pytest.mark.parametrize("url", ["", " ", "\u200b"])
+def test_without_a_page_no_pin_is_shown(url):
+    view = replace(SITUATIONS["pairing"], page_url=url)
     assert lines(view, TALL) == ("pairing", "there is no page now")
 
 
