@@ -86,7 +86,7 @@ class App:
             observe: called for each event, for metrics.
 
         Raises:
-            BaseExceptionGroup: a task of an adapter failed; systemd restarts us.
+            BaseExceptionGroup: a task of an adapter failed; systemd restarts it.
         """
         self._state = state
         self._observe = observe

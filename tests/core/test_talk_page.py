@@ -110,7 +110,7 @@ def test_in_open_mode_a_hold_on_the_page_leaves_its_mute_as_it_was():
 
 
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
-def test_after_the_time_limit_the_page_has_to_let_go_before_it_talks_again(mode):
+def test_after_the_time_limit_the_page_button_has_to_be_released_first(mode):
     box = in_room(with_limit(30, 4, mode))
     box.play(PAGE_DOWN, 31)
     assert not box.is_live()
@@ -130,7 +130,7 @@ def test_after_the_time_limit_the_page_has_to_let_go_before_it_talks_again(mode)
         (JoinAsked("garage"), 5),
     ],
 )
-def test_whatever_ends_the_talk_of_a_page_it_does_not_go_on_by_itself(end):
+def test_a_talk_of_the_page_that_was_ended_does_not_resume_by_itself(end):
     box = in_room(with_presets("garage"))
     box.play(PAGE_DOWN, *end)
     box.enter()

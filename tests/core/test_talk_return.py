@@ -36,7 +36,7 @@ from tests.core.story import (
 
 
 @pytest.mark.parametrize("mode", TalkMode)
-def test_a_pause_shuts_the_gate_at_once_and_the_talk_goes_on_after_it(mode):
+def test_a_pause_closes_the_gate_at_once_and_the_talk_resumes_after_it(mode):
     box = in_room(with_mode(mode))
     if mode is not OPEN:
         box.play(PRESS)
