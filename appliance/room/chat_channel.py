@@ -12,9 +12,10 @@ from livekit.rtc.participant import PublishDataError
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.ports import Post
+from appliance.process.log_limit import LogLimit
 from appliance.room import chat_format
 from appliance.room.connection import Spawn
-from appliance.room.log_limit import LogLimit, short_id
+from appliance.room.names import short_id
 from appliance.room.participants import sender
 
 NOT_ALLOWED = "the room does not allow this box to send chat (canPublishData)"

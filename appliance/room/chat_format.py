@@ -1,4 +1,4 @@
-"""The shapes that chat has on the wire, read and written without the SDK.
+"""Wire formats of chat: parsers and encoders that do not need the SDK.
 
 Source: LiveKit's components-core 0.12 (streams on `lk.chat`, packets on
 `lk-chat-topic`, edits on `lk-chat-update-topic`) and 0.6 (packets without an id), and
@@ -6,12 +6,12 @@ the plain schema `{id, sender|senderId, senderName?, text, ts}`.
 """
 
 import hashlib
-import unicodedata
 from dataclasses import dataclass
 
 import msgspec
 
 from appliance.core.events import ChatMessage
+from appliance.room.names import display_name, is_text
 
 STREAM_TOPIC = "lk.chat"
 PACKET_TOPIC = "lk-chat-topic"
@@ -24,30 +24,29 @@ PACKET_BYTES = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
 _ID_CHARACTERS = 128
-_NAME_CHARACTERS = 64
 _LAST_MS = 2**53
-"""The largest number up to which JavaScript counts without gaps."""
+"""The largest number up to which JavaScript represents every integer."""
 _SERVER = "server"
-"""Identity of whoever sends by the server's API and names nobody."""
+"""Identity for messages sent by the server's API without a sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class ChatSender:
-    """Who sent something, as the server vouches for it."""
+    """Sender of a message, as the server confirms it."""
 
     identity: str
-    """Empty: the server's API was used, nobody in the room."""
+    """Empty: sent by the server's API, not by a participant."""
     name: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """It was not taken."""
+    """Message or packet that was rejected."""
 
     reason: str
-    """Fit for a log: nothing of the content."""
+    """Safe to log: contains nothing of the content."""
     is_chat: bool = True
-    """False: it may well be another application's data."""
+    """False: it is probably another application's data."""
 
 
 def read_stream(
@@ -71,14 +70,14 @@ def read_packet(
 
     Args:
         topic: the packet's topic, empty for none.
-        payload: whatever came.
+        payload: untrusted bytes.
         sender: who sent it.
-        now_ms: stands in for a missing time, ms since the epoch.
+        now_ms: replaces a missing time, ms since the epoch.
         takes_streams: whether the same message reaches us as a stream too; if so,
             packets flagged for older receivers are not for us.
 
     Returns:
-        None: not for us, and nothing is wrong with that.
+        None: not addressed to us; no fault.
     """
     if topic not in {PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""}:
         return None
@@ -117,7 +116,7 @@ def plain_packet(line_id: str, ts_ms: int, text: str, sender: ChatSender) -> byt
     """Return a packet in the plain schema, which every JSON reader understands."""
     shape = {
         "id": line_id,
-        # Receivers of either spelling of the schema find theirs.
+        # Both spellings of the schema, so that every receiver finds its own.
         "sender": sender.identity,
         "senderId": sender.identity,
         "senderName": sender.name,
@@ -127,13 +126,8 @@ def plain_packet(line_id: str, ts_ms: int, text: str, sender: ChatSender) -> byt
     return msgspec.json.encode(shape)
 
 
-def display_name(name: str, identity: str) -> str:
-    """Return what to call somebody: never empty, one line, not endless."""
-    return _one_line(name) or _one_line(identity) or "?"
-
-
 def sendable(text: str) -> str:
-    """Return the text without the halves of characters that JSON can carry in."""
+    """Return the text with lone surrogates, which JSON allows, replaced by "?"."""
     return text.encode("utf-8", "replace").decode()
 
 
@@ -143,7 +137,7 @@ class _Packet(msgspec.Struct, rename="camel"):
     id: str | None = None
     ignore_legacy: object = None
     ignore: object = None
-    """What older senders call `ignore_legacy`."""
+    """Name of `ignore_legacy` in older senders."""
 
 
 class _Plain(msgspec.Struct, rename="camel"):
@@ -161,7 +155,7 @@ _PLAIN = msgspec.json.Decoder(_Plain)
 
 @dataclass(frozen=True, slots=True)
 class _Line:
-    """What all shapes have in common."""
+    """Fields common to all wire formats."""
 
     id: str
     text: str
@@ -192,15 +186,15 @@ def _from_plain(
     line_id = "" if found.id is None else str(found.id)
     line = _Line(line_id or _id_for(found.ts, found.text), found.text, ts_ms)
     if sender.identity:
-        # What the packet claims about its sender, anybody could claim.
+        # The sender named in the packet is not authenticated.
         return _message(line, ChatSender(sender.identity, sender.name))
     claimed = found.sender_id or found.sender or _SERVER
     return _message(line, ChatSender(claimed, found.sender_name or ""))
 
 
 def _message(line: _Line, sender: ChatSender) -> ChatMessage | Dropped:
-    """Return the message, if every part of it is within its bounds."""
-    text = "".join(filter(_is_text, line.text)).strip()
+    """Return the message, if every part of it is within its limits."""
+    text = "".join(filter(is_text, line.text)).strip()
     if not text:
         return Dropped("no text")
     if len(text) > TEXT_CHARACTERS:
@@ -221,25 +215,6 @@ def _message(line: _Line, sender: ChatSender) -> ChatMessage | Dropped:
 
 
 def _id_for(ts_ms: float | None, text: str) -> str:
-    """Return an id that is the same whenever the same message comes again."""
+    """Return an id that depends on the message only, so that a repeat has the same."""
     facts = f"{ts_ms}\n{text}".encode()
     return hashlib.sha256(facts).hexdigest()[:32]
-
-
-def _is_text(character: str) -> bool:
-    """Whether it belongs into a text.
-
-    Control codes, halves of characters and marks that turn the writing direction round
-    do not; the joiners that emoji and several scripts are written with do.
-    """
-    if character in _NEEDED:
-        return True
-    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
-
-
-_NEEDED = frozenset("\n\t\u200c\u200d")
-
-
-def _one_line(name: str) -> str:
-    words = "".join(x if _is_text(x) else " " for x in name).split()
-    return " ".join(words)[:_NAME_CHARACTERS].strip()

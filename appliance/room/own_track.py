@@ -8,8 +8,8 @@ from livekit import rtc
 
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.ports import Post
+from appliance.process.log_limit import LogLimit
 from appliance.room.failures import Failure
-from appliance.room.log_limit import LogLimit
 from appliance.room.publisher import Publisher
 
 AGAIN_S = 1.0

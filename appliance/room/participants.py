@@ -7,7 +7,8 @@ from livekit import rtc
 
 from appliance.core.events import Participant, PeopleChanged
 from appliance.ports import Post
-from appliance.room.chat_format import ChatSender, display_name
+from appliance.room.chat_format import ChatSender
+from appliance.room.names import display_name
 from appliance.room.subscriber import Subscriber
 
 LOOK_S = 0.1

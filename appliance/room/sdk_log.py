@@ -8,7 +8,7 @@ import logging
 import re
 from pathlib import PurePath
 
-from appliance.room.log_limit import LogLimit
+from appliance.process.log_limit import LogLimit
 
 _SECRETS = re.compile(
     r"eyJ[\w-]+(\.[\w-]*)*"  # a token, or what is left of one

@@ -4,7 +4,7 @@ import logging
 from appliance.config import ChatConfig, Config
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent
-from appliance.room.log_limit import LINES
+from appliance.process.log_limit import LINES
 from tests.room.conftest import open_box
 
 PACKET = "lk-chat-topic"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import ChatMessage
-from appliance.room import chat_format
+from appliance.room import chat_format, names
 from appliance.room.chat_format import ChatSender, Dropped
 
 ANN = ChatSender("ann", "Ann")
@@ -211,6 +211,6 @@ def test_whatever_was_typed_can_be_sent(text):
 
 @given(st.text(max_size=100), st.text(max_size=100))
 def test_a_name_is_one_short_line(name, identity):
-    shown = chat_format.display_name(name, identity)
+    shown = names.display_name(name, identity)
     assert 0 < len(shown) <= 64
     assert len(shown.splitlines()) == 1

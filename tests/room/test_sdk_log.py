@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.process.log_limit import LINES
 from appliance.room import sdk_log
-from appliance.room.log_limit import LINES
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJpc3MiOiJrIn0.c2lnbmF0dXJl-_"
 SDK = "/somewhere/livekit/rtc/room.py"

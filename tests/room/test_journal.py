@@ -1,50 +1,14 @@
-"""What other participants can do to the journal."""
+"""Log lines that other participants can cause."""
 
 import logging
 
-import pytest
-
 from appliance.core.events import ChatReceived
-from appliance.room.log_limit import LINES, WINDOW_S, LogLimit, short_id
+from appliance.process.log_limit import LINES
+from appliance.room.names import short_id
 
 FOREIGN = 250
 MOST_LINES = 10
 SECRET = "chosen-by-a-stranger"
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
-
-
-@pytest.fixture
-def clock():
-    return Clock()
-
-
-@pytest.fixture
-def logger(caplog):
-    caplog.set_level(logging.DEBUG)
-    return logging.getLogger("appliance.room.test")
-
-
-def test_a_few_lines_of_a_kind_are_admitted_and_the_others_counted(
-    clock, logger, caplog
-):
-    limit = LogLimit(clock)
-    for number in range(LINES + 5):
-        limit.log(logger, logging.WARNING, "dropped  number=%d", number)
-        limit.log(logger, logging.INFO, "ended")
-    shown = [x for x in caplog.records if x.levelno > logging.DEBUG]
-    assert len(shown) == 2 * LINES
-    clock.now_s += WINDOW_S
-    limit.log(logger, logging.WARNING, "dropped  number=%d", 99)
-    limit.log(logger, logging.WARNING, "dropped  number=%d", 100)
-    last = [x.getMessage() for x in caplog.records[-2:]]
-    assert last == ["dropped  number=99 left_out=5", "dropped  number=100"]
 
 
 def test_an_identity_cannot_forge_a_line():

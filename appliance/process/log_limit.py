@@ -1,4 +1,4 @@
-"""Rate limit for log lines that other participants can cause."""
+"""Rate limit for log lines that strangers can cause as often as they like."""
 
 import logging
 import time
@@ -6,18 +6,14 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from appliance.room.chat_format import display_name
-
 LINES: Final = 3
-"""Of one kind within `WINDOW_S`; our choice: enough to see that it is not one only."""
+"""Lines of one kind per `WINDOW_S`; our choice: a fault that repeats is seen to."""
 WINDOW_S: Final = 60.0
-_ID_CHARACTERS: Final = 6
-"""Of an identity: enough to tell people apart, not enough to know them elsewhere."""
 
 
 @dataclass(slots=True)
 class _Window:
-    """The lines of one kind."""
+    """Lines of one kind since a point in time."""
 
     since_s: float
     lines: int = 0
@@ -25,10 +21,12 @@ class _Window:
 
 
 class LogLimit:
-    """Admits a few lines of each kind per minute and counts the others.
+    """Rate limiter that admits a few lines of each kind and counts the others.
 
     A kind is a place in the code, never text that somebody else chooses: the number of
     kinds is bounded as well.
+
+    Thread: one.
     """
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
@@ -70,8 +68,3 @@ class LogLimit:
         elif left_out:
             message, facts = f"{message} left_out=%d", (*facts, left_out)
         logger.log(level, message, *facts)
-
-
-def short_id(identity: str) -> str:
-    """Return an identity as it may stand in a log: short, one line, printable."""
-    return display_name("", identity)[:_ID_CHARACTERS]

@@ -1,0 +1,39 @@
+"""Names and identities of participants, made safe for screens and logs.
+
+Every participant chooses them, so they may hold anything.
+"""
+
+import unicodedata
+from typing import Final
+
+_NAME_CHARACTERS: Final = 64
+_ID_CHARACTERS: Final = 6
+"""Of an identity: enough to tell people apart, not enough to know them elsewhere."""
+_NEEDED: Final = frozenset("\n\t\u200c\u200d")
+"""Control characters that belong into a text; the last two join emoji and letters."""
+
+
+def display_name(name: str, identity: str) -> str:
+    """Return the name to show: never empty, one line, at most 64 characters."""
+    return _one_line(name) or _one_line(identity) or "?"
+
+
+def short_id(identity: str) -> str:
+    """Return an identity for a log line: short, one line, printable."""
+    return display_name("", identity)[:_ID_CHARACTERS]
+
+
+def is_text(character: str) -> bool:
+    """Return whether the character belongs into a text.
+
+    Control codes, lone surrogates and marks that change the writing direction do not;
+    the joiners that emoji and several scripts need do.
+    """
+    if character in _NEEDED:
+        return True
+    return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
+
+def _one_line(name: str) -> str:
+    words = "".join(x if is_text(x) else " " for x in name).split()
+    return " ".join(words)[:_NAME_CHARACTERS].strip()
