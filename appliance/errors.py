@@ -4,9 +4,6 @@
     ├── ConfigError (also ValueError)            fatal, exit 78
     ├── SoundError (also OSError)                a sound card: wanted, found, reason
     ├── PanelError (also OSError)                a pin or the screen
-    ├── RoomError (also ConnectionError)
-    │   ├── RoomRefused                          the server said no
-    │   └── RoomUnreachable                      try again later
     ├── TokenError (also ConnectionError)
     │   ├── TokenRefused                         asking again will not help
     │   └── TokenUnreachable                     try again later
@@ -80,18 +77,6 @@ class PanelError(ApplianceError, OSError):
     def __str__(self) -> str:
         """Return part and reason in one sentence."""
         return f"{self.part}: {self.reason}"
-
-
-class RoomError(ApplianceError, ConnectionError):
-    """The room cannot be joined."""
-
-
-class RoomRefused(RoomError):
-    """The server said no; the same token will be refused again."""
-
-
-class RoomUnreachable(RoomError):
-    """The server did not answer, or not sensibly; try again later."""
 
 
 class TokenError(ApplianceError, ConnectionError):

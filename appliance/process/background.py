@@ -47,6 +47,11 @@ class Background:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    async def wait(self, timeout_s: float) -> None:
+        """Wait until every task has ended, at most this long; none is cancelled."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=timeout_s)
+
     async def close(self, *failure: object) -> None:
         """Cancel every task and wait for its end; closing twice is fine.
 

@@ -1,0 +1,10 @@
+"""Adapter for LiveKit: joins a room, publishes the microphone, plays the others, chats.
+
+Start with `adapter`: it takes the core's commands and starts one `session` per ticket.
+A session opens a `connection`, publishes our track (`publisher`, `own_track`),
+subscribes to the others (`subscriber`, `participants`) and exchanges chat
+(`chat_channel`, with the wire formats in `chat_format`). `audio_io` and `ffi` carry
+audio to and from the native library without the asyncio loop; `apm` is its echo
+canceller and noise suppressor. `failures` maps what the SDK reports to causes and
+sentences; `stats` and `neteq_delay` read WebRTC statistics.
+"""

@@ -7,8 +7,8 @@ from typing import Any
 
 from livekit import rtc
 
+from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
-from appliance.room.sdk_log import redacted
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 """Run something that may outlive the visit; its failure ends the process."""

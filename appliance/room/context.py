@@ -1,4 +1,4 @@
-"""What each visit to a room works with."""
+"""Objects and settings that a session is given."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from appliance.room.connection import Pending, Spawn
 
 @dataclass(frozen=True, slots=True)
 class SessionContext:
-    """What every visit works with."""
+    """Objects shared by all sessions."""
 
     post: Post
     feed: MicrophoneFeed
@@ -19,7 +19,7 @@ class SessionContext:
 
 @dataclass(frozen=True, slots=True)
 class RoomStyle:
-    """What the configuration says about this room."""
+    """Settings of the room that the session joins."""
 
     encryption_key_file: str | None = None
     is_plain_chat: bool = False

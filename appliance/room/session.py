@@ -111,7 +111,8 @@ class Session:
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
-        key = encryption(self._style.encryption_key_file)
+        key_file = self._style.encryption_key_file
+        key = encryption(key_file) if key_file is not None else None
         if isinstance(key, Failure):
             return key
         options = rtc.RoomOptions(

@@ -68,7 +68,7 @@ async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
     await box.until(PeopleChanged, are())
     async with server.friend("bob"):
         await box.until(PeopleChanged, are("bob"))
-        box.room._visit._first_arrival()
+        box.room._session._first_arrival()
         await settled(1)
         async with server.friend("cat"):
             await box.until(PeopleChanged, are("bob", "cat"))
@@ -163,7 +163,7 @@ async def test_the_same_identity_elsewhere_replaces_us(server, box):
 
 async def test_a_server_that_shuts_down_is_named(server, box):
     await box.join(server)
-    await box.room._visit._room.simulate_scenario(
+    await box.room._session._room.simulate_scenario(
         rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE
     )
     lost = await box.until(RoomLost)

@@ -111,7 +111,7 @@ async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
         await friend.say(700)
         await box.join(server)
         await box.talker()
-        await box.room._visit._room.simulate_scenario(scenario)
+        await box.room._session._room.simulate_scenario(scenario)
         await box.until(RoomPaused)
         await box.until(RoomResumed)
         assert box.feed.renewals == 1

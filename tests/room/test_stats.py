@@ -52,7 +52,7 @@ class Hand(EncoderFeed):
 
 async def sent(box):
     await asyncio.sleep(2 * KEPT_S)
-    found = await box.room._visit._room.get_rtc_stats()
+    found = await box.room._session._room.get_rtc_stats()
     return stats.packets_sent(found.publisher_stats)
 
 

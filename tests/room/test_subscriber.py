@@ -72,7 +72,9 @@ async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
         await ann.say(700)
         await box.join(server)
         await box.talker()
-        looking = asyncio.ensure_future(box.room._visit._subscriber._look(is_rare=True))
+        looking = asyncio.ensure_future(
+            box.room._session._subscriber._look(is_rare=True)
+        )
         # It has made what it wants to ask, and asked nothing yet.
         await asyncio.sleep(0)
         looking.cancel()
