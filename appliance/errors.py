@@ -1,8 +1,8 @@
-"""Every error the appliance raises on purpose.
+"""Exceptions of the appliance.
 
     ApplianceError
     ├── ConfigError (also ValueError)            fatal, exit 78
-    ├── SoundError (also OSError)                a sound card: wanted, found, reason
+    ├── SoundError (also OSError)                a sound card
     ├── PanelError (also OSError)                a pin or the screen
     ├── TokenError (also ConnectionError)
     │   ├── TokenRefused                         asking again will not help
@@ -10,39 +10,40 @@
     ├── PageError (also OSError)                 the page cannot be served
     └── DemoError                                the demo cannot be set up
 
-Each is also the standard error it resembles, so that a caller may catch either.
+Each is also the standard exception it resembles, so that either can be caught.
+Failures to join a room are not exceptions but values: `room.failures.Failure`.
 """
 
 from dataclasses import dataclass
 
 
 class ApplianceError(Exception):
-    """Something that the appliance knows how to explain."""
+    """Base class; `str` returns a sentence for people."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that is wrong with the configuration."""
+    """One fault of the configuration."""
 
     key: str
     """Full key, for example `buttons.talk`; empty for the whole file."""
     sentence: str
-    """What was wanted, what was found and what to write."""
+    """What was expected, what was found and what to write."""
     source: str = "config.yaml"
-    """Where the value came from: a file, `environment` or `--set`."""
+    """Source of the value: a file, `environment` or `--set`."""
 
     def __str__(self) -> str:
-        """Return the line that a person reads; one, whatever signs a key has."""
+        """Return one line for people, whatever characters the key contains."""
         parts = (self.source, self.key, self.sentence)
         line = ": ".join(part for part in parts if part)
-        return "".join(sign if sign.isprintable() else "�" for sign in line)
+        return "".join(x if x.isprintable() else "�" for x in line)
 
 
 class ConfigError(ApplianceError, ValueError):
-    """The configuration cannot be used; nothing runs until a person mends it."""
+    """The configuration cannot be used; nothing runs until a person fixes it."""
 
     def __init__(self, faults: tuple[Fault, ...]) -> None:
-        """Remember every fault, so that all can be mended in one go."""
+        """Store every fault, so that all can be fixed at once."""
         super().__init__(faults)
         self.faults = faults
 
@@ -55,7 +56,7 @@ class SoundError(ApplianceError, OSError):
     """A sound card cannot be used now."""
 
     def __init__(self, device: str, reason: str) -> None:
-        """Remember which card and why."""
+        """Store the card and the reason."""
         super().__init__(device, reason)
         self.device = device
         self.reason = reason
@@ -69,7 +70,7 @@ class PanelError(ApplianceError, OSError):
     """A button, a lamp or the screen cannot be used now."""
 
     def __init__(self, part: str, reason: str) -> None:
-        """Remember which part and why."""
+        """Store the part and the reason."""
         super().__init__(part, reason)
         self.part = part
         self.reason = reason
@@ -80,10 +81,10 @@ class PanelError(ApplianceError, OSError):
 
 
 class TokenError(ApplianceError, ConnectionError):
-    """No token could be had."""
+    """No token could be fetched."""
 
     def __init__(self, cause: str, reason: str) -> None:
-        """Remember why, in a word for the core and in a sentence for people."""
+        """Store the cause, a word for the core, and the reason, a sentence."""
         super().__init__(cause, reason)
         self.cause = cause
         self.reason = reason
@@ -94,15 +95,15 @@ class TokenError(ApplianceError, ConnectionError):
 
 
 class TokenRefused(TokenError):
-    """The source said no, or gave what cannot be used; asking again will not help."""
+    """The source refused, or its answer cannot be used; asking again will not help."""
 
 
 class TokenUnreachable(TokenError):
-    """The token source did not answer, or not sensibly; try again later."""
+    """The token source gave no answer, or an invalid one; try again later."""
 
 
 class PageError(ApplianceError, OSError):
-    """The page cannot be served at the wanted address."""
+    """The page cannot be served at the configured address."""
 
 
 class DemoError(ApplianceError):

@@ -1,4 +1,4 @@
-"""The piece that sound is passed on in."""
+"""PCM audio as it is passed between modules."""
 
 from typing import Final
 
@@ -6,13 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 Block = NDArray[np.int16]
-"""10 ms of sound inside the box: int16, shape (480,), 48 kHz, mono."""
+"""10 ms of audio: int16, shape (480,), 48 kHz, mono."""
 
 Packet = tuple[Block, Block]
-"""20 ms, what Opus puts together."""
+"""20 ms of audio: one Opus packet."""
 
 SILENCE: Final[Block] = np.zeros(480, np.int16)
-"""10 ms of nothing. Whoever has nothing to give may give this one, so that `is` tells
-it: most of what passes through a box is silence, and need not be looked at. Other zeros
-are treated the same, only slower."""
+"""10 ms of silence, read-only. Most audio is silence: a producer that passes this very
+object lets consumers detect it by `is`. Other blocks of zeros work too, only slower."""
 SILENCE.flags.writeable = False

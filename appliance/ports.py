@@ -1,6 +1,6 @@
-"""What `app` asks of its adapters, and what they may ask of each other's goods.
+"""Interfaces of the adapters: to the app, and between the room and the audio adapter.
 
-Adapters know these shapes, `core` and `config`; only `assembly` knows concrete ones.
+Adapters import these instead of each other; only `assembly` imports the adapters.
 """
 
 from collections.abc import Callable
@@ -23,11 +23,11 @@ from appliance.core.events import Event
 from appliance.core.view import View
 
 if TYPE_CHECKING:
-    # NumPy takes a tenth of a second, and the control road does without.
+    # Importing NumPy takes 0.1 s, and most users of this module do not need it.
     from appliance.pcm import Block
 
 Post = Callable[[Event], None]
-"""Put an event into the inbox; from any thread, never blocks."""
+"""Put an event into the app's queue. Thread: any; never blocks."""
 
 CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 
@@ -36,22 +36,25 @@ class CommandHandler(
     AbstractAsyncContextManager["CommandHandler[CommandT_contra]"],
     Protocol[CommandT_contra],
 ):
-    """An adapter that is given commands."""
+    """Adapter that carries out commands.
+
+    Use it as a context: commands are accepted only while it is open.
+    """
 
     def do(self, command: CommandT_contra) -> None:
-        """Start doing it and return at once; the answer is an event.
+        """Start the command and return at once; the result is posted as an event.
 
-        Thread: the loop's.
+        Thread: the event loop's.
         """
 
 
 class Viewer(AbstractAsyncContextManager["Viewer"], Protocol):
-    """An adapter that shows the box to somebody."""
+    """Adapter that displays the state of the box."""
 
     def show(self, view: View) -> None:
-        """Take the newest view and return at once.
+        """Display this view, which replaces the last one, and return at once.
 
-        Thread: the loop's.
+        Thread: the event loop's.
         """
 
 
@@ -60,15 +63,15 @@ Room = CommandHandler[RoomCommand]
 Sound = CommandHandler[SoundCommand]
 Store = CommandHandler[StoreCommand]
 EventSource = AbstractAsyncContextManager[object]
-"""An adapter that only posts: buttons, the network watch."""
+"""Adapter that only posts events: buttons, network monitor."""
 
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """Who does what the core wants, but for the token source.
+    """All adapters of a box except the token source.
 
-    The room is opened after the sound, so that it is closed before it: LiveKit must not
-    be fed any more when it goes.
+    The room is opened after the audio and therefore closed before it: the microphone
+    feed must be disconnected before LiveKit's objects are released.
     """
 
     store: Store
@@ -78,13 +81,13 @@ class Adapters:
     viewers: tuple[Viewer, ...]
 
     async def enter(self, stack: AsyncExitStack) -> None:
-        """Open all of them; the stack closes them backwards."""
+        """Open all adapters; the stack closes them in reverse order."""
         first: tuple[EventSource, ...] = (self.store, self.sound, self.room)
         for adapter in (*first, *self.viewers, *self.parts):
             await stack.enter_async_context(adapter)
 
     def do(self, command: RoomCommand | SoundCommand | StoreCommand) -> None:
-        """Hand the command to the one that owns it."""
+        """Pass the command to the adapter that carries it out."""
         match command:
             case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
                 self.room.do(command)
@@ -95,73 +98,99 @@ class Adapters:
 
 
 class MicrophoneFeed(Protocol):
-    """Where the room gets the microphone from; the sound road's end."""
+    """Source of the microphone's audio; implemented by the audio adapter.
+
+    Thread: the event loop's, for every method.
+    """
 
     def connect(self, send: "Callable[[Block], None]") -> None:
-        """Send every block from now on, silence while the gate is closed.
+        """Send the microphone's audio from now on, silence while the gate is closed.
 
-        `send` is called for each block, those of a packet or more in a row, on threads
-        of the sound road, one at a time. It must not keep the block: its memory is used
-        again.
+        At most one `send` is connected: call `disconnect` before connecting another.
+
+        Args:
+            send: takes one block. Called on the audio adapter's threads, never
+                concurrently, for the blocks of whole packets of 20 ms in a row; silent
+                packets may come late and several at once. It must not keep the block,
+                whose memory is reused.
         """
 
     def disconnect(self) -> None:
-        """Send no more; when this returns, `send` is not running and will not be."""
+        """Stop; when this returns, `send` is not running and is not called again.
+
+        May be called without `connect` and twice.
+        """
 
     def renew(self) -> None:
-        """Take note that the encoder may be another one from now on."""
+        """Discard what is known of the encoder; call it after every reconnection."""
 
     def prime_jitter_buffers(self) -> None:
-        """Take note that all who hear us have just come, and nobody has for longer."""
+        """Prime the receivers' jitter buffers again.
+
+        Call it when every current listener has just joined; a buffer that is primed
+        already does not need it.
+        """
 
     @property
     def packets(self) -> int:
-        """How many packets of 20 ms were sent."""
+        """Number of packets of 20 ms that were given to `send`."""
 
     @property
     def wants_stats(self) -> bool:
-        """Whether it would help to know how many of them have left this machine."""
+        """Whether `learn` should be called more often."""
 
     def learn(self, asked: int, sent: int) -> None:
-        """Take note of how many have left.
+        """Store how many packets the encoder has really sent.
 
         Args:
-            asked: `packets` when the question was asked.
-            sent: how many had left at some moment since.
+            asked: value of `packets` before the statistics were requested.
+            sent: packets sent over the network, at a time after that.
         """
 
 
 class Playback(Protocol):
-    """Where the room puts what others say; the sound road's start."""
+    """Destination of the other participants' audio; implemented by the audio adapter.
+
+    Thread: the event loop's, for every method.
+    """
 
     def add(self, talker: str) -> "Callable[[Block], None]":
-        """Return where to put this talker's blocks, one per 10 ms, from any thread."""
+        """Add a talker, and return the function that takes its blocks.
+
+        Args:
+            talker: unique name; it must not be in use.
+
+        Returns:
+            Takes one block of 10 ms; any thread, one at a time.
+        """
 
     def remove(self, talker: str) -> None:
-        """Forget the talker; blocks put after this are dropped."""
+        """Remove a talker; its later blocks are dropped."""
 
     def is_sounding(self, talker: str) -> bool:
-        """Return whether the talker says anything, or did just now."""
+        """Return whether the talker is audible, or was a moment ago."""
 
     def learn(self, talker: str, held_s: float) -> None:
-        """Take note how long sound of this talker was kept before it was put here.
+        """Store how long NetEQ delays this talker's audio before it arrives here.
 
-        Who has been removed is fine.
+        Args:
+            talker: an unknown or removed one is ignored.
+            held_s: mean delay in seconds since the last call.
         """
 
 
 class EchoCanceller(Protocol):
-    """Echo cancellation."""
+    """Acoustic echo canceller."""
 
     def cancel(self, microphone: "Block", played: "Block", delay_ms: int) -> None:
-        """Take out of the microphone's block, in place, what the speaker played.
+        """Remove the echo of the speaker from the microphone's block, in place.
 
         Args:
-            microphone: what was heard.
-            played: what was given to the speaker in the same callback.
-            delay_ms: from giving `played` to the card until its echo is heard.
+            microphone: the captured block; overwritten.
+            played: the block given to the speaker in the same callback.
+            delay_ms: from giving `played` to the card until its echo is captured.
 
-        Thread: the uplink's.
+        Thread: the audio sender's.
         """
 
 
@@ -169,7 +198,7 @@ class NoiseSuppressor(Protocol):
     """Noise suppression, high-pass filter and automatic gain."""
 
     def clean(self, microphone: "Block") -> None:
-        """Clean the microphone's block in place.
+        """Process the microphone's block in place.
 
-        Thread: the uplink's.
+        Thread: the audio sender's.
         """

@@ -1,7 +1,7 @@
-"""LiveKit's audio processing: echo, noise, rumble and level.
+"""LiveKit's audio processing module: echo cancellation, noise suppression, gain.
 
-Two modules, so that each can be passed by: one for both takes 15 ms, whether there is
-anything to cancel or not; these take 9 and 7.
+Two instances, so that each can be bypassed: one for both delays by 15 ms even when
+there is no echo to cancel; these delay by 9 and 7 ms.
 
 Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns);
 WebRTC's `audio_processing.h` for the order of the two streams and the delay.
@@ -18,21 +18,20 @@ from appliance.room.convergence import converge
 from appliance.room.ffi import BLOCK_BYTES, Call, handle
 
 _DELAY_STEP_MS = 5
-"""A smaller change of the delay is jitter of its measurement; the echo canceller finds
-the rest by itself."""
+"""A smaller change is jitter of the measurement, which the echo canceller tolerates."""
 _DELAY_MOST_MS = 500
-"""What WebRTC takes; it cuts larger ones to this."""
+"""Longest delay that WebRTC accepts; it clips longer ones."""
 _FINE_BYTES = 3
-"""Length of an answer that holds no error."""
+"""Length of an answer without an error."""
 
 
 def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
-    """Return it, if the configuration asks for it."""
+    """Return the echo canceller, if the configuration asks for it."""
     return ApmEchoCanceller() if config.echo_cancellation else None
 
 
 def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
-    """Return what else the configuration asks for; None: nothing."""
+    """Return the other processing the configuration asks for; None: nothing."""
     is_any = (
         config.noise_suppression or config.high_pass_filter or config.automatic_gain
     )
@@ -40,35 +39,35 @@ def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
 
 
 class ApmEchoCanceller:
-    """Takes the speaker out of the microphone; implements `ports.Canceller`.
+    """Acoustic echo canceller; implements `ports.EchoCanceller`.
 
     Measured: 9 ms of delay, 55 to 75 us of CPU per block.
     """
 
     def __init__(self) -> None:
-        """Start converged on an invented room: see `convergence`."""
+        """Start converged on a synthetic echo: see `convergence`."""
         self._module = rtc.AudioProcessingModule(echo_cancellation=True)
         self._delay_ms = -_DELAY_STEP_MS - 1
         self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
         self._far: Block = np.zeros(BLOCK_SAMPLES, np.int16)
         module = handle(self._module).handle
         self._clean = _clean(module, self._near)
-        self._hear = _hear(module, self._far)
+        self._analyse = _analyse(module, self._far)
         converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
-        """Take out of the microphone's block, in place, what the speaker played.
+        """Remove the echo of the speaker from the microphone's block, in place.
 
         Args:
-            microphone: what was heard.
-            played: what was given to the speaker in the same callback.
-            delay_ms: from giving `played` to the card until its echo is heard.
+            microphone: the captured block; overwritten.
+            played: the block given to the speaker in the same callback.
+            delay_ms: from giving `played` to the card until its echo is captured.
 
         Thread: any, one at a time.
         """
         self._set_delay(delay_ms)
         self._far[:] = played
-        _check(self._hear())
+        _check(self._analyse())
         self._near[:] = microphone
         _check(self._clean())
         microphone[:] = self._near
@@ -81,7 +80,7 @@ class ApmEchoCanceller:
 
 
 class ApmNoiseSuppressor:
-    """Takes noise and rumble out and sets the level; implements `ports.Cleaner`.
+    """Noise suppressor, high-pass filter and gain; implements `ports.NoiseSuppressor`.
 
     Measured: 7 ms of delay, 1 ms without noise suppression; 45 us of CPU per block.
     """
@@ -117,7 +116,7 @@ def _clean(module: int, block: Block) -> Call:
     return Call(request)
 
 
-def _hear(module: int, block: Block) -> Call:
+def _analyse(module: int, block: Block) -> Call:
     request = FfiRequest()
     wanted = request.apm_process_reverse_stream
     wanted.apm_handle = module
@@ -129,4 +128,4 @@ def _hear(module: int, block: Block) -> Call:
 
 
 def _check(answer_bytes: int) -> None:
-    assert answer_bytes <= _FINE_BYTES, "the audio processing refuses a block"
+    assert answer_bytes <= _FINE_BYTES, "the audio processing module refused a block"

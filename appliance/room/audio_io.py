@@ -1,4 +1,4 @@
-"""Sound into the room and out of it, 10 ms at a time, never through the loop."""
+"""Audio to and from LiveKit in blocks of 10 ms, without the asyncio loop."""
 
 from dataclasses import dataclass
 from itertools import cycle
@@ -24,20 +24,20 @@ BLOCK_SAMPLES = 480
 BLOCK_MS = 10
 
 _SLOTS = 8
-"""Blocks that may be on their way to the encoder. The library copies each before the
-call returns; what it promises is less: that the memory is free once acknowledged."""
+"""Blocks that may be in flight to the encoder. The library copies each before the call
+returns, but only promises that the memory is free once it has acknowledged the call."""
 
 
 class MicrophoneTrack:
-    """A track whose sound is whatever is sent, block by block."""
+    """Local track that is fed block by block."""
 
     def __init__(self) -> None:
-        """Make the track; to publish it is the caller's business.
+        """Create the track; the caller publishes it.
 
         Thread: the loop's.
         """
         ffi_events()
-        # Without a queue the library takes exactly 10 ms and adds no clock of its own.
+        # Without a queue the library accepts exactly 10 ms and adds no timer.
         self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)
         self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
         source = handle(self._source).handle
@@ -45,7 +45,7 @@ class MicrophoneTrack:
         self._silent = _slot(source)
 
     def send(self, block: Block) -> None:
-        """Give one block to the encoder; its memory is free when this returns.
+        """Send one block to the encoder; the caller may reuse its memory afterwards.
 
         Thread: any, one at a time, and never after `close`.
         """
@@ -57,13 +57,13 @@ class MicrophoneTrack:
         slot.call()
 
     def close(self) -> None:
-        """Give track and source back; after the room is disconnected."""
+        """Release track and source; call it after the room is disconnected."""
         handle(self.track).dispose()
         handle(self._source).dispose()
 
 
 class RemoteAudio:
-    """Somebody's track, whose blocks go to a sink until `close`."""
+    """Remote track whose blocks go to a sink until `close`."""
 
     def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
         """Start at once.
@@ -71,7 +71,7 @@ class RemoteAudio:
         Args:
             track: a subscribed audio track.
             sink: takes each block.
-            fail: told when the sink raises.
+            fail: called with an exception that the sink raised.
         """
         request = FfiRequest()
         wanted = request.new_audio_stream
@@ -83,13 +83,13 @@ class RemoteAudio:
         self._stream = ffi_events().open(request, StreamRoute(sink, fail))
 
     def close(self) -> None:
-        """Stop; a block that is on its way may still reach the sink."""
+        """Stop; a block in flight may still reach the sink."""
         ffi_events().close(self._stream)
 
 
 @dataclass(frozen=True, slots=True)
 class _Slot:
-    """Memory of one block, and the call that sends it."""
+    """Memory of one block and the call that sends it."""
 
     samples: Block
     call: Call

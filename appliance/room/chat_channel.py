@@ -1,4 +1,4 @@
-"""Chat between the SDK's streams and packets and our events."""
+"""Chat transport: the SDK's text streams and data packets to and from our events."""
 
 import asyncio
 import logging
@@ -19,31 +19,31 @@ from appliance.room.names import short_id
 from appliance.room.participants import sender
 
 NOT_ALLOWED = "the room does not allow this box to send chat (canPublishData)"
-"""The server drops such lines silently."""
+"""Reason of the failure; the server itself drops such messages without an answer."""
 
 _log = logging.getLogger(__name__)
 
 _STREAMS = 8
-"""Streams read at once; our choice: nobody types eight lines in one moment."""
+"""Streams read at once; our choice: nobody types eight messages at the same time."""
 _STREAM_S = 10.0
-"""A line of chat that takes longer than this to arrive is none."""
+"""Time-out for receiving one message."""
 _ORDER_S = 0.2
-"""So long a line waits for an earlier one of the same sender, which is still read."""
+"""Time a message waits for an earlier one of the same sender that is still read."""
 _SEND_S = 10.0
-"""Far above a slow link's round trip; then somebody should know that it failed."""
+"""Time-out for sending; far above the round trip of a slow link."""
 
 
 class ChatChannel:
-    """The chat of one visit."""
+    """Chat of one session."""
 
     def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
-        """Start taking chat; before the room is connected, so that nothing is missed.
+        """Start receiving, before the room is connected, so that nothing is missed.
 
         Args:
-            ticket: number of the visit.
+            ticket: number of the session.
             room: not connected yet.
             post: takes the events.
-            spawn: runs a coroutine, and has its failure end the process.
+            spawn: runs a coroutine as a task whose failure ends the process.
         """
         self._ticket = ticket
         self._room = room
@@ -57,7 +57,7 @@ class ChatChannel:
         room.register_text_stream_handler(chat_format.STREAM_TOPIC, self._stream_opened)
 
     def take(self, packet: rtc.DataPacket) -> None:
-        """Take a data packet, if it is chat."""
+        """Receive a data packet, if it is chat."""
         identity = packet.participant.identity if packet.participant else ""
         taken = chat_format.read_packet(
             packet.topic or "",
@@ -69,11 +69,11 @@ class ChatChannel:
         self._deliver(taken, identity)
 
     def send(self, command: SendChat, *, is_plain: bool) -> None:
-        """Send a line; the answer is an event."""
+        """Send a message; the result is an event."""
         self._run(self._sent_or_failed(command, is_plain=is_plain))
 
     def close(self) -> None:
-        """Stop reading; lines that are on their way out fail."""
+        """Stop reading; messages that are still being sent fail."""
         for task in self._running:
             task.cancel()
 
@@ -96,14 +96,14 @@ class ChatChannel:
             async with asyncio.timeout(_STREAM_S):
                 taken = await self._read_all(reader, identity)
         except TimeoutError:
-            taken = chat_format.Dropped("not sent to its end")
+            taken = chat_format.Dropped("incomplete after the time-out")
         except rtc.StreamError:
-            taken = chat_format.Dropped("broken off or too long")
+            taken = chat_format.Dropped("aborted or too long")
         finally:
             self._reading -= 1
             reader.close()
         if earlier is not None:
-            # The SDK reads each stream by a task of its own: the second may end first.
+            # The SDK reads each stream in its own task: the second may end first.
             await asyncio.wait([earlier], timeout=_ORDER_S)
         if self._newest.get(identity) is asyncio.current_task():
             del self._newest[identity]
@@ -129,11 +129,11 @@ class ChatChannel:
                 if taken.sender_id != self._room.local_participant.identity:
                     self._post(ChatReceived(self._ticket, taken))
             case chat_format.Dropped():
-                self._note(taken, identity)
+                self._log_dropped(taken, identity)
             case None:
                 pass
 
-    def _note(self, dropped: chat_format.Dropped, identity: str) -> None:
+    def _log_dropped(self, dropped: chat_format.Dropped, identity: str) -> None:
         message = "chat message dropped  from=%s reason=%r"
         facts = (short_id(identity), dropped.reason)
         if dropped.is_chat:
@@ -143,20 +143,20 @@ class ChatChannel:
 
     async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
         try:
-            # One after the other: lines are read in the order they were typed in.
+            # One after the other, so that messages arrive in the order they were typed.
             async with asyncio.timeout(_SEND_S), self._sending:
                 if self._may_send:
                     await self._publish(command, is_plain=is_plain)
-        except (rtc.StreamError, PublishDataError) as error:
-            self._failed(command, "the room did not take it")
-            _log.debug("chat not sent  error=%s", type(error).__name__)
+        except (rtc.StreamError, PublishDataError) as exc:
+            self._failed(command, "the room did not accept it")
+            _log.debug("chat not sent  error=%s", type(exc).__name__)
         except TimeoutError:
-            self._failed(command, "the room did not take it in time")
+            self._failed(command, "the room did not accept it in time")
         except asyncio.CancelledError:
             self._failed(command, "the room was left")
             raise
         else:
-            # Looked at afterwards, too: the permission may go while the line is sent.
+            # Checked afterwards, too: the permission may be revoked while it is sent.
             if self._may_send:
                 self._post(ChatSent(self._ticket, command.id))
             else:
@@ -179,7 +179,7 @@ class ChatChannel:
             payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return
-        # Our own id, so that a line sent twice appears once.
+        # Stream and packet have the same id, so that receivers show the message once.
         stream = await me.stream_text(
             topic=chat_format.STREAM_TOPIC, stream_id=command.id
         )

@@ -1,4 +1,4 @@
-"""A connection to a server that can be given up at any moment."""
+"""Connection to a LiveKit server that can be abandoned at any moment."""
 
 import asyncio
 import logging
@@ -11,50 +11,50 @@ from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-"""Run something that may outlive the visit; its failure ends the process."""
+"""Run a coroutine as a task that may outlive the session; its failure ends the process.
+"""
 
 CONNECT_S = 5.0
-"""For each of the SDK's attempts; a slow mobile link needs about two."""
+"""Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""
 JOIN_S = 15.0
-"""For all of them; after that, a fresh token and name lookup are the better bet."""
+"""Time-out for all attempts; then a new token and name lookup are more promising."""
 DISCONNECT_S = 1.0
-"""With what else there is to say, below the 2 s in which a goodbye has to be over."""
+"""Time-out for disconnecting; with unpublishing less than `adapter.CLOSE_S`."""
 
 _log = logging.getLogger(__name__)
 
-
 Pending = dict[asyncio.Task[Any], str]
-"""What is still connecting, and where to."""
+"""Unfinished connection attempts and their URLs."""
 
 
 class RoomConnection:
-    """A `Room` that is used once.
+    """Connection of one `rtc.Room`, used once.
 
-    The SDK cannot give up connecting: cancelled in Python, it goes on natively, and
-    once connected it ends the process because nobody listens. So connecting is always
-    seen through, and what nobody wants any more is disconnected then.
+    The SDK cannot abort connecting: cancelled in Python, it goes on natively, and once
+    connected it ends the process because its events have no receiver. So an attempt
+    always runs to its end, and an abandoned one is disconnected then.
     """
 
     def __init__(self, spawn: Spawn, pending: Pending) -> None:
-        """Make the room; nothing is sent yet.
+        """Create the room; nothing is sent yet.
 
         Args:
-            spawn: runs what has to be seen through.
-            pending: shared by all connections of the box.
+            spawn: runs the attempt, which outlives a cancelled `open`.
+            pending: shared by all connections of the process.
         """
         self.room = rtc.Room()
         self._spawn = spawn
         self._pending = pending
         self._connecting: asyncio.Task[Failure | None] | None = None
-        self._is_given_up = False
+        self._is_abandoned = False
 
     async def open(
         self, url: str, token: str, options: rtc.RoomOptions
     ) -> Failure | None:
-        """Connect; may be cancelled."""
+        """Connect, and return why it failed; may be cancelled."""
         try:
             async with asyncio.timeout(JOIN_S):
-                await self._earlier_are_done(url)
+                await self._wait_for_earlier(url)
                 connecting = self._spawn(self._connect(url, token, options))
                 self._connecting = connecting
                 self._pending[connecting] = url
@@ -64,15 +64,15 @@ class RoomConnection:
             return NOT_IN_TIME
 
     async def close(self) -> None:
-        """Disconnect, now or as soon as it is possible; within `DISCONNECT_S`."""
-        self._is_given_up = True
+        """Disconnect within `DISCONNECT_S`, or later if still connecting."""
+        self._is_abandoned = True
         if self._connecting is not None and self._connecting.done():
             await self._disconnect()
 
-    async def _earlier_are_done(self, url: str) -> None:
-        """Wait for connections to the same server that nobody wants any more.
+    async def _wait_for_earlier(self, url: str) -> None:
+        """Wait for abandoned attempts to connect to the same server.
 
-        With our identity, the server would take the later one for us and end the other.
+        They have our identity: the server would keep the last to arrive and end ours.
         """
         earlier = {task for task, to in self._pending.items() if to == url}
         if earlier:
@@ -83,10 +83,10 @@ class RoomConnection:
     ) -> Failure | None:
         try:
             await self.room.connect(url, token, options)
-        except rtc.ConnectError as error:
-            _log.debug("not connected  answer=%r", redacted(error.message))
-            return connect_failure(error.message)
-        if self._is_given_up:
+        except rtc.ConnectError as exc:
+            _log.debug("not connected  answer=%r", redacted(exc.message))
+            return connect_failure(exc.message)
+        if self._is_abandoned:
             await self._disconnect()
         return None
 
@@ -95,4 +95,6 @@ class RoomConnection:
             async with asyncio.timeout(DISCONNECT_S):
                 await self.room.disconnect()
         except TimeoutError:
-            _log.warning("server did not say goodbye  after_s=%s", DISCONNECT_S)
+            _log.warning(
+                "server did not confirm the disconnect  after_s=%s", DISCONNECT_S
+            )

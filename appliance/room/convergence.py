@@ -5,12 +5,12 @@ the microphone may be echo and suppresses it whenever the speaker plays: near-en
 in the first seconds after a start is lost, and where the microphone does not hear the
 speaker at all (a headset) most of it is lost for six seconds of far-end speech. A
 second of noise with a faint echo of it lets the filter converge; what is learned of
-this invented room is replaced within seconds by what is learned of the real one.
+this synthetic echo path is replaced within seconds by the real one.
 
-The price: the far end hears more of its own echo in the first half second where it
-comes late. An echo of -20 dB that comes after 20, 40 or 60 ms is reduced by 20, 12 or
-6 dB in it, instead of by 19, but by 35 to 42 dB in the next, instead of by 20. One that
-comes after 100 ms is hardly reduced in the first one to two seconds.
+The cost: the far end hears more of its own echo in the first half second if the echo
+path is long. An echo of -20 dB with a delay of 20, 40 or 60 ms is reduced by 20, 12 or
+6 dB in that time, instead of by 19, but by 35 to 42 dB in the next half second, instead
+of by 20. An echo with a delay of 100 ms is hardly reduced in the first 1 to 2 s.
 
 Source: measured, because the states of AEC3 cannot be read through LiveKit's library.
 """
@@ -34,12 +34,12 @@ NOISE_RMS: Final = 2000
 ECHO_GAIN: Final = 0.01
 """-40 dB: present, and too faint to make the canceller expect a loud echo."""
 ECHO_DELAYS_MS: Final = (20, 30, 40)
-"""The range of USB cards. One delay alone is kept too long where the real one differs,
-and speech is lost meanwhile. 0 ms has no effect: no filter converges on it."""
+"""The range of USB cards. After a single delay the filter adapts too slowly to a
+different one, and speech is lost meanwhile. With 0 ms the filter does not converge."""
 
 
 def converge(canceller: EchoCanceller) -> None:
-    """Give a new canceller a second of noise and of its echo, faster than real time.
+    """Process 0.9 s of noise and its echo with a new canceller, without waiting.
 
     Args:
         canceller: not used before.

@@ -1,4 +1,4 @@
-"""Whether the sound of each participant can be decrypted, and what to say if not."""
+"""State of end-to-end encryption for each participant's audio, and its faults."""
 
 import time
 from typing import Final
@@ -10,15 +10,15 @@ NOT_ENCRYPTED = "sound is not encrypted, although this box has a key for the roo
 OTHER_KEY = "sound cannot be decrypted: their key is not the one of this box"
 
 PATIENCE_S: Final = 2.0
-"""From the server's word that somebody speaks to the first packet that was decrypted.
+"""Time-out from the server's report that somebody speaks to the first decrypted packet.
 The library does not report a wrong key, only the first success."""
 
 
 class Decryption:
-    """Follows the encryption of everybody's sound."""
+    """Encryption state of the other participants' audio."""
 
     def __init__(self, *, has_key: bool) -> None:
-        """Start with nobody.
+        """Start without participants.
 
         Args:
             has_key: whether this box encrypts.
@@ -34,7 +34,7 @@ class Decryption:
     def state_changed(
         self, participant: rtc.Participant | None, state: rtc.EncryptionState.ValueType
     ) -> None:
-        """Take the library's word about somebody's sound."""
+        """Store the state of this participant's audio, as the library reports it."""
         if participant is None:
             return
         if state == rtc.EncryptionState.OK:
@@ -44,25 +44,25 @@ class Decryption:
             self._decrypted.discard(participant.identity)
 
     def forget(self, identity: str) -> None:
-        """Forget somebody whose track has ended."""
+        """Remove a participant whose track has ended."""
         self._decrypted.discard(identity)
         self._waiting_since_s.pop(identity, None)
 
     def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
-        """Return what is wrong with this participant's sound; empty: nothing.
+        """Return the fault of this participant's audio as a sentence; empty: none.
 
         Args:
             other: the participant.
             is_speaking: whether the server says that they speak.
         """
-        voices = [
+        tracks = [
             publication
             for publication in other.track_publications.values()
             if publication.kind == rtc.TrackKind.KIND_AUDIO
         ]
         if not self._has_key:
-            return ENCRYPTED if any(map(_is_encrypted, voices)) else ""
-        if not all(map(_is_encrypted, voices)):
+            return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
+        if not all(map(_is_encrypted, tracks)):
             return NOT_ENCRYPTED
         is_waiting = self._is_undecrypted(other.identity, is_speaking=is_speaking)
         return OTHER_KEY if is_waiting else ""

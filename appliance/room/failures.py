@@ -1,7 +1,7 @@
-"""What the SDK says when a room cannot be joined or is lost, in causes and sentences.
+"""Failures to join and losses of a room: the SDK's messages as causes and sentences.
 
-Source: the SDK's own words, each provoked with a livekit-server 1.13.5 or a server of
-our own; `tests/room` provokes them again.
+Source: messages of the SDK, each observed with livekit-server 1.13.5 or a server of our
+own; `tests/room` observes them again.
 """
 
 import re
@@ -14,23 +14,23 @@ from appliance.core.events import Cause
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no room, and what to do about it."""
+    """Reason why there is no room, and what to do about it."""
 
     cause: Cause
     reason: str
-    """One sentence for people; nothing of the token, no address."""
+    """One sentence for people; contains no token and no address."""
     is_final: bool = False
-    """Trying again with the same token will not help."""
+    """Retrying with the same token will not help."""
 
 
 NOT_IN_TIME = Failure(
     Cause.SERVER_LOST,
-    "the server did not let us in within 15 s; it may be overloaded, or a firewall "
-    "may block UDP and TCP to it",
+    "the server did not complete joining within 15 s; it may be overloaded, or a "
+    "firewall may block UDP and TCP to it",
 )
 NOT_PUBLISHED = Failure(
     Cause.SERVER_LOST,
-    "the server did not take the microphone's track; its log may say why",
+    "the server did not accept the microphone's track; see the server's log",
 )
 
 _REFUSED_TOKEN = (
@@ -60,7 +60,7 @@ _CONNECTING: tuple[tuple[str, Failure], ...] = (
         "invalid characters",
         Failure(
             Cause.REFUSED,
-            "the token is not a token: check what the token source answers",
+            "the token is malformed: check what the token source answers",
             is_final=True,
         ),
     ),
@@ -68,7 +68,7 @@ _CONNECTING: tuple[tuple[str, Failure], ...] = (
         "parse the url",
         Failure(
             Cause.MISCONFIGURED,
-            "the server's address is not an address: it has to look like "
+            "the server's address is invalid: it has to look like "
             "wss://example.org; check room.url and the token source's answer",
             is_final=True,
         ),
@@ -108,14 +108,14 @@ _CONNECTING: tuple[tuple[str, Failure], ...] = (
         "timed out|timeout",
         Failure(
             Cause.SERVER_LOST,
-            "the server takes calls but does not answer; it may be overloaded",
+            "the server accepts connections but does not answer; it may be overloaded",
         ),
     ),
     (
         "(server|client|handshake) error",
         Failure(
             Cause.SERVER_LOST,
-            "the server answers with an error; its log may say why",
+            "the server answers with an error; see the server's log",
         ),
     ),
 )
@@ -147,15 +147,15 @@ _DISCONNECTED: dict[int, Failure] = {
 
 
 def connect_failure(message: str) -> Failure:
-    """Return what a failed connection means.
+    """Return the failure for an error of `rtc.Room.connect`.
 
     Args:
-        message: the SDK's words; they may hold the whole token.
+        message: the SDK's message; it may contain the whole token.
     """
     found = (failure for words, failure in _CONNECTING if re.search(words, message))
     return next(found, _CANNOT_CONNECT)
 
 
 def disconnect_failure(reason: DisconnectReason.ValueType) -> Failure:
-    """Return what the end of a connection means."""
+    """Return the failure for the reason of a disconnect."""
     return _DISCONNECTED.get(reason, _SERVER_LOST)

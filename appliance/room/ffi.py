@@ -1,11 +1,11 @@
-"""LiveKit's native library, called without the SDK's detours.
+"""Direct calls of LiveKit's native library (FFI) for audio.
 
 The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through the
-asyncio loop several times, each acknowledgement too. Here a request is encoded once and
-made on the caller's thread; sound that comes goes to its sink on the library's.
+asyncio loop several times, and each acknowledgement too. Here a request is encoded once
+and made on the caller's thread; received audio goes to its sink on the library's.
 
-The only module that uses private parts of the SDK; `tests/room/test_ffi.py` says
-which, and for which versions.
+Uses private parts of the SDK, listed with their version in `tests/room/test_ffi.py`;
+other modules use only the message types in `livekit.rtc._proto`.
 
 Source: livekit-ffi, `cabi.rs`, `server/audio_source.rs`, `server/audio_stream.rs`.
 """
@@ -41,31 +41,31 @@ BLOCK_BYTES = 960
 _ZEROS = bytes(BLOCK_BYTES)
 
 OUR_CAPTURE = 1 << 62
-"""Number of all our captures; the library's own numbers count up from 1."""
+"""Request id of all our captures; the library's own ids count up from 1."""
 _TAKEN = FfiEvent(
     capture_audio_frame=CaptureAudioFrameCallback(async_id=OUR_CAPTURE)
 ).SerializeToString()
-"""The event that one of them was taken: all of them are the same bytes."""
+"""Acknowledgement of such a capture: always the same bytes."""
 
 Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
-"""An event as the library hands it over; the memory is the library's."""
+"""An encoded event; the library owns the memory."""
 
 Sink = Callable[[Block], None]
-"""Takes one block; may keep it, cannot write into it. Thread: the library's."""
+"""Takes one read-only block, which it may keep. Thread: the library's."""
 
 Fail = Callable[[BaseException], None]
 """Ends the process because of an exception on the library's thread."""
 
 _log = logging.getLogger(__name__)
 
-# The library starts a worker for each core, and one that is woken wakes the next to
-# share its work; there is never enough of it. Measured with one, on two cores: a
-# twentieth less CPU. Read when the library is first used, so it must be there before.
+# The library starts one worker thread per core, which wake each other to share work, of
+# which there is too little. Measured with one worker on two cores: 5 % less CPU. The
+# library reads this when it is first used.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 
 class Call:
-    """A request that is made again and again, byte for byte the same."""
+    """Request that is encoded once and made many times."""
 
     def __init__(self, request: FfiRequest) -> None:
         """Encode the request."""
@@ -78,7 +78,7 @@ class Call:
         self._drop = library.livekit_ffi_drop_handle
 
     def __call__(self) -> int:
-        """Make the request and return how many bytes long its answer was.
+        """Make the request and return the length of its answer in bytes.
 
         Thread: any, one at a time.
         """
@@ -88,16 +88,16 @@ class Call:
             ctypes.byref(self._answer),
             ctypes.byref(self._answer_bytes),
         )
-        assert handle != INVALID_HANDLE, "the library refuses the request"
+        assert handle != INVALID_HANDLE, "the library refused the request"
         self._drop(handle)
         return self._answer_bytes.value
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRoute:
-    """Where a stream's blocks go, guarded so that no exception gets lost on the way.
+    """Destination of a stream's blocks; a context that reports the sink's exceptions.
 
-    An exception that left a callback of the library would be printed and forgotten.
+    An exception that leaves a callback of the library would be printed and ignored.
     """
 
     sink: Sink
@@ -110,30 +110,30 @@ class StreamRoute:
     def __exit__(
         self,
         kind: type[BaseException] | None,
-        error: BaseException | None,
+        exc: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Hand an exception on to where it ends the process."""
-        if error is not None:
-            self.fail(error)
+        """Pass an exception to `fail`, which ends the process."""
+        if exc is not None:
+            self.fail(exc)
         return True
 
 
 def _ignore(_: object) -> None:
-    """Take what nobody wants any more."""
+    """Do nothing."""
 
 
 _CLOSED = StreamRoute(_ignore, _ignore)
 
 
 class FfiEvents:
-    """What the library calls with its events: ours stay here, the SDK gets the rest."""
+    """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Prepare; `lay` begins.
+        """Prepare; `install` begins.
 
         Args:
-            rest: takes what is not ours.
+            rest: takes the events that are not ours.
         """
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
@@ -144,34 +144,36 @@ class FfiEvents:
         self._thread = local()
 
     def install(self) -> None:
-        """Be called from now on; this one must never be forgotten."""
+        """Become the library's callback; the object must stay alive from then on."""
         library, version = FfiClient.instance._ffi_lib, rtc.__version__.encode()
         gives_logs = True
         library.livekit_ffi_initialize(self._callback, gives_logs, b"python", version)
 
     def take(self, address: Encoded, size: int) -> None:
-        """Take one event; thread: the library's.
+        """Handle one event.
 
-        Most are acknowledgements, which need not even be decoded: a twentieth less CPU.
+        Most are acknowledgements, which are recognised without decoding: 5 % less CPU.
+
+        Thread: the library's.
         """
         encoded = ctypes.string_at(address, size)
         if encoded == _TAKEN or self._is_ours(FfiEvent.FromString(encoded)):
-            self._stay()
+            self._keep_thread_state()
         else:
             self._rest(address, size)
 
     def _is_ours(self, event: FfiEvent) -> bool:
-        """Return whether the event was ours, and is done with."""
+        """Handle the event if it is ours, and return whether it was."""
         match event.WhichOneof("message"):
             case "audio_stream_event":
                 return self._is_delivered(event.audio_stream_event)
             case "capture_audio_frame":
-                return self._is_noted(event.capture_audio_frame)
+                return self._is_acknowledged(event.capture_audio_frame)
         return False
 
     def open(self, request: FfiRequest, route: StreamRoute) -> FfiHandle:
-        """Make a request for a new audio stream and return it with its road laid."""
-        # The first block may come before the answer: it waits for this lock.
+        """Open a new audio stream whose blocks go to `route`."""
+        # The first block may arrive before the answer: it waits for this lock.
         with self._changing:
             answer = FfiClient.instance.request(request)
             stream = FfiHandle(answer.new_audio_stream.stream.handle.id)
@@ -179,7 +181,7 @@ class FfiEvents:
         return stream
 
     def close(self, stream: FfiHandle) -> None:
-        """Drop a stream; what it still sends is thrown away until its last event."""
+        """Close a stream; blocks that still arrive are discarded."""
         with self._changing:
             if stream.handle in self._routes:
                 self._routes[stream.handle] = _CLOSED
@@ -187,11 +189,11 @@ class FfiEvents:
 
     @property
     def streams(self) -> int:
-        """How many streams have not sent their last event yet."""
+        """Number of streams that have not sent their last event yet."""
         return len(self._routes)
 
     def _is_delivered(self, event: AudioStreamEvent) -> bool:
-        """Deliver the event, unless it belongs to somebody else's stream."""
+        """Deliver the event to its route, and return whether the stream is ours."""
         route = self._route(event.stream_handle)
         if route is None:
             return False
@@ -206,17 +208,17 @@ class FfiEvents:
                 del self._routes[event.stream_handle]
         return True
 
-    def _stay(self) -> None:
-        """Let Python remember this thread, once.
+    def _keep_thread_state(self) -> None:
+        """Keep Python's state of this thread after the callback.
 
-        It would otherwise make and forget a thread state at each call, 200 times a
-        second: two system calls and a fresh page each. Measured: a tenth less CPU.
+        Python would otherwise create and delete a thread state for each call, 200 times
+        a second: two system calls and a new page each. Measured: 10 % less CPU.
 
         Source: Python/C API, "Non-Python created threads": `PyGILState_Ensure` nests,
-        and only the outermost release forgets the thread; this one has no release.
+        and only the outermost release deletes the state; this one has no release.
         """
-        if not hasattr(self._thread, "is_known"):
-            self._thread.is_known = True
+        if not hasattr(self._thread, "has_state"):
+            self._thread.has_state = True
             ctypes.pythonapi.PyGILState_Ensure()
 
     def _route(self, stream: int) -> StreamRoute | None:
@@ -225,18 +227,18 @@ class FfiEvents:
         with self._changing:
             return self._routes.get(stream)
 
-    def _is_noted(self, answer: CaptureAudioFrameCallback) -> bool:
-        """Note what became of a block, unless it is somebody else's."""
+    def _is_acknowledged(self, answer: CaptureAudioFrameCallback) -> bool:
+        """Log a refused block of ours, and return whether the block was ours."""
         if answer.async_id == OUR_CAPTURE and answer.error:
             level = logging.DEBUG if self._has_failed else logging.WARNING
             self._has_failed = True
-            _log.log(level, "encoder did not take a block  error=%r", answer.error)
+            _log.log(level, "encoder refused a block  error=%r", answer.error)
         return answer.async_id == OUR_CAPTURE
 
 
 @cache
 def ffi_events() -> FfiEvents:
-    """Return the bypass, laid at first use: one per process, like the library."""
+    """Return the installed callback: one per process, like the library."""
     made = FfiEvents(ffi_event_callback)
     made.install()
     return made
@@ -245,5 +247,5 @@ def ffi_events() -> FfiEvents:
 def handle(
     owner: rtc.AudioSource | rtc.Track | rtc.AudioProcessingModule,
 ) -> FfiHandle:
-    """Return what the library knows this by."""
+    """Return the library's handle of this object."""
     return owner._ffi_handle

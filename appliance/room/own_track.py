@@ -1,4 +1,4 @@
-"""The box's own track after joining: permissions, mutes by a moderator, publication."""
+"""Our own track in the room: permissions, mutes by a moderator, publication."""
 
 import asyncio
 import logging
@@ -13,14 +13,13 @@ from appliance.room.failures import Failure
 from appliance.room.publisher import Publisher
 
 AGAIN_S = 1.0
-"""Pause after publishing again: a server that takes the track away each time is asked
-once a second."""
+"""Pause after publishing again, in case the server drops the track each time."""
 
 _log = logging.getLogger(__name__)
 
 
 class OwnTrack:
-    """Publishes the track whenever the room allows it, and posts what it allows."""
+    """Publishes the track whenever it is permitted, and posts changed permissions."""
 
     def __init__(
         self, ticket: int, room: rtc.Room, publisher: Publisher, post: Post
@@ -28,7 +27,7 @@ class OwnTrack:
         """Do nothing yet.
 
         Args:
-            ticket: number of the visit.
+            ticket: number of the session.
             room: not connected yet.
             publisher: the track.
             post: takes `PermissionsChanged`.
@@ -44,14 +43,14 @@ class OwnTrack:
         """The server has dropped the track since it was last published."""
 
     async def publish(self) -> Failure | None:
-        """Publish the track at joining, if the room allows it."""
+        """Publish the track on joining, if permitted, and return why it failed."""
         if may_publish(self._room):
             return await self._publisher.publish(self._room)
         _log.warning("the token does not allow publishing the microphone")
         return None
 
     def now(self) -> Permissions:
-        """Return what is allowed; posted is only what changes later."""
+        """Return the permissions; only later changes are posted."""
         allowed = self._room.local_participant.permissions
         is_published = self._is_published
         self._posted = Permissions(
@@ -62,11 +61,11 @@ class OwnTrack:
         )
         return self._posted
 
-    def look(self) -> None:
-        """Look again: something may have changed.
+    def changed(self) -> None:
+        """Handle a possible change of permissions or mute.
 
-        To be called at once: a permission that is taken away and given back in the
-        same moment has the server drop the track as well.
+        Call it from the SDK's callback itself, not later: the server drops the track
+        even if a permission is revoked and granted again in the same moment.
         """
         if not may_publish(self._room):
             self._is_dropped = True
@@ -77,13 +76,13 @@ class OwnTrack:
         self._publisher.unmute()
 
     async def follow(self, give_up: Callable[[Failure], None]) -> None:
-        """Follow every change, until cancelled.
+        """Apply and post every change, until cancelled.
 
         Args:
-            give_up: told why the track cannot be published any more.
+            give_up: called with the reason if the track cannot be published again.
         """
         while True:
-            self._tell()
+            self._post_change()
             if (failure := await self._adapt()) is not None:
                 give_up(failure)
                 return
@@ -100,10 +99,10 @@ class OwnTrack:
         self._is_dropped = False
         await self._publisher.withdraw(self._room)
         failure = await self._publisher.publish(self._room)
-        # A permission that was taken away meanwhile is the next change.
+        # If the permission was revoked meanwhile, the next change handles it.
         if failure is not None and not self._is_dropped:
             return failure
-        self._tell()
+        self._post_change()
         await asyncio.sleep(AGAIN_S)
         return None
 
@@ -111,7 +110,7 @@ class OwnTrack:
     def _is_published(self) -> bool:
         return self._publisher.is_published(self._room) and not self._is_dropped
 
-    def _tell(self) -> None:
+    def _post_change(self) -> None:
         before = self._posted
         if self.now() != before:
             message = "permissions changed  now=%s"
@@ -120,7 +119,7 @@ class OwnTrack:
 
 
 def may_publish(room: rtc.Room) -> bool:
-    """Return whether the room takes the microphone's track."""
+    """Return whether publishing the microphone's track is permitted."""
     allowed = room.local_participant.permissions
     sources = allowed.can_publish_sources
     return allowed.can_publish and (

@@ -1,4 +1,4 @@
-"""Who is in the room."""
+"""Participants in the room."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from appliance.room.names import display_name
 from appliance.room.subscriber import Subscriber
 
 LOOK_S = 0.1
-"""While somebody speaks: what is shown follows the sound within this time."""
+"""Interval at which the list follows the audio while somebody speaks."""
 
 
 class Participants:
-    """The others in the room, posted whole whenever something about them changed."""
+    """List of the other participants, posted whole whenever one of them changed."""
 
     def __init__(
         self,
@@ -26,14 +26,14 @@ class Participants:
         subscriber: Subscriber,
         first_arrival: Callable[[], None],
     ) -> None:
-        """Remember whom to ask and whom to tell.
+        """Start with an empty list.
 
         Args:
-            ticket: of the visit.
-            room: who is there.
+            ticket: number of the session.
+            room: source of the participants.
             post: takes `PeopleChanged`.
-            subscriber: knows who is played, and whose sound cannot be.
-            first_arrival: called when we are not alone any more.
+            subscriber: knows whose audio is played and whose cannot be decrypted.
+            first_arrival: called when the first other participant has arrived.
         """
         self._ticket = ticket
         self._room = room
@@ -45,24 +45,24 @@ class Participants:
         self._last: tuple[Participant, ...] = ()
 
     def now(self) -> tuple[Participant, ...]:
-        """Return them in the order they came; posted is only what changes later."""
+        """Return the list in order of arrival; only later changes are posted."""
         self._last = tuple(
-            self._person(other)
+            self._participant(other)
             for other in self._room.remote_participants.values()
             if not other.permissions.hidden
         )
         return self._last
 
     def changed(self) -> None:
-        """Post them, if anything is different."""
+        """Post the list, if it is different from the last one."""
         before = self._last
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
         if self._last and not before:
             self._first_arrival()
 
-    def speak(self, speakers: list[rtc.Participant]) -> None:
-        """Take the server's list of those who speak now."""
+    def speakers_changed(self, speakers: list[rtc.Participant]) -> None:
+        """Store the server's list of active speakers."""
         self._speakers = frozenset(speaker.identity for speaker in speakers)
         if self._speakers:
             self._is_speaking.set()
@@ -71,14 +71,14 @@ class Participants:
         self.changed()
 
     async def follow(self) -> None:
-        """Compare what the server says with what is played, until cancelled."""
+        """Post changes of who is speaking and played, until cancelled."""
         while True:
             await self._is_speaking.wait()
             await asyncio.sleep(LOOK_S)
             self.changed()
 
-    def _person(self, other: rtc.RemoteParticipant) -> Participant:
-        voices = [
+    def _participant(self, other: rtc.RemoteParticipant) -> Participant:
+        tracks = [
             publication
             for publication in other.track_publications.values()
             if publication.kind == rtc.TrackKind.KIND_AUDIO
@@ -87,15 +87,15 @@ class Participants:
         return Participant(
             id=other.identity,
             name=display_name(other.name, other.identity),
-            # Named by the server and played here: with one of both the lamp would lie.
+            # Both: reported by the server and played here, as the lamp indicates.
             is_speaking=is_named and self._subscriber.plays(other.identity),
-            # Somebody without a microphone cannot be heard either.
-            is_muted=all(publisher.muted for publisher in voices),
+            # True also for a participant without a microphone.
+            is_muted=all(publication.muted for publication in tracks),
             sound_fault=self._subscriber.decryption.fault(other, is_speaking=is_named),
         )
 
 
 def sender(room: rtc.Room, identity: str) -> ChatSender:
-    """Return who this is, as the server vouches for it."""
+    """Return the participant with this identity, with the name the server confirms."""
     known = room.remote_participants.get(identity)
     return ChatSender(identity, known.name if known else "")

@@ -1,4 +1,4 @@
-"""Our own sound in the room."""
+"""Publisher of our own track."""
 
 import asyncio
 import logging
@@ -13,27 +13,26 @@ from appliance.room.failures import NOT_PUBLISHED, Failure
 from appliance.room.stats import encoders
 
 PUBLISH_S = 5.0
-"""It takes one round trip to the server; this would be a very slow one."""
+"""Time-out for publishing, which takes one round trip to the server."""
 LOOK_S = 0.02
-"""How often the library is asked whether it sends; it takes 20 to 50 ms on loopback."""
+"""Interval of asking whether the encoder sends; it takes 20 to 50 ms on loopback."""
 UNPUBLISH_S = 0.5
-"""Polite, not necessary: the server ends the track together with the connection."""
+"""Time-out; unpublishing is optional: a disconnect ends the track as well."""
 DTX = "usedtx=1"
-"""So the server's answer allows for sending next to nothing of a silence. Source: RFC
-7587, 6.1."""
+"""In the server's answer: it permits DTX. Source: RFC 7587, 6.1."""
 TRIES = 3
-"""A server (1.13) now and then answers before it knows the track: without DTX, and in
-stereo. Measured: three times in a hundred, and not more often the time after."""
+"""The server (1.13) sometimes answers before it knows the track: without DTX, and with
+stereo. Measured: in 3 of 100 attempts, each independent of the one before."""
 
 _OPTIONS = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
-    # Silence, of which a closed gate sends plenty, costs next to nothing this way.
+    # The gate is closed most of the time: without DTX that silence would be sent.
     dtx=True,
-    # Measured on a busy machine: sending each packet twice makes the far end hold sound
-    # back for 70 to 130 ms in place of 45. What is lost is asked for again.
+    # Measured on a busy machine: with redundancy the far end's jitter buffer holds 70
+    # to 130 ms instead of 45. Lost packets are retransmitted on request (NACK).
     red=False,
-    # From about 50 kbit/s on, Opus codes with CELT alone: measured a third of the
-    # encoder's CPU, a shorter look-ahead, and better sound. RFC 6716, 2 and 2.1.
+    # Above about 50 kbit/s Opus uses CELT alone: measured a third of the encoder's CPU,
+    # a shorter look-ahead, and better audio. RFC 6716, 2 and 2.1.
     audio_encoding=AudioEncoding(max_bitrate=64_000),
 )
 
@@ -41,24 +40,24 @@ _log = logging.getLogger(__name__)
 
 
 class Publisher:
-    """The microphone's track; published as long as the room allows it."""
+    """Publication of the microphone's track."""
 
     def __init__(self, feed: MicrophoneFeed) -> None:
-        """Remember where the microphone comes from."""
+        """Prepare; `feed` is the source of the audio."""
         self._feed = feed
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
-        """Could not be published; closed when the room is disconnected."""
+        """Tracks that could not be published; closed when the room is disconnected."""
 
     async def publish(self, room: rtc.Room) -> Failure | None:
-        """Publish the track and let the uplink send."""
+        """Publish the track, connect the feed, and return why it failed."""
         self._microphone = microphone = self._microphone or MicrophoneTrack()
         try:
-            await self._publish_well(room, microphone)
-        except (PublishTrackError, RuntimeError, TimeoutError) as error:
-            _log.debug("track not published  error=%r", error)
-            # To the library it stays half published: another try needs another track.
+            await self._publish_with_dtx(room, microphone)
+        except (PublishTrackError, RuntimeError, TimeoutError) as exc:
+            _log.debug("track not published  error=%r", exc)
+            # The library keeps it half published: another attempt needs another track.
             self._spent.append(microphone)
             self._microphone = None
             return NOT_PUBLISHED
@@ -66,9 +65,11 @@ class Publisher:
         _log.info("track published")
         return None
 
-    async def _publish_well(self, room: rtc.Room, microphone: MicrophoneTrack) -> None:
-        """Publish it, and again if the server did not understand what it is."""
-        # After an earlier publication its streams are still listed.
+    async def _publish_with_dtx(
+        self, room: rtc.Room, microphone: MicrophoneTrack
+    ) -> None:
+        """Publish the track, and again if the server's answer does not permit DTX."""
+        # Streams of an earlier publication are still listed.
         streams = encoders((await room.get_rtc_stats()).publisher_stats)
         tries = 0
         while True:
@@ -78,22 +79,22 @@ class Publisher:
                     microphone.track, _OPTIONS
                 )
                 known = set(streams)
-                streams = await _one_more(room, streams)
+                streams = await _wait_for_stream(room, streams)
             newest = streams.keys() - known
             if tries >= TRIES or any(DTX in streams[one] for one in newest):
                 return
-            _log.debug("track is published again  reason=no_dtx")
+            _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish(room)
 
     def is_published(self, room: rtc.Room) -> bool:
-        """Return whether the server has the track, as far as we know."""
+        """Return whether the track is published, as far as we know."""
         if self._publication is None:
             return False
         return self._publication.sid in room.local_participant.track_publications
 
     @property
     def is_muted(self) -> bool:
-        """Whether a moderator muted the track; we never do."""
+        """Whether a moderator muted the track; the box itself never does."""
         return self._publication is not None and self._publication.muted
 
     def unmute(self) -> None:
@@ -102,28 +103,28 @@ class Publisher:
             self._microphone.track.unmute()
 
     async def withdraw(self, room: rtc.Room) -> None:
-        """Stop sending and forget the publication; the server has dropped it."""
+        """Stop sending and drop the publication."""
         self.stop()
         await self.unpublish(room)
         self._publication = None
 
     def stop(self) -> None:
-        """Send nothing more."""
+        """Stop sending."""
         if self._publication is not None:
             self._feed.disconnect()
 
     async def unpublish(self, room: rtc.Room) -> None:
-        """Tell the room that the track ends; within `UNPUBLISH_S`."""
+        """Unpublish the track within `UNPUBLISH_S`."""
         if self._publication is None:
             return
         try:
             async with asyncio.timeout(UNPUBLISH_S):
                 await room.local_participant.unpublish_track(self._publication.sid)
-        except (UnpublishTrackError, TimeoutError) as error:
-            _log.debug("track not unpublished  error=%r", error)
+        except (UnpublishTrackError, TimeoutError) as exc:
+            _log.debug("track not unpublished  error=%r", exc)
 
     def close(self) -> None:
-        """Give the track back, once the room is disconnected."""
+        """Release all tracks; call it after the room is disconnected."""
         current = [self._microphone] if self._microphone is not None else []
         for microphone in (*self._spent, *current):
             microphone.close()
@@ -131,18 +132,18 @@ class Publisher:
         self._microphone = self._publication = None
 
 
-async def _one_more(room: rtc.Room, than: dict[str, str]) -> dict[str, str]:
-    """Wait until what is given to the encoder is sent; return all streams' encoders.
+async def _wait_for_stream(room: rtc.Room, known: dict[str, str]) -> dict[str, str]:
+    """Wait until a new encoder sends, and return the parameters of all encoders.
 
-    The server answers after `publish_track` has returned; until then all is lost
-    (measured: 20 to 40 ms). And an encoder that starts between the halves of a packet
-    keeps to that: 10 ms more, in 2 ways of 40.
+    The server answers after `publish_track` has returned; audio sent before that is
+    lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a packet
+    stays misaligned: 10 ms more latency, on 2 of 40 connections.
 
     Raises:
         RuntimeError: the connection broke.
     """
-    streams = than
-    while len(streams) <= len(than):
+    streams = known
+    while len(streams) <= len(known):
         await asyncio.sleep(LOOK_S)
         streams = encoders((await room.get_rtc_stats()).publisher_stats)
     return streams

@@ -1,4 +1,4 @@
-"""One visit to a room, from joining to having left."""
+"""Session in a room, from joining to leaving."""
 
 import asyncio
 import logging
@@ -30,16 +30,17 @@ from appliance.room.publisher import Publisher
 from appliance.room.subscriber import Subscriber
 
 COMING_S = 0.5
-"""From being in the room to hearing us: a subscription takes 0.2 s on a LAN."""
+"""Time from a participant's arrival until it plays us; 0.2 s on a LAN."""
 
 _log = logging.getLogger(__name__)
 
 
 class Session:
-    """Starts when made; ends by itself or by `leave`, and says so with one event.
+    """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    What the room tells is queued and worked off by one task: the SDK would swallow an
-    exception in a callback of ours, a task of ours ends the process.
+    Its end is posted as one event. Events of the SDK are queued and handled by one
+    task: the SDK ignores an exception in a callback, but a failed task ends the
+    process.
     """
 
     def __init__(
@@ -73,24 +74,24 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Whether everything of it is closed and its last event is posted."""
+        """Whether everything is closed and the last event is posted."""
         return self._over.done()
 
     def leave(self) -> None:
-        """Leave, whatever the visit is doing; twice is fine."""
+        """Leave, in whatever state; leaving twice is allowed."""
         self._is_leaving = True
         self._staying.cancel()
 
     def send(self, command: SendChat) -> None:
-        """Send a line of chat."""
+        """Send a chat message."""
         self._chat_channel.send(command, is_plain=self._style.is_plain_chat)
 
     async def _finish(self) -> None:
-        """Wait for the end, tidy up, and say how it ended."""
+        """Wait for the end, close everything, and post how it ended."""
         try:
             await asyncio.wait({self._staying})
         finally:
-            await self._tidy()
+            await self._close()
         if self._is_leaving:
             _log.info("left  ticket=%d", self.ticket)
             self._context.post(RoomLeft(self.ticket))
@@ -98,14 +99,14 @@ class Session:
             self._context.post(self._staying.result())
 
     async def _stay(self, command: JoinRoom) -> RoomFailed | RoomLost:
-        """Join, and return why it did not work or how it ended."""
+        """Join, and return why that failed or how the room was lost."""
         ticket = self.ticket
         if (found := await self._join(command)) is not None:
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
-        here = (self._room.name, self._people.now(), self.own.now())
-        self._context.post(RoomJoined(ticket, *here))
+        state = (self._room.name, self._people.now(), self.own.now())
+        self._context.post(RoomJoined(ticket, *state))
         found = await self._handle_events()
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
@@ -128,9 +129,9 @@ class Session:
         return await self.own.publish()
 
     async def _handle_events(self) -> Failure:
-        """Do what the room tells, until it is lost."""
+        """Handle the room's events until the room is lost, and return why."""
         feed, post = self._context.feed, self._context.post
-        measuring = [
+        tasks = [
             self._context.spawn(stats.measure(self.ticket, self._room, feed, post)),
             self._context.spawn(self._subscriber.measure()),
             self._context.spawn(self._people.follow()),
@@ -142,11 +143,11 @@ class Session:
                 if (failure := handler()) is not None:
                     return failure
         finally:
-            for task in measuring:
+            for task in tasks:
                 task.cancel()
 
-    async def _tidy(self) -> None:
-        """Close everything; nothing native is used after its end."""
+    async def _close(self) -> None:
+        """Close everything, in the order the native library needs."""
         self._publisher.stop()
         if self._priming is not None:
             self._priming.cancel()
@@ -156,8 +157,6 @@ class Session:
             await self._publisher.unpublish(self._room)
         await self._connection.close()
         self._publisher.close()
-
-    # what the room tells
 
     def _listen(self) -> None:
         on = self._room.on
@@ -170,12 +169,12 @@ class Session:
             "track_unmuted",
         ):
             on(event, self._later(self._people_changed))
-        on("participant_permissions_changed", self._permitted)
+        on("participant_permissions_changed", self._permissions_changed)
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
         on("track_subscribed", self._later(self._subscriber.open))
         on("track_unsubscribed", self._later(self._unsubscribed))
-        on("active_speakers_changed", self._later(self._people.speak))
+        on("active_speakers_changed", self._later(self._people.speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
         on("data_received", self._later(self._chat_channel.take))
         on("reconnecting", self._later(self._paused))
@@ -190,18 +189,18 @@ class Session:
 
         return queue
 
-    def _permitted(self, *_: object) -> None:
-        """Take what is allowed now, at once, and act upon it later."""
-        self.own.look()
+    def _permissions_changed(self, *_: object) -> None:
+        """Mark our track as changed now, and handle the change in order."""
+        self.own.changed()
         self._later(self._people_changed)()
 
     def _people_changed(self, *_: object) -> None:
         self._people.changed()
-        # These events tell of ourselves as well.
-        self.own.look()
+        # These events concern our own track as well.
+        self.own.changed()
 
     def _first_arrival(self) -> None:
-        """Have what the first to come hears brought to its depth."""
+        """Schedule jitter-buffer priming for the first participant to arrive."""
         if self._priming is not None:
             self._priming.cancel()
         self._priming = self._loop.call_later(
@@ -224,7 +223,7 @@ class Session:
 
     def _paused(self) -> None:
         self._is_paused = True
-        _log.warning("connection broke, resuming  ticket=%d", self.ticket)
+        _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 
     def _resumed(self) -> None:
@@ -235,14 +234,14 @@ class Session:
         self._people_changed()
         self._context.post(RoomResumed(self.ticket))
 
-    def _fail(self, error: BaseException) -> None:
-        """Have `_attend` raise this.
+    def _fail(self, exc: BaseException) -> None:
+        """Let `_handle_events` raise the exception.
 
         Thread: the library's.
         """
-        handler = partial(_raise, error)
+        handler = partial(_raise, exc)
         self._loop.call_soon_threadsafe(self._pending_events.put_nowait, handler)
 
 
-def _raise(error: BaseException) -> NoReturn:
-    raise error
+def _raise(exc: BaseException) -> NoReturn:
+    raise exc

@@ -1,4 +1,4 @@
-"""What the library says of the connection: how long a packet takes, how many left."""
+"""WebRTC statistics: round trip time, sent packets, parameters of the encoders."""
 
 import asyncio
 import time
@@ -11,13 +11,14 @@ from appliance.core.events import RttMeasured
 from appliance.ports import MicrophoneFeed, Post
 
 EVERY_S = 10.0
-"""Our choice: fresh enough to read, rare enough to cost nothing."""
+"""Interval of the round trip time; our choice: current, at negligible cost."""
 LOOK_S = 1.0
-"""How soon the uplink's curiosity is noticed, and the first round trip."""
+"""Interval at which `wants_stats` is checked, and of the first round trip time."""
 SOON_S = 0.16
-"""Eight packets of 21: six or seven answers find the place. Asking takes 2 ms."""
+"""Interval while the feed wants statistics: 8 packets of the DTX period of 21, so that
+6 or 7 answers locate the period. A request takes 2 ms."""
 STEP_S = 0.005
-"""A smaller change is not worth a new picture."""
+"""Smallest change that is posted: each redraws the screen."""
 
 
 async def measure(
@@ -25,7 +26,7 @@ async def measure(
 ) -> None:
     """Post the round trip time once and whenever it changed, until cancelled.
 
-    The uplink is told how many packets have left, and more often if it wants to know.
+    The feed gets the number of sent packets, more often if it wants statistics.
     """
     last_s: float | None = None
     due_s = 0.0
@@ -33,23 +34,23 @@ async def measure(
         if feed.wants_stats or time.monotonic() >= due_s:
             rtt_s = await _ask(room, feed)
             due_s = due_s if rtt_s is None else time.monotonic() + EVERY_S
-            if rtt_s is not None and _is_news(rtt_s, last_s):
+            if rtt_s is not None and _is_changed(rtt_s, last_s):
                 last_s = rtt_s
                 post(RttMeasured(ticket, rtt_s))
         await asyncio.sleep(SOON_S if feed.wants_stats else LOOK_S)
 
 
-def _is_news(now_s: float, last_s: float | None) -> bool:
+def _is_changed(now_s: float, last_s: float | None) -> bool:
     return last_s is None or abs(now_s - last_s) > STEP_S
 
 
 async def _ask(room: rtc.Room, feed: MicrophoneFeed) -> float | None:
-    """Tell the uplink what has left, and return the round trip time if it is known."""
+    """Give the feed the number of sent packets, and return the round trip time."""
     asked = feed.packets
     try:
         stats = await room.get_rtc_stats()
     except RuntimeError:
-        # The connection broke in this very moment.
+        # The connection was lost in this moment.
         return None
     feed.learn(asked, packets_sent(stats.publisher_stats))
     return _rtt_s((*stats.publisher_stats, *stats.subscriber_stats))
@@ -70,7 +71,7 @@ def _rtt_s(stats: Iterable[RtcStats]) -> float | None:
 
 
 def packets_sent(stats: Iterable[RtcStats]) -> int:
-    """Return how many packets of sound have left.
+    """Return the number of audio packets sent.
 
     Source: `packetsSent` of the outbound stream, W3C webrtc-stats.
     """
@@ -82,21 +83,21 @@ def packets_sent(stats: Iterable[RtcStats]) -> int:
 
 
 def encoders(stats: Iterable[RtcStats]) -> dict[str, str]:
-    """Return what each encoder at work was agreed to do, by its stream's name.
+    """Return the negotiated parameters of each encoder, by the id of its stream.
 
-    A stream whose track has ended stays on the list.
+    A stream whose track has ended is still included.
 
-    Source: `codecId` of the outbound stream, only there once the codec is agreed upon,
-    and that codec's `sdpFmtpLine`, W3C webrtc-stats.
+    Source: `codecId` of the outbound stream, present once the codec is negotiated, and
+    that codec's `sdpFmtpLine`, W3C webrtc-stats.
     """
     found = tuple(stats)
-    agreed = {
+    lines = {
         one.codec.rtc.id: one.codec.codec.sdp_fmtp_line
         for one in found
         if one.HasField("codec")
     }
     return {
-        one.outbound_rtp.rtc.id: agreed[one.outbound_rtp.stream.codec_id]
+        one.outbound_rtp.rtc.id: lines[one.outbound_rtp.stream.codec_id]
         for one in found
-        if one.HasField("outbound_rtp") and one.outbound_rtp.stream.codec_id in agreed
+        if one.HasField("outbound_rtp") and one.outbound_rtp.stream.codec_id in lines
     }

@@ -1,4 +1,4 @@
-"""Everybody's sound in the room, on its way to the playout."""
+"""Subscriber: the other participants' audio, from the room to the playback."""
 
 import asyncio
 import logging
@@ -13,60 +13,60 @@ from appliance.room.audio_io import RemoteAudio
 from appliance.room.decryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.names import short_id
-from appliance.room.neteq_delay import JitterBuffer
+from appliance.room.neteq_delay import NeteqDelay
 
-LOOK_S = 1.0
-"""How often the library is asked how long it keeps what somebody says, while they say
-it. Not much changes within a second, and asking takes 1 ms."""
+READ_S = 1.0
+"""Interval of reading NetEQ's delay of a talker who speaks. It changes slowly, and
+reading takes 1 ms."""
 SELDOM = 10
-"""One look in so many, while nobody says anything."""
+"""One reading in so many includes the silent talkers."""
 FRESH = 8
-"""As many first looks, whether anybody says anything or not: it takes so long until a
-box at the far end has brought the library to the depth that it keeps."""
+"""Number of first readings that include a silent talker: a box at the far end needs as
+long to bring NetEQ to its steady delay."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
-    """Somebody whose sound is passed on."""
+class _Subscription:
+    """A subscribed track that is played."""
 
     name: str
-    """In the playout."""
+    """Name of the talker in the playback."""
     identity: str
-    talker: RemoteAudio
-    buffer: JitterBuffer
+    audio: RemoteAudio
+    neteq: NeteqDelay
 
 
 class Subscriber:
-    """Asks for every voice in the room and passes each on until it ends.
+    """Subscriptions to every audio track in the room.
 
-    Video is never asked for: a Pi on Wi-Fi has better use for the bandwidth.
+    Video is never subscribed to: the bandwidth of a Pi on Wi-Fi is needed for audio.
     """
 
     def __init__(self, playback: Playback, fail: Fail, *, has_key: bool) -> None:
-        """Remember where sound goes.
+        """Start without subscriptions.
 
         Args:
             playback: takes the blocks.
             fail: ends the process because of an exception on a native thread.
-            has_key: whether the room is encrypted, as far as this box knows.
+            has_key: whether this box encrypts.
         """
         self._playback = playback
         self.decryption = Decryption(has_key=has_key)
-        """Of those whose sound is asked for."""
+        """Encryption state of the participants."""
         self._fail = fail
         self._log_limit = LogLimit()
-        self._talkers: dict[str, _Heard] = {}
+        self._subscriptions: dict[str, _Subscription] = {}
 
     def want_all(self, room: rtc.Room) -> None:
-        """Ask for everything that is published now."""
+        """Subscribe to everything that is published now."""
         for other in room.remote_participants.values():
             for publication in other.track_publications.values():
                 self.want(publication)
 
     def want(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Ask for this, if it is sound that can be played."""
+        """Subscribe to this publication, if it is audio that can be played."""
         is_sound = publication.kind == rtc.TrackKind.KIND_AUDIO
         if publication.subscribed or not is_sound:
             return
@@ -79,60 +79,60 @@ class Subscriber:
         publication: rtc.RemoteTrackPublication,
         participant: rtc.RemoteParticipant,
     ) -> None:
-        """Pass on what was asked for and has come."""
+        """Play a track that was subscribed."""
         if publication.kind != rtc.TrackKind.KIND_AUDIO:
             return
         self.close(publication)
         name = f"{participant.identity}/{publication.sid}"
-        talker = RemoteAudio(track, self._playback.add(name), self._fail)
-        self._talkers[publication.sid] = _Heard(
-            name, participant.identity, talker, JitterBuffer(track)
+        audio = RemoteAudio(track, self._playback.add(name), self._fail)
+        self._subscriptions[publication.sid] = _Subscription(
+            name, participant.identity, audio, NeteqDelay(track)
         )
-        self._note("track subscribed  from=%s", participant.identity)
+        self._log_track("track subscribed  from=%s", participant.identity)
 
     def close(self, publication: rtc.RemoteTrackPublication) -> None:
-        """End what is over; unknown ones are fine."""
+        """Stop playing this publication; an unknown one is ignored."""
         self._close(publication.sid)
 
     def close_all(self) -> None:
-        """End everything."""
-        for sid in tuple(self._talkers):
+        """Stop playing all tracks."""
+        for sid in tuple(self._subscriptions):
             self._close(sid)
 
     def plays(self, identity: str) -> bool:
-        """Return whether anything of this participant is played now, or just was."""
+        """Return whether this participant is played now, or was a moment ago."""
         return any(
-            self._playback.is_sounding(heard.name)
-            for heard in self._talkers.values()
-            if heard.identity == identity
+            self._playback.is_sounding(one.name)
+            for one in self._subscriptions.values()
+            if one.identity == identity
         )
 
     async def measure(self) -> None:
-        """Tell the playout how long the library keeps what is said, until cancelled."""
-        for look in count():
-            await asyncio.sleep(LOOK_S)
-            await self._look(is_rare=look % SELDOM == 0)
+        """Give NetEQ's delay of each talker to the playback, until cancelled."""
+        for reading in count():
+            await asyncio.sleep(READ_S)
+            await self._read_delays(is_rare=reading % SELDOM == 0)
 
-    async def _look(self, *, is_rare: bool) -> None:
-        due = [x for x in self._talkers.values() if is_rare or self._is_due(x)]
-        # Whose track ends meanwhile gives no answer, or an exception.
-        asked = (heard.buffer.held_s() for heard in due)
+    async def _read_delays(self, *, is_rare: bool) -> None:
+        due = [x for x in self._subscriptions.values() if is_rare or self._is_due(x)]
+        # A track that ends meanwhile gives no answer, or an exception.
+        asked = (one.neteq.held_s() for one in due)
         answers = await asyncio.gather(*asked, return_exceptions=True)
-        for heard, held_s in zip(due, answers, strict=True):
+        for one, held_s in zip(due, answers, strict=True):
             if isinstance(held_s, float):
-                self._playback.learn(heard.name, held_s)
+                self._playback.learn(one.name, held_s)
 
-    def _is_due(self, heard: _Heard) -> bool:
-        return heard.buffer.looks < FRESH or self._playback.is_sounding(heard.name)
+    def _is_due(self, one: _Subscription) -> bool:
+        return one.neteq.readings < FRESH or self._playback.is_sounding(one.name)
 
     def _close(self, sid: str) -> None:
-        if sid not in self._talkers:
+        if sid not in self._subscriptions:
             return
-        ended = self._talkers.pop(sid)
-        ended.talker.close()
+        ended = self._subscriptions.pop(sid)
+        ended.audio.close()
         self._playback.remove(ended.name)
         self.decryption.forget(ended.identity)
-        self._note("track ended  from=%s", ended.identity)
+        self._log_track("track ended  from=%s", ended.identity)
 
-    def _note(self, message: str, identity: str) -> None:
+    def _log_track(self, message: str, identity: str) -> None:
         self._log_limit.log(_log, logging.INFO, message, short_id(identity))

@@ -187,14 +187,14 @@ class Watched(FfiEvents):
         self.is_enough = threading.Event()
         self._most = most
 
-    def _stay(self):
-        super()._stay()
+    def _keep_thread_state(self):
+        super()._keep_thread_state()
         self.mine.count = getattr(self.mine, "count", 0) + 1
         self.counts.append(self.mine.count)
         if len(self.counts) == self._most:
             self.is_enough.set()
 
-    def _is_noted(self, answer):
+    def _is_acknowledged(self, answer):
         raise AssertionError(MOVED)
 
 

@@ -9,7 +9,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.room import subscriber
-from appliance.room.neteq_delay import JitterBuffer
+from appliance.room.neteq_delay import NeteqDelay
 from tests.room.fakes import DEADLINE_S
 
 FAST_S = 0.1
@@ -17,7 +17,7 @@ FAST_S = 0.1
 
 @pytest.fixture(autouse=True)
 def fast(monkeypatch):
-    monkeypatch.setattr(subscriber, "LOOK_S", FAST_S)
+    monkeypatch.setattr(subscriber, "READ_S", FAST_S)
 
 
 async def answers(box, talker, count):
@@ -73,7 +73,7 @@ async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
         await box.join(server)
         await box.talker()
         looking = asyncio.ensure_future(
-            box.room._session._subscriber._look(is_rare=True)
+            box.room._session._subscriber._read_delays(is_rare=True)
         )
         # It has made what it wants to ask, and asked nothing yet.
         await asyncio.sleep(0)
@@ -113,10 +113,10 @@ async def test_it_is_the_mean_since_the_last_answer_and_what_stretching_left():
         told(48.0 + 9.6, 960 + 960, 600, 840),
         [RtcStats()],
     )
-    buffer = JitterBuffer(Track(answers))
+    buffer = NeteqDelay(Track(answers))
     found = [await buffer.held_s() for _ in answers]
     assert found[1] is None
     assert found[2] == pytest.approx(0.010 + 360 / 48_000)
     assert found[3] == pytest.approx(0.010 + 240 / 48_000)
     assert found[4] is None
-    assert buffer.looks == 5
+    assert buffer.readings == 5
