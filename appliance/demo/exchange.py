@@ -1,4 +1,4 @@
-"""The exchange with the companion: what plays by itself, and what is counted."""
+"""Exchange with the companion: the script that presses the buttons, and the counts."""
 
 import asyncio
 import time
@@ -16,14 +16,14 @@ from appliance.panel.simulated import SimulatedPins
 from appliance.ports import Post
 
 ANSWER_S: Final = 1.0
-"""Time for an answer to a line of chat; one takes 0.1 s."""
+"""Pause for the answer to a chat message, which takes 0.1 s."""
 REPEAT_S: Final = 8.0
-"""Time for a talk to be repeated, with some rest afterwards."""
+"""Pause for the repetition of a talk, and some time after it."""
 
 
 @dataclass(slots=True)
 class Summary:
-    """What worked, counted while the demo runs."""
+    """Counts of what worked while the demo runs."""
 
     has_companion: bool
     started_s: float = field(default_factory=time.monotonic)
@@ -36,11 +36,11 @@ class Summary:
     is_repeating: bool = False
 
     def begin_repetition(self) -> None:
-        """Expect the companion in the speaker: it begins to repeat a talk."""
+        """Expect the companion in the speaker: it starts to repeat a talk."""
         self.is_repeating = True
 
     def count(self, view: View) -> bool:
-        """Count what is new in this view; return whether a talk begins with it."""
+        """Count what is new in this view; return whether a talk starts with it."""
         if self.joined_after_s is None and view.connection is ConnectionState.CONNECTED:
             self.joined_after_s = round(time.monotonic() - self.started_s, 2)
         for line in view.chat:
@@ -78,12 +78,12 @@ class Summary:
 
 
 class Script:
-    """Types a line and talks, again and again, like a person would."""
+    """Script that sends a chat message and talks, again and again."""
 
     def __init__(
         self, pins: SimulatedPins, post: Post, speak: Callable[[], Awaitable[None]]
     ) -> None:
-        """Do nothing yet; `speak` returns when the talk button may be released."""
+        """Prepare; `speak` returns when the talk button can be released."""
         self._pins = pins
         self._post = post
         self._speak = speak
@@ -92,7 +92,7 @@ class Script:
         """Whether the script holds the talk button."""
 
     def see(self, view: View) -> None:
-        """Take the newest view: somebody has to be there to talk to."""
+        """Let the script run only while the box is connected and not alone."""
         if view.connection is ConnectionState.CONNECTED and view.people:
             self._is_ready.set()
         else:

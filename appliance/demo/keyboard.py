@@ -1,8 +1,8 @@
-"""Keys of the terminal as presses of the simulated buttons.
+"""Keyboard of the terminal as the simulated buttons.
 
-A terminal reports when a key goes down, and again and again while it is held, but never
-when it comes up. Each key is therefore a short press of its button. The first talk key
-starts a talk; the next one, or the end of the first one's repetition, ends it.
+A terminal reports when a key is pressed, and repeats it while it is held, but never
+reports its release. Each key is therefore a short press of its button. The first talk
+key starts a talk; the next one, or the end of the first one's repetition, ends it.
 """
 
 import asyncio
@@ -23,16 +23,19 @@ BUTTONS: Final = {
 QUIT: Final = frozenset({"q", "\x04"})
 """The latter is Ctrl-D."""
 TAP_S: Final = 0.06
-"""Longer than contacts bounce, shorter than what counts as holding the button."""
+"""Longer than the debounce time, shorter than a held press."""
 REPEAT_S: Final = 0.2
-"""A held key repeats every 30-50 ms; fingers are slower."""
+"""A held key repeats every 30-50 ms; separate presses are slower."""
 
 
 class Keyboard:
-    """Presses the simulated buttons as the keys say. Thread: the loop's."""
+    """Translator of keys to presses of the simulated buttons.
+
+    Thread: the event loop's.
+    """
 
     def __init__(self, pins: SimulatedPins, is_talking: Callable[[], bool]) -> None:
-        """Press nothing yet; `is_talking` says whether the talk button is on."""
+        """Prepare; `is_talking` returns whether a talk is in progress."""
         self._pins = pins
         self._is_talking = is_talking
         self._loop = asyncio.get_running_loop()
@@ -40,7 +43,7 @@ class Keyboard:
         self._end: asyncio.TimerHandle | None = None
 
     def press(self, key: str) -> bool:
-        """Take one key; return whether it has a button."""
+        """Handle one key; return whether it has a button."""
         button = BUTTONS.get(key)
         if button is None:
             return False

@@ -17,20 +17,20 @@ import httpx
 from appliance.errors import DemoError
 
 _START_S = 15.0
-"""It answers within 0.2 s here; a small Pi under load is given much more."""
+"""Time-out; a start takes 0.2 s on a PC and much more on a small Pi under load."""
 _STARTS = 3
-"""A free port may be taken by another program before the server has it."""
+"""Attempts: another program may take a free port before the server does."""
 
 
 class LocalServer:
-    """A LiveKit server that only this machine can reach.
+    """LiveKit server that only this machine can reach.
 
-    Ports, key and secret stay the same over `kill` and `start`, so that clients see an
+    Ports, key and secret stay the same after `kill` and `start`, so that clients see an
     outage. Leaving the context ends the server and removes its log.
     """
 
     def __init__(self, binary: Path) -> None:
-        """Remember which program to start, as `find_or_build` returns it."""
+        """Prepare; `binary` is the server's program, as `find_or_build` returns it."""
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)
         self.port = 0
@@ -41,26 +41,26 @@ class LocalServer:
 
     @property
     def url(self) -> str:
-        """Where clients connect: `ws://127.0.0.1:PORT`."""
+        """URL for clients: `ws://127.0.0.1:PORT`."""
         return f"ws://127.0.0.1:{self.port}"
 
     @property
     def log(self) -> Path:
-        """What the server complained about; gone after the context."""
+        """Log file of the server; removed with the context."""
         return self._folder / "log"
 
     @property
     def pid(self) -> int | None:
-        """The running server's process, for those who want to freeze or measure it."""
+        """Process id of the running server."""
         return self._process.pid if self._process else None
 
     async def __aenter__(self) -> Self:
-        """Start on free ports; raises as `start` does."""
+        """Start on free ports; raises the same errors as `start`."""
         self._folder = Path(tempfile.mkdtemp(prefix="livekit-server-"))
         try:
             await self._start_on_free_ports(_STARTS)
         except BaseException:
-            # Also when cancelled: nobody else knows of the process and the folder.
+            # Also when cancelled: `__aexit__` is not called then.
             await self._close()
             raise
         return self
@@ -75,7 +75,7 @@ class LocalServer:
         Raises:
             DemoError: it does not start; the sentence holds the end of its log.
         """
-        # It ends when we do, however we end.
+        # The kernel ends it when this process ends, in whatever way.
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
         with self.log.open("ab") as log:
@@ -86,10 +86,10 @@ class LocalServer:
                 stdout=log,
                 stderr=log,
             )
-        await self._answers(self._process)
+        await self._wait_for_answer(self._process)
 
     async def kill(self) -> None:
-        """End it; clients are told nothing."""
+        """Kill the server without a disconnect to its clients."""
         if (process := self._process) is None:
             return
         if process.returncode is None:
@@ -106,9 +106,9 @@ class LocalServer:
                 raise
             await self._start_on_free_ports(tries - 1)
 
-    async def _answers(self, process: Process) -> None:
-        """Return when the server answers; end it and raise if it never does."""
-        # Straight to loopback, whatever proxies are set.
+    async def _wait_for_answer(self, process: Process) -> None:
+        """Wait until the server answers; kill it and raise if it never does."""
+        # Without the proxies that may be set.
         direct = httpx.AsyncClient(trust_env=False)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_START_S), direct as client:
@@ -127,7 +127,7 @@ class LocalServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def _config(self) -> dict[str, object]:
-        """Return the server's configuration: loopback only, nothing asked outside."""
+        """Return the server's configuration: loopback only, no external requests."""
         rtc = {
             # Off: it would listen on every interface, and loopback loses no UDP.
             "tcp_port": 0,
@@ -136,8 +136,8 @@ class LocalServer:
             "ips": {"includes": ["127.0.0.0/8"]},
             "enable_loopback_candidate": True,
             "use_external_ip": False,
-            # Without one, clients are told to ask public servers for their address.
-            # Nobody answers at the discard port; at our own, media would not connect.
+            # Without this, clients would ask public STUN servers. The discard port
+            # never answers; with the server's own port media would not connect.
             "stun_servers": ["127.0.0.1:9"],
         }
         return {
@@ -150,17 +150,16 @@ class LocalServer:
 
 
 def _environment(config: dict[str, object]) -> dict[str, str]:
-    """Return an environment with the configuration in it, and none of the user's.
+    """Return the environment with this configuration instead of the user's.
 
-    The secret is seen by the same user only, which a command line would not do. JSON
-    is YAML.
+    Only the same user can read it, unlike a command line. JSON is valid YAML.
     """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("LIVEKIT_")}
     return inherited | {"LIVEKIT_CONFIG": json.dumps(config)}
 
 
 def _free_ports() -> tuple[int, int]:
-    """Return a TCP port and a UDP port that nobody has now."""
+    """Return an unused TCP port and an unused UDP port."""
     with (
         socket.socket(type=socket.SOCK_STREAM) as tcp,
         socket.socket(type=socket.SOCK_DGRAM) as udp,

@@ -1,4 +1,4 @@
-"""The demo: server, companion and appliance, worked by a script and by keys."""
+"""Run of the demo: server, companion and appliance, operated by a script or by keys."""
 
 import asyncio
 import os
@@ -34,38 +34,38 @@ from appliance.run import appliance
 from appliance.tokens.issue import issue
 
 DAY_S: Final = 86_400
-"""How long the demo's tokens may be used to join."""
+"""Validity of the demo's tokens."""
 TURN_S: Final = 4.0
-"""How long the script holds the talk button for a person at a real microphone."""
+"""Time for which the script holds the talk button if the microphone is real."""
 PRESS_S: Final = 0.3
-"""More than a press takes to start a talk, in which the phrase begins."""
+"""Longer than the time from a press to the start of the talk and the phrase."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """What the demo consists of."""
+    """Parts and options of the demo."""
 
     room: RoomConfig
-    """Somebody's own room; not used where there is a server to start."""
+    """The user's own room; unused if `server` is set."""
     server: Path | None
-    """Program of the LiveKit server."""
+    """Program of the LiveKit server to start; None: use `room`."""
     card: Driver
     sound: SoundConfig
-    """Names the devices of this computer, if they are used."""
+    """Devices of this computer, if they are used."""
     listen: str
     """HOST:PORT of the page."""
     seconds: float | None
-    """None: until somebody ends it."""
+    """Duration; None: until a key or a signal ends the demo."""
 
 
 class Demo(Viewer):
-    """One run of the demo, and a viewer of its appliance. Thread: the loop's."""
+    """One run of the demo, and a viewer of its appliance. Thread: the event loop's."""
 
     def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
-        """Prepare; `run` begins. `say` prints a line for a person."""
+        """Prepare; `run` starts. `say` prints a line for people."""
         self.summary = Summary(setup.server is not None)
         self.is_time_up = False
-        """Whether it ended by itself, not because of a person or a signal."""
+        """Whether it ended after `Setup.seconds`, not by a key or a signal."""
         self._setup = setup
         self._say = say
         listen = f"page.listen={setup.listen}"
@@ -93,7 +93,7 @@ class Demo(Viewer):
         )
         async with AsyncExitStack() as stack:
             room = await self._room(stack)
-            self._take_keys(stack)
+            self._read_keys(stack)
             if setup.seconds is not None:
                 asyncio.get_running_loop().call_later(setup.seconds, self._time_up)
             async with asyncio.TaskGroup() as group:
@@ -110,7 +110,7 @@ class Demo(Viewer):
         self._app.post(StopAsked())
 
     async def _room(self, stack: AsyncExitStack) -> RoomConfig:
-        """Return the room to join; in the demo's own there is the companion."""
+        """Return the room to join, after starting server and companion if needed."""
         if self._setup.server is None:
             return self._setup.room
         server = await stack.enter_async_context(LocalServer(self._setup.server))
@@ -125,7 +125,7 @@ class Demo(Viewer):
         """Do nothing: there is nothing to close."""
 
     def show(self, view: View) -> None:
-        """Take the newest view of the appliance."""
+        """Process the newest view of the appliance."""
         self._view = view
         if view.screen_page is ScreenPage.PAIRING:
             # A person is opening the page.
@@ -136,18 +136,18 @@ class Demo(Viewer):
         before, self._news = self._news, tuple(_news(view))
         for line in self._news:
             if line not in before:
-                # Others wrote some of this: it may not control the terminal.
+                # Others wrote parts of it: no control characters to the terminal.
                 self._say("".join(x if x.isprintable() else " " for x in line))
 
     def _begin_talk(self) -> None:
-        """Say the phrase; a talk that the script did not begin is a person's."""
+        """Say the phrase; a talk that the script did not start is a person's."""
         if not self._script.is_pressing:
             self._take_over()
         if isinstance(self._setup.card, SimulatedCard):
             self._setup.card.speak()
 
     async def _speak(self) -> None:
-        """Return when the phrase has been said, or a person has had time to speak."""
+        """Wait until the phrase has been said, or a person has had time to speak."""
         card = self._setup.card
         if isinstance(card, SimulatedCard):
             await asyncio.sleep(PRESS_S + card.speech_s)
@@ -161,8 +161,8 @@ class Demo(Viewer):
             playing.cancel()
             self._say("The buttons are yours now.")
 
-    def _take_keys(self, stack: AsyncExitStack) -> None:
-        """Take keys one by one and unseen, if there are any, until the stack closes."""
+    def _read_keys(self, stack: AsyncExitStack) -> None:
+        """Read single keys without echo, if on a terminal, until the stack closes."""
         try:
             terminal = sys.stdin.fileno()
             before = termios.tcgetattr(terminal)
@@ -173,18 +173,18 @@ class Demo(Viewer):
         self._say(f"Keys: {HINT}")
         stack.callback(termios.tcsetattr, terminal, termios.TCSADRAIN, before)
         tty.setcbreak(terminal)
-        # A process that Ctrl-Z has stopped would leave the room without a goodbye.
+        # A process stopped by Ctrl-Z would drop out of the room without leaving it.
         signal.signal(signal.SIGTSTP, signal.SIG_IGN)
         keyboard = Keyboard(self._pins, self._is_talking)
         loop = asyncio.get_running_loop()
-        loop.add_reader(terminal, self._read, terminal, keyboard)
+        loop.add_reader(terminal, self._read_terminal, terminal, keyboard)
         stack.callback(loop.remove_reader, terminal)
 
     def _is_talking(self) -> bool:
         talking = {TalkState.TALKING, TalkState.WARNING}
         return self._view is not None and self._view.talk in talking
 
-    def _read(self, descriptor: int, keyboard: Keyboard) -> None:
+    def _read_terminal(self, descriptor: int, keyboard: Keyboard) -> None:
         data = os.read(descriptor, 1024)
         if not data:
             asyncio.get_running_loop().remove_reader(descriptor)
@@ -196,7 +196,7 @@ class Demo(Viewer):
 
 
 def _news(view: View) -> Iterator[str]:
-    """Yield lines that say what is going on; people are told each when it is new."""
+    """Yield lines that describe the state; each is printed when it is new."""
     if view.pin:
         yield f"Page: {view.page_url}   PIN: {view.pin}"
         yield f"      with the PIN filled in: {pairing_url(view.page_url, view.pin)}"

@@ -1,7 +1,7 @@
-"""Sound card without hardware: a microphone that speaks, a speaker that is recorded.
+"""Simulated sound card: its microphone says a phrase, its speaker is recorded.
 
-It takes the place of PortAudio: one callback per period, at absolute times. After a
-late callback the next one follows at once, so no sample is lost.
+Replaces PortAudio: one callback per period, at absolute times. After a late callback
+the next one follows at once, so no sample is lost.
 """
 
 import logging
@@ -24,7 +24,7 @@ from appliance.errors import DemoError, SoundError
 
 NAME: Final = "Simulated USB sound card"
 REACTION_S: Final = 0.1
-"""Silence between `speak` and the first word; people take twice as long."""
+"""Silence between `speak` and the first word; half of a person's reaction time."""
 LONGEST_S: Final = 600.0
 """Length of the longest recording, 58 MB."""
 
@@ -50,7 +50,7 @@ def phrase() -> Samples:
 
 
 class Recording:
-    """WAV file of what the speaker plays; its header is right every second."""
+    """WAV file of the speaker's audio, with a valid header after every second."""
 
     def __init__(self, path: Path | None) -> None:
         """Create the file; by default one per user, in the temporary directory.
@@ -81,15 +81,15 @@ class Recording:
             if not frames or self._left % RATE_HZ < frames:
                 self._file.writeframes(b"")
         except OSError as exc:
-            _log.warning("recording ends  reason=%r", exc.strerror)
+            _log.warning("recording stopped  reason=%r", exc.strerror)
             self._left = 0
 
 
 class SimulatedCard:
-    """One duplex device and its stream; implements `sound.library` in full."""
+    """One duplex device and its stream; implements `audio.driver.Driver`."""
 
     def __init__(self, samples: Samples, recording: Recording) -> None:
-        """Start silent; `speak` says `samples`, `recording` takes what is played."""
+        """Start silent; `speak` plays `samples`, `recording` stores the speaker."""
         self._recording = recording
         silence = np.zeros(round(REACTION_S * RATE_HZ), np.int16)
         self._speech = np.concatenate((silence, samples))
@@ -99,22 +99,22 @@ class SimulatedCard:
         self._thread: threading.Thread | None = None
         self._is_wanted = False
         self.latency_s = 0.0
-        """From the speaker's buffer to the microphone's."""
+        """Latency from the speaker's buffer to the microphone's."""
 
     def speak(self) -> None:
-        """Say the phrase, from its beginning. Thread: any."""
+        """Say the phrase from its start. Thread: any."""
         self._unsaid = self._speech
 
     def devices(self) -> list[Mapping[str, object]]:
-        """Return the card as PortAudio would describe it."""
+        """Return the device in PortAudio's format."""
         channels = {"max_input_channels": 1, "max_output_channels": 1}
         return [{"name": NAME, "default_samplerate": float(RATE_HZ), **channels}]
 
     def renew(self) -> None:
-        """Do nothing: the card is always there."""
+        """Do nothing: the card is always present."""
 
     def can(self, wanted: StreamRequest) -> bool:
-        """Return whether the card has such a stream."""
+        """Return whether the card supports this stream."""
         devices = wanted.microphone, wanted.speaker
         is_here = all(device is not None and device.name == NAME for device in devices)
         return is_here and wanted.rate_hz == RATE_HZ
@@ -123,7 +123,7 @@ class SimulatedCard:
         """Return the one stream, which is the card itself.
 
         Raises:
-            SoundError: the card has no such stream.
+            SoundError: the card does not support this stream.
         """
         if not self.can(wanted):
             raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
@@ -138,13 +138,13 @@ class SimulatedCard:
         return self
 
     def start(self) -> None:
-        """Begin to call back."""
+        """Start the callbacks."""
         assert self._thread is not None
         self._is_wanted = True
         self._thread.start()
 
     def close(self) -> None:
-        """End the callbacks; when this returns, none is running."""
+        """Stop the callbacks; when this returns, none is running."""
         self._is_wanted = False
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
@@ -157,17 +157,17 @@ class SimulatedCard:
         while self._is_wanted:
             due_s += frames / RATE_HZ
             time.sleep(max(0.0, due_s - time.monotonic()))
-            heard = self._next(frames).tobytes()
-            played = memoryview(bytearray(len(heard)))
+            captured = self._next(frames).tobytes()
+            played = memoryview(bytearray(len(captured)))
             if not callback.idle_window.passes(0):
-                callback.call(memoryview(heard), played, frames, 0)
+                callback.call(memoryview(captured), played, frames, 0)
             self._recording.put(bytes(played))
 
     def _next(self, frames: int) -> Samples:
-        """Return what the microphone hears in the next period."""
+        """Return the microphone's audio of the next period."""
         unsaid = self._unsaid
         part = unsaid[:frames]
-        # `speak` may have been called meanwhile.
+        # Otherwise `speak` was called meanwhile.
         if unsaid is self._unsaid:
             self._unsaid = unsaid[frames:]
         return np.pad(part, (0, frames - len(part)))

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the demo needs and starts it; the next time it starts at once. Arguments go to `ptt-appliance demo`.
+# Installs what the demo needs and starts it; later runs start at once. Arguments go to `ptt-appliance demo`.
 set -euo pipefail
 # shellcheck source=systemd/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../../systemd/setup.sh"

@@ -26,7 +26,7 @@ exit 1
 
 @pytest.fixture
 def cache(tmp_path, monkeypatch):
-    """An empty cache, an empty PATH, and no package index."""
+    """Set an empty cache, an empty PATH and no package index."""
     (tmp_path / "bin").mkdir()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{tmp_path}/bin")
@@ -54,19 +54,19 @@ def put_in_cache(cache):
     return cache / PINNED
 
 
-def nobody_listens(line):
+def no_progress(line):
     raise AssertionError(line)
 
 
 def test_a_server_on_path_comes_first(cache, on_path):
     put_in_cache(cache)
     server = on_path("livekit-server", "#!/bin/sh\n")
-    assert find_or_build(nobody_listens) == server
+    assert find_or_build(no_progress) == server
 
 
-def test_a_server_in_the_cache_is_used_before_anything_is_built(cache, on_path):
+def test_a_cached_server_is_used(cache, on_path):
     on_path("go", FAILING_GO)
-    assert put_in_cache(cache) == find_or_build(nobody_listens)
+    assert put_in_cache(cache) == find_or_build(no_progress)
 
 
 def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
@@ -75,42 +75,42 @@ def test_a_server_is_built_once_with_the_compiler_on_path(cache, on_path):
     built = find_or_build(lines.append)
     assert built == cache / PINNED
     assert built.read_text() == "built\n"
-    assert "LiveKit server v1.13.5 is built, once" in lines[0]
+    assert "building LiveKit server v1.13.5, once" in lines[0]
     assert "1.5 GB" in lines[0]
     assert lines[1:] == ["2/3 fetching the sources", "3/3 compiling"]
     go.unlink()
-    assert find_or_build(nobody_listens) == built
+    assert find_or_build(no_progress) == built
 
 
-def test_a_build_that_takes_long_tells_the_share_that_is_done(cache, on_path):
-    # Ends when the line with the share has been told.
+def test_a_long_build_reports_its_progress(cache, on_path):
+    # Ends when the line with the progress has been reported.
     slow = GOOD_GO.replace(
         "while [",
         f"""
 echo example.org/a >&2
-[ -e {cache}/told ] || exec sh -c 'while [ ! -e {cache}/told ]; do :; done; exit 3'
+[ -e {cache}/seen ] || exec sh -c 'while [ ! -e {cache}/seen ]; do :; done; exit 3'
 while [""",
     )
     on_path("go", slow)
     lines: list[str] = []
 
-    def tell(line):
+    def report(line):
         lines.append(line)
         if "%" in line:
-            (cache / "told").touch()
+            (cache / "seen").touch()
 
     with pytest.raises(DemoError, match="compiling: failed"):
-        find_or_build(tell)
+        find_or_build(report)
     assert lines[-1].startswith("3/3 compiling: 99 %, ")
 
 
-def test_a_build_leaves_nothing_behind_but_the_server(cache, on_path):
+def test_a_build_leaves_only_the_server(cache, on_path):
     on_path("go", GOOD_GO)
     find_or_build(lambda line: None)
     assert {path.name for path in cache.iterdir()} == {PINNED, "build.lock"}
 
 
-def test_two_who_want_the_server_build_it_once(cache, on_path):
+def test_concurrent_callers_build_the_server_once(cache, on_path):
     counted = GOOD_GO + f'echo x >> "{cache}/builds"\n'
     on_path("go", counted)
     callers = [
@@ -144,8 +144,10 @@ def test_without_a_new_enough_compiler_one_is_fetched(cache, on_path, go):
     assert "1/3 fetching the Go compiler" in lines[1]
 
 
-def test_a_cache_that_cannot_be_made_is_named(cache, tmp_path, monkeypatch):
+def test_a_cache_folder_that_cannot_be_created_is_an_error(
+    cache, tmp_path, monkeypatch
+):
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     with pytest.raises(DemoError, match="XDG_CACHE_HOME"):
-        find_or_build(nobody_listens)
+        find_or_build(no_progress)

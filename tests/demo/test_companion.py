@@ -20,7 +20,7 @@ DEADLINE_S = 30.0
 
 
 def talks(*runs):
-    """Play runs of (block, how many) to a listener; return what it took for talks."""
+    """Give runs of (block, count) to a listener; return the talks it detected."""
     listener = Listener()
     found = [listener.take(block) for block, count in runs for _ in range(count)]
     return [talk for talk in found if talk is not None]
@@ -37,11 +37,11 @@ def test_pauses_between_words_do_not_end_a_talk():
     assert len(talks((LOUD, 20), (QUIET, 40), (LOUD, 20), (QUIET, 60))) == 1
 
 
-def test_two_talks_are_two():
+def test_silence_separates_two_talks():
     assert len(talks((LOUD, 20), (QUIET, 60), (LOUD, 20), (QUIET, 60))) == 2
 
 
-def test_an_endless_talk_is_taken_in_parts():
+def test_an_endless_talk_is_split():
     first, second = talks((LOUD, 2 * LONGEST_BLOCKS))
     assert len(first) == len(second) == LONGEST_BLOCKS * 480
 
@@ -52,7 +52,7 @@ def test_silence_is_no_talk():
 
 @asynccontextmanager
 async def guest(server, repeats):
-    """A companion, and somebody else in its room."""
+    """A companion and another participant in its room."""
     async with Companion(repeats.set) as companion:
         await companion.join(server.url, token(server, "companion"))
         guest_token = token(server, "guest")
@@ -65,7 +65,7 @@ def token(server, name):
     return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
 
 
-async def test_it_repeats_what_it_heard_and_answers_chat():
+async def test_the_companion_repeats_talks_and_answers_chat():
     repeats = asyncio.Event()
     async with (
         LocalServer(find_or_build(print)) as server,
@@ -90,7 +90,7 @@ async def test_it_repeats_what_it_heard_and_answers_chat():
     assert (sender, text) == ("companion", "You wrote: hello")
 
 
-async def test_a_line_whose_sender_leaves_in_the_middle_of_it_is_not_answered():
+async def test_a_message_whose_sender_leaves_in_the_middle_is_not_answered():
     failed = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, what: failed.append(what))
@@ -105,7 +105,7 @@ async def test_a_line_whose_sender_leaves_in_the_middle_of_it_is_not_answered():
             person = me.room.local_participant
             half = await person.stream_text(topic="lk.chat")
             await half.write("hel")
-            # The answer to a whole line comes after the half has come.
+            # The answer to a complete message arrives after the incomplete one.
             assert await answer_to("hello", me) == "You wrote: hello"
         async with Friend(server.url, token(server, "other"), rtc.RoomOptions()) as me:
             assert await answer_to("ah", me) == "You wrote: ah"
@@ -118,7 +118,7 @@ async def answer_to(text, person):
     return answer
 
 
-async def test_a_companion_that_cannot_join_says_so():
+async def test_a_companion_that_cannot_join_is_an_error():
     with pytest.raises(DemoError, match="companion cannot join"):
         async with Companion(lambda: None) as companion:
             await companion.join("ws://127.0.0.1:9", "no token")

@@ -1,4 +1,4 @@
-"""The real demo, in a process of its own, on a real server."""
+"""The demo as a process, with a real server."""
 
 import contextlib
 import fcntl
@@ -71,7 +71,7 @@ def whole(binary, tmp_path_factory):
     return run(tmp_path_factory.mktemp("whole"), "--seconds", "20")
 
 
-def test_a_complete_exchange_needs_no_key(whole):
+def test_the_script_completes_an_exchange(whole):
     values = whole.values
     assert values["not_complete"] == "", whole.errors
     assert values["joined_after_s"] > 0
@@ -80,7 +80,7 @@ def test_a_complete_exchange_needs_no_key(whole):
     assert whole.status == 0
 
 
-def test_the_recording_has_speech_as_long_as_the_phrase_in_it(whole):
+def test_the_recording_contains_speech_as_long_as_the_phrase(whole):
     with wave.open(str(whole.wav)) as file:
         pcm = np.frombuffer(file.readframes(file.getnframes()), "<i2")
     said, played = loud_parts(phrase()), loud_parts(pcm)
@@ -89,7 +89,7 @@ def test_the_recording_has_speech_as_long_as_the_phrase_in_it(whole):
 
 
 def loud_parts(samples):
-    """Return for each 50 ms whether there is speech in it."""
+    """Return for each 50 ms whether it contains speech."""
     parts = samples[: len(samples) // 2400 * 2400].reshape(-1, 2400)
     return np.array([level_dbfs(part) > -45 for part in parts])
 
@@ -103,7 +103,7 @@ def test_without_a_terminal_there_are_plain_lines_and_no_secrets(whole):
 
 
 class Person:
-    """Somebody at a terminal, who reads and presses keys."""
+    """User at a terminal, who reads and presses keys."""
 
     def __init__(self, folder, *options):
         self._ours, theirs = pty.openpty()
@@ -174,7 +174,7 @@ def is_running(pid):
         status = Path(f"/proc/{pid}/stat").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return False
-    # What nobody has waited for yet runs no more.
+    # A zombie has ended.
     return status.rpartition(")")[2].split()[0] != "Z"
 
 
@@ -190,7 +190,7 @@ def test_keys_press_the_buttons(binary, tmp_path):
         person.read_until("muted")
         person.press(b"l")
         person.read_until("left, press leave to rejoin")
-        # Sooner it would be the same key that is still held.
+        # Earlier it would count as the same key, still held.
         time.sleep(2 * REPEAT_S)
         person.press(b"l")
         person.read_until("in demo")
@@ -209,7 +209,7 @@ def press_control_c(person):
 
 
 @pytest.mark.parametrize("end", [terminate, press_control_c])
-def test_being_told_to_end_ends_everything_and_is_no_failure(binary, tmp_path, end):
+def test_a_signal_ends_everything_with_status_0(binary, tmp_path, end):
     with Person(tmp_path) as person:
         person.read_until("in demo: muted")
         pids = children(person.process.pid)
@@ -221,7 +221,7 @@ def test_being_told_to_end_ends_everything_and_is_no_failure(binary, tmp_path, e
         wait_until_gone(pids)
 
 
-def test_nothing_survives_a_demo_that_was_killed(binary, tmp_path):
+def test_no_process_survives_a_killed_demo(binary, tmp_path):
     with Person(tmp_path) as person:
         person.read_until("in demo: muted")
         pids = children(person.process.pid)
@@ -230,7 +230,7 @@ def test_nothing_survives_a_demo_that_was_killed(binary, tmp_path):
         wait_until_gone(pids)
 
 
-async def test_a_room_of_ones_own_is_joined_and_left_alone(binary, tmp_path):
+async def test_the_users_own_room_is_joined_without_the_script(binary, tmp_path):
     async with LocalServer(binary) as server:
         now_s = int(time.time())
         key, secret = server.api_key, server.api_secret
@@ -242,17 +242,15 @@ async def test_a_room_of_ones_own_is_joined_and_left_alone(binary, tmp_path):
     assert token not in done.errors + done.output
 
 
-def test_a_server_that_nobody_can_reach_is_a_failure(tmp_path):
+def test_an_unreachable_server_is_a_failure(tmp_path):
     own = ("--room-url", "ws://127.0.0.1:9", "--room-token", "none")
     done = run(tmp_path, "--seconds", "2", *own)
     assert done.status == 1
     assert done.values["not_complete"] == "the room was never joined"
 
 
-def test_options_that_cannot_be_are_errors_before_the_server_is_built(
-    tmp_path, monkeypatch
-):
-    # Nothing is built in a folder that cannot be made.
+def test_invalid_options_are_errors_before_the_server_is_built(tmp_path, monkeypatch):
+    # Nothing can be built in a folder that cannot be created.
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -270,7 +268,7 @@ def test_options_that_cannot_be_are_errors_before_the_server_is_built(
             assert "Traceback" not in done.errors
 
 
-def test_who_opens_the_page_has_the_buttons(binary, tmp_path):
+def test_opening_the_page_stops_the_script(binary, tmp_path):
     with Person(tmp_path) as person:
         person.read_until("filled in: ")
         person.read_until("\n")
@@ -289,7 +287,7 @@ def test_over_ssh_the_demo_says_how_to_open_its_page(binary, tmp_path, monkeypat
 def test_another_port_is_used_when_the_usual_one_is_taken():
     with socket.socket() as taken:
         with contextlib.suppress(OSError):
-            # Perhaps by another demo already.
+            # Another demo may use it already.
             taken.bind(("127.0.0.1", 8080))
             taken.listen()
         assert listen_address(None) == "127.0.0.1:0"

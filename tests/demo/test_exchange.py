@@ -55,11 +55,11 @@ def test_a_complete_exchange_is_counted():
         ((TALKING, SPEAKING), "no line of chat was answered"),
     ],
 )
-def test_what_never_worked_is_named(views, missing):
+def test_the_summary_names_what_never_worked(views, missing):
     assert counted(*views, repeats_before=1)["not_complete"] == missing
 
 
-def test_a_repetition_that_the_speaker_does_not_play_is_not_heard_back():
+def test_a_repetition_that_is_not_played_is_not_counted():
     silent = replace(SPEAKING, speaker_dbfs=-96)
     assert counted(TALKING, silent, repeats_before=1)["talks_heard_back"] == 0
     assert counted(TALKING, SPEAKING)["talks_heard_back"] == 0
@@ -74,7 +74,7 @@ def test_a_talk_that_is_repeated_in_parts_counts_once():
     assert summary.figures()["talks_heard_back"] == 1
 
 
-def test_in_a_room_of_ones_own_joining_is_enough():
+def test_in_the_users_own_room_joining_is_enough():
     summary = Summary(has_companion=False)
     summary.count(CONNECTED)
     assert summary.figures()["not_complete"] == ""

@@ -11,7 +11,7 @@ DEADLINE_S = 10.0
 
 
 class Panel(SimulatedPins):
-    """The buttons, and an appliance in which each press of talk starts or ends it."""
+    """Simulated buttons; each press of the talk button starts or ends a talk."""
 
     def __init__(self):
         super().__init__(ButtonsConfig(), LampsConfig())
@@ -55,7 +55,7 @@ async def test_the_talk_key_starts_a_talk_and_the_next_one_ends_it():
     assert not panel.is_talking
 
 
-async def test_a_held_talk_key_talks_until_it_repeats_no_more():
+async def test_a_held_talk_key_talks_until_it_stops_repeating():
     panel = Panel()
     panel.keyboard.press(" ")
     for _ in range(5):

@@ -14,7 +14,7 @@ from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 
 LOOPBACK = "0100007F"
-"""127.0.0.1, as the kernel's tables have it."""
+"""127.0.0.1 in the format of the kernel's tables."""
 
 
 @pytest.fixture(scope="session")
@@ -48,7 +48,7 @@ async def join(server):
 
 
 def listening_addresses(pid):
-    """Local addresses of a process's sockets that are not connected, in hexadecimal."""
+    """Return the local addresses of unconnected sockets, in hexadecimal."""
     own = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
     tables = [
         Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6")
@@ -83,7 +83,7 @@ async def test_after_an_outage_the_same_address_and_token_work_again(binary):
         assert await join(server) == "kitchen"
 
 
-async def test_two_servers_live_side_by_side(binary):
+async def test_two_servers_run_at_the_same_time(binary):
     async with LocalServer(binary) as one, LocalServer(binary) as other:
         assert one.url != other.url
         await one.kill()
@@ -111,7 +111,7 @@ async def test_the_secret_is_on_no_command_line(binary):
         assert server.api_secret.encode() not in line
 
 
-async def test_a_server_that_ends_at_once_is_named_with_its_last_words(tmp_path):
+async def test_the_error_of_a_server_that_exits_at_once_quotes_its_log(tmp_path):
     broken = tmp_path / "livekit-server"
     broken.write_text("#!/bin/sh\necho no such thing\nexit 3\n")
     broken.chmod(0o700)
@@ -120,11 +120,11 @@ async def test_a_server_that_ends_at_once_is_named_with_its_last_words(tmp_path)
             pass
 
 
-async def test_somebody_who_gives_up_while_it_starts_leaves_no_process(tmp_path):
-    deaf = tmp_path / "livekit-server"
-    deaf.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
-    deaf.chmod(0o700)
-    start = asyncio.create_task(LocalServer(deaf).__aenter__())
+async def test_a_cancelled_start_leaves_no_process(tmp_path):
+    silent = tmp_path / "livekit-server"
+    silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    silent.chmod(0o700)
+    start = asyncio.create_task(LocalServer(silent).__aenter__())
     while not (tmp_path / "pid").exists():
         await asyncio.sleep(0)
     start.cancel()

@@ -33,7 +33,7 @@ def recorded(path):
 
 
 class Loopback:
-    """Plays what the microphone hears."""
+    """Callback that plays what it captures."""
 
     def __init__(self, periods):
         self.idle_window = IdleWindow()
@@ -90,12 +90,12 @@ def test_a_recording_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):
         Recording(tmp_path / "no such folder" / "speaker.wav")
 
 
-def test_the_appliance_takes_the_card_without_being_told_to(card):
+def test_the_appliance_chooses_the_card_without_configuration(card):
     devices = listed(card.devices())
     assert chosen((), devices, "microphone") == chosen((), devices, "speaker")
 
 
-def test_a_stream_that_the_card_cannot_have_is_refused(card):
+def test_an_unsupported_stream_is_refused(card):
     good = wanted(card)
     assert card.can(good)
     for bad in (
