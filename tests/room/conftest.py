@@ -13,7 +13,7 @@ from appliance.core.events import RoomJoined, RoomLeft
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.room.adapter import LiveKitRoom
-from tests.room.fakes import DEADLINE_S, FakePlayout, FakeUplink
+from tests.room.fakes import DEADLINE_S, FakeFeed, FakePlayback
 from tests.room.friend import Friend
 
 
@@ -59,11 +59,11 @@ async def server(binary):
 
 
 class Box:
-    """Our adapter, and everything it posted."""
+    """The adapter and everything it posted."""
 
     def __init__(self, feed, config=None, playback=None):
         self.feed = feed
-        self.playback = playback or FakePlayout()
+        self.playback = playback or FakePlayback()
         self.events = []
         self._loop = asyncio.get_running_loop()
         self._changed = asyncio.Event()
@@ -80,7 +80,7 @@ class Box:
         self._changed.set()
 
     async def until(self, kind, is_it=lambda _: True):
-        """Return the next event of this kind, from the last one returned on."""
+        """Return the next event of this kind after the last one returned."""
         async with asyncio.timeout(DEADLINE_S):
             while True:
                 while self._seen < len(self.events):
@@ -97,7 +97,7 @@ class Box:
         return await self.until(RoomJoined)
 
     async def talker(self):
-        """Return the one talker there is, or will be."""
+        """Wait for the one talker, and return it."""
         await self.playback.count(1)
         (talker,) = self.playback.talkers
         return talker
@@ -109,7 +109,7 @@ class Box:
 
 @asynccontextmanager
 async def open_box(config=None, hz=440, playback=None):
-    with FakeUplink(hz) as feed:
+    with FakeFeed(hz) as feed:
         box = Box(feed, config, playback)
         async with box.room:
             yield box

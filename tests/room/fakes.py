@@ -1,4 +1,4 @@
-"""The sound road's two ends, as far as the room needs them."""
+"""Fakes of the microphone feed and the playback."""
 
 import asyncio
 import math
@@ -27,18 +27,18 @@ def amplitude(sound):
     return float(np.sqrt(2 * np.mean(sound.astype(float) ** 2)))
 
 
-class FakeUplink:
-    """Sends a tone on a thread of its own, one block per 10 ms."""
+class FakeFeed:
+    """Feed that sends a tone on its own thread, one block per 10 ms."""
 
     def __init__(self, hz=440):
         self._hz = hz
         self._sending = threading.Lock()
         self._send = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="fake-uplink")
+        self._thread = threading.Thread(target=self._run, name="fake-feed")
         self.error = None
         self.connects = 0
-        self.packets = self.renewals = self.settlements = 0
+        self.packets = self.renewals = self.primings = 0
         self.answers: list[tuple[int, int]] = []
         self.wants_stats = False
 
@@ -69,7 +69,7 @@ class FakeUplink:
         self.renewals += 1
 
     def prime_jitter_buffers(self):
-        self.settlements += 1
+        self.primings += 1
 
     def learn(self, asked, sent):
         self.answers.append((asked, sent))
@@ -86,25 +86,25 @@ class FakeUplink:
                 with self._sending:
                     if self._send:
                         self._send(block)
-            except BaseException as error:
-                self.error = error
+            except BaseException as exc:
+                self.error = exc
                 raise
-            # Whoever kept the memory would hear this.
+            # Would be audible if the memory were kept.
             block[:] = 32_767
 
 
-class FakePlayout:
-    """Keeps what every talker said."""
+class FakePlayback:
+    """Playback that records every talker."""
 
     def __init__(self):
         self._changed = threading.Condition()
         self._heard = {}
         self.removed = []
         self.held_s = {}
-        """What was learned of each talker."""
+        """Delays of each talker."""
         self.is_quiet = False
         self.sink = None
-        """Stands in for the sinks that are given out, if set."""
+        """Replaces the sinks that `add` returns, if set."""
 
     @property
     def talkers(self):
@@ -134,7 +134,7 @@ class FakePlayout:
         await asyncio.to_thread(self._wait, lambda: len(self._heard) == talkers)
 
     def sound(self, talker, seconds):
-        """Wait until so much more was heard, and return it."""
+        """Record this long, and return it."""
         wanted = int(seconds * 100)
         with self._changed:
             self._heard[talker].clear()

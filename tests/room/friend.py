@@ -1,4 +1,4 @@
-"""Somebody else in the room, on nothing but the SDK's public API."""
+"""Another participant, built on the SDK's public API only."""
 
 import asyncio
 
@@ -33,7 +33,7 @@ class Friend:
         return self
 
     async def __aexit__(self, *_):
-        # A track may still come while the goodbye is on its way.
+        # A track may still arrive while the room is being left.
         self._has_left = True
         for task in self._tasks:
             task.cancel()
@@ -41,7 +41,7 @@ class Friend:
         await self.room.disconnect()
 
     async def say(self, hz):
-        """Publish a tone, and keep it up."""
+        """Publish an endless tone."""
         source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
         track = rtc.LocalAudioTrack.create_audio_track("voice", source)
         options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)
@@ -66,7 +66,7 @@ class Friend:
         source.capture_frame(frame)
 
     async def hear(self, seconds):
-        """Return the next so many seconds of what the others say."""
+        """Return the next seconds of the others' audio."""
         while not self._heard.empty():
             self._heard.get_nowait()
         async with asyncio.timeout(DEADLINE_S):
@@ -98,7 +98,7 @@ class Friend:
         )
         try:
             async for event in stream:
-                # A track that was published anew overlaps with what it replaces.
+                # A track that was published again overlaps with the one it replaces.
                 if track is self._newest:
                     self._heard.put_nowait(np.frombuffer(event.frame.data, np.int16))
         finally:

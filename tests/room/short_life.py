@@ -1,4 +1,4 @@
-"""A process that opens the room, comes to a certain moment, closes it and ends."""
+"""Program that opens the adapter, goes on to a given moment, closes it and ends."""
 
 import asyncio
 import logging
@@ -30,5 +30,5 @@ async def live(moment, url, token):
 if __name__ == "__main__":
     logging.disable()
     asyncio.run(live(*sys.argv[1:]))
-    # As the program does.
+    # As the appliance does.
     end_process(0)

@@ -51,7 +51,7 @@ def in_blocks(change, samples):
     return np.concatenate(blocks)
 
 
-def test_with_everything_off_there_is_none():
+def test_with_everything_off_there_is_no_processing():
     assert voice_cleaner(OFF) is None
     assert echo_canceller(OFF) is None
 
@@ -59,13 +59,13 @@ def test_with_everything_off_there_is_none():
 @pytest.mark.parametrize(
     "switch", ["noise_suppression", "high_pass_filter", "automatic_gain"]
 )
-def test_each_switch_alone_is_enough(switch):
+def test_each_switch_enables_the_noise_suppressor(switch):
     config = only(switch)
     assert isinstance(voice_cleaner(config), ApmNoiseSuppressor)
     assert echo_canceller(config) is None
 
 
-def test_echo_cancellation_is_a_part_of_its_own():
+def test_echo_cancellation_is_separate():
     config = only("echo_cancellation")
     assert isinstance(echo_canceller(config), ApmEchoCanceller)
     assert voice_cleaner(config) is None
@@ -96,7 +96,7 @@ def test_rumble_is_filtered():
     assert amplitude(rest[-48_000:]) < amplitude(rumble) / 4
 
 
-def test_what_was_played_is_not_changed():
+def test_the_played_block_is_not_changed():
     played = tone(500, BLOCK)
     before = played.copy()
     ApmEchoCanceller().cancel(SILENCE.copy(), played, 20)
@@ -104,7 +104,7 @@ def test_what_was_played_is_not_changed():
 
 
 @pytest.mark.parametrize("delay_ms", [-50, 0, 499, 10_000])
-def test_any_delay_is_taken(delay_ms):
+def test_any_delay_is_accepted(delay_ms):
     ApmEchoCanceller().cancel(SILENCE.copy(), SILENCE, delay_ms)
 
 

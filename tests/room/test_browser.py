@@ -1,4 +1,4 @@
-"""The same conversation with LiveKit's own client in a real browser."""
+"""Audio and chat with LiveKit's own client in a real browser."""
 
 import asyncio
 import hashlib
@@ -53,14 +53,14 @@ def client():
 
 @pytest.fixture
 async def friend(server, client):
-    """A page with somebody in it who has joined the room."""
+    """Page with a client that has joined the room."""
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=SWITCHES
         )
         page = await browser.new_page()
-        # Any page of a loopback server is a secure context, which WebRTC wants.
+        # Any page of a loopback server is a secure context, which WebRTC requires.
         await page.goto(server.url.replace("ws://", "http://"))
         await page.add_script_tag(path=client)
         await page.add_script_tag(path=HERE / "friend.js")
@@ -98,7 +98,7 @@ async def test_a_browser_and_the_box_read_each_other_once(server, box, friend):
     assert (packet["from"], packet["topic"]) == ("box", "lk-chat-topic")
     shape = json.loads(packet["text"])
     assert (shape["id"], shape["message"]) == ("line-1", "good morning")
-    # What LiveKit's own chat goes by when it leaves out the second copy.
+    # The flag by which LiveKit's own chat ignores the second copy.
     assert shape["ignoreLegacy"] is True
     received = [event for event in box.events if isinstance(event, ChatReceived)]
     assert len(received) == 2

@@ -32,7 +32,7 @@ def received_so_far(box):
     return [event for event in box.events if isinstance(event, ChatReceived)]
 
 
-async def test_a_message_by_both_paths_appears_once(server, box):
+async def test_a_message_sent_by_stream_and_packet_appears_once(server, box):
     async with server.friend("ann", name="Ann") as friend:
         await box.join(server)
         info = await sent_like_livekit(friend, "hello")
@@ -63,7 +63,7 @@ async def test_older_and_plain_senders_are_understood(server, box):
     assert (edit.text, edit.is_edit) == ("edited", True)
 
 
-async def test_what_we_send_arrives_by_both_paths(server, box):
+async def test_our_message_is_sent_by_stream_and_packet(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         box.room.do(SendChat(1, "line-1", "hello", 5))
@@ -120,7 +120,7 @@ async def test_hostile_messages_are_dropped_with_few_lines(server, box, caplog):
     assert "secretly" not in caplog.text
 
 
-async def test_a_stream_that_never_ends_does_not_hold_up_others(server, box):
+async def test_a_stream_that_never_ends_does_not_delay_others(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         streams = [
@@ -133,7 +133,7 @@ async def test_a_stream_that_never_ends_does_not_hold_up_others(server, box):
         assert (await received(box)).text == "good"
 
 
-async def test_lines_of_one_sender_keep_their_order(server, box, monkeypatch):
+async def test_messages_of_one_sender_keep_their_order(server, box, monkeypatch):
     monkeypatch.setattr("appliance.room.chat_channel._ORDER_S", 5.0)
     async with server.friend("ann") as friend:
         await box.join(server)
@@ -147,7 +147,7 @@ async def test_lines_of_one_sender_keep_their_order(server, box, monkeypatch):
     assert texts == ["first", "second", "third"]
 
 
-async def test_what_we_send_at_once_arrives_in_order(server, box):
+async def test_messages_sent_at_once_arrive_in_order(server, box):
     typed = [f"line {number}" for number in range(20)]
     async with server.friend("ann") as friend:
         await box.join(server)

@@ -88,12 +88,12 @@ def test_a_number_is_an_id_in_the_plain_schema():
     assert read("", {"id": 7, "text": "hello", "ts": 5}) == message(id="7")
 
 
-def test_who_sent_a_packet_is_not_what_the_packet_says():
+def test_the_sender_named_in_a_packet_is_ignored():
     packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
     assert read("", packet) == message(text="x")
 
 
-def test_the_server_may_speak_for_somebody():
+def test_a_packet_from_the_servers_api_may_name_a_sender():
     packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
     found = read("", packet, ChatSender("", ""))
     assert found == message(sender_id="bob", sender_name="Bob", text="x")
@@ -117,7 +117,7 @@ def test_without_an_id_the_same_message_has_the_same_id():
     assert first.id != other.id
 
 
-def test_without_a_time_it_is_now():
+def test_a_message_without_a_time_gets_the_current_time():
     found = read(chat_format.PACKET_TOPIC, {"id": "a", "message": "hello"})
     assert found == message(ts_ms=NOW_MS)
 
@@ -160,7 +160,7 @@ def test_joined_emoji_stay_joined():
         b'{"message": " \\n\\u0000 "}',
     ],
 )
-def test_what_is_no_chat_is_dropped(payload):
+def test_invalid_chat_is_dropped(payload):
     assert isinstance(read(chat_format.PACKET_TOPIC, payload), Dropped)
 
 
@@ -171,7 +171,7 @@ def test_another_applications_data_is_dropped_quietly():
 
 
 @given(st.sampled_from(TOPICS), payloads, st.text(max_size=9), st.text(max_size=9))
-def test_whatever_comes_is_within_bounds_or_dropped(topic, payload, identity, name):
+def test_any_packet_is_within_limits_or_dropped(topic, payload, identity, name):
     found = read(topic, payload, ChatSender(identity, name))
     if not isinstance(found, ChatMessage):
         return
@@ -190,7 +190,7 @@ lines = st.text(
 
 
 @given(lines, st.booleans())
-def test_what_we_write_as_a_packet_we_read_back(text, has_stream):
+def test_our_packets_can_be_read_back(text, has_stream):
     payload = chat_format.packet("a", 5, text, has_stream=has_stream)
     assert read(chat_format.PACKET_TOPIC, payload, takes_streams=False) == message(
         text=text.strip()
@@ -199,13 +199,13 @@ def test_what_we_write_as_a_packet_we_read_back(text, has_stream):
 
 
 @given(lines)
-def test_what_we_write_plainly_we_read_back(text):
+def test_our_plain_packets_can_be_read_back(text):
     payload = chat_format.plain_packet("a", 5, text, ANN)
     assert read(chat_format.PLAIN_TOPIC, payload) == message(text=text.strip())
 
 
 @given(st.text(st.characters(), max_size=20))
-def test_whatever_was_typed_can_be_sent(text):
+def test_any_text_can_be_sent(text):
     chat_format.packet("a", 5, chat_format.sendable(text), has_stream=True)
 
 

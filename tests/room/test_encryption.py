@@ -1,4 +1,4 @@
-"""Rooms where sound is encrypted, and people whose key or lack of one does not fit."""
+"""Encrypted rooms, and participants with another key or none."""
 
 from livekit import rtc
 
@@ -46,7 +46,7 @@ def faults(event):
     return {person.id: person.sound_fault for person in people if person.sound_fault}
 
 
-async def named(box, wanted):
+async def faults_are(box, wanted):
     await box.until(PeopleChanged, lambda event: faults(event) == wanted)
 
 
@@ -54,7 +54,7 @@ def all_faults(box):
     return [found for event in box.events if (found := faults(event))]
 
 
-async def test_encrypted_sound_without_a_key_is_not_played_and_is_named(server, box):
+async def test_encrypted_audio_without_a_key_is_a_fault_and_is_not_played(server, box):
     async with server.friend("ann", with_key(b"x")) as ann, server.friend("bob") as bob:
         await ann.say(700)
         assert faults(await box.join(server)) == {"ann": ENCRYPTED}
@@ -65,7 +65,7 @@ async def test_encrypted_sound_without_a_key_is_not_played_and_is_named(server, 
         }
 
 
-async def test_encrypted_sound_that_begins_later_is_named_then(server, box):
+async def test_encrypted_audio_that_begins_later_is_a_fault_then(server, box):
     async with server.friend("ann", with_key(b"x")) as ann:
         assert faults(await box.join(server)) == {}
         track = await ann.say(700)
@@ -73,11 +73,11 @@ async def test_encrypted_sound_that_begins_later_is_named_then(server, box):
             PeopleChanged, lambda event: faults(event) == {"ann": ENCRYPTED}
         )
         await ann.room.local_participant.unpublish_track(track.sid)
-        await named(box, {})
+        await faults_are(box, {})
     assert not box.playback.talkers
 
 
-async def test_who_does_not_encrypt_in_an_encrypted_room_is_named(
+async def test_unencrypted_audio_in_an_encrypted_room_is_a_fault(
     server, tmp_path, encrypted
 ):
     async with (
@@ -89,7 +89,7 @@ async def test_who_does_not_encrypt_in_an_encrypted_room_is_named(
         assert is_tone(await heard(box), 700)
 
 
-async def test_who_has_another_key_is_named(server, tmp_path, encrypted):
+async def test_audio_encrypted_with_another_key_is_a_fault(server, tmp_path, encrypted):
     async with (
         open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
         server.friend("ann", with_key(b"tuna")) as ann,
@@ -104,7 +104,9 @@ async def test_who_has_another_key_is_named(server, tmp_path, encrypted):
     assert all("bob" not in found for found in all_faults(box))
 
 
-async def test_who_has_the_same_key_is_never_named(server, tmp_path, encrypted):
+async def test_audio_encrypted_with_the_same_key_is_never_a_fault(
+    server, tmp_path, encrypted
+):
     async with (
         open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
         server.friend("ann", with_key(b"swordfish")) as ann,

@@ -39,17 +39,17 @@ SAID = {
 
 
 @pytest.mark.parametrize("message", SAID)
-def test_what_the_sdk_says_has_a_cause(message):
+def test_every_message_of_the_sdk_has_a_cause(message):
     found = connect_failure(message)
     assert (found.cause, found.is_final) == SAID[message]
 
 
 @given(st.text())
-def test_whatever_the_sdk_says_has_a_sentence(message):
+def test_any_message_of_the_sdk_has_a_sentence(message):
     assert connect_failure(message).reason
 
 
-def test_a_quoted_token_is_not_quoted_again():
+def test_a_token_in_the_message_is_not_in_the_sentence():
     said = "client error: 401 Unauthorized - invalid token: eyJhbGciOiJIUzI1NiJ9.e.s"
     assert "eyJ" not in connect_failure(said).reason
 
@@ -65,12 +65,12 @@ def test_a_quoted_token_is_not_quoted_again():
         (DisconnectReason.UNKNOWN_REASON, Cause.SERVER_LOST),
     ],
 )
-def test_the_end_of_a_visit_has_a_cause(reason, cause):
+def test_every_disconnect_reason_has_a_cause(reason, cause):
     assert disconnect_failure(reason).cause is cause
 
 
 @pytest.mark.parametrize("reason", DisconnectReason.values())
-def test_every_end_has_a_sentence_and_none_is_final(reason):
+def test_every_disconnect_reason_has_a_sentence_and_none_is_final(reason):
     found = disconnect_failure(reason)
     assert found.reason
     assert not found.is_final

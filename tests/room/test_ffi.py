@@ -27,7 +27,7 @@ from pathlib import Path
 from appliance.room.ffi import ffi_events
 ffi_events()
 names = []
-# It starts them before its audio thread, and each names itself.
+# The library starts them before its audio thread, and each names itself.
 while "livekit-audio" not in names:
     time.sleep(0.01)
     names = [x.read_text().strip() for x in Path("/proc/self/task").glob("*/comm")]
@@ -36,7 +36,7 @@ print(names.count("tokio-rt-worker"))
 
 
 class Fake(FfiEvents):
-    """A bypass whose native side is us, and whose SDK is a list."""
+    """Callback whose library is the test and whose SDK is a list."""
 
     def __init__(self):
         self.rest: list[ffi_pb2.FfiEvent] = []
@@ -77,7 +77,7 @@ def end_event(stream):
     return event
 
 
-def test_the_private_parts_are_where_they_were():
+def test_the_private_parts_of_the_sdk_are_unchanged():
     assert livekit.rtc.__version__.startswith(VERSIONS), MOVED
     library = _ffi_client.FfiClient.instance._ffi_lib
     for name in ("initialize", "request", "drop_handle"):
@@ -91,11 +91,11 @@ def test_the_private_parts_are_where_they_were():
     assert "request_async_id" in fields, MOVED
 
 
-async def test_the_bypass_is_laid_once():
+async def test_the_callback_is_installed_once():
     assert ffi_events() is ffi_events()
 
 
-async def test_a_block_goes_to_its_sink_and_its_memory_back():
+async def test_a_block_goes_to_its_sink_and_its_memory_is_released():
     queue = Fake()
     heard: list[Block] = []
     queue._routes[7] = StreamRoute(heard.append, broken)
@@ -107,7 +107,7 @@ async def test_a_block_goes_to_its_sink_and_its_memory_back():
     assert queue.dropped == [42]
 
 
-async def test_what_is_not_ours_goes_to_the_sdk():
+async def test_other_events_go_to_the_sdk():
     queue = Fake()
     sound, left = frame_event(8, np.zeros(480, np.int16)), ffi_pb2.FfiEvent()
     left.room_event.room_handle = 5
@@ -117,7 +117,7 @@ async def test_what_is_not_ours_goes_to_the_sdk():
     assert queue.dropped == []
 
 
-async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
+async def test_an_exception_of_a_sink_is_reported_and_audio_continues():
     queue = Fake()
     failures: list[BaseException] = []
 
@@ -131,7 +131,7 @@ async def test_an_exception_of_a_sink_is_handed_on_and_sound_goes_on():
     assert len(queue.dropped) == 2
 
 
-async def test_a_closed_stream_is_thrown_away_until_its_last_event():
+async def test_blocks_of_a_closed_stream_are_dropped_until_its_last_event():
     queue = Fake()
     heard: list[Block] = []
     queue._routes[7] = StreamRoute(heard.append, broken)
@@ -149,7 +149,7 @@ async def test_a_closed_stream_is_thrown_away_until_its_last_event():
     assert queue.streams == 0
 
 
-async def test_our_acknowledgements_wake_nobody():
+async def test_our_acknowledgements_do_not_reach_the_sdk():
     queue = Fake()
     ours, other = ffi_pb2.FfiEvent(), ffi_pb2.FfiEvent()
     ours.capture_audio_frame.async_id = OUR_CAPTURE
@@ -178,7 +178,7 @@ async def test_the_encoder_takes_blocks_from_the_callers_thread(caplog):
 
 
 class Watched(FfiEvents):
-    """Counts, per thread as Python knows it, how often it was called."""
+    """Callback that counts its calls per thread state of Python."""
 
     def __init__(self, most):
         super().__init__(_ffi_client.ffi_event_callback)
@@ -198,8 +198,8 @@ class Watched(FfiEvents):
         raise AssertionError(MOVED)
 
 
-async def test_python_remembers_the_threads_that_bring_sound():
-    """And what they bring is known without being decoded."""
+async def test_python_keeps_the_state_of_the_librarys_threads():
+    """Also: their acknowledgements are recognised without decoding."""
     before = ffi_events()
     microphone = MicrophoneTrack()
     watched = Watched(20)
@@ -214,13 +214,13 @@ async def test_python_remembers_the_threads_that_bring_sound():
     assert watched.counts == list(range(1, 21))
 
 
-def test_the_library_makes_do_with_one_worker():
+def test_the_library_has_one_worker_thread():
     command = [sys.executable, "-c", COUNT_WORKERS]
     answer = subprocess.run(command, check=True, capture_output=True, text=True)
     assert answer.stdout.split() == ["1"]
 
 
-async def test_a_call_is_made_byte_for_byte():
+async def test_a_call_holds_the_encoded_request():
     request = ffi_pb2.FfiRequest()
     request.new_apm.echo_canceller_enabled = False
     request.new_apm.gain_controller_enabled = False

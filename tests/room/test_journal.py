@@ -11,12 +11,12 @@ MOST_LINES = 10
 SECRET = "chosen-by-a-stranger"
 
 
-def test_an_identity_cannot_forge_a_line():
+def test_an_identity_cannot_forge_a_log_line():
     assert short_id("a\nroot: b") == "a root"
     assert short_id("") == "?"
 
 
-async def test_a_stranger_does_not_fill_the_journal(server, box, caplog):
+async def test_a_participant_cannot_fill_the_journal(server, box, caplog):
     caplog.set_level(logging.INFO)
     async with server.friend(SECRET) as friend:
         await box.join(server)
@@ -43,7 +43,7 @@ async def test_a_stranger_does_not_fill_the_journal(server, box, caplog):
     assert all(len(line.getMessage()) < 200 for line in lines)
 
 
-async def test_a_track_that_comes_and_goes_does_not_fill_the_journal(
+async def test_a_track_that_is_published_again_and_again_does_not_fill_the_journal(
     server, box, caplog
 ):
     caplog.set_level(logging.INFO)

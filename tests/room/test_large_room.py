@@ -1,4 +1,4 @@
-"""More people than can be mixed at the same moment; most of them only listen."""
+"""Room with more participants than are mixed at once; most of them only listen."""
 
 import asyncio
 from contextlib import AsyncExitStack
@@ -60,7 +60,7 @@ async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
         )
 
 
-async def test_whoever_is_not_played_is_not_shown_speaking(server, box):
+async def test_a_participant_who_is_not_played_is_not_shown_as_speaking(server, box):
     box.playback.is_quiet = True
     async with server.friend("ann") as friend:
         await box.join(server)

@@ -1,4 +1,4 @@
-"""What a moderator or the token's issuer may do to the box while it is in a room."""
+"""Permissions and mutes set by a moderator or the token."""
 
 import asyncio
 
@@ -37,7 +37,7 @@ async def mute(server, friend):
     )
 
 
-async def told(box, **facts):
+async def permissions_are(box, **facts):
     wanted = Permissions(**facts)
     await box.until(PermissionsChanged, lambda event: event.permissions == wanted)
 
@@ -70,16 +70,16 @@ async def test_everything_is_allowed_by_an_ordinary_token(server, box):
     assert (await box.join(server)).permissions == Permissions()
 
 
-async def test_a_moderators_mute_is_told_and_can_be_undone(server, box):
+async def test_a_moderators_mute_is_posted_and_can_be_undone(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         await hears_tone(friend)
         for _ in range(2):
             await mute(server, friend)
-            await told(box, is_muted=True)
+            await permissions_are(box, is_muted=True)
             await hears_nothing(friend)
             box.room.do(UnmuteTrack(1))
-            await told(box)
+            await permissions_are(box)
             await hears_tone(friend)
 
 
@@ -89,12 +89,12 @@ async def test_a_track_that_was_forbidden_is_published_again_once_allowed(server
         await hears_tone(friend)
         for _ in range(2):
             await permit(server, can_publish=False)
-            await told(box, may_publish=False)
+            await permissions_are(box, may_publish=False)
             async with asyncio.timeout(10):
                 while box.feed.is_connected:
                     await asyncio.sleep(0.01)
             await permit(server)
-            await told(box)
+            await permissions_are(box)
             await hears_tone(friend)
     assert not any(isinstance(event, RoomLost) for event in box.events)
 
@@ -103,13 +103,13 @@ async def test_a_microphone_that_is_not_among_the_sources_is_forbidden(server, b
     async with server.friend("ann") as friend:
         await box.join(server)
         await permit(server, can_publish_sources=["CAMERA"])
-        await told(box, may_publish=False)
+        await permissions_are(box, may_publish=False)
         await permit(server, can_publish_sources=["MICROPHONE"])
-        await told(box)
+        await permissions_are(box)
         await hears_tone(friend)
 
 
-async def test_permissions_that_flutter_end_with_the_last_one(server, box):
+async def test_after_rapid_changes_the_last_permission_applies(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         for _ in range(4):
@@ -120,7 +120,7 @@ async def test_permissions_that_flutter_end_with_the_last_one(server, box):
 
 
 @pytest.mark.parametrize("is_plain", [True, False])
-async def test_chat_that_the_room_drops_is_never_said_to_be_sent(
+async def test_chat_that_the_room_drops_is_never_reported_as_sent(
     server, is_plain, plain
 ):
     async with open_box(plain(is_plain)) as box:
@@ -128,38 +128,38 @@ async def test_chat_that_the_room_drops_is_never_said_to_be_sent(
         box.room.do(SendChat(1, "a", "hello", 0))
         await box.until(ChatSent)
         await permit(server, can_publish_data=False)
-        await told(box, may_send_data=False)
+        await permissions_are(box, may_send_data=False)
         box.room.do(SendChat(1, "b", "hello", 0))
         failed = await box.until(ChatFailed)
         assert (failed.id, "canPublishData" in failed.reason) == ("b", True)
         await permit(server)
-        await told(box)
+        await permissions_are(box)
         box.room.do(SendChat(1, "c", "hello", 0))
         assert (await box.until(ChatSent)).id == "c"
 
 
-async def test_who_may_be_heard_again_is_heard(server, box):
+async def test_a_revoked_and_granted_subscription_is_played_again(server, box):
     async with server.friend("ann") as friend:
         await friend.say(700)
         await box.join(server)
         await hears_friend(box)
         await permit(server, can_subscribe=False)
-        await told(box, may_subscribe=False)
+        await permissions_are(box, may_subscribe=False)
         await permit(server)
-        await told(box)
-        # The server hands the same track out anew.
+        await permissions_are(box)
+        # The server offers the same track again.
         async with asyncio.timeout(DEADLINE_S):
             while not box.playback.removed:
                 await asyncio.sleep(0.01)
         await hears_friend(box)
 
 
-async def test_who_may_be_heard_later_is_heard(server, box):
+async def test_a_subscription_granted_after_joining_is_played(server, box):
     async with server.friend("ann") as friend:
         await friend.say(700)
         await box.join(server, canSubscribe=False)
         await permit(server)
-        await told(box)
+        await permissions_are(box)
         await hears_friend(box)
 
 
@@ -172,7 +172,9 @@ async def test_who_may_be_heard_later_is_heard(server, box):
         ({"canPublishData": False}, "may_send_data"),
     ],
 )
-async def test_what_the_token_lacks_is_told_at_joining(server, box, grant, missing):
+async def test_permissions_missing_in_the_token_are_posted_on_joining(
+    server, box, grant, missing
+):
     joined = await box.join(server, **grant)
     assert joined.permissions == Permissions(**{missing: False})
 
@@ -185,7 +187,7 @@ async def test_a_token_for_listening_hears_and_may_talk_later(server, box):
         await asyncio.to_thread(box.playback.sound, talker, 0.5)
         assert not box.feed.is_connected
         await permit(server)
-        await told(box)
+        await permissions_are(box)
         await hears_tone(friend)
 
 
@@ -194,7 +196,7 @@ async def test_a_mute_outlasts_a_resumed_connection(server, box):
         await box.join(server)
         await hears_tone(friend)
         await mute(server, friend)
-        await told(box, is_muted=True)
+        await permissions_are(box, is_muted=True)
         await box.room._session._room.simulate_scenario(
             rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
         )

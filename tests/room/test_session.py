@@ -1,3 +1,5 @@
+"""Joining, leaving and losing a room, with a real server."""
+
 import asyncio
 import contextlib
 import gc
@@ -54,28 +56,28 @@ async def test_people_come_speak_fall_silent_and_go(server, box):
     await box.until(PeopleChanged, lambda event: event.people == ())
 
 
-async def test_who_comes_first_has_a_buffer_that_is_to_be_settled(server, box):
+async def test_the_first_listener_to_arrive_has_its_jitter_buffer_primed(server, box):
     def are(*names):
         return lambda event: {person.id for person in event.people} == set(names)
 
-    async def settled(times):
+    async def primed(times):
         await asyncio.sleep(2 * COMING_S)
-        assert box.feed.settlements == times
+        assert box.feed.primings == times
 
     async with server.friend("ann"):
         await box.join(server)
-        await settled(0)
+        await primed(0)
     await box.until(PeopleChanged, are())
     async with server.friend("bob"):
         await box.until(PeopleChanged, are("bob"))
         box.room._session._first_arrival()
-        await settled(1)
+        await primed(1)
         async with server.friend("cat"):
             await box.until(PeopleChanged, are("bob", "cat"))
-            await settled(1)
+            await primed(1)
 
 
-async def test_our_own_speaking_is_nobody_elses(server, box):
+async def test_our_own_speech_marks_nobody_else_as_speaking(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         await friend.hear(1.0)
@@ -99,13 +101,13 @@ async def test_the_round_trip_is_measured(server, box):
     assert 0 <= measured.rtt_s < 1
 
 
-async def test_leaving_is_answered_and_seen_by_others(server, box):
+async def test_leaving_posts_an_event_and_is_seen_by_others(server, box):
     async with server.friend("ann") as friend:
         came, gone = asyncio.Event(), asyncio.Event()
         friend.room.on("participant_connected", lambda _: came.set())
         friend.room.on("participant_disconnected", lambda _: gone.set())
         await box.join(server)
-        # Who never saw it come does not see it go either.
+        # Only a participant that was seen to arrive is seen to leave.
         await asyncio.wait_for(came.wait(), 10)
         assert await box.leave() == RoomLeft(1)
         await asyncio.wait_for(gone.wait(), 10)
@@ -113,47 +115,47 @@ async def test_leaving_is_answered_and_seen_by_others(server, box):
     assert isinstance(box.events[-1], RoomLeft)
 
 
-async def test_leaving_twice_is_answered_twice(server, box):
+async def test_leaving_twice_posts_two_events(server, box):
     await box.join(server)
     await box.leave()
     assert await box.leave() == RoomLeft(1)
 
 
-async def test_leaving_a_room_never_joined_is_answered(box):
+async def test_leaving_a_room_never_joined_posts_an_event(box):
     assert await box.leave(7) == RoomLeft(7)
 
 
-async def test_each_visit_has_its_own_ticket(server, box):
+async def test_each_session_has_its_own_ticket(server, box):
     for ticket in (1, 2, 3):
         assert (await box.join(server, ticket)).ticket == ticket
         assert (await box.leave(ticket)).ticket == ticket
     assert box.feed.connects == 3
 
 
-async def test_leaving_at_any_moment_of_joining_is_answered(server, box):
+async def test_leaving_at_any_moment_of_joining_posts_an_event(server, box):
     for moment in range(12):
         box.room.do(JoinRoom(moment, server.url, server.token("box")))
         with contextlib.suppress(TimeoutError):
-            # Not a sleep: whatever happens in this time may be missed.
+            # Joining goes on meanwhile.
             await asyncio.wait_for(asyncio.Event().wait(), moment * 0.012)
         assert await box.leave(moment) == RoomLeft(moment)
-    # What was given up has not harmed what comes after.
+    # The abandoned attempts do not disturb the next one.
     assert (await box.join(server, 99)).people == ()
 
 
-async def test_a_frozen_server_does_not_hold_us(server, box):
+async def test_a_frozen_server_does_not_delay_leaving(server, box):
     await box.join(server)
     with frozen(server):
         assert await box.leave() == RoomLeft(1)
 
 
-async def test_a_server_that_freezes_while_joining_does_not_hold_us(server, box):
+async def test_a_server_that_freezes_while_joining_does_not_delay_leaving(server, box):
     with frozen(server):
         box.room.do(JoinRoom(1, server.url, server.token("box")))
         assert await box.leave() == RoomLeft(1)
 
 
-async def test_the_same_identity_elsewhere_replaces_us(server, box):
+async def test_another_client_with_the_same_identity_replaces_us(server, box):
     await box.join(server)
     async with server.friend("box"):
         lost = await box.until(RoomLost)
@@ -161,7 +163,7 @@ async def test_the_same_identity_elsewhere_replaces_us(server, box):
     assert "identity" in lost.reason
 
 
-async def test_a_server_that_shuts_down_is_named(server, box):
+async def test_a_server_shutdown_has_its_own_reason(server, box):
     await box.join(server)
     await box.room._session._room.simulate_scenario(
         rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE
@@ -171,7 +173,7 @@ async def test_a_server_that_shuts_down_is_named(server, box):
     assert "shutting down" in lost.reason
 
 
-async def test_being_removed_is_named(server, box):
+async def test_being_removed_has_its_own_reason(server, box):
     await box.join(server)
     await administer(server, "RemoveParticipant", identity="box")
     lost = await box.until(RoomLost)
@@ -179,7 +181,7 @@ async def test_being_removed_is_named(server, box):
     assert "removed" in lost.reason
 
 
-async def test_a_closed_room_is_named(server, box):
+async def test_a_closed_room_has_its_own_cause(server, box):
     await box.join(server)
     await administer(server, "DeleteRoom")
     assert (await box.until(RoomLost)).cause is Cause.ROOM_CLOSED
@@ -191,7 +193,7 @@ def wrong_tokens(server):
         "not even text": "gar\nbage",
         "another server's": server.token("box", key="stranger"),
         "forged": server.token("box", secret=SECRET),
-        "for listening at the door": server.token("box", roomJoin=False),
+        "no roomJoin": server.token("box", roomJoin=False),
     }
 
 
@@ -202,7 +204,7 @@ def wrong_tokens(server):
         "not even text",
         "another server's",
         "forged",
-        "for listening at the door",
+        "no roomJoin",
     ],
 )
 async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
@@ -217,7 +219,7 @@ async def test_a_wrong_token_is_refused_for_good(server, box, caplog, which):
     assert "eyJ" not in caplog.text + failed.reason
 
 
-async def test_nobody_at_the_address_is_named(server, box):
+async def test_a_server_that_is_down_has_its_own_reason(server, box):
     await server.kill()
     box.room.do(JoinRoom(1, server.url, server.token("box")))
     failed = await box.until(RoomFailed)
@@ -225,19 +227,19 @@ async def test_nobody_at_the_address_is_named(server, box):
     assert "nothing answers" in failed.reason
 
 
-async def test_an_unknown_name_is_named(server, box):
+async def test_an_unknown_host_name_has_its_own_cause(server, box):
     box.room.do(JoinRoom(1, "ws://nowhere.invalid", server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.NO_INTERNET, False)
 
 
-async def test_an_address_that_is_none_is_named(server, box):
+async def test_an_invalid_address_has_its_own_cause(server, box):
     box.room.do(JoinRoom(1, "kitchen", server.token("box")))
     failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.MISCONFIGURED, True)
 
 
-async def test_no_secure_connection_is_named(server, box):
+async def test_a_failed_tls_handshake_has_its_own_reason(server, box):
     url = server.url.replace("ws://", "wss://")
     box.room.do(JoinRoom(1, url, server.token("box")))
     failed = await box.until(RoomFailed)
@@ -246,14 +248,14 @@ async def test_no_secure_connection_is_named(server, box):
 
 
 @pytest.mark.parametrize("status", [404, 429, 500, 503])
-async def test_another_kind_of_server_is_named(server, box, status):
+async def test_a_server_that_is_not_livekit_has_its_own_cause(server, box, status):
     async with answering(status) as url:
         box.room.do(JoinRoom(1, url, server.token("box")))
         failed = await box.until(RoomFailed)
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
 
 
-async def test_a_silent_server_is_given_up(server, box):
+async def test_joining_a_server_that_never_answers_times_out(server, box):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
         box.room.do(JoinRoom(1, url, server.token("box")))
@@ -261,7 +263,7 @@ async def test_a_silent_server_is_given_up(server, box):
     assert failed.cause is Cause.SERVER_LOST
 
 
-async def test_a_key_that_cannot_be_read_is_named(server, tmp_path, encrypted):
+async def test_an_unreadable_key_file_has_its_own_reason(server, tmp_path, encrypted):
     async with open_box(encrypted(str(tmp_path / "none"))) as box:
         box.room.do(JoinRoom(1, server.url, server.token("box")))
         failed = await box.until(RoomFailed)
@@ -274,8 +276,8 @@ async def test_chat_without_a_room_fails(box):
     assert (await box.until(ChatFailed)).id == "a"
 
 
-async def test_twenty_visits_leave_nothing_behind(server, box):
-    async def visits(first, last):
+async def test_twenty_sessions_leak_nothing(server, box):
+    async def sessions(first, last):
         async with server.friend("ann", listens=False) as friend:
             await friend.say(700)
             for ticket in range(first, last):
@@ -283,19 +285,19 @@ async def test_twenty_visits_leave_nothing_behind(server, box):
                 await box.talker()
                 await box.leave(ticket)
 
-    await visits(1, 3)
+    await sessions(1, 3)
     before = await leftovers()
-    await visits(3, 23)
+    await sessions(3, 23)
     assert await leftovers() == before
 
 
-async def test_closing_in_the_room_leaves_it(server):
+async def test_closing_the_adapter_leaves_the_room(server):
     async with open_box() as box, server.friend("ann") as friend:
         came, gone = asyncio.Event(), asyncio.Event()
         friend.room.on("participant_connected", lambda _: came.set())
         friend.room.on("participant_disconnected", lambda _: gone.set())
         await box.join(server)
-        # Who never saw it come does not see it go either.
+        # Only a participant that was seen to arrive is seen to leave.
         await asyncio.wait_for(came.wait(), 10)
         await box.room.__aexit__(None, None, None)
         await asyncio.wait_for(gone.wait(), 10)
@@ -333,7 +335,7 @@ def frozen(server):
 
 @contextlib.asynccontextmanager
 async def answering(status):
-    """A web server that always says the same."""
+    """Run a web server that always answers with this status."""
 
     async def answer(reader, writer):
         await reader.readuntil(b"\r\n\r\n")
@@ -345,7 +347,7 @@ async def answering(status):
 
 
 async def leftovers():
-    """What may not grow, once the library's last events are through."""
+    """Return counts that must not grow, after the library's last events."""
     async with asyncio.timeout(10):
         while ffi_events().streams:
             await asyncio.sleep(0)

@@ -15,20 +15,20 @@ RECONNECTS = [
 
 
 async def heard(box):
-    """Half a second of the one talker there is, without its first half second."""
+    """Return half a second of the one talker, after its first half second."""
     talker = await box.talker()
     await asyncio.to_thread(box.playback.sound, talker, 0.5)
     return await asyncio.to_thread(box.playback.sound, talker, 0.5)
 
 
 async def listened(friend):
-    """Half a second of what a friend hears, without its first half second."""
+    """Return half a second of what a friend hears, after the first half second."""
     await friend.hear(0.5)
     return await friend.hear(0.5)
 
 
 async def comes(listen, whom, hz):
-    """Return whether this tone is heard soon: a resumed connection takes a moment."""
+    """Return whether this tone is heard within a few seconds."""
     for _ in range(PATIENCE_S):
         if is_tone(await listen(whom), hz):
             return True
@@ -39,14 +39,14 @@ def is_tone(sound, hz):
     return abs(strongest_hz(sound) - hz) < 10 and 5000 < amplitude(sound) < 11000
 
 
-async def test_who_spoke_before_we_came_is_heard(server, box):
+async def test_a_talker_who_joined_before_us_is_played(server, box):
     async with server.friend("ann") as friend:
         await friend.say(700)
         await box.join(server)
         assert is_tone(await heard(box), 700)
 
 
-async def test_who_speaks_after_we_came_is_heard(server, box):
+async def test_a_talker_who_joined_after_us_is_played(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)
         await friend.say(700)
@@ -59,7 +59,7 @@ async def test_we_are_heard(server, box):
         assert is_tone(await listened(friend), 440)
 
 
-async def test_each_talker_has_a_road_of_its_own(server, box):
+async def test_talkers_are_played_separately(server, box):
     async with server.friend("ann") as ann, server.friend("bob") as bob:
         await ann.say(700)
         await bob.say(1100)
@@ -75,7 +75,7 @@ async def test_each_talker_has_a_road_of_its_own(server, box):
     assert is_tone(sounds["bob"][24_000:], 1100)
 
 
-async def test_a_talker_who_leaves_is_forgotten(server, box):
+async def test_a_talker_who_leaves_is_removed(server, box):
     async with server.friend("ann") as friend:
         await friend.say(700)
         await box.join(server)
@@ -84,7 +84,7 @@ async def test_a_talker_who_leaves_is_forgotten(server, box):
     assert len(box.playback.removed) == 1
 
 
-async def test_a_track_that_is_unpublished_is_forgotten(server, box):
+async def test_a_track_that_is_unpublished_is_removed(server, box):
     async with server.friend("ann") as friend:
         track = await friend.say(700)
         await box.join(server)
@@ -93,13 +93,13 @@ async def test_a_track_that_is_unpublished_is_forgotten(server, box):
         await box.playback.count(0)
 
 
-async def test_video_is_never_asked_for(server, box):
+async def test_video_is_never_subscribed_to(server, box):
     async with server.friend("ann") as friend:
         await friend.show()
         await friend.say(700)
         await box.join(server)
         await box.talker()
-        # Any subscription makes the publisher's side say so.
+        # The publisher's side reports any subscription.
         (camera, publisher) = friend.room.local_participant.track_publications.values()
         await asyncio.wait_for(publisher.wait_for_subscription(), 10)
         assert not camera._first_subscription.done()
@@ -119,7 +119,7 @@ async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
         assert await comes(listened, friend, 440)
 
 
-async def test_a_killed_server_that_comes_back_is_talked_to_again(server, box):
+async def test_after_a_server_restart_both_are_heard(server, box):
     await box.join(server)
     await server.kill()
     await box.until(RoomPaused)
@@ -131,7 +131,7 @@ async def test_a_killed_server_that_comes_back_is_talked_to_again(server, box):
         assert await comes(listened, friend, 440)
 
 
-async def test_a_lost_room_is_no_longer_fed(server, box):
+async def test_the_feed_is_disconnected_when_the_room_is_lost(server, box):
     await box.join(server)
     assert box.feed.is_connected
     async with server.friend("box"):

@@ -1,4 +1,4 @@
-"""What the library says of a real connection, and what is made of it."""
+"""Statistics of real connections, and the DTX schedule that depends on them."""
 
 import asyncio
 
@@ -11,19 +11,19 @@ from appliance.audio.encoder_feed import PACKET_BLOCKS, EncoderFeed
 from appliance.pcm import SILENCE
 from appliance.room import publisher, stats
 from tests.room.conftest import Box
-from tests.room.fakes import DEADLINE_S, FakeUplink, strongest_hz, tone
+from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz, tone
 
 PACKET_S = 0.01
-"""Twice as fast as life: the encoder counts, it does not look at a clock. Five times as
-fast, and on a busy machine the packets of one answer are those of the next as well."""
+"""Half of real time: the encoder counts packets and has no clock. At a fifth, answers
+overlap on a busy machine."""
 LONG_PACKETS = 500
-"""5 s; finding out takes two."""
+"""5 s; locating the DTX period takes 2 s."""
 KEPT_S = 0.06
-"""The library answers the same for 50 ms."""
+"""The library caches its statistics for 50 ms."""
 
 
-class Hand(EncoderFeed):
-    """An uplink that is fed by hand."""
+class ManualFeed(EncoderFeed):
+    """Feed whose packets the test sends."""
 
     def __init__(self):
         super().__init__()
@@ -33,10 +33,10 @@ class Hand(EncoderFeed):
         self.send([(SILENCE, SILENCE)] * packets)
 
     async def fall_silent(self):
-        """Be silent until some packets may come late.
+        """Send silence until some packets may be late.
 
-        A machine that stands still makes answers contradict each other, until it is not
-        worth asking any more: then another word begins another silence.
+        Stalls of the machine make answers contradict each other until they are ignored:
+        then another word begins another silence.
         """
         async with asyncio.timeout(DEADLINE_S):
             while not self.late_packets:
@@ -65,33 +65,33 @@ def word():
 
 
 def word_and_breath():
-    """The encoder takes the breath for silence, or not: nobody can tell."""
+    """The encoder may or may not treat the faint noise as silence."""
     breath = np.random.default_rng(1).normal(scale=20, size=48_000)
     return np.concatenate((word(), breath.astype(np.int16)))
 
 
 @pytest.mark.parametrize("said", [nothing, word, word_and_breath])
-async def test_what_may_come_late_does_not_leave_at_all(server, said):
-    hand = Hand()
-    box = Box(hand)
+async def test_packets_that_may_be_late_are_not_sent_by_the_encoder(server, said):
+    feed = ManualFeed()
+    box = Box(feed)
     async with box.room, server.friend("ann"):
         await box.join(server)
-        hand.say(said())
-        await hand.fall_silent()
+        feed.say(said())
+        await feed.fall_silent()
         first = before = await sent(box)
         walked = 0
         while walked < 2 * PERIOD:
-            late = hand.late_packets
-            hand.stop(late)
+            late = feed.late_packets
+            feed.stop(late)
             assert await sent(box) == before
-            hand.stop(1)
+            feed.stop(1)
             before = await sent(box)
             walked += late + 1
     assert before - first >= 3
 
 
-class Counting(FakeUplink):
-    """Speaks as fast as life from the moment on when it is connected."""
+class Counting(FakeFeed):
+    """Feed that counts the blocks sent since it was connected."""
 
     given = 0
 
@@ -103,7 +103,7 @@ class Counting(FakeUplink):
         super().connect(counted)
 
 
-async def test_nothing_that_is_said_from_the_first_moment_on_is_lost(server):
+async def test_no_packet_is_lost_after_connecting(server):
     with Counting() as feed:
         box = Box(feed)
         async with box.room:
@@ -114,7 +114,7 @@ async def test_nothing_that_is_said_from_the_first_moment_on_is_lost(server):
 
 
 @pytest.mark.parametrize("misunderstandings", [1, 2, 3])
-async def test_nor_when_the_server_answers_without_dtx(
+async def test_no_packet_is_lost_when_the_server_answers_without_dtx(
     server, monkeypatch, misunderstandings
 ):
     streams: list[str] = []
@@ -129,7 +129,7 @@ async def test_nor_when_the_server_answers_without_dtx(
         box = Box(feed)
         async with box.room, server.friend("ann") as friend:
             await box.join(server)
-            # The first half second is that of a new jitter buffer.
+            # The jitter buffer is new for the first half second.
             await friend.hear(0.5)
             assert strongest_hz(await friend.hear(0.5)) == pytest.approx(440, abs=10)
             feed.disconnect()
@@ -138,7 +138,7 @@ async def test_nor_when_the_server_answers_without_dtx(
     assert misunderstandings <= len(streams) <= publisher.TRIES
 
 
-async def test_what_the_encoder_is_to_do_is_known_once_it_is_agreed_upon():
+async def test_the_parameters_of_an_encoder_are_known_once_negotiated():
     agreed, another = "minptime=10;usedtx=1", "minptime=10;stereo=1"
     reports = [RtcStats() for _ in range(5)]
     for one, codec, line in zip(reports, "ab", (agreed, another), strict=False):
@@ -148,7 +148,7 @@ async def test_what_the_encoder_is_to_do_is_known_once_it_is_agreed_upon():
     assert stats.encoders(reports) == {"x": another, "z": agreed}
 
 
-async def test_the_uplink_is_told_what_has_left_as_often_as_it_asks(server, box):
+async def test_the_feed_gets_statistics_while_it_wants_them(server, box):
     box.feed.wants_stats = True
     await box.join(server)
     async with asyncio.timeout(DEADLINE_S):

@@ -1,4 +1,4 @@
-"""How long the library keeps what is said, asked of a real connection."""
+"""Delay of NetEQ, read from real connections and computed from statistics."""
 
 import asyncio
 import gc
@@ -21,14 +21,14 @@ def fast(monkeypatch):
 
 
 async def answers(box, talker, count):
-    """Return what the playout was told, once it was told so often."""
+    """Return the delays the playback got, once there are so many."""
     async with asyncio.timeout(DEADLINE_S):
         while len(box.playback.held_s.get(talker, ())) < count:
             await asyncio.sleep(FAST_S)
     return list(box.playback.held_s[talker])
 
 
-async def test_the_playout_is_told_how_long_sound_was_kept(server, box):
+async def test_the_playback_gets_the_delay_of_every_talker(server, box):
     async with server.friend("ann") as ann, server.friend("bob") as bob:
         await ann.say(700)
         await bob.say(1100)
@@ -40,7 +40,7 @@ async def test_the_playout_is_told_how_long_sound_was_kept(server, box):
             assert found[-1] > 0.001
 
 
-async def test_who_says_nothing_is_seldom_asked_about(server, box):
+async def test_the_delay_of_silent_talkers_is_read_seldom(server, box):
     box.playback.is_quiet = True
     async with server.friend("ann") as ann:
         await ann.say(700)
@@ -52,7 +52,7 @@ async def test_who_says_nothing_is_seldom_asked_about(server, box):
         assert 1 <= len(box.playback.held_s[talker]) - before <= 4
 
 
-async def test_who_leaves_while_we_ask_does_no_harm(server, box):
+async def test_a_talker_may_leave_while_its_delay_is_read(server, box):
     async with server.friend("bob") as bob:
         await bob.say(1100)
         await box.join(server)
@@ -65,7 +65,7 @@ async def test_who_leaves_while_we_ask_does_no_harm(server, box):
         await answers(box, still_there, before + 3)
 
 
-async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
+async def test_a_reading_that_is_cancelled_before_it_began_leaves_no_coroutine(
     server, box
 ):
     async with server.friend("ann") as ann:
@@ -75,7 +75,7 @@ async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
         looking = asyncio.ensure_future(
             box.room._session._subscriber._read_delays(is_rare=True)
         )
-        # It has made what it wants to ask, and asked nothing yet.
+        # Its coroutines are created and not started yet.
         await asyncio.sleep(0)
         looking.cancel()
         await asyncio.wait({looking})
@@ -84,8 +84,8 @@ async def test_a_look_that_is_given_up_before_it_began_leaves_nothing_behind(
         assert not found
 
 
-def told(*numbers):
-    """Return the library's answer: seconds in sum, samples, stretched, shortened."""
+def statistics(*numbers):
+    """Return statistics with these sums: delay in s, samples, inserted, removed."""
     stats = RtcStats()
     inbound = stats.inbound_rtp.inbound
     inbound.total_processing_delay = numbers[0]
@@ -96,7 +96,7 @@ def told(*numbers):
 
 
 class Track(rtc.Track):
-    """Answers what it is given."""
+    """Track with the given statistics."""
 
     def __init__(self, answers):
         self._answers = iter(answers)
@@ -105,12 +105,12 @@ class Track(rtc.Track):
         return next(self._answers)
 
 
-async def test_it_is_the_mean_since_the_last_answer_and_what_stretching_left():
+async def test_the_delay_is_a_mean_plus_the_remainder_of_time_stretching():
     answers = (
-        told(48.0, 960, 0, 0),
-        told(48.0, 960, 0, 0),
-        told(48.0 + 4.8, 960 + 480, 600, 240),
-        told(48.0 + 9.6, 960 + 960, 600, 840),
+        statistics(48.0, 960, 0, 0),
+        statistics(48.0, 960, 0, 0),
+        statistics(48.0 + 4.8, 960 + 480, 600, 240),
+        statistics(48.0 + 9.6, 960 + 960, 600, 840),
         [RtcStats()],
     )
     buffer = NeteqDelay(Track(answers))
