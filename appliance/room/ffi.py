@@ -58,9 +58,8 @@ Fail = Callable[[BaseException], None]
 
 _log = logging.getLogger(__name__)
 
-# The library starts one worker thread per core, which wake each other to share work, of
-# which there is too little. Measured with one worker on two cores: 5 % less CPU. The
-# library reads this when it is first used.
+# One worker thread instead of one per core: several wake each other to share too little
+# work (measured on two cores: 5 % more CPU). Read when the library is first used.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
 
