@@ -16,15 +16,16 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
 
 from appliance.errors import DemoError
 
-_PINS = Path(__file__).parent / "server_build"
-_MODULE = "github.com/livekit/livekit-server"
-NEEDED_GB = 1.5
+_PINS: Final = Path(__file__).parent / "server_build"
+_MODULE: Final = "github.com/livekit/livekit-server"
+NEEDED_GB: Final = 1.5
 """Measured: compiler, sources and compiled packages; removed after the build."""
-_PROGRESS_S = 5.0
-_REMEDY = """
+_PROGRESS_S: Final = 5.0
+_REMEDY: Final = """
 Check the network and free space, then run this again; or put a livekit-server on PATH;
 or use a server you have: ptt-appliance demo --room-url URL --room-token TOKEN"""
 

@@ -10,15 +10,15 @@ import socket
 import tempfile
 from asyncio.subprocess import DEVNULL, Process
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import httpx
 
 from appliance.errors import DemoError
 
-_START_S = 15.0
+_START_S: Final = 15.0
 """Time-out; a start takes 0.2 s on a PC and much more on a small Pi under load."""
-_STARTS = 3
+_STARTS: Final = 3
 """Attempts: another program may take a free port before the server does."""
 
 

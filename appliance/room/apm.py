@@ -7,6 +7,8 @@ Source: livekit-ffi, `server/requests.rs` (in place, done when the call returns)
 WebRTC's `audio_processing.h` for the order of the two streams and the delay.
 """
 
+from typing import Final
+
 import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
@@ -17,11 +19,11 @@ from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
 from appliance.room.convergence import converge
 from appliance.room.ffi import BLOCK_BYTES, Call, handle
 
-_DELAY_STEP_MS = 5
+_DELAY_STEP_MS: Final = 5
 """A smaller change is jitter of the measurement, which the echo canceller tolerates."""
-_DELAY_MOST_MS = 500
+_DELAY_MOST_MS: Final = 500
 """Longest delay that WebRTC accepts; it clips longer ones."""
-_FINE_BYTES = 3
+_FINE_BYTES: Final = 3
 """Length of an answer without an error."""
 
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from itertools import cycle
+from typing import Final
 
 import numpy as np
 from livekit import rtc
@@ -19,11 +20,11 @@ from appliance.room.ffi import (
     handle,
 )
 
-RATE_HZ = 48_000
-BLOCK_SAMPLES = 480
-BLOCK_MS = 10
+RATE_HZ: Final = 48_000
+BLOCK_SAMPLES: Final = 480
+BLOCK_MS: Final = 10
 
-_SLOTS = 8
+_SLOTS: Final = 8
 """Blocks that may be in flight to the encoder. The library copies each before the call
 returns, but only promises that the memory is free once it has acknowledged the call."""
 

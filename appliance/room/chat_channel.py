@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine
-from typing import Any
+from typing import Any, Final
 
 from livekit import rtc
 from livekit.rtc.participant import PublishDataError
@@ -18,18 +18,18 @@ from appliance.room.connection import Spawn
 from appliance.room.names import short_id
 from appliance.room.participants import sender
 
-NOT_ALLOWED = "the room does not allow this box to send chat (canPublishData)"
+NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishData)"
 """Reason of the failure; the server itself drops such messages without an answer."""
 
 _log = logging.getLogger(__name__)
 
-_STREAMS = 8
+_STREAMS: Final = 8
 """Streams read at once; our choice: nobody types eight messages at the same time."""
-_STREAM_S = 10.0
+_STREAM_S: Final = 10.0
 """Time-out for receiving one message."""
-_ORDER_S = 0.2
+_ORDER_S: Final = 0.2
 """Time a message waits for an earlier one of the same sender that is still read."""
-_SEND_S = 10.0
+_SEND_S: Final = 10.0
 """Time-out for sending; far above the round trip of a slow link."""
 
 

@@ -7,26 +7,27 @@ the plain schema `{id, sender|senderId, senderName?, text, ts}`.
 
 import hashlib
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from appliance.core.events import ChatMessage
 from appliance.room.names import display_name, is_text
 
-STREAM_TOPIC = "lk.chat"
-PACKET_TOPIC = "lk-chat-topic"
-EDIT_TOPIC = "lk-chat-update-topic"
-PLAIN_TOPIC = "chat"
+STREAM_TOPIC: Final = "lk.chat"
+PACKET_TOPIC: Final = "lk-chat-topic"
+EDIT_TOPIC: Final = "lk-chat-update-topic"
+PLAIN_TOPIC: Final = "chat"
 
-TEXT_CHARACTERS = 4000
+TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
-PACKET_BYTES = 65_536
+PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
-_ID_CHARACTERS = 128
-_LAST_MS = 2**53
+_ID_CHARACTERS: Final = 128
+_LAST_MS: Final = 2**53
 """The largest number up to which JavaScript represents every integer."""
-_SERVER = "server"
+_SERVER: Final = "server"
 """Identity for messages sent by the server's API without a sender."""
 
 
@@ -149,8 +150,8 @@ class _Plain(msgspec.Struct, rename="camel"):
     sender_name: str | None = None
 
 
-_PACKET = msgspec.json.Decoder(_Packet)
-_PLAIN = msgspec.json.Decoder(_Plain)
+_PACKET: Final = msgspec.json.Decoder(_Packet)
+_PLAIN: Final = msgspec.json.Decoder(_Plain)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, Final
 
 from livekit import rtc
 
@@ -14,11 +14,11 @@ Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 """Run a coroutine as a task that may outlive the session; its failure ends the process.
 """
 
-CONNECT_S = 5.0
+CONNECT_S: Final = 5.0
 """Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""
-JOIN_S = 15.0
+JOIN_S: Final = 15.0
 """Time-out for all attempts; then a new token and name lookup are more promising."""
-DISCONNECT_S = 1.0
+DISCONNECT_S: Final = 1.0
 """Time-out for disconnecting; with unpublishing less than `adapter.CLOSE_S`."""
 
 _log = logging.getLogger(__name__)

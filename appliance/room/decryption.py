@@ -5,9 +5,13 @@ from typing import Final
 
 from livekit import rtc
 
-ENCRYPTED = "sound is encrypted, and this box has no key (room.encryption_key_file)"
-NOT_ENCRYPTED = "sound is not encrypted, although this box has a key for the room"
-OTHER_KEY = "sound cannot be decrypted: their key is not the one of this box"
+ENCRYPTED: Final = (
+    "sound is encrypted, and this box has no key (room.encryption_key_file)"
+)
+NOT_ENCRYPTED: Final = (
+    "sound is not encrypted, although this box has a key for the room"
+)
+OTHER_KEY: Final = "sound cannot be decrypted: their key is not the one of this box"
 
 PATIENCE_S: Final = 2.0
 """Time-out from the server's report that somebody speaks to the first decrypted packet.

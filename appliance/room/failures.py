@@ -6,6 +6,7 @@ own; `tests/room` observes them again.
 
 import re
 from dataclasses import dataclass
+from typing import Final
 
 from livekit.rtc import DisconnectReason
 
@@ -23,22 +24,22 @@ class Failure:
     """Retrying with the same token will not help."""
 
 
-NOT_IN_TIME = Failure(
+NOT_IN_TIME: Final = Failure(
     Cause.SERVER_LOST,
     "the server did not complete joining within 15 s; it may be overloaded, or a "
     "firewall may block UDP and TCP to it",
 )
-NOT_PUBLISHED = Failure(
+NOT_PUBLISHED: Final = Failure(
     Cause.SERVER_LOST,
     "the server did not accept the microphone's track; see the server's log",
 )
 
-_REFUSED_TOKEN = (
+_REFUSED_TOKEN: Final = (
     "the server refused the token ({status}): it may be expired or made for another "
     "server; check the token source, its API key and this box's clock"
 )
 
-_CONNECTING: tuple[tuple[str, Failure], ...] = (
+_CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
     (
         "permissions denied",
         Failure(
@@ -120,16 +121,16 @@ _CONNECTING: tuple[tuple[str, Failure], ...] = (
     ),
 )
 
-_CANNOT_CONNECT = Failure(
+_CANNOT_CONNECT: Final = Failure(
     Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
 )
 
-_CLOSED = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
-_SERVER_LOST = Failure(
+_CLOSED: Final = Failure(Cause.ROOM_CLOSED, "somebody closed the room")
+_SERVER_LOST: Final = Failure(
     Cause.SERVER_LOST, "the connection to the server is lost and could not be resumed"
 )
 
-_DISCONNECTED: dict[int, Failure] = {
+_DISCONNECTED: Final[dict[int, Failure]] = {
     DisconnectReason.DUPLICATE_IDENTITY: Failure(
         Cause.REPLACED,
         "another client joined with this box's identity; give each its own "

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 from threading import Lock, local
 from types import TracebackType
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import numpy as np
 from livekit import rtc
@@ -37,12 +37,12 @@ from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
 
 from appliance.pcm import SILENCE, Block
 
-BLOCK_BYTES = 960
-_ZEROS = bytes(BLOCK_BYTES)
+BLOCK_BYTES: Final = 960
+_ZEROS: Final = bytes(BLOCK_BYTES)
 
-OUR_CAPTURE = 1 << 62
+OUR_CAPTURE: Final = 1 << 62
 """Request id of all our captures; the library's own ids count up from 1."""
-_TAKEN = FfiEvent(
+_TAKEN: Final = FfiEvent(
     capture_audio_frame=CaptureAudioFrameCallback(async_id=OUR_CAPTURE)
 ).SerializeToString()
 """Acknowledgement of such a capture: always the same bytes."""
@@ -122,7 +122,7 @@ def _ignore(_: object) -> None:
     """Do nothing."""
 
 
-_CLOSED = StreamRoute(_ignore, _ignore)
+_CLOSED: Final = StreamRoute(_ignore, _ignore)
 
 
 class FfiEvents:

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from typing import Final
 
 from livekit import rtc
 
@@ -12,7 +13,7 @@ from appliance.process.log_limit import LogLimit
 from appliance.room.failures import Failure
 from appliance.room.publisher import Publisher
 
-AGAIN_S = 1.0
+AGAIN_S: Final = 1.0
 """Pause after publishing again, in case the server drops the track each time."""
 
 _log = logging.getLogger(__name__)

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from typing import Final
 
 from livekit import rtc
 
@@ -11,7 +12,7 @@ from appliance.room.chat_format import ChatSender
 from appliance.room.names import display_name
 from appliance.room.subscriber import Subscriber
 
-LOOK_S = 0.1
+LOOK_S: Final = 0.1
 """Interval at which the list follows the audio while somebody speaks."""
 
 

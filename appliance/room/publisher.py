@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Final
 
 from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
@@ -12,19 +13,19 @@ from appliance.room.audio_io import MicrophoneTrack
 from appliance.room.failures import NOT_PUBLISHED, Failure
 from appliance.room.stats import encoders
 
-PUBLISH_S = 5.0
+PUBLISH_S: Final = 5.0
 """Time-out for publishing, which takes one round trip to the server."""
-LOOK_S = 0.02
+LOOK_S: Final = 0.02
 """Interval of asking whether the encoder sends; it takes 20 to 50 ms on loopback."""
-UNPUBLISH_S = 0.5
+UNPUBLISH_S: Final = 0.5
 """Time-out; unpublishing is optional: a disconnect ends the track as well."""
-DTX = "usedtx=1"
+DTX: Final = "usedtx=1"
 """In the server's answer: it permits DTX. Source: RFC 7587, 6.1."""
-TRIES = 3
+TRIES: Final = 3
 """The server (1.13) sometimes answers before it knows the track: without DTX, and with
 stereo. Measured: in 3 of 100 attempts, and no more often in the next attempt."""
 
-_OPTIONS = rtc.TrackPublishOptions(
+_OPTIONS: Final = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
     # The gate is closed most of the time: without DTX that silence would be sent.
     dtx=True,

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 from livekit import rtc
 
@@ -29,7 +29,7 @@ from appliance.room.participants import Participants
 from appliance.room.publisher import Publisher
 from appliance.room.subscriber import Subscriber
 
-COMING_S = 0.5
+COMING_S: Final = 0.5
 """Time from a participant's arrival until it plays us; 0.2 s on a LAN."""
 
 _log = logging.getLogger(__name__)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterable
+from typing import Final
 
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
@@ -10,14 +11,14 @@ from livekit.rtc._proto.stats_pb2 import RtcStats
 from appliance.core.events import RttMeasured
 from appliance.ports import MicrophoneFeed, Post
 
-EVERY_S = 10.0
+EVERY_S: Final = 10.0
 """Interval of the round trip time; our choice: current, at negligible cost."""
-LOOK_S = 1.0
+LOOK_S: Final = 1.0
 """Interval at which `wants_stats` is checked, and of the first round trip time."""
-SOON_S = 0.16
+SOON_S: Final = 0.16
 """Interval while the feed wants statistics: 8 packets of the DTX period of 21, so that
 6 or 7 answers locate the period. A request takes 2 ms."""
-STEP_S = 0.005
+STEP_S: Final = 0.005
 """Smallest change that is posted: each redraws the screen."""
 
 

@@ -4,6 +4,7 @@ import asyncio
 import logging
 from dataclasses import dataclass
 from itertools import count
+from typing import Final
 
 from livekit import rtc
 
@@ -15,12 +16,12 @@ from appliance.room.ffi import Fail
 from appliance.room.names import short_id
 from appliance.room.neteq_delay import NeteqDelay
 
-READ_S = 1.0
+READ_S: Final = 1.0
 """Interval of reading NetEQ's delay of a talker who speaks. It changes slowly, and
 reading takes 1 ms."""
-SELDOM = 10
+SELDOM: Final = 10
 """One reading in so many includes the silent talkers."""
-FRESH = 8
+FRESH: Final = 8
 """Number of first readings that include a silent talker: a box at the far end needs as
 long to bring NetEQ to its steady delay."""
 
