@@ -9,7 +9,7 @@ nor part of an error. Start with `load`.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -19,7 +19,9 @@ GpioNumber = Annotated[int, Meta(ge=2, le=27, title="a GPIO number 2-27")]
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 HostPort = Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$", title="HOST:PORT")]
 Milliseconds = Annotated[int, Meta(ge=0, le=2000)]
-Seconds = Annotated[int, Meta(ge=0, le=86_400)]
+ZERO_IS_OFF: Final = {"zero_is_off": True}
+"""Mark of a range in which 0 switches a limit off and is no short time."""
+IdleSeconds = Annotated[int, Meta(ge=0, le=86_400, extra=ZERO_IS_OFF)]
 I2cAddress = (
     Literal["auto"]
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
@@ -67,7 +69,7 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """Identity in the room; null: made once and kept in the state directory."""
+    """Identity in the room; null: generated once and kept in the state directory."""
     display_name: Text | None = None
     """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
@@ -75,7 +77,7 @@ class RoomSettings:
     encryption_key_file: Text | None = None
     """File with the key for end-to-end encryption; null: not encrypted."""
     allow_insecure: tuple[Text, ...] = ()
-    """Hosts that may be reached without TLS; loopback always may."""
+    """Hosts that are allowed without TLS; loopback always is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +135,7 @@ class TalkConfig:
     """Audio from before the press that is sent too."""
     tail_ms: Milliseconds = 250
     """Audio after the release that is sent too; silence cuts it short."""
-    limit_s: Annotated[int, Meta(ge=0, le=3600)] = 120
+    limit_s: Annotated[int, Meta(ge=0, le=3600, extra=ZERO_IS_OFF)] = 120
     """Longest talk; 0: no limit. Not used in `open` mode."""
     warning_s: Annotated[int, Meta(ge=0, le=600)] = 10
     """Time of the warning before the limit."""
@@ -203,10 +205,10 @@ class ScreenConfig:
     rotate: Literal[0, 180] = 0
     """Degrees; 180: mounted upside down."""
     column_offset: Annotated[int, Meta(ge=0, le=4)] = 2
-    """First column of an SH1106's memory that its glass shows."""
-    dim_after_s: Seconds = 60
+    """First visible column of an SH1106's memory."""
+    dim_after_s: IdleSeconds = 60
     """Idle time; 0: never."""
-    sleep_after_s: Seconds = 600
+    sleep_after_s: IdleSeconds = 600
     """Idle time; 0: never."""
 
 
@@ -241,7 +243,7 @@ class LogConfig:
     """Detail of the log."""
 
     level: Literal["debug", "info", "warn", "error"] = "info"
-    """Least important line that is written."""
+    """Lowest level that is logged."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -249,7 +251,7 @@ class Config:
     """Whole configuration."""
 
     name: Text | None = None
-    """Name of the appliance on the network and in the room; null: the host name."""
+    """Name of the appliance, on the page and in the room; null: the host name."""
     room: RoomConfig = field(default_factory=RoomConfig)
     sound: SoundConfig = field(default_factory=SoundConfig)
     talk: TalkConfig = field(default_factory=TalkConfig)

@@ -13,7 +13,7 @@ from appliance.config import (
     RoomSettings,
 )
 from appliance.config.messages import found
-from appliance.config.schema_fields import join, parts
+from appliance.config.schema_fields import fields_of, join
 from appliance.net.url import address_fault, host_and_port, is_host
 
 Finding = tuple[str, str]
@@ -30,7 +30,7 @@ _I2C_PINS = (2, 3)
 
 
 def findings(config: Config) -> Iterator[Finding]:
-    """Yield every fault of a configuration whose types are right."""
+    """Yield every fault of a configuration whose values have the right types."""
     yield from _rooms(config)
     yield from _pins(config)
     if host_and_port(config.page.listen) is None:
@@ -115,7 +115,7 @@ def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
     for name, value in room.token_headers.items():
         full = join(f"{key}.token_headers", name)
         if _HEADER_NAME.fullmatch(name) is None:
-            yield (full, "is no header name. Write for example X-User-Id.")
+            yield (full, "is not a header name. Write for example X-User-Id.")
         elif name.lower() in _OWN_HEADERS:
             yield (full, "is set by the request itself. Leave it out.")
         if value != value.strip() or not value.isprintable():
@@ -139,9 +139,9 @@ def _pins(config: Config) -> Iterator[Finding]:
 
 
 def _wired(section: ButtonsConfig | LampsConfig, key: str) -> Iterator[tuple[str, int]]:
-    for part in parts(type(section), key, section):
-        match part.default:
+    for field in fields_of(type(section), key, section):
+        match field.default:
             case int() as number:
-                yield (part.key, number)
+                yield (field.key, number)
             case Pin(pin=int() as number):
-                yield (part.key, number)
+                yield (field.key, number)

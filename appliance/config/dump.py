@@ -8,11 +8,11 @@ from appliance.config import Config
 from appliance.config.load import Loaded
 from appliance.config.messages import written
 from appliance.config.schema_fields import (
-    Part,
+    SchemaField,
     Section,
     as_section,
+    fields_of,
     item_section,
-    parts,
     split_key,
 )
 from appliance.net.url import without_query
@@ -29,52 +29,54 @@ def show(loaded: Loaded) -> str:
 def values(loaded: Loaded) -> dict[str, dict[str, object]]:
     """Return full key → value and origin, for scripts."""
     return {
-        part.key: {"value": seen(part), "origin": loaded.origin(part.key)}
-        for part in _flat(loaded.config)
+        field.key: {"value": seen(field), "origin": loaded.origin(field.key)}
+        for field in _flat(loaded.config)
     }
 
 
-def seen(part: Part) -> object:
+def seen(field: SchemaField) -> object:
     """Return the value as it may be shown: no secret, no query of an address."""
-    value = part.default
-    if item_section(part.wanted) is not None:
+    value = field.default
+    if item_section(field.wanted) is not None:
         assert isinstance(value, tuple)
         return [_given(item) for item in value]
-    if isinstance(value, dict) and part.is_secret:
+    if isinstance(value, dict) and field.is_secret:
         return dict.fromkeys(value, _HIDDEN)
-    if value is not None and part.is_secret:
+    if value is not None and field.is_secret:
         return _HIDDEN
-    if isinstance(value, str) and "?" in value and part.key.endswith("url"):
+    if isinstance(value, str) and "?" in value and field.key.endswith("url"):
         return f"{without_query(value)}?{_HIDDEN}"
     return msgspec.to_builtins(value)
 
 
 def _lines(loaded: Loaded) -> Iterator[str]:
     section = ""
-    for part in _flat(loaded.config):
-        parent, name = split_key(part.key)
+    for field in _flat(loaded.config):
+        parent, name = split_key(field.key)
         if parent and parent != section:
             yield f"{parent}:"
         section = parent
-        line = f"{'  ' if parent else ''}{name}: {written(seen(part))}"
-        yield f"{line:<{_COMMENT_COLUMN}}  # {loaded.origin(part.key)}"
+        line = f"{'  ' if parent else ''}{name}: {written(seen(field))}"
+        yield f"{line:<{_COMMENT_COLUMN}}  # {loaded.origin(field.key)}"
 
 
-def _flat(base: Config) -> Iterator[Part]:
+def _flat(base: Config) -> Iterator[SchemaField]:
     """Yield every key that holds a value, with that value as its default."""
-    for part in parts(Config, "", base):
-        inner = as_section(part.wanted)
+    for field in fields_of(Config, "", base):
+        inner = as_section(field.wanted)
         if inner is None:
-            yield part
+            yield field
         else:
-            yield from parts(inner, part.key, part.default)
+            yield from fields_of(inner, field.key, field.default)
 
 
 def _given(section: Section) -> dict[str, object]:
     """Return what differs from the defaults in an item of a list."""
     shape = type(section)
     return {
-        part.key: seen(part)
-        for part, default in zip(parts(shape, "", section), parts(shape), strict=True)
-        if part.default != default.default
+        field.key: seen(field)
+        for field, default in zip(
+            fields_of(shape, "", section), fields_of(shape), strict=True
+        )
+        if field.default != default.default
     }

@@ -1,8 +1,7 @@
 """JSON Schema of `config.yaml`, written by msgspec.
 
-A key's description stands once, as the docstring below its field, where editors show
-it too. Python does not keep these docstrings at run time, so they are read from the
-source.
+The description of a key is the docstring below its field, where editors show it too.
+Python does not keep these docstrings at run time, so they are read from the source.
 """
 
 import ast
@@ -16,10 +15,10 @@ import msgspec
 
 from appliance import config as config_module
 from appliance.config import Config, Preset
-from appliance.config.schema_fields import Section, as_section, parts
+from appliance.config.schema_fields import Section, as_section, fields_of
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
-"""The one that msgspec writes."""
+"""Dialect that msgspec writes."""
 
 Schema = dict[str, Any]
 
@@ -38,24 +37,24 @@ def config_schema() -> Schema:
 
 
 def _complete(schema: Schema, shape: type[Section]) -> None:
-    """Add what msgspec does not know about a section."""
+    """Add descriptions and defaults, and forbid other keys."""
     schema["description"] = inspect.getdoc(shape)
     schema["additionalProperties"] = False
     keys = schema["properties"]
     docs = _docs(shape)
-    for part in parts(shape):
-        key = keys[part.key]
-        section = as_section(part.wanted)
+    for field in fields_of(shape):
+        key = keys[field.key]
+        section = as_section(field.wanted)
         if section is not None:
             # In YAML a section is null when all of its keys are left out.
             key = {"anyOf": [key, {"type": "null"}]}
-            docs[part.key] = inspect.getdoc(section) or ""
+            docs[field.key] = inspect.getdoc(section) or ""
         elif shape is Preset:
             # A key that is not given is as in `room`, not as by default.
             key.pop("default", None)
-        elif part.default is not MISSING:
-            key["default"] = msgspec.to_builtins(part.default)
-        keys[part.key] = key | {"description": docs[part.key]}
+        elif field.default is not MISSING:
+            key["default"] = msgspec.to_builtins(field.default)
+        keys[field.key] = key | {"description": docs[field.key]}
 
 
 def _any_value(_: type) -> Schema:

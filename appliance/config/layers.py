@@ -9,7 +9,7 @@ from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
 
 PATH_VARIABLE = "PTT_APPLIANCE_CONFIG"
-"""Variable with the path of the file; not a key of the configuration."""
+"""Variable with the path of the file; it is not a key of the configuration."""
 PREFIX = "PTT_"
 """Prefix of the variables that are keys of the configuration."""
 
@@ -30,8 +30,8 @@ def read_layers(
         path: the file.
         settings: each `KEY=VALUE`.
         environment: all of it.
-        is_wished: somebody named the file, so that it has to be there.
-        prefix: what the variables that are keys begin with.
+        is_wished: the file was named explicitly, so it has to exist.
+        prefix: start of the names of variables that are keys.
     """
     variables = [
         (name, value)
@@ -50,7 +50,7 @@ def read_layers(
             layers.append(read())
         except ConfigError as exc:
             faults += exc.faults
-    # Whatever is missing is missing in the file.
+    # A missing key is reported for the file, so there is always its layer.
     return layers or [Layer(str(path), {})], faults
 
 
@@ -83,7 +83,7 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
         column = exc.start - content.rfind(b"\n", 0, exc.start)
-        sentence = "found bytes that are no text. Save it as UTF-8."
+        sentence = "found bytes that are not text. Save it as UTF-8."
         raise _unreadable(path, sentence, f"line {line}, column {column}") from exc
 
 

@@ -111,7 +111,7 @@ def _base(room: RoomConfig, preset: Preset) -> RoomConfig:
     base = replace(room, token=None)
     if _host(preset.token_url) == _host(room.token_url):
         return base
-    # These often hold keys, which another host must not get.
+    # These often hold credentials, which must not be sent to another host.
     return replace(base, token_headers={}, token_query={}, token_body={})
 
 

@@ -1,7 +1,7 @@
-"""Merge of layers of raw values into dataclasses, with a sentence for every fault.
+"""Merge of layers of raw values into dataclasses, with one sentence per fault.
 
 Mappings merge layer by layer, everything else is replaced by the highest layer. The
-value of a secret is in no fault.
+value of a secret never appears in a fault.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,15 +21,15 @@ from appliance.config.messages import (
     written,
 )
 from appliance.config.schema_fields import (
-    Part,
+    SchemaField,
     Section,
     SectionT,
     as_section,
+    fields_of,
     item_section,
     join,
     leaves,
     long_form,
-    parts,
     split_key,
 )
 from appliance.errors import Fault
@@ -46,7 +46,7 @@ class Layer:
     """Spelling of a full key such as `room.token_url` in this source."""
 
     def having(self, values: Mapping[str, object]) -> "Layer":
-        """Return other values from the same source."""
+        """Return a layer with other values from the same source."""
         return Layer(self.source, values, self.spell)
 
 
@@ -74,49 +74,49 @@ class Reading:
         """Return a `shape` with the values of the layers, else its defaults.
 
         Args:
-            shape: what to make.
+            shape: class of the section.
             key: full key of the section; empty for the whole.
-            layers: what each source says about it, lowest first.
+            layers: its keys from each source, lowest precedence first.
         """
-        known = list(parts(shape, key))
+        known = list(fields_of(shape, key))
         for layer in layers:
-            self._find_unknown(key, [part.key for part in known], layer)
-        values = {split_key(part.key)[1]: self._read(part, layers) for part in known}
+            self._find_unknown(key, [field.key for field in known], layer)
+        values = {split_key(field.key)[1]: self._read(field, layers) for field in known}
         return shape(**values)
 
-    def value(self, part: Part, layer: Layer, value: object) -> object:
-        """Return the value as its type; None or the default if it has a fault."""
-        if fits(value, part.wanted):
-            return msgspec.convert(value, part.wanted)
+    def value(self, field: SchemaField, layer: Layer, value: object) -> object:
+        """Return the value converted to its type; None or the default on a fault."""
+        if fits(value, field.wanted):
+            return msgspec.convert(value, field.wanted)
         # The query of an address may hold a key.
-        if part.is_secret or part.key.endswith("url"):
+        if field.is_secret or field.key.endswith("url"):
             seen = "something else, which is not shown. Put text into quotes."
         else:
-            seen = f"{found(value)}.{advice(value, part.wanted, part.default)}"
-        self.blame(part.key, f"expected {expected(part.wanted)}, found {seen}", layer)
-        return None if may_be_null(part.wanted) else part.default
+            seen = f"{found(value)}.{advice(value, field.wanted, field.default)}"
+        self.blame(field.key, f"expected {expected(field.wanted)}, found {seen}", layer)
+        return None if may_be_null(field.wanted) else field.default
 
     def blame(self, key: str, sentence: str, layer: Layer) -> None:
         """Add a fault, with the key as the source spells it."""
         self.blamed.add(key)
         self.faults.append(Fault(layer.spell(key), sentence, layer.source))
 
-    def _read(self, part: Part, layers: Sequence[Layer]) -> object:
-        name = split_key(part.key)[1]
+    def _read(self, field: SchemaField, layers: Sequence[Layer]) -> object:
+        name = split_key(field.key)[1]
         given = [
             (layer, layer.values[name]) for layer in layers if name in layer.values
         ]
-        inner = as_section(part.wanted)
+        inner = as_section(field.wanted)
         if inner is not None:
-            return self.section(inner, part.key, self._inner(part, given))
+            return self.section(inner, field.key, self._inner(field, given))
         if given:
-            self.origins[part.key] = given[-1][0]
-            return self._leaf(part, given)
-        if part.default is MISSING:
-            self.value(part, layers[-1], None)
-        return part.default
+            self.origins[field.key] = given[-1][0]
+            return self._leaf(field, given)
+        if field.default is MISSING:
+            self.value(field, layers[-1], None)
+        return field.default
 
-    def _inner(self, part: Part, given: Given) -> list[Layer]:
+    def _inner(self, field: SchemaField, given: Given) -> list[Layer]:
         """Return the layers of a section that is itself a key."""
         inner = []
         for layer, value in given:
@@ -124,46 +124,46 @@ class Reading:
                 inner.append(layer.having(value))
             elif value is not None:
                 sentence = "expected keys and their values, found something else."
-                self.blame(part.key, sentence, layer)
+                self.blame(field.key, sentence, layer)
         return inner
 
-    def _leaf(self, part: Part, given: Given) -> object:
+    def _leaf(self, field: SchemaField, given: Given) -> object:
         layer, value = given[-1]
-        if get_origin(part.wanted) is dict:
-            return self._mapping(part, given)
-        long = long_form(part.wanted)
+        if get_origin(field.wanted) is dict:
+            return self._mapping(field, given)
+        long = long_form(field.wanted)
         if long is not None and isinstance(value, dict):
             inner = _long_layers(long, given)
-            return self.section(long, part.key, inner)
-        items = item_section(part.wanted)
+            return self.section(long, field.key, inner)
+        items = item_section(field.wanted)
         if items is not None:
-            return self._sections(items, part, layer, value)
-        if isinstance(value, list) and get_origin(part.wanted) is tuple:
-            return self._list(part, layer, value)
-        return self.value(part, layer, value)
+            return self._sections(items, field, layer, value)
+        if isinstance(value, list) and get_origin(field.wanted) is tuple:
+            return self._list(field, layer, value)
+        return self.value(field, layer, value)
 
-    def _mapping(self, part: Part, given: Given) -> dict[str, object]:
+    def _mapping(self, field: SchemaField, given: Given) -> dict[str, object]:
         merged: dict[str, object] = {}
-        wanted = get_args(part.wanted)[1]
+        wanted = get_args(field.wanted)[1]
         for layer, values in given:
             if not isinstance(values, dict):
-                self.value(part, layer, values)
+                self.value(field, layer, values)
                 continue
             for name, value in values.items():
-                key = join(part.key, name)
-                item = Part(key, wanted, None, part.is_secret)
+                key = join(field.key, name)
+                item = SchemaField(key, wanted, None, field.is_secret)
                 self.origins[key] = layer
                 merged[name] = self.value(item, layer, value)
         return {
             name: value
             for name, value in merged.items()
-            if join(part.key, name) not in self.blamed
+            if join(field.key, name) not in self.blamed
         }
 
-    def _list(self, part: Part, layer: Layer, values: list[object]) -> object:
-        wanted = get_args(part.wanted)[0]
+    def _list(self, field: SchemaField, layer: Layer, values: list[object]) -> object:
+        wanted = get_args(field.wanted)[0]
         items = [
-            Part(f"{part.key}[{at}]", wanted, None, part.is_secret)
+            SchemaField(f"{field.key}[{at}]", wanted, None, field.is_secret)
             for at in range(len(values))
         ]
         made = [
@@ -171,20 +171,20 @@ class Reading:
             for item, value in zip(items, values, strict=True)
         ]
         is_whole = self.blamed.isdisjoint(item.key for item in items)
-        return tuple(made) if is_whole else part.default
+        return tuple(made) if is_whole else field.default
 
     def _sections(
-        self, shape: type[Section], part: Part, layer: Layer, value: object
+        self, shape: type[Section], field: SchemaField, layer: Layer, value: object
     ) -> tuple[Section, ...]:
         """Return a list of sections; faults show no value, which may be a secret."""
         example = written(example_of(shape))
         if not isinstance(value, list):
             sentence = f"expected a list such as [{example}], found something else."
-            self.blame(part.key, sentence, layer)
+            self.blame(field.key, sentence, layer)
             return ()
         made = []
         for at, item in enumerate(value):
-            key = f"{part.key}[{at}]"
+            key = f"{field.key}[{at}]"
             if isinstance(item, dict):
                 made.append(self.section(shape, key, [layer.having(item)]))
             else:
@@ -211,8 +211,10 @@ class Reading:
 def _placeholder(shape: type[SectionT], key: str) -> SectionT:
     """Return a section in place of one with a fault: later items keep their number."""
     values = {
-        split_key(part.key)[1]: part.key if part.default is MISSING else part.default
-        for part in parts(shape, key)
+        split_key(field.key)[1]: field.key
+        if field.default is MISSING
+        else field.default
+        for field in fields_of(shape, key)
     }
     return shape(**values)
 

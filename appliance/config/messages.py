@@ -1,4 +1,4 @@
-"""Parts of a fault sentence: what is expected, what was found, what to write."""
+"""Parts of a fault sentence: expected type, value found, advice."""
 
 import re
 from collections.abc import Iterator
@@ -11,7 +11,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config.schema_fields import Section, parts
+from appliance.config import ZERO_IS_OFF
+from appliance.config.schema_fields import Section, fields_of
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -67,8 +68,8 @@ def advice(value: object, wanted: object, default: object) -> str:
 
 def example_of(shape: type[Section]) -> dict[str, object]:
     """Return a section with an example for each required key."""
-    required = (part for part in parts(shape) if part.default is MISSING)
-    return {part.key: _example(part.wanted) for part in required}
+    required = (field for field in fields_of(shape) if field.default is MISSING)
+    return {field.key: _example(field.wanted) for field in required}
 
 
 def fits(value: object, wanted: object) -> bool:
@@ -127,13 +128,19 @@ def _from_text(value: str, wanted: object) -> Iterator[object]:
 
 
 def _within(value: float, wanted: object) -> Iterator[object]:
-    """Yield the nearest bound, except for pins, where it would mean nothing."""
+    """Yield the nearest bound, if it may have been meant.
+
+    It is not for a pin, nor is a 0 that switches a limit off.
+    """
     meta = _meta(wanted)
     if meta is None or meta.title is not None:
         return
     bounds = [bound for bound in (meta.ge, meta.le) if bound is not None]
-    if bounds:
-        yield min(bounds, key=lambda bound: abs(bound - value))
+    if not bounds:
+        return
+    nearest = min(bounds, key=lambda bound: abs(bound - value))
+    if nearest != 0 or meta.extra != ZERO_IS_OFF:
+        yield nearest
 
 
 def _noun(bare: object, meta: msgspec.Meta | None) -> str:

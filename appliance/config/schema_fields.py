@@ -1,6 +1,6 @@
 """Keys of a section, read from the fields of its dataclass and their annotations.
 
-A field that is left out of `repr` holds a secret.
+A field declared with `repr=False` holds a secret.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from typing import (
 
 
 class Section(Protocol):
-    """Any dataclass."""
+    """Protocol of any dataclass."""
 
     __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
 
@@ -26,40 +26,43 @@ SectionT = TypeVar("SectionT", bound=Section)
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SchemaField:
     """One key of a section."""
 
     key: str
     """Full key, levels joined with dots."""
     wanted: object
-    """Its type, as annotated."""
+    """Annotated type."""
     default: object
+    """`MISSING` for a required key."""
     is_secret: bool
 
 
-def parts(shape: type[Section], key: str = "", base: object = None) -> Iterator[Part]:
+def fields_of(
+    shape: type[Section], key: str = "", base: object = None
+) -> Iterator[SchemaField]:
     """Yield the keys of a section, required ones first.
 
     Args:
         shape: the section's dataclass.
         key: full key of the section.
-        base: has the values to give as defaults; None: the defaults of `shape`.
+        base: section whose values are yielded as defaults; None: those of `shape`.
     """
     hints = get_type_hints(shape, include_extras=True)
     for field in sorted(fields(shape), key=lambda x: _default(x) is not MISSING):
         default = _default(field) if base is None else getattr(base, field.name)
         full = join(key, field.name)
-        yield Part(full, hints[field.name], default, is_secret=not field.repr)
+        yield SchemaField(full, hints[field.name], default, is_secret=not field.repr)
 
 
 def leaves(shape: type[Section], key: str = "") -> Iterator[str]:
     """Yield the full key of everything that holds a value."""
-    for part in parts(shape, key):
-        inner = as_section(part.wanted)
+    for field in fields_of(shape, key):
+        inner = as_section(field.wanted)
         if inner is not None:
-            yield from leaves(inner, part.key)
+            yield from leaves(inner, field.key)
         else:
-            yield part.key
+            yield field.key
 
 
 def join(key: str, name: str) -> str:

@@ -7,38 +7,38 @@ from urllib.parse import parse_qsl, urlsplit
 from appliance.config import Config, RoomSettings
 
 _ROOM_KEYS = {"room", "room_name", "roomName"}
-"""Keys without a secret: the journal names the room that was joined."""
+"""Keys that hold no secret: the log names the room that was joined."""
 
 
 def secrets(config: Config) -> tuple[str, ...]:
     """Return the values that must never be logged, whatever their length.
 
-    Values with placeholders (`{identity}`) are left out: no log line has them as they
-    stand here.
+    Values with placeholders (`{identity}`) are left out: they are filled in before use,
+    so the text with the placeholder appears in no log line.
     """
     rooms = (config.room, *config.room.presets)
-    told = {text: None for room in rooms for text in _told(room)}
-    queried = urlsplit(config.metrics.post_url or "").query
-    told |= dict.fromkeys(_queried(queried))
-    return tuple(text for text in told if text and "{" not in text)
+    found = {text: None for room in rooms for text in _room_secrets(room)}
+    query = urlsplit(config.metrics.post_url or "").query
+    found |= dict.fromkeys(_query_values(query))
+    return tuple(text for text in found if text and "{" not in text)
 
 
-def _told(room: RoomSettings) -> Iterator[str]:
-    """Yield every text that may authenticate us to the token source."""
+def _room_secrets(room: RoomSettings) -> Iterator[str]:
+    """Yield every text that may authenticate the appliance to the token source."""
     yield room.token or ""
     yield from _texts(room.token_headers)
     yield from _texts(room.token_query)
     yield from _texts(room.token_body)
-    yield from _queried(urlsplit(room.token_url or "").query)
+    yield from _query_values(urlsplit(room.token_url or "").query)
 
 
-def _queried(query: str) -> Iterator[str]:
+def _query_values(query: str) -> Iterator[str]:
     yield query
     yield from _texts(dict(parse_qsl(query)))
 
 
 def _texts(value: object) -> Iterator[str]:
-    """Yield every text in a value of JSON's kinds, at any depth."""
+    """Yield every text in a JSON value, at any depth."""
     match value:
         case str():
             yield value

@@ -3,8 +3,8 @@
 Built on the events of PyYAML's C parser and not on its loaders: those keep the last of
 two equal keys, read `017` as 15 and `2026-01-01` as a date, and the C loader of 6.0.3
 crashes on a hundred thousand brackets. A subclass of the Python loader would save 30
-lines, but takes 3.1 ms instead of 0.2 ms for the reference, and its messages quote the
-text at fault, which may be part of a secret.
+lines, but needs 3.1 ms instead of 0.2 ms for `config.yaml`, and its messages quote the
+offending text, which may be part of a secret.
 """
 
 import re
@@ -27,7 +27,7 @@ from yaml.events import (
 from appliance.errors import ConfigError, Fault
 
 MAX_BYTES = 256 * 1024
-"""Our choice: a hundred times the commented reference."""
+"""Our choice: fifty times the size of `config.yaml`."""
 _MAX_DEPTH = 20
 _TAG = "found a tag (!). Use quotes if it is text."
 _TOO_DEEP = "nested too deeply. Write it flatter."
@@ -35,7 +35,7 @@ _TOO_DEEP = "nested too deeply. Write it flatter."
 _NULL = {"", "~", "null", "Null", "NULL"}
 _TRUE = {"true", "yes", "on"}
 _FALSE = {"false", "no", "off"}
-# At most 18 digits: more is no number that anybody configures.
+# At most 18 digits: no key needs a larger number.
 _INT = re.compile(r"[-+]?(0|[1-9][0-9]{0,17})|0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(r"[-+]?[0-9]{1,18}\.[0-9]{0,18}([eE][-+]?[0-9]{1,2})?")
 
@@ -44,8 +44,8 @@ def read_yaml(text: str, source: str) -> object:
     """Return the one value that `text` holds, None if it holds nothing.
 
     Raises:
-        ConfigError: it is not YAML, or YAML of a kind that a configuration does not
-            need; the fault names line and column, never a value.
+        ConfigError: it is not YAML, or uses features that no configuration needs; the
+            fault names line and column, never a value.
     """
     if "\0" in text or len(text) > MAX_BYTES:
         raise _error(source, "expected a short text, found something else.")
@@ -63,7 +63,7 @@ def read_mapping(text: str, source: str) -> dict[str, object]:
     """Return the keys and values of a whole file; an empty one has none.
 
     Raises:
-        ConfigError: see `read_yaml`; or it holds something else than keys.
+        ConfigError: see `read_yaml`; or the text is not a mapping.
     """
     value = read_yaml(text, source)
     if value is None:
@@ -76,7 +76,7 @@ def read_mapping(text: str, source: str) -> dict[str, object]:
 
 
 def scalar(text: str) -> object:
-    """Return what an unquoted `text` means: null, a truth, a number or itself."""
+    """Return the value of an unquoted `text`: null, a boolean, a number or itself."""
     if text in _NULL:
         return None
     if text.lower() in _TRUE | _FALSE:
@@ -155,7 +155,7 @@ def _mapping(
 
 
 def _key(event: Event, source: str) -> str:
-    """Return the key as it is written: `on` is a key of that name, not a truth."""
+    """Return the key as it is written: `on` is a key of that name, not a boolean."""
     if not isinstance(event, ScalarEvent) or event.anchor or event.tag:
         raise _error(source, 'expected a key such as "room:".', event)
     return event.value
@@ -169,7 +169,7 @@ def _twice(source: str, path: tuple[str, ...], first: int, second: int) -> Confi
 def _not_yaml(exc: MarkedYAMLError, source: str) -> ConfigError:
     mark = exc.problem_mark or exc.context_mark
     problem = exc.problem or "unreadable"
-    # PyYAML 6.0.4 has a bound of its own.
+    # PyYAML 6.0.4 limits the depth itself.
     if "nesting depth" in problem:
         return ConfigError((Fault(_where(mark), _TOO_DEEP, source),))
     sentence = (

@@ -167,9 +167,9 @@ def test_a_body_is_not_sent_with_get():
 @pytest.mark.parametrize(
     ("headers", "start"),
     [
-        ('{"X Id": a}', "room.token_headers.X Id: is no header name."),
-        ('{"X\\r\\nEvil": a}', "room.token_headers.X\r\nEvil: is no header name."),
-        ('{"": a}', "room.token_headers.: is no header name."),
+        ('{"X Id": a}', "room.token_headers.X Id: is not a header name."),
+        ('{"X\\r\\nEvil": a}', "room.token_headers.X\r\nEvil: is not a header name."),
+        ('{"": a}', "room.token_headers.: is not a header name."),
         ('{X-Id: "a\\r\\nEvil: b"}', "room.token_headers.X-Id: expected one line"),
         ('{X-Id: " a"}', "room.token_headers.X-Id: expected one line"),
         ("{Content-Length: '3'}", "room.token_headers.Content-Length: is set by"),
@@ -192,6 +192,6 @@ def test_a_fault_of_the_room_is_not_repeated_for_each_preset():
     )
 
 
-def test_a_fault_of_a_preset_is_told_where_it_stands():
+def test_a_fault_of_a_preset_is_reported_with_its_key():
     (line,) = faults_of("room.presets=[{name: a, url: 'ws://h'}]")
     assert line.startswith("room.presets[0].url: ws://h would go over the network")

@@ -194,7 +194,7 @@ def test_a_preset_on_the_same_host_keeps_its_keys(file, url):
     assert preset.token_body == {"key": "SECRET"}
 
 
-def test_faults_of_presets_are_told_at_once_with_their_number(file):
+def test_all_faults_of_presets_are_reported_with_their_number(file):
     presets = "  presets: [5, {name: a, url: 'http://h'}, 7, {name: a}]"
     assert [line.split(": ")[1] for line in faults_of(file(GIVEN + presets))] == [
         "room.presets[0]",
@@ -219,6 +219,12 @@ def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
 
 FAULTS = {
     "buttons.talk=GP17": 'expected a GPIO number 2-27, found "GP17". Write 17.',
+    "talk.limit_s=-1": "expected a whole number 0-3600, found -1. "
+    "Write for example 120.",
+    "screen.sleep_after_s=-1": "expected a whole number 0-86400, found -1. "
+    "Write for example 600.",
+    "talk.limit_s=9999": "expected a whole number 0-3600, found 9999. Write 3600.",
+    "sound.volume=-1": "expected a whole number 0-100, found -1. Write 0.",
     "buttons.talk=28": "expected a GPIO number 2-27, found 28. Write for example 17.",
     "buttons.talk=017": 'expected a GPIO number 2-27, found "017". Write 17.',
     "lamps.fault=1": (
@@ -277,7 +283,7 @@ def test_the_line_has_source_key_and_sentence(file):
     ]
 
 
-def test_all_faults_of_all_sources_are_told_at_once(file):
+def test_all_faults_of_all_sources_are_reported_at_once(file):
     path = file("sound: {volume: -1}\ncolour: red")
     lines = faults_of(path, ["talk.mode=x", "nonsense"], {"PTT_LOG__LEVEL": "loud"})
     assert [line.rsplit(": expected")[0] for line in lines] == [
@@ -325,7 +331,7 @@ def test_a_variable_is_named_as_it_is_spelled():
     ]
 
 
-def test_other_variables_are_nobodys_business():
+def test_other_variables_are_ignored():
     assert load(None, (), {"HOME": "/root", "ptt_name": "x", "PTT": "1"})
 
 
@@ -355,7 +361,7 @@ def test_a_secret_is_in_no_fault(file, text):
     assert "SECRET" not in "\n".join(faults_of(file(text)))
 
 
-def test_a_secret_in_a_setting_that_is_no_yaml_is_not_told():
+def test_a_secret_in_a_setting_that_is_not_yaml_is_not_shown():
     (line,) = faults_of(environment={"PTT_ROOM__TOKEN": "*SECRET: {"})
     assert line == (
         "environment: PTT_ROOM__TOKEN: is not YAML. "
@@ -373,7 +379,7 @@ def test_a_file_that_somebody_named_has_to_be_there():
         ]
 
 
-def test_who_may_not_read_the_file_is_told_about_sudo():
+def test_a_file_without_read_permission_gets_advice_about_sudo():
     class Locked(PosixPath):
         def read_bytes(self):
             raise PermissionError(errno.EACCES, "Permission denied")
@@ -391,12 +397,12 @@ def test_a_folder_is_no_configuration(tmp_path):
     assert line == f"{tmp_path}: cannot be read: is a directory. Fix path or rights."
 
 
-def test_bytes_that_are_no_text_are_shown_by_line_and_column(tmp_path):
+def test_bytes_that_are_not_text_are_shown_by_line_and_column(tmp_path):
     path = tmp_path / "config.yaml"
     path.write_bytes(b"name: x\nroom: \xff\n")
     (line,) = faults_of(path)
     assert line == (
-        f"{path}: line 2, column 7: found bytes that are no text. Save it as UTF-8."
+        f"{path}: line 2, column 7: found bytes that are not text. Save it as UTF-8."
     )
 
 
