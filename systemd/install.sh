@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the appliance as a service on 64-bit Raspberry Pi OS or Debian (bookworm, trixie).
 #
-#   sudo bash systemd/install.sh                    install, or upgrade; a configuration that is there is kept
+#   sudo bash systemd/install.sh                    install or upgrade; an existing configuration is kept
 #   sudo bash systemd/install.sh --remove           remove; keeps configuration and state
 #   sudo bash systemd/install.sh --remove --purge   remove everything
 set -euo pipefail
@@ -15,11 +15,11 @@ state=/var/lib/$service
 unit=/etc/systemd/system/$service.service
 launcher=/usr/local/bin/$service
 groups=(audio gpio i2c)
-# The appliance reads what root installs, however root likes its own files.
+# The appliance must be able to read the installed files, whatever the umask of root is.
 umask 022
 
 main() {
-  [[ $EUID -eq 0 ]] || fail "This needs root. Run: sudo bash systemd/install.sh" "$@"
+  [[ $EUID -eq 0 ]] || fail "Root is needed. Run: sudo bash systemd/install.sh" "$@"
   case "$*" in
     "") install_all ;;
     --remove) remove ;;
@@ -41,17 +41,17 @@ install_all() {
   install_config
   install_service
   remove_old_programs
-  tell_what_is_next
+  print_next_steps
 }
 
-# need_lgpio: Raspberry Pi OS has it, plain Debian does not.
+# need_lgpio: it is in Raspberry Pi OS and not in every Debian.
 need_lgpio() {
-  # A fresh system has no lists of packages yet.
+  # A new system has no package lists yet.
   compgen -G "/var/lib/apt/lists/*_Packages*" >/dev/null || apt-get update -qq
   if apt-cache show python3-lgpio >/dev/null 2>&1; then
     need_packages python3-lgpio
   else
-    say "There is no python3-lgpio here, so buttons and lamps will not work; Raspberry Pi OS has it."
+    say "There is no python3-lgpio in this system, so buttons and lamps will not work; Raspberry Pi OS has it."
   fi
 }
 
@@ -62,7 +62,7 @@ enable_i2c() {
   raspi-config nonint do_i2c 0 || say "I2C could not be enabled. For a screen, run: sudo raspi-config"
 }
 
-# make_user: its own user, with the groups of the devices and no others; plain Debian lacks some of the groups.
+# make_user: a user of its own, in the groups of the devices only; plain Debian lacks some of these groups.
 make_user() {
   local group
   for group in "${groups[@]}"; do
@@ -73,7 +73,7 @@ make_user() {
   usermod --groups "$(IFS=, && echo "${groups[*]}")" "$service"
 }
 
-# install_program: each version in its own folder; a failed upgrade leaves the running one alone.
+# install_program: each version in its own folder, so that a failed upgrade leaves the running version in place.
 install_program() {
   local folder
   folder=$programs/$(version)
@@ -88,7 +88,7 @@ install_program() {
   mv -T "$programs/next" "$programs/venv"
 }
 
-# version: changes with everything that is installed.
+# version: a hash of everything that is installed.
 version() {
   (
     cd "$repository"
@@ -98,10 +98,12 @@ version() {
   ) | sha256sum | cut -c1-12
 }
 
-# install_config: readable for root and the appliance only, because it may hold a token.
+# install_config: readable for root and the appliance only, because it may hold a token. The configuration begins
+# without keys: a full copy of the reference would keep the defaults of this version for ever.
 install_config() {
   install -d -m 0750 -o root -g "$service" "$etc"
-  [[ -e $etc/config.yaml ]] || install -m 0640 -o root -g "$service" "$repository/config.yaml" "$etc/config.yaml"
+  install -m 0640 -o root -g "$service" "$repository/config.yaml" "$etc/reference.yaml"
+  [[ -e $etc/config.yaml ]] || install -m 0640 -o root -g "$service" "$repository/systemd/config.yaml" "$etc/config.yaml"
 }
 
 install_service() {
@@ -113,12 +115,12 @@ install_service() {
     return
   fi
   systemctl daemon-reload
-  systemctl restart "$service" 2>/dev/null || tell_why_not
+  systemctl restart "$service" 2>/dev/null || explain_failure
 }
 
-# tell_why_not: a new box has no room in its configuration yet, and the check says what to write.
-tell_why_not() {
-  say "The appliance does not run yet:"
+# explain_failure: the configuration of a new box has no room yet, and the check says what to write.
+explain_failure() {
+  say "The service does not run yet:"
   "$launcher" config check || true
   say "Its log: journalctl -u $service -n 20 --no-pager"
 }
@@ -132,17 +134,18 @@ remove_old_programs() {
   done
 }
 
-tell_what_is_next() {
-  say "Installed. The configuration is $etc/config.yaml; after a change: sudo systemctl restart $service"
-  say "How it is: systemctl status $service.  What is wrong: sudo $service doctor.  The page: sudo $service pair"
+print_next_steps() {
+  say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
+  say "After a change: sudo systemctl restart $service"
+  say "State: systemctl status $service.  Diagnosis: sudo $service doctor.  Web page: sudo $service pair"
 }
 
 remove() {
-  # Fails where it was removed before.
+  # Fails if it has been removed before.
   systemctl disable --quiet --now "$service" 2>/dev/null || true
   rm -rf "$unit" "/etc/systemd/system/multi-user.target.wants/$service.service" "$launcher" "$programs"
   ! has_systemd || systemctl daemon-reload
-  say "Removed. Kept: $etc and $state (add --purge to remove them too)"
+  say "Removed the program. Kept: $etc and $state (add --purge to remove them too)"
 }
 
 purge() {

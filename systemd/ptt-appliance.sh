@@ -1,14 +1,14 @@
 #!/bin/sh
-# The installed command. run, pair and doctor need what belongs to the appliance's own user, so they run as that user,
-# which has neither the caller's variables nor the right to read the caller's files. Everything else runs as the caller;
-# `config` without --config reads /etc/ptt-appliance/config.yaml, for which it needs root or the group ptt-appliance.
+# The installed command. run, pair and doctor need files and devices of the user ptt-appliance, so they run as that
+# user, without the caller's variables and without access to the caller's files. Everything else runs as the caller;
+# `config` without --config reads /etc/ptt-appliance/config.yaml, which needs root or the group ptt-appliance.
 set -eu
 program=/opt/ptt-appliance/venv/bin/ptt-appliance
 case ${1-} in
   run | pair | doctor) ;;
   *) exec "$program" "$@" ;;
 esac
-# Help is for everybody.
+# Help needs no root.
 for word; do
   case $word in
     -h | --help) exec "$program" "$@" ;;

@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What installing, trying and testing have in common: Debian packages and a virtual environment.
-# Sourced by systemd/install.sh, appliance/demo/try.sh and tests/run.sh; everything is skipped when already done.
+# Functions for installation, demo and tests: Debian packages and a virtual environment.
+# Sourced by systemd/install.sh, appliance/demo/try.sh and tests/run.sh; each step is skipped if it is already done.
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
 # Without python3-systemd there is no journal; libportaudio2 brings ALSA, whatever its name in this release.
 # Pillow loads libfribidi0 for right-to-left text.
 run_packages=(ca-certificates libfribidi0 libportaudio2 python3 python3-systemd python3-venv)
-# A sound card of our own is compiled, the page is opened in a browser, a bad link is made of namespaces,
-# and systemd checks the unit. Chromium draws boxes for letters where there is no font at all.
+# The tests compile a virtual sound card, open the page in a browser, emulate a bad link with network namespaces and
+# verify the unit with systemd. Without any font Chromium draws boxes instead of letters.
 # shellcheck disable=SC2034 # used by tests/run.sh
 test_packages=("${run_packages[@]}" chromium fonts-dejavu-core gcc iproute2 iptables libasound2-dev libc6-dev
   pkg-config procps shellcheck systemd)
@@ -20,7 +20,7 @@ fail() {
   exit 1
 }
 
-# need_64_bit: LiveKit's library exists for two kinds of machine only.
+# need_64_bit: LiveKit's library exists for amd64 and arm64 only.
 need_64_bit() {
   command -v dpkg >/dev/null ||
     fail "This needs Debian 12, Debian 13 or 64-bit Raspberry Pi OS; there is no dpkg here."
@@ -31,7 +31,7 @@ need_64_bit() {
   esac
 }
 
-# need_packages NAME...: installs those that are missing.
+# need_packages NAME...: install the missing ones.
 need_packages() {
   local missing=() name
   for name in "$@"; do
@@ -40,13 +40,13 @@ need_packages() {
   [[ ${#missing[@]} -eq 0 ]] && return
   local install=(apt-get install --yes --no-install-recommends "${missing[@]}")
   may_be_root ||
-    fail "These Debian packages are missing, and you are neither root nor may you use sudo. Have root run:" \
-      $'\n'"  ${install[*]}"$'\n'"and run this again."
+    fail "These Debian packages are missing, and installing them needs root or sudo. As root, run:" \
+      $'\n'"  ${install[*]}"$'\n'"then run this again."
   say "Installing Debian packages: ${missing[*]}"
-  # The lists may be absent or too old; fetching them takes long on a Pi, so it is done only when it has to be.
+  # The package lists may be missing or too old; fetching them is slow on a Pi, so it is done only if this fails.
   as_root "${install[@]}" >/dev/null 2>&1 && return
   local words
-  # Its warnings concern nobody unless it fails.
+  # The output of apt is shown only if it fails.
   words=$({ as_root apt-get update -qq && as_root "${install[@]}"; } 2>&1) && return
   say "$(tail -n 20 <<<"$words")"
   fail "The Debian packages could not be installed; apt says why above. Check the network and free space" \
@@ -57,7 +57,7 @@ is_installed() {
   [[ $(dpkg-query --show --showformat='${db:Status-Status}' "$1" 2>/dev/null) == installed ]]
 }
 
-# may_be_root: whether as_root can work; sudo may ask for a password where somebody can type it.
+# may_be_root: true if as_root can work; sudo asks for a password on a terminal only.
 may_be_root() {
   [[ $EUID -eq 0 ]] && return
   command -v sudo >/dev/null || return
@@ -65,30 +65,30 @@ may_be_root() {
 }
 
 as_root() {
-  # A fresh box may be busy with its own updates: wait for them.
+  # A new system may be installing its own updates: wait for them.
   local command=(env DEBIAN_FRONTEND=noninteractive "$@")
   [[ $1 == apt-get ]] && command+=(-o DPkg::Lock::Timeout=300)
   [[ $EUID -eq 0 ]] || command=(sudo "${command[@]}")
   "${command[@]}"
 }
 
-# make_venv FOLDER: the distribution's Python, so that python3-systemd and python3-lgpio fit it.
+# make_venv FOLDER: with the distribution's Python, which python3-systemd and python3-lgpio are built for.
 make_venv() {
   local python=/usr/bin/python3 wanted
   "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
     fail "Python 3.11 or newer is needed, and $python is $("$python" --version)." \
       "Debian 12 and Raspberry Pi OS bookworm have it: upgrade the system, then run this again."
-  # A virtual environment knows its own path: it does not survive moving.
+  # A virtual environment contains its own path, so it cannot be moved.
   wanted="$("$python" --version) in $1"
   [[ $(cat "$1/.python" 2>/dev/null) == "$wanted" ]] && return
-  say "Making a virtual environment in $1"
+  say "Creating a virtual environment in $1"
   "$python" -m venv --clear --system-site-packages "$1" ||
-    fail "$1 could not be made; Python says why above. Check free space (df -h), then run this again."
+    fail "$1 could not be created; Python says why above. Check free space (df -h), then run this again."
   echo "$wanted" >"$1/.python"
 }
 
-# install_locked FOLDER LOCK_FILE: exactly what the lock file says, or nothing.
-# Debian's packages are hidden meanwhile: pip counts one of the same version as installed, and apt may remove it later.
+# install_locked FOLDER LOCK_FILE: install exactly the versions of the lock file, or nothing.
+# Debian's packages are hidden meanwhile: pip takes one of the same version for installed, and apt may remove it later.
 install_locked() {
   local done_file wanted
   done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
@@ -103,27 +103,27 @@ install_locked() {
   echo "$wanted" >"$done_file"
 }
 
-# show_system_packages FOLDER true|false: whether the virtual environment sees Debian's Python packages.
+# show_system_packages FOLDER true|false: show Debian's Python packages in the virtual environment, or hide them.
 show_system_packages() {
   sed -i "s/^\(include-system-site-packages = \).*/\1$2/" "$1/pyvenv.cfg"
 }
 
-# install_project FOLDER [--editable]: the project itself; its dependencies are there already.
+# install_project FOLDER [--editable]: install the project itself; its dependencies are installed already.
 install_project() {
   pip_in "$1" --no-index --no-build-isolation "${@:2}" "$repository" ||
     fail "The project itself could not be installed; pip says why above."
 }
 
-# The lock files name everything, so pip need not look for more.
+# The lock files contain every dependency, so pip resolves none.
 pip_in() {
   PIP_USER=0 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${@:2}"
 }
 
-# set_up_for_development LOCK_FILE...: the repository's own .venv, in which edits count at once.
+# set_up_for_development LOCK_FILE...: the .venv of the repository, with an editable installation.
 set_up_for_development() {
   local venv=$repository/.venv lock wanted
   [[ ! -e $venv || -w $venv ]] ||
-    fail "$venv belongs to somebody else. Remove it (sudo rm -r $venv) and run this again."
+    fail "$venv belongs to another user. Remove it (sudo rm -r $venv) and run this again."
   make_venv "$venv"
   for lock in "$@"; do
     install_locked "$venv" "$repository/$lock"
