@@ -1,0 +1,9 @@
+"""Services for every adapter and for the process as a whole.
+
+`background` starts and cancels the tasks of an adapter. `fault_report` reports a part
+that fails and recovers to the log and to the core. `logs` sends log lines to the
+journal or to standard error, without secrets (`redaction`); `native_stderr` limits what
+native libraries write there. `systemd` sends readiness, status and watchdog signals.
+`store` keeps identity and volume over restarts in `state_files`, and `exit` ends the
+process. Start with `background` and `fault_report`.
+"""

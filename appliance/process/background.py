@@ -1,11 +1,13 @@
-"""Life of an adapter's tasks: started and cancelled with it, deadly when they fail.
+"""Background tasks of an adapter, started and cancelled together with it.
 
-async def __aenter__(self) -> Self:
-await self._background.open(self._run())
-return self
+An adapter uses it in its own context manager::
 
-async def __aexit__(self, *failure: object) -> None:
-await self._background.close(*failure)
+    async def __aenter__(self) -> Self:
+        await self._background.open(self._run())
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._background.close(*failure)
 """
 
 import asyncio
@@ -15,10 +17,10 @@ Work = Coroutine[object, object, None]
 
 
 class Background:
-    """Tasks that run as long as their adapter is open.
+    """Tasks that run while their adapter is open.
 
-    A task that raises ends the block in which the adapter was opened, and with it the
-    process; systemd starts a new one.
+    A task that raises ends the `async with` block of the adapter, and thereby the
+    process; systemd restarts it.
 
     Thread: the event loop's.
     """
@@ -34,7 +36,7 @@ class Background:
         return self._group is not None
 
     async def open(self, *works: Work) -> None:
-        """Start these tasks; more may follow by `start`."""
+        """Start these tasks; `start` adds more later."""
         self._group = await asyncio.TaskGroup().__aenter__()
         for work in works:
             self.start(work)
@@ -53,10 +55,10 @@ class Background:
             await asyncio.wait(self._tasks, timeout=timeout_s)
 
     async def close(self, *failure: object) -> None:
-        """Cancel every task and wait for its end; closing twice is fine.
+        """Cancel all tasks and wait for their end; a second call does nothing.
 
         Args:
-            failure: the arguments of `__aexit__`; none where nothing failed.
+            failure: the arguments of `__aexit__`; none if nothing failed.
 
         Raises:
             ExceptionGroup: a task had failed.
@@ -70,5 +72,5 @@ class Background:
         if isinstance(error, asyncio.CancelledError):
             await group.__aexit__(type(error), error, error.__traceback__)
         else:
-            # Any other error is not a task's, and the group would wrap it.
+            # Other errors come from the block itself; the group would wrap them.
             await group.__aexit__(None, None, None)

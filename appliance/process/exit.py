@@ -1,4 +1,4 @@
-"""The end of the process."""
+"""End of the process without Python's finalization."""
 
 import logging
 import os
@@ -8,18 +8,19 @@ from typing import NoReturn
 
 
 def end_process(status: int) -> NoReturn:
-    """End the process now; everything of ours must be closed.
+    """End the process now; all adapters must be closed.
 
-    Not by Python's own end: it stops native threads in the middle of a call into
-    Python, and where that is one of LiveKit's, the whole process is aborted (measured:
-    in one of 40 ends).
+    Python's own finalization is avoided: it ends native threads in the middle of a call
+    into Python, and if that is a thread of LiveKit's, the process is aborted (measured:
+    1 of 40 exits).
 
-    Source: Python/C API, "Cautions regarding runtime finalization": a thread that asks
-    for the lock then is ended by `pthread_exit`, which unwinds through Rust.
+    Source: Python/C API, "Cautions regarding runtime finalization": a thread that
+    requests the interpreter lock is then ended by `pthread_exit`, which unwinds through
+    Rust frames.
     """
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        # Whoever has read enough does not read this either.
+        # The reader of the pipe may have closed it.
         with suppress(BrokenPipeError):
             stream.flush()
     os._exit(status)

@@ -1,7 +1,7 @@
-"""Report of a fault that comes and goes: an event for the core, a line for the log.
+"""Report of a fault that comes and goes: events for the core, lines for the log.
 
 The first failure is a warning, repeats are debug lines, the recovery is an info line.
-The core learns of each reason once and of the recovery once.
+The core gets one event for each new reason and one for the recovery.
 """
 
 import logging
@@ -11,24 +11,24 @@ from appliance.ports import Post
 
 
 class FaultLog:
-    """Log lines of one thing that fails again and again."""
+    """Log lines of one recurring fault."""
 
     def __init__(self, log: logging.Logger, failing: str, recovered: str = "") -> None:
         """Start without a fault.
 
         Args:
-            log: takes the lines.
-            failing: what is wrong, for example "network cannot be read".
-            recovered: the line when it works again; empty: none is written.
+            log: logger of the lines.
+            failing: the fault, for example "network cannot be read".
+            recovered: the line on recovery; empty: none is written.
         """
         self._log = log
         self._failing = failing
         self._recovered = recovered
         self.reason: str | None = None
-        """Reason of the present fault; None: there is none."""
+        """Reason of the present fault; None: there is no fault."""
 
     def failed(self, reason: object) -> bool:
-        """Write the line, and return whether the fault or its reason is new."""
+        """Log the fault, and return True if the fault or its reason is new."""
         level = logging.WARNING if self.reason is None else logging.DEBUG
         self._log.log(level, "%s  reason=%s", self._failing, reason)
         is_new = str(reason) != self.reason
@@ -36,7 +36,7 @@ class FaultLog:
         return is_new
 
     def worked(self) -> bool:
-        """Write that it works again, and return whether it did not before."""
+        """Log the recovery, if any, and return True if there was a fault."""
         if self.reason is None:
             return False
         self.reason = None
@@ -46,19 +46,19 @@ class FaultLog:
 
 
 class FaultReport:
-    """A part of the box that may be missing, as the core and the log learn of it.
+    """Reports of one part of the box to the core and to the log.
 
-    Thread: that of `post`, which is any.
+    Thread: any, one at a time.
     """
 
     def __init__(self, post: Post, part: Part, name: str, log: FaultLog) -> None:
         """Start without a fault.
 
         Args:
-            post: takes `PartLost` and `PartFound`.
-            part: what sort of part it is.
-            name: which one.
-            log: takes the lines.
+            post: receives `PartLost` and `PartFound`.
+            part: kind of part.
+            name: name of the part; each name has one report.
+            log: logger of the lines.
         """
         self._post = post
         self._part = part
@@ -71,11 +71,11 @@ class FaultReport:
         return self._log.reason is not None
 
     def lost(self, reason: str) -> None:
-        """Report that the part is missing; a repeat with the same reason is quiet."""
+        """Report that the part is missing; the same reason is posted only once."""
         if self._log.failed(reason):
             self._post(PartLost(self._part, self._name, reason))
 
     def found(self) -> None:
-        """Report that the part works, if it did not before."""
+        """Report that the part works, if it was missing before."""
         if self._log.worked():
             self._post(PartFound(self._part, self._name))

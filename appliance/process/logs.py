@@ -1,7 +1,7 @@
-"""Log output: the journal under systemd, else standard error.
+"""Log output to the journal under systemd, else to standard error.
 
-Everything goes through one handler of the root logger, third parties' lines included,
-and its formatter lets nothing secret pass.
+All lines, those of libraries included, go through one handler of the root logger, whose
+formatter hides secrets.
 """
 
 import io
@@ -33,9 +33,9 @@ AREAS = {
     "luma": "panel",
     "PIL": "panel",
 }
-"""Area of each logger; all others belong to `system`."""
+"""Area of each logger; all others have the area `system`."""
 CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
-"""Third parties who tell of every request; only their warnings are wanted."""
+"""Libraries that log every request; only their warnings are written."""
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -45,9 +45,9 @@ LEVELS = {
 FIELDS = frozenset(
     {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
 )
-"""Fields of a journal entry; its others hold the arguments as they came, unredacted."""
+"""Fields kept in a journal entry; others hold the arguments without redaction."""
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 
 def start_logging(
@@ -55,18 +55,18 @@ def start_logging(
     secrets: Iterable[str] = (),
     descriptor: int = 2,
 ) -> None:
-    """Send every log line of the process to where it is read.
+    """Send every log line of the process to the journal or to standard error.
 
-    Uncaught exceptions and warnings become log lines too. Calling it again replaces
-    what was set before.
+    Uncaught exceptions and warnings become log lines too. A second call replaces the
+    first one.
 
     Args:
-        level: as `log.level` in the configuration.
-        secrets: values that must not come out wherever they stand.
-        descriptor: of standard error.
+        level: value of `log.level` in the configuration.
+        secrets: values to hide wherever they appear.
+        descriptor: standard error.
     """
-    # A full disk or a closed terminal costs lines, never the process; and the report
-    # that logging would print about it shows arguments as they came.
+    # A full disk or a closed terminal must not end the process, and the report that
+    # logging would print about it shows arguments without redaction.
     logging.raiseExceptions = False
     is_journal = is_run_by_systemd(os.environ, descriptor)
     journal = journal_handler() if is_journal else None
@@ -84,7 +84,7 @@ def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
     """Return whether standard error is the journal's own socket.
 
     Source: systemd.exec(5), `$JOURNAL_STREAM`: device and inode of the socket; a
-    program that was given another standard error inherits the variable all the same.
+    program whose standard error is redirected inherits the variable too.
     """
     try:
         status = os.fstat(descriptor)
@@ -94,7 +94,7 @@ def is_run_by_systemd(environ: Mapping[str, str], descriptor: int = 2) -> bool:
 
 
 def area(logger: str) -> str:
-    """Return the area of the logger with this name."""
+    """Return the area of a logger."""
     name = logger
     while name:
         if name in AREAS:
@@ -109,7 +109,7 @@ def journal_handler(
     """Return a handler that writes journal entries; None without python3-systemd.
 
     Args:
-        send: takes the message and its fields; None: the real journal does.
+        send: receives the message and its fields; None: the real journal.
     """
     try:
         from systemd.journal import JournalHandler
@@ -127,21 +127,21 @@ def journal_handler(
 
 
 class Redacting(logging.Formatter):
-    """Writes a record as one line with its area, and nothing secret in it."""
+    """Formatter that writes a record as one line with its area, secrets hidden."""
 
     def __init__(self, secrets: tuple[str, ...] = (), *, has_time: bool) -> None:
-        """Say what to hide, and whether nobody else adds time and level."""
+        """Keep the values to hide; `has_time`: time and level are part of the line."""
         super().__init__()
         self._secrets = secrets
         self._has_time = has_time
 
     def format(self, record: logging.LogRecord) -> str:
-        """Return the line; more of them only where there is a traceback."""
+        """Return the line, followed by the traceback if there is one."""
         line = f"[{area(record.name)}] {_sentence(record)}"
         if self._has_time:
             time = self.formatTime(record, "%H:%M:%S")
             line = f"{time} {record.levelname:<7} {line}"
-        # A name with a line feed in it must not look like another entry.
+        # A line feed in a name must not look like the start of another entry.
         line = line.replace("\n", "\\n").replace("\t", "\\t")
         return redacted("\n".join((line, *_trace(record, self))), self._secrets)
 
@@ -150,7 +150,7 @@ def _sentence(record: logging.LogRecord) -> str:
     try:
         return record.getMessage()
     except (TypeError, ValueError):
-        # Arguments that do not fit: half a line is better than none.
+        # The arguments do not match the format: log it without them.
         return str(record.msg)
 
 
@@ -164,8 +164,8 @@ def _trace(record: logging.LogRecord, formatter: logging.Formatter) -> tuple[str
 def _standard_error(descriptor: int) -> logging.Handler:
     """Return a handler that writes to this descriptor, if it is open.
 
-    Unbuffered: what could not be written must not wait in a buffer and turn the exit
-    status into 120 when Python flushes it at the end.
+    Unbuffered: output that could not be written would remain in the buffer, and Python
+    would exit with status 120 when flushing it fails.
     """
     try:
         raw = io.FileIO(descriptor, "w", closefd=False)
@@ -179,14 +179,14 @@ def _standard_error(descriptor: int) -> logging.Handler:
 
 def _uncaught(
     kind: type[BaseException],
-    error: BaseException,
+    exc: BaseException,
     trace: TracebackType | None,
 ) -> None:
     if not issubclass(kind, KeyboardInterrupt):
-        log.critical("unexpected error", exc_info=(kind, error, trace))
+        _log.critical("unexpected error", exc_info=(kind, exc, trace))
 
 
-def _uncaught_in_thread(what: threading.ExceptHookArgs) -> None:
-    # Threads that are still running when the interpreter ends have no value any more.
-    if what.exc_value is not None:
-        _uncaught(what.exc_type, what.exc_value, what.exc_traceback)
+def _uncaught_in_thread(args: threading.ExceptHookArgs) -> None:
+    # A thread that runs while the interpreter ends has no exception value.
+    if args.exc_value is not None:
+        _uncaught(args.exc_type, args.exc_value, args.exc_traceback)

@@ -1,10 +1,9 @@
-"""Rate limit for what native libraries write to standard error.
+"""Rate limit for the standard error output of native libraries.
 
-ALSA, PortAudio and LiveKit write to file descriptor 2, past the log. PortAudio has been
-seen to write 880,000 lines in three seconds. The descriptor becomes a pipe, and a
-process of its own reads it: with a thread, what a library says before it aborts the
-process would be lost, and a flood would take Python's lock from the threads that carry
-sound.
+ALSA, PortAudio and LiveKit write to file descriptor 2 directly. PortAudio was observed
+to write 880,000 lines in three seconds. The descriptor is replaced by a pipe that a
+second process reads: a thread would lose the last lines before a library aborts the
+process, and a flood of lines would keep Python's lock from the audio threads.
 """
 
 import io
@@ -25,25 +24,25 @@ from appliance.process.stderr_filter import main
 main()
 """
 _OPTIONS: Final = ("-I", "-S", "-B")
-"""Nothing of the environment, no site-packages, nothing written: 4 MB instead of 10."""
+"""Isolated, without site-packages, no bytecode written: 4 MB instead of 10."""
 _NOT_FOR_THE_FILTER: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""systemd and Ctrl-C mean the box, whose last words are still to come."""
+"""systemd and Ctrl-C address the appliance, whose last lines are still to be read."""
 
 
 def limit_native_stderr(
     secrets: Iterable[str] = (), *, has_priority: bool = False
 ) -> int:
-    """Send what is written to file descriptor 2 through the rate limit.
+    """Pass the output to file descriptor 2 through the rate limit.
 
     `sys.stderr` keeps the real standard error.
 
     Args:
-        secrets: values that must not come out.
-        has_priority: systemd reads standard error.
+        secrets: values to hide.
+        has_priority: standard error is read by systemd.
 
     Returns:
         The descriptor of the real standard error, for the log and for crash dumps; 2
-        where there is none or no process can be made.
+        if it is closed or no process can be started.
     """
     try:
         real = os.dup(2)
@@ -71,10 +70,10 @@ def limit_native_stderr(
 
 
 def _start_filter(reading: int, real: int, *, has_priority: bool) -> None:
-    words = [*_OPTIONS, "-c", _PROGRAM, *([HAS_PRIORITY] if has_priority else [])]
+    arguments = [*_OPTIONS, "-c", _PROGRAM, *([HAS_PRIORITY] if has_priority else [])]
     os.posix_spawn(
         sys.executable,
-        [sys.executable, *words],
+        [sys.executable, *arguments],
         os.environ,
         file_actions=[
             (os.POSIX_SPAWN_DUP2, reading, 0),

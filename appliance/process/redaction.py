@@ -1,6 +1,6 @@
 r"""Redaction of log lines: tokens, keys, passwords and URL queries are hidden.
 
-The last defence, behind code that does not log such things in the first place.
+A second safeguard: the code does not log such values in the first place.
 """
 
 import re
@@ -8,9 +8,9 @@ from collections.abc import Iterable
 
 HIDDEN = "<hidden>"
 LONGEST_ENTRY = 8000
-"""Characters; a traceback fits, and a hostile message does not fill the disk."""
+"""Characters: enough for a traceback, too few for a message to fill the disk."""
 SHORTEST_SECRET = 4
-"""Shorter ones protect nothing and are parts of ordinary words."""
+"""Characters; shorter values protect nothing and are parts of ordinary words."""
 
 _WORD = r"[A-Za-z0-9_-]"
 _MIXED = r"(?=[A-Z0-9_-]*[a-z])(?=[a-z0-9_-]*[A-Z])(?=[A-Za-z_-]*[0-9])"
@@ -19,15 +19,15 @@ _KEYWORD = (
     r"|authorization|cookie|credentials?|signature)"
 )
 _HEADER = r"(?:proxy-)?authorization|(?:set-)?cookie|x-[\w-]{0,40}(?:key|token)"
-# A value in quotes, in which a backslash protects the next character.
+# A value in quotes; a backslash escapes the next character.
 _QUOTED = r"""b?"(?:[^"\\]|\\.)*"?|b?'(?:[^'\\]|\\.)*'?"""
 _QUERY = rf"(?:{HIDDEN}|[^\s\"'<>])*"
 
 _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
-    # A JSON web token, also one that was cut off: base64url of `{"` or `{ `.
+    # A JSON web token, complete or cut off: base64url of `{"` or `{ `.
     (re.compile(rf"ey[AJ]{_WORD}{{5,}}(?:\.{_WORD}*){{0,4}}"), HIDDEN),
     (re.compile(r"(?i)\b(bearer)\s+[^\s\"',]+"), rf"\1 {HIDDEN}"),
-    # The value of a header goes on to the end of its line.
+    # The value of a header extends to the end of its line.
     (
         re.compile(rf"(?i)\b({_HEADER})(\s*:\s*)(?:{_QUOTED}|[^\r\n\"']+)"),
         rf"\1\2{HIDDEN}",
@@ -49,13 +49,14 @@ _RULES: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(\w://)[^\s/@\"'<>]*@"), rf"\1{HIDDEN}@"),
     (re.compile(rf"(\w://[^\s?#\"'<>]{{0,500}})[?#]{_QUERY}"), rf"\1?{HIDDEN}"),
     (re.compile(rf"\?[\w.%~\[\]-]+={_QUERY}"), f"?{HIDDEN}"),
-    # LiveKit's API keys, and what looks like a secret made by a program: long, and of
-    # small and capital letters and digits. LiveKit's have 43 characters, Solana's 88.
+    # LiveKit's API keys, and anything that looks like a generated secret: long, with
+    # lower-case and capital letters and digits. LiveKit's have 43 characters, Solana's
+    # 88.
     (re.compile(r"\bAPI[A-Za-z0-9]{9,}\b"), HIDDEN),
     (re.compile(rf"(?<!{_WORD}){_MIXED}{_WORD}{{40,}}"), HIDDEN),
 )
 _LAST_WORD = re.compile(r"\s\S*\Z")
-# Control characters could forge a line or move the reader's cursor.
+# Control characters could forge a line or move the cursor of a terminal.
 _CONTROL = {
     code: f"\\x{code:02x}"
     for code in (*range(0x20), *range(0x7F, 0xA0))
@@ -64,17 +65,17 @@ _CONTROL = {
 
 
 def redacted(text: str, secrets: Iterable[str] = ()) -> str:
-    """Return the text fit for a log: nothing secret, nothing that a terminal obeys.
+    """Return the text without secrets and without control characters.
 
     Args:
-        text: a whole entry, traceback included.
-        secrets: values that are hidden wherever they stand.
+        text: an entry, traceback included.
+        secrets: values to hide wherever they appear.
     """
     for secret in secrets:
         if len(secret) >= SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
     if len(text) > LONGEST_ENTRY:
-        # Not in the middle of a word: half a token is not known as one.
+        # Not in the middle of a word: half a token would not be recognised.
         text = _LAST_WORD.sub(" …", text[:LONGEST_ENTRY])
     for pattern, shown in _RULES:
         text = pattern.sub(shown, text)

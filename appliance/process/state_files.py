@@ -1,4 +1,4 @@
-"""The state directory, and files in it that survive a power cut."""
+"""State directory, and atomic writing of the files in it."""
 
 import contextlib
 import os
@@ -7,11 +7,11 @@ from pathlib import Path
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
-    """Return where things are kept; systemd may name several, the first is ours."""
+    """Return the state directory; of several that systemd names, the first one."""
     given = environ.get("STATE_DIRECTORY", "").split(":")[0]
     if given:
         return Path(given)
-    # The XDG specification wants relative paths ignored.
+    # The XDG specification requires that relative paths are ignored.
     base = Path(environ.get("XDG_STATE_HOME", ""))
     if not base.is_absolute():
         base = Path(environ.get("HOME", "/var/lib")) / ".local" / "state"
@@ -19,12 +19,12 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace the file by one with this content, readable only by its owner.
+    """Replace the file atomically; only its owner can read it.
 
-    After a power cut there is the old content or the new, never a mixture.
+    After a power cut it has the old content or the new, never a mixture.
 
     Raises:
-        OSError: it could not be written; the old content is still there.
+        OSError: it could not be written; the old content is unchanged.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = path.with_name(f"{path.name}.tmp")
@@ -33,7 +33,7 @@ def write_whole(path: Path, content: bytes) -> None:
         _write_through(scratch, content)
         scratch.replace(path)
     except OSError:
-        # A full disk has room for an empty file, which would stay.
+        # A full disk has room for an empty file, which would remain.
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise
@@ -49,7 +49,7 @@ def _write_through(path: Path, content: bytes) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the new name last through a power cut, not only the new content."""
+    """Flush the directory, so that the new name survives a power cut too."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -1,6 +1,6 @@
-"""Process that limits the rate of lines between a pipe and standard error.
+"""Process that limits the rate of lines from a pipe to standard error.
 
-Imports as little as it can: each box has one of these processes, of 4 MB.
+It imports as little as possible, to need only 4 MB.
 """
 
 import os
@@ -13,21 +13,21 @@ from contextlib import suppress
 from appliance.process.redaction import redacted
 
 LINES = 12
-"""Lines that are let through in each window."""
+"""Lines written per window."""
 WINDOW_S = 60.0
 LAST_LINES = 5
-"""Lines of a flood that are written when the box ends: they may say why it did."""
+"""Newest suppressed lines, written when the process ends: they may say why."""
 LONGEST_BYTES = 1000
-"""Of one line; the rest is left out."""
+"""Bytes of one line; the rest is cut off."""
 READ_BYTES = 65_536
 PRIORITY = "<4>"
-"""A warning. Source: sd-daemon(3), systemd takes it off the line."""
+"""Prefix of a warning, removed by systemd. Source: sd-daemon(3)."""
 HAS_PRIORITY = "--priority"
-"""Argument that says that systemd reads the lines."""
+"""Argument: the lines are read by systemd."""
 
 
 class LineLimit:
-    """Lets the first lines of each window through and counts the others."""
+    """Rate limiter that passes the first lines of each window and counts the others."""
 
     def __init__(self) -> None:
         """Start with an empty window."""
@@ -36,13 +36,13 @@ class LineLimit:
         self._last: list[bytes] = []
         self._ends_s = 0.0
         self.left_out = 0
-        """Lines of this window that were not let through."""
+        """Lines suppressed in this window."""
 
     def lines(self, written: bytes, now_s: float) -> Iterator[bytes]:
-        """Yield what to write now.
+        """Yield the lines to write now.
 
         Args:
-            written: what came; may be empty and may end within a line.
+            written: new bytes; may be empty and may end within a line.
             now_s: monotonic clock.
         """
         if now_s >= self._ends_s:
@@ -58,7 +58,7 @@ class LineLimit:
         self._last = [*self._last, *left_out[-LAST_LINES:]][-LAST_LINES:]
 
     def end(self) -> Iterator[bytes]:
-        """Yield the last words of a process that has ended."""
+        """Yield the last lines of a process that has ended."""
         last = self._last if self.left_out else []
         yield from self._count()
         yield from last
@@ -66,7 +66,7 @@ class LineLimit:
             yield self._rest
 
     def wait_s(self, now_s: float) -> float | None:
-        """Return how long nothing is due; None: until something is written."""
+        """Return the time until a count is due; None: nothing is suppressed."""
         return max(0.0, self._ends_s - now_s) if self.left_out else None
 
     def _count(self) -> Iterator[bytes]:
@@ -76,23 +76,23 @@ class LineLimit:
 
 
 def introduction(secrets: tuple[str, ...]) -> bytes:
-    """Return the first line of the pipe: values that must not come out."""
+    """Return the first line of the pipe, with the values to hide."""
     return b" ".join(secret.encode().hex().encode() for secret in secrets) + b"\n"
 
 
 def main() -> None:
-    """Copy lines from descriptor 0 to 1 until everybody has closed the pipe."""
-    mark = PRIORITY if HAS_PRIORITY in sys.argv else ""
+    """Copy lines from descriptor 0 to 1 until every writer has closed the pipe."""
+    prefix = PRIORITY if HAS_PRIORITY in sys.argv else ""
     secrets, first = _introduced(0)
     for line in _limited(0, first):
         text = redacted(line[:LONGEST_BYTES].decode(errors="replace"), secrets)
-        # Nobody reads any more, or the disk is full: the pipe is emptied all the same.
+        # Standard error may be closed or its disk full: go on emptying the pipe.
         with suppress(OSError):
-            os.write(1, f"{mark}[system] native: {text}\n".encode())
+            os.write(1, f"{prefix}[system] native: {text}\n".encode())
 
 
 def _introduced(reading: int) -> tuple[tuple[str, ...], bytes]:
-    """Return the secrets, and what was read after them."""
+    """Return the secrets, and the bytes read after them."""
     read = b""
     while b"\n" not in read and (more := os.read(reading, READ_BYTES)):
         read += more

@@ -1,7 +1,6 @@
-"""What the box remembers over a restart: who it is, and how loud (R1.6, R2.9, R7.4).
+"""Persistent settings: identity, volume and microphone gain.
 
-Two small files in the state directory; each is replaced as a whole or not at all.
-Nothing is written while nothing changes.
+Two small files in the state directory, replaced atomically, and only on changes.
 """
 
 import asyncio
@@ -21,27 +20,28 @@ from appliance.core.commands import KeepLevels
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
 from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog
 from appliance.process.state_files import write_whole
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 REST_S = 5.0
-"""How long the volume knob must be at rest before it is written: one write per turn."""
+"""Time without changes before the levels are written: one write per adjustment."""
 IDENTITY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without those that are taken for one another when read aloud."""
+"""Without letters and digits that are easily confused."""
 LARGEST_FILE = 4096
-"""Bytes; ours have under 100, anything larger is not ours."""
+"""Bytes; the files have less than 100, a larger one is damaged."""
 
 
 class Levels(msgspec.Struct, frozen=True):
-    """How loud the box was."""
+    """Volume and microphone gain."""
 
     volume: Percent
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)]
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Who the box is, where the configuration does not say."""
+    """Identity in the room, used if none is configured."""
 
     identity: Text
 
@@ -51,80 +51,84 @@ KeptT = TypeVar("KeptT", Levels, Identity)
 
 @dataclass(frozen=True, slots=True)
 class StoredState:
-    """What was found, with defaults for what was not."""
+    """Stored settings."""
 
     identity: str
     levels: Levels | None
-    """None: nobody has ever turned the knob; the configuration says how loud."""
+    """None: never changed; the values of the configuration apply."""
 
 
 class Store:
-    """Keeps volume and gain; `read` gives back what was kept."""
+    """Storage of volume and gain; `read` returns the stored settings."""
 
     def __init__(self, folder: Path, post: Post, *, rest_s: float = REST_S) -> None:
-        """Say where.
+        """Keep the folder; nothing is read or written yet.
 
         Args:
-            folder: made when the first file is written.
-            post: is told `PartLost` when nothing can be kept, `PartFound` when it
-                can again.
-            rest_s: how long levels must not have changed before they are written.
+            folder: created when the first file is written.
+            post: receives `PartLost` when nothing can be written, and `PartFound`
+                when it can be again.
+            rest_s: time without changes before levels are written.
         """
         self._folder = folder
         self._post = post
         self._rest_s = rest_s
         self._wanted: Levels | None = None
         self._written: Levels | None = None
-        self._turned = asyncio.Event()
-        self._trouble: PartLost | None = None
-        # Closing may want to write while a write that was given up still runs.
+        self._changed = asyncio.Event()
+        self._fault = FaultLog(
+            _log,
+            f"settings cannot be stored  folder={folder}",
+            f"settings are stored again  folder={folder}",
+        )
+        # The last write may begin while an abandoned one still runs.
         self._writing = threading.Lock()
         self._background = Background()
 
     def read(self) -> StoredState:
-        """Return what was kept; the first time, make an identity and keep it.
+        """Return the stored settings; the first time, create and store an identity.
 
-        To be called before the store is entered: only then is a trouble posted.
+        Call it before entering the store, which then posts a fault found here.
         """
         self._written = self._wanted = self._decoded("levels.json", Levels)
         known = self._decoded("identity.json", Identity)
         if known is not None:
             return StoredState(known.identity, self._written)
         letters = (secrets.choice(IDENTITY_LETTERS) for _ in range(8))
-        made = Identity(f"box-{''.join(letters)}")
-        self._write("identity.json", made)
-        return StoredState(made.identity, self._written)
+        identity = Identity(f"box-{''.join(letters)}")
+        self._write("identity.json", identity)
+        return StoredState(identity.identity, self._written)
 
     async def __aenter__(self) -> Self:
-        """Tell what `read` could not do, and be ready for levels."""
-        await self._background.open(self._keep())
-        if self._trouble is not None:
-            self._post(self._trouble)
+        """Post the fault that `read` met, and start the task that writes."""
+        await self._background.open(self._write_changes())
+        if self._fault.reason is not None:
+            self._post_lost(self._fault.reason)
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Write what is not written yet."""
+        """Write the levels that are not written yet."""
         if not self._background.is_open:
             return
         await self._background.close(*failure)
         self._flush(self._wanted)
 
     def do(self, command: KeepLevels) -> None:
-        """Keep the levels once they rest."""
+        """Write the levels once they have not changed for a while."""
         self._wanted = Levels(command.percent, command.db)
-        self._turned.set()
+        self._changed.set()
 
-    async def _keep(self) -> None:
+    async def _write_changes(self) -> None:
         while True:
-            await self._turned.wait()
-            while self._turned.is_set():
-                self._turned.clear()
+            await self._changed.wait()
+            while self._changed.is_set():
+                self._changed.clear()
                 await asyncio.sleep(self._rest_s)
-            # An SD card may take half a second.
+            # Off the event loop: an SD card may need half a second.
             await asyncio.to_thread(self._flush, self._wanted)
 
     def _flush(self, levels: Levels | None) -> None:
-        """Write the levels if the file has others.
+        """Write the levels if they differ from the file.
 
         Thread: any.
         """
@@ -134,44 +138,42 @@ class Store:
                 self._written = levels
 
     def _write(self, name: str, content: Levels | Identity | None) -> bool:
-        """Return whether it was written; trouble is told once, recovery too."""
+        """Write the file, report fault or recovery, and return True on success."""
         try:
             write_whole(self._folder / name, msgspec.json.encode(content))
-        except OSError as error:
-            self._lose(error)
+        except OSError as exc:
+            self._failed(exc)
             return False
-        if self._trouble is not None:
-            log.info("settings are kept again  folder=%s", self._folder)
+        if self._fault.worked():
             self._post(PartFound(Part.STORE, str(self._folder)))
-            self._trouble = None
         return True
 
     def _decoded(self, name: str, kind: type[KeptT]) -> KeptT | None:
-        """Return what the file says; None when it is not there or not readable."""
+        """Return the content of the file; None if it is missing or unreadable."""
         path = self._folder / name
         try:
             with path.open("rb") as file:
                 return msgspec.json.decode(file.read(LARGEST_FILE), type=kind)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError as error:
-            self._set_aside(path, str(error))
-        except OSError as error:
-            self._lose(error)
+        except msgspec.DecodeError as exc:
+            self._set_aside(path, str(exc))
+        except OSError as exc:
+            self._failed(exc)
         return None
 
     def _set_aside(self, path: Path, reason: str) -> None:
-        """Keep a damaged file for whoever wants to know; defaults take its place."""
-        log.warning("kept file is damaged, set aside  file=%s reason=%s", path, reason)
+        """Rename a damaged file, so that defaults are used and it can be examined."""
+        _log.warning(
+            "stored file is damaged, set aside  file=%s reason=%s", path, reason
+        )
         with contextlib.suppress(OSError):
             path.replace(path.with_name(f"{path.name}.bad"))
 
-    def _lose(self, error: OSError) -> None:
-        reason = error.strerror or str(error)
-        level = logging.WARNING if self._trouble is None else logging.DEBUG
-        log.log(level, "settings not kept  folder=%s reason=%s", self._folder, reason)
-        if self._trouble is not None:
-            return
-        self._trouble = PartLost(Part.STORE, str(self._folder), reason)
-        if self._background.is_open:
-            self._post(self._trouble)
+    def _failed(self, exc: OSError) -> None:
+        reason = exc.strerror or str(exc)
+        if self._fault.failed(reason) and self._background.is_open:
+            self._post_lost(reason)
+
+    def _post_lost(self, reason: str) -> None:
+        self._post(PartLost(Part.STORE, str(self._folder), reason))

@@ -1,4 +1,4 @@
-"""What systemd is told: running, the banner in words, still alive, stopping (R1.4).
+"""Notifications to systemd: ready, status text, watchdog, stopping.
 
 Source: sd_notify(3) and sd_watchdog_enabled(3).
 """
@@ -13,10 +13,10 @@ from appliance.core.view import View
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 PINGS = 5
-"""Signs of life per watchdog time: one that is held back must not be the last."""
+"""Watchdog signals per watchdog time, so that one may be late."""
 
 Notify = Callable[[str], object]
 """Send lines of `KEY=value` to systemd.
@@ -27,11 +27,11 @@ Raises:
 
 
 def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
-    """Return how long systemd waits for a sign of life; None: it does not wait.
+    """Return the longest time between two watchdog signals; None: no watchdog.
 
     Args:
-        environ: the environment, with `WATCHDOG_USEC` and `WATCHDOG_PID`.
-        pid: this process; the watchdog may be meant for another one.
+        environ: environment with `WATCHDOG_USEC` and `WATCHDOG_PID`.
+        pid: this process; the watchdog may belong to another one.
     """
     usec = environ.get("WATCHDOG_USEC", "")
     is_ours = environ.get("WATCHDOG_PID", str(pid)) == str(pid)
@@ -41,21 +41,21 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 
 
 def systemd_notify(environ: Mapping[str, str]) -> Notify:
-    """Return how to reach systemd; a function that does nothing without it."""
+    """Return the function that notifies systemd; it does nothing without systemd."""
     if "NOTIFY_SOCKET" not in environ:
-        return _nobody
+        return _no_notification
     try:
         from systemd.daemon import notify
     except ImportError:
-        log.warning("systemd cannot be told anything; install python3-systemd")
-        return _nobody
+        _log.warning("systemd cannot be notified; install python3-systemd")
+        return _no_notification
     return cast("Notify", notify)
 
 
 class SystemdNotifier:
-    """A viewer that keeps systemd informed.
+    """Viewer that sends notifications to systemd.
 
-    `READY=1` goes out with the first view: the control loop has turned once.
+    `READY=1` is sent with the first view, when the control loop has run once.
     """
 
     def __init__(
@@ -65,38 +65,38 @@ class SystemdNotifier:
         notify: Notify | None = None,
         watchdog: float | None = None,
     ) -> None:
-        """Say what a sign of life depends on.
+        """Keep what a watchdog signal depends on.
 
         Args:
-            is_alive: whether audio moves or is known to be absent. It is asked on the
-                loop's thread, so a loop that stands still sends nothing either.
-            notify: how to reach systemd; None: as the environment says.
-            watchdog: seconds between signs of life at most; None: as the
-                environment says.
+            is_alive: returns True while audio runs or is known to be absent. It is
+                called on the event loop, so a blocked loop sends no signal either.
+            notify: sends to systemd; None: from the environment.
+            watchdog: longest time between two watchdog signals in seconds; None:
+                from the environment.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
         self._watchdog_s = watchdog or watchdog_s(os.environ, os.getpid())
         self._status = ""
-        self._sending = FaultLog(log, "systemd cannot be reached")
-        self._audio = FaultLog(log, "audio does not run", "audio running again")
+        self._sending = FaultLog(_log, "systemd cannot be reached")
+        self._audio = FaultLog(_log, "audio does not run", "audio running again")
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Start the signs of life, if systemd waits for them."""
+        """Start the watchdog signals, if systemd expects them."""
         await self._background.open()
         if self._watchdog_s is not None:
             self._background.start(self._ping(self._watchdog_s / PINGS))
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Say that the process is ending."""
+        """Notify systemd that the process is stopping."""
         if self._background.is_open:
             self._send("STOPPING=1")
         await self._background.close(*failure)
 
     def show(self, view: View) -> None:
-        """Tell systemd the banner, and with the first one that the box runs."""
+        """Send the banner as status, and with the first one that the box is ready."""
         # A line feed would end the value and start another variable.
         status = " ".join(view.banner.split())
         if status == self._status:
@@ -107,10 +107,10 @@ class SystemdNotifier:
 
     async def _ping(self, every_s: float) -> None:
         while True:
-            self._note_life(is_alive=self._is_alive())
+            self._send_watchdog(is_alive=self._is_alive())
             await asyncio.sleep(every_s)
 
-    def _note_life(self, *, is_alive: bool) -> None:
+    def _send_watchdog(self, *, is_alive: bool) -> None:
         if is_alive:
             self._send("WATCHDOG=1")
             self._audio.worked()
@@ -126,5 +126,5 @@ class SystemdNotifier:
             self._sending.worked()
 
 
-def _nobody(_lines: str) -> None:
-    """Tell nobody: systemd did not start this process."""
+def _no_notification(_lines: str) -> None:
+    """Do nothing: this process was not started by systemd."""

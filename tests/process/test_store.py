@@ -1,3 +1,5 @@
+"""Persistent settings on a real file system."""
+
 import asyncio
 import resource
 import stat
@@ -29,31 +31,31 @@ def nobody(_event):
     pass
 
 
-def kept(folder):
+def stored(folder):
     return Store(folder, nobody).read()
 
 
-def test_an_identity_is_made_once_and_kept(tmp_path):
-    first = kept(tmp_path / "state")
+def test_an_identity_is_made_once_and_stored(tmp_path):
+    first = stored(tmp_path / "state")
     assert len(first.identity) == len("box-abcdefgh")
     assert first.levels is None
-    assert kept(tmp_path / "state") == first
-    assert kept(tmp_path / "other").identity != first.identity
+    assert stored(tmp_path / "state") == first
+    assert stored(tmp_path / "other").identity != first.identity
 
 
-def test_what_is_kept_is_the_owners_only(tmp_path):
-    kept(tmp_path / "state")
+def test_stored_files_are_readable_by_their_owner_only(tmp_path):
+    stored(tmp_path / "state")
     modes = [stat.S_IMODE(path.stat().st_mode) for path in tmp_path.rglob("*")]
     assert modes == [0o700, 0o600]
 
 
-async def test_levels_are_back_after_a_restart(tmp_path):
+async def test_levels_survive_a_restart(tmp_path):
     async with Store(tmp_path, nobody) as store:
         store.do(KeepLevels(35, -6.5))
-    assert kept(tmp_path).levels == Levels(35, -6.5)
+    assert stored(tmp_path).levels == Levels(35, -6.5)
 
 
-async def test_a_turned_knob_is_written_once_when_it_rests(tmp_path):
+async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
     store = Store(tmp_path, nobody, rest_s=0.001)
     async with store:
         for percent in range(50):
@@ -61,7 +63,7 @@ async def test_a_turned_knob_is_written_once_when_it_rests(tmp_path):
         assert not list(tmp_path.iterdir())
         while not list(tmp_path.glob("levels.json")):
             await asyncio.sleep(0)
-        assert kept(tmp_path).levels == Levels(49, 0)
+        assert stored(tmp_path).levels == Levels(49, 0)
 
 
 async def test_nothing_is_written_when_nothing_changed(tmp_path):
@@ -74,9 +76,7 @@ async def test_nothing_is_written_when_nothing_changed(tmp_path):
     assert (tmp_path / "levels.json").stat() == before
 
 
-async def test_without_a_place_to_write_the_box_goes_on_and_says_so_once(
-    tmp_path, caplog
-):
+async def test_a_folder_that_cannot_be_written_is_reported_once(tmp_path, caplog):
     (tmp_path / "file").touch()
     folder = tmp_path / "file" / "state"
     events: list[object] = []
@@ -89,7 +89,7 @@ async def test_without_a_place_to_write_the_box_goes_on_and_says_so_once(
     assert len([x for x in caplog.records if x.levelname == "WARNING"]) == 1
 
 
-async def test_a_full_disk_keeps_the_old_levels_and_is_told_once_until_it_is_found(
+async def test_a_full_disk_keeps_the_old_levels_and_is_reported_once_until_recovery(
     tmp_path,
 ):
     events = asyncio.Queue[Event]()
@@ -100,11 +100,11 @@ async def test_a_full_disk_keeps_the_old_levels_and_is_told_once_until_it_is_fou
         with full_disk():
             store.do(KeepLevels(6, 0))
             assert await events.get() == lost
-        assert kept(tmp_path).levels == Levels(5, 0)
+        assert stored(tmp_path).levels == Levels(5, 0)
         assert [path.name for path in tmp_path.glob("levels*")] == ["levels.json"]
         store.do(KeepLevels(7, 0))
         assert await events.get() == PartFound(Part.STORE, str(tmp_path))
-    assert kept(tmp_path).levels == Levels(7, 0)
+    assert stored(tmp_path).levels == Levels(7, 0)
     assert events.empty()
 
 
@@ -116,20 +116,20 @@ def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
     tmp_path, name, content, caplog
 ):
     (tmp_path / name).write_bytes(content)
-    found = kept(tmp_path)
+    found = stored(tmp_path)
     assert found.levels is None
     assert found.identity.startswith("box-")
     assert (tmp_path / f"{name}.bad").read_bytes() == content
     assert name in caplog.text
-    assert kept(tmp_path).identity == found.identity
+    assert stored(tmp_path).identity == found.identity
 
 
 @given(st.binary(max_size=60))
-def test_no_content_whatever_stops_the_box(tmp_path_factory, content):
+def test_any_content_of_the_files_is_survived(tmp_path_factory, content):
     folder = tmp_path_factory.mktemp("state")
     (folder / "levels.json").write_bytes(content)
     (folder / "identity.json").write_bytes(content)
-    assert kept(folder).identity
+    assert stored(folder).identity
 
 
 @pytest.mark.parametrize(
@@ -144,5 +144,5 @@ def test_no_content_whatever_stops_the_box(tmp_path_factory, content):
         ),
     ],
 )
-def test_the_state_folder_is_where_the_interface_says(environ, expected):
+def test_the_state_folder_follows_systemd_and_xdg(environ, expected):
     assert state_folder(environ) == Path(expected)

@@ -53,7 +53,7 @@ class Systemd:
         self.signs.put_nowait(lines)
 
 
-async def test_the_first_view_says_ready_and_each_new_banner_is_told_once():
+async def test_the_first_view_sends_ready_and_each_new_banner_is_sent_once():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd) as service:
         assert systemd.told == []
@@ -74,14 +74,14 @@ async def test_a_banner_cannot_set_another_variable():
     assert systemd.told[0] == "READY=1\nSTATUS=in a MAINPID=1"
 
 
-async def test_signs_of_life_go_on_as_long_as_the_box_is_alive():
+async def test_watchdog_signals_continue_while_the_audio_runs():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd, watchdog=0.002):
         signs = [await systemd.signs.get() for _ in range(3)]
     assert signs == ["WATCHDOG=1"] * 3
 
 
-async def test_a_box_without_life_sends_no_sign_until_it_lives_again(caplog):
+async def test_without_audio_no_watchdog_signal_is_sent_until_it_runs_again(caplog):
     answers = iter([True, False, False, True])
     asked = asyncio.Event()
 
@@ -102,7 +102,7 @@ async def test_a_box_without_life_sends_no_sign_until_it_lives_again(caplog):
     ]
 
 
-async def test_a_broken_sign_of_life_ends_the_process():
+async def test_an_error_while_sending_a_watchdog_signal_ends_the_process():
     def is_alive():
         raise ZeroDivisionError
 
@@ -112,7 +112,7 @@ async def test_a_broken_sign_of_life_ends_the_process():
     assert caught.group_contains(ZeroDivisionError)
 
 
-async def test_a_deaf_systemd_is_named_once_and_stops_nothing(caplog):
+async def test_an_unreachable_systemd_is_logged_once_and_has_no_other_effect(caplog):
     def nobody_there(_lines: str):
         raise OSError(111, "Connection refused")
 
@@ -141,7 +141,7 @@ def test_the_real_python3_systemd_reaches_a_real_socket(tmp_path, monkeypatch):
         assert systemd.recv(100) == b"STATUS=in kitchen"
 
 
-def test_without_systemd_nobody_is_told_and_nothing_breaks():
+def test_without_systemd_notifications_do_nothing():
     systemd_notify({})("READY=1")
 
 
@@ -157,5 +157,5 @@ def test_without_systemd_nobody_is_told_and_nothing_breaks():
         ({"WATCHDOG_USEC": "²"}, None),
     ],
 )
-def test_the_watchdog_is_served_only_when_it_is_meant_for_us(environ, expected):
+def test_the_watchdog_is_used_only_if_it_is_meant_for_this_process(environ, expected):
     assert watchdog_s(environ, pid=7) == expected

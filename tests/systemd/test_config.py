@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ STARTER = REPOSITORY / "systemd" / "config.yaml"
 
 
 @pytest.fixture
-def install_config(tmp_path):
+def install_config(tmp_path: Path) -> Callable[[], Path]:
     """Run that step of the installer on a folder, as this user."""
     etc = tmp_path / "etc"
     functions = INSTALL.read_text().removesuffix('main "$@"\n')

@@ -1,0 +1,82 @@
+"""Reports of a fault that comes and goes."""
+
+import logging
+
+import pytest
+
+from appliance.core.events import Event, Part, PartFound, PartLost
+from appliance.process.fault_report import FaultLog, FaultReport
+
+_log = logging.getLogger(__name__)
+
+
+@pytest.fixture
+def lines(caplog):
+    """Return the level and the text of each line so far."""
+    caplog.set_level("DEBUG")
+    return lambda: [(x.levelname, x.getMessage()) for x in caplog.records]
+
+
+def test_the_first_failure_is_a_warning_repeats_are_debug_the_recovery_is_info(lines):
+    fault = FaultLog(_log, "disk cannot be read", "disk is read again")
+    fault.failed("busy")
+    fault.failed("busy")
+    fault.failed("gone")
+    fault.worked()
+    fault.worked()
+    assert lines() == [
+        ("WARNING", "disk cannot be read  reason=busy"),
+        ("DEBUG", "disk cannot be read  reason=busy"),
+        ("DEBUG", "disk cannot be read  reason=gone"),
+        ("INFO", "disk is read again"),
+    ]
+
+
+def test_after_a_recovery_the_next_failure_is_a_warning_again(lines):
+    fault = FaultLog(_log, "disk cannot be read")
+    for _ in range(2):
+        fault.failed("busy")
+        fault.worked()
+    assert lines() == [("WARNING", "disk cannot be read  reason=busy")] * 2
+
+
+def test_a_fault_log_returns_what_is_new():
+    fault = FaultLog(_log, "disk cannot be read")
+    assert not fault.worked()
+    assert fault.failed("busy")
+    assert not fault.failed("busy")
+    assert fault.failed(OSError("gone"))
+    assert fault.reason == "gone"
+    assert fault.worked()
+    assert fault.reason is None
+
+
+@pytest.fixture
+def events() -> list[Event]:
+    return []
+
+
+@pytest.fixture
+def report(events):
+    return FaultReport(events.append, Part.SCREEN, "OLED", FaultLog(_log, "lost"))
+
+
+def test_the_core_gets_each_new_reason_once_and_the_recovery_once(report, events):
+    for reason in ("no bus", "no bus", "no device", "no device"):
+        report.lost(reason)
+        assert report.is_lost
+    for _ in range(2):
+        report.found()
+        assert not report.is_lost
+    report.lost("no device")
+    assert events == [
+        PartLost(Part.SCREEN, "OLED", "no bus"),
+        PartLost(Part.SCREEN, "OLED", "no device"),
+        PartFound(Part.SCREEN, "OLED"),
+        PartLost(Part.SCREEN, "OLED", "no device"),
+    ]
+
+
+def test_a_part_that_was_never_missing_is_not_reported_as_found(report, events):
+    report.found()
+    assert events == []
