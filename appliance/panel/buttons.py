@@ -1,4 +1,4 @@
-"""Buttons on the Pi's pins (R3.2, R3.8)."""
+"""Buttons on the GPIO pins."""
 
 import asyncio
 import time
@@ -25,41 +25,42 @@ from appliance.panel.debounce import (
 )
 from appliance.panel.pin_group import RETRY_S, PinGroup
 from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
+from appliance.ports import Post
 from appliance.process.background import Background
 
 READ_S = 0.5
-"""Between two readings of all levels: an edge may get lost, a level does not."""
+"""Time between two readings of all levels: an edge can get lost, a level cannot."""
 OLD_S = 5.0
-"""No edge is taken so late: a stamp that is older is of another clock than ours."""
+"""Greatest age of an edge: an older time stamp is from another clock."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Edge:
-    """What a thread of gpiozero's has seen."""
+    """Edge seen by a thread of gpiozero's."""
 
     name: str
     is_closed: bool
     at_s: float
-    """When it happened, by our clock."""
+    """Time of the edge on the monotonic clock."""
 
 
 class Buttons:
-    """Posts presses and releases.
+    """Adapter that posts presses and releases.
 
-    gpiozero's threads only put edges into a queue; one coroutine takes them in order
-    and debounces them, so that there is nothing to lock.
+    gpiozero's threads only put edges into a queue; one coroutine debounces them in
+    order, so that no lock is needed.
     """
 
     def __init__(
         self,
         config: ButtonsConfig,
-        post: Callable[[Event], None],
+        post: Post,
         open_factory: OpenFactory = open_factory,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember what is wired; nothing is opened yet."""
-        wishes = {button.value: getattr(config, button) for button in Button}
-        self._bank = PinGroup(Part.BUTTON, wishes, post, open_factory, self._opened)
+        """Keep the wiring; nothing is opened yet."""
+        wiring = {button.value: getattr(config, button) for button in Button}
+        self._group = PinGroup(Part.BUTTON, wiring, post, open_factory, self._open_pin)
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
@@ -67,31 +68,31 @@ class Buttons:
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Start looking for the pins; presses come as soon as they are open."""
+        """Start the task that opens the pins and reads them."""
         self._loop = asyncio.get_running_loop()
-        if self._bank.is_wired:
+        if self._group.is_wired:
             await self._background.open(self._run())
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Give the pins back."""
+        """Stop the task and release the pins."""
         try:
             await self._background.close(*failure)
         finally:
-            self._bank.close()
+            self._group.close()
 
     async def _run(self) -> None:
         retry_at_s = self._clock()
         while True:
             if self._clock() >= retry_at_s:
-                await self._bank.find()
+                await self._group.find()
                 retry_at_s = self._clock() + RETRY_S
             await self._take_edges(self._wait_s())
-            for name in tuple(self._bank.pins):
+            for name in tuple(self._group.pins):
                 self._read(name)
 
     def _wait_s(self) -> float:
-        """Return how long nothing has to be done unless there is an edge."""
+        """Return the time until something is due if there is no edge."""
         due_s = min((c.due_s for c in self._contacts.values()), default=float("inf"))
         return max(0.0, min(READ_S, due_s - self._clock()))
 
@@ -105,29 +106,29 @@ class Buttons:
             self._take(self._edges.get_nowait())
 
     def _take(self, edge: _Edge) -> None:
-        # The pin may have been lost since.
+        # The pin may have failed since.
         if edge.name in self._contacts:
             contact = self._contacts[edge.name]
-            told = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-            self._tell(edge.name, *told)
+            result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
+            self._report(edge.name, *result)
 
     def _read(self, name: str) -> None:
         try:
-            is_closed = self._bank.pins[name].is_closed()
-        except PanelError as error:
-            self._lose(name, error)
+            is_closed = self._group.pins[name].is_closed()
+        except PanelError as exc:
+            self._fail(name, exc)
             return
         contact = self._contacts[name]
-        self._tell(name, *after_reading(contact, self._clock(), is_closed=is_closed))
+        self._report(name, *after_reading(contact, self._clock(), is_closed=is_closed))
 
-    def _tell(self, name: str, contact: Contact, reports: ContactReports) -> None:
+    def _report(self, name: str, contact: Contact, reports: ContactReports) -> None:
         self._contacts[name] = contact
         button = Button(name)
         for report in reports:
             self._post(_event(button, report))
 
-    def _opened(self, factory: Factory, name: str, pin: Pin) -> Input:
-        """Open a pin; a button that is down already is told as such (R3.4)."""
+    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> Input:
+        """Open a pin; a button that is pressed already is reported as held at boot."""
 
         def on_edge(*, is_closed: bool, stamp_s: float) -> None:
             edge = _Edge(name, is_closed, self._at_s(stamp_s))
@@ -140,16 +141,16 @@ class Buttons:
         return wire
 
     def _at_s(self, stamp_s: float) -> float:
-        """Return the stamp, or the time now if it is of another clock."""
+        """Return the time stamp, or the present time if it is from another clock."""
         now_s = self._clock()
         return stamp_s if now_s - OLD_S <= stamp_s <= now_s else now_s
 
-    def _lose(self, name: str, error: PanelError) -> None:
-        """A pin has gone; nobody shall go on talking through it."""
+    def _fail(self, name: str, exc: PanelError) -> None:
+        """Give up a failed pin, and release its button: it must not go on talking."""
         contact = self._contacts.pop(name)
         if contact.is_reported:
             self._post(ButtonReleased(Button(name)))
-        self._bank.lose(name, error)
+        self._group.lose(name, exc)
 
 
 def _event(button: Button, report: ContactReport) -> Event:

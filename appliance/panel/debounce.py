@@ -1,25 +1,25 @@
 """Debouncing of one contact by the kernel's time stamps; pure, time is an argument.
 
-A stamp says when an edge happened. Edges arrive in order, but late, because the threads
-that carry them wait for the processor. Each decision therefore compares stamps with
-stamps; the clock only tells when no older edge can arrive any more.
+A stamp is the time of an edge. Edges arrive in order but late, because the threads that
+deliver them wait for the processor. Decisions therefore compare stamps with stamps; the
+present time only shows that no older edge can arrive any more.
 """
 
 from dataclasses import dataclass, replace
 from typing import Final
 
 QUIET_S: Final = 0.008
-"""A level that stays this long is no bounce.
+"""A level that lasts this long is not bounce.
 
 Our choice: contacts bounce with gaps of 1-2 ms, and a button pressed 50 times a second
 stays 10 ms on each side.
 """
 LATE_S: Final = 0.15
-"""Longest time from an edge until it is taken.
+"""Longest time from an edge to its processing.
 
-Our choice: well above the 100 ms for which a busy single-core board keeps a thread
-waiting. Only what is proved by the absence of an edge waits for it: the release of a
-press shorter than `QUIET_S`, and a lost edge.
+Our choice: well above the 100 ms by which a busy single-core board delays a thread.
+Only decisions based on the absence of an edge wait for it: the release of a press
+shorter than `QUIET_S`, and a lost edge.
 """
 
 
@@ -29,9 +29,9 @@ class ContactReport:
 
     is_pressed: bool
     at_s: float
-    """When the contact moved, by the kernel's clock (`time.monotonic`)."""
+    """Time of the edge on the kernel's clock (`time.monotonic`)."""
     is_resumed: bool = False
-    """The release before it was bounce: the press before that one goes on."""
+    """The release before it was bounce: the press before that continues."""
 
 
 ContactReports = tuple[ContactReport, ...]
@@ -43,7 +43,7 @@ class Contact:
     """State of one contact."""
 
     is_reported: bool
-    """Whether the newest report was a press."""
+    """The newest report was a press."""
     is_closed: bool
     """Level after the newest edge, bounce or not."""
     changed_at_s: float
@@ -53,12 +53,12 @@ class Contact:
 
     @property
     def quiet_at_s(self) -> float:
-        """Stamp from which another edge is no bounce of the newest one."""
+        """Stamp from which another edge is not bounce of the newest one."""
         return self.changed_at_s + QUIET_S
 
     @property
     def due_s(self) -> float:
-        """Time at which a reading may bring a report; infinity when none will."""
+        """Time from which a reading may yield a report; infinity: none will."""
         is_settled = self.is_reported == self.is_closed
         settles_s = float("inf") if is_settled else self.quiet_at_s
         since_s = self.differs_since_s
@@ -67,7 +67,7 @@ class Contact:
 
 
 def opened(now_s: float, *, is_closed: bool) -> Contact:
-    """Return the contact as it was found."""
+    """Return the contact with the level that it had when its pin was opened."""
     return Contact(is_closed, is_closed, now_s - QUIET_S)
 
 
@@ -78,7 +78,7 @@ def after_edge(
 
     Args:
         contact: before the edge.
-        at_s: the edge's stamp, not the time of its arrival.
+        at_s: stamp of the edge, not the time of its arrival.
         is_closed: level after the edge.
     """
     reports: ContactReports = ()
@@ -98,10 +98,10 @@ def after_edge(
 def after_reading(
     contact: Contact, now_s: float, *, is_closed: bool
 ) -> tuple[Contact, ContactReports]:
-    """Return the contact after its level was read: finds edges that were lost.
+    """Return the contact after its level was read, which finds lost edges.
 
-    A level that differs is taken for an edge when no edge has come for `LATE_S`: until
-    then the edge may be on its way, with a better stamp.
+    A different level counts as an edge if no edge arrives within `LATE_S`; until then
+    the edge may still arrive, with a better stamp.
     """
     contact, reports = _settled(contact, now_s - LATE_S)
     if is_closed == contact.is_closed:
@@ -116,7 +116,7 @@ def after_reading(
 
 
 def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]:
-    """Report a level that lasted until this stamp and was not reported yet."""
+    """Report a level that lasted until this stamp and is not reported yet."""
     is_settled = contact.is_reported == contact.is_closed
     if is_settled or until_s < contact.quiet_at_s:
         return contact, ()

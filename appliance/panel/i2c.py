@@ -1,4 +1,4 @@
-"""The I²C bus: opening it, finding the screen's address, errors in words."""
+"""I²C bus: opening, search for the screen's address, error sentences."""
 
 import errno
 from collections.abc import Callable, Iterator
@@ -11,15 +11,15 @@ from appliance.panel import missing
 
 NAME: Final = "OLED"
 ADDRESSES: Final = (0x3C, 0x3D)
-"""The addresses of such screens; a resistor on their back chooses."""
+"""Addresses of such screens, selected by a resistor on their back."""
 COMMAND: Final = 0x00
 """Control byte: commands follow."""
 NOTHING: Final = 0xE3
-"""The command NOP; good for asking whether there is a device."""
+"""Command NOP, used to probe for a device."""
 
 
 class Bus(Protocol):
-    """The part of smbus2's `SMBus` that is needed. Every call may raise `OSError`."""
+    """Used part of smbus2's `SMBus`. Every call may raise `OSError`."""
 
     def write_i2c_block_data(
         self, i2c_addr: int, register: int, data: list[int], /
@@ -39,7 +39,7 @@ OpenBus = Callable[[int], Bus]
 
 @contextmanager
 def needed_modules() -> Iterator[None]:
-    """Turn a missing Python module into the screen's error."""
+    """Convert a missing Python module to a `PanelError` of the screen."""
     try:
         yield
     except ImportError as exc:
@@ -47,7 +47,7 @@ def needed_modules() -> Iterator[None]:
 
 
 def open_smbus(number: int) -> Bus:
-    """Open the machine's own bus."""
+    """Open a bus of this machine."""
     from smbus2 import SMBus
 
     bus: Bus = SMBus(number)
@@ -55,7 +55,7 @@ def open_smbus(number: int) -> Bus:
 
 
 def opened(number: int, open_bus: OpenBus) -> Bus:
-    """Return the bus.
+    """Return the opened bus.
 
     Raises:
         PanelError: it cannot be opened.
@@ -66,7 +66,7 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
         reason = f"there is no I²C bus {number}: switch it on with raspi-config"
         raise PanelError(NAME, reason) from exc
     except PermissionError as exc:
-        reason = f"I²C bus {number} may not be used: add this user to the group i2c"
+        reason = f"no permission for I²C bus {number}: add this user to the group i2c"
         raise PanelError(NAME, reason) from exc
     except OSError as exc:
         raise PanelError(NAME, f"I²C bus {number}: {exc}") from exc

@@ -1,4 +1,4 @@
-"""Python packages of the panel that cannot be imported."""
+"""Error sentences for Python packages of the panel that cannot be imported."""
 
 from typing import Final
 
@@ -8,10 +8,10 @@ _ADVICE: Final = {
 _REINSTALL: Final = "Install the program again: sudo bash systemd/install.sh."
 
 
-def reason(error: ImportError) -> str:
-    """Return which package cannot be imported and what to do."""
-    package = error.name or "of the panel"
+def reason(exc: ImportError) -> str:
+    """Return the sentence that names the package and the remedy."""
+    package = exc.name or "of the panel"
     advice = _ADVICE.get(package, _REINSTALL)
-    if isinstance(error, ModuleNotFoundError):
+    if isinstance(exc, ModuleNotFoundError):
         return f"the Python package {package} is missing. {advice}"
-    return f"the Python package {package} cannot be imported: {error}. {advice}"
+    return f"the Python package {package} cannot be imported: {exc}. {advice}"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 Chip = Literal["ssd1306", "sh1106"]
 
 BRIGHT: Final = {"ssd1306": 0xCF, "sh1106": 0x7F}
-"""luma.oled's contrast."""
+"""Default contrast of luma.oled."""
 DIM: Final = 0x01
 
 _CHIPS: Final[dict[int, Chip]] = {
@@ -36,23 +36,23 @@ _CHIPS: Final[dict[int, Chip]] = {
     0x7: "ssd1306",
     0x8: "sh1106",
 }
-"""By the low four bits of the status byte. Neither data sheet promises it.
+"""Chip by the low four bits of the status byte; not specified by the data sheets.
 
 Source: OneBitDisplay (bitbank2), `obdI2CInit`.
 """
 _PAGE_ADDRESSING: Final = (0x20, 0x02)
-"""Has an SSD1306 take pictures as an SH1106 does.
+"""Command that switches an SSD1306 to the page addressing of an SH1106.
 
 Source: SSD1306 data sheet rev 1.1, 10.1.3. An SH1106 ignores the first byte; the second
-chooses a column, as each picture does again.
+selects a column, which every picture sets again.
 """
 _IS_OFF: Final = 0x40
 _HALF_TURN: Final = 2
-"""luma counts quarters."""
+"""luma counts quarter turns."""
 
 
 class _Device(Protocol):
-    """The part of luma's devices that is needed; errors are those of `_failures`."""
+    """Used part of luma's devices; errors are those of `_failures`."""
 
     persist: bool
 
@@ -73,7 +73,7 @@ class _Device(Protocol):
 
 
 def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
-    """Return the first screen that answers, cleared.
+    """Return the first screen that responds, cleared.
 
     Raises:
         PanelError: there is no bus, no device on it, or a Python module is missing.
@@ -88,7 +88,7 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
 
 
 class Oled:
-    """One screen. Every method may raise `PanelError`, and then the screen has gone."""
+    """Opened screen; every method may raise `PanelError`, and then it is unusable."""
 
     def __init__(self, bus: Bus, address: int, config: ScreenConfig) -> None:
         """Send the start commands and clear its memory."""
@@ -96,7 +96,7 @@ class Oled:
         self._address = address
         self._config = config
         self._is_known_lit = False
-        """Lit, and the chip says so: not every board can be read from."""
+        """Lit, and confirmed by the chip: not every board can be read."""
         chip = self._known_chip()
         self._is_known_chip = chip is not None
         self._chip: Chip = chip or "sh1106"
@@ -109,10 +109,7 @@ class Oled:
             self._is_known_lit = not self._is_off()
 
     def check(self) -> bool:
-        """Return whether it still has its picture.
-
-        After a power cut it has not; then it is started again.
-        """
+        """Return False after a power cut, which lost the picture; restart the chip."""
         self._send(self._device.command, NOTHING)
         if not (self._is_known_lit and self._is_off()):
             return True
@@ -121,7 +118,7 @@ class Oled:
         return False
 
     def dim(self, *, is_dim: bool) -> None:
-        """Make it dim, or bright again."""
+        """Dim the panel, or end dimming."""
         self._send(self._device.contrast, DIM if is_dim else BRIGHT[self._chip])
 
     def light(self, *, is_lit: bool) -> None:
@@ -130,17 +127,17 @@ class Oled:
         self._is_known_lit = is_lit and not self._is_off()
 
     def close(self) -> None:
-        """Go dark and close the bus."""
+        """Switch the panel off and close the bus."""
         try:
             self.light(is_lit=False)
         finally:
             self._bus.close()
 
     def _send(self, action: Callable[..., object], *arguments: object) -> None:
-        """Do it once more if it fails: one lost byte is no lost screen.
+        """Try twice: one lost byte does not mean that the screen is unplugged.
 
-        A picture is sent again from its first pixel, because nobody knows where in its
-        memory the chip has stopped.
+        A picture is sent again from its first pixel, because the position in the chip's
+        memory is unknown then.
         """
         with _named():
             try:
@@ -165,16 +162,16 @@ class Oled:
             )
             if not self._is_known_chip:
                 device.command(*_PAGE_ADDRESSING)
-        # luma's exit handler is not wanted: `close` makes it dark.
+        # Disables luma's exit handler; `close` switches the panel off.
         device.persist = True
         return device
 
     def _known_chip(self) -> Chip | None:
-        """Return the chip that is configured or says what it is.
+        """Return the configured or detected chip; None: it may be either.
 
-        Of others either may be there. They are used as an SH1106 with page addressing,
-        which both understand: on an SSD1306 the picture is 2 px further right, where it
-        has a margin. Flat screens are SSD1306 only.
+        Unknown ones are driven as an SH1106 with page addressing, which both support:
+        on an SSD1306 the picture is 2 px further right, where it has a margin. Screens
+        of 128x32 exist with an SSD1306 only.
         """
         if self._config.driver in {"ssd1306", "sh1106"}:
             return "sh1106" if self._config.driver == "sh1106" else "ssd1306"
@@ -184,7 +181,7 @@ class Oled:
         return "ssd1306" if chip is None and is_flat else chip
 
     def _is_off(self) -> bool:
-        """Return whether the panel is off; it is after a power cut.
+        """Return True if the panel is off, as it is after a power cut.
 
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
@@ -192,7 +189,7 @@ class Oled:
         return status is None or bool(status & _IS_OFF)
 
     def _status(self) -> int | None:
-        """Return the status byte; None: this board cannot be read from."""
+        """Return the status byte; None: this board cannot be read."""
         try:
             return self._bus.read_byte_data(self._address, COMMAND)
         except OSError:
@@ -200,13 +197,13 @@ class Oled:
 
 
 def size_px(config: ScreenConfig) -> Size:
-    """Return width and height."""
+    """Return width and height in pixels."""
     width, height = config.size.split("x")
     return int(width), int(height)
 
 
 def detected(status: int) -> Chip | None:
-    """Return which chip answers with this status byte; None: it cannot be told."""
+    """Return the chip with this status byte; None: unknown."""
     return _CHIPS.get(status & 0x0F)
 
 
@@ -214,8 +211,8 @@ def detected(status: int) -> Chip | None:
 def _device(chip: Chip) -> _Device:
     """Return luma's device for this chip, not yet started.
 
-    There is only one, which is started again for each connection: a device can never be
-    freed, because luma registers an exit handler for it, and it holds 130 kB.
+    One object is initialised again for each connection: luma registers an exit handler
+    for a device, so that it and its 130 kB are never freed.
     """
     kind = getattr(import_module("luma.oled.device"), chip)
     device: _Device = kind.__new__(kind)
@@ -239,8 +236,8 @@ def _failures() -> tuple[type[Exception], ...]:
 
 @contextmanager
 def _named() -> Iterator[None]:
-    """Turn an error of the bus into the screen's."""
+    """Convert an error of the bus to a `PanelError` of the screen."""
     try:
         yield
     except _failures() as exc:
-        raise PanelError(NAME, f"it does not answer any more: {exc}") from exc
+        raise PanelError(NAME, f"no response any more: {exc}") from exc

@@ -1,4 +1,4 @@
-"""The Pi's pins through gpiozero; whatever goes wrong with one is a `PanelError`."""
+"""GPIO pins through gpiozero, with every error converted to a `PanelError`."""
 
 import os
 import tempfile
@@ -11,20 +11,20 @@ from appliance.errors import PanelError
 from appliance.panel import missing
 
 Factory = Any
-"""A gpiozero pin factory; gpiozero has no types."""
+"""A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
-"""Finds the pins of this machine; raises `PanelError` where there are none."""
+"""Returns the pins of this machine; raises `PanelError` if there are none."""
 
 
 def open_factory() -> Factory:
     """Return gpiozero's pins, through lgpio unless `GPIOZERO_PIN_FACTORY` differs.
 
     Raises:
-        PanelError: this machine has no pins, or they may not be used.
+        PanelError: this machine has no pins, or there is no permission to use them.
     """
-    # lgpio makes a FIFO where it is imported, and that may be read-only.
+    # lgpio creates a FIFO in the working directory, which may be read-only.
     os.environ.setdefault("LG_WD", _runtime_directory())
-    # Only lgpio knows every Pi; without this gpiozero tries four libraries in turn.
+    # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
     os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
     with _named("GPIO", "this machine has no pins to use: "):
         from gpiozero import Device
@@ -33,15 +33,15 @@ def open_factory() -> Factory:
     return Device.pin_factory
 
 
-def pin_of(wish: PinConfig) -> Pin | None:
-    """Return the wiring in full, however short it was written."""
-    return Pin(pin=wish) if isinstance(wish, int) else wish
+def pin_of(config: PinConfig) -> Pin | None:
+    """Return the long form of a pin's configuration; None: not wired."""
+    return Pin(pin=config) if isinstance(config, int) else config
 
 
 def is_active_high(pin: Pin, *, is_button: bool) -> bool:
-    """Return which level means pressed or lit.
+    """Return True if the high level means pressed or lit.
 
-    A button that is pulled down is wired to 3.3 V, so its default is high.
+    A button with a pull-down resistor is wired to 3.3 V, so its default is high.
     """
     if pin.active is not None:
         return pin.active == "high"
@@ -49,32 +49,32 @@ def is_active_high(pin: Pin, *, is_button: bool) -> bool:
 
 
 def gpiozero_pull(pull: str) -> str:
-    """Return gpiozero's word for the Pi's own resistor."""
+    """Return gpiozero's name for the state of the Pi's own resistor."""
     return "floating" if pull == "none" else pull
 
 
 class OnEdge(Protocol):
-    """Whoever is told of edges."""
+    """Callback for edges."""
 
     def __call__(self, *, is_closed: bool, stamp_s: float) -> None:
-        """Take an edge.
+        """Process an edge.
 
         Args:
             is_closed: level of the contact after the edge.
-            stamp_s: when it happened: the kernel's stamp where lgpio is used.
+            stamp_s: time of the edge; with lgpio the kernel's time stamp.
 
         Thread: one of gpiozero's.
         """
 
 
 class Input:
-    """One pin that is read; watched on both edges."""
+    """Input pin, with a callback for both edges."""
 
     def __init__(self, factory: Factory, pin: Pin, on_edge: OnEdge) -> None:
-        """Take the pin.
+        """Open the pin.
 
         Raises:
-            PanelError: the pin is busy, or cannot be pulled as wished.
+            PanelError: the pin is busy, or does not support the wanted resistor.
         """
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
@@ -87,22 +87,22 @@ class Input:
             with _named(self._name):
                 self._watch(pin.pull)
                 self.was_closed = self.is_closed()
-                """Whether the contact was closed when the pin was opened."""
+                """The contact was closed when the pin was opened."""
         except PanelError:
             self.close()
             raise
 
     def is_closed(self) -> bool:
-        """Return whether the contact is closed now.
+        """Return True if the contact is closed now.
 
         Raises:
-            PanelError: the pin has gone.
+            PanelError: the pin has failed.
         """
         with _named(self._name):
             return bool(self._device.pin.state) == self._is_active_high
 
     def close(self) -> None:
-        """Give the pin back."""
+        """Release the pin."""
         with _named(self._name):
             self._device.close()
 
@@ -123,10 +123,10 @@ class Input:
 
 
 class Output:
-    """One pin that is written."""
+    """Output pin."""
 
     def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
-        """Take the pin and light it or not.
+        """Open the pin and set its first level.
 
         Raises:
             PanelError: the pin is busy.
@@ -141,34 +141,34 @@ class Output:
             )
 
     def light(self, *, is_lit: bool) -> None:
-        """Switch it.
+        """Switch the lamp.
 
         Raises:
-            PanelError: the pin has gone.
+            PanelError: the pin has failed.
         """
         with _named(self._name):
             self._device.value = is_lit
 
     def close(self) -> None:
-        """Go dark and give the pin back."""
+        """Switch the lamp off and release the pin."""
         with _named(self._name), self._device:
             self._device.off()
 
 
 @contextmanager
 def _named(part: str, preface: str = "") -> Iterator[None]:
-    """Turn the many errors of gpiozero and its back-ends into ours."""
+    """Convert the errors of gpiozero and its back-ends to `PanelError`."""
     try:
         yield
-    except _pin_errors() as error:
-        reason = str(error) or type(error).__name__
-        raise PanelError(part, preface + reason) from error
-    except ImportError as error:
-        raise PanelError(part, missing.reason(error)) from error
+    except _pin_errors() as exc:
+        reason = str(exc) or type(exc).__name__
+        raise PanelError(part, preface + reason) from exc
+    except ImportError as exc:
+        raise PanelError(part, missing.reason(exc)) from exc
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
-    """Return what gpiozero and lgpio may raise, as far as they can be imported."""
+    """Return the error classes of gpiozero and lgpio that can be imported."""
     errors: tuple[type[Exception], ...] = (OSError,)
     with suppress(ImportError):
         from gpiozero import GPIOZeroError

@@ -1,4 +1,4 @@
-"""Keeps the OLED's picture up to date, in a thread of its own (R4.3)."""
+"""OLED screen, kept up to date by a thread of its own."""
 
 import asyncio
 import time
@@ -8,45 +8,45 @@ from dataclasses import replace
 from typing import Self
 
 from appliance.config import ScreenConfig
-from appliance.core.events import Event
 from appliance.core.view import View
 from appliance.panel.display import DisplaySupervisor, OpenDisplay
 from appliance.panel.oled import open_oled
-from appliance.panel.screen_saver import stirring
+from appliance.panel.screen_saver import activity
+from appliance.ports import Post
 from appliance.process.background import Background
 
 PAUSE_S = 0.05
-"""Between two pictures: eyes are no faster, and the bus needs 25 ms for one."""
+"""Time between two pictures; the bus needs 25 ms for one."""
 
 
 class Screen:
-    """Shows the newest view; a screen that is missing or slow delays nobody."""
+    """Viewer that shows the newest view; a missing or slow screen delays no other."""
 
     def __init__(
         self,
         config: ScreenConfig,
-        post: Callable[[Event], None],
+        post: Post,
         open_display: OpenDisplay = open_oled,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Remember which screen is wanted; it is looked for after opening."""
+        """Keep the configuration; the screen is opened after entering."""
         self._is_wanted = config.driver != "none"
-        self._glass = DisplaySupervisor(config, post, open_display)
+        self._supervisor = DisplaySupervisor(config, post, open_display)
         self._clock = clock
         self._view: View | None = None
-        self._stirred_at_s = clock()
+        self._active_at_s = clock()
         self._changed = asyncio.Event()
         self._background = Background()
         self._thread = ThreadPoolExecutor(1, "screen")
 
     async def __aenter__(self) -> Self:
-        """Start looking for the screen."""
+        """Start the task that finds and updates the screen."""
         if self._is_wanted:
             await self._background.open(self._run())
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Go dark, after a picture that is on its way."""
+        """Switch the screen off, after the picture that is being sent."""
         try:
             await self._background.close(*failure)
         finally:
@@ -54,12 +54,12 @@ class Screen:
 
     def show(self, view: View) -> None:
         """Take the newest view."""
-        # Meters move all the time, and are not on the screen.
+        # Level meters change all the time and are not on the screen.
         view = replace(view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
         if view == self._view:
             return
-        if self._view is None or stirring(view) != stirring(self._view):
-            self._stirred_at_s = self._clock()
+        if self._view is None or activity(view) != activity(self._view):
+            self._active_at_s = self._clock()
         self._view = view
         self._changed.set()
 
@@ -68,15 +68,15 @@ class Screen:
         while True:
             self._changed.clear()
             now_s = self._clock()
-            idle_s = now_s - self._stirred_at_s
+            idle_s = now_s - self._active_at_s
             wait_s = await loop.run_in_executor(
-                self._thread, self._glass.refresh, self._view, now_s, idle_s
+                self._thread, self._supervisor.refresh, self._view, now_s, idle_s
             )
             await asyncio.sleep(PAUSE_S)
             await self._wait(wait_s)
 
     async def _wait(self, wait_s: float) -> None:
-        """Return when there is a newer view, or something else is due."""
+        """Wait for a newer view, for `wait_s` at most."""
         try:
             async with asyncio.timeout(wait_s):
                 await self._changed.wait()
@@ -88,5 +88,5 @@ class Screen:
             return
         self._is_wanted = False
         loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._glass.close)
+        await loop.run_in_executor(self._thread, self._supervisor.close)
         self._thread.shutdown()

@@ -1,4 +1,4 @@
-"""How bright the screen is, and where the picture lies: OLEDs wear out (R4.5); pure."""
+"""Burn-in protection for OLEDs: dimming, switching off, moving the picture; pure."""
 
 from enum import Enum, auto
 
@@ -6,19 +6,19 @@ from appliance.config import ScreenConfig
 from appliance.core.view import View
 
 DRIFT_S = 60.0
-"""Between two steps of the picture's drift; kvmd's figure."""
+"""Time between two steps of the picture's drift; as in kvmd."""
 
 
 class ScreenSaverState(Enum):
-    """How bright the screen is."""
+    """Brightness of the screen."""
 
     BRIGHT = auto()
     DIM = auto()
     DARK = auto()
 
 
-def glow(idle_s: float, config: ScreenConfig) -> ScreenSaverState:
-    """Return how bright a screen is after nothing has happened for so long."""
+def brightness(idle_s: float, config: ScreenConfig) -> ScreenSaverState:
+    """Return the brightness after this idle time."""
     if 0 < config.sleep_after_s <= idle_s:
         return ScreenSaverState.DARK
     if 0 < config.dim_after_s <= idle_s:
@@ -27,21 +27,22 @@ def glow(idle_s: float, config: ScreenConfig) -> ScreenSaverState:
 
 
 def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
-    """Return how long glow and drift stay as they are."""
+    """Return the time until brightness or drift change."""
     limits_s = (config.dim_after_s, config.sleep_after_s)
     changes_s = (limit_s - idle_s for limit_s in limits_s if limit_s > idle_s)
     return min((DRIFT_S - now_s % DRIFT_S, *changes_s))
 
 
 def drift_step(now_s: float) -> int:
-    """Return which step of the drift it is time for."""
+    """Return the number of the present step of the drift."""
     return int(now_s // DRIFT_S)
 
 
-def stirring(view: View) -> tuple[object, ...]:
-    """Return what wakes the screen up when it changes.
+def activity(view: View) -> tuple[object, ...]:
+    """Return the parts of the view whose changes wake the screen.
 
-    Not the banner: its countdown would keep a box without a network awake for ever.
+    The banner is not among them: its countdown would keep the screen on for ever while
+    there is no network.
     """
     return (
         view.connection,

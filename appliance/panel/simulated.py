@@ -1,4 +1,4 @@
-"""A front panel without a Pi: for the demo and for tests."""
+"""Simulated front panel for the demo and for tests."""
 
 import time
 from collections.abc import Callable
@@ -15,11 +15,14 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 REVISION = "902120"
-"""A Zero 2 W; with it gpiozero does not ask this machine which Pi it is."""
+"""Revision of a Zero 2 W; with it gpiozero does not read this machine's."""
 
 
 class SimulatedPins:
-    """gpiozero's mock pins, wired as the configuration says; any thread."""
+    """Mock pins of gpiozero, wired as configured.
+
+    Thread: any.
+    """
 
     def __init__(
         self,
@@ -27,12 +30,12 @@ class SimulatedPins:
         lamps: LampsConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Make the pins; nothing is pressed or lit.
+        """Create the pins; nothing is pressed or lit.
 
         Args:
             buttons: wiring.
             lamps: wiring.
-            clock: stamps the edges, as the kernel does.
+            clock: time stamps of the edges, as from the kernel.
         """
         self.factory: Factory = MockFactory(
             revision=REVISION, pin_class=_stamped_pin(clock)
@@ -40,7 +43,7 @@ class SimulatedPins:
         self._buttons = buttons
         self._lamps = lamps
         for button in Button:
-            # Pulled already, so that a button may be held down at boot.
+            # Set the resistor, so that a button can be pressed before it is opened.
             if pin := pin_of(getattr(buttons, button)):
                 self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
 
@@ -49,7 +52,7 @@ class SimulatedPins:
         return self.factory
 
     def press(self, button: Button) -> None:
-        """Close the button's contact; a button that is not wired does nothing."""
+        """Close the button's contact, if it is wired."""
         self._drive(button, is_closed=True)
 
     def release(self, button: Button) -> None:
@@ -57,7 +60,7 @@ class SimulatedPins:
         self._drive(button, is_closed=False)
 
     def lit(self) -> frozenset[str]:
-        """Return the names of the lamps whose pins have the level that lights them."""
+        """Return the names of the lamps whose pins have the level for lit."""
         wired: dict[str, PinConfig] = {
             item.name: getattr(self._lamps, item.name) for item in fields(self._lamps)
         }
@@ -81,7 +84,7 @@ class SimulatedPins:
 
 
 def _stamped_pin(clock: Callable[[], float]) -> type[MockPin]:
-    """Return a mock pin whose edges have the time stamps of this clock."""
+    """Return a class of mock pins that stamp edges with this clock."""
 
     def call_when_changed(self: MockPin) -> None:
         super(MockPin, self)._call_when_changed(clock(), self.state)
@@ -90,7 +93,7 @@ def _stamped_pin(clock: Callable[[], float]) -> type[MockPin]:
 
 
 class SimulatedDisplay:
-    """Keeps the picture that a screen would show."""
+    """Display that keeps the picture instead of showing it."""
 
     def __init__(self) -> None:
         """Start dark, without a picture."""
@@ -99,7 +102,7 @@ class SimulatedDisplay:
         self.is_lit = False
 
     def open(self, _config: ScreenConfig) -> "SimulatedDisplay":
-        """Return itself, for `Screen`; as any screen, it forgets without power."""
+        """Return itself, without a picture."""
         self.picture = None
         return self
 
@@ -109,11 +112,11 @@ class SimulatedDisplay:
         self.picture = picture
 
     def check(self) -> bool:
-        """Return that it has its picture."""
+        """Return True: the picture is never lost."""
         return True
 
     def dim(self, *, is_dim: bool) -> None:
-        """Make it dim, or bright again."""
+        """Set or end dimming."""
         self.is_dim = is_dim
 
     def light(self, *, is_lit: bool) -> None:
@@ -121,5 +124,5 @@ class SimulatedDisplay:
         self.is_lit = is_lit
 
     def close(self) -> None:
-        """Go dark."""
+        """Switch off."""
         self.is_lit = False

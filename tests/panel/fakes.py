@@ -1,8 +1,9 @@
-"""Parts of a front panel that do as they are told."""
+"""Fakes for the tests of the front panel."""
 
 import asyncio
 import errno
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -10,13 +11,16 @@ if TYPE_CHECKING:
 
 
 from appliance.core.events import Event
+from appliance.errors import PanelError
+from appliance.panel.pins import Factory
 
 WAIT_S = 10.0
 """Longer than anything here takes; a test that waits so long has failed."""
+NO_PINS = PanelError("GPIO", "this is no Pi")
 
 
 class Clock:
-    """Time that passes when the test says so."""
+    """Clock that the test sets."""
 
     def __init__(self) -> None:
         self.now_s = 1000.0
@@ -26,7 +30,7 @@ class Clock:
 
 
 class Inbox:
-    """Where events go; the test takes them out one by one."""
+    """Queue of posted events."""
 
     def __init__(self) -> None:
         self._events: asyncio.Queue[Event] = asyncio.Queue()
@@ -42,10 +46,28 @@ class Inbox:
         return [await self.next() for _ in range(count)]
 
 
-class FakeBus:
-    """An I²C bus with one screen on it, which keeps px as the real chips do.
+class MissingPins:
+    """Machine without pins, on which one thread looks for them."""
 
-    It stands in for smbus2's `SMBus`, below luma.core's `i2c`.
+    def __init__(self) -> None:
+        self.calls = 0
+        executor = ThreadPoolExecutor(1, "asyncio_")
+        asyncio.get_running_loop().set_default_executor(executor)
+
+    def open_factory(self) -> Factory:
+        self.calls += 1
+        raise NO_PINS
+
+    async def had_time(self) -> None:
+        """Return after the calls of the tasks that are running now."""
+        await asyncio.sleep(0)
+        await asyncio.to_thread(int)
+
+
+class FakeBus:
+    """An I²C bus with one screen on it, which keeps pixels as the real chips do.
+
+    It replaces smbus2's `SMBus`, below luma.core's `i2c`.
 
     Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal and page
     addressing); SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132
@@ -109,13 +131,13 @@ class FakeBus:
         self.is_closed = True
 
     def cut_power(self) -> None:
-        """Forget everything, as a screen does that is pulled off and put back."""
+        """Lose everything, as a screen that is unplugged and plugged in again."""
         fresh = FakeBus(self.address, is_sh1106=self.is_sh1106)
         self.is_on, self.contrast = fresh.is_on, fresh.contrast
         self._memory = fresh._memory
 
     def picture(self, height: int) -> "Image":
-        """Return what can be seen on the glass."""
+        """Return the visible picture."""
         rows = [
             "".join(
                 str(self._memory[y // 8][x + self._left] >> y % 8 & 1)

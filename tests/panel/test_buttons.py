@@ -16,19 +16,17 @@ from appliance.core.events import (
     PartFound,
     PartLost,
 )
-from appliance.errors import PanelError
 from appliance.panel.buttons import Buttons
 from appliance.panel.pin_group import RETRY_S
 from appliance.panel.simulated import REVISION, SimulatedPins
-from tests.panel.fakes import Clock, Inbox
+from tests.panel.fakes import NO_PINS, Clock, Inbox, MissingPins
 
-NO_PINS = PanelError("GPIO", "this is no Pi")
 CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
 TALK, LEAVE = Button.TALK, Button.LEAVE
 
 
 class Box:
-    """Buttons with everything around them."""
+    """Buttons on simulated pins."""
 
     def __init__(self, config: ButtonsConfig = CONFIG) -> None:
         self.inbox = Inbox()
@@ -49,7 +47,7 @@ class Box:
         (self.pins.press if is_down else self.pins.release)(button)
 
 
-async def test_a_press_and_its_release_are_told():
+async def test_a_press_and_its_release_are_posted():
     box = Box()
     async with box.buttons:
         await box.is_open()
@@ -110,10 +108,10 @@ async def test_a_tap_shorter_than_the_bounce_is_released_when_it_is_quiet():
 
 
 @pytest.mark.parametrize(
-    ("stamp_s", "told_s"), [(1000.9, 1000.9), (941.0, 1001.0), (1061.0, 1001.0)]
+    ("stamp_s", "posted_s"), [(1000.9, 1000.9), (941.0, 1001.0), (1061.0, 1001.0)]
 )
 async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock(
-    stamp_s, told_s
+    stamp_s, posted_s
 ):
     stamps, clock, inbox = Clock(), Clock(), Inbox()
     pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
@@ -124,7 +122,7 @@ async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock
         pins.press(TALK)
         event = await inbox.next()
         assert isinstance(event, ButtonPressed)
-        assert event.at_s == told_s
+        assert event.at_s == posted_s
 
 
 async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times():
@@ -143,7 +141,7 @@ async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times
         assert (pressed.at_s, released.at_s) == (1001.0, 1002.0)
 
 
-async def test_a_button_that_is_down_at_boot_is_told_as_such():
+async def test_a_button_that_is_pressed_at_boot_is_posted_as_such():
     box = Box()
     box.pins.press(TALK)
     async with box.buttons:
@@ -153,7 +151,7 @@ async def test_a_button_that_is_down_at_boot_is_told_as_such():
         assert await box.inbox.next() == ButtonReleased(TALK)
 
 
-async def test_a_busy_pin_is_named_once_and_found_when_it_is_free():
+async def test_a_busy_pin_is_reported_once_and_found_when_it_is_free():
     box = Box()
     other = OutputDevice(17, pin_factory=box.pins.factory)
     async with box.buttons:
@@ -171,7 +169,7 @@ async def test_a_busy_pin_is_named_once_and_found_when_it_is_free():
         assert await box.inbox.next() == ButtonPressed(TALK)
 
 
-async def test_a_pin_that_cannot_be_pulled_as_wished_is_named():
+async def test_a_pin_without_the_wanted_resistor_is_reported():
     inbox, factory = Inbox(), MockFactory(revision=REVISION)
     config = ButtonsConfig(talk=Pin(pin=2, pull="down"), leave=None)
     async with Buttons(config, inbox.post, lambda: factory):
@@ -181,20 +179,20 @@ async def test_a_pin_that_cannot_be_pulled_as_wished_is_named():
         assert "pull" in lost.reason
 
 
-def failing_pin(trouble: list[Exception]) -> type:
-    """Return a mock pin that can be read only while there is no trouble."""
+def failing_pin(failure: list[Exception]) -> type:
+    """Return a mock pin that can be read only while there is no failure."""
 
     def state(self) -> bool:
-        if trouble:
-            raise trouble[0]
+        if failure:
+            raise failure[0]
         return bool(self._state)
 
     return type("FailingPin", (MockPin,), {"_get_state": state})
 
 
-async def test_a_pin_that_fails_while_pressed_is_released_and_named():
-    inbox, clock, trouble = Inbox(), Clock(), list[Exception]()
-    factory = MockFactory(revision=REVISION, pin_class=failing_pin(trouble))
+async def test_a_pin_that_fails_while_pressed_is_released_and_reported():
+    inbox, clock, failure = Inbox(), Clock(), list[Exception]()
+    factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
     config = ButtonsConfig(talk=17, leave=None)
     async with Buttons(config, inbox.post, lambda: factory, clock):
         wire = factory.pin(17)
@@ -202,16 +200,16 @@ async def test_a_pin_that_fails_while_pressed_is_released_and_named():
             await asyncio.sleep(0)
         wire.drive_low()
         assert await inbox.next() == ButtonPressed(TALK)
-        trouble.append(PinError("the chip has gone"))
+        failure.append(PinError("the chip has gone"))
         assert await inbox.next() == ButtonReleased(TALK)
         lost = await inbox.next()
         assert lost == PartLost(Part.BUTTON, "talk GPIO17", "the chip has gone")
-        trouble.clear()
+        failure.clear()
         clock.now_s += RETRY_S
         assert await inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
 
 
-async def test_a_machine_without_pins_is_named_once():
+async def test_a_machine_without_pins_is_reported_once():
     inbox, clock = Inbox(), Clock()
     tries = []
 
@@ -228,16 +226,16 @@ async def test_a_machine_without_pins_is_named_once():
         assert await inbox.next() == ButtonPressed(TALK)
 
 
-async def test_without_buttons_no_pins_are_looked_for():
-    def no_pins():
-        raise AssertionError
+@pytest.mark.parametrize(("talk", "calls"), [(None, 0), (17, 1)])
+async def test_without_buttons_no_pins_are_looked_for(talk, calls):
+    pins = MissingPins()
+    config = ButtonsConfig(talk=talk, leave=None)
+    async with Buttons(config, Inbox().post, pins.open_factory):
+        await pins.had_time()
+    assert pins.calls == calls
 
-    config = ButtonsConfig(talk=None, leave=None)
-    async with Buttons(config, Inbox().post, no_pins):
-        await asyncio.sleep(0)
 
-
-async def test_an_unexpected_error_ends_whoever_opened_the_buttons():
+async def test_an_unexpected_error_ends_the_block_that_opened_the_buttons():
     def broken():
         raise ZeroDivisionError
 
@@ -246,7 +244,7 @@ async def test_an_unexpected_error_ends_whoever_opened_the_buttons():
             await asyncio.Event().wait()
 
 
-async def test_closing_twice_is_fine_and_gives_the_pins_back():
+async def test_closing_twice_is_allowed_and_releases_the_pins():
     box = Box()
     async with box.buttons:
         await box.is_open()

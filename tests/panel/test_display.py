@@ -1,4 +1,4 @@
-"""A screen that comes and goes; time is an argument."""
+"""Supervision of a screen that is unplugged and plugged in again."""
 
 from dataclasses import replace
 
@@ -13,22 +13,22 @@ from appliance.panel.display import PROBE_S, DisplaySupervisor
 from appliance.panel.screen_saver import (
     DRIFT_S,
     ScreenSaverState,
-    glow,
+    activity,
+    brightness,
     next_change_s,
-    stirring,
 )
 from appliance.panel.simulated import SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 
-NOBODY = PanelError("OLED", "nobody answers")
+NO_DEVICE = PanelError("OLED", "no device")
 CONFIG = ScreenConfig(dim_after_s=60, sleep_after_s=600)
 SILENT, TALKING = SITUATIONS["silent"], SITUATIONS["talking"]
-LOST = PartLost(Part.SCREEN, "OLED", "nobody answers")
+LOST = PartLost(Part.SCREEN, "OLED", "no device")
 FOUND = PartFound(Part.SCREEN, "OLED")
 
 
 class Bench(SimulatedDisplay):
-    """A glass, and the display behind it that may be unplugged."""
+    """Supervisor, and its display, which can be unplugged."""
 
     def __init__(self, config: ScreenConfig = CONFIG) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ class Bench(SimulatedDisplay):
         self.shows = 0
         self.is_plugged = True
         self.power_cuts = 0
-        self.glass = DisplaySupervisor(config, self.events.append, self.open)
+        self.supervisor = DisplaySupervisor(config, self.events.append, self.open)
 
     def open(self, config: ScreenConfig) -> "Bench":
         self.probes += 1
@@ -71,59 +71,59 @@ class Bench(SimulatedDisplay):
 
     def _check(self) -> None:
         if not self.is_plugged:
-            raise NOBODY
+            raise NO_DEVICE
 
 
 def test_a_picture_is_sent_once_until_it_changes():
     bench = Bench()
     for second in range(5):
-        bench.glass.refresh(SILENT, second, 0)
+        bench.supervisor.refresh(SILENT, second, 0)
     assert bench.shows == 1
-    bench.glass.refresh(TALKING, 5, 0)
+    bench.supervisor.refresh(TALKING, 5, 0)
     assert bench.picture == picture(TALKING, (128, 64))
     assert bench.events == []
 
 
 def test_before_the_first_view_the_screen_stays_dark():
     bench = Bench()
-    bench.glass.refresh(None, 0, 0)
+    bench.supervisor.refresh(None, 0, 0)
     assert (bench.probes, bench.shows) == (1, 0)
 
 
-def test_a_missing_screen_is_told_once_and_looked_for_every_few_seconds():
+def test_a_missing_screen_is_reported_once_and_probed_every_few_seconds():
     bench = Bench()
     bench.is_plugged = False
     for tenth in range(300):
-        bench.glass.refresh(SILENT, tenth / 10, 0)
+        bench.supervisor.refresh(SILENT, tenth / 10, 0)
     assert bench.events == [LOST]
     assert bench.probes == 30 / PROBE_S
 
 
-def test_an_unplugged_screen_is_told_and_redrawn_on_its_return():
+def test_an_unplugged_screen_is_reported_and_redrawn_on_its_return():
     bench = Bench()
-    bench.glass.refresh(SILENT, 0, 0)
+    bench.supervisor.refresh(SILENT, 0, 0)
     bench.is_plugged = False
-    bench.glass.refresh(TALKING, 1, 0)
+    bench.supervisor.refresh(TALKING, 1, 0)
     assert bench.events == [LOST]
     bench.is_plugged = True
-    assert bench.glass.refresh(TALKING, 1, 0) == pytest.approx(PROBE_S - 1)
+    assert bench.supervisor.refresh(TALKING, 1, 0) == pytest.approx(PROBE_S - 1)
     assert bench.shows == 1
-    bench.glass.refresh(TALKING, PROBE_S, 0)
+    bench.supervisor.refresh(TALKING, PROBE_S, 0)
     assert bench.events == [LOST, FOUND]
     assert bench.picture == picture(TALKING, (128, 64))
     assert bench.is_lit
 
 
-def test_an_unplugged_screen_is_noticed_though_nothing_changes():
+def test_an_unplugged_screen_is_detected_while_nothing_changes():
     bench = Bench()
-    assert bench.glass.refresh(SILENT, 0, 0) == PROBE_S
+    assert bench.supervisor.refresh(SILENT, 0, 0) == PROBE_S
     bench.is_plugged = False
-    bench.glass.refresh(SILENT, 1, 0)
+    bench.supervisor.refresh(SILENT, 1, 0)
     assert bench.events == []
-    bench.glass.refresh(SILENT, PROBE_S, 0)
+    bench.supervisor.refresh(SILENT, PROBE_S, 0)
     assert bench.events == [LOST]
     bench.is_plugged = True
-    bench.glass.refresh(SILENT, 2 * PROBE_S, 0)
+    bench.supervisor.refresh(SILENT, 2 * PROBE_S, 0)
     assert bench.events == [LOST, FOUND]
     assert bench.is_lit
 
@@ -132,42 +132,42 @@ def test_a_screen_that_is_plugged_in_again_is_back_within_two_seconds():
     assert PROBE_S <= 2
 
 
-def test_a_power_cut_is_repaired_without_a_word():
+def test_a_power_cut_is_repaired_without_a_report():
     bench = Bench()
-    bench.glass.refresh(SILENT, 0, 70)
+    bench.supervisor.refresh(SILENT, 0, 70)
     bench.power_cuts = 1
-    bench.glass.refresh(SILENT, PROBE_S, 70 + PROBE_S)
+    bench.supervisor.refresh(SILENT, PROBE_S, 70 + PROBE_S)
     assert bench.picture == picture(SILENT, (128, 64))
     assert (bench.is_lit, bench.is_dim) == (True, True)
     assert bench.events == []
 
 
-class Mute(Bench):
+class Defective(Bench):
     """A display that is found but takes no picture."""
 
     def show(self, picture: Image.Image, /) -> None:
-        raise NOBODY
+        raise NO_DEVICE
 
 
 def test_a_screen_that_answers_but_takes_no_picture_is_lost_once_and_not_found():
-    bench = Mute()
+    bench = Defective()
     for second in range(30):
-        bench.glass.refresh(SILENT, second, 0)
+        bench.supervisor.refresh(SILENT, second, 0)
     assert bench.events == [LOST]
 
 
 def test_an_idle_screen_dims_sleeps_and_wakes_with_the_newest_picture():
     bench = Bench()
-    bench.glass.refresh(SILENT, 0, 0)
+    bench.supervisor.refresh(SILENT, 0, 0)
     assert (bench.is_lit, bench.is_dim) == (True, False)
-    bench.glass.refresh(SILENT, 0, 60)
+    bench.supervisor.refresh(SILENT, 0, 60)
     assert (bench.is_lit, bench.is_dim) == (True, True)
-    bench.glass.refresh(SILENT, 0, 600)
+    bench.supervisor.refresh(SILENT, 0, 600)
     assert not bench.is_lit
     shows = bench.shows
-    bench.glass.refresh(TALKING, 0, 601)
+    bench.supervisor.refresh(TALKING, 0, 601)
     assert bench.shows == shows
-    bench.glass.refresh(TALKING, 0, 0)
+    bench.supervisor.refresh(TALKING, 0, 0)
     assert (bench.is_lit, bench.is_dim) == (True, False)
     assert bench.picture == picture(TALKING, (128, 64))
 
@@ -176,24 +176,24 @@ def test_the_picture_drifts_over_minutes():
     bench = Bench()
     seen = set()
     for minute in range(8):
-        bench.glass.refresh(SILENT, minute * DRIFT_S, 0)
+        bench.supervisor.refresh(SILENT, minute * DRIFT_S, 0)
         assert bench.picture == picture(SILENT, (128, 64), drift(minute))
         seen.add(bench.picture.tobytes())
     assert len(seen) == 8
 
 
-def test_a_screen_that_goes_while_closing_is_no_trouble():
+def test_a_screen_that_fails_while_closing_is_not_reported():
     bench = Bench()
-    bench.glass.refresh(SILENT, 0, 0)
+    bench.supervisor.refresh(SILENT, 0, 0)
     bench.is_plugged = False
-    bench.glass.close()
-    bench.glass.close()
+    bench.supervisor.close()
+    bench.supervisor.close()
     assert bench.events == []
 
 
-def test_nought_means_never():
+def test_zero_means_never():
     config = ScreenConfig(dim_after_s=0, sleep_after_s=0)
-    assert glow(1e9, config) is ScreenSaverState.BRIGHT
+    assert brightness(1e9, config) is ScreenSaverState.BRIGHT
     assert next_change_s(90.0, 1e9, config) == 30
 
 
@@ -206,8 +206,8 @@ def test_the_next_change_is_the_nearest_of_drift_dimming_and_sleep():
 
 def test_talk_chat_and_connection_wake_the_screen_but_a_countdown_does_not():
     out = SITUATIONS["disconnected"]
-    assert stirring(replace(out, banner="retry in 3 s")) == stirring(out)
-    assert stirring(SILENT) != stirring(TALKING)
-    assert stirring(SILENT) != stirring(out)
+    assert activity(replace(out, banner="retry in 3 s")) == activity(out)
+    assert activity(SILENT) != activity(TALKING)
+    assert activity(SILENT) != activity(out)
     chat = (*SILENT.chat, line("Anna", "Good night"))
-    assert stirring(replace(SILENT, chat=chat)) != stirring(SILENT)
+    assert activity(replace(SILENT, chat=chat)) != activity(SILENT)

@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import replace
 
+import pytest
 from gpiozero import InputDevice
 from gpiozero.exc import PinError
 from gpiozero.pins.mock import MockFactory, MockPin
@@ -13,7 +14,7 @@ from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.panel.lamps import Lamps
 from appliance.panel.simulated import REVISION, SimulatedPins
-from tests.panel.fakes import Inbox
+from tests.panel.fakes import Inbox, MissingPins
 from tests.pictures.situations import SILENT
 
 CONFIG = LampsConfig(online=22, talking=Pin(pin=23, active="low"), fault=24)
@@ -24,7 +25,7 @@ def view(**lit: bool) -> View:
 
 
 class Box:
-    """Lamps with everything around them."""
+    """Lamps on simulated pins."""
 
     def __init__(self) -> None:
         self.inbox = Inbox()
@@ -50,7 +51,7 @@ async def test_lamps_follow_the_view_whatever_their_polarity():
         assert box.pins.lit() == {"online"}
 
 
-async def test_a_lamp_that_comes_late_shows_the_newest_view():
+async def test_a_lamp_that_is_opened_late_shows_the_newest_view():
     box = Box()
     async with box.lamps:
         box.lamps.show(view(fault=True))
@@ -69,7 +70,7 @@ async def test_only_changes_are_written():
         assert len(wire.states) == 2
 
 
-async def test_a_busy_pin_is_named_and_the_others_work():
+async def test_a_busy_pin_is_reported_and_the_others_work():
     box = Box()
     other = InputDevice(22, pin_factory=box.pins.factory)
     async with box.lamps:
@@ -84,42 +85,43 @@ async def test_a_busy_pin_is_named_and_the_others_work():
         assert box.pins.lit() == {"online", "fault"}
 
 
-def failing_pin(trouble: list[Exception]) -> type:
-    """Return a mock pin that can be written only while there is no trouble."""
+def failing_pin(failure: list[Exception]) -> type:
+    """Return a mock pin that can be written only while there is no failure."""
 
     def write(self, value: int) -> None:
-        if trouble:
-            raise trouble[0]
+        if failure:
+            raise failure[0]
         MockPin._set_state(self, value)
 
     return type("FailingPin", (MockPin,), {"_set_state": write})
 
 
-async def test_a_lamp_that_fails_is_named_and_found_again():
-    inbox, trouble = Inbox(), list[Exception]()
-    factory = MockFactory(revision=REVISION, pin_class=failing_pin(trouble))
+async def test_a_lamp_that_fails_is_reported_and_found_again():
+    inbox, failure = Inbox(), list[Exception]()
+    factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
     config = LampsConfig(online=22, talking=None)
     async with Lamps(config, inbox.post, lambda: factory, retry_s=0.01) as lamps:
         while factory.pin(22).function != "output":
             await asyncio.sleep(0)
-        trouble.append(PinError("the chip has gone"))
+        failure.append(PinError("the chip has gone"))
         lamps.show(view(online=True))
         assert await inbox.next() == PartLost(
             Part.LAMP, "online GPIO22", "the chip has gone"
         )
-        trouble.clear()
+        failure.clear()
         assert await inbox.next() == PartFound(Part.LAMP, "online GPIO22")
         assert factory.pin(22).state
-        trouble.append(PinError("the chip has gone"))
+        failure.append(PinError("the chip has gone"))
 
 
-async def test_without_lamps_no_pins_are_looked_for():
-    def no_pins():
-        raise AssertionError
-
-    config = LampsConfig(online=None, talking=None)
-    async with Lamps(config, Inbox().post, no_pins) as lamps:
+@pytest.mark.parametrize(("online", "calls"), [(None, 0), (22, 1)])
+async def test_without_lamps_no_pins_are_looked_for(online, calls):
+    pins = MissingPins()
+    config = LampsConfig(online=online, talking=None)
+    async with Lamps(config, Inbox().post, pins.open_factory) as lamps:
         lamps.show(view(online=True))
+        await pins.had_time()
+    assert pins.calls == calls
 
 
 async def test_lamps_are_dark_after_closing():
