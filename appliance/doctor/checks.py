@@ -1,4 +1,4 @@
-"""What a box needs, one question each; every answer says what to do (R9.3)."""
+"""Checks of hardware, network, clock and server, each with a remedy."""
 
 import os
 import socket
@@ -16,49 +16,49 @@ from appliance.net.url import without_query
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026
-"""This program did not exist before; a Pi without network begins in the past."""
+"""Year of this version; the clock of a Pi without network starts in the past."""
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
 CONNECT_S = 5.0
-"""To reach the server; as long as a token source gets."""
+"""Longest time to connect to the server; as for a token source."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """The answer to one question."""
+    """Result of one check."""
 
     part: str
     found: str
     advice: str = ""
-    """What to do; empty: it is good as it is."""
+    """Remedy; empty: nothing is wrong."""
 
     @property
     def is_good(self) -> bool:
-        """Whether there is nothing to do."""
+        """Whether nothing is wrong."""
         return not self.advice
 
 
 def ask(part: str, find: Callable[[], str]) -> Finding:
-    """Return what `find` found, or the sentence of its error, which says what to do.
+    """Return the result of `find`, or the sentence of its error as the remedy.
 
     Args:
-        part: what it is about.
-        find: returns what there is.
+        part: name of the checked part.
+        find: returns what is found.
     """
     try:
         return Finding(part, find())
-    except ApplianceError as error:
-        return Finding(part, "does not work", str(error))
+    except ApplianceError as exc:
+        return Finding(part, "does not work", str(exc))
 
 
 def is_installed(package: str) -> bool:
-    """Return whether Python finds this package; it is not imported."""
+    """Return True if Python finds this package; it is not imported."""
     try:
         return find_spec(package) is not None
     except ImportError:
-        # The package that this one is a part of is missing.
+        # Its parent package is missing.
         return False
 
 
@@ -67,7 +67,7 @@ def screen(
     devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
 ) -> Finding:
-    """Say whether the bus of the OLED can be used."""
+    """Check the bus of the OLED."""
     if config.driver == "none":
         return Finding("screen", "none configured")
     bus = devices / f"i2c-{config.bus}"
@@ -89,7 +89,7 @@ def pins(
     devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
 ) -> Finding:
-    """Say whether the pins of buttons and lamps can be used."""
+    """Check access to the pins of buttons and lamps."""
     names = (*ButtonsConfig.__dataclass_fields__, *LampsConfig.__dataclass_fields__)
     wired = [x for x in names if getattr(buttons, x, None) or getattr(lamps, x, None)]
     if not wired:
@@ -108,16 +108,16 @@ def pins(
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
-    """Say whether there is a network."""
+    """Check for a network address."""
     address = current_address()
     if address is None:
-        advice = "Plug the cable in or give the Wi-Fi its password (sudo nmtui)."
+        advice = "Plug in the cable or set the Wi-Fi password (sudo nmtui)."
         return Finding("network", "none", advice)
     return Finding("network", address)
 
 
 def names(urls: Iterable[str | None]) -> Finding:
-    """Say whether the names of the servers can be resolved."""
+    """Check that the names of the servers can be resolved."""
     hosts = sorted({urlsplit(url).hostname or "" for url in urls if url} - {""})
     unknown = [host for host in hosts if not _is_known(host)]
     if unknown:
@@ -127,19 +127,19 @@ def names(urls: Iterable[str | None]) -> Finding:
 
 
 def clock(now: datetime) -> Finding:
-    """Say whether the clock can be right: tokens and certificates depend on it."""
+    """Check that the clock is plausible: tokens and certificates depend on it."""
     found = f"{now:%Y-%m-%d %H:%M}"
     if now.year < OLDEST_YEAR:
-        advice = "Let the box find a time server (timedatectl set-ntp true)."
+        advice = "Set the clock from the network: sudo timedatectl set-ntp true."
         return Finding("clock", found, advice)
     return Finding("clock", found)
 
 
 def server(url: str | None) -> Finding:
-    """Say whether the room's server can be reached; its media ports are not tried.
+    """Check the connection to the room's server; its media ports are not tested.
 
     Args:
-        url: ws or wss, checked; None: nobody has named one.
+        url: valid ws or wss address; None: not known.
     """
     if url is None:
         advice = "Fix the token source first, or set room.url."
@@ -149,20 +149,24 @@ def server(url: str | None) -> Finding:
         _connect(urlsplit(url))
     except ssl.SSLCertVerificationError as exc:
         found = f"{where} has no valid certificate ({exc.verify_message})"
-        return Finding("server", found, "Check the clock here and the certificate.")
+        return Finding(
+            "server", found, "Check the clock of the box and the certificate."
+        )
     except (OSError, UnicodeError) as exc:
         reason = (getattr(exc, "strerror", None) or str(exc)).lower()
-        advice = "Check that it runs and that no firewall is in between."
+        advice = "Check that it runs and that no firewall blocks it."
         return Finding("server", f"{where} cannot be reached: {reason}", advice)
-    return Finding("server", f"{where} answers")
+    return Finding("server", f"{where} responds")
 
 
 def _connect(url: SplitResult) -> None:
     is_plain = url.scheme == "ws"
     host, port = url.hostname or "", url.port or (80 if is_plain else 443)
-    with socket.create_connection((host, port), CONNECT_S) as way:
+    with socket.create_connection((host, port), CONNECT_S) as connection:
         if not is_plain:
-            ssl.create_default_context().wrap_socket(way, server_hostname=host).close()
+            ssl.create_default_context().wrap_socket(
+                connection, server_hostname=host
+            ).close()
 
 
 def _missing(
@@ -182,7 +186,7 @@ def _usable(part: str, device: Path, group: str) -> Finding:
     if os.access(device, os.R_OK | os.W_OK):
         return Finding(part, f"{device} can be used")
     advice = f"Join the group: sudo usermod -aG {group} $USER, then log in again."
-    return Finding(part, f"{device} may not be used", advice)
+    return Finding(part, f"no permission for {device}", advice)
 
 
 def _is_known(host: str) -> bool:

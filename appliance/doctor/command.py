@@ -1,4 +1,4 @@
-"""`ptt-appliance doctor`: looks at everything a box needs and says what to do."""
+"""Command `doctor`: runs all checks and prints each finding with its remedy."""
 
 import json
 import shutil
@@ -12,26 +12,27 @@ from typing import Literal
 from appliance.config import Config
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding
+from appliance.doctor.service import service
 from appliance.errors import ApplianceError
 from appliance.net.monitor import current_address
 
 INTERFACES = Path("/sys/class/net")
 IW = "/usr/sbin/iw"
-"""Debian keeps it where only root looks."""
+"""In Debian it is in a folder that only root has in its PATH."""
 IW_S = 5.0
-"""`iw` answers at once; this is for a driver that hangs."""
+"""Longest time for `iw`, which only takes long if a driver hangs."""
 
 FindCard = Callable[[Literal["microphone", "speaker"]], str]
 """Return the name of the card for `microphone` or `speaker`.
 
 Raises:
-    SoundError: there is none; the sentence says what to do.
+    SoundError: there is none; the sentence has the remedy.
 """
 FetchToken = Callable[[], tuple[str, str]]
-"""Fetch a token; return what to say of it, without the token, and its server's URL.
+"""Fetch a token; return a description without the token, and its server's URL.
 
 Raises:
-    TokenError: none could be had; the sentence says why.
+    TokenError: none was issued; the sentence has the reason.
 """
 
 
@@ -42,13 +43,13 @@ def doctor(
     *,
     as_json: bool = False,
 ) -> int:
-    """Print what was found; return 0 when there is nothing to do, else 1.
+    """Print the findings; return 0 if nothing is wrong, else 1.
 
     Args:
-        config: checked already.
-        find_card: asks the sound system.
-        fetch_token: asks the token source.
-        as_json: for a script.
+        config: configuration without faults.
+        find_card: returns the name of the sound card.
+        fetch_token: fetches a token from the source.
+        as_json: print JSON, for scripts.
     """
     findings = list(findings_of(config, find_card, fetch_token))
     if as_json:
@@ -61,8 +62,9 @@ def doctor(
 def findings_of(
     config: Config, find_card: FindCard, fetch_token: FetchToken
 ) -> Iterator[Finding]:
-    """Yield the answer to each question, the nearest first."""
+    """Yield the result of each check, from the box to the server."""
     yield Finding("configuration", "no mistakes")
+    yield service()
     yield checks.ask("microphone", lambda: find_card("microphone"))
     yield checks.ask("speaker", lambda: find_card("speaker"))
     yield checks.screen(config.screen)
@@ -75,39 +77,39 @@ def findings_of(
 
 
 def room(url: str | None, fetch_token: FetchToken) -> Iterator[Finding]:
-    """Say whether there is a token, and a server that could take it.
+    """Check the token source and the server that its token is for.
 
     Args:
-        url: of the server, where the configuration names one.
-        fetch_token: asks the token source.
+        url: configured address of the server, used without a token.
+        fetch_token: fetches a token from the source.
     """
     try:
-        said, url = fetch_token()
-    except ApplianceError as error:
-        yield Finding("token source", "does not work", str(error))
+        description, url = fetch_token()
+    except ApplianceError as exc:
+        yield Finding("token source", "does not work", str(exc))
     else:
-        yield Finding("token source", said)
+        yield Finding("token source", description)
     yield checks.server(url)
 
 
 def wifi(interfaces: Path = INTERFACES, iw: str | None = None) -> Finding:
-    """Say whether Wi-Fi saves power, which costs tenths of a second.
+    """Check the power saving of Wi-Fi, which delays packets by tenths of a second.
 
     Args:
-        interfaces: where the kernel lists them.
-        iw: the program to ask; None: the system's.
+        interfaces: folder with the kernel's network interfaces.
+        iw: program to call; None: the installed one.
     """
     wireless = sorted(path.parent.name for path in interfaces.glob("*/wireless"))
     if not wireless:
         return Finding("Wi-Fi", "not used")
     program = iw or shutil.which("iw") or IW
-    told = {name: _power_save(program, name) for name in wireless}
-    found = ", ".join(f"{name} power save {state}" for name, state in told.items())
-    if "on" in told.values():
+    states = {name: _power_save(program, name) for name in wireless}
+    found = ", ".join(f"{name} power save {state}" for name, state in states.items())
+    if "on" in states.values():
         advice = f"Switch it off: sudo iw dev {wireless[0]} set power_save off."
         return Finding("Wi-Fi", found, advice)
-    if "unknown" in told.values():
-        advice = "Install iw (sudo apt install iw) and ask again."
+    if "unknown" in states.values():
+        advice = "Install iw (sudo apt install iw) and run doctor again."
         return Finding("Wi-Fi", found, advice)
     return Finding("Wi-Fi", found)
 
@@ -116,12 +118,12 @@ def _power_save(iw: str, interface: str) -> str:
     """Return `on`, `off` or `unknown`."""
     command = [iw, "dev", interface, "get", "power_save"]
     try:
-        told = subprocess.run(
+        done = subprocess.run(
             command, check=False, capture_output=True, text=True, timeout=IW_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return "unknown"
-    state = told.stdout.strip().rpartition(" ")[2]
+    state = done.stdout.strip().rpartition(" ")[2]
     return state if state in {"on", "off"} else "unknown"
 
 

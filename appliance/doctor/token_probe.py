@@ -1,4 +1,4 @@
-"""Fetches one token to see whether that works, for `doctor`."""
+"""Test of the token source for `doctor`: fetches one token."""
 
 from datetime import UTC, datetime
 
@@ -7,18 +7,18 @@ from appliance.tokens.claims import read_claims
 from appliance.tokens.source import TokenSource
 
 DAY_S = 86_400
-"""From here on the time of day alone would mislead."""
+"""Seconds; for longer times the time of day alone would be misleading."""
 
 
 async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
-    """Return what to say of the token, without it, and the address of its server.
+    """Return a description without the token itself, and the address of its server.
 
     Args:
-        source: as the appliance has it.
+        source: the configured token source.
         now_s: seconds since the epoch.
 
     Raises:
-        TokenError: none could be had; the sentence says why.
+        TokenError: none was issued; the sentence has the reason.
     """
     answer = await source.answer(FetchToken(0, None, None))
     claims = read_claims(answer.token)

@@ -19,9 +19,9 @@ from appliance.core.state import Goal, Phase, State
 from appliance.metrics.audio import AudioDirection
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
-"""0.025 is what we promise, 0.3 what 3GPP TS 22.179 demands for 95 %."""
+"""Seconds; 0.025 is our target, 0.3 the limit of 3GPP TS 22.179 for 95 %."""
 RESUMED = "resumed"
-"""Cause of a reconnect that LiveKit did by itself, without a new visit."""
+"""Cause of a reconnect by LiveKit itself, without a new session."""
 CONNECTION = {
     Phase.LEFT: 0,
     Phase.LEAVING: 0,
@@ -34,7 +34,7 @@ CONNECTION = {
     Phase.PAUSED: 4,
     Phase.IN_ROOM: 5,
 }
-"""The higher the better, so that an alarm is one comparison."""
+"""Higher is better, so that an alarm needs one comparison."""
 CHAT = {
     ChatReceived: (AudioDirection.RECEIVE, "received"),
     ChatTyped: (AudioDirection.SEND, "queued"),
@@ -82,7 +82,7 @@ class Counters:
         """Start at zero."""
         self.joins = 0
         self.leaves = 0
-        """Rooms left because somebody wished it."""
+        """Rooms left by a user's command."""
         self.reconnects: Counter[str] = Counter()
         """By cause, or `RESUMED`."""
         self.chat: Counter[tuple[str, str]] = Counter()
@@ -94,13 +94,13 @@ class Counters:
         self._seen_s = 0.0
 
     def observe(self, event: Event, before: State, after: State, now_s: float) -> None:
-        """Count what one step of the control road changed.
+        """Count the changes of one step of the core.
 
         Args:
-            event: what happened.
-            before: the state that it met.
-            after: the state that came of it.
-            now_s: the clock of the step.
+            event: event of the step.
+            before: state before the step.
+            after: state after the step.
+            now_s: time of the step on the monotonic clock.
         """
         if before.talk.is_flowing:
             self.talk_s += max(0.0, now_s - self._seen_s)
@@ -123,16 +123,16 @@ class Counters:
             self._count_end(after)
 
     def _count_end(self, after: State) -> None:
-        """Tell a goodbye that somebody wished from one that an outage made."""
-        is_goodbye = after.phase is Phase.LEAVING
+        """Count the end of a session, as a leave or as an outage."""
+        is_leaving = after.phase is Phase.LEAVING
         is_outage = after.goal is Goal.REJOIN and after.cause is not None
-        if is_goodbye and not is_outage:
+        if is_leaving and not is_outage:
             self.leaves += 1
         else:
             self.reconnects[after.cause or Cause.SERVER_LOST] += 1
 
     def _count_chat(self, event: Event, before: State, after: State) -> None:
-        """Count what the chat took: no copies, and no answers of an older visit."""
+        """Count accepted chat lines: no duplicates, none of an older session."""
         key = CHAT.get(type(event))
         if key is None or before.chat == after.chat:
             return

@@ -11,7 +11,7 @@ from appliance.net.url import address_fault, without_query
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 POST_S = 10.0
 """Longest time for one report; nothing waits for it."""
@@ -22,8 +22,8 @@ LAST_S = 0.3
 class MetricsPush:
     """Viewer that posts `{"name", "joins", "leaves"}` after each join and leave.
 
-    The numbers are totals since the process started: the next report makes up for a
-    lost one, and none is repeated.
+    The numbers are totals since the process started: the next report replaces a lost
+    one, and none is repeated.
     """
 
     def __init__(
@@ -36,13 +36,13 @@ class MetricsPush:
         """Check the address.
 
         Args:
-            url: takes the POST; https, or http to a host that may be plain.
+            url: address of the collector; https, or http to a host in `allow_insecure`.
             name: of this appliance.
             counts: read at each report.
-            allow_insecure: hosts that may be reached without TLS.
+            allow_insecure: hosts that are allowed without TLS.
 
         Raises:
-            ValueError: the URL may not be used; the sentence says what to write.
+            ValueError: the URL is not allowed; the sentence has the remedy.
         """
         fault = address_fault(url, "https", allow_insecure)
         if fault is not None:
@@ -50,10 +50,10 @@ class MetricsPush:
         self._url = url
         self._name = name
         self._counts = counts
-        self._told = (0, 0)
+        self._reported = (0, 0)
         self._changed = asyncio.Event()
         self._delivery = FaultLog(
-            log,
+            _log,
             f"report not delivered  url={without_query(url)}",
             "reports are delivered again",
         )
@@ -69,12 +69,12 @@ class MetricsPush:
         if not self._background.is_open:
             return
         await self._background.close(*failure)
-        if self._numbers() != self._told:
+        if self._numbers() != self._reported:
             await self._post(self._numbers(), LAST_S)
 
     def show(self, _view: View) -> None:
         """Report if the appliance has joined or left since the last report."""
-        if self._numbers() != self._told:
+        if self._numbers() != self._reported:
             self._changed.set()
 
     async def _post_changes(self) -> None:
@@ -83,26 +83,26 @@ class MetricsPush:
             self._changed.clear()
             numbers = self._numbers()
             await self._post(numbers, POST_S)
-            self._told = numbers
+            self._reported = numbers
 
-    async def _post(self, numbers: tuple[int, int], patience_s: float) -> None:
-        # Imported late: 5 MB and 0.1 s that only a configured report needs.
+    async def _post(self, numbers: tuple[int, int], timeout_s: float) -> None:
+        # Imported late: it costs 5 MB and 0.1 s, only needed if reports are configured.
         import httpx
 
         content = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
         try:
             async with (
-                asyncio.timeout(patience_s),
-                # No proxy from the environment: only what is configured.
+                asyncio.timeout(timeout_s),
+                # No proxy from the environment.
                 httpx.AsyncClient(trust_env=False) as client,
-                # A stream, so that the body of the answer is not read.
+                # A stream, so that the body of the response is not read.
                 client.stream("POST", self._url, json=content) as answer,
             ):
                 answer.raise_for_status()
-        except httpx.HTTPStatusError as error:
-            self._delivery.failed(f"answered {error.response.status_code}")
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as error:
-            self._delivery.failed(str(error) or type(error).__name__)
+        except httpx.HTTPStatusError as exc:
+            self._delivery.failed(f"status {exc.response.status_code}")
+        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
+            self._delivery.failed(str(exc) or type(exc).__name__)
         else:
             self._delivery.worked()
 

@@ -105,7 +105,10 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
         "ptt_audio_blocks",
         "Blocks of 10 ms, sent to the room or received from it.",
         ["direction"],
-        {(way,): figures.blocks.get(way, 0) for way in AudioDirection},
+        {
+            (direction,): figures.blocks.get(direction, 0)
+            for direction in AudioDirection
+        },
     )
     yield _counter(
         "ptt_audio_faults",

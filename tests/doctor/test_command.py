@@ -43,9 +43,9 @@ def listening():
         yield listener.getsockname()[1]
 
 
-def iw(folder, says):
+def iw(folder, state):
     script = folder / "iw"
-    script.write_text(f"#!/bin/sh\necho 'Power save: {says}'\n")
+    script.write_text(f"#!/bin/sh\necho 'Power save: {state}'\n")
     script.chmod(0o755)
     return str(script)
 
@@ -57,12 +57,13 @@ def interfaces(tmp_path):
     return tmp_path / "net"
 
 
-def test_a_missing_card_is_told_with_what_to_do_and_fails_the_command(capsys):
+def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys):
     assert doctor(BARE, no_card, token) == 1
-    said = capsys.readouterr().out
-    assert "WRONG  microphone: does not work" in said
-    assert "       microphone: nothing there. Plug in a USB sound card." in said
-    assert "ok     screen: none configured" in said
+    output = capsys.readouterr().out
+    assert "WRONG  microphone: does not work" in output
+    assert "       microphone: nothing there. Plug in a USB sound card." in output
+    assert "ok     screen: none configured" in output
+    assert "ok     service: " in output
 
 
 def test_a_script_gets_the_same_as_json(capsys):
@@ -77,24 +78,24 @@ def found(findings):
     return [(finding.part, finding.found, finding.is_good) for finding in findings]
 
 
-def test_the_server_that_the_token_is_for_is_tried(listening):
+def test_the_server_of_the_token_is_checked(listening):
     url = f"ws://127.0.0.1:{listening}"
     said = "token for room kitchen until 14:05"
     assert found(room("wss://other.invalid", lambda: (said, f"{url}/x?key=1"))) == [
         ("token source", said, True),
-        ("server", f"{url}/x answers", True),
+        ("server", f"{url}/x responds", True),
     ]
 
 
-def test_without_a_token_the_configured_server_is_tried(listening):
+def test_without_a_token_the_configured_server_is_checked(listening):
     url = f"ws://127.0.0.1:{listening}"
     assert found(room(url, no_token)) == [
         ("token source", "does not work", False),
-        ("server", f"{url} answers", True),
+        ("server", f"{url} responds", True),
     ]
 
 
-def test_a_server_that_does_not_answer_is_told():
+def test_a_server_that_does_not_respond_is_reported():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         url = f"ws://127.0.0.1:{listener.getsockname()[1]}"
     finding = checks.server(url)
@@ -105,13 +106,13 @@ def test_a_server_that_does_not_answer_is_told():
 @pytest.mark.parametrize(
     "url", ["wss://nobody.invalid", f"ws://{'x' * 64}.invalid", "wss://127.0.0.1:1"]
 )
-def test_a_server_that_is_nowhere_is_told(url):
+def test_a_server_that_does_not_exist_is_reported(url):
     assert "cannot be reached" in checks.server(url).found
 
 
 @pytest.fixture
 def tls_port(tmp_path):
-    """A server whose certificate nobody trusts."""
+    """Server with an untrusted certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2"
     files = ["-keyout", str(key), "-out", str(certificate)]
@@ -133,7 +134,7 @@ def tls_port(tmp_path):
         greeter.join()
 
 
-def test_a_certificate_that_nobody_trusts_is_told(tls_port):
+def test_an_untrusted_certificate_is_reported(tls_port):
     port, _ = tls_port
     finding = checks.server(f"wss://localhost:{port}")
     assert "has no valid certificate" in finding.found
@@ -146,14 +147,14 @@ def test_a_certificate_that_the_system_trusts_is_good(tls_port, monkeypatch):
     assert checks.server(f"wss://localhost:{port}").is_good
 
 
-def test_a_bus_that_is_off_is_told_with_how_to_switch_it_on(tmp_path):
+def test_a_disabled_bus_is_reported_with_its_remedy(tmp_path):
     finding = checks.screen(ScreenConfig(), tmp_path)
     assert "raspi-config" in finding.advice
     (tmp_path / "i2c-1").touch()
     assert checks.screen(ScreenConfig(), tmp_path).is_good
 
 
-def test_a_package_that_is_missing_is_told_for_the_part_that_needs_it(tmp_path):
+def test_a_missing_package_is_reported_for_the_part_that_needs_it(tmp_path):
     (tmp_path / "i2c-1").touch()
     (tmp_path / "gpiochip0").touch()
     screen = checks.screen(ScreenConfig(), tmp_path, lambda name: name != "PIL")
@@ -166,7 +167,7 @@ def test_a_package_that_is_missing_is_told_for_the_part_that_needs_it(tmp_path):
     assert not checks.is_installed("no_such_package.part")
 
 
-def test_pins_matter_only_where_something_is_wired(tmp_path):
+def test_pins_are_checked_only_if_something_is_wired(tmp_path):
     assert checks.pins(NO_BUTTONS, NO_LAMPS, tmp_path).is_good
     finding = checks.pins(ButtonsConfig(), NO_LAMPS, tmp_path)
     assert finding.found == "this machine has none for talk, leave"
@@ -175,30 +176,30 @@ def test_pins_matter_only_where_something_is_wired(tmp_path):
     assert checks.pins(*wired, lambda _: True).is_good
 
 
-def test_no_network_is_told():
+def test_a_missing_network_is_reported():
     assert checks.network(lambda: "10.0.0.7").is_good
     assert not checks.network(lambda: None).is_good
 
 
-def test_only_names_that_cannot_be_resolved_are_trouble():
+def test_only_names_that_cannot_be_resolved_are_reported():
     assert checks.names(["https://localhost/token", None]).is_good
     finding = checks.names(["https://127.0.0.1/x", f"wss://{'x' * 64}.invalid"])
     assert finding.found == f"unknown: {'x' * 64}.invalid"
 
 
-def test_a_clock_in_the_past_is_told():
+def test_a_clock_in_the_past_is_reported():
     assert not checks.clock(datetime(1970, 1, 1, tzinfo=UTC)).is_good
     assert checks.clock(datetime(2027, 1, 1, tzinfo=UTC)).is_good
 
 
-def test_wifi_that_saves_power_is_told(tmp_path, interfaces):
+def test_wifi_power_saving_is_reported(tmp_path, interfaces):
     finding = wifi(interfaces, iw(tmp_path, "on"))
     assert "set power_save off" in finding.advice
     assert wifi(interfaces, iw(tmp_path, "off")).is_good
     assert wifi(Path("/nowhere")).is_good
 
 
-def test_wifi_without_iw_says_so(interfaces):
+def test_without_iw_wifi_power_saving_is_unknown(interfaces):
     finding = wifi(interfaces, "/nowhere/iw")
     assert finding.found == "wlan0 power save unknown"
     assert "apt install iw" in finding.advice

@@ -18,7 +18,7 @@ from tests.tokens.test_source import Office, ok
         (None, "without an end"),
     ],
 )
-async def test_a_token_is_told_by_room_and_end(ends_at_s, said):
+async def test_a_token_is_described_by_room_and_end(ends_at_s, said):
     token = jwt_of(exp=ends_at_s)
     office = Office(ok(answer_of(participant_token=token)))
     told = await try_token(office.source(), NOW_S)
@@ -35,6 +35,6 @@ async def test_a_token_is_told_by_room_and_end(ends_at_s, said):
         (httpx.ConnectError("no"), TokenUnreachable),
     ],
 )
-async def test_what_is_wrong_with_the_source_is_told(answer, error):
+async def test_a_fault_of_the_source_is_raised(answer, error):
     with pytest.raises(error, match=r"tokens\.example\.com"):
         await try_token(Office(answer).source(), NOW_S)

@@ -39,8 +39,8 @@ def counted(*story, state=None):
     """Play events, each a second after the one before it, or (event, seconds)."""
     counts, now_s = Counters(), 100.0
     state = state or State(Config())
-    for told in story:
-        event, after_s = told if isinstance(told, tuple) else (told, 1.0)
+    for item in story:
+        event, after_s = item if isinstance(item, tuple) else (item, 1.0)
         now_s += after_s
         before = state
         state, _ = step(before, event, now_s)
@@ -78,7 +78,7 @@ def test_a_room_that_cannot_be_resumed_is_a_lost_server():
     assert counts.leaves == 0
 
 
-def test_an_answer_of_an_older_visit_counts_nothing():
+def test_an_answer_of_an_older_session_is_not_counted():
     counts = counted(*IN_ROOM, RoomLost(0, Cause.REPLACED, "old"), ChatSent(0, "a"))
     assert counts.reconnects.total() == 0
     assert counts.chat.total() == 0

@@ -14,10 +14,10 @@ VIEW = view(State(Config()), 0.0)
 
 
 class Collector:
-    """A real HTTP server that keeps what it is told."""
+    """A real HTTP server that keeps the bodies of requests."""
 
     def __init__(self):
-        self.told = asyncio.Queue[object]()
+        self.bodies = asyncio.Queue[object]()
         self.status = 204
         self.url = ""
 
@@ -29,7 +29,7 @@ class Collector:
         await writer.drain()
         writer.close()
         await writer.wait_closed()
-        self.told.put_nowait(body)
+        self.bodies.put_nowait(body)
 
 
 @asynccontextmanager
@@ -51,14 +51,14 @@ async def test_each_join_and_leave_is_reported_and_nothing_else():
         report.show(VIEW)
         counts.joins = 1
         report.show(VIEW)
-        told = await collector.told.get()
-        assert told == {"name": "kitchen", "joins": 1, "leaves": 0}
+        body = await collector.bodies.get()
+        assert body == {"name": "kitchen", "joins": 1, "leaves": 0}
         report.show(VIEW)
         counts.leaves = 1
         report.show(VIEW)
-        told = await collector.told.get()
-        assert told == {"name": "kitchen", "joins": 1, "leaves": 1}
-        assert collector.told.empty()
+        body = await collector.bodies.get()
+        assert body == {"name": "kitchen", "joins": 1, "leaves": 1}
+        assert collector.bodies.empty()
 
 
 async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
@@ -71,7 +71,7 @@ async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
         async with MetricsPush(collector.url, "kitchen", counts) as push:
             counts.joins = 1
             push.show(VIEW)
-            assert await collector.told.get()
+            assert await collector.bodies.get()
 
 
 async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
@@ -79,14 +79,14 @@ async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
     async with collecting() as collector:
         async with MetricsPush(collector.url, "kitchen", counts):
             counts.joins = counts.leaves = 1
-        assert collector.told.get_nowait() == {
+        assert collector.bodies.get_nowait() == {
             "name": "kitchen",
             "joins": 1,
             "leaves": 1,
         }
 
 
-async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
+async def test_a_fault_is_a_warning_once_and_its_recovery_an_info_line(caplog):
     caplog.set_level("INFO")
     counts = Counters()
     async with collecting() as collector:
@@ -98,7 +98,7 @@ async def test_trouble_is_told_once_then_quietly_then_that_it_is_over(caplog):
                 pass
     where = collector.url.partition("?")[0]
     assert [x.getMessage() for x in caplog.records if "appliance" in x.name] == [
-        f"report not delivered  url={where}  reason=answered 500",
+        f"report not delivered  url={where}  reason=status 500",
         "reports are delivered again",
     ]
 
