@@ -21,12 +21,12 @@ def test_one_pin_cannot_have_two_uses():
     ]
 
 
-def test_a_pin_that_is_no_number_takes_no_other_pin_away():
+def test_a_pin_that_is_not_a_number_blocks_no_other_pin():
     (line,) = faults_of("buttons.talk=x", "buttons.next_room=17")
     assert line.startswith("buttons.talk: expected a GPIO number")
 
 
-def test_the_pins_of_the_screen_are_in_use_when_there_surely_is_one():
+def test_the_pins_of_a_configured_screen_are_in_use():
     assert accepts("buttons.talk=3")
     assert accepts("buttons.talk=3", "screen.driver=ssd1306", "screen.bus=0")
     assert faults_of("buttons.talk=3", "screen.driver=ssd1306") == [
@@ -45,7 +45,7 @@ def test_the_pins_of_the_screen_are_in_use_when_there_surely_is_one():
         "HTTPS://EXAMPLE.COM",
     ],
 )
-def test_a_token_source_may_be_https_or_this_machine(url):
+def test_a_token_source_is_https_or_on_this_machine(url):
     assert accepts(f"room.token_url={url}")
 
 
@@ -90,7 +90,7 @@ def test_a_token_source_may_be_https_or_this_machine(url):
         ),
     ],
 )
-def test_an_address_that_may_not_be_used_says_what_to_write(setting, line):
+def test_an_address_that_is_not_allowed_has_a_remedy(setting, line):
     assert faults_of(setting) == [line]
 
 
@@ -109,7 +109,7 @@ def test_an_address_that_may_not_be_used_says_what_to_write(setting, line):
         "https://h:99999",
     ],
 )
-def test_what_is_no_address_is_refused(url):
+def test_an_invalid_address_is_refused(url):
     assert faults_of(f"room.token_url={url}") == [
         (
             "room.token_url: expected an address like https://host/path, "
@@ -119,7 +119,7 @@ def test_what_is_no_address_is_refused(url):
     ]
 
 
-def test_a_named_host_may_be_plain():
+def test_plain_http_is_accepted_for_an_allowed_host():
     assert accepts(
         "room.allow_insecure=[NAS.local]",
         "room.token_url=http://nas.local",
@@ -127,7 +127,7 @@ def test_a_named_host_may_be_plain():
     )
 
 
-def test_an_exception_is_a_host_and_no_address():
+def test_an_allowed_host_is_a_host_name_and_not_an_address():
     assert faults_of("room.allow_insecure=['http://nas.local']") == [
         (
             "room.allow_insecure: expected host names and nothing more, found "

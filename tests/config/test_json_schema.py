@@ -25,7 +25,7 @@ def test_the_reference_is_valid():
         "room: {token_body: {a: [1, {b: c}]}}",
     ],
 )
-def test_what_the_program_takes_is_valid(text):
+def test_what_the_program_accepts_is_valid(text):
     validate(yaml.safe_load(text))
 
 

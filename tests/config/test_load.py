@@ -44,7 +44,7 @@ def set_faults(*settings: str) -> list[str]:
     return faults_of(settings=settings)
 
 
-def test_the_reference_says_what_is_the_default_anyway():
+def test_the_values_of_the_reference_are_the_defaults():
     assert load(REFERENCE, (), {}).config == DEFAULT
 
 
@@ -369,7 +369,7 @@ def test_a_secret_in_a_setting_that_is_not_yaml_is_not_shown():
     )
 
 
-def test_a_file_that_somebody_named_has_to_be_there():
+def test_an_explicitly_named_file_has_to_exist():
     for path, environment in (
         (Path("/no/such"), {}),
         (None, {"PTT_APPLIANCE_CONFIG": "/no/such"}),
@@ -392,7 +392,7 @@ def test_a_file_without_read_permission_gets_advice_about_sudo():
     ]
 
 
-def test_a_folder_is_no_configuration(tmp_path):
+def test_a_folder_is_not_a_configuration(tmp_path):
     (line,) = faults_of(tmp_path)
     assert line == f"{tmp_path}: cannot be read: is a directory. Fix path or rights."
 
@@ -453,7 +453,7 @@ def loaded_or_faults(
 
 
 def is_explained(error: ConfigError) -> bool:
-    """Tell whether there are faults, each of them one line."""
+    """Return True if there are faults, each of them one line."""
     return len(str(error).splitlines()) == len(error.faults) > 0
 
 
@@ -476,7 +476,7 @@ def test_any_settings_and_variables_give_a_configuration_or_faults(settings, nam
     assert isinstance(outcome, Loaded) or is_explained(outcome)
 
 
-def test_loading_brings_in_nothing_heavy():
+def test_loading_imports_no_large_package():
     code = (
         "import sys, appliance.config.load as c; c.load(None, (), {});"
         "print(*(m for m in ('httpx', 'jwt', 'numpy', 'starlette', 'asyncio')"

@@ -29,7 +29,7 @@ def test_the_secrets_of_presets_and_reports_are_secrets_too():
     assert set(secrets(config)) == {"of lab", "of-counts", "key=of-counts"}
 
 
-def test_words_that_the_journal_needs_are_no_secrets():
+def test_texts_that_the_log_needs_are_not_secrets():
     room = RoomConfig(
         token_query={"room": "kitchen"},
         token_body={"room_name": "kitchen", "roomName": "kitchen"},

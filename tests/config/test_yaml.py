@@ -40,11 +40,11 @@ def fault_of(text: str) -> str:
         ("9" * 5000, "9" * 5000),
     ],
 )
-def test_a_value_means_what_a_person_thinks_it_means(text, value):
+def test_a_value_has_its_obvious_meaning(text, value):
     assert read_yaml(text, "config.yaml") == value
 
 
-def test_a_key_that_stands_twice_is_named_with_both_lines():
+def test_a_repeated_key_is_reported_with_both_lines():
     assert fault_of("a: 1\nb:\n  c: 1\n  d: 2\n  c: 3\n") == (
         "config.yaml: b.c: given twice, in lines 3 and 5. Keep one."
     )
@@ -71,7 +71,7 @@ def test_a_key_that_stands_twice_is_named_with_both_lines():
         ("#" * (MAX_BYTES + 1), "config.yaml: expected a short text"),
     ],
 )
-def test_what_is_no_plain_yaml_is_shown_by_line_and_column(text, start):
+def test_other_yaml_is_reported_with_line_and_column(text, start):
     assert fault_of(text).startswith(start)
 
 

@@ -53,7 +53,7 @@ def test_a_join_is_counted_when_the_room_has_it():
     assert counted(*IN_ROOM).joins == 1
 
 
-def test_leaving_on_purpose_is_no_reconnect():
+def test_leaving_by_command_is_not_a_reconnect():
     counts = counted(*IN_ROOM, LeaveAsked(), RoomLeft(1))
     assert (counts.leaves, counts.reconnects.total()) == (1, 0)
     assert counted(*IN_ROOM, StopAsked()).leaves == 1
@@ -66,7 +66,7 @@ def test_a_lost_room_is_a_reconnect_with_its_cause_and_no_leave():
     assert counts.leaves == 0
 
 
-def test_a_room_that_livekit_resumes_is_no_new_join():
+def test_a_connection_that_livekit_resumes_is_not_a_new_join():
     counts = counted(*IN_ROOM, RoomPaused(1), RoomResumed(1))
     assert counts.reconnects == {RESUMED: 1}
     assert counts.joins == 1
@@ -84,7 +84,7 @@ def test_an_answer_of_an_older_session_is_not_counted():
     assert counts.chat.total() == 0
 
 
-def test_the_connection_gets_better_on_its_way_into_the_room():
+def test_the_connection_value_rises_until_the_room_is_joined():
     stations = [counted(*IN_ROOM[:count]).connection for count in range(4)]
     assert stations == sorted(stations)
     assert stations[-1] == 5
@@ -99,12 +99,12 @@ def test_every_phase_has_its_number():
         assert counts.connection in range(6)
 
 
-def test_the_round_trip_is_forgotten_outside_the_room():
+def test_there_is_no_round_trip_time_outside_the_room():
     assert counted(*IN_ROOM, RttMeasured(1, 0.02)).rtt_s == 0.02
     assert counted(*IN_ROOM, RttMeasured(1, 0.02), LeaveAsked()).rtt_s is None
 
 
-def test_talk_time_is_the_time_in_which_sound_flowed():
+def test_talk_time_is_the_time_in_which_audio_was_sent():
     counts = counted(
         *IN_ROOM,
         TalkAsked(is_on=True),
@@ -119,7 +119,7 @@ def test_talk_time_is_the_time_in_which_sound_flowed():
     assert counts.access.total == 0.012
 
 
-def test_a_copy_and_an_edit_of_a_line_are_no_new_line():
+def test_a_duplicate_and_an_edit_of_a_line_are_not_counted():
     line = ChatReceived(1, ChatMessage("a", "bob", "Bob", "hi", 1))
     edit = ChatReceived(1, ChatMessage("a", "bob", "Bob", "hi!", 1, is_edit=True))
     counts = counted(*IN_ROOM, line, line, edit, ChatReceived(1, other()))

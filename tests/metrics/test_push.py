@@ -61,7 +61,7 @@ async def test_each_join_and_leave_is_reported_and_nothing_else():
         assert collector.bodies.empty()
 
 
-async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
+async def test_no_proxy_from_the_environment_is_used(monkeypatch):
     for variable in ("http_proxy", "all_proxy"):
         monkeypatch.setenv(variable, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)
@@ -74,7 +74,7 @@ async def test_no_proxy_from_the_environment_comes_between(monkeypatch):
             assert await collector.bodies.get()
 
 
-async def test_the_leave_of_a_stop_is_reported_on_the_way_out():
+async def test_the_leave_at_the_end_of_the_process_is_reported():
     counts = Counters()
     async with collecting() as collector:
         async with MetricsPush(collector.url, "kitchen", counts):
@@ -103,7 +103,7 @@ async def test_a_fault_is_a_warning_once_and_its_recovery_an_info_line(caplog):
     ]
 
 
-async def test_nobody_at_home_costs_one_line(caplog):
+async def test_an_unreachable_collector_costs_one_line(caplog):
     async with collecting() as collector:
         url = collector.url
     counts = Counters()
@@ -114,12 +114,12 @@ async def test_nobody_at_home_costs_one_line(caplog):
 
 
 @pytest.mark.parametrize("url", ["http://collector.example/x", "ftp://x/y", "nonsense"])
-def test_an_address_that_may_not_be_used_is_refused(url):
+def test_an_address_that_is_not_allowed_is_refused(url):
     with pytest.raises(ValueError, match=r"expected|clear"):
         MetricsPush(url, "kitchen", Counters())
 
 
-def test_a_host_that_may_be_plain_is_taken():
+def test_plain_http_is_accepted_for_an_allowed_host():
     MetricsPush(
         "http://collector.example/x", "kitchen", Counters(), ["collector.example"]
     )

@@ -68,16 +68,16 @@ def types(text):
     return {line[2]: line[3] for line in words if line[:2] == ["#", "TYPE"]}
 
 
-def test_every_metric_is_there_with_its_type_and_no_other(counts):
+def test_the_metrics_are_exactly_these_with_their_types(counts):
     assert types(text_of(counts)) == PUBLIC
 
 
-def test_no_metric_stands_there_twice(counts):
+def test_no_metric_is_repeated(counts):
     lines = text_of(counts).splitlines()
     assert len(lines) == len(set(lines))
 
 
-def test_every_value_comes_out_with_its_labels(counts):
+def test_every_value_is_written_with_its_labels(counts):
     found = numbers(text_of(counts))
     assert found["ptt_joins_total",] == 1
     assert found["ptt_connection_state",] == 5

@@ -1,7 +1,7 @@
-"""What the tests of the front panel share."""
+"""Shared set-up of the tests of the front panel."""
 
 from importlib import import_module
 
-# luma starts four threads when it is imported, and keeps them: so it does that before
-# any test looks for threads that were left behind.
+# luma starts four permanent threads when it is imported: import it before any test
+# looks for threads that were left behind.
 import_module("luma.oled.device")

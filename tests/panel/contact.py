@@ -1,4 +1,4 @@
-"""A contact that bounces, and a thread that sees its edges late."""
+"""Simulated contact that bounces, and a thread that sees its edges late."""
 
 import random
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ LONGEST_GAP_S = 0.0075
 
 @dataclass(frozen=True)
 class Edge:
-    """What a contact did, and when a thread had the time to look."""
+    """Edge of a contact, and the time at which a thread sees it."""
 
     at_s: float
     is_closed: bool
@@ -30,7 +30,7 @@ class Edge:
 
 @dataclass(frozen=True)
 class Press:
-    """What a finger did: from the first edge of the press to that of the release."""
+    """Press, from its first edge to that of the release."""
 
     down_s: float
     up_s: float
@@ -43,7 +43,7 @@ class Press:
 
 
 class Finger:
-    """Presses a button that bounces; the same seed is the same contact."""
+    """Source of presses of a button that bounces; equal seeds give equal contacts."""
 
     def __init__(self, seed: int) -> None:
         self._chance = random.Random(seed)
@@ -98,13 +98,13 @@ def debounced(edges: list[Edge]) -> Iterator[tuple[float, ContactReport]]:
         reports: ContactReports = ()
         while pending and pending[0].seen_s <= now_s:
             edge = pending.pop(0)
-            contact, told = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-            reports = (*reports, *told)
+            contact, found = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
+            reports = (*reports, *found)
         level = [edge.is_closed for edge in edges if edge.at_s <= now_s]
-        contact, told = after_reading(
+        contact, found = after_reading(
             contact, now_s, is_closed=bool(level) and level[-1]
         )
-        yield from ((now_s, report) for report in (*reports, *told))
+        yield from ((now_s, report) for report in (*reports, *found))
 
 
 def _next_s(contact: Contact, pending: list[Edge], now_s: float) -> float:

@@ -83,7 +83,7 @@ class FakeBus:
     ) -> None:
         self.address = address
         self.is_sh1106 = is_sh1106
-        self.trouble: OSError | None = None
+        self.error: OSError | None = None
         self.failures: set[int] = set()
         """Writes that fail, by their number from the first."""
         self.writes = 0
@@ -153,8 +153,8 @@ class FakeBus:
 
     def _check(self, address: int) -> None:
         assert not self.is_closed
-        if self.trouble is not None:
-            raise self.trouble
+        if self.error is not None:
+            raise self.error
         if address != self.address:
             raise OSError(errno.ENXIO, "No such device or address")
 

@@ -1,4 +1,4 @@
-"""A bouncing talk button on a busy machine: what goes on the air, in every mode."""
+"""Bouncing talk button on a busy machine, in every talk mode."""
 
 from itertools import pairwise
 
@@ -13,11 +13,11 @@ from tests.panel.contact import BOUNCE_S, DELAY_S, Edge, Finger, debounced
 
 PATTERNS = 10_000
 STORIES = 500
-"""Of each mode, with the core behind the contact."""
+"""Presses in each mode, with the core behind the contact."""
 PRESSES = 3
 
 
-def test_ten_thousand_bouncing_contacts_report_what_the_finger_did():
+def test_ten_thousand_bouncing_presses_are_reported_as_they_were():
     wrong = []
     for seed in range(PATTERNS):
         finger = Finger(seed)
@@ -29,7 +29,7 @@ def test_ten_thousand_bouncing_contacts_report_what_the_finger_did():
 
 
 @pytest.mark.parametrize("mode", TalkMode)
-def test_the_gate_does_what_a_contact_without_bounce_would_have_it_do(mode):
+def test_the_gate_opens_and_closes_as_without_bounce(mode):
     for seed in range(STORIES):
         finger = Finger(seed)
         presses = finger.presses(PRESSES)
@@ -42,7 +42,7 @@ def test_the_gate_does_what_a_contact_without_bounce_would_have_it_do(mode):
 
 
 @pytest.mark.parametrize("mode", TalkMode)
-def test_a_contact_that_opens_for_an_instant_while_held_changes_nothing_in_the_end(
+def test_a_contact_that_opens_briefly_while_held_has_no_lasting_effect(
     mode,
 ):
     held = [(1.0, True), (1.5, False), (1.502, True), (3.0, False)]
@@ -59,7 +59,7 @@ def test_a_contact_that_opens_for_an_instant_while_held_changes_nothing_in_the_e
 def gates(
     mode: TalkMode, reports: list[tuple[float, ContactReport]]
 ) -> list[tuple[float, bool]]:
-    """Return when the core opened and closed the gate, from the first press on."""
+    """Return the times at which the core opened and closed the gate."""
     box = in_room(with_mode(mode))
     start_s, before = box.now_s, len(box.commands)
     moves: list[tuple[float, bool]] = []

@@ -1,4 +1,4 @@
-"""Presses and bounce; time is an argument."""
+"""Debouncing of one contact."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,27 +21,27 @@ Edge = tuple[float, bool]
 
 def play(edges: list[Edge], contact: Contact = OPEN) -> tuple[Contact, list[Edge]]:
     """Return the contact after these edges, and what was reported."""
-    told: list[Edge] = []
+    reported: list[Edge] = []
     for at_s, is_closed in edges:
         contact, reports = after_edge(contact, at_s, is_closed=is_closed)
-        told += [(report.at_s, report.is_pressed) for report in reports]
-    return contact, told
+        reported += [(report.at_s, report.is_pressed) for report in reports]
+    return contact, reported
 
 
 def read(
     contact: Contact, first_s: float, last_s: float, *, is_closed: bool
 ) -> tuple[Contact, ContactReports]:
     """Return the contact after readings each 10 ms, and what was reported."""
-    told: ContactReports = ()
+    reported: ContactReports = ()
     for number in range(round((last_s - first_s) / 0.01) + 1):
         at_s = first_s + number * 0.01
         contact, reports = after_reading(contact, at_s, is_closed=is_closed)
-        told = (*told, *reports)
-    return contact, told
+        reported = (*reported, *reports)
+    return contact, reported
 
 
 def bounce(start_s: float, length_s: float, *, ends_closed: bool) -> list[Edge]:
-    """Return 1 kHz bounce: an edge each half millisecond."""
+    """Return bounce of 1 kHz: an edge each half millisecond."""
     count = round(length_s / 0.0005) | 1
     times = [start_s + i * 0.0005 for i in range(count)]
     return [(at_s, ends_closed == (i % 2 == 0)) for i, at_s in enumerate(times)]
@@ -53,16 +53,16 @@ def test_any_edges_give_alternating_reports_that_end_in_the_true_level(story, tr
     for gap_s, is_closed in story:
         now_s += gap_s
         edges.append((now_s, is_closed))
-    contact, told = play(edges)
+    contact, reported = play(edges)
     contact, last = read(contact, now_s, now_s + 2 * LATE_S + 0.02, is_closed=truth)
-    reports = [is_pressed for _, is_pressed in told]
+    reports = [is_pressed for _, is_pressed in reported]
     reports += [report.is_pressed for report in last]
     assert all(a != b for a, b in zip([False, *reports], reports, strict=False))
     assert contact.is_reported == truth
 
 
 @given(st.lists(st.floats(min_value=QUIET_S, max_value=1.0)))
-def test_edges_further_apart_than_bounce_are_all_told_at_once(story):
+def test_edges_further_apart_than_bounce_are_all_reported_at_once(story):
     now_s, edges = 0.0, []
     for i, gap_s in enumerate(story):
         now_s += gap_s + 1e-9
@@ -71,8 +71,8 @@ def test_edges_further_apart_than_bounce_are_all_told_at_once(story):
 
 
 def test_the_first_edge_counts_at_once_and_20_ms_of_bounce_are_one_press():
-    contact, told = play(bounce(1.0, 0.020, ends_closed=True))
-    assert told == [(1.0, True)]
+    contact, reported = play(bounce(1.0, 0.020, ends_closed=True))
+    assert reported == [(1.0, True)]
     contact, reports = after_reading(contact, 1.029, is_closed=True)
     assert (contact.is_reported, reports) == (True, ())
 
@@ -82,22 +82,22 @@ def test_a_release_that_bounces_is_one_release():
     assert play(bounce(1.0, 0.020, ends_closed=False), contact)[1] == [(1.0, False)]
 
 
-def test_a_release_within_the_bounce_is_told_with_its_own_time():
-    contact, told = play([(1.0, True), (1.003, False)])
-    assert told == [(1.0, True)]
+def test_a_release_within_the_bounce_is_reported_with_its_own_time():
+    contact, reported = play([(1.0, True), (1.003, False)])
+    assert reported == [(1.0, True)]
     late_s = 1.003 + QUIET_S + LATE_S + 0.001
     reports = after_reading(contact, late_s, is_closed=False)[1]
     assert reports == (ContactReport(is_pressed=False, at_s=1.003),)
 
 
-def test_bounce_is_not_believed_while_an_edge_may_be_on_its_way():
+def test_no_decision_is_made_while_an_edge_may_still_arrive():
     contact, _ = play([(1.0, True), (1.003, False)])
     assert after_reading(contact, 1.1, is_closed=False)[1] == ()
 
 
-def test_a_contact_that_opens_for_an_instant_is_a_press_that_goes_on():
-    contact, told = play([(1.0, True), (2.0, False), (2.002, True)])
-    assert told == [(1.0, True), (2.0, False)]
+def test_a_contact_that_opens_briefly_is_a_press_that_continues():
+    contact, reported = play([(1.0, True), (2.0, False), (2.002, True)])
+    assert reported == [(1.0, True), (2.0, False)]
     _, reports = read(contact, 2.01, 2.3, is_closed=True)
     assert reports == (ContactReport(is_pressed=True, at_s=2.002, is_resumed=True),)
 
@@ -117,13 +117,13 @@ def test_a_reading_that_runs_ahead_of_an_edge_does_not_replace_it():
     )
 
 
-def test_a_lost_edge_between_two_that_agree_proves_nothing_about_the_level():
+def test_two_equal_edges_prove_nothing_about_the_level_between_them():
     contact, _ = play([(1.0, True), (1.003, False)])
     _, reports = after_edge(contact, 1.5, is_closed=False)
     assert reports == (ContactReport(is_pressed=False, at_s=1.5),)
 
 
-def test_edges_that_are_taken_late_are_told_in_order():
+def test_edges_that_are_processed_late_are_reported_in_order():
     presses = [(1.0 + i * 0.010, i % 2 == 0) for i in range(200)]
     assert play(presses)[1] == presses
 

@@ -28,7 +28,7 @@ open_oled(ScreenConfig(), FakeBus())
 REINSTALL = "Install the program again: sudo bash systemd/install.sh."
 
 
-def said_without(package: str, program: str) -> str:
+def error_without(package: str, program: str) -> str:
     """Return the `PanelError` of a fresh process in which the package is missing."""
     code = f"""
 import sys
@@ -57,14 +57,14 @@ except PanelError as error:
     ("program", "part"), [(OPEN_PINS, "GPIO"), (OPEN_INPUT, "GPIO17")]
 )
 def test_pins_name_the_package_that_is_missing(package, program, part):
-    said = said_without(package, program)
-    assert said == f"{part}: the Python package {package} is missing. {REINSTALL}"
+    message = error_without(package, program)
+    assert message == f"{part}: the Python package {package} is missing. {REINSTALL}"
 
 
 def test_pins_without_lgpio_name_debians_package():
-    said = said_without("lgpio", OPEN_PINS)
-    assert "the Python package lgpio is missing" in said
-    assert "sudo apt install python3-lgpio" in said
+    message = error_without("lgpio", OPEN_PINS)
+    assert "the Python package lgpio is missing" in message
+    assert "sudo apt install python3-lgpio" in message
 
 
 @pytest.mark.parametrize(
@@ -72,5 +72,5 @@ def test_pins_without_lgpio_name_debians_package():
     [("smbus2", OPEN_BUS), ("luma.oled", OPEN_SCREEN), ("PIL", OPEN_SCREEN)],
 )
 def test_a_screen_names_the_package_that_is_missing(package, program):
-    said = said_without(package, program)
-    assert said == f"OLED: the Python package {package} is missing. {REINSTALL}"
+    message = error_without(package, program)
+    assert message == f"OLED: the Python package {package} is missing. {REINSTALL}"

@@ -1,4 +1,4 @@
-"""OLEDs on a bus whose bytes are turned back into the picture."""
+"""OLEDs on a fake bus that decodes the picture from its bytes."""
 
 import errno
 import gc
@@ -26,7 +26,7 @@ TALL, FLAT = (128, 64), (128, 32)
 
 @pytest.mark.parametrize("situation", SITUATIONS)
 @pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
-def test_every_picture_arrives_on_the_glass(situation, is_sh1106):
+def test_every_picture_is_shown(situation, is_sh1106):
     bus = FakeBus(is_sh1106=is_sh1106)
     wanted = picture(SITUATIONS[situation], TALL)
     open_oled(CONFIG, bus).show(wanted)
@@ -34,14 +34,14 @@ def test_every_picture_arrives_on_the_glass(situation, is_sh1106):
     assert bus.is_on
 
 
-def test_a_flat_screen_shows_its_32_rows():
+def test_a_screen_of_32_rows_shows_them():
     bus = FakeBus()
     wanted = picture(SITUATIONS["talking"], FLAT)
     open_oled(ScreenConfig(size="128x32"), bus).show(wanted)
     assert bus.picture(32) == wanted
 
 
-def test_a_screen_that_hangs_upside_down_is_turned():
+def test_a_screen_that_is_mounted_upside_down_is_rotated():
     bus = FakeBus()
     wanted = picture(SITUATIONS["talking"], TALL)
     open_oled(ScreenConfig(rotate=180), bus).show(wanted)
@@ -56,7 +56,7 @@ def test_the_screen_is_found_at_either_address():
 
 @pytest.mark.parametrize("status", [None, 0x0F, 0x00])
 @pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
-def test_a_chip_that_does_not_say_what_it_is_shows_the_picture(is_sh1106, status):
+def test_an_unknown_chip_shows_the_picture(is_sh1106, status):
     bus = FakeBus(is_sh1106=is_sh1106)
     bus.is_readable = status is not None
     bus.status = status or 0
@@ -67,7 +67,7 @@ def test_a_chip_that_does_not_say_what_it_is_shows_the_picture(is_sh1106, status
     assert bus.picture(64) == shown
 
 
-def test_a_flat_screen_that_cannot_be_asked_is_taken_for_an_ssd1306():
+def test_a_screen_of_32_rows_that_cannot_be_read_is_used_as_an_ssd1306():
     bus = FakeBus()
     bus.is_readable = False
     wanted = picture(SITUATIONS["silent"], FLAT)
@@ -75,7 +75,7 @@ def test_a_flat_screen_that_cannot_be_asked_is_taken_for_an_ssd1306():
     assert bus.picture(32) == wanted
 
 
-def test_a_chip_that_is_configured_is_not_asked():
+def test_a_configured_chip_is_not_detected():
     bus = FakeBus(is_sh1106=True)
     bus.is_readable = False
     wanted = picture(SITUATIONS["silent"], TALL)
@@ -83,21 +83,21 @@ def test_a_chip_that_is_configured_is_not_asked():
     assert bus.picture(64) == wanted
 
 
-def test_an_sh1106_whose_glass_begins_at_the_first_column_has_a_setting():
+def test_an_sh1106_with_another_first_column_has_a_setting():
     bus = FakeBus(is_sh1106=True, left_px=0)
     wanted = picture(SITUATIONS["silent"], TALL)
     open_oled(ScreenConfig(column_offset=0), bus).show(wanted)
     assert bus.picture(64) == wanted
 
 
-def test_the_chip_is_told_from_its_status():
+def test_the_chip_is_detected_from_its_status():
     assert detected(0x48) == "sh1106"
     assert [detected(status) for status in (0x03, 0x46, 0x07)] == ["ssd1306"] * 3
     assert [detected(status) for status in (0xFF, 0x00)] == [None] * 2
 
 
 @pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
-def test_one_failed_write_wherever_it_comes_cannot_be_seen(is_sh1106):
+def test_one_failed_write_has_no_visible_effect(is_sh1106):
     for number in range(45):
         bus = FakeBus(is_sh1106=is_sh1106)
         oled = open_oled(CONFIG, bus)
@@ -111,7 +111,7 @@ def test_one_failed_write_wherever_it_comes_cannot_be_seen(is_sh1106):
         assert bus.contrast == 0x01
 
 
-def test_dimming_and_going_dark_leave_the_picture_alone():
+def test_dimming_and_switching_off_keep_the_picture():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     oled.show(picture(SITUATIONS["silent"], TALL))
@@ -126,7 +126,7 @@ def test_dimming_and_going_dark_leave_the_picture_alone():
 
 
 @pytest.mark.parametrize("is_readable", [True, False])
-def test_a_screen_that_is_there_and_lit_passes_the_check(is_readable):
+def test_a_lit_screen_passes_the_check(is_readable):
     bus = FakeBus()
     bus.is_readable = is_readable
     oled = open_oled(CONFIG, bus)
@@ -137,7 +137,7 @@ def test_a_screen_that_is_there_and_lit_passes_the_check(is_readable):
     assert oled.check()
 
 
-def test_a_screen_that_was_without_power_for_a_moment_is_started_again():
+def test_a_screen_is_restarted_after_a_power_cut():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     wanted = picture(SITUATIONS["silent"], TALL)
@@ -151,7 +151,7 @@ def test_a_screen_that_was_without_power_for_a_moment_is_started_again():
     assert oled.check()
 
 
-def test_one_device_of_luma_serves_all_connections():
+def test_one_device_of_luma_is_used_for_all_connections():
     # Each further one would stay in memory for ever, because of its exit handler.
     def devices() -> int:
         return sum(isinstance(thing, ssd1306) for thing in gc.get_objects())
@@ -168,7 +168,7 @@ def test_one_device_of_luma_serves_all_connections():
     assert devices() == before
 
 
-def test_closing_leaves_it_dark():
+def test_closing_switches_the_screen_off():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     oled.show(picture(SITUATIONS["silent"], TALL))
@@ -179,10 +179,10 @@ def test_closing_leaves_it_dark():
 @pytest.mark.parametrize(
     "code", [errno.EIO, errno.EREMOTEIO, errno.ENXIO, errno.ETIMEDOUT, errno.ENODEV]
 )
-def test_whatever_the_bus_says_it_is_our_error(code):
+def test_every_error_of_the_bus_is_a_panel_error(code):
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
-    bus.trouble = OSError(code, "trouble")
+    bus.error = OSError(code, "error")
     shown = picture(SITUATIONS["silent"], TALL)
     for action in (
         lambda: oled.show(shown),
@@ -205,15 +205,15 @@ def test_an_empty_bus_names_the_addresses_that_were_tried():
 
 
 @pytest.mark.parametrize("address", ["auto", 0x3C])
-def test_an_address_that_a_kernel_driver_holds_is_named(address):
+def test_an_address_used_by_a_kernel_driver_is_named(address):
     bus = FakeBus()
-    bus.trouble = OSError(errno.EBUSY, "Device or resource busy")
+    bus.error = OSError(errno.EBUSY, "Device or resource busy")
     with pytest.raises(PanelError, match="a kernel driver holds 0x3C on I²C bus 1"):
         open_oled(replace(CONFIG, address=address), bus)
     assert bus.is_closed
 
 
-def test_a_screen_beside_an_address_that_is_held_is_found():
+def test_a_screen_beside_an_address_in_use_is_found():
     class HalfBus(FakeBus):
         def _check(self, address: int) -> None:
             if address == 0x3C:
@@ -256,21 +256,21 @@ def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bu
 
 
 @pytest.mark.parametrize(
-    ("trouble", "advice"),
+    ("error", "advice"),
     [
         (FileNotFoundError(errno.ENOENT, "No such file"), "raspi-config"),
         (PermissionError(errno.EACCES, "Permission denied"), "group i2c"),
         (OSError(errno.EBUSY, "Device or resource busy"), "busy"),
     ],
 )
-def test_a_bus_that_cannot_be_opened_comes_with_advice(trouble, advice):
+def test_a_bus_that_cannot_be_opened_has_advice(error, advice):
     def no_bus(_number: int) -> FakeBus:
-        raise trouble
+        raise error
 
     with pytest.raises(PanelError, match=advice):
         open_oled(CONFIG, no_bus)
 
 
-def test_a_machine_without_i2c_is_told_so():
+def test_a_machine_without_i2c_is_reported():
     with pytest.raises(PanelError, match="there is no I²C bus 20"):
         open_oled(replace(CONFIG, bus=20))

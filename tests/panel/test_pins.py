@@ -1,4 +1,4 @@
-"""Which level means pressed or lit, and machines without pins."""
+"""Active levels of pins, and machines without pins."""
 
 import os
 import subprocess
@@ -44,7 +44,7 @@ def found(**environment: str) -> str:
         (Pin(pin=22, active="low"), False, False),
     ],
 )
-def test_the_active_level_is_what_the_wiring_suggests(pin, is_button, is_high):
+def test_the_default_active_level_follows_the_wiring(pin, is_button, is_high):
     assert is_active_high(pin, is_button=is_button) == is_high
 
 
@@ -59,6 +59,6 @@ def test_gpiozeros_own_choice_of_pins_is_respected(tmp_path):
     assert said == f"MockFactory {tmp_path}"
 
 
-def test_a_library_that_is_not_there_is_our_error():
+def test_a_missing_library_is_a_panel_error():
     said = found(GPIOZERO_PIN_FACTORY="nonsense")
     assert said.startswith("GPIO: this machine has no pins to use: ")

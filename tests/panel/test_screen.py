@@ -1,4 +1,4 @@
-"""The screen beside a running loop."""
+"""Screen adapter on a running event loop."""
 
 import asyncio
 import subprocess
@@ -19,7 +19,7 @@ from appliance.panel.simulated import SimulatedDisplay
 from tests.panel.fakes import WAIT_S, Clock, Inbox
 from tests.pictures.situations import SITUATIONS
 
-NOBODY = PanelError("OLED", "nobody answers")
+NO_DEVICE = PanelError("OLED", "no device")
 CONFIG = ScreenConfig()
 SILENT, TALKING = SITUATIONS["silent"], SITUATIONS["talking"]
 TALL = (128, 64)
@@ -34,7 +34,7 @@ async def shown(display: SimulatedDisplay, wanted: Image.Image) -> None:
 
 
 def is_same(one: Image.Image, other: Image.Image) -> bool:
-    """Whether both show the same, wherever it has drifted to."""
+    """Return True if both show the same, at any step of the drift."""
     return one.histogram() == other.histogram()
 
 
@@ -48,7 +48,7 @@ async def test_the_newest_view_is_shown():
 
 
 class LumaDisplay(SimulatedDisplay):
-    """luma's own stand-in for a screen."""
+    """Dummy device of luma."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -60,7 +60,7 @@ class LumaDisplay(SimulatedDisplay):
         super().show(picture)
 
 
-async def test_lumas_dummy_shows_the_reference_picture():
+async def test_the_dummy_device_of_luma_shows_the_reference_picture():
     display = LumaDisplay()
     clock = Clock()
     clock.now_s = 0.0
@@ -72,7 +72,7 @@ async def test_lumas_dummy_shows_the_reference_picture():
 
 
 class SlowDisplay(SimulatedDisplay):
-    """A display on a bus that hangs until the test lets it go."""
+    """Display on a bus that hangs until the test releases it."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ class SlowDisplay(SimulatedDisplay):
         self.may_go_on.wait(WAIT_S)
 
 
-async def test_a_bus_that_hangs_delays_nobody_and_the_newest_picture_wins():
+async def test_a_bus_that_hangs_delays_nothing_and_the_newest_picture_is_shown():
     display = SlowDisplay()
     async with Screen(CONFIG, Inbox().post, display.open) as screen:
         screen.show(SILENT)
@@ -101,9 +101,9 @@ async def test_a_bus_that_hangs_delays_nobody_and_the_newest_picture_wins():
     assert len(display.shown) == 2
 
 
-async def test_a_missing_screen_is_told():
+async def test_a_missing_screen_is_reported():
     def missing(_config: ScreenConfig) -> SimulatedDisplay:
-        raise NOBODY
+        raise NO_DEVICE
 
     inbox = Inbox()
     async with Screen(CONFIG, inbox.post, missing) as screen:
@@ -111,7 +111,7 @@ async def test_a_missing_screen_is_told():
         assert isinstance(await inbox.next(), PartLost)
 
 
-async def test_an_unexpected_error_ends_whoever_opened_the_screen():
+async def test_an_unexpected_error_ends_the_block_that_opened_the_screen():
     def broken(_config: ScreenConfig) -> SimulatedDisplay:
         raise ZeroDivisionError
 
@@ -120,13 +120,13 @@ async def test_an_unexpected_error_ends_whoever_opened_the_screen():
             await asyncio.Event().wait()
 
 
-async def test_an_error_of_the_body_comes_out_as_it_was():
+async def test_an_error_of_the_block_is_raised_as_it_is():
     with pytest.raises(KeyError):
         async with Screen(CONFIG, Inbox().post, SimulatedDisplay().open):
             raise KeyError
 
 
-async def test_closing_twice_is_fine():
+async def test_closing_twice_is_allowed():
     screen = Screen(CONFIG, Inbox().post, SimulatedDisplay().open)
     async with screen:
         screen.show(SILENT)

@@ -1,4 +1,4 @@
-"""How the process ends."""
+"""End of the process."""
 
 import subprocess
 import sys
@@ -15,7 +15,7 @@ def run(program):
     )
 
 
-def test_what_was_written_is_there_and_the_status_too():
+def test_output_and_exit_status_are_kept():
     found = run(f"print('out'); import logging; logging.warning('err'); {END}")
     assert (found.returncode, found.stdout) == (3, "out\n")
     assert "err" in found.stderr
@@ -26,6 +26,6 @@ def test_threads_and_hooks_are_not_waited_for():
     assert run(f"{waits}; {END}").returncode == 3
 
 
-def test_a_reader_who_has_seen_enough_changes_nothing():
+def test_a_closed_pipe_does_not_change_the_exit_status():
     closed = "import os, sys; r, w = os.pipe(); os.dup2(w, 1); os.close(r); os.close(w)"
     assert run(f"{closed}; sys.stdout.write('x'); {END}").returncode == 3

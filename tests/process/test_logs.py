@@ -50,7 +50,7 @@ def written(*lines, **options):
 @given(
     before=st.text(), after=st.text(), place=st.sampled_from(["text", "args", "error"])
 )
-def test_a_token_anywhere_in_a_record_never_comes_out(before, after, place):
+def test_a_token_anywhere_in_a_record_is_hidden(before, after, place):
     text = f"{before}{JWT}{after}"
     if place == "text":
         line = Redacting(has_time=True).format(record(text.replace("%", "%%")))
@@ -116,7 +116,7 @@ def test_ordinary_lines_stay_as_they_are(line):
 
 
 @given(st.text())
-def test_a_named_secret_is_hidden_wherever_it_stands(text):
+def test_a_given_secret_is_hidden_everywhere(text):
     assert "hushhush" not in redacted(f"{text}hushhush{text}", ["hushhush"])
 
 
@@ -126,21 +126,21 @@ def test_a_short_secret_of_the_configuration_is_hidden(secret):
     assert redacted(f"answered {secret}!", secrets(config)) == f"answered {HIDDEN}!"
 
 
-def test_fewer_than_four_letters_are_no_secret():
+def test_fewer_than_four_letters_are_not_hidden():
     config = Config(room=RoomConfig(token_query={"voice": "id", "v": "2"}))
     line = "did not answer within 2 s"
     assert redacted(line, secrets(config)) == line
 
 
 @given(st.text(max_size=50), st.integers(0, LONGEST_ENTRY))
-def test_an_entry_is_bounded_and_its_end_holds_no_half_token(text, at):
+def test_an_entry_is_bounded_and_ends_with_no_half_token(text, at):
     line = redacted(f"{text} " + "x " * (at // 2) + JWT + " y" * LONGEST_ENTRY)
     assert len(line) < 2 * LONGEST_ENTRY
     assert CLAIMS[:12] not in line
 
 
 @given(st.text(alphabet=st.characters(), max_size=200))
-def test_every_line_can_be_written_and_moves_no_cursor(text):
+def test_every_line_can_be_written_and_has_no_control_characters(text):
     line = Redacting(has_time=False).format(record("%s", text))
     line.encode()
     assert not [character for character in line if ord(character) < ord(" ")]
@@ -151,7 +151,7 @@ def test_a_line_feed_in_a_name_does_not_forge_an_entry():
     assert line == "[rtc] joined  name=x\\n[auth] y"
 
 
-def test_arguments_that_do_not_fit_cost_only_themselves():
+def test_arguments_that_do_not_match_are_left_out():
     line = Redacting(has_time=False).format(record("joined %d", "kitchen"))
     assert line == "[rtc] joined %d"
 
@@ -183,10 +183,10 @@ LOGGERS = {
     for path in REPOSITORY.glob("appliance/**/*.py")
     if "getLogger(__name__)" in path.read_text()
 }
-"""Names of the loggers that our modules really make."""
+"""Names of the loggers that the modules really create."""
 
 
-def test_every_area_has_a_logger_of_ours():
+def test_every_area_has_a_logger():
     assert {area(name) for name in LOGGERS} == {*AREAS.values(), "system"}
 
 
@@ -229,7 +229,7 @@ def test_the_journal_is_used_only_when_stderr_is_the_journal(tmp_path):
     assert not is_run_by_systemd(stream, descriptor=-1)
 
 
-def test_third_parties_tell_only_their_warnings_and_nothing_secret():
+def test_libraries_log_only_warnings_without_secrets():
     done = written(
         "logging.getLogger('httpx').info('HTTP Request: GET https://a/b')",
         f"logging.getLogger('livekit').warning('url %s', 'wss://a/rtc?x={SECRET}')",
@@ -260,7 +260,7 @@ def test_a_full_disk_does_not_end_the_process():
     assert done.returncode == 3
 
 
-def test_a_terminal_that_went_away_does_not_end_the_process():
+def test_a_closed_terminal_does_not_end_the_process():
     reader, writer = os.pipe()
     os.close(reader)
     try:

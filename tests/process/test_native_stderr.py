@@ -1,4 +1,4 @@
-"""What native libraries write to file descriptor 2."""
+"""Rate limit for output of native libraries to file descriptor 2."""
 
 import signal
 import subprocess
@@ -34,7 +34,7 @@ def run(program, **options):
     )
 
 
-def test_a_million_native_lines_become_a_few_and_their_number():
+def test_a_million_native_lines_become_a_few_and_a_count():
     done = run("""
 flood = b"Expression 'err' failed in 'pa_linux_alsa.c', line: 3350\\n" * 1000
 for _ in range(1000):
@@ -49,7 +49,7 @@ os.write(2, b"the last words\\n")
     assert lines[-1] == f"{PREFIX}the last words"
 
 
-def test_a_flood_waits_for_nobody_though_python_does_nothing_else_than_write():
+def test_a_flood_does_not_block_while_pythons_lock_is_held():
     """Python's lock is held while libc writes: a thread could not read meanwhile."""
     done = run("""
 libc = ctypes.PyDLL(None)
@@ -61,7 +61,7 @@ for _ in range(50_000):
     assert "… 49,988 more lines" in done.stderr
 
 
-def test_a_crash_is_seen_with_its_stack_and_the_librarys_last_words():
+def test_a_crash_is_written_with_its_stack_and_the_last_lines_of_the_library():
     done = run("""
 def where_it_happened():
     os.write(2, b"ALSA lib: assertion failed")
@@ -74,7 +74,7 @@ where_it_happened()
     assert f"{PREFIX}ALSA lib: assertion failed" in done.stderr
 
 
-def test_the_log_and_pythons_own_words_pass_by_the_limit():
+def test_the_log_and_pythons_own_output_are_not_limited():
     done = run(f"""
 for number in range({2 * LINES}):
     logging.getLogger("appliance.audio.supervisor").info("line %d", number)
@@ -92,13 +92,13 @@ raise RuntimeError("the end")
     assert PREFIX not in done.stderr
 
 
-def test_secrets_and_control_characters_do_not_come_out():
+def test_secrets_and_control_characters_are_hidden():
     done = run(r"""os.write(2, b"token=hushhush \x1b[2J \xff\n")""")
     assert "hushhush" not in done.stderr
     assert "\x1b" not in done.stderr
 
 
-def test_the_last_words_come_after_a_signal_that_was_sent_to_the_whole_group():
+def test_the_last_lines_are_written_after_a_signal_to_the_process_group():
     done = run(
         """
 import signal
@@ -116,7 +116,7 @@ def test_without_standard_error_nothing_is_limited_and_nothing_fails():
     assert subprocess.run(command, check=False).returncode == 7
 
 
-def test_each_minute_has_its_own_lines_and_tells_what_was_left_out():
+def test_each_window_has_its_own_lines_and_a_count_of_the_rest():
     limit = LineLimit()
     first = list(limit.lines(b"a\n" * (LINES + 3), 0.0))
     assert first == [b"a"] * LINES

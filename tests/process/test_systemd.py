@@ -42,25 +42,25 @@ VIEW = View(
 
 
 class Systemd:
-    """Keeps what it is told; wakes whoever waits for a sign of life."""
+    """Fake systemd that keeps the notifications."""
 
     def __init__(self):
-        self.told: list[str] = []
-        self.signs = asyncio.Queue[str]()
+        self.notifications: list[str] = []
+        self.arrived = asyncio.Queue[str]()
 
     def __call__(self, lines: str):
-        self.told.append(lines)
-        self.signs.put_nowait(lines)
+        self.notifications.append(lines)
+        self.arrived.put_nowait(lines)
 
 
 async def test_the_first_view_sends_ready_and_each_new_banner_is_sent_once():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd) as service:
-        assert systemd.told == []
+        assert systemd.notifications == []
         service.show(VIEW)
         service.show(replace(VIEW, is_muted=False))
         service.show(replace(VIEW, banner="reconnecting"))
-    assert systemd.told == [
+    assert systemd.notifications == [
         "READY=1\nSTATUS=in kitchen",
         "STATUS=reconnecting",
         "STOPPING=1",
@@ -71,13 +71,13 @@ async def test_a_banner_cannot_set_another_variable():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd) as service:
         service.show(replace(VIEW, banner="in a\nMAINPID=1"))
-    assert systemd.told[0] == "READY=1\nSTATUS=in a MAINPID=1"
+    assert systemd.notifications[0] == "READY=1\nSTATUS=in a MAINPID=1"
 
 
 async def test_watchdog_signals_continue_while_the_audio_runs():
     systemd = Systemd()
     async with SystemdNotifier(lambda: True, notify=systemd, watchdog=0.002):
-        signs = [await systemd.signs.get() for _ in range(3)]
+        signs = [await systemd.arrived.get() for _ in range(3)]
     assert signs == ["WATCHDOG=1"] * 3
 
 
@@ -95,7 +95,7 @@ async def test_without_audio_no_watchdog_signal_is_sent_until_it_runs_again(capl
     caplog.set_level("INFO")
     async with SystemdNotifier(is_alive, notify=systemd, watchdog=0.002):
         await asked.wait()
-    assert systemd.told == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
+    assert systemd.notifications == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
     assert caplog.messages[:2] == [
         "audio does not run  reason=no callback of the sound card",
         "audio running again",
@@ -123,13 +123,13 @@ async def test_an_unreachable_systemd_is_logged_once_and_has_no_other_effect(cap
     assert caplog.messages == ["systemd cannot be reached  reason=Connection refused"]
 
 
-async def test_closing_twice_is_fine():
+async def test_closing_twice_is_allowed():
     systemd = Systemd()
     service = SystemdNotifier(lambda: True, notify=systemd, watchdog=60)
     async with service:
         pass
     await service.__aexit__(None, None, None)
-    assert systemd.told.count("STOPPING=1") == 1
+    assert systemd.notifications.count("STOPPING=1") == 1
 
 
 def test_the_real_python3_systemd_reaches_a_real_socket(tmp_path, monkeypatch):

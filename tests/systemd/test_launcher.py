@@ -1,4 +1,4 @@
-"""The installed command: who runs what."""
+"""Installed command: user and environment of each subcommand."""
 
 import os
 import subprocess
@@ -12,7 +12,7 @@ PROGRAM = "/opt/ptt-appliance/venv/bin/ptt-appliance"
 
 @pytest.fixture
 def launch(tmp_path):
-    """Run the launcher where each program only says what it was called with."""
+    """Run the launcher with programs that only print their arguments."""
 
     def stand_in(name, code):
         path = tmp_path / name
@@ -56,15 +56,13 @@ def launch(tmp_path):
         "pair -h",
     ],
 )
-def test_what_needs_no_rights_runs_as_the_caller_with_its_variables(
-    launch, words, user
-):
+def test_other_commands_run_as_the_caller_with_its_variables(launch, words, user):
     given = words.split()
     assert launch(*given, user=user) == " ".join(["program", *given, "HERE=mine"])
 
 
 @pytest.mark.parametrize("words", ["run --set a=b", "pair", "doctor --json"])
-def test_what_belongs_to_the_appliance_runs_as_its_user(launch, words):
+def test_commands_of_the_appliance_run_as_its_user(launch, words):
     assert launch(*words.split()) == f"sudo sudo launcher {words}"
     asked = launch(*words.split(), user=0)
     assert asked.startswith("runuser --user ptt-appliance -- env STATE_DIRECTORY=")

@@ -25,13 +25,13 @@ def locked(path):
 
 
 @pytest.mark.parametrize(("lock", "wish"), WISHES, ids=str)
-def test_the_lock_file_has_what_the_project_asks_for(lock, wish):
+def test_the_lock_file_has_what_the_project_requires(lock, wish):
     requirement = Requirement(wish)
     version = locked(lock)[canonicalize_name(requirement.name)]
     assert requirement.specifier.contains(version)
 
 
-def test_what_builds_the_project_is_the_locked_one():
+def test_the_build_backend_is_the_locked_one():
     assert PROJECT["build-system"]["requires"] == GROUPS["build"]
 
 
@@ -43,7 +43,7 @@ def test_the_two_lock_files_agree():
 
 
 @pytest.mark.parametrize("lock", [RUN, TEST], ids=str)
-def test_every_package_has_a_hash_and_no_place_it_comes_from(lock):
+def test_every_package_has_a_hash_and_no_origin(lock):
     text = lock.read_text()
     packages = re.findall(
         r"^[\w.-]+==.*(?:\n    --hash=sha256:[0-9a-f]{64}.*)+", text, re.MULTILINE

@@ -30,7 +30,7 @@ def run(*command, **options):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
-def test_shellcheck_has_nothing_to_say(script):
+def test_shellcheck_finds_nothing(script):
     if shutil.which("shellcheck") is None:
         pytest.fail("shellcheck is missing: install the Debian package shellcheck")
     done = run("shellcheck", "--external-sources", script, cwd=REPOSITORY)
@@ -39,7 +39,7 @@ def test_shellcheck_has_nothing_to_say(script):
 
 @pytest.fixture
 def clone(tmp_path):
-    """The part of a clone that `.ci/run` reads."""
+    """Run `.ci/run` in a folder with the files that it reads."""
     shutil.copytree(REPOSITORY / ".ci", tmp_path / ".ci")
 
     def ci_run(readme):
@@ -49,7 +49,7 @@ def clone(tmp_path):
     return ci_run
 
 
-def test_ci_runs_the_command_under_test_it_from_the_top_of_the_clone(clone, tmp_path):
+def test_ci_runs_the_command_of_the_readme_at_the_top_of_the_clone(clone, tmp_path):
     before = "## Try it\n```sh\nfalse\n```\n"
     after = "And more:\n```sh\nls\n```\n"
     done = clone(f"{before}## Test it\nAll:\n```sh\npwd; exit 3\n```\n{after}")
@@ -70,7 +70,7 @@ def test_ci_fails_where_the_readme_has_not_exactly_one_command(clone, readme):
     assert "Test it" in done.stderr
 
 
-def test_without_root_or_sudo_set_up_says_what_root_has_to_run():
+def test_without_root_or_sudo_the_command_for_root_is_printed():
     setup = (REPOSITORY / "systemd" / "setup.sh").read_text()
     code = f"{setup}\nsudo() {{ return 1; }}\nneed_packages no-such-package\n"
     done = run(*as_nobody(), "bash", input=code, cwd="/")
@@ -81,7 +81,7 @@ def test_without_root_or_sudo_set_up_says_what_root_has_to_run():
 
 
 @pytest.mark.parametrize("status", [0, 1])
-def test_what_apt_says_is_shown_only_if_it_fails(status):
+def test_the_output_of_apt_is_shown_only_if_it_fails(status):
     setup = (REPOSITORY / "systemd" / "setup.sh").read_text()
     as_root = (
         "as_root() {\n"
@@ -132,7 +132,7 @@ VERSION = "from importlib.metadata import version; "
 
 
 def write_wheel(folder, name, version):
-    """Return a wheel that holds nothing but its own description."""
+    """Return a wheel that contains only its metadata."""
     folder.mkdir()
     stem = f"{name.replace('-', '_')}-{version}"
     files = {

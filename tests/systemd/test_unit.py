@@ -6,7 +6,7 @@ import pytest
 
 UNIT = Path(__file__).parents[2] / "systemd" / "ptt-appliance.service"
 SCORE_LIMIT = 20
-"""Tenths of systemd's exposure level; it was 1.6 when this was written."""
+"""Tenths of systemd's exposure level; the unit has 16 to 17."""
 
 
 def settings():
@@ -29,7 +29,7 @@ def words(section, key):
 
 
 def analyze(verb, *options, folder):
-    """Let systemd judge the unit as it would be without our program."""
+    """Analyse the unit, with another program than the installed one."""
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.fail("systemd-analyze is missing: install the Debian package systemd")
@@ -48,7 +48,7 @@ def test_systemd_understands_every_line(tmp_path):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_systemd_finds_it_well_confined(tmp_path):
+def test_the_exposure_level_of_the_unit_is_low(tmp_path):
     limit = f"--threshold={SCORE_LIMIT}"
     done = analyze("security", "--offline=true", limit, folder=tmp_path)
     assert done.returncode == 0, done.stdout
@@ -76,22 +76,22 @@ def test_systemd_finds_it_well_confined(tmp_path):
         ("Install", "WantedBy", "multi-user.target"),
     ],
 )
-def test_the_service_promises(section, key, value):
+def test_the_unit_has_these_settings(section, key, value):
     assert settings()[section, key] == [value]
 
 
-def test_it_waits_for_neither_network_nor_sound():
+def test_the_unit_depends_on_neither_network_nor_sound():
     waits = words("Unit", "After") | words("Unit", "Requires") | words("Unit", "Wants")
     assert {wait for wait in waits if not wait.startswith("modprobe@")} == set()
 
 
-def test_it_may_touch_the_devices_it_needs_and_no_others():
+def test_only_the_needed_devices_are_allowed():
     allowed = set(settings()["Service", "DeviceAllow"])
     assert allowed == {"char-alsa rw", "char-gpiochip rw", "char-i2c rw"}
     assert words("Service", "SupplementaryGroups") == {"audio", "gpio", "i2c"}
 
 
-def test_nothing_stops_portaudio_from_calling_python():
+def test_executable_memory_is_allowed_for_portaudio():
     """The functions it calls are made in executable memory; the kernel would refuse."""
     assert ("Service", "MemoryDenyWriteExecute") not in settings()
 
