@@ -2,6 +2,7 @@
 
 import re
 import subprocess
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,9 +63,9 @@ def test_an_upgrade_keeps_the_configuration_and_renews_the_reference(install_con
 def test_the_block_of_the_readme_can_be_appended_to_the_installed_file(tmp_path):
     readme = (REPOSITORY / "README.md").read_text()
     section = readme.partition("## Install it\n")[2].partition("\n## ")[0]
-    (block,) = re.findall(r"```yaml\n(.*?)```", section, re.DOTALL)
+    (block,) = re.findall(r"<<'END'\n(.*?)^ *END", section, re.DOTALL | re.MULTILINE)
     path = tmp_path / "config.yaml"
-    path.write_text(STARTER.read_text() + block)
+    path.write_text(STARTER.read_text() + textwrap.dedent(block))
     room = load(path, (), {}).config.room
     assert room.token_url != Config().room.token_url
 
