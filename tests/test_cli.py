@@ -141,7 +141,7 @@ def test_the_doctor_asks_the_token_source_and_the_server(capsys, monkeypatch, tm
     out = capsys.readouterr().out
     parts = {finding["part"]: finding for finding in json.loads(out)}
     assert parts["token source"]["advice"] == (
-        "http://127.0.0.1:1/token refuses connections. Does the token source run?"
+        "http://127.0.0.1:1/token refuses connections. Is the token source running?"
     )
     assert parts["server"]["found"] == (
         "ws://127.0.0.1:1 cannot be reached: connection refused"

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime
 
 from appliance.core.commands import FetchToken
-from appliance.tokens.claims import read_claims
+from appliance.tokens.response import read_claims
 from appliance.tokens.source import TokenSource
 
 DAY_S = 86_400

@@ -1,7 +1,7 @@
-"""Accepts TCP connections at a bounded rate, and survives every error of accept().
+"""Acceptor of TCP connections with limits, which handles every error of accept().
 
 asyncio's own server reports a lack of file descriptors to the loop's exception handler,
-once per connection in the backlog, and raises what accept() passes on from the network.
+once per connection in the backlog, and raises the network errors that accept() returns.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Rate, RateLimit
 
 BATCH = 16
-"""Connections taken in one turn of the loop."""
+"""Connections accepted in one iteration of the event loop."""
 PAUSE_S = 0.02
-"""After a full batch or a refusal: a flood costs at most 50 batches a second (our
-choice: 800 accepted and closed sockets, 2 % of a PC's core)."""
+"""Pause after a full batch or a refusal. Our choice: a flood costs at most 50 batches a
+second (800 accepted and closed sockets, 2 % of a PC's core)."""
 NO_RESOURCE_S = 1.0
-"""Before the next try without file descriptors or memory; asyncio waits as long."""
+"""Pause when file descriptors or memory are used up; asyncio's is as long."""
 NO_RESOURCE = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 FROM_NETWORK = frozenset(
     {
@@ -33,14 +33,14 @@ FROM_NETWORK = frozenset(
 """Errors of the new connection, not of the listening socket. Source: accept(2)."""
 
 Client = tuple[str, int]
-"""Address and port at the other end."""
+"""Address and port of the client."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionLimits:
-    """Bounds on connections; what exceeds them is closed as soon as it is accepted."""
+    """Limits on connections; those beyond are closed as soon as they are accepted."""
 
     total: int
     """Open at once."""
@@ -53,7 +53,7 @@ class ConnectionLimits:
 
 
 class Acceptor:
-    """Turns connections to one listening socket into transports.
+    """Acceptor of one listening socket; creates a transport for each connection.
 
     Thread: the loop's.
     """
@@ -64,7 +64,7 @@ class Acceptor:
         protocol: Callable[[Client], asyncio.Protocol],
         limits: ConnectionLimits,
     ) -> None:
-        """Begin to accept; `protocol` makes one for each connection."""
+        """Start to accept; `protocol` creates a protocol for each connection."""
         self._listening = listening
         self._protocol = protocol
         self._limits = limits
@@ -80,7 +80,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Accept no more; open connections stay."""
+        """Stop to accept; open connections are not closed."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -96,7 +96,7 @@ class Acceptor:
         self._timer = self._loop.call_later(seconds, self._resume)
 
     def _accept(self) -> None:
-        is_calm = True
+        is_idle = True
         for _ in range(BATCH):
             try:
                 connection, address = self._listening.accept()
@@ -105,10 +105,10 @@ class Acceptor:
             except OSError as exc:
                 self._pause(self._wait_s(exc))
                 return
-            is_calm = self._admit(connection, address) and is_calm
+            is_idle = self._admit(connection, address) and is_idle
         else:
-            is_calm = False
-        if not is_calm:
+            is_idle = False
+        if not is_idle:
             self._pause(PAUSE_S)
 
     def _wait_s(self, exc: OSError) -> float:
@@ -120,7 +120,7 @@ class Acceptor:
         raise exc
 
     def _admit(self, connection: socket.socket, address: tuple[str, int]) -> bool:
-        """Serve the connection or close it, and return which."""
+        """Serve the connection if it is within the limits, and return whether it is."""
         host = address[0]
         if not self._rate.take(host) or self._is_full(host):
             connection.close()
@@ -133,10 +133,10 @@ class Acceptor:
         return True
 
     def _is_full(self, host: str) -> bool:
-        # A closed socket has no descriptor any more; a transport that still sends has.
+        # A closed socket has no descriptor; one whose transport still sends has one.
         self._open = {each: h for each, h in self._open.items() if each.fileno() >= 0}
-        mine = sum(each == host for each in self._open.values())
-        return len(self._open) >= self._limits.total or mine >= self._limits.each
+        of_host = sum(each == host for each in self._open.values())
+        return len(self._open) >= self._limits.total or of_host >= self._limits.each
 
     async def _connect(self, connection: socket.socket, client: Client) -> None:
         try:

@@ -1,61 +1,102 @@
-"""Which names the page answers to.
+"""Check of the `Host` header, for the page and the token server.
 
-A web site can make its own name point at this box and then read the page as its own
-(DNS rebinding). So only names that no stranger can own are answered.
+A web site can make its own host name resolve to this machine and then read the
+responses as same-origin (DNS rebinding). The check refuses every name that somebody
+else may own. A `Host` header is accepted if it is
+
+* a name of this machine: its host name and that with `.local`, the name of the box
+  with `.local`, or a name from the configuration,
+* `localhost`, a name below it, or a loopback address, which always mean the client's
+  own machine, or
+* the IP address to which the connection was made.
+
+The port is not compared: port forwarding and proxies change it.
 """
 
 import re
 import socket
+from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
-from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from appliance.net.url import host_and_port, is_loopback
 
 Address = IPv4Address | IPv6Address
 
 
-def own_names(name: str) -> frozenset[str]:
-    """Return the names of this box, in small letters."""
+class HostCheck:
+    """ASGI middleware that refuses requests whose `Host` is not this machine."""
+
+    def __init__(self, app: ASGIApp, names: Collection[str], refusal: Response) -> None:
+        """Wrap `app`.
+
+        Args:
+            app: gets the accepted requests.
+            names: accepted besides the names of this machine.
+            refusal: response to all other requests.
+        """
+        self._app = app
+        self._names = own_names() | {name.lower() for name in names}
+        self._refusal = refusal
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on or refuse it."""
+        is_passed = scope["type"] == "lifespan" or self._is_own(scope)
+        app = self._app if is_passed else self._refusal
+        await app(scope, receive, send)
+
+    def _is_own(self, scope: Scope) -> bool:
+        host = Headers(scope=scope).get("host", "")
+        return is_own_host(host, self._names, local_address(scope))
+
+
+def own_names(name: str = "") -> frozenset[str]:
+    """Return the host names of this machine in lower case; `name` is the box's name."""
     hostname = socket.gethostname().lower().removesuffix(".local")
-    labels = {hostname, hostname.partition(".")[0], label(name)} - {""}
-    return frozenset({"localhost", *labels, *(f"{each}.local" for each in labels)})
+    hosts = {hostname, hostname.partition(".")[0], label(name)} - {""}
+    return frozenset({"localhost", *hosts, *(f"{each}.local" for each in hosts)})
 
 
 def label(name: str) -> str:
-    """Return the name as one DNS label, as the mDNS name has it."""
+    """Return the name as one DNS label, as used for the mDNS name."""
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
-def is_own_host(host: str, names: frozenset[str], local: str) -> bool:
-    """Whether a `Host` header means this box.
+def local_address(scope: Scope) -> str:
+    """Return the address to which the request's connection was made; empty: unknown."""
+    return scope["server"][0] if scope.get("server") else ""
+
+
+def is_own_host(host: str, names: Collection[str], local: str) -> bool:
+    """Return whether a `Host` header means this machine; see the module's docstring.
 
     Args:
-        host: `name:port`, as the browser sent it.
-        names: from `own_names`.
-        local: the address that the connection was made to.
+        host: as the client sent it, with or without a port.
+        names: accepted names, in lower case.
+        local: the address to which the connection was made.
     """
-    name = _hostname(host)
+    # Another port appended to one that is there makes no valid address.
+    place = host_and_port(host) or host_and_port(f"{host}:80")
+    if place is None:
+        return False
+    name = place[0].removesuffix(".")
+    if name in names or is_loopback(name):
+        return True
     address = _address(name)
-    if address is None:
-        return name.removesuffix(".") in names
-    return address == _address(local)
+    return address is not None and address == _address(local)
 
 
 def is_same_origin(origin: str, host: str) -> bool:
-    """Whether an `Origin` header names the page that `Host` names."""
+    """Return whether the headers `Origin` and `Host` name the same host and port."""
     scheme, _, rest = origin.partition("://")
     return scheme in {"http", "https"} and rest.lower() == host.lower() != ""
 
 
-def _hostname(host: str) -> str:
-    if not re.fullmatch(r"[A-Za-z0-9.:\[\]%_-]{1,260}", host):
-        return ""
-    try:
-        return urlsplit(f"//{host}").hostname or ""
-    except ValueError:
-        return ""
-
-
 def _address(text: str) -> Address | None:
-    """Return the address, IPv4 in its own form; None for a name."""
+    """Return the address, IPv4-mapped IPv6 as IPv4; None for a name."""
     try:
         address = ip_address(text.partition("%")[0])
     except ValueError:

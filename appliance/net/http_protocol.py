@@ -1,8 +1,8 @@
-"""uvicorn's protocol classes, hardened: malformed input closes its own connection.
+"""uvicorn's protocol classes, hardened: malformed input closes its own connection only.
 
-uvicorn, h11 and websockets raise on some malformed input from within callbacks of the
-event loop, where an exception means a bug of ours and ends the process. None of our own
-code runs inside the guarded calls: requests are served in tasks of their own.
+uvicorn, h11 and websockets raise on some malformed input in callbacks of the event
+loop, where this program treats an exception as a bug and ends. None of our own code
+runs inside the `try` blocks here: requests are served in tasks of their own.
 """
 
 import asyncio
@@ -24,13 +24,14 @@ from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import RateLimit
 
 REQUEST_S = 10.0
-"""To begin a request: idle or endless ones must not use up the connections."""
+"""Longest time until the head of a request is complete: idle clients must not use up
+the connections."""
 HEAD_BYTES = 16 * 1024
-"""Longest request line with headers, for `h11_max_incomplete_event_size`; browsers send
-about 1 kB."""
+"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
+browsers have about 1 kB."""
 READS = 256
-"""Reads from the socket for one request; 32 kB on the worst Wi-Fi are under 50. Who
-sends single bytes, or a body without end, is disconnected."""
+"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
+Clients that send single bytes or an endless body are disconnected."""
 MALFORMED = (
     h11.ProtocolError,
     WebSocketException,
@@ -40,7 +41,7 @@ MALFORMED = (
     RuntimeError,
     ValueError,
 )
-"""What the three libraries were found to raise, or might, on malformed input."""
+"""Exceptions that the three libraries raise, or might raise, on malformed input."""
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
@@ -48,47 +49,47 @@ BAD_REQUEST = (
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """What all connections of one server share."""
+    """Rules shared by all connections of one server."""
 
     requests: RateLimit
-    """Only looked at here; `RateLimited` counts the requests."""
+    """Only read here; `RateLimited` counts the requests."""
     refusal: bytes
-    """The whole answer to a request beyond the rate; the connection is closed."""
+    """The whole response to a request beyond the rate; the connection is closed."""
     malformed: MinuteLog
-    """Counts connections that were closed for what they sent."""
+    """Log of connections closed for malformed input."""
     request_s: float = REQUEST_S
 
 
 class HttpProtocol(H11Protocol):
-    """HTTP/1.1 server connection with bounded patience."""
+    """HTTP/1.1 server connection with limits on time and reads."""
 
     def __init__(
         self, config: Config, state: ServerState, client: Client, rules: Rules
     ) -> None:
-        """Serve `client`, whose address the system may have forgotten already."""
+        """Serve `client`, whose address is passed: its socket may be reset already."""
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self._client = client
         self._rules = rules
         self._reads = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Begin to wait for a request."""
+        """Start to wait for a request."""
         assert isinstance(transport, asyncio.Transport)
         try:
             super().connection_made(transport)
         except OSError:
-            # It asks the socket for its addresses; the client may have reset it.
+            # uvicorn reads the socket's addresses; the client may have reset it.
             transport.abort()
             return
         self.client = self._client
         self._check_later()
 
     def data_received(self, data: bytes) -> None:
-        """Parse, unless the client has used up its requests already."""
+        """Parse the data, or refuse the request if the client exceeds its rate."""
         requests = self._rules.requests
         if self.conn.their_state is h11.IDLE and requests.is_spent(self._client[0]):
             self._unset_keepalive_if_required()
-            self._end_with(self._rules.refusal)
+            self._close_with(self._rules.refusal)
             return
         self._reads += 1
         if self._reads > READS:
@@ -100,7 +101,7 @@ class HttpProtocol(H11Protocol):
             self._drop()
 
     def handle_events(self) -> None:
-        """Handle what was parsed; also called when a response is complete."""
+        """Handle the parsed events; also called when a response is complete."""
         before = self.cycle
         try:
             super().handle_events()
@@ -110,27 +111,27 @@ class HttpProtocol(H11Protocol):
             self._reads = 0
 
     def send_400_response(self, _msg: str) -> None:
-        """Refuse a malformed head; in the middle of a request, only close."""
+        """Respond 400 to a malformed head; during a request, only close."""
         self._rules.requests.take(self._client[0])
         if self.conn.our_state is not h11.IDLE:
             self._drop()
             return
         self._rules.malformed.note()
-        self._end_with(BAD_REQUEST)
+        self._close_with(BAD_REQUEST)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection over, unless websockets did not take the head."""
+        """Switch to the WebSocket protocol, or close if it did not accept the head."""
         super().handle_websocket_upgrade(event)
         protocol = self.transport.get_protocol()
         assert isinstance(protocol, WebSocketProtocol)
         protocol.client = self._client
-        # A head that h11 takes and websockets does not is never answered, and from
-        # here on nobody would close the connection.
+        # websockets never responds to a head that h11 accepts and it does not, and
+        # nothing else would close the connection from here on.
         if not protocol.handshake_initiated:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the request, if one is being served."""
+        """Notify the request that is being served, if any."""
         try:
             super().connection_lost(exc)
         except MALFORMED:
@@ -144,18 +145,18 @@ class HttpProtocol(H11Protocol):
             self._drop()
 
     def shutdown(self) -> None:
-        """Close, at the latest when the response is complete."""
+        """Close as soon as the current response is complete."""
         try:
             super().shutdown()
         except MALFORMED:
             self._drop()
 
-    def _end_with(self, answer: bytes) -> None:
-        self.transport.write(answer)
+    def _close_with(self, response: bytes) -> None:
+        self.transport.write(response)
         self.transport.close()
 
     def _drop(self) -> None:
-        """Disconnect at once; whoever serves the request sees that the client left."""
+        """Disconnect at once; the task of the request sees that the client left."""
         self._rules.malformed.note()
         self._unset_keepalive_if_required()
         if self.cycle is not None and not self.cycle.response_complete:
@@ -168,9 +169,9 @@ class HttpProtocol(H11Protocol):
         self.loop.call_later(self._rules.request_s, self._check, self.cycle)
 
     def _check(self, seen: object) -> None:
-        """Close a connection on which no request has begun since the last look.
+        """Close the connection if no request has begun since the last check.
 
-        One that has is over by now: its body is read for at most as long.
+        An earlier request is over by now: its body is read for at most as long.
         """
         if self not in self.connections:
             return
@@ -181,10 +182,10 @@ class HttpProtocol(H11Protocol):
 
 
 class WebSocketProtocol(WebSocketsSansIOProtocol):
-    """WebSocket server connection that malformed frames can only close."""
+    """WebSocket server connection that is closed on malformed frames."""
 
     def data_received(self, data: bytes) -> None:
-        """Parse; before the handshake is answered, a client may not send anything."""
+        """Parse the data; close if any arrives before the handshake is complete."""
         if self.handshake_initiated and not self.handshake_complete:
             self._drop()
             return
@@ -194,14 +195,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Tell whoever serves the connection."""
+        """Notify the task that serves the connection."""
         try:
             super().connection_lost(exc)
         except MALFORMED:
             self._drop()
 
     def send_keepalive_ping(self) -> None:
-        """Send a ping, unless a close is under way."""
+        """Send a ping unless the connection is closing."""
         try:
             super().send_keepalive_ping()
         except MALFORMED:
@@ -215,14 +216,14 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             self._drop()
 
     def shutdown(self) -> None:
-        """Close with code 1012."""
+        """Close with code 1012 (service restart)."""
         try:
             super().shutdown()
         except MALFORMED:
             self._drop()
 
     async def send(self, message: ASGISendEvent) -> None:
-        """Send for the application."""
+        """Send a message of the application."""
         try:
             await super().send(message)
         except (AssertionError, WebSocketException) as exc:
@@ -230,7 +231,7 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
             raise ClientDisconnected from exc
 
     def _drop(self) -> None:
-        """Disconnect at once; whoever serves the connection sees that it is gone."""
+        """Disconnect at once; the task that serves the connection sees it closed."""
         self.stop_keepalive()
         self.disconnected = True
         self.handshake_complete = True

@@ -1,4 +1,4 @@
-"""uvicorn with bounds: connections, their rate, and the rate of requests."""
+"""uvicorn with limits on connections, their rate and the rate of requests."""
 
 import contextlib
 import socket
@@ -19,28 +19,28 @@ from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import RateLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
-"""Raised into an application whose client is gone."""
+"""Exceptions raised in the application when its client has disconnected."""
 
 _log = getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServerLimits:
-    """Bounds of one server."""
+    """Limits of one server."""
 
     connections: ConnectionLimits
     requests: RateLimit
     refusal: Response
-    """The answer to a request beyond the rate; has `connection: close`."""
+    """Response to a request beyond the rate; has the header `connection: close`."""
     request_s: float = REQUEST_S
 
     def bound(self, app: ASGIApp) -> "RateLimited":
-        """Return `app` with its requests counted."""
+        """Return `app` with the rate limit in front."""
         return RateLimited(app, self.requests, self.refusal)
 
 
 class BoundedServer(uvicorn.Server):
-    """Accepts connections itself, and with our protocol class only."""
+    """uvicorn server that uses `Acceptor` and `HttpProtocol`."""
 
     def __init__(self, config: uvicorn.Config, limits: ServerLimits) -> None:
         """Serve `config.app`, which `limits.bound` returned."""
@@ -50,7 +50,7 @@ class BoundedServer(uvicorn.Server):
         self._rules: Rules | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Listen on these sockets; uvicorn would set their backlog to its own."""
+        """Accept on these sockets; uvicorn would replace their backlog."""
         limits = self._limits
         malformed = MinuteLog(_log_malformed)
         refusal = wire(limits.refusal)
@@ -62,7 +62,7 @@ class BoundedServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Accept no more, and close every connection."""
+        """Stop to accept and close every connection."""
         for acceptor in self._acceptors:
             acceptor.close()
         await super().shutdown(sockets)
@@ -73,16 +73,16 @@ class BoundedServer(uvicorn.Server):
 
 
 class RateLimited:
-    """ASGI middleware that counts requests, before anything of them is looked at."""
+    """ASGI middleware with a rate limit, which is checked before anything else."""
 
     def __init__(self, app: ASGIApp, requests: RateLimit, refusal: Response) -> None:
-        """Stand before `app`."""
+        """Wrap `app`; `refusal` is the response to requests beyond the rate."""
         self._app = app
         self._requests = requests
         self._refusal = refusal
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or refuse it."""
+        """Pass the request on or refuse it."""
         client = scope.get("client")
         is_within = self._requests.take(client[0] if client else "")
         app = self._app if is_within else self._refusal
@@ -91,7 +91,7 @@ class RateLimited:
 
 
 def wire(response: Response) -> bytes:
-    """Return the response as it is sent."""
+    """Return the bytes of a response as sent over the connection."""
     status = HTTPStatus(response.status_code)
     first = f"HTTP/1.1 {status.value} {status.phrase}".encode()
     lines = (first, *(b": ".join(pair) for pair in response.raw_headers))

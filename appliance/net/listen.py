@@ -1,43 +1,43 @@
-"""Where the page listens, and how a person writes that."""
+"""Listening socket of the page, and the addresses under which it is reachable."""
 
 import socket
 from ipaddress import IPv4Address, ip_address
 
+from appliance.net.url import host_and_port
+
 EVERYWHERE = {"0.0.0.0", "::"}
-"""Every network of this machine; the latter IPv4 as well, as Linux has it."""
-HIGHEST_PORT = 65_535
+"""All interfaces of this machine; on Linux `::` includes IPv4."""
 BACKLOG = 32
-"""Connections that may wait to be taken; our choice: a page load opens six."""
-STUCK_MS = 20_000
-"""What a phone has not acknowledged for so long ends its connection."""
+"""Connections that wait to be accepted; our choice: a page load opens six."""
+STALLED_MS = 20_000
+"""Longest time without acknowledgement from the client, then the connection ends."""
 
 
 def parsed(listen: str) -> tuple[str, int]:
-    """Return host and port of `host:port`; an IPv6 host stands in brackets.
+    """Return host and port of `HOST:PORT`; an IPv6 host is written in brackets.
 
     Raises:
-        ValueError: it is neither.
+        ValueError: the text has another form.
     """
-    host, colon, port = listen.rpartition(":")
-    if not colon or not port.isdecimal() or int(port) > HIGHEST_PORT:
-        wanted = "expected HOST:PORT, for example 0.0.0.0:8080"
-        message = f"{wanted}, found {listen!r}"
+    place = host_and_port(listen)
+    if place is None:
+        message = f"expected HOST:PORT, for example 0.0.0.0:8080, found {listen!r}"
         raise ValueError(message)
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return place
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there.
+    """Return a listening socket.
 
     Raises:
-        OSError: the port is taken or privileged, the address is not ours.
+        OSError: the port is in use or privileged, or no interface has the address.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # Named in full, or asyncio would not switch off Nagle's delay of 40 ms.
+    # asyncio disables Nagle's algorithm (40 ms) only if the protocol is given.
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STUCK_MS)
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except OSError:
@@ -48,13 +48,13 @@ def listener(host: str, port: int) -> socket.socket:
 
 
 def url(host: str, port: int, lan: str) -> str:
-    """Return the page's address as a phone on the LAN can open it.
+    """Return the page's URL for a phone on the LAN.
 
     Args:
-        host: where the page listens.
-        port: likewise.
-        lan: this machine's address on the LAN; empty: not known. Where it cannot be
-            used, the host name stands in, which avahi announces.
+        host: on which the page listens.
+        port: on which the page listens.
+        lan: this machine's address on the LAN; empty: not known. If it cannot be used,
+            the URL has the mDNS host name, which avahi announces.
     """
     shown = host
     if host in EVERYWHERE:
@@ -64,12 +64,12 @@ def url(host: str, port: int, lan: str) -> str:
 
 
 def _is_served(lan: str, host: str) -> bool:
-    """Tell whether a page that listens on `host` can be opened at `lan`."""
+    """Return whether a page that listens on `host` is reachable at `lan`."""
     try:
         address = ip_address(lan)
     except ValueError:
         return False
-    # A link-local IPv6 address means nothing without the phone's own interface.
+    # A link-local IPv6 address needs the name of the phone's own interface.
     return isinstance(address, IPv4Address) or (
         host == "::" and not address.is_link_local
     )
@@ -80,9 +80,9 @@ def _hostname() -> str:
 
 
 def pairing_url(page_url: str, pin: str) -> str:
-    """Return what the QR code says.
+    """Return the content of the pairing QR code.
 
-    The PIN stands behind `#`: browsers keep that part to themselves, so that it is in
-    no log and no referrer.
+    The PIN follows `#`: browsers do not send that part, so that it is in no log and no
+    referrer.
     """
     return f"{page_url}/pair#{pin}"

@@ -1,4 +1,4 @@
-"""Bounded logging of what strangers can cause as often as they like."""
+"""Rate-limited logging of events that any client can cause."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,9 +7,9 @@ EVERY_S = 60.0
 
 
 class MinuteLog:
-    """Counts occurrences and writes at most one line a minute.
+    """Counter of occurrences that logs at most one line a minute.
 
-    The first one is written at once, later ones together when the minute is over.
+    The first occurrence is logged at once, later ones together after a minute.
 
     Thread: the loop's.
     """
@@ -17,7 +17,7 @@ class MinuteLog:
     def __init__(
         self, write: Callable[[int], None], *, every_s: float = EVERY_S
     ) -> None:
-        """Give the count since the last line to `write`."""
+        """Pass the count since the last line to `write`."""
         self._write = write
         self._every_s = every_s
         self._count = 0

@@ -1,9 +1,8 @@
-"""Tells when the network comes, goes or changes its address (R8.1, R8.2).
+"""Network monitor: posts `LinkChanged` when the address of this machine changes.
 
-The kernel announces changes on a netlink socket, so nothing is asked in between.
-Loopback counts as no network: a box that finds its server on loopback joins all the
-same, because nobody asks `LinkChanged` for permission; it only words the banner and
-wakes waits.
+The kernel reports changes on a netlink socket, so there is no polling. Loopback does
+not count as a network. A box whose server is on loopback joins nevertheless:
+`LinkChanged` only changes the banner and ends waits.
 """
 
 import asyncio
@@ -20,25 +19,25 @@ from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 SETTLE_S = 0.2
-"""Changes come in bursts (interface, route, addresses): one look per burst."""
-FAR_AWAY = (
+"""Changes come in bursts (interface, route, addresses): one reading per burst."""
+DOCUMENTATION = (
     (socket.AF_INET, "192.0.2.1"),
     (socket.AF_INET6, "2001:db8::1"),
 )
-"""Addresses for documentation (RFC 5737, RFC 3849): nobody has them, so the way there
-is the default route."""
+"""Addresses for documentation (RFC 5737, RFC 3849): no machine has them, so they are
+reached by the default route."""
 
 
 def current_address() -> str | None:
     """Return this machine's address on the LAN, None without a network.
 
-    The default route decides where there is one; else any interface with a carrier.
+    The address of the default route is preferred, then any interface with a carrier.
 
     Raises:
-        OSError: the kernel does not tell.
+        OSError: the kernel does not answer.
     """
     running = netlink.running(netlink.dump(netlink.GET_LINK))
     known = netlink.addresses(netlink.dump(netlink.GET_ADDRESS))
@@ -46,11 +45,11 @@ def current_address() -> str | None:
 
 
 def best_address(candidates: list[netlink.Address], sources: list[str]) -> str | None:
-    """Return the address to tell people.
+    """Return the address to show; None without candidates.
 
     Args:
-        candidates: addresses of interfaces that work.
-        sources: addresses that the default routes would use, best first.
+        candidates: addresses of interfaces with a carrier.
+        sources: source addresses of the default routes, best first.
     """
     ranked = [str(x.address) for x in sorted(candidates, key=lambda x: x.rank)]
     routed = [source for source in sources if source in ranked]
@@ -58,7 +57,7 @@ def best_address(candidates: list[netlink.Address], sources: list[str]) -> str |
 
 
 class NetworkMonitor:
-    """Posts `LinkChanged` at the start and whenever the address is another one."""
+    """Monitor that posts `LinkChanged` at start and at each change of the address."""
 
     def __init__(
         self,
@@ -68,34 +67,34 @@ class NetworkMonitor:
         watch: Callable[[], socket.socket] = netlink.watch,
         settle_s: float = SETTLE_S,
     ) -> None:
-        """Say how to look, and what tells when to look again.
+        """Store the settings.
 
         Args:
-            post: takes the event.
-            read_address: asks the kernel.
+            post: gets the events.
+            read_address: returns the current address.
             watch: opens a non-blocking socket that becomes readable on changes.
-            settle_s: how long a burst of changes may take.
+            settle_s: duration of a burst of changes.
         """
         self._post = post
         self._read_address = read_address
         self._watch = watch
         self._settle_s = settle_s
         self._address: str | None = ""
-        """As last posted; empty: never."""
-        self._reading = FaultLog(log, "network cannot be read")
+        """As last posted; empty: none posted yet."""
+        self._reading = FaultLog(_log, "network cannot be read")
         self._socket: socket.socket | None = None
         self._background = Background()
 
     async def __aenter__(self) -> Self:
-        """Look for the first time, and watch from now on."""
+        """Post the current address and start to watch for changes."""
         await self._background.open()
         try:
-            # Before the first look, so that no change falls between the two.
+            # Opened before the first reading, so that no change between them is lost.
             self._socket = self._watch()
-        except OSError as error:
-            log.warning("network cannot be watched  reason=%s", error.strerror)
+        except OSError as exc:
+            _log.warning("network cannot be watched  reason=%s", exc.strerror)
             return self
-        self._look()
+        self._update()
         self._background.start(self._follow(self._socket))
         return self
 
@@ -110,50 +109,50 @@ class NetworkMonitor:
     async def _follow(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            # ENOBUFS: more changes than fit. That they were is all we want to know.
+            # ENOBUFS: more changes than fit into the buffer; only their fact matters.
             with contextlib.suppress(OSError):
                 await loop.sock_recv(sock, netlink.RECEIVE_BYTES)
             await asyncio.sleep(self._settle_s)
             _empty(sock)
-            self._look()
+            self._update()
 
-    def _look(self) -> None:
+    def _update(self) -> None:
         address = self._read()
         if address == self._address:
             return
         if address is None:
-            log.warning("no network")
+            _log.warning("no network")
         else:
-            log.info("network found  address=%s", address)
+            _log.info("network found  address=%s", address)
         self._address = address
         self._post(LinkChanged(address))
 
     def _read(self) -> str | None:
-        """Return the address; the one we know when the kernel does not tell."""
+        """Return the current address, or the last one if the kernel does not answer."""
         try:
             address = self._read_address()
-        except OSError as error:
-            self._reading.failed(error)
+        except OSError as exc:
+            self._reading.failed(exc)
             return self._address
         self._reading.worked()
         return address
 
 
 def _empty(sock: socket.socket) -> None:
-    """Take what else came meanwhile; the look that follows answers it all."""
+    """Discard further changes; the reading that follows covers them."""
     with contextlib.suppress(OSError):
         while sock.recv(netlink.RECEIVE_BYTES):
             pass
 
 
 def _sources() -> list[str]:
-    """Return the addresses that the default routes start from."""
-    return [source for far in FAR_AWAY for source in _source(*far)]
+    """Return the source addresses of the default routes."""
+    return [source for target in DOCUMENTATION for source in _source(*target)]
 
 
-def _source(family: socket.AddressFamily, far_away: str) -> list[str]:
-    """Return where the way there starts: connecting a UDP socket sends nothing."""
+def _source(family: socket.AddressFamily, target: str) -> list[str]:
+    """Return the source address towards `target`; connecting UDP sends nothing."""
     with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.connect((far_away, 9))
+        sock.connect((target, 9))
         return [str(ipaddress.ip_address(sock.getsockname()[0]))]
     return []

@@ -1,4 +1,4 @@
-"""The kernel's own words about interfaces and addresses, read without root.
+"""Netlink client: reads interfaces and addresses from the kernel, without root.
 
 Source: rtnetlink(7) and netlink(7); numbers from linux/rtnetlink.h, linux/if_addr.h
 and linux/if.h.
@@ -17,7 +17,7 @@ GET_ADDRESS = 22
 GROUPS = 0x1 | 0x10 | 0x100
 """Interfaces, IPv4 addresses and IPv6 addresses."""
 RECEIVE_BYTES = 65_536
-"""The kernel fills at most 32 KiB per answer."""
+"""The kernel sends at most 32 KiB per message."""
 
 _DONE = 3
 _ERROR = 2
@@ -34,31 +34,31 @@ _IS_ADDRESS = 1
 _IS_LOCAL = 2
 _GLOBAL = 0
 _ON_LINK = 253
-_PATIENCE_S = 1.0
-"""The kernel answers at once; this is for a kernel that does not answer at all."""
+_TIMEOUT_S = 1.0
+"""The kernel answers at once; the limit is for one that does not answer at all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One address of one interface."""
+    """Address of an interface."""
 
     interface: int
     address: IPv4Address | IPv6Address
     is_global: bool
-    """Not only for neighbours on the same wire."""
+    """Valid beyond the local link."""
 
     @property
     def rank(self) -> tuple[bool, bool, int]:
-        """Smaller is better: what people can type, and what reaches far."""
-        is_long = isinstance(self.address, IPv6Address)
-        return not self.is_global, is_long, self.interface
+        """Sort key, best first: global before link-local, IPv4 before IPv6."""
+        is_ipv6 = isinstance(self.address, IPv6Address)
+        return not self.is_global, is_ipv6, self.interface
 
 
 def watch() -> socket.socket:
     """Return a socket that becomes readable when interfaces or addresses change.
 
     Raises:
-        OSError: this system has no netlink, or forbids it.
+        OSError: the system has no netlink sockets or forbids them.
     """
     sock = _netlink()
     sock.settimeout(0)
@@ -67,7 +67,7 @@ def watch() -> socket.socket:
 
 
 def dump(kind: int) -> bytes:
-    """Return everything the kernel has of this kind.
+    """Return all entries of this kind from the kernel.
 
     Args:
         kind: `GET_LINK` or `GET_ADDRESS`.
@@ -76,7 +76,7 @@ def dump(kind: int) -> bytes:
         OSError: the kernel does not answer.
     """
     with _netlink() as sock:
-        sock.settimeout(_PATIENCE_S)
+        sock.settimeout(_TIMEOUT_S)
         body = struct.pack("=B3x", socket.AF_UNSPEC).ljust(_LINK.size, b"\0")
         sock.send(
             _HEADER.pack(_HEADER.size + len(body), kind, _REQUEST_DUMP, 1, 0) + body
@@ -95,10 +95,10 @@ def running(data: bytes) -> frozenset[int]:
 
 
 def addresses(data: bytes) -> tuple[Address, ...]:
-    """Return the addresses that somebody on the network could type or reach.
+    """Return the addresses that other machines on the network can use.
 
-    IPv6 addresses that hold only on one wire are left out: they need a zone, which
-    no other machine knows.
+    Link-local IPv6 addresses are left out: they need a zone, which differs on each
+    machine.
     """
     bodies = _bodies(data, NEW_ADDRESS, _ADDRESS.size)
     found = (_address(body) for body in bodies)
@@ -111,7 +111,7 @@ def _netlink() -> socket.socket:
 
 
 def _parts(sock: socket.socket) -> Iterator[bytes]:
-    """Yield what the kernel sends until it says that this is all."""
+    """Yield the kernel's messages up to the last one of the dump."""
     while True:
         part = sock.recv(RECEIVE_BYTES)
         yield part
@@ -138,15 +138,15 @@ def _bodies(data: bytes, wanted: int, least_bytes: int) -> Iterator[bytes]:
 
 def _address(body: bytes) -> Address | None:
     family, _, flags, scope, index = _ADDRESS.unpack_from(body)
-    is_short = family == socket.AF_INET
-    # A neighbour on the same wire may use the short ones (169.254.0.0/16) as they are.
-    is_usable = scope == _GLOBAL or (is_short and scope == _ON_LINK)
+    is_ipv4 = family == socket.AF_INET
+    # Link-local IPv4 addresses (169.254.0.0/16) need no zone.
+    is_usable = scope == _GLOBAL or (is_ipv4 and scope == _ON_LINK)
     if flags & (_TENTATIVE | _FAILED) or not is_usable:
         return None
     known = dict(_attributes(body[_ADDRESS.size :]))
-    # On a point-to-point interface `address` is the far end's.
+    # On a point-to-point interface `IFA_ADDRESS` is the peer's.
     packed = known.get(_IS_LOCAL, known.get(_IS_ADDRESS, b""))
-    if len(packed) != (4 if is_short else 16):
+    if len(packed) != (4 if is_ipv4 else 16):
         return None
     return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
 
@@ -161,5 +161,5 @@ def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _padded(length: int) -> int:
-    """Messages and attributes begin at multiples of four bytes."""
+    """Return the length up to the next message or attribute: a multiple of 4 bytes."""
     return (length + 3) & ~3

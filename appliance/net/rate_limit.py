@@ -1,4 +1,4 @@
-"""How often something may be done: token buckets, one for all and one per guest."""
+"""Rate limiter: token buckets, one for all clients and one per client."""
 
 import time
 from collections import OrderedDict
@@ -8,30 +8,30 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """So many at once, and then so many per second."""
+    """Size of a burst, and the rate after it."""
 
     burst: float
     per_s: float
 
 
 class Bucket:
-    """Counts for one guest."""
+    """Token bucket of one client."""
 
     def __init__(self, rate: Rate, now_s: float) -> None:
-        """Start full."""
+        """Start with a full bucket; `now_s` is of a monotonic clock."""
         self._rate = rate
         self._left = rate.burst
         self._seen_s = now_s
 
     def may(self, now_s: float) -> bool:
-        """Take one, if there is one left."""
+        """Take one token, and return whether there was one."""
         if self.is_spent(now_s):
             return False
         self._left -= 1
         return True
 
     def is_spent(self, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes nothing."""
+        """Return whether `may` would refuse; takes no token."""
         grown = self._left + (now_s - self._seen_s) * self._rate.per_s
         self._left = min(self._rate.burst, grown)
         self._seen_s = now_s
@@ -39,32 +39,32 @@ class Bucket:
 
 
 class Buckets:
-    """One bucket per guest; the guest not seen for longest is forgotten first."""
+    """One bucket per client; the least recently seen client is dropped first."""
 
     KEPT = 256
-    """Guests remembered; our choice: more than a home or a workshop has phones."""
+    """Clients kept; our choice: more than a home or a workshop has phones."""
 
     def __init__(self, rate: Rate) -> None:
-        """Remember nobody yet."""
+        """Start without clients."""
         self._rate = rate
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
-    def may(self, guest: str, now_s: float) -> bool:
-        """Take one from this guest's bucket, if there is one left."""
-        bucket = self._buckets.setdefault(guest, Bucket(self._rate, now_s))
-        self._buckets.move_to_end(guest)
+    def may(self, client: str, now_s: float) -> bool:
+        """Take one token of this client, and return whether there was one."""
+        bucket = self._buckets.setdefault(client, Bucket(self._rate, now_s))
+        self._buckets.move_to_end(client)
         if len(self._buckets) > self.KEPT:
             self._buckets.popitem(last=False)
         return bucket.may(now_s)
 
-    def is_spent(self, guest: str, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes nothing."""
-        bucket = self._buckets.get(guest)
+    def is_spent(self, client: str, now_s: float) -> bool:
+        """Return whether `may` would refuse; takes no token."""
+        bucket = self._buckets.get(client)
         return bucket is not None and bucket.is_spent(now_s)
 
 
 class RateLimit:
-    """Limit per address, and over all addresses together."""
+    """Rate limit per address, and over all addresses together."""
 
     def __init__(
         self, each: Rate, total: Rate, now_s: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""Which network addresses the box may speak to, and how they are shown."""
+"""Checks and parsers of URLs, host names and `HOST:PORT`."""
 
 from collections.abc import Collection
 from ipaddress import ip_address
@@ -10,13 +10,13 @@ _PLAIN = {"http", "ws"}
 def address_fault(
     url: str, secure: str, allow_insecure: Collection[str] = ()
 ) -> str | None:
-    """Return why `url` may not be used and what to write, or None if it may.
+    """Return why `url` is not allowed and what to write instead; None: it is allowed.
 
     Args:
-        url: from the configuration or from a token's answer.
-        secure: the wanted scheme, `https` or `wss`; its plain twin is allowed to
+        url: from the configuration or from a token source's response.
+        secure: expected scheme, `https` or `wss`; the unencrypted one is allowed to
             loopback and to the hosts in `allow_insecure`.
-        allow_insecure: host names, compared without regard to case.
+        allow_insecure: host names, compared case-insensitively.
     """
     parts = _split(url)
     if parts is None:
@@ -30,7 +30,7 @@ def address_fault(
             f"expected an address without a user name or password, found "
             f"{without_query(url)} with one. Put secrets into token_headers."
         )
-    if parts.scheme in _PLAIN and not _may_be_plain(host, allow_insecure):
+    if parts.scheme in _PLAIN and not _is_plain_allowed(host, allow_insecure):
         return (
             f"{without_query(url)} would go over the network in the clear. Write "
             f"{_with_scheme(parts, secure)}, or add {host} to room.allow_insecure."
@@ -39,15 +39,15 @@ def address_fault(
 
 
 def without_query(url: str) -> str:
-    """Return scheme, host, port and path only: what may be logged and shown."""
+    """Return scheme, host, port and path; queries may contain secrets, so not those."""
     parts = _split(url)
-    return "an unreadable address" if parts is None else _cut(parts)
+    return "an unreadable address" if parts is None else _base(parts)
 
 
 def host_and_port(listen: str) -> tuple[str, int] | None:
-    """Return the two parts of `HOST:PORT`, or None if it is something else.
+    """Return the parts of `HOST:PORT`, or None if the text has another form.
 
-    An IPv6 host stands in brackets, which are taken off; port 0 is any free one.
+    An IPv6 host is written in brackets, which are removed; port 0 means any free one.
     """
     parts = _split(f"http://{listen}")
     if parts is None or parts.port is None or "@" in parts.netloc:
@@ -58,23 +58,23 @@ def host_and_port(listen: str) -> tuple[str, int] | None:
 
 
 def is_host(text: str) -> bool:
-    """Tell whether `text` is a host name or an IP address, and nothing more."""
+    """Return whether `text` is a host name or an IP address, and nothing more."""
     return is_ip(text) or (
         bool(text) and all(sign.isalnum() or sign in "-._" for sign in text)
     )
 
 
 def is_local(url: str) -> bool:
-    """Tell whether the address can only be on this machine."""
+    """Return whether the host of the URL is always this machine."""
     parts = _split(url)
     return parts is not None and is_loopback(parts.hostname or "")
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of an address that every parser would read alike.
+    """Return the parts of a URL; None if parsers would not agree on its host.
 
-    urllib drops tabs and newlines and takes a backslash as it is, LiveKit's parser
-    takes it as a slash: neither may decide on its own which host is meant.
+    urllib drops tabs and newlines and keeps a backslash, LiveKit's parser treats it as
+    a slash. URLs with such characters are refused.
     """
     if " " in url or "\\" in url or not url.isprintable():
         return None
@@ -86,29 +86,29 @@ def _split(url: str) -> SplitResult | None:
     return parts if parts.scheme and is_host(parts.hostname or "") else None
 
 
-def _cut(parts: SplitResult) -> str:
+def _base(parts: SplitResult) -> str:
     where = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{where}{parts.path}"
 
 
 def _with_scheme(parts: SplitResult, scheme: str) -> str:
-    return _cut(parts._replace(scheme=scheme))
+    return _base(parts._replace(scheme=scheme))
 
 
-def _may_be_plain(host: str, allow_insecure: Collection[str]) -> bool:
+def _is_plain_allowed(host: str, allow_insecure: Collection[str]) -> bool:
     allowed = {name.lower().strip("[]") for name in allow_insecure}
     return host in allowed or is_loopback(host)
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` can only be this machine."""
+    """Return whether `host` always means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
     return is_ip(host) and ip_address(host).is_loopback
 
 
 def is_ip(text: str) -> bool:
-    """Tell whether `text` is an IP address, without brackets."""
+    """Return whether `text` is an IP address, without brackets."""
     try:
         ip_address(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Stands before every route: host, origin, session, and strict headers."""
+"""Access control in front of every route: host, origin, session, security headers."""
 
 from http import HTTPStatus
 
@@ -7,11 +7,10 @@ from starlette.requests import HTTPConnection
 from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from appliance.net.host_check import is_own_host, is_same_origin
+from appliance.net.host_check import is_own_host, is_same_origin, local_address
 from appliance.page import static_files
-from appliance.page.answer import refusal
+from appliance.page.answer import RequestRefused, refusal
 from appliance.page.pairing import Pairing
-from appliance.page.refused import RequestRefused
 
 COOKIE = "ptt_session"
 FORM = "/pair"
@@ -33,33 +32,35 @@ HEADERS = {
     "referrer-policy": "no-referrer",
 }
 FORM_REFERRER = "same-origin"
-"""Under `no-referrer` browsers send a form with `Origin: null`, which no check can
-tell from a stranger's. Source: Fetch, "append a request Origin header"."""
+"""Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
+other sites. Source: Fetch, "append a request Origin header"."""
 
 
 class AccessControl:
-    """ASGI middleware; what passes has a session, except on the open paths."""
+    """ASGI middleware that requires a session, except on the open paths."""
 
     def __init__(self, app: ASGIApp, pairing: Pairing, names: frozenset[str]) -> None:
-        """Guard `app`; `names` are those that it answers to."""
+        """Wrap `app`; `names` are the accepted host names."""
         self._app = app
         self._pairing = pairing
         self._names = names
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Let the request through, or answer it."""
+        """Pass the request on or answer it."""
         connection = HTTPConnection(scope)
-        guarded = _with_headers(send, scope["path"])
+        send_with_headers = _with_headers(send, scope["path"])
         owner = owner_of(connection, self._pairing)
-        answer = self._answer(connection, owner)
-        if answer is not None:
-            await answer(scope, receive, guarded)
+        response = self._refusal(connection, owner)
+        if response is not None:
+            await response(scope, receive, send_with_headers)
             return
         scope["state"] = {"owner": owner}
-        await self._app(scope, receive, guarded)
+        await self._app(scope, receive, send_with_headers)
 
-    def _answer(self, connection: HTTPConnection, owner: str | None) -> Response | None:
-        """Return what to answer instead of letting the request through."""
+    def _refusal(
+        self, connection: HTTPConnection, owner: str | None
+    ) -> Response | None:
+        """Return the response to a request that is not passed on, else None."""
         try:
             self._check(connection)
         except RequestRefused as refused:
@@ -78,12 +79,11 @@ class AccessControl:
     def _check(self, connection: HTTPConnection) -> None:
         scope, headers = connection.scope, connection.headers
         host = headers.get("host", "")
-        local = scope["server"][0] if scope.get("server") else ""
-        # Monitoring asks by whatever name its network knows, and is told no secrets.
-        is_own = is_own_host(host, self._names, local)
-        is_told = is_own and len(headers.getlist("host")) == 1
-        if not is_told and scope["path"] != HEALTH:
-            sentence = "Wrong address. Use this box's IP address or its .local name."
+        is_own = is_own_host(host, self._names, local_address(scope))
+        is_accepted = is_own and len(headers.getlist("host")) == 1
+        # Monitoring may use any name of its network, and /health reveals no secrets.
+        if not is_accepted and scope["path"] != HEALTH:
+            sentence = "Unknown host name. Use the box's IP address or its .local name."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
         origin = headers.get("origin")
@@ -91,12 +91,12 @@ class AccessControl:
         if origin is not None:
             is_foreign = not is_same_origin(origin, host)
         if changes and is_foreign:
-            sentence = "This was sent by another web site, and was not done."
+            sentence = "Cross-origin request rejected."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
 
 
 def owner_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
-    """Return whose request this is: the digest of its cookie or bearer token."""
+    """Return the digest of the valid cookie or bearer token; None without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
     return pairing.owner(cookie=_cookie(connection), bearer=bearer)
@@ -105,8 +105,8 @@ def owner_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
 def _cookie(connection: HTTPConnection) -> str:
     """Return the session cookie, or an empty text.
 
-    Without `http.cookies`, which takes seconds for some headers before Python 3.11.10
-    (CVE-2024-7592); ours is never quoted.
+    `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
+    (CVE-2024-7592). Our cookie is never quoted.
     """
     for header in connection.headers.getlist("cookie"):
         for each in header.split(";"):
@@ -117,7 +117,7 @@ def _cookie(connection: HTTPConnection) -> str:
 
 
 def too_many_requests() -> Response:
-    """Return the answer to requests beyond the rate; closes the connection."""
+    """Return the response to requests beyond the rate; it closes the connection."""
     retry = {"retry-after": "5", "connection": "close"}
     sentence = "Too many requests. Wait a few seconds."
     refused = RequestRefused(
@@ -127,7 +127,7 @@ def too_many_requests() -> Response:
 
 
 def _with_headers(send: Send, path: str) -> Send:
-    async def send_with_headers(message: Message) -> None:
+    async def send_all(message: Message) -> None:
         if message["type"].endswith("response.start"):
             headers = MutableHeaders(scope=message)
             headers.update(HEADERS)
@@ -135,4 +135,4 @@ def _with_headers(send: Send, path: str) -> Send:
                 headers["referrer-policy"] = FORM_REFERRER
         await send(message)
 
-    return send_with_headers
+    return send_all

@@ -1,4 +1,4 @@
-"""The page for phones on the LAN: an adapter around uvicorn."""
+"""Adapter that serves the page on the LAN with uvicorn."""
 
 import asyncio
 import logging
@@ -19,19 +19,19 @@ from appliance.process.background import Background
 if TYPE_CHECKING:
     from appliance.page.application import WebServer
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 RETRY_S = 10.0
-"""Between two tries to listen; our choice: a port is not freed by asking often."""
+"""Interval of attempts to listen; our choice."""
 WATCH_S = 2.0
-"""How soon a new address, or a new PIN from the command line, is on the OLED."""
+"""Interval of checks for a new address, or a new PIN from the command line."""
 
 
 class Page:
-    """Shows the box in a browser and takes what people ask there.
+    """Web server of the page.
 
-    A port that cannot be had is a `PartLost` and tried again for ever. Starlette and
-    uvicorn are imported in a thread, so that joining the room need not wait for them.
+    While the port is not available it posts `PartLost` and retries. Starlette and
+    uvicorn are imported in a thread, so that joining the room does not wait for them.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class Page:
         retry_s: float = RETRY_S,
         watch_s: float = WATCH_S,
     ) -> None:
-        """Serve nothing yet; `config` says where to listen."""
+        """Store the settings; the server starts when the adapter is opened."""
         self._config = config
         self._post = post
         self._site = site
@@ -56,7 +56,7 @@ class Page:
         self._is_lost = False
 
     async def __aenter__(self) -> Self:
-        """Begin to serve; `PageServed` says when it does."""
+        """Start to serve; `PageServed` is posted when the port is open."""
         await self._background.open()
         self._job = self._background.start(self._run())
         return self
@@ -64,15 +64,15 @@ class Page:
     async def __aexit__(self, *failure: object) -> None:
         """Release the talk button, close every connection and the port."""
         if self._job is not None:
-            # Before the requests: they are told that the server ends. A task group that
-            # failed has cancelled it already, and it is closing what it has.
+            # Before the tasks of requests, so that the server closes their connections.
+            # A task group that failed has cancelled this task already.
             if not self._job.cancelling():
                 self._job.cancel()
             await asyncio.wait({self._job})
         await self._background.close(*failure)
 
     def show(self, view: View) -> None:
-        """Take the newest view."""
+        """Publish a new view."""
         self._snapshot.show(view)
 
     async def _run(self) -> None:
@@ -82,8 +82,8 @@ class Page:
         while True:
             try:
                 listening = listen.listener(host, port)
-            except OSError as problem:
-                self._lost(problem)
+            except OSError as exc:
+                self._lost(exc)
                 await asyncio.sleep(self._retry_s)
                 continue
             self._found()
@@ -92,19 +92,19 @@ class Page:
     async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
         url = listen.url(host, port, self._snapshot.view.address)
-        logger.info("page served  url=%s", url)
+        _log.info("page served  url=%s", url)
         await web.serve(listening, self._announce(host, port))
 
     async def _announce(self, host: str, port: int) -> None:
         """Post address and PIN, and again when network or command line changed them."""
-        told: PageServed | None = None
+        posted: PageServed | None = None
         while True:
             self._pairing.refresh()
             url = listen.url(host, port, self._snapshot.view.address)
             served = PageServed(url, self._pairing.pin)
-            if served != told:
+            if served != posted:
                 self._post(served)
-            told = served
+            posted = served
             await asyncio.sleep(self._watch_s)
 
     def _web(self) -> "WebServer":
@@ -114,14 +114,14 @@ class Page:
             self._background, self._site, self._snapshot, self._pairing, self._post
         )
 
-    def _lost(self, problem: OSError) -> None:
-        listen, reason = self._config.listen, problem.strerror or str(problem)
+    def _lost(self, exc: OSError) -> None:
+        listen, reason = self._config.listen, exc.strerror or str(exc)
         if self._is_lost:
-            logger.debug("page cannot be served  listen=%s reason=%r", listen, reason)
+            _log.debug("page cannot be served  listen=%s reason=%r", listen, reason)
             return
         self._is_lost = True
         self._post(PartLost(Part.PAGE, listen, reason))
-        logger.warning("page cannot be served  listen=%s reason=%r", listen, reason)
+        _log.warning("page cannot be served  listen=%s reason=%r", listen, reason)
 
     def _found(self) -> None:
         if self._is_lost:

@@ -1,4 +1,7 @@
-"""uvicorn inside our loop, with our limits; imported only when the page is served."""
+"""ASGI application of the page, and uvicorn in our event loop with our limits.
+
+Imported late, in a thread, because Starlette and uvicorn take long to import.
+"""
 
 import asyncio
 import contextlib
@@ -15,7 +18,7 @@ from appliance.net.http_server import CLIENT_LEFT, BoundedServer, ServerLimits
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page import static_files
 from appliance.page.access import AccessControl, too_many_requests
-from appliance.page.body import LIMIT_BYTES
+from appliance.page.answer import LIMIT_BYTES
 from appliance.page.controls import Controls
 from appliance.page.pairing import Pairing
 from appliance.page.pairing_form import PairingForm
@@ -33,22 +36,22 @@ CONNECTIONS = ConnectionLimits(
     rate=Rate(burst=200, per_s=50),
     rate_each=Rate(burst=60, per_s=20),
 )
-"""64 for requests and 16 WebSockets. From one address two or three open pages, so that
-it cannot shut out all others; a script may connect anew for each request."""
+"""In all 64 for requests and 16 WebSockets. One address has enough for two or three
+open pages and cannot use up all; scripts may open a connection for each request."""
 REQUESTS_EACH = Rate(burst=150, per_s=30)
-"""Per address: a page load is twenty requests, a volume slider ten a second."""
+"""Per address: loading the page takes twenty requests, a slider ten a second."""
 REQUESTS = Rate(burst=600, per_s=100)
-"""Over all addresses: what a flood from many of them may cost."""
+"""Over all addresses: bounds the cost of a flood from many of them."""
 DATE_S = 1.0
-"""How often uvicorn makes a new `Date`."""
-GOODBYE_S = 1
-"""R1.4 gives the whole process 3 s."""
+"""Interval at which uvicorn updates the header `Date`."""
+SHUTDOWN_S = 1
+"""Time for open requests to end; the whole process has 3 s."""
 PING_S = 5.0
-"""A phone that left the Wi-Fi is noticed, and its talk released, within 10 s."""
+"""A phone that left the Wi-Fi is detected, and its talk ended, within 10 s."""
 
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
-    """Return what clients may take of the page; `now_s` is a monotonic clock."""
+    """Return the limits on clients of the page; `now_s` is a monotonic clock."""
     return ServerLimits(
         connections=CONNECTIONS,
         requests=RateLimit(REQUESTS_EACH, REQUESTS, now_s),
@@ -57,7 +60,7 @@ def default_limits(now_s: Callable[[], float]) -> ServerLimits:
 
 
 class WebServer:
-    """The application and how it is served."""
+    """Web server of the page, with its application."""
 
     def __init__(
         self,
@@ -67,7 +70,7 @@ class WebServer:
         pairing: Pairing,
         post: Post,
     ) -> None:
-        """Put the parts together; requests run as tasks of `background`."""
+        """Create the application; requests run as tasks of `background`."""
         assets = static_files.load()
         snapshot.build = static_files.build(assets)
         self._background = background
@@ -78,20 +81,20 @@ class WebServer:
             LiveEndpoint(snapshot, controls, pairing, site.now_s),
             PairingForm(pairing, assets, site.pin_hint),
         )
-        self._guard = AccessControl(routes, pairing, own_names(site.name))
+        self._app = AccessControl(routes, pairing, own_names(site.name))
         self._limits = site.limits or default_limits(site.now_s)
 
     async def serve(
-        self, listening: socket.socket, company: Coroutine[None, None, None]
+        self, listening: socket.socket, companion: Coroutine[None, None, None]
     ) -> None:
-        """Serve on this socket until cancelled, with `company` running beside it.
+        """Serve on this socket until cancelled; `companion` runs at the same time.
 
         At the end the socket and every connection are closed.
         """
-        app = self._limits.bound(_Deadly(self._guard, self._background))
+        app = self._limits.bound(_RequestTasks(self._app, self._background))
         server = _Server(_config(app), self._limits)
         job = asyncio.create_task(server.serve(sockets=[listening]))
-        beside = asyncio.create_task(company)
+        beside = asyncio.create_task(companion)
         try:
             await asyncio.wait({job, beside}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -104,7 +107,7 @@ class WebServer:
 
 
 class _Server(BoundedServer):
-    """uvicorn without its signal handlers, and without waking ten times a second."""
+    """uvicorn without signal handlers and without its loop at ten times a second."""
 
     def __init__(self, config: uvicorn.Config, limits: ServerLimits) -> None:
         super().__init__(config, limits)
@@ -112,11 +115,11 @@ class _Server(BoundedServer):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # The process has its own.
+        # The process has its own handlers.
         yield
 
     def end(self) -> None:
-        """Have `serve` return, once everybody has been told."""
+        """Make `serve` close every connection and return."""
         self.should_exit = True
         self._end.set()
 
@@ -127,11 +130,11 @@ class _Server(BoundedServer):
                     await self._end.wait()
 
 
-class _Deadly:
-    """Runs each request in the page's task group.
+class _RequestTasks:
+    """ASGI middleware that runs each request as a task of the adapter.
 
-    uvicorn would log an unexpected exception and go on; here it ends the process.
-    That a client left is expected.
+    An unexpected exception ends the adapter and the process; uvicorn would log it and
+    go on. A client that disconnects is not unexpected.
     """
 
     def __init__(self, app: ASGIApp, background: Background) -> None:
@@ -159,15 +162,15 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         ws_max_size=LIMIT_BYTES,
         ws_ping_interval=PING_S,
         ws_ping_timeout=PING_S,
-        # A view is 4 kB on a LAN: compression would cost 30 kB per phone and CPU.
+        # A view has 4 kB, on a LAN: compression would cost 30 kB per phone, and CPU.
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,
-        # Its lines about bad requests would let any stranger fill the journal.
+        # Its lines about bad requests would let any client fill the journal.
         log_level="critical",
         access_log=False,
-        # Nobody stands before us who could tell a client's address truthfully.
+        # There is no proxy whose headers could be trusted.
         proxy_headers=False,
         server_header=False,
-        timeout_graceful_shutdown=GOODBYE_S,
+        timeout_graceful_shutdown=SHUTDOWN_S,
     )

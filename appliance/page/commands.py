@@ -1,4 +1,4 @@
-"""What may be asked of the box: the bodies of POST and the WebSocket's commands."""
+"""Commands of the API: bodies of POST requests and messages of the WebSocket."""
 
 from http import HTTPStatus
 from typing import Annotated, ClassVar, TypeVar
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from appliance.config import Percent
-from appliance.page.refused import RequestRefused
+from appliance.page.answer import RequestRefused
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
 
@@ -15,54 +15,54 @@ Name = Annotated[str, Meta(min_length=1, max_length=200)]
 class ControlRequest(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"
 ):
-    """One wish; `do` names it on the WebSocket and may be left out of a POST."""
+    """Command; `do` is its name on the WebSocket and optional in a POST."""
 
     EXAMPLE: ClassVar[str] = "{}"
 
 
 class TalkRequest(ControlRequest, frozen=True, tag="talk"):
-    """The talk button went down or up."""
+    """Press or release of the talk button."""
 
     EXAMPLE: ClassVar[str] = '{"on": true}'
     on: bool
 
 
 class MuteRequest(ControlRequest, frozen=True, tag="mute"):
-    """The mute switch."""
+    """Mute or unmute."""
 
     EXAMPLE: ClassVar[str] = '{"on": true}'
     on: bool
 
 
 class LeaveRequest(ControlRequest, frozen=True, tag="leave"):
-    """Leave the room and stay out."""
+    """Leave the room without rejoining."""
 
 
 class JoinRequest(ControlRequest, frozen=True, tag="join"):
-    """Join again, or another room."""
+    """Join the room again, or another one."""
 
     EXAMPLE: ClassVar[str] = '{"preset": "garage"}'
     preset: Name | UnsetType | None = UNSET
-    """null: the room of the section `room`; left out: the one that is chosen."""
+    """null: the room of the section `room`; absent: the current preset."""
     display_name: Name | None = None
 
 
 class VolumeRequest(ControlRequest, frozen=True, tag="volume"):
-    """The speaker's volume."""
+    """Volume of the speaker."""
 
     EXAMPLE: ClassVar[str] = '{"percent": 80}'
     percent: Percent
 
 
 class GainRequest(ControlRequest, frozen=True, tag="microphone_gain"):
-    """The microphone's gain."""
+    """Gain of the microphone."""
 
     EXAMPLE: ClassVar[str] = '{"db": 6}'
     db: Annotated[float, Meta(ge=-30, le=30)]
 
 
 class ChatRequest(ControlRequest, frozen=True, tag="chat"):
-    """A line for the room."""
+    """Chat line for the room."""
 
     EXAMPLE: ClassVar[str] = '{"text": "Hello"}'
     text: str
@@ -77,41 +77,41 @@ AnyRequest = (
     | GainRequest
     | ChatRequest
 )
-AskT = TypeVar("AskT", bound=AnyRequest)
+RequestT = TypeVar("RequestT", bound=AnyRequest)
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for bytes that are not the JSON that was asked for."""
+"""Exceptions of msgspec for bytes that are not the expected JSON."""
 
 _COMMAND: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 
 
-def from_body(body: bytes, kind: type[AskT]) -> AskT:
-    """Return what a POST asks; an empty body is `{}`.
+def from_body(body: bytes, kind: type[RequestT]) -> RequestT:
+    """Return the command in the body of a POST; an empty body is read as `{}`.
 
     Raises:
-        Refused: 400, with what to write.
+        RequestRefused: 400, with an example.
     """
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except UNREADABLE as problem:
-        raise _malformed(problem, kind.EXAMPLE) from problem
+    except UNREADABLE as exc:
+        raise _malformed(exc, kind.EXAMPLE) from exc
 
 
 def from_command(text: str | bytes) -> AnyRequest:
-    """Return what a WebSocket message asks.
+    """Return the command in a WebSocket message.
 
     Raises:
-        Refused: 400, with what to write.
+        RequestRefused: 400, with an example.
     """
     try:
         return _COMMAND.decode(text)
-    except UNREADABLE as problem:
-        raise _malformed(problem, '{"do": "talk", "on": true}') from problem
+    except UNREADABLE as exc:
+        raise _malformed(exc, '{"do": "talk", "on": true}') from exc
 
 
-def _malformed(problem: Exception, example: str) -> RequestRefused:
-    """Say what was wrong and what to write; msgspec names the key after `$.`."""
-    found, _, path = str(problem).partition(" - at `$")
+def _malformed(exc: Exception, example: str) -> RequestRefused:
+    """Return the refusal of a malformed body; msgspec names the key after `$.`."""
+    found, _, path = str(exc).partition(" - at `$")
     key = path.strip("`.[]") or None
-    sentence = f"The body is not what was expected: {found}. Write {example}"
+    sentence = f"Invalid body: {found}. Write {example}"
     return RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key=key)

@@ -1,4 +1,4 @@
-"""Takes what is asked, checks it against the view, and posts the event."""
+"""Executor of commands from clients: checks them against the view, posts events."""
 
 import time
 import unicodedata
@@ -21,6 +21,7 @@ from appliance.core.events import (
 )
 from appliance.core.view import TalkState, View
 from appliance.net.rate_limit import Bucket, Buckets, Rate
+from appliance.page.answer import RequestRefused
 from appliance.page.commands import (
     AnyRequest,
     ChatRequest,
@@ -31,39 +32,38 @@ from appliance.page.commands import (
     TalkRequest,
     VolumeRequest,
 )
-from appliance.page.refused import RequestRefused
 from appliance.page.snapshot import Snapshot
 from appliance.page.talk_leases import LEASE_S, TalkLeases
 from appliance.ports import Post
 
 TEXT_CHARACTERS = 2000
 TEXT_BYTES = 8192
-"""Longer lines would not fit into one packet of the data channel (15 kB with JSON)."""
+"""Longer lines would not fit into a packet of the data channel (15 kB with JSON)."""
 CHAT_EACH = Rate(burst=5, per_s=1)
-"""Nobody types faster; our choice."""
+"""Our choice: faster than people type."""
 CHAT_ALL = Rate(burst=10, per_s=2)
 SHUT = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
 ON_AIR = frozenset({TalkState.TALKING, TalkState.WARNING})
 
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
-LET_GO = "That talk is over. Let the talk button go, then press it again."
+RELEASE_FIRST = "That talk has ended. Release the talk button, then press it again."
 
 Answer = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """Who asks."""
+    """Sender of a command."""
 
     session: str
-    """Digest of the session or token: the same for all tabs of a phone."""
+    """Digest of the cookie or token: the same for all tabs of a phone."""
     socket: str | None = None
     """Unique for a WebSocket; None for a plain request."""
 
 
 class Controls:
-    """Where every wish from the LAN comes in.
+    """Executor of all commands from the LAN.
 
     Thread: the loop's.
     """
@@ -75,7 +75,7 @@ class Controls:
         leases: TalkLeases,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Read `snapshot`, take talk by `leases`, and post the other requests."""
+        """Check commands against `snapshot`; talk uses `leases`, the others `post`."""
         self._snapshot = snapshot
         self._post = post
         self._leases = leases
@@ -84,10 +84,10 @@ class Controls:
         self._chat_all = Bucket(CHAT_ALL, now_s())
 
     def take(self, request: AnyRequest, client: Client) -> Answer:
-        """Do what is asked and return what to answer.
+        """Execute a command and return the body of the response.
 
         Raises:
-            Refused: with the reason.
+            RequestRefused: with the reason.
         """
         match request:
             case TalkRequest():
@@ -104,7 +104,7 @@ class Controls:
                 assert_never(request)
 
     def gone(self, client: Client) -> None:
-        """Release what a closed WebSocket still held."""
+        """Release the talk button of a closed WebSocket."""
         self._leases.release(_holder(client))
 
     def _plain(self, request: LeaveRequest | VolumeRequest | GainRequest) -> Answer:
@@ -118,13 +118,13 @@ class Controls:
         return {}
 
     def _talk(self, request: TalkRequest, client: Client) -> Answer:
-        """Press or release; what is refused is over, and must not go live later."""
+        """Press or release; a refused press is dropped and must not transmit later."""
         holder, view = _holder(client), self._snapshot.view
         lease_s = LEASE_S if client.socket is None else None
         if request.on and view.is_page_spent:
-            # A repeat is no release: it must not count as a new press next time.
+            # A repeat is not a release: the next one must not count as a new press.
             self._leases.prolong(holder, lease_s)
-            raise RequestRefused(HTTPStatus.CONFLICT, LET_GO)
+            raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)
         refusal = _talk_refusal(view) if request.on else ""
         if refusal or not request.on:
             self._leases.release(holder)
@@ -133,9 +133,9 @@ class Controls:
         if not request.on:
             return {"on": False}
         is_new = self._leases.press(holder, lease_s)
-        # A repeat opens nothing: the talk limit may have ended the talk meanwhile.
-        said: Answer = {"on": is_new or view.talk in ON_AIR}
-        return said if lease_s is None else {**said, "lease_s": lease_s}
+        # A repeat does not start a talk: the talk limit may have ended it meanwhile.
+        answer: Answer = {"on": is_new or view.talk in ON_AIR}
+        return answer if lease_s is None else {**answer, "lease_s": lease_s}
 
     def _mute(self, request: MuteRequest) -> Answer:
         if not request.on and self._snapshot.view.is_muted_at_box:
@@ -150,7 +150,7 @@ class Controls:
         )
         if preset is not None and preset not in presets:
             known = ", ".join(presets) or "none are configured"
-            sentence = f"There is no such preset. Write one of: {known}."
+            sentence = f"Unknown preset. Write one of: {known}."
             raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
         self._post(JoinAsked(preset, request.display_name))
         return {}
@@ -163,7 +163,7 @@ class Controls:
         if not (
             self._chat_each.may(client.session, now_s) and self._chat_all.may(now_s)
         ):
-            sentence = "That was too fast. Wait a few seconds and send it again."
+            sentence = "Too many chat lines. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
         line_id = str(uuid.uuid4())
@@ -176,7 +176,7 @@ def _holder(client: Client) -> str:
 
 
 def _talk_refusal(view: View) -> str:
-    """Return why a press would not transmit; empty: it would."""
+    """Return why a press would not transmit; empty if it would."""
     if view.is_muted_at_box:
         return MUTED_AT_BOX
     if view.is_muted_on_page:
@@ -198,5 +198,5 @@ def _checked(text: str) -> str:
 
 
 def _is_text(character: str) -> bool:
-    """Whether it may stand in a line; control codes do harm in terminals and logs."""
+    """Return whether a chat line may contain it; terminals obey control characters."""
     return character in "\n\t" or unicodedata.category(character) != "Cc"

@@ -1,4 +1,4 @@
-"""`ptt-appliance pair`: PIN, QR code and bearer tokens on the command line."""
+"""`ptt-appliance pair`: prints PIN, QR code and bearer tokens on the command line."""
 
 import io
 import os
@@ -20,23 +20,22 @@ from appliance.page.pairing_file import (
 )
 
 ANYWHERE = ("192.0.2.1", 9)
-"""TEST-NET-1 (RFC 5737): asking for a route to it sends nothing."""
-
+"""TEST-NET-1 (RFC 5737); connecting a UDP socket to it sends nothing."""
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
-"""Where systemd's `StateDirectory=` puts what the installed service keeps."""
+"""State directory of the installed service, by systemd's `StateDirectory=`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wish:
-    """The command's switches."""
+    """Options of the command."""
 
     is_reset: bool = False
-    """Make a new PIN first, and forget every phone and token."""
+    """Create a new PIN first, and invalidate every session and token."""
     is_token: bool = False
     """Print a new bearer token and nothing else."""
     is_json: bool = False
-    """Print for a script."""
+    """Print JSON."""
 
 
 def pair(
@@ -47,14 +46,14 @@ def pair(
     is_enabled: bool = True,
     service: Path = SERVICE_DIRECTORY,
 ) -> int:
-    """Print how to pair, and return the exit status.
+    """Print how to pair a phone, and return the exit status.
 
     Args:
-        directory: where the keys are kept.
+        directory: state directory with the pairing file.
         listen: the page's `host:port`.
         wish: what to print.
-        is_enabled: whether the configuration lets the page be served.
-        service: the directory of an installed service.
+        is_enabled: whether the page is enabled in the configuration.
+        service: state directory of the installed service.
     """
     for warning in _warnings(directory, service, is_enabled=is_enabled):
         sys.stderr.write(f"{warning}\n")
@@ -63,9 +62,9 @@ def pair(
         keys = _keys(file, is_reset=wish.is_reset)
         if wish.is_token:
             return _token(file, keys, is_json=wish.is_json)
-    except OSError as problem:
+    except OSError as exc:
         sys.stderr.write(
-            f"{file.path} cannot be used: {problem.strerror}."
+            f"{file.path} cannot be used: {exc.strerror}."
             " Run this as root or as the service's user.\n"
         )
         return 1
@@ -76,14 +75,14 @@ def pair(
 
 
 def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:
-    """Yield why nobody may be asking for what is printed."""
+    """Yield the reasons why the service may not accept what is printed."""
     if not is_enabled:
-        yield "The page is switched off. Write `page: {enabled: true}` to use this."
-    # It may be a link into a directory that only root may look into.
+        yield "The page is disabled. Write `page: {enabled: true}` to use this."
+    # It may be a link into a directory that only root can read.
     is_other = os.path.realpath(directory) != os.path.realpath(service)
     if is_other and os.path.lexists(service):
         yield (
-            f"The installed service keeps its keys in {service}, but these are kept in"
+            f"The installed service uses the PIN in {service}, this command the one in"
             f" {directory}. Run this with STATE_DIRECTORY={service} to change that."
         )
 
@@ -104,7 +103,7 @@ def _token(file: PairingFile, keys: Keys, *, is_json: bool) -> int:
 
 
 def _urls(host: str, port: int) -> tuple[str, ...]:
-    """Return the page's addresses, the one that every phone understands first."""
+    """Return the page's URLs, first the one with an IP address, which always works."""
     urls = (url(host, port, lan) for lan in (_lan_address(), ""))
     return tuple(dict.fromkeys(urls))
 
@@ -129,7 +128,7 @@ def _sheet(urls: tuple[str, ...], pin: str) -> str:
 
     code = segno.make(pairing_url(urls[0], pin), error="l", micro=False)
     drawn = io.StringIO()
-    # Block letters are smaller; without UTF-8 there are only coloured spaces.
+    # Half blocks are smaller but need UTF-8; else the code is of coloured spaces.
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     code.terminal(drawn, compact=encoding == "utf8")
     where = "\n      or  ".join(urls)
@@ -137,5 +136,5 @@ def _sheet(urls: tuple[str, ...], pin: str) -> str:
         "Scan this with a phone on the same network:\n\n"
         f"{drawn.getvalue()}\n"
         f"    Page  {where}\n"
-        f"    PIN   {pin[:3]} {pin[3:]}   for one phone; then there is a new one\n"
+        f"    PIN   {pin[:3]} {pin[3:]}   for one phone; then a new PIN is created\n"
     )

@@ -1,4 +1,4 @@
-"""Who may come in: PIN, sessions, bearer tokens and the lock-out."""
+"""Pairing of phones: PIN, sessions, bearer tokens and lock-out after wrong PINs."""
 
 import asyncio
 import hmac
@@ -12,6 +12,7 @@ import msgspec
 from appliance.core.events import PairingAsked, Part, PartFound, PartLost, PhonePaired
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Bucket, Rate
+from appliance.page.answer import RequestRefused
 from appliance.page.pairing_file import (
     Keys,
     PairingFile,
@@ -22,26 +23,25 @@ from appliance.page.pairing_file import (
     fresh_secret,
 )
 from appliance.page.pin_lockout import Lockouts
-from appliance.page.refused import RequestRefused
 from appliance.ports import Post
 
-logger = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 SHOW = Rate(burst=1, per_s=0.2)
-"""How often the OLED is asked to show the PIN."""
+"""Rate at which the OLED is requested to show the PIN."""
 SHOW_AGAIN = Rate(burst=6, per_s=1 / 240)
-"""The same over minutes: who only opens the form cannot hold the OLED for ever. Each
-time it shows the PIN for a minute; a pairing fills the bucket again."""
-TWICE_S = 10.0
-"""For so long the PIN that paired an address pairs it again: forms are sent twice."""
+"""The same over minutes: reloading the form must not keep the PIN on the OLED, which
+shows it for a minute each time; a pairing refills the bucket."""
+RESUBMIT_S = 10.0
+"""Time in which a used PIN pairs the same address again: browsers resubmit forms."""
 
 
 class Pairing:
-    """The keys as the running service knows them.
+    """PIN, sessions and tokens of the running service.
 
-    When the disk cannot be read or written they live in memory until the next start.
+    If the file cannot be read or written they are kept in memory until the next start.
 
-    Thread: the loop's; only `_file.change` runs beside it.
+    Thread: the loop's; `_file.change` runs in another one.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class Pairing:
         now_s: Callable[[], float] = time.monotonic,
         wall_s: Callable[[], float] = time.time,
     ) -> None:
-        """Start with keys of our own; `open` reads or makes the file."""
+        """Start with a new PIN; `open` reads or creates the file."""
         self._file = file
         self._post = post
         self._now_s = now_s
@@ -62,21 +62,21 @@ class Pairing:
         self._show = Bucket(SHOW, now_s())
         self._show_again = Bucket(SHOW_AGAIN, now_s())
         self._used = ("", "", 0.0)
-        """PIN and address of the last pairing, and until when they are good."""
-        self._writing = asyncio.Lock()
+        """PIN and address of the last pairing, and until when they are accepted."""
+        self._lock = asyncio.Lock()
         self._wrong = MinuteLog(_log_wrong)
         self._is_lost = False
 
     @property
     def pin(self) -> str:
-        """What pairs a phone."""
+        """The current PIN."""
         return self._keys.pin
 
     async def open(self) -> None:
-        """Read the file, or make it with the PIN that we have.
+        """Read the file, or create it with the current PIN.
 
-        If it cannot be written, wrong PINs could not be counted over a restart: then
-        the PIN is a new one at each start.
+        If it cannot be written, the count of wrong PINs is lost at a restart: then the
+        PIN is a new one at each start.
         """
         await self._change(lambda keys: keys)
         pin = self._keys.pin
@@ -85,24 +85,24 @@ class Pairing:
             self._keys = msgspec.structs.replace(self._keys, pin=pin)
 
     def refresh(self) -> None:
-        """Take over what the command line changed; cheap when nothing did."""
-        if self._writing.locked():
-            # The file is about to be what is in memory.
+        """Read the file if the command line changed it; cheap if it did not."""
+        if self._lock.locked():
+            # The file is being written from memory.
             return
         try:
             stamp = self._file.stamp()
             if stamp is None or stamp == self._stamp:
                 return
             keys = self._file.read()
-        except OSError as problem:
-            self._lost(problem)
+        except OSError as exc:
+            self._lost(exc)
             return
         self._stamp = stamp
         if keys is not None:
-            self._take(keys)
+            self._replace(keys)
 
     def owner(self, *, cookie: str, bearer: str) -> str | None:
-        """Return the digest of the valid secret among the two; None: not paired."""
+        """Return the digest of the valid cookie or bearer token; None without one."""
         self.refresh()
         keys = self._keys
         for secret, known in ((cookie, keys.sessions), (bearer, keys.tokens)):
@@ -111,70 +111,70 @@ class Pairing:
         return None
 
     def still_knows(self, owner: str) -> bool:
-        """Whether this digest has not been forgotten since."""
+        """Return whether this digest is still valid."""
         self.refresh()
         return owner in self._keys.sessions or owner in self._keys.tokens
 
     def ask(self) -> None:
-        """Let the OLED show the PIN to somebody who has the form before them."""
+        """Request that the OLED shows the PIN, for somebody who has opened the form."""
         now_s = self._now_s()
         if self._show.may(now_s) and self._show_again.may(now_s):
             self._post(PairingAsked())
 
-    async def admit(self, pin: str, guest: str) -> str:
+    async def admit(self, pin: str, address: str) -> str:
         """Return the cookie of a new session.
 
         Args:
             pin: six digits.
-            guest: the address that they came from.
+            address: of the client.
 
         Raises:
-            Refused: wrong PIN (403), or too many of them (429).
+            RequestRefused: wrong PIN (403), or too many of them (429).
         """
         self.refresh()
         now_s = self._now_s()
-        if wait_s := self._lockouts.wait_s(guest, now_s):
+        if wait_s := self._lockouts.wait_s(address, now_s):
             raise _locked(wait_s)
-        if not self._is_right(pin, guest, now_s):
-            raise await self._failed(guest, now_s)
-        self._lockouts.passed(guest)
+        if not self._is_right(pin, address, now_s):
+            raise await self._failed(address, now_s)
+        self._lockouts.passed(address)
         secret = fresh_secret()
         known = digest(secret)
         self._keys = self._keys.with_session(known)
         await self._keep(lambda keys: keys.with_session(known), self._renewed())
         self._post(PhonePaired())
         self._show_again = Bucket(SHOW_AGAIN, self._now_s())
-        logger.info("phone paired")
+        _log.info("phone paired")
         return secret
 
-    def _is_right(self, pin: str, guest: str, now_s: float) -> bool:
+    def _is_right(self, pin: str, address: str, now_s: float) -> bool:
         if hmac.compare_digest(pin.encode(), self._keys.pin.encode()):
-            self._used = (pin, guest, now_s + TWICE_S)
+            self._used = (pin, address, now_s + RESUBMIT_S)
             return True
-        return (pin, guest) == self._used[:2] and now_s < self._used[2]
+        return (pin, address) == self._used[:2] and now_s < self._used[2]
 
-    async def _failed(self, guest: str, now_s: float) -> RequestRefused:
-        """Count a wrong PIN, and return what to answer.
+    async def _failed(self, address: str, now_s: float) -> RequestRefused:
+        """Count a wrong PIN, and return the refusal.
 
-        Counted before anything is waited for: no two requests may share one try.
+        It is counted before the first await, so that concurrent requests count each.
         """
-        self._lockouts.failed(guest, now_s)
+        self._lockouts.failed(address, now_s)
         self._wrong.note()
-        lockout = self._lockouts.of(guest)
-        wait_s = self._lockouts.wait_s(guest, now_s)
+        lockout = self._lockouts.of(address)
+        wait_s = self._lockouts.wait_s(address, now_s)
         pins = self._renewed() if wait_s else (self.pin, self.pin)
         await self._keep(lambda keys: keys, pins)
         if wait_s:
             failures = lockout.failures
-            logger.warning("pairing locked  wrong_pins=%d wait_s=%d", failures, wait_s)
+            _log.warning("pairing locked  wrong_pins=%d wait_s=%d", failures, wait_s)
             return _locked(wait_s)
         left = lockout.tries_left
         tries = "1 try" if left == 1 else f"{left} tries"
-        sentence = f"That is not the PIN; {tries} left."
+        sentence = f"Wrong PIN; {tries} left."
         return RequestRefused(HTTPStatus.FORBIDDEN, sentence, key="pin")
 
     def _renewed(self) -> tuple[str, str]:
-        """Take a new PIN, and return the old one and the new one."""
+        """Replace the PIN, and return the old and the new one."""
         old, new = self._keys.pin, fresh_pin()
         self._keys = msgspec.structs.replace(self._keys, pin=new)
         return old, new
@@ -182,42 +182,42 @@ class Pairing:
     async def _keep(
         self, changed: Callable[[Keys], Keys], pins: tuple[str, str]
     ) -> None:
-        """Write the change, a new PIN and what was guessed."""
+        """Write the change, the new PIN and the wrong PINs counted so far."""
         guesses = self._lockouts.to_keep(self._now_s(), self._wall_s())
         await self._change(lambda keys: changed(keys).with_guesses(guesses, pins))
 
     async def _change(self, changed: Callable[[Keys], Keys]) -> None:
-        """Write beside the loop: an SD card may take a second over it."""
-        async with self._writing:
+        """Change the file in a thread: writing to an SD card may take a second."""
+        async with self._lock:
             try:
                 await asyncio.to_thread(self._file.change, changed, self._keys)
-            except OSError as problem:
-                self._lost(problem)
+            except OSError as exc:
+                self._lost(exc)
                 return
         if self._is_lost:
             self._is_lost = False
             self._post(PartFound(Part.STORE, self._file.path.name))
-            logger.info("pairing is kept again")
+            _log.info("pairing file works again")
 
-    def _take(self, keys: Keys) -> None:
+    def _replace(self, keys: Keys) -> None:
         if keys.pin != self._keys.pin:
             times_s = self._now_s(), self._wall_s()
             self._lockouts = Lockouts.kept(keys.guesses, *times_s)
             self._used = ("", "", 0.0)
         self._keys = keys
 
-    def _lost(self, problem: OSError) -> None:
-        reason = f"{problem.strerror}: phones must pair again after a restart"
+    def _lost(self, exc: OSError) -> None:
+        reason = f"{exc.strerror}: phones must pair again after a restart"
         if self._is_lost:
-            logger.debug("pairing cannot be kept  reason=%r", reason)
+            _log.debug("pairing file cannot be used  reason=%r", reason)
             return
         self._is_lost = True
         self._post(PartLost(Part.STORE, self._file.path.name, reason))
-        logger.warning("pairing cannot be kept  reason=%r", reason)
+        _log.warning("pairing file cannot be used  reason=%r", reason)
 
 
 def _log_wrong(count: int) -> None:
-    logger.warning("wrong PINs  count=%d", count)
+    _log.warning("wrong PINs  count=%d", count)
 
 
 def _locked(wait_s: int) -> RequestRefused:

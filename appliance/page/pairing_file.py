@@ -1,7 +1,7 @@
-"""`pairing.json`: the PIN and the digests of what has been given out.
+"""`pairing.json`: the PIN, and the digests of cookies and bearer tokens.
 
-Service and command line both write it: each reads, changes and replaces it while it
-holds a lock on the directory.
+Both the service and the command line write it: each reads, changes and replaces it
+while it holds a lock on the directory.
 """
 
 import fcntl
@@ -16,6 +16,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from appliance.process.state_files import write_whole
+
 KEPT_SESSIONS = 32
 KEPT_TOKENS = 16
 PIN_DIGITS = 6
@@ -29,20 +31,20 @@ class Guest(msgspec.Struct, frozen=True):
 
     failures: int
     until_s: float
-    """Seconds since the epoch; no PIN is looked at before."""
+    """Seconds since the epoch; PINs are not checked before."""
 
 
 class Guesses(msgspec.Struct, frozen=True):
-    """Wrong PINs, so that a restart does not forget them."""
+    """Wrong PINs, stored so that a restart does not reset the lock-out."""
 
     recent_s: tuple[float, ...] = ()
-    """When, in seconds since the epoch; from all addresses."""
+    """Times of those from all addresses, in seconds since the epoch."""
     guests: dict[str, Guest] = {}
     """By address."""
 
 
 class Keys(msgspec.Struct, frozen=True):
-    """Who may come in."""
+    """PIN and digests, the content of the file."""
 
     pin: Annotated[str, Meta(pattern="^[0-9]{6}$")]
     sessions: tuple[Digest, ...] = ()
@@ -52,12 +54,12 @@ class Keys(msgspec.Struct, frozen=True):
     guesses: Guesses = Guesses()
 
     def with_session(self, digest: str) -> "Keys":
-        """Return the keys with one session more; the oldest gives way."""
+        """Return the keys with one more session; the oldest is dropped at the limit."""
         sessions = (*self.sessions, digest)[-KEPT_SESSIONS:]
         return msgspec.structs.replace(self, sessions=sessions)
 
     def with_token(self, digest: str) -> "Keys":
-        """Return the keys with one bearer token more; the oldest gives way."""
+        """Return the keys with one more token; the oldest is dropped at the limit."""
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
 
@@ -65,15 +67,15 @@ class Keys(msgspec.Struct, frozen=True):
         """Return the keys with these wrong PINs and, unless it was changed, a new PIN.
 
         Args:
-            guesses: all that are remembered.
-            pins: the PIN that is replaced, and the one that replaces it.
+            guesses: all that are stored.
+            pins: the PIN to replace, and its replacement.
         """
         pin = pins[1] if self.pin == pins[0] else self.pin
         return msgspec.structs.replace(self, pin=pin, guesses=guesses)
 
 
 def fresh_keys() -> Keys:
-    """Return a new PIN, and nobody who knows it."""
+    """Return keys with a new PIN, without sessions and tokens."""
     return Keys(pin=fresh_pin())
 
 
@@ -88,20 +90,20 @@ def fresh_secret() -> str:
 
 
 def digest(secret: str) -> str:
-    """Return what is kept of a secret: of 256 random bits, a plain hash is enough."""
+    """Return the hash of a secret; for 256 random bits no salt is needed."""
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
 class PairingFile:
-    """The file; every method may raise `OSError`."""
+    """Reader and writer of the file; every method may raise `OSError`."""
 
     def __init__(self, directory: Path) -> None:
-        """Keep it in the state directory."""
+        """Use the file in this state directory."""
         self._directory = directory
         self.path = directory / "pairing.json"
 
     def stamp(self) -> Stamp | None:
-        """Return what changes whenever the file is replaced; None: there is none."""
+        """Return a value that differs after each replacement; None without a file."""
         try:
             found = self.path.stat()
         except FileNotFoundError:
@@ -109,41 +111,27 @@ class PairingFile:
         return found.st_mtime_ns, found.st_ino, found.st_size
 
     def read(self) -> Keys | None:
-        """Return what it holds; None when it is missing or damaged."""
+        """Return the content; None if the file is missing or damaged."""
         try:
             return msgspec.json.decode(self.path.read_bytes(), type=Keys)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def change(self, changed: Callable[[Keys], Keys], otherwise: Keys) -> Keys:
-        """Replace the file by what `changed` makes of it, or of `otherwise`.
+        """Replace the content by the result of `changed`, and return that.
 
-        Written even if it stays the same, which shows whether it can be written.
+        The file is written even if nothing changed, to detect that it cannot be.
+
+        Args:
+            changed: gets the content.
+            otherwise: passed to `changed` if the file is missing or damaged.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _locked(self._directory):
             before = self.read()
             after = changed(before or otherwise)
-            self._replace(msgspec.json.encode(after))
+            write_whole(self.path, msgspec.json.encode(after))
         return after
-
-    def _replace(self, content: bytes) -> None:
-        """Write beside it, then rename: a power cut leaves the old or the new file."""
-        beside = self.path.with_suffix(".new")
-        beside.unlink(missing_ok=True)
-        descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            self._give_away(descriptor)
-            file.write(content)
-            file.flush()
-            os.fsync(descriptor)
-        beside.replace(self.path)
-
-    def _give_away(self, descriptor: int) -> None:
-        """Let root's command line not shut the service's user out."""
-        if os.geteuid() == 0:
-            owner = self._directory.stat()
-            os.fchown(descriptor, owner.st_uid, owner.st_gid)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""How long the PIN form stays shut after wrong PINs."""
+"""Rate limiter for PIN attempts: lock-out per address, budget over all addresses."""
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass
@@ -11,29 +11,29 @@ FIRST_WAIT_S = 60
 LONGEST_WAIT_S = 3600
 TRIES_OF_ALL = 30
 WINDOW_S = 3600
-"""All addresses together may be wrong 30 times an hour: who has many of them needs two
-years for half of all PINs, and who has one cannot shut the form for everybody."""
-GUESTS = 256
-"""Addresses remembered; our choice: more would only be one guest with many."""
+"""At most 30 wrong PINs per hour over all addresses: about two years for a 50 % chance
+of guessing one. An address is locked out long before it uses up this budget."""
+ADDRESSES = 256
+"""Addresses kept; our choice: more would be one attacker with many addresses."""
 SLACK_S = 0.001
-"""What sums of floating point numbers may be off."""
+"""Rounding error of sums of floating point numbers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Lockout:
-    """Wrong PINs so far, by one guest."""
+    """Wrong PINs from one address so far."""
 
     failures: int = 0
     until_s: float = 0.0
-    """Monotonic clock; no PIN is looked at before."""
+    """Monotonic clock; PINs are not checked before."""
 
     def wait_s(self, now_s: float) -> int:
-        """Return the whole seconds until a PIN is looked at again; 0: now."""
+        """Return the whole seconds until a PIN is checked again; 0: now."""
         return _whole_s(self.until_s - now_s)
 
     @property
     def tries_left(self) -> int:
-        """Wrong PINs until the next wait."""
+        """Wrong PINs left before the next wait."""
         return max(1, FREE_TRIES - self.failures)
 
     def failed(self, now_s: float) -> "Lockout":
@@ -45,20 +45,20 @@ class Lockout:
 
 
 class Lockouts:
-    """One lock-out per guest, and a budget for all of them together."""
+    """Lock-outs per address, and the budget of all addresses."""
 
     def __init__(self) -> None:
-        """Remember no wrong PIN yet."""
+        """Start without wrong PINs."""
         self._each: OrderedDict[str, Lockout] = OrderedDict()
         self._all_s: deque[float] = deque(maxlen=TRIES_OF_ALL)
 
     @classmethod
     def kept(cls, guesses: Guesses, now_s: float, wall_s: float) -> "Lockouts":
-        """Return what was kept over a restart.
+        """Return the lock-outs that were stored before a restart.
 
         Args:
-            guesses: with times of the wall clock. It may have been set back since: what
-                lies in the future counts as if it happened now.
+            guesses: with times of the wall clock. It may have been set back since:
+                times in the future count as now.
             now_s: monotonic clock.
             wall_s: seconds since the epoch.
         """
@@ -66,14 +66,14 @@ class Lockouts:
         for at_s in guesses.recent_s:
             if wall_s - at_s < WINDOW_S:
                 lockouts._all_s.append(now_s - max(0.0, wall_s - at_s))
-        for address, guest in guesses.guests.items():
-            left_s = min(guest.until_s - wall_s, _longest_wait_s(guest.failures))
+        for address, stored in guesses.guests.items():
+            left_s = min(stored.until_s - wall_s, _longest_wait_s(stored.failures))
             until_s = now_s + left_s if left_s > 0 else 0.0
-            lockouts._each[address] = Lockout(guest.failures, until_s)
+            lockouts._each[address] = Lockout(stored.failures, until_s)
         return lockouts
 
     def to_keep(self, now_s: float, wall_s: float) -> Guesses:
-        """Return what must outlive a restart; see `kept`."""
+        """Return what to store for a restart; see `kept`."""
         shift_s = wall_s - now_s
         return Guesses(
             tuple(at_s + shift_s for at_s in self._all_s),
@@ -83,34 +83,34 @@ class Lockouts:
             },
         )
 
-    def of(self, guest: str) -> Lockout:
-        """Return the guest's own lock-out."""
-        return self._each.get(guest, Lockout())
+    def of(self, address: str) -> Lockout:
+        """Return the lock-out of one address."""
+        return self._each.get(address, Lockout())
 
-    def wait_s(self, guest: str, now_s: float) -> int:
-        """Return the whole seconds until this guest's PIN is looked at; 0: now."""
+    def wait_s(self, address: str, now_s: float) -> int:
+        """Return the whole seconds until this address may try a PIN; 0: now."""
         is_spent = len(self._all_s) == TRIES_OF_ALL
         all_s = _whole_s(self._all_s[0] + WINDOW_S - now_s) if is_spent else 0
-        return max(self.of(guest).wait_s(now_s), all_s)
+        return max(self.of(address).wait_s(now_s), all_s)
 
-    def failed(self, guest: str, now_s: float) -> None:
+    def failed(self, address: str, now_s: float) -> None:
         """Count one more wrong PIN."""
         self._all_s.append(now_s)
-        self._each[guest] = self.of(guest).failed(now_s)
-        self._each.move_to_end(guest)
-        if len(self._each) > GUESTS:
+        self._each[address] = self.of(address).failed(now_s)
+        self._each.move_to_end(address)
+        if len(self._each) > ADDRESSES:
             self._each.popitem(last=False)
 
-    def passed(self, guest: str) -> None:
-        """Forget the slips of a guest who knew the PIN after all."""
-        self._each.pop(guest, None)
+    def passed(self, address: str) -> None:
+        """Reset the lock-out of an address that sent the right PIN."""
+        self._each.pop(address, None)
 
 
 def _longest_wait_s(failures: int) -> int:
-    """Return the wait after so many wrong PINs."""
+    """Return the wait after this many wrong PINs."""
     if failures < FREE_TRIES:
         return 0
-    # Bounded before it is a power: the count may grow for months.
+    # Bounded before the shift: the count may grow for months.
     doublings = min(failures - FREE_TRIES, 10)
     return min(FIRST_WAIT_S << doublings, LONGEST_WAIT_S)
 

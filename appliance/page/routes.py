@@ -1,4 +1,4 @@
-"""The routes, and what each answers."""
+"""Routes of the page, and the handlers of plain requests."""
 
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
@@ -11,8 +11,9 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
-from appliance.page import answer, body, static_files
+from appliance.page import answer, static_files
 from appliance.page.access import FORM, HEALTH
+from appliance.page.answer import RequestRefused
 from appliance.page.commands import (
     AnyRequest,
     ChatRequest,
@@ -26,7 +27,6 @@ from appliance.page.commands import (
 )
 from appliance.page.controls import Client, Controls
 from appliance.page.pairing_form import PairingForm
-from appliance.page.refused import RequestRefused
 from appliance.page.snapshot import Snapshot
 from appliance.page.websocket import LiveEndpoint
 
@@ -51,7 +51,7 @@ OUT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
 
 
 class Api:
-    """Answers plain requests from the board and the desk."""
+    """Handlers of plain requests."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class Api:
         assets: dict[str, static_files.Asset],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
-        """Read `snapshot`, take wishes to `controls`."""
+        """Read from `snapshot`; commands go to `controls`."""
         self._snapshot = snapshot
         self._controls = controls
         self._assets = assets
@@ -107,13 +107,13 @@ class Api:
 
     async def post(self, request: Request) -> Response:
         """`POST /api/…`."""
-        content = await body.read(request)
-        ask = from_body(content, POSTS[request.url.path])
-        return answer.json(self._controls.take(ask, Client(request.state.owner)))
+        content = await answer.body_of(request)
+        command = from_body(content, POSTS[request.url.path])
+        return answer.json(self._controls.take(command, Client(request.state.owner)))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
-    """Return whether sound is sick, and what is wrong in words without any name."""
+    """Return whether a sound device is missing, and the faults without any names."""
     is_wanted = view.connection in NEEDS_SOUND
     checks = (
         (is_wanted and not view.has_microphone, "no microphone"),
@@ -125,7 +125,7 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
 
 
 def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
-    """Return everything behind the guard."""
+    """Return the application without access control."""
     posts = [Route(path, api.post, methods=["POST"]) for path in POSTS]
     routes: list[BaseRoute] = [
         Route("/", api.page),

@@ -1,4 +1,4 @@
-"""This box, as the page needs to know it."""
+"""Settings of the page that are not in its configuration."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -9,25 +9,25 @@ from typing import TYPE_CHECKING
 from appliance.display.line import Size
 
 if TYPE_CHECKING:
-    # Brings uvicorn, which is imported late.
+    # Imports uvicorn, which is to be imported late.
     from appliance.net.http_server import ServerLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageSettings:
-    """What `cli` hands to the page besides its configuration."""
+    """Facts about the box that the page needs besides its configuration."""
 
     name: str
-    """The box's name; `NAME.local` is answered too, for who announces it."""
+    """The box's name; `NAME.local` is accepted as a host name."""
     state_directory: Path
-    """Where `pairing.json` is kept."""
+    """Directory of `pairing.json`."""
     metrics: Callable[[], Awaitable[str]]
     """Returns the text of `/metrics`."""
     screen_px: Size = (128, 64)
-    """Of the OLED; its picture is shown also when none is wired."""
+    """Of the OLED; its picture is shown even if no OLED is connected."""
     limits: "ServerLimits | None" = None
-    """What clients may take of the page; None: the default."""
+    """Limits on clients; None: the default."""
     pin_hint: str = ""
-    """Sentence that says where a person finds the PIN; empty: on the box's screen, or
-    by `ptt-appliance pair`."""
+    """Sentence of the form that says where to find the PIN; empty: it names the screen
+    and `ptt-appliance pair`."""
     now_s: Callable[[], float] = time.monotonic

@@ -1,4 +1,4 @@
-"""Holds the newest view for everybody who looks at the page."""
+"""Newest view for the clients of the page, with its JSON and the OLED's picture."""
 
 import asyncio
 import contextlib
@@ -19,7 +19,7 @@ from appliance.display.rendering import lines, picture
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 SILENT_DBFS = -96
 HIDDEN_PIN = "******"
@@ -27,15 +27,15 @@ HIDDEN_PIN = "******"
 
 @dataclass(frozen=True, slots=True)
 class Drawing:
-    """What the OLED shows, as text and as a picture."""
+    """Content of the OLED, as text and as a picture."""
 
     size: Size
     lines: tuple[str, ...] = ()
     picture: "Image | None" = None
-    """None: Pillow is missing."""
+    """None: Pillow is not installed."""
 
     def bits(self) -> bytes:
-        """Return the rows from the top, each byte 8 px, its highest bit leftmost."""
+        """Return the rows from the top; a byte is 8 px, the highest bit leftmost."""
         if self.picture is None:
             return bytes(self.size[0] * self.size[1] // 8)
         return self.picture.tobytes()
@@ -72,25 +72,25 @@ STARTING = View(
     page_url="",
     pin="",
 )
-"""What the page shows before the first view comes."""
+"""View before the app has published the first one."""
 
-# A field that must not be printed must not be sent either.
+# Fields that must not be logged (`repr=False`) must not be sent either.
 _SENT = tuple(item.name for item in fields(View) if item.repr and item.name != "chat")
 
 
 class Snapshot:
-    """Wakes whoever waits for a newer view, and writes it as JSON once for all.
+    """Holder of the newest view; wakes waiting clients and caches the JSON for all.
 
     Thread: the loop's.
     """
 
     def __init__(self, screen_px: Size) -> None:
-        """Show that the box is starting."""
+        """Start with the view `STARTING`."""
         self.view = STARTING
         self.number = 0
-        """Counts the views, so that a reader knows which one it has seen."""
+        """Number of the view, for `newer`."""
         self.build = ""
-        """Names the page's own files; an open page loads itself anew for another."""
+        """Version of the static files; an open page reloads when it changes."""
         self._screen_px = screen_px
         self._changed = asyncio.Event()
         self._json: tuple[int, bytes] | None = None
@@ -98,17 +98,17 @@ class Snapshot:
         self._is_prepared = False
 
     def show(self, view: View) -> None:
-        """Take the newest view."""
+        """Publish a new view."""
         if view == self.view:
             return
         self.view = view
         self.number += 1
-        # A fresh event for each view: nobody can miss one between waking and waiting.
+        # A new event for each view, so that no client misses one between two waits.
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
     async def newer(self, number: int, wait_s: float) -> None:
-        """Return when there is a view after this one, or when the time is over."""
+        """Wait for a view newer than this number, at most this long."""
         if self.number != number:
             return
         try:
@@ -118,7 +118,7 @@ class Snapshot:
             return
 
     async def prepare(self) -> None:
-        """Import what draws the screen, in a thread: it takes a Pi half a second."""
+        """Import the drawing libraries in a thread: it takes 0.5 s on a Pi."""
         if self._is_prepared:
             return
         with contextlib.suppress(ImportError):
@@ -126,15 +126,15 @@ class Snapshot:
         self._is_prepared = True
 
     def json(self) -> bytes:
-        """Return the newest view as everybody may see it who is paired."""
+        """Return the newest view as JSON for paired clients."""
         if self._json is None or self._json[0] != self.number:
             self._json = (self.number, as_json(self.view, self.drawing(), self.build))
         return self._json[1]
 
     def drawing(self) -> Drawing:
-        """Return what the OLED shows now; drawn anew only when it may have changed.
+        """Return the content of the OLED, cached until the view changes.
 
-        All but the PIN: only who stands at the box may read that.
+        The PIN is hidden: only people at the box are allowed to read it.
         """
         quiet = replace(self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
         view = replace(quiet, pin=HIDDEN_PIN)
@@ -147,12 +147,12 @@ def _drawing(view: View, size: Size) -> Drawing:
     try:
         return Drawing(size, lines(view, size), picture(view, size))
     except ImportError as exc:
-        log.debug("no picture of the screen  missing=%s", exc.name)
+        _log.debug("no picture of the screen  missing=%s", exc.name)
         return Drawing(size)
 
 
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
-    """Return the view in the field names that the README documents."""
+    """Return the view as JSON, with the field names in `API.md`."""
     shown = {name: getattr(view, name) for name in _SENT}
     return msgspec.json.encode(
         {

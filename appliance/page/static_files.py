@@ -1,4 +1,4 @@
-"""The page's own files, read once: they are few and small."""
+"""Static files of the page, read into memory once."""
 
 import hashlib
 from dataclasses import dataclass
@@ -19,21 +19,21 @@ KINDS = {
 OPEN = frozenset(
     f"/static/{name}" for name in ("style.css", "pair.js", "icon.svg", "icon.png")
 ) | {"/static/manifest.webmanifest"}
-"""What the pairing form is made of; icons are fetched without cookies."""
+"""Files of the pairing form, and icons, which browsers fetch without cookies."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asset:
-    """One file."""
+    """Content of a static file."""
 
     content: bytes
     kind: str
     tag: str
-    """For `If-None-Match`: an upgrade shows at once."""
+    """ETag, so that browsers load changed files at once after an upgrade."""
 
 
 def load() -> dict[str, Asset]:
-    """Return every file of the page by its name."""
+    """Return all static files by name."""
     found = {}
     for entry in files("appliance.page").joinpath("static").iterdir():
         kind = KINDS.get("." + entry.name.rpartition(".")[2])
@@ -45,13 +45,13 @@ def load() -> dict[str, Asset]:
 
 
 def build(assets: dict[str, Asset]) -> str:
-    """Return a name for these very files, another after an upgrade that changed any."""
+    """Return a version for these files, which differs if any of them differs."""
     facts = "".join(f"{name}{assets[name].tag}" for name in sorted(assets))
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def answer(asset: Asset, request: Request) -> Response:
-    """Return the file, or 304 when the browser has it."""
+    """Return the file, or 304 if the browser has it in its cache."""
     headers = {"cache-control": "no-cache", "etag": asset.tag}
     if request.headers.get("if-none-match") == asset.tag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)

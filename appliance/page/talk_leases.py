@@ -1,4 +1,4 @@
-"""Who holds the page's talk button; nobody may leave the transmitter stuck."""
+"""Leases of the talk button, so that no client leaves the transmitter on."""
 
 import asyncio
 from collections.abc import Callable
@@ -8,40 +8,40 @@ from appliance.core.events import TalkAsked
 from appliance.ports import Post
 
 LEASE_S = 30.0
-"""A script's press ends after this unless it is repeated: it has no socket whose death
-would tell that it is gone. Our choice: several repeats fit into a long talk."""
+"""A press by a plain request ends after this unless it is repeated, because there is no
+socket whose end would show that the client is gone. Our choice."""
 
 
 class Timer(Protocol):
-    """What `loop.call_later` returns."""
+    """Result of `loop.call_later`."""
 
     def cancel(self) -> None:
-        """Let the time pass without effect."""
+        """Cancel the call."""
 
 
 CallLater = Callable[[float, Callable[[], None]], Timer]
 
 
 class TalkLeases:
-    """Joins the presses of several phones and scripts into one talk button.
+    """Talk button of the page, pressed while any client presses it.
 
     Thread: the loop's.
     """
 
     def __init__(self, post: Post, call_later: CallLater | None = None) -> None:
-        """Start with nobody; `call_later` is the running loop's unless given."""
+        """Start released; `call_later` is the running loop's unless given."""
         self._post = post
         self._call_later = call_later
         self._leases: dict[str, Timer | None] = {}
 
     def press(self, holder: str, lease_s: float | None = None) -> bool:
-        """Note that this holder's button is down, for at most `lease_s`.
+        """Press the button of this holder for at most `lease_s`; None: no limit.
 
-        Only a new press is an event: a repeat prolongs the lease and must not open
-        again what the talk limit has closed.
+        Only a new press posts an event: a repeat prolongs the lease, and must not
+        restart a talk that the talk limit has ended.
 
         Returns:
-            Whether it was a new press.
+            True for a new press.
         """
         is_new = holder not in self._leases
         self._drop(holder)
@@ -51,12 +51,12 @@ class TalkLeases:
         return is_new
 
     def prolong(self, holder: str, lease_s: float | None) -> None:
-        """Renew the lease of a holder whose button is down; others get none."""
+        """Prolong the lease of a holder whose button is pressed."""
         if holder in self._leases:
             self.press(holder, lease_s)
 
     def release(self, holder: str) -> None:
-        """Note that this holder's button is up; twice is fine."""
+        """Release the button of this holder; no effect if it is released already."""
         if holder not in self._leases:
             return
         self._drop(holder)
@@ -64,7 +64,7 @@ class TalkLeases:
             self._post(TalkAsked(is_on=False))
 
     def clear(self) -> None:
-        """Release everybody."""
+        """Release the buttons of all holders."""
         for holder in tuple(self._leases):
             self.release(holder)
 

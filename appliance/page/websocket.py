@@ -1,4 +1,4 @@
-"""The WebSocket: the whole view whenever it changed, and commands the other way."""
+"""WebSocket endpoint: sends each new view, receives commands."""
 
 import asyncio
 import time
@@ -7,38 +7,87 @@ from collections.abc import Callable, Coroutine
 from http import HTTPStatus
 
 import msgspec
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.rate_limit import Bucket, Rate
-from appliance.page.answer import refusal
+from appliance.page.answer import RequestRefused, refusal
 from appliance.page.commands import from_command
 from appliance.page.controls import Answer, Client, Controls
-from appliance.page.line import Line
 from appliance.page.pairing import Pairing
-from appliance.page.refused import RequestRefused
 from appliance.page.snapshot import Snapshot
 
 SOCKETS = 16
-"""Open at once; our choice: a box is looked at by a handful of phones."""
+"""Open at once; our choice: a handful of phones show the page of a box."""
 GAP_S = 0.1
-"""Between two views: ten a second look alive, more would only cost."""
+"""Interval of views: ten a second are enough for level meters."""
 REPEAT_S = 5.0
-"""A view at least this often, so that a page can tell silence from a dead Wi-Fi."""
+"""A view is sent at least this often, so that the page detects a lost connection."""
 COMMANDS = Rate(burst=60, per_s=20)
-"""A slider sends ten a second."""
-PATIENCE = Rate(burst=40, per_s=0.2)
-"""Refused commands before the socket is closed."""
+"""Rate of commands; a slider sends ten a second."""
+REFUSED = Rate(burst=40, per_s=0.2)
+"""Rate of refused commands beyond which the socket is closed."""
+SEND_S = 5.0
+"""Longest time to send a message; then the client counts as gone."""
 
 POLICY_VIOLATION = 1008
 SESSION_GONE = 4401
-"""Sends the page to the pairing form; 4000-4999 are for applications."""
+"""Makes the page open the pairing form; 4000-4999 are for applications."""
 
-Goodbye = tuple[int, str]
+Close = tuple[int, str]
 """Close code and reason."""
 
 
+class Connection:
+    """WebSocket on which every failure is a normal end.
+
+    Thread: the loop's; several tasks may use it at once.
+    """
+
+    def __init__(self, socket: WebSocket) -> None:
+        """Use an accepted socket."""
+        self._socket = socket
+        self._lock = asyncio.Lock()
+        self._is_open = True
+
+    async def send(self, content: bytes) -> bool:
+        """Send one message, and return whether the connection is still open."""
+        async with self._lock:
+            if self._is_open:
+                self._is_open = await self._sent(content.decode())
+            return self._is_open
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message; None when the connection is closed."""
+        message = await self._socket.receive()
+        if message["type"] == "websocket.disconnect":
+            self._is_open = False
+            return None
+        return message.get("text") or message.get("bytes") or b""
+
+    async def close(self, code: int, reason: str) -> None:
+        """Close the connection if it is still open."""
+        async with self._lock:
+            if not self._is_open:
+                return
+            self._is_open = False
+            try:
+                await self._socket.close(code, reason)
+            except (WebSocketDisconnect, RuntimeError):
+                return
+
+    async def _sent(self, text: str) -> bool:
+        try:
+            async with asyncio.timeout(SEND_S):
+                await self._socket.send_text(text)
+        except (TimeoutError, WebSocketDisconnect, RuntimeError):
+            # RuntimeError: uvicorn has begun to close, after a missing pong or an
+            # oversized message, and reports it here only.
+            return False
+        return True
+
+
 class LiveEndpoint:
-    """The endpoint; one call per socket."""
+    """WebSocket endpoint; called once for each connection."""
 
     def __init__(
         self,
@@ -47,7 +96,7 @@ class LiveEndpoint:
         pairing: Pairing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Show `snapshot`, take commands to `controls`."""
+        """Send views of `snapshot`; commands go to `controls`."""
         self._snapshot = snapshot
         self._controls = controls
         self._pairing = pairing
@@ -55,7 +104,7 @@ class LiveEndpoint:
         self._open = 0
 
     async def __call__(self, socket: WebSocket) -> None:
-        """Serve one socket until either side ends it."""
+        """Serve one connection until either side ends it."""
         if self._open >= SOCKETS:
             sentence = f"{SOCKETS} pages are open already. Close one of them."
             refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
@@ -65,39 +114,41 @@ class LiveEndpoint:
         client = Client(socket.state.owner, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
-            await self._serve(Line(socket), client)
+            await self._serve(Connection(socket), client)
         finally:
             self._open -= 1
             self._controls.gone(client)
 
-    async def _serve(self, line: Line, client: Client) -> None:
-        """Tell and listen until either ends; a reason is told at the end."""
-        goodbye = await first_of(self._tell(line, client), self._listen(line, client))
-        if goodbye is not None:
-            await line.close(*goodbye)
+    async def _serve(self, connection: Connection, client: Client) -> None:
+        """Send and receive until either ends, then close with its reason."""
+        reason = await first_of(
+            self._send_views(connection, client), self._receive(connection, client)
+        )
+        if reason is not None:
+            await connection.close(*reason)
 
-    async def _tell(self, line: Line, client: Client) -> Goodbye | None:
-        """Send the newest view for as long as the session is known."""
+    async def _send_views(self, connection: Connection, client: Client) -> Close | None:
+        """Send each new view as long as the session is valid."""
         await self._snapshot.prepare()
         while self._pairing.still_knows(client.session):
             number = self._snapshot.number
-            if not await line.send(self._snapshot.json()):
+            if not await connection.send(self._snapshot.json()):
                 return None
             await asyncio.sleep(GAP_S)
             await self._snapshot.newer(number, REPEAT_S)
         return SESSION_GONE, "not paired any more"
 
-    async def _listen(self, line: Line, client: Client) -> Goodbye | None:
-        """Take commands until the socket closes or floods."""
+    async def _receive(self, connection: Connection, client: Client) -> Close | None:
+        """Execute commands until the socket closes or exceeds its limits."""
         commands = Bucket(COMMANDS, self._now_s())
-        patience = Bucket(PATIENCE, self._now_s())
-        while (message := await line.receive()) is not None:
+        refused_left = Bucket(REFUSED, self._now_s())
+        while (message := await connection.receive()) is not None:
             answer = self._take(message, client, commands)
-            if "error" in answer and not patience.may(self._now_s()):
+            if "error" in answer and not refused_left.may(self._now_s()):
                 return POLICY_VIOLATION, "too many refused commands"
-            # Of most commands the next view is the answer.
+            # Most commands are answered by the next view.
             if answer.keys() & {"error", "id"}:
-                await line.send(msgspec.json.encode(answer))
+                await connection.send(msgspec.json.encode(answer))
         return None
 
     def _take(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
@@ -113,8 +164,10 @@ class LiveEndpoint:
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence)
 
 
-async def first_of(*jobs: Coroutine[None, None, Goodbye | None]) -> Goodbye | None:
-    """Run all until one ends, end the others, and return what the first returned."""
+async def first_of(
+    *jobs: Coroutine[None, None, Close | None],
+) -> Close | None:
+    """Run all until one ends, cancel the others, and return its result."""
     tasks = [asyncio.create_task(job) for job in jobs]
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

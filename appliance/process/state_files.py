@@ -21,7 +21,9 @@ def state_folder(environ: Mapping[str, str]) -> Path:
 def write_whole(path: Path, content: bytes) -> None:
     """Replace the file atomically; only its owner can read it.
 
-    After a power cut it has the old content or the new, never a mixture.
+    After a power cut there is the old content or the new, never a mixture. Written by
+    root it belongs to the owner of the directory, so that the service can read what the
+    command line wrote.
 
     Raises:
         OSError: it could not be written; the old content is unchanged.
@@ -43,6 +45,9 @@ def write_whole(path: Path, content: bytes) -> None:
 def _write_through(path: Path, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with os.fdopen(os.open(path, flags, 0o600), "wb") as file:
+        if os.geteuid() == 0:
+            owner = path.parent.stat()
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

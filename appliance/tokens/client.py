@@ -1,6 +1,6 @@
-"""Sends one request to a token source and bounds what may come back.
+"""HTTP client of a token source: one request, a bounded response, plain errors.
 
-httpx takes a tenth of a second to import, so only a fetched token pays for it.
+Importing httpx takes 0.1 s, so this module is imported when a token is first fetched.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from appliance.net.url import without_query
 from appliance.tokens.request import Request
 
 CONNECT_S = 5.0
-"""Our choice: three losses of the first packet on a bad radio link."""
+"""Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
 TOTAL_S = 10.0
-"""Our choice: a function that has to start up first answers within this."""
+"""Our choice: enough for a serverless function with a cold start."""
 MAX_BODY = 64 * 1024
-"""Bytes; the largest token we take is a quarter of it."""
+"""Bytes; the longest accepted token is a quarter of it."""
 
-# Both write whole addresses, with the query in which keys may be, into the journal.
+# Both log whole addresses, including the query, which may contain keys.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
@@ -38,16 +38,16 @@ _REFUSALS = {
     403: "forbidden (403): check room.identity, token_headers and token_query",
 }
 _NOT_FOUND = 404
-_NO_WAY = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
+_NO_ROUTE = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
-    """A 2xx answer."""
+    """Body and clock of a 2xx response."""
 
     body: bytes
     date_s: float | None
-    """The sender's clock (header `Date`), seconds since the epoch; None: not told."""
+    """The server's clock (header `Date`), seconds since the epoch; None: unknown."""
 
 
 async def send(
@@ -57,20 +57,20 @@ async def send(
     total_s: float = TOTAL_S,
     sent: Callable[[], None] | None = None,
 ) -> HttpReply:
-    """Return a 2xx answer.
+    """Send the request and return the 2xx response.
 
-    A new connection each time: tokens are minutes apart, and a link that came back
-    would find the old connection dead.
+    Each request opens a new connection: requests are minutes apart, and a connection
+    kept open would be dead after a network outage.
 
     Args:
-        request: what to ask, and whom.
-        transport: instead of the network.
-        total_s: for everything.
-        sent: called when the request has left and the answer is waited for.
+        request: to the token source.
+        transport: replaces the network, for tests.
+        total_s: time limit for everything.
+        sent: called when the request has been sent and the response is awaited.
 
     Raises:
         TokenRefused: 401 or 403.
-        TokenUnreachable: anything else that is no answer.
+        TokenUnreachable: any other status, no response, or one that is too long.
     """
     try:
         async with asyncio.timeout(total_s):
@@ -79,7 +79,7 @@ async def send(
         sentence = f"{request.where} did not answer within {total_s:.0f} s."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
-        raise _trouble(exc, request.where) from exc
+        raise _error(exc, request.where) from exc
 
 
 async def _exchange(
@@ -92,7 +92,7 @@ async def _exchange(
             sent()
 
     url = httpx.URL(request.url).copy_merge_params(request.query)
-    # Undecoded, so that 64 KiB on the wire cannot become 64 MiB in memory.
+    # No compression, so that 64 KiB on the wire cannot become 64 MiB in memory.
     own = {"accept-encoding": "identity", "user-agent": "ptt-appliance"}
     fields = [(name.encode(), value) for name, value in request.headers.items()]
     async with (
@@ -100,7 +100,7 @@ async def _exchange(
             headers=own,
             timeout=httpx.Timeout(None, connect=CONNECT_S),
             transport=transport,
-            # No proxies and no .netrc from the environment: only what is configured.
+            # No proxies and no .netrc of the environment: only the configuration.
             trust_env=False,
             verify=_trust(is_used=url.scheme == "https"),
         ) as client,
@@ -126,9 +126,10 @@ def _date_s(text: str) -> float | None:
 
 @cache
 def _trust(*, is_used: bool) -> ssl.SSLContext:
-    """Return whom to trust: the system's list, so that a private CA can be added there.
+    """Return the TLS context with the system's CA certificates, or with none.
 
-    Reading the list takes 30 ms, which plain http to loopback need not wait for.
+    Users can add a private CA to the system's. Reading them takes 30 ms, which is saved
+    where they are not used.
     """
     if is_used:
         return ssl.create_default_context()
@@ -143,20 +144,20 @@ def _check_status(response: httpx.Response, where: str) -> None:
         sentence = f"{where} answered {_REFUSALS[status]}."
         raise TokenRefused(Cause.REFUSED, sentence)
     if status == _NOT_FOUND:
-        # A proxy answers so while what stands behind it is starting.
+        # A proxy may answer 404 while the server behind it is starting.
         sentence = f"{where} answered not found (404): check room.token_url."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     if response.next_request is not None:
         target = without_query(str(response.next_request.url))
-        sentence = f"{where} points to {target}. Write that address if it is right."
+        sentence = f"{where} redirects to {target}. Write that address if it is right."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    sentence = f"{where} answered {status}, where a token was wanted. See its own log."
+    sentence = f"{where} answered {status} instead of a token. See its own log."
     raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:
     if response.headers.get("content-encoding", "identity").lower() != "identity":
-        sentence = f"{where} answered compressed, which was not asked for."
+        sentence = f"{where} sent a compressed response, which was not requested."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     body = bytearray()
     async for chunk in response.aiter_raw():
@@ -170,15 +171,15 @@ async def _body(response: httpx.Response, where: str) -> bytes:
     return bytes(body)
 
 
-def _trouble(exc: Exception, where: str) -> TokenError:
-    """Return in plain words why there is no answer at all."""
+def _error(exc: Exception, where: str) -> TokenError:
+    """Return the error for a request without a response."""
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, socket.gaierror):
             sentence = f"the name in {where} cannot be resolved. Check the network."
             return TokenUnreachable(Cause.NO_INTERNET, sentence)
-        if isinstance(cause, OSError) and cause.errno in _NO_WAY:
-            sentence = f"there is no way to {where}. Check the network."
+        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
+            sentence = f"there is no route to {where}. Check the network."
             return TokenUnreachable(Cause.NO_INTERNET, sentence)
         if isinstance(cause, ssl.SSLCertVerificationError):
             why = cause.verify_message
@@ -186,21 +187,21 @@ def _trouble(exc: Exception, where: str) -> TokenError:
                 f"{where} has no valid certificate ({why}). Is the clock here right?"
             )
             return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_silence(causes)}")
+    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes)}")
 
 
-def _silence(causes: list[BaseException]) -> str:
+def _failure(causes: list[BaseException]) -> str:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "refuses connections. Does the token source run?"
+        return "refuses connections. Is the token source running?"
     if isinstance(causes[0], httpx.ConnectTimeout):
         return f"was not reached within {CONNECT_S:.0f} s."
     if isinstance(causes[0], httpx.RemoteProtocolError | httpx.ReadError):
-        return "broke off or does not speak HTTP."
-    return f"could not be asked ({type(causes[0]).__name__})."
+        return "closed the connection or is not an HTTP server."
+    return f"could not be reached ({type(causes[0]).__name__})."
 
 
 def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and all that led to it, those in groups too."""
+    """Yield the error and its causes, including those in exception groups."""
     while exc is not None:
         yield exc
         if isinstance(exc, BaseExceptionGroup):

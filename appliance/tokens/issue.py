@@ -1,11 +1,11 @@
-"""Makes tokens for LiveKit rooms."""
+"""Signing of tokens for LiveKit rooms."""
 
 import jwt
 
 TTL_S = 600
-"""R7.6: short-lived; the server itself refreshes it for those who are in the room."""
+"""Short: the server itself refreshes the tokens of participants in the room."""
 _LEEWAY_S = 10
-"""A server whose clock is a little behind ours takes the token all the same."""
+"""Tolerated clock difference to a server whose clock is behind."""
 
 
 def issue(
@@ -17,15 +17,15 @@ def issue(
     ttl_s: int,
     now_s: int,
 ) -> str:
-    """Return a token that lets `identity` talk, listen and write in one room.
+    """Return a token that allows `identity` to talk, listen and chat in one room.
 
     Args:
         key: LiveKit API key.
         secret: its secret; 32 bytes or more.
         identity: unique in the room.
-        name: what others see.
-        room: the only room that it opens.
-        ttl_s: seconds for which it may be used to join.
+        name: display name.
+        room: the only room it allows.
+        ttl_s: seconds for which it can be used to join.
         now_s: seconds since the epoch.
     """
     claims = {

@@ -1,4 +1,4 @@
-"""Says what is sent to a token source."""
+"""HTTP request to a token source, from the configuration of a room."""
 
 from dataclasses import dataclass, field
 
@@ -10,19 +10,19 @@ from appliance.net.url import without_query
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One HTTP request, ready to be sent."""
+    """HTTP request, ready to be sent."""
 
     method: str
     url: str = field(repr=False)
-    """As configured, with its own query if it has one."""
+    """As configured, including its own query."""
     headers: dict[str, bytes] = field(repr=False)
     query: dict[str, str] = field(repr=False)
-    """Comes on top of the address's own."""
+    """Added to the query of `url`."""
     body: bytes | None = field(repr=False)
 
     @property
     def where(self) -> str:
-        """Return the token source as people and journals may see it."""
+        """The address without its query, which may contain keys."""
         return without_query(self.url)
 
 
@@ -30,7 +30,7 @@ def token_request(room: RoomSettings, identity: str, name: str) -> Request:
     """Return the request for a token to join `room` as `identity`.
 
     Source: LiveKit's standard endpoint takes `participant_identity` and
-    `participant_name` in a JSON body; what the configuration says wins.
+    `participant_name` in a JSON body; the configuration overrides both.
     """
     assert room.token_url is not None
     fills = {"{identity}": identity, "{name}": name}
@@ -69,5 +69,8 @@ def _filled(value: object, fills: dict[str, str]) -> object:
 
 
 def _header(text: str) -> bytes:
-    """Return a header's value; a name typed on the page may hold anything."""
+    """Return the value of a header without unprintable characters.
+
+    A display name from the page may contain any.
+    """
     return "".join(filter(str.isprintable, text)).strip().encode(errors="replace")

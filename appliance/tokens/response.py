@@ -1,9 +1,12 @@
-"""Makes a token and a server address out of what a token source answered.
+"""Parser of token sources' responses, and of the claims of the tokens in them.
 
-Each error's sentence begins with its subject, so that it can be shown as it is.
+Each error's sentence begins with its subject, so that it can be shown unchanged.
 """
 
+import binascii
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
+from typing import Annotated, TypeVar
 
 import msgspec
 
@@ -11,40 +14,99 @@ from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
-from appliance.tokens.claims import Claims, read_claims
 
 TOKEN_KEYS = ("participant_token", "participantToken", "token", "accessToken")
 URL_KEYS = ("server_url", "serverUrl", "wsUrl", "ws_url")
 _LONGEST_KEYS = 80
+"""Characters of an error sentence that may list the keys of a response."""
 _SCHEMES = {"https://": "wss://", "http://": "ws://"}
+_NO_TOKEN = "a text that is not a JSON Web Token."
+MAX_TOKEN_LETTERS = 16_384
+"""Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
+_DOTS = 2
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class _Header(msgspec.Struct):
+    alg: str
+
+
+class _Video(msgspec.Struct, rename="camel"):
+    room: str = ""
+    room_join: bool = False
+
+
+class _Payload(msgspec.Struct):
+    sub: str = ""
+    exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    video: _Video = msgspec.field(default_factory=_Video)
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Claims of a token: identity, room and validity; the signature is not verified."""
+
+    identity: str
+    room: str
+    may_join: bool
+    expires_at_s: float | None
+    """Seconds since the epoch; None: never."""
+    not_before_s: float
+    """Seconds since the epoch; 0: valid from the start."""
+    is_ed25519: bool
+    """Signed with EdDSA, as dTelecom does; LiveKit uses HS256."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenAnswer:
-    """What is needed to join."""
+    """A token and the address of the server that accepts it."""
 
     url: str
     token: str = field(repr=False)
     identity: str
     room: str
     wait_s: float = 0.0
-    """How long the token is not valid yet: the server would refuse it."""
+    """Time until the token becomes valid; the server would refuse it before."""
+
+
+def read_claims(token: str) -> Claims | None:
+    """Return the claims of a token; None if it is not a JSON Web Token of this kind.
+
+    Source: RFC 7519, section 7.2, without the verification, for which only the server
+    has the key.
+    """
+    if token.count(".") != _DOTS or len(token) > MAX_TOKEN_LETTERS:
+        return None
+    first, second, _ = token.split(".")
+    header, payload = _decoded(first, _Header), _decoded(second, _Payload)
+    if header is None or payload is None:
+        return None
+    return Claims(
+        identity=payload.sub,
+        room=payload.video.room,
+        may_join=payload.video.room_join,
+        expires_at_s=payload.exp,
+        not_before_s=payload.nbf,
+        is_ed25519=header.alg == "EdDSA",
+    )
 
 
 def read_answer(
     body: bytes, room: RoomSettings, where: str, now_s: float
 ) -> TokenAnswer:
-    """Return what a 2xx answer says; its Content-Type is not asked.
+    """Return token and server address from a 2xx response, whatever its Content-Type.
 
     Args:
-        body: as it came.
-        room: says which server to take if the answer names none.
-        where: the token source, as people may see it.
-        now_s: seconds since the epoch, by the clock of the token source if it told it.
+        body: of the response.
+        room: names the server if the response does not.
+        where: address of the token source without secrets.
+        now_s: seconds since the epoch, by the token source's clock if it is known.
 
     Raises:
-        TokenRefused: the same answer would be of no use next time either.
-        TokenUnreachable: it may be better next time.
+        TokenRefused: the response cannot be used, and a retry would not help.
+        TokenUnreachable: the response cannot be used, but a retry may help.
     """
     values = _values(body, where)
     token = _first(values, TOKEN_KEYS)
@@ -52,7 +114,7 @@ def read_answer(
         names = sorted(filter(str.isidentifier, values))
         keys = ", ".join(names)[:_LONGEST_KEYS] or "none"
         sentence = (
-            f"{where} answered without a token. Wanted one of these keys: "
+            f"{where} answered without a token. Expected one of these keys: "
             f"{', '.join(TOKEN_KEYS)}; found {keys}."
         )
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
@@ -67,10 +129,10 @@ def read_answer(
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
-    """Return what the configuration says itself: `room.url` and `room.token`.
+    """Return token and server address from the configuration.
 
     Raises:
-        TokenRefused: it cannot be used; asking again brings the same.
+        TokenRefused: the token cannot be used.
     """
     assert room.token is not None
     claims = _claims(room.token, room, "room.token is")
@@ -82,14 +144,11 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     return TokenAnswer(url, room.token, claims.identity, claims.room)
 
 
-_NO_TOKEN = "something that is no JSON Web Token."
-
-
 def _values(body: bytes, where: str) -> dict[str, object]:
     try:
         return msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        sentence = f"{where} answered with {_kind(body)}, where JSON was wanted."
+        sentence = f"{where} answered with {_kind(body)}, where JSON was expected."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
 
 
@@ -98,8 +157,8 @@ def _kind(body: bytes) -> str:
     if not start:
         return "nothing"
     if start == b"<":
-        return "a web page (wrong address, or a network that wants a log-in?)"
-    return "something that is no JSON object"
+        return "a web page (wrong address, or a network that requires a login?)"
+    return "something that is not a JSON object"
 
 
 def _first(values: dict[str, object], keys: tuple[str, ...]) -> str | None:
@@ -108,10 +167,10 @@ def _first(values: dict[str, object], keys: tuple[str, ...]) -> str | None:
 
 
 def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
-    """Return what the token says, None if it is no token.
+    """Return the claims of the token, None if it is not a token.
 
     Raises:
-        TokenRefused: it is signed as dTelecom signs.
+        TokenRefused: the token is for dTelecom.
     """
     claims = read_claims(token)
     if claims is None or not claims.is_ed25519:
@@ -124,11 +183,11 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
 
 
 def _token_fault(claims: Claims, now_s: float) -> str | None:
-    """Return what sort of useless token it is, or None if it can be used."""
+    """Return why the token cannot be used, or None if it can."""
     if not claims.room:
         return "a token for no room (its claim video.room is empty)."
     if not claims.may_join:
-        return "a token that may not join (its claim video.roomJoin is not true)."
+        return "a token that cannot join (its claim video.roomJoin is not true)."
     if not claims.identity:
         return "a token for nobody (its claim sub is empty)."
     if claims.expires_at_s is not None and claims.expires_at_s <= now_s:
@@ -138,16 +197,24 @@ def _token_fault(claims: Claims, now_s: float) -> str | None:
 
 
 def _server(answered: str | None, room: RoomSettings, where: str) -> str:
-    """Return the address of the server, if it is one that may be spoken to."""
+    """Return the address of the server if connecting to it is allowed."""
     url = answered or room.url
     if url is None:
         sentence = f"{where} names no server. Write its address to room.url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     for web, socket in _SCHEMES.items():
-        # Some sources give the address as their dashboard shows it.
+        # Some sources give the https address that their dashboard shows.
         url = url.replace(web, socket, 1) if url.startswith(web) else url
     fault = address_fault(url, "wss", room.allow_insecure)
     if fault is not None:
         sentence = f"the server that {where} names cannot be used: {fault}"
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     return url
+
+
+def _decoded(part: str, shape: type[StructT]) -> StructT | None:
+    try:
+        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
+        return msgspec.json.decode(raw, type=shape)
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
+        return None

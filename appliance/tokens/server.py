@@ -1,10 +1,9 @@
-"""`ptt-appliance token-server`: issues short-lived tokens for a few rooms.
+"""`ptt-appliance token-server`: issues short-lived tokens for the configured rooms.
 
-It keeps nothing, and answers LiveKit's standard endpoint in both spellings, so that
-every client can use it.
+It stores nothing. It implements LiveKit's standard endpoint with both spellings of the
+keys, so that every client can use it.
 """
 
-import asyncio
 import logging
 import os
 import secrets
@@ -26,16 +25,22 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from appliance.errors import PageError
-from appliance.net.http_protocol import HEAD_BYTES, REQUEST_S
+from appliance.net.host_check import HostCheck
+from appliance.net.http_body import (
+    BODY_S,
+    BodyTooLongError,
+    BodyTooSlowError,
+    read_body,
+)
+from appliance.net.http_protocol import HEAD_BYTES
 from appliance.net.http_server import BoundedServer, ServerLimits
-from appliance.net.url import host_and_port
-from appliance.tokens.hosts import OwnHosts
+from appliance.net.listen import parsed
 from appliance.tokens.issue import issue
 from appliance.tokens.server_config import TokenServerSettings, read_settings
 from appliance.tokens.server_limits import IssueLog, limits
 
 MAX_BODY = 16 * 1024
-"""Bytes; a request has two or three short names in it."""
+"""Bytes; a request contains two or three short names."""
 _LONGEST_NAME = 200
 _ROOM_KEYS = ("room_name", "roomName", "room")
 _IDENTITY_KEYS = ("participant_identity", "participantIdentity", "identity")
@@ -47,7 +52,7 @@ Values = Mapping[str, object]
 
 
 class _Refused(Exception):
-    """The request cannot be answered with a token."""
+    """A request that is answered with an error."""
 
     def __init__(self, status: int, sentence: str, key: str | None = None) -> None:
         super().__init__(status, sentence, key)
@@ -61,14 +66,14 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
 
     Raises:
         ConfigError: the configuration cannot be used.
-        PageError: the address cannot be listened on.
+        PageError: the server cannot listen on the address.
     """
     settings = read_settings(path, listen, environment)
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
     listener = _listener(settings.config.listen)
     host, port = listener.getsockname()[:2]
     _log.info("token server listens  address=%s port=%d", host, port)
-    # uvicorn sends itself the signal once more after it has ended cleanly.
+    # uvicorn raises the signal once more after it has shut down cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
     server(settings, limits()).run(sockets=[listener])
@@ -76,7 +81,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
 
 
 def server(settings: TokenServerSettings, limits: ServerLimits) -> BoundedServer:
-    """Return the server; `run` or `serve` is given its sockets."""
+    """Return the server; its sockets are passed to `run` or `serve`."""
     return BoundedServer(_config(limits.bound(app(settings))), limits)
 
 
@@ -86,7 +91,7 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         h11_max_incomplete_event_size=HEAD_BYTES,
         ws="none",
         lifespan="off",
-        # Not its warnings: any stranger could fill the journal with bad requests.
+        # No warnings: anybody could fill the journal with malformed requests.
         log_level="error",
         access_log=False,
         server_header=False,
@@ -97,21 +102,21 @@ def app(
     settings: TokenServerSettings,
     now_s: Callable[[], float] = time.time,
     *,
-    patience_s: float = REQUEST_S,
+    body_s: float = BODY_S,
 ) -> Starlette:
-    """Return the application.
+    """Return the ASGI application.
 
     Args:
-        settings: what may be issued.
-        now_s: seconds since the epoch.
-        patience_s: how long a body may take to come.
+        settings: of the server.
+        now_s: returns seconds since the epoch.
+        body_s: time limit for a request body.
     """
     issued = IssueLog()
 
     async def token(request: Request) -> JSONResponse:
         try:
             _check_origin(request, settings)
-            values = await _values(request, patience_s)
+            values = await _values(request, body_s)
             answer = _answer(values, settings, now_s(), issued)
         except _Refused as exc:
             return _refusal(exc)
@@ -131,8 +136,10 @@ def app(
 
 
 def _middleware(settings: TokenServerSettings) -> list[Middleware]:
+    sentence = "this host is not known here; add it to hosts."
+    refusal = JSONResponse({"error": sentence}, 400)
     return [
-        Middleware(OwnHosts, names=settings.config.hosts),
+        Middleware(HostCheck, names=settings.config.hosts, refusal=refusal),
         Middleware(
             CORSMiddleware,
             allow_origins=list(settings.config.origins),
@@ -145,33 +152,25 @@ def _middleware(settings: TokenServerSettings) -> list[Middleware]:
 def _check_origin(request: Request, settings: TokenServerSettings) -> None:
     origin = request.headers.get("origin")
     if origin is not None and origin not in settings.config.origins:
-        sentence = "this web page may not ask for tokens; add it to origins."
+        sentence = "this origin is not allowed to request tokens; add it to origins."
         raise _Refused(403, sentence)
 
 
-async def _values(request: Request, patience_s: float) -> Values:
+async def _values(request: Request, body_s: float) -> Values:
     if request.method == "GET":
         return dict(request.query_params)
     try:
-        async with asyncio.timeout(patience_s):
-            body = await _body(request)
-    except TimeoutError as exc:
-        raise _Refused(408, "the body came too slowly.") from exc
+        body = await read_body(request, MAX_BODY, body_s)
+    except BodyTooLongError as exc:
+        raise _Refused(413, f"the body may have at most {MAX_BODY} bytes.") from exc
+    except BodyTooSlowError as exc:
+        raise _Refused(408, "the body was not complete in time.") from exc
     except ClientDisconnect as exc:
-        raise _Refused(400, "the body broke off.") from exc
+        raise _Refused(400, "the body is incomplete.") from exc
     try:
         return msgspec.json.decode(body or b"{}", type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
         raise _Refused(400, "expected a JSON object, found something else.") from exc
-
-
-async def _body(request: Request) -> bytes:
-    body = bytearray()
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > MAX_BODY:
-            raise _Refused(413, f"the body may have {MAX_BODY} bytes.")
-    return bytes(body)
 
 
 def _answer(
@@ -225,13 +224,12 @@ def _refusal(exc: _Refused) -> JSONResponse:
 
 
 def _listener(listen: str) -> socket.socket:
-    place = host_and_port(listen)
-    assert place is not None
+    place = parsed(listen)
     try:
         return socket.create_server(
             place, family=socket.AF_INET6 if ":" in place[0] else socket.AF_INET
         )
     except OSError as exc:
         reason = os.strerror(exc.errno or 0).lower()
-        sentence = f"{listen} cannot be listened on: {reason}. Choose another address."
+        sentence = f"cannot listen on {listen}: {reason}. Choose another address."
         raise PageError(sentence) from exc

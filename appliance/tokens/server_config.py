@@ -1,4 +1,4 @@
-"""What the token server is told: a small file of its own, and keys by environment."""
+"""Configuration of the token server: a file of its own, keys from the environment."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,34 +17,34 @@ from appliance.net.url import address_fault, host_and_port, is_host
 DEFAULT_PATH = Path("/etc/ptt-appliance/token-server.yaml")
 PREFIX = "TOKEN_SERVER_"
 _SHORTEST_SECRET = 32
-"""Bytes; RFC 7518, section 3.2: a key for HS256 is as long as its hash."""
+"""Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenServerConfig:
-    """Who may have tokens for what."""
+    """Settings of the token server."""
 
     listen: HostPort = "127.0.0.1:8787"
-    """HOST:PORT; everybody who can reach it can have a token."""
+    """HOST:PORT; everybody who can reach it can get a token."""
     rooms: tuple[Text, ...] = ()
-    """Rooms that tokens open; `*` at the end stands for any ending."""
+    """Rooms for which tokens are issued; `*` at the end matches any ending."""
     origins: tuple[Text, ...] = ()
-    """Web pages that may ask from a browser, for example `https://app.example.com`."""
+    """Web origins that are allowed to request tokens, as `https://app.example.com`."""
     hosts: tuple[Text, ...] = ()
-    """Further names for this machine, for example those of a proxy before it.
+    """Further host names or IP addresses of this server, for example of a proxy.
 
-    Its host name (`nas`, `nas.local`), `localhost` and IP addresses need not be listed;
-    requests for any other name are refused.
+    The machine's host name (`nas`, `nas.local`), `localhost` and the address to which a
+    client connects are always accepted; requests for any other host are refused.
     """
     ttl_s: Annotated[int, Meta(ge=60, le=3600)] = 600
-    """Seconds for which a token may be used to join."""
+    """Seconds for which a token can be used to join."""
     allow_insecure: tuple[Text, ...] = ()
-    """Hosts that `LIVEKIT_URL` may name with ws://; loopback always may be."""
+    """Hosts allowed in `LIVEKIT_URL` with ws://; loopback always is."""
 
 
 @dataclass(frozen=True, slots=True)
 class TokenServerSettings:
-    """The configuration and what only the environment may hold."""
+    """The configuration, and address and keys from the environment."""
 
     config: TokenServerConfig
     url: str
@@ -52,22 +52,22 @@ class TokenServerSettings:
     secret: str = field(repr=False)
 
     def may_open(self, room: str) -> bool:
-        """Tell whether tokens for `room` are issued."""
-        return any(_is_meant(pattern, room) for pattern in self.config.rooms)
+        """Return whether tokens for `room` are issued."""
+        return any(_matches(pattern, room) for pattern in self.config.rooms)
 
 
 def read_settings(
     path: Path | None, listen: str | None, environment: Mapping[str, str]
 ) -> TokenServerSettings:
-    """Return what file, `TOKEN_SERVER_…` and `LIVEKIT_…` variables say together.
+    """Return the settings from the file and the environment.
 
     Args:
-        path: the file; None: the default one, which may be absent.
-        listen: from the command line; wins.
-        environment: all of it.
+        path: of the file; None: the default one, which may be absent.
+        listen: from the command line; overrides the other sources.
+        environment: variables `TOKEN_SERVER_…` and `LIVEKIT_…` are used.
 
     Raises:
-        ConfigError: with every fault.
+        ConfigError: contains every fault.
     """
     layers, faults = read_layers(
         path or DEFAULT_PATH, (), environment, is_wished=path is not None, prefix=PREFIX
@@ -119,7 +119,7 @@ def _environment_faults(
 
 def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     if not config.rooms:
-        yield ("rooms", "expected the rooms to open, found none. Write [kitchen].")
+        yield ("rooms", "expected room names, found none. Write [kitchen].")
     if host_and_port(config.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.listen)}."
         yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
@@ -137,7 +137,7 @@ def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
 _SLASHES_OF_AN_ORIGIN = 2
 
 
-def _is_meant(pattern: str, room: str) -> bool:
+def _matches(pattern: str, room: str) -> bool:
     if pattern.endswith("*"):
         return room.startswith(pattern.removesuffix("*"))
     return room == pattern

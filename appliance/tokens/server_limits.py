@@ -1,4 +1,4 @@
-"""Bounds of the token server: connections, requests and lines in the journal."""
+"""Limits of the token server: connections, requests and log lines."""
 
 import logging
 import time
@@ -17,12 +17,12 @@ CONNECTIONS = ConnectionLimits(
     rate=Rate(burst=100, per_s=50),
     rate_each=Rate(burst=40, per_s=10),
 )
-"""Our choice: a house full of boxes asks once in minutes."""
+"""Our choice: many boxes in one building request a token every few minutes."""
 REQUESTS_EACH = Rate(burst=40, per_s=2)
 """Per address; many boxes behind one router may start at the same time."""
 REQUESTS = Rate(burst=100, per_s=20)
 LINES = Rate(burst=20, per_s=0.2)
-"""Of issued tokens in the journal; those beyond are only counted."""
+"""Log lines for issued tokens; tokens beyond the rate are only counted."""
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 def limits(
     connections: ConnectionLimits = CONNECTIONS, requests: RateLimit | None = None
 ) -> ServerLimits:
-    """Return what clients may take of the server."""
+    """Return the limits on clients of the server."""
     sentence = "too many requests; wait a few seconds."
     headers = {"retry-after": "5", "connection": "close"}
     return ServerLimits(
@@ -41,21 +41,21 @@ def limits(
 
 
 class IssueLog:
-    """Log of issued tokens, at a bounded rate."""
+    """Rate-limited log of issued tokens."""
 
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        """Start with a full bucket of lines."""
+        """Start with a full bucket; `now_s` is a monotonic clock."""
         self._lines = Bucket(LINES, now_s())
         self._now_s = now_s
-        self._unnamed = MinuteLog(_log_unnamed)
+        self._further = MinuteLog(_log_further)
 
     def note(self, room: str, identity: str) -> None:
-        """Write that a token was issued, or only count it."""
+        """Log that a token was issued, or only count it."""
         if self._lines.may(self._now_s()):
             _log.info("token issued  room=%s identity=%.6s", room, identity)
             return
-        self._unnamed.note()
+        self._further.note()
 
 
-def _log_unnamed(count: int) -> None:
+def _log_further(count: int) -> None:
     _log.info("further tokens issued  count=%d", count)

@@ -1,4 +1,4 @@
-"""Gets tokens for the core: one `FetchToken`, one request, one answer."""
+"""Token source of the appliance: one request and one event for each `FetchToken`."""
 
 import asyncio
 import contextlib
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
     import httpx
 
 START_S: Final = 0.5
-"""Our choice: nobody notices a start that is so much later, and a name is looked up
-faster than this, or not at all."""
+"""Longest delay of the start-up for the first request. Our choice: too short to be
+noticed, and longer than a name lookup that succeeds."""
 
 LONGEST_WAIT_S: Final = 8.0
-"""For a token to become valid; with the 10 s of the request less than what the core
-waits. Later ones are asked for again."""
+"""Longest wait for a token to become valid; with the 10 s of the request it is less
+than the core's time limit. Tokens that become valid later are refused."""
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Time of day, and waiting."""
+    """Wall clock and sleep function."""
 
     now_s: Callable[[], float] = time.time
     """Seconds since the epoch."""
@@ -44,7 +44,7 @@ CLOCK: Final = Clock()
 
 
 class TokenSource:
-    """Asks the configured token source; trying again is the core's business."""
+    """Client of the configured token source; the core decides on retries."""
 
     def __init__(
         self,
@@ -55,14 +55,14 @@ class TokenSource:
         transport: "httpx.AsyncBaseTransport | None" = None,
         clock: Clock = CLOCK,
     ) -> None:
-        """Do nothing yet.
+        """Store the settings; the first request is sent by `do`.
 
         Args:
             config: rooms and presets.
-            identity: who the box is where the configuration does not say.
-            post: takes the answers.
-            transport: instead of the network, for tests.
-            clock: tells whether a token is valid, and waits until it is.
+            identity: of the box where the configuration sets none.
+            post: gets `TokenReady` and `TokenFailed`.
+            transport: replaces the network, for tests.
+            clock: for the validity of tokens.
         """
         self._rooms: dict[str | None, RoomSettings] = {
             None: config.room,
@@ -75,7 +75,7 @@ class TokenSource:
         self._clock = clock
         self._background = Background()
         self._fetches: dict[int, asyncio.Task[None]] = {}
-        self._trouble = ""
+        self._last_reason = ""
         self._has_asked = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -86,7 +86,7 @@ class TokenSource:
         await self._background.close(*failure)
 
     def do(self, command: TokenCommand) -> None:
-        """Start or stop a request.
+        """Start or cancel a request.
 
         Thread: the loop's.
         """
@@ -105,19 +105,19 @@ class TokenSource:
                 assert_never(command)
 
     async def asked(self, most_s: float = START_S) -> None:
-        """Return when the first request has left or is over, or after this long.
+        """Wait until the first request has been sent or has failed, at most this long.
 
-        What is imported meanwhile would hold it up.
+        Imports in the meantime would delay the request.
         """
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(most_s):
                 await self._has_asked.wait()
 
     async def answer(self, command: FetchToken) -> TokenAnswer:
-        """Return what one request brought; nothing is posted.
+        """Fetch a token and return it, without posting an event.
 
         Raises:
-            TokenError: nothing that can be used.
+            TokenError: no usable token.
         """
         room = self._room(command)
         if room.token is not None:
@@ -131,7 +131,7 @@ class TokenSource:
         try:
             answer = await self.answer(command)
         except TokenError as exc:
-            self._tell_trouble(exc)
+            self._log_failure(exc)
             self._post(
                 TokenFailed(
                     command.ticket,
@@ -143,7 +143,7 @@ class TokenSource:
             return
         finally:
             self._has_asked.set()
-        self._trouble = ""
+        self._last_reason = ""
         _log.info("token fetch ended  room=%s", answer.room)
         self._post(
             TokenReady(
@@ -157,16 +157,16 @@ class TokenSource:
         request = token_request(
             room, room.identity or self._identity, room.display_name or self._name
         )
-        level = logging.DEBUG if self._trouble else logging.INFO
+        level = logging.DEBUG if self._last_reason else logging.INFO
         _log.log(level, "token fetch started  url=%s", request.where)
         reply = await send(request, self._transport, sent=self._has_asked.set)
-        # Whether a token is valid is a matter of its issuer's clock, not of ours.
+        # A token's times are those of its issuer's clock; ours may be wrong.
         now_s = self._clock.now_s() if reply.date_s is None else reply.date_s
         answer = read_answer(reply.body, room, request.where, now_s)
         if answer.wait_s > LONGEST_WAIT_S:
             sentence = (
                 f"{request.where} gave a token that becomes valid in "
-                f"{answer.wait_s:.0f} s only. Check the clock there."
+                f"{answer.wait_s:.0f} s. Check the clock there."
             )
             raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
         await self._clock.sleep(answer.wait_s)
@@ -179,8 +179,9 @@ class TokenSource:
         room = self._rooms[command.preset]
         return replace(room, display_name=command.display_name or room.display_name)
 
-    def _tell_trouble(self, exc: TokenError) -> None:
-        """Log it once; the core repeats itself, the journal should not."""
-        level = logging.DEBUG if exc.reason == self._trouble else logging.WARNING
-        self._trouble = exc.reason
+    def _log_failure(self, exc: TokenError) -> None:
+        """Log the failure once, not at every retry."""
+        is_repeat = exc.reason == self._last_reason
+        level = logging.DEBUG if is_repeat else logging.WARNING
+        self._last_reason = exc.reason
         _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc.reason)

@@ -264,8 +264,8 @@ async def test_a_talk_that_was_ended_while_held_says_let_go(visit):
     await visit.page.mouse.down()
     await visit.inbox.has(TalkAsked(is_on=True))
     visit.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
-    await visit.text("talk-label").to_have_text("Let go")
-    await visit.text("talk-text").to_contain_text("talk is over")
+    await visit.text("talk-label").to_have_text("Release")
+    await visit.text("talk-text").to_contain_text("talk has ended")
     await visit.page.mouse.up()
     await visit.inbox.has(TalkAsked(is_on=False))
     visit.inbox.show(is_page_spent=False)
@@ -281,7 +281,7 @@ async def test_a_mute_by_the_room_is_named_and_can_be_undone_here(visit):
     visit.inbox.show(
         talk_text="muted by the room", is_muted_by_room=True, is_muted_on_page=True
     )
-    await visit.text("talk-text").to_contain_text("Muted by the room")
+    await visit.text("talk-text").to_contain_text("Muted by a moderator")
     button = visit.page.locator("#talk")
     await expect(button).to_have_attribute("aria-disabled", "false")
     await button.click()

@@ -2,7 +2,10 @@
 
 import json
 import os
+import resource
 import socket
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,6 +30,43 @@ def test_what_is_written_is_read_again_and_private(tmp_path):
     assert file.read() == keys
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["pairing.json"]
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
+    file = PairingFile(tmp_path)
+    keys = file.change(lambda keys: keys, fresh_keys())
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            file.change(lambda keys: keys.with_session(digest("a")), keys)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert file.read() == keys
+    assert [entry.name for entry in tmp_path.iterdir()] == ["pairing.json"]
+
+
+SYNCED = """
+import sys
+from pathlib import Path
+from appliance.page.pairing_file import PairingFile, fresh_keys
+
+def audit(event, args):
+    if event == "os.rename" or (event == "open" and str(args[0]) == sys.argv[1]):
+        print(event)
+
+file = PairingFile(Path(sys.argv[1]))
+sys.addaudithook(audit)
+file.change(lambda keys: keys, fresh_keys())
+"""
+"""Prints when the file is renamed and when its directory is opened."""
+
+
+def test_the_directory_is_synced_after_the_file_is_replaced(tmp_path):
+    command = [sys.executable, "-c", SYNCED, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    # The directory is opened for the lock, and again for `fsync`.
+    assert done.stdout.split() == ["open", "os.rename", "open"]
 
 
 def test_changes_from_several_sides_are_all_kept(tmp_path):
@@ -123,7 +163,7 @@ def test_pair_says_that_nobody_serves_a_page_that_is_off(tmp_path, capsys, is_en
     pair(tmp_path, "0.0.0.0:80", wish, is_enabled=is_enabled, service=tmp_path)
     out, err = capsys.readouterr()
     assert json.loads(out)["pin"]
-    assert ("switched off" in err) is not is_enabled
+    assert ("disabled" in err) is not is_enabled
 
 
 @pytest.mark.parametrize(("used", "is_said"), [("mine", True), ("service", False)])

@@ -223,7 +223,7 @@ async def test_after_the_talk_limit_a_repeat_is_refused_until_it_lets_go(
     for _ in range(3):
         answer = await paired.post("/api/talk", json={"on": True})
         assert answer.status_code == 409
-        assert "Let the talk button go" in answer.json()["error"]
+        assert "Release the talk button" in answer.json()["error"]
     assert [event.is_on for event in served.inbox.of(TalkAsked)] == [True]
     await paired.post("/api/talk", json={"on": False})
     assert [event.is_on for event in served.inbox.of(TalkAsked)] == [True, False]

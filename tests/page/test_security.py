@@ -15,7 +15,7 @@ from appliance.core.events import (
     PhonePaired,
     TalkAsked,
 )
-from appliance.page.body import LIMIT_BYTES
+from appliance.page.answer import LIMIT_BYTES
 from appliance.page.pair_command import Wish, pair
 from tests.page.fake_app import serving
 

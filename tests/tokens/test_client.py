@@ -84,13 +84,13 @@ async def test_the_clock_of_the_other_side_is_told_if_it_can_be_read(date, date_
             "400 No",
             TokenUnreachable,
             Cause.TOKEN_SOURCE,
-            "answered 400, where a token was wanted. See its own log.",
+            "answered 400 instead of a token. See its own log.",
         ),
         (
             "500 No",
             TokenUnreachable,
             Cause.TOKEN_SOURCE,
-            "answered 500, where a token was wanted. See its own log.",
+            "answered 500 instead of a token. See its own log.",
         ),
     ],
 )
@@ -104,7 +104,7 @@ async def test_a_redirect_is_not_followed_but_told():
     answer = says(http("302 Found", b"", "Location: https://new.example.com/x?SECRET"))
     exc = await trouble_with(answer)
     assert exc.reason.endswith(
-        "points to https://new.example.com/x. Write that address if it is right."
+        "redirects to https://new.example.com/x. Write that address if it is right."
     )
 
 
@@ -149,7 +149,7 @@ async def test_a_port_where_nobody_listens_is_named():
         with pytest.raises(TokenUnreachable) as caught:
             await send(request_to(url))
     assert caught.value.reason == (
-        f"{url}/api refuses connections. Does the token source run?"
+        f"{url}/api refuses connections. Is the token source running?"
     )
     assert caught.value.cause == Cause.TOKEN_SOURCE
 
@@ -172,17 +172,17 @@ def raising(error: Exception) -> httpx.MockTransport:
         (
             OSError(101, "x"),
             Cause.NO_INTERNET,
-            "there is no way to https://h/api. Check the network.",
+            "there is no route to https://h/api. Check the network.",
         ),
         (
             ExceptionGroup("all", [OSError(111, "a"), OSError(113, "b")]),
             Cause.NO_INTERNET,
-            "there is no way to https://h/api. Check the network.",
+            "there is no route to https://h/api. Check the network.",
         ),
         (
             ConnectionResetError(104, "x"),
             Cause.TOKEN_SOURCE,
-            "https://h/api could not be asked (ConnectError).",
+            "https://h/api could not be reached (ConnectError).",
         ),
     ],
 )

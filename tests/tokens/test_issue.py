@@ -1,8 +1,8 @@
 import jwt
 import pytest
 
-from appliance.tokens.claims import read_claims
 from appliance.tokens.issue import issue
+from appliance.tokens.response import read_claims
 
 SECRET = "0123456789abcdef0123456789abcdef"
 

@@ -8,8 +8,15 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
-from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of
+from appliance.tokens.response import (
+    MAX_TOKEN_LETTERS,
+    Claims,
+    TokenAnswer,
+    fixed_answer,
+    read_answer,
+    read_claims,
+)
+from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of, part
 
 WHERE = "https://tokens.example.com/api"
 
@@ -77,31 +84,31 @@ def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
 @pytest.mark.parametrize(
     ("body", "sentence"),
     [
-        (b"", "answered with nothing, where JSON was wanted."),
-        (b"  \n", "answered with nothing, where JSON was wanted."),
+        (b"", "answered with nothing, where JSON was expected."),
+        (b"  \n", "answered with nothing, where JSON was expected."),
         (
             b"<!doctype html><html>",
             (
                 "answered with a web page (wrong address, or a network that wants a "
-                "log-in?), where JSON was wanted."
+                "log-in?), where JSON was expected."
             ),
         ),
         (
             b"hello",
-            "answered with something that is no JSON object, where JSON was wanted.",
+            "answered with something that is not a JSON object, where JSON was expected.",
         ),
         (
             b"[1]",
-            "answered with something that is no JSON object, where JSON was wanted.",
+            "answered with something that is not a JSON object, where JSON was expected.",
         ),
         (
             b"\xff\xfe",
-            "answered with something that is no JSON object, where JSON was wanted.",
+            "answered with something that is not a JSON object, where JSON was expected.",
         ),
         (
             b'{"error": "x", "code": 1}',
             (
-                "answered without a token. Wanted one of these keys: "
+                "answered without a token. Expected one of these keys: "
                 "participant_token, "
                 "participantToken, token, accessToken; found code, error."
             ),
@@ -109,18 +116,18 @@ def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
         (
             b"{}",
             (
-                "answered without a token. Wanted one of these keys: "
+                "answered without a token. Expected one of these keys: "
                 "participant_token, participantToken, token, accessToken; found none."
             ),
         ),
-        (b'{"token": "abc"}', "gave something that is no JSON Web Token."),
+        (b'{"token": "abc"}', "gave a text that is not a JSON Web Token."),
         (
             answer_of(participant_token=jwt_of(video=grant(""))),
             "gave a token for no room (its claim video.room is empty).",
         ),
         (
             answer_of(participant_token=jwt_of(video=grant(may_join=False))),
-            "gave a token that may not join (its claim video.roomJoin is not true).",
+            "gave a token that cannot join (its claim video.roomJoin is not true).",
         ),
         (
             answer_of(participant_token=jwt_of(sub="")),
@@ -203,7 +210,7 @@ def test_a_fixed_token_is_its_own_answer():
     ("token", "start"),
     [
         (jwt_of(exp=NOW_S - 1), "room.token is a token that expired 1 s ago."),
-        ("a.b.c", "room.token is something that is no JSON Web Token."),
+        ("a.b.c", "room.token is a text that is not a JSON Web Token."),
         (jwt_of(alg="EdDSA"), "room.token is a token for dTelecom"),
     ],
 )
@@ -239,3 +246,63 @@ def test_any_answer_is_a_token_or_trouble_in_one_line(body):
     if isinstance(outcome, TokenError):
         assert outcome.reason.isprintable()
         assert jwt_of() not in outcome.reason
+
+
+def test_a_token_says_who_may_join_what_until_when():
+    assert read_claims(jwt_of(sub="Küche")) == Claims(
+        identity="Küche",
+        room="kitchen",
+        may_join=True,
+        expires_at_s=NOW_S + 600,
+        not_before_s=0,
+        is_ed25519=False,
+    )
+
+
+def test_a_token_of_dtelecom_is_told_by_its_signature():
+    claims = read_claims(jwt_of(alg="EdDSA"))
+    assert claims is not None
+    assert claims.is_ed25519
+
+
+def test_a_token_that_says_little_says_so():
+    claims = read_claims(f"{part({'alg': 'HS256'})}.{part({})}.x")
+    assert claims == Claims(
+        "", "", may_join=False, expires_at_s=None, not_before_s=0, is_ed25519=False
+    )
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        "",
+        "a.b",
+        "a.b.c",
+        "a.b.c.d",
+        f"{part([])}.{part({})}.x",
+        f"{part({'alg': 5})}.{part({})}.x",
+        f"{part({'alg': 'HS256'})}.{part({'exp': 'soon'})}.x",
+        f"{part({'alg': 'HS256'})}.{part({'video': []})}.x",
+        f"é.{part({})}.x",
+        jwt_of(sub="x" * MAX_TOKEN_LETTERS),
+    ],
+)
+def test_anything_else_is_no_token(token):
+    assert read_claims(token) is None
+
+
+@given(st.text() | st.binary().map(lambda raw: f"{raw.hex()}.{raw.hex()}.x"))
+def test_any_text_is_a_token_or_none(text):
+    assert read_claims(text) is None
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.floats() | st.text(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
+def test_any_claims_are_read_or_refused(video):
+    read_claims(jwt_of(video={"room": video, "roomJoin": video}))
+    read_claims(jwt_of(exp=video))
+    assert read_claims(jwt_of(video=grant()))

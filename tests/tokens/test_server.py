@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from appliance.errors import ConfigError
-from appliance.tokens.claims import read_claims
+from appliance.tokens.response import read_claims
 from appliance.tokens.server import MAX_BODY, app
 from appliance.tokens.server_config import read_settings
 
@@ -136,12 +136,12 @@ async def test_a_name_that_was_pointed_to_loopback_gets_nothing(client):
     assert response.status_code == 400
 
 
-def reaching(listen="127.0.0.1:8787", hosts="[]"):
-    """Return a client of a server that listens there."""
+def reaching(listen="127.0.0.1:8787", hosts="[]", local="127.0.0.1"):
+    """Return a client of a server that listens there, connected to address `local`."""
     given = {"TOKEN_SERVER_LISTEN": listen, "TOKEN_SERVER_HOSTS": hosts}
     server = app(read_settings(None, None, ENVIRONMENT | given), now_s=lambda: NOW_S)
     transport = httpx.ASGITransport(server)
-    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8787")
+    return httpx.AsyncClient(transport=transport, base_url=f"http://{local}:8787")
 
 
 async def status_for(host, **settings):
@@ -168,8 +168,7 @@ async def test_a_name_that_was_pointed_to_the_lan_gets_nothing_either(host):
 @pytest.mark.parametrize(
     "host",
     [
-        "192.168.1.20:8787",
-        "[2001:db8::1]:8787",
+        "127.0.0.1:8787",
         "[::1]",
         "localhost:8787",
         "LOCALHOST",
@@ -178,8 +177,16 @@ async def test_a_name_that_was_pointed_to_the_lan_gets_nothing_either(host):
     ],
 )
 @pytest.mark.parametrize("listen", ["0.0.0.0:8787", "127.0.0.1:8787"])
-async def test_this_machines_names_and_every_ip_address_are_answered(host, listen):
+async def test_this_machines_names_and_loopback_are_answered(host, listen):
     assert await status_for(host, listen=listen) == 200
+
+
+@pytest.mark.parametrize("local", ["192.168.1.20", "[2001:db8::1]"])
+async def test_the_ip_address_that_was_connected_to_is_answered(local):
+    assert await status_for(f"{local}:8787", local=local) == 200
+    assert await status_for("192.168.1.21:8787", local=local) == 400
+    hosts = '["192.168.1.21"]'
+    assert await status_for("192.168.1.21:8787", local=local, hosts=hosts) == 200
 
 
 async def test_a_name_of_a_proxy_is_answered_where_it_is_listed():
@@ -189,7 +196,7 @@ async def test_a_name_of_a_proxy_is_answered_where_it_is_listed():
 
 
 async def test_a_body_that_does_not_come_is_not_waited_for():
-    server = app(read_settings(None, None, ENVIRONMENT), patience_s=0.01)
+    server = app(read_settings(None, None, ENVIRONMENT), body_s=0.01)
     ended = asyncio.Event()
 
     async def body():
@@ -218,7 +225,7 @@ def faults_of(environment, path=None) -> list[str]:
 def test_without_anything_each_missing_thing_is_named():
     assert faults_of({}) == [
         (
-            "/etc/ptt-appliance/token-server.yaml: rooms: expected the rooms to open, "
+            "/etc/ptt-appliance/token-server.yaml: rooms: expected room names, "
             "found none. Write [kitchen]."
         ),
         (
@@ -330,6 +337,5 @@ def test_an_address_that_is_taken_is_named_and_exits_1():
         )
     assert done.returncode == 1
     assert done.stderr == (
-        f"ptt-appliance: {listen} cannot be listened on: address already in use. "
-        "Choose another address.\n"
+        f"ptt-appliance: cannot listen on {listen}: address already in use. Choose another address.\n"
     )

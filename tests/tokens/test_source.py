@@ -126,7 +126,7 @@ async def test_a_token_that_becomes_valid_late_is_asked_for_again():
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
     assert not failed.is_final
-    assert "becomes valid in 90 s only" in failed.reason
+    assert "becomes valid in 90 s" in failed.reason
 
 
 @pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])
@@ -234,7 +234,7 @@ async def test_the_journal_hears_of_trouble_once_and_of_its_end(caplog):
             "WARNING",
             (
                 "token fetch failed  cause=token_source reason=https://tokens.example.com"
-                "/api answered 500, where a token was wanted. See its own log."
+                "/api answered 500 instead of a token. See its own log."
             ),
         ),
         ("INFO", "token fetch ended  room=kitchen"),

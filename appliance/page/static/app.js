@@ -1,4 +1,4 @@
-// Puts the parts together: one view in, every part shows its share of it.
+// Entry point: receives views and passes each to the modules that render its parts.
 
 import * as box from "./box.js";
 import * as chat from "./chat.js";
@@ -29,7 +29,7 @@ const send = connect({
     isLive = state;
     status.page(state);
     if (state) return;
-    debug.note("This page lost its connection to the box.");
+    debug.note("This page has lost its connection to the box.");
     talk.away();
     chat.away();
   },
@@ -40,8 +40,8 @@ talk.start(send);
 sound.start(send);
 chat.start();
 
-// The box was upgraded while this page was open. After the reload the new build is the
-// first that is seen, so that it cannot go round in circles.
+// True after an upgrade of the box while this page was open. After the reload the new
+// build is the first one seen, so the page does not reload again.
 function isOutdated(view) {
   build ??= view.build;
   return view.build !== build;

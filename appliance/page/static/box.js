@@ -1,4 +1,4 @@
-// The box itself: the OLED's picture and the lamps, as they are now.
+// State of the box: the picture on its OLED, and its lamps.
 
 import { byId, setAttribute, setText } from "./dom.js";
 

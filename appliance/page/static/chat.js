@@ -1,4 +1,4 @@
-// The chat: lines with time and delivery state, and the field to write one.
+// Chat: lines with time and delivery state, and the input field.
 
 import { byId, fill, make, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
@@ -26,7 +26,7 @@ export function start() {
   });
   field.addEventListener("input", refresh);
   field.addEventListener("keydown", (event) => {
-    // Enter that only ends the input of a Chinese or Japanese word is not ours.
+    // During composition (Chinese, Japanese) Enter only completes a word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
     event.preventDefault();
     submit();
@@ -68,7 +68,7 @@ async function submit() {
     if (answer.ok) field.value = "";
     else complain((await answer.json()).error);
   } catch {
-    complain("The line did not reach the box. Send it again.");
+    complain("The message did not reach the box. Send it again.");
   }
   isSending = false;
   refresh();

@@ -1,4 +1,4 @@
-// The Debug drawer: recent errors and the newest view, for whoever helps from afar.
+// Debug section: recent errors and the newest view, for remote support.
 
 import { byId, make, setHidden, setText } from "./dom.js";
 

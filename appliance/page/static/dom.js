@@ -1,5 +1,5 @@
-// The few things that every part of the page does with the document.
-// Text from the room only ever goes through `textContent`.
+// Helper functions for the document. Text from the room is only set by `textContent`, so
+// that it is never parsed as HTML.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -23,8 +23,8 @@ export function make(tag, className = "", text = "") {
   return node;
 }
 
-// Keeps one child per item, by key and in order, so that nothing flickers and screen
-// readers hear only what is new.
+// Updates the children of `list` to one per item, by key and in order. Existing nodes are
+// kept, so that nothing flickers and screen readers read out only new items.
 export function fill(list, items, { key, create, update }) {
   const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
   let before = list.firstElementChild;

@@ -1,9 +1,9 @@
-// The WebSocket to the box: the newest view comes in, commands go out. Reconnects by
-// itself for ever; silence counts as a lost connection.
+// WebSocket to the box: receives views and sends commands. Reconnects until it succeeds;
+// a connection without messages counts as lost.
 
 const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
-// The box repeats its view every 5 s.
+// The box sends a view at least every 5 s.
 const SILENCE_MS = 12000;
 const SESSION_GONE = 4401;
 
@@ -29,7 +29,7 @@ export function connect({ onView, onAnswer, onState }) {
     wait = FIRST_WAIT_MS;
     const message = JSON.parse(data);
     if ("connection" in message) {
-      // In this order: a view that this page cannot show must not look alive.
+      // In this order: after a view that this page fails to show it must not say "live".
       onView(message);
       onState(true);
     } else {
@@ -49,11 +49,11 @@ export function connect({ onView, onAnswer, onState }) {
     dead?.close();
     onState(false);
     if (code === SESSION_GONE) location.assign("/pair");
-    else askWhether();
+    else checkSession();
   }
 
-  // A refused WebSocket does not say why; a plain request does.
-  async function askWhether() {
+  // A refused WebSocket has no status code in a browser; a plain request has one.
+  async function checkSession() {
     retry = setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     try {

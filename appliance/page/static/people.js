@@ -1,4 +1,4 @@
-// Who else is in the room.
+// List of the other participants.
 
 import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 
@@ -37,7 +37,7 @@ function update(node, person) {
   setAttribute(node, "data-muted", person.is_muted);
 }
 
-// By code point, not by half of a surrogate pair.
+// The first code point, not half of a surrogate pair.
 function initial(name) {
   return ([...name.trim()][0] ?? "?").toUpperCase();
 }

@@ -53,7 +53,7 @@ function meter(node, dbfs, isThere) {
   return share;
 }
 
-// The finger wins over the view while it moves, and for a moment after.
+// While a slider is being moved, and shortly after, views do not change it.
 function watch(slider, send) {
   let timer = 0;
   let settle = 0;

@@ -1,4 +1,4 @@
-// Header, banner, faults and footer; and a toast for each change worth one.
+// Header, banner, faults and footer, and toasts for faults and changes of connection.
 
 import { byId, fill, make, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
@@ -11,7 +11,7 @@ let previous = null;
 export function start(send) {
   byId("leave").addEventListener("click", () => send({ do: "leave" }));
   byId("join").addEventListener("click", () => {
-    // The room that the box was in, also when it is not a preset.
+    // The last room, even if it is not a preset.
     send({ do: "join", preset: previous?.preset ?? null });
   });
   byId("preset").addEventListener("change", (event) => {

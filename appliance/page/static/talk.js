@@ -1,6 +1,6 @@
-// The talk button: hold to talk, by pointer, space bar or Enter. Whatever takes the
-// finger or the page away counts as letting go. While the page has muted the box, and
-// always in `open` mode, the same button is the mute switch: one tap mutes or unmutes.
+// Talk button: hold to talk, by pointer, space bar or Enter. Losing the pointer, the focus
+// or the page counts as a release. While the box is muted on the page, and always in
+// `open` mode, the button is a mute switch: one tap mutes or unmutes.
 
 import { byId, setAttribute, setText } from "./dom.js";
 import { toast } from "./toast.js";
@@ -9,7 +9,7 @@ const LABELS = {
   muted: "Hold to talk",
   talking: "Talking",
   warning: "Talking",
-  locked: "Let go",
+  locked: "Release",
   unavailable: "Cannot talk",
 };
 
@@ -23,7 +23,7 @@ const button = byId("talk");
 let send = () => false;
 let isDown = false;
 let isSpent = false;
-// What a press does: null: talks; true: mutes the box; false: unmutes it.
+// Effect of a press: null: talks; true: mutes the box; false: unmutes it.
 let mutes = null;
 let refusal = "";
 
@@ -37,7 +37,7 @@ export function start(sender) {
   for (const name of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) {
     button.addEventListener(name, release);
   }
-  // A long press on a phone would open a menu instead.
+  // A long press on a phone would open the context menu.
   button.addEventListener("contextmenu", (event) => event.preventDefault());
   addEventListener("keydown", onKeyDown);
   addEventListener("keyup", (event) => isTalkKey(event) && release());
@@ -61,7 +61,7 @@ export function show(view) {
 function refusalOf(view) {
   if (view.is_muted_at_box) return "muted by the button on the box";
   if (!view.has_microphone) return "no microphone";
-  // A mute can be undone wherever the box is.
+  // Unmuting is possible in every state of the connection.
   if (view.is_muted_on_page) return "";
   return view.talk === "unavailable" ? view.talk_text : "";
 }
@@ -84,12 +84,12 @@ export function away() {
 }
 
 function words(view) {
-  if (isSpent) return "That talk is over. Let go, then press again.";
+  if (isSpent) return "That talk has ended. Release the button, then press it again.";
   if (refusal) return refusal;
-  if (view.is_muted_by_room && mutes === false) return "Muted by the room. Nobody hears you.";
+  if (view.is_muted_by_room && mutes === false) return "Muted by a moderator. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
-  if (view.talk_left_s !== null) return `Time is nearly up: ${view.talk_left_s} s left`;
-  if (view.is_muted_by_room) return "Muted by the room: hold to talk again.";
+  if (view.talk_left_s !== null) return `Talk limit is near: ${view.talk_left_s} s left`;
+  if (view.is_muted_by_room) return "Muted by a moderator. Hold to talk again.";
   return WORDS[view.talk] ?? view.talk_text;
 }
 
@@ -99,7 +99,7 @@ function onKeyDown(event) {
   if (!event.repeat) press();
 }
 
-// The space bar talks wherever it has no other work.
+// The space bar talks wherever it has no other function.
 function isTalkKey(event) {
   if (event.target === button) return event.code === "Space" || event.code === "Enter";
   const isFree = event.target === document.body || event.target === null;

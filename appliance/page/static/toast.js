@@ -1,4 +1,4 @@
-// Short notices that come and go.
+// Toasts: notices that disappear after a few seconds.
 
 import { byId, make } from "./dom.js";
 
