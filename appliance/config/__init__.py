@@ -18,7 +18,7 @@ GpioNumber = Annotated[int, Meta(ge=2, le=27, title="a GPIO number 2-27")]
 """BCM number of a GPIO on the 40-pin header; 0 and 1 are the HAT's EEPROM."""
 Text = Annotated[str, Meta(min_length=1, max_length=200)]
 HostPort = Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$", title="HOST:PORT")]
-"""The pattern is for the JSON schema; `appliance.net.url.host_and_port` is the parser."""
+"""The pattern is for the JSON schema; `net.url.host_and_port` is the parser."""
 Milliseconds = Annotated[int, Meta(ge=0, le=2000)]
 ZERO_IS_OFF: Final = {"zero_is_off": True}
 """Mark of a range in which 0 switches a limit off and is no short time."""

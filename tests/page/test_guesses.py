@@ -98,7 +98,7 @@ async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, c
         cookie = await first.cookie()
         kept = first.pin
     # Nothing can be written beside the file any more.
-    (tmp_path / "pairing.new" / "in the way").mkdir(parents=True)
+    (tmp_path / "pairing.json.tmp" / "in the way").mkdir(parents=True)
     async with serving(tmp_path, clock) as second:
         (shown,) = second.inbox.of(PageServed)
         assert shown.pin != kept

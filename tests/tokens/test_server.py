@@ -337,5 +337,6 @@ def test_an_address_that_is_taken_is_named_and_exits_1():
         )
     assert done.returncode == 1
     assert done.stderr == (
-        f"ptt-appliance: cannot listen on {listen}: address already in use. Choose another address.\n"
+        f"ptt-appliance: cannot listen on {listen}: address already in use. "
+        "Choose another address.\n"
     )
