@@ -95,18 +95,24 @@ def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
         ),
         (
             b"hello",
-            "answered with something that is not a JSON object, where JSON was "
-            "expected.",
+            (
+                "answered with something that is not a JSON object, where JSON was "
+                "expected."
+            ),
         ),
         (
             b"[1]",
-            "answered with something that is not a JSON object, where JSON was "
-            "expected.",
+            (
+                "answered with something that is not a JSON object, where JSON was "
+                "expected."
+            ),
         ),
         (
             b"\xff\xfe",
-            "answered with something that is not a JSON object, where JSON was "
-            "expected.",
+            (
+                "answered with something that is not a JSON object, where JSON was "
+                "expected."
+            ),
         ),
         (
             b'{"error": "x", "code": 1}',
