@@ -1,4 +1,4 @@
-"""The sound adapter: card, uplink and playout behind one door."""
+"""Audio adapter: builds the audio path and executes the core's commands on it."""
 
 import sys
 import time
@@ -30,13 +30,13 @@ from appliance.metrics.audio import AudioFault, AudioFigures
 from appliance.ports import Post
 
 DEAD_S: Final = 10.0
-"""A thread of ours that did not turn for this long is stuck; PortAudio may take some
-seconds to open a card."""
+"""A thread whose heartbeat is older is stuck; PortAudio may take some seconds to open a
+card."""
 
 SWITCH_S: Final = 0.0005
-"""How long a thread may go on with Python while another waits. With Python's own 5 ms,
-a page or a picture that takes 30 ms to make costs the card one period after the other
-(measured: 412 lost in 8 s, and none with this)."""
+"""Interval after which a thread yields the interpreter lock. With Python's default of
+5 ms, 30 ms of work on a page or a picture makes the card lose period after period
+(measured: 412 lost in 8 s, and none with this value)."""
 
 _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
     ("microphone", Way.SEND),
@@ -45,9 +45,9 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
 
 
 class AudioAdapter:
-    """Everything between the card and the room.
+    """Audio path between the card and the room.
 
-    `outlet` and `playout` are what the room gets; nothing else of it is public.
+    The room uses `encoder_feed` (capture) and `mixer` (playback).
     """
 
     def __init__(
@@ -58,33 +58,35 @@ class AudioAdapter:
         driver: Callable[[], Driver],
         processing: CaptureProcessing,
     ) -> None:
-        """Lay the road; nothing moves before it is entered."""
+        """Build the path; threads start with `async with`."""
         self._has_earcons = sound_config.earcons
         self.mixer = Mixer(is_half_duplex=sound_config.half_duplex)
         gate = Gate(talk_config.pre_roll_ms)
         self.encoder_feed = EncoderFeed()
         self._sender = Sender(gate, self.mixer, self.encoder_feed, post, processing)
-        self._card = Supervisor(sound_config, driver, self.mixer, self._sender, post)
+        self._supervisor = Supervisor(
+            sound_config, driver, self.mixer, self._sender, post
+        )
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
         sys.setswitchinterval(SWITCH_S)
         self._sender.start()
-        self._card.start()
+        self._supervisor.start()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        """Close the card first: its callbacks feed the uplink."""
-        self._card.end()
+        """Close the card first, because its callbacks feed the sender."""
+        self._supervisor.end()
         self._sender.close()
 
     def do(self, command: SoundCommand) -> None:
-        """Do it; nothing here blocks."""
+        """Execute the command without blocking."""
         match command:
             case OpenSound():
-                self._card.open()
+                self._supervisor.open()
             case CloseSound():
-                self._card.close()
+                self._supervisor.close()
             case OpenGate(asked_at_s=asked_at_s):
                 self._sender.open_gate(asked_at_s)
             case CloseGate(tail_ms=tail_ms):
@@ -100,13 +102,13 @@ class AudioAdapter:
                 assert_never(command)
 
     def is_alive(self) -> bool:
-        """Whether both threads turn; for the watchdog."""
+        """Return whether both threads run; for the watchdog."""
         late_s = time.monotonic() - DEAD_S
-        return min(self._sender.heartbeat_s, self._card.heartbeat_s) > late_s
+        return min(self._sender.heartbeat_s, self._supervisor.heartbeat_s) > late_s
 
     def figures(self) -> AudioFigures:
-        """Return what the road counts."""
-        card = self._card.stats
+        """Return counters and gauges of the audio path."""
+        card = self._supervisor.stats
         kinds = (AudioFault.XRUN, AudioFault.STALL, AudioFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)

@@ -14,15 +14,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from appliance.audio.devices import ALSA_CARDS, Device, Direction, chosen, told
+from appliance.audio.devices import ALSA_CARDS, Device, Direction, chosen, kernel_text
 from appliance.errors import SoundError
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
 OURS: Final = "ptt-appliance"
+"""Name under which this program is reported as the user of a card."""
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
-"""How PortAudio ends the name of a card's device."""
+"""End of the names that PortAudio gives to hardware devices."""
 
 
 def unlisted(
@@ -31,7 +32,7 @@ def unlisted(
     """Return the directions of cards that PortAudio does not list, as devices.
 
     Args:
-        found: what PortAudio lists.
+        found: devices listed by PortAudio.
         cards: where ALSA describes its cards.
         processes: where the kernel describes processes.
     """
@@ -55,12 +56,12 @@ def in_use(
     cards: Path = ALSA_CARDS,
     processes: Path = PROCESSES,
 ) -> SoundError | None:
-    """Return that the wanted device is in use and by which program; None: it is not.
+    """Return the error for a wanted device that a program holds open, else None.
 
     Args:
         wishes: as for `chosen`.
-        found: what PortAudio lists; the device is not among it.
-        direction: what it is needed for.
+        found: devices listed by PortAudio, without the wanted one.
+        direction: direction that is needed.
         cards: where ALSA describes its cards.
         processes: where the kernel describes processes.
     """
@@ -79,7 +80,7 @@ def _pcm_numbers(card: Path) -> list[str]:
 def _missing(
     card: Path, number: str, known: set[Direction], processes: Path
 ) -> Iterator[Device]:
-    """Yield the directions of one PCM that are not known, one device for each user."""
+    """Yield the unlisted directions of one PCM as one device per program using it."""
     directions: dict[str, set[Direction]] = defaultdict(set)
     for letter, direction in _DIRECTIONS.items():
         pcm = card / f"pcm{number}{letter}"
@@ -92,39 +93,41 @@ def _missing(
             microphone_channels=int("microphone" in missing),
             speaker_channels=int("speaker" in missing),
             rate_hz=0,
-            card_id=told(card / "id"),
-            usb_id=told(card / "usbid").lower(),
+            card_id=kernel_text(card / "id"),
+            usb_id=kernel_text(card / "usbid").lower(),
             obstacle=f"in use by {user}" if user else _obstacle(card, number),
             used_by=user,
         )
 
 
 def _obstacle(card: Path, number: str) -> str:
-    """Return why a PCM that nobody uses cannot be opened, as far as that is known."""
+    """Return the likely reason why a PCM that is not in use cannot be opened."""
     nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
     if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return "cannot be opened now"
-    return "may not be opened by this user: add the user to the group audio"
+    return "this user is not allowed to open it: add the user to the group audio"
 
 
 def _name(card: Path, number: str) -> str:
-    """Return the name that PortAudio would give it."""
-    info = "".join(told(pcm / "info") + "\n" for pcm in card.glob(f"pcm{number}[cp]"))
+    """Return the name that PortAudio would give the PCM."""
+    info = "".join(
+        kernel_text(pcm / "info") + "\n" for pcm in card.glob(f"pcm{number}[cp]")
+    )
     short = re.search(
         rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$",
-        told(card.parent / "cards"),
+        kernel_text(card.parent / "cards"),
         re.MULTILINE,
     )
     part = re.search(r"^name: (.*)$", info, re.MULTILINE)
-    first = short[1] if short else told(card / "id")
+    first = short[1] if short else kernel_text(card / "id")
     second = part[1] if part else "PCM"
     return f"{first}: {second} (hw:{card.name[4:]},{number})"
 
 
 def _user(pcm: Path, processes: Path) -> str:
-    """Return the program that has it open, with its process id; empty: nobody."""
+    """Return program and process id that hold the PCM open; empty if it is free."""
     for status in sorted(pcm.glob("sub*/status")):
-        owner = re.search(r"^owner_pid *: *(\d+)", told(status), re.MULTILINE)
+        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
         if owner:
             return _program(owner[1], processes)
     return ""
@@ -132,12 +135,12 @@ def _user(pcm: Path, processes: Path) -> str:
 
 def _program(thread_id: str, processes: Path) -> str:
     """Return the name and process id of a thread's program."""
-    status = told(processes / thread_id / "status")
+    status = kernel_text(processes / thread_id / "status")
     group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
     process_id = group[1] if group else thread_id
-    words = told(processes / process_id / "cmdline").split("\0")
+    words = kernel_text(processes / process_id / "cmdline").split("\0")
     is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
-    name = OURS if is_ours else told(processes / process_id / "comm")
+    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
     return f"{name or 'another program'} (pid {process_id})"
 
 

@@ -1,6 +1,6 @@
-"""ALSA's own words for why it cannot be initialised.
+"""Error messages of alsa-lib, captured from standard error.
 
-alsa-lib writes them to file descriptor 2 and returns a bare number.
+alsa-lib writes the reason of a failure to file descriptor 2 and returns only a number.
 """
 
 import os
@@ -17,21 +17,21 @@ empty or `_toplevel_` for the outermost one."""
 _FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
 _ANY: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
 _READ_BYTES: Final = 65_536
-"""More than any mistake in a configuration file makes alsa-lib write."""
+"""More than alsa-lib writes about any error in a configuration file."""
 
 
 def stderr_of(call: Callable[[], object]) -> str:
-    """Return what the call writes to file descriptor 2, natively or not.
+    """Return what the call writes to file descriptor 2, from Python or from C.
 
-    What other threads write meanwhile is written to the descriptor afterwards, unless
-    it begins as ALSA's and PortAudio's lines do.
+    Output of other threads during the call is written to the descriptor afterwards; it
+    is recognised by not beginning as ALSA's and PortAudio's lines do.
 
-    Thread: any, but one at a time; the descriptor is the whole process's.
+    Thread: any, but one at a time, because the descriptor is shared by the process.
     """
     try:
         before = os.dup(2)
     except OSError:
-        # No standard error, no words.
+        # There is no standard error to capture.
         call()
         return ""
     memory = os.memfd_create("alsa-errors")
@@ -54,10 +54,10 @@ def reason_in(written: str) -> str:
     """Return the cause in one sentence, with file and line where ALSA names them.
 
     Args:
-        written: what ALSA wrote.
+        written: output of ALSA.
 
     Returns:
-        Empty where it says nothing of a cause.
+        Empty where the output names no cause.
     """
     place, file = _PLACE.search(written), _FILE.search(written)
     if place is None:

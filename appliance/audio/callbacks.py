@@ -1,8 +1,8 @@
-"""What PortAudio calls, on a thread of its own, up to 200 times a second.
+"""Callbacks of the PortAudio streams, called up to 200 times a second.
 
-Everything here copies, mixes and hands over; it writes no log and waits for nobody who
-takes long. It works on bytes where it can: woken 200 times a second with cold caches,
-each NumPy call that is not made counts.
+They copy, mix and hand over; they do not log and hold locks only for moments. They work
+on bytes where possible: at 200 wake-ups a second with cold caches each NumPy call has a
+noticeable cost.
 """
 
 import threading
@@ -22,7 +22,7 @@ from appliance.audio.stream_clock import StreamClock
 
 
 class PlaybackCallback:
-    """Plays what the room says."""
+    """Callback of a stream that only plays."""
 
     def __init__(
         self, mixer: Mixer, reference: EchoReference, stream_clock: StreamClock
@@ -35,7 +35,7 @@ class PlaybackCallback:
         self._fit = fit_of(RATE_HZ, stream_clock.rate_hz)
 
     def call(self, _heard: Raw, played: Raw, frames: int, status: int) -> None:
-        """Fill one period."""
+        """Fill one period for playback."""
         with _fatal:
             wanted = self._stream_clock.note(frames, status)
             sound = self._mixer.next(wanted)
@@ -44,7 +44,7 @@ class PlaybackCallback:
 
 
 class CaptureCallback:
-    """Hands on what the microphone heard."""
+    """Callback of a stream that only captures."""
 
     def __init__(
         self,
@@ -53,7 +53,7 @@ class CaptureCallback:
         block_sink: BlockSink,
         stream_clock: StreamClock,
     ) -> None:
-        """Start with nothing heard."""
+        """Start without captured sound."""
         self.idle_window = mixer.idle_window
         self._reference = reference
         self._capture = Capture(block_sink, stream_clock)
@@ -61,7 +61,7 @@ class CaptureCallback:
         self._idle_skip = IdleSkip(mixer, self._capture, stream_clock, reference.skip)
 
     def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
-        """Take one period."""
+        """Take one captured period."""
         with _fatal:
             if self._idle_skip.skips(frames, status):
                 return
@@ -73,7 +73,7 @@ class CaptureCallback:
 
 
 class DuplexCallback:
-    """Does both with one clock: the echo's delay is constant."""
+    """Callback of a duplex stream: one clock, so the echo's delay is constant."""
 
     def __init__(
         self, mixer: Mixer, block_sink: BlockSink, stream_clock: StreamClock
@@ -87,7 +87,7 @@ class DuplexCallback:
         self._idle_skip = IdleSkip(mixer, self._capture, stream_clock)
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
-        """Take one period and fill one."""
+        """Take one captured period and fill one for playback."""
         with _fatal:
             if self._idle_skip.skips(frames, status):
                 played[:] = bytes(len(played))
@@ -100,9 +100,10 @@ class DuplexCallback:
 
 
 class _Fatal:
-    """Tells the process's hook for dead threads what went wrong inside a callback.
+    """Context manager that passes an exception to `threading.excepthook`.
 
-    cffi would print it and end the stream, which looks like an unplugged card.
+    Without it cffi prints the exception and ends the stream, which looks like an
+    unplugged card.
     """
 
     def __enter__(self) -> None:
@@ -125,7 +126,7 @@ _fatal = _Fatal()
 def _fill(
     outdata: Raw, frames: int, played: NDArray[np.int16] | None, fit: Fit | None
 ) -> None:
-    """Give the same to all of the speaker's channels."""
+    """Write the mono samples to every channel of the output buffer."""
     if played is None:
         outdata[:] = bytes(len(outdata))
         return

@@ -1,4 +1,4 @@
-"""How fast a fifo is read, and how much it keeps: its delay is steered, not luck."""
+"""Control of a jitter buffer's delay: target depth and reading rate."""
 
 from typing import Final
 
@@ -6,61 +6,62 @@ from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.audio.ring_buffer import SIZE_FRAMES
 
 MARGIN_FRAMES: Final = 96
-"""2 ms: how late a block usually is when two threads of one machine meet."""
+"""2 ms: the usual jitter between two threads of one machine."""
 MARGIN_STEP_FRAMES: Final = 240
 MARGIN_MOST_FRAMES: Final = 2880
-"""60 ms: beyond this the source is broken, not late."""
+"""60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
 WINDOW_FRAMES: Final = RATE_HZ // 2
 TOGETHER_FRAMES: Final = BLOCK_FRAMES + MARGIN_FRAMES + 19 * RATE_HZ // 1000
-"""31 ms, with what the library keeps. Of another box's voice that is 13 to 23 ms: half
-of the chance that is left is taken out of it, for 1 ms on the average."""
+"""31 ms: target of the delay here plus that of NetEQ in the LiveKit library. NetEQ
+holds the voice of another box for 13 to 23 ms; this target halves the remaining spread
+and costs 1 ms on average."""
 HELD_STEP_FRAMES: Final = RATE_HZ // 1000
-"""1 ms: less is within what the library's answers differ by."""
-PEACE_FRAMES: Final = 10 * WINDOW_FRAMES
-"""Every 5 s the margin comes down by 1 ms, if so much was to spare all the time: a bad
-moment is soon forgotten, and one that comes again and again is not."""
-PEACE_STEP_FRAMES: Final = RATE_HZ // 1000
+"""1 ms: smaller changes are noise of the library's statistics."""
+CALM_FRAMES: Final = 10 * WINDOW_FRAMES
+"""Every 5 s the margin shrinks by 1 ms, if that much was spare all the time: a single
+disturbance is soon forgotten, a recurring one is not."""
+CALM_STEP_FRAMES: Final = RATE_HZ // 1000
 SPARE_FRAMES: Final = 96
 MOVED_FRAMES: Final = WINDOW_FRAMES // 200
-"""In one window, at the most. Reading 0.5 % faster is 9 cents: not heard in speech."""
+"""Largest change per window. Reading 0.5 % faster is 9 cents: inaudible in speech."""
 SLACK_FRAMES: Final = 8
-"""0.17 ms off is good enough. A clock that drifts by 60 ppm is then followed in one
-window of six, and in the others nothing has to be interpolated."""
+"""0.17 ms of tolerated deviation. A drift of 60 ppm then needs a correction in one
+window of six, and the others need no interpolation."""
 DRIFT_WINDOWS: Final = 60
-"""Half a minute of them makes the mean."""
+"""Length of the mean: half a minute."""
 
 
 class DelayControl:
-    """Looks at the delay, window by window, and says what to do about it.
+    """Controller of the delay, which is measured and corrected once per window.
 
-    Thread: the reader's, unless it says otherwise.
+    Thread: the reader's, unless stated otherwise.
     """
 
     def __init__(self) -> None:
-        """Start with the shortest delay and nothing seen."""
+        """Start with the shortest delay."""
         self.rate = 0.0
-        """How much faster than nominal to read, 1 being twice as fast."""
+        """Relative deviation from the nominal reading rate; 1 is twice as fast."""
         self.drift = 0.0
-        """How much faster the reader's clock seems to run than the writer's."""
+        """Estimated relative drift of the reader's clock against the writer's."""
         self.margin = MARGIN_FRAMES
-        """Kept beyond the block that may be a whole block away."""
+        """Frames held beyond one block, as reserve against jitter."""
         self._held = TOGETHER_FRAMES
         self._delay: float | None = None
-        """At the end of the window before; None: there was none."""
+        """Delay at the end of the previous window; None after a restart."""
         self._compared = 0
         self._delay_sum = 0.0
         self._reads = 0
         self._frames = 0
-        self._peaceful = 0
+        self._calm_frames = 0
         self._least = SIZE_FRAMES
 
     @property
     def target(self) -> int:
-        """The delay that is held: the next block may be a whole block away."""
+        """Delay to hold, in frames: one block and the margin at least."""
         return max(BLOCK_FRAMES + self.margin, TOGETHER_FRAMES - self._held)
 
     def learn(self, held: int) -> None:
-        """Take note for how many frames sound is kept before it comes here.
+        """Set for how many frames sound is buffered before it arrives here.
 
         Thread: any.
         """
@@ -68,12 +69,12 @@ class DelayControl:
             self._held = held
 
     def note(self, frames: int, delay_frames: float, spare_frames: int) -> bool:
-        """Take note of one read; return whether a window is full.
+        """Record one read and return whether the window is complete.
 
         Args:
-            frames: that were read.
-            delay_frames: from arrival to being read.
-            spare_frames: still in stock afterwards.
+            frames: frames that were read.
+            delay_frames: time between arrival and reading.
+            spare_frames: frames left in the buffer afterwards.
         """
         self._least = min(self._least, spare_frames)
         self._delay_sum += delay_frames
@@ -85,15 +86,15 @@ class DelayControl:
         """Set the reading speed from the mean delay in the window.
 
         Args:
-            beyond: how far the next sample to be read lies behind a whole position, in
-                frames. After the next window it is 0.
-            is_quiet: nobody would hear a jump in time.
+            beyond: fractional part of the read position, in frames; 0 after the next
+                window.
+            is_quiet: whether a jump in time would be inaudible.
 
         Returns:
             How many frames to jump forward, or back.
         """
         moved = self.rate * self._frames
-        # What was moved within the window shows in its mean by half.
+        # The mean contains half of the change made within the window.
         delay = self._delay_sum / self._reads - moved / 2
         self._learn_drift(delay + moved)
         excess = delay - self.target
@@ -108,24 +109,24 @@ class DelayControl:
         return jump
 
     def starve(self, *, is_heard: bool) -> None:
-        """Nothing was there in time: keep more, if anybody heard it."""
-        self._peaceful = 0
+        """Restart after an underrun, with a larger margin if it was audible."""
+        self._calm_frames = 0
         self._least = 0
         self._restart()
         if is_heard:
             self.margin = min(self.margin + MARGIN_STEP_FRAMES, MARGIN_MOST_FRAMES)
 
     def rest(self) -> None:
-        """Nothing is read for a while."""
+        """Restart: reading pauses."""
         self._restart()
 
     def resync(self, frames: float) -> None:
-        """Take note that nothing went wrong for so long, because nothing was read."""
-        steps = int(frames / PEACE_FRAMES)
-        self.margin = max(MARGIN_FRAMES, self.margin - steps * PEACE_STEP_FRAMES)
+        """Shrink the margin for a time of that length without reading."""
+        steps = int(frames / CALM_FRAMES)
+        self.margin = max(MARGIN_FRAMES, self.margin - steps * CALM_STEP_FRAMES)
 
     def _restart(self) -> None:
-        # What comes has nothing to do with what was.
+        # Measurements from before the interruption do not apply any more.
         self.rate = 0.0
         self._delay = None
         self._begin_window()
@@ -136,20 +137,20 @@ class DelayControl:
         self._frames = 0
 
     def _learn_drift(self, delay: float) -> None:
-        """Compare what the delay would be, had nothing been moved, with what it was."""
+        """Update the drift from the change of the uncorrected delay since last time."""
         if self._delay is None:
             return
         grown = delay - self._delay
-        # More is no clock: something was lost.
+        # A larger change is not clock drift but a loss.
         if abs(grown) <= MOVED_FRAMES:
             self._compared = min(self._compared + 1, DRIFT_WINDOWS)
             self.drift -= (grown / self._frames + self.drift) / self._compared
 
     def _relax(self) -> None:
-        self._peaceful += self._frames
-        if self._peaceful < PEACE_FRAMES:
+        self._calm_frames += self._frames
+        if self._calm_frames < CALM_FRAMES:
             return
         if self._least >= SPARE_FRAMES:
-            self.resync(PEACE_FRAMES)
-        self._peaceful = 0
+            self.resync(CALM_FRAMES)
+        self._calm_frames = 0
         self._least = SIZE_FRAMES

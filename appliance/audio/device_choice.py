@@ -1,4 +1,4 @@
-"""The devices in use for microphone and speaker, and whether better ones are there."""
+"""Choice of the devices for microphone and speaker, and detection of better ones."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -9,16 +9,16 @@ from appliance.audio.devices import (
     Device,
     Direction,
     chosen,
+    kernel_text,
     not_the_first,
     rank,
-    told,
 )
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
 
 
 class Choice:
-    """Chooses devices by the configuration's wishes and remembers those in use.
+    """Devices chosen by the configuration's wish list, and those in use.
 
     Thread: the card's.
     """
@@ -29,7 +29,7 @@ class Choice:
         cards: Path = ALSA_CARDS,
         processes: Path = PROCESSES,
     ) -> None:
-        """Remember the wishes; nothing is chosen yet.
+        """Read the wish list; nothing is chosen yet.
 
         Args:
             config: wishes for microphone and speaker.
@@ -47,7 +47,7 @@ class Choice:
     @property
     def cards(self) -> str:
         """ALSA's list of cards; empty where there is none to read."""
-        return told(self._cards / "cards")
+        return kernel_text(self._cards / "cards")
 
     def choose(
         self, devices: tuple[Device, ...]
@@ -55,7 +55,7 @@ class Choice:
         """Return the device for each direction, and why there is none for the others.
 
         Args:
-            devices: what PortAudio lists.
+            devices: devices listed by PortAudio.
         """
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
@@ -78,7 +78,7 @@ class Choice:
         self._used = {direction: found[direction] for direction in opened}
 
     def notice(self, direction: Direction) -> str:
-        """Return that this is not the device that was wanted; empty: it is."""
+        """Return a notice if the device in use is not the first choice, else empty."""
         return not_the_first(self._wishes[direction], self._used[direction], direction)
 
     @property
@@ -89,7 +89,7 @@ class Choice:
     def is_better_listed(self) -> bool:
         """Return whether the kernel lists a better device that no program uses.
 
-        Also where there is no list: nobody can tell then.
+        True also where the kernel has no list, because it cannot be known then.
         """
         if not self.cards:
             return True

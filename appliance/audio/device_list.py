@@ -1,4 +1,4 @@
-"""The cards as the commands `devices` and `doctor` show them."""
+"""List of the sound cards for the commands `devices` and `doctor`."""
 
 import json
 import sys
@@ -21,10 +21,10 @@ from appliance.errors import SoundError
 def all_devices(
     driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
 ) -> tuple[Device, ...]:
-    """Return what PortAudio lists and what it cannot open now.
+    """Return the devices that PortAudio lists and those it cannot open now.
 
     Raises:
-        SoundError: PortAudio cannot say.
+        SoundError: PortAudio cannot list its devices.
     """
     found = listed(driver.devices(), cards)
     return (*found, *unlisted(found, cards, processes))
@@ -33,10 +33,10 @@ def all_devices(
 def card_name(
     wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
 ) -> str:
-    """Return the name of the device that the box uses, or would use now.
+    """Return the name of the device in use, or of the one that would be used now.
 
     Raises:
-        SoundError: there is none, or another program uses it; the sentence says so.
+        SoundError: there is none, or another program uses it.
     """
     device = chosen(wishes, devices, direction)
     if not device.obstacle or device.used_by.startswith(OURS):
@@ -60,7 +60,7 @@ def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
 
 
 def line(device: Device) -> str:
-    """Return what a person reads of one device; its name may be copied."""
+    """Return the line for one device; its quoted name fits into the configuration."""
     can = " and ".join(
         word
         for word, count in (

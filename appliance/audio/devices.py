@@ -1,4 +1,7 @@
-"""Which card is meant: by name, ALSA id or USB number, never by index (R2.2)."""
+"""Selection of sound devices by name, ALSA id or USB id, never by index.
+
+The index changes with every hot-plug and every boot.
+"""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -13,62 +16,62 @@ Direction = Literal["microphone", "speaker"]
 ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
-"""ALSA names behind which a sound server or a mixer sits, not one card."""
+"""ALSA names that stand for a sound server or a software mixer, not for one card."""
 
 SERVERS: Final = frozenset({"pulse", "pipewire"})
-"""Those of them that are a sound server."""
+"""The shared names that stand for a sound server."""
 _HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """One device as PortAudio lists it, with what ALSA knows of its card."""
+    """One device as PortAudio lists it, with ALSA's data about its card."""
 
     index: int
-    """Good until the next hot-plug: never kept."""
+    """Valid only until the next hot-plug, so it is never stored."""
     name: str
     microphone_channels: int
     speaker_channels: int
     rate_hz: int
-    """What the card prefers."""
+    """Preferred rate of the card."""
     card_id: str = ""
     """ALSA's short name, as in `hw:CARD=Device`."""
     usb_id: str = ""
     """vendor:product, four hexadecimal digits each."""
     is_default: bool = False
     obstacle: str = ""
-    """Why PortAudio does not list what the kernel does, in words; empty: it does."""
+    """Reason why PortAudio does not list the device; empty if it does."""
     used_by: str = ""
-    """Program and process id that hold it open, where it cannot be opened."""
+    """Program and process id that hold the device open."""
 
     @property
     def stable_name(self) -> str:
-        """The name without the card's number, which another boot may change."""
+        """The name without the card's number, which may change at the next boot."""
         return _HW.sub("", self.name)
 
     @property
     def directions(self) -> set[Direction]:
-        """Directions that it has."""
+        """Directions in which the device has channels."""
         both: tuple[Direction, ...] = ("microphone", "speaker")
         return {direction for direction in both if self.channels(direction)}
 
     @property
     def is_shared(self) -> bool:
-        """Whether it is a sound server rather than a card."""
+        """Whether the device is a sound server or software mixer, not a card."""
         return self.name in SHARED
 
     @property
     def is_usb(self) -> bool:
-        """Whether it is a USB card."""
+        """Whether the device is a USB card."""
         return bool(self.usb_id) or "usb" in self.name.casefold()
 
     @property
     def is_hdmi(self) -> bool:
-        """Whether its sound goes to a monitor."""
+        """Whether the device is an HDMI output."""
         return "hdmi" in self.name.casefold()
 
     def channels(self, direction: Direction) -> int:
-        """Return how many channels it has in this direction."""
+        """Return the number of channels in this direction."""
         is_in = direction == "microphone"
         return self.microphone_channels if is_in else self.speaker_channels
 
@@ -88,16 +91,17 @@ def listed(
 def chosen(
     wishes: tuple[str, ...], devices: tuple[Device, ...], direction: Direction
 ) -> Device:
-    """Return the device that the first possible wish means.
+    """Return the device that the first wish with a match selects.
 
     Args:
-        wishes: in order; an exact id or name goes before a part of one. Empty: a USB
-            card, preferably with both directions; HDMI is taken last.
-        devices: what there is now.
-        direction: what it is needed for.
+        wishes: names or ids in order of preference; an exact match goes before a
+            partial one. Empty: a USB card, preferably with both directions; HDMI is
+            taken last.
+        devices: devices that are there now.
+        direction: direction that is needed.
 
     Raises:
-        SoundError: there is none; the sentence lists what there is.
+        SoundError: no device matches; the error lists the devices that are there.
     """
     able = tuple(device for device in devices if device.channels(direction))
     for wish in wishes:
@@ -109,13 +113,13 @@ def chosen(
         raise _missing(wishes, able, direction)
     if not able:
         wanted = f"any {direction}"
-        raise SoundError(wanted, "no card has one. Plug in a USB sound card.")
+        raise SoundError(wanted, "no sound card has one. Plug in a USB sound card.")
     has_server = any(device.name in SERVERS for device in able)
     return min(able, key=lambda device: _order(device, has_server=has_server))
 
 
 def rank(wishes: tuple[str, ...], device: Device) -> int:
-    """Return the number of the wish that the device fulfils; 0: the first choice."""
+    """Return the index of the wish that the device matches; 0 is the first choice."""
     if not wishes:
         return int(not device.is_usb)
     meant = (number for number, wish in enumerate(wishes) if _is_meant(wish, device))
@@ -123,7 +127,7 @@ def rank(wishes: tuple[str, ...], device: Device) -> int:
 
 
 def not_the_first(wishes: tuple[str, ...], device: Device, direction: Direction) -> str:
-    """Return that this device is not the first choice, in words; empty: it is."""
+    """Return a notice that this device is not the first choice; empty if it is."""
     if not rank(wishes, device):
         return ""
     if wishes:
@@ -131,10 +135,10 @@ def not_the_first(wishes: tuple[str, ...], device: Device, direction: Direction)
     return f"not a USB card; plug one in, or write this name into sound.{direction}"
 
 
-def told(path: Path) -> str:
-    """Return what a file of the kernel's says.
+def kernel_text(path: Path) -> str:
+    """Return the content of a kernel file.
 
-    Empty where there is no such file: not a USB card, or unplugged just now.
+    Empty where the file is missing: not a USB card, or just unplugged.
     """
     try:
         return path.read_text(errors="replace").strip()
@@ -146,7 +150,7 @@ def _missing(
     wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
 ) -> SoundError:
     there = ", ".join(f'"{device.stable_name}"' for device in able) or "nothing"
-    reason = f"not there; there is {there}. Plug it in or change sound.{direction}."
+    reason = f"not found; available: {there}. Plug it in or change sound.{direction}."
     return SoundError(" or ".join(wishes), reason)
 
 
@@ -160,8 +164,8 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
         microphone_channels=int(str(info["max_input_channels"])),
         speaker_channels=int(str(info["max_output_channels"])),
         rate_hz=round(float(str(info["default_samplerate"]))),
-        card_id=told(folder / "id"),
-        usb_id=told(folder / "usbid").lower(),
+        card_id=kernel_text(folder / "id"),
+        usb_id=kernel_text(folder / "usbid").lower(),
         is_default=name == "default",
     )
 
@@ -176,9 +180,10 @@ def _is_meant(wish: str, device: Device) -> bool:
 
 
 def _order(device: Device, *, has_server: bool) -> int:
-    """Return the place of the device where nobody has a wish; the lowest is taken.
+    """Return the sort key for the choice without wishes; the lowest is taken.
 
-    HDMI is last: it is card 0 of a Pi, and ALSA's `default` too, with no sound server.
+    HDMI is last: on a Raspberry Pi it is card 0 and, without a sound server, also
+    ALSA's `default`.
     """
     is_both = len(device.directions) > 1
     if device.is_usb:

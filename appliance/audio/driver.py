@@ -1,4 +1,4 @@
-"""What the sound road asks of PortAudio, and PortAudio of it."""
+"""Interface to PortAudio: driver, stream and callback."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -8,26 +8,26 @@ from appliance.audio.devices import Device
 from appliance.audio.idle import IdleWindow
 
 Raw = memoryview
-"""int16, one sample or more for each frame. In truth cffi's buffer, which does what a
-memoryview does."""
+"""Interleaved int16 samples. At run time it is cffi's buffer, which behaves as a
+memoryview."""
 
 SAMPLE_BYTES: Final = 2
 
 
 class PeriodCallback(Protocol):
-    """What is called for each period."""
+    """Callback of a stream, called once per period."""
 
     idle_window: IdleWindow
-    """Periods to which nothing happens but that the speaker is given silence."""
+    """Periods that are skipped: the output gets silence, the input is ignored."""
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Take one period, fill one, or both.
 
         Args:
-            heard: from the microphone, one channel; empty where there is none.
-            played: for the speaker, to be filled; empty where there is none.
-            frames: in this period.
-            status: 0, or PortAudio's flags of what was lost.
+            heard: captured samples, one channel; empty without input.
+            played: output buffer to fill; empty without output.
+            frames: frames in this period.
+            status: 0, or PortAudio's flags for overflow and underflow.
 
         Thread: PortAudio's. Must return well before the next period.
         """
@@ -35,7 +35,7 @@ class PeriodCallback(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StreamRequest:
-    """What a stream is asked for; int16."""
+    """Parameters of a stream to open; the sample format is int16."""
 
     microphone: Device | None
     speaker: Device | None
@@ -45,17 +45,17 @@ class StreamRequest:
 
     @property
     def microphone_channels(self) -> int:
-        """How many are opened: one, or none."""
+        """Number of input channels to open: one or none."""
         return 0 if self.microphone is None else 1
 
     @property
     def speaker_channels(self) -> int:
-        """How many are opened: all of a stereo card, or one ear would hear nothing."""
+        """Number of output channels to open: both of a stereo card."""
         return 0 if self.speaker is None else min(2, self.speaker.speaker_channels)
 
     @property
     def device_name(self) -> str:
-        """What to call it when it fails."""
+        """Name for error messages."""
         device = self.microphone or self.speaker
         return device.name if device else "card"
 
@@ -65,42 +65,42 @@ class Stream(Protocol):
 
     @property
     def latency_s(self) -> float:
-        """From the speaker's buffer to the microphone's, as far as it does both."""
+        """Input plus output latency, as far as the stream has both directions."""
 
     def start(self) -> None:
-        """Begin to call back.
+        """Start the callbacks.
 
         Raises:
-            SoundError: the card says no.
+            SoundError: PortAudio refuses.
         """
 
     def close(self) -> None:
-        """Stop without waiting for what is in the buffers, and give the card back."""
+        """Stop at once, discarding the buffers, and release the card."""
 
 
 class Driver(Protocol):
-    """What the sound road asks of PortAudio."""
+    """PortAudio as the audio path uses it."""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return what `sounddevice.query_devices` does.
+        """Return the devices in the form of `sounddevice.query_devices`.
 
         Raises:
-            SoundError: nobody can say.
+            SoundError: PortAudio cannot be initialised.
         """
 
     def renew(self) -> None:
-        """Find out anew which cards there are; no stream may be open.
+        """Search for cards again; every stream must be closed before.
 
         Raises:
-            SoundError: nobody can say.
+            SoundError: PortAudio cannot be initialised.
         """
 
     def can(self, wanted: StreamRequest) -> bool:
-        """Return whether such a stream would open."""
+        """Return whether PortAudio supports such a stream."""
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
         """Open a stream.
 
         Raises:
-            SoundError: the card says no.
+            SoundError: PortAudio refuses.
         """

@@ -1,4 +1,4 @@
-"""What is done to blocks of sound; pure: arrays in, arrays out.
+"""Signal processing on blocks of samples: pure functions, limiter, resampler.
 
 A block is 10 ms: int16, shape (480,), 48 kHz, mono. Where sums could overflow, samples
 are float32 in int16's range (full scale 32768).
@@ -13,16 +13,16 @@ from appliance.pcm import Block
 
 RATE_HZ: Final = 48_000
 BLOCK_FRAMES: Final = 480
-"""10 ms at 48 kHz: what LiveKit's `AudioSource` and audio processing ask for."""
+"""10 ms at 48 kHz, as LiveKit's `AudioSource` and audio processing require."""
 FULL_SCALE: Final = 32_768.0
 SILENCE_DBFS: Final = -96
-"""16 bits have no quieter sound than this."""
+"""Lower end of the dynamic range of 16 bits."""
 FADE_FRAMES: Final = 96
-"""2 ms: too short to be missed from a syllable, long enough not to click."""
+"""2 ms: too short to shorten a syllable audibly, long enough not to click."""
 QUIET_PEAK: Final = 32
-"""-60 dBFS: what is no louder is taken for silence."""
+"""-60 dBFS: a peak up to this counts as silence."""
 CEILING: Final = 32_000.0
-"""Where the limiter holds loud sums; a little under full scale, so that the
+"""Peak level that the limiter enforces; a little under full scale, so that the
 resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
 
 Samples = NDArray[np.float32]
@@ -32,7 +32,7 @@ _RISE: Final[Samples] = np.linspace(0, 1, FADE_FRAMES, dtype=np.float32)
 
 
 def level_dbfs(block: Block) -> float:
-    """Return how loud the block is, in dB below full scale.
+    """Return the RMS level of the block in dBFS.
 
     Args:
         block: int16, any number of frames.
@@ -52,7 +52,7 @@ def level_dbfs(block: Block) -> float:
 
 
 def is_loud(block: Block) -> bool:
-    """Return whether any sample of it is further from zero than `QUIET_PEAK`."""
+    """Return whether the peak of the block exceeds `QUIET_PEAK`."""
     # The reductions themselves: `block.max()` goes through Python code of NumPy's.
     return bool(
         np.maximum.reduce(block) > QUIET_PEAK or np.minimum.reduce(block) < -QUIET_PEAK
@@ -62,7 +62,7 @@ def is_loud(block: Block) -> bool:
 def volume_gain(percent: int) -> float:
     """Return the factor for a volume setting: 0 is off, 100 is 1, 50 is -12 dB.
 
-    Source: our choice: a square, because loudness is heard roughly so.
+    Source: our choice: a square approximates perceived loudness.
     """
     return (percent / 100.0) ** 2
 
@@ -73,45 +73,45 @@ def db_gain(db: float) -> float:
 
 
 def faded_in(samples: Samples) -> Samples:
-    """Return the samples with their first 2 ms rising from nothing."""
+    """Return the samples with the first 2 ms faded in."""
     samples = samples.copy()
     samples[:FADE_FRAMES] *= _RISE
     return samples
 
 
 def faded_out(samples: Samples) -> Samples:
-    """Return the samples with their last 2 ms falling to nothing."""
+    """Return the samples with the last 2 ms faded out."""
     samples = samples.copy()
     samples[-FADE_FRAMES:] *= _RISE[::-1]
     return samples
 
 
 def to_block(samples: Samples) -> Block:
-    """Return the samples as int16; what is too loud is clipped, never wrapped."""
+    """Return the samples as int16, clipped and never wrapped around."""
     return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
 
 
 def interpolated(window: Samples, fraction: float, rate: float, frames: int) -> Samples:
-    """Return a stretch read from between the samples.
+    """Return samples interpolated between those of the window.
 
     Args:
-        window: float32, shape (frames + 6,): the sample before the first, then on.
-        fraction: 0-1, where the first sample lies behind `window[1]`.
-        rate: how much more than 1 lies between the samples read, up to ± 0.005.
-        frames: how many to return.
+        window: float32, shape (frames + 6,), beginning one sample before the first.
+        fraction: 0-1, offset of the first sample from `window[1]`.
+        rate: deviation of the step between samples from 1, up to ± 0.005.
+        frames: number of samples to return.
 
     Returns:
         float32, shape (frames,), not to be changed.
 
-    Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would dull
-    speech by 1 dB at 8 kHz, and with a drifting clock it would do so in waves.
+    Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would
+    attenuate 8 kHz by 1 dB, periodically with a drifting clock.
     """
     if not fraction and not rate:
         return window[1 : 1 + frames]
     beyond = _RAMP[:frames] * rate
     beyond += fraction
     if 0.0 <= fraction + rate * frames < 1.0:
-        # Nearly always, and an index would cost as much as all the rest.
+        # The usual case; fancy indexing would double the cost.
         rows = [window[n : n + frames] for n in range(4)]
     else:
         whole = np.floor(beyond)
@@ -140,7 +140,7 @@ def _spline(rows: list[Samples], t: Samples) -> Samples:
 
 
 class Limiter:
-    """Turns loud sums down at once and up again slowly, instead of clipping them."""
+    """Limiter with instant attack and slow release."""
 
     def __init__(self) -> None:
         """Start with full gain."""
@@ -148,7 +148,7 @@ class Limiter:
 
     @property
     def is_at_rest(self) -> bool:
-        """Whether nothing was too loud lately."""
+        """Whether the gain is back at 1."""
         return self._gain >= 1.0
 
     def apply(self, samples: Samples) -> Samples:
@@ -159,11 +159,11 @@ class Limiter:
         """
         loudest = float(np.abs(samples).max())
         allowed = min(1.0, CEILING / loudest) if loudest > 0.0 else 1.0
-        # 1 % per block gives the gain back within a second: pumping is not heard.
+        # A release of 1 % per block, about a second in all, is not heard as pumping.
         wanted = min(allowed, self._gain * 1.01)
         if wanted >= 1.0 and self._gain >= 1.0:
             return samples
-        # Down without a ramp: the loud sample may be the first of the block.
+        # Attack without a ramp: the loud sample may be the first of the block.
         start = min(self._gain, wanted)
         ramp = np.linspace(start, wanted, len(samples), dtype=np.float32)
         self._gain = wanted
@@ -172,21 +172,21 @@ class Limiter:
 
 
 class Resampler:
-    """Changes 10 ms at one rate into 10 ms at another, block by block.
+    """Windowed-sinc resampler for blocks of 10 ms.
 
-    A windowed sinc. The phases repeat with every block because both rates have a whole
-    number of frames in 10 ms, so all weights are made once.
+    The phases repeat with every block because both rates have a whole
+    number of frames in 10 ms, so the weights are computed once.
     """
 
     TAPS: Final = 32
-    """Half before, half behind: 0.3 ms of delay, flat to 18 kHz at 44.1 kHz."""
+    """Length of the filter: 0.3 ms of delay, flat to 18 kHz at 44.1 kHz."""
 
     def __init__(self, from_hz: int, to_hz: int) -> None:
-        """Prepare the weights.
+        """Compute the weights.
 
         Args:
-            from_hz: rate of what comes in, a multiple of 100.
-            to_hz: rate of what goes out, a multiple of 100.
+            from_hz: input rate, a multiple of 100.
+            to_hz: output rate, a multiple of 100.
         """
         self.in_frames = from_hz // 100
         self.out_frames = to_hz // 100
@@ -199,7 +199,7 @@ class Resampler:
         self._past = np.zeros(self.TAPS, np.float32)
 
     def apply(self, block: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Return the next 10 ms.
+        """Return the next 10 ms at the output rate.
 
         Args:
             block: int16, shape (in_frames,).
@@ -215,7 +215,7 @@ class Resampler:
 
 
 def _sinc_weights(distance: NDArray[np.float64], cutoff: float) -> Samples:
-    """Return the weights of samples at these distances, each row's sum 1."""
+    """Return the weights for samples at these distances; each row's sum is 1."""
     width = Resampler.TAPS / 2
     window = np.cos(np.clip(distance / width, -1, 1) * (np.pi / 2)) ** 2
     weights = np.sinc(distance * cutoff * 0.95) * window

@@ -1,12 +1,12 @@
-"""Which packets of silence leave at all, found out by asking how many have left.
+"""Schedule of Opus DTX: which packets of silence are sent, learned from RTP statistics.
 
-Silent for long, Opus sends two packets of every 21, one after the other, and nothing in
-between. Those two have to be handed over in time: a far end takes lateness for a bad
-network and holds sound back. The others may come late, several at once, which wakes the
-encoder less often. Where the two are depends on when the encoder noticed the silence,
-and nobody tells. But each answer to how many packets have left rules out places.
+In a long silence Opus sends two consecutive packets of every 21. These two must be
+encoded on time, because the receiver interprets lateness as network jitter and deepens
+its buffer. The others may be encoded late, several at once, which wakes the encoder
+less often. The phase of the two depends on when the encoder detected the silence and is
+not reported, but each reading of the number of packets sent excludes some phases.
 
-Time is counted in packets that the encoder was given, 20 ms each.
+Time is counted in packets given to the encoder, 20 ms each.
 
 Source: Opus, `opus_encoder.c`, `decide_dtx_mode`: ten packets of a silence are sent,
 then every 21st; WebRTC, `opus_interface.cc`: so is the one that says that nothing
@@ -18,48 +18,48 @@ from typing import Final
 PERIOD: Final = 21
 TOGETHER: Final = 2
 SETTLED: Final = 40
-"""From this packet of a silence on, they come at their places."""
+"""The pattern holds from this packet of a silence on."""
 MOST_LATE: Final = 4
-"""80 ms: what a far end would hold back if all this were wrong."""
+"""80 ms: the delay that a receiver would add if the learned phase were wrong."""
 FEW: Final = 4
-"""So few places left are few enough."""
+"""Number of remaining phases at which learning stops."""
 PATIENCE: Final = 24
-"""Answers after which there is nothing to find out: this encoder does it otherwise."""
+"""Readings after which learning stops: the encoder has another pattern."""
 ANYWHERE: Final = frozenset(range(PERIOD))
 
 
 class DtxSchedule:
-    """Learns from answers, until somebody speaks.
+    """Set of phases that agree with the readings since the last speech.
 
     Thread: one at a time; `late_packets` any.
     """
 
     def __init__(self) -> None:
-        """Start as if somebody had just spoken."""
+        """Start as after speech."""
         self._silent_since = 0
         self._places = ANYWHERE
         self._answers = 0
         self._last: tuple[range, int] | None = None
 
     def restart(self, given: int) -> None:
-        """Take note that the last of the packets given was no silence."""
+        """Restart: the last packet given was not silence."""
         self._silent_since = given
         self._places, self._answers, self._last = ANYWHERE, 0, None
 
     def wants_stats(self, given: int) -> bool:
-        """Return whether an answer would help now."""
+        """Return whether a reading would exclude phases now."""
         is_open = len(self._places) > FEW and self._answers < PATIENCE
         return is_open and given > self._silent_since + SETTLED
 
     def learn(self, asked: int, answered: int, sent: int) -> None:
-        """Take an answer.
+        """Take a reading of the statistics.
 
         Args:
-            asked: packets given when the question was asked.
-            answered: when the answer was there.
-            sent: packets that had left at a moment in between.
+            asked: packets given when the statistics were requested.
+            answered: packets given when they arrived.
+            sent: packets sent at some moment in between.
         """
-        # The newest may still be on its way through the encoder.
+        # The newest packet may still be in the encoder.
         given = range(asked - 1, answered + 1)
         if given.start < self._silent_since + SETTLED:
             return
@@ -69,7 +69,7 @@ class DtxSchedule:
         self._answers += len(self._places) > FEW
 
     def late_packets(self, given: int) -> int:
-        """Return how many of the next packets may be handed over late."""
+        """Return how many of the next packets may be given to the encoder late."""
         places = self._places
         for late in range(MOST_LATE):
             if any(_is_sent(given + 1 + late, place) for place in places):
@@ -86,7 +86,7 @@ class DtxSchedule:
                 for last in now
             )
         )
-        # None: another encoder, or one that sends everything.
+        # Empty: another encoder, or one without DTX.
         self._places = possible or ANYWHERE
 
 
@@ -95,7 +95,7 @@ def _is_sent(packet: int, place: int) -> bool:
 
 
 def _sent(first: int, last: int, place: int) -> int:
-    """Return how many packets after `first`, up to `last`, leave."""
+    """Return how many packets after `first`, up to `last`, are sent."""
     return _count(last - place) - _count(first - place)
 
 

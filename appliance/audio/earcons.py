@@ -1,4 +1,4 @@
-"""The box's own short sounds: two notes say it all, and nobody needs to learn them."""
+"""Earcons: short synthesised tones that signal the state of the box."""
 
 from functools import cache
 from typing import Final
@@ -10,11 +10,11 @@ from appliance.audio.dsp import RATE_HZ
 from appliance.core.commands import Earcon
 
 LOUDNESS: Final = 6000.0
-"""-15 dBFS: heard over speech, and no fright at night."""
+"""-15 dBFS: audible over speech, not startling in a quiet room."""
 EDGE_S: Final = 0.005
 
 _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
-    # Hz and seconds; 0 Hz is a pause. Rising is good news, falling is bad news.
+    # Hz and seconds; 0 Hz is a pause. Rising means success, falling a failure.
     Earcon.PERMIT: ((880.0, 0.06),),
     Earcon.END: ((587.0, 0.06),),
     Earcon.REFUSED: ((196.0, 0.12), (0.0, 0.04), (196.0, 0.12)),
@@ -26,7 +26,7 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
 
 @cache
 def sound(earcon: Earcon) -> NDArray[np.float32]:
-    """Return the sound: float32 in int16's range, 48 kHz, any length."""
+    """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
     return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
 
 

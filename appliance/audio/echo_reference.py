@@ -1,7 +1,7 @@
-"""What the speaker played, kept until the microphone of another card has caught up.
+"""Buffer of played samples, as echo reference where the microphone is another card.
 
-Two cards call back in periods and at moments of their own; the echo canceller wants to
-know, for each stretch that was heard, as long a stretch of what was played.
+Two cards call back at different moments and with different periods; the echo canceller
+needs as many played samples as captured ones.
 """
 
 from typing import Final
@@ -13,11 +13,11 @@ from appliance.audio.dsp import BLOCK_FRAMES
 
 SIZE_FRAMES: Final = 16 * BLOCK_FRAMES
 MOST_FRAMES: Final = 4 * BLOCK_FRAMES
-"""40 ms apart, and the two have drifted: start again with the newest."""
+"""40 ms: with more, the two cards have drifted apart: reading skips to the newest."""
 
 
 class EchoReference:
-    """A bounded stock of played samples.
+    """Bounded buffer of played samples.
 
     Thread: `put` the speaker's, `take` the microphone's.
     """
@@ -29,7 +29,7 @@ class EchoReference:
         self._at = 0
 
     def put(self, played: NDArray[np.int16] | None, frames: int) -> None:
-        """Add what was played.
+        """Add played samples.
 
         Args:
             played: int16, shape (frames,), 48 kHz; None for silence.
@@ -40,11 +40,11 @@ class EchoReference:
         self._written += frames
 
     def skip(self, frames: int) -> None:
-        """Take note that so much was heard, and nobody looked at it."""
+        """Skip the samples that belong to frames captured but not processed."""
         self._at += frames
 
     def take(self, frames: int) -> NDArray[np.int16]:
-        """Return as much of it as was heard meanwhile.
+        """Return the next samples, as many as were captured.
 
         Returns:
             int16, shape (frames,); silence where nothing was played.

@@ -1,4 +1,4 @@
-"""The one place where the microphone is let into the room or kept out."""
+"""Talk gate: passes the microphone's blocks or silence, with pre-roll and tail."""
 
 from collections import deque
 from typing import Final
@@ -11,18 +11,18 @@ from appliance.pcm import SILENCE, Block
 
 BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
-"""Quieter than a whisper into a close microphone: the word is over."""
+"""Quieter than a whisper into a close microphone: the end of speech."""
 SILENT_BLOCKS: Final = 6
-"""60 ms of it; shorter gaps are the stops inside words (p, t, k)."""
+"""60 ms of silence; shorter gaps are plosives inside words (p, t, k)."""
 
 
 class Gate:
-    """Passes blocks or silence; never nothing, or the delay would creep.
+    """Gate that returns one block for each block, the sound itself or silence.
 
-    A pre-roll is a delay line: the sound from before the press is sent first, and all
-    that follows is that much later, until the gate has closed.
+    The pre-roll is a delay line: the sound from before the press is sent first, and
+    everything after it is delayed by as much until the gate has closed.
 
-    Thread: `open` and `close` from any, `passed` from the uplink's.
+    Thread: `open` and `close` from any, `passed` from the sender's.
     """
 
     def __init__(self, pre_roll_ms: int) -> None:
@@ -35,16 +35,16 @@ class Gate:
 
     @property
     def has_pre_roll(self) -> bool:
-        """Whether sound from before the press is wanted, and so every block."""
+        """Whether a pre-roll is configured, for which every block is needed."""
         return self._line.maxlen != 1
 
     @property
     def is_open(self) -> bool:
-        """Whether sound may still pass: wanted, or in its tail."""
+        """Whether sound passes: the gate was opened, or its tail is not over."""
         return self._is_wanted or self._tail_blocks > 0
 
     def would_be_audible(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
-        """Return whether anybody would notice if this, made louder, were left out.
+        """Return whether dropping this period, after the gain, would be audible.
 
         Thread: any.
         """
@@ -53,15 +53,15 @@ class Gate:
         return is_wanted and level_dbfs(samples) + gain_db >= SILENT_DBFS
 
     def open(self) -> None:
-        """Let sound pass from the next block on."""
+        """Pass sound from the next block on."""
         self._is_wanted = True
         self._tail_blocks = 0
 
     def close(self, tail_ms: int) -> None:
-        """Let the end of the word pass, then nothing.
+        """Pass the tail, then silence.
 
         Args:
-            tail_ms: longest tail; silence cuts it short. 0: shut at once.
+            tail_ms: longest tail; silence ends it earlier. 0: close at once.
         """
         held = self._line.maxlen or 1
         blocks = -(-tail_ms // BLOCK_MS) + held - 1
@@ -70,10 +70,10 @@ class Gate:
         self._is_wanted = False
 
     def passed(self, block: Block) -> Block:
-        """Return what goes into the room in place of this block.
+        """Return the block to send in place of this one.
 
         Args:
-            block: from the microphone; kept while a pre-roll is wanted.
+            block: captured block; copied if a pre-roll is configured.
         """
         self._line.append(block if self._line.maxlen == 1 else block.copy())
         is_open = self.is_open

@@ -1,11 +1,11 @@
-"""A while in which nobody speaks, here or there."""
+"""Idle window: periods of silence that the audio callback skips."""
 
 
 class IdleWindow:
-    """Periods of the card that nobody has to look at.
+    """Number of periods that the callback may still skip while both sides are silent.
 
-    To look at a period takes Python 40 µs, 200 times a second: most of what a box does
-    that nobody speaks into. In a lull its callbacks only count.
+    Processing a period takes 40 µs of Python, 200 times a second: most of the CPU time
+    of an idle box. Within the window the callback only counts.
 
     Thread: `end` any; everything else the callback's.
     """
@@ -13,32 +13,32 @@ class IdleWindow:
     __slots__ = ("_periods", "is_over", "left")
 
     def __init__(self) -> None:
-        """Start without one."""
+        """Start closed."""
         self._periods = 0
         self.left = 0
-        """Periods that may still be passed over, unless `is_over`."""
+        """Periods that may still be skipped, unless `is_over`."""
         self.is_over = True
-        """Whether somebody has spoken, or is about to."""
+        """Whether speech has begun or is about to begin."""
 
     def end(self) -> None:
-        """Have the next period looked at, after whatever is to be seen is there."""
+        """End the window, after writing the sound: the next period is processed."""
         self.is_over = True
 
     def open(self) -> None:
-        """Allow one to begin; ask who could speak only after this.
+        """Allow a window to begin; check for speech only after this call.
 
-        Whoever speaks later ends it, whoever spoke before is seen.
+        Speech that begins later ends the window; earlier speech is seen by the check.
         """
         self.is_over = False
 
     def begin(self, periods: int) -> None:
-        """Pass over that many periods from the next on."""
+        """Skip that many periods, beginning with the next one."""
         self._periods = self.left = periods
 
     def passes(self, status: int) -> bool:
-        """Return whether to pass over this period; then it is counted.
+        """Return whether to skip this period; if so, it is counted.
 
-        PortAudio's callback does the same without a call.
+        The callback in `portaudio` contains the same code without a call.
         """
         if self.is_over or status or not self.left:
             return False
@@ -46,7 +46,7 @@ class IdleWindow:
         return True
 
     def taken(self) -> int:
-        """Return how many periods were passed over, and forget them."""
-        passed = self._periods - self.left
+        """Return the number of skipped periods and reset it."""
+        skipped = self._periods - self.left
         self._periods = self.left = 0
-        return passed
+        return skipped

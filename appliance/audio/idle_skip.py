@@ -1,6 +1,6 @@
-"""Skipping of silent periods: while nobody speaks, callbacks only count.
+"""Skipping of silent periods: while both sides are silent, the callback only counts.
 
-An optimisation beside the audio path: without it, every period is processed.
+An optimisation of CPU time: without it, every period is processed.
 """
 
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from appliance.audio.stream_clock import StreamClock
 
 
 class IdleSkip:
-    """Skips whole packets of a silent capture, and accounts for what was skipped."""
+    """Opens idle windows of whole packets and accounts for the skipped periods."""
 
     def __init__(
         self,
@@ -23,14 +23,14 @@ class IdleSkip:
         """Start without skipping.
 
         Args:
-            mixer: has the idle window, and knows whether somebody speaks there.
-            capture: knows how much may be skipped, and counts it.
+            mixer: owns the idle window and reports whether anything is to be played.
+            capture: limits the window and accounts for what was skipped.
             stream_clock: counts the skipped frames.
-            skip: takes how many frames at 48 kHz were skipped.
+            skip: receives the number of skipped frames at 48 kHz.
         """
         self._skip = skip
         self._idle_window = mixer.idle_window
-        # Of the streams before, if there were any.
+        # Reset what earlier streams have left.
         self._idle_window.taken()
         self._mixer = mixer
         self._capture = capture
@@ -38,23 +38,23 @@ class IdleSkip:
 
     def skips(self, frames: int, status: int) -> bool:
         """Account for skipped periods, and return whether this one is skipped too."""
-        passed = self._idle_window.taken()
-        if not passed:
+        skipped = self._idle_window.taken()
+        if not skipped:
             return False
         is_calm = not status and not self._idle_window.is_over
-        passed += is_calm
-        noted = self._stream_clock.note(passed * frames, 0)
+        skipped += is_calm
+        noted = self._stream_clock.note(skipped * frames, 0)
         if self._skip is not None:
             self._skip(noted)
-        self._capture.skip_periods(passed, frames)
+        self._capture.skip_periods(skipped, frames)
         if is_calm:
             self.begin(frames)
         return is_calm
 
     def begin(self, frames: int) -> None:
-        """Begin to skip with the next period, if nobody speaks."""
+        """Open an idle window with the next period, if both sides are silent."""
         self._idle_window.open()
         spare = self._capture.idle_frames
         if spare and self._mixer.is_still:
-            # The last of the periods is looked at: then all are accounted for.
+            # The last period is processed, and with it all skipped ones are counted.
             self._idle_window.begin(spare // frames - 1)

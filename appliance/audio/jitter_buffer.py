@@ -1,11 +1,12 @@
-"""One talker's sound between two clocks: the network's writes, the card's reads.
+"""Jitter buffer with asynchronous resampling for one remote participant.
 
-The delay is steered, not left to luck. What is held constant is not the stock, which
-depends on who happens to come first, but the time between a sample's arrival and its
-being read: stock plus the age of the newest block. It is one block plus a small margin,
-held by reading a little faster or slower. An underrun raises the margin, peace lowers
-it again, so a steady source earns the shortest delay. It is more where the library's
-own buffer, before this one, happens to keep less: together they keep the same.
+The network's clock writes, the card's clock reads. The controlled value is the time
+between a sample's arrival and its being read: fill level plus age of the newest block,
+which does not depend on the phase between the two. Its target is one block plus a small
+margin, held by reading slightly faster or slower. An underrun raises the margin, time
+without one lowers it again, so a steady source gets the shortest delay. The target is
+higher where NetEQ in the LiveKit library, before this buffer, holds less, so that the
+sum of both is the same.
 """
 
 from typing import Final
@@ -28,22 +29,22 @@ from appliance.audio.ring_buffer import SIZE_FRAMES, RingBuffer
 from appliance.pcm import SILENCE, Block
 
 DEEPEST_BLOCKS: Final = 10
-"""Stock above 100 ms is thrown away at once: catching up slowly would take a minute."""
-GUARD_FRAMES: Final = 3
-"""What cubic interpolation needs beyond the last sample."""
+"""A fill level above 100 ms is cut at once: reading faster would take a minute."""
+SPLINE_FRAMES: Final = 3
+"""Samples that cubic interpolation needs beyond the last one."""
 DESERTED_S: Final = 0.2
-"""Whoever sends nothing for so long is not late, but silent."""
+"""A participant that sends nothing for this long is silent, not late."""
 ON_A_SAMPLE: Final = 1e-3
-"""Of the way from one sample to the next: nobody hears a jump of that."""
+"""Fraction of a sample; a jump of this size is inaudible."""
 _SPARE: Final = 6
-"""Frames fetched beyond a stretch: for the spline, and for reading 0.5 % faster."""
+"""Extra samples fetched for the spline and for reading 0.5 % faster."""
 
 
 class JitterBuffer:
-    """A bounded stock of one talker's samples.
+    """Bounded buffer of one participant's samples.
 
     Thread: `write` from one thread, `read` from another, `learn` from a third; none
-    waits for another.
+    blocks another.
     """
 
     def __init__(self) -> None:
@@ -59,34 +60,34 @@ class JitterBuffer:
         self._woken_at = 0
         self._delay_control = DelayControl()
         self.underruns = 0
-        """Stretches that were missing while somebody spoke."""
+        """Reads that found too few samples during speech."""
         self.overruns = 0
-        """Times the stock was too deep and was cut."""
+        """Times the fill level was too high and was cut."""
         self.loudness = 0.0
-        """Recent peak; kept by the writer where more talk than can be mixed."""
+        """Recent peak; set by the writer if there are too many talkers to mix all."""
         self._dozed_at_s: float | None = None
 
     @property
     def is_asleep(self) -> bool:
-        """In a long silence: nothing is stocked, and nothing has to be read.
+        """Whether nothing has to be read because of a long silence.
 
-        What was just written is seen at once, though the reader has not come to it.
+        Sound counts as soon as it is written, before the reader has reached it.
         """
         return self._dozed_at_s is not None and self._loud_until <= self._at
 
     @property
     def depth_s(self) -> float:
-        """Stock in seconds."""
+        """Fill level in seconds."""
         stock = 0 if self.is_asleep else max(0, self._ring.written - self._at)
         return stock / RATE_HZ
 
     @property
     def drift_ppm(self) -> float:
-        """How much faster the reader's clock runs than the writer's, as a mean."""
+        """Mean drift of the reader's clock against the writer's; positive: faster."""
         return self._delay_control.drift * 1e6
 
     def learn(self, held_s: float) -> None:
-        """Take note how long sound was kept on its way here, before it was written."""
+        """Set the delay of the buffer before this one, NetEQ's."""
         self._delay_control.learn(round(held_s * RATE_HZ))
 
     def write(self, block: Block, now_s: float) -> bool:
@@ -97,9 +98,9 @@ class JitterBuffer:
             now_s: monotonic clock.
 
         Returns:
-            Whether there is anything to hear in it.
+            Whether the block is audible.
         """
-        # In silence a jump in time is not heard: the depth is set at once.
+        # In silence a jump in time is inaudible, so the delay is set at once there.
         is_heard = block is not SILENCE and is_loud(block)
         if is_heard:
             if self._loud_until <= self._at:
@@ -111,17 +112,17 @@ class JitterBuffer:
         return is_heard
 
     def read(self, frames: int, now_s: float) -> Samples | None:
-        """Take the next stretch.
+        """Read the next samples.
 
         Args:
             frames: 1-480.
             now_s: monotonic clock, the same as in `write`.
 
         Returns:
-            float32, shape (frames,), in int16's range, not to be changed; to be used
-            up at once, because it may be a piece of the stock. None for silence.
+            float32, shape (frames,), in int16's range, read-only and valid only until
+            the next write, because it may be a view of the ring. None for silence.
         """
-        if self._dozed_at_s is not None and not self._is_woken(frames, now_s):
+        if self._dozed_at_s is not None and not self._wakes(frames, now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
@@ -130,16 +131,16 @@ class JitterBuffer:
         age_frames = (now_s - self._written_at_s) * RATE_HZ
         delay_frames = stock - frames + age_frames
         if not self._is_primed:
-            is_enough = stock >= frames + GUARD_FRAMES
+            is_enough = stock >= frames + SPLINE_FRAMES
             self._is_primed = is_enough and delay_frames >= self._delay_control.target
         if not self._is_primed:
             if now_s - self._written_at_s > DESERTED_S:
                 self._at = self._ring.written
                 self._doze_off(now_s)
             return None
-        if stock < frames + GUARD_FRAMES:
+        if stock < frames + SPLINE_FRAMES:
             return self._starved(stock, frames)
-        spare_frames = stock - frames - GUARD_FRAMES
+        spare_frames = stock - frames - SPLINE_FRAMES
         if self._delay_control.note(frames, delay_frames, spare_frames):
             self._turn()
         return self._taken(frames, now_s)
@@ -148,21 +149,22 @@ class JitterBuffer:
         self._dozed_at_s = now_s
         self._delay_control.rest()
 
-    def _is_woken(self, frames: int, now_s: float) -> bool:
-        """Return whether somebody speaks again; then reading begins where it ought to.
+    def _wakes(self, frames: int, now_s: float) -> bool:
+        """Return whether speech has begun; if so, set the read position for it.
 
-        That is in the silence before the first word, so that its delay is right.
+        The position is in the silence before the first word, so that the word has the
+        target delay.
         """
         assert self._dozed_at_s is not None
         is_there = self._ring.written >= self._loud_until
         if self._loud_until <= self._at or not is_there:
             return False
         self._delay_control.resync((now_s - self._dozed_at_s) * RATE_HZ)
-        right = (
+        target = (
             round(self._arrival.expected(now_s)) - self._delay_control.target - frames
         )
         oldest = self._ring.written - SIZE_FRAMES + BLOCK_FRAMES
-        self._at = max(min(right, self._woken_at), oldest)
+        self._at = max(min(target, self._woken_at), oldest)
         self._fraction = 0.0
         self._is_primed = True
         self._dozed_at_s = None
@@ -187,7 +189,7 @@ class JitterBuffer:
         return samples
 
     def _starved(self, stock: int, frames: int) -> Samples | None:
-        """Nothing there in time: end softly, and keep more in stock from now on."""
+        """Return a faded end on an underrun, and hold more from now on."""
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
         is_heard = not was_silent or self._loud_until > self._at
@@ -204,17 +206,17 @@ class JitterBuffer:
         return rest
 
     def _turn(self) -> None:
-        """Once per window, see to the delay."""
+        """Correct the delay once per window."""
         is_quiet = self._loud_until <= self._at and self._was_silent
         whole = round(self._fraction)
-        # What is read from whole positions needs no interpolation.
+        # Reading at whole positions needs no interpolation.
         if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
         self._skip(self._delay_control.turn(self._fraction, is_quiet=is_quiet))
 
     def _skip(self, frames: int) -> int:
-        """Forget that many frames; return what is left."""
+        """Move the read position and return the new fill level."""
         self._at += frames
         return self._ring.written - self._at
 

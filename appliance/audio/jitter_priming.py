@@ -1,24 +1,24 @@
-"""A new track's first seconds: far ends' buffers are brought to one depth.
+"""Priming of the receivers' jitter buffers in the first seconds of a track.
 
-How long a far end's jitter buffer, NetEQ, keeps what it gets is chance: it begins with
-room for 80 ms of jitter, has too few packets to learn that there is none, because of a
-silence Opus sends two packets of 21, and changes nothing then by itself that lies
-within 30 ms. Measured, ten starts: 5 to 32 ms, for as long as the call lasted.
+The delay of a receiver's jitter buffer, NetEQ, is otherwise random: it starts with room
+for 80 ms of jitter, gets too few packets to learn that there is none (Opus DTX sends 2
+of 21 in silence), and does not correct a level within 30 ms of its target. Measured in
+ten starts: 5 to 32 ms, for the rest of the call.
 
-So for two seconds silence is sent too, and every buffer comes down to the same edge.
-Then sound comes 5 ms later than before, three times: from buffers that all keep enough.
-What keeps too little then is stretched when sound begins after a silence, by a period
-of it. In speech that is up to 15 ms, so sound begins twice before anybody speaks: of
-what is sent in place of silence a period is 2.5 ms.
+For the first 2 s a tone at -81 dBFS is sent instead of letting DTX drop the packets, so
+that every receiver's NetEQ adapts to its minimum delay. The stream is then delayed by
+5 ms three times, 2 s apart. A receiver left below its target catches up at the next
+onset by time-stretching by one period of the sound. In speech that is up to 15 ms, so
+two onsets of the tone, whose period is 2.5 ms, come before any speech.
 
-Source: WebRTC, `decision_logic.cc`: reading faster begins 15 ms above the wanted level,
-which is 20 ms where nothing jitters, and slower 5 ms below it;
-`packet_arrival_history.cc`: lateness is known in ticks of 10 ms, against the earliest
-packet of the last 2 s, and from 20 ms on answered with 20 ms more. Two ticks lie
-between packets that are 10 ms apart, if the one is just before a tick and the other
-just after: hence 5 ms, and the pause between the steps. Measured: with a step of 10 ms
-one far end in seven wanted 20 ms more from then on; with 5 ms none of 24 did. Medians
-from mouth to ear of 14 ways, seven starts: within 4.3 ms of each other.
+Source: WebRTC, `decision_logic.cc`: acceleration begins 15 ms above the target level,
+which is 20 ms without jitter, and expansion 5 ms below it;
+`packet_arrival_history.cc`: lateness is measured in ticks of 10 ms, relative to
+the earliest packet of the last 2 s; from 20 ms on the target rises by 20 ms. Packets
+10 ms apart can be two ticks apart, one just before a tick and one just after: hence
+steps of 5 ms and the pause between them. Measured: with a step of 10 ms one receiver in
+seven raised its target by 20 ms; with 5 ms none of 24 did. Medians of the mouth-to-ear
+latency of 14 directions in seven starts: within 4.3 ms of each other.
 """
 
 from typing import Final
@@ -28,39 +28,40 @@ import numpy as np
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, is_loud
 from appliance.pcm import SILENCE, Block, Packet
 
-FAINT_HZ: Final = 400
-FAINT_PEAK: Final = 3
-"""-81 dBFS, far below any room."""
-_PERIOD: Final = RATE_HZ // FAINT_HZ
-FAINT: Final[Block] = np.tile(
-    np.rint(FAINT_PEAK * np.sin(2 * np.pi / _PERIOD * np.arange(_PERIOD))),
+TONE_HZ: Final = 400
+TONE_PEAK: Final = 3
+"""-81 dBFS, far below the noise of any room."""
+_PERIOD: Final = RATE_HZ // TONE_HZ
+TONE: Final[Block] = np.tile(
+    np.rint(TONE_PEAK * np.sin(2 * np.pi / _PERIOD * np.arange(_PERIOD))),
     BLOCK_FRAMES // _PERIOD,
 ).astype(np.int16)
-"""In place of silence, because the encoder sends it. NetEQ leaves out a period, of what
-lies between 2.5 and 15 ms the one that fits best. With noise, which fits nowhere, the
-depths in the end lay 14 ms apart; with this they all end at the edge."""
-FAINT.flags.writeable = False
+"""Tone sent in place of silence; the encoder does not drop it. NetEQ removes one
+period, the best-correlated one between 2.5 and 15 ms. With noise, which has none, the
+delays ended 14 ms apart; with the tone they all reach the minimum."""
+TONE.flags.writeable = False
 
-HUSH_BLOCKS: Final = 40
-"""0.4 s: far ends ask for the track meanwhile. Buffers that all begin with the first
-packet begin alike; those that began within a stream kept up to 10 ms less or more."""
+NO_PACKET_BLOCKS: Final = 40
+"""0.4 s without packets, in which receivers subscribe to the track. Buffers that all
+start with the first packet start alike; those started within a stream differed by up to
+10 ms."""
 SOON_BLOCKS: Final = 20
-"""0.2 s without a hush: silence that was to leave late has left by then. A track that
-is given nothing would be late for ever."""
-FAINT_BLOCKS: Final = HUSH_BLOCKS + 180
-"""1.8 s, after which all are down."""
-FIRST_STEP_BLOCKS: Final = FAINT_BLOCKS
+"""0.2 s before the tone of a repeated priming: silence that was to be sent late has
+been sent by then. A running track must not pause, or it stays late."""
+TONE_BLOCKS: Final = NO_PACKET_BLOCKS + 180
+"""1.8 s of the tone, after which all buffers are at their minimum."""
+FIRST_STEP_BLOCKS: Final = TONE_BLOCKS
 PAUSE_BLOCKS: Final = 205
-"""Longer than NetEQ remembers."""
+"""Interval between steps in blocks, longer than NetEQ's history of 2 s."""
 STEPS: Final = 3
 SPELLS: Final = ((0, 100), (160, 220), (280, 340))
-"""After the last step: when silence is sent once more, from and to. First until NetEQ
-knows how little it has, for its mean goes back half a second; then with the pause that
-Opus makes after 0.2 s of silence, or it is no beginning."""
+"""Begin and end of the tone after the last step. The first spell lasts until NetEQ's
+level filter, with half a second of history, has adapted; the pauses before the others
+are long enough for DTX, which begins after 0.2 s, so that each is a new onset."""
 
 
 class JitterPriming:
-    """Says what is sent in place of silence, and when half a block is to be left out.
+    """Sequence of tone and delay steps at the start of a track.
 
     Thread: `filled` one at a time, `step` the card's.
     """
@@ -72,39 +73,39 @@ class JitterPriming:
         self.restart()
 
     def restart(self) -> None:
-        """Another track: nobody has heard of it yet."""
+        """Restart for a new track, which has no subscribers yet."""
         self._begin(0, is_new=True)
 
     def repeat(self) -> None:
-        """The same track, but whoever hears it has just come."""
-        self._begin(HUSH_BLOCKS - SOON_BLOCKS, is_new=False)
+        """Restart for the same track: all its current subscribers have just joined."""
+        self._begin(NO_PACKET_BLOCKS - SOON_BLOCKS, is_new=False)
 
     def filled(self, packet: Packet) -> tuple[Block, ...]:
-        """Return what to send for these, the next in the row; it may be nothing."""
-        is_prompt, is_hushed = self.is_prompt, self._blocks < HUSH_BLOCKS
+        """Return the blocks to send for the next packet, which may be none."""
+        is_prompt, is_paused = self.is_prompt, self._blocks < NO_PACKET_BLOCKS
         self._blocks += len(packet)
-        if not is_prompt or (is_hushed and not self._is_new):
+        if not is_prompt or (is_paused and not self._is_new):
             return packet
-        if is_hushed and all(map(_is_nothing, packet)):
+        if is_paused and all(map(_is_silent, packet)):
             return ()
-        return tuple(FAINT if _is_nothing(block) else block for block in packet)
+        return tuple(TONE if _is_silent(block) else block for block in packet)
 
     @property
     def is_step_due(self) -> bool:
-        """Whether half a block of what is heard next should be left out."""
+        """Whether half a block of captured sound should be dropped now."""
         return self._steps < STEPS and self._blocks >= self._due_blocks
 
     def step(self) -> None:
-        """Take note that it was left out."""
+        """Count a step: half a block was dropped."""
         self._steps += 1
         self._due_blocks = self._blocks + PAUSE_BLOCKS
         self._stepped_blocks = self._blocks
 
     @property
     def is_prompt(self) -> bool:
-        """Whether the next packet must leave in time, even if it is silence."""
+        """Whether the next packet must be sent on time, even if it is silence."""
         if self._steps < STEPS:
-            return self._blocks < FAINT_BLOCKS
+            return self._blocks < TONE_BLOCKS
         since = self._blocks - self._stepped_blocks
         return any(first <= since < last for first, last in SPELLS)
 
@@ -114,5 +115,5 @@ class JitterPriming:
         self._due_blocks = FIRST_STEP_BLOCKS
 
 
-def _is_nothing(block: Block) -> bool:
+def _is_silent(block: Block) -> bool:
     return block is SILENCE or not is_loud(block)

@@ -1,33 +1,33 @@
-"""Silence that was sent in place of sound that came late."""
+"""Account of silence that was sent in place of late sound."""
 
 from typing import Final
 
 FORGIVEN_S: Final = 0.2
-"""Silence that lasted this long was no hiccup: what comes then is all wanted."""
+"""After silence this long the sound that follows is new speech and is all sent."""
 
 
 class LateAudio:
-    """Counts it, so that the late sound is not sent as well.
+    """Counter of inserted blocks of silence, for which late blocks are dropped.
 
-    That would make the far end's delay grow.
+    Sending both would increase the delay at the receiver.
     """
 
     def __init__(self) -> None:
-        """Start with none."""
+        """Start with no inserted silence."""
         self._blocks = 0
         self._silent_s = 0.0
 
     def grow(self, blocks: int, silent_s: float) -> None:
-        """Take note of blocks of silence, sent after that long without sound."""
+        """Count blocks of silence that were sent after `silent_s` without sound."""
         self._blocks += blocks
         self._silent_s += silent_s
 
     def takes(self, blocks: int, *, is_late: bool) -> bool:
-        """Return whether silence has gone in place of these blocks.
+        """Return whether to drop these blocks, because silence was sent in their place.
 
         Args:
-            blocks: how many come together.
-            is_late: more wait behind them: they come in a burst, after a hiccup.
+            blocks: number of blocks in the packet.
+            is_late: whether more packets are queued: a burst after an interruption.
         """
         if self._blocks > 0 and is_late and self._silent_s < FORGIVEN_S:
             self._blocks -= blocks

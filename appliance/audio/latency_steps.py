@@ -1,27 +1,28 @@
-"""How long a buffer a card needs: the shortest that it proves to keep up with.
+"""Choice of the card's buffer size: the shortest one without repeated xruns.
 
-Time is an argument. A card that loses blocks climbs a rung; one that has lost none for
-a while comes down again when nobody speaks, and each climb doubles the while.
+A card with xruns gets the next longer buffer; after a time without any, and while both
+sides are silent, it gets the next shorter one. Each step up doubles that time. Time is
+an argument.
 """
 
 from typing import Final
 
 SHAKY_XRUNS: Final = 5
 SHAKY_S: Final = 10.0
-"""More losses than this in ten seconds, and the card gets a longer buffer."""
+"""With more xruns than this in ten seconds the card gets a longer buffer."""
 SETTLED_S: Final = 3.0
-"""Not counted: a process that starts keeps the processor from its own card."""
+"""Time after opening in which xruns do not count: start-up takes the processor."""
 CALM_S: Final = 60.0
 CALM_MOST_S: Final = 3600.0
 
 
 class LatencySteps:
-    """Counts losses and chooses a rung, 0 the shortest buffer."""
+    """Buffer step chosen by counting xruns; 0 is the shortest buffer."""
 
-    def __init__(self, rungs: int) -> None:
-        """Start at the bottom."""
+    def __init__(self, steps: int) -> None:
+        """Start with the shortest of `steps` buffers."""
         self.latency_step = 0
-        self._top = rungs - 1
+        self._top = steps - 1
         self._calm_s = CALM_S
         self._window_s = 0.0
         self._window_xruns = 0
@@ -30,11 +31,11 @@ class LatencySteps:
         self._settled_s = 0.0
 
     def start(self, now_s: float, *, is_other_card: bool) -> None:
-        """Streams were opened: their losses are counted from nothing.
+        """Restart counting: streams were opened.
 
         Args:
             now_s: monotonic clock.
-            is_other_card: what one card needed says nothing about another.
+            is_other_card: whether the card changed, so that its step is unknown.
         """
         if is_other_card:
             self.latency_step, self._calm_s = 0, CALM_S
@@ -43,12 +44,12 @@ class LatencySteps:
         self._settled_s = now_s + SETTLED_S
 
     def has_moved(self, xruns: int, now_s: float, *, is_idle: bool) -> bool:
-        """Return whether the streams have to be opened anew, on another rung.
+        """Return whether the streams must be reopened with another buffer.
 
         Args:
-            xruns: losses since `start`.
+            xruns: xruns since `start`.
             now_s: monotonic clock.
-            is_idle: nobody would hear the interruption.
+            is_idle: whether the interruption would be inaudible.
         """
         if now_s < self._settled_s:
             self._window_s, self._window_xruns = now_s, xruns

@@ -1,4 +1,4 @@
-"""How loud it is, five times a second, for people and for the noise suppression."""
+"""Level meter, updated five times a second, with a voice detector."""
 
 from typing import Final
 
@@ -10,18 +10,18 @@ from appliance.ports import Post
 
 METER_BLOCKS: Final = 20
 EVERY_BLOCKS: Final = 10
-"""One block in ten is looked at: a syllable lasts longer than 100 ms. In a lull one in
-twenty, which is when nobody needs to see more than that there is a voice."""
+"""One block in ten is measured: a syllable lasts longer than 100 ms. While periods are
+skipped it is one in twenty, which is enough to detect a voice."""
 STEP_DB: Final = 3
 FLOOR_DBFS: Final = -60
-"""Quieter is shown as silence: a room's noise would keep the page and screen busy."""
+"""Lower levels are shown as silence, because noise would redraw page and screen."""
 VOICE_DBFS: Final = -45.0
 
 
 class Meter:
-    """Posts `LevelsMeasured` whenever people would see a difference.
+    """Meter that posts `LevelsMeasured` whenever a displayed level changes.
 
-    Thread: the uplink's.
+    Thread: the sender's.
     """
 
     def __init__(self, post: Post) -> None:
@@ -29,25 +29,25 @@ class Meter:
         self._post = post
         self._loudest_dbfs: float = SILENCE_DBFS
         self._blocks = 0
-        self._unseen = 0
-        self._told = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+        self._unmeasured = 0
+        self._posted = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
     @property
     def is_voice(self) -> bool:
-        """Whether somebody seems to be speaking into the microphone."""
-        return self._told.is_voice
+        """Whether the microphone's level is that of a voice."""
+        return self._posted.is_voice
 
     def skip(self, blocks: int) -> None:
-        """Pass over blocks that came and were not looked at."""
+        """Count blocks that were skipped without being measured."""
         self._blocks += blocks
-        self._unseen += blocks
+        self._unmeasured += blocks
 
     def take(self, microphone: Block, mixer: Mixer) -> None:
-        """Take what the microphone heard; `mixer` knows how loud the speaker is."""
+        """Take a captured block; the playback level is read from `mixer`."""
         self._blocks += 1
-        self._unseen += 1
-        if self._unseen >= EVERY_BLOCKS:
-            self._unseen = 0
+        self._unmeasured += 1
+        if self._unmeasured >= EVERY_BLOCKS:
+            self._unmeasured = 0
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
         if self._blocks < METER_BLOCKS:
             return
@@ -58,11 +58,11 @@ class Meter:
         )
         self._blocks = 0
         self._loudest_dbfs = SILENCE_DBFS
-        if levels != self._told:
-            self._told = levels
+        if levels != self._posted:
+            self._posted = levels
             self._post(levels)
 
 
 def _coarse(dbfs: float) -> int:
-    """Return the level in steps that people see; the noise floor is one of them."""
+    """Return the level rounded to the displayed steps."""
     return SILENCE_DBFS if dbfs < FLOOR_DBFS else STEP_DB * round(dbfs / STEP_DB)

@@ -1,4 +1,4 @@
-"""What comes out of the speaker: everybody who talks, mixed, and our own earcons."""
+"""Mixer of the remote participants' sound and the earcons, for playback."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -22,33 +22,33 @@ from appliance.audio.jitter_buffer import JitterBuffer
 from appliance.pcm import Block
 
 MOST_TALKERS: Final = 16
-"""Talkers mixed at the same moment, the loudest ones; a Zero 2 W has no time for more.
-Silent ones do not count."""
+"""Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
+Zero 2 W has no CPU time for more. Silent ones do not count."""
 LOUDNESS_DECAY: Final = 0.98
-"""Per block of 10 ms: half of it after 0.35 s, longer than a pause between words."""
+"""Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 NEVER_TOO_LOUD: Final = 0.75
-"""With no more gain than this one talker alone cannot reach the limiter, even where the
-spline swings over by a quarter: half of the work is saved in most calls."""
+"""Up to this gain a single talker cannot reach the limiter, even where the spline
+overshoots by a quarter: half of the work is saved in most calls."""
 
 
 class Mixer:
-    """Mixes the talkers; nobody waits for anybody.
+    """Lock-free mixer with one jitter buffer per talker.
 
-    Thread: `next` the card's, what `add` returns any; `add`, `remove`, `hears` and
-    `learn` the loop's.
+    Thread: `next` the card's; the function returned by `add` any; `add`, `remove`,
+    `is_sounding` and `learn` the loop's.
     """
 
     def __init__(self, *, is_half_duplex: bool = False) -> None:
-        """Start with nobody.
+        """Start without talkers.
 
         Args:
-            is_half_duplex: whether the speaker falls silent while the gate is open.
+            is_half_duplex: whether playback is muted while the gate is open.
         """
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
-        """Of the card's callbacks; ended when there is something to play."""
+        """Idle window of the card's callback; ended when there is sound to play."""
         self._jitter_buffers: dict[str, JitterBuffer] = {}
-        # Replaced as a whole, never changed: the card's thread reads it without a lock.
+        # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
         self._earcon: Samples = np.zeros(0, np.float32)
         self._limiter = Limiter()
@@ -56,20 +56,20 @@ class Mixer:
         self._past_underruns = 0
         self._past_overruns = 0
         self.is_muted = False
-        """Half duplex: nothing is played while we talk."""
+        """Whether talkers are muted, in half duplex while the gate is open."""
         self.played: NDArray[np.int16] | None = None
-        """What was given to the card last; None for silence."""
+        """Samples passed to the card last; None for silence."""
         self.reference: NDArray[np.int16] | None = None
-        """The voices in it, for the echo canceller.
+        """Talkers' share of `played`, for the echo canceller.
 
-        Not the earcons: the canceller would hold the first syllable after the permit
-        tone for its echo, and take up to 66 ms of it away (measured).
+        Without the earcons: the canceller would take the first syllable after the
+        permit tone for its echo and remove up to 66 ms of it (measured).
         """
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Return where to put this talker's blocks."""
+        """Add a talker and return the function that takes its blocks."""
         jitter_buffer = JitterBuffer()
-        self._forget(self._jitter_buffers.get(talker))
+        self._keep_counts(self._jitter_buffers.get(talker))
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
         self.idle_window.end()
@@ -87,22 +87,22 @@ class Mixer:
         return write
 
     def remove(self, talker: str) -> None:
-        """Forget the talker."""
-        self._forget(self._jitter_buffers.pop(talker, None))
+        """Remove the talker."""
+        self._keep_counts(self._jitter_buffers.pop(talker, None))
         self._talkers = tuple(self._jitter_buffers.values())
 
     def is_sounding(self, talker: str) -> bool:
-        """Return whether the talker says anything, or did just now."""
+        """Return whether the talker is speaking or has spoken just now."""
         jitter_buffer = self._jitter_buffers.get(talker)
         return jitter_buffer is not None and not jitter_buffer.is_asleep
 
     def learn(self, talker: str, held_s: float) -> None:
-        """Take note how long the talker's sound was kept before it was put here."""
+        """Set how long the talker's sound is buffered before it arrives here."""
         if (jitter_buffer := self._jitter_buffers.get(talker)) is not None:
             jitter_buffer.learn(held_s)
 
     def set_volume(self, percent: int) -> None:
-        """Set how loud talkers and earcons are, 0-100."""
+        """Set the volume of talkers and earcons, 0-100."""
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
@@ -111,13 +111,13 @@ class Mixer:
         self.idle_window.end()
 
     def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
-        """Return what the card plays next; `reference` is then what of it are voices.
+        """Return the next samples to play, and set `reference`.
 
         Args:
             frames: 1-480.
 
         Returns:
-            int16, shape (frames,), not to be changed. None for silence.
+            int16, shape (frames,), read-only. None for silence.
         """
         now_s = time.monotonic()
         parts = [
@@ -133,56 +133,56 @@ class Mixer:
         return self.played
 
     def rest(self) -> None:
-        """The speaker is gone: nothing of this moment may be heard when it is back."""
+        """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
         self._earcon = np.zeros(0, np.float32)
 
     @property
     def is_still(self) -> bool:
-        """Whether there is nothing to play, and has not been for a while."""
+        """Whether there has been nothing to play for a while."""
         return not len(self._earcon) and all(
             jitter_buffer.is_asleep for jitter_buffer in self._talkers
         )
 
     @property
     def talkers(self) -> int:
-        """How many there are, silent ones included."""
+        """Number of talkers, silent ones included."""
         return len(self._talkers)
 
     @property
     def level_dbfs(self) -> float:
-        """How loud the speaker is now."""
+        """Level of the samples played last."""
         played = self.played
         return float(SILENCE_DBFS) if played is None else level_dbfs(played)
 
     @property
     def depth_s(self) -> float:
-        """The deepest talker's stock, in seconds."""
+        """Highest fill level of the jitter buffers, in seconds."""
         return max(
             (jitter_buffer.depth_s for jitter_buffer in self._talkers), default=0.0
         )
 
     @property
     def drift_ppm(self) -> float:
-        """How much faster the card is than the newest talker, parts per million."""
+        """Drift of the card's clock against the newest talker's; positive: faster."""
         return self._talkers[-1].drift_ppm if self._talkers else 0.0
 
     @property
     def underruns(self) -> int:
-        """Blocks that were missing while somebody spoke."""
+        """Underruns of all jitter buffers during speech."""
         return self._past_underruns + sum(
             jitter_buffer.underruns for jitter_buffer in self._talkers
         )
 
     @property
     def overruns(self) -> int:
-        """Times a stock was too deep and was cut."""
+        """Times a jitter buffer was too full and was cut."""
         return self._past_overruns + sum(
             jitter_buffer.overruns for jitter_buffer in self._talkers
         )
 
     def _chosen(self) -> Sequence[JitterBuffer]:
-        """Return the talkers to be mixed now."""
+        """Return the jitter buffers to mix now."""
         talkers = self._talkers
         if len(talkers) <= MOST_TALKERS:
             return talkers
@@ -194,7 +194,7 @@ class Mixer:
         )
 
     def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
-        # Read once: the loop may set another volume meanwhile.
+        # Read once, because the loop may change it meanwhile.
         gain, is_one = self._gain, len(parts) == 1
         if is_one and gain <= NEVER_TOO_LOUD and self._limiter.is_at_rest:
             softer: Samples = np.rint(parts[0] * gain)
@@ -207,7 +207,7 @@ class Mixer:
         tone = np.pad(now, (0, frames - len(now))) * self._gain
         return to_block(tone if self.reference is None else tone + self.reference)
 
-    def _forget(self, jitter_buffer: JitterBuffer | None) -> None:
+    def _keep_counts(self, jitter_buffer: JitterBuffer | None) -> None:
         if jitter_buffer is not None:
             self._past_underruns += jitter_buffer.underruns
             self._past_overruns += jitter_buffer.overruns

@@ -1,13 +1,13 @@
-"""PortAudio by way of sounddevice.
+"""PortAudio driver on top of the package sounddevice.
 
-sounddevice wraps what PortAudio hands over into two buffers, a status object and three
-calls. Here the callback is PortAudio's own, and in a lull it does not even look:
-measured, a third less CPU on the card's thread.
+The callback is a native PortAudio callback, because sounddevice's wrapper creates two
+buffers and a status object and makes three calls per period. Within an idle window it
+only counts. Measured: a third less CPU time on the card's thread.
 
-With `sounddevice_import` the only module that uses private parts of sounddevice;
-`tests/audio/test_portaudio.py` says which, and for which versions. Streams are opened
-by PortAudio's own function: sounddevice's asks for the device's name first, and raises
-where that is not UTF-8.
+Together with `sounddevice_import` the only module that uses private parts of
+sounddevice; `tests/audio/test_portaudio.py` lists them and the versions. Streams are
+opened with `Pa_OpenStream`, because sounddevice's constructor reads the device's name
+and raises where that is not UTF-8.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -29,39 +29,39 @@ from appliance.errors import SoundError
 
 _NOTHING: Final = memoryview(b"")
 _WITH_HOST: Final = 3
-"""Arguments of a `PortAudioError` that has the host's number and text."""
+"""Number of arguments of a `PortAudioError` with the host's error number and text."""
 
 
 class PortAudio:
-    """The real one; implements `library.Library`."""
+    """PortAudio through sounddevice; implements `driver.Driver`."""
 
     def __init__(self) -> None:
-        """Import it, which takes a moment and looks for cards.
+        """Import sounddevice, which initialises PortAudio and lists the cards.
 
         Raises:
-            SoundError: it is not installed, or cannot be initialised.
+            SoundError: PortAudio is not installed or cannot be initialised.
         """
         self._driver: Sounddevice = imported()
         if not self._driver._initialized:
             self.renew()
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return what there was at the last look.
+        """Return the devices found at the last initialisation.
 
         Raises:
-            SoundError: PortAudio cannot say.
+            SoundError: PortAudio cannot list its devices.
         """
-        # Not `query_devices`: one name that is not UTF-8 makes it raise for all.
+        # Not `query_devices`, which raises for all if one name is not UTF-8.
         driver = self._driver
         with self._named(ANY_CARD):
             count: int = driver._check(driver._lib.Pa_GetDeviceCount())
             return [self._device(index) for index in range(count)]
 
     def renew(self) -> None:
-        """Look again: PortAudio sees new cards only at its start.
+        """Initialise PortAudio again, because it finds new cards only then.
 
         Raises:
-            SoundError: it cannot be initialised, as with a mistake in asound.conf.
+            SoundError: it cannot be initialised, as with an error in asound.conf.
         """
         with self._named(ANY_CARD):
             while self._driver._initialized:
@@ -69,10 +69,10 @@ class PortAudio:
         try:
             self._driver._initialize()
         except (self._driver.PortAudioError, UnicodeError) as exc:
-            raise SoundError(ANY_CARD, self._cause() or _words(exc)) from exc
+            raise SoundError(ANY_CARD, self._cause() or _reason(exc)) from exc
 
     def can(self, wanted: StreamRequest) -> bool:
-        """Return whether such a stream would open."""
+        """Return whether PortAudio supports such a stream."""
         heard, played = self._parameters(wanted)
         supported = self._driver._lib.Pa_IsFormatSupported
         return bool(supported(heard, played, wanted.rate_hz) >= 0)
@@ -81,7 +81,7 @@ class PortAudio:
         """Open a stream.
 
         Raises:
-            SoundError: the card says no.
+            SoundError: PortAudio refuses.
         """
         driver, run = self._driver, self._native(wanted, callback)
         stream = driver._ffi.new("PaStream**")
@@ -97,7 +97,7 @@ class PortAudio:
         return _Opened(driver, stream[0], run, self._named, wanted.device_name)
 
     def _device(self, index: int) -> Mapping[str, object]:
-        """Return what `sounddevice.query_devices` does, as far as it is needed."""
+        """Return the needed part of the result of `sounddevice.query_devices`."""
         info = self._driver._lib.Pa_GetDeviceInfo(index)
         return {
             "name": self._driver._ffi.string(info.name).decode(errors="replace"),
@@ -107,7 +107,7 @@ class PortAudio:
         }
 
     def _parameters(self, wanted: StreamRequest) -> tuple[object, object]:
-        """Return PortAudio's parameters of both directions; NULL: not wanted."""
+        """Return PortAudio's parameters for both directions; NULL for an unused one."""
 
         def one(device: Device | None, channels: int) -> object:
             ffi, lib = self._driver._ffi, self._driver._lib
@@ -122,10 +122,10 @@ class PortAudio:
         )
 
     def _cause(self) -> str:
-        """Return ALSA's words for why PortAudio cannot be initialised."""
+        """Return ALSA's reason why PortAudio cannot be initialised."""
         lib = self._driver._lib
 
-        # sounddevice sends the words to /dev/null, so it is done once more without.
+        # sounddevice redirects the messages to /dev/null, so repeat it without.
         def initialize() -> None:
             if lib.Pa_Initialize() >= 0:
                 lib.Pa_Terminate()
@@ -134,14 +134,14 @@ class PortAudio:
 
     @contextmanager
     def _named(self, name: str) -> Iterator[None]:
-        """Turn what sounddevice raises into `SoundError`."""
+        """Convert sounddevice's exceptions into `SoundError`."""
         try:
             yield
         except (self._driver.PortAudioError, UnicodeError) as exc:
-            raise SoundError(name, _words(exc)) from exc
+            raise SoundError(name, _reason(exc)) from exc
 
     def _native(self, wanted: StreamRequest, callback: PeriodCallback) -> object:
-        """Return what PortAudio calls, as a pointer."""
+        """Return the native callback as a pointer."""
         ffi, idle_window, call = self._driver._ffi, callback.idle_window, callback.call
         buffer: Callable[[object, int], Raw] = ffi.buffer
         fill: Callable[[object, bytes, int], None] = ffi.memmove
@@ -154,7 +154,7 @@ class PortAudio:
         def run(
             heard: object, played: object, frames: int, _: object, status: int, *__: int
         ) -> int:
-            # Nothing is called and nothing made here that is not needed.
+            # Runs 200 times a second: no calls or objects that are not needed.
             if idle_window.left and not status and not idle_window.is_over:
                 idle_window.left -= 1
                 if played_bytes:
@@ -179,7 +179,7 @@ class PortAudio:
 
 
 class _Opened:
-    """A stream of PortAudio's, and the callback, which nobody else keeps alive."""
+    """Open stream, with the reference that keeps the native callback alive."""
 
     def __init__(
         self,
@@ -211,8 +211,8 @@ class _Opened:
             self._driver._lib.Pa_CloseStream(stream)
 
 
-def _words(exc: Exception) -> str:
-    """Return PortAudio's sentence, with the system's own where it has one."""
+def _reason(exc: Exception) -> str:
+    """Return PortAudio's message, with the host's error text if there is one."""
     sentence = str(exc.args[0]) if exc.args else "PortAudio gave no reason"
     if isinstance(exc, UnicodeError):
         sentence = str(exc)

@@ -1,15 +1,15 @@
-"""Which threads come first when the machine is busy."""
+"""Real-time scheduling of the audio threads."""
 
 import contextlib
 import os
 from typing import Final
 
 URGENCY: Final = 5
-"""Real-time priority, if the unit's `LimitRTPRIO` allows it: above everything that is
-not sound, below the kernel's own threads (50)."""
+"""Real-time priority, if the unit's `LimitRTPRIO` allows it: above every ordinary
+process, below the kernel's own threads (50)."""
 
 
 def raise_priority() -> None:
-    """Ask for real-time priority for the calling thread; without the right, go on."""
+    """Request real-time priority for the calling thread; ignore a refusal."""
     with contextlib.suppress(PermissionError):
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))

@@ -1,4 +1,4 @@
-"""The newest stretch of an endless row of samples."""
+"""Ring buffer of samples, addressed by their position in the stream."""
 
 from typing import Final
 
@@ -8,24 +8,24 @@ from appliance.audio.dsp import BLOCK_FRAMES, Samples
 from appliance.pcm import SILENCE, Block
 
 SIZE_BLOCKS: Final = 16
-"""Room for 160 ms; more would be delay, and a burst longer than this is an outage."""
+"""160 ms; a longer burst is an outage, and storing it would only add delay."""
 SIZE_FRAMES: Final = SIZE_BLOCKS * BLOCK_FRAMES
 
 
 class RingBuffer:
-    """Samples by their place in the row, as far as they are not overwritten yet.
+    """Lock-free ring for one writer and one reader.
 
-    Thread: `write` from one, `stretch` from another; neither waits for the other.
+    Thread: `write` from one, `stretch` from another.
     """
 
     def __init__(self) -> None:
         """Start with silence."""
-        # Everything is written twice, so that any stretch can be read in one piece.
+        # Everything is written twice, so that any range is contiguous.
         self._samples = np.zeros(2 * SIZE_FRAMES, np.float32)
-        # It holds nothing else from `SIZE_BLOCKS` on: no need to write it again.
+        # From `SIZE_BLOCKS` on the ring is all zeros: silence is not written again.
         self._silent_blocks = SIZE_BLOCKS
         self.written = 0
-        """Place of the next sample to be written."""
+        """Position of the next sample to be written."""
 
     def write(self, block: Block) -> None:
         """Add one block; it is copied."""
@@ -35,13 +35,13 @@ class RingBuffer:
             second = start + SIZE_FRAMES
             self._samples[second : second + BLOCK_FRAMES] = block
         self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
-        # Last, so that the reader never sees a block that is half there.
+        # Last, so that the reader never sees a partly written block.
         self.written += BLOCK_FRAMES
 
     def stretch(self, first: int, frames: int) -> Samples:
-        """Return the samples from this place on, not to be changed.
+        """Return a read-only view of the samples from this position on.
 
-        They are the ring's own: to be used up before they are overwritten.
+        It is valid until the ring overwrites them.
         """
         start = first % SIZE_FRAMES
         return self._samples[start : start + frames]

@@ -1,8 +1,8 @@
-"""The microphone's way into the room: clean, gate, send; on a thread of its own.
+"""Sender: processes, gates and sends captured blocks, on a thread of its own.
 
-The card's callback only hands over: whatever the processing and the encoder take, the
-speaker does not click. When the microphone is away, silence is sent in its place,
-because a track that is fed nothing makes the far end's delay creep.
+The card's callback only enqueues, so that slow processing or encoding cannot cause an
+underrun of the playback. While the microphone is missing, silence is sent in its place,
+because a track without packets increases the delay at the receiver.
 """
 
 import threading
@@ -27,25 +27,25 @@ from appliance.ports import Post
 
 PACKET_S: Final = PACKET_BLOCKS * 0.01
 MOST_WAITING: Final = 6
-"""120 ms; if the encoder is further behind than this, what comes is dropped."""
+"""Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
 PATIENCE_S: Final = 0.04
-"""Two packets late, and twice the card's own delay on top: it is away."""
+"""Two packets; if the card is later than this and twice its latency, it is missing."""
 MOST_MADE_UP: Final = 25
-"""Half a second of silence at once; a process that was stopped has no more to say."""
+"""Silence inserted at once, half a second; more is not needed after a stop."""
 SPARE_PACKETS: Final = 9
-"""While nobody speaks here or there, one packet in ten is looked at, every 200 ms, as
-often as the meter moves. In place of the others the card's thread sends silence, and
-this one sleeps on."""
+"""While both sides are silent one packet in ten is processed, every 200 ms, as often as
+the meter is updated. In place of the others the card's thread sends silence, and this
+thread sleeps."""
 
 _Pair = tuple[Block, Block]
-"""What was heard, and what was played meanwhile."""
+"""Captured block, and the block played meanwhile."""
 _Packet = tuple[_Pair, _Pair]
 
 
 class Sender:
-    """Takes blocks from the card and gives them to the room.
+    """Queue and thread between the card's callback and the encoder.
 
-    Thread: `put` and `hush` the card's; the rest its own. It sleeps in a lull.
+    Thread: `put`, `skip_packets` and `may_drop` the card's; commands the loop's.
     """
 
     def __init__(
@@ -59,18 +59,18 @@ class Sender:
         """Prepare; `start` begins.
 
         Args:
-            gate: decides what passes.
-            mixer: muted while talking if the box is half duplex; gives its level.
-            encoder_feed: takes what goes into the room.
+            gate: passes or mutes each block.
+            mixer: muted while talking in half duplex; its level is metered.
+            encoder_feed: takes the packets to send.
             post: takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`.
-            processing: for what the microphone gives.
+            processing: echo cancellation and noise suppression.
         """
         self._gate = gate
         self._mixer = mixer
         self._post = post
         self._processing = processing
-        # Each with how many packets were passed over before it.
-        self._waiting: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
+        # Each packet with the number of packets skipped before it.
+        self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._spare: _Pair | None = None
         self._encoder_feed = encoder_feed
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
@@ -80,81 +80,81 @@ class Sender:
         self._was_open = False
         self._is_resting = False
         self._skipped = 0
-        # Of the last sound: what the card's thread put, and what this one filled in.
+        # Times of the last packet from the card and of the last inserted silence.
         self._put_s = self._filled_s = time.monotonic()
         self._meter = Meter(post)
         self._patience_s = PATIENCE_S
         self._late_audio = LateAudio()
         self.overflows = 0
         self.heartbeat_s = time.monotonic()
-        """When the thread last turned."""
+        """Time of the thread's last iteration."""
 
     def start(self) -> None:
-        """Begin to work."""
+        """Start the thread."""
         self._thread.start()
 
     def close(self) -> None:
-        """End the thread; nothing is sent any more."""
+        """Stop the thread and wait for its end; nothing is sent afterwards."""
         if self._thread.is_alive():
-            self._waiting.put(None)
+            self._queue.put(None)
             self._thread.join()
 
     def put(self, microphone: Block, played: Block) -> None:
-        """Take 10 ms of sound; both blocks are kept, so they must be new ones."""
+        """Enqueue 10 ms of sound; the blocks are kept, so they must not be reused."""
         pair = (microphone, played)
         if self._spare is None:
             self._spare = pair
             return
         packet, self._spare = (self._spare, pair), None
         self._put_s = time.monotonic()
-        if self._waiting.qsize() >= MOST_WAITING:
+        if self._queue.qsize() >= MOST_WAITING:
             self.overflows += len(packet)
             return
         skipped, self._skipped = self._skipped, 0
-        self._waiting.put((skipped, packet))
+        self._queue.put((skipped, packet))
 
     def skip_packets(self, packets: int) -> None:
-        """Send silence in place of packets that were passed over."""
+        """Send silence in place of skipped packets."""
         self._put_s = time.monotonic()
         self._skipped += packets
         self._encoder_feed.send([(SILENCE, SILENCE)] * packets)
 
     def may_drop(self, heard: Raw | bytes) -> bool:
-        """Return whether this, up to half a block, is better not put at all."""
+        """Return whether to drop this period, of up to half a block."""
         if not self._encoder_feed.is_step_due or self.would_be_audible(heard):
             return False
         return self._encoder_feed.step()
 
     def would_be_audible(self, heard: Raw | bytes) -> bool:
-        """Return whether anybody would notice if this were left out, or came later."""
+        """Return whether dropping or delaying this period would be audible."""
         return self._gate.would_be_audible(heard, self._gain_db)
 
     @property
     def idle_packets(self) -> int:
-        """How many packets from now on need not be put: silence leaves anyhow.
+        """How many of the next packets may be skipped, because they are silence.
 
         Thread: the card's.
         """
         if self._spare is not None or not self._is_resting or self._gate.is_open:
             return 0
-        # All but the last of them come late.
+        # All of them but the last are sent late.
         return min(self._encoder_feed.late_packets + 1, SPARE_PACKETS - self._skipped)
 
     def open_gate(self, asked_at_s: float) -> None:
-        """Let the microphone into the room; `asked_at_s` is the press, monotonic."""
+        """Open the gate; `asked_at_s` is the monotonic time of the press."""
         self._asked_at_s = asked_at_s
         self._gate.open()
         self._mixer.idle_window.end()
 
     def close_gate(self, tail_ms: int) -> None:
-        """Shut the microphone out."""
+        """Close the gate after a tail of up to `tail_ms`."""
         self._gate.close(tail_ms)
 
     def set_delay(self, delay_ms: int) -> None:
-        """New streams are open: take how long it is from speaker to microphone."""
+        """Adapt to newly opened streams with this delay from speaker to microphone."""
         self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
         self._processing.restart(delay_ms)
-        # The streams are new: half a packet of before belongs to another time.
+        # Half a packet from the streams before belongs to another time.
         self._spare = None
 
     def set_gain(self, db: float) -> None:
@@ -164,13 +164,13 @@ class Sender:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nobody speaks, here or there."""
+        """Whether the gate is closed and nothing is played."""
         return not self._gate.is_open and not self._processing.has_echo
 
     @property
     def depth_s(self) -> float:
-        """What waits to be sent, in seconds."""
-        return self._waiting.qsize() * PACKET_S
+        """Length of the queue in seconds."""
+        return self._queue.qsize() * PACKET_S
 
     def _run(self) -> None:
         raise_priority()
@@ -179,7 +179,7 @@ class Sender:
             self.heartbeat_s = time.monotonic()
             try:
                 rest_s = SPARE_PACKETS * PACKET_S if self._is_resting else 0.0
-                taken = self._waiting.get(timeout=self._patience_s + rest_s)
+                taken = self._queue.get(timeout=self._patience_s + rest_s)
             except Empty:
                 self._send_silence()
                 continue
@@ -190,7 +190,7 @@ class Sender:
     def _take(self, taken: tuple[int, _Packet]) -> None:
         skipped, packet = taken
         self._meter.skip(skipped * PACKET_BLOCKS)
-        is_late = not self._waiting.empty()
+        is_late = not self._queue.empty()
         if not self._late_audio.takes(len(packet), is_late=is_late):
             self._send_packet(packet)
         is_busy = (
@@ -199,7 +199,7 @@ class Sender:
         self._is_resting = not is_busy
 
     def _send_silence(self) -> None:
-        """Send the silence that was due while no block came, if none was sent."""
+        """Send the silence that is due while no blocks arrive."""
         now_s = time.monotonic()
         late_s = now_s - max(self._put_s, self._filled_s)
         if late_s < self._patience_s:
@@ -208,21 +208,21 @@ class Sender:
         packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
         self._late_audio.grow(packets * PACKET_BLOCKS, late_s)
         for _ in range(packets):
-            # New ones each time: they are cleaned in place.
+            # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
-        # Until the card is back nobody else sends: wait no longer than needed.
+        # Until the card is back this thread must send all packets: do not sleep longer.
         self._is_resting = False
         self._mixer.idle_window.end()
 
     def _send_packet(self, packet: _Packet) -> None:
         (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
         is_sent = self._encoder_feed.send([(first, second)])
-        self._tell(is_open=was_open, is_sent=is_sent)
-        self._tell(is_open=is_open, is_sent=is_sent)
+        self._post_change(is_open=was_open, is_sent=is_sent)
+        self._post_change(is_open=is_open, is_sent=is_sent)
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
-        """Return what goes into the room, and whether the gate is open."""
+        """Return the block to send, and whether the gate is open."""
         self._processing.clean(
             microphone,
             played,
@@ -237,8 +237,8 @@ class Sender:
         self._mixer.is_muted = self._mixer.is_half_duplex and is_open
         return block, is_open
 
-    def _tell(self, *, is_open: bool, is_sent: bool) -> None:
-        """Post what the gate did, after it was done."""
+    def _post_change(self, *, is_open: bool, is_sent: bool) -> None:
+        """Post a change of the gate after its first block was sent."""
         if self._asked_at_s is not None and is_open and is_sent:
             access_s = time.monotonic() - self._asked_at_s
             self._asked_at_s = None

@@ -1,4 +1,4 @@
-"""Import of sounddevice that survives what PortAudio cannot do at that moment."""
+"""Import of sounddevice that succeeds while PortAudio cannot be initialised."""
 
 import importlib.util
 import sys
@@ -7,17 +7,17 @@ from typing import Any, Final, TypeAlias
 from appliance.errors import SoundError
 
 Sounddevice: TypeAlias = Any
-"""The module; it has hardly any types."""
+"""The module sounddevice, which has hardly any type annotations."""
 ANY_CARD: Final = "sound"
-"""Name of what has failed where it is no single card."""
+"""Device name in errors that concern no single card."""
 
 
 def imported() -> Sounddevice:
-    """Return the module sounddevice, also where PortAudio cannot be initialised.
+    """Return the module sounddevice, even if PortAudio cannot be initialised.
 
-    sounddevice initialises PortAudio in its last line. An ordinary import that fails
-    there is undone and done again from the start at each look, and what each leaves
-    behind adds up.
+    sounddevice initialises PortAudio in its last line. If that fails, an ordinary
+    import discards the module and executes it again at the next attempt, and each
+    attempt leaks memory.
 
     Raises:
         SoundError: PortAudio or sounddevice is not installed.

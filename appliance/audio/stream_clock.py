@@ -1,4 +1,4 @@
-"""What the callbacks leave for others to read, and whose clock is faster."""
+"""Timing of one audio stream: last callback, frames, xruns, drift against our clock."""
 
 import time
 from collections.abc import Callable
@@ -7,15 +7,15 @@ from typing import Final
 from appliance.audio.dsp import RATE_HZ
 
 SLOWEST: Final = 5e-4
-"""By how much a card's clock may be slower than ours; twice what bad ones are."""
+"""Largest assumed drift of a card's clock; twice that of bad ones."""
 LEARNING_FRAMES: Final = RATE_HZ
-"""1 s, in which some callback is punctual."""
+"""1 s, long enough to contain a callback that is on time."""
 GONE_S: Final = 0.06
-"""A card of which nothing comes for so long has been away, whatever it says of it."""
+"""A card without callbacks for this long was interrupted, with or without a flag."""
 
 
 class StreamClock:
-    """Single numbers, so that no lock is needed."""
+    """Timing written by the callback; single numbers, so that reading needs no lock."""
 
     def __init__(
         self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
@@ -23,30 +23,30 @@ class StreamClock:
         """Start now.
 
         Args:
-            rate_hz: the card's.
+            rate_hz: rate of the card.
             now_s: monotonic clock.
         """
         self.rate_hz = rate_hz
         self._now_s = now_s
         self.at_s = now_s()
         self.frames = 0
-        """At 48 kHz, whatever the card's rate is."""
+        """Frames so far, converted to 48 kHz."""
         self.xruns = 0
         self.delay_ms = 0
         self.lost_s = 0.0
-        """By the last loss; as exact as the callbacks are punctual."""
+        """Duration of the last loss; as exact as the callbacks are on time."""
         self._learned_frames = LEARNING_FRAMES
-        # When the first frame must have been heard, if no callback were ever late: now,
-        # and when the clocks were compared first or what was amiss was corrected.
+        # Time at which the first frame must have been captured, if no callback were
+        # ever late: the present estimate, and the one that counts as correct.
         self._origin_s = self._right_s = self.at_s
         self.ahead_s = 0.0
-        """How much more sound came than our clock says, or less: negative.
+        """Offset of the captured sound against our clock; negative: less than due.
 
-        Because the card's clock is another, or because of what it has lost.
+        It results from drift of the card's clock and from losses.
         """
 
     def note(self, frames: int, status: int) -> int:
-        """Note one callback, or several, and return how long it is at 48 kHz."""
+        """Record one callback, or several, and return the frames at 48 kHz."""
         if self.rate_hz != RATE_HZ:
             frames = frames * RATE_HZ // self.rate_hz
         before_s, self.at_s = self.at_s, self._now_s()
@@ -69,11 +69,11 @@ class StreamClock:
         return frames
 
     def correct(self, seconds: float) -> None:
-        """Take note that so much was added, or left out: negative."""
+        """Record a correction: sound that was inserted, or dropped if negative."""
         self._right_s += seconds
         self.ahead_s += seconds
 
     def resync(self) -> None:
-        """Take it as it is, and compare from now on."""
+        """Accept the present offset as 0."""
         self._right_s = self._origin_s
         self.ahead_s = 0.0

@@ -1,4 +1,4 @@
-"""What the card's thread remembers: what is missing, and what was counted."""
+"""Statistics of the card's streams, and events for lost and found directions."""
 
 import logging
 from typing import Final
@@ -16,29 +16,29 @@ PARTS: Final[dict[Direction, Part]] = {
 }
 
 REASONS: Final = 8
-"""Reasons of one loss that are remembered as told; more are told again."""
+"""Number of reasons per loss that are remembered as logged."""
 _log = logging.getLogger(__name__)
 
 
 class StreamStats:
-    """Losses are told once, returns too; counts outlive the streams they were made by.
+    """Faults and counters per direction, kept over the lifetime of single streams.
 
-    Thread: written by the card's, read by any.
+    Thread: written by the supervisor's, read by any.
     """
 
     def __init__(self, post: Post) -> None:
         """Start with nothing lost."""
         self._post = post
         self._lost: dict[Direction, list[PartLost]] = {}
-        """Reasons that were told for a loss, the one in force last."""
+        """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
         self._frames: dict[Direction, int] = {}
-        self.beats: dict[Direction, StreamClock] = {}
-        """Of the streams that are open now."""
+        self.clocks: dict[Direction, StreamClock] = {}
+        """Clocks of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
-        """What to say of streams that were opened and have not called back yet."""
-        self._told: dict[Direction, PartFound] = {}
-        """What was logged last."""
+        """Events for opened streams that have not called back yet."""
+        self._logged: dict[Direction, PartFound] = {}
+        """Last event logged for each direction."""
 
     @property
     def is_anything_lost(self) -> bool:
@@ -46,33 +46,33 @@ class StreamStats:
         return bool(self._lost)
 
     def lost(self, direction: Direction, name: str, reason: str) -> None:
-        """Say that it is missing, and again when the reason is another one.
+        """Post that a direction is missing, and again if the reason changes.
 
-        Each reason is logged once per loss above DEBUG.
+        Each reason is logged above DEBUG once per loss.
         """
         event = PartLost(PARTS[direction], name, reason)
-        told = self._lost.setdefault(direction, [])
-        level = logging.DEBUG if event in told else logging.WARNING
+        reported = self._lost.setdefault(direction, [])
+        level = logging.DEBUG if event in reported else logging.WARNING
         _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
-        if not told:
+        if not reported:
             self.add(direction, AudioFault.UNPLUG)
-        if told[-1:] == [event]:
+        if reported[-1:] == [event]:
             return
-        others = [known for known in told if known != event]
+        others = [known for known in reported if known != event]
         self._lost[direction] = [*others, event][-REASONS:]
         self._post(event)
 
     def opened(
-        self, beats: dict[Direction, StreamClock], found: dict[Direction, PartFound]
+        self, clocks: dict[Direction, StreamClock], found: dict[Direction, PartFound]
     ) -> None:
-        """Take the beats of new streams, and what to say of each when it works."""
-        self.beats = beats
+        """Take the clocks of new streams and the events to post when each works."""
+        self.clocks = clocks
         self._opened = dict(found)
 
-    def note_first_beats(self) -> None:
-        """Say what works: a stream that opens but never calls back does not."""
+    def note_first_callbacks(self) -> None:
+        """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
-            if self.beats[direction].frames:
+            if self.clocks[direction].frames:
                 self._found(direction, self._opened.pop(direction))
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
@@ -81,25 +81,25 @@ class StreamStats:
         self._faults[key] = self._faults.get(key, 0) + count
 
     def close(self) -> None:
-        """Keep what the open streams have counted; they are about to go."""
-        beats, self.beats, self._opened = self.beats, {}, {}
-        for direction, stream_clock in beats.items():
+        """Add the counts of the open streams, which are about to be closed."""
+        clocks, self.clocks, self._opened = self.clocks, {}, {}
+        for direction, stream_clock in clocks.items():
             self.add(direction, AudioFault.XRUN, stream_clock.xruns)
             self._frames[direction] = (
                 self._frames.get(direction, 0) + stream_clock.frames
             )
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
-        """Return how often this happened since the start."""
+        """Return the number of these faults since the start."""
         past = self._faults.get((direction, kind), 0)
-        stream_clock = self.beats.get(direction)
+        stream_clock = self.clocks.get(direction)
         return past + (
             stream_clock.xruns if stream_clock and kind is AudioFault.XRUN else 0
         )
 
     def blocks(self, direction: Direction) -> int:
-        """Return how many blocks the card has taken or given."""
-        stream_clock = self.beats.get(direction)
+        """Return the number of blocks captured or played."""
+        stream_clock = self.clocks.get(direction)
         frames = self._frames.get(direction, 0) + (
             stream_clock.frames if stream_clock else 0
         )
@@ -107,20 +107,20 @@ class StreamStats:
 
     @property
     def delay_ms(self) -> int:
-        """From the speaker's buffer to the microphone's, as PortAudio says."""
-        # A duplex stream has one beat for both directions.
-        return sum(stream_clock.delay_ms for stream_clock in set(self.beats.values()))
+        """Latency from output to input, as reported by PortAudio."""
+        # A duplex stream has one clock for both directions.
+        return sum(stream_clock.delay_ms for stream_clock in set(self.clocks.values()))
 
     @property
     def xruns(self) -> int:
-        """Losses at the card since its streams were opened."""
+        """Xruns since the streams were opened."""
         return max(
-            (stream_clock.xruns for stream_clock in self.beats.values()), default=0
+            (stream_clock.xruns for stream_clock in self.clocks.values()), default=0
         )
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
-        is_new = before is not None or self._told.get(direction) != found
+        is_new = before is not None or self._logged.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
         _log.log(
             level if is_new else logging.DEBUG,
@@ -129,5 +129,5 @@ class StreamStats:
             found.name,
             f' notice="{found.notice}"' if found.notice else "",
         )
-        self._told[direction] = found
+        self._logged[direction] = found
         self._post(found)

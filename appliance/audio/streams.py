@@ -1,6 +1,6 @@
-"""PortAudio streams: one duplex stream where it is one card, else two (DESIGN §2).
+"""PortAudio streams: one duplex stream for one card, two streams for two cards.
 
-A card is opened at a rate that it really has; what it does not have is resampled.
+A card is opened at a rate that it supports in hardware; others are resampled here.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,7 @@ from appliance.errors import SoundError
 
 @dataclass(frozen=True, slots=True)
 class LatencyStep:
-    """How much time the card is given; PortAudio makes two periods of it."""
+    """Requested latency and period of a stream."""
 
     latency_s: float
     per_second: int
@@ -35,32 +35,32 @@ LADDER: Final = (
     LatencyStep(0.02, 100),
     LatencyStep(0.04, 100),
 )
-"""A card that proves steady keeps the shortest, one that drops blocks climbs. Measured:
+"""Latency steps, shortest first; see `latency_steps` for the choice. Measured:
 10, 15, 20, 30 and 60 ms from microphone to speaker; the callback takes 40 µs."""
 RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000)
-"""Tried in this order; each has a whole number of frames in 10 ms."""
+"""Rates tried in this order; each has a whole number of frames in 10 ms."""
 
 
 class Streams:
     """The open streams of a microphone and a speaker.
 
-    Thread: made, asked and closed on the card's thread; the callbacks are PortAudio's.
+    Thread: the supervisor's; the callbacks are PortAudio's.
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
         """Prepare; nothing is opened yet.
 
         Args:
-            driver: PortAudio, or what stands in for it.
-            mixer: gives what the speaker plays.
-            block_sink: takes what the microphone heard and what was played then.
+            driver: PortAudio or a replacement for it.
+            mixer: source of the samples to play.
+            block_sink: consumer of captured blocks and of those played meanwhile.
         """
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
         self._reference = EchoReference()
         self._open: list[Stream] = []
-        self.beats: dict[Direction, StreamClock] = {}
+        self.clocks: dict[Direction, StreamClock] = {}
 
     def open(
         self,
@@ -68,31 +68,31 @@ class Streams:
         speaker: Device | None,
         latency_step: LatencyStep,
     ) -> dict[Direction, SoundError]:
-        """Open what there is and start it.
+        """Open and start the streams of the given devices.
 
         Args:
-            microphone: None: there is none now.
-            speaker: None: there is none now.
+            microphone: device, or None if there is none now.
+            speaker: device, or None if there is none now.
             latency_step: one of `LADDER`.
 
         Returns:
-            What could not be opened, and why; the rest plays.
+            Errors of the directions that could not be opened; the others run.
         """
         if speaker is not None and _is_one_card(microphone, speaker):
             try:
                 self._open_duplex(speaker, latency_step)
             except SoundError:
-                # Cards with another rate for each direction exist: try them apart.
+                # Some cards have different rates per direction: open them separately.
                 self.close()
             else:
                 return {}
-        return self._open_apart(microphone, speaker, latency_step)
+        return self._open_separately(microphone, speaker, latency_step)
 
     def close(self) -> None:
-        """Stop and close; may be called twice, and while the card is away."""
+        """Stop and close; may be called twice, and while the card is unplugged."""
         while self._open:
             self._open.pop().close()
-        self.beats = {}
+        self.clocks = {}
 
     def _open_duplex(self, device: Device, latency_step: LatencyStep) -> None:
         wanted = self._wanted(device, device, latency_step)
@@ -102,9 +102,9 @@ class Streams:
             DuplexCallback(self._mixer, self._block_sink, stream_clock),
             stream_clock,
         )
-        self.beats = {"microphone": stream_clock, "speaker": stream_clock}
+        self.clocks = {"microphone": stream_clock, "speaker": stream_clock}
 
-    def _open_apart(
+    def _open_separately(
         self,
         microphone: Device | None,
         speaker: Device | None,
@@ -112,18 +112,18 @@ class Streams:
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
         if speaker is not None:
-            with self._noted(failures, "speaker"):
+            with self._collected(failures, "speaker"):
                 self._open_speaker(speaker, latency_step)
         if microphone is not None:
-            with self._noted(failures, "microphone"):
+            with self._collected(failures, "microphone"):
                 self._open_microphone(microphone, latency_step)
         return failures
 
     @contextmanager
-    def _noted(
+    def _collected(
         self, failures: dict[Direction, SoundError], direction: Direction
     ) -> Iterator[None]:
-        """Note a failure instead of raising it: the other direction may work."""
+        """Collect an error instead of raising it: the other direction may work."""
         try:
             yield
         except SoundError as exc:
@@ -137,7 +137,7 @@ class Streams:
             PlaybackCallback(self._mixer, self._reference, stream_clock),
             stream_clock,
         )
-        self.beats["speaker"] = stream_clock
+        self.clocks["speaker"] = stream_clock
 
     def _open_microphone(self, microphone: Device, latency_step: LatencyStep) -> None:
         wanted = self._wanted(microphone, None, latency_step)
@@ -149,7 +149,7 @@ class Streams:
             ),
             stream_clock,
         )
-        self.beats["microphone"] = stream_clock
+        self.clocks["microphone"] = stream_clock
 
     def _start(
         self, wanted: StreamRequest, callback: PeriodCallback, stream_clock: StreamClock
@@ -165,10 +165,10 @@ class Streams:
         speaker: Device | None,
         latency_step: LatencyStep,
     ) -> StreamRequest:
-        """Return the stream to ask for, at the first rate that the card really has.
+        """Return the request for the first rate that the card supports.
 
         Raises:
-            SoundError: it has none of ours.
+            SoundError: the card supports none of `RATES_HZ`.
         """
         for rate_hz in RATES_HZ:
             wanted = at_rate(rate_hz, microphone, speaker, latency_step)
@@ -180,7 +180,7 @@ class Streams:
 
 
 def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
-    # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6 (FIELD).
+    # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
     return microphone == speaker and not speaker.is_shared
 
 
@@ -190,8 +190,8 @@ def at_rate(
     speaker: Device | None,
     latency_step: LatencyStep,
 ) -> StreamRequest:
-    """Return the stream to ask for at this rate."""
-    # The resampler knows whole 10 ms only.
+    """Return the request for a stream at this rate."""
+    # The resampler needs periods of 10 ms.
     per_second = latency_step.per_second if rate_hz == RATE_HZ else 100
     return StreamRequest(
         microphone=microphone,

@@ -1,8 +1,9 @@
-"""Keeps microphone and speaker open through loss, stall and return (R2.3, R2.4).
+"""Supervisor of the sound streams: detects lost or stalled cards and reopens them.
 
-PortAudio tells nobody that a card was unplugged: callbacks just stop. So the callbacks
-leave a beat, and a thread of our own looks at it, closes, initialises PortAudio anew
-(it does not see new cards otherwise) and opens again, for as long as it takes.
+PortAudio does not report an unplugged card: its callbacks just stop. So each callback
+updates a `StreamClock`, which a thread checks. On a stall it closes the streams,
+initialises PortAudio again (which finds new cards only then) and reopens the streams,
+repeating this with a back-off until it succeeds.
 """
 
 import logging
@@ -28,25 +29,25 @@ from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
 
-LOOK_S: Final = 0.25
+CHECK_S: Final = 0.25
 STALL_S: Final = 1.0
-"""R2.4: no callback for this long means that the stream is dead."""
+"""Time without callbacks after which a stream counts as stalled."""
 LONG_LIFE_S: Final = 10.0
-"""A stream that worked this long was a good one: its card is looked for at once."""
+"""A card that has worked for this long is searched again at once when it is lost."""
 _log = logging.getLogger(__name__)
 
 
-class _Wish(Enum):
+class _Order(Enum):
     OPEN = "open"
     CLOSE = "close"
     END = "end"
 
 
 class Supervisor:
-    """The sound card, or the two of them.
+    """Thread that keeps the streams of microphone and speaker open.
 
     Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
-    because PortAudio may take a second for it.
+    because PortAudio may block for a second.
     """
 
     def __init__(
@@ -60,18 +61,18 @@ class Supervisor:
         """Prepare; `start` begins.
 
         Args:
-            config: wishes for microphone and speaker.
+            config: orderes for microphone and speaker.
             driver: imports and returns PortAudio, or raises `SoundError`; called on
-                the card's thread.
-            mixer: what the speaker plays.
-            sender: takes what the microphone heard.
+                the supervisor's thread.
+            mixer: source of the samples to play.
+            sender: consumer of captured blocks.
             post: takes `PartLost` and `PartFound`.
         """
         self._choice = Choice(config)
         self._import = driver
         self._mixer = mixer
         self._sender = sender
-        self._inbox: SimpleQueue[_Wish] = SimpleQueue()
+        self._inbox: SimpleQueue[_Order] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
@@ -81,51 +82,51 @@ class Supervisor:
         self._opened_at_s = 0.0
         self._latency_steps = LatencySteps(len(LADDER))
         self.stats = StreamStats(post)
-        """What is lost, and what was counted."""
+        """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
-        """When the thread last turned."""
+        """Time of the thread's last iteration."""
 
     def start(self) -> None:
-        """Begin to work; nothing is opened before `open`."""
+        """Start the thread; nothing is opened before `open`."""
         self._thread.start()
 
     def open(self) -> None:
-        """Open what there is, and keep it open."""
-        self._inbox.put(_Wish.OPEN)
+        """Open the configured devices and keep them open."""
+        self._inbox.put(_Order.OPEN)
 
     def close(self) -> None:
-        """Close both."""
-        self._inbox.put(_Wish.CLOSE)
+        """Close the streams."""
+        self._inbox.put(_Order.CLOSE)
 
     def end(self) -> None:
-        """Close both and end the thread; returns when that is done."""
+        """Close the streams, stop the thread and wait for its end."""
         if self._thread.is_alive():
-            self._inbox.put(_Wish.END)
+            self._inbox.put(_Order.END)
             self._thread.join()
 
     def _run(self) -> None:
         while True:
             self.heartbeat_s = time.monotonic()
             try:
-                wish = self._inbox.get(timeout=LOOK_S)
+                order = self._inbox.get(timeout=CHECK_S)
             except Empty:
-                self._look()
+                self._check()
                 continue
-            self._is_wanted = wish is _Wish.OPEN
+            self._is_wanted = order is _Order.OPEN
             if not self._is_wanted:
-                self._shut()
-            if wish is _Wish.END:
+                self._close_streams()
+            if order is _Order.END:
                 return
             self._reopen_policy.reset()
-            self._look()
+            self._check()
 
-    def _look(self) -> None:
-        """Do what is due now: find dead streams, shaky cards and missing ones."""
+    def _check(self) -> None:
+        """Check for stalled streams, repeated xruns and missing devices."""
         if not self._is_wanted:
             return
-        self.stats.note_first_beats()
-        self._close_dead()
-        self._fit_buffer()
+        self.stats.note_first_callbacks()
+        self._close_stalled()
+        self._adapt_buffer()
         is_due = self._reopen_policy.is_due(
             self._choice.cards,
             time.monotonic(),
@@ -134,25 +135,25 @@ class Supervisor:
             is_best=self._choice.is_best or not self._sender.is_idle,
         )
         if is_due:
-            self._try()
+            self._reopen()
 
-    def _close_dead(self) -> None:
-        """Close streams whose callbacks have stopped."""
+    def _close_stalled(self) -> None:
+        """Close the streams if callbacks have stopped."""
         now_s = time.monotonic()
-        beats = self.stats.beats.items()
-        dead = [
-            way for way, stream_clock in beats if now_s - stream_clock.at_s > STALL_S
+        clocks = self.stats.clocks.items()
+        stalled = [
+            way for way, stream_clock in clocks if now_s - stream_clock.at_s > STALL_S
         ]
-        for direction in dead:
+        for direction in stalled:
             self.stats.add(direction, AudioFault.STALL)
             self.stats.lost(direction, direction, "it stopped; was it unplugged?")
-        if dead:
-            self._shut()
-        if dead and now_s - self._opened_at_s > LONG_LIFE_S:
+        if stalled:
+            self._close_streams()
+        if stalled and now_s - self._opened_at_s > LONG_LIFE_S:
             self._reopen_policy.reset()
 
-    def _fit_buffer(self) -> None:
-        """Open anew with a longer or shorter buffer, if the card asks for it."""
+    def _adapt_buffer(self) -> None:
+        """Reopen with a longer or shorter buffer, if the xruns call for it."""
         if self._streams is None:
             return
         is_idle = self._sender.is_idle
@@ -160,17 +161,17 @@ class Supervisor:
             self.stats.xruns, time.monotonic(), is_idle=is_idle
         ):
             asked_ms = round(LADDER[self._latency_steps.latency_step].latency_s * 1000)
-            _log.info("another buffer for the card  latency_ms=%d", asked_ms)
-            self._try()
+            _log.info("buffer size changed  latency_ms=%d", asked_ms)
+            self._reopen()
 
-    def _try(self) -> None:
-        """Open whatever is there."""
-        self._shut()
-        # Before the look: a card that comes during it is a change.
+    def _reopen(self) -> None:
+        """Search for cards and open the streams."""
+        self._close_streams()
+        # Read before the search: a card plugged in meanwhile then counts as a change.
         cards = self._choice.cards
         wanted: dict[Direction, Device] = {}
         try:
-            driver = self._renewed()
+            driver = self._initialised()
             wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
@@ -192,32 +193,32 @@ class Supervisor:
         )
         for direction, exc in failures.items():
             self.stats.lost(direction, exc.device, exc.reason)
-        if not streams.beats:
+        if not streams.clocks:
             streams.close()
             return
         self._streams = streams
-        self._choice.use(wanted, streams.beats)
+        self._choice.use(wanted, streams.clocks)
         found = {
             direction: PartFound(
                 PARTS[direction],
                 wanted[direction].stable_name,
                 self._choice.notice(direction),
             )
-            for direction in streams.beats
+            for direction in streams.clocks
         }
-        self.stats.opened(streams.beats, found)
+        self.stats.opened(streams.clocks, found)
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
 
-    def _renewed(self) -> Driver:
-        """Return the library, knowing the cards that are there now."""
+    def _initialised(self) -> Driver:
+        """Return PortAudio, initialised with the cards that are there now."""
         if self._driver is None:
             self._driver = self._import()
         else:
             self._driver.renew()
         return self._driver
 
-    def _shut(self) -> None:
+    def _close_streams(self) -> None:
         self.stats.close()
         if self._streams is not None:
             self._streams.close()

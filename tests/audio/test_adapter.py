@@ -14,7 +14,7 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.jitter_priming import FAINT_PEAK
+from appliance.audio.jitter_priming import TONE_PEAK
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.processing import CaptureProcessing
 from appliance.config import SoundConfig, TalkConfig
@@ -112,7 +112,7 @@ def pitch_hz(samples: np.ndarray) -> float:
 
 def is_silent(samples: np.ndarray) -> bool:
     """Return whether nothing of a microphone is in it, in a track's first seconds."""
-    return bool(np.abs(samples.astype(int)).max() <= FAINT_PEAK)
+    return bool(np.abs(samples.astype(int)).max() <= TONE_PEAK)
 
 
 async def test_what_is_said_comes_out_of_an_open_gate_and_silence_out_of_a_closed_one(

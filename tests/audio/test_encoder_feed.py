@@ -8,12 +8,12 @@ import pytest
 from appliance.audio.dtx_schedule import PERIOD, TOGETHER
 from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.jitter_priming import (
-    FAINT,
-    FAINT_BLOCKS,
     FIRST_STEP_BLOCKS,
-    HUSH_BLOCKS,
+    NO_PACKET_BLOCKS,
     SPELLS,
     STEPS,
+    TONE,
+    TONE_BLOCKS,
 )
 from appliance.pcm import SILENCE
 
@@ -52,17 +52,19 @@ def test_each_new_track_is_silent_then_faint_and_only_what_left_is_counted(track
         before = encoder_feed.blocks
         sent: list[np.ndarray] = []
         encoder_feed.connect(sent.append)
-        encoder_feed.send([(SILENCE, SILENCE)] * FAINT_BLOCKS)
+        encoder_feed.send([(SILENCE, SILENCE)] * TONE_BLOCKS)
         assert (
-            encoder_feed.blocks - before == len(sent) == 2 * FAINT_BLOCKS - HUSH_BLOCKS
+            encoder_feed.blocks - before
+            == len(sent)
+            == 2 * TONE_BLOCKS - NO_PACKET_BLOCKS
         )
-        assert sent[0] is FAINT
+        assert sent[0] is TONE
         assert sent[-1] is SILENCE
 
 
 def test_while_something_faint_is_sent_no_packet_may_come_late():
     encoder_feed, _ = connected()
-    for _ in range(FAINT_BLOCKS // 2):
+    for _ in range(TONE_BLOCKS // 2):
         encoder_feed.send([(SILENCE, SILENCE)])
         encoder_feed.learn(encoder_feed.packets, encoder_feed.packets)
         assert encoder_feed.late_packets == 0
@@ -85,7 +87,7 @@ def test_after_the_last_step_no_packet_may_come_late_though_the_pace_is_known():
     assert sum(is_lazy[-PERIOD:]) > PERIOD / 2
     assert encoder_feed.late_packets == 0
     encoder_feed.send([(SILENCE, SILENCE)])
-    assert sent[-1] is FAINT
+    assert sent[-1] is TONE
     for _ in range(SPELLS[-1][1]):
         encoder_feed.send([(SILENCE, SILENCE)])
         assert encoder_feed.late_packets == 0 or sent[-1] is SILENCE

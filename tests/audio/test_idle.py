@@ -276,8 +276,8 @@ class Whole:
             heard = np.full(PERIOD, number, np.int16)
             played = memoryview(bytearray(PERIOD * 4))
             self.duplex.call(memoryview(heard.tobytes()), played, PERIOD, status)
-            while not self.sender._waiting.empty():
-                taken = self.sender._waiting.get()
+            while not self.sender._queue.empty():
+                taken = self.sender._queue.get()
                 assert taken is not None
                 self.sender._take(taken)
 

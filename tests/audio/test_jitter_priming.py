@@ -7,14 +7,14 @@ from hypothesis import strategies as st
 
 from appliance.audio.dsp import QUIET_PEAK, level_dbfs
 from appliance.audio.jitter_priming import (
-    FAINT,
-    FAINT_BLOCKS,
     FIRST_STEP_BLOCKS,
-    HUSH_BLOCKS,
+    NO_PACKET_BLOCKS,
     PAUSE_BLOCKS,
     SOON_BLOCKS,
     SPELLS,
     STEPS,
+    TONE,
+    TONE_BLOCKS,
     JitterPriming,
 )
 from appliance.pcm import SILENCE
@@ -31,10 +31,10 @@ def left(prime_jitter_buffers, packets):
 
 
 def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given():
-    sent = left(JitterPriming(), FAINT_BLOCKS)
-    skip_packets, faint = HUSH_BLOCKS // 2, FAINT_BLOCKS // 2
+    sent = left(JitterPriming(), TONE_BLOCKS)
+    skip_packets, faint = NO_PACKET_BLOCKS // 2, TONE_BLOCKS // 2
     assert all(packet == () for packet in sent[:skip_packets])
-    assert all(one is FAINT for packet in sent[skip_packets:faint] for one in packet)
+    assert all(one is TONE for packet in sent[skip_packets:faint] for one in packet)
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
 
 
@@ -44,7 +44,7 @@ def test_after_the_last_step_something_faint_begins_again_and_again():
         left(prime_jitter_buffers, LONG_PACKETS)
         prime_jitter_buffers.step()
     sent = left(prime_jitter_buffers, SPELLS[-1][1])
-    is_faint = [packet[0] is FAINT for packet in sent]
+    is_faint = [packet[0] is TONE for packet in sent]
     edges = np.flatnonzero(np.diff([False, *is_faint, False])) * 2
     assert edges.tolist() == [edge for spell in SPELLS for edge in spell]
 
@@ -57,9 +57,12 @@ def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
         left(prime_jitter_buffers, LONG_PACKETS)
     prime_jitter_buffers.repeat()
     sent = left(prime_jitter_buffers, LONG_PACKETS)
-    silence, faint = SOON_BLOCKS // 2, (FAINT_BLOCKS - HUSH_BLOCKS + SOON_BLOCKS) // 2
+    silence, faint = (
+        SOON_BLOCKS // 2,
+        (TONE_BLOCKS - NO_PACKET_BLOCKS + SOON_BLOCKS) // 2,
+    )
     assert all(one is SILENCE for packet in sent[:silence] for one in packet)
-    assert all(one is FAINT for packet in sent[silence:faint] for one in packet)
+    assert all(one is TONE for packet in sent[silence:faint] for one in packet)
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
     assert all(sent)
     assert prime_jitter_buffers.is_step_due
@@ -74,21 +77,19 @@ def test_before_what_is_faint_comes_nothing_may_be_late():
 
 
 def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms():
-    assert level_dbfs(FAINT) < -80
-    assert (np.tile(FAINT, 2)[120:600] == FAINT).all()
-    assert any((np.roll(FAINT, n) != FAINT).any() for n in range(1, 120))
+    assert level_dbfs(TONE) < -80
+    assert (np.tile(TONE, 2)[120:600] == TONE).all()
+    assert any((np.roll(TONE, n) != TONE).any() for n in range(1, 120))
 
 
-@given(st.lists(st.sampled_from([LOUD, *NOTHINGS]), max_size=2 * FAINT_BLOCKS))
+@given(st.lists(st.sampled_from([LOUD, *NOTHINGS]), max_size=2 * TONE_BLOCKS))
 def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
     prime_jitter_buffers = JitterPriming()
     for packet in zip(blocks[::2], blocks[1::2], strict=False):
         sent = prime_jitter_buffers.filled(packet)
         assert len(sent) in {0, 2}
         for given_one, sent_one in zip(packet, sent, strict=bool(sent)):
-            assert sent_one is given_one or (
-                sent_one is FAINT and given_one is not LOUD
-            )
+            assert sent_one is given_one or (sent_one is TONE and given_one is not LOUD)
         assert sent or not any(one is LOUD for one in packet)
 
 

@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.reopen import HALF_LATEST_S, LATEST_S, ReopenPolicy
+from appliance.audio.reopen import LATEST_S, PARTIAL_LATEST_S, ReopenPolicy
 
 USB = " 1 [Device]: USB-Audio"
 
@@ -48,7 +48,7 @@ def test_the_half_that_works_is_interrupted_rarely_for_the_one_that_is_missing()
     made = looks(ReopenPolicy(), USB, 400, **HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[0] == 5
-    assert max(gaps) == int(HALF_LATEST_S)
+    assert max(gaps) == int(PARTIAL_LATEST_S)
 
 
 def test_a_box_in_which_all_is_well_never_looks():

@@ -133,8 +133,8 @@ def hear(rig, value, played=SILENCE):
 
 def run_waiting(rig):
     """Do what the thread would."""
-    while not rig.sender._waiting.empty():
-        rig.sender._take(rig.sender._waiting.get())
+    while not rig.sender._queue.empty():
+        rig.sender._take(rig.sender._queue.get())
     return empty(rig.sent)
 
 
