@@ -99,7 +99,7 @@ version() {
 }
 
 # install_config: readable for root and the appliance only, because it may hold a token. The configuration begins
-# without keys: a full copy of the reference would keep the defaults of this version for ever.
+# without keys: a full copy of the reference would keep the defaults of this version after an upgrade.
 install_config() {
   install -d -m 0750 -o root -g "$service" "$etc"
   install -m 0640 -o root -g "$service" "$repository/config.yaml" "$etc/reference.yaml"

@@ -55,7 +55,7 @@ def found(value: object) -> str:
 
 
 def advice(value: object, wanted: object, default: object) -> str:
-    """Return the sentence that says what to write instead of `value`."""
+    """Return a sentence with a valid value to write instead of `value`."""
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."

@@ -40,7 +40,7 @@ class Finding:
         return not self.advice
 
 
-def ask(part: str, find: Callable[[], str]) -> Finding:
+def result_of(part: str, find: Callable[[], str]) -> Finding:
     """Return the result of `find`, or the sentence of its error as the remedy.
 
     Args:

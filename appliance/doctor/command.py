@@ -65,8 +65,8 @@ def findings_of(
     """Yield the result of each check, from the box to the server."""
     yield Finding("configuration", "no mistakes")
     yield service()
-    yield checks.ask("microphone", lambda: find_card("microphone"))
-    yield checks.ask("speaker", lambda: find_card("speaker"))
+    yield checks.result_of("microphone", lambda: find_card("microphone"))
+    yield checks.result_of("speaker", lambda: find_card("speaker"))
     yield checks.screen(config.screen)
     yield checks.pins(config.buttons, config.lamps)
     yield checks.network(current_address)

@@ -24,9 +24,9 @@ class AudioFault(StrEnum):
     UNPLUG = "unplug"
     """The card went away."""
     OVERFLOW = "overflow"
-    """A buffer of ours was full: the oldest block was dropped."""
+    """A buffer was full: its oldest block was dropped."""
     UNDERFLOW = "underflow"
-    """A buffer of ours was empty: silence was played instead."""
+    """A buffer was empty: silence was played instead."""
 
 
 @dataclass(frozen=True, slots=True)

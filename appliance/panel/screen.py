@@ -53,7 +53,7 @@ class Screen:
             await self._close()
 
     def show(self, view: View) -> None:
-        """Take the newest view."""
+        """Show the newest view."""
         # Level meters change all the time and are not on the screen.
         view = replace(view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
         if view == self._view:

@@ -41,8 +41,8 @@ def drift_step(now_s: float) -> int:
 def activity(view: View) -> tuple[object, ...]:
     """Return the parts of the view whose changes wake the screen.
 
-    The banner is not among them: its countdown would keep the screen on for ever while
-    there is no network.
+    The banner is not among them: its countdown would keep the screen on as long
+    as there is no network.
     """
     return (
         view.connection,

@@ -64,7 +64,7 @@ class SimulatedPins:
         wired: dict[str, PinConfig] = {
             item.name: getattr(self._lamps, item.name) for item in fields(self._lamps)
         }
-        return frozenset(name for name, wish in wired.items() if self._is_lit(wish))
+        return frozenset(name for name, config in wired.items() if self._is_lit(config))
 
     def _drive(self, button: Button, *, is_closed: bool) -> None:
         pin = pin_of(getattr(self._buttons, button))
@@ -74,8 +74,8 @@ class SimulatedPins:
         is_high = is_closed == is_active_high(pin, is_button=True)
         wire.drive_high() if is_high else wire.drive_low()
 
-    def _is_lit(self, wish: PinConfig) -> bool:
-        pin = pin_of(wish)
+    def _is_lit(self, config: PinConfig) -> bool:
+        pin = pin_of(config)
         if pin is None:
             return False
         wire = self.factory.pin(pin.pin)

@@ -68,9 +68,9 @@ class Background:
             return
         for task in tuple(self._tasks):
             task.cancel()
-        error = failure[1] if len(failure) > 1 else None
-        if isinstance(error, asyncio.CancelledError):
-            await group.__aexit__(type(error), error, error.__traceback__)
+        exc = failure[1] if len(failure) > 1 else None
+        if isinstance(exc, asyncio.CancelledError):
+            await group.__aexit__(type(exc), exc, exc.__traceback__)
         else:
             # Other errors come from the block itself; the group would wrap them.
             await group.__aexit__(None, None, None)

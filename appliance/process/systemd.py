@@ -120,8 +120,8 @@ class SystemdNotifier:
     def _send(self, lines: str) -> None:
         try:
             self._notify(lines)
-        except OSError as error:
-            self._sending.failed(error.strerror)
+        except OSError as exc:
+            self._sending.failed(exc.strerror)
         else:
             self._sending.worked()
 
