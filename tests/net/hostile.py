@@ -13,7 +13,7 @@ from appliance.net.rate_limit import Rate, RateLimit
 
 AT_ONCE = 48
 WAIT_S = 0.03
-"""For an answer, before the next segment."""
+"""Wait for a response before the next segment."""
 MANY = Rate(burst=1_000_000, per_s=1_000_000)
 WIDE = ConnectionLimits(total=400, each=400, rate=MANY, rate_each=MANY)
 """Lets every connection through, so that its bytes reach the parsers."""
@@ -45,7 +45,7 @@ def unlimited() -> RateLimit:
 
 
 def seeds(host: str, post: str, page: str, secret: str = "") -> list[Segments]:
-    """Return what crashed a server once, and valid traffic of each kind.
+    """Return inputs that crashed a server once, and valid traffic of each kind.
 
     Args:
         host: for the `Host` header.
@@ -124,7 +124,7 @@ class Target:
 
 
 async def assault(target: Target, known: Sequence[Segments], count: int) -> None:
-    """Make so many hostile connections, the same in each run."""
+    """Make this many hostile connections, the same in each run."""
     rng = random.Random(7)
     cases = iter([(rng.random(), mutated(rng, known)) for _ in range(count)])
 
@@ -149,7 +149,7 @@ async def attack(target: Target, segments: Segments, ending: float) -> None:
     with socket.socket() as connection, suppress(OSError):
         connection.setblocking(False)
         if ending > 0.5:
-            # Does not read: the answers fill the server's buffers.
+            # Does not read, so that responses fill the server's buffers.
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         await loop.sock_connect(connection, (target.host, target.port))
         for segment in segments:
@@ -166,7 +166,7 @@ async def attack(target: Target, segments: Segments, ending: float) -> None:
 
 
 async def sent(connection: socket.socket, segment: bytes) -> None:
-    """Send it, or as much of it as the server takes."""
+    """Send the data, or as much of it as the server accepts."""
     loop = asyncio.get_running_loop()
     with suppress(TimeoutError):
         async with asyncio.timeout(10 * WAIT_S):
@@ -174,7 +174,7 @@ async def sent(connection: socket.socket, segment: bytes) -> None:
 
 
 async def heard(connection: socket.socket) -> bytes:
-    """Return what comes within a moment."""
+    """Return the data that arrives within a short time."""
     loop = asyncio.get_running_loop()
     with suppress(TimeoutError):
         async with asyncio.timeout(WAIT_S):
@@ -183,7 +183,7 @@ async def heard(connection: socket.socket) -> bytes:
 
 
 async def status_of(target: Target, path: str, source: str = "127.0.0.1") -> int:
-    """Ask in earnest, and return the status; 0: the connection was closed."""
+    """Send a valid request, and return the status; 0: the connection was closed."""
     head = f"GET {path} HTTP/1.1\r\nHost: {target.host}:{target.port}\r\n\r\n"
     line = b""
     with suppress(ConnectionError):

@@ -1,4 +1,4 @@
-"""What would end the process: errors that reach the loop's exception handler."""
+"""Errors that reach the event loop's exception handler, which ends the process."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def loop_errors() -> Iterator[list[dict[str, object]]]:
-    """Collect what the running loop is told of callbacks that raised."""
+    """Collect the errors reported to the running loop's exception handler."""
     found: list[dict[str, object]] = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: found.append(context))

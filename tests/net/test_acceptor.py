@@ -1,4 +1,4 @@
-"""Accepting survives what accept() may raise."""
+"""The acceptor, with each error of accept()."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ class Greeting(asyncio.Protocol):
 @pytest.mark.parametrize(
     "number", sorted(FROM_NETWORK | NO_RESOURCE), ids=errno.errorcode.get
 )
-async def test_an_error_of_accept_is_survived(number):
+async def test_an_error_of_accept_does_not_end_the_server(number):
     with Failing(number) as listening:
         with closing(Acceptor(listening, lambda _: Greeting(), WIDE)):
             async with asyncio.timeout(10):
@@ -49,7 +49,7 @@ async def test_an_error_of_accept_is_survived(number):
         await writer.wait_closed()
 
 
-async def test_it_may_be_closed_twice_and_while_it_pauses():
+async def test_closing_twice_and_during_a_pause_is_allowed():
     with Failing(errno.EMFILE) as listening:
         acceptor = Acceptor(listening, lambda _: Greeting(), WIDE)
         _, writer = await asyncio.open_connection(*listening.getsockname())

@@ -1,4 +1,4 @@
-"""Connections that are bounded in number, rate and patience."""
+"""Limits on the number, rate and duration of connections and requests."""
 
 import asyncio
 import logging
@@ -22,7 +22,7 @@ LIMITS = ServerLimits(connections=WIDE, requests=unlimited(), refusal=REFUSAL)
 GET = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 BACKLOG = 33
 NEVER = 1e-9
-"""A rate per second that no test waits for."""
+"""A rate per second so low that no test sees a bucket refill."""
 
 
 class Application:
@@ -40,7 +40,7 @@ class Application:
 
 @asynccontextmanager
 async def serving(**changes):
-    """Serve on loopback; yield where, and the application."""
+    """Serve on loopback; yield address and application."""
     limits, app = replace(LIMITS, **changes), Application()
     config = uvicorn.Config(
         limits.bound(app),
@@ -62,7 +62,7 @@ async def serving(**changes):
 
 
 def backlog(listening):
-    """Return how many connections may wait. Source: tcp_get_info() in Linux."""
+    """Return the size of the backlog. Source: tcp_get_info() in Linux."""
     info = listening.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32)
     return struct.unpack_from("=I", info, 28)[0]
 
@@ -74,7 +74,7 @@ async def connected(target, source="127.0.0.1"):
 
 
 async def rest(connection):
-    """Return what still comes until the other side closes."""
+    """Return the data up to the end of the connection."""
     reader, writer = connection
     try:
         async with asyncio.timeout(10):
@@ -92,7 +92,7 @@ async def close(writer):
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /api/token HTTP/1.1\r\nHost: "])
-async def test_a_connection_that_asks_nothing_is_closed(start):
+async def test_a_connection_without_a_request_is_closed(start):
     async with serving(request_s=0.05) as (target, _):
         reader, writer = await connected(target)
         writer.write(start)

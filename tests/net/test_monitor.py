@@ -77,7 +77,7 @@ def texts(data):
 
 
 class Network:
-    """A network whose address and announcements a test decides."""
+    """Fake network whose address and change reports a test sets."""
 
     def __init__(self, address=None):
         self.address = address
@@ -111,7 +111,7 @@ def watching(network, post):
     )
 
 
-async def test_the_first_look_is_told_and_then_only_changes(network):
+async def test_the_first_address_is_posted_and_then_only_changes(network):
     events = asyncio.Queue[object]()
     async with watching(network, events.put_nowait):
         assert await events.get() == LinkChanged("10.0.0.7")
@@ -123,7 +123,7 @@ async def test_the_first_look_is_told_and_then_only_changes(network):
     assert events.empty()
 
 
-async def test_a_burst_of_announcements_is_one_look(network):
+async def test_a_burst_of_changes_is_one_reading(network):
     events = asyncio.Queue[object]()
     async with watching(network, events.put_nowait):
         await events.get()
@@ -133,7 +133,7 @@ async def test_a_burst_of_announcements_is_one_look(network):
     assert network.looks == 2
 
 
-async def test_a_system_without_netlink_is_named_and_runs(network, caplog):
+async def test_a_system_without_netlink_is_logged_and_runs(network, caplog):
     def forbidden():
         raise OSError(97, "Address family not supported by protocol")
 
@@ -144,7 +144,7 @@ async def test_a_system_without_netlink_is_named_and_runs(network, caplog):
     assert "network cannot be watched" in caplog.text
 
 
-async def test_a_kernel_that_does_not_tell_is_named_once(network, caplog):
+async def test_a_kernel_that_does_not_answer_is_logged_once(network, caplog):
     def fail():
         network.looks += 1
         if network.looks == 3:
@@ -171,7 +171,7 @@ async def test_closing_twice_is_fine(network):
     await link.__aexit__(None, None, None)
 
 
-async def test_a_broken_look_ends_the_process(network):
+async def test_an_unexpected_error_ends_the_process(network):
     def fail():
         raise ZeroDivisionError
 
@@ -186,7 +186,7 @@ async def test_a_broken_look_ends_the_process(network):
     assert caught.group_contains(ZeroDivisionError)
 
 
-def test_a_real_network_that_comes_changes_and_goes_is_told():
+def test_changes_of_a_real_network_are_posted():
     user = [] if os.geteuid() == 0 else ["--map-root-user"]
     unshare = shutil.which("unshare") or "unshare"
     command = [unshare, "--net", *user, sys.executable, "-c", IN_NAMESPACE]
@@ -207,7 +207,7 @@ def test_only_interfaces_with_a_carrier_count_and_loopback_never():
     assert netlink.running(data) == {2}
 
 
-def test_addresses_are_those_that_people_can_use():
+def test_addresses_are_those_that_other_machines_can_use():
     data = (
         address_message(2, "192.168.1.5")
         + address_message(2, "fe80::1", scope=253)
@@ -232,7 +232,7 @@ def test_addresses_are_those_that_people_can_use():
         (["10.0.0.1"], ["10.7.7.7"], "10.0.0.1"),
     ],
 )
-def test_the_default_routes_address_is_told_if_its_interface_works(
+def test_the_default_routes_address_is_preferred_if_its_interface_works(
     have, sources, expected
 ):
     def scope(text):
@@ -243,13 +243,13 @@ def test_the_default_routes_address_is_told_if_its_interface_works(
 
 
 @given(st.binary(max_size=300))
-def test_no_message_whatever_breaks_the_reading(data):
+def test_any_message_can_be_parsed(data):
     netlink.running(data)
     netlink.addresses(data)
 
 
 @given(st.integers(0, 80), st.integers(0, 79), st.integers(0, 255))
-def test_no_damaged_message_breaks_the_reading(length, at, value):
+def test_a_damaged_message_can_be_parsed(length, at, value):
     data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
     data[at % len(data)] = value
     netlink.running(bytes(data[:length]))

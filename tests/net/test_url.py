@@ -22,7 +22,7 @@ from appliance.net.url import (
         ("nonsense", "an unreadable address"),
     ],
 )
-def test_what_is_shown_of_an_address_has_no_secret(url, shown):
+def test_the_shown_part_of_an_address_has_no_secret(url, shown):
     assert without_query(url) == shown
 
 
@@ -56,7 +56,7 @@ def test_anything_else_is_not_loopback(host):
         ("::1:80", None),
     ],
 )
-def test_host_and_port_are_told_apart(listen, parts):
+def test_host_and_port_are_parsed(listen, parts):
     assert host_and_port(listen) == parts
 
 
@@ -66,7 +66,7 @@ def test_a_host_is_a_host(text):
 
 
 @pytest.mark.parametrize("text", ["", "h:1", "http://h", "a b", "h/x", "[::1]"])
-def test_more_than_a_host_is_none(text):
+def test_anything_else_is_not_a_host(text):
     assert not is_host(text)
 
 

@@ -1,4 +1,4 @@
-"""A served page, a client that is paired, and a real browser."""
+"""Fixtures: a served page, a paired client and a real browser."""
 
 import inspect
 from collections.abc import AsyncIterator

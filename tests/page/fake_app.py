@@ -65,7 +65,7 @@ IN_ROOM = replace(
 
 @dataclass
 class Inbox:
-    """Stands where the app stands: takes events, and shows what they lead to."""
+    """Fake app: receives events and publishes the views that follow from them."""
 
     view: View = IN_ROOM
     events: list[Event] = field(default_factory=list)
@@ -86,7 +86,7 @@ class Inbox:
             self.page.show(self.view)
 
     async def has(self, event: Event, wait_s: float = 10) -> None:
-        """Return once this event was posted."""
+        """Wait until this event has been posted."""
         await self.until(lambda: event in self.events, wait_s)
 
     async def until(self, is_true, wait_s: float = 10) -> None:
@@ -148,7 +148,7 @@ class Served:
 
     @property
     def pin(self) -> str:
-        """The one in force: each pairing and each lock-out makes a new one."""
+        """The current PIN."""
         keys = PairingFile(self.directory).read()
         assert keys is not None
         return keys.pin

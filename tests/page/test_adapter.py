@@ -1,4 +1,4 @@
-"""The adapter: ports that are taken, and an end that leaves nothing behind."""
+"""The adapter: ports in use, and closing."""
 
 import asyncio
 import signal
@@ -27,7 +27,7 @@ def site(directory, metrics=no_metrics, **changes):
     )
 
 
-async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
+async def test_a_port_in_use_is_reported_and_retried(tmp_path):
     inbox = Inbox()
     with socket.create_server(("127.0.0.1", 0)) as other:
         listen = f"127.0.0.1:{other.getsockname()[1]}"
@@ -50,7 +50,9 @@ async def test_a_port_in_use_is_named_and_taken_when_it_is_free(tmp_path):
         ("It is <here>.", "It is &lt;here&gt;.", "ptt-appliance pair"),
     ],
 )
-async def test_the_pairing_form_says_where_this_pin_is(tmp_path, hint, shown, hidden):
+async def test_the_pairing_form_says_where_to_find_the_pin(
+    tmp_path, hint, shown, hidden
+):
     inbox = Inbox()
     page = Page(
         PageConfig(listen="127.0.0.1:0"), inbox.post, site(tmp_path, pin_hint=hint)
@@ -63,7 +65,7 @@ async def test_the_pairing_form_says_where_this_pin_is(tmp_path, hint, shown, hi
     assert "{{" not in form
 
 
-async def test_the_address_that_is_shown_follows_the_network(tmp_path):
+async def test_the_posted_address_follows_the_network(tmp_path):
     inbox = Inbox()
     page = Page(
         PageConfig(listen="0.0.0.0:0"), inbox.post, site(tmp_path), watch_s=0.01
@@ -116,7 +118,7 @@ async def test_closing_releases_the_button_and_the_sockets(tmp_path, clock):
     assert open_socket.close_code == 1012
 
 
-async def test_the_page_leaves_signals_alone(tmp_path, clock):
+async def test_the_page_installs_no_signal_handlers(tmp_path, clock):
     before = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)
     async with serving(tmp_path, clock):
         after = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGINT)

@@ -26,7 +26,7 @@ def test_every_field_of_the_view_is_described_and_no_other():
 
 
 @pytest.mark.parametrize("kind", [ConnectionState, TalkState])
-def test_every_word_of_a_state_is_described(kind):
+def test_every_value_of_a_state_is_described(kind):
     assert [word for word in kind if f"`{word}`" not in PARTS["View"]] == []
 
 
@@ -38,7 +38,7 @@ def test_every_request_is_described_with_its_fields():
         assert [name for name in names if f'"{name}"' not in row] == []
 
 
-def test_every_example_of_a_command_is_one():
+def test_every_example_of_a_command_is_valid():
     block = re.search(r"```json\n(.*?)```", PARTS["WebSocket"], flags=re.DOTALL)
     assert block
     commands = [from_command(line) for line in block[1].splitlines()]

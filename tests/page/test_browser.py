@@ -1,4 +1,4 @@
-"""The page in a real browser, as a person on a phone uses it."""
+"""The page in a real browser."""
 
 import re
 import shutil
@@ -51,8 +51,8 @@ async def browser():
 
 
 @dataclass
-class Visit:
-    """One person with one browser at one box."""
+class OpenPage:
+    """A paired browser with the page open."""
 
     page: Page
     served: Served
@@ -67,20 +67,20 @@ class Visit:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def visit(browser, tmp_path):
+async def phone(browser, tmp_path):
     async with serving(tmp_path, Clock()) as served:
         page, problems = await opened(browser, viewport=PHONE, has_touch=True)
         await page.goto(f"{served.url}/pair#{served.pin}")
         await expect(page.get_by_label("PIN")).to_have_value(served.pin)
         await page.keyboard.press("Enter")
         await expect(page.locator("#link-text")).to_have_text("live")
-        yield Visit(page, served, problems)
+        yield OpenPage(page, served, problems)
         await page.context.close()
         assert problems == []
 
 
 async def opened(browser: Browser, **options):
-    """Return a page of its own context, and what its console complains about."""
+    """Return a page in a new context, and the errors on its console."""
     context = await browser.new_context(**options)
     page = await context.new_page()
     problems: list[str] = []
@@ -90,22 +90,22 @@ async def opened(browser: Browser, **options):
 
 
 def note(problems, line):
-    """Keep errors; that a stranger's first look at the view is refused is right."""
+    """Record errors except 401, the expected response before pairing."""
     if line.type == "error" and "401" not in line.text:
         problems.append(line.text)
 
 
-async def test_a_scanned_code_pairs_and_leaves_no_pin_behind(visit):
-    assert visit.page.url == f"{visit.served.url}/"
-    await visit.text("name").to_have_text("kitchen")
-    await visit.text("room").to_have_text("workshop")
-    await visit.text("connection").to_have_text("connected")
-    await visit.text("rtt").to_have_text("23 ms")
-    cookies = await visit.page.context.cookies()
+async def test_a_scanned_code_pairs_and_the_pin_leaves_the_address_bar(phone):
+    assert phone.page.url == f"{phone.served.url}/"
+    await phone.text("name").to_have_text("kitchen")
+    await phone.text("room").to_have_text("workshop")
+    await phone.text("connection").to_have_text("connected")
+    await phone.text("rtt").to_have_text("23 ms")
+    cookies = await phone.page.context.cookies()
     assert [(one["httpOnly"], one["sameSite"]) for one in cookies] == [(True, "Strict")]
 
 
-async def test_a_link_from_anywhere_costs_no_try(browser, tmp_path):
+async def test_opening_a_link_does_not_submit_its_pin(browser, tmp_path):
     async with serving(tmp_path, Clock()) as served:
         wrong = "111111" if served.pin != "111111" else "222222"
         page, _ = await opened(browser)
@@ -134,229 +134,231 @@ async def test_a_typed_pin_pairs_even_without_javascript(
         await page.context.close()
 
 
-async def test_people_are_shown_with_what_they_do(visit):
-    people = visit.page.locator("#people li")
+async def test_participants_are_shown_with_their_state(phone):
+    people = phone.page.locator("#people li")
     await expect(people).to_have_count(3)
     await expect(people.nth(0)).to_contain_text("Anna")
     await expect(people.nth(0)).to_contain_text("speaking")
     await expect(people.nth(1)).to_contain_text("muted")
-    visit.inbox.show(people=())
-    await visit.text("people-empty").to_have_text("Nobody else is here yet.")
+    phone.inbox.show(people=())
+    await phone.text("people-empty").to_have_text("Nobody else is here yet.")
 
 
-async def test_holding_the_button_talks_and_letting_go_ends_it(visit):
-    button = visit.page.locator("#talk")
+async def test_holding_the_button_talks_and_releasing_it_ends_the_talk(phone):
+    button = phone.page.locator("#talk")
     await button.hover()
-    await visit.page.mouse.down()
-    await visit.inbox.has(TalkAsked(is_on=True))
+    await phone.page.mouse.down()
+    await phone.inbox.has(TalkAsked(is_on=True))
     await expect(button).to_have_attribute("aria-pressed", "true")
-    await visit.text("talk-label").to_have_text("Talking")
-    await visit.page.mouse.move(5, 5)
-    await visit.page.mouse.up()
-    await visit.inbox.has(TalkAsked(is_on=False))
+    await phone.text("talk-label").to_have_text("Talking")
+    await phone.page.mouse.move(5, 5)
+    await phone.page.mouse.up()
+    await phone.inbox.has(TalkAsked(is_on=False))
     await expect(button).to_have_attribute("aria-pressed", "false")
 
 
 @pytest.mark.parametrize("key", ["Space", "Enter"])
-async def test_the_keyboard_talks_as_long_as_a_key_is_held(visit, key):
+async def test_the_keyboard_talks_as_long_as_a_key_is_held(phone, key):
     if key == "Enter":
-        await visit.page.locator("#talk").focus()
-    await visit.page.keyboard.down(key)
-    await visit.page.keyboard.down(key)
-    await visit.inbox.has(TalkAsked(is_on=True))
-    await visit.page.keyboard.up(key)
-    await visit.inbox.has(TalkAsked(is_on=False))
-    assert len(visit.inbox.of(TalkAsked)) == 2
+        await phone.page.locator("#talk").focus()
+    await phone.page.keyboard.down(key)
+    await phone.page.keyboard.down(key)
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.keyboard.up(key)
+    await phone.inbox.has(TalkAsked(is_on=False))
+    assert len(phone.inbox.of(TalkAsked)) == 2
 
 
-async def test_a_page_that_goes_away_while_talking_releases_the_button(visit):
-    await visit.page.keyboard.down("Space")
-    await visit.inbox.has(TalkAsked(is_on=True))
-    await visit.page.goto("about:blank")
-    await visit.inbox.has(TalkAsked(is_on=False))
+async def test_closing_the_page_while_talking_releases_the_button(phone):
+    await phone.page.keyboard.down("Space")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.goto("about:blank")
+    await phone.inbox.has(TalkAsked(is_on=False))
 
 
-async def test_a_typed_line_is_sent_and_appears_with_its_state(visit):
-    field = visit.page.get_by_label("Write to the room")
+async def test_a_typed_line_is_sent_and_appears_with_its_state(phone):
+    field = phone.page.get_by_label("Write to the room")
     await field.fill("Is the gate open?")
     await field.press("Enter")
-    await visit.inbox.until(lambda: visit.inbox.of(ChatTyped))
-    line = visit.page.locator("#lines li").last
+    await phone.inbox.until(lambda: phone.inbox.of(ChatTyped))
+    line = phone.page.locator("#lines li").last
     await expect(line.locator(".said")).to_have_text("Is the gate open?")
     await expect(line.locator(".delivery")).to_contain_text("sent")
     await expect(line.locator("time")).not_to_be_empty()
     await expect(field).to_have_value("")
-    failed = (line_with(visit, state=Delivery.FAILED, reason="nobody is there"),)
-    visit.inbox.show(chat=failed)
-    await expect(visit.page.locator("#lines li").last).to_contain_text(
+    failed = (line_with(phone, state=Delivery.FAILED, reason="nobody is there"),)
+    phone.inbox.show(chat=failed)
+    await expect(phone.page.locator("#lines li").last).to_contain_text(
         "not sent: nobody is there"
     )
 
 
-async def test_a_space_in_a_chat_line_is_a_space(visit):
-    await visit.page.get_by_label("Write to the room").press_sequentially("a b c")
-    await expect(visit.page.locator("#text")).to_have_value("a b c")
-    assert not visit.inbox.of(TalkAsked)
+async def test_the_space_bar_in_a_chat_line_types_a_space(phone):
+    await phone.page.get_by_label("Write to the room").press_sequentially("a b c")
+    await expect(phone.page.locator("#text")).to_have_value("a b c")
+    assert not phone.inbox.of(TalkAsked)
 
 
-async def test_hostile_text_is_only_text(visit):
-    person = visit.inbox.view.people[0]
-    visit.inbox.show(
+async def test_hostile_text_is_not_parsed_as_html(phone):
+    person = phone.inbox.view.people[0]
+    phone.inbox.show(
         people=(type(person)(HOSTILE, HOSTILE),),
-        chat=(line_with(visit, text=HOSTILE),),
+        chat=(line_with(phone, text=HOSTILE),),
         banner=HOSTILE,
         connection=ConnectionState.DISCONNECTED,
         faults=(HOSTILE,),
     )
-    await expect(visit.page.locator(".said")).to_have_text(HOSTILE)
-    await expect(visit.page.locator(".who")).to_have_text(HOSTILE)
-    await expect(visit.page.locator("#faults li")).to_have_text(HOSTILE)
-    assert await visit.page.locator("main img, main b").count() == 0
-    assert await visit.page.title() == "kitchen · workshop"
+    await expect(phone.page.locator(".said")).to_have_text(HOSTILE)
+    await expect(phone.page.locator(".who")).to_have_text(HOSTILE)
+    await expect(phone.page.locator("#faults li")).to_have_text(HOSTILE)
+    assert await phone.page.locator("main img, main b").count() == 0
+    assert await phone.page.title() == "kitchen · workshop"
 
 
-async def test_what_cannot_be_done_is_grey_and_says_why(visit):
-    visit.inbox.show(
+async def test_unavailable_controls_are_disabled_with_the_reason(phone):
+    phone.inbox.show(
         has_microphone=False, chat_refusal="20 lines are waiting for the room already"
     )
-    button = visit.page.locator("#talk")
+    button = phone.page.locator("#talk")
     await expect(button).to_have_attribute("aria-disabled", "true")
-    await visit.text("talk-text").to_have_text("no microphone")
-    await expect(visit.page.locator("#send")).to_be_disabled()
-    await visit.text("chat-note").to_contain_text("waiting")
+    await phone.text("talk-text").to_have_text("no microphone")
+    await expect(phone.page.locator("#send")).to_be_disabled()
+    await phone.text("chat-note").to_contain_text("waiting")
     await button.click(force=True)
-    await expect(visit.page.locator(".toast").last).to_contain_text("no microphone")
-    assert not visit.inbox.of(TalkAsked)
+    await expect(phone.page.locator(".toast").last).to_contain_text("no microphone")
+    assert not phone.inbox.of(TalkAsked)
 
 
-async def test_a_mute_at_the_box_cannot_be_undone_here(visit):
-    await visit.page.get_by_role("button", name="Mute").click()
-    await visit.inbox.has(MuteAsked(is_on=True))
-    await expect(visit.page.locator("#mute")).to_have_text("Unmute")
-    visit.inbox.show(is_muted_at_box=True)
-    await expect(visit.page.locator("#mute")).to_be_disabled()
-    await visit.text("talk-text").to_contain_text("muted by the button on the box")
+async def test_a_mute_at_the_box_cannot_be_undone_on_the_page(phone):
+    await phone.page.get_by_role("button", name="Mute").click()
+    await phone.inbox.has(MuteAsked(is_on=True))
+    await expect(phone.page.locator("#mute")).to_have_text("Unmute")
+    phone.inbox.show(is_muted_at_box=True)
+    await expect(phone.page.locator("#mute")).to_be_disabled()
+    await phone.text("talk-text").to_contain_text("muted by the button on the box")
 
 
-async def test_a_mute_on_the_page_is_undone_by_the_big_button_and_does_not_talk(visit):
-    visit.inbox.show(is_muted_on_page=True, talk_text="muted on the page")
-    await visit.text("talk-label").to_have_text("Muted. Tap to unmute")
-    await visit.text("talk-text").to_contain_text("Muted on the page")
-    await visit.page.locator("#talk").click()
-    await visit.inbox.has(MuteAsked(is_on=False))
-    await visit.text("talk-label").to_have_text("Hold to talk")
-    assert not visit.inbox.of(TalkAsked)
+async def test_after_a_mute_on_the_page_the_talk_button_unmutes_and_does_not_talk(
+    phone,
+):
+    phone.inbox.show(is_muted_on_page=True, talk_text="muted on the page")
+    await phone.text("talk-label").to_have_text("Muted. Tap to unmute")
+    await phone.text("talk-text").to_contain_text("Muted on the page")
+    await phone.page.locator("#talk").click()
+    await phone.inbox.has(MuteAsked(is_on=False))
+    await phone.text("talk-label").to_have_text("Hold to talk")
+    assert not phone.inbox.of(TalkAsked)
 
 
-async def test_in_open_mode_the_big_button_is_the_mute_switch(visit):
-    visit.inbox.show(mode=TalkMode.OPEN, talk=TalkState.TALKING, talk_text="talking")
-    await visit.text("talk-label").to_have_text("Tap to mute")
-    await visit.page.keyboard.press("Space")
-    await visit.inbox.has(MuteAsked(is_on=True))
-    await visit.text("talk-label").to_have_text("Muted. Tap to unmute")
-    await visit.page.locator("#talk").click()
-    await visit.inbox.has(MuteAsked(is_on=False))
-    assert not visit.inbox.of(TalkAsked)
+async def test_in_open_mode_the_talk_button_is_the_mute_switch(phone):
+    phone.inbox.show(mode=TalkMode.OPEN, talk=TalkState.TALKING, talk_text="talking")
+    await phone.text("talk-label").to_have_text("Tap to mute")
+    await phone.page.keyboard.press("Space")
+    await phone.inbox.has(MuteAsked(is_on=True))
+    await phone.text("talk-label").to_have_text("Muted. Tap to unmute")
+    await phone.page.locator("#talk").click()
+    await phone.inbox.has(MuteAsked(is_on=False))
+    assert not phone.inbox.of(TalkAsked)
 
 
-async def test_a_talk_that_was_ended_while_held_says_let_go(visit):
-    await visit.page.locator("#talk").hover()
-    await visit.page.mouse.down()
-    await visit.inbox.has(TalkAsked(is_on=True))
-    visit.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
-    await visit.text("talk-label").to_have_text("Release")
-    await visit.text("talk-text").to_contain_text("talk has ended")
-    await visit.page.mouse.up()
-    await visit.inbox.has(TalkAsked(is_on=False))
-    visit.inbox.show(is_page_spent=False)
-    await visit.text("talk-label").to_have_text("Hold to talk")
+async def test_a_talk_that_ended_while_held_asks_for_a_release(phone):
+    await phone.page.locator("#talk").hover()
+    await phone.page.mouse.down()
+    await phone.inbox.has(TalkAsked(is_on=True))
+    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    await phone.text("talk-label").to_have_text("Release")
+    await phone.text("talk-text").to_contain_text("talk has ended")
+    await phone.page.mouse.up()
+    await phone.inbox.has(TalkAsked(is_on=False))
+    phone.inbox.show(is_page_spent=False)
+    await phone.text("talk-label").to_have_text("Hold to talk")
 
 
-async def test_a_page_that_does_not_hold_the_button_is_not_told_to_let_go(visit):
-    visit.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
-    await visit.text("talk-label").to_have_text("Hold to talk")
+async def test_a_page_that_does_not_hold_the_button_asks_for_no_release(phone):
+    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    await phone.text("talk-label").to_have_text("Hold to talk")
 
 
-async def test_a_mute_by_the_room_is_named_and_can_be_undone_here(visit):
-    visit.inbox.show(
+async def test_a_mute_by_a_moderator_is_shown_and_can_be_undone_on_the_page(phone):
+    phone.inbox.show(
         talk_text="muted by the room", is_muted_by_room=True, is_muted_on_page=True
     )
-    await visit.text("talk-text").to_contain_text("Muted by a moderator")
-    button = visit.page.locator("#talk")
+    await phone.text("talk-text").to_contain_text("Muted by a moderator")
+    button = phone.page.locator("#talk")
     await expect(button).to_have_attribute("aria-disabled", "false")
     await button.click()
-    await visit.inbox.has(MuteAsked(is_on=False))
+    await phone.inbox.has(MuteAsked(is_on=False))
     await button.hover()
-    await visit.page.mouse.down()
-    await visit.inbox.has(TalkAsked(is_on=True))
-    await visit.page.mouse.up()
+    await phone.page.mouse.down()
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await phone.page.mouse.up()
 
 
-async def test_leave_join_presets_and_volume_are_asked_for(visit):
-    await visit.page.get_by_role("button", name="Leave").click()
-    await visit.inbox.has(LeaveAsked())
-    visit.inbox.show(
+async def test_leave_join_presets_and_volume_are_events(phone):
+    await phone.page.get_by_role("button", name="Leave").click()
+    await phone.inbox.has(LeaveAsked())
+    phone.inbox.show(
         connection=ConnectionState.LEFT, banner="left, press leave to rejoin"
     )
-    await visit.page.get_by_role("button", name="Join").click()
-    await visit.inbox.has(JoinAsked(preset="workshop"))
-    visit.inbox.show(preset=None, room="lobby")
-    await visit.text("room").to_have_text("lobby")
-    await visit.page.get_by_role("button", name="Join").click()
-    await visit.inbox.has(JoinAsked(preset=None))
-    await visit.page.get_by_label("Room preset").select_option("garage")
-    await visit.inbox.has(JoinAsked(preset="garage"))
-    await visit.page.get_by_label("Volume").fill("42")
-    await visit.inbox.has(VolumeAsked(42))
+    await phone.page.get_by_role("button", name="Join").click()
+    await phone.inbox.has(JoinAsked(preset="workshop"))
+    phone.inbox.show(preset=None, room="lobby")
+    await phone.text("room").to_have_text("lobby")
+    await phone.page.get_by_role("button", name="Join").click()
+    await phone.inbox.has(JoinAsked(preset=None))
+    await phone.page.get_by_label("Room preset").select_option("garage")
+    await phone.inbox.has(JoinAsked(preset="garage"))
+    await phone.page.get_by_label("Volume").fill("42")
+    await phone.inbox.has(VolumeAsked(42))
 
 
-async def test_the_screen_and_the_lamps_are_those_of_the_box(visit):
-    screen = visit.page.locator("#screen")
+async def test_the_screen_and_the_lamps_are_those_of_the_box(phone):
+    screen = phone.page.locator("#screen")
     before = await screen.evaluate(LIT)
     assert before > 100
-    lamp = visit.page.locator("#lamp-talking")
+    lamp = phone.page.locator("#lamp-talking")
     await expect(lamp).to_have_attribute("data-lit", "false")
-    await visit.page.keyboard.down("Space")
+    await phone.page.keyboard.down("Space")
     await expect(lamp).to_have_attribute("data-lit", "true")
     await expect(screen).to_have_attribute("aria-label", re.compile("TALKING"))
     assert await screen.evaluate(LIT) != before
-    await visit.page.keyboard.up("Space")
+    await phone.page.keyboard.up("Space")
 
 
-async def test_the_address_at_the_bottom_is_one_at_which_the_page_listens(visit):
+async def test_the_address_in_the_footer_is_one_at_which_the_page_listens(phone):
     url = "http://127.0.0.1:8080"
-    visit.served.inbox.show(page_url=url, address="192.168.1.23")
-    await expect(visit.page.locator("#address")).to_have_text("127.0.0.1:8080")
+    phone.served.inbox.show(page_url=url, address="192.168.1.23")
+    await expect(phone.page.locator("#address")).to_have_text("127.0.0.1:8080")
 
 
-async def test_a_lost_box_is_said_and_found_again(visit, tmp_path):
-    host, port = visit.served.host.split(":")
-    assert visit.inbox.page is not None
-    await visit.inbox.page.__aexit__(None, None, None)
-    await expect(visit.page.locator("#away")).to_be_visible()
-    await expect(visit.page.locator("#send")).to_be_disabled()
+async def test_a_lost_connection_is_shown_and_restored(phone, tmp_path):
+    host, port = phone.served.host.split(":")
+    assert phone.inbox.page is not None
+    await phone.inbox.page.__aexit__(None, None, None)
+    await expect(phone.page.locator("#away")).to_be_visible()
+    await expect(phone.page.locator("#send")).to_be_disabled()
     async with serving(tmp_path, Clock(), f"{host}:{port}") as again:
         again.inbox.show(room="garage")
-        await visit.text("room").to_have_text("garage", timeout=20_000)
-        await expect(visit.page.locator("#away")).to_be_hidden()
-    visit.problems.clear()
+        await phone.text("room").to_have_text("garage", timeout=20_000)
+        await expect(phone.page.locator("#away")).to_be_hidden()
+    phone.problems.clear()
 
 
-async def test_a_page_that_was_open_during_an_upgrade_loads_itself_once(visit):
-    snapshot = visit.inbox.page._snapshot
-    await visit.page.evaluate("window.mark = 'old'")
+async def test_a_page_that_was_open_during_an_upgrade_reloads_once(phone):
+    snapshot = phone.inbox.page._snapshot
+    await phone.page.evaluate("window.mark = 'old'")
     snapshot.build = "upgraded"
-    async with visit.page.expect_event("load"):
-        visit.inbox.show(room="garage")
-    assert await visit.page.evaluate("window.mark") is None
-    await visit.text("room").to_have_text("garage")
-    await visit.page.evaluate("window.mark = 'new'")
-    visit.inbox.show(room="lobby")
-    await visit.text("room").to_have_text("lobby")
-    assert await visit.page.evaluate("window.mark") == "new"
+    async with phone.page.expect_event("load"):
+        phone.inbox.show(room="garage")
+    assert await phone.page.evaluate("window.mark") is None
+    await phone.text("room").to_have_text("garage")
+    await phone.page.evaluate("window.mark = 'new'")
+    phone.inbox.show(room="lobby")
+    await phone.text("room").to_have_text("lobby")
+    assert await phone.page.evaluate("window.mark") == "new"
 
 
-async def test_a_view_that_cannot_be_shown_does_not_look_alive(browser, tmp_path):
+async def test_a_view_that_cannot_be_shown_is_not_shown_as_live(browser, tmp_path):
     async with serving(tmp_path, Clock()) as served:
         page, problems = await opened(browser)
         await page.goto(f"{served.url}/pair#{served.pin}")
@@ -373,55 +375,55 @@ def tell_a_strange_view(socket):
     socket.send('{"connection": "connected"}')
 
 
-async def test_errors_are_kept_in_the_debug_drawer(visit):
-    visit.inbox.show(
+async def test_errors_are_listed_in_the_debug_section(phone):
+    phone.inbox.show(
         faults=("speaker: USB Audio: unplugged",),
         connection=ConnectionState.RECONNECTING,
         banner="reconnecting",
     )
-    await expect(visit.page.locator(".toast").first).to_contain_text("unplugged")
-    await visit.page.locator("#debug summary").click()
-    await expect(visit.page.locator("#errors")).to_contain_text("unplugged")
-    await visit.text("banner").to_have_text("Reconnecting")
+    await expect(phone.page.locator(".toast").first).to_contain_text("unplugged")
+    await phone.page.locator("#debug summary").click()
+    await expect(phone.page.locator("#errors")).to_contain_text("unplugged")
+    await phone.text("banner").to_have_text("Reconnecting")
 
 
-async def test_a_long_talk_counts_down(visit):
-    visit.inbox.show(
+async def test_a_long_talk_counts_down(phone):
+    phone.inbox.show(
         talk=TalkState.WARNING,
         talk_text="talking, time is nearly up",
         talk_left_s=7,
     )
-    await visit.text("talk-text").to_contain_text("7 s left")
+    await phone.text("talk-text").to_contain_text("7 s left")
 
 
 @pytest.mark.parametrize("width", [320, 390, 860, 1280])
-async def test_nothing_sticks_out_at_any_width(visit, width):
-    visit.inbox.show(
-        chat=(line_with(visit, text="x" * 500),),
+async def test_nothing_overflows_at_any_width(phone, width):
+    phone.inbox.show(
+        chat=(line_with(phone, text="x" * 500),),
         faults=("y" * 200,),
         room="z" * 100,
         name="n" * 60,
     )
-    await expect(visit.page.locator(".said")).to_contain_text("xxx")
-    await visit.page.set_viewport_size({"width": width, "height": 800})
+    await expect(phone.page.locator(".said")).to_contain_text("xxx")
+    await phone.page.set_viewport_size({"width": width, "height": 800})
     wide = "document.documentElement.scrollWidth"
-    assert await visit.page.evaluate(wide) <= width
+    assert await phone.page.evaluate(wide) <= width
 
 
-async def test_every_control_has_a_name_and_the_order_makes_sense(visit):
-    await visit.page.locator("body").press("Tab")
+async def test_every_control_has_a_name_and_the_focus_order_is_logical(phone):
+    await phone.page.locator("body").press("Tab")
     names = []
     for _ in range(len(ORDER) + 1):
-        names.append(await visit.page.evaluate("document.activeElement.id"))
-        await visit.page.keyboard.press("Tab")
+        names.append(await phone.page.evaluate("document.activeElement.id"))
+        await phone.page.keyboard.press("Tab")
     assert names == ["", *ORDER]
-    nameless = await visit.page.locator("button, input, select, textarea").evaluate_all(
+    nameless = await phone.page.locator("button, input, select, textarea").evaluate_all(
         "nodes => nodes.filter(n => !(n.textContent.trim() || n.labels?.length)).length"
     )
     assert nameless == 0
 
 
-def line_with(visit, **changes):
+def line_with(phone, **changes):
     known = {
         "id": "9",
         "sender_id": "" if "state" in changes else "anna",

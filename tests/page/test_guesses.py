@@ -1,4 +1,4 @@
-"""Guessing the PIN: what is counted, for how long, and what it is worth."""
+"""Wrong PINs: counting, lock-outs and new PINs."""
 
 import logging
 
@@ -14,7 +14,7 @@ def wrong_for(served):
 
 
 async def guessed(served, address="127.0.0.2"):
-    """Guess wrong once, and return the answer."""
+    """Send a wrong PIN, and return the response."""
     async with guest(served, address) as stranger:
         return await stranger.post("/pair", json={"pin": wrong_for(served)})
 
@@ -32,7 +32,7 @@ async def test_a_lock_out_lasts_over_a_restart_and_ends(tmp_path, clock):
         for _ in range(6):
             answer = await guessed(first)
         assert answer.status_code == 429
-    # Another boot: the monotonic clock starts anew.
+    # Another boot: the monotonic clock starts at zero.
     clock.now_s = 3.0
     async with (
         serving(tmp_path, clock) as second,
@@ -56,7 +56,7 @@ async def test_all_addresses_have_thirty_tries_an_hour_over_restarts(tmp_path, c
     assert statuses == [403] * 29 + [429] * 7
 
 
-async def test_each_pairing_makes_a_new_pin_and_shows_it(served):
+async def test_each_pairing_creates_a_new_pin_and_posts_it(served):
     old = served.pin
     await served.cookie()
     assert served.pin != old
@@ -74,7 +74,7 @@ async def test_an_old_pin_is_a_wrong_pin_for_others(served):
     assert answer.status_code == 403
 
 
-async def test_a_form_that_is_sent_twice_pairs_twice(served):
+async def test_a_resubmitted_form_pairs_again(served):
     old = served.pin
     async with served.client() as client:
         assert (await client.post("/pair", data={"pin": old})).is_redirect
@@ -83,7 +83,7 @@ async def test_a_form_that_is_sent_twice_pairs_twice(served):
         assert (await client.post("/pair", data={"pin": old})).status_code == 403
 
 
-async def test_each_lock_out_makes_a_new_pin(served):
+async def test_each_lock_out_creates_a_new_pin(served):
     seen = {served.pin}
     for _ in range(3):
         while (await guessed(served)).status_code == 403:
@@ -97,7 +97,7 @@ async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, c
     async with serving(tmp_path, clock) as first:
         cookie = await first.cookie()
         kept = first.pin
-    # Nothing can be written beside the file any more.
+    # A directory in place of the scratch file makes each write fail.
     (tmp_path / "pairing.json.tmp" / "in the way").mkdir(parents=True)
     async with serving(tmp_path, clock) as second:
         (shown,) = second.inbox.of(PageServed)
@@ -110,7 +110,7 @@ async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, c
 
 
 @pytest.mark.parametrize("kind", ["json", "data"])
-async def test_a_wrong_pin_shows_the_right_one_at_the_box(served, kind):
+async def test_a_wrong_pin_requests_the_pin_on_the_screen(served, kind):
     async with served.client() as client:
         await client.post("/pair", **{kind: {"pin": wrong_for(served)}})
     assert served.inbox.of(PairingAsked)
@@ -124,10 +124,10 @@ async def test_wrong_pins_are_logged_once_a_minute(served, caplog):
     assert lines == ["wrong PINs  count=1"]
 
 
-async def test_who_only_opens_the_form_cannot_hold_the_screen_for_ever(served):
+async def test_opening_the_form_repeatedly_does_not_keep_the_pin_on_the_screen(served):
     async with served.client() as client:
         for _ in range(120):
             served.clock.now_s += 5
             await client.get("/pair")
-    # Each shows the PIN for a minute: ten minutes of asking show it for less than four.
+    # Each event shows the PIN for a minute: less than four of these ten minutes.
     assert len(served.inbox.of(PairingAsked)) <= 9

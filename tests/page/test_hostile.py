@@ -47,7 +47,7 @@ async def no_metrics():
 
 @asynccontextmanager
 async def running(directory, limits=None):
-    """Run a box whose only part is the page; yield where it is."""
+    """Run an appliance with no adapter but the page; yield its address."""
     PairingFile(directory).change(
         lambda keys: keys.with_token(digest(SECRET)), fresh_keys()
     )
@@ -70,7 +70,7 @@ async def running(directory, limits=None):
     task = asyncio.create_task(app.run(State(CONFIG), Idle(), make, observe))
     try:
         await asyncio.wait({task, served}, return_when=asyncio.FIRST_COMPLETED)
-        # Out of the room a box needs no sound card to be well.
+        # Outside of a room /health does not need a sound card.
         app.post(LeaveAsked())
         place = urlsplit(served.result())
         yield Target(str(place.hostname), int(place.port or 0)), task
@@ -91,7 +91,7 @@ def known(target):
 
 
 @pytest.mark.parametrize("number", range(15))
-async def test_no_known_vector_ends_the_box(tmp_path, number):
+async def test_no_known_malformed_input_ends_the_process(tmp_path, number):
     async with running(tmp_path, wide()) as (target, task):
         for ending in (0.1, 0.4, 0.6, 0.9):
             await attack(target, known(target)[number], ending)
@@ -101,7 +101,7 @@ async def test_no_known_vector_ends_the_box(tmp_path, number):
         assert not task.done()
 
 
-async def test_five_thousand_mutated_connections_do_not_end_the_box(tmp_path):
+async def test_five_thousand_mutated_connections_do_not_end_the_process(tmp_path):
     async with running(tmp_path, wide()) as (target, task):
         await assault(target, known(target), 5000)
         gc.collect()
@@ -110,7 +110,7 @@ async def test_five_thousand_mutated_connections_do_not_end_the_box(tmp_path):
         assert await status_of(target, "/health") == 200
 
 
-async def test_a_lack_of_file_descriptors_does_not_end_the_box(tmp_path):
+async def test_a_lack_of_file_descriptors_does_not_end_the_process(tmp_path):
     box = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.page.few_files", str(tmp_path)),
         stdin=subprocess.PIPE,

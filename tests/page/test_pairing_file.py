@@ -1,4 +1,4 @@
-"""`pairing.json`: atomic, private, and never a reason not to start."""
+"""The pairing file, and the command `pair`."""
 
 import json
 import os
@@ -24,7 +24,7 @@ def test_pins_have_six_digits_and_differ():
     assert len(pins) > 40
 
 
-def test_what_is_written_is_read_again_and_private(tmp_path):
+def test_the_file_is_private_and_read_back(tmp_path):
     file = PairingFile(tmp_path / "state")
     keys = file.change(lambda keys: keys.with_session(digest("a")), fresh_keys())
     assert file.read() == keys
@@ -69,7 +69,7 @@ def test_the_directory_is_synced_after_the_file_is_replaced(tmp_path):
     assert done.stdout.split() == ["open", "os.rename", "open"]
 
 
-def test_changes_from_several_sides_are_all_kept(tmp_path):
+def test_concurrent_changes_are_all_kept(tmp_path):
     file = PairingFile(tmp_path)
     first = fresh_keys()
     digests = [digest(fresh_secret()) for _ in range(24)]
@@ -85,7 +85,7 @@ def test_changes_from_several_sides_are_all_kept(tmp_path):
 
 
 @given(content=st.binary(max_size=200) | st.text().map(str.encode))
-def test_a_damaged_file_is_as_good_as_none(tmp_path_factory, content):
+def test_a_damaged_file_is_treated_as_missing(tmp_path_factory, content):
     file = PairingFile(tmp_path_factory.mktemp("state"))
     file.path.write_bytes(content)
     assert file.read() is None
@@ -100,7 +100,7 @@ async def test_a_damaged_file_is_replaced(tmp_path, clock, content):
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
 
 
-async def test_a_disk_that_cannot_be_written_is_named_and_pairing_works(
+async def test_a_directory_that_cannot_be_written_is_reported_and_pairing_works(
     tmp_path, clock
 ):
     in_the_way = tmp_path / "state"
@@ -130,7 +130,7 @@ def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
         assert "▄" in out
 
 
-def test_pair_names_only_addresses_that_lead_to_the_page(tmp_path, capsys):
+def test_pair_prints_only_addresses_of_the_page(tmp_path, capsys):
     pair(tmp_path, "0.0.0.0:80", Wish(is_json=True))
     hostname = socket.gethostname().lower().partition(".")[0]
     urls = json.loads(capsys.readouterr().out)["urls"]
@@ -158,7 +158,7 @@ def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
 
 
 @pytest.mark.parametrize("is_enabled", [True, False])
-def test_pair_says_that_nobody_serves_a_page_that_is_off(tmp_path, capsys, is_enabled):
+def test_pair_warns_when_the_page_is_disabled(tmp_path, capsys, is_enabled):
     wish = Wish(is_json=True)
     pair(tmp_path, "0.0.0.0:80", wish, is_enabled=is_enabled, service=tmp_path)
     out, err = capsys.readouterr()
@@ -167,7 +167,7 @@ def test_pair_says_that_nobody_serves_a_page_that_is_off(tmp_path, capsys, is_en
 
 
 @pytest.mark.parametrize(("used", "is_said"), [("mine", True), ("service", False)])
-def test_pair_says_when_the_service_keeps_its_keys_elsewhere(
+def test_pair_warns_when_the_service_uses_another_directory(
     tmp_path, capsys, used, is_said
 ):
     (tmp_path / "private").mkdir()
@@ -178,7 +178,7 @@ def test_pair_says_when_the_service_keeps_its_keys_elsewhere(
     assert (f"STATE_DIRECTORY={service}" in err) is is_said
 
 
-def test_pair_is_quiet_where_no_service_is_installed(tmp_path, capsys):
+def test_pair_does_not_warn_without_an_installed_service(tmp_path, capsys):
     nowhere = tmp_path / "nowhere"
     pair(tmp_path, "0.0.0.0:80", Wish(is_json=True), service=nowhere)
     assert capsys.readouterr().err == ""
@@ -194,7 +194,7 @@ def test_pair_says_what_to_do_when_it_cannot_write(tmp_path, capsys):
 
 
 def test_what_root_writes_belongs_to_the_service(tmp_path, capsys):
-    # Who is not root can only give files to themselves.
+    # Only root can change the owner of a file.
     owner = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(tmp_path, *owner)
     pair(tmp_path, "0.0.0.0:8080", Wish(is_reset=True))

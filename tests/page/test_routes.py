@@ -1,4 +1,4 @@
-"""The HTTP API of INTERFACE 3, over a real uvicorn."""
+"""The HTTP API in a real uvicorn."""
 
 import asyncio
 import json
@@ -70,13 +70,13 @@ async def test_each_post_is_one_event(served, paired, path, body, event):
     assert served.inbox.events[-1] == event
 
 
-async def test_joining_without_a_word_goes_back_to_a_base_room_too(served, paired):
+async def test_joining_without_a_preset_rejoins_a_base_room_too(served, paired):
     served.inbox.show(preset=None)
     await paired.post("/api/join")
     assert served.inbox.events[-1] == JoinAsked(preset=None)
 
 
-async def test_an_empty_body_is_enough_to_leave(served, paired):
+async def test_leave_accepts_an_empty_body(served, paired):
     assert (await paired.post("/api/leave")).status_code == 200
     assert served.inbox.events[-1] == LeaveAsked()
 
@@ -88,7 +88,7 @@ async def test_a_chat_line_gets_an_id_and_waits_to_be_sent(served, paired):
     assert answer.json() == {"id": event.id, "state": "queued"}
 
 
-async def test_control_codes_are_left_out_of_a_chat_line(served, paired):
+async def test_control_characters_are_removed_from_a_chat_line(served, paired):
     await paired.post("/api/chat", json={"text": "a\0\x1b[31mb\r\n\tc\x9b\u200d"})
     (event,) = served.inbox.of(ChatTyped)
     assert event.text == "a[31mb\n\tc\u200d"
@@ -146,9 +146,7 @@ async def test_a_long_line_is_413(served, paired, text):
     assert not served.inbox.of(ChatTyped)
 
 
-async def test_chat_that_comes_too_fast_is_429_until_some_time_has_passed(
-    served, paired
-):
+async def test_chat_beyond_the_rate_is_429_for_some_time(served, paired):
     answers = [await paired.post("/api/chat", json={"text": "a"}) for _ in range(7)]
     assert [answer.status_code for answer in answers] == [200] * 5 + [429] * 2
     assert answers[-1].headers["retry-after"]
@@ -156,7 +154,7 @@ async def test_chat_that_comes_too_fast_is_429_until_some_time_has_passed(
     assert (await paired.post("/api/chat", json={"text": "a"})).status_code == 200
 
 
-async def test_all_phones_together_may_not_flood_the_chat(served):
+async def test_the_chat_rate_is_limited_over_all_phones(served):
     statuses = []
     for _ in range(4):
         async with served.client(headers={"cookie": await served.cookie()}) as client:
@@ -182,7 +180,7 @@ async def test_a_press_holds_until_its_release(served, paired):
         (TalkState.LOCKED, "time is up: release the button"),
     ],
 )
-async def test_a_press_that_transmits_nothing_is_409_with_the_reason(
+async def test_a_press_that_cannot_transmit_is_409_with_the_reason(
     served, paired, talk, text
 ):
     served.inbox.show(talk=talk, talk_text=text)
@@ -207,7 +205,7 @@ async def test_a_script_that_repeats_talks_again_once_it_can(served, paired):
     assert talks == [True, False, True]
 
 
-async def test_a_repeat_after_the_talk_limit_does_not_say_that_it_is_on(served, paired):
+async def test_a_repeat_after_the_talk_limit_is_not_answered_with_on(served, paired):
     await paired.post("/api/talk", json={"on": True})
     served.inbox.show(talk=TalkState.MUTED)
     answer = await paired.post("/api/talk", json={"on": True})
@@ -215,7 +213,7 @@ async def test_a_repeat_after_the_talk_limit_does_not_say_that_it_is_on(served, 
     assert len(served.inbox.of(TalkAsked)) == 1
 
 
-async def test_after_the_talk_limit_a_repeat_is_refused_until_it_lets_go(
+async def test_after_the_talk_limit_a_repeat_is_refused_until_its_release(
     served, paired
 ):
     await paired.post("/api/talk", json={"on": True})
@@ -229,9 +227,7 @@ async def test_after_the_talk_limit_a_repeat_is_refused_until_it_lets_go(
     assert [event.is_on for event in served.inbox.of(TalkAsked)] == [True, False]
 
 
-async def test_a_talk_while_muted_on_the_page_is_refused_with_what_to_do(
-    served, paired
-):
+async def test_a_talk_while_muted_on_the_page_is_refused_with_advice(served, paired):
     served.inbox.show(is_muted_on_page=True)
     answer = await paired.post("/api/talk", json={"on": True})
     assert answer.status_code == 409
@@ -260,9 +256,7 @@ async def test_the_screen_is_a_png_of_the_right_size(paired):
     assert any(rows)
 
 
-async def test_the_pin_on_the_screen_is_only_for_those_who_stand_at_the_box(
-    served, paired
-):
+async def test_the_pin_is_hidden_in_the_picture_of_the_screen(served, paired):
     served.inbox.show(screen_page=ScreenPage.PAIRING)
     before = (await paired.get("/api/screen.png")).content
     view = await paired.get("/api/view")
@@ -273,13 +267,13 @@ async def test_the_pin_on_the_screen_is_only_for_those_who_stand_at_the_box(
     assert "271828" not in (await paired.get("/api/view")).text
 
 
-async def test_metrics_are_the_text_that_was_supplied(paired):
+async def test_metrics_are_the_text_of_the_callback(paired):
     answer = await paired.get("/metrics")
     assert answer.text == "ptt_joins_total 1\n"
     assert answer.headers["content-type"].startswith("text/plain; version=0.0.4")
 
 
-async def test_a_probe_that_says_no_host_is_told_the_health(served, paired):
+async def test_health_is_answered_without_a_host_header(served, paired):
     host, port = served.host.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(b"GET /health HTTP/1.0\r\n\r\n")
@@ -299,7 +293,7 @@ async def test_a_probe_that_says_no_host_is_told_the_health(served, paired):
         ({"connection": ConnectionState.REFUSED}, 200, ["room: refused"]),
     ],
 )
-async def test_health_is_503_when_sound_is_sick_and_tells_no_names(
+async def test_health_is_503_without_a_sound_device_and_contains_no_names(
     served, changes, status, faults
 ):
     served.inbox.show(faults=("microphone: Anna's headset: unplugged",), **changes)
@@ -322,7 +316,7 @@ async def test_wrong_addresses_and_methods_are_answered_in_json(
     assert answer.json()["error"]
 
 
-async def test_a_file_of_the_page_is_not_sent_twice(paired):
+async def test_a_cached_file_is_not_sent_again(paired):
     first = await paired.get("/static/app.js")
     again = await paired.get(
         "/static/app.js", headers={"if-none-match": first.headers["etag"]}

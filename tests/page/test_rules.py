@@ -1,4 +1,4 @@
-"""The page's pure rules, with hostile input."""
+"""Pure functions of the page, with hostile input."""
 
 import socket
 
@@ -33,7 +33,7 @@ NAMES = own_names("Küche 1")
 
 
 def outcome(call):
-    """Return what the call returns, or how it refused."""
+    """Return the result of the call, or the refusal that it raised."""
     try:
         return call()
     except RequestRefused as refused:
@@ -42,7 +42,7 @@ def outcome(call):
 
 @given(st.binary(max_size=300) | st.text(max_size=100).map(str.encode))
 @pytest.mark.parametrize("kind", [ChatRequest, VolumeRequest, JoinRequest])
-def test_any_body_is_an_ask_or_a_refusal(kind, body):
+def test_any_body_is_a_command_or_a_refusal(kind, body):
     found = outcome(lambda: from_body(body, kind))
     assert isinstance(found, kind) or found.status == 400
 
@@ -66,7 +66,7 @@ def test_a_form_with_many_fields_is_refused():
 
 
 @given(st.text(max_size=60))
-def test_no_host_but_our_own_names_is_answered(host):
+def test_no_host_but_our_own_is_accepted(host):
     name = host.partition(":")[0].lower().removesuffix(".")
     if is_own_host(host, NAMES, "192.168.1.20"):
         is_ours = name in NAMES or "192.168.1.20" in host
@@ -86,7 +86,7 @@ def test_no_host_but_our_own_names_is_answered(host):
         ("localhost:99", "127.0.0.1"),
     ],
 )
-def test_own_addresses_and_names_are_answered(host, local):
+def test_own_addresses_and_names_are_accepted(host, local):
     assert is_own_host(host, NAMES, local)
 
 
@@ -103,7 +103,7 @@ def test_own_addresses_and_names_are_answered(host, local):
         "0x7f.1",
     ],
 )
-def test_what_only_looks_like_us_is_not_answered(host):
+def test_similar_hosts_are_not_accepted(host):
     assert not is_own_host(host, NAMES, "127.0.0.1")
 
 
@@ -152,7 +152,7 @@ _guesses = st.tuples(st.integers().map(str), st.floats(min_value=0, max_value=30
 
 
 @given(st.lists(_guesses, min_size=30, max_size=90))
-def test_whoever_guesses_there_are_thirty_tries_an_hour(guesses):
+def test_there_are_at_most_thirty_wrong_pins_an_hour(guesses):
     lockouts = Lockouts()
     now_s, tries_s = 0.0, []
     for guest, gap_s in guesses:
@@ -179,7 +179,7 @@ def test_a_restart_shortens_no_wait_by_more_than_the_clock_says(passed_s, failur
     assert after.of("a").failures == failures
 
 
-def test_strangers_cannot_fill_the_memory_with_wrong_pins():
+def test_the_memory_for_wrong_pins_is_bounded():
     lockouts = Lockouts()
     for number in range(1000):
         lockouts.failed(str(number), 0.0)
@@ -196,7 +196,7 @@ def test_a_bucket_never_gives_more_than_its_rate(gaps):
     assert taken <= 5 + 2 * now_s + 1e-6
 
 
-def test_strangers_cannot_fill_the_memory_with_buckets():
+def test_the_memory_for_buckets_is_bounded():
     buckets = Buckets(Rate(burst=1, per_s=0))
     for number in range(1000):
         assert buckets.may(str(number), 0.0)
@@ -204,7 +204,7 @@ def test_strangers_cannot_fill_the_memory_with_buckets():
 
 
 class Timers:
-    """Time that a test lets pass."""
+    """Timers that a test runs by hand."""
 
     def __init__(self):
         self.waiting = []
@@ -231,7 +231,7 @@ class Timer:
 
 
 def talks(events):
-    """Return a `post` that takes nothing but talks."""
+    """Return a `post` that accepts only `TalkAsked`."""
 
     def post(event):
         assert isinstance(event, TalkAsked)
@@ -240,7 +240,7 @@ def talks(events):
     return post
 
 
-def test_a_scripts_press_ends_with_its_lease():
+def test_a_press_ends_with_its_lease():
     timers = Timers()
     events: list[TalkAsked] = []
     leases = TalkLeases(talks(events), timers.call_later)
@@ -252,7 +252,7 @@ def test_a_scripts_press_ends_with_its_lease():
 
 
 @given(st.lists(st.tuples(st.sampled_from("abc"), st.booleans(), st.booleans())))
-def test_whoever_presses_and_however_the_button_ends_up_released(presses):
+def test_the_button_is_pressed_while_any_holder_presses_it(presses):
     timers = Timers()
     events: list[TalkAsked] = []
     leases = TalkLeases(talks(events), timers.call_later)
@@ -284,7 +284,7 @@ def test_a_listen_address_is_host_and_port(text, expected):
 
 
 @pytest.mark.parametrize("text", ["", "8080", "a:b", "a:70000", "a:-1"])
-def test_what_is_no_listen_address_is_an_error(text):
+def test_another_text_is_not_a_listen_address(text):
     with pytest.raises(ValueError, match="HOST:PORT"):
         listen.parsed(text)
 
@@ -300,14 +300,14 @@ def test_what_is_no_listen_address_is_an_error(text):
         ("box", "192.168.1.20", "http://box:8080"),
     ],
 )
-def test_the_pages_address_is_what_a_phone_can_open(host, lan, url):
+def test_the_url_is_one_that_a_phone_can_open(host, lan, url):
     assert listen.url(host, 8080, lan) == url
 
 
 @pytest.mark.parametrize(
     ("host", "lan"), [("0.0.0.0", ""), ("0.0.0.0", "2001:db8::7"), ("::", "fe80::7")]
 )
-def test_without_a_usable_address_the_host_name_stands_in(host, lan):
+def test_without_a_usable_address_the_url_has_the_host_name(host, lan):
     hostname = socket.gethostname().lower().partition(".")[0]
     url = listen.url(host, 8080, lan)
     assert url == f"http://{hostname}.local:8080"

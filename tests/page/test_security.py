@@ -1,4 +1,4 @@
-"""R6.5: nobody gets in uninvited."""
+"""Access control: sessions, hosts, origins, lock-out and limits."""
 
 import asyncio
 import json
@@ -43,14 +43,14 @@ async def test_without_a_session_everything_is_401(served, method, path):
 @pytest.mark.parametrize(
     "cookie", ["ptt_session=", "ptt_session=x", "ptt_session=ü", "=;;=", "a" * 4000]
 )
-async def test_a_made_up_cookie_is_no_session(served, cookie):
+async def test_an_invented_cookie_is_not_a_session(served, cookie):
     async with served.client() as client:
         headers = {"cookie": cookie.encode()}
         answer = await client.get("/api/view", headers=headers)
     assert answer.status_code == 401
 
 
-async def test_the_page_sends_strangers_to_the_pairing_form(served):
+async def test_an_unpaired_client_is_redirected_to_the_pairing_form(served):
     async with served.client() as client:
         answer = await client.get("/")
         assert (answer.status_code, answer.headers["location"]) == (303, "/pair")
@@ -60,7 +60,7 @@ async def test_the_page_sends_strangers_to_the_pairing_form(served):
 
 
 @pytest.mark.parametrize("path", ["/", "/pair", "/api/view", "/health", "/nowhere"])
-async def test_every_answer_has_the_strict_headers(served, path):
+async def test_every_response_has_the_security_headers(served, path):
     async with served.client() as client:
         headers = (await client.get(path)).headers
     assert "default-src 'none'" in headers["content-security-policy"]
@@ -71,7 +71,7 @@ async def test_every_answer_has_the_strict_headers(served, path):
     assert "server" not in headers
 
 
-async def test_the_cookie_is_out_of_reach_for_scripts_and_other_sites(served):
+async def test_the_cookie_is_http_only_and_same_site(served):
     async with served.client() as client:
         answer = await client.post("/pair", data={"pin": served.pin})
     cookie = answer.headers["set-cookie"].lower()
@@ -95,14 +95,14 @@ async def test_a_pin_may_be_sent_as_json_and_with_spaces(served):
     "host",
     ["evil.example", "", "kitchen.evil.example", "127.0.0.1.evil.example", "a b"],
 )
-async def test_a_strange_host_is_refused_even_with_a_session(served, paired, host):
+async def test_a_foreign_host_is_refused_even_with_a_session(served, paired, host):
     for path in ("/", "/api/view", "/pair"):
         answer = await paired.get(path, headers={"host": host})
         assert answer.status_code in {400, 403}
 
 
 @pytest.mark.parametrize("name", ["kitchen.local", "localhost", "KITCHEN.local."])
-async def test_the_box_answers_to_its_own_names(paired, name):
+async def test_the_boxs_own_names_are_accepted(paired, name):
     answer = await paired.get("/api/view", headers={"host": f"{name}:8080"})
     assert answer.status_code == 200
 
@@ -140,7 +140,7 @@ async def test_the_session_is_found_among_other_cookies(served, cookie):
         assert (await client.get("/api/view")).status_code == 200
 
 
-async def test_a_post_from_the_page_itself_is_done(served, paired):
+async def test_a_post_of_the_page_itself_is_accepted(served, paired):
     headers = {"origin": served.url}
     answer = await paired.post("/api/talk", json={"on": True}, headers=headers)
     assert answer.status_code == 200
@@ -166,7 +166,7 @@ async def test_wrong_pins_lock_the_form_for_longer_and_longer(served):
     assert said == ["a minute.", "2 minutes.", "4 minutes.", "8 minutes."]
 
 
-async def test_whoever_guesses_locks_the_form_for_themselves_only(served):
+async def test_wrong_pins_lock_out_only_their_own_address(served):
     wrong = "111111" if served.pin != "111111" else "222222"
     async with guest(served, "127.0.0.2") as stranger:
         for _ in range(5):
@@ -211,7 +211,7 @@ async def test_the_box_is_asked_to_show_the_pin_while_the_form_is_open(served):
         assert len(served.inbox.of(PairingAsked)) == 2
 
 
-async def test_the_form_promises_no_more_than_the_screen_shows(served):
+async def test_the_form_mentions_the_screen_only_if_it_shows_the_pin(served):
     async with served.client() as client:
         form = (await client.get("/pair")).text
     shown, _, printed = form.partition("ptt-appliance pair")
@@ -228,7 +228,7 @@ async def test_a_flood_of_wrong_pins_at_once_gets_five_tries(served):
     assert statuses.count(429) == 16
 
 
-async def test_a_slip_costs_no_try_and_is_explained(served):
+async def test_a_malformed_pin_is_explained_and_not_counted(served):
     async with served.client() as client:
         for pin in ("", "12345", "abcdef", "1234567", "١٢٣٤٥٦", "<b>"):
             answer = await client.post("/pair", data={"pin": pin})
@@ -237,7 +237,7 @@ async def test_a_slip_costs_no_try_and_is_explained(served):
         assert (await client.post("/pair", data={"pin": served.pin})).is_redirect
 
 
-async def test_too_many_requests_are_429_until_some_time_has_passed(served):
+async def test_requests_beyond_the_rate_are_429_for_some_time(served):
     async with served.client() as client:
         for _ in range(150):
             assert (await client.get("/health")).status_code == 200
@@ -246,7 +246,7 @@ async def test_too_many_requests_are_429_until_some_time_has_passed(served):
         assert (await client.get("/health")).status_code == 200
 
 
-async def test_a_body_that_is_too_long_is_413_before_it_has_all_come(served, paired):
+async def test_a_body_that_is_too_long_is_413_before_its_end(served, paired):
     reader, writer = await _raw(served, paired, "Transfer-Encoding: chunked")
     writer.write(b"400\r\n" + b"x" * 1024 + b"\r\n")
     for _ in range(LIMIT_BYTES // 1024):
@@ -263,7 +263,7 @@ async def test_a_body_that_announces_its_length_is_413_at_once(paired, size):
     assert (await paired.get("/api/view")).status_code == 200
 
 
-async def test_a_client_that_goes_away_in_the_middle_harms_nobody(served, paired):
+async def test_a_client_that_disconnects_in_a_request_has_no_effect(served, paired):
     _, writer = await _raw(served, paired, "Content-Length: 100")
     writer.write(b'{"text": "hal')
     await writer.drain()
@@ -299,7 +299,7 @@ async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
             assert answer.status_code == 401
 
 
-async def test_a_reset_forgets_phones_and_tokens_and_shows_the_new_pin(
+async def test_a_reset_invalidates_sessions_and_tokens_and_posts_the_new_pin(
     served, paired, capsys
 ):
     pair(served.directory, "0.0.0.0:8080", Wish(is_reset=True, is_json=True))
@@ -341,7 +341,7 @@ async def test_more_connections_than_allowed_are_closed_and_idle_ones_too(served
         assert (await client.get("/health")).is_success
 
 
-async def test_one_guest_cannot_take_all_connections(served):
+async def test_one_address_cannot_use_up_all_connections(served):
     idle = [await opened(served, "127.0.0.2") for _ in range(100)]
     async with guest(served, "127.0.0.3") as other:
         assert (await other.get("/health")).is_success
@@ -360,7 +360,7 @@ async def test_one_guest_cannot_take_all_connections(served):
         "X-Plain: y",
     ],
 )
-async def test_a_handshake_that_comes_to_nothing_is_closed(served, head):
+async def test_a_failed_handshake_is_closed(served, head):
     reader, writer = await opened(served, "127.0.0.2")
     upgrade = ("GET /api/live HTTP/1.1", f"Host: {served.host}", "Upgrade: websocket")
     version = ("Connection: Upgrade", "Sec-WebSocket-Version: 13")

@@ -1,4 +1,4 @@
-"""The WebSocket: views out, commands in, and nobody leaves the transmitter stuck."""
+"""The WebSocket: views, commands, and the release of the talk button."""
 
 import asyncio
 import itertools
@@ -62,7 +62,7 @@ async def tell(socket, **command):
     await socket.send(json.dumps(command))
 
 
-async def test_the_view_comes_at_once_and_whenever_it_changed(served):
+async def test_the_view_is_sent_at_once_and_after_each_change(served):
     async with live(served) as socket:
         assert (await read(socket))["room"] == "workshop"
         served.inbox.show(room="garage", banner="in garage")
@@ -72,7 +72,7 @@ async def test_the_view_comes_at_once_and_whenever_it_changed(served):
         assert served.pin not in json.dumps(view)
 
 
-async def test_many_changes_become_few_messages_and_the_newest_wins(served):
+async def test_many_changes_are_few_messages_ending_with_the_newest_view(served):
     async with live(served) as socket:
         await read(socket)
         for percent in range(101):
@@ -100,7 +100,7 @@ async def test_a_socket_from_another_site_is_refused(served, headers):
     assert refused.value.response.status_code == 403
 
 
-async def test_a_socket_for_a_strange_host_is_refused(served):
+async def test_a_socket_for_a_foreign_host_is_refused(served):
     cookie = await served.cookie()
     host, port = served.host.split(":")
     url = f"ws://evil.example:{port}/api/live"
@@ -162,7 +162,7 @@ async def test_a_mute_at_the_box_wins_over_the_socket(served):
     assert not served.inbox.of(TalkAsked)
 
 
-async def test_a_press_that_transmits_nothing_is_told_so(served):
+async def test_a_press_that_cannot_transmit_is_answered_with_an_error(served):
     served.inbox.show(talk=TalkState.UNAVAILABLE, talk_text="cannot talk: nobody here")
     async with live(served) as socket:
         await tell(socket, do="talk", on=True)
@@ -186,17 +186,19 @@ async def test_a_socket_that_dies_while_talking_releases_the_button(served):
         await served.inbox.has(TalkAsked(is_on=False))
 
 
-async def test_a_phone_that_vanishes_while_talking_releases_the_button(served):
+async def test_a_phone_that_leaves_the_network_while_talking_releases_the_button(
+    served,
+):
     async with live(served) as socket:
         await tell(socket, do="talk", on=True)
         await served.inbox.has(TalkAsked(is_on=True))
-        # As when a phone leaves the Wi-Fi: nothing is closed, no ping is answered.
+        # As when a phone leaves the Wi-Fi: no close frame, no pong.
         socket.transport.pause_reading()
         await served.inbox.has(TalkAsked(is_on=False), wait_s=30)
         socket.transport.abort()
 
 
-async def test_one_of_two_talking_phones_may_go_without_ending_the_talk(served):
+async def test_the_talk_goes_on_when_one_of_two_talking_phones_closes(served):
     async with live(served) as first:
         await tell(first, do="talk", on=True)
         await served.inbox.has(TalkAsked(is_on=True))
@@ -225,7 +227,7 @@ async def test_a_message_that_is_too_long_closes_the_socket(served):
         assert code == 1009
 
 
-async def test_only_so_many_sockets_may_be_open(served):
+async def test_the_number_of_sockets_is_limited(served):
     cookie = await served.cookie()
     async with asyncio.TaskGroup() as group, _many(served, cookie, 16):
         refused = group.create_task(_status(served, cookie))
@@ -234,7 +236,7 @@ async def test_only_so_many_sockets_may_be_open(served):
         assert (await read(socket))["room"] == "workshop"
 
 
-async def test_a_reset_closes_the_sockets_of_the_forgotten(served, capsys):
+async def test_a_reset_closes_the_sockets_of_invalid_sessions(served, capsys):
     async with live(served) as socket:
         await read(socket)
         pair(served.directory, "127.0.0.1:8080", Wish(is_reset=True))

@@ -1,4 +1,4 @@
-"""A token source on loopback that answers exactly what a test wants, byte by byte."""
+"""Fake token source on loopback with a response given byte by byte."""
 
 import asyncio
 import ssl
@@ -22,7 +22,7 @@ def says(raw: bytes) -> Answer:
 
 
 def begins(raw: bytes) -> Answer:
-    """Say this and then nothing more until the other side has gone."""
+    """Send this and then nothing more until the client disconnects."""
 
     async def answer(
         reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -46,7 +46,7 @@ async def endless(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None
 async def serving(
     answer: Answer, seen: list[bytes], tls: ssl.SSLContext | None = None
 ) -> AsyncIterator[str]:
-    """Give this answer to every request; yield the address."""
+    """Send this response to every request; yield the address."""
     connections: set[asyncio.Task[None]] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

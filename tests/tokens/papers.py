@@ -1,4 +1,4 @@
-"""Tokens and answers that the tests of this folder share."""
+"""Tokens and responses for the tests of this folder."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ def jwt_of(
     nbf: object = 0,
     video=None,
 ) -> str:
-    """Return an unsigned token that says this."""
+    """Return an unsigned token with these claims."""
     claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()}
     return ".".join([part({"alg": alg, "typ": "JWT"}), part(claims), "c2ln"])
 
@@ -31,7 +31,7 @@ def part(value: object) -> str:
 
 
 def answer_of(**values: object) -> bytes:
-    """Return the standard answer, with these values on top."""
+    """Return the standard response with these additional values."""
     standard = {"server_url": "wss://lk.example.com", "participant_token": jwt_of()}
     merged = {key: value for key, value in (standard | values).items() if value}
     return json.dumps(merged).encode()

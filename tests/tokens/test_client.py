@@ -27,7 +27,7 @@ async def trouble_with(answer: Answer) -> TokenError:
     async with serving(answer, []) as url:
         with pytest.raises(TokenError) as caught:
             await send(request_to(url))
-    # The generators inside httpx are ended in the loop's next turn.
+    # Generators inside httpx end in the next iteration of the event loop.
     await asyncio.sleep(0)
     assert "SECRET" not in caught.value.reason
     return caught.value
@@ -50,7 +50,7 @@ async def test_the_body_of_any_2xx_is_the_answer():
     ("date", "date_s"),
     [("Tue, 14 Nov 2023 22:13:20 GMT", 1_700_000_000), ("soon", None), ("", None)],
 )
-async def test_the_clock_of_the_other_side_is_told_if_it_can_be_read(date, date_s):
+async def test_the_servers_clock_is_returned_if_it_can_be_parsed(date, date_s):
     answer = says(http("200 OK", b"{}", f"Date: {date}"))
     async with serving(answer, []) as url:
         assert (await send(request_to(url))).date_s == date_s
@@ -100,7 +100,7 @@ async def test_a_status_is_explained(status, kind, cause, end):
     assert (type(exc), exc.cause) == (kind, cause)
 
 
-async def test_a_redirect_is_not_followed_but_told():
+async def test_a_redirect_is_reported_and_not_followed():
     answer = says(http("302 Found", b"", "Location: https://new.example.com/x?SECRET"))
     exc = await trouble_with(answer)
     assert exc.reason.endswith(
@@ -121,7 +121,7 @@ async def test_a_redirect_is_not_followed_but_told():
         http("304 Not Modified"),
     ],
 )
-async def test_a_garbled_answer_is_trouble_that_may_pass(raw):
+async def test_a_garbled_response_may_be_retried(raw):
     exc = await trouble_with(says(raw))
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
@@ -136,13 +136,13 @@ async def test_a_body_without_end_is_cut_off():
 @pytest.mark.parametrize(
     "raw", [b"", b"HTTP/1.1 200 OK\r\n", http("200 OK", b"{}")[:-1]]
 )
-async def test_an_answer_that_does_not_come_to_an_end_is_given_up(raw):
+async def test_a_response_without_end_times_out(raw):
     async with serving(begins(raw), []) as url:
         with pytest.raises(TokenUnreachable, match="did not answer within"):
             await send(request_to(url), total_s=0.05)
 
 
-async def test_a_port_where_nobody_listens_is_named():
+async def test_a_refused_connection_is_explained():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
@@ -194,7 +194,7 @@ async def test_a_connection_that_fails_is_explained(error, cause, end):
 
 @pytest.fixture
 def own_certificate(tmp_path):
-    """Make a certificate that nobody else has signed."""
+    """Create a self-signed certificate."""
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
     command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2"
     subprocess.run(
@@ -207,7 +207,7 @@ def own_certificate(tmp_path):
     return tls
 
 
-async def test_a_certificate_of_its_own_making_is_not_trusted(own_certificate):
+async def test_a_self_signed_certificate_is_not_trusted(own_certificate):
     async with serving(says(b""), [], own_certificate) as url:
         with pytest.raises(TokenUnreachable, match="has no valid certificate"):
             await send(request_to(url))

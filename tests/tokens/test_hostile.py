@@ -1,4 +1,4 @@
-"""The token server against hostile clients."""
+"""The token server with hostile clients."""
 
 import asyncio
 import gc

@@ -7,7 +7,7 @@ from appliance.tokens.response import read_claims
 SECRET = "0123456789abcdef0123456789abcdef"
 
 
-def test_a_token_opens_one_room_for_one_identity_for_a_while():
+def test_a_token_is_valid_for_one_room_one_identity_and_a_limited_time():
     token = issue("key", SECRET, "box", "Kitchen", "kitchen", 600, 1000)
     says = jwt.decode(
         token,
@@ -37,7 +37,7 @@ def test_another_secret_does_not_fit():
         jwt.decode(token, SECRET[::-1], algorithms=["HS256"])
 
 
-def test_our_own_reader_understands_it():
+def test_read_claims_parses_an_issued_token():
     claims = read_claims(issue("key", SECRET, "box", "K", "kitchen", 600, 1000))
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)

@@ -21,7 +21,7 @@ def test_a_post_has_the_standard_names_and_what_is_configured():
     }
 
 
-def test_what_is_configured_wins_over_the_standard_names():
+def test_the_configuration_overrides_the_standard_names():
     room = RoomConfig(token_url="https://h", token_body={"participant_name": "x"})
     body = json.loads(token_request(room, "box", "Kitchen").body or b"")
     assert body["participant_name"] == "x"
@@ -44,7 +44,7 @@ def test_identity_and_name_are_filled_in_everywhere():
     assert request.query == {"who": "box/Küche", "raw": "{other}"}
 
 
-def test_a_name_that_was_typed_on_the_page_cannot_add_a_header():
+def test_a_display_name_cannot_add_a_header():
     room = RoomConfig(token_url="https://h", token_headers={"X-Name": "{name}"})
     request = token_request(room, "box", "Kü\r\nX-Evil: 1\r\n\r\n ")
     assert request.headers["x-name"] == "KüX-Evil: 1".encode()

@@ -55,18 +55,18 @@ def test_every_known_answer_is_understood(keys):
     )
 
 
-def test_the_configured_server_is_taken_when_the_answer_names_none():
+def test_the_configured_server_is_used_when_the_response_names_none():
     room = replace(ROOM, url="wss://mine.example.com")
     body = json.dumps({"accessToken": jwt_of()}).encode()
     assert read(body, room).url == "wss://mine.example.com"
 
 
-def test_the_server_of_the_answer_wins_over_the_configured_one():
+def test_the_server_in_the_response_overrides_the_configured_one():
     room = replace(ROOM, url="wss://mine.example.com")
     assert read(answer_of(), room).url == "wss://lk.example.com"
 
 
-def test_empty_values_are_passed_over_for_later_names():
+def test_empty_values_are_skipped():
     body = {
         "participant_token": "",
         "token": jwt_of(),
@@ -76,7 +76,7 @@ def test_empty_values_are_passed_over_for_later_names():
     assert read(json.dumps(body).encode()).url == "wss://lk.example.com"
 
 
-def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
+def test_an_https_server_address_is_used_as_wss():
     assert read(answer_of(server_url="https://h:1")).url == "wss://h:1"
     assert read(answer_of(server_url="http://127.0.0.1:1")).url == "ws://127.0.0.1:1"
 
@@ -89,8 +89,8 @@ def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
         (
             b"<!doctype html><html>",
             (
-                "answered with a web page (wrong address, or a network that wants a "
-                "log-in?), where JSON was expected."
+                "answered with a web page (wrong address, or a network that "
+                "requires a login?), where JSON was expected."
             ),
         ),
         (
@@ -148,7 +148,7 @@ def test_an_address_for_browsers_is_taken_as_the_one_for_sockets():
         ),
     ],
 )
-def test_an_answer_without_a_good_token_may_be_better_next_time(body, sentence):
+def test_a_response_without_a_usable_token_may_be_retried(body, sentence):
     exc = trouble(body)
     assert exc.reason == f"{WHERE} {sentence}"
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
@@ -184,18 +184,18 @@ def test_an_answer_without_a_good_token_may_be_better_next_time(body, sentence):
         ),
     ],
 )
-def test_an_answer_that_can_never_be_used_is_final(body, sentence):
+def test_a_response_that_cannot_be_used_is_final(body, sentence):
     exc = trouble(body)
     assert exc.reason == sentence
     assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
 
 
-def test_a_host_that_is_allowed_may_be_plain():
+def test_an_allowed_host_may_be_unencrypted():
     room = replace(ROOM, allow_insecure=("nas.local",))
     assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")
 
 
-def test_a_livekit_room_takes_no_token_signed_with_eddsa():
+def test_a_livekit_room_refuses_a_token_signed_with_eddsa():
     room = replace(ROOM, kind=RoomKind.LIVEKIT)
     exc = trouble(answer_of(participant_token=jwt_of(alg="EdDSA")), room)
     sentence = "gave a token signed with EdDSA, but room.kind is livekit."
@@ -204,11 +204,11 @@ def test_a_livekit_room_takes_no_token_signed_with_eddsa():
 
 
 @pytest.mark.parametrize("kind", [RoomKind.AUTO, RoomKind.LIVEKIT])
-def test_a_token_signed_with_hs256_is_taken_whatever_the_kind(kind):
+def test_a_token_signed_with_hs256_is_accepted_for_every_kind(kind):
     assert read(answer_of(), replace(ROOM, kind=kind)).token
 
 
-def test_a_fixed_token_is_its_own_answer():
+def test_a_fixed_token_needs_no_request():
     room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
     assert fixed_answer(room, NOW_S) == TokenAnswer(
         "ws://127.0.0.1:7880", jwt_of(), "box", "kitchen"
@@ -250,14 +250,14 @@ known = st.sampled_from(["token", "participant_token", "wsUrl", "server_url", "x
     | st.dictionaries(known, anything).map(lambda value: json.dumps(value).encode())
     | st.sampled_from([b"[" * 60_000, b'{"a":' * 10_000, b'{"token":' + b"[" * 50_000])
 )
-def test_any_answer_is_a_token_or_trouble_in_one_line(body):
+def test_any_response_is_a_token_or_a_one_line_error(body):
     outcome = answer_or_trouble(body)
     if isinstance(outcome, TokenError):
         assert outcome.reason.isprintable()
         assert jwt_of() not in outcome.reason
 
 
-def test_a_token_says_who_may_join_what_until_when():
+def test_the_claims_of_a_token_are_read():
     assert read_claims(jwt_of(sub="Küche")) == Claims(
         identity="Küche",
         room="kitchen",
@@ -268,13 +268,13 @@ def test_a_token_says_who_may_join_what_until_when():
     )
 
 
-def test_a_token_of_dtelecom_is_told_by_its_signature():
+def test_a_token_of_dtelecom_is_recognised_by_its_algorithm():
     claims = read_claims(jwt_of(alg="EdDSA"))
     assert claims is not None
     assert claims.is_ed25519
 
 
-def test_a_token_that_says_little_says_so():
+def test_missing_claims_are_empty():
     claims = read_claims(f"{part({'alg': 'HS256'})}.{part({})}.x")
     assert claims == Claims(
         "", "", may_join=False, expires_at_s=None, not_before_s=0, is_ed25519=False
@@ -296,7 +296,7 @@ def test_a_token_that_says_little_says_so():
         jwt_of(sub="x" * MAX_TOKEN_LETTERS),
     ],
 )
-def test_anything_else_is_no_token(token):
+def test_anything_else_is_not_a_token(token):
     assert read_claims(token) is None
 
 

@@ -34,7 +34,7 @@ async def client():
         yield client
 
 
-async def test_the_standard_request_is_answered_in_both_spellings(client):
+async def test_the_standard_request_is_answered_with_both_spellings(client):
     asked = {
         "room_name": "lab-1",
         "participant_identity": "box",
@@ -73,7 +73,7 @@ async def test_a_get_with_a_query_is_answered_too(client):
     assert (claims.identity, claims.room) == ("box", "kitchen")
 
 
-async def test_who_asks_for_nothing_gets_the_first_room_and_an_identity(client):
+async def test_an_empty_request_gets_the_first_room_and_an_identity(client):
     answers = [(await client.post("/api/token")).json() for _ in range(2)]
     claims = [read_claims(answer["participant_token"]) for answer in answers]
     assert {claim.room for claim in claims if claim} == {"kitchen"}
@@ -105,13 +105,13 @@ async def test_a_room_that_is_not_allowed_is_refused(client, room):
         (b" " * (MAX_BODY + 1), 413),
     ],
 )
-async def test_a_request_that_makes_no_sense_is_told_so(client, body, status):
+async def test_an_invalid_request_is_answered_with_an_error(client, body, status):
     response = await client.post("/api/token", content=body)
     assert response.status_code == status
     assert response.json()["error"].endswith(".")
 
 
-async def test_only_listed_web_pages_may_ask(client):
+async def test_only_listed_origins_are_allowed(client):
     evil = {"origin": "https://evil.example.com"}
     response = await client.post("/api/token", headers=evil)
     assert response.status_code == 403
@@ -122,7 +122,7 @@ async def test_only_listed_web_pages_may_ask(client):
     assert response.headers["access-control-allow-origin"] == good["origin"]
 
 
-async def test_a_browser_may_ask_whether_it_may_ask(client):
+async def test_a_cors_preflight_is_answered(client):
     headers = {
         "origin": "https://app.example.com",
         "access-control-request-method": "POST",
@@ -131,7 +131,7 @@ async def test_a_browser_may_ask_whether_it_may_ask(client):
     assert (await client.options("/api/token", headers=headers)).status_code == 200
 
 
-async def test_a_name_that_was_pointed_to_loopback_gets_nothing(client):
+async def test_a_foreign_name_that_resolves_to_loopback_is_refused(client):
     response = await client.get("/api/token", headers={"host": "evil.example.com"})
     assert response.status_code == 400
 
@@ -161,7 +161,7 @@ async def status_for(host, **settings):
         "@",
     ],
 )
-async def test_a_name_that_was_pointed_to_the_lan_gets_nothing_either(host):
+async def test_a_foreign_name_that_resolves_to_the_lan_is_refused(host):
     assert await status_for(host, listen="0.0.0.0:8787") == 400
 
 
@@ -177,25 +177,25 @@ async def test_a_name_that_was_pointed_to_the_lan_gets_nothing_either(host):
     ],
 )
 @pytest.mark.parametrize("listen", ["0.0.0.0:8787", "127.0.0.1:8787"])
-async def test_this_machines_names_and_loopback_are_answered(host, listen):
+async def test_this_machines_names_and_loopback_are_accepted(host, listen):
     assert await status_for(host, listen=listen) == 200
 
 
 @pytest.mark.parametrize("local", ["192.168.1.20", "[2001:db8::1]"])
-async def test_the_ip_address_that_was_connected_to_is_answered(local):
+async def test_the_ip_address_of_the_connection_is_accepted(local):
     assert await status_for(f"{local}:8787", local=local) == 200
     assert await status_for("192.168.1.21:8787", local=local) == 400
     hosts = '["192.168.1.21"]'
     assert await status_for("192.168.1.21:8787", local=local, hosts=hosts) == 200
 
 
-async def test_a_name_of_a_proxy_is_answered_where_it_is_listed():
+async def test_the_name_of_a_proxy_is_accepted_if_it_is_listed():
     hosts = "[Tokens.example.com]"
     assert await status_for("tokens.example.com", hosts=hosts) == 200
     assert await status_for("sub.tokens.example.com", hosts=hosts) == 400
 
 
-async def test_a_body_that_does_not_come_is_not_waited_for():
+async def test_a_body_that_is_not_sent_times_out():
     server = app(read_settings(None, None, ENVIRONMENT), body_s=0.01)
     ended = asyncio.Event()
 
@@ -222,7 +222,7 @@ def faults_of(environment, path=None) -> list[str]:
     return str(caught.value).splitlines()
 
 
-def test_without_anything_each_missing_thing_is_named():
+def test_each_missing_setting_is_named():
     assert faults_of({}) == [
         (
             "/etc/ptt-appliance/token-server.yaml: rooms: expected room names, "
@@ -287,7 +287,7 @@ def test_without_anything_each_missing_thing_is_named():
         ),
     ],
 )
-def test_a_fault_is_told_as_for_the_appliance(changes, start):
+def test_a_fault_has_the_format_of_the_appliances(changes, start):
     (line,) = faults_of(ENVIRONMENT | changes)
     assert line.startswith(start)
     assert "short" not in line
@@ -324,7 +324,7 @@ def test_the_program_serves_and_ends_cleanly(stop):
     assert response.json()["participant_token"] not in rest
 
 
-def test_an_address_that_is_taken_is_named_and_exits_1():
+def test_an_address_in_use_is_named_and_exits_1():
     with socket.create_server(("127.0.0.1", 0)) as taken:
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         done = subprocess.run(

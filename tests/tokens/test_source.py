@@ -21,7 +21,7 @@ READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
 
 
 class Office:
-    """A token source that keeps what it was asked, and the events that came of it."""
+    """A token source that records requests and events."""
 
     def __init__(self, *answers: httpx.Response | httpx.HTTPError) -> None:
         self.answers = list(answers)
@@ -50,7 +50,7 @@ class Office:
 
 
 def ignore(_event: object) -> None:
-    """Nobody waits for it."""
+    """Return at once."""
 
 
 def ok(
@@ -60,7 +60,7 @@ def ok(
 
 
 def at(now_s: float) -> dict[str, str]:
-    """Return the header that tells the token source's clock."""
+    """Return a `Date` header with the token source's clock."""
     return {"date": formatdate(now_s, usegmt=True)}
 
 
@@ -79,7 +79,7 @@ async def test_a_fetch_is_answered_with_a_token():
     assert b'"participant_name":"Kitchen"' in request.content
 
 
-async def test_the_name_typed_on_the_page_wins():
+async def test_the_display_name_from_the_page_overrides_the_configured_one():
     office = Office(ok())
     await fetch(office, FetchToken(1, None, "Grandma"))
     assert b'"participant_name":"Grandma"' in office.requests[0].content
@@ -108,20 +108,20 @@ async def test_a_refusal_is_final_and_anything_else_is_not():
     )
 
 
-async def test_not_found_is_asked_again_like_any_other_trouble():
+async def test_not_found_is_not_final():
     failed = await fetch(Office(httpx.Response(404)), FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
     assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
 
 
-async def test_a_token_that_becomes_valid_soon_is_waited_for():
+async def test_a_token_that_becomes_valid_soon_is_used_then():
     office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 5))))
     answer = await fetch(office, FetchToken(1, None, None))
     assert isinstance(answer, TokenReady)
     assert office.slept_s == [5.0]
 
 
-async def test_a_token_that_becomes_valid_late_is_asked_for_again():
+async def test_a_token_that_becomes_valid_late_is_refused():
     office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
@@ -130,7 +130,7 @@ async def test_a_token_that_becomes_valid_late_is_asked_for_again():
 
 
 @pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])
-async def test_a_token_is_judged_by_the_clock_of_its_source(skew_s):
+async def test_validity_is_checked_by_the_clock_of_the_token_source(skew_s):
     there_s = NOW_S + skew_s
     token = jwt_of(nbf=there_s - 1, exp=there_s + 60)
     office = Office(ok(answer_of(participant_token=token), at(there_s)))
@@ -139,7 +139,7 @@ async def test_a_token_is_judged_by_the_clock_of_its_source(skew_s):
     assert office.slept_s == [0.0]
 
 
-async def test_a_fixed_token_asks_nobody():
+async def test_a_fixed_token_sends_no_request():
     office = Office()
     config = Config(room=RoomConfig(url="wss://lk.example.com", token=jwt_of()))
     assert await fetch(office, FetchToken(1, None, None), config) == READY
@@ -151,7 +151,7 @@ async def test_a_fixed_token_asks_nobody():
     [(Config(), None), (CONFIG, "nowhere")],
     ids=["none", "preset"],
 )
-async def test_what_is_not_configured_is_answered_too(config, preset):
+async def test_a_missing_configuration_is_a_failed_fetch(config, preset):
     answer = await fetch(Office(), FetchToken(7, preset, None), config)
     assert isinstance(answer, TokenFailed)
     assert (answer.ticket, answer.cause, answer.is_final) == (
@@ -174,14 +174,14 @@ async def test_a_dropped_fetch_is_not_answered():
     assert office.events.empty()
 
 
-async def test_closing_ends_what_is_under_way():
+async def test_closing_cancels_running_requests():
     office = Office(ok())
     async with office.source() as source:
         source.do(FetchToken(1, None, None))
     assert office.events.empty()
 
 
-async def test_whoever_waits_for_the_first_request_goes_on_when_it_has_left():
+async def test_asked_returns_when_the_first_request_has_been_sent():
     received = asyncio.Event()
 
     async def hold(reader, writer):
@@ -196,13 +196,13 @@ async def test_whoever_waits_for_the_first_request_goes_on_when_it_has_left():
     async with server, TokenSource(config, identity="b", post=ignore) as source:
         source.do(FetchToken(1, None, None))
         await source.asked(PATIENCE_S)
-        # Not answered, and never will be.
+        # Never answered.
         await received.wait()
         source.do(DropToken(1))
 
 
 @pytest.mark.parametrize("answer", [ok(), httpx.ConnectError("away")])
-async def test_whoever_waits_for_it_goes_on_as_well_when_it_is_over(answer):
+async def test_asked_returns_when_the_first_request_has_failed(answer):
     office = Office(answer)
     async with office.source() as source:
         source.do(FetchToken(1, None, None))
@@ -210,14 +210,14 @@ async def test_whoever_waits_for_it_goes_on_as_well_when_it_is_over(answer):
         assert not office.events.empty()
 
 
-async def test_an_error_that_nobody_expected_ends_the_process():
+async def test_an_unexpected_error_ends_the_process():
     office = Office()
     with pytest.raises(ExceptionGroup) as caught:
         await fetch(office, FetchToken(1, None, None))
     assert isinstance(caught.value.exceptions[0], IndexError)
 
 
-async def test_the_journal_hears_of_trouble_once_and_of_its_end(caplog):
+async def test_a_failure_is_logged_once_and_its_end_too(caplog):
     caplog.set_level(logging.INFO, "appliance")
     office = Office(*[httpx.Response(500)] * 3, ok())
     async with office.source() as source:
@@ -241,7 +241,7 @@ async def test_the_journal_hears_of_trouble_once_and_of_its_end(caplog):
     ]
 
 
-async def test_no_log_has_a_secret(caplog):
+async def test_no_log_line_contains_a_secret(caplog):
     caplog.set_level(logging.DEBUG)
     room = RoomConfig(
         token_url="https://h/api?key=SECRET",
