@@ -6,7 +6,7 @@ import socket
 from typing import TYPE_CHECKING, Self
 
 from appliance.config import PageConfig
-from appliance.core.events import PageServed, Part, PartFound, PartLost
+from appliance.core.events import PageServed, Part
 from appliance.core.view import View
 from appliance.net import listen
 from appliance.page.pairing import Pairing
@@ -15,6 +15,7 @@ from appliance.page.settings import PageSettings
 from appliance.page.snapshot import Snapshot
 from appliance.ports import Post
 from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog, FaultReport
 
 if TYPE_CHECKING:
     from appliance.page.application import WebServer
@@ -53,7 +54,10 @@ class Page:
         self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
         self._background = Background()
         self._job: asyncio.Task[None] | None = None
-        self._is_lost = False
+        failing = f"page cannot be served  listen={config.listen}"
+        self._fault = FaultReport(
+            post, Part.PAGE, config.listen, FaultLog(_log, failing)
+        )
 
     async def __aenter__(self) -> Self:
         """Start to serve; `PageServed` is posted when the port is open."""
@@ -83,10 +87,10 @@ class Page:
             try:
                 listening = listen.listener(host, port)
             except OSError as exc:
-                self._lost(exc)
+                self._fault.lost(exc.strerror or str(exc))
                 await asyncio.sleep(self._retry_s)
                 continue
-            self._found()
+            self._fault.found()
             await self._serve(web, listening)
 
     async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
@@ -113,17 +117,3 @@ class Page:
         return WebServer(
             self._background, self._site, self._snapshot, self._pairing, self._post
         )
-
-    def _lost(self, exc: OSError) -> None:
-        listen, reason = self._config.listen, exc.strerror or str(exc)
-        if self._is_lost:
-            _log.debug("page cannot be served  listen=%s reason=%r", listen, reason)
-            return
-        self._is_lost = True
-        self._post(PartLost(Part.PAGE, listen, reason))
-        _log.warning("page cannot be served  listen=%s reason=%r", listen, reason)
-
-    def _found(self) -> None:
-        if self._is_lost:
-            self._is_lost = False
-            self._post(PartFound(Part.PAGE, self._config.listen))

@@ -93,17 +93,19 @@ class WebServer:
         """
         app = self._limits.bound(_RequestTasks(self._app, self._background))
         server = _Server(_config(app), self._limits)
-        job = asyncio.create_task(server.serve(sockets=[listening]))
-        beside = asyncio.create_task(companion)
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        companion_task = asyncio.create_task(companion)
         try:
-            await asyncio.wait({job, beside}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(
+                {serving, companion_task}, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             self._leases.clear()
             server.end()
-            beside.cancel()
-            await asyncio.wait({job, beside})
-        job.result()
-        beside.result()
+            companion_task.cancel()
+            await asyncio.wait({serving, companion_task})
+        serving.result()
+        companion_task.result()
 
 
 class _Server(BoundedServer):

@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from appliance.core.events import PairingAsked, Part, PartFound, PartLost, PhonePaired
+from appliance.core.events import PairingAsked, Part, PhonePaired
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.answer import RequestRefused
@@ -24,6 +24,7 @@ from appliance.page.pairing_file import (
 )
 from appliance.page.pin_lockout import Lockouts
 from appliance.ports import Post
+from appliance.process.fault_report import FaultLog, FaultReport
 
 _log = logging.getLogger(__name__)
 
@@ -65,7 +66,8 @@ class Pairing:
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
         self._wrong = MinuteLog(_log_wrong)
-        self._is_lost = False
+        log = FaultLog(_log, "pairing file cannot be used", "pairing file works again")
+        self._fault = FaultReport(post, Part.STORE, file.path.name, log)
 
     @property
     def pin(self) -> str:
@@ -81,7 +83,7 @@ class Pairing:
         await self._change(lambda keys: keys)
         pin = self._keys.pin
         self.refresh()
-        if self._is_lost:
+        if self._fault.is_lost:
             self._keys = msgspec.structs.replace(self._keys, pin=pin)
 
     def refresh(self) -> None:
@@ -194,10 +196,7 @@ class Pairing:
             except OSError as exc:
                 self._lost(exc)
                 return
-        if self._is_lost:
-            self._is_lost = False
-            self._post(PartFound(Part.STORE, self._file.path.name))
-            _log.info("pairing file works again")
+        self._fault.found()
 
     def _replace(self, keys: Keys) -> None:
         if keys.pin != self._keys.pin:
@@ -207,13 +206,9 @@ class Pairing:
         self._keys = keys
 
     def _lost(self, exc: OSError) -> None:
-        reason = f"{exc.strerror}: phones must pair again after a restart"
-        if self._is_lost:
-            _log.debug("pairing file cannot be used  reason=%r", reason)
-            return
-        self._is_lost = True
-        self._post(PartLost(Part.STORE, self._file.path.name, reason))
-        _log.warning("pairing file cannot be used  reason=%r", reason)
+        # Reads and writes may fail for different reasons; only the first is reported.
+        if not self._fault.is_lost:
+            self._fault.lost(f"{exc.strerror}: phones must pair again after a restart")
 
 
 def _log_wrong(count: int) -> None:

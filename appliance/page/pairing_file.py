@@ -26,7 +26,7 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
 
 
-class Guest(msgspec.Struct, frozen=True):
+class AddressGuesses(msgspec.Struct, frozen=True):
     """Wrong PINs from one address."""
 
     failures: int
@@ -39,7 +39,7 @@ class Guesses(msgspec.Struct, frozen=True):
 
     recent_s: tuple[float, ...] = ()
     """Times of those from all addresses, in seconds since the epoch."""
-    guests: dict[str, Guest] = {}
+    guests: dict[str, AddressGuesses] = {}
     """By address."""
 
 

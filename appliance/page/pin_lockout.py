@@ -4,7 +4,7 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass
 from math import ceil
 
-from appliance.page.pairing_file import Guesses, Guest
+from appliance.page.pairing_file import AddressGuesses, Guesses
 
 FREE_TRIES = 5
 FIRST_WAIT_S = 60
@@ -78,7 +78,7 @@ class Lockouts:
         return Guesses(
             tuple(at_s + shift_s for at_s in self._all_s),
             {
-                address: Guest(each.failures, each.until_s + shift_s)
+                address: AddressGuesses(each.failures, each.until_s + shift_s)
                 for address, each in self._each.items()
             },
         )

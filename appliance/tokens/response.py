@@ -185,11 +185,11 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
 def _token_fault(claims: Claims, now_s: float) -> str | None:
     """Return why the token cannot be used, or None if it can."""
     if not claims.room:
-        return "a token for no room (its claim video.room is empty)."
+        return "a token without a room (its claim video.room is empty)."
     if not claims.may_join:
         return "a token that cannot join (its claim video.roomJoin is not true)."
     if not claims.identity:
-        return "a token for nobody (its claim sub is empty)."
+        return "a token without an identity (its claim sub is empty)."
     if claims.expires_at_s is not None and claims.expires_at_s <= now_s:
         late_s = now_s - claims.expires_at_s
         return f"a token that expired {late_s:.0f} s ago. Is the clock here right?"

@@ -132,7 +132,7 @@ def test_an_https_server_address_is_used_as_wss():
         (b'{"token": "abc"}', "gave a text that is not a JSON Web Token."),
         (
             answer_of(participant_token=jwt_of(video=grant(""))),
-            "gave a token for no room (its claim video.room is empty).",
+            "gave a token without a room (its claim video.room is empty).",
         ),
         (
             answer_of(participant_token=jwt_of(video=grant(may_join=False))),
@@ -140,7 +140,7 @@ def test_an_https_server_address_is_used_as_wss():
         ),
         (
             answer_of(participant_token=jwt_of(sub="")),
-            "gave a token for nobody (its claim sub is empty).",
+            "gave a token without an identity (its claim sub is empty).",
         ),
         (
             answer_of(participant_token=jwt_of(exp=NOW_S - 30)),

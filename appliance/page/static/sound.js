@@ -57,7 +57,7 @@ function meter(node, dbfs, isThere) {
 function watch(slider, send) {
   let timer = 0;
   let settle = 0;
-  const tell = () => {
+  const sendValue = () => {
     timer = 0;
     send({ do: slider.command, [slider.key]: Number(slider.node.value) });
   };
@@ -66,7 +66,7 @@ function watch(slider, send) {
     clearTimeout(settle);
     settle = setTimeout(() => (slider.isHeld = false), 10 * GAP_MS);
     put(slider, Number(slider.node.value));
-    if (!timer) timer = setTimeout(tell, GAP_MS);
+    if (!timer) timer = setTimeout(sendValue, GAP_MS);
   });
 }
 
