@@ -3,9 +3,9 @@
 The echo canceller delays its output by 9 ms and takes half of the processing's CPU
 time. It is needed only while there is an echo, which in push-to-talk is rare while
 talking. So it adapts whenever the speaker plays, and its output is used from the
-beginning of playback until the first pause afterwards. Noise suppression and gain control are needed
-only while somebody speaks here; in silence they track the room's noise, which costs
-little because few blocks are processed then.
+beginning of playback until the first pause afterwards. Noise suppression and gain
+control are needed only while somebody speaks here; in silence they track the room's
+noise, which costs little because few blocks are processed then.
 """
 
 from typing import Final

@@ -15,7 +15,7 @@ def rested():
     return activity
 
 
-def test_a_new_room_is_learned_for_a_while():
+def test_the_noise_estimate_warms_up_after_the_start():
     activity = Activity()
     learns = []
     for _ in range(WARM_UP_BLOCKS + 5):
@@ -24,7 +24,7 @@ def test_a_new_room_is_learned_for_a_while():
     assert learns == [True] * (WARM_UP_BLOCKS - 1) + [False] * 6
 
 
-def test_a_voice_in_the_speaker_and_its_echo_are_listened_to():
+def test_playback_and_the_decay_of_its_echo_count_as_echo():
     activity = rested()
     is_sounding = []
     for played in [LOUD] + [SILENCE] * (HANGOVER_BLOCKS + 5):
@@ -33,13 +33,13 @@ def test_a_voice_in_the_speaker_and_its_echo_are_listened_to():
     assert is_sounding == [True] * HANGOVER_BLOCKS + [False] * 6
 
 
-def test_zeros_that_are_not_the_known_silence_are_silence_too():
+def test_a_block_of_zeros_counts_as_silence():
     activity = rested()
     activity.take(SILENCE.copy())
     assert not activity.has_echo
 
 
-def test_another_card_is_another_room():
+def test_reopening_the_card_restarts_the_warm_up():
     activity = rested()
     activity.restart()
     activity.take(SILENCE)

@@ -115,7 +115,7 @@ def is_silent(samples: np.ndarray) -> bool:
     return bool(np.abs(samples.astype(int)).max() <= TONE_PEAK)
 
 
-async def test_what_is_said_comes_out_of_an_open_gate_and_silence_out_of_a_closed_one(
+async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
     tmp_path,
 ):
     card = Card(tmp_path / "usb", is_looped=True)
@@ -140,7 +140,7 @@ async def test_what_is_said_comes_out_of_an_open_gate_and_silence_out_of_a_close
             assert is_silent(await ours.blocks(10))
 
 
-async def test_two_talkers_and_an_earcon_are_heard_together(tmp_path):
+async def test_two_talkers_and_an_earcon_are_mixed(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         async with ours.road:
@@ -167,7 +167,7 @@ async def test_two_talkers_and_an_earcon_are_heard_together(tmp_path):
         assert spectrum[np.abs(at - hz) < 15].max() > 50 * rest, hz
 
 
-async def test_a_card_that_is_pulled_and_put_back_is_named_and_heard_again(tmp_path):
+async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tmp_path):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
     with box(tmp_path, card) as ours:
@@ -189,7 +189,7 @@ async def test_a_card_that_is_pulled_and_put_back_is_named_and_heard_again(tmp_p
             assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
 
 
-async def test_a_card_that_stalls_is_opened_again(tmp_path):
+async def test_a_stalled_card_is_reopened(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         async with ours.road:
@@ -202,7 +202,7 @@ async def test_a_card_that_stalls_is_opened_again(tmp_path):
             await ours.opened()
 
 
-async def test_a_box_without_a_card_says_so_and_takes_the_card_that_comes(tmp_path):
+async def test_a_missing_card_is_reported_and_opened_when_plugged_in(tmp_path):
     card = Card(tmp_path / "usb")
     card.unplug()
     with box(tmp_path, card) as ours:
@@ -216,7 +216,9 @@ async def test_a_box_without_a_card_says_so_and_takes_the_card_that_comes(tmp_pa
             assert await ours.opened() == lost
 
 
-async def test_a_mistake_in_alsas_configuration_is_a_fault_until_it_is_gone(tmp_path):
+async def test_an_error_in_the_alsa_configuration_is_a_fault_until_it_is_fixed(
+    tmp_path,
+):
     path = tmp_path / "asound.conf"
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
@@ -232,7 +234,7 @@ async def test_a_mistake_in_alsas_configuration_is_a_fault_until_it_is_gone(tmp_
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
 
 
-async def test_a_mistake_that_is_made_while_the_box_runs_is_named_at_the_next_look(
+async def test_a_later_error_in_the_alsa_configuration_is_reported_at_the_next_search(
     tmp_path,
 ):
     path = tmp_path / "asound.conf"
@@ -251,7 +253,7 @@ async def test_a_mistake_that_is_made_while_the_box_runs_is_named_at_the_next_lo
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
 
 
-async def test_a_second_choice_is_said_to_be_one_and_left_when_the_first_comes(
+async def test_a_second_choice_has_a_notice_and_is_replaced_by_the_first_choice(
     tmp_path,
 ):
     first = Card(tmp_path / "first", name="USB Speakerphone")
@@ -272,7 +274,7 @@ async def test_a_second_choice_is_said_to_be_one_and_left_when_the_first_comes(
             assert better.name == "USB Speakerphone"
 
 
-async def test_a_first_wish_replaces_the_second_without_a_restart(tmp_path):
+async def test_the_first_wish_replaces_the_second_without_a_restart(tmp_path):
     jabra = Card(tmp_path / "jabra", name="Jabra")
     other = Card(tmp_path / "other", name="USB PnP")
     jabra.unplug()
@@ -289,7 +291,7 @@ async def test_a_first_wish_replaces_the_second_without_a_restart(tmp_path):
             assert found.name == "Jabra"
 
 
-async def test_a_wrong_name_lists_what_there_is(tmp_path):
+async def test_the_error_for_a_wrong_name_lists_the_available_devices(tmp_path):
     card = Card(tmp_path / "usb", name="Loud Thing")
     sound = SoundConfig(microphone=("Jabra",), speaker=("Loud",))
     with box(tmp_path, card, sound=sound) as ours:
@@ -311,7 +313,7 @@ async def test_a_wrong_name_lists_what_there_is(tmp_path):
         ((0, 2), Part.MICROPHONE, Part.SPEAKER),
     ],
 )
-async def test_a_card_with_one_direction_is_used_for_it(
+async def test_a_card_with_one_direction_is_used_for_that_direction(
     tmp_path, channels, lost, found
 ):
     card = Card(
@@ -324,7 +326,7 @@ async def test_a_card_with_one_direction_is_used_for_it(
             assert (await ours.event(PartFound)).part is found
 
 
-async def test_microphone_and_speaker_may_be_two_cards(tmp_path):
+async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
     epoch_ns = time.monotonic_ns()
     desk = Card(
         tmp_path / "desk", name="Desk Mic", speaker_channels=0, epoch_ns=epoch_ns
@@ -345,7 +347,7 @@ async def test_microphone_and_speaker_may_be_two_cards(tmp_path):
     assert np.abs(wall.heard(since_s)).max() > 1000
 
 
-async def test_a_card_with_44100_hz_only_keeps_the_pitch_both_ways(tmp_path):
+async def test_a_card_with_44100_hz_only_keeps_the_pitch_in_both_directions(tmp_path):
     card = Card(tmp_path / "usb", rates_hz=(44_100,), is_looped=True)
     card.speak(tone(1.0, rate_hz=44_100), at_s=0.0)
     with box(tmp_path, card) as ours:
@@ -366,7 +368,7 @@ async def test_a_card_with_44100_hz_only_keeps_the_pitch_both_ways(tmp_path):
     assert at[np.argmax(np.abs(np.fft.rfft(heard)))] == pytest.approx(988, abs=15)
 
 
-async def test_half_duplex_silences_the_speaker_while_talking(tmp_path):
+async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
     card = Card(tmp_path / "usb")
     sound = SoundConfig(half_duplex=True)
     with box(tmp_path, card, sound=sound) as ours:
@@ -385,7 +387,7 @@ async def test_half_duplex_silences_the_speaker_while_talking(tmp_path):
     assert not card.heard(since_s, until_s).any()
 
 
-async def test_meters_move_with_the_sound(tmp_path):
+async def test_levels_follow_the_sound(tmp_path):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
     with box(tmp_path, card) as ours:
@@ -398,7 +400,7 @@ async def test_meters_move_with_the_sound(tmp_path):
     assert levels.microphone_dbfs == pytest.approx(-15, abs=3)
 
 
-async def test_a_closed_road_holds_the_card_no_more(tmp_path):
+async def test_a_closed_adapter_releases_the_card(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         async with ours.road:
@@ -414,7 +416,7 @@ async def test_a_closed_road_holds_the_card_no_more(tmp_path):
             assert ours.road.figures().blocks
 
 
-async def test_work_in_python_elsewhere_costs_the_card_nothing(tmp_path):
+async def test_python_work_in_other_threads_causes_no_xruns(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         async with ours.road:
@@ -444,6 +446,6 @@ def work(seconds: float) -> None:
         threading.Event().wait(0.02)
 
 
-def test_a_block_of_silence_cannot_be_written_to():
+def test_the_shared_silence_block_is_read_only():
     with pytest.raises(ValueError, match="read-only"):
         SILENCE[0] = 1

@@ -86,7 +86,7 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     assert all(len(block) == len(played) == 480 for block, played in block_sink.story)
 
 
-def test_a_duplex_card_pairs_what_was_heard_with_what_was_played_meanwhile():
+def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
     block_sink = Ear()
     duplex = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for _ in range(4):
@@ -112,7 +112,7 @@ def numbered(number, frames):
 
 
 @pytest.mark.parametrize("is_duplex", [True, False])
-def test_what_is_left_out_is_missing_and_nothing_else_and_blocks_come_no_later(
+def test_a_dropped_period_loses_only_itself_and_delays_no_block(
     is_duplex,
 ):
     block_sink, stream_clock = Sparing(), Steady(48_000)
@@ -160,7 +160,7 @@ class Card:
 @pytest.mark.parametrize(
     ("late_s", "periods"), [(0.0, 0), (0.002, 0), (0.0045, 1), (0.0105, 2), (0.3, 0)]
 )
-def test_silence_takes_the_place_of_what_the_card_has_lost(is_duplex, late_s, periods):
+def test_frames_lost_by_the_card_are_replaced_by_silence(is_duplex, late_s, periods):
     """The last: the uplink stands in for it."""
     card = Card(is_duplex)
     card.run(1.0, 9000)
@@ -176,7 +176,7 @@ def test_silence_takes_the_place_of_what_the_card_has_lost(is_duplex, late_s, pe
     assert not (card.heard[-48_000:] == 0).any(), "once is enough"
 
 
-def test_sound_after_a_loss_begins_softly():
+def test_sound_after_a_loss_is_faded_in():
     card = Card()
     card.run(1.0, 9000)
     before = len(card.heard)
@@ -187,7 +187,7 @@ def test_sound_after_a_loss_begins_softly():
     assert after[239] == 9000
 
 
-def test_a_loss_leaves_the_echos_path_as_it_was():
+def test_a_loss_does_not_shift_the_echo_reference():
     """Two cards, of which only the microphone's loses something."""
     card = Card(is_duplex=False)
     for number in range(1, 241):
@@ -203,7 +203,7 @@ def test_a_loss_leaves_the_echos_path_as_it_was():
 
 
 @pytest.mark.parametrize("ppm", [-200, 200, 20])
-def test_sound_leaves_by_our_clock_and_not_by_the_cards(ppm):
+def test_clock_drift_of_the_card_is_corrected_in_pauses(ppm):
     """Corrected is where nobody misses anything."""
     card = Card()
     card.run(1.0, 20)
@@ -218,7 +218,7 @@ def test_sound_leaves_by_our_clock_and_not_by_the_cards(ppm):
 
 
 @pytest.mark.parametrize("ppm", [-200, 200])
-def test_speech_is_not_cut_for_the_sake_of_a_clock(ppm):
+def test_clock_drift_is_not_corrected_during_speech(ppm):
     card = Card()
     card.run(1.0, 20)
     before = len(card.heard)
@@ -228,7 +228,7 @@ def test_speech_is_not_cut_for_the_sake_of_a_clock(ppm):
 
 
 @pytest.mark.parametrize("ppm", [-200, 200])
-def test_long_periods_are_not_moved_for_the_sake_of_a_clock(ppm):
+def test_clock_drift_is_not_corrected_with_long_periods(ppm):
     card = Card(period=480)
     card.run(60.0, 20, ppm)
     assert len(card.heard) == 60 * 48_000
@@ -236,7 +236,7 @@ def test_long_periods_are_not_moved_for_the_sake_of_a_clock(ppm):
 
 @pytest.mark.parametrize("ppm", [-50, 50])
 @pytest.mark.parametrize("period", [240, 480])
-def test_a_loss_is_made_up_for_and_not_what_a_clock_did_before(ppm, period):
+def test_the_silence_for_a_loss_does_not_include_earlier_clock_drift(ppm, period):
     card = Card(period=period)
     card.run(600.0, 9000, ppm)
     before = len(card.heard)
@@ -249,7 +249,7 @@ def test_a_loss_is_made_up_for_and_not_what_a_clock_did_before(ppm, period):
 
 
 @pytest.mark.parametrize("ppm", [-100, 100])
-def test_what_far_ends_have_followed_for_long_is_not_moved_at_once(ppm):
+def test_a_large_offset_that_built_up_slowly_is_accepted_and_not_corrected(ppm):
     """An hour beside a fan, and then it is switched off."""
     card = Card()
     card.run(1.0, 20)
@@ -259,7 +259,7 @@ def test_what_far_ends_have_followed_for_long_is_not_moved_at_once(ppm):
     assert abs(len(card.heard) - before - 30 * 48_000) <= 960
 
 
-def test_moves_are_further_apart_than_a_far_end_remembers():
+def test_corrections_are_further_apart_than_the_history_of_neteq():
     card = Card()
     card.run(1.0, 20)
     card.run(180.0, 9000, 100)
@@ -272,7 +272,7 @@ def test_moves_are_further_apart_than_a_far_end_remembers():
     assert all(first + second <= 2 for first, second in pairwise(lengths))
 
 
-def test_a_card_that_was_away_without_a_word_is_not_made_up_for():
+def test_a_long_interruption_without_an_xrun_flag_is_not_filled_with_silence():
     card = Card()
     card.run(5.0, 20)
     card.hear(20, late_s=0.3)
@@ -281,14 +281,14 @@ def test_a_card_that_was_away_without_a_word_is_not_made_up_for():
     assert len(card.heard) - before == 60 * 48_000
 
 
-def test_before_the_first_sound_nothing_was_lost():
+def test_an_xrun_flag_at_the_first_callback_inserts_no_silence():
     card = Card()
     card.hear(9000, 4, late_s=0.05)
     card.run(1.0, 9000)
     assert card.heard.all()
 
 
-def test_a_late_callback_is_not_taken_for_a_slow_card():
+def test_a_late_callback_is_not_mistaken_for_clock_drift():
     card = Card()
     rng = np.random.default_rng(1)
     for _ in range(200 * 60):
@@ -299,7 +299,7 @@ def test_a_late_callback_is_not_taken_for_a_slow_card():
     assert len(card.heard) == 60 * 48_000
 
 
-def test_of_a_card_with_long_periods_nothing_is_left_out():
+def test_no_period_is_dropped_if_periods_are_long():
     block_sink = Sparing()
     card = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(8):
@@ -307,7 +307,7 @@ def test_of_a_card_with_long_periods_nothing_is_left_out():
     assert block_sink.asked == 0
 
 
-def test_what_was_played_meanwhile_is_left_out_with_it():
+def test_the_played_samples_of_a_dropped_period_are_dropped_with_it():
     block_sink = Sparing()
     card = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for number in range(1, 10):
@@ -319,20 +319,20 @@ def test_what_was_played_meanwhile_is_left_out_with_it():
 
 
 @pytest.mark.parametrize("channels", [1, 2])
-def test_every_channel_of_a_speaker_plays_the_same(channels):
+def test_every_output_channel_plays_the_same_samples(channels):
     out = blank(240, channels)
     DuplexCallback(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
     assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
 
 
-def test_silence_wipes_what_was_played_before():
+def test_silence_overwrites_the_old_content_of_the_output_buffer():
     out = memoryview(bytearray(b"x" * 960))
     DuplexCallback(Mixer(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
     assert bytes(out) == bytes(960)
 
 
-def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
+def test_captured_blocks_are_writable_and_never_reused():
     block_sink = Ear()
     duplex = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(4):
@@ -341,7 +341,7 @@ def test_blocks_may_be_worked_on_in_place_and_are_never_used_twice():
     assert (block_sink.story[1][0] == 480).all()
 
 
-def test_the_echo_canceller_is_not_told_of_our_own_tones():
+def test_the_echo_reference_does_not_contain_earcons():
     block_sink, mixer = Ear(), Mixer()
     duplex = DuplexCallback(mixer, block_sink, Steady(48_000))
     mixer.play(np.full(480, 5000, np.float32))
@@ -351,7 +351,7 @@ def test_the_echo_canceller_is_not_told_of_our_own_tones():
     assert not block_sink.story[0][1].any()
 
 
-def test_a_speaker_that_is_gone_is_not_heard_for_ever():
+def test_pending_audio_is_dropped_when_the_output_stream_closes():
     reference = EchoReference()
     reference.put(np.full(480, 3000, np.int16), 480)
     assert reference.take(480).max() == 3000
@@ -364,7 +364,7 @@ def test_a_speaker_that_is_gone_is_not_heard_for_ever():
         st.tuples(st.booleans(), st.sampled_from([160, 240, 441, 480])), max_size=200
     )
 )
-def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
+def test_the_echo_reference_has_the_length_of_the_captured_sound_and_bounded_age(turns):
     reference, written = EchoReference(), 0
     for is_put, frames in turns:
         if is_put:
@@ -378,7 +378,7 @@ def test_the_reference_is_always_as_long_as_what_was_heard_and_never_old(turns):
         assert not written or newest == 0 or written - newest <= MOST_FRAMES
 
 
-def test_an_error_in_a_callback_reaches_the_hook_for_dead_threads():
+def test_an_exception_in_a_callback_reaches_threading_excepthook():
     seen: list[threading.ExceptHookArgs] = []
 
     class Broken(Ear):

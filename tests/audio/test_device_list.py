@@ -55,7 +55,7 @@ def devices_of(machine, *found):
     return all_devices(Listing(*found), machine.cards, machine.processes)
 
 
-def test_a_card_that_the_service_uses_is_listed_with_the_service(machine):
+def test_a_card_in_use_by_the_service_is_listed_with_the_service_as_user(machine):
     _, jabra = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     assert line(jabra) == (
         f'"{JABRA}: Audio": microphone and speaker, USB, 0b0e:0412, '
@@ -63,14 +63,14 @@ def test_a_card_that_the_service_uses_is_listed_with_the_service(machine):
     )
 
 
-def test_a_card_that_the_service_uses_is_good_for_the_doctor(machine):
+def test_the_doctor_accepts_a_card_in_use_by_the_service(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     said = f"{JABRA}: Audio, in use by ptt-appliance (pid 812)"
     assert card_name((), "speaker", devices) == said
     assert card_name(("jabra",), "microphone", devices) == said
 
 
-def test_a_card_that_another_program_uses_is_not_and_the_program_is_named(machine):
+def test_the_doctor_rejects_a_card_in_use_by_another_program_and_names_it(machine):
     machine.use(1, "pcm0p", 99)
     devices = devices_of(machine, (f"{JABRA}: Audio (hw:1,0)", 1, 0))
     assert card_name((), "microphone", devices) == f"{JABRA}: Audio"
@@ -78,27 +78,27 @@ def test_a_card_that_another_program_uses_is_not_and_the_program_is_named(machin
         card_name((), "speaker", devices)
 
 
-def test_a_card_that_nobody_uses_and_that_cannot_be_opened_is_told_as_such(machine):
+def test_an_unused_card_that_cannot_be_opened_is_reported_as_such(machine):
     machine.free(1, "pcm0p")
     machine.free(1, "pcm0c")
     with pytest.raises(SoundError, match="Audio: cannot be opened now"):
         card_name((), "speaker", devices_of(machine))
 
 
-def test_the_doctor_says_that_a_card_is_a_second_choice(machine):
+def test_the_doctor_reports_a_second_choice(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     wishes = ("Anker", "hdmi")
     assert card_name(wishes, "speaker", devices) == 'vc4-hdmi: Audio, not "Anker"'
 
 
-def test_a_program_whose_process_has_gone_is_named_by_its_number(machine):
+def test_a_user_whose_process_has_ended_is_named_by_its_process_id(machine):
     machine.use(1, "pcm0p", 4711)
     machine.use(1, "pcm0c", 4711)
     *_, jabra = devices_of(machine)
     assert jabra.obstacle == "in use by another program (pid 4711)"
 
 
-def test_the_box_itself_says_which_program_has_its_card(machine):
+def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
     machine.use(1, "pcm0p", 99)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     where = machine.cards, machine.processes
@@ -108,7 +108,7 @@ def test_the_box_itself_says_which_program_has_its_card(machine):
     assert in_use(("Anker",), (hdmi,), "speaker", *where) is None
 
 
-def test_a_printed_name_holds_no_number_of_the_card(machine, capsys):
+def test_a_printed_name_does_not_contain_the_card_number(machine, capsys):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     print_devices(devices, as_json=False)
     printed = capsys.readouterr().out
@@ -122,7 +122,7 @@ def test_a_printed_name_holds_no_number_of_the_card(machine, capsys):
     ]
 
 
-def test_a_machine_without_cards_is_asked_for_one(tmp_path, capsys):
+def test_a_machine_without_cards_gets_advice_to_plug_one_in(tmp_path, capsys):
     print_devices(devices_of(kernel(tmp_path)), as_json=False)
     assert "Plug in a USB sound card" in capsys.readouterr().err
 
@@ -130,7 +130,7 @@ def test_a_machine_without_cards_is_asked_for_one(tmp_path, capsys):
 JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
 
 
-def test_a_better_card_is_worth_a_look_when_no_program_uses_it(machine):
+def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
     choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     machine.use(1, "pcm0p", 99)
@@ -145,7 +145,7 @@ def test_a_better_card_is_worth_a_look_when_no_program_uses_it(machine):
     assert choice.is_better_listed()
 
 
-def test_a_box_with_its_first_choice_needs_no_look(machine):
+def test_no_card_is_better_than_the_first_choice(machine):
     choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
     jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
     found, _ = choice.choose((jabra,))
@@ -155,5 +155,5 @@ def test_a_box_with_its_first_choice_needs_no_look(machine):
     assert not choice.is_better_listed()
 
 
-def test_without_a_list_of_the_kernels_nobody_can_tell(tmp_path):
+def test_without_alsas_list_a_better_card_is_assumed_possible(tmp_path):
     assert Choice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()

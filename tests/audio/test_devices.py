@@ -27,11 +27,11 @@ ALL = (USB, JABRA, HDMI, DEFAULT)
         ("default", DEFAULT),
     ],
 )
-def test_a_wish_is_part_of_a_name_an_alsa_id_or_a_usb_number(wish, meant):
+def test_a_wish_matches_part_of_a_name_an_alsa_id_or_a_usb_id(wish, meant):
     assert chosen((wish,), ALL, "microphone") is meant
 
 
-def test_the_first_wish_that_is_there_wins():
+def test_the_first_wish_with_a_match_wins():
     assert chosen(("Anker", "PnP", "Jabra"), ALL, "speaker") is USB
 
 
@@ -54,22 +54,22 @@ def test_without_a_wish_a_usb_card_with_both_directions_goes_first():
 
 
 @pytest.mark.parametrize("other", [HAT, PULSE, DEFAULT])
-def test_hdmi_is_the_last_that_is_taken_without_a_wish(other):
+def test_hdmi_is_the_last_choice_without_a_wish(other):
     assert chosen((), (HDMI, other), "speaker") is other
 
 
-def test_a_card_with_both_directions_goes_before_alsas_default_but_for_a_server():
+def test_a_duplex_card_goes_before_alsas_default_unless_there_is_a_sound_server():
     assert chosen((), (HDMI, DEFAULT, HAT), "speaker") is HAT
     assert chosen((), (HDMI, HAT, PULSE, DEFAULT), "speaker") is DEFAULT
 
 
-def test_an_exact_id_or_name_goes_before_a_part_of_another_name():
+def test_an_exact_match_goes_before_a_partial_one():
     assert chosen(("USB",), (USB, JABRA), "speaker") is JABRA
     plug = Device(8, "sysdefault", 32, 32, 44_100)
     assert chosen(("default",), (plug, DEFAULT), "speaker") is DEFAULT
 
 
-def test_what_is_not_the_first_choice_is_said_not_to_be():
+def test_a_notice_says_that_a_device_is_not_the_first_choice():
     assert rank(("Jabra", "PnP"), JABRA) == 0
     assert not_the_first(("Jabra", "PnP"), JABRA, "speaker") == ""
     assert rank(("Jabra", "PnP"), USB) == 1
@@ -80,11 +80,11 @@ def test_what_is_not_the_first_choice_is_said_not_to_be():
     assert "sound.speaker" in said
 
 
-def test_a_card_without_a_microphone_is_not_taken_for_one():
+def test_a_card_without_input_is_not_chosen_as_microphone():
     assert chosen(("hdmi", "Jabra"), ALL, "microphone") is JABRA
 
 
-def test_what_is_missing_is_named_with_what_there_is_and_what_to_do():
+def test_the_error_for_a_missing_device_lists_the_available_ones_and_the_remedy():
     with pytest.raises(SoundError) as caught:
         chosen(("Anker",), ALL, "microphone")
     assert caught.value.device == "Anker"
@@ -92,12 +92,12 @@ def test_what_is_missing_is_named_with_what_there_is_and_what_to_do():
         assert part in str(caught.value)
 
 
-def test_no_card_at_all_asks_for_one():
+def test_the_error_without_any_card_asks_for_a_usb_card():
     with pytest.raises(SoundError, match="Plug in"):
         chosen((), (), "speaker")
 
 
-def test_alsas_id_and_the_usb_number_are_read_for_a_hardware_device(tmp_path):
+def test_alsa_id_and_usb_id_are_read_for_a_hardware_device(tmp_path):
     card = tmp_path / "card1"
     card.mkdir()
     (card / "id").write_text("Device\n")
@@ -121,6 +121,6 @@ def test_alsas_id_and_the_usb_number_are_read_for_a_hardware_device(tmp_path):
     assert (hdmi.card_id, hdmi.usb_id) == ("", "")
 
 
-def test_a_sound_server_is_known_as_such():
+def test_a_sound_server_is_recognised():
     assert DEFAULT.is_shared
     assert not USB.is_shared

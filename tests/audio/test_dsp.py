@@ -28,16 +28,16 @@ def test_a_level_is_never_nan_and_never_above_full_scale(block):
 
 
 @given(blocks)
-def test_loud_is_what_has_a_sample_beyond_60_db_down(block):
+def test_a_block_is_loud_if_a_sample_exceeds_60_db_below_full_scale(block):
     assert dsp.is_loud(block) == (np.abs(block.astype(int)) > 32).any()
 
 
-def test_all_zeros_are_as_quiet_as_16_bits_go():
+def test_all_zeros_have_the_level_of_silence():
     assert dsp.level_dbfs(SILENCE) == dsp.SILENCE_DBFS
 
 
 @given(arrays(np.float32, (480,), elements=st.floats(-1e6, 1e6, width=32)))
-def test_what_is_too_loud_for_16_bits_is_clipped_and_never_wraps(samples):
+def test_samples_beyond_16_bits_are_clipped_and_never_wrap(samples):
     block = dsp.to_block(samples)
     assert (np.sign(block) * np.sign(np.rint(samples)) >= 0).all()
 
@@ -49,18 +49,18 @@ def test_what_is_too_loud_for_16_bits_is_clipped_and_never_wraps(samples):
         max_size=6,
     )
 )
-def test_the_limiter_lets_nothing_above_its_ceiling(stretch):
+def test_the_limiters_output_never_exceeds_its_ceiling(stretch):
     limiter = dsp.Limiter()
     for samples in stretch:
         assert np.abs(limiter.apply(samples)).max() <= dsp.CEILING * 1.0001
 
 
-def test_the_limiter_leaves_ordinary_speech_alone():
+def test_the_limiter_does_not_change_ordinary_speech():
     samples = np.full(480, 9000, np.float32)
     assert dsp.Limiter().apply(samples) is samples
 
 
-def test_the_limiter_gives_the_gain_back_within_two_seconds():
+def test_the_limiter_releases_within_two_seconds():
     limiter = dsp.Limiter()
     limiter.apply(np.full(480, 90_000, np.float32))
     for _ in range(200):
@@ -93,7 +93,9 @@ def test_a_tone_keeps_its_pitch_and_loudness_at_another_rate(rate_hz, is_to_card
     st.floats(-0.005, 0.005),
     st.sampled_from([240, 480]),
 )
-def test_what_lies_between_samples_is_on_the_spline(samples, fraction, rate, frames):
+def test_interpolated_samples_lie_on_the_catmull_rom_spline(
+    samples, fraction, rate, frames
+):
     window = samples[: frames + 6]
     found = dsp.interpolated(window, fraction, rate, frames)
     at = fraction + np.arange(frames) * (1 + rate)
@@ -107,7 +109,7 @@ def test_what_lies_between_samples_is_on_the_spline(samples, fraction, rate, fra
     assert found == pytest.approx(expected, abs=0.5)
 
 
-def test_half_volume_is_12_db_down_and_none_is_silence():
+def test_half_volume_is_minus_12_db_and_zero_is_silence():
     assert dsp.volume_gain(100) == 1.0
     assert dsp.volume_gain(50) == 0.25
     assert dsp.volume_gain(0) == 0.0

@@ -45,7 +45,7 @@ def on_time(dtx_schedule, since, packets):
 
 
 @pytest.mark.parametrize("place", range(PERIOD))
-def test_after_a_second_of_questions_every_packet_that_leaves_is_in_time(place):
+def test_after_a_second_of_readings_every_packet_that_dtx_sends_is_on_time(place):
     encoder = Encoder(place)
     dtx_schedule, at = learned(encoder, answers=10)
     taken = on_time(dtx_schedule, at, 10 * PERIOD)
@@ -54,34 +54,34 @@ def test_after_a_second_of_questions_every_packet_that_leaves_is_in_time(place):
     assert len(taken) < 10 * PERIOD * 0.55
 
 
-def test_as_long_as_nothing_is_known_nothing_is_late():
+def test_without_readings_every_packet_is_on_time():
     dtx_schedule = DtxSchedule()
     assert on_time(dtx_schedule, 50, 100) == list(range(51, 151))
     asked(dtx_schedule, Encoder(3), SETTLED + 1)
     assert on_time(dtx_schedule, 50, 100) == list(range(51, 151))
 
 
-def test_nothing_is_asked_while_a_silence_is_young():
+def test_no_statistics_are_requested_early_in_a_silence():
     dtx_schedule = DtxSchedule()
     dtx_schedule.restart(1000)
     assert not dtx_schedule.wants_stats(1000 + SETTLED)
     assert dtx_schedule.wants_stats(1000 + SETTLED + 1)
 
 
-def test_whoever_speaks_makes_it_all_unknown_again():
+def test_speech_resets_the_learned_schedule():
     dtx_schedule, at = learned(Encoder(5))
     assert dtx_schedule.late_packets(at) or dtx_schedule.late_packets(at + MOST_LATE)
     dtx_schedule.restart(at)
     assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
 
 
-def test_an_encoder_that_sends_everything_is_given_everything_in_time():
+def test_an_encoder_without_dtx_gets_every_packet_on_time():
     dtx_schedule, at = learned(Encoder(0, is_dtx=False))
     assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
     assert not asked(dtx_schedule, Encoder(0, is_dtx=False), at + 8)
 
 
-def test_another_encoder_is_noticed_by_the_next_answer():
+def test_a_replaced_encoder_is_detected_by_the_next_reading():
     dtx_schedule, at = learned(Encoder(5))
     dtx_schedule.learn(at + 500, at + 500, 3)
     assert on_time(dtx_schedule, at, 100) == list(range(at + 1, at + 101))
@@ -94,7 +94,7 @@ def test_another_encoder_is_noticed_by_the_next_answer():
         max_size=30,
     ),
 )
-def test_whenever_it_asks_and_however_slow_the_answers_nothing_that_leaves_is_late(
+def test_sent_packets_are_on_time_for_any_moments_and_delays_of_readings(
     place, questions
 ):
     encoder, dtx_schedule, at = Encoder(place), DtxSchedule(), SETTLED + 1

@@ -62,7 +62,7 @@ async def echo_dbfs(config: SoundConfig) -> float:
 
 
 @pytest.mark.parametrize("echo_ms", [30, 120])
-async def test_echo_cancellation_takes_the_speaker_out_of_the_microphone(
+async def test_echo_cancellation_removes_the_speakers_sound_from_the_sent_sound(
     tmp_path, echo_ms
 ):
     card = Card(tmp_path / "usb", echo_gain=0.3, echo_ms=echo_ms)

@@ -32,7 +32,7 @@ def connected():
     return encoder_feed, sent
 
 
-def test_nothing_is_sent_before_there_is_a_track():
+def test_nothing_is_sent_before_a_track_is_connected():
     encoder_feed = EncoderFeed()
     assert not encoder_feed.send([(SILENCE, SILENCE)])
     assert encoder_feed.blocks == 0
@@ -46,7 +46,9 @@ def test_packets_are_sent_in_order():
 
 
 @pytest.mark.parametrize("tracks", [1, 2])
-def test_each_new_track_is_silent_then_faint_and_only_what_left_is_counted(tracks):
+def test_each_new_track_starts_with_a_pause_and_the_tone_and_counts_sent_blocks(
+    tracks,
+):
     encoder_feed = EncoderFeed()
     for _ in range(tracks):
         before = encoder_feed.blocks
@@ -62,7 +64,7 @@ def test_each_new_track_is_silent_then_faint_and_only_what_left_is_counted(track
         assert sent[-1] is SILENCE
 
 
-def test_while_something_faint_is_sent_no_packet_may_come_late():
+def test_no_packet_may_be_late_while_the_priming_tone_is_sent():
     encoder_feed, _ = connected()
     for _ in range(TONE_BLOCKS // 2):
         encoder_feed.send([(SILENCE, SILENCE)])
@@ -71,7 +73,7 @@ def test_while_something_faint_is_sent_no_packet_may_come_late():
         assert not encoder_feed.wants_stats
 
 
-def test_after_the_last_step_no_packet_may_come_late_though_the_pace_is_known():
+def test_no_packet_may_be_late_right_after_the_last_delay_step():
     """The next may be one of those that are not silence any more."""
     encoder_feed, sent = connected()
     left, is_lazy = 0, []
@@ -93,7 +95,7 @@ def test_after_the_last_step_no_packet_may_come_late_though_the_pace_is_known():
         assert encoder_feed.late_packets == 0 or sent[-1] is SILENCE
 
 
-def test_half_a_block_is_to_be_left_out_until_that_was_done():
+def test_a_delay_step_stays_due_until_it_is_taken():
     encoder_feed, _ = connected()
     encoder_feed.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
     assert encoder_feed.is_step_due
@@ -102,7 +104,7 @@ def test_half_a_block_is_to_be_left_out_until_that_was_done():
     assert not encoder_feed.step(), "somebody was quicker"
 
 
-def test_after_disconnecting_nothing_is_being_sent():
+def test_after_disconnecting_no_send_is_running():
     encoder_feed = EncoderFeed()
     is_sending, may_end = threading.Event(), threading.Event()
     ends = []

@@ -16,12 +16,12 @@ def numbered(number: int) -> np.ndarray:
     return np.full(BLOCK_FRAMES, 1000 + number, np.int16)
 
 
-def test_a_closed_gate_feeds_silence_and_not_nothing():
+def test_a_closed_gate_returns_silence_for_each_block():
     gate = Gate(pre_roll_ms=0)
     assert gate.passed(LOUD) is SILENCE
 
 
-def test_the_first_block_after_opening_passes_with_a_soft_start():
+def test_the_first_block_after_opening_is_faded_in():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     passed = gate.passed(LOUD)
@@ -30,7 +30,7 @@ def test_the_first_block_after_opening_passes_with_a_soft_start():
     assert (gate.passed(LOUD) == 6000).all()
 
 
-def test_closing_without_a_tail_lets_no_further_sample_out():
+def test_closing_without_a_tail_passes_no_further_sample():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.passed(LOUD)
@@ -39,7 +39,7 @@ def test_closing_without_a_tail_lets_no_further_sample_out():
     assert not gate.is_open
 
 
-def test_a_loud_tail_is_as_long_as_configured_and_ends_softly():
+def test_a_loud_tail_has_the_configured_length_and_is_faded_out():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.passed(LOUD)
@@ -50,7 +50,7 @@ def test_a_loud_tail_is_as_long_as_configured_and_ends_softly():
     assert tail[4][-1] == 0
 
 
-def test_silence_cuts_the_tail_short():
+def test_silence_ends_the_tail_early():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.passed(LOUD)
@@ -61,7 +61,7 @@ def test_silence_cuts_the_tail_short():
     assert not gate.is_open
 
 
-def test_a_short_stop_inside_a_word_does_not_cut_the_tail():
+def test_a_plosive_inside_a_word_does_not_end_the_tail():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.close(tail_ms=500)
@@ -72,7 +72,7 @@ def test_a_short_stop_inside_a_word_does_not_cut_the_tail():
     assert gate.is_open
 
 
-def test_pressing_again_in_the_tail_goes_on_without_a_gap():
+def test_a_press_during_the_tail_continues_without_a_gap():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.passed(LOUD)
@@ -82,7 +82,7 @@ def test_pressing_again_in_the_tail_goes_on_without_a_gap():
     assert all((gate.passed(LOUD) == 6000).all() for _ in range(30))
 
 
-def test_the_pre_roll_sends_what_was_said_before_the_press():
+def test_the_pre_roll_sends_the_sound_from_before_the_press():
     gate = Gate(pre_roll_ms=30)
     for number in range(5):
         gate.passed(numbered(number))
@@ -91,7 +91,7 @@ def test_the_pre_roll_sends_what_was_said_before_the_press():
     assert [block[-1] - 1000 for block in sent] == [2, 3, 4, 5]
 
 
-def test_the_tail_waits_for_what_the_pre_roll_holds_back():
+def test_the_tail_is_extended_by_the_pre_rolls_delay():
     gate = Gate(pre_roll_ms=30)
     gate.open()
     for number in range(10):
@@ -113,7 +113,7 @@ def test_the_tail_waits_for_what_the_pre_roll_holds_back():
     ),
     st.sampled_from([0, 10, 50]),
 )
-def test_nothing_leaves_a_gate_that_is_not_open(story, pre_roll_ms):
+def test_a_closed_gate_never_passes_captured_sound(story, pre_roll_ms):
     gate = Gate(pre_roll_ms)
     for turn in story:
         if turn == "open":
@@ -127,7 +127,7 @@ def test_nothing_leaves_a_gate_that_is_not_open(story, pre_roll_ms):
             gate.close(turn)
 
 
-def test_what_a_gain_makes_loud_is_missed():
+def test_dropping_sound_that_is_loud_only_after_the_gain_counts_as_audible():
     gate = Gate(pre_roll_ms=0)
     soft = np.full(BLOCK_FRAMES, 80, np.int16).tobytes()
     gate.open()

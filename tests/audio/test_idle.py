@@ -74,7 +74,7 @@ class Bench:
         return [self.period() for _ in range(periods)]
 
 
-def test_in_a_lull_one_period_of_a_packet_is_looked_at_and_every_packet_counted():
+def test_while_idle_one_period_per_packet_is_processed_and_every_packet_is_counted():
     bench = Bench()
     bench.run(2 + 40 * PACKET_PERIODS)
     assert bench.looked_at == 2 + 40
@@ -86,14 +86,14 @@ def test_in_a_lull_one_period_of_a_packet_is_looked_at_and_every_packet_counted(
     )
 
 
-def test_the_speaker_is_given_silence_by_the_periods_that_are_looked_at():
+def test_processed_periods_give_the_speaker_silence_while_idle():
     played = [each for each in Bench().run(60) if each is not None]
     assert len(played) > 10
     assert not any(each.any() for each in played)
 
 
 @pytest.mark.parametrize("passed", range(PACKET_PERIODS + 1))
-def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
+def test_from_a_press_on_every_period_is_captured_at_its_position(passed):
     bench = Bench()
     bench.run(2 + PACKET_PERIODS + passed)
     bench.block_sink.idle_packets = 0
@@ -108,7 +108,7 @@ def test_from_a_press_on_every_period_is_heard_at_its_place(passed):
     assert not heard[2 * PERIOD : (first - 1) * PERIOD].any()
 
 
-def test_what_the_card_loses_is_counted_in_a_lull_too():
+def test_xruns_are_counted_while_idle_too():
     bench = Bench()
     bench.run(3)
     bench.period(status=4)
@@ -153,7 +153,7 @@ def press(mixer, block_sink):
 
 @pytest.mark.parametrize("moment", ["before", "after"])
 @pytest.mark.parametrize("what", ["word", "press", "earcon"])
-def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(what, moment):
+def test_speech_that_begins_while_an_idle_window_opens_is_not_missed(what, moment):
     bench = Bench()
     write = bench.mixer.add("ann")
     happens: dict[str, Callable[[Late], object]] = {
@@ -172,7 +172,7 @@ def test_who_speaks_while_a_lull_is_being_begun_is_not_overlooked(what, moment):
     assert bench.duplex.idle_window.is_over or not bench.duplex.idle_window.left
 
 
-def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
+def test_a_talker_is_played_from_the_first_sample_after_an_idle_window():
     bench = Bench()
     bench.mixer.set_volume(100)
     write = bench.mixer.add("ann")
@@ -188,14 +188,14 @@ def test_a_talker_is_heard_from_the_first_sample_after_a_lull():
     assert np.count_nonzero(loud) > 4.9 * 480
 
 
-def test_an_earcon_ends_a_lull():
+def test_an_earcon_ends_an_idle_window():
     bench = Bench()
     bench.run(3)
     bench.mixer.play(np.full(480, 4000, np.float32))
     assert bench.period().any()
 
 
-def test_noise_below_hearing_does_not_end_a_lull():
+def test_inaudible_noise_does_not_end_an_idle_window():
     bench = Bench()
     write = bench.mixer.add("ann")
     for _ in range(2 * SIZE_BLOCKS):
@@ -208,7 +208,7 @@ def test_noise_below_hearing_does_not_end_a_lull():
     assert bench.looked_at - looked_at <= 80 / PACKET_PERIODS + 1
 
 
-def test_a_microphone_without_a_speaker_rests_too():
+def test_a_capture_stream_without_playback_skips_periods_too():
     block_sink, mixer, stream_clock = Ear(), Mixer(), Steady(RATE_HZ)
     microphone = CaptureCallback(mixer, EchoReference(), block_sink, stream_clock)
     for _ in range(2 + 5 * PACKET_PERIODS):
@@ -224,7 +224,7 @@ def test_a_microphone_without_a_speaker_rests_too():
         st.sampled_from(["press", "xrun", "earcon", "busy", "free", ""]), max_size=120
     )
 )
-def test_whatever_happens_the_microphone_keeps_its_place(story):
+def test_captured_sound_keeps_its_position_in_any_sequence_of_events(story):
     bench = Bench()
     for word in story:
         if word == "press":
@@ -283,7 +283,7 @@ class Whole:
 
 
 @pytest.mark.parametrize("before", range(80, 100))
-def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
+def test_after_a_press_blocks_are_sent_in_whole_packets_and_in_order(before):
     """Half a block is left out once, wherever in a lull that is."""
     whole = Whole()
     whole.run(before, value=20)
@@ -302,7 +302,7 @@ def test_after_a_press_everything_leaves_in_pairs_and_in_order(before):
 
 @pytest.mark.parametrize("status", [0, 4])
 @pytest.mark.parametrize("passed", range(PACKET_PERIODS))
-def test_a_talk_that_begins_in_a_lull_begins_softly(passed, status):
+def test_a_talk_that_begins_in_an_idle_window_is_faded_in(passed, status):
     """Even if the card tells of a loss in the same moment."""
     whole = Whole()
     whole.run(40 + passed, value=100)
@@ -330,7 +330,9 @@ class Voice(Mixer):
 
 
 @pytest.mark.parametrize("passed", range(12))
-def test_with_two_cards_what_is_played_after_a_lull_is_known_at_once(passed):
+def test_with_two_cards_the_echo_reference_is_correct_right_after_an_idle_window(
+    passed,
+):
     mixer, reference, block_sink = Voice(), EchoReference(), Ear()
     speaker = PlaybackCallback(mixer, reference, Steady(RATE_HZ))
     microphone = CaptureCallback(mixer, reference, block_sink, Steady(RATE_HZ))

@@ -82,7 +82,7 @@ def quietest_10_ms_after(heard: np.ndarray, seconds: float) -> float:
 
 @pytest.mark.parametrize("ppm", [-200, -20, 0, 20, 200])
 @pytest.mark.parametrize("frames", [BLOCK_FRAMES, BLOCK_FRAMES // 2])
-def test_a_card_with_another_clock_hears_everything_at_a_constant_delay(ppm, frames):
+def test_clock_drift_changes_neither_the_delay_nor_loses_sound(ppm, frames):
     result = run(60, ppm, frames=frames)
     late = result.delays_s[len(result.delays_s) // 10 :]
     assert max(late) - min(late) < 0.001
@@ -91,7 +91,7 @@ def test_a_card_with_another_clock_hears_everything_at_a_constant_delay(ppm, fra
 
 
 @pytest.mark.parametrize("ppm", [-60, 60])
-def test_a_usual_clock_is_followed_seldom_and_by_less_than_a_cent(ppm):
+def test_usual_clock_drift_is_corrected_rarely_and_by_less_than_a_cent_of_pitch(ppm):
     result = run(60, ppm, frames=240)
     later = np.abs(result.rates[2000:])
     assert 0 < later.max() < 2 ** (1 / 1200) - 1
@@ -99,19 +99,19 @@ def test_a_usual_clock_is_followed_seldom_and_by_less_than_a_cent(ppm):
     assert result.jitter_buffer.drift_ppm == pytest.approx(ppm, abs=20)
 
 
-def test_a_drift_is_seen_in_pauses_too():
+def test_drift_is_measured_in_pauses_too():
     result = run(60, 100, frames=240, has_pauses=True)
     assert result.jitter_buffer.drift_ppm == pytest.approx(100, abs=30)
 
 
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0099])
-def test_the_delay_does_not_depend_on_who_comes_first(phase_s):
+def test_the_delay_does_not_depend_on_the_phase_of_writer_and_reader(phase_s):
     result = run(10, phase_s=phase_s)
     assert result.delays_s[-1] == pytest.approx(0.002, abs=0.0006)
 
 
 @pytest.mark.parametrize("held_ms", [0, 7, 18, 19, 40])
-def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_ms):
+def test_the_sum_of_neteqs_delay_and_ours_is_constant(held_ms):
     jitter_buffer = JitterBuffer()
     jitter_buffer.learn(held_ms / 1000)
     result = run(10, jitter_buffer=jitter_buffer)
@@ -124,7 +124,7 @@ def test_what_the_library_kept_before_and_what_is_kept_here_make_the_same(held_m
     assert result.jitter_buffer.underruns == 0
 
 
-def test_what_is_learned_later_is_followed_and_nobody_hears_it():
+def test_a_later_change_of_neteqs_delay_is_followed_inaudibly():
     jitter_buffer = JitterBuffer()
     run(5, jitter_buffer=jitter_buffer)
     before_s = jitter_buffer.depth_s
@@ -141,7 +141,7 @@ def test_what_is_learned_later_is_followed_and_nobody_hears_it():
     assert steps.max() <= 8000 * 2 * np.pi * TONE_HZ / RATE_HZ * 1.02
 
 
-def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
+def test_after_a_change_of_delay_reading_returns_to_whole_sample_positions():
     jitter_buffer = JitterBuffer()
     run(5, jitter_buffer=jitter_buffer)
     jitter_buffer.learn(0.009)
@@ -158,7 +158,7 @@ def test_a_talker_whose_depth_has_changed_is_read_from_whole_positions_again():
     assert (np.abs(found - last).max(axis=1) == 0).any()
 
 
-def test_answers_that_differ_by_little_change_nothing():
+def test_small_changes_of_neteqs_delay_are_ignored():
     delay_control = DelayControl()
     delay_control.learn(300)
     before = delay_control.target
@@ -168,7 +168,7 @@ def test_answers_that_differ_by_little_change_nothing():
     assert delay_control.target == before - HELD_STEP_FRAMES
 
 
-def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
+def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target + 2 * MOVED_FRAMES, 0)
     assert delay_control.turn(0.0, is_quiet=False) == 0
@@ -177,14 +177,14 @@ def test_after_a_gap_nothing_of_what_was_to_be_moved_before_is_moved():
     assert delay_control.rate == 0
 
 
-def test_a_fraction_that_is_left_is_gone_after_a_window():
+def test_a_fractional_read_position_is_removed_within_a_window():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target, 0)
     delay_control.turn(0.75, is_quiet=False)
     assert 0.75 + delay_control.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
-def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
+def test_the_delay_does_not_depend_on_the_initial_fill_level():
     jitter_buffer = JitterBuffer()
     for count in range(DEEPEST_BLOCKS):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
@@ -198,7 +198,7 @@ def test_the_delay_does_not_depend_on_how_full_the_fifo_happened_to_start():
     assert jitter_buffer.underruns == 0
 
 
-def test_silence_is_used_to_reach_the_right_depth_at_once():
+def test_silence_is_used_to_reach_the_target_delay_at_once():
     jitter_buffer = JitterBuffer()
     quiet = np.zeros(BLOCK_FRAMES, np.int16)
     for _ in range(8):
@@ -209,7 +209,7 @@ def test_silence_is_used_to_reach_the_right_depth_at_once():
     assert jitter_buffer.depth_s < 0.022
 
 
-def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sample():
+def test_speech_after_a_long_silence_and_a_gap_is_played_from_the_first_sample():
     jitter_buffer = JitterBuffer()
     now_s, heard = 0.0, []
     for _ in range(100):
@@ -231,7 +231,7 @@ def test_who_speaks_after_a_long_silence_and_a_gap_is_heard_from_the_first_sampl
 
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0049])
 @pytest.mark.parametrize("quiet_s", [0.5, 600.0])
-def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, quiet_s):
+def test_the_first_word_after_a_silence_has_the_target_delay(phase_s, quiet_s):
     jitter_buffer = JitterBuffer()
     for count in range(60):
         jitter_buffer.write(SILENCE, 0.01 * count)
@@ -255,13 +255,13 @@ def test_the_first_word_after_a_silence_has_the_right_delay_at_once(phase_s, qui
     assert jitter_buffer.underruns == jitter_buffer.overruns == 0
 
 
-def test_late_blocks_deepen_the_stock_instead_of_tearing_holes_for_ever():
+def test_late_blocks_increase_the_delay_until_underruns_stop():
     result = run(60, lateness_s=(0.0, 0.0, 0.018, 0.008, 0.0))
     assert result.jitter_buffer.underruns < 8
     assert quietest_10_ms_after(result.heard, 30) > 5000
 
 
-def test_a_tone_comes_out_as_clean_as_it_went_in():
+def test_a_tone_is_resampled_without_audible_distortion():
     result = run(30, ppm=150)
     steady = result.heard[20 * RATE_HZ :][: 8 * RATE_HZ] * np.hanning(8 * RATE_HZ)
     power = np.abs(np.fft.rfft(steady)) ** 2
@@ -272,7 +272,7 @@ def test_a_tone_comes_out_as_clean_as_it_went_in():
     assert noise_db < -60
 
 
-def test_a_talker_who_stops_ends_softly_and_comes_back():
+def test_a_talker_who_stops_is_faded_out_and_can_resume():
     jitter_buffer = JitterBuffer()
     for count in range(3):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01 * count)
@@ -286,7 +286,7 @@ def test_a_talker_who_stops_ends_softly_and_comes_back():
     assert jitter_buffer.read(BLOCK_FRAMES, 1.0) is not None
 
 
-def test_a_burst_after_an_outage_is_cut_to_the_newest():
+def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
     jitter_buffer = JitterBuffer()
     for count in range(14):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
@@ -301,7 +301,7 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest():
     ),
     st.sampled_from([BLOCK_FRAMES, BLOCK_FRAMES // 2]),
 )
-def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
+def test_the_fill_level_is_bounded_and_the_output_valid_for_any_two_clocks(
     turns, frames
 ):
     jitter_buffer = JitterBuffer()
@@ -331,7 +331,7 @@ def test_whatever_the_two_clocks_do_the_stock_is_bounded_and_the_sound_is_sound(
     ),
     st.sampled_from([0.0, 300.0]),
 )
-def test_the_one_silence_is_read_like_any_other(story, ppm):
+def test_the_shared_silence_block_is_read_like_any_block_of_zeros(story, ppm):
     """Talk and pauses, in blocks; the card is a little fast or not."""
     known, any_other = JitterBuffer(), JitterBuffer()
     blocks = [is_loud for is_loud, count in story for _ in range(count)]
@@ -345,7 +345,7 @@ def test_the_one_silence_is_read_like_any_other(story, ppm):
         assert one is None or other is None or (one == other).all()
 
 
-def test_a_first_word_that_comes_late_says_nothing_of_the_next():
+def test_a_late_first_word_does_not_change_the_delay_of_the_next():
     jitter_buffer = JitterBuffer()
     for count in range(200):
         jitter_buffer.write(SILENCE, 0.01 * count)
@@ -363,7 +363,7 @@ def test_a_first_word_that_comes_late_says_nothing_of_the_next():
     assert max(delays) - min(delays) < 0.006
 
 
-def test_a_talker_who_sends_nothing_any_more_is_asleep():
+def test_a_buffer_without_new_packets_becomes_idle():
     jitter_buffer = JitterBuffer()
     jitter_buffer.read(480, 100.0)
     assert jitter_buffer.is_asleep
@@ -375,7 +375,7 @@ def test_a_talker_who_sends_nothing_any_more_is_asleep():
     assert jitter_buffer.depth_s == 0
 
 
-def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
+def test_a_long_idle_time_reduces_the_margin_again():
     jitter_buffer = JitterBuffer()
     jitter_buffer._delay_control.margin = MARGIN_MOST_FRAMES
     for count in range(60):
@@ -387,7 +387,7 @@ def test_a_long_sleep_lets_a_bad_moment_be_forgotten():
     assert jitter_buffer._delay_control.margin < MARGIN_MOST_FRAMES - 10 * 48
 
 
-def test_a_word_that_is_only_half_written_wakes_nobody_yet():
+def test_a_partly_written_block_does_not_end_the_idle_state():
     jitter_buffer = JitterBuffer()
     jitter_buffer.read(240, 100.0)
     assert jitter_buffer.is_asleep

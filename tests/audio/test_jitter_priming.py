@@ -30,7 +30,7 @@ def left(prime_jitter_buffers, packets):
     return [prime_jitter_buffers.filled((SILENCE, SILENCE)) for _ in range(packets)]
 
 
-def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given():
+def test_a_new_track_sends_no_packets_then_a_faint_tone_and_then_the_captured_sound():
     sent = left(JitterPriming(), TONE_BLOCKS)
     skip_packets, faint = NO_PACKET_BLOCKS // 2, TONE_BLOCKS // 2
     assert all(packet == () for packet in sent[:skip_packets])
@@ -38,7 +38,7 @@ def test_a_new_track_says_nothing_then_something_faint_and_then_what_it_is_given
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
 
 
-def test_after_the_last_step_something_faint_begins_again_and_again():
+def test_after_the_last_delay_step_the_faint_tone_starts_several_times():
     prime_jitter_buffers = JitterPriming()
     for _ in range(STEPS):
         left(prime_jitter_buffers, LONG_PACKETS)
@@ -49,7 +49,7 @@ def test_after_the_last_step_something_faint_begins_again_and_again():
     assert edges.tolist() == [edge for spell in SPELLS for edge in spell]
 
 
-def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
+def test_priming_for_later_subscribers_repeats_the_tone_without_a_pause_in_the_track():
     prime_jitter_buffers = JitterPriming()
     left(prime_jitter_buffers, LONG_PACKETS)
     for _ in range(STEPS):
@@ -68,7 +68,7 @@ def test_for_those_who_come_later_it_begins_again_and_the_track_never_pauses():
     assert prime_jitter_buffers.is_step_due
 
 
-def test_before_what_is_faint_comes_nothing_may_be_late():
+def test_packets_must_be_on_time_before_the_priming_tone_begins():
     prime_jitter_buffers = JitterPriming()
     left(prime_jitter_buffers, LONG_PACKETS)
     assert not prime_jitter_buffers.is_prompt
@@ -76,14 +76,14 @@ def test_before_what_is_faint_comes_nothing_may_be_late():
     assert prime_jitter_buffers.is_prompt
 
 
-def test_what_is_faint_is_far_below_any_room_and_fits_onto_itself_every_2_5_ms():
+def test_the_priming_tone_is_below_80_dbfs_and_has_a_period_of_2_5_ms():
     assert level_dbfs(TONE) < -80
     assert (np.tile(TONE, 2)[120:600] == TONE).all()
     assert any((np.roll(TONE, n) != TONE).any() for n in range(1, 120))
 
 
 @given(st.lists(st.sampled_from([LOUD, *NOTHINGS]), max_size=2 * TONE_BLOCKS))
-def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
+def test_audible_sound_is_sent_unchanged_and_at_once_during_priming(blocks):
     prime_jitter_buffers = JitterPriming()
     for packet in zip(blocks[::2], blocks[1::2], strict=False):
         sent = prime_jitter_buffers.filled(packet)
@@ -94,7 +94,9 @@ def test_what_can_be_heard_is_sent_as_it_is_and_at_once(blocks):
 
 
 @pytest.mark.parametrize("busy_blocks", [0, 1000])
-def test_half_a_block_is_left_out_twice_and_what_far_ends_remember_apart(busy_blocks):
+def test_delay_steps_are_further_apart_than_the_history_of_the_receivers_jitter_buffer(
+    busy_blocks,
+):
     prime_jitter_buffers, steps = JitterPriming(), []
     for block in range(2, 2 * LONG_PACKETS + busy_blocks, 2):
         prime_jitter_buffers.filled((SILENCE, SILENCE))
@@ -106,7 +108,7 @@ def test_half_a_block_is_left_out_twice_and_what_far_ends_remember_apart(busy_bl
     assert (np.diff(steps) >= PAUSE_BLOCKS).all()
 
 
-def test_another_track_begins_again():
+def test_a_new_track_restarts_the_priming():
     prime_jitter_buffers = JitterPriming()
     left(prime_jitter_buffers, LONG_PACKETS)
     prime_jitter_buffers.step()

@@ -3,7 +3,7 @@
 from appliance.audio.late_audio import FORGIVEN_S, LateAudio
 
 
-def test_a_burst_after_a_hiccup_pays_what_is_owed_and_no_more():
+def test_a_burst_after_a_short_gap_is_dropped_up_to_the_silence_that_was_sent():
     late_audio = LateAudio()
     late_audio.grow(4, 0.04)
     assert [late_audio.takes(2, is_late=True) for _ in range(4)] == [
@@ -14,14 +14,14 @@ def test_a_burst_after_a_hiccup_pays_what_is_owed_and_no_more():
     ]
 
 
-def test_what_comes_in_time_is_sent_and_ends_the_debt():
+def test_a_packet_on_time_is_sent_and_clears_the_account():
     late_audio = LateAudio()
     late_audio.grow(4, 0.04)
     assert not late_audio.takes(2, is_late=False)
     assert not late_audio.takes(2, is_late=True)
 
 
-def test_after_a_long_silence_everything_is_wanted():
+def test_after_a_long_silence_every_packet_is_sent():
     late_audio = LateAudio()
     for _ in range(6):
         late_audio.grow(4, FORGIVEN_S / 5)

@@ -35,11 +35,11 @@ def test_a_card_that_keeps_up_stays_on_the_shortest_buffer():
     assert latency_steps.latency_step == 0
 
 
-def test_a_card_that_loses_blocks_is_given_more_even_in_mid_talk():
+def test_repeated_xruns_lead_to_a_longer_buffer_even_during_a_talk():
     assert climbed().latency_step == 1
 
 
-def test_what_is_lost_while_the_box_starts_does_not_count():
+def test_xruns_during_start_up_do_not_count():
     latency_steps, looks = started(), 100
     for look in range(looks):
         now_s = look * 0.25
@@ -47,7 +47,7 @@ def test_what_is_lost_while_the_box_starts_does_not_count():
         assert not latency_steps.has_moved(xruns, now_s, is_idle=True)
 
 
-def test_a_card_that_has_become_calm_comes_down_when_nobody_speaks():
+def test_a_card_without_xruns_gets_a_shorter_buffer_while_both_sides_are_silent():
     latency_steps = climbed()
     later_s = SHAKY_S + 2 * CALM_S
     assert not latency_steps.has_moved(0, later_s, is_idle=False)
@@ -55,13 +55,13 @@ def test_a_card_that_has_become_calm_comes_down_when_nobody_speaks():
     assert latency_steps.latency_step == 0
 
 
-def test_a_loss_starts_the_wait_for_calm_anew():
+def test_an_xrun_restarts_the_wait_for_a_shorter_buffer():
     latency_steps = climbed()
     latency_steps.has_moved(1, SHAKY_S + 2 * CALM_S - 1, is_idle=True)
     assert not latency_steps.has_moved(1, SHAKY_S + 2 * CALM_S, is_idle=True)
 
 
-def test_a_card_that_climbs_again_and_again_waits_longer_each_time():
+def test_each_step_to_a_longer_buffer_doubles_the_wait_for_a_shorter_one():
     latency_steps, now_s = started(), 0.0
     waits = []
     for _ in range(12):
@@ -77,14 +77,14 @@ def test_a_card_that_climbs_again_and_again_waits_longer_each_time():
     assert waits[-1] == CALM_MOST_S
 
 
-def test_another_card_starts_at_the_bottom():
+def test_another_card_starts_with_the_shortest_buffer():
     latency_steps = climbed()
     latency_steps.start(20.0, is_other_card=True)
     assert latency_steps.latency_step == 0
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 5000), st.booleans())))
-def test_the_rung_is_always_one_that_there_is(story):
+def test_the_latency_step_is_always_in_range(story):
     latency_steps, now_s, xruns = started(), 0.0, 0
     for lost, wait_s, is_idle in story:
         xruns, now_s = xruns + lost, now_s + wait_s

@@ -21,7 +21,7 @@ def full(value):
 
 
 @pytest.mark.parametrize("percent", [10, 80, 86, 87, 100])
-def test_one_talker_is_as_loud_as_the_volume_says(percent):
+def test_a_single_talker_is_scaled_by_the_volume(percent):
     mixer = Talkers()
     mixer.set_volume(percent)
     played = mixer.says(full(-20_000))
@@ -30,7 +30,7 @@ def test_one_talker_is_as_loud_as_the_volume_says(percent):
 
 
 @given(st.integers(0, 100), st.floats(-41_000, 41_000))
-def test_one_talker_never_wraps_round(percent, peak):
+def test_a_single_talker_never_wraps_around(percent, peak):
     """41 000: the spline between two samples of full scale swings over by a quarter."""
     mixer = Talkers()
     mixer.set_volume(percent)
@@ -39,7 +39,7 @@ def test_one_talker_never_wraps_round(percent, peak):
     assert np.sign(played[0]) * np.sign(-peak) >= 0
 
 
-def test_after_a_loud_moment_one_talker_comes_back_softly():
+def test_after_limiting_a_single_talker_recovers_gradually():
     mixer = Talkers()
     mixer.set_volume(80)
     mixer.says(full(30_000), full(30_000), full(30_000))
@@ -54,7 +54,7 @@ def test_several_talkers_are_added():
     assert (mixer.says(full(1000), full(-300)) == 700).all()
 
 
-def test_who_is_asleep_or_gone_is_not_heard():
+def test_idle_and_removed_talkers_are_not_played():
     mixer = Mixer()
     write = mixer.add("ann")
     assert mixer.is_sounding("ann")
@@ -84,20 +84,20 @@ def crowd(mixer, talkers):
 
 
 @pytest.mark.parametrize("who", [0, 16, 29])
-def test_whoever_speaks_in_a_large_room_is_heard(who):
+def test_any_talker_in_a_large_room_is_played(who):
     say = crowd(Mixer(), 30)
     say([0] * 30)
     assert max(say([5000 if number == who else 0 for number in range(30)])) > 4000
 
 
 @pytest.mark.parametrize("who", [0, 16, 29])
-def test_noisy_microphones_do_not_take_the_place_of_whoever_speaks(who):
+def test_noisy_microphones_do_not_displace_a_talker(who):
     say = crowd(Mixer(), 30)
     say([40] * 30)
     assert max(say([5000 if number == who else 40 for number in range(30)])) > 4000
 
 
-def test_no_more_than_the_bound_are_mixed_at_the_same_moment():
+def test_the_number_of_talkers_mixed_at_once_is_bounded():
     say = crowd(Mixer(), MOST_TALKERS + 4)
     peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
     assert max(peaks) <= 100 * MOST_TALKERS + 2

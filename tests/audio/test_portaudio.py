@@ -23,7 +23,7 @@ MOVED = "sounddevice has moved what we call: look at appliance/audio/portaudio.p
 PATIENCE_S = 20.0
 
 
-def test_the_private_parts_are_where_they_were():
+def test_the_private_parts_of_sounddevice_that_are_used_exist():
     assert version("sounddevice").startswith("0.5."), MOVED
     for name in ("_terminate", "_initialize", "_initialized", "_check", "_ffi", "_lib"):
         assert hasattr(sounddevice, name), f"{MOVED} ({name})"
@@ -69,7 +69,7 @@ def wanted(card, *, microphone=True, speaker=True, rate_hz=48_000):
 @pytest.mark.parametrize(
     ("microphone", "speaker"), [(True, True), (True, False), (False, True)]
 )
-def test_each_period_is_handed_over_in_the_directions_that_were_asked_for(
+def test_the_callback_gets_each_period_in_the_requested_directions(
     tmp_path, microphone, speaker
 ):
     card = Card(tmp_path / "usb")
@@ -86,7 +86,9 @@ def test_each_period_is_handed_over_in_the_directions_that_were_asked_for(
     assert sizes == {(480 * microphone, 960 * speaker, 240)}
 
 
-def test_in_a_lull_the_speaker_is_given_silence_and_nobody_is_called(tmp_path):
+def test_within_an_idle_window_the_speaker_gets_silence_and_no_callback_is_made(
+    tmp_path,
+):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(np.full(48_000, 8000, np.int16), at_s=0.0)
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
@@ -106,7 +108,7 @@ def test_in_a_lull_the_speaker_is_given_silence_and_nobody_is_called(tmp_path):
     assert card.heard(since_s + 0.6, since_s + 0.7).any()
 
 
-def test_a_card_that_says_no_is_named_with_its_reason(tmp_path):
+def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
     card = Card(tmp_path / "usb", rates_hz=(44_100,))
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         asked = wanted(card)
@@ -121,7 +123,7 @@ BROKEN = "pcm.broken {\n    type hw\n}}\n"
 """A mistake in its third line."""
 
 
-def test_a_mistake_in_alsas_configuration_is_named_with_file_and_line(tmp_path):
+def test_an_error_in_the_alsa_configuration_is_reported_with_file_and_line(tmp_path):
     path = tmp_path / "asound.conf"
     with seen_here(plug_in(path, Card(tmp_path / "usb"))):
         driver = PortAudio()
@@ -139,7 +141,7 @@ def test_a_mistake_in_alsas_configuration_is_named_with_file_and_line(tmp_path):
         assert driver.devices()
 
 
-def test_importing_portaudio_with_a_broken_configuration_fails_by_name(tmp_path):
+def test_a_broken_alsa_configuration_at_import_is_reported_with_its_cause(tmp_path):
     path = tmp_path / "asound.conf"
     env = plug_in(path, Card(tmp_path / "usb"))
     whole = path.read_text()

@@ -61,13 +61,13 @@ def rig():
     return Rig()
 
 
-def test_while_one_talks_alone_the_canceller_is_passed_by(rig):
+def test_without_playback_speech_bypasses_the_echo_canceller(rig):
     assert (rig.talk() == VOICE + 1).all()
     assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
     assert rig.processing.is_at_work
 
 
-def test_while_one_listens_only_the_canceller_learns(rig):
+def test_during_playback_without_talking_only_the_echo_canceller_adapts(rig):
     for _ in range(5):
         rig.hear(10, FAR)
     assert (rig.parts.cancelled, rig.parts.cleaned) == (5, 0)
@@ -76,14 +76,14 @@ def test_while_one_listens_only_the_canceller_learns(rig):
     assert rig.processing.has_echo
 
 
-def test_in_silence_only_the_noise_is_learned(rig):
+def test_in_silence_only_the_noise_suppressor_adapts(rig):
     heard = rig.hear(10)
     assert (rig.parts.cancelled, rig.parts.cleaned) == (0, 1)
     assert (heard == 10).all()
     assert not rig.processing.is_at_work
 
 
-def test_noise_that_began_while_the_gate_was_shut_is_not_sent_louder():
+def test_noise_that_began_while_the_gate_was_closed_is_not_sent_louder():
     """With LiveKit's own cleaner; in silence one packet in ten is looked at."""
     processing = CaptureProcessing(None, voice_cleaner(SoundConfig()))
     processing.restart(20)
@@ -101,19 +101,19 @@ def test_noise_that_began_while_the_gate_was_shut_is_not_sent_louder():
     assert level_dbfs(blocks[3000:].reshape(-1)) < before_dbfs + 3
 
 
-def test_a_voice_that_is_kept_out_is_cleaned_too(rig):
+def test_a_voice_is_cleaned_while_the_gate_is_closed_too(rig):
     """Its level is shown."""
     rig.hear(VOICE, is_voice=True)
     assert rig.parts.cleaned == 1
 
 
-def test_a_new_card_has_the_room_learned_again(rig):
+def test_a_new_card_restarts_the_warm_up(rig):
     rig.processing.restart(20)
     rig.hear(10)
     assert rig.parts.cleaned == 1
 
 
-def test_speech_goes_through_soon_after_the_speaker_began(rig):
+def test_speech_uses_the_echo_cancellers_output_soon_after_playback_begins(rig):
     rig.talk()
     for _ in range(STALE_BLOCKS):
         said = rig.talk(FAR)
@@ -125,7 +125,7 @@ def test_speech_goes_through_soon_after_the_speaker_began(rig):
     assert (rig.talk(FAR) == CANCELLED + 1).all()
 
 
-def test_speech_stays_through_until_a_pause(rig):
+def test_speech_keeps_using_the_echo_cancellers_output_until_a_pause(rig):
     for _ in range(STALE_BLOCKS + 1):
         rig.talk(FAR)
     for _ in range(2 * HANGOVER_BLOCKS):
@@ -142,7 +142,7 @@ def test_speech_stays_through_until_a_pause(rig):
     assert rig.parts.cancelled == before
 
 
-def test_learning_the_room_is_not_going_through(rig):
+def test_warm_up_does_not_use_the_echo_cancellers_output(rig):
     rig.processing.restart(20)
     for _ in range(STALE_BLOCKS + 2):
         said = rig.talk()
@@ -150,7 +150,7 @@ def test_learning_the_room_is_not_going_through(rig):
     assert (said == VOICE + 1).all()
 
 
-def test_it_stays_through_in_a_pause_while_the_speaker_is_heard(rig):
+def test_a_pause_during_playback_keeps_the_echo_cancellers_output(rig):
     for _ in range(STALE_BLOCKS + 1):
         rig.talk(FAR)
     for _ in range(HANGOVER_BLOCKS - 1):
@@ -158,7 +158,7 @@ def test_it_stays_through_in_a_pause_while_the_speaker_is_heard(rig):
     assert (rest == CANCELLED + 1).all()
 
 
-def test_the_gates_closing_is_a_pause(rig):
+def test_closing_the_gate_counts_as_a_pause(rig):
     for _ in range(HANGOVER_BLOCKS + 5):
         rig.talk(FAR)
     for _ in range(HANGOVER_BLOCKS + 1):
@@ -166,14 +166,14 @@ def test_the_gates_closing_is_a_pause(rig):
     assert (rig.talk() == VOICE + 1).all()
 
 
-def test_who_is_heard_in_the_speaker_while_one_begins_to_talk_is_cancelled(rig):
+def test_the_echo_is_cancelled_if_talking_begins_during_playback(rig):
     for _ in range(5):
         rig.hear(10, FAR)
     assert (rig.talk(FAR) == CANCELLED + 1).all()
 
 
 @pytest.mark.parametrize("has_canceller", [True, False])
-def test_what_is_switched_off_does_nothing(has_canceller):
+def test_processing_that_is_switched_off_changes_nothing(has_canceller):
     parts = Parts()
     processing = CaptureProcessing(*((parts, None) if has_canceller else (None, parts)))
     for _ in range(3):
@@ -183,7 +183,7 @@ def test_what_is_switched_off_does_nothing(has_canceller):
     assert processing.has_echo
 
 
-def test_going_through_and_back_leaves_no_click():
+def test_switching_the_echo_canceller_in_and_out_does_not_click():
     """With LiveKit's own canceller, and a tone that has no place for one to hide."""
     processing = CaptureProcessing(ApmEchoCanceller(), None)
     processing.restart(20)

@@ -25,33 +25,33 @@ HALF = {"is_open": True, "is_lost": True, "is_best": True}
 FINE = {"is_open": True, "is_lost": False, "is_best": True}
 
 
-def test_a_box_without_a_card_looks_less_and_less_often_while_the_list_is_the_same():
+def test_searches_without_a_card_back_off_while_the_list_of_cards_is_unchanged():
     made = looks(ReopenPolicy(), "no cards", 200, **MISSING)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[:5] == [1, 2, 4, 8, 16]
     assert set(gaps[5:]) == {int(LATEST_S)}
 
 
-def test_a_card_that_comes_is_looked_at_a_second_later():
+def test_a_new_card_is_searched_after_a_second():
     reopen_policy = ReopenPolicy()
     looks(reopen_policy, "no cards", 100, **MISSING)
     assert reopen_policy.is_due(USB, 100.0, **MISSING)
 
 
-def test_a_card_that_is_listed_before_it_may_be_opened_is_tried_again():
+def test_a_card_listed_before_it_can_be_opened_is_tried_again():
     reopen_policy = ReopenPolicy()
     reopen_policy.note("no cards", 0.0)
     assert looks(reopen_policy, USB, 10, **MISSING) == [1, 2, 4, 8]
 
 
-def test_the_half_that_works_is_interrupted_rarely_for_the_one_that_is_missing():
+def test_a_missing_direction_rarely_interrupts_the_working_one():
     made = looks(ReopenPolicy(), USB, 400, **HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[0] == 5
     assert max(gaps) == int(PARTIAL_LATEST_S)
 
 
-def test_a_box_in_which_all_is_well_never_looks():
+def test_no_search_is_made_while_both_first_choices_work():
     reopen_policy = ReopenPolicy()
     reopen_policy.note(USB, 0.0)
     assert looks(reopen_policy, USB, 1000, **FINE) == []
@@ -61,7 +61,7 @@ def test_a_box_in_which_all_is_well_never_looks():
 SECOND_CHOICE = FINE | {"is_best": False}
 
 
-def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly():
+def test_with_a_second_choice_searches_are_frequent_after_each_change_and_then_rare():
     reopen_policy = ReopenPolicy()
     reopen_policy.note(USB, 0.0)
     made = looks(reopen_policy, USB, 200, **SECOND_CHOICE)
@@ -72,7 +72,7 @@ def test_a_second_choice_is_looked_past_soon_after_each_change_and_then_slowly()
     assert reopen_policy.is_due(more, 201.0, **SECOND_CHOICE)
 
 
-def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
+def test_a_second_choice_is_not_interrupted_if_no_better_card_is_listed():
     better: list[str] = []
     reopen_policy = ReopenPolicy(lambda: bool(better))
     reopen_policy.note(USB, 0.0)
@@ -82,13 +82,13 @@ def test_a_second_choice_is_not_interrupted_where_nothing_better_is_listed():
     assert reopen_policy.is_due(USB, 1060.0, **SECOND_CHOICE)
 
 
-def test_without_a_list_a_card_is_looked_for_each_second_at_first():
+def test_without_alsas_list_cards_are_searched_every_second_at_first():
     made = looks(ReopenPolicy(), "", 200, **MISSING)
     assert made[:5] == [0, 1, 2, 3, 4]
     assert made[-1] - made[-2] == 10
 
 
-def test_somebody_who_asks_is_served_at_once():
+def test_a_reset_makes_a_search_due_at_once():
     reopen_policy = ReopenPolicy()
     looks(reopen_policy, "no cards", 100, **MISSING)
     reopen_policy.reset()
@@ -96,7 +96,7 @@ def test_somebody_who_asks_is_served_at_once():
 
 
 @given(st.lists(st.sampled_from(["", "one", "two"]), min_size=1, max_size=300))
-def test_looks_are_at_least_a_second_apart(lists):
+def test_searches_are_at_least_a_second_apart(lists):
     reopen_policy, last_s = ReopenPolicy(), float("-inf")
     for count, cards in enumerate(lists):
         now_s = count / 4

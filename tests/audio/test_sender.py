@@ -82,11 +82,11 @@ def rig():
         yield made
 
 
-def test_silence_goes_on_being_sent_while_no_block_comes(rig):
+def test_silence_is_sent_while_the_card_delivers_no_blocks(rig):
     assert not any(rig.next().any() for _ in range(12))
 
 
-def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
+def test_a_burst_of_late_packets_is_dropped_where_silence_was_already_sent():
     rig = Rig()
     rig.sender.open_gate(0.0)
     rig.sender._late_audio.grow(2 * PACKET_BLOCKS, 0.04)
@@ -97,7 +97,7 @@ def test_a_burst_after_a_hiccup_is_not_sent_on_top_of_the_silence():
     assert [int(sent[-1]) for sent in loud] == [500, 600, 700, 800]
 
 
-def test_speech_after_a_long_absence_is_sent_whole():
+def test_speech_after_a_long_gap_is_sent_completely():
     rig = Rig()
     rig.sender.open_gate(0.0)
     rig.sender._late_audio.grow(300, 3.0)
@@ -108,7 +108,7 @@ def test_speech_after_a_long_absence_is_sent_whole():
     assert [int(one[-1]) for one in sent] == [100, 200, 300, 400, 500, 600]
 
 
-def test_what_waits_for_a_slow_encoder_is_bounded_and_counted():
+def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted():
     rig = Rig()
     for _ in range(2 * (MOST_WAITING + 5)):
         rig.sender.put(block(1), SILENCE)
@@ -147,7 +147,7 @@ def rest(rig):
     return packets
 
 
-def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at():
+def test_while_both_sides_are_silent_one_packet_in_ten_is_processed():
     rig = silent()
     before = rig.encoder_feed.blocks
     assert rest(rig) == SPARE_PACKETS
@@ -157,7 +157,7 @@ def test_while_nobody_speaks_silence_goes_on_and_one_packet_in_ten_is_looked_at(
 
 
 @pytest.mark.parametrize("has_press", [True, False])
-def test_a_press_and_a_voice_in_the_speaker_have_everything_looked_at(has_press):
+def test_a_press_or_a_remote_voice_ends_the_skipping_of_packets(has_press):
     rig = silent()
     rig.sender._mixer.idle_window.open()
     if has_press:
@@ -169,14 +169,14 @@ def test_a_press_and_a_voice_in_the_speaker_have_everything_looked_at(has_press)
     assert any(one.any() for one in sent) == has_press
 
 
-def test_half_a_packet_is_seen_through_before_there_is_a_rest():
+def test_skipping_begins_only_at_a_packet_boundary():
     rig = silent()
     assert rig.sender.idle_packets == 1
     rig.sender.put(block(0), SILENCE)
     assert not rig.sender.idle_packets
 
 
-def test_with_a_pre_roll_every_block_is_kept():
+def test_with_a_pre_roll_no_packet_is_skipped():
     rig = Rig()
     rig.sender._gate = Gate(20)
     for _ in range(3):
@@ -187,7 +187,7 @@ def test_with_a_pre_roll_every_block_is_kept():
     assert [int(one[-1]) for one in sent] == [1, 1]
 
 
-def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
+def test_a_card_that_stops_while_packets_are_skipped_is_replaced_by_as_much_silence():
     rig = silent()
     rig.sender.skip_packets(1)
     before = rig.encoder_feed.blocks
@@ -199,7 +199,7 @@ def test_a_card_that_dies_in_a_lull_is_stood_in_for_to_the_packet():
     assert not rig.sender.idle_packets, "it is looked at until sound comes again"
 
 
-def test_a_process_that_was_stopped_does_not_make_up_for_all_of_it():
+def test_silence_sent_after_a_long_stop_of_the_process_is_bounded():
     rig = silent()
     before = rig.encoder_feed.blocks
     rig.sender._put_s -= 60.0
@@ -208,7 +208,7 @@ def test_a_process_that_was_stopped_does_not_make_up_for_all_of_it():
     assert rig.encoder_feed.blocks - before <= MOST_MADE_UP * PACKET_BLOCKS
 
 
-def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
+def test_no_extra_silence_is_sent_while_packets_are_skipped():
     rig = silent()
     rig.sender.skip_packets(1)
     before = rig.encoder_feed.blocks
@@ -217,7 +217,7 @@ def test_nobody_stands_in_while_silence_is_sent_in_a_lull():
 
 
 @pytest.mark.parametrize("before", range(20))
-def test_levels_are_told_in_a_lull(before):
+def test_levels_are_posted_while_packets_are_skipped(before):
     rig = silent()
     rig.sender._meter.skip(before)
     for wanted_dbfs, value in ((-54, 60), (-48, 130)):
@@ -239,14 +239,14 @@ def test_nothing_is_sent_after_disconnecting(rig):
         rig.sent.get(timeout=0.2)
 
 
-def test_the_gates_opening_and_closing_are_told_after_they_happened(rig):
+def test_opening_and_closing_of_the_gate_are_posted_after_they_took_effect(rig):
     rig.sender.open_gate(0.0)
     assert isinstance(rig.events.get(timeout=PATIENCE_S), TalkFlowed)
     rig.sender.close_gate(tail_ms=0)
     assert isinstance(rig.events.get(timeout=PATIENCE_S), TailEnded)
 
 
-def test_a_dead_cleaner_is_not_swallowed():
+def test_an_exception_of_the_noise_suppressor_is_not_swallowed():
     died = threading.Event()
     before = threading.excepthook
     threading.excepthook = lambda _: died.set()
@@ -263,7 +263,7 @@ def test_a_dead_cleaner_is_not_swallowed():
         threading.excepthook = before
 
 
-def test_microphone_gain_makes_it_louder(rig):
+def test_the_microphone_gain_amplifies_the_sent_sound(rig):
     rig.sender.set_gain(6.0)
     rig.sender.open_gate(0.0)
     rig.events.get(timeout=PATIENCE_S)
@@ -275,7 +275,7 @@ def test_microphone_gain_makes_it_louder(rig):
     assert int(sent[-1]) == pytest.approx(1995, abs=3)
 
 
-def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
+def test_a_new_track_starts_at_a_packet_boundary():
     rig = Rig()
     values: list[list[int]] = [[], []]
     joins, ends = threading.Event(), threading.Event()
@@ -309,7 +309,7 @@ def test_the_first_block_after_connecting_is_always_the_first_of_a_packet():
     assert values[0] == [1000, 2000]
 
 
-def test_half_a_packet_from_before_the_card_went_is_never_sent():
+def test_half_a_packet_from_before_a_reopening_is_discarded():
     rig = Rig()
     rig.sender.open_gate(0.0)
     rig.sender.put(block(100), SILENCE)
@@ -329,14 +329,16 @@ def due(gate):
     return rig
 
 
-def test_half_a_block_of_what_nobody_is_to_hear_is_left_out_once():
+def test_a_due_delay_step_drops_half_a_block_of_inaudible_sound_once():
     rig = due(Gate(0))
     assert rig.sender.may_drop(LOUD)
     assert not rig.sender.may_drop(LOUD)
 
 
 @pytest.mark.parametrize("pre_roll_ms", [0, 100])
-def test_of_what_is_or_may_be_heard_only_silence_is_left_out(pre_roll_ms):
+def test_a_delay_step_drops_only_silence_while_the_gate_is_open_or_has_a_pre_roll(
+    pre_roll_ms,
+):
     rig = due(Gate(pre_roll_ms))
     if not pre_roll_ms:
         rig.sender.open_gate(0.0)

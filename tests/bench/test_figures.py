@@ -21,7 +21,7 @@ def test_a_delay_that_was_never_found_has_not_grown():
     assert drift.grown(Ear([], [], 0.0), 60.0) is None
 
 
-def test_a_process_that_was_killed_is_no_clean_goodbye():
+def test_a_killed_process_is_no_clean_exit():
     exits = [Exit(True, 0, 0.2), Exit(True, -9, None), Exit(False, 0, 0.1)]
     times, unclean = goodbye.rows(exits)
     assert times.ours == one(0.2)

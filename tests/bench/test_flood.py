@@ -23,25 +23,25 @@ CALM = Ear([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0, [0.0] * 4)
 GROWN = Ear([0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0, [2.0, NAN, 6.0, 4.0])
 
 
-def test_the_worse_way_counts():
+def test_the_worse_direction_counts():
     found = grown(scene(CALM, GROWN), 1.0, 3.0)
     assert found is not None
     assert found.median == 60.0
 
 
-def test_delays_are_those_of_both_ways_between_two_moments():
+def test_delays_are_those_of_both_directions_within_the_interval():
     found = delay(scene(CALM, GROWN), 1.0, 3.0)
     assert found is not None
     assert sorted(found.values) == [61.0, 62.0, 150.0]
 
 
-def test_silent_blocks_are_counted_where_sound_was_found():
+def test_silent_blocks_are_counted_only_where_sound_was_found():
     found = silent_blocks(scene(CALM, GROWN), 1.0, 9.0)
     assert found is not None
     assert found.median == 5
 
 
-def test_a_call_in_which_nothing_was_found_has_no_figures():
+def test_a_call_without_detected_speech_has_no_figures():
     assert silent_blocks(scene(), 0.0, 9.0) is None
     assert grown(scene(), 1.0, 3.0) is None
     assert delay(scene(), 0.0, 9.0) is None

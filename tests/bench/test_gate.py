@@ -21,14 +21,14 @@ def heard_later(said, start=FIRST, end=LAST):
     return heard
 
 
-def test_of_a_talk_that_was_only_late_nothing_is_missing(said):
+def test_a_talk_that_is_only_delayed_has_no_loss(said):
     found = lost(said, heard_later(said), SPAN_S)
     assert found.delay_s == pytest.approx(0.06, abs=0.001)
     assert found.lost_start_ms + found.lost_within_ms + found.lost_end_ms == 0
 
 
 @pytest.mark.parametrize("missing_ms", [10, 30, 80])
-def test_what_is_cut_off_is_found(said, missing_ms):
+def test_a_cut_beginning_or_end_is_found(said, missing_ms):
     missing = missing_ms * RATE_HZ // 1000
     start = lost(said, heard_later(said, start=FIRST + missing), SPAN_S)
     end = lost(said, heard_later(said, end=LAST - missing), SPAN_S)
@@ -39,7 +39,7 @@ def test_what_is_cut_off_is_found(said, missing_ms):
     assert end.lost_end_ms == pytest.approx(missing_ms, abs=6)
 
 
-def test_more_than_a_part_is_not_taken_for_another_delay(said):
+def test_a_long_cut_is_not_mistaken_for_another_delay(said):
     found = lost(said, heard_later(said, start=FIRST + round(0.2 * RATE_HZ)), SPAN_S)
     assert found.lost_start_ms > 50
 
@@ -52,7 +52,7 @@ def test_a_hole_is_found(said):
     assert found.lost_start_ms == 0
 
 
-def test_a_talk_that_was_squeezed_on_the_way_is_not_lost(said):
+def test_time_compression_of_a_talk_is_no_loss(said):
     """As a jitter buffer does it: 8 ms left out here and there."""
     heard = np.zeros(len(said) + RATE_HZ, np.int16)
     at = FIRST + DELAY

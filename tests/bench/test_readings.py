@@ -22,11 +22,11 @@ ptt_joins_total 1
 """
 
 
-def test_packages_are_read_from_what_the_interpreter_tells():
+def test_import_times_are_read_from_the_interpreters_output():
     assert packages(IMPORTED.splitlines()) == {"_io": 0.12, "starlette": 2.0}
 
 
-def test_a_histogram_is_read_from_metrics():
+def test_a_histogram_is_parsed_from_metrics():
     counts = histogram(METRICS, "ptt_access_seconds")
     assert counts == [(0.005, 3), (math.inf, 20)]
 
@@ -38,13 +38,13 @@ def test_memory_and_cpu_of_this_process_are_read():
     assert len(threads_s(os.getpid())) >= 1
 
 
-def test_threads_of_one_name_count_together_from_when_they_were_there():
+def test_threads_of_one_name_are_summed_from_their_start():
     before = {("1", "worker"): 1.0, ("2", "worker"): 5.0}
     after = {("1", "worker"): 1.5, ("3", "worker"): 0.5, ("4", "idle"): 0.0}
     assert shares(before, after, 10.0) == {"worker": 10.0}
 
 
-def test_a_busy_machine_is_warned_about():
+def test_a_busy_machine_causes_a_warning():
     assert "WARNING" in line(machine() | {"load": 0.71})
     assert "WARNING" not in line(machine() | {"load": 0.70})
     assert not is_busy({"load": 0.2})

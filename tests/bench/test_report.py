@@ -33,7 +33,7 @@ def row(ours, goal=None, rival=None):
         (None, Verdict.NONE),
     ],
 )
-def test_a_goal_is_the_largest_value_that_will_do(goal, expected):
+def test_a_goal_is_the_largest_acceptable_value(goal, expected):
     assert verdict(row(spread([50.0, 60.0, 80.0]), goal)) is expected
 
 
@@ -44,7 +44,7 @@ def test_a_figure_that_could_not_be_measured_says_so():
     assert is_complete([Section("Delay", (row(one(1.0)),))])
 
 
-def test_the_table_shows_goal_ours_and_theirs_side_by_side():
+def test_the_table_shows_goal_ours_and_the_sdks_side_by_side():
     fine = row(spread([50.0, 60.04, 80.0]), Goal(70.0), spread([400.0, 445.2]))
     lines = table([Section("Delay", (fine,))]).splitlines()
     assert lines[2] == "Delay"
@@ -75,7 +75,7 @@ def test_a_note_stands_below_its_figure():
         (math.nan, "nan"),
     ],
 )
-def test_a_number_has_as_many_digits_as_mean_something(value, expected):
+def test_a_number_has_its_significant_digits_only(value, expected):
     assert number(value) == expected
 
 
@@ -84,7 +84,7 @@ def test_a_single_value_is_one_number_and_none_is_a_dash():
     assert shown(None) == "-"
 
 
-def test_a_script_gets_every_value():
+def test_the_json_output_contains_every_value():
     found = as_json({"cores": 2}, [Section("Delay", (row(one(3.0), Goal(5.0)),))])
     figure = json.loads(json.dumps(found))["figures"][0]
     assert figure["ours"]["values"] == [3.0]

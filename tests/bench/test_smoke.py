@@ -16,7 +16,7 @@ from tests.bench.venue import Venue
 OURS = Ours(has_processing=False, has_page=False)
 
 
-async def test_two_boxes_meet_speak_are_measured_and_say_goodbye(tmp_path):
+async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
         venue = Venue(server, tmp_path, QUICK)
         async with venue.call(OURS, OURS) as pair:
@@ -32,7 +32,7 @@ async def test_two_boxes_meet_speak_are_measured_and_say_goodbye(tmp_path):
     assert "mouth to ear" in table([Section("Delay", (row,))])
 
 
-async def test_presses_are_heard_and_counted(tmp_path):
+async def test_presses_pass_sound_and_are_counted(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
         section = await gate.measure(Venue(server, tmp_path, replace(QUICK, presses=2)))
     notes = [row.note for row in section.rows if "lost at the start" in row.name]

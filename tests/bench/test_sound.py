@@ -21,18 +21,18 @@ def later(samples, delay_ms, until_s=3.0):
 
 
 @pytest.mark.parametrize("make", [sound.noise, sound.talk])
-def test_what_is_spoken_is_as_long_and_as_loud_as_wished(make, rng):
+def test_generated_sounds_have_the_requested_length_and_level(make, rng):
     spoken = make(rng, 0.5)
     assert len(spoken) == RATE_HZ // 2
     assert np.abs(spoken).max() == sound.PEAK
 
 
 @pytest.mark.parametrize("make", [sound.noise, sound.talk])
-def test_what_never_pauses_has_no_silent_block(make, rng):
+def test_continuous_sounds_have_no_silent_block(make, rng):
     assert sound.silent_percent(make(rng, 2.0)) == 0.0
 
 
-def test_sentences_have_a_breath_after_each_and_no_pause_within(rng):
+def test_sentences_are_separated_by_a_pause_and_have_none_within(rng):
     spoken = sound.sentences(rng, 5.0).reshape(2, -1)
     speech = round((sound.SENTENCE_S - sound.BREATH_S) * RATE_HZ)
     for sentence in spoken:
@@ -48,7 +48,7 @@ def test_the_delay_of_every_burst_is_found(delay_ms, rng):
     assert found == pytest.approx([delay_ms] * len(speech.spans_s), abs=0.05)
 
 
-def test_a_burst_that_never_came_has_no_delay(rng):
+def test_a_burst_that_never_arrived_has_no_delay(rng):
     speech = sound.bursts(rng, 0.0, 1.0)
     heard = later(speech.samples, 60.0)
     first, last = (round(x * RATE_HZ) for x in speech.spans_s[0])
@@ -58,14 +58,14 @@ def test_a_burst_that_never_came_has_no_delay(rng):
     assert found[1] == pytest.approx(60.0, abs=0.05)
 
 
-def test_somebody_else_is_not_taken_for_the_speaker(rng):
+def test_another_voice_is_not_mistaken_for_the_speaker(rng):
     speech = sound.bursts(rng, 0.0, 1.0)
     other = sound.bursts(rng, 0.0, 1.0)
     found = sound.delays_ms(speech, later(other.samples, 60.0))
     assert all(math.isnan(x) for x in found)
 
 
-def test_bursts_begin_after_the_silence_that_was_wished(rng):
+def test_bursts_begin_after_the_requested_silence(rng):
     speech = sound.bursts(rng, 1.0, 3.0)
     assert min(speech.spans_s)[0] >= 1.0
     assert not speech.samples[:RATE_HZ].any()
@@ -77,7 +77,7 @@ def test_silent_blocks_are_counted(rng):
     assert sound.silent_percent(heard) == 10.0
 
 
-def test_no_sound_at_all_has_no_share_of_silence():
+def test_an_empty_recording_has_no_share_of_silence():
     assert math.isnan(sound.silent_percent(np.zeros(0, np.int16)))
 
 

@@ -21,11 +21,11 @@ def test_many_values_show_their_5th_and_95th_percentile():
     assert (found.low, found.median, found.high) == (5.0, 50.0, 95.0)
 
 
-def test_what_was_not_heard_does_not_count():
+def test_missing_measurements_do_not_count():
     assert spread([math.nan, 2.0, math.nan]) == one(2.0)
 
 
-def test_where_the_worst_counts_it_is_shown():
+def test_the_worst_value_is_shown_where_it_counts():
     found = extremes([0.0] * 30 + [12.0])
     assert found
     assert (found.low, found.median, found.high) == (0.0, 0.0, 12.0)
@@ -44,12 +44,12 @@ def test_the_median_lies_between_low_and_high(values):
     assert found.low <= found.median <= found.high
 
 
-def test_growth_compares_the_ends():
+def test_growth_compares_start_and_end():
     assert growth([10.0, 10.0, 99.0, 0.0, 11.0, 11.5, 13.0, 13.0]) == 3.0
 
 
 @given(numbers)
-def test_what_stays_the_same_does_not_grow(value):
+def test_a_constant_value_does_not_grow(value):
     assert growth([value] * 5) == 0.0
 
 

@@ -6,7 +6,7 @@ from tests.bench.report import Verdict, verdict
 from tests.bench.still import LEAST_MS, Pauses, watched
 
 
-async def test_a_watcher_that_was_stopped_for_a_while_says_for_how_long():
+async def test_a_watcher_that_was_stopped_reports_the_duration():
     async with watched() as pauses:
         while not pauses.late_ms:
             # Only one that has begun to watch notices.
@@ -16,7 +16,7 @@ async def test_a_watcher_that_was_stopped_for_a_while_says_for_how_long():
     assert verdict(pauses.row()) is Verdict.NONE
 
 
-def test_nothing_seen_is_a_line_as_well():
+def test_a_run_without_pauses_has_a_line_too():
     row = Pauses(0.0).row()
     assert row.ours
     assert row.ours.median == 0

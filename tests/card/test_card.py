@@ -130,7 +130,7 @@ def test_portaudio_lists_each_card_by_name_with_its_directions(tmp_path):
     ]
 
 
-def test_a_card_may_be_named_as_portaudio_names_real_ones(tmp_path):
+def test_a_card_can_be_named_as_portaudio_names_real_ones(tmp_path):
     card = Card(tmp_path / "card", name="USB PnP Sound Device: Audio (hw:1,0)")
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         assert names() == [card.name]
@@ -139,7 +139,7 @@ def test_a_card_may_be_named_as_portaudio_names_real_ones(tmp_path):
             copier.run(10)
 
 
-def test_what_is_spoken_goes_through_a_duplex_stream_unchanged(tmp_path):
+def test_a_duplex_stream_passes_the_stimulus_unchanged(tmp_path):
     words = noise(0.5)
 
     def play(card):
@@ -173,7 +173,7 @@ def test_the_delay_of_a_duplex_stream_is_the_same_each_time_it_is_opened(tmp_pat
 
 
 @pytest.mark.parametrize("ppm", [-5000.0, 0.0, 5000.0])
-def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, ppm):
+def test_the_card_captures_at_the_rate_of_its_own_clock(tmp_path, ppm):
     words = noise(8.0)
 
     def play(card):
@@ -193,7 +193,7 @@ def test_the_card_records_at_the_pace_of_its_own_crystal(tmp_path, ppm):
 
 
 @pytest.mark.parametrize("ppm", [-300.0, 300.0])
-def test_the_ear_hears_a_card_with_a_wrong_crystal_in_true_time(tmp_path, ppm):
+def test_the_output_of_a_card_with_clock_drift_is_recorded_in_real_time(tmp_path, ppm):
     # Below 3 kHz, so that interpolating twice leaves it as it was.
     words = np.convolve(noise(1.0), np.hanning(32) / 4, "same").astype(np.int16)
 
@@ -222,7 +222,7 @@ def test_a_card_refuses_a_rate_it_does_not_have(tmp_path, card):
             copier.run(20)
 
 
-def test_a_microphone_alone_hears_its_words_again_and_again(tmp_path):
+def test_a_card_with_input_only_loops_its_stimulus(tmp_path):
     words = noise(0.5)
 
     def play(card):
@@ -241,7 +241,7 @@ def test_a_microphone_alone_hears_its_words_again_and_again(tmp_path):
     assert np.array_equal(got[: 3 * RATE_HZ // 2], np.tile(words, 4)[at:][:72_000])
 
 
-def test_a_speaker_alone_plays_what_it_is_given(tmp_path):
+def test_a_card_with_output_only_plays_its_samples(tmp_path):
     words = noise(0.5)
 
     def play(card):
@@ -258,7 +258,7 @@ def test_a_speaker_alone_plays_what_it_is_given(tmp_path):
     assert np.array_equal(heard[first_sound(heard) :][: len(words)], words)
 
 
-def test_a_second_user_of_the_same_microphone_is_turned_away(tmp_path, card):
+def test_a_second_stream_on_the_same_microphone_is_refused(tmp_path, card):
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         first = Copier(card.name)
         with pytest.raises(sd.PortAudioError):
@@ -267,7 +267,7 @@ def test_a_second_user_of_the_same_microphone_is_turned_away(tmp_path, card):
         sd.InputStream(device=card.name, samplerate=RATE_HZ).close()
 
 
-def test_unplugging_is_silent_and_replugging_needs_a_new_stream(tmp_path, card):
+def test_unplugging_raises_no_error_and_replugging_needs_a_new_stream(tmp_path, card):
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         copier = Copier(card.name)
         copier.stream.start()
@@ -303,7 +303,7 @@ def test_an_unplugged_card_is_not_listed_and_cannot_be_opened(tmp_path, card):
         assert names() == [card.name, "Garage Speakerphone"]
 
 
-def test_a_stalled_card_goes_on_where_the_world_is_then(tmp_path, card):
+def test_a_stalled_card_resumes_at_the_present_time(tmp_path, card):
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         copier = Copier(card.name)
         with copier.stream:
@@ -321,7 +321,7 @@ def test_a_stalled_card_goes_on_where_the_world_is_then(tmp_path, card):
     assert not copier.flags
 
 
-def test_a_late_block_is_an_underrun_and_leaves_silence(tmp_path, card):
+def test_a_late_block_causes_an_underrun_and_silence(tmp_path, card):
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         copier = Copier(card.name, latency=0.02)
         with copier.stream:
@@ -333,7 +333,7 @@ def test_a_late_block_is_an_underrun_and_leaves_silence(tmp_path, card):
     assert any("output underflow" in flags for flags in copier.flags)
 
 
-def test_the_microphone_hears_the_speaker_if_told_so(tmp_path):
+def test_the_microphone_captures_the_echo_if_configured(tmp_path):
     words = noise(0.2) // 2 * 2
 
     def play(card):
@@ -363,7 +363,7 @@ with sd.Stream(samplerate=48000, blocksize=480, channels=1, dtype="int16",
 """
 
 
-def test_a_test_may_speak_and_listen_while_another_process_plays(tmp_path, card):
+def test_stimulus_and_recording_work_while_another_process_plays(tmp_path, card):
     env = plug_in(tmp_path / "asound.conf", card)
     with subprocess.Popen(
         [sys.executable, "-c", COPY, card.name],

@@ -26,18 +26,18 @@ def test_a_delay_is_found_to_the_sample(delay_s):
     assert mouth_to_ear_s(words, delayed(words, delay_s)) == delay_s
 
 
-def test_a_quiet_inverted_copy_in_noise_is_still_found():
+def test_the_delay_of_a_quiet_inverted_copy_in_noise_is_found():
     words = noise(0.5)
     heard = delayed(-words // 10, 0.1) + noise(1.6, seed=2) // 10
     assert mouth_to_ear_s(words, heard) == 0.1
 
 
 @pytest.mark.parametrize("heard", [noise(3.0, seed=2), noise(3.0) * 0, noise(0.0)])
-def test_something_else_has_no_delay(heard):
+def test_an_unrelated_sound_has_no_delay(heard):
     assert math.isnan(mouth_to_ear_s(noise(0.5), heard))
 
 
-def test_losses_at_start_end_and_within_are_told_apart():
+def test_losses_at_start_end_and_within_are_distinguished():
     words = delayed(noise(0.5), 0.3)
     heard = delayed(words, 0.1)
     first = round(0.4 * RATE_HZ)
@@ -51,7 +51,7 @@ def test_losses_at_start_end_and_within_are_told_apart():
     assert burst.lost_end_ms == pytest.approx(20, abs=3)
 
 
-def test_a_burst_that_never_came_is_lost_as_a_whole():
+def test_a_burst_that_never_arrived_is_completely_lost():
     (burst,) = bursts(noise(0.5), np.zeros(RATE_HZ, np.int16), [(0.0, 0.5)])
     assert math.isnan(burst.delay_s)
     assert burst.lost_start_ms == 500
