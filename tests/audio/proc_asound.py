@@ -1,4 +1,4 @@
-"""A copy of the kernel's /proc/asound and /proc, as far as they are read."""
+"""Fake /proc/asound and /proc, with the files that the appliance reads."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +8,7 @@ CLOSED = "closed\n"
 
 @dataclass(frozen=True, slots=True)
 class Kernel:
-    """The two folders."""
+    """The two fake folders."""
 
     cards: Path
     processes: Path
@@ -29,11 +29,11 @@ class Kernel:
             self.free(number, pcm)
 
     def free(self, number: int, pcm: str) -> None:
-        """Have nobody use it."""
+        """Mark the PCM as free."""
         self._status(number, pcm).write_text(CLOSED)
 
     def use(self, number: int, pcm: str, thread_id: int) -> None:
-        """Have a thread use it."""
+        """Mark the PCM as open in a thread."""
         state = f"state: RUNNING\nowner_pid   : {thread_id}\ntrigger_time: 1.0\n"
         self._status(number, pcm).write_text(state)
 
@@ -51,7 +51,7 @@ class Kernel:
 
 
 def kernel(folder: Path) -> Kernel:
-    """Return one without cards and processes."""
+    """Return a fake without cards and processes."""
     made = Kernel(folder / "asound", folder / "proc")
     made.cards.mkdir()
     made.processes.mkdir()

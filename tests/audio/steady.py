@@ -1,13 +1,13 @@
-"""A card that keeps our time, though its callbacks are called as fast as can be."""
+"""Stream clock without offset, for tests that run faster than real time."""
 
 from appliance.audio.stream_clock import StreamClock
 
 
 class Steady(StreamClock):
-    """Never ahead, never short."""
+    """Stream clock whose offset is always 0."""
 
     def note(self, frames: int, status: int) -> int:
-        """Note one callback, and take it as it is."""
+        """Record one callback and reset the offset."""
         wanted = super().note(frames, status)
         self.resync()
         self.lost_s = 0.0

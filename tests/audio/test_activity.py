@@ -1,4 +1,4 @@
-"""When the audio processing is worth its CPU though nobody talks."""
+"""Tests of the detection of blocks worth adapting to."""
 
 import numpy as np
 

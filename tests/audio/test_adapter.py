@@ -1,4 +1,4 @@
-"""The sound road on a real PortAudio and a card of our own."""
+"""Tests of the whole audio path on a real PortAudio and a virtual card."""
 
 import asyncio
 import queue
@@ -40,20 +40,20 @@ from tests.card.asound import Card, plug_in
 from tests.card.here import seen_here
 
 PATIENCE_S = 20.0
-"""How long a busy machine may take for what takes three seconds."""
+"""Time-out on a busy machine for steps that usually take three seconds."""
 FEW = 5
-"""Periods that a card may lose in a second; without our care it loses fifty."""
+"""Accepted lost periods per second; with Python's default switch interval: fifty."""
 
 
 def fresh_portaudio() -> PortAudio:
-    """Return PortAudio as a process that has just started would."""
+    """Return PortAudio as in a process that has just started."""
     driver = PortAudio()
     driver.renew()
     return driver
 
 
 class Box:
-    """A sound road on cards, and what it posted."""
+    """Audio adapter on virtual cards, with the events it posted."""
 
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
@@ -111,7 +111,7 @@ def pitch_hz(samples: np.ndarray) -> float:
 
 
 def is_silent(samples: np.ndarray) -> bool:
-    """Return whether nothing of a microphone is in it, in a track's first seconds."""
+    """Return whether it has no captured sound, only silence or the priming tone."""
     return bool(np.abs(samples.astype(int)).max() <= TONE_PEAK)
 
 
@@ -423,12 +423,12 @@ async def test_python_work_in_other_threads_causes_no_xruns(tmp_path):
             ours.road.do(OpenSound())
             await ours.opened()
             lost = [await lost_at_work(card) for _ in range(4)]
-    # A machine that is shared may be away for one of these seconds, not for all.
+    # A shared machine may stall in one of these seconds, but not in all.
     assert min(lost) <= FEW
 
 
 async def lost_at_work(card: Card) -> int:
-    """Return how many periods the speaker misses during a second of work."""
+    """Return the underruns of the speaker during a second of work."""
     before = card.counts()
     worker = threading.Thread(target=work, args=(1.0,))
     worker.start()
@@ -437,7 +437,7 @@ async def lost_at_work(card: Card) -> int:
 
 
 def work(seconds: float) -> None:
-    """Be busy for 30 ms at a time, as with a page or a picture."""
+    """Work in slices of 30 ms, as rendering a page or a picture does."""
     until_s = time.monotonic() + seconds
     while time.monotonic() < until_s:
         rest_s = time.monotonic() + 0.03

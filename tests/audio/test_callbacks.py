@@ -1,4 +1,4 @@
-"""What PortAudio calls: periods in, blocks out."""
+"""Tests of the PortAudio callbacks: periods in, blocks out."""
 
 import threading
 from itertools import pairwise
@@ -17,7 +17,7 @@ from tests.audio.steady import Steady
 
 
 class Loud(Mixer):
-    """Plays a number that counts samples, so that each can be told from the next."""
+    """Mixer that plays a sample counter, so that each sample is identifiable."""
 
     def __init__(self):
         super().__init__()
@@ -96,7 +96,7 @@ def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
 
 
 class Sparing(Ear):
-    """Would have the third period that it is asked about left out: one in four is."""
+    """Sink that drops the third period it is asked about, in effect one in four."""
 
     def __init__(self):
         super().__init__()
@@ -132,7 +132,7 @@ def test_a_dropped_period_loses_only_itself_and_delays_no_block(
 
 
 class Card:
-    """A duplex card, or a microphone of its own, whose time is known."""
+    """Duplex card, or one with input only, with a simulated clock."""
 
     def __init__(self, is_duplex=True, period=240):
         self.block_sink, self.reference, self.period = Ear(), EchoReference(), period
@@ -161,7 +161,7 @@ class Card:
     ("late_s", "periods"), [(0.0, 0), (0.002, 0), (0.0045, 1), (0.0105, 2), (0.3, 0)]
 )
 def test_frames_lost_by_the_card_are_replaced_by_silence(is_duplex, late_s, periods):
-    """The last: the uplink stands in for it."""
+    """The last case is a long loss, which the sender fills with silence."""
     card = Card(is_duplex)
     card.run(1.0, 9000)
     before = len(card.heard)
@@ -188,7 +188,7 @@ def test_sound_after_a_loss_is_faded_in():
 
 
 def test_a_loss_does_not_shift_the_echo_reference():
-    """Two cards, of which only the microphone's loses something."""
+    """Two cards, of which only the capturing one loses frames."""
     card = Card(is_duplex=False)
     for number in range(1, 241):
         card.reference.put(np.full(240, number, np.int16), 240)
@@ -204,7 +204,7 @@ def test_a_loss_does_not_shift_the_echo_reference():
 
 @pytest.mark.parametrize("ppm", [-200, 200, 20])
 def test_clock_drift_of_the_card_is_corrected_in_pauses(ppm):
-    """Corrected is where nobody misses anything."""
+    """Corrections are made only where they are inaudible."""
     card = Card()
     card.run(1.0, 20)
     before_s, before = card.now_s, len(card.heard)
@@ -243,14 +243,14 @@ def test_the_silence_for_a_loss_does_not_include_earlier_clock_drift(ppm, period
     card.hear(9000, 4, 0.0105)
     card.run(1.0, 9000)
     assert len(card.heard) - before == pytest.approx(48_000 + 960, abs=480)
-    # A fast card may use the opportunity.
+    # With a fast card one correction is possible.
     silent = (card.heard[before:] == 0).sum()
     assert silent == pytest.approx(480, abs=10) or (ppm > 0 and 230 < silent < 490)
 
 
 @pytest.mark.parametrize("ppm", [-100, 100])
 def test_a_large_offset_that_built_up_slowly_is_accepted_and_not_corrected(ppm):
-    """An hour beside a fan, and then it is switched off."""
+    """An hour of steady noise without a pause, which then stops."""
     card = Card()
     card.run(1.0, 20)
     card.run(900.0, 9000, 4 * ppm)

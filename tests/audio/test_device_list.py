@@ -1,4 +1,4 @@
-"""Cards that the kernel lists, whether or not PortAudio can open them."""
+"""Tests of the card list, with cards that PortAudio cannot open."""
 
 import json
 
@@ -18,7 +18,7 @@ OUR_COMMAND = ("/opt/venv/bin/python", "/opt/venv/bin/ptt-appliance", "run")
 
 
 class Listing:
-    """A `Library` that lists what it is given and opens nothing."""
+    """Driver that lists the given devices and opens none."""
 
     def __init__(self, *found: tuple[str, int, int]) -> None:
         self._found = found
@@ -29,7 +29,7 @@ class Listing:
         return [dict(zip(keys, facts, strict=True)) | rate for facts in self._found]
 
     def renew(self) -> None:
-        """Have nothing new."""
+        """Find no new cards."""
 
     def can(self, wanted: StreamRequest) -> bool:
         return False
@@ -40,7 +40,7 @@ class Listing:
 
 @pytest.fixture
 def machine(tmp_path):
-    """A Pi with HDMI and a speakerphone that our service has open."""
+    """Raspberry Pi with HDMI and a speakerphone opened by the service."""
     made = kernel(tmp_path)
     made.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     made.add(1, JABRA, "USB", "pcm0p", "pcm0c", usb_id="0B0E:0412")

@@ -1,4 +1,4 @@
-"""Which card is meant."""
+"""Tests of the selection of devices by name."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Levels, limiter and resampler: arrays in, arrays out."""
+"""Tests of levels, limiter, interpolation and resampler."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Which packets of silence have to be handed over in time."""
+"""Tests of the learned schedule of Opus DTX."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from appliance.audio.dtx_schedule import MOST_LATE, PERIOD, SETTLED, DtxSchedule
 
 
 class Encoder:
-    """Sends as Opus does, and answers how many packets have left."""
+    """Encoder with the DTX pattern of Opus and a count of packets sent."""
 
     def __init__(self, place, *, is_dtx=True):
         self._place = place
@@ -28,7 +28,7 @@ def asked(dtx_schedule, encoder, at, *, on_its_way=0, meanwhile=0):
 
 
 def learned(encoder, step=8, answers=24):
-    """Return a cadence that has asked, and what it was given by then."""
+    """Return a schedule that has learned, and the packets given by then."""
     dtx_schedule, at = DtxSchedule(), SETTLED + 1
     while asked(dtx_schedule, encoder, at) and (answers := answers - 1):
         at += step
@@ -36,7 +36,7 @@ def learned(encoder, step=8, answers=24):
 
 
 def on_time(dtx_schedule, since, packets):
-    """Return which packets are handed over in time, the others as late as allowed."""
+    """Return the packets given on time if all others are as late as allowed."""
     taken, packet = [], since
     while packet < since + packets:
         packet += dtx_schedule.late_packets(packet) + 1

@@ -1,4 +1,4 @@
-"""A speaker that the microphone can hear: what goes back into the room."""
+"""Test of the echo cancellation: speaker coupled to the microphone."""
 
 import asyncio
 import time
@@ -19,12 +19,12 @@ from tests.card.here import seen_here
 
 SECONDS = 3
 TRIES = 3
-"""A machine that stands still for 15 ms tears the echo's path, and the canceller needs
-a second to find the new one. It is enough that it succeeds once."""
+"""A stall of 15 ms of the machine shifts the echo, and the canceller needs a second to
+adapt. One success of several attempts is enough."""
 
 
 def speech_like():
-    """Return noise in the band of speech, in syllables."""
+    """Return band-limited noise with the envelope of syllables."""
     count = SECONDS * 48_000
     spectrum = np.fft.rfft(np.random.default_rng(1).normal(size=count))
     at = np.fft.rfftfreq(count, 1 / 48_000)
@@ -35,7 +35,7 @@ def speech_like():
 
 
 async def echo_dbfs(config: SoundConfig) -> float:
-    """Return how loud the far end hears itself in the last second."""
+    """Return the level of the echo sent in the last second."""
     opened, sent = asyncio.Event(), []
     loop = asyncio.get_running_loop()
 

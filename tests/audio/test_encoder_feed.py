@@ -1,4 +1,4 @@
-"""Blocks leave two at a time, whatever was left out before."""
+"""Tests of the encoder feed: whole packets in every state of the priming."""
 
 import threading
 
@@ -74,7 +74,7 @@ def test_no_packet_may_be_late_while_the_priming_tone_is_sent():
 
 
 def test_no_packet_may_be_late_right_after_the_last_delay_step():
-    """The next may be one of those that are not silence any more."""
+    """The next packet may contain the priming tone."""
     encoder_feed, sent = connected()
     left, is_lazy = 0, []
     for _ in range(STEPS):

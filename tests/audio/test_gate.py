@@ -1,4 +1,4 @@
-"""What of the microphone gets into the room."""
+"""Tests of the talk gate: pre-roll, tail and fades."""
 
 import numpy as np
 from hypothesis import given

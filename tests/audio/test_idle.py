@@ -1,4 +1,4 @@
-"""Nobody speaks: the callbacks count, and nothing that follows is lost."""
+"""Tests of idle windows: skipped periods are counted and later sound is complete."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ PACKET_PERIODS = 4
 
 
 class Ear:
-    """Knows every block by the value of its samples; what was passed over is 0."""
+    """Sink that identifies blocks by the value of their samples; skipped ones are 0."""
 
     def __init__(self):
         self.heard = np.zeros(0, np.int16)
@@ -49,7 +49,7 @@ class Ear:
 
 
 class Bench:
-    """A duplex callback as PortAudio's thread runs it, period by period."""
+    """Duplex callback, driven period by period as by PortAudio's thread."""
 
     def __init__(self, mixer=None):
         self.block_sink = Ear()
@@ -60,7 +60,7 @@ class Bench:
         self.looked_at = 0
 
     def period(self, status=0):
-        """Run one period, in which the microphone hears its number."""
+        """Run one period whose captured samples are its number."""
         self.periods += 1
         if self.duplex.idle_window.passes(status):
             return None
@@ -101,7 +101,7 @@ def test_from_a_press_on_every_period_is_captured_at_its_position(passed):
     first = bench.periods + 1
     bench.run(8 * PACKET_PERIODS)
     heard = bench.block_sink.heard
-    # The last sample of each; the first ones rise from the silence before.
+    # The last sample of each period, because the first ones are faded in.
     numbers = heard[first * PERIOD - 1 :: PERIOD]
     assert len(numbers) >= 8 * PACKET_PERIODS - 1
     assert (numbers == range(first, first + len(numbers))).all()
@@ -118,7 +118,7 @@ def test_xruns_are_counted_while_idle_too():
 
 
 class Late(Ear):
-    """Has something happen at a moment at which a lull is about to begin."""
+    """Mixer that runs an action at a moment while an idle window opens."""
 
     def __init__(self, event, moment):
         super().__init__()
@@ -127,14 +127,14 @@ class Late(Ear):
         self._moment = moment
 
     def put(self, microphone, played):
-        """Before anybody is asked: everybody who plays was read already."""
+        """Run it before the check for speech, after the jitter buffers were read."""
         super().put(microphone, played)
         if self._moment == "before":
             self._event(self)
 
     @property
     def idle_packets(self):
-        """At last: everybody was asked, and the lull has not begun."""
+        """Run it after the check for speech, before the window begins."""
         answer = self.is_idle
         if self._moment == "after":
             self._event(self)
@@ -146,7 +146,7 @@ class Late(Ear):
 
 
 def press(mixer, block_sink):
-    """As `Sender.open_gate` does: first the gate, then the idle window."""
+    """Open the gate, then end the idle window, as `Sender.open_gate` does."""
     block_sink.is_idle = False
     mixer.idle_window.end()
 
@@ -266,7 +266,7 @@ class Whole:
         self.periods = self.passed = 0
 
     def run(self, periods, value=None, status=0):
-        """Let the microphone hear a value, or the number of the period in hundreds."""
+        """Capture a value, or the number of the period in hundreds."""
         for _ in range(periods):
             self.periods += 1
             if self.duplex.idle_window.passes(status):
@@ -284,7 +284,7 @@ class Whole:
 
 @pytest.mark.parametrize("before", range(80, 100))
 def test_after_a_press_blocks_are_sent_in_whole_packets_and_in_order(before):
-    """Half a block is left out once, wherever in a lull that is."""
+    """Half a block is dropped once, at any position in an idle window."""
     whole = Whole()
     whole.run(before, value=20)
     assert whole.passed > 20
@@ -303,7 +303,7 @@ def test_after_a_press_blocks_are_sent_in_whole_packets_and_in_order(before):
 @pytest.mark.parametrize("status", [0, 4])
 @pytest.mark.parametrize("passed", range(PACKET_PERIODS))
 def test_a_talk_that_begins_in_an_idle_window_is_faded_in(passed, status):
-    """Even if the card tells of a loss in the same moment."""
+    """Also if the card reports an xrun at the same moment."""
     whole = Whole()
     whole.run(40 + passed, value=100)
     assert whole.passed > 20
@@ -316,7 +316,7 @@ def test_a_talk_that_begins_in_an_idle_window_is_faded_in(passed, status):
 
 
 class Voice(Mixer):
-    """Plays a loud voice from the moment on when it is told to."""
+    """Mixer that plays a loud voice once it is switched on."""
 
     is_speaking = False
 

@@ -1,4 +1,4 @@
-"""One talker between two clocks."""
+"""Tests of the jitter buffer between two simulated clocks."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ def tone(first: int, frames: int = BLOCK_FRAMES) -> np.ndarray:
 
 @dataclass
 class Run:
-    """What a simulated minute looked like."""
+    """Results of a simulated minute."""
 
     delays_s: list[float]
     heard: np.ndarray
@@ -49,7 +49,7 @@ def run(
     jitter_buffer: JitterBuffer | None = None,
     has_pauses: bool = False,
 ) -> Run:
-    """Let a talker write every 10 ms, a little late at times, and a card read.
+    """Simulate a writer with a block every 10 ms and some jitter, and a reader.
 
     With pauses there is a second of silence after each second of sound.
     """
@@ -115,7 +115,7 @@ def test_the_sum_of_neteqs_delay_and_ours_is_constant(held_ms):
     jitter_buffer = JitterBuffer()
     jitter_buffer.learn(held_ms / 1000)
     result = run(10, jitter_buffer=jitter_buffer)
-    # The block itself is read at once, in this account.
+    # This figure counts the block itself as read at once.
     kept_s = result.delays_s[-1] + BLOCK_FRAMES / RATE_HZ
     together_s = TOGETHER_FRAMES / RATE_HZ
     least_s = (BLOCK_FRAMES + MARGIN_FRAMES) / RATE_HZ
@@ -239,7 +239,7 @@ def test_the_first_word_after_a_silence_has_the_target_delay(phase_s, quiet_s):
         jitter_buffer.read(240, 0.01 * count + phase_s + 0.005)
     assert jitter_buffer.is_asleep
     assert jitter_buffer.depth_s == 0
-    # Nobody reads meanwhile: that is what the sleep is for.
+    # An idle buffer is not read.
     for count in range(60, round(100 * quiet_s)):
         jitter_buffer.write(SILENCE, 0.01 * count)
     heard, first = [], round(100 * quiet_s)
@@ -266,7 +266,7 @@ def test_a_tone_is_resampled_without_audible_distortion():
     steady = result.heard[20 * RATE_HZ :][: 8 * RATE_HZ] * np.hanning(8 * RATE_HZ)
     power = np.abs(np.fft.rfft(steady)) ** 2
     at = np.argmax(power)
-    # 20 Hz to each side: the clock is followed in steps, which nobody hears.
+    # 20 Hz to each side: the drift is corrected in inaudible steps.
     band = slice(at - 160, at + 161)
     noise_db = 10 * np.log10((power.sum() - power[band].sum()) / power[band].sum())
     assert noise_db < -60
@@ -332,7 +332,7 @@ def test_the_fill_level_is_bounded_and_the_output_valid_for_any_two_clocks(
     st.sampled_from([0.0, 300.0]),
 )
 def test_the_shared_silence_block_is_read_like_any_block_of_zeros(story, ppm):
-    """Talk and pauses, in blocks; the card is a little fast or not."""
+    """Stories of talk and pauses in blocks, with and without a fast card."""
     known, any_other = JitterBuffer(), JitterBuffer()
     blocks = [is_loud for is_loud, count in story for _ in range(count)]
     for place, is_loud in enumerate(blocks):

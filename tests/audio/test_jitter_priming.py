@@ -1,4 +1,4 @@
-"""What far ends get while a track is new, so that they all keep sound equally long."""
+"""Tests of the priming of the receivers' jitter buffers."""
 
 import numpy as np
 import pytest
@@ -26,15 +26,15 @@ LONG_PACKETS = FIRST_STEP_BLOCKS + STEPS * PAUSE_BLOCKS
 
 
 def left(prime_jitter_buffers, packets):
-    """Return what is sent for so many packets of silence."""
+    """Return the blocks sent for this number of packets of silence."""
     return [prime_jitter_buffers.filled((SILENCE, SILENCE)) for _ in range(packets)]
 
 
 def test_a_new_track_sends_no_packets_then_a_faint_tone_and_then_the_captured_sound():
     sent = left(JitterPriming(), TONE_BLOCKS)
-    skip_packets, faint = NO_PACKET_BLOCKS // 2, TONE_BLOCKS // 2
-    assert all(packet == () for packet in sent[:skip_packets])
-    assert all(one is TONE for packet in sent[skip_packets:faint] for one in packet)
+    paused, faint = NO_PACKET_BLOCKS // 2, TONE_BLOCKS // 2
+    assert all(packet == () for packet in sent[:paused])
+    assert all(one is TONE for packet in sent[paused:faint] for one in packet)
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
 
 

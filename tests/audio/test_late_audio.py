@@ -1,4 +1,4 @@
-"""What silence stood in for is not sent once more."""
+"""Tests of dropping late sound for which silence was sent."""
 
 from appliance.audio.late_audio import FORGIVEN_S, LateAudio
 

@@ -1,4 +1,4 @@
-"""How long a buffer a card is given."""
+"""Tests of the choice of the card's buffer size."""
 
 from hypothesis import given
 from hypothesis import strategies as st

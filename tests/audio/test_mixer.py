@@ -1,4 +1,4 @@
-"""What comes out of the speaker, sample by sample."""
+"""Tests of the mixer, sample by sample."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from appliance.audio.mixer import MOST_TALKERS, NEVER_TOO_LOUD, Mixer
 
 
 class Talkers(Mixer):
-    """A playout whose talkers say what they are told."""
+    """Mixer whose talkers write given blocks."""
 
     def says(self, *samples):
         return self._mixed([np.asarray(part, np.float32) for part in samples])
@@ -31,7 +31,7 @@ def test_a_single_talker_is_scaled_by_the_volume(percent):
 
 @given(st.integers(0, 100), st.floats(-41_000, 41_000))
 def test_a_single_talker_never_wraps_around(percent, peak):
-    """41 000: the spline between two samples of full scale swings over by a quarter."""
+    """A peak of 41 000: the spline overshoots full scale by a quarter."""
     mixer = Talkers()
     mixer.set_volume(percent)
     played = mixer.says(np.linspace(-peak, peak, 480))
@@ -68,7 +68,7 @@ def test_idle_and_removed_talkers_are_not_played():
 
 
 def crowd(mixer, talkers):
-    """Return a function that lets each talker say a block, and what is played then."""
+    """Return a function that writes a block per talker and returns the mix."""
     writes = [mixer.add(f"talker {number}") for number in range(talkers)]
     mixer.set_volume(100)
 

@@ -1,4 +1,4 @@
-"""What is used of sounddevice, private parts included, on a real stream."""
+"""Tests of the PortAudio driver and of the used parts of sounddevice."""
 
 import inspect
 import os
@@ -34,7 +34,7 @@ def test_the_private_parts_of_sounddevice_that_are_used_exist():
 
 
 class Echo:
-    """Plays what it hears, and remembers each period that it was called for."""
+    """Callback that plays the captured sound and records each period."""
 
     def __init__(self):
         self.idle_window = IdleWindow()
@@ -49,7 +49,7 @@ class Echo:
             self._news.notify_all()
 
     def wait(self, calls):
-        """Wait until it was called so many times."""
+        """Wait until it was called this number of times."""
         with self._news:
             assert self._news.wait_for(lambda: len(self.calls) >= calls, PATIENCE_S)
 
@@ -101,7 +101,7 @@ def test_within_an_idle_window_the_speaker_gets_silence_and_no_callback_is_made(
         before, since_s = len(echo.calls), card.now_s()
         echo.wait(before + 60)
         stream.close()
-    # Half a second, and a machine that loses a period is told so at once.
+    # Half a second of latency, so that a busy machine causes no xrun.
     lost = sum(bool(call[3]) for call in echo.calls)
     assert echo.idle_window.taken() >= 100 - lost
     assert not card.heard(since_s + 0.1, since_s + 0.4).any() or lost
@@ -120,7 +120,7 @@ def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
 
 
 BROKEN = "pcm.broken {\n    type hw\n}}\n"
-"""A mistake in its third line."""
+"""ALSA configuration with an error in its third line."""
 
 
 def test_an_error_in_the_alsa_configuration_is_reported_with_file_and_line(tmp_path):

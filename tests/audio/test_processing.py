@@ -1,4 +1,4 @@
-"""When the microphone's sound goes through the echo canceller and through the rest."""
+"""Tests of when echo canceller and noise suppressor are used."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ CANCELLED = 1000
 
 
 class Parts:
-    """A canceller and a cleaner that leave their marks."""
+    """Echo canceller and noise suppressor that mark the samples."""
 
     def __init__(self) -> None:
         self.cancelled = self.cleaned = 0
@@ -35,7 +35,7 @@ class Parts:
 
 
 class Rig:
-    """Cleaning in a room that is known, on a box where nobody has spoken for long."""
+    """Processing after its warm-up and a long silence."""
 
     def __init__(self):
         self.parts = Parts()
@@ -47,7 +47,7 @@ class Rig:
         self.parts.cancelled = 0
 
     def hear(self, value, played=SILENCE, *, is_wanted=False, is_voice=False):
-        """Return what becomes of a block of this value."""
+        """Return the result for a block of this value."""
         block = np.full(BLOCK_FRAMES, value, np.int16)
         self.processing.clean(block, played, is_wanted=is_wanted, is_voice=is_voice)
         return block
@@ -84,7 +84,7 @@ def test_in_silence_only_the_noise_suppressor_adapts(rig):
 
 
 def test_noise_that_began_while_the_gate_was_closed_is_not_sent_louder():
-    """With LiveKit's own cleaner; in silence one packet in ten is looked at."""
+    """With LiveKit's noise suppressor; in silence one packet in ten is processed."""
     processing = CaptureProcessing(None, voice_cleaner(SoundConfig()))
     processing.restart(20)
     random = np.random.default_rng(2)
@@ -102,7 +102,7 @@ def test_noise_that_began_while_the_gate_was_closed_is_not_sent_louder():
 
 
 def test_a_voice_is_cleaned_while_the_gate_is_closed_too(rig):
-    """Its level is shown."""
+    """The meter shows its level."""
     rig.hear(VOICE, is_voice=True)
     assert rig.parts.cleaned == 1
 
@@ -132,7 +132,7 @@ def test_speech_keeps_using_the_echo_cancellers_output_until_a_pause(rig):
         said = rig.talk()
     for _ in range(SILENT_BLOCKS - 1):
         said = rig.hear(100, is_wanted=True)
-    # A pause inside a word is none.
+    # A plosive inside a word is no pause.
     assert (rig.talk() == CANCELLED + 1).all()
     for _ in range(SILENT_BLOCKS):
         said = rig.hear(100, is_wanted=True)
@@ -184,7 +184,7 @@ def test_processing_that_is_switched_off_changes_nothing(has_canceller):
 
 
 def test_switching_the_echo_canceller_in_and_out_does_not_click():
-    """With LiveKit's own canceller, and a tone that has no place for one to hide."""
+    """With LiveKit's echo canceller and a tone, in which any click shows."""
     processing = CaptureProcessing(ApmEchoCanceller(), None)
     processing.restart(20)
     speech = tone(400, 2 * RATE_HZ)

@@ -1,4 +1,4 @@
-"""When to look for sound cards again."""
+"""Tests of the reopen policy."""
 
 import itertools
 
@@ -11,7 +11,7 @@ USB = " 1 [Device]: USB-Audio"
 
 
 def looks(reopen_policy, cards, seconds, **facts):
-    """Return the seconds at which a look was due, and made."""
+    """Return the seconds at which a search was due and made."""
     made = []
     for now_s in range(seconds):
         if reopen_policy.is_due(cards, float(now_s), **facts):

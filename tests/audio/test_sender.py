@@ -1,4 +1,4 @@
-"""The microphone's way into the room, block by block."""
+"""Tests of the sender, block by block."""
 
 import queue
 import threading
@@ -42,7 +42,7 @@ def empty(sent):
 
 
 class Rig:
-    """An uplink with an open gate, and everything it sent."""
+    """Sender with an open gate, and everything it sent."""
 
     def __init__(self, cleaner=None):
         self.events: queue.Queue[Any] = queue.Queue()
@@ -53,7 +53,7 @@ class Rig:
             Gate(0), Mixer(), self.encoder_feed, self.events.put, processing
         )
         self.encoder_feed.connect(lambda block: self.sent.put(block.copy()))
-        # As long after joining as most of a box's life is.
+        # Long after joining, when the priming is over.
         self.encoder_feed.send([(SILENCE, SILENCE)] * LONG_PACKETS)
         for _ in range(STEPS):
             self.encoder_feed.send([(SILENCE, SILENCE)] * PAUSE_BLOCKS)
@@ -117,7 +117,7 @@ def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted():
 
 
 def silent():
-    """A rig that is not started, at rest: nobody has spoken for long."""
+    """Rig without a running thread, after a long silence."""
     rig = Rig()
     rig.sender._processing._activity._warm_up_blocks = 0
     hear(rig, 0)
@@ -125,21 +125,21 @@ def silent():
 
 
 def hear(rig, value, played=SILENCE):
-    """Let the card put a packet, and the thread do its work."""
+    """Put a packet and process it as the thread does."""
     for _ in range(PACKET_BLOCKS):
         rig.sender.put(block(value), played)
     return run_waiting(rig)
 
 
 def run_waiting(rig):
-    """Do what the thread would."""
+    """Process the queue as the thread does."""
     while not rig.sender._queue.empty():
         rig.sender._take(rig.sender._queue.get())
     return empty(rig.sent)
 
 
 def rest(rig):
-    """Do what the card's thread would in a lull; return how many packets it took."""
+    """Skip packets as the card's thread does; return how many."""
     packets = 0
     while spare := rig.sender.idle_packets:
         rig.sender.skip_packets(spare)
@@ -282,7 +282,7 @@ def test_a_new_track_starts_at_a_packet_boundary():
 
     def before(one):
         values[0].append(int(one[-1]))
-        # Somebody connects in the middle of a packet, and has to wait for its end.
+        # A track connects in the middle of a packet and must wait for its end.
         if len(values[0]) == 1:
             threading.Thread(target=connect).start()
 
@@ -321,7 +321,7 @@ def test_half_a_packet_from_before_a_reopening_is_discarded():
 
 
 def due(gate):
-    """An uplink that would like to leave out half a block."""
+    """Sender with a due delay step."""
     rig = Rig()
     rig.sender._gate = gate
     rig.encoder_feed.connect(lambda _: None)

@@ -1,4 +1,4 @@
-"""All figures in one table: `python -m tests.bench`."""
+"""Benchmark: all figures in one table: `python -m tests.bench`."""
 
 import argparse
 import asyncio
@@ -36,7 +36,7 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
 }
 
 ALERT = frozenset({"delay", "drift", "gate", "flood"})
-"""Measured on processors that are kept awake."""
+"""Modules that are measured with processors kept awake."""
 
 
 def main() -> int:
@@ -62,7 +62,7 @@ def main() -> int:
 async def _run(
     binary: Path, folder: Path, plan: Plan, options: argparse.Namespace
 ) -> tuple[list[Section], str]:
-    """Return the table's sections, and what was asked for besides."""
+    """Return the sections of the table and the data requested besides."""
     extra = []
     async with LocalServer(binary) as server:
         venue = Venue(server, folder, plan)
@@ -77,7 +77,7 @@ async def _run(
 
 
 async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
-    """Return what one module measured; what it could not is a row that says why."""
+    """Return the section of one module; a failure becomes a row with its reason."""
     start_s = time.monotonic()
     try:
         async with awake() if is_awake else nullcontext():
@@ -89,7 +89,7 @@ async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
 
 
 async def _section(venue: Venue, name: str) -> Section:
-    """Return what one module measured; of delays, how still the machine stood too."""
+    """Return the section of one module; for delays with the machine's stalls."""
     if name not in ALERT:
         return await FIGURES[name](venue)
     async with watched() as pauses:

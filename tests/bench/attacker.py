@@ -1,4 +1,4 @@
-"""Floods a page from outside, at the lowest priority: `python -m tests.bench.attacker`.
+"""Load generator for a page, at the lowest priority: `python -m tests.bench.attacker`.
 
 Prints how many connections or requests it made.
 """
@@ -13,17 +13,17 @@ from collections import deque
 from contextlib import suppress
 
 OPEN = 20
-"""Connections that requests are sent on, or that are open at the same time."""
+"""Number of connections for requests, or open at the same time."""
 COOKIE = 'ptt_session="' + "\\\\" * 6000
-"""12 kB, nearly as long as a head may be, and what is slowest to unquote."""
+"""12 kB, nearly the longest allowed head, with the escapes slowest to decode."""
 PATHS = (("/health", ""), ("/", f"Cookie: {COOKIE}\r\n"))
 
 
 class Flood:
-    """What is sent, one at a time."""
+    """Sequence of connections or requests to send."""
 
     def __init__(self, place: tuple[str, int], addresses: int) -> None:
-        """Come from so many addresses of 127.0.1.0/24 in turn."""
+        """Use this number of source addresses of 127.0.1.0/24 in turn."""
         self._place = place
         names = [f"127.0.1.{number + 1}" for number in range(addresses)]
         self._addresses = itertools.cycle(names)
@@ -39,14 +39,14 @@ class Flood:
             self._open.popleft().close()
 
     def request(self) -> None:
-        """Send a request on the connection that waited for longest."""
+        """Send a request on the connection idle for longest."""
         connection = (
             self._open.popleft() if len(self._open) >= OPEN else self._connection()
         )
         self._open.append(connection if self._asked(connection) else self._connection())
 
     def _asked(self, connection: socket.socket) -> bool:
-        """Return whether the connection can be used on; it may not be open yet."""
+        """Return whether the connection is usable, also while it is being opened."""
         try:
             while connection.recv(65_536):
                 pass
@@ -71,7 +71,7 @@ class Flood:
 
 
 def main() -> None:
-    """Flood at the rate that is asked for, or as fast as this process may."""
+    """Flood at the requested rate, or as fast as possible."""
     parser = argparse.ArgumentParser()
     parser.add_argument("listen")
     parser.add_argument("kind", choices=("connect", "request"))

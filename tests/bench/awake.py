@@ -1,4 +1,4 @@
-"""Processors that do not sleep."""
+"""Busy loop of lowest priority that keeps the processors awake."""
 
 import asyncio
 import os
@@ -18,12 +18,12 @@ while True:
 
 @asynccontextmanager
 async def awake() -> AsyncIterator[None]:
-    """Keep every processor busy with something that makes way for anything else.
+    """Keep every processor busy with a process that yields to any other.
 
-    A virtual machine's processor that has nothing to do is given away by its host, and
-    is back late: measured here, a thread that sleeps for 5 ms at a time wakes more than
-    5 ms late ten times in 20 s (18 ms at worst), and once with this (6 ms). A Pi has no
-    host.
+    The host of a virtual machine reassigns an idle processor, which then returns
+    late: measured here, a thread that sleeps for 5 ms at a time wakes more than
+    5 ms late ten times in 20 s (18 ms at worst), and once with this (6 ms). A
+    Raspberry Pi has no host.
 
     Source: sched(7), `SCHED_IDLE`: extremely low priority, lower even than nice 19.
     """

@@ -1,4 +1,4 @@
-"""How the clients under test are started."""
+"""Start of the clients under test."""
 
 import json
 import secrets
@@ -22,14 +22,14 @@ class Seat:
 
     name: str
     folder: Path
-    """For everything that the client writes."""
+    """Folder for the client's files."""
     card: Card
     url: str
     token: str = field(repr=False)
 
 
 class Kind(Protocol):
-    """A sort of client."""
+    """Kind of client."""
 
     async def start(self, seat: Seat) -> Client:
         """Start it on this seat."""
@@ -37,16 +37,16 @@ class Kind(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Ours:
-    """The appliance; what is not named is as in `config.yaml`."""
+    """The appliance; other settings are those of `config.yaml`."""
 
     has_processing: bool = True
     has_page: bool = True
-    """And a screen."""
+    """Whether it has a screen."""
     mode: str = "open"
     is_pressed: bool = False
-    """Its talk button can be pressed; see `pressed`."""
+    """Whether its talk button can be pressed; see `pressed`."""
     options: tuple[str, ...] = ()
-    """Of the Python interpreter."""
+    """Options of the Python interpreter."""
     token_url: str | None = None
 
     async def start(self, seat: Seat) -> Client:
@@ -84,7 +84,7 @@ class Ours:
 
 @dataclass(frozen=True, slots=True)
 class MediaDevices:
-    """The SDK's own."""
+    """The SDK's own client."""
 
     has_processing: bool = False
 
@@ -99,7 +99,7 @@ class MediaDevices:
 
 
 class Page:
-    """The page of a box of ours, spoken to as a script would."""
+    """HTTP client for the page of an appliance."""
 
     def __init__(self, folder: Path) -> None:
         """Prepare, before the box is started in this folder."""

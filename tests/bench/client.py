@@ -1,4 +1,4 @@
-"""A client in the room: a process, the card that it plays on, and what it says."""
+"""Client in the room: a process with its virtual card and its output."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from tests.card.asound import Card
 
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 20.0
-"""Everything takes much less than this on a machine that is not ill."""
+"""Time-out; on a working machine everything takes much less."""
 END_S = 10.0
 LONGEST_LINE = 1 << 20
 NOT_INHERITED = ("PTT_", "LIVEKIT_", "PYTHON", "GPIOZERO_")
@@ -22,15 +22,15 @@ NEITHER = {"NOTIFY_SOCKET", "JOURNAL_STREAM", "STATE_DIRECTORY", "RUNTIME_DIRECT
 
 
 class UnmeasurableError(Exception):
-    """Something did not happen that is needed for a figure."""
+    """Error: an event needed for a figure did not happen."""
 
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that a process has written."""
+    """Line of output of a process."""
 
     at_s: float
-    """When it came, monotonic."""
+    """Monotonic time of arrival."""
     text: str
 
 
@@ -42,10 +42,10 @@ class Client:
     card: Card
     process: Process
     started_s: float
-    """Just before the process was made, monotonic."""
+    """Monotonic time just before the process was created."""
     lines: list[Line] = field(default_factory=list)
     exit_s: float | None = None
-    """How long it took to end after SIGTERM; None: it had to be killed."""
+    """Time from SIGTERM to the end; None: it had to be killed."""
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
     _reader: asyncio.Task[None] | None = None
 
@@ -53,7 +53,7 @@ class Client:
     async def start(
         cls, name: str, card: Card, command: Sequence[str], env: Mapping[str, str]
     ) -> Self:
-        """Start the process and listen to what it says."""
+        """Start the process and read its output."""
         started_s = time.monotonic()
         process = await asyncio.create_subprocess_exec(
             *together_with_us(),
@@ -71,16 +71,16 @@ class Client:
 
     @property
     def pid(self) -> int:
-        """Number of the process."""
+        """Process id."""
         return self.process.pid
 
     async def says(
         self, text: str, *, since_s: float = 0.0, within_s: float = PATIENCE_S
     ) -> float:
-        """Return when it first wrote this, after `since_s`; monotonic.
+        """Return the monotonic time of the first such line after `since_s`.
 
         Raises:
-            UnmeasurableError: it did not.
+            UnmeasurableError: there was none in time.
         """
         try:
             async with asyncio.timeout(within_s), self._news:
@@ -100,9 +100,9 @@ class Client:
         await self.process.stdin.drain()
 
     async def stop(self) -> None:
-        """End it by SIGTERM and note how long that takes; twice is fine."""
+        """End it by SIGTERM and record the duration; may be called twice."""
         if self._has_ended():
-            # It is about to be reaped; a signal now would get in the way.
+            # The process is about to be reaped; a signal would interfere.
             await self.process.wait()
         if self.process.returncode is None:
             asked_s = time.monotonic()
@@ -143,7 +143,7 @@ class Client:
 
 
 def inherited() -> dict[str, str]:
-    """Return our environment without what would configure a client."""
+    """Return the environment without variables that configure a client."""
     return {
         name: value
         for name, value in os.environ.items()
@@ -152,6 +152,6 @@ def inherited() -> dict[str, str]:
 
 
 def together_with_us() -> list[str]:
-    """Return what has a process end when we do, however we end."""
+    """Return a function that makes a child process end with this one."""
     setpriv = shutil.which("setpriv")
     return [setpriv, "--pdeathsig", "KILL"] if setpriv else []

@@ -1,7 +1,7 @@
 """CPU time of each process, in per cent of one core.
 
-Ours and the SDK's own are in their calls at the same time: what else the machine does,
-and how fast it happens to be, is the same for both.
+Both kinds of client are in their calls at the same time, so that other load and the
+speed of the machine are the same for both.
 """
 
 from dataclasses import dataclass
@@ -18,16 +18,16 @@ SEATS = ("page and screen on", "both off")
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A pair of ours, and what it is held against."""
+    """Pair of our clients and the pair it is compared with."""
 
     name: str
     ours: tuple[Ours, Ours]
-    """With page and screen, and without."""
+    """Client with page and screen, and client without."""
     rivals: MediaDevices
     voice: Voice | None
     """Of ours; the others are in a call."""
     share: float
-    """How much of theirs is allowed."""
+    """Allowed share of the SDK's CPU time."""
     words: str
 
 
@@ -60,7 +60,7 @@ MATCHES = (
 
 
 async def measure(venue: Venue) -> Section:
-    """Read the CPU in a call and in silence, ours and the SDK's own."""
+    """Measure the CPU time in a call and in silence, ours and the SDK's."""
     rows: list[Row] = []
     for match in MATCHES:
         rows += _rows(
@@ -71,7 +71,7 @@ async def measure(venue: Venue) -> Section:
 
 
 def threads(venue: Venue) -> str:
-    """Return which threads used the CPU in everything that was measured."""
+    """Return the CPU time per thread over all measurements."""
     lines = []
     for kinds, scene in venue.scenes.items():
         for kind, usage in zip(kinds, scene.usage, strict=False):
@@ -80,7 +80,7 @@ def threads(venue: Venue) -> str:
 
 
 def _rows(match: Match, ours: Scene, rival: Scene) -> list[Row]:
-    """Return a row for each seat."""
+    """Return a row per client."""
     most = _both(rival)
     goal = Goal(most.median * match.share, words=match.words) if most else None
     return [
@@ -96,7 +96,7 @@ def _rows(match: Match, ours: Scene, rival: Scene) -> list[Row]:
 
 
 def _both(scene: Scene) -> Spread | None:
-    """Return the spread over both ends, which are alike."""
+    """Return the spread over both clients, which are equal."""
     return spread([x for usage in scene.usage for x in usage.cpu_percent])
 
 

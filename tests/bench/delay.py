@@ -1,4 +1,4 @@
-"""Mouth to ear, over fresh starts of both ends."""
+"""Mouth-to-ear latency, over fresh starts of both clients."""
 
 import asyncio
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ GOAL_MS = 70.0
 TIMES_SHORTER = 5
 EVEN_MS = 10.0
 BEFORE_S = 10.0
-"""From being connected to the first burst: far ends' jitter buffers have found their
-depth. Until then it is up to 20 ms more."""
+"""Time from joining to the first burst, in which the receivers' jitter buffers settle.
+Until then the latency is up to 20 ms higher."""
 BEFORE_RIVAL_S = 4.0
-"""Its delay grows with time."""
+"""The delay of this client grows with time."""
 TURN_S = 1.0
-"""Before the second end speaks. Its answer goes through the echo canceller as long as
-an echo may still be heard, 0.6 s and until a pause: 9 ms more."""
+"""Pause before the second client speaks. The echo canceller is in use for 0.6 s after
+playback and until a pause, and adds 9 ms."""
 
 
 @dataclass(slots=True)
 class Found:
-    """Delays of one sort of client."""
+    """Delays of one kind of client."""
 
     kind: Kind
     groups: tuple[list[list[float]], list[list[float]]] = field(
         default_factory=lambda: ([], [])
     )
-    """From a to b and back: one list for each fresh start."""
+    """Delays from a to b and back: one list per fresh start."""
 
     def spread(self, way: int) -> Spread | None:
         """Return the spread over all starts."""
@@ -42,17 +42,17 @@ class Found:
 
     @property
     def lost(self) -> float:
-        """How many bursts were never heard."""
+        """Number of bursts that never arrived."""
         return float(np.isnan(self._all()).sum())
 
     @property
     def count(self) -> int:
-        """How many were spoken."""
+        """Number of bursts spoken."""
         return len(self._all())
 
     @property
     def medians_ms(self) -> list[float]:
-        """Return the median of each start and way."""
+        """Return the median of each start and direction."""
         return [x for groups in self.groups for x in sound.medians(groups)]
 
     def _all(self) -> list[float]:
@@ -60,11 +60,11 @@ class Found:
 
 
 async def measure(venue: Venue) -> Section:
-    """Start each sort of client several times and let both ends speak."""
+    """Start each kind of client several times and let both ends speak."""
     plan = venue.plan
     ours = [Found(Ours(has_processing=is_on)) for is_on in (False, True)]
     rivals = [Found(MediaDevices(has_processing=is_on)) for is_on in (False, True)]
-    # In turns, so that whatever else the machine does meets all of them.
+    # In turns, so that other load of the machine affects all of them.
     for start in range(plan.starts):
         for found in ours[: 2 if start < plan.processed_starts else 1]:
             await _add(venue, found, seed=start)
@@ -82,7 +82,7 @@ async def ways(
 ) -> tuple[list[float], list[float]]:
     """Let first one end and then the other speak; return delays there and back.
 
-    Not both at once, or the echo cancellers would take what they can for an echo.
+    Not both at once, because the echo cancellers would remove parts as echo.
     """
     first, second = pair
     rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Cards whose clocks are wrong by 200 ppm, one fast, one slow."""
+"""Effect of clock drift: cards off by 200 ppm, one fast, one slow."""
 
 import numpy as np
 
@@ -9,13 +9,13 @@ from tests.bench.spread import Spread, one, spread
 from tests.bench.venue import Venue
 
 EDGE_S = 10.0
-"""Start and end are compared by the medians of this long."""
+"""Length of start and end, whose medians are compared."""
 EVEN_MS = 10.0
 WAYS = ("slow to fast", "fast to slow")
 
 
 async def measure(venue: Venue) -> Section:
-    """Speak both ways at once, and see what becomes of the delay."""
+    """Speak in both directions at once and measure the change of the delay."""
     ours = await situations.plain_call(venue)
     rival = await situations.rival_plain_call(venue)
     seconds = venue.plan.call_s
@@ -62,7 +62,7 @@ def _rows(way: str, ours: Ear, rival: Ear, seconds: float) -> list[Row]:
 
 
 def grown(ear: Ear, seconds: float) -> Spread | None:
-    """Return by how much the delay at the end is more than at the start, or less."""
+    """Return the change of the delay from start to end."""
     edge_s = min(EDGE_S, seconds / 3)
     pairs = list(zip(ear.at_s, ear.delay_ms, strict=True))
     if not pairs:

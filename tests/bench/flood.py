@@ -1,4 +1,4 @@
-"""Two boxes in a call while a third process floods the page of one of them."""
+"""Call of two boxes while a third process floods the page of one of them."""
 
 import asyncio
 import json
@@ -18,11 +18,11 @@ from tests.bench.venue import Venue
 
 PER_S = 1000
 CALM_S = 8.0
-"""Before the flood."""
+"""Duration measured before the flood."""
 BACK_S = 5.0
-"""After it the delay is what it was."""
+"""Pause after the flood, in which the delay recovers."""
 AFTER_S = 8.0
-"""Measured after that."""
+"""Duration measured after the pause."""
 EVEN_MS = 10.0
 KINDS = {
     "connect": f"{PER_S:,} connects a second",
@@ -141,7 +141,7 @@ def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
 
 
 def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
-    """Return the delay of both ways between two moments."""
+    """Return the delay of both directions between two moments."""
     ears = scene.ears or ()
     return spread(
         [ms for ear in ears for ms in _between(ear.at_s, ear.delay_ms, from_s, to_s)]
@@ -149,7 +149,7 @@ def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
 
 
 def grown(scene: Scene, until_s: float, since_s: float) -> Spread | None:
-    """Return by how much the median of the worse way grew."""
+    """Return the growth of the median of the worse direction."""
     found = []
     for ear in scene.ears or ():
         before = spread(_between(ear.at_s, ear.delay_ms, -math.inf, until_s))

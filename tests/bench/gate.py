@@ -1,4 +1,4 @@
-"""The talk button: how soon it works, and what is lost of the speech around it."""
+"""Talk button: access delay, and loss of the speech around a press."""
 
 import asyncio
 from dataclasses import dataclass, replace
@@ -19,19 +19,18 @@ from tests.card.measure import Burst, bursts
 HELD_S = 0.5
 """Longer than a tap, which would latch."""
 EVERY_S = 1.3
-"""Until the next press, the tail is over and the room is silent again."""
+"""Time between presses, in which the tail ends and the room is silent."""
 PART_S = 0.1
-"""What is looked for by itself: the jitter buffer of somebody who has just joined
-stretches the first talk and squeezes the second, by up to 30 ms, and nothing is lost by
-that."""
+"""Length of the parts that are matched one by one: the jitter buffer of a new receiver
+stretches the first talk and compresses the second, by up to 30 ms, without loss."""
 NEAR_S = 0.04
-"""How far its delay may be from that of the whole talk."""
+"""Tolerance between the delay of a part and of the whole talk."""
 BEFORE_S = 0.2
 """Speech that goes on around a press, before and after."""
 FAR_S = 4.0
-"""How long the far end speaks in which it is interrupted."""
+"""Length of the remote speech that is interrupted."""
 INTERRUPTED_S = (0.2, 0.6, 1.2, 2.0)
-"""After how much of it, in turn."""
+"""Moments of the interruption in it, in turn."""
 GOAL_MS = 10.0
 ACCESS_MS = 25.0
 
@@ -41,11 +40,11 @@ class Press:
     """One press of the button and the speech around it, in seconds of the card."""
 
     from_s: float
-    """When speech began."""
+    """Start of speech."""
     to_s: float
-    """When it ended."""
+    """End of speech."""
     down_s: float
-    """When the button really went down."""
+    """Actual time of the press."""
     up_s: float
 
 
@@ -61,7 +60,7 @@ async def measure(venue: Venue) -> Section:
 async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
     words = f"processing {'on' if is_on else 'off'}"
     pressed = _Pressed(is_on=is_on)
-    # Hybrid, so that its own microphone stays out of the room.
+    # Hybrid, so that its own microphone is not sent.
     listener = Ours(has_processing=is_on, has_page=False, mode="hybrid")
     async with venue.call(pressed, listener) as (box, far):
         speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
@@ -98,7 +97,7 @@ async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
 async def _interruptions(venue: Venue, count: int) -> Row:
     """Start a box afresh and press its button while its speaker plays, several times.
 
-    The microphone does not hear the speaker, which an echo canceller finds hardest.
+    The speaker is not coupled to the microphone, the hardest case for the canceller.
     """
     speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
     lost = []
@@ -125,7 +124,7 @@ async def _interruptions(venue: Venue, count: int) -> Row:
 
 
 class _Pressed:
-    """A box with a button that can be pressed, and a page to ask."""
+    """Box with a button that can be pressed and a page to query."""
 
     def __init__(self, *, is_on: bool) -> None:
         self._kind = Ours(has_processing=is_on, mode="hybrid", is_pressed=True)
@@ -159,7 +158,7 @@ async def _press(box: Client, speech: Samples, number: int) -> Press:
 
 
 async def _move(box: Client, word: str) -> float:
-    """Move the button; return when that really was, in seconds of the card."""
+    """Move the button and return the actual time, in seconds of the card."""
     told_s = box.lines[-1].at_s
     await box.tell(word)
     await box.says(f"{word} at_ns=", since_s=told_s)
@@ -168,7 +167,7 @@ async def _move(box: Client, word: str) -> float:
 
 
 def _lost(press: Press, speech: Samples, far: Client) -> Burst:
-    """Return what was lost of the speech between press and release."""
+    """Return the loss of the speech between press and release."""
     until_s = press.to_s + sound.MOST_S
     heard = far.card.heard(press.from_s, until_s)
     span_s = press.down_s - press.from_s, min(press.up_s, press.to_s) - press.from_s
@@ -176,11 +175,11 @@ def _lost(press: Press, speech: Samples, far: Client) -> Burst:
 
 
 def lost(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Burst:
-    """Return what is missing of a talk whose delay may change on the way.
+    """Return the loss of a talk whose delay may change meanwhile.
 
     Args:
-        said: what was spoken.
-        heard: what was heard, from the same moment on.
+        said: spoken samples.
+        heard: received samples, from the same moment on.
         span_s: start and end of the talk in both.
     """
     (whole,) = bursts(said, heard, [span_s], most_s=sound.MOST_S)

@@ -1,4 +1,4 @@
-"""SIGTERM in the middle of a call."""
+"""Shutdown by SIGTERM in the middle of a call."""
 
 from tests.bench import situations
 from tests.bench.report import Goal, Row, Section
@@ -9,14 +9,14 @@ GOAL_S = 3.0
 
 
 async def measure(venue: Venue) -> Section:
-    """Look at how all who were in a call so far have ended."""
+    """Evaluate the shutdown of every client that was in a call so far."""
     if not any(x.is_ours for x in venue.exits):
         await situations.call(venue)
     return Section("Goodbye", rows(venue.exits))
 
 
 def rows(exits: list[Exit]) -> tuple[Row, Row]:
-    """Return how long it took, and how often it went wrong."""
+    """Return the duration, and the number of failures."""
     ours = [x for x in exits if x.is_ours]
     rivals = [x for x in exits if not x.is_ours]
     return (

@@ -1,15 +1,15 @@
-"""What all this was measured on."""
+"""Description of the machine used for the measurement."""
 
 import os
 import platform
 from pathlib import Path
 
 BUSY = 0.7
-"""Load average from which on somebody else is using the machine."""
+"""Load average above which other programs use the machine."""
 
 
 def machine() -> dict[str, object]:
-    """Return what tells this machine and this moment from others."""
+    """Return the properties of this machine and its load."""
     return {
         "processor": _processor(),
         "cores": os.cpu_count(),
@@ -31,7 +31,7 @@ def line(found: dict[str, object]) -> str:
 
 
 def is_busy(found: dict[str, object]) -> bool:
-    """Whether somebody else was using the machine."""
+    """Whether other programs used the machine."""
     load = found["load"]
     return isinstance(load, float) and load > BUSY
 

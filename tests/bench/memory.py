@@ -1,4 +1,4 @@
-"""Memory of each process, and whether it grows."""
+"""Memory of each process and its growth."""
 
 import sys
 
@@ -11,14 +11,14 @@ from tests.bench.venue import Venue
 
 GOALS_MB = (90.0, 60.0)
 FLAT_MB = 1.0
-"""Our choice: more in a run is no noise any more."""
+"""Our choice: more in a run is not noise."""
 SEATS = ("page and screen on", "both off")
 UNWANTED = ("starlette", "uvicorn", "luma", "PIL", "smbus2", "segno", "websockets")
 """Packages that only page and screen need."""
 
 
 async def measure(venue: Venue) -> Section:
-    """Read the memory of calls that took place, and look at what is imported."""
+    """Read the memory in the calls made, and the imported packages."""
     call = await situations.call(venue)
     plain = await situations.plain_call(venue)
     rival_plain = await situations.rival_plain_call(venue)
@@ -47,7 +47,7 @@ async def measure(venue: Venue) -> Section:
 
 
 async def imports(venue: Venue, kind: Ours) -> dict[str, float]:
-    """Return what a box imports until it has joined, and how many ms each takes.
+    """Return the packages imported until the box has joined, and the ms of each.
 
     The time of a package is that of everything in it, without what others import.
     """
@@ -105,7 +105,7 @@ def _grown(usage: Usage) -> Spread:
 
 
 async def import_times(venue: Venue) -> str:
-    """Return where the time of a start goes, package by package."""
+    """Return the import time of a start by package."""
     found = await imports(venue, Ours(options=("-X", "importtime")))
     shares = sorted(found.items(), key=lambda x: -x[1])[:25]
     own = [f"    {ms:7.1f} ms  {name}" for name, ms in shares]

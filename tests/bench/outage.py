@@ -1,4 +1,4 @@
-"""The server dies in the middle of a call and comes back."""
+"""Outage: the server is killed in the middle of a call and restarted."""
 
 import asyncio
 from collections.abc import Sequence
@@ -14,17 +14,17 @@ from tests.bench.venue import Venue
 from tests.card.asound import Samples
 
 CALL_S = 1.0
-"""Of a working call before it breaks."""
+"""Duration of the call before the outage."""
 MOST_S = 45.0
 """Longer than the longest wait between two attempts."""
 RIVAL_MORE_S = 3.0
-"""What the rival is given after ours talk again."""
+"""Extra time for the SDK's client after ours has recovered."""
 LOOK_S = 0.5
 WINDOW_S = 0.2
 
 
 async def measure(venue: Venue) -> Section:
-    """Kill the server, wait, start it, and listen for speech to come back."""
+    """Kill the server, wait, start it, and wait for speech to return."""
     rows = [await _row(venue, away_s) for away_s in venue.plan.outages_s]
     return Section("Server killed and started again", tuple(rows))
 
@@ -50,7 +50,7 @@ async def _row(venue: Venue, away_s: float) -> Row:
 async def _both_back(
     pair: Sequence[Client], others: Sequence[Client]
 ) -> tuple[float, float]:
-    """Return when each pair talks again, in seconds from now; NaN: it does not."""
+    """Return the seconds until each pair has recovered; NaN: it has not."""
     ours = _Return(pair)
     rival = _Return(others)
     while np.isnan(ours.back_s) and ours.passed_s < MOST_S:
@@ -65,7 +65,7 @@ async def _both_back(
 
 
 class _Return:
-    """Two clients who speak without a pause, and wait to hear each other."""
+    """Two clients that speak without a pause and wait for each other's sound."""
 
     def __init__(self, pair: Sequence[Client]) -> None:
         self._pair = pair
@@ -85,11 +85,11 @@ class _Return:
 
     @property
     def back_s(self) -> float:
-        """When both heard each other again; NaN: not yet."""
+        """Time when both received each other again; NaN: not yet."""
         return max(self._back_s) if not np.isnan(self._back_s).any() else float("nan")
 
     def look(self) -> None:
-        """Look for what was heard since the last time."""
+        """Search the sound received since the last call."""
         for ear in (0, 1):
             if np.isnan(self._back_s[ear]):
                 self._look(ear)

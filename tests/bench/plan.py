@@ -1,11 +1,11 @@
-"""How long each figure is measured."""
+"""Durations and repetitions of each measurement."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Durations in seconds, and how often."""
+    """Durations in seconds, and repetitions."""
 
     starts: int
     """Fresh starts of both boxes, for mouth to ear."""
@@ -13,23 +13,23 @@ class Plan:
     """The same with processing on."""
     rival_starts: int
     burst_s: float
-    """How long bursts are spoken after each start."""
+    """Duration of the bursts after each start."""
     call_s: float
     """The long call of ours: drift and growth of memory."""
     rival_call_s: float
     cpu_s: float
-    """Every situation in which CPU is read."""
+    """Duration of each situation in which CPU time is read."""
     memory_s: float
-    """A call of ours as it comes, alone on the machine."""
+    """Call of our default configuration, alone on the machine."""
     presses: int
-    """With processing, as the box comes; half as many without."""
+    """Presses with processing, the default; half as many without."""
     interruptions: int
     """Fresh starts in which the first press comes while the speaker plays."""
     cold_starts: int
-    """Starts whose time is taken."""
+    """Starts that are timed."""
     outages_s: tuple[float, ...]
     flood_s: float
-    """How long a page is flooded, in two ways."""
+    """Duration of each of the two floods."""
 
 
 QUICK = Plan(

@@ -1,4 +1,4 @@
-"""The appliance with pins that a test presses: `python -m tests.bench.pressed`.
+"""Appliance with simulated pins that a test presses: `python -m tests.bench.pressed`.
 
 Everything but the pins is as in `ptt-appliance run`. Each line on standard input,
 `press` or `release`, moves the talk button's contact; the moment is written to standard
@@ -32,7 +32,7 @@ def main() -> None:
 
 
 def press(pins: SimulatedPins) -> None:
-    """Move the contact as we are told."""
+    """Move the contact for each line of standard input."""
     for line in sys.stdin:
         word = line.strip()
         at_ns = time.monotonic_ns()

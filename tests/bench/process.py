@@ -1,4 +1,4 @@
-"""What a process uses, as the kernel counts it."""
+"""Memory and CPU time of a process, as counted by the kernel."""
 
 import os
 from dataclasses import dataclass
@@ -10,16 +10,16 @@ KB_PER_MB = 1024
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """In MB."""
+    """Memory in MB."""
 
     pss: float
-    """Pages that several processes share are divided among them."""
+    """Proportional set size: shared pages are divided among their processes."""
     rss: float
-    """What it would be if no other process shared anything."""
+    """Resident set size: shared pages count in full."""
 
 
 def memory(pid: int) -> Memory:
-    """Return how much memory a process has in RAM.
+    """Return the resident memory of a process.
 
     Source: proc(5), `/proc/pid/smaps_rollup`.
     """
@@ -29,7 +29,7 @@ def memory(pid: int) -> Memory:
 
 
 def cpu_s(pid: int) -> float:
-    """Return CPU time used since its start, utime + stime."""
+    """Return the CPU time since the start of the process, utime + stime."""
     return _used_s(Path(f"/proc/{pid}/stat"))
 
 
@@ -41,7 +41,7 @@ def threads_s(pid: int) -> dict[tuple[str, str], float]:
             name = (task / "comm").read_text(encoding="utf-8").strip()
             used[task.name, name] = _used_s(task / "stat")
         except (FileNotFoundError, ProcessLookupError):
-            # It has just ended.
+            # The thread has just ended.
             continue
     return used
 
@@ -51,7 +51,7 @@ def shares(
     after: dict[tuple[str, str], float],
     seconds: float,
 ) -> dict[str, float]:
-    """Return what the threads used in between, those of one name together.
+    """Return the CPU time between two readings, summed by thread name.
 
     Returns:
         Per cent of one core by name.

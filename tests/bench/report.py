@@ -1,4 +1,4 @@
-"""The table: figures with their goals, ours and the SDK's side by side; pure."""
+"""Report: table of figures and goals, ours and the SDK's side by side; pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,7 @@ COLUMNS = ("figure", "goal", "ours", "MediaDevices", "verdict")
 
 
 class Verdict(StrEnum):
-    """What came of a figure."""
+    """Result of a figure."""
 
     MET = "met"
     MISSED = "MISSED"
@@ -23,17 +23,17 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """The largest value that is good enough."""
+    """Largest acceptable value."""
 
     most: float
     of: Literal["median", "high"] = "median"
     words: str = ""
-    """Where the number comes from, if the issue does not name it."""
+    """Source of the number, if it needs one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One line of the table."""
+    """Row of the table."""
 
     name: str
     unit: str
@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """What one module measured."""
+    """Section of the table: the results of one module."""
 
     title: str
     rows: tuple[Row, ...]
@@ -64,7 +64,7 @@ def verdict(row: Row) -> Verdict:
 
 
 def is_complete(sections: Iterable[Section]) -> bool:
-    """Whether everything that was asked for could be measured."""
+    """Whether every requested figure was measured."""
     rows = [row for section in sections for row in section.rows]
     return all(verdict(row) is not Verdict.UNKNOWN for row in rows)
 
@@ -84,7 +84,7 @@ def table(sections: Sequence[Section]) -> str:
 
 
 def as_json(machine: dict[str, object], sections: Sequence[Section]) -> object:
-    """Return what a script wants to have."""
+    """Return the JSON output."""
     figures = [
         {"section": section.title, "verdict": verdict(row), **asdict(row)}
         for section in sections
@@ -116,7 +116,7 @@ def shown(found: Spread | None) -> str:
 
 
 def number(value: float) -> str:
-    """Return the number with as many digits as mean something."""
+    """Return the number with its significant digits."""
     if math.isfinite(value) and value == int(value):
         return str(int(value))
     size = abs(value)

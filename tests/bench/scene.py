@@ -1,4 +1,4 @@
-"""What is read from two clients while they are in a call."""
+"""Measurements of two clients during a call."""
 
 import asyncio
 from collections.abc import Callable
@@ -16,52 +16,52 @@ from tests.card.asound import Samples
 Voice: TypeAlias = Callable[[np.random.Generator, float], Samples]
 
 LOOP_S = 10.0
-"""Speech repeats after this: longer than any delay that is looked for."""
+"""Period of the speech, longer than any delay that is searched."""
 AHEAD_S = 5.0
 QUIET_S = 0.2
-"""Before anybody speaks."""
+"""Silence before the first speech."""
 SETTLE_S = 2.0
-"""Of speech or silence after that, before anything is read."""
+"""Speech or silence after it, before the first reading."""
 SLICES = 4
-"""CPU is read in so many parts, to see how even it is."""
+"""Number of slices in which CPU time is read, to show its variation."""
 EVERY_S = 5.0
 WINDOW_S = 0.1
 LOOK_EVERY_S = 0.5
 MOST_S = 3.0
-"""Longest delay to look for; buffers without a bound have more than a second."""
+"""Longest delay to search for; buffers without a bound have more than a second."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What one client used."""
+    """Resources used by one client."""
 
     cpu_percent: list[float]
-    """Of one core, in each slice."""
+    """Share of one core, per slice."""
     threads_percent: dict[str, float]
     memory: list[Memory]
-    """Every few seconds."""
+    """Readings every few seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Ear:
-    """What came out of one's speaker of the other's speech."""
+    """One client's speech as played by the other."""
 
     at_s: list[float]
     delay_ms: list[float]
-    """NaN where nothing like it was heard."""
+    """Delays; NaN where the speech was not found."""
     silent_percent: float
-    """Of what was no pause."""
+    """Share of silent blocks outside pauses."""
     silent_each: list[float] = field(default_factory=list)
-    """The same at each moment; NaN: in a pause, or not found."""
+    """The same over time; NaN in a pause or if not found."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """A call, as seen from both ends."""
+    """Results of a call at both ends."""
 
     usage: tuple[Usage, Usage]
     ears: tuple[Ear, Ear] | None
-    """None: nobody spoke, or it was `sound.talk`, which is not looked for."""
+    """None if both were silent, or for `sound.talk`, which is not searched for."""
 
 
 async def stay(
@@ -70,13 +70,13 @@ async def stay(
     voice: Voice | None,
     quiet_s: float = QUIET_S,
 ) -> Scene:
-    """Stay in a call and read what it costs.
+    """Stay in a call and measure its cost.
 
     Args:
-        pair: two clients who hear each other.
-        seconds: how long to look, after everything has settled.
-        voice: what both speak all the time; None: both are silent.
-        quiet_s: before they begin to speak.
+        pair: two clients in one room.
+        seconds: duration of the measurement, after settling.
+        voice: speech of both; None: both are silent.
+        quiet_s: silence before they begin to speak.
     """
     speeches = [_speech(voice, seed) for seed in (1, 2)]
     is_heard = voice in {sound.noise, sound.sentences}

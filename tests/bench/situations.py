@@ -1,4 +1,4 @@
-"""Calls that several figures are read from; each takes place once in a run."""
+"""Calls from which several figures are read; each is made once per run."""
 
 import asyncio
 
@@ -9,9 +9,9 @@ from tests.bench.scene import QUIET_S, Scene, Voice, stay
 from tests.bench.venue import Venue
 
 PPM = 200.0
-"""Each card's clock is wrong by this, one too fast, the other too slow."""
+"""Clock drift of the cards, one too fast, the other too slow."""
 COMMON_PPM = 30.0
-"""What a common crystal is wrong by."""
+"""Drift of a common crystal."""
 
 
 async def plain_call(venue: Venue) -> Scene:
@@ -23,13 +23,13 @@ async def plain_call(venue: Venue) -> Scene:
 
 
 async def rival_plain_call(venue: Venue) -> Scene:
-    """The same with the SDK's own."""
+    """The same with the SDK's own client."""
     kinds = (MediaDevices(), MediaDevices())
     return await _once(venue, kinds, venue.plan.rival_call_s, sound.sentences, ppm=PPM)
 
 
 async def call(venue: Venue) -> Scene:
-    """Ours as it comes, voices both ways; a with page and screen, b without."""
+    """Ours by default, voices in both directions; a with page and screen, b without."""
     kinds = (Ours(), Ours(has_page=False))
     return await _once(venue, kinds, venue.plan.memory_s, sound.talk)
 
@@ -40,13 +40,13 @@ async def beside(
     """Two of ours and two of the SDK's own, each pair in a call, at the same time.
 
     Args:
-        venue: where.
+        venue: server and rooms of the run.
         ours: the first pair.
-        rivals: what both of the other pair are.
-        voice: of the first pair; the other one never pauses.
+        rivals: kind of the clients of the other pair.
+        voice: speech of the first pair; the other one never pauses.
     """
     always = sound.talk if rivals.has_processing else sound.noise
-    # A box that says nothing is at rest when its far ends' buffers are settled.
+    # A silent box is idle when its receivers' buffers have been primed.
     quiet_s = QUIET_S if voice else BEFORE_S
     return await asyncio.gather(
         _anew(venue, ours, voice, quiet_s),

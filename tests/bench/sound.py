@@ -1,4 +1,4 @@
-"""What is spoken in the benchmark, and what became of it at the far end; pure."""
+"""Speech signals of the benchmark, and their detection at the receiver; pure."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ BLOCK = RATE_HZ // 100
 PEAK = 12_000
 """-9 dBFS: loud speech close to the microphone."""
 BAND_HZ = (200.0, 4000.0)
-"""The telephone's; every codec keeps it."""
+"""Telephone band, which every codec preserves."""
 MOST_S = 1.2
-"""Longest delay to look for: more than twice what the slowest client has."""
+"""Longest delay to search for: more than twice that of the slowest client."""
 SILENT_PEAK = 33
-"""-60 dBFS."""
+"""-60 dBFS, the bound below which a block is silent."""
 BURST_S = 0.1
-"""Too short for noise suppression to find out that it is noise."""
+"""Too short for noise suppression to adapt to it."""
 EVERY_S = 0.4
 UNEVEN_S = 0.02
 SENTENCE_S = 2.5
@@ -29,11 +29,11 @@ BREATH_S = 0.3
 
 @dataclass(frozen=True, slots=True)
 class Speech:
-    """Something to say, with what to look for in it."""
+    """Speech signal, with the parts to search for."""
 
     samples: Samples
     spans_s: tuple[tuple[float, float], ...]
-    """Start and end of each stretch that is looked for."""
+    """Start and end of each part to search for."""
 
 
 def noise(rng: np.random.Generator, seconds: float) -> Samples:
@@ -58,7 +58,7 @@ def sentences(rng: np.random.Generator, seconds: float) -> Samples:
 def talk(rng: np.random.Generator, seconds: float) -> Samples:
     """Return a voice that never pauses: gliding pitch, breath, four syllables a second.
 
-    Noise suppression lets it pass, as it would not do with steady noise.
+    Noise suppression passes it, unlike steady noise.
     """
     count = round(seconds * RATE_HZ)
     time_s = np.arange(count) / RATE_HZ
@@ -76,11 +76,11 @@ def talk(rng: np.random.Generator, seconds: float) -> Samples:
 
 
 def bursts(rng: np.random.Generator, since_s: float, until_s: float) -> Speech:
-    """Return noise bursts with pauses, at uneven moments so that no block fits them.
+    """Return noise bursts with pauses, at irregular moments unrelated to blocks.
 
     Args:
         rng: each direction needs other bursts.
-        since_s: silence before the first, part of what is returned.
+        since_s: silence before the first, part of the result.
         until_s: length of the whole.
     """
     samples = np.zeros(round(until_s * RATE_HZ), np.int16)
@@ -94,28 +94,28 @@ def bursts(rng: np.random.Generator, since_s: float, until_s: float) -> Speech:
 
 
 def delays_ms(speech: Speech, heard: Samples) -> list[float]:
-    """Return how long each stretch was on its way; NaN: it never came.
+    """Return the delay of each part; NaN if it never arrived.
 
     Args:
-        speech: what was said.
-        heard: what was heard, from the same moment on, `MOST_S` longer.
+        speech: spoken signal.
+        heard: received samples, from the same moment on, `MOST_S` longer.
     """
     return [delay_ms(*_cut(speech.samples, heard, span)) for span in speech.spans_s]
 
 
 def delay_ms(said: Samples, heard: Samples, most_s: float = MOST_S) -> float:
-    """Return by how much `heard` is later than `said`; NaN: it is something else."""
+    """Return the delay of `heard` against `said`; NaN if they do not match."""
     frames, likeness = lag(said, heard, round(most_s * RATE_HZ))
     return frames * 1000.0 / RATE_HZ if likeness >= 2 * CLEAR else float("nan")
 
 
 def windows(length_s: float, window_s: float, every_s: float) -> Iterator[float]:
-    """Yield where windows of an endless sound begin, in seconds."""
+    """Yield the starts of windows of a continuous sound, in seconds."""
     yield from np.arange(0.0, length_s - window_s, every_s).tolist()
 
 
 def silent_percent(heard: Samples) -> float:
-    """Return the share of 10 ms blocks without sound, of a sound that never pauses."""
+    """Return the share of silent 10 ms blocks in a sound without pauses."""
     whole = heard[: len(heard) // BLOCK * BLOCK].reshape(-1, BLOCK)
     if not len(whole):
         return float("nan")

@@ -1,4 +1,4 @@
-"""Many measurements in three numbers; pure."""
+"""Spread of many measurements in three numbers; pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,12 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 ENOUGH = 20
-"""From here on the 5th and 95th percentile say more than the extremes."""
+"""Number of values from which percentiles are shown instead of extremes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Low, median and high of what was measured.
+    """Low, median and high of measured values.
 
     p5, p50 and p95 of `ENOUGH` values or more; of fewer, the smallest, the median and
     the largest.
@@ -21,11 +21,11 @@ class Spread:
     median: float
     high: float
     values: tuple[float, ...]
-    """All of them, for those who want to look closer."""
+    """All values."""
 
     @property
     def count(self) -> int:
-        """How many values there are."""
+        """Number of values."""
         return len(self.values)
 
 
@@ -40,7 +40,7 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 
 def extremes(values: Sequence[float]) -> Spread | None:
-    """Return smallest, median and largest, where the worst is what counts."""
+    """Return smallest, median and largest value, for figures whose worst counts."""
     if not values:
         return None
     low, median, high = np.percentile(values, (0, 50, 100))
@@ -53,7 +53,7 @@ def one(value: float) -> Spread:
 
 
 def growth(values: Sequence[float]) -> float:
-    """Return by how much the last quarter lies above the first, by their medians."""
+    """Return the difference of the medians of the last and the first quarter."""
     quarter = max(1, len(values) // 4)
     return float(np.median(values[-quarter:]) - np.median(values[:quarter]))
 

@@ -1,4 +1,4 @@
-"""From the start of the process to the room."""
+"""Start-up time from the start of the process to joining."""
 
 import asyncio
 from functools import partial
@@ -14,10 +14,10 @@ JOINED_S = 1.0
 
 
 async def measure(venue: Venue) -> Section:
-    """Start boxes one after the other, with a token source that notes the time."""
+    """Start boxes one after the other, with a token source that records the time."""
     asked, answered = [], []
     ours, rivals = [], []
-    # The first start reads files that all others find in memory.
+    # The first start reads files that are cached for all others.
     for number in range(venue.plan.cold_starts + 1):
         start = await _start(venue)
         if number:
@@ -52,7 +52,7 @@ async def measure(venue: Venue) -> Section:
 
 
 async def _start(venue: Venue) -> tuple[float, float]:
-    """Return seconds from process start to asking, and from the answer to joined."""
+    """Return seconds from start to token request, and from response to joined."""
     room = venue.fresh_room()
     seat = venue.seat(room, 0)
     token = partial(venue.token, room, seat.name)
@@ -72,7 +72,7 @@ async def _joined(venue: Venue, kind: Kind) -> float:
     client = await kind.start(venue.seat(venue.fresh_room(), 0))
     try:
         joined_s = await client.says("joined")
-        # What is ended in its first moment ends in another way than a running one.
+        # A process ended during start-up exits differently from a running one.
         await asyncio.sleep(0.3)
     finally:
         await client.stop()

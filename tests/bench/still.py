@@ -1,4 +1,4 @@
-"""How often the machine itself stands still, so that nobody is blamed for it."""
+"""Stalls of the machine itself, to tell them from faults of a client."""
 
 import asyncio
 import os
@@ -14,7 +14,7 @@ from tests.bench.report import Row
 from tests.bench.spread import one
 
 LEAST_MS = 10.0
-"""Our box holds as much at its card; a packet is twice as long."""
+"""10 ms, the buffer of our box at its card; a packet is twice as long."""
 WATCH = """
 import os, sys, time
 processor = int(sys.argv[1])
@@ -25,7 +25,7 @@ except PermissionError:
     pass
 before = time.monotonic()
 while True:
-    # How late this returns is what is measured.
+    # The delay of the return is measured.
     time.sleep(0.005)
     now = time.monotonic()
     late_ms = (now - before - 0.005) * 1000
@@ -37,13 +37,13 @@ while True:
 
 @dataclass(slots=True)
 class Pauses:
-    """What the watchers saw."""
+    """Stalls recorded by the watchers."""
 
     since_s: float
     late_ms: list[float] = field(default_factory=list)
-    """How late each pause made a thread, of all processors."""
+    """Delay of each stall, on all processors."""
     watchers: list[int] = field(default_factory=list)
-    """Numbers of their processes."""
+    """Process ids of the watchers."""
 
     def row(self) -> Row:
         """Return a line for the table, without a goal."""
@@ -59,10 +59,10 @@ class Pauses:
 
 @asynccontextmanager
 async def watched() -> AsyncIterator[Pauses]:
-    """Have a thread of the highest priority look at the clock on each processor.
+    """Run a process of highest priority on each processor that checks the clock.
 
-    It waits for nobody but the kernel and the host: as root, that is; otherwise also
-    for whatever else runs.
+    As root it is delayed only by the kernel and the host, otherwise also by other
+    processes.
     """
     pauses = Pauses(time.monotonic())
     watchers = [

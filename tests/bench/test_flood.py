@@ -1,4 +1,4 @@
-"""What a flood did to a call is read from what was heard; and the flood is one."""
+"""Tests of the flood measurement and of the load generator."""
 
 import asyncio
 import math

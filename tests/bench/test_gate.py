@@ -53,7 +53,7 @@ def test_a_hole_is_found(said):
 
 
 def test_time_compression_of_a_talk_is_no_loss(said):
-    """As a jitter buffer does it: 8 ms left out here and there."""
+    """Time compression as by a jitter buffer: 8 ms removed at several places."""
     heard = np.zeros(len(said) + RATE_HZ, np.int16)
     at = FIRST + DELAY
     for first in range(FIRST, LAST, 4800):

@@ -1,4 +1,4 @@
-"""One tiny run from end to end: the harness works; nothing is said about times."""
+"""Smoke test: a tiny run of the benchmark from end to end, without its figures."""
 
 import math
 from dataclasses import replace

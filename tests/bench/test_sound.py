@@ -13,7 +13,7 @@ def rng():
 
 
 def later(samples, delay_ms, until_s=3.0):
-    """Return the samples as they are heard after a delay."""
+    """Return the samples after a delay."""
     heard = np.zeros(round(until_s * RATE_HZ), np.int16)
     first = round(delay_ms * RATE_HZ / 1000)
     heard[first : first + len(samples)] = samples // 2

@@ -9,7 +9,7 @@ from tests.bench.still import LEAST_MS, Pauses, watched
 async def test_a_watcher_that_was_stopped_reports_the_duration():
     async with watched() as pauses:
         while not pauses.late_ms:
-            # Only one that has begun to watch notices.
+            # Only a watcher that has started measures a stop.
             await asyncio.sleep(0.1)
             await stop_for_a_moment(pauses.watchers)
     assert max(pauses.late_ms) >= LEAST_MS

@@ -1,4 +1,4 @@
-"""A token source that knows when it was asked."""
+"""Token source that records the time of each request."""
 
 import asyncio
 import json
@@ -12,9 +12,9 @@ class TokenSource:
     """Answers every request on loopback with a fresh token."""
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:
-        """Give out the server's address and what `token` makes."""
+        """Return the server's address and the result of `token` to each request."""
         self.asked_s: list[float] = []
-        """When the first byte of each request came, monotonic."""
+        """Monotonic time of the first byte of each request."""
         self.answered_s: list[float] = []
         self._url = url
         self._token = token
@@ -22,13 +22,13 @@ class TokenSource:
 
     @property
     def address(self) -> str:
-        """Where to ask."""
+        """URL of the token source."""
         assert self._server is not None
         port = self._server.sockets[0].getsockname()[1]
         return f"http://127.0.0.1:{port}/token"
 
     async def __aenter__(self) -> Self:
-        """Listen."""
+        """Start listening."""
         self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
         return self
 

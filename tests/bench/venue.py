@@ -1,4 +1,4 @@
-"""Where everything happens: one server, and rooms in which two clients meet."""
+"""Server of a benchmark run, with a new room for each call."""
 
 import asyncio
 import shutil
@@ -18,12 +18,12 @@ from tests.bench.scene import Scene
 from tests.card.asound import Card
 
 TTL_S = 7200
-"""The longest run takes an hour."""
+"""Lifetime of tokens; the longest run takes an hour."""
 
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """How a client ended that was in a call."""
+    """Exit of a client that was in a call."""
 
     is_ours: bool
     status: int | None
@@ -39,20 +39,20 @@ class Venue:
     folder: Path
     plan: Plan
     exits: list[Exit] = field(default_factory=list)
-    """Of everybody who was told to end in the middle of a call."""
+    """Exits of all clients that were ended in the middle of a call."""
     scenes: dict[tuple[object, ...], Scene] = field(default_factory=dict)
-    """What took place, by both kinds and whatever else tells one from another."""
+    """Results of calls, by kinds and other parameters."""
     _numbers: Iterator[int] = field(default_factory=count)
 
     @asynccontextmanager
     async def call(
         self, *kinds: Kind, ppm: tuple[float, ...] = (0.0, 0.0)
     ) -> AsyncIterator[tuple[Client, ...]]:
-        """Have clients meet in a room of their own; all hear each other on entry.
+        """Join clients to a new room; on entry all receive each other.
 
         Args:
             kinds: two or more.
-            ppm: by how much each card's clock is wrong.
+            ppm: clock drift of each card.
         """
         number = next(self._numbers)
         epoch_ns = time.monotonic_ns()
@@ -73,7 +73,7 @@ class Venue:
     def seat(
         self, room: str, place: int, epoch_ns: int | None = None, ppm: float = 0.0
     ) -> Seat:
-        """Return a place in a room, with a card of its own."""
+        """Return a seat in a room, with its own card."""
         name = "abcdefgh"[place]
         folder = self.folder / room / name
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,11 +82,11 @@ class Venue:
         return Seat(name, folder, card, self.server.url, self.token(room, name))
 
     def fresh_room(self) -> str:
-        """Return the name of a room that nobody has been in."""
+        """Return the name of a new room."""
         return f"room{next(self._numbers)}"
 
     def token(self, room: str, name: str) -> str:
-        """Return what opens the room."""
+        """Return a token for the room."""
         key, secret = self.server.api_key, self.server.api_secret
         return issue(key, secret, name, name, room, TTL_S, int(time.time()))
 

@@ -1,7 +1,7 @@
-"""Virtual USB sound cards for tests: real alsa-lib and PortAudio on a clock of our own.
+"""Virtual USB sound cards for tests: real alsa-lib and PortAudio on a simulated clock.
 
 A card is a folder of plain files, so any process may speak into it, listen to it or
-pull its plug while another one plays::
+unplug it while another one plays::
 
     kitchen = Card(tmp_path / "kitchen", name="USB PnP Sound Device")
     env = plug_in(tmp_path / "asound.conf", kitchen, default=kitchen)
@@ -11,7 +11,7 @@ pull its plug while another one plays::
     ...
     delay_s = mouth_to_ear_s(words, kitchen.heard(at_s), kitchen.rate_hz)
 
-Sample n of everything spoken and heard belongs to the moment `epoch_ns` + n / rate.
+Sample n of stimulus and recording belongs to the moment `epoch_ns` + n / rate.
 """
 
 import os
@@ -32,19 +32,19 @@ Samples: TypeAlias = NDArray[np.int16]
 
 
 _SHARED = struct.Struct("=8q")
-"""The card's `struct shared`: its counts, then what steers it."""
+"""The card's `struct shared`: its counters, then its controls."""
 _UNPLUGGED, _STALLED = 48, 56
-"""Where in it, in bytes."""
+"""Offset in it, in bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """What happened on a card, summed over all processes since it was made."""
+    """Counters of a card, summed over all processes since its creation."""
 
     overruns: int
-    """Times the microphone's buffer was full because nobody read it."""
+    """Overruns: the capture buffer was full."""
     underruns: int
-    """Times the speaker's buffer was empty because nobody wrote in time."""
+    """Underruns: the playback buffer was empty."""
     microphone_starts: int
     speaker_starts: int
     microphone_frames: int
@@ -61,22 +61,22 @@ class Card:
 
     folder: Path
     name: str = "USB PnP Sound Device"
-    """What PortAudio calls it: any text without `.` and `"`. A real card reads
+    """Name in PortAudio: any text without `.` and `"`. A real card reads
     `USB PnP Sound Device: Audio (hw:1,0)`; that works, too."""
     rates_hz: Sequence[int] = (48_000,)
-    """What it can do; the first is also the rate of everything spoken and heard."""
+    """Supported rates; the first is also that of stimulus and recording."""
     microphone_channels: int = 1
     """0: the card has no microphone."""
     speaker_channels: int = 2
-    """0: the card has no speaker. The ear hears the mean of all channels."""
+    """0: the card has no speaker. The recording is the mean of all channels."""
     ppm: float = 0.0
-    """How much faster than nominal its crystal runs; negative is slower."""
+    """Clock drift against nominal; negative is slower."""
     is_looped: bool = False
-    """At the end of everything spoken, start again."""
+    """Whether the stimulus repeats at its end."""
     echo_gain: float = 0.0
-    """How much of the speaker reaches the microphone: 0.1 is -20 dB."""
+    """Gain of the echo from speaker to microphone: 0.1 is -20 dB."""
     echo_ms: int = 20
-    """After how long; must be more than the application's buffer."""
+    """Delay of the echo; must be more than the application's buffer."""
     epoch_ns: int = field(default_factory=time.monotonic_ns)
 
     def __post_init__(self) -> None:
@@ -88,7 +88,7 @@ class Card:
 
     @property
     def rate_hz(self) -> int:
-        """Samples per second of everything spoken and heard."""
+        """Sample rate of stimulus and recording."""
         return self.rates_hz[0]
 
     def now_s(self) -> float:
@@ -96,7 +96,7 @@ class Card:
         return (time.monotonic_ns() - self.epoch_ns) / 1e9
 
     def speak(self, samples: Samples, at_s: float) -> None:
-        """Put samples in front of the microphone.
+        """Add samples to the stimulus of the microphone.
 
         The card reads them when their moment has passed, so this works while it runs;
         what is written into the past is not heard.
@@ -110,7 +110,7 @@ class Card:
             file.write(samples.astype("<i2").tobytes())
 
     def heard(self, since_s: float = 0.0, until_s: float | None = None) -> Samples:
-        """Return what left the speaker.
+        """Return the recording of the speaker.
 
         Args:
             since_s: Seconds since the epoch.
@@ -127,16 +127,16 @@ class Card:
         return np.pad(samples, (0, last - first - len(samples)))
 
     def counts(self) -> Counts:
-        """Return what happened so far."""
+        """Return the counters."""
         *counts, _, _ = _SHARED.unpack((self.folder / "shared").read_bytes())
         return Counts(*counts)
 
     def unplug(self) -> None:
-        """Pull the card; streams notice within one period, and never come back."""
+        """Unplug the card; its streams end within one period and do not recover."""
         self._steer(_UNPLUGGED, 1)
 
     def plug(self) -> None:
-        """Put the card back; it can be opened again."""
+        """Plug the card in again; it can be opened."""
         self._steer(_UNPLUGGED, 0)
 
     def stall(self) -> None:
@@ -144,7 +144,7 @@ class Card:
         self._steer(_STALLED, 1)
 
     def resume(self) -> None:
-        """Let the clock go on; the time in between is lost, nothing is shifted."""
+        """Resume the clock; the time in between is lost, nothing is shifted."""
         self._steer(_STALLED, 0)
 
     def _steer(self, place: int, value: int) -> None:
@@ -175,7 +175,7 @@ def plug_in(path: Path, *cards: Card, default: Card | None = None) -> dict[str, 
     nodes = [f'pcm_type.ptt {{ lib "{plugin()}" }}']
     nodes += [_listed(card) for card in cards]
     # PortAudio 19.6 aborts if it can use everything it finds (an assert in
-    # BuildDeviceList of pa_linux_alsa.c): let there be one thing that it cannot use.
+    # BuildDeviceList of pa_linux_alsa.c): so add a device that it cannot use.
     nodes.append('pcm.nothing { type ptt dir "/" epoch_ns "1" rates [ 48000 ]')
     nodes.append("capture_channels 0 playback_channels 0 }")
     if default is not None:
@@ -185,7 +185,7 @@ def plug_in(path: Path, *cards: Card, default: Card | None = None) -> dict[str, 
 
 
 def _listed(card: Card) -> str:
-    """Return what makes PortAudio list the card and alsa-lib find it.
+    """Return the configuration by which PortAudio and alsa-lib find the card.
 
     PortAudio lists the names of all nodes that it can open. alsa-lib takes what follows
     a colon as arguments of the node before it; alone, that node cannot be opened.

@@ -1,4 +1,4 @@
-"""Compile the sound card, once per version of its source."""
+"""Compilation of the virtual sound card, once per version of its source."""
 
 import hashlib
 import os
@@ -29,7 +29,7 @@ def plugin() -> Path:
 
 
 def _compile(library: Path, flags: list[str]) -> None:
-    """Compile next to the goal and rename: nobody ever sees half a library."""
+    """Compile to a temporary name and rename, so that no partial library is seen."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         made = Path(folder) / library.name
         gcc = shutil.which("gcc") or "gcc"
@@ -56,7 +56,7 @@ def _pkg_config() -> list[str]:
 
 def _cache() -> Path:
     root = os.environ.get("XDG_CACHE_HOME") or tempfile.gettempdir()
-    # Nobody can write into what another user has made.
+    # A folder of another user is not writable.
     folder = Path(root) / f"ptt-appliance-tests-{os.getuid()}"
     folder.mkdir(parents=True, exist_ok=True)
     return folder

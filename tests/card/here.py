@@ -1,4 +1,4 @@
-"""Let sounddevice in this very process see the virtual cards."""
+"""Access of sounddevice in this process to the virtual cards."""
 
 import os
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ def seen_here(env: Mapping[str, str]) -> Iterator[None]:
 
 
 def look_again() -> None:
-    """Make PortAudio find out anew which cards there are; closes all streams."""
+    """Initialise PortAudio again to search for cards; closes all streams."""
     sd._terminate()
     sd._initialize()
 

@@ -1,4 +1,4 @@
-"""How long speech was on its way, and how much of it was lost."""
+"""Measurement of the delay and the loss of speech."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -9,21 +9,21 @@ from numpy.typing import NDArray
 from tests.card.asound import Samples
 
 CLEAR = 0.1
-"""Likeness from which on two sounds are surely the same; 0.1 s of noise stays below."""
+"""Correlation above which two sounds are the same; 0.1 s of noise stays below."""
 AUDIBLE = 0.2
 """Share of the usual level at which speech counts as there: -14 dB."""
 
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """What became of one stretch of speech."""
+    """Delay and loss of one burst of speech."""
 
     start_s: float
-    """When it was spoken, in seconds from the start of the array."""
+    """Start in seconds from the start of the array."""
     delay_s: float
-    """How much later it was heard; NaN if it was not."""
+    """Delay; NaN if the burst was not found."""
     likeness: float
-    """1.0: the same waveform, perhaps louder; 0.0: something else."""
+    """Correlation: 1.0 for the same waveform at any level, 0.0 for another one."""
     lost_start_ms: float
     lost_end_ms: float
     lost_within_ms: float
@@ -49,7 +49,7 @@ def mouth_to_ear_s(
 
 
 def lag(spoken: Samples, heard: Samples, most_frames: int) -> tuple[int, float]:
-    """Return the delay at which two sounds are most alike, and how alike.
+    """Return the delay with the highest correlation, and that correlation.
 
     The likeness is the normalised cross-correlation, whatever the polarity: 0.0 to 1.0.
     """
@@ -75,7 +75,7 @@ def bursts(
     rate_hz: int = 48_000,
     most_s: float = 2.0,
 ) -> list[Burst]:
-    """Return what became of each burst of speech.
+    """Return delay and loss of each burst of speech.
 
     Losses are seen in the level, not in the waveform, so a codec does no harm: a
     millisecond is lost if the level in the 5 ms around it is below `AUDIBLE` of what
@@ -114,7 +114,7 @@ def _burst(
 
 
 def _audible(said: Samples, got: Samples, rate_hz: int) -> NDArray[np.bool_]:
-    """Return for each millisecond whether it was heard or had nothing to hear."""
+    """Return for each millisecond whether it was heard or is silent in the original."""
     wanted, level = _level(said, rate_hz), _level(got, rate_hz)
     loud = wanted > AUDIBLE * wanted.mean()
     gain = np.median(level[loud] / wanted[loud])

@@ -1,5 +1,5 @@
 /*
- * A USB sound card that is not there: ALSA's external I/O plugin of type "ptt".
+ * Virtual USB sound card: ALSA external I/O plugin of type "ptt".
  *
  * alsa-lib and PortAudio above it are the real ones; below it are three plain files in the
  * card's directory, all raw little-endian 16-bit mono at the card's first rate, all indexed by
@@ -29,7 +29,7 @@
  * How the clock works. A USB host speaks to the card once in a millisecond, so the clock is
  * counted in ticks of 1 ms since the epoch. At tick t the card's crystal has made
  * floor(t * rate * (1 + ppm / 1e6) / 1000) frames. All pointers are derived from that and from
- * nothing else: no thread, no drift, no memory of when anybody looked.
+ * nothing else: there is no thread and no state of earlier queries.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -67,7 +67,7 @@ struct shared {
 struct card {
     struct card *next;
     char dir[PATH_MAX - 32]; /* room for the longest file name in it */
-    int64_t now_tick;        /* the latest anybody asked for */
+    int64_t now_tick;        /* the latest one queried */
     int64_t frozen_tick;     /* tick at which the stall began; 0 while running */
     int64_t lost_ticks;      /* all ticks that passed during stalls */
     int is_gone;             /* unplugged at the moment */
@@ -217,7 +217,7 @@ static void write_heard(struct stream *s, const int16_t *samples, int64_t index,
         fprintf(stderr, "pcm_ptt: cannot write heard.raw: %s\n", strerror(errno));
 }
 
-/* The ear: n frames leave the speaker at clock frames [first, first + n); n <= CHUNK. Two
+/* The recording: n frames leave the speaker at clock frames [first, first + n); n <= CHUNK. Two
  * frames of look-ahead are needed to interpolate, so the file lags behind by that much. */
 static void hear(struct stream *s, int64_t first, const int16_t *frames, int n)
 {
@@ -282,7 +282,7 @@ static void transfer_frames(struct stream *s, int64_t n)
         int16_t *frame = ring + at * ch;
         if (s->is_playback) {
             for (int i = 0; i < part; i++, frame += ch) {
-                int sum = 0; /* the ear is as far from the left as from the right */
+                int sum = 0; /* the recording is the mean of the channels */
                 for (unsigned c = 0; c < ch; c++)
                     sum += frame[c];
                 mono[i] = (int16_t)(sum / (int)ch);
@@ -299,7 +299,7 @@ static void transfer_frames(struct stream *s, int64_t n)
     }
 }
 
-/* Do what the card has done since somebody last looked. Returns -EPIPE after an xrun. Called
+/* Bring the card's state up to date since the last call. Returns -EPIPE after an xrun. Called
  * before the application's pointer moves and whenever anybody asks where the card is. */
 static int catch_up(struct stream *s)
 {
@@ -338,7 +338,7 @@ static int catch_up(struct stream *s)
  * there. Called before each poll; no other wake-ups exist. */
 static void arm(struct stream *s)
 {
-    int64_t wanted = 1; /* long ago: the application must look now */
+    int64_t wanted = 1; /* in the past: the application must poll now */
     if (s->io.state == SND_PCM_STATE_RUNNING || s->io.state == SND_PCM_STATE_DRAINING) {
         int64_t now = now_ns(), lost, frame = (int64_t)s->io.appl_ptr, tick;
         if (s->is_playback && s->io.state == SND_PCM_STATE_RUNNING)
@@ -351,7 +351,7 @@ static void arm(struct stream *s)
         lost = s->card->lost_ticks;
         wanted = s->epoch_ns + (tick + lost) * TICK_NS;
         if (wanted <= now && frames_at(s, running_tick(s)) < s->start + frame)
-            wanted = now + 5 * TICK_NS; /* stalled: look again in a while */
+            wanted = now + 5 * TICK_NS; /* stalled: poll again later */
     } else if (s->io.state == SND_PCM_STATE_PREPARED && !s->is_playback) {
         wanted = LLONG_MAX / 2; /* a microphone that was not started never has anything */
     }

@@ -1,4 +1,4 @@
-"""Figures of the card: `python -m tests.card.soak [seconds] [processes] [latency]`.
+"""Load test of the card: `python -m tests.card.soak [seconds] [processes] [latency]`.
 
 Each process copies its microphone to its speaker through one duplex stream in blocks of
 10 ms, on a card of its own; its peak of jitter, its CPU time and its xruns are printed.
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def copy(device: str, seconds: float, latency: str) -> None:
-    """Run one process: copy, then print how evenly the blocks came."""
+    """Run one process: copy, then print the jitter of the blocks."""
     import sounddevice as sd
 
     times_s: list[float] = []
@@ -45,7 +45,7 @@ def copy(device: str, seconds: float, latency: str) -> None:
         callback=on_block,
     ) as running:
         cpu_s = time.process_time()
-        # The callbacks do the work; this is how long they are looked at.
+        # The callbacks do the work for this time.
         time.sleep(seconds)
         cpu_s = time.process_time() - cpu_s
         latency_s = running.latency
@@ -70,7 +70,7 @@ def copy(device: str, seconds: float, latency: str) -> None:
 
 
 def soak(seconds: float, processes: int, latency: str) -> None:
-    """Run all processes at once and add what the cards themselves counted."""
+    """Run all processes at once and add the counters of the cards."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         cards = [Card(folder / str(n), f"Card {n}") for n in range(processes)]

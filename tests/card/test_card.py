@@ -1,4 +1,4 @@
-"""The virtual card does what a USB card does, seen through PortAudio and alsa-lib."""
+"""Tests that the virtual card behaves as a USB card through PortAudio and alsa-lib."""
 
 import os
 import subprocess
@@ -18,7 +18,7 @@ from tests.card.measure import bursts, lag, mouth_to_ear_s
 
 RATE_HZ = 48_000
 BLOCK = 480
-# Ample, so that a busy machine does not cost a block.
+# Long, so that a busy machine loses no block.
 LATENCY_S = 0.3
 STREAM = {"samplerate": RATE_HZ, "blocksize": BLOCK, "dtype": "int16"}
 STREAM |= {"latency": LATENCY_S, "channels": 1}
@@ -48,7 +48,7 @@ def wait_for(card: Card, at_s: float) -> None:
 
 
 class Copier:
-    """A duplex stream that plays what it records, and keeps both."""
+    """Duplex stream that plays the captured sound and stores both."""
 
     def __init__(self, device, latency=LATENCY_S, rate_hz=RATE_HZ, nap_s=0.0):
         self.blocks = 0
@@ -74,7 +74,7 @@ class Copier:
         if status:
             self.flags.append(str(status))
         if self.nap_s:
-            # A callback that takes too long is what the test is about.
+            # The test needs a callback that takes too long.
             time.sleep(self.nap_s)
             self.nap_s = 0.0
 
@@ -84,7 +84,7 @@ class Copier:
 
 
 def undisturbed(tmp_path, play, **options):
-    """Return what `play(card)` returns, from a take in which the machine kept up."""
+    """Return the result of `play(card)` from an attempt without xruns."""
     tmp_path.mkdir(exist_ok=True)
     for take in range(5):
         card = Card(tmp_path / f"take{take}", **options)
@@ -101,7 +101,7 @@ def names():
 
 
 def is_quiet(copier):
-    """Whether no block came for a while; three periods of 80 ms are enough."""
+    """Return whether no block arrives for three periods of 80 ms."""
     before = copier.blocks
     time.sleep(0.25)
     return copier.blocks == before
@@ -184,17 +184,17 @@ def test_the_card_captures_at_the_rate_of_its_own_clock(tmp_path, ppm):
         return np.concatenate(copier.recorded)
 
     recorded = undisturbed(tmp_path, play, ppm=ppm)
-    # 5 ms: so short that the crystal is off by one sample at most.
+    # 5 ms: the drift is one sample at most.
     first = lag(recorded[:240], words, len(words))[0]
     last = lag(recorded[95_760:96_000], words, len(words))[0]
-    # The words go by the world's clock: a fast card makes more frames of them.
+    # The stimulus follows real time: a fast card captures more frames of it.
     expected = 95_760 / (1.0 + ppm / 1e6)
     assert last - first == pytest.approx(expected, abs=3.0)
 
 
 @pytest.mark.parametrize("ppm", [-300.0, 300.0])
 def test_the_output_of_a_card_with_clock_drift_is_recorded_in_real_time(tmp_path, ppm):
-    # Below 3 kHz, so that interpolating twice leaves it as it was.
+    # Below 3 kHz, so that interpolating twice does not change it.
     words = np.convolve(noise(1.0), np.hanning(32) / 4, "same").astype(np.int16)
 
     def play(card):

@@ -1,4 +1,4 @@
-"""The ruler itself: delays and losses that were put there are found."""
+"""Tests of the measurement: known delays and losses are found."""
 
 import math
 
