@@ -58,13 +58,13 @@ class Box:
     def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
         processing = CaptureProcessing(None, None)
-        self.road = AudioAdapter(
+        self.adapter = AudioAdapter(
             sound, talk, self.events.put, fresh_portaudio, processing
         )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
     def connect(self) -> None:
-        self.road.encoder_feed.connect(lambda block: self.sent.put(block.copy()))
+        self.adapter.encoder_feed.connect(lambda block: self.sent.put(block.copy()))
 
     async def event(self, *kinds):
         """Return the next event of these kinds."""
@@ -121,19 +121,19 @@ async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
             ours.connect()
             await ours.blocks(5)
             assert is_silent(await ours.blocks(10))
-            ours.road.do(OpenGate(time.monotonic()))
+            ours.adapter.do(OpenGate(time.monotonic()))
             flowed = await ours.event(TalkFlowed)
             assert flowed.access_s >= 0
             ours.forget()
             await ours.blocks(3)
             assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
-            ours.road.do(CloseGate(tail_ms=0))
+            ours.adapter.do(CloseGate(tail_ms=0))
             await ours.event(TailEnded)
             ours.forget()
             await ours.blocks(3)
@@ -143,12 +143,12 @@ async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
 async def test_two_talkers_and_an_earcon_are_mixed(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(SetVolume(100))
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(SetVolume(100))
+            ours.adapter.do(OpenSound())
             await ours.opened()
-            low = ours.road.mixer.add("low")
-            high = ours.road.mixer.add("high")
+            low = ours.adapter.mixer.add("low")
+            high = ours.adapter.mixer.add("high")
             since_s = card.now_s()
             voices = tone(1.5, 500), tone(1.5, 2000)
             begun_s = time.monotonic()
@@ -157,7 +157,7 @@ async def test_two_talkers_and_an_earcon_are_mixed(tmp_path):
                 low(voices[0][stretch])
                 high(voices[1][stretch])
                 if count == 50:
-                    ours.road.do(PlayEarcon(Earcon.JOINED))
+                    ours.adapter.do(PlayEarcon(Earcon.JOINED))
                 await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
     heard = card.heard(since_s)
     spectrum = np.abs(np.fft.rfft(heard))
@@ -171,11 +171,11 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             ours.connect()
-            ours.road.do(OpenGate())
+            ours.adapter.do(OpenGate())
             await ours.event(TalkFlowed)
             card.unplug()
             lost = {(await ours.event(PartLost)).part for _ in range(2)}
@@ -192,8 +192,8 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
 async def test_a_stalled_card_is_reopened(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             card.stall()
             lost = await ours.event(PartLost)
@@ -206,8 +206,8 @@ async def test_a_missing_card_is_reported_and_opened_when_plugged_in(tmp_path):
     card = Card(tmp_path / "usb")
     card.unplug()
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             lost = {(await ours.event(PartLost)).part for _ in range(2)}
             assert lost == {Part.MICROPHONE, Part.SPEAKER}
             ours.connect()
@@ -224,8 +224,8 @@ async def test_an_error_in_the_alsa_configuration_is_a_fault_until_it_is_fixed(
     with box(tmp_path, card) as ours:
         whole = path.read_text()
         path.write_text("pcm.broken {\n}}\n")
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             lost = [await ours.event(PartLost), await ours.event(PartLost)]
             assert {event.part for event in lost} == {Part.MICROPHONE, Part.SPEAKER}
             assert {event.name for event in lost} == {"sound"}
@@ -241,8 +241,8 @@ async def test_a_later_error_in_the_alsa_configuration_is_reported_at_the_next_s
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
         whole = path.read_text()
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             path.write_text("pcm.broken {\n}}\n")
             card.unplug()
@@ -260,8 +260,8 @@ async def test_a_second_choice_has_a_notice_and_is_replaced_by_the_first_choice(
     second = Card(tmp_path / "second", name="vc4-hdmi")
     first.unplug()
     with box(tmp_path, second, first) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             found = [await ours.event(PartFound), await ours.event(PartFound)]
             assert {event.part for event in found} == {Part.MICROPHONE, Part.SPEAKER}
             for event in found:
@@ -281,8 +281,8 @@ async def test_the_first_wish_replaces_the_second_without_a_restart(tmp_path):
     wishes = ("Jabra", "PnP")
     sound = SoundConfig(microphone=wishes, speaker=wishes)
     with box(tmp_path, other, jabra, sound=sound) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             assert (await ours.event(PartFound)).notice == 'not "Jabra"'
             jabra.plug()
             found = await ours.event(PartFound)
@@ -295,8 +295,8 @@ async def test_the_error_for_a_wrong_name_lists_the_available_devices(tmp_path):
     card = Card(tmp_path / "usb", name="Loud Thing")
     sound = SoundConfig(microphone=("Jabra",), speaker=("Loud",))
     with box(tmp_path, card, sound=sound) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             lost = await ours.event(PartLost)
             found = await ours.event(PartFound)
     assert lost.part is Part.MICROPHONE
@@ -320,8 +320,8 @@ async def test_a_card_with_one_direction_is_used_for_that_direction(
         tmp_path / "usb", microphone_channels=channels[0], speaker_channels=channels[1]
     )
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             assert (await ours.event(PartLost)).part is lost
             assert (await ours.event(PartFound)).part is found
 
@@ -335,14 +335,14 @@ async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
         tmp_path / "wall", name="Wall Box", microphone_channels=0, epoch_ns=epoch_ns
     )
     with box(tmp_path, desk, wall) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
             ours.connect()
-            ours.road.do(OpenGate())
+            ours.adapter.do(OpenGate())
             await ours.event(TalkFlowed)
             since_s = wall.now_s()
-            ours.road.do(PlayEarcon(Earcon.JOINED))
+            ours.adapter.do(PlayEarcon(Earcon.JOINED))
             await ours.blocks(60)
     assert np.abs(wall.heard(since_s)).max() > 1000
 
@@ -351,17 +351,17 @@ async def test_a_card_with_44100_hz_only_keeps_the_pitch_in_both_directions(tmp_
     card = Card(tmp_path / "usb", rates_hz=(44_100,), is_looped=True)
     card.speak(tone(1.0, rate_hz=44_100), at_s=0.0)
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             ours.connect()
-            ours.road.do(OpenGate())
+            ours.adapter.do(OpenGate())
             await ours.event(TalkFlowed)
             ours.forget()
             await ours.blocks(5)
             assert pitch_hz(await ours.blocks(50)) == pytest.approx(1000, abs=5)
             since_s = card.now_s()
-            ours.road.do(PlayEarcon(Earcon.WARNING))
+            ours.adapter.do(PlayEarcon(Earcon.WARNING))
             await ours.blocks(60)
     heard = card.heard(since_s).astype(float)
     at = np.fft.rfftfreq(len(heard), 1 / 44_100)
@@ -372,13 +372,13 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
     card = Card(tmp_path / "usb")
     sound = SoundConfig(half_duplex=True)
     with box(tmp_path, card, sound=sound) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             ours.connect()
-            ours.road.do(OpenGate())
+            ours.adapter.do(OpenGate())
             await ours.event(TalkFlowed)
-            say = ours.road.mixer.add("somebody")
+            say = ours.adapter.mixer.add("somebody")
             since_s = card.now_s()
             for block in tone(0.5).reshape(-1, BLOCK_FRAMES):
                 say(block)
@@ -391,8 +391,8 @@ async def test_levels_follow_the_sound(tmp_path):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             while True:
                 levels = await ours.event(LevelsMeasured)
                 if levels.is_voice:
@@ -403,24 +403,24 @@ async def test_levels_follow_the_sound(tmp_path):
 async def test_a_closed_adapter_releases_the_card(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
-            ours.road.do(CloseSound())
+            ours.adapter.do(CloseSound())
             frames = -1
             while frames != (frames := card.counts().microphone_frames):
                 await asyncio.sleep(0.6)
-            assert ours.road.is_alive()
-            ours.road.do(OpenSound())
+            assert ours.adapter.is_alive()
+            ours.adapter.do(OpenSound())
             await ours.opened()
-            assert ours.road.figures().blocks
+            assert ours.adapter.figures().blocks
 
 
 async def test_python_work_in_other_threads_causes_no_xruns(tmp_path):
     card = Card(tmp_path / "usb")
     with box(tmp_path, card) as ours:
-        async with ours.road:
-            ours.road.do(OpenSound())
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
             await ours.opened()
             lost = [await lost_at_work(card) for _ in range(4)]
     # A shared machine may stall in one of these seconds, but not in all.

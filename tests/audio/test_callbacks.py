@@ -30,8 +30,8 @@ class Loud(Mixer):
         return self.reference
 
 
-class Ear:
-    """Keeps what was heard: pairs of blocks, and "hush" for packets passed over."""
+class RecordingSink:
+    """Sink that records pairs of blocks, and "skipped" for skipped packets."""
 
     def __init__(self):
         self.story: list[Any] = []
@@ -41,7 +41,7 @@ class Ear:
         self.story.append((microphone, played))
 
     def skip_packets(self, packets):
-        self.story += ["hush"] * packets
+        self.story += ["skipped"] * packets
 
     def may_drop(self, heard):
         return False
@@ -67,7 +67,7 @@ def heard(rate_hz, frames):
 def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
     speaker_hz, microphone_hz, per_second
 ):
-    block_sink, reference, mixer = Ear(), EchoReference(), Loud()
+    block_sink, reference, mixer = RecordingSink(), EchoReference(), Loud()
     speaker = PlaybackCallback(mixer, reference, Steady(speaker_hz))
     microphone = CaptureCallback(mixer, reference, block_sink, Steady(microphone_hz))
 
@@ -87,7 +87,7 @@ def test_two_cards_of_different_rates_still_give_blocks_of_10_ms(
 
 
 def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
-    block_sink = Ear()
+    block_sink = RecordingSink()
     duplex = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
@@ -95,7 +95,7 @@ def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
     assert block_sink.story[0][1][-1] == 480
 
 
-class Sparing(Ear):
+class DroppingSink(RecordingSink):
     """Sink that drops the third period it is asked about, in effect one in four."""
 
     def __init__(self):
@@ -115,7 +115,7 @@ def numbered(number, frames):
 def test_a_dropped_period_loses_only_itself_and_delays_no_block(
     is_duplex,
 ):
-    block_sink, stream_clock = Sparing(), Steady(48_000)
+    block_sink, stream_clock = DroppingSink(), Steady(48_000)
     duplex = DuplexCallback(Mixer(), block_sink, stream_clock)
     card = (
         duplex
@@ -135,7 +135,11 @@ class Card:
     """Duplex card, or one with input only, with a simulated clock."""
 
     def __init__(self, is_duplex=True, period=240):
-        self.block_sink, self.reference, self.period = Ear(), EchoReference(), period
+        self.block_sink, self.reference, self.period = (
+            RecordingSink(),
+            EchoReference(),
+            period,
+        )
         self.now_s = 1.0
         stream_clock = StreamClock(48_000, lambda: self.now_s)
         duplex = DuplexCallback(Mixer(), self.block_sink, stream_clock)
@@ -300,7 +304,7 @@ def test_a_late_callback_is_not_mistaken_for_clock_drift():
 
 
 def test_no_period_is_dropped_if_periods_are_long():
-    block_sink = Sparing()
+    block_sink = DroppingSink()
     card = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(8):
         card.call(heard(48_000, 480), blank(480, 2), 480, 0)
@@ -308,7 +312,7 @@ def test_no_period_is_dropped_if_periods_are_long():
 
 
 def test_the_played_samples_of_a_dropped_period_are_dropped_with_it():
-    block_sink = Sparing()
+    block_sink = DroppingSink()
     card = DuplexCallback(Loud(), block_sink, Steady(48_000))
     for number in range(1, 10):
         card.call(numbered(number, 240), blank(240, 2), 240, 0)
@@ -321,19 +325,23 @@ def test_the_played_samples_of_a_dropped_period_are_dropped_with_it():
 @pytest.mark.parametrize("channels", [1, 2])
 def test_every_output_channel_plays_the_same_samples(channels):
     out = blank(240, channels)
-    DuplexCallback(Loud(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    DuplexCallback(Loud(), RecordingSink(), Steady(48_000)).call(
+        heard(48_000, 240), out, 240, 0
+    )
     frames = np.frombuffer(out, np.int16).reshape(240, channels)
     assert all((frames[:, n] == np.arange(1, 241)).all() for n in range(channels))
 
 
 def test_silence_overwrites_the_old_content_of_the_output_buffer():
     out = memoryview(bytearray(b"x" * 960))
-    DuplexCallback(Mixer(), Ear(), Steady(48_000)).call(heard(48_000, 240), out, 240, 0)
+    DuplexCallback(Mixer(), RecordingSink(), Steady(48_000)).call(
+        heard(48_000, 240), out, 240, 0
+    )
     assert bytes(out) == bytes(960)
 
 
 def test_captured_blocks_are_writable_and_never_reused():
-    block_sink = Ear()
+    block_sink = RecordingSink()
     duplex = DuplexCallback(Mixer(), block_sink, Steady(48_000))
     for _ in range(4):
         duplex.call(heard(48_000, 240), blank(240, 2), 240, 0)
@@ -342,7 +350,7 @@ def test_captured_blocks_are_writable_and_never_reused():
 
 
 def test_the_echo_reference_does_not_contain_earcons():
-    block_sink, mixer = Ear(), Mixer()
+    block_sink, mixer = RecordingSink(), Mixer()
     duplex = DuplexCallback(mixer, block_sink, Steady(48_000))
     mixer.play(np.full(480, 5000, np.float32))
     out = blank(480, 2)
@@ -381,7 +389,7 @@ def test_the_echo_reference_has_the_length_of_the_captured_sound_and_bounded_age
 def test_an_exception_in_a_callback_reaches_threading_excepthook():
     seen: list[threading.ExceptHookArgs] = []
 
-    class Broken(Ear):
+    class Broken(RecordingSink):
         def put(self, microphone, played):
             raise ZeroDivisionError
 

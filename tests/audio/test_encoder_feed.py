@@ -101,7 +101,7 @@ def test_a_delay_step_stays_due_until_it_is_taken():
     assert encoder_feed.is_step_due
     assert encoder_feed.step()
     assert not encoder_feed.is_step_due
-    assert not encoder_feed.step(), "somebody was quicker"
+    assert not encoder_feed.step(), "another thread took the step"
 
 
 def test_after_disconnecting_no_send_is_running():

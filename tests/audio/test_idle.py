@@ -24,7 +24,7 @@ PERIOD = 240
 PACKET_PERIODS = 4
 
 
-class Ear:
+class RecordingSink:
     """Sink that identifies blocks by the value of their samples; skipped ones are 0."""
 
     def __init__(self):
@@ -52,7 +52,7 @@ class Bench:
     """Duplex callback, driven period by period as by PortAudio's thread."""
 
     def __init__(self, mixer=None):
-        self.block_sink = Ear()
+        self.block_sink = RecordingSink()
         self.mixer = mixer or Mixer()
         self.stream_clock = Steady(RATE_HZ)
         self.duplex = DuplexCallback(self.mixer, self.block_sink, self.stream_clock)
@@ -117,7 +117,7 @@ def test_xruns_are_counted_while_idle_too():
     assert bench.stream_clock.frames >= (bench.periods - PACKET_PERIODS) * PERIOD
 
 
-class Late(Ear):
+class Late(RecordingSink):
     """Mixer that runs an action at a moment while an idle window opens."""
 
     def __init__(self, event, moment):
@@ -209,7 +209,7 @@ def test_inaudible_noise_does_not_end_an_idle_window():
 
 
 def test_a_capture_stream_without_playback_skips_periods_too():
-    block_sink, mixer, stream_clock = Ear(), Mixer(), Steady(RATE_HZ)
+    block_sink, mixer, stream_clock = RecordingSink(), Mixer(), Steady(RATE_HZ)
     microphone = CaptureCallback(mixer, EchoReference(), block_sink, stream_clock)
     for _ in range(2 + 5 * PACKET_PERIODS):
         if microphone.idle_window.passes(0):
@@ -333,7 +333,7 @@ class Voice(Mixer):
 def test_with_two_cards_the_echo_reference_is_correct_right_after_an_idle_window(
     passed,
 ):
-    mixer, reference, block_sink = Voice(), EchoReference(), Ear()
+    mixer, reference, block_sink = Voice(), EchoReference(), RecordingSink()
     speaker = PlaybackCallback(mixer, reference, Steady(RATE_HZ))
     microphone = CaptureCallback(mixer, reference, block_sink, Steady(RATE_HZ))
     nothing = memoryview(b"")

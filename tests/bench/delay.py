@@ -20,7 +20,7 @@ BEFORE_S = 10.0
 """Time from joining to the first burst, in which the receivers' jitter buffers settle.
 Until then the latency is up to 20 ms higher."""
 BEFORE_RIVAL_S = 4.0
-"""The delay of this client grows with time."""
+"""The same for the SDK's client, whose delay grows with time."""
 TURN_S = 1.0
 """Pause before the second client speaks. The echo canceller is in use for 0.6 s after
 playback and until a pause, and adds 9 ms."""

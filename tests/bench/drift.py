@@ -4,7 +4,7 @@ import numpy as np
 
 from tests.bench import situations
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import Ear, Scene
+from tests.bench.scene import Reception, Scene
 from tests.bench.spread import Spread, one, spread
 from tests.bench.venue import Venue
 
@@ -20,17 +20,19 @@ async def measure(venue: Venue) -> Section:
     rival = await situations.rival_plain_call(venue)
     seconds = venue.plan.call_s
     rows: list[Row] = []
-    for mine, theirs, way in zip(_ears(ours), _ears(rival), WAYS, strict=True):
+    for mine, theirs, way in zip(
+        _receptions(ours), _receptions(rival), WAYS, strict=True
+    ):
         rows += _rows(way, mine, theirs, seconds)
     return Section(f"Clocks 400 ppm apart for {seconds:.0f} s", tuple(rows))
 
 
-def _ears(scene: Scene) -> tuple[Ear, Ear]:
-    assert scene.ears is not None
-    return scene.ears
+def _receptions(scene: Scene) -> tuple[Reception, Reception]:
+    assert scene.receptions is not None
+    return scene.receptions
 
 
-def _rows(way: str, ours: Ear, rival: Ear, seconds: float) -> list[Row]:
+def _rows(way: str, ours: Reception, rival: Reception, seconds: float) -> list[Row]:
     return [
         Row(
             name=f"delay, {way}",
@@ -61,13 +63,13 @@ def _rows(way: str, ours: Ear, rival: Ear, seconds: float) -> list[Row]:
     ]
 
 
-def grown(ear: Ear, seconds: float) -> Spread | None:
+def grown(reception: Reception, seconds: float) -> Spread | None:
     """Return the change of the delay from start to end."""
     edge_s = min(EDGE_S, seconds / 3)
-    pairs = list(zip(ear.at_s, ear.delay_ms, strict=True))
+    pairs = list(zip(reception.at_s, reception.delay_ms, strict=True))
     if not pairs:
         return None
-    first_s, last_s = ear.at_s[0] + edge_s, ear.at_s[-1] - edge_s
+    first_s, last_s = reception.at_s[0] + edge_s, reception.at_s[-1] - edge_s
     start = spread([ms for at_s, ms in pairs if at_s <= first_s])
     end = spread([ms for at_s, ms in pairs if at_s >= last_s])
     if start is None or end is None:
@@ -75,11 +77,11 @@ def grown(ear: Ear, seconds: float) -> Spread | None:
     return one(abs(end.median - start.median))
 
 
-def _silent(ear: Ear) -> Spread | None:
-    return None if np.isnan(ear.silent_percent) else one(ear.silent_percent)
+def _silent(reception: Reception) -> Spread | None:
+    return None if np.isnan(reception.silent_percent) else one(reception.silent_percent)
 
 
-def _unlike(ear: Ear) -> Spread | None:
-    if not ear.delay_ms:
+def _unlike(reception: Reception) -> Spread | None:
+    if not reception.delay_ms:
         return None
-    return one(100.0 * float(np.isnan(ear.delay_ms).mean()))
+    return one(100.0 * float(np.isnan(reception.delay_ms).mean()))

@@ -129,11 +129,11 @@ async def _flood(
 
 def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
     """Return how many 10 ms blocks of the sound were silent between two moments."""
-    ears = scene.ears or ()
+    receptions = scene.receptions or ()
     found = [
         percent
-        for ear in ears
-        for percent in _between(ear.at_s, ear.silent_each, from_s, to_s)
+        for reception in receptions
+        for percent in _between(reception.at_s, reception.silent_each, from_s, to_s)
         if not math.isnan(percent)
     ]
     blocks = LOOK_EVERY_S * sound.RATE_HZ / sound.BLOCK
@@ -142,18 +142,24 @@ def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
 
 def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
     """Return the delay of both directions between two moments."""
-    ears = scene.ears or ()
+    receptions = scene.receptions or ()
     return spread(
-        [ms for ear in ears for ms in _between(ear.at_s, ear.delay_ms, from_s, to_s)]
+        [
+            ms
+            for reception in receptions
+            for ms in _between(reception.at_s, reception.delay_ms, from_s, to_s)
+        ]
     )
 
 
 def grown(scene: Scene, until_s: float, since_s: float) -> Spread | None:
     """Return the growth of the median of the worse direction."""
     found = []
-    for ear in scene.ears or ():
-        before = spread(_between(ear.at_s, ear.delay_ms, -math.inf, until_s))
-        after = spread(_between(ear.at_s, ear.delay_ms, since_s, math.inf))
+    for reception in scene.receptions or ():
+        before = spread(
+            _between(reception.at_s, reception.delay_ms, -math.inf, until_s)
+        )
+        after = spread(_between(reception.at_s, reception.delay_ms, since_s, math.inf))
         if before is None or after is None:
             return None
         found.append(after.median - before.median)

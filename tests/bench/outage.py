@@ -90,25 +90,25 @@ class _Return:
 
     def look(self) -> None:
         """Search the sound received since the last call."""
-        for ear in (0, 1):
-            if np.isnan(self._back_s[ear]):
-                self._look(ear)
+        for side in (0, 1):
+            if np.isnan(self._back_s[side]):
+                self._look(side)
 
-    def _look(self, ear: int) -> None:
-        client = self._pair[ear]
-        speech = self._speeches[1 - ear]
+    def _look(self, side: int) -> None:
+        client = self._pair[side]
+        speech = self._speeches[1 - side]
         until_s = self.passed_s - sound.MOST_S - WINDOW_S
-        while self._looked_s[ear] < until_s:
-            at_s = self._looked_s[ear]
+        while self._looked_s[side] < until_s:
+            at_s = self._looked_s[side]
             first = round(at_s * sound.RATE_HZ)
             said = speech[first : first + round(WINDOW_S * sound.RATE_HZ)]
-            from_s = self._start_s[ear] + at_s
+            from_s = self._start_s[side] + at_s
             heard = client.card.heard(from_s, from_s + WINDOW_S + sound.MOST_S)
             delay_ms = sound.delay_ms(said, heard)
             if not np.isnan(delay_ms):
-                self._back_s[ear] = at_s + delay_ms / 1000
+                self._back_s[side] = at_s + delay_ms / 1000
                 return
-            self._looked_s[ear] = at_s + WINDOW_S / 2
+            self._looked_s[side] = at_s + WINDOW_S / 2
 
 
 def _speech(seed: int) -> Samples:

@@ -43,7 +43,7 @@ class Usage:
 
 
 @dataclass(frozen=True, slots=True)
-class Ear:
+class Reception:
     """One client's speech as played by the other."""
 
     at_s: list[float]
@@ -60,7 +60,7 @@ class Scene:
     """Results of a call at both ends."""
 
     usage: tuple[Usage, Usage]
-    ears: tuple[Ear, Ear] | None
+    receptions: tuple[Reception, Reception] | None
     """None if both were silent, or for `sound.talk`, which is not searched for."""
 
 
@@ -93,11 +93,11 @@ async def stay(
         return Scene(usages, None)
     times = [since_s + x for x in sound.windows(seconds, WINDOW_S, LOOK_EVERY_S)]
     first, second = pair
-    ears = (
-        _ear(first, speeches[1], start_s, times),
-        _ear(second, speeches[0], start_s, times),
+    receptions = (
+        _reception(first, speeches[1], start_s, times),
+        _reception(second, speeches[0], start_s, times),
     )
-    return Scene(usages, ears)
+    return Scene(usages, receptions)
 
 
 def _speech(voice: Voice | None, seed: int) -> Samples:
@@ -140,7 +140,9 @@ async def _used(pair: tuple[Client, ...], seconds: float) -> tuple[Usage, Usage]
     return usages[0], usages[1]
 
 
-def _ear(client: Client, speech: Samples, start_s: float, times: list[float]) -> Ear:
+def _reception(
+    client: Client, speech: Samples, start_s: float, times: list[float]
+) -> Reception:
     delays, silent = [], []
     loop = np.concatenate((speech, speech[: round(LOOK_EVERY_S * RATE_HZ)]))
     for at_s in times:
@@ -157,4 +159,4 @@ def _ear(client: Client, speech: Samples, start_s: float, times: list[float]) ->
             silent.append(float("nan"))
     known = [percent for percent in silent if not np.isnan(percent)]
     mean = float(np.mean(known)) if known else float("nan")
-    return Ear(times, delays, mean, silent)
+    return Reception(times, delays, mean, silent)

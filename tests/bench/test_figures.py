@@ -3,22 +3,22 @@ import math
 import pytest
 
 from tests.bench import drift, goodbye
-from tests.bench.scene import Ear
+from tests.bench.scene import Reception
 from tests.bench.spread import one
 from tests.bench.venue import Exit
 
 
 def test_growth_of_the_delay_counts_in_both_directions():
     times = [float(x) for x in range(60)]
-    shrinking = drift.grown(Ear(times, [100.0 - x for x in times], 0.0), 60.0)
+    shrinking = drift.grown(Reception(times, [100.0 - x for x in times], 0.0), 60.0)
     assert shrinking
     assert shrinking.median == pytest.approx(49.0, abs=1.0)
-    assert drift.grown(Ear(times, [60.0] * 60, 0.0), 60.0) == one(0.0)
+    assert drift.grown(Reception(times, [60.0] * 60, 0.0), 60.0) == one(0.0)
 
 
 def test_a_delay_that_was_never_found_has_not_grown():
-    assert drift.grown(Ear([1.0, 2.0], [math.nan, math.nan], 0.0), 60.0) is None
-    assert drift.grown(Ear([], [], 0.0), 60.0) is None
+    assert drift.grown(Reception([1.0, 2.0], [math.nan, math.nan], 0.0), 60.0) is None
+    assert drift.grown(Reception([], [], 0.0), 60.0) is None
 
 
 def test_a_killed_process_is_no_clean_exit():

@@ -9,18 +9,20 @@ import pytest
 
 from tests.bench.flood import delay, grown, silent_blocks
 from tests.bench.process import Memory
-from tests.bench.scene import Ear, Scene, Usage
+from tests.bench.scene import Reception, Scene, Usage
 
 NAN = math.nan
 
 
-def scene(*ears):
+def scene(*receptions):
     usage = Usage([1.0], {}, list[Memory]())
-    return Scene((usage, usage), ears or None)
+    return Scene((usage, usage), receptions or None)
 
 
-CALM = Ear([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0, [0.0] * 4)
-GROWN = Ear([0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0, [2.0, NAN, 6.0, 4.0])
+CALM = Reception([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0, [0.0] * 4)
+GROWN = Reception(
+    [0.0, 1.0, 2.0, 3.0], [60.0, NAN, 150.0, 120.0], 4.0, [2.0, NAN, 6.0, 4.0]
+)
 
 
 def test_the_worse_direction_counts():

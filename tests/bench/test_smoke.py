@@ -24,8 +24,10 @@ async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
             scene = await stay(pair, 1.0, sound.noise)
     heard = [x for x in (*there, *back) if not math.isnan(x)]
     assert heard
-    assert scene.ears
-    assert all(len(ear.delay_ms) == len(ear.at_s) for ear in scene.ears)
+    assert scene.receptions
+    assert all(
+        len(reception.delay_ms) == len(reception.at_s) for reception in scene.receptions
+    )
     assert all(usage.memory[0].pss > 1.0 for usage in scene.usage)
     assert [x.status for x in venue.exits] == [0, 0]
     row = Row(name="mouth to ear", unit="ms", ours=spread(heard))

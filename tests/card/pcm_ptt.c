@@ -18,7 +18,7 @@
  *       rates [ 48000 ]          # rates the card can do
  *       capture_channels 1       # 0: the card has no microphone
  *       playback_channels 2      # 0: the card has no speaker
- *       ppm 0.0                  # how much faster than nominal the card's crystal runs
+ *       ppm 0.0                  # how much faster than nominal the card's clock runs
  *       loop no                  # start the stimulus again at its end
  *       echo_gain 0.0            # how much of the speaker the microphone hears ...
  *       echo_ms 20               # ... and after how long; more than the speaker's buffer
@@ -27,7 +27,7 @@
  *   }
  *
  * How the clock works. A USB host speaks to the card once in a millisecond, so the clock is
- * counted in ticks of 1 ms since the epoch. At tick t the card's crystal has made
+ * counted in ticks of 1 ms since the epoch. At tick t the card's clock has made
  * floor(t * rate * (1 + ppm / 1e6) / 1000) frames. All pointers are derived from that and from
  * nothing else: there is no thread and no state of earlier queries.
  */
@@ -135,7 +135,7 @@ static int64_t frames_at(const struct stream *s, int64_t tick)
     return (int64_t)floor((double)tick * frames_per_s(s) / 1000.0);
 }
 
-/* Clock frames per sample of the files: 1 unless the crystal is off or the rate is not the
+/* Clock frames per sample of the files: 1 unless the clock is off or the rate is not the
  * files' rate. Then sound is interpolated (Catmull-Rom), as a real converter would hear it. */
 static double ratio(const struct stream *s)
 {
