@@ -30,7 +30,7 @@ Folders:
     process   tasks, faults, log, systemd       metrics  counters, Prometheus
     doctor    fault finding                     demo     everything without hardware
 
-Adapters (audio, room, page, panel, tokens) import the others but never each other;
+Adapters (audio, room, page, panel, tokens) import the other folders, never each other;
 only `cli`, `run`, `assembly`, `demo` and `doctor` name concrete adapters.
 
 Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`, `core.effects`,
@@ -43,6 +43,11 @@ Glossary:
     earcon     short sound for the person at the appliance
     session    one connection to a room, from its token to its end
     ticket     number of a session; events of older sessions are dropped
+    adapter    connects the core with something outside: sound card, room, page
+    viewer     adapter that shows the view
+    tail       end of a talk that is still sent after the release
+    latched    a talk that goes on without a held button
+    preset     another room that can be chosen
     part       hardware or service that may fail while the rest works
     lease      hold of the talk button on the page, which ends unless it is renewed
     snapshot   JSON form of the view that the page receives

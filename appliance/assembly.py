@@ -1,4 +1,4 @@
-"""Assembly of the adapters: the only module that names all concrete ones.
+"""Assembly of the adapters: builds all of them and connects them.
 
 Adapters that are disabled in the configuration are not imported.
 """
@@ -68,7 +68,7 @@ def adapters(
         store=store,
         sound=audio,
         room=LiveKitRoom(config, post, audio.encoder_feed, audio.mixer),
-        parts=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
+        event_sources=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
         viewers=(
             Lamps(config.lamps, post, open_pins),
             *_screen(config, app, hardware),

@@ -1,6 +1,6 @@
 """Interfaces of the adapters: to the app, and between the room and the audio adapter.
 
-Adapters import these instead of each other; only `assembly` imports the adapters.
+Adapters import these instead of each other; `assembly` builds them.
 """
 
 from collections.abc import Callable
@@ -77,13 +77,13 @@ class Adapters:
     store: Store
     sound: Sound
     room: Room
-    parts: tuple[EventSource, ...]
+    event_sources: tuple[EventSource, ...]
     viewers: tuple[Viewer, ...]
 
     async def enter(self, stack: AsyncExitStack) -> None:
         """Open all adapters; the stack closes them in reverse order."""
         first: tuple[EventSource, ...] = (self.store, self.sound, self.room)
-        for adapter in (*first, *self.viewers, *self.parts):
+        for adapter in (*first, *self.viewers, *self.event_sources):
             await stack.enter_async_context(adapter)
 
     def do(self, command: RoomCommand | SoundCommand | StoreCommand) -> None:

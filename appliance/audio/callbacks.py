@@ -11,7 +11,7 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.capture import BlockSink, Capture, Fit, fit_of
+from appliance.audio.capture import BlockSink, Capture, RateConversion, rate_conversion
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
 from appliance.audio.echo_reference import EchoReference
@@ -32,11 +32,11 @@ class PlaybackCallback:
         self._mixer = mixer
         self._reference = reference
         self._stream_clock = stream_clock
-        self._fit = fit_of(RATE_HZ, stream_clock.rate_hz)
+        self._fit = rate_conversion(RATE_HZ, stream_clock.rate_hz)
 
     def call(self, _heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Fill one period for playback."""
-        with _fatal:
+        with _end_process_on_error:
             wanted = self._stream_clock.note(frames, status)
             sound = self._mixer.next(wanted)
             self._reference.put(self._mixer.reference, wanted)
@@ -62,7 +62,7 @@ class CaptureCallback:
 
     def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
         """Take one captured period."""
-        with _fatal:
+        with _end_process_on_error:
             if self._idle_skip.skips(frames, status):
                 return
             wanted = self._stream_clock.note(frames, status)
@@ -83,12 +83,12 @@ class DuplexCallback:
         self._mixer = mixer
         self._stream_clock = stream_clock
         self._capture = Capture(block_sink, stream_clock)
-        self._fit = fit_of(RATE_HZ, stream_clock.rate_hz)
+        self._fit = rate_conversion(RATE_HZ, stream_clock.rate_hz)
         self._idle_skip = IdleSkip(mixer, self._capture, stream_clock)
 
     def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
         """Take one captured period and fill one for playback."""
-        with _fatal:
+        with _end_process_on_error:
             if self._idle_skip.skips(frames, status):
                 played[:] = bytes(len(played))
                 return
@@ -99,7 +99,7 @@ class DuplexCallback:
             self._idle_skip.begin(frames)
 
 
-class _Fatal:
+class _EndProcessOnError:
     """Context manager that passes an exception to `threading.excepthook`.
 
     Without it cffi prints the exception and ends the stream, which looks like an
@@ -120,11 +120,14 @@ class _Fatal:
             threading.excepthook(threading.ExceptHookArgs((kind, error, trace, here)))
 
 
-_fatal = _Fatal()
+_end_process_on_error = _EndProcessOnError()
 
 
 def _fill(
-    outdata: Raw, frames: int, played: NDArray[np.int16] | None, fit: Fit | None
+    outdata: Raw,
+    frames: int,
+    played: NDArray[np.int16] | None,
+    fit: RateConversion | None,
 ) -> None:
     """Write the mono samples to every channel of the output buffer."""
     if played is None:

@@ -11,10 +11,10 @@ from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, Resampler, faded_in
 from appliance.audio.stream_clock import GONE_S, StreamClock
 from appliance.pcm import SILENCE, Block
 
-KEPT_S: Final = 0.004
+TOLERATED_OFFSET_S: Final = 0.004
 """Tolerated offset between the card's clock and the monotonic clock. Well above half a
 period of 5 ms, so that a correction by one period is not corrected back."""
-FOLLOWED_S: Final = 0.02
+MAX_CORRECTED_OFFSET_S: Final = 0.02
 """An offset that accumulates only in minutes without a pause: the receivers' buffers
 have followed it by then, so it is accepted instead of corrected."""
 PAUSE_FRAMES: Final = 2 * RATE_HZ
@@ -23,7 +23,7 @@ which would otherwise see them as one; see `jitter_priming`."""
 SEARCH_FRAMES: Final = RATE_HZ // 50
 """Interval between searches for a pause: one search costs as much as mixing."""
 
-Fit = Callable[[NDArray[np.int16]], NDArray[np.int16]]
+RateConversion = Callable[[NDArray[np.int16]], NDArray[np.int16]]
 """Converts 10 ms from one sample rate to another."""
 
 
@@ -62,7 +62,7 @@ class Capture:
         """
         self._block_sink = block_sink
         self._stream_clock = stream_clock
-        self._fit = fit_of(stream_clock.rate_hz, RATE_HZ)
+        self._fit = rate_conversion(stream_clock.rate_hz, RATE_HZ)
         self._block_bytes = stream_clock.rate_hz // 100 * SAMPLE_BYTES
         self._packet_frames = stream_clock.rate_hz // 50
         self._heard = bytearray()
@@ -120,7 +120,7 @@ class Capture:
         Returns:
             How many periods of silence were inserted.
         """
-        if not status and self._stream_clock.ahead_s >= -KEPT_S:
+        if not status and self._stream_clock.ahead_s >= -TOLERATED_OFFSET_S:
             return 0
         period_s = frames / self._stream_clock.rate_hz
         if status:
@@ -157,7 +157,7 @@ class Capture:
     def _is_left_out(self, heard: Raw | bytes) -> bool:
         if not self._is_correctable(heard):
             return False
-        is_ahead = self._stream_clock.ahead_s > KEPT_S
+        is_ahead = self._stream_clock.ahead_s > TOLERATED_OFFSET_S
         if is_ahead and self._may_correct(heard):
             self._stream_clock.correct(
                 -len(heard) / SAMPLE_BYTES / self._stream_clock.rate_hz
@@ -170,7 +170,7 @@ class Capture:
 
     def _may_correct(self, heard: Raw | bytes) -> bool:
         """Return whether the offset can be corrected now without being audible."""
-        if abs(self._stream_clock.ahead_s) > FOLLOWED_S:
+        if abs(self._stream_clock.ahead_s) > MAX_CORRECTED_OFFSET_S:
             self._stream_clock.resync()
             return False
         return not self._block_sink.would_be_audible(heard)
@@ -193,7 +193,7 @@ class Capture:
         return faded_in(samples).astype(np.int16).tobytes()
 
 
-def fit_of(from_hz: int, to_hz: int) -> Fit | None:
+def rate_conversion(from_hz: int, to_hz: int) -> RateConversion | None:
     """Return the conversion between two rates; None if they are equal."""
     return None if from_hz == to_hz else Resampler(from_hz, to_hz).apply
 

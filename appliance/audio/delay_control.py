@@ -82,7 +82,7 @@ class DelayControl:
         self._frames += frames
         return self._frames >= WINDOW_FRAMES
 
-    def turn(self, beyond: float, *, is_quiet: bool) -> int:
+    def end_window(self, beyond: float, *, is_quiet: bool) -> int:
         """Set the reading speed from the mean delay in the window.
 
         Args:
@@ -120,7 +120,7 @@ class DelayControl:
         """Restart: reading pauses."""
         self._restart()
 
-    def resync(self, frames: float) -> None:
+    def shrink_margin(self, frames: float) -> None:
         """Shrink the margin for a time of that length without reading."""
         steps = int(frames / CALM_FRAMES)
         self.margin = max(MARGIN_FRAMES, self.margin - steps * CALM_STEP_FRAMES)
@@ -151,6 +151,6 @@ class DelayControl:
         if self._calm_frames < CALM_FRAMES:
             return
         if self._least >= SPARE_FRAMES:
-            self.resync(CALM_FRAMES)
+            self.shrink_margin(CALM_FRAMES)
         self._calm_frames = 0
         self._least = SIZE_FRAMES

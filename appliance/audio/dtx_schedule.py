@@ -16,16 +16,16 @@ follows. Measured with livekit 1.2: packets 1 to 11, 31 and 32, 52 and 53, and s
 from typing import Final
 
 PERIOD: Final = 21
-TOGETHER: Final = 2
+SENT_PER_PERIOD: Final = 2
 SETTLED: Final = 40
 """The pattern holds from this packet of a silence on."""
 MOST_LATE: Final = 4
 """80 ms: the delay that a receiver would add if the learned phase were wrong."""
-FEW: Final = 4
+FEW_PHASES: Final = 4
 """Number of remaining phases at which learning stops."""
-PATIENCE: Final = 24
+MAX_READINGS: Final = 24
 """Readings after which learning stops: the encoder has another pattern."""
-ANYWHERE: Final = frozenset(range(PERIOD))
+ALL_PHASES: Final = frozenset(range(PERIOD))
 
 
 class DtxSchedule:
@@ -37,18 +37,18 @@ class DtxSchedule:
     def __init__(self) -> None:
         """Start as after speech."""
         self._silent_since = 0
-        self._places = ANYWHERE
+        self._phases = ALL_PHASES
         self._answers = 0
         self._last: tuple[range, int] | None = None
 
     def restart(self, given: int) -> None:
         """Restart: the last packet given was not silence."""
         self._silent_since = given
-        self._places, self._answers, self._last = ANYWHERE, 0, None
+        self._phases, self._answers, self._last = ALL_PHASES, 0, None
 
     def wants_stats(self, given: int) -> bool:
         """Return whether a reading would exclude phases now."""
-        is_open = len(self._places) > FEW and self._answers < PATIENCE
+        is_open = len(self._phases) > FEW_PHASES and self._answers < MAX_READINGS
         return is_open and given > self._silent_since + SETTLED
 
     def learn(self, asked: int, answered: int, sent: int) -> None:
@@ -66,11 +66,11 @@ class DtxSchedule:
         if self._last is not None:
             self._rule_out(*self._last, given, sent)
         self._last = given, sent
-        self._answers += len(self._places) > FEW
+        self._answers += len(self._phases) > FEW_PHASES
 
     def late_packets(self, given: int) -> int:
         """Return how many of the next packets may be given to the encoder late."""
-        places = self._places
+        places = self._phases
         for late in range(MOST_LATE):
             if any(_is_sent(given + 1 + late, place) for place in places):
                 return late
@@ -79,7 +79,7 @@ class DtxSchedule:
     def _rule_out(self, before: range, sent_before: int, now: range, sent: int) -> None:
         possible = frozenset(
             place
-            for place in self._places
+            for place in self._phases
             if any(
                 _sent(first, last, place) == sent - sent_before
                 for first in before
@@ -87,11 +87,11 @@ class DtxSchedule:
             )
         )
         # Empty: another encoder, or one without DTX.
-        self._places = possible or ANYWHERE
+        self._phases = possible or ALL_PHASES
 
 
 def _is_sent(packet: int, place: int) -> bool:
-    return (packet - place) % PERIOD < TOGETHER
+    return (packet - place) % PERIOD < SENT_PER_PERIOD
 
 
 def _sent(first: int, last: int, place: int) -> int:
@@ -101,4 +101,4 @@ def _sent(first: int, last: int, place: int) -> int:
 
 def _count(packets: int) -> int:
     whole, rest = divmod(packets, PERIOD)
-    return whole * TOGETHER + min(rest + 1, TOGETHER)
+    return whole * SENT_PER_PERIOD + min(rest + 1, SENT_PER_PERIOD)

@@ -74,14 +74,14 @@ class EncoderFeed:
             self._dtx_schedule.learn(asked, self.packets, sent)
 
     @property
-    def is_step_due(self) -> bool:
+    def is_drop_due(self) -> bool:
         """Whether half a block of captured sound should be dropped now."""
-        return self._priming.is_step_due
+        return self._priming.is_drop_due
 
     def step(self) -> bool:
         """Claim the due step and return True, or False if none is due any more."""
         with self._sending:
-            is_due = self._priming.is_step_due
+            is_due = self._priming.is_drop_due
             if is_due:
                 self._priming.step()
             return is_due

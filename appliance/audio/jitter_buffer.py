@@ -32,7 +32,7 @@ DEEPEST_BLOCKS: Final = 10
 """A fill level above 100 ms is cut at once: reading faster would take a minute."""
 SPLINE_FRAMES: Final = 3
 """Samples that cubic interpolation needs beyond the last one."""
-DESERTED_S: Final = 0.2
+SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
@@ -56,8 +56,8 @@ class JitterBuffer:
         self._fraction = 0.0
         self._is_primed = False
         self._was_silent = True
-        self._loud_until = 0
-        self._woken_at = 0
+        self._loud_until_frame = 0
+        self._onset_frame = 0
         self._delay_control = DelayControl()
         self.underruns = 0
         """Reads that found too few samples during speech."""
@@ -65,20 +65,20 @@ class JitterBuffer:
         """Times the fill level was too high and was cut."""
         self.loudness = 0.0
         """Recent peak; set by the writer if there are too many talkers to mix all."""
-        self._dozed_at_s: float | None = None
+        self._idle_since_s: float | None = None
 
     @property
-    def is_asleep(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether nothing has to be read because of a long silence.
 
         Sound counts as soon as it is written, before the reader has reached it.
         """
-        return self._dozed_at_s is not None and self._loud_until <= self._at
+        return self._idle_since_s is not None and self._loud_until_frame <= self._at
 
     @property
     def depth_s(self) -> float:
         """Fill level in seconds."""
-        stock = 0 if self.is_asleep else max(0, self._ring.written - self._at)
+        stock = 0 if self.is_idle else max(0, self._ring.written - self._at)
         return stock / RATE_HZ
 
     @property
@@ -103,9 +103,9 @@ class JitterBuffer:
         # In silence a jump in time is inaudible, so the delay is set at once there.
         is_heard = block is not SILENCE and is_loud(block)
         if is_heard:
-            if self._loud_until <= self._at:
-                self._woken_at = self._ring.written
-            self._loud_until = self._ring.written + BLOCK_FRAMES
+            if self._loud_until_frame <= self._at:
+                self._onset_frame = self._ring.written
+            self._loud_until_frame = self._ring.written + BLOCK_FRAMES
         self._arrival.note(self._ring.written + BLOCK_FRAMES, now_s)
         self._written_at_s = now_s
         self._ring.write(block)
@@ -122,7 +122,7 @@ class JitterBuffer:
             float32, shape (frames,), in int16's range, read-only and valid only until
             the next write, because it may be a view of the ring. None for silence.
         """
-        if self._dozed_at_s is not None and not self._wakes(frames, now_s):
+        if self._idle_since_s is not None and not self._resume(frames, now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
@@ -134,49 +134,49 @@ class JitterBuffer:
             is_enough = stock >= frames + SPLINE_FRAMES
             self._is_primed = is_enough and delay_frames >= self._delay_control.target
         if not self._is_primed:
-            if now_s - self._written_at_s > DESERTED_S:
+            if now_s - self._written_at_s > SILENT_AFTER_S:
                 self._at = self._ring.written
-                self._doze_off(now_s)
+                self._become_idle(now_s)
             return None
         if stock < frames + SPLINE_FRAMES:
-            return self._starved(stock, frames)
+            return self._underrun(stock, frames)
         spare_frames = stock - frames - SPLINE_FRAMES
         if self._delay_control.note(frames, delay_frames, spare_frames):
-            self._turn()
+            self._end_window()
         return self._taken(frames, now_s)
 
-    def _doze_off(self, now_s: float) -> None:
-        self._dozed_at_s = now_s
+    def _become_idle(self, now_s: float) -> None:
+        self._idle_since_s = now_s
         self._delay_control.rest()
 
-    def _wakes(self, frames: int, now_s: float) -> bool:
+    def _resume(self, frames: int, now_s: float) -> bool:
         """Return whether speech has begun; if so, set the read position for it.
 
         The position is in the silence before the first word, so that the word has the
         target delay.
         """
-        assert self._dozed_at_s is not None
-        is_there = self._ring.written >= self._loud_until
-        if self._loud_until <= self._at or not is_there:
+        assert self._idle_since_s is not None
+        is_there = self._ring.written >= self._loud_until_frame
+        if self._loud_until_frame <= self._at or not is_there:
             return False
-        self._delay_control.resync((now_s - self._dozed_at_s) * RATE_HZ)
+        self._delay_control.shrink_margin((now_s - self._idle_since_s) * RATE_HZ)
         target = (
             round(self._arrival.expected(now_s)) - self._delay_control.target - frames
         )
         oldest = self._ring.written - SIZE_FRAMES + BLOCK_FRAMES
-        self._at = max(min(target, self._woken_at), oldest)
+        self._at = max(min(target, self._onset_frame), oldest)
         self._fraction = 0.0
         self._is_primed = True
-        self._dozed_at_s = None
+        self._idle_since_s = None
         return True
 
     def _taken(self, frames: int, now_s: float) -> Samples | None:
-        is_quiet = self._loud_until <= self._at
+        is_quiet = self._loud_until_frame <= self._at
         step = 1.0 + self._delay_control.rate
         if is_quiet and self._was_silent:
             self._advance(frames * step)
-            if self._at - self._loud_until > SIZE_FRAMES:
-                self._doze_off(now_s)
+            if self._at - self._loud_until_frame > SIZE_FRAMES:
+                self._become_idle(now_s)
             return None
         window = self._ring.stretch(self._at - 1, frames + _SPARE)
         samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
@@ -188,11 +188,11 @@ class JitterBuffer:
         self._was_silent = is_quiet
         return samples
 
-    def _starved(self, stock: int, frames: int) -> Samples | None:
+    def _underrun(self, stock: int, frames: int) -> Samples | None:
         """Return a faded end on an underrun, and hold more from now on."""
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
-        is_heard = not was_silent or self._loud_until > self._at
+        is_heard = not was_silent or self._loud_until_frame > self._at
         self._delay_control.starve(is_heard=is_heard)
         if not is_heard:
             return None
@@ -205,15 +205,15 @@ class JitterBuffer:
         self._at += left
         return rest
 
-    def _turn(self) -> None:
+    def _end_window(self) -> None:
         """Correct the delay once per window."""
-        is_quiet = self._loud_until <= self._at and self._was_silent
+        is_quiet = self._loud_until_frame <= self._at and self._was_silent
         whole = round(self._fraction)
         # Reading at whole positions needs no interpolation.
         if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
-        self._skip(self._delay_control.turn(self._fraction, is_quiet=is_quiet))
+        self._skip(self._delay_control.end_window(self._fraction, is_quiet=is_quiet))
 
     def _skip(self, frames: int) -> int:
         """Move the read position and return the new fill level."""

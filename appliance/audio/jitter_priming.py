@@ -91,7 +91,7 @@ class JitterPriming:
         return tuple(TONE if _is_silent(block) else block for block in packet)
 
     @property
-    def is_step_due(self) -> bool:
+    def is_drop_due(self) -> bool:
         """Whether half a block of captured sound should be dropped now."""
         return self._steps < STEPS and self._blocks >= self._due_blocks
 

@@ -22,7 +22,7 @@ class LateAudio:
         self._blocks += blocks
         self._silent_s += silent_s
 
-    def takes(self, blocks: int, *, is_late: bool) -> bool:
+    def must_drop(self, blocks: int, *, is_late: bool) -> bool:
         """Return whether to drop these blocks, because silence was sent in their place.
 
         Args:

@@ -26,7 +26,7 @@ MOST_TALKERS: Final = 16
 Zero 2 W has no CPU time for more. Silent ones do not count."""
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
-NEVER_TOO_LOUD: Final = 0.75
+LIMITER_FREE_GAIN: Final = 0.75
 """Up to this gain a single talker cannot reach the limiter, even where the spline
 overshoots by a quarter: half of the work is saved in most calls."""
 
@@ -94,7 +94,7 @@ class Mixer:
     def is_sounding(self, talker: str) -> bool:
         """Return whether the talker is speaking or has spoken just now."""
         jitter_buffer = self._jitter_buffers.get(talker)
-        return jitter_buffer is not None and not jitter_buffer.is_asleep
+        return jitter_buffer is not None and not jitter_buffer.is_idle
 
     def learn(self, talker: str, held_s: float) -> None:
         """Set how long the talker's sound is buffered before it arrives here."""
@@ -141,7 +141,7 @@ class Mixer:
     def is_still(self) -> bool:
         """Whether there has been nothing to play for a while."""
         return not len(self._earcon) and all(
-            jitter_buffer.is_asleep for jitter_buffer in self._talkers
+            jitter_buffer.is_idle for jitter_buffer in self._talkers
         )
 
     @property
@@ -187,7 +187,7 @@ class Mixer:
         if len(talkers) <= MOST_TALKERS:
             return talkers
         awake = [
-            jitter_buffer for jitter_buffer in talkers if not jitter_buffer.is_asleep
+            jitter_buffer for jitter_buffer in talkers if not jitter_buffer.is_idle
         ]
         return nlargest(
             MOST_TALKERS, awake, key=lambda jitter_buffer: jitter_buffer.loudness
@@ -196,7 +196,7 @@ class Mixer:
     def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
         # Read once, because the loop may change it meanwhile.
         gain, is_one = self._gain, len(parts) == 1
-        if is_one and gain <= NEVER_TOO_LOUD and self._limiter.is_at_rest:
+        if is_one and gain <= LIMITER_FREE_GAIN and self._limiter.is_at_rest:
             softer: Samples = np.rint(parts[0] * gain)
             return softer.astype(np.int16)
         mix = parts[0] if is_one else np.add.reduce(parts)

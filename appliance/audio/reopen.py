@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 SOON_S: Final = 1.0
-"""Sound shall be back within 3 s after the card; opening takes up to 1 s."""
+"""Sound must return within 3 s of the card's return; opening takes up to 1 s."""
 LATEST_S: Final = 30.0
 PARTIAL_SOON_S: Final = 5.0
 """For one missing direction; longer, because a search interrupts the other one."""

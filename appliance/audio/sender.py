@@ -26,13 +26,13 @@ from appliance.pcm import SILENCE, Block
 from appliance.ports import Post
 
 PACKET_S: Final = PACKET_BLOCKS * 0.01
-MOST_WAITING: Final = 6
+MAX_WAITING: Final = 6
 """Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
 PATIENCE_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
-MOST_MADE_UP: Final = 25
+MAX_INSERTED: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
-SPARE_PACKETS: Final = 9
+MAX_SKIPPED: Final = 9
 """While both sides are silent one packet in ten is processed, every 200 ms, as often as
 the meter is updated. In place of the others the card's thread sends silence, and this
 thread sleeps."""
@@ -107,7 +107,7 @@ class Sender:
             return
         packet, self._spare = (self._spare, pair), None
         self._put_s = time.monotonic()
-        if self._queue.qsize() >= MOST_WAITING:
+        if self._queue.qsize() >= MAX_WAITING:
             self.overflows += len(packet)
             return
         skipped, self._skipped = self._skipped, 0
@@ -121,7 +121,7 @@ class Sender:
 
     def may_drop(self, heard: Raw | bytes) -> bool:
         """Return whether to drop this period, of up to half a block."""
-        if not self._encoder_feed.is_step_due or self.would_be_audible(heard):
+        if not self._encoder_feed.is_drop_due or self.would_be_audible(heard):
             return False
         return self._encoder_feed.step()
 
@@ -138,7 +138,7 @@ class Sender:
         if self._spare is not None or not self._is_resting or self._gate.is_open:
             return 0
         # All of them but the last are sent late.
-        return min(self._encoder_feed.late_packets + 1, SPARE_PACKETS - self._skipped)
+        return min(self._encoder_feed.late_packets + 1, MAX_SKIPPED - self._skipped)
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the press."""
@@ -178,7 +178,7 @@ class Sender:
         while True:
             self.heartbeat_s = time.monotonic()
             try:
-                rest_s = SPARE_PACKETS * PACKET_S if self._is_resting else 0.0
+                rest_s = MAX_SKIPPED * PACKET_S if self._is_resting else 0.0
                 taken = self._queue.get(timeout=self._patience_s + rest_s)
             except Empty:
                 self._send_silence()
@@ -191,7 +191,7 @@ class Sender:
         skipped, packet = taken
         self._meter.skip(skipped * PACKET_BLOCKS)
         is_late = not self._queue.empty()
-        if not self._late_audio.takes(len(packet), is_late=is_late):
+        if not self._late_audio.must_drop(len(packet), is_late=is_late):
             self._send_packet(packet)
         is_busy = (
             self._was_open or self._processing.is_at_work or self._gate.has_pre_roll
@@ -205,7 +205,7 @@ class Sender:
         if late_s < self._patience_s:
             return
         self._filled_s = now_s
-        packets = min(max(1, round(late_s / PACKET_S)), MOST_MADE_UP)
+        packets = min(max(1, round(late_s / PACKET_S)), MAX_INSERTED)
         self._late_audio.grow(packets * PACKET_BLOCKS, late_s)
         for _ in range(packets):
             # New blocks each time, because they are processed in place.

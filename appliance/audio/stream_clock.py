@@ -6,7 +6,7 @@ from typing import Final
 
 from appliance.audio.dsp import RATE_HZ
 
-SLOWEST: Final = 5e-4
+MAX_DRIFT: Final = 5e-4
 """Largest assumed drift of a card's clock; twice that of bad ones."""
 LEARNING_FRAMES: Final = RATE_HZ
 """1 s, long enough to contain a callback that is on time."""
@@ -38,7 +38,7 @@ class StreamClock:
         self._learned_frames = LEARNING_FRAMES
         # Time at which the first frame must have been captured, if no callback were
         # ever late: the present estimate, and the one that counts as correct.
-        self._origin_s = self._right_s = self.at_s
+        self._origin_s = self._reference_origin_s = self.at_s
         self.ahead_s = 0.0
         """Offset of the captured sound against our clock; negative: less than due.
 
@@ -51,7 +51,7 @@ class StreamClock:
             frames = frames * RATE_HZ // self.rate_hz
         before_s, self.at_s = self.at_s, self._now_s()
         passed_s = self.at_s - before_s
-        known_s = self._origin_s + SLOWEST * passed_s
+        known_s = self._origin_s + MAX_DRIFT * passed_s
         is_first = not self.frames
         self.frames += frames
         origin_s = self.at_s - self.frames / RATE_HZ
@@ -64,16 +64,16 @@ class StreamClock:
             origin_s = min(origin_s, known_s)
         self._origin_s = origin_s
         if self.frames < self._learned_frames:
-            self._right_s = origin_s
-        self.ahead_s = self._right_s - origin_s
+            self._reference_origin_s = origin_s
+        self.ahead_s = self._reference_origin_s - origin_s
         return frames
 
     def correct(self, seconds: float) -> None:
         """Record a correction: sound that was inserted, or dropped if negative."""
-        self._right_s += seconds
+        self._reference_origin_s += seconds
         self.ahead_s += seconds
 
     def resync(self) -> None:
         """Accept the present offset as 0."""
-        self._right_s = self._origin_s
+        self._reference_origin_s = self._origin_s
         self.ahead_s = 0.0

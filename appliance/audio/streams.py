@@ -28,7 +28,7 @@ class LatencyStep:
     """Callbacks per second."""
 
 
-LADDER: Final = (
+LATENCY_STEPS: Final = (
     LatencyStep(0.005, 200),
     LatencyStep(0.01, 200),
     LatencyStep(0.01, 100),
@@ -73,7 +73,7 @@ class Streams:
         Args:
             microphone: device, or None if there is none now.
             speaker: device, or None if there is none now.
-            latency_step: one of `LADDER`.
+            latency_step: one of `LATENCY_STEPS`.
 
         Returns:
             Errors of the directions that could not be opened; the others run.

@@ -22,7 +22,7 @@ from appliance.audio.mixer import Mixer
 from appliance.audio.reopen import ReopenPolicy
 from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import PARTS, StreamStats
-from appliance.audio.streams import LADDER, Streams
+from appliance.audio.streams import LATENCY_STEPS, Streams
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
@@ -61,7 +61,7 @@ class Supervisor:
         """Prepare; `start` begins.
 
         Args:
-            config: orderes for microphone and speaker.
+            config: orders of preference for microphone and speaker.
             driver: imports and returns PortAudio, or raises `SoundError`; called on
                 the supervisor's thread.
             mixer: source of the samples to play.
@@ -80,7 +80,7 @@ class Supervisor:
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._names: dict[Direction, str] = {}
         self._opened_at_s = 0.0
-        self._latency_steps = LatencySteps(len(LADDER))
+        self._latency_steps = LatencySteps(len(LATENCY_STEPS))
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -160,7 +160,9 @@ class Supervisor:
         if self._latency_steps.has_moved(
             self.stats.xruns, time.monotonic(), is_idle=is_idle
         ):
-            asked_ms = round(LADDER[self._latency_steps.latency_step].latency_s * 1000)
+            asked_ms = round(
+                LATENCY_STEPS[self._latency_steps.latency_step].latency_s * 1000
+            )
             _log.info("buffer size changed  latency_ms=%d", asked_ms)
             self._reopen()
 
@@ -189,7 +191,7 @@ class Supervisor:
         failures = streams.open(
             wanted.get("microphone"),
             wanted.get("speaker"),
-            LADDER[self._latency_steps.latency_step],
+            LATENCY_STEPS[self._latency_steps.latency_step],
         )
         for direction, exc in failures.items():
             self.stats.lost(direction, exc.device, exc.reason)

@@ -12,13 +12,14 @@ TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
-REFUSED: Final = (PlayEarcon(Earcon.REFUSED),)
+REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
     """Handle a press of the talk button.
 
-    A refused press has no later effect: the gate must not open by itself minutes later.
+    `update_gate` opens the gate afterwards. A refused press has no later effect: the
+    gate must not open by itself minutes later.
 
     Args:
         state: before the press.
@@ -33,7 +34,7 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
         return replace(state, talk=replace(ended(down, mode), lock=Lock.BOOT)), ()
     is_refused = mode is not TalkMode.OPEN and not may_talk(state)
     talk = _pressed(down, mode, is_refused=is_refused)
-    return replace(state, talk=talk), REFUSED if is_refused else ()
+    return replace(state, talk=talk), REFUSED_COMMANDS if is_refused else ()
 
 
 def release(state: State, at_s: float) -> Step:
@@ -84,7 +85,7 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     if talk.is_muted_at_box:
         return state, ()
     if talk.is_muted_on_page or talk.is_page_spent or not may_talk(state):
-        return state, REFUSED
+        return state, REFUSED_COMMANDS
     return replace(state, talk=replace(talk, is_page_down=True)), ()
 
 

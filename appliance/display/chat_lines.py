@@ -2,11 +2,11 @@
 
 from appliance.core.chat import ChatLine, Delivery
 from appliance.display import fonts
-from appliance.display.line import Line, Room
+from appliance.display.line import Area, Line
 from appliance.display.text import readable
 
 
-def chat_lines(chat: tuple[ChatLine, ...], room: Room) -> tuple[tuple[Line, ...], bool]:
+def chat_lines(chat: tuple[ChatLine, ...], room: Area) -> tuple[tuple[Line, ...], bool]:
     """Return the newest lines that fit, the newest at the bottom.
 
     Returns:

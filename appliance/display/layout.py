@@ -9,8 +9,8 @@ from appliance.core.view import View
 from appliance.display import fonts
 from appliance.display.chat_lines import chat_lines
 from appliance.display.line import (
+    Area,
     Line,
-    Room,
     Size,
     fault_count,
     heading,
@@ -69,7 +69,7 @@ def _health_page(view: View, size: Size) -> tuple[Line, ...]:
     return (top, state, *_fitting(filter(None, facts), room.below((top, state))))
 
 
-def _fitting(texts: Iterator[str], room: Room) -> tuple[Line, ...]:
+def _fitting(texts: Iterator[str], room: Area) -> tuple[Line, ...]:
     """Return one line for each text, as many as fit."""
     shown: tuple[Line, ...] = ()
     for text in texts:
@@ -80,7 +80,7 @@ def _fitting(texts: Iterator[str], room: Room) -> tuple[Line, ...]:
     return shown
 
 
-def _faults(faults: tuple[str, ...], room: Room) -> tuple[Line, ...]:
+def _faults(faults: tuple[str, ...], room: Area) -> tuple[Line, ...]:
     """Return the faults, cut so that the beginning of each is shown."""
     small = fonts.small()
     share_px = max(room.height_px // len(faults), small.height_px)
@@ -91,7 +91,7 @@ def _faults(faults: tuple[str, ...], room: Room) -> tuple[Line, ...]:
     return shown
 
 
-def _dense(text: str, room: Room) -> tuple[Line, ...]:
+def _dense(text: str, room: Area) -> tuple[Line, ...]:
     """Return the text in the smallest font that has its characters."""
     shown = readable(text)
     font = fonts_for(shown)[-1]

@@ -56,7 +56,7 @@ class Line:
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class Area:
     """Free space, in px."""
 
     width_px: int
@@ -72,10 +72,10 @@ class Room:
         """Return how many lines of this font fit."""
         return self.height_px // self.pitch_px(font)
 
-    def below(self, lines: tuple[Line, ...]) -> "Room":
+    def below(self, lines: tuple[Line, ...]) -> "Area":
         """Return the space that the lines leave free."""
         used_px = sum(line.height_px + line.gap_px for line in lines)
-        return Room(self.width_px, self.height_px - used_px, self.is_dense)
+        return Area(self.width_px, self.height_px - used_px, self.is_dense)
 
     def line(self, text: str, font: Font) -> Line:
         """Return one line, cut to the width."""
@@ -108,12 +108,12 @@ class Room:
         return paragraph
 
 
-def whole(size: Size, *, is_dense: bool = False) -> Room:
+def whole(size: Size, *, is_dense: bool = False) -> Area:
     """Return the space of an empty screen."""
     width_px, height_px = size
     right_px, down_px = DRIFT_PX
     free_px = down_px if is_tall(size) else 0
-    return Room(width_px - right_px, height_px - free_px, is_dense)
+    return Area(width_px - right_px, height_px - free_px, is_dense)
 
 
 def is_tall(size: Size) -> bool:
@@ -121,7 +121,7 @@ def is_tall(size: Size) -> bool:
     return size[1] >= TALL_PX
 
 
-def heading(text: str, room: Room, aside: str = "") -> Line:
+def heading(text: str, room: Area, aside: str = "") -> Line:
     """Return the heading, in the large font only if no other has its characters."""
     font = fonts_for(text)[-1]
     small = fonts.small()

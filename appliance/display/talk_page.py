@@ -9,9 +9,9 @@ from appliance.display import fonts
 from appliance.display.chat_lines import chat_lines, said
 from appliance.display.line import (
     GAP_PX,
+    Area,
     Line,
     Look,
-    Room,
     Size,
     fault_count,
     heading,
@@ -66,7 +66,7 @@ def talk_page(view: View, size: Size) -> tuple[Line, ...]:
     return (*head, *_body(view, about, room.below(head)))
 
 
-def _body(view: View, about: _About, room: Room) -> tuple[Line, ...]:
+def _body(view: View, about: _About, room: Area) -> tuple[Line, ...]:
     """Return the text under the bar and the chat, with the newest line in full."""
     for paragraph in _options(about, room, has_chat=bool(view.chat)):
         lines = _marked(room.lines(paragraph), about.mark)
@@ -80,7 +80,7 @@ def _body(view: View, about: _About, room: Room) -> tuple[Line, ...]:
     return (*ruled, *chat) if chat else lines
 
 
-def _options(about: _About, room: Room, *, has_chat: bool) -> Iterator[Paragraph]:
+def _options(about: _About, room: Area, *, has_chat: bool) -> Iterator[Paragraph]:
     """Yield the possible ways to show the text, the best first; at least one."""
     choice = fonts_for(about.text)
     if has_chat and not about.is_important:
@@ -107,7 +107,7 @@ def _marked(lines: tuple[Line, ...], mark: str) -> tuple[Line, ...]:
     )
 
 
-def _ruled(lines: tuple[Line, ...], room: Room) -> tuple[Line, ...]:
+def _ruled(lines: tuple[Line, ...], room: Area) -> tuple[Line, ...]:
     if not lines or room.is_dense:
         return lines
     return (*lines[:-1], replace(lines[-1], look=Look.RULED, gap_px=RULE_PX))
@@ -119,7 +119,7 @@ def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
     return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
 
 
-def _with_state(about: _About, state: str, room: Room) -> Line:
+def _with_state(about: _About, state: str, room: Area) -> Line:
     """Return the text as one large line, with the talk state in the small font."""
     small, indent_px = fonts.small(), _mark_px(about.mark)
     width_px = room.width_px - indent_px - small.width_px(state) - small.space_px
@@ -162,7 +162,7 @@ def _bar(view: View, aside: str) -> _Bar:
             assert_never(view.talk)
 
 
-def _drawn(bar: _Bar, room: Room, *, is_small: bool) -> Line:
+def _drawn(bar: _Bar, room: Area, *, is_small: bool) -> Line:
     """Return the bar in the boldest font in which its text fits."""
     small, title = fonts.small(), fonts.title()
     frame_px = 2 * GAP_PX

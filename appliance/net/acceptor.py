@@ -64,7 +64,7 @@ class Acceptor:
         protocol: Callable[[Client], asyncio.Protocol],
         limits: ConnectionLimits,
     ) -> None:
-        """Start to accept; `protocol` creates a protocol for each connection."""
+        """Start accepting; `protocol` creates a protocol for each connection."""
         self._listening = listening
         self._protocol = protocol
         self._limits = limits
@@ -80,7 +80,7 @@ class Acceptor:
         self._resume()
 
     def close(self) -> None:
-        """Stop to accept; open connections are not closed."""
+        """Stop accepting; open connections are not closed."""
         if self._is_closed:
             return
         self._is_closed = True

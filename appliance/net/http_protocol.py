@@ -73,7 +73,7 @@ class HttpProtocol(H11Protocol):
         self._reads = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Start to wait for a request."""
+        """Start waiting for a request."""
         assert isinstance(transport, asyncio.Transport)
         try:
             super().connection_made(transport)

@@ -62,7 +62,7 @@ class BoundedServer(uvicorn.Server):
         self.started = True
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop to accept and close every connection."""
+        """Stop accepting and close every connection."""
         for acceptor in self._acceptors:
             acceptor.close()
         await super().shutdown(sockets)

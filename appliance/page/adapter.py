@@ -60,7 +60,7 @@ class Page:
         )
 
     async def __aenter__(self) -> Self:
-        """Start to serve; `PageServed` is posted when the port is open."""
+        """Start serving; `PageServed` is posted when the port is open."""
         await self._background.open()
         self._job = self._background.start(self._run())
         return self

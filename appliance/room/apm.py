@@ -23,7 +23,7 @@ _DELAY_STEP_MS: Final = 5
 """A smaller change is jitter of the measurement, which the echo canceller tolerates."""
 _DELAY_MOST_MS: Final = 500
 """Longest delay that WebRTC accepts; it clips longer ones."""
-_FINE_BYTES: Final = 3
+_OK_ANSWER_BYTES: Final = 3
 """Length of an answer without an error."""
 
 
@@ -130,4 +130,6 @@ def _analyse(module: int, block: Block) -> Call:
 
 
 def _check(answer_bytes: int) -> None:
-    assert answer_bytes <= _FINE_BYTES, "the audio processing module refused a block"
+    assert answer_bytes <= _OK_ANSWER_BYTES, (
+        "the audio processing module refused a block"
+    )

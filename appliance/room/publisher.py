@@ -15,7 +15,7 @@ from appliance.room.stats import encoders
 
 PUBLISH_S: Final = 5.0
 """Time-out for publishing, which takes one round trip to the server."""
-LOOK_S: Final = 0.02
+POLL_S: Final = 0.02
 """Interval of asking whether the encoder sends; it takes 20 to 50 ms on loopback."""
 UNPUBLISH_S: Final = 0.5
 """Time-out; unpublishing is optional: a disconnect ends the track as well."""
@@ -145,6 +145,6 @@ async def _wait_for_stream(room: rtc.Room, known: dict[str, str]) -> dict[str, s
     """
     streams = known
     while len(streams) <= len(known):
-        await asyncio.sleep(LOOK_S)
+        await asyncio.sleep(POLL_S)
         streams = encoders((await room.get_rtc_stats()).publisher_stats)
     return streams

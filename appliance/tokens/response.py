@@ -21,7 +21,7 @@ _LONGEST_KEYS = 80
 """Characters of an error sentence that may list the keys of a response."""
 _SCHEMES = {"https://": "wss://", "http://": "ws://"}
 _NO_TOKEN = "a text that is not a JSON Web Token."
-MAX_TOKEN_LETTERS = 16_384
+MAX_TOKEN_CHARACTERS = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
 _DOTS = 2
 
@@ -77,7 +77,7 @@ def read_claims(token: str) -> Claims | None:
     Source: RFC 7519, section 7.2, without the verification, for which only the server
     has the key.
     """
-    if token.count(".") != _DOTS or len(token) > MAX_TOKEN_LETTERS:
+    if token.count(".") != _DOTS or len(token) > MAX_TOKEN_CHARACTERS:
         return None
     first, second, _ = token.split(".")
     header, payload = _decoded(first, _Header), _decoded(second, _Payload)

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.dtx_schedule import PERIOD, TOGETHER
+from appliance.audio.dtx_schedule import PERIOD, SENT_PER_PERIOD
 from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.jitter_priming import (
     FIRST_STEP_BLOCKS,
@@ -81,7 +81,7 @@ def test_no_packet_may_be_late_right_after_the_last_delay_step():
         before = encoder_feed.blocks
         while encoder_feed.blocks < before + 2 * FIRST_STEP_BLOCKS:
             encoder_feed.send([(SILENCE, SILENCE)])
-            left += encoder_feed.packets % PERIOD < TOGETHER
+            left += encoder_feed.packets % PERIOD < SENT_PER_PERIOD
             if encoder_feed.wants_stats:
                 encoder_feed.learn(encoder_feed.packets, left)
             is_lazy.append(encoder_feed.late_packets > 0)
@@ -98,9 +98,9 @@ def test_no_packet_may_be_late_right_after_the_last_delay_step():
 def test_a_delay_step_stays_due_until_it_is_taken():
     encoder_feed, _ = connected()
     encoder_feed.send([(SILENCE, SILENCE)] * FIRST_STEP_BLOCKS)
-    assert encoder_feed.is_step_due
+    assert encoder_feed.is_drop_due
     assert encoder_feed.step()
-    assert not encoder_feed.is_step_due
+    assert not encoder_feed.is_drop_due
     assert not encoder_feed.step(), "another thread took the step"
 
 

@@ -288,7 +288,7 @@ def test_after_a_press_blocks_are_sent_in_whole_packets_and_in_order(before):
     whole = Whole()
     whole.run(before, value=20)
     assert whole.passed > 20
-    assert not whole.encoder_feed.is_step_due, "it was left out"
+    assert not whole.encoder_feed.is_drop_due, "it was left out"
     whole.sender.open_gate(0.0)
     first = whole.periods + 1
     whole.run(40)

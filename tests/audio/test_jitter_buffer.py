@@ -171,7 +171,7 @@ def test_small_changes_of_neteqs_delay_are_ignored():
 def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target + 2 * MOVED_FRAMES, 0)
-    assert delay_control.turn(0.0, is_quiet=False) == 0
+    assert delay_control.end_window(0.0, is_quiet=False) == 0
     assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
     delay_control.starve(is_heard=True)
     assert delay_control.rate == 0
@@ -180,7 +180,7 @@ def test_a_gap_cancels_a_pending_correction_of_the_delay():
 def test_a_fractional_read_position_is_removed_within_a_window():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target, 0)
-    delay_control.turn(0.75, is_quiet=False)
+    delay_control.end_window(0.75, is_quiet=False)
     assert 0.75 + delay_control.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
@@ -237,7 +237,7 @@ def test_the_first_word_after_a_silence_has_the_target_delay(phase_s, quiet_s):
         jitter_buffer.write(SILENCE, 0.01 * count)
         jitter_buffer.read(240, 0.01 * count + phase_s)
         jitter_buffer.read(240, 0.01 * count + phase_s + 0.005)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     assert jitter_buffer.depth_s == 0
     # An idle buffer is not read.
     for count in range(60, round(100 * quiet_s)):
@@ -306,8 +306,8 @@ def test_the_fill_level_is_bounded_and_the_output_valid_for_any_two_clocks(
 ):
     jitter_buffer = JitterBuffer()
     count = 0
-    for turn, (writes, reads, is_loud) in enumerate(turns):
-        now_s = turn * 0.01
+    for end_window, (writes, reads, is_loud) in enumerate(turns):
+        now_s = end_window * 0.01
         for _ in range(writes):
             jitter_buffer.write(
                 tone(count * BLOCK_FRAMES) if is_loud else tone(0) * 0, now_s
@@ -350,7 +350,7 @@ def test_a_late_first_word_does_not_change_the_delay_of_the_next():
     for count in range(200):
         jitter_buffer.write(SILENCE, 0.01 * count)
         jitter_buffer.read(480, 0.01 * count + 0.004)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     delays = []
     for count in range(200, 260):
         late_s = 0.006 if count == 200 else 0.0
@@ -366,12 +366,12 @@ def test_a_late_first_word_does_not_change_the_delay_of_the_next():
 def test_a_buffer_without_new_packets_becomes_idle():
     jitter_buffer = JitterBuffer()
     jitter_buffer.read(480, 100.0)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     for count in range(3):
         jitter_buffer.write(tone(count * BLOCK_FRAMES), 100.0 + 0.01 * count)
     for count in range(40):
         jitter_buffer.read(480, 100.021 + 0.01 * count)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     assert jitter_buffer.depth_s == 0
 
 
@@ -381,7 +381,7 @@ def test_a_long_idle_time_reduces_the_margin_again():
     for count in range(60):
         jitter_buffer.write(SILENCE, 0.01 * count)
         jitter_buffer.read(480, 0.01 * count + 0.001)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     jitter_buffer.write(tone(0), 60.0)
     jitter_buffer.read(480, 60.001)
     assert jitter_buffer._delay_control.margin < MARGIN_MOST_FRAMES - 10 * 48
@@ -390,7 +390,7 @@ def test_a_long_idle_time_reduces_the_margin_again():
 def test_a_partly_written_block_does_not_end_the_idle_state():
     jitter_buffer = JitterBuffer()
     jitter_buffer.read(240, 100.0)
-    assert jitter_buffer.is_asleep
+    assert jitter_buffer.is_idle
     seen = []
 
     class Slow(RingBuffer):

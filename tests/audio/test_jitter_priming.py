@@ -65,7 +65,7 @@ def test_priming_for_later_subscribers_repeats_the_tone_without_a_pause_in_the_t
     assert all(one is TONE for packet in sent[silence:faint] for one in packet)
     assert all(one is SILENCE for packet in sent[faint:] for one in packet)
     assert all(sent)
-    assert prime_jitter_buffers.is_step_due
+    assert prime_jitter_buffers.is_drop_due
 
 
 def test_packets_must_be_on_time_before_the_priming_tone_begins():
@@ -100,7 +100,7 @@ def test_delay_steps_are_further_apart_than_the_history_of_the_receivers_jitter_
     prime_jitter_buffers, steps = JitterPriming(), []
     for block in range(2, 2 * LONG_PACKETS + busy_blocks, 2):
         prime_jitter_buffers.filled((SILENCE, SILENCE))
-        if block > busy_blocks and prime_jitter_buffers.is_step_due:
+        if block > busy_blocks and prime_jitter_buffers.is_drop_due:
             prime_jitter_buffers.step()
             steps.append(block)
     assert len(steps) == STEPS
@@ -114,6 +114,6 @@ def test_a_new_track_restarts_the_priming():
     prime_jitter_buffers.step()
     prime_jitter_buffers.restart()
     assert left(prime_jitter_buffers, 1) == [()]
-    assert not prime_jitter_buffers.is_step_due
+    assert not prime_jitter_buffers.is_drop_due
     left(prime_jitter_buffers, LONG_PACKETS)
-    assert prime_jitter_buffers.is_step_due
+    assert prime_jitter_buffers.is_drop_due

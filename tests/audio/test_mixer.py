@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio.dsp import CEILING, volume_gain
-from appliance.audio.mixer import MOST_TALKERS, NEVER_TOO_LOUD, Mixer
+from appliance.audio.mixer import LIMITER_FREE_GAIN, MOST_TALKERS, Mixer
 
 
 class Talkers(Mixer):
@@ -45,7 +45,7 @@ def test_after_limiting_a_single_talker_recovers_gradually():
     mixer.says(full(30_000), full(30_000), full(30_000))
     first = int(mixer.says(full(10_000))[-1])
     assert first < round(10_000 * volume_gain(80))
-    assert volume_gain(80) <= NEVER_TOO_LOUD
+    assert volume_gain(80) <= LIMITER_FREE_GAIN
 
 
 def test_several_talkers_are_added():
@@ -58,7 +58,7 @@ def test_idle_and_removed_talkers_are_not_played():
     mixer = Mixer()
     write = mixer.add("ann")
     assert mixer.is_sounding("ann")
-    mixer._jitter_buffers["ann"]._dozed_at_s = 0.0
+    mixer._jitter_buffers["ann"]._idle_since_s = 0.0
     assert not mixer.is_sounding("ann")
     write(full(3000).astype(np.int16))
     assert mixer.is_sounding("ann")

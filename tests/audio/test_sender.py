@@ -19,10 +19,10 @@ from appliance.audio.jitter_priming import (
 from appliance.audio.mixer import Mixer
 from appliance.audio.processing import CaptureProcessing
 from appliance.audio.sender import (
-    MOST_MADE_UP,
-    MOST_WAITING,
+    MAX_INSERTED,
+    MAX_SKIPPED,
+    MAX_WAITING,
     PACKET_S,
-    SPARE_PACKETS,
     Sender,
 )
 from appliance.audio.sender import PATIENCE_S as CARD_PATIENCE_S
@@ -110,10 +110,10 @@ def test_speech_after_a_long_gap_is_sent_completely():
 
 def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted():
     rig = Rig()
-    for _ in range(2 * (MOST_WAITING + 5)):
+    for _ in range(2 * (MAX_WAITING + 5)):
         rig.sender.put(block(1), SILENCE)
     assert rig.sender.overflows == 10
-    assert rig.sender.depth_s == MOST_WAITING * PACKET_S
+    assert rig.sender.depth_s == MAX_WAITING * PACKET_S
 
 
 def silent():
@@ -150,10 +150,10 @@ def rest(rig):
 def test_while_both_sides_are_silent_one_packet_in_ten_is_processed():
     rig = silent()
     before = rig.encoder_feed.blocks
-    assert rest(rig) == SPARE_PACKETS
-    assert rig.encoder_feed.blocks - before == SPARE_PACKETS * PACKET_BLOCKS
+    assert rest(rig) == MAX_SKIPPED
+    assert rig.encoder_feed.blocks - before == MAX_SKIPPED * PACKET_BLOCKS
     assert not any(one.any() for one in hear(rig, 10))
-    assert rest(rig) == SPARE_PACKETS
+    assert rest(rig) == MAX_SKIPPED
 
 
 @pytest.mark.parametrize("has_press", [True, False])
@@ -205,7 +205,7 @@ def test_silence_sent_after_a_long_stop_of_the_process_is_bounded():
     rig.sender._put_s -= 60.0
     rig.sender._filled_s -= 60.0
     rig.sender._send_silence()
-    assert rig.encoder_feed.blocks - before <= MOST_MADE_UP * PACKET_BLOCKS
+    assert rig.encoder_feed.blocks - before <= MAX_INSERTED * PACKET_BLOCKS
 
 
 def test_no_extra_silence_is_sent_while_packets_are_skipped():

@@ -9,7 +9,7 @@ from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.response import (
-    MAX_TOKEN_LETTERS,
+    MAX_TOKEN_CHARACTERS,
     Claims,
     TokenAnswer,
     fixed_answer,
@@ -293,7 +293,7 @@ def test_missing_claims_are_empty():
         f"{part({'alg': 'HS256'})}.{part({'exp': 'soon'})}.x",
         f"{part({'alg': 'HS256'})}.{part({'video': []})}.x",
         f"é.{part({})}.x",
-        jwt_of(sub="x" * MAX_TOKEN_LETTERS),
+        jwt_of(sub="x" * MAX_TOKEN_CHARACTERS),
     ],
 )
 def test_anything_else_is_not_a_token(token):
