@@ -182,7 +182,7 @@ class LampsConfig:
     """GPIO of each lamp; null: not wired."""
 
     online: PinConfig = 22
-    """Lit in the room, blinking on the way there."""
+    """Lit while the box is in the room."""
     talking: PinConfig = 23
     """Lit while speech is sent."""
     receiving: PinConfig = None
