@@ -22,7 +22,7 @@ main() {
   [[ $EUID -eq 0 ]] || fail "Root is needed. Run: sudo bash systemd/install.sh" "$@"
   case "$*" in
     "") install_all ;;
-    --remove) remove ;;
+    --remove) remove && say "Kept: $etc and $state (add --purge to remove them too)" ;;
     "--remove --purge") remove && purge ;;
     *)
       say "Usage: sudo bash systemd/install.sh [--remove [--purge]]"
@@ -71,6 +71,8 @@ make_user() {
   id "$service" >/dev/null 2>&1 ||
     useradd --system --user-group --no-create-home --home-dir "$state" --shell /usr/sbin/nologin "$service"
   usermod --groups "$(IFS=, && echo "${groups[*]}")" "$service"
+  # systemd creates it too, but not before the first start; "pair" and "doctor" may come earlier.
+  install -d -m 0700 -o "$service" -g "$service" "$state"
 }
 
 # install_program: each version in its own folder, so that a failed upgrade leaves the running version in place.
@@ -145,7 +147,7 @@ remove() {
   systemctl disable --quiet --now "$service" 2>/dev/null || true
   rm -rf "$unit" "/etc/systemd/system/multi-user.target.wants/$service.service" "$launcher" "$programs"
   ! has_systemd || systemctl daemon-reload
-  say "Removed the program. Kept: $etc and $state (add --purge to remove them too)"
+  say "Removed the program."
 }
 
 purge() {

@@ -186,6 +186,8 @@ def _environment(folder: Path) -> dict[str, str]:
         "GOMODCACHE": str(folder / "path" / "mod"),
         "GOTOOLCHAIN": "local",
         "GOWORK": "off",
+        # Go keeps its telemetry there.
+        "XDG_CONFIG_HOME": str(folder / "config"),
     }
 
 

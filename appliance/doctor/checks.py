@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
+from appliance.panel.missing import remedy
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026
@@ -175,10 +176,7 @@ def _missing(
     for package in packages:
         if not is_installed(package):
             found = f"the Python package {package} is missing"
-            advice = "Install the program again: sudo bash systemd/install.sh."
-            if package == "lgpio":
-                advice = "Install it: sudo apt install python3-lgpio."
-            return Finding(part, found, advice)
+            return Finding(part, found, remedy(package))
     return None
 
 
