@@ -154,7 +154,7 @@ def test_a_screen_is_restarted_after_a_power_cut():
 def test_one_device_of_luma_is_used_for_all_connections():
     # Each further one would stay in memory for ever, because of its exit handler.
     def devices() -> int:
-        return sum(isinstance(thing, ssd1306) for thing in gc.get_objects())
+        return sum(type(thing) is ssd1306 for thing in gc.get_objects())
 
     open_oled(CONFIG, FakeBus()).close()
     before = devices()

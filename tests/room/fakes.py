@@ -9,7 +9,7 @@ import numpy as np
 
 RATE_HZ = 48_000
 BLOCK = 480
-DEADLINE_S = 20.0
+DEADLINE_S = 45.0
 
 
 def tone(hz, samples, start=0, amplitude=8000):
