@@ -20,7 +20,6 @@ from appliance.metrics.audio import AudioFigures
 from appliance.metrics.counters import Counters
 from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
-from appliance.panel.display import OpenDisplay
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import OpenFactory, open_factory
@@ -33,6 +32,7 @@ from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
     from appliance.metrics.registry import Registry
+    from appliance.panel.screen import OpenDisplay
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Hardware:
     """Imports PortAudio or its replacement."""
     open_factory: OpenFactory = open_factory
     """Opens the pin factory of gpiozero."""
-    open_display: OpenDisplay = open_oled
+    open_display: "OpenDisplay" = open_oled
     viewers: tuple[Viewer, ...] = ()
     """Additional viewers."""
     pin_hint: str = ""

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
-from appliance.panel.missing import remedy
+from appliance.panel.pins import remedy
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026

@@ -3,17 +3,11 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 from appliance.config import ButtonsConfig, Pin
-from appliance.core.events import (
-    Button,
-    ButtonPressed,
-    ButtonReleased,
-    Event,
-    Part,
-)
+from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event, Part
 from appliance.errors import PanelError
 from appliance.panel.debounce import (
     Contact,
@@ -23,8 +17,16 @@ from appliance.panel.debounce import (
     after_reading,
     opened,
 )
-from appliance.panel.pin_group import RETRY_S, PinGroup
-from appliance.panel.pins import Factory, Input, OpenFactory, open_factory
+from appliance.panel.pins import (
+    RETRY_S,
+    Factory,
+    OpenFactory,
+    PinGroup,
+    gpiozero_pull,
+    is_active_high,
+    open_factory,
+    pin_errors,
+)
 from appliance.ports import Post
 from appliance.process.background import Background
 
@@ -35,13 +37,13 @@ OLD_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class _Edge:
+class Edge:
     """Edge seen by a thread of gpiozero's."""
 
-    name: str
     is_closed: bool
+    """Level of the contact after the edge."""
     at_s: float
-    """Time of the edge on the monotonic clock."""
+    """Time stamp; with lgpio the kernel's, on the monotonic clock."""
 
 
 class Buttons:
@@ -64,7 +66,7 @@ class Buttons:
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
-        self._edges: asyncio.Queue[_Edge] = asyncio.Queue()
+        self._edges: asyncio.Queue[tuple[str, Edge]] = asyncio.Queue()
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -99,18 +101,17 @@ class Buttons:
     async def _take_edges(self, wait_s: float) -> None:
         try:
             async with asyncio.timeout(wait_s):
-                self._take(await self._edges.get())
+                self._take(*await self._edges.get())
         except TimeoutError:
             return
         while not self._edges.empty():
-            self._take(self._edges.get_nowait())
+            self._take(*self._edges.get_nowait())
 
-    def _take(self, edge: _Edge) -> None:
+    def _take(self, name: str, edge: Edge) -> None:
         # The pin may have failed since.
-        if edge.name in self._contacts:
-            contact = self._contacts[edge.name]
+        if contact := self._contacts.get(name):
             result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-            self._report(edge.name, *result)
+            self._report(name, *result)
 
     def _read(self, name: str) -> None:
         try:
@@ -127,12 +128,12 @@ class Buttons:
         for report in reports:
             self._post(_event(button, report))
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> Input:
+    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "Input":
         """Open a pin; a button that is pressed already is reported as held at boot."""
 
-        def on_edge(*, is_closed: bool, stamp_s: float) -> None:
-            edge = _Edge(name, is_closed, self._at_s(stamp_s))
-            self._loop.call_soon_threadsafe(self._edges.put_nowait, edge)
+        def on_edge(edge: Edge) -> None:
+            edge = replace(edge, at_s=self._at_s(edge.at_s))
+            self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
         wire = Input(factory, pin, on_edge)
         self._contacts[name] = opened(self._clock(), is_closed=wire.was_closed)
@@ -157,3 +158,59 @@ def _event(button: Button, report: ContactReport) -> Event:
     if report.is_pressed:
         return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
     return ButtonReleased(button, at_s=report.at_s)
+
+
+class Input:
+    """Input pin, with a callback for both edges in one of gpiozero's threads."""
+
+    def __init__(
+        self, factory: Factory, pin: Pin, on_edge: Callable[[Edge], None]
+    ) -> None:
+        """Open the pin.
+
+        Raises:
+            PanelError: the pin is busy, or does not support the wanted resistor.
+        """
+        self._is_active_high = is_active_high(pin, is_button=True)
+        self._on_edge = on_edge
+        self._name = f"GPIO{pin.pin}"
+        with pin_errors(self._name):
+            from gpiozero import GPIODevice
+
+            self._device = GPIODevice(pin.pin, pin_factory=factory)
+        try:
+            with pin_errors(self._name):
+                self._watch(pin.pull)
+                self.was_closed = self.is_closed()
+                """The contact was closed when the pin was opened."""
+        except PanelError:
+            self.close()
+            raise
+
+    def is_closed(self) -> bool:
+        """Return True if the contact is closed now.
+
+        Raises:
+            PanelError: the pin has failed.
+        """
+        with pin_errors(self._name):
+            return bool(self._device.pin.state) == self._is_active_high
+
+    def close(self) -> None:
+        """Release the pin."""
+        with pin_errors(self._name):
+            self._device.close()
+
+    def _watch(self, pull: str) -> None:
+        wire = self._device.pin
+        if wire.function != "input":
+            wire.function = "input"
+        wanted = gpiozero_pull(pull)
+        if wire.pull != wanted:
+            wire.pull = wanted
+        wire.edges = "both"
+        wire.when_changed = self._changed
+
+    def _changed(self, ticks: float, state: object) -> None:
+        # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
+        self._on_edge(Edge(bool(state) == self._is_active_high, float(ticks)))

@@ -1,13 +1,11 @@
 """I²C bus: opening, search for the screen's address, error sentences."""
 
 import errno
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Final, Protocol
 
 from appliance.config import ScreenConfig
 from appliance.errors import PanelError
-from appliance.panel import missing
 
 NAME: Final = "OLED"
 ADDRESSES: Final = (0x3C, 0x3D)
@@ -35,15 +33,6 @@ class Bus(Protocol):
 
 OpenBus = Callable[[int], Bus]
 """Opens the I²C bus of this number; raises `OSError`."""
-
-
-@contextmanager
-def needed_modules() -> Iterator[None]:
-    """Convert a missing Python module to a `PanelError` of the screen."""
-    try:
-        yield
-    except ImportError as exc:
-        raise PanelError(NAME, missing.reason(exc)) from exc
 
 
 def open_smbus(number: int) -> Bus:

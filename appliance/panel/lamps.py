@@ -9,8 +9,15 @@ from appliance.core.events import Part
 from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
-from appliance.panel.pin_group import RETRY_S, PinGroup
-from appliance.panel.pins import Factory, OpenFactory, Output, open_factory
+from appliance.panel.pins import (
+    RETRY_S,
+    Factory,
+    OpenFactory,
+    PinGroup,
+    is_active_high,
+    open_factory,
+    pin_errors,
+)
 from appliance.ports import Post
 from appliance.process.background import Background
 
@@ -57,7 +64,7 @@ class Lamps:
             await self._group.find()
             await asyncio.sleep(self._retry_s)
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> Output:
+    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "Output":
         return Output(factory, pin, is_lit=getattr(self._wanted, name))
 
     def _light(self, name: str) -> None:
@@ -65,3 +72,36 @@ class Lamps:
             self._group.pins[name].light(is_lit=getattr(self._wanted, name))
         except PanelError as exc:
             self._group.lose(name, exc)
+
+
+class Output:
+    """Output pin."""
+
+    def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
+        """Open the pin and set its first level.
+
+        Raises:
+            PanelError: the pin is busy.
+        """
+        self._name = f"GPIO{pin.pin}"
+        is_high = is_active_high(pin, is_button=False)
+        with pin_errors(self._name):
+            from gpiozero import OutputDevice
+
+            self._device = OutputDevice(
+                pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
+            )
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch the lamp.
+
+        Raises:
+            PanelError: the pin has failed.
+        """
+        with pin_errors(self._name):
+            self._device.value = is_lit
+
+    def close(self) -> None:
+        """Switch the lamp off and release the pin."""
+        with pin_errors(self._name), self._device:
+            self._device.off()

@@ -16,10 +16,10 @@ from appliance.panel.i2c import (
     Bus,
     OpenBus,
     found_address,
-    needed_modules,
     open_smbus,
     opened,
 )
+from appliance.panel.pins import import_errors
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -78,7 +78,7 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
     Raises:
         PanelError: there is no bus, no device on it, or a Python module is missing.
     """
-    with needed_modules():
+    with import_errors(NAME):
         bus = opened(config.bus, open_bus)
         try:
             return Oled(bus, found_address(bus, config), config)

@@ -1,15 +1,30 @@
-"""GPIO pins through gpiozero, with every error converted to a `PanelError`."""
+"""GPIO pins through gpiozero: their factory, groups of wired pins, error sentences."""
 
+import asyncio
+import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import Any, Protocol
+from typing import Any, Final, Generic, Protocol, TypeVar
 
 from appliance.config import Pin, PinConfig
+from appliance.core.events import Part
 from appliance.errors import PanelError
-from appliance.panel import missing
+from appliance.ports import Post
+from appliance.process.fault_report import FaultLog, FaultReport
 
+_log = logging.getLogger(__name__)
+
+_ADVICE: Final = {
+    "lgpio": "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it)."
+}
+_REINSTALL: Final = "Install the program again: sudo bash systemd/install.sh."
+
+RETRY_S = 30.0
+"""Time between two attempts; our choice: a busy pin is freed by a person."""
+ALL_PINS = "GPIO"
+"""Name of the missing part if this machine has no usable pins at all."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
@@ -26,7 +41,7 @@ def open_factory() -> Factory:
     os.environ.setdefault("LG_WD", _runtime_directory())
     # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
     os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    with _named("GPIO", "this machine has no pins to use: "):
+    with pin_errors("GPIO", "this machine has no pins to use: "):
         from gpiozero import Device
 
         Device.ensure_pin_factory()
@@ -53,118 +68,141 @@ def gpiozero_pull(pull: str) -> str:
     return "floating" if pull == "none" else pull
 
 
-class OnEdge(Protocol):
-    """Callback for edges."""
+class Closable(Protocol):
+    """An opened pin."""
 
-    def __call__(self, *, is_closed: bool, stamp_s: float) -> None:
-        """Process an edge.
+    def close(self) -> None:
+        """Release the pin; raises `PanelError` if it has failed."""
+
+
+PinT = TypeVar("PinT", bound=Closable)
+
+
+class PinGroup(Generic[PinT]):
+    """Opened pins by the name of the button or lamp.
+
+    Thread: the event loop's.
+    """
+
+    def __init__(
+        self,
+        part: Part,
+        wiring: Mapping[str, PinConfig],
+        post: Post,
+        open_factory: OpenFactory,
+        open_pin: Callable[[Factory, str, Pin], PinT],
+    ) -> None:
+        """Keep the wiring; nothing is opened yet.
 
         Args:
-            is_closed: level of the contact after the edge.
-            stamp_s: time of the edge; with lgpio the kernel's time stamp.
-
-        Thread: one of gpiozero's.
+            part: kind of part in fault reports.
+            wiring: pin of each button or lamp.
+            post: receives `PartLost` and `PartFound`.
+            open_factory: returns the pins of this machine.
+            open_pin: opens one of them.
         """
+        self.pins: dict[str, PinT] = {}
+        self._part = part
+        self._wired = {
+            name: pin for name, config in wiring.items() if (pin := pin_of(config))
+        }
+        self._post = post
+        self._open_factory = open_factory
+        self._open_pin = open_pin
+        self._factory: Factory | None = None
+        self._reports: dict[str, FaultReport] = {}
 
+    @property
+    def is_wired(self) -> bool:
+        """Whether any pin is wired."""
+        return bool(self._wired)
 
-class Input:
-    """Input pin, with a callback for both edges."""
+    async def find(self) -> None:
+        """Try to open the pins that are not open."""
+        if self._factory is None:
+            await self._find_factory()
+        if self._factory is not None:
+            for name in self._wired.keys() - self.pins.keys():
+                self._find(name)
 
-    def __init__(self, factory: Factory, pin: Pin, on_edge: OnEdge) -> None:
-        """Open the pin.
+    def lose(self, name: str, exc: PanelError) -> None:
+        """Close and report a pin that has failed; `find` opens it again."""
+        pin = self.pins.pop(name)
+        self._report(self._label(name)).lost(exc.reason)
+        _close(pin)
 
-        Raises:
-            PanelError: the pin is busy, or does not support the wanted resistor.
-        """
-        self._is_active_high = is_active_high(pin, is_button=True)
-        self._on_edge = on_edge
-        self._name = f"GPIO{pin.pin}"
-        with _named(self._name):
-            from gpiozero import GPIODevice
+    def close(self) -> None:
+        """Release all pins."""
+        while self.pins:
+            _, pin = self.pins.popitem()
+            _close(pin)
 
-            self._device = GPIODevice(pin.pin, pin_factory=factory)
+    async def _find_factory(self) -> None:
+        """Find the pins of this machine, in a thread: the imports are slow."""
         try:
-            with _named(self._name):
-                self._watch(pin.pull)
-                self.was_closed = self.is_closed()
-                """The contact was closed when the pin was opened."""
-        except PanelError:
-            self.close()
-            raise
+            self._factory = await asyncio.to_thread(self._open_factory)
+        except PanelError as exc:
+            self._report(ALL_PINS).lost(exc.reason)
+        else:
+            self._report(ALL_PINS).found()
 
-    def is_closed(self) -> bool:
-        """Return True if the contact is closed now.
+    def _find(self, name: str) -> None:
+        try:
+            self.pins[name] = self._open_pin(self._factory, name, self._wired[name])
+        except PanelError as exc:
+            self._report(self._label(name)).lost(exc.reason)
+        else:
+            self._report(self._label(name)).found()
 
-        Raises:
-            PanelError: the pin has failed.
-        """
-        with _named(self._name):
-            return bool(self._device.pin.state) == self._is_active_high
+    def _label(self, name: str) -> str:
+        return f"{name} GPIO{self._wired[name].pin}"
 
-    def close(self) -> None:
-        """Release the pin."""
-        with _named(self._name):
-            self._device.close()
-
-    def _watch(self, pull: str) -> None:
-        wire = self._device.pin
-        if wire.function != "input":
-            wire.function = "input"
-        wanted = gpiozero_pull(pull)
-        if wire.pull != wanted:
-            wire.pull = wanted
-        wire.edges = "both"
-        wire.when_changed = self._changed
-
-    def _changed(self, ticks: float, state: object) -> None:
-        # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
-        is_closed = bool(state) == self._is_active_high
-        self._on_edge(is_closed=is_closed, stamp_s=float(ticks))
-
-
-class Output:
-    """Output pin."""
-
-    def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
-        """Open the pin and set its first level.
-
-        Raises:
-            PanelError: the pin is busy.
-        """
-        self._name = f"GPIO{pin.pin}"
-        is_high = is_active_high(pin, is_button=False)
-        with _named(self._name):
-            from gpiozero import OutputDevice
-
-            self._device = OutputDevice(
-                pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
+    def _report(self, name: str) -> FaultReport:
+        """Return the report of the part with this name, made at its first use."""
+        if name not in self._reports:
+            log = FaultLog(
+                _log,
+                f'{self._part} lost  name="{name}"',
+                f'{self._part} found  name="{name}"',
             )
+            self._reports[name] = FaultReport(self._post, self._part, name, log)
+        return self._reports[name]
 
-    def light(self, *, is_lit: bool) -> None:
-        """Switch the lamp.
 
-        Raises:
-            PanelError: the pin has failed.
-        """
-        with _named(self._name):
-            self._device.value = is_lit
-
-    def close(self) -> None:
-        """Switch the lamp off and release the pin."""
-        with _named(self._name), self._device:
-            self._device.off()
+def _close(pin: Closable) -> None:
+    try:
+        pin.close()
+    except PanelError as exc:
+        _log.debug("pin cannot be released  reason=%s", exc)
 
 
 @contextmanager
-def _named(part: str, preface: str = "") -> Iterator[None]:
-    """Convert the errors of gpiozero and its back-ends to `PanelError`."""
+def pin_errors(part: str, preface: str = "") -> Iterator[None]:
+    """Convert the errors of gpiozero and its back-ends to a `PanelError` of a part."""
+    with import_errors(part):
+        try:
+            yield
+        except _pin_errors() as exc:
+            reason = str(exc) or type(exc).__name__
+            raise PanelError(part, preface + reason) from exc
+
+
+@contextmanager
+def import_errors(part: str) -> Iterator[None]:
+    """Convert a missing Python package to a `PanelError` that names the remedy."""
     try:
         yield
-    except _pin_errors() as exc:
-        reason = str(exc) or type(exc).__name__
-        raise PanelError(part, preface + reason) from exc
     except ImportError as exc:
-        raise PanelError(part, missing.reason(exc)) from exc
+        package = exc.name or "of the panel"
+        is_missing = isinstance(exc, ModuleNotFoundError)
+        state = "is missing" if is_missing else f"cannot be imported: {exc}"
+        reason = f"the Python package {package} {state}. {remedy(package)}"
+        raise PanelError(part, reason) from exc
+
+
+def remedy(package: str) -> str:
+    """Return what to do if this package is missing."""
+    return _ADVICE.get(package, _REINSTALL)
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:

@@ -1,22 +1,69 @@
-"""OLED screen, kept up to date by a thread of its own."""
+"""OLED screen: probed, drawn and dimmed by a thread of its own."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
-from typing import Self
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Protocol, Self
 
 from appliance.config import ScreenConfig
+from appliance.core.events import Part
 from appliance.core.view import View
-from appliance.panel.display import DisplaySupervisor, OpenDisplay
-from appliance.panel.oled import open_oled
-from appliance.panel.screen_saver import activity
+from appliance.display.rendering import drift, picture
+from appliance.errors import PanelError
+from appliance.panel.i2c import NAME
+from appliance.panel.oled import open_oled, size_px
+from appliance.panel.pins import import_errors
 from appliance.ports import Post
 from appliance.process.background import Background
+from appliance.process.fault_report import FaultLog, FaultReport
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+_log = logging.getLogger(__name__)
 
 PAUSE_S = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
+PROBE_S = 2.0
+"""Time between two probes, of a missing screen and of a working one."""
+DRIFT_S = 60.0
+"""Time between two steps of the picture's drift; as in kvmd."""
+
+
+class Display(Protocol):
+    """Opened screen; every call may raise `PanelError`, and then it is unusable."""
+
+    def show(self, picture: "Image", /) -> None:
+        """Show a picture, and switch the panel on the first time."""
+
+    def check(self) -> bool:
+        """Return False if the picture was lost by a power cut."""
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Dim the panel, or end dimming."""
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch the panel on or off."""
+
+    def close(self) -> None:
+        """Switch the panel off and release the bus."""
+
+
+OpenDisplay = Callable[[ScreenConfig], Display]
+"""Opens the screen; raises `PanelError` if there is none."""
+
+
+class Brightness(Enum):
+    """Brightness of the screen, reduced while idle to protect the OLED from burn-in."""
+
+    BRIGHT = auto()
+    DIM = auto()
+    DARK = auto()
 
 
 class Screen:
@@ -73,15 +120,9 @@ class Screen:
                 self._thread, self._supervisor.refresh, self._view, now_s, idle_s
             )
             await asyncio.sleep(PAUSE_S)
-            await self._wait(wait_s)
-
-    async def _wait(self, wait_s: float) -> None:
-        """Wait for a newer view, for `wait_s` at most."""
-        try:
-            async with asyncio.timeout(wait_s):
-                await self._changed.wait()
-        except TimeoutError:
-            return
+            with suppress(TimeoutError):
+                async with asyncio.timeout(wait_s):
+                    await self._changed.wait()
 
     async def _close(self) -> None:
         if not self._is_wanted:
@@ -90,3 +131,115 @@ class Screen:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._thread, self._supervisor.close)
         self._thread.shutdown()
+
+
+class DisplaySupervisor:
+    """Supervisor of one screen that may be unplugged and plugged in again.
+
+    Thread: always the same one, never the event loop's. Time is an argument.
+    """
+
+    def __init__(
+        self, config: ScreenConfig, post: Post, open_display: OpenDisplay
+    ) -> None:
+        """Keep the configuration; nothing is opened yet."""
+        self._config = config
+        self._size = size_px(config)
+        self._open_display = open_display
+        self._display: Display | None = None
+        self._probe_at_s = float("-inf")
+        log = FaultLog(_log, "screen lost", "screen found")
+        self._report = FaultReport(post, Part.SCREEN, NAME, log)
+        self._shown: Image | None = None
+        self._brightness: Brightness | None = None
+
+    def refresh(self, view: View | None, now_s: float, idle_s: float) -> float:
+        """Do everything that is due.
+
+        Args:
+            view: what to show; None: nothing yet.
+            now_s: time on a monotonic clock.
+            idle_s: time without activity.
+
+        Returns:
+            Seconds until something is due again if the view does not change.
+        """
+        is_due = now_s >= self._probe_at_s
+        if is_due:
+            self._probe_at_s = now_s + PROBE_S
+        try:
+            if is_due:
+                self._probe()
+            if self._display is not None:
+                if view is not None:
+                    self._update(self._display, view, now_s, idle_s)
+                self._report.found()
+        except PanelError as exc:
+            self.close()
+            self._report.lost(exc.reason)
+        next_probe_s = self._probe_at_s - now_s
+        return min(next_probe_s, next_change_s(now_s, idle_s, self._config))
+
+    def close(self) -> None:
+        """Switch the screen off."""
+        display, self._display = self._display, None
+        if display is None:
+            return
+        try:
+            display.close()
+        except PanelError as exc:
+            _log.debug("screen failed while closing  reason=%r", exc.reason)
+
+    def _probe(self) -> None:
+        """Open the screen, or check whether it lost its picture."""
+        if self._display is None:
+            self._display = self._open_display(self._config)
+        elif self._display.check():
+            return
+        else:
+            _log.info("screen was without power")
+        self._shown = self._brightness = None
+
+    def _update(
+        self, display: Display, view: View, now_s: float, idle_s: float
+    ) -> None:
+        wanted = brightness(idle_s, self._config)
+        is_lit = wanted is not Brightness.DARK
+        if is_lit:
+            with import_errors(NAME):
+                shown = picture(view, self._size, drift(int(now_s // DRIFT_S)))
+            if shown != self._shown:
+                display.show(shown)
+                self._shown = shown
+        if wanted is self._brightness:
+            return
+        if is_lit:
+            display.dim(is_dim=wanted is Brightness.DIM)
+        if Brightness.DARK in {wanted, self._brightness}:
+            display.light(is_lit=is_lit)
+        self._brightness = wanted
+
+
+def brightness(idle_s: float, config: ScreenConfig) -> Brightness:
+    """Return the brightness after this idle time."""
+    if 0 < config.sleep_after_s <= idle_s:
+        return Brightness.DARK
+    if 0 < config.dim_after_s <= idle_s:
+        return Brightness.DIM
+    return Brightness.BRIGHT
+
+
+def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
+    """Return the time until brightness or drift change."""
+    limits_s = (config.dim_after_s, config.sleep_after_s)
+    changes_s = (limit_s - idle_s for limit_s in limits_s if limit_s > idle_s)
+    return min((DRIFT_S - now_s % DRIFT_S, *changes_s))
+
+
+def activity(view: View) -> tuple[object, ...]:
+    """Return the parts of the view whose changes wake the screen.
+
+    Not the banner: its countdown would keep the screen on while there is no network.
+    """
+    state = view.connection, view.talk, view.speakers, view.chat, view.faults
+    return *state, view.screen_page, view.volume_percent, view.preset

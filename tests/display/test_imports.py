@@ -13,8 +13,8 @@ def printed(program: str) -> str:
 def test_pillow_is_not_imported_before_the_first_picture():
     program = """
 import sys
-import appliance.display.rendering, appliance.page.application, appliance.panel.display
-import appliance.assembly, appliance.panel.screen
+import appliance.display.rendering, appliance.page.application, appliance.panel.screen
+import appliance.assembly
 print("PIL" in sys.modules)
 from appliance.display import fonts
 fonts.load()

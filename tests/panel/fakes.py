@@ -6,17 +6,19 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
+from gpiozero.pins.mock import MockPin
 
 from appliance.core.events import Event
 from appliance.errors import PanelError
 from appliance.panel.pins import Factory
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
 WAIT_S = 10.0
 """Longer than anything here takes; a test that waits so long has failed."""
 NO_PINS = PanelError("GPIO", "this is no Pi")
+RESET_CONTRAST = 0x7F
 
 
 class Clock:
@@ -64,6 +66,29 @@ class MissingPins:
         await asyncio.to_thread(int)
 
 
+def failing_pin(failure: list[Exception]) -> type:
+    """Return a mock pin that can be read and written only while there is no failure."""
+
+    def check() -> None:
+        if failure:
+            raise failure[0]
+
+    def read(self: object) -> bool:
+        check()
+        return bool(MockPin.state.fget(self))
+
+    def write(self: object, value: int) -> None:
+        check()
+        MockPin.state.fset(self, value)
+
+    return type("FailingPin", (MockPin,), {"state": property(read, write)})
+
+
+def empty_memory() -> list[bytearray]:
+    """Return the pages of a chip after its reset."""
+    return [bytearray(132) for _ in range(8)]
+
+
 class FakeBus:
     """An I²C bus with one screen on it, which keeps pixels as the real chips do.
 
@@ -84,20 +109,22 @@ class FakeBus:
         self.address = address
         self.is_sh1106 = is_sh1106
         self.error: OSError | None = None
+        self.busy: set[int] = set()
+        """Addresses that a kernel driver holds."""
         self.failures: set[int] = set()
         """Writes that fail, by their number from the first."""
         self.writes = 0
         self.is_readable = True
         self.is_on = False
         self.is_closed = False
-        self.contrast = 0x7F
+        self.contrast = RESET_CONTRAST
         self.sent_bytes = 0
         self.status = 0x08 if is_sh1106 else 0x06
         """Low four bits of the status byte."""
         self._has_pages = is_sh1106
         """Page addressing; an SSD1306 can be switched to it."""
         self._left = left_px if is_sh1106 else 0
-        self._memory = [bytearray(132) for _ in range(8)]
+        self._memory = empty_memory()
         self._columns, self._pages = (0, 127), (0, 7)
         self._column = self._page = 0
 
@@ -132,9 +159,8 @@ class FakeBus:
 
     def cut_power(self) -> None:
         """Lose everything, as a screen that is unplugged and plugged in again."""
-        fresh = FakeBus(self.address, is_sh1106=self.is_sh1106)
-        self.is_on, self.contrast = fresh.is_on, fresh.contrast
-        self._memory = fresh._memory
+        self.is_on, self.contrast = False, RESET_CONTRAST
+        self._memory = empty_memory()
 
     def picture(self, height: int) -> "Image":
         """Return the visible picture."""
@@ -153,6 +179,8 @@ class FakeBus:
 
     def _check(self, address: int) -> None:
         assert not self.is_closed
+        if address in self.busy:
+            raise OSError(errno.EBUSY, "Device or resource busy")
         if self.error is not None:
             raise self.error
         if address != self.address:

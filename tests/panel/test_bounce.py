@@ -42,9 +42,7 @@ def test_the_gate_opens_and_closes_as_without_bounce(mode):
 
 
 @pytest.mark.parametrize("mode", TalkMode)
-def test_a_contact_that_opens_briefly_while_held_has_no_lasting_effect(
-    mode,
-):
+def test_a_contact_that_opens_briefly_while_held_has_no_lasting_effect(mode):
     held = [(1.0, True), (1.5, False), (1.502, True), (3.0, False)]
     edges = [Edge(at_s, is_closed, at_s) for at_s, is_closed in held]
     clean = [(r.at_s, r) for r in (ContactReport(True, 1.0), ContactReport(False, 3.0))]

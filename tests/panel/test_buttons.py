@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from gpiozero import OutputDevice
 from gpiozero.exc import PinError
-from gpiozero.pins.mock import MockFactory, MockPin
+from gpiozero.pins.mock import MockFactory
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import (
@@ -17,9 +17,9 @@ from appliance.core.events import (
     PartLost,
 )
 from appliance.panel.buttons import Buttons
-from appliance.panel.pin_group import RETRY_S
+from appliance.panel.pins import RETRY_S
 from appliance.panel.simulated import REVISION, SimulatedPins
-from tests.panel.fakes import NO_PINS, Clock, Inbox, MissingPins
+from tests.panel.fakes import NO_PINS, Clock, Inbox, MissingPins, failing_pin
 
 CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
 TALK, LEAVE = Button.TALK, Button.LEAVE
@@ -177,17 +177,6 @@ async def test_a_pin_without_the_wanted_resistor_is_reported():
         assert isinstance(lost, PartLost)
         assert lost.name == "talk GPIO2"
         assert "pull" in lost.reason
-
-
-def failing_pin(failure: list[Exception]) -> type:
-    """Return a mock pin that can be read only while there is no failure."""
-
-    def state(self) -> bool:
-        if failure:
-            raise failure[0]
-        return bool(self._state)
-
-    return type("FailingPin", (MockPin,), {"_get_state": state})
 
 
 async def test_a_pin_that_fails_while_pressed_is_released_and_reported():

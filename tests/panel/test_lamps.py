@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from gpiozero import InputDevice
 from gpiozero.exc import PinError
-from gpiozero.pins.mock import MockFactory, MockPin
+from gpiozero.pins.mock import MockFactory
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Part, PartFound, PartLost
@@ -14,7 +14,7 @@ from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.panel.lamps import Lamps
 from appliance.panel.simulated import REVISION, SimulatedPins
-from tests.panel.fakes import Inbox, MissingPins
+from tests.panel.fakes import Inbox, MissingPins, failing_pin
 from tests.pictures.situations import SILENT
 
 CONFIG = LampsConfig(online=22, talking=Pin(pin=23, active="low"), fault=24)
@@ -83,17 +83,6 @@ async def test_a_busy_pin_is_reported_and_the_others_work():
         other.close()
         assert await box.inbox.next() == PartFound(Part.LAMP, "online GPIO22")
         assert box.pins.lit() == {"online", "fault"}
-
-
-def failing_pin(failure: list[Exception]) -> type:
-    """Return a mock pin that can be written only while there is no failure."""
-
-    def write(self, value: int) -> None:
-        if failure:
-            raise failure[0]
-        MockPin._set_state(self, value)
-
-    return type("FailingPin", (MockPin,), {"_set_state": write})
 
 
 async def test_a_lamp_that_fails_is_reported_and_found_again():

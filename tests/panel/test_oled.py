@@ -207,20 +207,15 @@ def test_an_empty_bus_names_the_addresses_that_were_tried():
 @pytest.mark.parametrize("address", ["auto", 0x3C])
 def test_an_address_used_by_a_kernel_driver_is_named(address):
     bus = FakeBus()
-    bus.error = OSError(errno.EBUSY, "Device or resource busy")
+    bus.busy = {0x3C}
     with pytest.raises(PanelError, match="a kernel driver holds 0x3C on I²C bus 1"):
         open_oled(replace(CONFIG, address=address), bus)
     assert bus.is_closed
 
 
 def test_a_screen_beside_an_address_in_use_is_found():
-    class HalfBus(FakeBus):
-        def _check(self, address: int) -> None:
-            if address == 0x3C:
-                raise OSError(errno.EBUSY, "Device or resource busy")
-            super()._check(address)
-
-    bus = HalfBus(0x3D)
+    bus = FakeBus(0x3D)
+    bus.busy = {0x3C}
     wanted = picture(SITUATIONS["silent"], TALL)
     open_oled(CONFIG, bus).show(wanted)
     assert bus.picture(64) == wanted
@@ -229,8 +224,8 @@ def test_a_screen_beside_an_address_in_use_is_found():
 MISSING_MODULE = """
 import sys
 from appliance.config import ScreenConfig
-from appliance.panel.display import DisplaySupervisor
 from appliance.panel.oled import open_oled
+from appliance.panel.screen import DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 

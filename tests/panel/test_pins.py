@@ -1,4 +1,4 @@
-"""Active levels of pins, and machines without pins."""
+"""Active levels of pins, machines without pins, and missing Python packages."""
 
 import os
 import subprocess
@@ -19,6 +19,27 @@ try:
 except PanelError as error:
     print(error)
 """
+OPEN_PINS = """
+from appliance.panel.pins import open_factory
+open_factory()
+"""
+OPEN_INPUT = """
+from appliance.config import Pin
+from appliance.panel.buttons import Input
+Input(None, Pin(pin=17), print)
+"""
+OPEN_BUS = """
+from appliance.config import ScreenConfig
+from appliance.panel.oled import open_oled
+open_oled(ScreenConfig())
+"""
+OPEN_SCREEN = """
+from appliance.config import ScreenConfig
+from appliance.panel.oled import open_oled
+from tests.panel.fakes import FakeBus
+open_oled(ScreenConfig(), FakeBus())
+"""
+REINSTALL = "Install the program again: sudo bash systemd/install.sh."
 
 
 def found(**environment: str) -> str:
@@ -62,3 +83,51 @@ def test_gpiozeros_own_choice_of_pins_is_respected(tmp_path):
 def test_a_missing_library_is_a_panel_error():
     said = found(GPIOZERO_PIN_FACTORY="nonsense")
     assert said.startswith("GPIO: this machine has no pins to use: ")
+
+
+def error_without(package: str, program: str) -> str:
+    """Return the `PanelError` of a fresh process in which the package is missing."""
+    code = f"""
+import sys
+from appliance.errors import PanelError
+
+class Missing:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[:{package.count(".") + 1}] == {package.split(".")!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+
+sys.meta_path.insert(0, Missing())
+try:
+    exec({program!r})
+except PanelError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("package", ["gpiozero", "colorzero"])
+@pytest.mark.parametrize(
+    ("program", "part"), [(OPEN_PINS, "GPIO"), (OPEN_INPUT, "GPIO17")]
+)
+def test_pins_name_the_package_that_is_missing(package, program, part):
+    message = error_without(package, program)
+    assert message == f"{part}: the Python package {package} is missing. {REINSTALL}"
+
+
+def test_pins_without_lgpio_name_debians_package():
+    message = error_without("lgpio", OPEN_PINS)
+    assert "the Python package lgpio is missing" in message
+    assert "sudo apt install python3-lgpio" in message
+
+
+@pytest.mark.parametrize(
+    ("package", "program"),
+    [("smbus2", OPEN_BUS), ("luma.oled", OPEN_SCREEN), ("PIL", OPEN_SCREEN)],
+)
+def test_a_screen_names_the_package_that_is_missing(package, program):
+    message = error_without(package, program)
+    assert message == f"OLED: the Python package {package} is missing. {REINSTALL}"
