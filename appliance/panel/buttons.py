@@ -161,16 +161,15 @@ def _event(button: Button, report: ContactReport) -> Event:
 
 
 class Input:
-    """Input pin, with a callback for both edges in one of gpiozero's threads."""
+    """Input pin, with a callback for both edges in one of gpiozero's threads.
+
+    Every method raises `PanelError` if the pin has failed.
+    """
 
     def __init__(
         self, factory: Factory, pin: Pin, on_edge: Callable[[Edge], None]
     ) -> None:
-        """Open the pin.
-
-        Raises:
-            PanelError: the pin is busy, or does not support the wanted resistor.
-        """
+        """Open the pin; it may be busy, or may not support the wanted resistor."""
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
         self._name = f"GPIO{pin.pin}"
@@ -188,11 +187,7 @@ class Input:
             raise
 
     def is_closed(self) -> bool:
-        """Return True if the contact is closed now.
-
-        Raises:
-            PanelError: the pin has failed.
-        """
+        """Return True if the contact is closed now."""
         with pin_errors(self._name):
             return bool(self._device.pin.state) == self._is_active_high
 

@@ -39,8 +39,7 @@ def open_smbus(number: int) -> Bus:
     """Open a bus of this machine."""
     from smbus2 import SMBus
 
-    bus: Bus = SMBus(number)
-    return bus
+    return SMBus(number)
 
 
 def opened(number: int, open_bus: OpenBus) -> Bus:

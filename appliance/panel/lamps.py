@@ -75,14 +75,10 @@ class Lamps:
 
 
 class Output:
-    """Output pin."""
+    """Output pin; every method raises `PanelError` if it is busy or has failed."""
 
     def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
-        """Open the pin and set its first level.
-
-        Raises:
-            PanelError: the pin is busy.
-        """
+        """Open the pin and set its first level."""
         self._name = f"GPIO{pin.pin}"
         is_high = is_active_high(pin, is_button=False)
         with pin_errors(self._name):
@@ -93,11 +89,7 @@ class Output:
             )
 
     def light(self, *, is_lit: bool) -> None:
-        """Switch the lamp.
-
-        Raises:
-            PanelError: the pin has failed.
-        """
+        """Switch the lamp."""
         with pin_errors(self._name):
             self._device.value = is_lit
 

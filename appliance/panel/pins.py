@@ -79,10 +79,7 @@ PinT = TypeVar("PinT", bound=Closable)
 
 
 class PinGroup(Generic[PinT]):
-    """Opened pins by the name of the button or lamp.
-
-    Thread: the event loop's.
-    """
+    """Opened pins by the name of the button or lamp. Thread: the event loop's."""
 
     def __init__(
         self,
@@ -120,10 +117,15 @@ class PinGroup(Generic[PinT]):
     async def find(self) -> None:
         """Try to open the pins that are not open."""
         if self._factory is None:
-            await self._find_factory()
-        if self._factory is not None:
-            for name in self._wired.keys() - self.pins.keys():
-                self._find(name)
+            with self._reported(ALL_PINS):
+                # In a thread: the imports are slow.
+                self._factory = await asyncio.to_thread(self._open_factory)
+        if self._factory is None:
+            return
+        for name in self._wired.keys() - self.pins.keys():
+            with self._reported(self._label(name)):
+                pin = self._wired[name]
+                self.pins[name] = self._open_pin(self._factory, name, pin)
 
     def lose(self, name: str, exc: PanelError) -> None:
         """Close and report a pin that has failed; `find` opens it again."""
@@ -137,22 +139,15 @@ class PinGroup(Generic[PinT]):
             _, pin = self.pins.popitem()
             _close(pin)
 
-    async def _find_factory(self) -> None:
-        """Find the pins of this machine, in a thread: the imports are slow."""
+    @contextmanager
+    def _reported(self, name: str) -> Iterator[None]:
+        """Report whether the part with this name could be opened."""
         try:
-            self._factory = await asyncio.to_thread(self._open_factory)
+            yield
         except PanelError as exc:
-            self._report(ALL_PINS).lost(exc.reason)
+            self._report(name).lost(exc.reason)
         else:
-            self._report(ALL_PINS).found()
-
-    def _find(self, name: str) -> None:
-        try:
-            self.pins[name] = self._open_pin(self._factory, name, self._wired[name])
-        except PanelError as exc:
-            self._report(self._label(name)).lost(exc.reason)
-        else:
-            self._report(self._label(name)).found()
+            self._report(name).found()
 
     def _label(self, name: str) -> str:
         return f"{name} GPIO{self._wired[name].pin}"

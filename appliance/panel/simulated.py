@@ -19,10 +19,7 @@ REVISION = "902120"
 
 
 class SimulatedPins:
-    """Mock pins of gpiozero, wired as configured.
-
-    Thread: any.
-    """
+    """Mock pins of gpiozero, wired as configured. Thread: any."""
 
     def __init__(
         self,
@@ -30,13 +27,7 @@ class SimulatedPins:
         lamps: LampsConfig,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Create the pins; nothing is pressed or lit.
-
-        Args:
-            buttons: wiring.
-            lamps: wiring.
-            clock: time stamps of the edges, as from the kernel.
-        """
+        """Create the pins, all released; `clock` gives the time stamps of edges."""
         self.factory: Factory = MockFactory(
             revision=REVISION, pin_class=_stamped_pin(clock)
         )
@@ -61,10 +52,8 @@ class SimulatedPins:
 
     def lit(self) -> frozenset[str]:
         """Return the names of the lamps whose pins have the level for lit."""
-        wired: dict[str, PinConfig] = {
-            item.name: getattr(self._lamps, item.name) for item in fields(self._lamps)
-        }
-        return frozenset(name for name, config in wired.items() if self._is_lit(config))
+        names = (item.name for item in fields(self._lamps))
+        return frozenset(x for x in names if self._is_lit(getattr(self._lamps, x)))
 
     def _drive(self, button: Button, *, is_closed: bool) -> None:
         pin = pin_of(getattr(self._buttons, button))
