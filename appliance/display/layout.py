@@ -1,31 +1,44 @@
 """Layout of the screen: the lines of each page, from the top."""
 
 from collections.abc import Iterator
-from dataclasses import replace
-from typing import assert_never
+from dataclasses import dataclass, replace
+from typing import Final, assert_never
 
 from appliance.core.state import ScreenPage
-from appliance.core.view import View
+from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
-from appliance.display.chat_lines import chat_lines
 from appliance.display.line import (
     Area,
     Line,
+    Look,
     Size,
+    bar,
+    chat_lines,
     fault_count,
     heading,
     is_tall,
+    mark_px,
+    marked,
+    ruled,
+    said,
     whole,
 )
-from appliance.display.talk_page import talk_page
-from appliance.display.text import fitted, fonts_for, readable
+from appliance.display.text import (
+    Paragraph,
+    fitted,
+    fonts_for,
+    is_right_to_left,
+    readable,
+)
+
+SPEAKER: Final = "\N{SPEAKER}"
 
 
 def layout(view: View, size: Size) -> tuple[Line, ...]:
     """Return the lines for a screen of this size (px)."""
     match view.screen_page:
         case ScreenPage.TALK:
-            return talk_page(view, size)
+            return _talk_page(view, size)
         case ScreenPage.CHAT:
             return _chat_page(view, size)
         case ScreenPage.PAIRING:
@@ -50,9 +63,9 @@ def _pairing_page(view: View, size: Size) -> tuple[Line, ...]:
     title, small = fonts.title(), fonts.small()
     pin = Line(f"PIN {view.pin}", title, title.height_px)
     if not is_tall(size):
-        return (pin, *_dense(view.page_url, room.below((pin,))))
+        return (pin, *room.below((pin,)).dense(view.page_url))
     hint = replace(room.line("Open this on a phone:", small), gap_px=2)
-    url = _dense(view.page_url, room.below((top, hint, pin)))
+    url = room.below((top, hint, pin)).dense(view.page_url)
     return (top, hint, *url[:-1], replace(url[-1], gap_px=8), pin)
 
 
@@ -85,15 +98,148 @@ def _faults(faults: tuple[str, ...], room: Area) -> tuple[Line, ...]:
     small = fonts.small()
     share_px = max(room.height_px // len(faults), small.height_px)
     shown: tuple[Line, ...] = ()
-    for fault in map(readable, faults):
+    for fault in faults:
         height_px = min(share_px, room.below(shown).height_px)
-        shown += _dense(fault, replace(room, height_px=height_px))
+        shown += replace(room, height_px=height_px).dense(fault)
     return shown
 
 
-def _dense(text: str, room: Area) -> tuple[Line, ...]:
-    """Return the text in the smallest font that has its characters."""
-    shown = readable(text)
-    font = fonts_for(shown)[-1]
-    paragraph = fitted(shown, font, room.width_px, room.rows(font), indent=1)
-    return room.lines(paragraph)
+@dataclass(frozen=True, slots=True)
+class _About:
+    """Text under the bar: speakers, participants, or the cause of an outage."""
+
+    text: str
+    mark: str = ""
+    is_important: bool = False
+    """Shown in the large font even if the chat has to be small then."""
+    rows: int = 1
+    """Limit of lines if it has to be cut."""
+
+
+def _talk_page(view: View, size: Size) -> tuple[Line, ...]:
+    """Return the lines of the main page."""
+    is_flat = not is_tall(size)
+    title = _title(view)
+    is_dense = is_flat or fonts_for(title)[-1] != fonts.small()
+    room = whole(size, is_dense=is_dense)
+    top = () if is_flat else (heading(title, room, fault_count(view)),)
+    about = _about(view)
+    if is_flat and not about.text:
+        # The bar may have left no space for the title.
+        about = _About(title)
+    state, look = _state(view)
+    needs = _needs_large(view, about) if is_flat else (False, False)
+    if all(needs) and about.is_important and look is Look.FRAMED:
+        # Two large lines leave no space for a bar.
+        head = (_with_state(about, state, room),)
+        return (*head, *chat_lines(view.chat, room.below(head))[0])
+    is_small = any(needs) and (about.is_important or not needs[0])
+    drawn = bar(state, look, room, is_small=is_small)
+    if is_flat and view.connection is ConnectionState.CONNECTED:
+        drawn = replace(drawn, aside=readable(view.banner))
+    head = (*top, drawn)
+    return (*head, *_body(view, about, room.below(head)))
+
+
+def _body(view: View, about: _About, room: Area) -> tuple[Line, ...]:
+    """Return the text under the bar and the chat, with the newest line in full."""
+    for paragraph in _options(about, room, has_chat=bool(view.chat)):
+        lines = marked(room.lines(paragraph), about.mark)
+        top = ruled(lines, room) if view.chat else lines
+        chat, is_whole = chat_lines(view.chat, room.below(top))
+        if is_whole:
+            return (*top, *chat)
+    is_large = bool(lines) and lines[0].font == fonts.text()
+    if not about.is_important and (is_large or not chat):
+        return chat_lines(view.chat, room)[0]
+    return (*top, *chat) if chat else lines
+
+
+def _options(about: _About, room: Area, *, has_chat: bool) -> Iterator[Paragraph]:
+    """Yield the possible ways to show the text, the best first; at least one."""
+    choice = fonts_for(about.text)
+    if has_chat and not about.is_important:
+        choice = choice[-1:]
+    width_px = room.width_px - mark_px(about.mark)
+    for font in choice:
+        rows = min(2, room.rows(font))
+        paragraph = fitted(about.text, font, width_px, rows)
+        if paragraph.is_whole:
+            yield paragraph
+    font = choice[-1]
+    rows = min(about.rows, room.rows(font))
+    yield fitted(about.text, font, width_px, rows)
+
+
+def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
+    """Return whether text and newest chat line need the large font, each."""
+    newest = readable(said(view.chat[-1])) if view.chat else ""
+    return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
+
+
+def _with_state(about: _About, state: str, room: Area) -> Line:
+    """Return the text as one large line, with the talk state in the small font."""
+    small, indent_px = fonts.small(), mark_px(about.mark)
+    width_px = room.width_px - indent_px - small.width_px(state) - small.space_px
+    (text,) = fitted(about.text, fonts.text(), width_px, 1).lines
+    (line,) = marked((room.line(text, fonts.text()),), about.mark)
+    is_rtl = is_right_to_left(text)
+    return replace(line, aside=state, is_right_to_left=is_rtl)
+
+
+def _title(view: View) -> str:
+    if view.connection is ConnectionState.CONNECTED:
+        return readable(view.banner)
+    return readable(view.name or view.address)
+
+
+def _state(view: View) -> tuple[str, Look]:
+    """Return the text of the bar: the talk state, or why talking is impossible."""
+    if view.connection is not ConnectionState.CONNECTED:
+        return view.connection.upper(), Look.FRAMED
+    match view.talk:
+        case TalkState.TALKING:
+            return "TALKING", Look.LIT
+        case TalkState.WARNING:
+            return f"TALKING {view.talk_left_s or 0}", Look.LIT
+        case TalkState.LOCKED:
+            return "LET GO", Look.FRAMED
+        case TalkState.MUTED:
+            return "MUTED", Look.FRAMED
+        case TalkState.UNAVAILABLE:
+            reason = readable(view.talk_text).rpartition(": ")[2]
+            return reason.upper(), Look.FRAMED
+        case _:
+            assert_never(view.talk)
+
+
+def _about(view: View) -> _About:
+    if view.connection is not ConnectionState.CONNECTED:
+        return _About(_cause(view), is_important=True, rows=2)
+    if view.talk is TalkState.LOCKED or view.is_muted_by_room:
+        return _About(readable(view.talk_text), is_important=True, rows=2)
+    warning = "" if view.has_speaker else "no speaker! "
+    if view.speakers:
+        text = warning + readable(", ".join(view.speakers))
+        return _About(text, SPEAKER, is_important=True)
+    text = warning + _participants(view)
+    return _About(text, is_important=not view.has_speaker)
+
+
+def _cause(view: View) -> str:
+    """Return the banner without the state, which the bar already shows."""
+    text = readable(view.banner)
+    state, _, cause = text.partition(": ")
+    detail = cause or text.removeprefix(view.connection.value).lstrip(" ,")
+    if detail == state and detail in view.connection.value:
+        return ""
+    # "in 12 s" as "in 12s": the space before the unit does not fit.
+    is_timed = detail.endswith(" s")
+    return detail.removesuffix(" s") + "s" if is_timed else detail
+
+
+def _participants(view: View) -> str:
+    names = readable(", ".join(person.name for person in view.people))
+    if names:
+        return f"{len(view.people)} here: {names}"
+    return "" if view.talk is TalkState.UNAVAILABLE else "nobody else here"

@@ -1,13 +1,14 @@
-"""Lines of the screen and free space, the building blocks of all pages."""
+"""Lines of the screen, free space and chat: the building blocks of all pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum, auto
 from typing import Final
 
+from appliance.core.chat import ChatLine, Delivery
 from appliance.core.view import View
 from appliance.display import fonts
 from appliance.display.fonts import Font
-from appliance.display.text import Paragraph, cut, fitted, fonts_for
+from appliance.display.text import Paragraph, cut, fitted, fonts_for, readable
 
 Size = tuple[int, int]
 """Width and height in px."""
@@ -20,6 +21,9 @@ DRIFT_PX: Final = (3, 1)
 On a flat screen the lowest row, which only descenders reach, may be shifted out.
 """
 GAP_PX: Final = 2
+BAR_TALL_PX: Final = 17
+BAR_FLAT_PX: Final = 14
+RULE_PX: Final = 3
 LARGE_ROWS: Final = 2
 """Limit of lines in the large font for a text that the small font can show too."""
 
@@ -107,6 +111,10 @@ class Area:
                 break
         return paragraph
 
+    def dense(self, text: str) -> tuple[Line, ...]:
+        """Return the text in the smallest font that has its characters."""
+        return self.lines(self.fitted(readable(text), may_be_large=False))
+
 
 def whole(size: Size, *, is_dense: bool = False) -> Area:
     """Return the space of an empty screen."""
@@ -131,9 +139,76 @@ def heading(text: str, room: Area, aside: str = "") -> Line:
     return Line(shown, font, font.height_px, gap_px, aside=aside)
 
 
+def bar(text: str, look: Look, room: Area, *, is_small: bool) -> Line:
+    """Return the bar in the boldest font in which its text fits."""
+    small, title = fonts.small(), fonts.title()
+    is_wide = title.width_px(text) > room.width_px - 2 * GAP_PX
+    is_title = not is_small and not is_wide and title.can_show(text)
+    font = title if is_title else fonts_for(text)[-1]
+    if is_small:
+        return Line(text, font, small.height_px, look=look)
+    if room.is_dense:
+        return Line(text, font, BAR_FLAT_PX, 1, look)
+    return Line(text, font, BAR_TALL_PX, GAP_PX, look)
+
+
 def fault_count(view: View) -> str:
     """Return the number of faults in words; empty: none."""
     count = len(view.faults)
     if not count:
         return ""
     return "1 fault" if count == 1 else f"{count} faults"
+
+
+def mark_px(mark: str) -> int:
+    """Return the indent of a line with this mark."""
+    return fonts.small().width_px(mark) + 2 * GAP_PX if mark else 0
+
+
+def marked(lines: tuple[Line, ...], mark: str) -> tuple[Line, ...]:
+    """Return the lines indented, the first with the mark."""
+    return tuple(
+        replace(line, mark=mark if line is lines[0] else "", indent_px=mark_px(mark))
+        for line in lines
+    )
+
+
+def ruled(lines: tuple[Line, ...], room: Area) -> tuple[Line, ...]:
+    """Return the lines with a rule below the last, if there is space for it."""
+    if not lines or room.is_dense:
+        return lines
+    return (*lines[:-1], replace(lines[-1], look=Look.RULED, gap_px=RULE_PX))
+
+
+def chat_lines(chat: tuple[ChatLine, ...], room: Area) -> tuple[tuple[Line, ...], bool]:
+    """Return the newest lines that fit, the newest at the bottom.
+
+    Returns:
+        The lines, and whether the newest is shown in full.
+    """
+    shown: tuple[Line, ...] = ()
+    is_whole = may_be_large = True
+    for message in reversed(chat):
+        left = room.below(shown)
+        paragraph = left.fitted(readable(said(message)), may_be_large=may_be_large)
+        if not shown:
+            is_whole = paragraph.is_whole
+            # Older lines are not larger than the newest.
+            may_be_large = paragraph.font == fonts.text()
+        if not paragraph.lines:
+            break
+        shown = (*left.lines(paragraph), *shown)
+    return shown, is_whole
+
+
+def said(line: ChatLine) -> str:
+    """Return a chat line with its sender or, for our own, its delivery state."""
+    if not line.is_own:
+        return f"{line.sender_name}: {line.text}"
+    match line.state:
+        case Delivery.QUEUED:
+            return f"me (waiting): {line.text}"
+        case Delivery.FAILED:
+            return f"me (not sent): {line.text}"
+        case _:
+            return f"me: {line.text}"

@@ -16,10 +16,9 @@ from appliance.core.events import Participant
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
 from appliance.display import fonts
-from appliance.display.layout import layout
+from appliance.display.layout import SPEAKER, layout
 from appliance.display.line import Look
 from appliance.display.rendering import drift, lines, picture
-from appliance.display.talk_page import SPEAKER
 from tests.pictures.situations import SCRIPTS, SILENT, SITUATIONS, line
 
 PICTURES = Path(__file__).parents[1] / "pictures"
