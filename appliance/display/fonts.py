@@ -48,8 +48,10 @@ class Font:
 
     def can_show(self, text: str) -> bool:
         """Return whether there is a glyph for every character."""
+        # Joiners control the layout and have no glyph of their own.
         return all(
-            character in self.characters or _is_joiner(character) for character in text
+            character in self.characters or unicodedata.category(character) == "Cf"
+            for character in text
         )
 
     def width_px(self, line: str) -> int:
@@ -112,8 +114,3 @@ def _load(name: str, height_px: int) -> "FreeTypeFont":
 @lru_cache(1024)
 def _word_px(font: Font, word: str) -> int:
     return round(font.pillow.getlength(word))
-
-
-def _is_joiner(character: str) -> bool:
-    """Return whether it controls the layout and has no glyph of its own."""
-    return unicodedata.category(character) == "Cf"

@@ -79,30 +79,23 @@ class Paragraph:
     is_right_to_left: bool = False
 
 
-def broken(text: str, font: Font, width_px: int, indent: int = 0) -> Paragraph:
-    """Break the text into lines; those after the first begin with `indent` spaces."""
-    lines: list[str] = []
-    rest = " ".join(text.split())
-    while rest:
-        line, rest = _split(" " * indent * bool(lines) + rest, font, width_px)
-        lines.append(line)
-    is_rtl = is_right_to_left(text)
-    return Paragraph(font, tuple(lines), is_right_to_left=is_rtl)
-
-
 def cut(text: str, font: Font, width_px: int) -> str:
     """Return the text within the width, with an ellipsis if some is missing."""
     if font.width_px(text) <= width_px:
         return text
-    return _shortened(text, font, width_px)
+    room_px = width_px - font.width_px(ELLIPSIS)
+    return _head(text, font, room_px).rstrip(" ") + ELLIPSIS
 
 
 def fitted(
     text: str, font: Font, width_px: int, rows: int, indent: int = 0
 ) -> Paragraph:
-    """Return the text in at most `rows` lines, with an ellipsis if some is missing."""
+    """Return the text in at most `rows` lines, with an ellipsis if some is missing.
+
+    Lines after the first begin with `indent` spaces.
+    """
     lines: list[str] = []
-    rest = " ".join(text.split())
+    rest, is_whole = " ".join(text.split()), True
     while rest and len(lines) < rows:
         line = " " * indent * bool(lines) + rest
         if len(lines) == rows - 1:
@@ -110,21 +103,15 @@ def fitted(
             is_whole = shown == line
         else:
             shown, rest = _split(line, font, width_px)
-            is_whole = not rest
         lines.append(shown)
     is_rtl = is_right_to_left(text)
-    return Paragraph(font, tuple(lines), is_whole if lines else not rest, is_rtl)
+    return Paragraph(font, tuple(lines), is_whole and not rest, is_rtl)
 
 
 def fonts_for(text: str) -> tuple[Font, ...]:
     """Return the fonts that can show the text, the largest first."""
     large, small = fonts.text(), fonts.small()
     return (large, small) if small.can_show(text) else (large,)
-
-
-def _shortened(text: str, font: Font, width_px: int) -> str:
-    room_px = width_px - font.width_px(ELLIPSIS)
-    return _head(text, font, room_px).rstrip(" ") + ELLIPSIS
 
 
 def _head(line: str, font: Font, width_px: int) -> str:
@@ -153,14 +140,10 @@ def _split(text: str, font: Font, width_px: int) -> tuple[str, str]:
     if rest.startswith(" "):
         return head, rest[1:]
     before, _, word = head.rpartition(" ")
-    if before.strip() and word and not _may_break(word[-1], rest[0]):
+    may_break = any(map(_is_spaceless, (head[-1], rest[0])))
+    if before.strip() and word and not may_break:
         return before, word + rest
     return head.rstrip(" "), rest
-
-
-def _may_break(before: str, after: str) -> bool:
-    """Return whether a line may end between these characters without a space."""
-    return _is_spaceless(before) or _is_spaceless(after)
 
 
 def _is_spaceless(character: str) -> bool:
@@ -203,8 +186,7 @@ def _sign(character: str) -> str:
 def _plain(character: str) -> str:
     """Return the compatibility form of the character, if a font has it."""
     parts = unicodedata.normalize("NFKC", character)
-    is_shown = parts != character and fonts.text().can_show(parts)
-    return parts if is_shown else ""
+    return parts if fonts.text().can_show(parts) else ""
 
 
 def _named(character: str, category: str) -> str:

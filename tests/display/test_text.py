@@ -1,5 +1,7 @@
 """Text for a small screen."""
 
+import sys
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from appliance.display import fonts
 from appliance.display.text import (
     ELLIPSIS,
     REPLACEMENT,
-    broken,
+    Paragraph,
     cut,
     fitted,
     fonts_for,
@@ -18,6 +20,11 @@ from appliance.display.text import (
 widths = st.integers(min_value=40, max_value=200)
 indents = st.integers(min_value=0, max_value=3)
 readable_texts = st.text().map(readable)
+
+
+def broken(text: str, font: fonts.Font, width_px: int, indent: int = 0) -> Paragraph:
+    """Return the text in as many lines as it needs."""
+    return fitted(text, font, width_px, sys.maxsize, indent)
 
 
 @given(readable_texts, widths, indents)
