@@ -1,4 +1,4 @@
-"""Companion at the far end: repeats what it heard and answers chat.
+"""Companion at the far end: repeats what it heard and answers chat; counts of both.
 
 An ordinary LiveKit client that uses the SDK's public API only, so that it receives what
 any participant receives.
@@ -6,8 +6,10 @@ any participant receives.
 
 import asyncio
 import contextlib
+import time
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
 import numpy as np
@@ -15,6 +17,8 @@ from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
+from appliance.core.chat import Delivery
+from appliance.core.view import ConnectionState, View
 from appliance.demo.simulated_card import Samples
 from appliance.errors import DemoError
 from appliance.room.chat_format import STREAM_TOPIC
@@ -138,3 +142,59 @@ class Companion:
         with contextlib.suppress(rtc.StreamError):
             answer = ANSWER + (await reader.read_all())[:500]
             await me.send_text(answer, topic=STREAM_TOPIC)
+
+
+@dataclass(slots=True)
+class Summary:
+    """Counts of what worked while the demo runs."""
+
+    has_companion: bool
+    started_s: float = field(default_factory=time.monotonic)
+    joined_after_s: float | None = None
+    talks_sent: int = 0
+    talks_heard_back: int = 0
+    lines_sent: set[str] = field(default_factory=set)
+    lines_answered: set[str] = field(default_factory=set)
+    is_talking: bool = False
+    is_repeating: bool = False
+
+    def begin_repetition(self) -> None:
+        """Expect the companion in the speaker: it starts to repeat a talk."""
+        self.is_repeating = True
+
+    def count(self, view: View) -> bool:
+        """Count what is new in this view; return whether a talk starts with it."""
+        if self.joined_after_s is None and view.connection is ConnectionState.CONNECTED:
+            self.joined_after_s = round(time.monotonic() - self.started_s, 2)
+        for line in view.chat:
+            if line.is_own and line.state is Delivery.SENT:
+                self.lines_sent.add(line.id)
+            elif not line.is_own and line.text.startswith(ANSWER):
+                self.lines_answered.add(line.id)
+        begins = view.lamps.talking and not self.is_talking
+        self.is_talking = view.lamps.talking
+        self.talks_sent += begins
+        if self.is_repeating and view.speakers and view.speaker_dbfs > VOICE_DBFS:
+            self.is_repeating = False
+            # A talk with a long pause in it is repeated in parts.
+            heard_back = self.talks_heard_back + 1
+            self.talks_heard_back = min(heard_back, self.talks_sent)
+        return begins
+
+    def figures(self) -> dict[str, object]:
+        """Return the counts by name; `not_complete` says what never worked."""
+        missing = ""
+        if self.joined_after_s is None:
+            missing = "the room was never joined"
+        elif self.has_companion and not self.talks_heard_back:
+            missing = "no talk came back"
+        elif self.has_companion and not self.lines_answered:
+            missing = "no line of chat was answered"
+        return {
+            "joined_after_s": self.joined_after_s,
+            "talks_sent": self.talks_sent,
+            "talks_heard_back": self.talks_heard_back,
+            "lines_sent": len(self.lines_sent),
+            "lines_answered": len(self.lines_answered),
+            "not_complete": missing,
+        }

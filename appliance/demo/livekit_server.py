@@ -58,16 +58,17 @@ class LocalServer:
         """Start on free ports; raises the same errors as `start`."""
         self._folder = Path(tempfile.mkdtemp(prefix="livekit-server-"))
         try:
-            await self._start_on_free_ports(_STARTS)
+            await self._start_on_free_ports()
         except BaseException:
-            # Also when cancelled: `__aexit__` is not called then.
-            await self._close()
+            # Also when cancelled: `async with` does not call it then.
+            await self.__aexit__()
             raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """End the server and remove its log."""
-        await self._close()
+        await self.kill()
+        shutil.rmtree(self._folder, ignore_errors=True)
 
     async def start(self) -> None:
         """Start again after `kill`, and wait until it answers.
@@ -97,14 +98,16 @@ class LocalServer:
         await process.wait()
         self._process = None
 
-    async def _start_on_free_ports(self, tries: int) -> None:
-        self.port, self.udp_port = _free_ports()
-        try:
-            await self.start()
-        except DemoError:
-            if tries == 1:
-                raise
-            await self._start_on_free_ports(tries - 1)
+    async def _start_on_free_ports(self) -> None:
+        for left in reversed(range(_STARTS)):
+            self.port, self.udp_port = _free_ports()
+            try:
+                await self.start()
+            except DemoError:
+                if not left:
+                    raise
+            else:
+                return
 
     async def _wait_for_answer(self, process: Process) -> None:
         """Wait until the server answers; kill it and raise if it never does."""
@@ -121,10 +124,6 @@ class LocalServer:
         words = self.log.read_text(encoding="utf-8", errors="replace")[-1000:]
         sentence = f"{self._binary} does not start; the end of its log:\n{words}"
         raise DemoError(sentence)
-
-    async def _close(self) -> None:
-        await self.kill()
-        shutil.rmtree(self._folder, ignore_errors=True)
 
     def _config(self) -> dict[str, object]:
         """Return the server's configuration: loopback only, no external requests."""

@@ -22,9 +22,8 @@ from appliance.config.load import load
 from appliance.core.events import StopAsked
 from appliance.core.state import ScreenPage
 from appliance.core.view import TalkState, View
-from appliance.demo.companion import Companion
-from appliance.demo.exchange import Script, Summary
-from appliance.demo.keyboard import HINT, QUIT, Keyboard
+from appliance.demo.companion import Companion, Summary
+from appliance.demo.controls import HINT, QUIT, Keyboard, Script
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import SimulatedCard
 from appliance.net.listen import pairing_url

@@ -1,22 +1,32 @@
 import asyncio
 import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from livekit import rtc
 
-from appliance.demo.build_server import find_or_build
-from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener
+from appliance.core.chat import ChatLine, Delivery
+from appliance.core.view import ConnectionState, Lamps
+from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener, Summary
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.errors import DemoError
+from appliance.page.snapshot import STARTING
 from appliance.tokens.issue import issue
 from tests.room.friend import Friend
 
 QUIET = np.zeros(480, np.int16)
 LOUD = np.full(480, 3000, np.int16)
 DEADLINE_S = 30.0
+CONNECTED = replace(STARTING, connection=ConnectionState.CONNECTED)
+TALKING = replace(CONNECTED, lamps=Lamps(talking=True))
+SPEAKING = replace(CONNECTED, speakers=("Companion",), speaker_dbfs=-20)
+CHAT = (
+    ChatLine("1", "", "", "hello", 0, Delivery.SENT),
+    ChatLine("2", "companion", "Companion", "You wrote: hello", 0, Delivery.RECEIVED),
+)
 
 
 def talks(*runs):
@@ -65,12 +75,9 @@ def token(server, name):
     return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
 
 
-async def test_the_companion_repeats_talks_and_answers_chat():
+async def test_the_companion_repeats_talks_and_answers_chat(binary):
     repeats = asyncio.Event()
-    async with (
-        LocalServer(find_or_build(print)) as server,
-        guest(server, repeats) as me,
-    ):
+    async with LocalServer(binary) as server, guest(server, repeats) as me:
         source = rtc.AudioSource(48_000, 1, queue_size_ms=100)
         track = rtc.LocalAudioTrack.create_audio_track("voice", source)
         await me.room.local_participant.publish_track(track)
@@ -90,11 +97,10 @@ async def test_the_companion_repeats_talks_and_answers_chat():
     assert (sender, text) == ("companion", "You wrote: hello")
 
 
-async def test_a_message_whose_sender_leaves_in_the_middle_is_not_answered():
+async def test_a_message_whose_sender_leaves_in_the_middle_is_not_answered(binary):
     failed = []
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, what: failed.append(what))
-    binary = find_or_build(print)
     async with (
         asyncio.timeout(DEADLINE_S),
         LocalServer(binary) as server,
@@ -122,3 +128,67 @@ async def test_a_companion_that_cannot_join_is_an_error():
     with pytest.raises(DemoError, match="companion cannot join"):
         async with Companion(lambda: None) as companion:
             await companion.join("ws://127.0.0.1:9", "no token")
+
+
+def counted(*views, repeats_before=None):
+    summary = Summary(has_companion=True)
+    for number, view in enumerate(views):
+        if number == repeats_before:
+            summary.begin_repetition()
+        summary.count(view)
+    return summary.figures()
+
+
+def test_a_complete_exchange_is_counted():
+    figures = counted(
+        STARTING,
+        replace(CONNECTED, chat=CHAT),
+        TALKING,
+        TALKING,
+        CONNECTED,
+        SPEAKING,
+        SPEAKING,
+        repeats_before=5,
+    )
+    assert figures.pop("joined_after_s") >= 0
+    assert figures == {
+        "talks_sent": 1,
+        "talks_heard_back": 1,
+        "lines_sent": 1,
+        "lines_answered": 1,
+        "not_complete": "",
+    }
+
+
+@pytest.mark.parametrize(
+    ("views", "missing"),
+    [
+        ((STARTING,), "the room was never joined"),
+        ((CONNECTED,), "no talk came back"),
+        ((CONNECTED, TALKING, CONNECTED), "no talk came back"),
+        ((TALKING, SPEAKING), "no line of chat was answered"),
+    ],
+)
+def test_the_summary_names_what_never_worked(views, missing):
+    assert counted(*views, repeats_before=1)["not_complete"] == missing
+
+
+def test_a_repetition_that_is_not_played_is_not_counted():
+    silent = replace(SPEAKING, speaker_dbfs=-96)
+    assert counted(TALKING, silent, repeats_before=1)["talks_heard_back"] == 0
+    assert counted(TALKING, SPEAKING)["talks_heard_back"] == 0
+
+
+def test_a_talk_that_is_repeated_in_parts_counts_once():
+    summary = Summary(has_companion=True)
+    summary.count(TALKING)
+    for _ in range(2):
+        summary.begin_repetition()
+        summary.count(SPEAKING)
+    assert summary.figures()["talks_heard_back"] == 1
+
+
+def test_in_the_users_own_room_joining_is_enough():
+    summary = Summary(has_companion=False)
+    summary.count(CONNECTED)
+    assert summary.figures()["not_complete"] == ""

@@ -23,9 +23,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.dsp import level_dbfs
-from appliance.demo.build_server import find_or_build
 from appliance.demo.command import listen_address
-from appliance.demo.keyboard import REPEAT_S
+from appliance.demo.controls import KEY_REPEAT_S
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.tokens.issue import issue
@@ -33,11 +32,6 @@ from appliance.tokens.issue import issue
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 90.0
 COMMAND = [sys.executable, "-m", "appliance", "demo", "--card", "simulated"]
-
-
-@pytest.fixture(scope="session")
-def binary():
-    return find_or_build(print)
 
 
 @dataclass(frozen=True)
@@ -191,7 +185,7 @@ def test_keys_press_the_buttons(binary, tmp_path):
         person.press(b"l")
         person.read_until("left, press leave to rejoin")
         # Earlier it would count as the same key, still held.
-        time.sleep(2 * REPEAT_S)
+        time.sleep(2 * KEY_REPEAT_S)
         person.press(b"l")
         person.read_until("in demo")
         person.press(b"q")

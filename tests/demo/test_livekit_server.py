@@ -9,17 +9,11 @@ import jwt
 import pytest
 from livekit import rtc
 
-from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 
 LOOPBACK = "0100007F"
 """127.0.0.1 in the format of the kernel's tables."""
-
-
-@pytest.fixture(scope="session")
-def binary():
-    return find_or_build(print)
 
 
 def token(server, identity):
@@ -122,14 +116,17 @@ async def test_the_error_of_a_server_that_exits_at_once_quotes_its_log(tmp_path)
 
 async def test_a_cancelled_start_leaves_no_process(tmp_path):
     silent = tmp_path / "livekit-server"
-    silent.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep 60\n")
+    # The file gets its name when it is complete.
+    new, pid_file = tmp_path / "new", tmp_path / "pid"
+    script = f"#!/bin/sh\necho $$ > {new}\nmv {new} {pid_file}\nexec sleep 60\n"
+    silent.write_text(script)
     silent.chmod(0o700)
     start = asyncio.create_task(LocalServer(silent).__aenter__())
-    while not (tmp_path / "pid").exists():
+    while not pid_file.exists():
         await asyncio.sleep(0)
     start.cancel()
     with pytest.raises(asyncio.CancelledError):
         await start
-    pid = int((tmp_path / "pid").read_text())
+    pid = int(pid_file.read_text())
     with pytest.raises(ProcessLookupError):
         os.kill(pid, 0)

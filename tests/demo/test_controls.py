@@ -4,7 +4,7 @@ import pytest
 
 from appliance.config import ButtonsConfig, LampsConfig
 from appliance.core.events import Button
-from appliance.demo.keyboard import REPEAT_S, Keyboard
+from appliance.demo.controls import KEY_REPEAT_S, Keyboard
 from appliance.panel.simulated import SimulatedPins
 
 DEADLINE_S = 10.0
@@ -59,7 +59,7 @@ async def test_a_held_talk_key_talks_until_it_stops_repeating():
     panel = Panel()
     panel.keyboard.press(" ")
     for _ in range(5):
-        await asyncio.sleep(REPEAT_S / 5)
+        await asyncio.sleep(KEY_REPEAT_S / 5)
         panel.keyboard.press(" ")
         assert panel.is_talking
     await panel.until(PRESS * 2)
