@@ -150,9 +150,9 @@ class Oled:
         from luma.core.interface.serial import i2c
 
         width, height = size_px(self._config)
-        device = _device(self._chip)
+        device, start = _device(self._chip)
         with _named():
-            _start(self._chip)(
+            start(
                 device,
                 i2c(bus=self._bus, address=self._address),
                 width,
@@ -208,22 +208,14 @@ def detected(status: int) -> Chip | None:
 
 
 @cache
-def _device(chip: Chip) -> _Device:
-    """Return luma's device for this chip, not yet started.
+def _device(chip: Chip) -> tuple[_Device, Callable[..., None]]:
+    """Return luma's device for this chip, and the initialiser that starts it.
 
     One object is initialised again for each connection: luma registers an exit handler
     for a device, so that it and its 130 kB are never freed.
     """
     kind = getattr(import_module("luma.oled.device"), chip)
-    device: _Device = kind.__new__(kind)
-    return device
-
-
-def _start(chip: Chip) -> Callable[..., None]:
-    """Return the initialiser of luma's device, which sends the start commands."""
-    kind = getattr(import_module("luma.oled.device"), chip)
-    start: Callable[..., None] = kind.__init__
-    return start
+    return kind.__new__(kind), kind.__init__
 
 
 @cache
