@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Final, Self
 
 from appliance.config import ButtonsConfig, Pin
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event, Part
@@ -30,9 +30,9 @@ from appliance.panel.pins import (
 from appliance.ports import Post
 from appliance.process.background import Background
 
-READ_S = 0.5
+READ_S: Final = 0.5
 """Time between two readings of all levels: an edge can get lost, a level cannot."""
-OLD_S = 5.0
+OLD_S: Final = 5.0
 """Greatest age of an edge: an older time stamp is from another clock."""
 
 

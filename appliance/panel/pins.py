@@ -21,9 +21,9 @@ _ADVICE: Final = {
 }
 _REINSTALL: Final = "Install the program again: sudo bash systemd/install.sh."
 
-RETRY_S = 30.0
+RETRY_S: Final = 30.0
 """Time between two attempts; our choice: a busy pin is freed by a person."""
-ALL_PINS = "GPIO"
+ALL_PINS: Final = "GPIO"
 """Name of the missing part if this machine has no usable pins at all."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
@@ -38,7 +38,8 @@ def open_factory() -> Factory:
         PanelError: this machine has no pins, or there is no permission to use them.
     """
     # lgpio creates a FIFO in the working directory, which may be read-only.
-    os.environ.setdefault("LG_WD", _runtime_directory())
+    folder = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
+    os.environ.setdefault("LG_WD", folder)
     # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
     os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
     with pin_errors("GPIO", "this machine has no pins to use: "):
@@ -212,7 +213,3 @@ def _pin_errors() -> tuple[type[Exception], ...]:
 
         errors = (*errors, lgpio.error)
     return errors
-
-
-def _runtime_directory() -> str:
-    return os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()

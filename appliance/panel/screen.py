@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from enum import Enum, auto
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Part
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-PAUSE_S = 0.05
+PAUSE_S: Final = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
-PROBE_S = 2.0
+PROBE_S: Final = 2.0
 """Time between two probes, of a missing screen and of a working one."""
-DRIFT_S = 60.0
+DRIFT_S: Final = 60.0
 """Time between two steps of the picture's drift; as in kvmd."""
 
 

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
@@ -14,7 +14,7 @@ from appliance.panel.pins import Factory, gpiozero_pull, is_active_high, pin_of
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-REVISION = "902120"
+REVISION: Final = "902120"
 """Revision of a Zero 2 W; with it gpiozero does not read this machine's."""
 
 
