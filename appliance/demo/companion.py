@@ -77,10 +77,9 @@ class Companion:
     async def __aexit__(self, *_: object) -> None:
         """Leave the room."""
         await self._room.disconnect()
-        tasks = tuple(self._tasks)
-        for task in tasks:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._source.aclose()
 
     async def join(self, url: str, token: str) -> None:

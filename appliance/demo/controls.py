@@ -76,8 +76,7 @@ class Keyboard:
 
     A terminal reports when a key is pressed, and repeats it while it is held, but never
     reports its release. Each key is therefore a short press of its button. The first
-    talk key starts a talk; the next one, or the end of the first one's repetition, ends
-    it.
+    talk key starts a talk; the next one, or the end of its repetition, ends it.
     """
 
     def __init__(self, pins: SimulatedPins, is_talking: Callable[[], bool]) -> None:
