@@ -15,6 +15,9 @@ LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
 """Threads that an event loop reuses; they end with the loop."""
 PATIENCE_S = 3.0
 """Time-out for the end of a thread."""
+SERVERS = {"net", "page", "tokens"}
+"""Folders of tests in which an error that reaches the event loop's exception handler,
+which would end the process, fails the test."""
 
 # As root, audio threads have real-time priority. One that spins would block a small
 # machine, so the kernel ends the run after 10 s of that.
@@ -70,6 +73,8 @@ def nothing_left_behind(request):
     before = set(threading.enumerate())
     if inspect.iscoroutinefunction(request.function):
         request.getfixturevalue("no_task_left_behind")
+        if request.path.parent.name in SERVERS:
+            request.getfixturevalue("no_loop_error")
     yield
     left = [thread for thread in threading.enumerate() if thread not in before]
     left = [thread for thread in left if is_ours(thread)]
@@ -87,6 +92,16 @@ async def no_task_left_behind():
     yield
     left = asyncio.all_tasks() - {asyncio.current_task()}
     assert not left, f"tasks left behind: {left}"
+
+
+@pytest.fixture
+async def no_loop_error():
+    found: list[dict[str, object]] = []
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(lambda _, context: found.append(context))
+    yield
+    loop.set_exception_handler(None)
+    assert not found
 
 
 def is_ours(thread: threading.Thread) -> bool:

@@ -6,6 +6,8 @@ runs inside the `try` blocks here: requests are served in tasks of their own.
 """
 
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import h11
@@ -19,19 +21,10 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
-from appliance.net.acceptor import Client
+from appliance.net.http_limits import READS, REQUEST_S
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import RateLimit
 
-REQUEST_S = 10.0
-"""Longest time until the head of a request is complete: idle clients must not use up
-the connections."""
-HEAD_BYTES = 16 * 1024
-"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
-browsers have about 1 kB."""
-READS = 256
-"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
-Clients that send single bytes or an endless body are disconnected."""
 MALFORMED = (
     h11.ProtocolError,
     WebSocketException,
@@ -45,6 +38,8 @@ MALFORMED = (
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
+Client = tuple[str, int]
+"""Address and port of the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +53,15 @@ class Rules:
     malformed: MinuteLog
     """Log of connections closed for malformed input."""
     request_s: float = REQUEST_S
+
+
+@contextmanager
+def malformed_input(drop: Callable[[], None]) -> Iterator[None]:
+    """Call `drop` if the block raises on malformed input."""
+    try:
+        yield
+    except MALFORMED:
+        drop()
 
 
 class HttpProtocol(H11Protocol):
@@ -95,18 +99,14 @@ class HttpProtocol(H11Protocol):
         if self._reads > READS:
             self._drop()
             return
-        try:
+        with malformed_input(self._drop):
             super().data_received(data)
-        except MALFORMED:
-            self._drop()
 
     def handle_events(self) -> None:
         """Handle the parsed events; also called when a response is complete."""
         before = self.cycle
-        try:
+        with malformed_input(self._drop):
             super().handle_events()
-        except MALFORMED:
-            self._drop()
         if self.cycle is not before:
             self._reads = 0
 
@@ -132,24 +132,18 @@ class HttpProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the request that is being served, if any."""
-        try:
+        with malformed_input(self._drop):
             super().connection_lost(exc)
-        except MALFORMED:
-            self._drop()
 
     def timeout_keep_alive_handler(self) -> None:
         """Close an idle connection."""
-        try:
+        with malformed_input(self._drop):
             super().timeout_keep_alive_handler()
-        except MALFORMED:
-            self._drop()
 
     def shutdown(self) -> None:
         """Close as soon as the current response is complete."""
-        try:
+        with malformed_input(self._drop):
             super().shutdown()
-        except MALFORMED:
-            self._drop()
 
     def _close_with(self, response: bytes) -> None:
         self.transport.write(response)
@@ -189,38 +183,28 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         if self.handshake_initiated and not self.handshake_complete:
             self._drop()
             return
-        try:
+        with malformed_input(self._drop):
             super().data_received(data)
-        except MALFORMED:
-            self._drop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the task that serves the connection."""
-        try:
+        with malformed_input(self._drop):
             super().connection_lost(exc)
-        except MALFORMED:
-            self._drop()
 
     def send_keepalive_ping(self) -> None:
         """Send a ping unless the connection is closing."""
-        try:
+        with malformed_input(self._drop):
             super().send_keepalive_ping()
-        except MALFORMED:
-            self._drop()
 
     def keepalive_timeout(self) -> None:
         """Close a connection whose client does not answer pings."""
-        try:
+        with malformed_input(self._drop):
             super().keepalive_timeout()
-        except MALFORMED:
-            self._drop()
 
     def shutdown(self) -> None:
         """Close with code 1012 (service restart)."""
-        try:
+        with malformed_input(self._drop):
             super().shutdown()
-        except MALFORMED:
-            self._drop()
 
     async def send(self, message: ASGISendEvent) -> None:
         """Send a message of the application."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.errors import ApplianceError
-from appliance.net.http_body import BodyTooLongError, BodyTooSlowError, read_body
+from appliance.net.http_limits import BodyTooLongError, BodyTooSlowError, read_body
 
 if TYPE_CHECKING:
     from starlette.requests import Request

@@ -11,10 +11,10 @@ from collections.abc import Callable, Coroutine, Iterator
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.net.acceptor import ConnectionLimits
 from appliance.net.host_check import own_names
-from appliance.net.http_protocol import HEAD_BYTES, WebSocketProtocol
-from appliance.net.http_server import CLIENT_LEFT, BoundedServer, ServerLimits
+from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
+from appliance.net.http_protocol import WebSocketProtocol
+from appliance.net.http_server import CLIENT_LEFT, BoundedServer, RateLimited
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page import static_files
 from appliance.page.access import AccessControl, too_many_requests
@@ -91,7 +91,7 @@ class WebServer:
 
         At the end the socket and every connection are closed.
         """
-        app = self._limits.bound(_RequestTasks(self._app, self._background))
+        app = RateLimited(_RequestTasks(self._app, self._background), self._limits)
         server = _Server(_config(app), self._limits)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         companion_task = asyncio.create_task(companion)

@@ -10,7 +10,7 @@ from appliance.display.line import Size
 
 if TYPE_CHECKING:
     # Imports uvicorn, which is to be imported late.
-    from appliance.net.http_server import ServerLimits
+    from appliance.net.http_limits import ServerLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,14 +26,15 @@ from starlette.types import ASGIApp
 
 from appliance.errors import PageError
 from appliance.net.host_check import HostCheck
-from appliance.net.http_body import (
+from appliance.net.http_limits import (
     BODY_S,
+    HEAD_BYTES,
     BodyTooLongError,
     BodyTooSlowError,
+    ServerLimits,
     read_body,
 )
-from appliance.net.http_protocol import HEAD_BYTES
-from appliance.net.http_server import BoundedServer, ServerLimits
+from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import parsed
 from appliance.tokens.issue import issue
 from appliance.tokens.server_config import TokenServerSettings, read_settings
@@ -82,7 +83,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
 
 def server(settings: TokenServerSettings, limits: ServerLimits) -> BoundedServer:
     """Return the server; its sockets are passed to `run` or `serve`."""
-    return BoundedServer(_config(limits.bound(app(settings))), limits)
+    return BoundedServer(_config(RateLimited(app(settings), limits)), limits)
 
 
 def _config(app: ASGIApp) -> uvicorn.Config:

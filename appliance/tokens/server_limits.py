@@ -6,8 +6,7 @@ from collections.abc import Callable
 
 from starlette.responses import JSONResponse
 
-from appliance.net.acceptor import ConnectionLimits
-from appliance.net.http_server import ServerLimits
+from appliance.net.http_limits import ConnectionLimits, ServerLimits
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Bucket, Rate, RateLimit
 

@@ -7,7 +7,7 @@ from contextlib import closing
 
 import pytest
 
-from appliance.net.acceptor import FROM_NETWORK, NO_RESOURCE, Acceptor
+from appliance.net.http_server import FROM_NETWORK, NO_RESOURCE, Acceptor
 from tests.net.hostile import WIDE
 
 

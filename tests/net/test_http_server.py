@@ -11,8 +11,8 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from appliance.net.http_protocol import HEAD_BYTES
-from appliance.net.http_server import BoundedServer, ServerLimits
+from appliance.net.http_limits import HEAD_BYTES, ServerLimits
+from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Rate, RateLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
@@ -43,7 +43,7 @@ async def serving(**changes):
     """Serve on loopback; yield address and application."""
     limits, app = replace(LIMITS, **changes), Application()
     config = uvicorn.Config(
-        limits.bound(app),
+        RateLimited(app, limits),
         lifespan="off",
         log_config=None,
         h11_max_incomplete_event_size=HEAD_BYTES,

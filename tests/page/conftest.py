@@ -1,13 +1,11 @@
 """Fixtures: a served page, a paired client and a real browser."""
 
-import inspect
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.net.loop_errors import loop_errors
 from tests.page.fake_app import Clock, Served, serving
 
 
@@ -28,16 +26,3 @@ async def paired(served: Served) -> AsyncIterator[httpx.AsyncClient]:
     cookie = await served.cookie()
     async with served.client(headers={"cookie": cookie}) as client:
         yield client
-
-
-@pytest.fixture(autouse=True)
-def errors_of_the_loop_fail(request):
-    if inspect.iscoroutinefunction(request.function):
-        request.getfixturevalue("no_loop_error")
-
-
-@pytest.fixture
-async def no_loop_error():
-    with loop_errors() as found:
-        yield
-    assert not found

@@ -1,0 +1,95 @@
+"""Limits of the HTTP servers: the page and the token server.
+
+Numbers that both have in common, the limits that each sets for itself (the page in
+`page.application`, the token server in `tokens.server_limits`), and the bounded reading
+of request bodies. Enforced in `http_server` and `http_protocol`. The page imports this
+at start-up, when nothing may wait for Starlette and uvicorn.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from appliance.errors import ApplianceError
+from appliance.net.rate_limit import Rate, RateLimit
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+REQUEST_S = 10.0
+"""Longest time until the head of a request is complete: idle clients must not use up
+the connections."""
+HEAD_BYTES = 16 * 1024
+"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
+browsers have about 1 kB."""
+READS = 256
+"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
+Clients that send single bytes or an endless body are disconnected."""
+BODY_S = 10.0
+"""Longest time for a whole body; our choice: far more than 32 KiB take on the worst
+Wi-Fi."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionLimits:
+    """Limits on connections; those beyond are closed as soon as they are accepted."""
+
+    total: int
+    """Open at once."""
+    each: int
+    """Open at once from one address."""
+    rate: Rate
+    """Of new connections, over all addresses."""
+    rate_each: Rate
+    """Of new connections from one address."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """Limits of one server."""
+
+    connections: ConnectionLimits
+    requests: RateLimit
+    refusal: "Response"
+    """Response to a request beyond the rate; has the header `connection: close`."""
+    request_s: float = REQUEST_S
+
+
+class BodyTooLongError(ApplianceError):
+    """A request body longer than the limit."""
+
+
+class BodyTooSlowError(ApplianceError):
+    """A request body that is not complete in time."""
+
+
+async def read_body(
+    request: "Request", limit_bytes: int, within_s: float = BODY_S
+) -> bytes:
+    """Return the body of a request, without trusting its announced length.
+
+    Args:
+        request: its body has not been read yet.
+        limit_bytes: longest body.
+        within_s: longest time for all of it.
+
+    Raises:
+        BodyTooLongError: as soon as it is too long, or is announced to be.
+        BodyTooSlowError: it is not complete in time.
+        starlette.requests.ClientDisconnect: the client closed the connection.
+    """
+    announced = request.headers.get("content-length", "0")
+    # Nine digits are enough to see that it is too long; int() of many takes long.
+    if not announced.isdecimal() or int(announced[:9]) > limit_bytes:
+        raise BodyTooLongError
+    body = bytearray()
+    try:
+        async with asyncio.timeout(within_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limit_bytes:
+                    raise BodyTooLongError
+    except TimeoutError as exc:
+        raise BodyTooSlowError from exc
+    return bytes(body)
