@@ -16,15 +16,12 @@ The port is not compared: port forwarding and proxies change it.
 import re
 import socket
 from collections.abc import Collection
-from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.net.url import host_and_port, is_loopback
-
-Address = IPv4Address | IPv6Address
+from appliance.net.url import Address, host_and_port, ip, is_loopback
 
 
 class HostCheck:
@@ -97,8 +94,5 @@ def is_same_origin(origin: str, host: str) -> bool:
 
 def _address(text: str) -> Address | None:
     """Return the address, IPv4-mapped IPv6 as IPv4; None for a name."""
-    try:
-        address = ip_address(text.partition("%")[0])
-    except ValueError:
-        return None
+    address = ip(text.partition("%")[0])
     return getattr(address, "ipv4_mapped", None) or address

@@ -1,9 +1,10 @@
 """Limits of the HTTP servers: the page and the token server.
 
-Numbers that both have in common, the limits that each sets for itself (the page in
-`page.application`, the token server in `tokens.server_limits`), and the bounded reading
-of request bodies. Enforced in `http_server` and `http_protocol`. The page imports this
-at start-up, when nothing may wait for Starlette and uvicorn.
+The numbers that both have in common, the types of those that each sets for itself, and
+the bounded reading of request bodies. The page sets its own in `page.application`, and
+those of one WebSocket in `page.websocket`; the token server in `tokens.server_limits`.
+`http_server` and `http_protocol` enforce them. The page imports this module at
+start-up, when nothing may wait for Starlette and uvicorn.
 """
 
 import asyncio
@@ -23,6 +24,9 @@ the connections."""
 HEAD_BYTES = 16 * 1024
 """Longest request line with headers, for `h11_max_incomplete_event_size`; those of
 browsers have about 1 kB."""
+PING_S = 5.0
+"""Interval of WebSocket pings, and the time-out of their answers: a phone that left the
+Wi-Fi is detected, and its talk ended, within 10 s."""
 READS = 256
 """Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
 Clients that send single bytes or an endless body are disconnected."""
@@ -54,6 +58,7 @@ class ServerLimits:
     refusal: "Response"
     """Response to a request beyond the rate; has the header `connection: close`."""
     request_s: float = REQUEST_S
+    ping_s: float = PING_S
 
 
 class BodyTooLongError(ApplianceError):

@@ -8,9 +8,10 @@ runs inside the `try` blocks here: requests are served in tasks of their own.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from http import HTTPStatus
 
 import h11
+from starlette.responses import Response
 from uvicorn._types import ASGISendEvent
 from uvicorn.config import Config
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -21,9 +22,8 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import (
 from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
-from appliance.net.http_limits import READS, REQUEST_S
+from appliance.net.http_limits import READS, ServerLimits
 from appliance.net.minute_log import MinuteLog
-from appliance.net.rate_limit import RateLimit
 
 MALFORMED = (
     h11.ProtocolError,
@@ -42,19 +42,6 @@ Client = tuple[str, int]
 """Address and port of the client."""
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """Rules shared by all connections of one server."""
-
-    requests: RateLimit
-    """Only read here; `RateLimited` counts the requests."""
-    refusal: bytes
-    """The whole response to a request beyond the rate; the connection is closed."""
-    malformed: MinuteLog
-    """Log of connections closed for malformed input."""
-    request_s: float = REQUEST_S
-
-
 @contextmanager
 def malformed_input(drop: Callable[[], None]) -> Iterator[None]:
     """Call `drop` if the block raises on malformed input."""
@@ -68,12 +55,26 @@ class HttpProtocol(H11Protocol):
     """HTTP/1.1 server connection with limits on time and reads."""
 
     def __init__(
-        self, config: Config, state: ServerState, client: Client, rules: Rules
+        self,
+        config: Config,
+        state: ServerState,
+        client: Client,
+        limits: ServerLimits,
+        malformed: MinuteLog,
     ) -> None:
-        """Serve `client`, whose address is passed: its socket may be reset already."""
+        """Serve `client`.
+
+        Args:
+            config: of uvicorn.
+            state: of uvicorn.
+            client: its address; the socket may be reset already.
+            limits: its rate of requests is only read here; `RateLimited` counts them.
+            malformed: log of connections closed for malformed input.
+        """
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self._client = client
-        self._rules = rules
+        self._limits = limits
+        self._malformed = malformed
         self._reads = 0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -90,10 +91,10 @@ class HttpProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, or refuse the request if the client exceeds its rate."""
-        requests = self._rules.requests
+        requests = self._limits.requests
         if self.conn.their_state is h11.IDLE and requests.is_spent(self._client[0]):
             self._unset_keepalive_if_required()
-            self._close_with(self._rules.refusal)
+            self._close_with(wire(self._limits.refusal))
             return
         self._reads += 1
         if self._reads > READS:
@@ -112,11 +113,11 @@ class HttpProtocol(H11Protocol):
 
     def send_400_response(self, _msg: str) -> None:
         """Respond 400 to a malformed head; during a request, only close."""
-        self._rules.requests.take(self._client[0])
+        self._limits.requests.take(self._client[0])
         if self.conn.our_state is not h11.IDLE:
             self._drop()
             return
-        self._rules.malformed.note()
+        self._malformed.note()
         self._close_with(BAD_REQUEST)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
@@ -151,7 +152,7 @@ class HttpProtocol(H11Protocol):
 
     def _drop(self) -> None:
         """Disconnect at once; the task of the request sees that the client left."""
-        self._rules.malformed.note()
+        self._malformed.note()
         self._unset_keepalive_if_required()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True
@@ -160,7 +161,7 @@ class HttpProtocol(H11Protocol):
         self.transport.abort()
 
     def _check_later(self) -> None:
-        self.loop.call_later(self._rules.request_s, self._check, self.cycle)
+        self.loop.call_later(self._limits.request_s, self._check, self.cycle)
 
     def _check(self, seen: object) -> None:
         """Close the connection if no request has begun since the last check.
@@ -222,3 +223,11 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         self.queue.put_nowait({"type": "websocket.disconnect", "code": 1006})
         self.writable.set()
         self.transport.abort()
+
+
+def wire(response: Response) -> bytes:
+    """Return the bytes of a response as sent over the connection."""
+    status = HTTPStatus(response.status_code)
+    first = f"HTTP/1.1 {status.value} {status.phrase}".encode()
+    lines = (first, *(b": ".join(pair) for pair in response.raw_headers))
+    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)

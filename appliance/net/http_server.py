@@ -11,17 +11,16 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from http import HTTPStatus
+from functools import partial
 
 import uvicorn
 from starlette.requests import ClientDisconnect
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.http_limits import ConnectionLimits, ServerLimits
-from appliance.net.http_protocol import Client, HttpProtocol, Rules
+from appliance.net.http_protocol import Client, HttpProtocol
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import RateLimit
 
@@ -56,17 +55,15 @@ class BoundedServer(uvicorn.Server):
         super().__init__(config)
         self._limits = limits
         self._acceptors: list[Acceptor] = []
-        self._rules: Rules | None = None
+        line = "connections closed for malformed input  count=%d"
+        self._malformed = MinuteLog(partial(_log.info, line))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept on these sockets; uvicorn would replace their backlog."""
-        limits = self._limits
-        malformed = MinuteLog(_log_malformed)
-        refusal = wire(limits.refusal)
-        self._rules = Rules(limits.requests, refusal, malformed, limits.request_s)
         self.servers = []
         self._acceptors = [
-            Acceptor(each, self._protocol, limits.connections) for each in sockets or ()
+            Acceptor(each, self._protocol, self._limits.connections)
+            for each in sockets or ()
         ]
         self.started = True
 
@@ -77,8 +74,9 @@ class BoundedServer(uvicorn.Server):
         await super().shutdown(sockets)
 
     def _protocol(self, client: Client) -> HttpProtocol:
-        assert self._rules is not None
-        return HttpProtocol(self.config, self.server_state, client, self._rules)
+        return HttpProtocol(
+            self.config, self.server_state, client, self._limits, self._malformed
+        )
 
 
 class RateLimited:
@@ -96,14 +94,6 @@ class RateLimited:
         app = self._app if is_within else self._limits.refusal
         with contextlib.suppress(*CLIENT_LEFT):
             await app(scope, receive, send)
-
-
-def wire(response: Response) -> bytes:
-    """Return the bytes of a response as sent over the connection."""
-    status = HTTPStatus(response.status_code)
-    first = f"HTTP/1.1 {status.value} {status.phrase}".encode()
-    lines = (first, *(b": ".join(pair) for pair in response.raw_headers))
-    return b"\r\n".join(lines) + b"\r\n\r\n" + bytes(response.body)
 
 
 class Acceptor:
@@ -128,8 +118,10 @@ class Acceptor:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
-        self._refused = MinuteLog(_log_refused)
-        self._failed = MinuteLog(_log_failed)
+        line = "connections refused  count=%d"
+        self._refused = MinuteLog(partial(_log.info, line))
+        line = "connections cannot be accepted: no resources  count=%d"
+        self._failed = MinuteLog(partial(_log.warning, line))
         listening.settimeout(0)
         self._resume()
 
@@ -199,15 +191,3 @@ class Acceptor:
             )
         except OSError:
             connection.close()
-
-
-def _log_refused(count: int) -> None:
-    _log.info("connections refused  count=%d", count)
-
-
-def _log_failed(count: int) -> None:
-    _log.warning("connections cannot be accepted: no resources  count=%d", count)
-
-
-def _log_malformed(count: int) -> None:
-    _log.info("connections closed for malformed input  count=%d", count)

@@ -1,9 +1,9 @@
 """Listening socket of the page, and the addresses under which it is reachable."""
 
 import socket
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 
-from appliance.net.url import host_and_port
+from appliance.net.url import host_and_port, ip
 
 EVERYWHERE = {"0.0.0.0", "::"}
 """All interfaces of this machine; on Linux `::` includes IPv4."""
@@ -65,9 +65,8 @@ def url(host: str, port: int, lan: str) -> str:
 
 def _is_served(lan: str, host: str) -> bool:
     """Return whether a page that listens on `host` is reachable at `lan`."""
-    try:
-        address = ip_address(lan)
-    except ValueError:
+    address = ip(lan)
+    if address is None:
         return False
     # A link-local IPv6 address needs the name of the phone's own interface.
     return isinstance(address, IPv4Address) or (

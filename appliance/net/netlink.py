@@ -115,23 +115,26 @@ def _parts(sock: socket.socket) -> Iterator[bytes]:
     while True:
         part = sock.recv(RECEIVE_BYTES)
         yield part
-        kinds = {kind for kind, _ in _messages(part)}
+        kinds = {kind for kind, _ in _items(part, _HEADER)}
         if not part or kinds & {_DONE, _ERROR}:
             return
 
 
-def _messages(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield type and body of each whole message."""
-    while len(data) >= _HEADER.size:
-        length, kind, *_ = _HEADER.unpack_from(data)
-        if not _HEADER.size <= length <= len(data):
+def _items(data: bytes, header: struct.Struct) -> Iterator[tuple[int, bytes]]:
+    """Yield type and body of each whole item: messages, or attributes of one.
+
+    Each begins with its length and type, and is padded to a multiple of 4 bytes.
+    """
+    while len(data) >= header.size:
+        length, kind, *_ = header.unpack_from(data)
+        if not header.size <= length <= len(data):
             return
-        yield kind, data[_HEADER.size : length]
-        data = data[_padded(length) :]
+        yield kind, data[header.size : length]
+        data = data[(length + 3) & ~3 :]
 
 
 def _bodies(data: bytes, wanted: int, least_bytes: int) -> Iterator[bytes]:
-    for kind, body in _messages(data):
+    for kind, body in _items(data, _HEADER):
         if kind == wanted and len(body) >= least_bytes:
             yield body
 
@@ -143,23 +146,9 @@ def _address(body: bytes) -> Address | None:
     is_usable = scope == _GLOBAL or (is_ipv4 and scope == _ON_LINK)
     if flags & (_TENTATIVE | _FAILED) or not is_usable:
         return None
-    known = dict(_attributes(body[_ADDRESS.size :]))
+    known = dict(_items(body[_ADDRESS.size :], _ATTRIBUTE))
     # On a point-to-point interface `IFA_ADDRESS` is the peer's.
     packed = known.get(_IS_LOCAL, known.get(_IS_ADDRESS, b""))
     if len(packed) != (4 if is_ipv4 else 16):
         return None
     return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
-
-
-def _attributes(data: bytes) -> Iterator[tuple[int, bytes]]:
-    while len(data) >= _ATTRIBUTE.size:
-        length, kind = _ATTRIBUTE.unpack_from(data)
-        if not _ATTRIBUTE.size <= length <= len(data):
-            return
-        yield kind, data[_ATTRIBUTE.size : length]
-        data = data[_padded(length) :]
-
-
-def _padded(length: int) -> int:
-    """Return the length up to the next message or attribute: a multiple of 4 bytes."""
-    return (length + 3) & ~3

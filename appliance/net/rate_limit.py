@@ -20,22 +20,22 @@ class Bucket:
     def __init__(self, rate: Rate, now_s: float) -> None:
         """Start with a full bucket; `now_s` is of a monotonic clock."""
         self._rate = rate
-        self._left = rate.burst
+        self._tokens = rate.burst
         self._seen_s = now_s
 
     def may(self, now_s: float) -> bool:
         """Take one token, and return whether there was one."""
         if self.is_spent(now_s):
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True
 
     def is_spent(self, now_s: float) -> bool:
         """Return whether `may` would refuse; takes no token."""
-        grown = self._left + (now_s - self._seen_s) * self._rate.per_s
-        self._left = min(self._rate.burst, grown)
+        grown = self._tokens + (now_s - self._seen_s) * self._rate.per_s
+        self._tokens = min(self._rate.burst, grown)
         self._seen_s = now_s
-        return self._left < 1
+        return self._tokens < 1
 
 
 class Buckets:

@@ -1,9 +1,10 @@
 """Checks and parsers of URLs, host names and `HOST:PORT`."""
 
 from collections.abc import Collection
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
 
+Address = IPv4Address | IPv6Address
 _PLAIN = {"http", "ws"}
 
 
@@ -59,7 +60,7 @@ def host_and_port(listen: str) -> tuple[str, int] | None:
 
 def is_host(text: str) -> bool:
     """Return whether `text` is a host name or an IP address, and nothing more."""
-    return is_ip(text) or (
+    return ip(text) is not None or (
         bool(text) and all(sign.isalnum() or sign in "-._" for sign in text)
     )
 
@@ -104,13 +105,13 @@ def is_loopback(host: str) -> bool:
     """Return whether `host` always means this machine."""
     if host == "localhost" or host.endswith(".localhost"):
         return True
-    return is_ip(host) and ip_address(host).is_loopback
+    address = ip(host)
+    return address is not None and address.is_loopback
 
 
-def is_ip(text: str) -> bool:
-    """Return whether `text` is an IP address, without brackets."""
+def ip(text: str) -> Address | None:
+    """Return the IP address that `text` is, without brackets; None for another text."""
     try:
-        ip_address(text)
+        return ip_address(text)
     except ValueError:
-        return False
-    return True
+        return None
