@@ -116,8 +116,7 @@ def _page(
 ) -> Iterator[Viewer]:
     if not config.page.enabled:
         return
-    from appliance.page.adapter import Page
-    from appliance.page.settings import PageSettings
+    from appliance.page.adapter import Page, PageSettings
 
     settings = PageSettings(
         name=config.name or "",

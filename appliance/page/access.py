@@ -1,21 +1,30 @@
-"""Access control in front of every route: host, origin, session, security headers."""
+"""Access control in front of every route, and the pairing form, which gives a session.
 
+A request needs an accepted host and origin and, except on the open paths, a session.
+"""
+
+import re
+from html import escape
 from http import HTTPStatus
+from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.datastructures import MutableHeaders
-from starlette.requests import HTTPConnection
-from starlette.responses import RedirectResponse, Response
+from starlette.requests import HTTPConnection, Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin, local_address
-from appliance.page import static_files
-from appliance.page.answer import RequestRefused, refusal
+from appliance.page.answer import JSON, NO_STORE, RequestRefused, body_of, json, refusal
+from appliance.page.commands import UNREADABLE
 from appliance.page.pairing import Pairing
 
 COOKIE = "ptt_session"
 FORM = "/pair"
 HEALTH = "/health"
-OPEN_PATHS = static_files.OPEN | {FORM, HEALTH}
+OPEN_FILES = ("style.css", "pair.js", "icon.svg", "icon.png", "manifest.webmanifest")
+"""Files of the pairing form, and icons, which browsers fetch without cookies."""
+OPEN_PATHS = {FORM, HEALTH, *(f"/static/{name}" for name in OPEN_FILES)}
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -34,6 +43,14 @@ HEADERS = {
 FORM_REFERRER = "same-origin"
 """Under `no-referrer` browsers send a form with `Origin: null`, as they do for forms of
 other sites. Source: Fetch, "append a request Origin header"."""
+ON_SCREEN = "It is on the screen of the box now."
+NO_SCREEN = (
+    '<p class="note">Does the box have no screen? Run <code>ptt-appliance pair</code>'
+    " on it to print the PIN and a QR code.</p>"
+)
+COOKIE_DAYS = 400
+"""The longest time for which browsers keep a cookie."""
+FIELDS = 10
 
 
 class AccessControl:
@@ -136,3 +153,91 @@ def _with_headers(send: Send, path: str) -> Send:
         await send(message)
 
     return send_all
+
+
+class Entered(msgspec.Struct, frozen=True):
+    """JSON body of a pairing request."""
+
+    pin: str
+
+
+class PairingForm:
+    """GET and POST of `/pair`."""
+
+    def __init__(self, pairing: Pairing, html: str, pin_hint: str) -> None:
+        """Use `pairing` to check PINs; `pin_hint` is that of `PageSettings`."""
+        self._pairing = pairing
+        html = html.replace("{{where}}", escape(pin_hint or ON_SCREEN))
+        self._html = html.replace("{{note}}", "" if pin_hint else NO_SCREEN)
+
+    async def show(self, request: Request) -> Response:
+        """Return the form, or a redirect to the page for a paired client."""
+        if request.state.owner is not None:
+            return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+        self._pairing.ask()
+        return self._page("", HTTPStatus.OK)
+
+    async def enter(self, request: Request) -> Response:
+        """Check the PIN and return a session cookie."""
+        content = await body_of(request)
+        is_json = request.headers.get("content-type", "").startswith(JSON)
+        try:
+            pin = _pin_of_json(content) if is_json else _pin_of_form(content)
+            address = request.client.host if request.client else ""
+            secret = await self._pairing.admit(pin, address)
+        except RequestRefused as refused:
+            self._pairing.ask()
+            if is_json:
+                raise
+            page = self._page(refused.sentence, refused.status)
+            page.headers.update(refused.headers or {})
+            return page
+        return _paired(secret, is_json=is_json)
+
+    def _page(self, sentence: str, status: HTTPStatus) -> Response:
+        html = self._html.replace("{{problem}}", escape(sentence))
+        return HTMLResponse(html, status, NO_STORE)
+
+
+def _paired(secret: str, *, is_json: bool) -> Response:
+    """Return the response to the right PIN; `secret` is the cookie."""
+    page = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    response = json({"paired": True}) if is_json else page
+    response.set_cookie(
+        COOKIE,
+        secret,
+        max_age=COOKIE_DAYS * 86_400,
+        httponly=True,
+        samesite="strict",
+    )
+    return response
+
+
+def _pin_of_form(content: bytes) -> str:
+    try:
+        pairs = parse_qsl(content.decode("ascii"), max_num_fields=FIELDS)
+    except ValueError as exc:
+        sentence = "The form cannot be read. Write pin=123456"
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc
+    return _pin_of(dict(pairs).get("pin", ""))
+
+
+def _pin_of_json(content: bytes) -> str:
+    try:
+        return _pin_of(msgspec.json.decode(content, type=Entered).pin)
+    except UNREADABLE as exc:
+        sentence = 'The body cannot be read. Write {"pin": "123456"}'
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc
+
+
+def _pin_of(text: str) -> str:
+    """Return the digits without spaces and hyphens between them.
+
+    Raises:
+        RequestRefused: not six digits; this does not count as a wrong PIN.
+    """
+    pin = re.sub(r"[\s-]", "", text)
+    if not re.fullmatch(r"[0-9]{6}", pin):
+        sentence = "The PIN has six digits."
+        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin")
+    return pin

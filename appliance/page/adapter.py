@@ -3,15 +3,20 @@
 import asyncio
 import logging
 import socket
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part
 from appliance.core.view import View
+from appliance.display.line import Size
 from appliance.net import listen
+from appliance.net.http_limits import ServerLimits
 from appliance.page.pairing import Pairing
 from appliance.page.pairing_file import PairingFile
-from appliance.page.settings import PageSettings
 from appliance.page.snapshot import Snapshot
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -26,6 +31,26 @@ RETRY_S = 10.0
 """Interval of attempts to listen; our choice."""
 WATCH_S = 2.0
 """Interval of checks for a new address, or a new PIN from the command line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageSettings:
+    """Facts about the box that the page needs besides its configuration."""
+
+    name: str
+    """The box's name; `NAME.local` is accepted as a host name."""
+    state_directory: Path
+    """Directory of `pairing.json`."""
+    metrics: Callable[[], Awaitable[str]]
+    """Returns the text of `/metrics`."""
+    screen_px: Size = (128, 64)
+    """Of the OLED; its picture is shown even if no OLED is connected."""
+    limits: ServerLimits | None = None
+    """Limits on clients; None: the default."""
+    pin_hint: str = ""
+    """Sentence of the form that says where to find the PIN; empty: it names the screen
+    and `ptt-appliance pair`."""
+    now_s: Callable[[], float] = time.monotonic
 
 
 class Page:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
 JSON = "application/json"
+NO_STORE = {"cache-control": "no-store"}
 LIMIT_BYTES = 32 * 1024
 """Longest request body; a chat line of 2000 emoji, each escaped as twelve ASCII
 characters, fits."""
@@ -60,12 +61,7 @@ def json(content: object, status: HTTPStatus = HTTPStatus.OK) -> "Response":
     """Return a JSON response that is not to be cached."""
     from starlette.responses import Response
 
-    return Response(
-        msgspec.json.encode(content),
-        status,
-        {"cache-control": "no-store"},
-        JSON,
-    )
+    return Response(msgspec.json.encode(content), status, NO_STORE, JSON)
 
 
 def refusal(refused: RequestRefused) -> "Response":

@@ -16,14 +16,12 @@ from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import WebSocketProtocol
 from appliance.net.http_server import CLIENT_LEFT, BoundedServer, RateLimited
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.page import static_files
-from appliance.page.access import AccessControl, too_many_requests
+from appliance.page.access import AccessControl, PairingForm, too_many_requests
+from appliance.page.adapter import PageSettings
 from appliance.page.answer import LIMIT_BYTES
 from appliance.page.controls import Controls
 from appliance.page.pairing import Pairing
-from appliance.page.pairing_form import PairingForm
-from appliance.page.routes import Api, application
-from appliance.page.settings import PageSettings
+from appliance.page.routes import Api, application, build_version, load_assets
 from appliance.page.snapshot import Snapshot
 from appliance.page.talk_leases import TalkLeases
 from appliance.page.websocket import LiveEndpoint
@@ -46,8 +44,6 @@ DATE_S = 1.0
 """Interval at which uvicorn updates the header `Date`."""
 SHUTDOWN_S = 1
 """Time for open requests to end; the whole process has 3 s."""
-PING_S = 5.0
-"""A phone that left the Wi-Fi is detected, and its talk ended, within 10 s."""
 
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
@@ -71,41 +67,44 @@ class WebServer:
         post: Post,
     ) -> None:
         """Create the application; requests run as tasks of `background`."""
-        assets = static_files.load()
-        snapshot.build = static_files.build(assets)
+        assets = load_assets()
+        snapshot.build = build_version(assets)
         self._background = background
         self._leases = TalkLeases(post)
         controls = Controls(snapshot, post, self._leases, site.now_s)
+        form_html = assets["pair.html"].content.decode()
         routes = application(
             Api(snapshot, controls, assets, site.metrics),
             LiveEndpoint(snapshot, controls, pairing, site.now_s),
-            PairingForm(pairing, assets, site.pin_hint),
+            PairingForm(pairing, form_html, site.pin_hint),
         )
         self._app = AccessControl(routes, pairing, own_names(site.name))
         self._limits = site.limits or default_limits(site.now_s)
 
     async def serve(
-        self, listening: socket.socket, companion: Coroutine[None, None, None]
+        self, listening: socket.socket, announce: Coroutine[None, None, None]
     ) -> None:
-        """Serve on this socket until cancelled; `companion` runs at the same time.
+        """Serve on this socket until cancelled, then close it and every connection.
 
-        At the end the socket and every connection are closed.
+        Args:
+            listening: the socket.
+            announce: posts the address and the PIN while the page is served.
         """
         app = RateLimited(_RequestTasks(self._app, self._background), self._limits)
-        server = _Server(_config(app), self._limits)
+        server = _Server(_config(app, self._limits.ping_s), self._limits)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        companion_task = asyncio.create_task(companion)
+        announcing = asyncio.create_task(announce)
         try:
             await asyncio.wait(
-                {serving, companion_task}, return_when=asyncio.FIRST_COMPLETED
+                {serving, announcing}, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             self._leases.clear()
             server.end()
-            companion_task.cancel()
-            await asyncio.wait({serving, companion_task})
+            announcing.cancel()
+            await asyncio.wait({serving, announcing})
         serving.result()
-        companion_task.result()
+        announcing.result()
 
 
 class _Server(BoundedServer):
@@ -155,15 +154,15 @@ class _RequestTasks:
             await self._app(scope, receive, send)
 
 
-def _config(app: ASGIApp) -> uvicorn.Config:
+def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",
         h11_max_incomplete_event_size=HEAD_BYTES,
         ws=WebSocketProtocol,
         ws_max_size=LIMIT_BYTES,
-        ws_ping_interval=PING_S,
-        ws_ping_timeout=PING_S,
+        ws_ping_interval=ping_s,
+        ws_ping_timeout=ping_s,
         # A view has 4 kB, on a LAN: compression would cost 30 kB per phone, and CPU.
         ws_per_message_deflate=False,
         lifespan="off",

@@ -83,7 +83,7 @@ class Controls:
         self._chat_each = Buckets(CHAT_EACH)
         self._chat_all = Bucket(CHAT_ALL, now_s())
 
-    def take(self, request: AnyRequest, client: Client) -> Answer:
+    def execute(self, request: AnyRequest, client: Client) -> Answer:
         """Execute a command and return the body of the response.
 
         Raises:
@@ -103,7 +103,7 @@ class Controls:
             case _:
                 assert_never(request)
 
-    def gone(self, client: Client) -> None:
+    def disconnected(self, client: Client) -> None:
         """Release the talk button of a closed WebSocket."""
         self._leases.release(_holder(client))
 

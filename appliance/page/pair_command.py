@@ -1,8 +1,8 @@
 """`ptt-appliance pair`: prints PIN, QR code and bearer tokens on the command line."""
 
+import contextlib
 import io
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from appliance.net.listen import pairing_url, parsed, url
+from appliance.net.monitor import current_address
 from appliance.page.pairing_file import (
     Keys,
     PairingFile,
@@ -18,9 +19,6 @@ from appliance.page.pairing_file import (
     fresh_keys,
     fresh_secret,
 )
-
-ANYWHERE = ("192.0.2.1", 9)
-"""TEST-NET-1 (RFC 5737); connecting a UDP socket to it sends nothing."""
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 """State directory of the installed service, by systemd's `StateDirectory=`."""
@@ -110,12 +108,9 @@ def _urls(host: str, port: int) -> tuple[str, ...]:
 
 def _lan_address() -> str:
     """Return this machine's address on the LAN; empty without a network."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(ANYWHERE)
-        except OSError:
-            return ""
-        return str(probe.getsockname()[0])
+    with contextlib.suppress(OSError):
+        return current_address() or ""
+    return ""
 
 
 def _as_json(urls: tuple[str, ...], pin: str) -> str:

@@ -5,6 +5,7 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 from http import HTTPStatus
 
 import msgspec
@@ -65,7 +66,7 @@ class Pairing:
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
-        self._wrong = MinuteLog(_log_wrong)
+        self._wrong = MinuteLog(partial(_log.warning, "wrong PINs  count=%d"))
         log = FaultLog(_log, "pairing file cannot be used", "pairing file works again")
         self._fault = FaultReport(post, Part.STORE, file.path.name, log)
 
@@ -185,8 +186,8 @@ class Pairing:
         self, changed: Callable[[Keys], Keys], pins: tuple[str, str]
     ) -> None:
         """Write the change, the new PIN and the wrong PINs counted so far."""
-        guesses = self._lockouts.to_keep(self._now_s(), self._wall_s())
-        await self._change(lambda keys: changed(keys).with_guesses(guesses, pins))
+        lockouts = self._lockouts.to_keep(self._now_s(), self._wall_s())
+        await self._change(lambda keys: changed(keys).with_lockouts(lockouts, pins))
 
     async def _change(self, changed: Callable[[Keys], Keys]) -> None:
         """Change the file in a thread: writing to an SD card may take a second."""
@@ -201,7 +202,7 @@ class Pairing:
     def _replace(self, keys: Keys) -> None:
         if keys.pin != self._keys.pin:
             times_s = self._now_s(), self._wall_s()
-            self._lockouts = Lockouts.kept(keys.guesses, *times_s)
+            self._lockouts = Lockouts.kept(keys.lockouts, *times_s)
             self._used = ("", "", 0.0)
         self._keys = keys
 
@@ -209,10 +210,6 @@ class Pairing:
         # Reads and writes may fail for different reasons; only the first is reported.
         if not self._fault.is_lost:
             self._fault.lost(f"{exc.strerror}: phones must pair again after a restart")
-
-
-def _log_wrong(count: int) -> None:
-    _log.warning("wrong PINs  count=%d", count)
 
 
 def _locked(wait_s: int) -> RequestRefused:

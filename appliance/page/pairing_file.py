@@ -16,6 +16,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from appliance.page.pin_lockout import StoredLockouts
 from appliance.process.state_files import write_whole
 
 KEPT_SESSIONS = 32
@@ -26,23 +27,6 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
 
 
-class AddressGuesses(msgspec.Struct, frozen=True):
-    """Wrong PINs from one address."""
-
-    failures: int
-    until_s: float
-    """Seconds since the epoch; PINs are not checked before."""
-
-
-class Guesses(msgspec.Struct, frozen=True):
-    """Wrong PINs, stored so that a restart does not reset the lock-out."""
-
-    recent_s: tuple[float, ...] = ()
-    """Times of those from all addresses, in seconds since the epoch."""
-    guests: dict[str, AddressGuesses] = {}
-    """By address."""
-
-
 class Keys(msgspec.Struct, frozen=True):
     """PIN and digests, the content of the file."""
 
@@ -51,7 +35,7 @@ class Keys(msgspec.Struct, frozen=True):
     """SHA-256 of each cookie, oldest first."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 of each bearer token, oldest first."""
-    guesses: Guesses = Guesses()
+    lockouts: StoredLockouts = msgspec.field(name="guesses", default=StoredLockouts())
 
     def with_session(self, digest: str) -> "Keys":
         """Return the keys with one more session; the oldest is dropped at the limit."""
@@ -63,15 +47,15 @@ class Keys(msgspec.Struct, frozen=True):
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
 
-    def with_guesses(self, guesses: Guesses, pins: tuple[str, str]) -> "Keys":
+    def with_lockouts(self, lockouts: StoredLockouts, pins: tuple[str, str]) -> "Keys":
         """Return the keys with these wrong PINs and, unless it was changed, a new PIN.
 
         Args:
-            guesses: all that are stored.
+            lockouts: of all addresses.
             pins: the PIN to replace, and its replacement.
         """
         pin = pins[1] if self.pin == pins[0] else self.pin
-        return msgspec.structs.replace(self, pin=pin, guesses=guesses)
+        return msgspec.structs.replace(self, pin=pin, lockouts=lockouts)
 
 
 def fresh_keys() -> Keys:

@@ -1,10 +1,9 @@
 """Rate limiter for PIN attempts: lock-out per address, budget over all addresses."""
 
 from collections import OrderedDict, deque
-from dataclasses import dataclass
 from math import ceil
 
-from appliance.page.pairing_file import AddressGuesses, Guesses
+import msgspec
 
 FREE_TRIES = 5
 FIRST_WAIT_S = 60
@@ -19,13 +18,13 @@ SLACK_S = 0.001
 """Rounding error of sums of floating point numbers."""
 
 
-@dataclass(frozen=True, slots=True)
-class Lockout:
+class Lockout(msgspec.Struct, frozen=True):
     """Wrong PINs from one address so far."""
 
     failures: int = 0
     until_s: float = 0.0
-    """Monotonic clock; PINs are not checked before."""
+    """PINs are not checked before; of the monotonic clock, in the file since the
+    epoch."""
 
     def wait_s(self, now_s: float) -> int:
         """Return the whole seconds until a PIN is checked again; 0: now."""
@@ -44,6 +43,14 @@ class Lockout:
         return Lockout(failures, now_s + _longest_wait_s(failures))
 
 
+class StoredLockouts(msgspec.Struct, frozen=True):
+    """Wrong PINs, stored so that a restart does not reset the lock-out."""
+
+    recent_s: tuple[float, ...] = ()
+    """Times of those from all addresses, in seconds since the epoch."""
+    by_address: dict[str, Lockout] = msgspec.field(name="guests", default_factory=dict)
+
+
 class Lockouts:
     """Lock-outs per address, and the budget of all addresses."""
 
@@ -53,32 +60,32 @@ class Lockouts:
         self._all_s: deque[float] = deque(maxlen=TRIES_OF_ALL)
 
     @classmethod
-    def kept(cls, guesses: Guesses, now_s: float, wall_s: float) -> "Lockouts":
+    def kept(cls, stored: StoredLockouts, now_s: float, wall_s: float) -> "Lockouts":
         """Return the lock-outs that were stored before a restart.
 
         Args:
-            guesses: with times of the wall clock. It may have been set back since:
+            stored: with times of the wall clock. It may have been set back since:
                 times in the future count as now.
             now_s: monotonic clock.
             wall_s: seconds since the epoch.
         """
         lockouts = cls()
-        for at_s in guesses.recent_s:
+        for at_s in stored.recent_s:
             if wall_s - at_s < WINDOW_S:
                 lockouts._all_s.append(now_s - max(0.0, wall_s - at_s))
-        for address, stored in guesses.guests.items():
-            left_s = min(stored.until_s - wall_s, _longest_wait_s(stored.failures))
+        for address, each in stored.by_address.items():
+            left_s = min(each.until_s - wall_s, _longest_wait_s(each.failures))
             until_s = now_s + left_s if left_s > 0 else 0.0
-            lockouts._each[address] = Lockout(stored.failures, until_s)
+            lockouts._each[address] = Lockout(each.failures, until_s)
         return lockouts
 
-    def to_keep(self, now_s: float, wall_s: float) -> Guesses:
+    def to_keep(self, now_s: float, wall_s: float) -> StoredLockouts:
         """Return what to store for a restart; see `kept`."""
         shift_s = wall_s - now_s
-        return Guesses(
+        return StoredLockouts(
             tuple(at_s + shift_s for at_s in self._all_s),
             {
-                address: AddressGuesses(each.failures, each.until_s + shift_s)
+                address: Lockout(each.failures, each.until_s + shift_s)
                 for address, each in self._each.items()
             },
         )

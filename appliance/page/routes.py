@@ -1,7 +1,10 @@
-"""Routes of the page, and the handlers of plain requests."""
+"""Routes of the page, its static files, and the handlers of plain requests."""
 
+import hashlib
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from importlib.resources import files
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -11,8 +14,8 @@ from starlette.routing import BaseRoute, Route, WebSocketRoute
 
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
-from appliance.page import answer, static_files
-from appliance.page.access import FORM, HEALTH
+from appliance.page import answer
+from appliance.page.access import FORM, HEALTH, PairingForm
 from appliance.page.answer import RequestRefused
 from appliance.page.commands import (
     AnyRequest,
@@ -26,7 +29,6 @@ from appliance.page.commands import (
     from_body,
 )
 from appliance.page.controls import Client, Controls
-from appliance.page.pairing_form import PairingForm
 from appliance.page.snapshot import Snapshot
 from appliance.page.websocket import LiveEndpoint
 
@@ -40,6 +42,14 @@ POSTS: dict[str, type[AnyRequest]] = {
     "/api/microphone_gain": GainRequest,
 }
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+KINDS = {
+    ".css": "text/css; charset=utf-8",
+    ".html": "text/html; charset=utf-8",
+    ".js": "text/javascript; charset=utf-8",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+    ".webmanifest": "application/manifest+json",
+}
 NEEDS_SOUND = frozenset(
     {
         ConnectionState.CONNECTING,
@@ -50,6 +60,16 @@ NEEDS_SOUND = frozenset(
 OUT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
 
 
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """Content of a static file."""
+
+    content: bytes
+    kind: str
+    tag: str
+    """ETag, so that browsers load changed files at once after an upgrade."""
+
+
 class Api:
     """Handlers of plain requests."""
 
@@ -57,7 +77,7 @@ class Api:
         self,
         snapshot: Snapshot,
         controls: Controls,
-        assets: dict[str, static_files.Asset],
+        assets: dict[str, Asset],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
         """Read from `snapshot`; commands go to `controls`."""
@@ -68,20 +88,20 @@ class Api:
 
     async def page(self, request: Request) -> Response:
         """`GET /`."""
-        return static_files.answer(self._assets["index.html"], request)
+        return _file_response(self._assets["index.html"], request)
 
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         found = self._assets.get(request.path_params["name"])
-        if found is None or found.kind == static_files.KINDS[".html"]:
+        if found is None or found.kind == KINDS[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        return static_files.answer(found, request)
+        return _file_response(found, request)
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
         await self._snapshot.prepare()
-        headers = {"cache-control": "no-store"}
-        return Response(self._snapshot.json(), HTTPStatus.OK, headers, answer.JSON)
+        content = self._snapshot.json()
+        return Response(content, HTTPStatus.OK, answer.NO_STORE, answer.JSON)
 
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
@@ -89,10 +109,7 @@ class Api:
         picture = self._snapshot.drawing().picture
         if picture is None:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
-        headers = {"cache-control": "no-store"}
-        return Response(
-            png(picture), HTTPStatus.OK, headers, static_files.KINDS[".png"]
-        )
+        return Response(png(picture), HTTPStatus.OK, answer.NO_STORE, KINDS[".png"])
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
@@ -109,7 +126,7 @@ class Api:
         """`POST /api/…`."""
         content = await answer.body_of(request)
         command = from_body(content, POSTS[request.url.path])
-        return answer.json(self._controls.take(command, Client(request.state.owner)))
+        return answer.json(self._controls.execute(command, Client(request.state.owner)))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -141,3 +158,29 @@ def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
     ]
     handlers = {RequestRefused: answer.on_refused, HTTPException: answer.on_http_error}
     return Starlette(routes=routes, exception_handlers=handlers)
+
+
+def load_assets() -> dict[str, Asset]:
+    """Return all static files by name."""
+    found = {}
+    for entry in files("appliance.page").joinpath("static").iterdir():
+        kind = KINDS.get("." + entry.name.rpartition(".")[2])
+        if kind is not None:
+            content = entry.read_bytes()
+            tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+            found[entry.name] = Asset(content, kind, tag)
+    return found
+
+
+def build_version(assets: dict[str, Asset]) -> str:
+    """Return a version for these files, which differs if any of them differs."""
+    facts = "".join(f"{name}{assets[name].tag}" for name in sorted(assets))
+    return hashlib.sha256(facts.encode()).hexdigest()[:16]
+
+
+def _file_response(asset: Asset, request: Request) -> Response:
+    """Return the file, or 304 if the browser has it in its cache."""
+    headers = {"cache-control": "no-cache", "etag": asset.tag}
+    if request.headers.get("if-none-match") == asset.tag:
+        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
+    return Response(asset.content, HTTPStatus.OK, headers, asset.kind)

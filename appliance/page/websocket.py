@@ -101,23 +101,23 @@ class LiveEndpoint:
         self._controls = controls
         self._pairing = pairing
         self._now_s = now_s
-        self._open = 0
+        self._connections = 0
 
     async def __call__(self, socket: WebSocket) -> None:
         """Serve one connection until either side ends it."""
-        if self._open >= SOCKETS:
+        if self._connections >= SOCKETS:
             sentence = f"{SOCKETS} pages are open already. Close one of them."
             refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
             await socket.send_denial_response(refusal(refused))
             return
-        self._open += 1
+        self._connections += 1
         client = Client(socket.state.owner, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
             await self._serve(Connection(socket), client)
         finally:
-            self._open -= 1
-            self._controls.gone(client)
+            self._connections -= 1
+            self._controls.disconnected(client)
 
     async def _serve(self, connection: Connection, client: Client) -> None:
         """Send and receive until either ends, then close with its reason."""
@@ -143,7 +143,7 @@ class LiveEndpoint:
         commands = Bucket(COMMANDS, self._now_s())
         refused_left = Bucket(REFUSED, self._now_s())
         while (message := await connection.receive()) is not None:
-            answer = self._take(message, client, commands)
+            answer = self._answer(message, client, commands)
             if "error" in answer and not refused_left.may(self._now_s()):
                 return POLICY_VIOLATION, "too many refused commands"
             # Most commands are answered by the next view.
@@ -151,10 +151,10 @@ class LiveEndpoint:
                 await connection.send(msgspec.json.encode(answer))
         return None
 
-    def _take(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
+    def _answer(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
         try:
             self._check_pace(commands)
-            return self._controls.take(from_command(message), client)
+            return self._controls.execute(from_command(message), client)
         except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 

@@ -20,9 +20,8 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import ConnectionState, Lamps, TalkState, View
-from appliance.page.adapter import Page
+from appliance.page.adapter import Page, PageSettings
 from appliance.page.pairing_file import PairingFile
-from appliance.page.settings import PageSettings
 from appliance.page.snapshot import STARTING
 
 IN_ROOM = replace(
@@ -172,19 +171,20 @@ async def one_join() -> str:
     return "ptt_joins_total 1\n"
 
 
+def site(directory: Path, metrics=one_join, **changes) -> PageSettings:
+    return PageSettings(
+        name="kitchen", state_directory=directory, metrics=metrics, **changes
+    )
+
+
 @asynccontextmanager
 async def serving(
-    directory: Path, clock: Clock, listen: str = "127.0.0.1:0"
+    directory: Path, clock: Clock, listen: str = "127.0.0.1:0", **changes
 ) -> AsyncIterator[Served]:
-    """Serve a page on loopback."""
+    """Serve a page on loopback; `changes` are those of its settings."""
     inbox = Inbox()
-    site = PageSettings(
-        name="kitchen",
-        state_directory=directory,
-        metrics=one_join,
-        now_s=clock,
-    )
-    async with Page(PageConfig(listen=listen), inbox.post, site) as page:
+    settings = site(directory, now_s=clock, **changes)
+    async with Page(PageConfig(listen=listen), inbox.post, settings) as page:
         inbox.page = page
         inbox.show()
         await inbox.until(lambda: inbox.of(PageServed))

@@ -13,18 +13,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
 from appliance.page.adapter import Page
-from appliance.page.settings import PageSettings
-from tests.page.fake_app import Inbox, serving
-
-
-async def no_metrics():
-    return ""
-
-
-def site(directory, metrics=no_metrics, **changes):
-    return PageSettings(
-        name="kitchen", state_directory=directory, metrics=metrics, **changes
-    )
+from tests.page.fake_app import Inbox, serving, site
 
 
 async def test_a_port_in_use_is_reported_and_retried(tmp_path):

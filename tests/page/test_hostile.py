@@ -20,9 +20,9 @@ from appliance.core.state import State
 from appliance.page.adapter import Page
 from appliance.page.application import default_limits
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
-from appliance.page.settings import PageSettings
 from appliance.ports import Adapters
 from tests.net.hostile import WIDE, Target, assault, attack, seeds, status_of, unlimited
+from tests.page.fake_app import site
 
 SECRET = "secret-of-a-script"
 CONFIG = Config(name="kitchen", room=RoomConfig(token_url="https://tokens.example"))
@@ -41,10 +41,6 @@ class Idle:
         pass
 
 
-async def no_metrics():
-    return ""
-
-
 @asynccontextmanager
 async def running(directory, limits=None):
     """Run an appliance with no adapter but the page; yield its address."""
@@ -52,13 +48,8 @@ async def running(directory, limits=None):
         lambda keys: keys.with_token(digest(SECRET)), fresh_keys()
     )
     app, served = App(), asyncio.get_running_loop().create_future()
-    site = PageSettings(
-        name="kitchen",
-        state_directory=directory,
-        metrics=no_metrics,
-        limits=limits,
-    )
-    page = Page(PageConfig(listen="127.0.0.1:0"), app.post, site)
+    settings = site(directory, limits=limits)
+    page = Page(PageConfig(listen="127.0.0.1:0"), app.post, settings)
 
     async def make():
         return Adapters(Idle(), Idle(), Idle(), (), (page,))

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import Wish, pair
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
+from appliance.page.pin_lockout import Lockout
 from tests.page.fake_app import serving
 
 
@@ -98,6 +99,23 @@ async def test_a_damaged_file_is_replaced(tmp_path, clock, content):
     (tmp_path / "pairing.json").write_bytes(content)
     async with serving(tmp_path, clock) as served:
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
+
+
+def test_wrong_pins_are_stored_under_the_names_of_earlier_versions(tmp_path):
+    stored = {
+        "pin": "123456",
+        "sessions": [],
+        "tokens": [],
+        "guesses": {
+            "recent_s": [1.5],
+            "guests": {"10.0.0.7": {"failures": 6, "until_s": 99.5}},
+        },
+    }
+    file = PairingFile(tmp_path)
+    file.path.write_text(json.dumps(stored))
+    keys = file.change(lambda keys: keys, fresh_keys())
+    assert keys.lockouts.by_address == {"10.0.0.7": Lockout(6, 99.5)}
+    assert json.loads(file.path.read_text()) == stored
 
 
 async def test_a_directory_that_cannot_be_written_is_reported_and_pairing_works(

@@ -11,6 +11,7 @@ from appliance.net import listen
 from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.net.url import is_loopback
+from appliance.page.access import _pin_of_form, _pin_of_json
 from appliance.page.answer import RequestRefused
 from appliance.page.commands import (
     ChatRequest,
@@ -19,7 +20,6 @@ from appliance.page.commands import (
     from_body,
     from_command,
 )
-from appliance.page.pairing_form import _pin_of_form, _pin_of_json
 from appliance.page.pin_lockout import (
     ADDRESSES,
     LONGEST_WAIT_S,

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from contextlib import suppress
+from dataclasses import replace
 
 import httpx
 import msgspec
@@ -16,9 +17,12 @@ from appliance.core.events import (
     TalkAsked,
 )
 from appliance.page.answer import LIMIT_BYTES
+from appliance.page.application import default_limits
 from appliance.page.pair_command import Wish, pair
 from tests.page.fake_app import serving
 
+IDLE_S = 3.0
+"""Far longer than a hundred connections take to open."""
 GUARDED = [
     ("GET", "/api/view"),
     ("GET", "/api/screen.png"),
@@ -331,21 +335,29 @@ async def test_only_so_many_sessions_are_kept_and_the_oldest_goes(served):
     assert statuses == [401, 200]
 
 
-async def test_more_connections_than_allowed_are_closed_and_idle_ones_too(served):
-    idle = [await opened(served, f"127.0.0.{n % 5 + 2}") for n in range(100)]
-    async with guest(served, "127.0.0.9") as late:
+@pytest.fixture
+async def impatient(tmp_path, clock):
+    """A page that closes idle connections early."""
+    limits = replace(default_limits(clock), request_s=IDLE_S)
+    async with serving(tmp_path, clock, limits=limits) as page:
+        yield page
+
+
+async def test_more_connections_than_allowed_are_closed_and_idle_ones_too(impatient):
+    idle = [await opened(impatient, f"127.0.0.{n % 5 + 2}") for n in range(100)]
+    async with guest(impatient, "127.0.0.9") as late:
         with pytest.raises(httpx.TransportError):
             await late.get("/health")
     await closed(idle)
-    async with served.client() as client:
+    async with impatient.client() as client:
         assert (await client.get("/health")).is_success
 
 
-async def test_one_address_cannot_use_up_all_connections(served):
-    idle = [await opened(served, "127.0.0.2") for _ in range(100)]
-    async with guest(served, "127.0.0.3") as other:
+async def test_one_address_cannot_use_up_all_connections(impatient):
+    idle = [await opened(impatient, "127.0.0.2") for _ in range(100)]
+    async with guest(impatient, "127.0.0.3") as other:
         assert (await other.get("/health")).is_success
-    idle.append(await opened(served, "127.0.0.3"))
+    idle.append(await opened(impatient, "127.0.0.3"))
     await closed(idle)
 
 

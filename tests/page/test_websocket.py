@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import json
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 
 import pytest
 from websockets.asyncio.client import connect
@@ -19,7 +20,9 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState
+from appliance.page.application import default_limits
 from appliance.page.pair_command import Wish, pair
+from tests.page.fake_app import serving
 
 
 @asynccontextmanager
@@ -187,9 +190,13 @@ async def test_a_socket_that_dies_while_talking_releases_the_button(served):
 
 
 async def test_a_phone_that_leaves_the_network_while_talking_releases_the_button(
-    served,
+    tmp_path, clock
 ):
-    async with live(served) as socket:
+    limits = replace(default_limits(clock), ping_s=0.5)
+    async with (
+        serving(tmp_path, clock, limits=limits) as served,
+        live(served) as socket,
+    ):
         await tell(socket, do="talk", on=True)
         await served.inbox.has(TalkAsked(is_on=True))
         # As when a phone leaves the Wi-Fi: no close frame, no pong.
