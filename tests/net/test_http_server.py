@@ -1,10 +1,11 @@
-"""Limits on the number, rate and duration of connections and requests."""
+"""Limits on connections and requests, and the acceptor with each error of accept()."""
 
 import asyncio
+import errno
 import logging
 import socket
 import struct
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import replace
 
 import pytest
@@ -12,7 +13,13 @@ import uvicorn
 from starlette.responses import Response
 
 from appliance.net.http_limits import HEAD_BYTES, ServerLimits
-from appliance.net.http_server import BoundedServer, RateLimited
+from appliance.net.http_server import (
+    FROM_NETWORK,
+    NO_RESOURCE,
+    Acceptor,
+    BoundedServer,
+    RateLimited,
+)
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Rate, RateLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
@@ -225,3 +232,53 @@ async def test_a_minute_log_writes_the_first_at_once_and_the_rest_together():
     async with asyncio.timeout(10):
         await written.wait()
     assert counts == [1, 9]
+
+
+class Failing(socket.socket):
+    """A listening socket whose first accept() fails; notes that it did."""
+
+    def __init__(self, number):
+        super().__init__()
+        self.bind(("127.0.0.1", 0))
+        self.listen()
+        self.number = number
+        self.has_failed = False
+
+    def accept(self):
+        if self.has_failed:
+            return super().accept()
+        self.has_failed = True
+        raise OSError(self.number, "as a test wants it")
+
+
+class Greeting(asyncio.Protocol):
+    def connection_made(self, transport):
+        assert isinstance(transport, asyncio.Transport)
+        transport.write(b"hello")
+        transport.close()
+
+
+@pytest.mark.parametrize(
+    "number", sorted(FROM_NETWORK | NO_RESOURCE), ids=errno.errorcode.get
+)
+async def test_an_error_of_accept_does_not_end_the_server(number):
+    with Failing(number) as listening:
+        with closing(Acceptor(listening, lambda _: Greeting(), WIDE)):
+            async with asyncio.timeout(10):
+                reader, writer = await asyncio.open_connection(*listening.getsockname())
+                assert await reader.read() == b"hello"
+        assert listening.has_failed
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_closing_twice_and_during_a_pause_is_allowed():
+    with Failing(errno.EMFILE) as listening:
+        acceptor = Acceptor(listening, lambda _: Greeting(), WIDE)
+        _, writer = await asyncio.open_connection(*listening.getsockname())
+        while not listening.has_failed:
+            await asyncio.sleep(0)
+        acceptor.close()
+        acceptor.close()
+        writer.close()
+        await writer.wait_closed()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.page.test_hostile import running, wide
 
-SPARE = 25
+FREE_DESCRIPTORS = 25
 """Descriptors left once the page is served; idle connections need more."""
 
 
@@ -15,7 +15,9 @@ async def main() -> None:
     loop = asyncio.get_running_loop()
     async with running(Path(sys.argv[1]), wide()) as (target, task):
         used = len(tuple(Path("/proc/self/fd").iterdir()))
-        resource.setrlimit(resource.RLIMIT_NOFILE, (used + SPARE, used + SPARE))
+        resource.setrlimit(
+            resource.RLIMIT_NOFILE, (used + FREE_DESCRIPTORS, used + FREE_DESCRIPTORS)
+        )
         sys.stdout.write(f"{target.host} {target.port}\n")
         sys.stdout.flush()
         ended = loop.run_in_executor(None, sys.stdin.read)

@@ -111,7 +111,6 @@ async def test_a_lack_of_file_descriptors_does_not_end_the_process(tmp_path):
     )
     assert box.stdout is not None
     assert box.stderr is not None
-    print("A")
     host, port = (await box.stdout.readline()).decode().split()
     target = Target(host, int(port))
     idle = []
