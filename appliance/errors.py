@@ -83,11 +83,27 @@ class PanelError(ApplianceError, OSError):
 class TokenError(ApplianceError, ConnectionError):
     """No token could be fetched."""
 
-    def __init__(self, cause: str, reason: str) -> None:
-        """Store the cause, a word for the core, and the reason, a sentence."""
-        super().__init__(cause, reason)
+    def __init__(
+        self, cause: str, sentence: str, *, remark: str = "", retry_after_s: float = 0.0
+    ) -> None:
+        """Store the cause, a word for the core, and the sentence for people.
+
+        Args:
+            cause: a word for the core.
+            sentence: the fault and what to do.
+            remark: what the token source itself said, which may differ at each retry.
+            retry_after_s: shortest wait that the token source asked for.
+        """
+        super().__init__(cause, sentence, remark)
         self.cause = cause
-        self.reason = reason
+        self.sentence = sentence
+        self.remark = remark
+        self.retry_after_s = retry_after_s
+
+    @property
+    def reason(self) -> str:
+        """The sentence, and what the token source itself said."""
+        return f"{self.sentence} {self.remark}".rstrip()
 
     def __str__(self) -> str:
         """Return the sentence."""

@@ -56,15 +56,15 @@ class RoomSettings:
     """Keys that `room` and each of its presets have."""
 
     token_url: str | None = None
-    """Address of the token source."""
+    """Address of the token source; `{identity}`, `{display_name}`, `{room}` work."""
     token_method: Literal["POST", "GET"] = "POST"
     """HTTP method of the token request."""
     token_headers: dict[str, str] = field(default_factory=dict, repr=False)
-    """Headers of the token request; `{identity}` and `{name}` are filled in."""
+    """Headers of the token request; placeholders are filled in, as in the address."""
     token_query: dict[str, str] = field(default_factory=dict, repr=False)
-    """Added to the address of the token request; filled in like the headers."""
+    """Added to the address of the token request; placeholders are filled in."""
     token_body: dict[str, object] = field(default_factory=dict, repr=False)
-    """Added to the JSON body of a POST, for example `{room_name: kitchen}`."""
+    """Added to the JSON body of a POST, for example `{room_name: "{room}"}`."""
     url: str | None = None
     """Server URL, used when the token's answer carries none."""
     token: str | None = field(default=None, repr=False)
@@ -96,6 +96,8 @@ class Preset(RoomSettings):
 class RoomConfig(RoomSettings):
     """Room to join, and the source of the tokens for it."""
 
+    name: Annotated[Text, Meta(examples=["kitchen"])] | None = None
+    """Value of `{room}` in the token request; in a preset it is the preset's name."""
     presets: tuple[Preset, ...] = ()
     """Other rooms, each a `name` and the keys in which it differs from `room`."""
 

@@ -13,6 +13,7 @@ from appliance.config import (
     RoomSettings,
 )
 from appliance.config.messages import found
+from appliance.config.placeholders import placeholder_fault, used
 from appliance.config.schema_fields import fields_of, join
 from appliance.net.url import address_fault, host_and_port, is_host
 
@@ -25,6 +26,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _OWN_HEADERS = {"connection", "content-length", "transfer-encoding"}
 # RFC 7519, section 3.1: three parts in base64url.
 _JWT = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+")
+# Keys in which placeholders are filled in.
+_REQUEST_KEYS = ("token_url", "token_headers", "token_query", "token_body")
 # Pins of I²C bus 1 on the 40-pin header.
 _I2C_PINS = (2, 3)
 
@@ -55,6 +58,12 @@ def missing_room(room: RoomConfig) -> str | None:
 def _rooms(config: Config) -> Iterator[Finding]:
     base = list(_room(config.room, "room"))
     yield from base
+    is_named = config.room.name is not None
+    if not is_named and any("room" in used(value) for value in _request(config.room)):
+        yield (
+            "room.name",
+            "expected the room's name for {room}, found nothing. Write kitchen.",
+        )
     # A fault that a preset inherits is reported once, at the room.
     known = {sentence for _, sentence in base}
     names: set[str] = set()
@@ -81,10 +90,17 @@ def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
         yield (f"{key}.kind", sentence)
     yield from _token(room, key)
     yield from _headers(room, key)
+    for leaf, value in zip(_REQUEST_KEYS, _request(room), strict=True):
+        yield from _one(f"{key}.{leaf}", placeholder_fault(value))
     for host in room.allow_insecure:
         if not is_host(host):
             sentence = f"expected host names and nothing more, found {found(host)}."
             yield (f"{key}.allow_insecure", f"{sentence} Write [nas.local].")
+
+
+def _request(room: RoomSettings) -> tuple[object, ...]:
+    """Return the values of `_REQUEST_KEYS`."""
+    return (room.token_url, room.token_headers, room.token_query, room.token_body)
 
 
 def _one(key: str, sentence: str | None) -> Iterator[Finding]:

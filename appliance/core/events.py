@@ -280,6 +280,8 @@ class TokenReady:
     token: str = field(repr=False)
     identity: str
     room: str
+    expects_agent: bool = False
+    """The token brings a voice agent into the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,6 +294,8 @@ class TokenFailed:
     """One sentence for people: the fault and what to do. No secrets."""
     is_final: bool = False
     """Retrying soon will not help."""
+    retry_after_s: float = 0.0
+    """Shortest wait that the token source asked for; 0: none."""
 
 
 @dataclass(frozen=True, slots=True)

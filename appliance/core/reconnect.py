@@ -26,6 +26,8 @@ REPLACED_LONGEST_S: Final = 1800.0
 """Our choice: two clients with one identity must not replace each other all day."""
 REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
+LONGEST_ASKED_S: Final = 300.0
+"""Longest wait that a token source can ask for (header `Retry-After`)."""
 _GOLDEN: Final = 0.618033988749895
 
 TIMEOUT_S: Final = {
@@ -49,7 +51,8 @@ def failed(
     state = _with_failure(state, event.cause, event.reason)
     if event.is_final:
         return _refused(state, now_s)
-    return _with_retry(state, now_s)
+    asked_s = event.retry_after_s if isinstance(event, TokenFailed) else 0.0
+    return _with_retry(state, now_s, min(asked_s, LONGEST_ASKED_S))
 
 
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
@@ -133,17 +136,16 @@ def _with_failure(state: State, cause: Cause, reason: str) -> State:
     )
 
 
-def _with_retry(state: State, now_s: float) -> State:
-    """Return the state waiting for the next attempt."""
+def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
+    """Return the state waiting for the next attempt, `least_s` or longer."""
     if state.cause is Cause.REPLACED:
         delay_s = replaced_wait_s(state.replacements)
     elif state.cause in UNREACHABLE:
         delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
         delay_s = wait_s(state.failures, state.jitter)
-    return replace(
-        session.entered(state, Phase.WAITING, now_s), retry_at_s=now_s + delay_s
-    )
+    retry_at_s = now_s + max(delay_s, least_s)
+    return replace(session.entered(state, Phase.WAITING, now_s), retry_at_s=retry_at_s)
 
 
 def _refused(state: State, now_s: float) -> State:

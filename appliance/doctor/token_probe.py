@@ -3,7 +3,6 @@
 from datetime import UTC, datetime
 
 from appliance.core.commands import FetchToken
-from appliance.tokens.response import read_claims
 from appliance.tokens.source import TokenSource
 
 DAY_S = 86_400
@@ -21,9 +20,10 @@ async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
         TokenError: none was issued; the sentence has the reason.
     """
     answer = await source.answer(FetchToken(0, None, None))
-    claims = read_claims(answer.token)
-    ends_at_s = None if claims is None else claims.expires_at_s
-    return f"token for room {answer.room} {_until(ends_at_s, now_s)}", answer.url
+    return (
+        f"token for room {answer.room} {_until(answer.expires_at_s, now_s)}",
+        answer.url,
+    )
 
 
 def _until(ends_at_s: float | None, now_s: float) -> str:

@@ -1,44 +1,53 @@
-"""HTTP client of a token source: one request, a bounded response, plain errors.
+"""HTTP client of a token source: bounded response, few redirects, plain errors.
 
 Importing httpx takes 0.1 s, so this module is imported when a token is first fetched.
 """
 
 import asyncio
-import errno
+import contextlib
 import logging
-import socket
 import ssl
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from email.utils import parsedate_to_datetime
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import cache
+from http.cookiejar import CookieJar
+from typing import Final
 
 import httpx
 
 from appliance.core.events import Cause
-from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.net.url import without_query
+from appliance.errors import TokenUnreachable
+from appliance.net.url import address_fault, without_query
+from appliance.process.redaction import redacted
+from appliance.tokens.http_failure import date_s, no_response_error, status_error
 from appliance.tokens.request import Request
 
-CONNECT_S = 5.0
+CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
-TOTAL_S = 10.0
+TOTAL_S: Final = 10.0
 """Our choice: enough for a serverless function with a cold start."""
-MAX_BODY = 64 * 1024
-"""Bytes; the longest accepted token is a quarter of it."""
+MAX_BODY: Final = 64 * 1024
+"""Bytes, also after decompression; the longest accepted token is a quarter of it."""
+ERROR_BODY_S: Final = 1.0
+"""Our choice: what an error's body adds is worth no longer wait."""
+MAX_REDIRECTS: Final = 3
+LONGEST_SHOWN: Final = 300
+"""Characters of an error sentence that a redirect may determine."""
+MAX_COOKIES: Final = 50
+"""Cookies of all token sources together."""
 
 # Both log whole addresses, including the query, which may contain keys.
 for _name in ("httpx", "httpcore"):
     logging.getLogger(_name).setLevel(logging.WARNING)
 
-_SENT = "http11.send_request_body.complete"
+_SENT: Final = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
-_REFUSALS = {
-    401: "unauthorized (401): check room.token_headers",
-    403: "forbidden (403): check room.identity, token_headers and token_query",
-}
-_NOT_FOUND = 404
-_NO_ROUTE = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
+_SEE_OTHER: Final = 303
+_ANONYMOUS_HEADERS: Final = ("accept", "content-type")
+"""Headers that say nothing about the sender, so that any host may get them."""
+_GZIP_OR_ZLIB: Final = 47
+"""Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,78 +59,94 @@ class HttpReply:
     """The server's clock (header `Date`), seconds since the epoch; None: unknown."""
 
 
-async def send(
-    request: Request,
-    transport: httpx.AsyncBaseTransport | None = None,
-    *,
-    total_s: float = TOTAL_S,
-    sent: Callable[[], None] | None = None,
-) -> HttpReply:
-    """Send the request and return the 2xx response.
+class TokenClient:
+    """Client that keeps the cookies of the token sources as long as it exists.
 
-    Each request opens a new connection: requests are minutes apart, and a connection
-    kept open would be dead after a network outage.
-
-    Args:
-        request: to the token source.
-        transport: replaces the network, for tests.
-        total_s: time limit for everything.
-        sent: called when the request has been sent and the response is awaited.
-
-    Raises:
-        TokenRefused: 401 or 403.
-        TokenUnreachable: any other status, no response, or one that is too long.
+    A token source may recognise the box by them and give it the same identity again.
     """
-    try:
-        async with asyncio.timeout(total_s):
-            return await _exchange(request, transport, sent)
-    except TimeoutError as exc:
-        sentence = f"{request.where} did not answer within {total_s:.0f} s."
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
-    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
-        raise _error(exc, request.where) from exc
 
+    def __init__(
+        self,
+        transport: httpx.AsyncBaseTransport | None = None,
+        *,
+        total_s: float = TOTAL_S,
+        sent: Callable[[], None] | None = None,
+    ) -> None:
+        """Start without cookies.
 
-async def _exchange(
-    request: Request,
-    transport: httpx.AsyncBaseTransport | None,
-    sent: Callable[[], None] | None,
-) -> HttpReply:
-    async def trace(event: str, _: object) -> None:
-        if sent is not None and event == _SENT:
-            sent()
+        Args:
+            transport: replaces the network, for tests.
+            total_s: time limit for everything.
+            sent: called when a request has been sent and the response is awaited.
+        """
+        self._transport = transport
+        self._total_s = total_s
+        self._sent = sent
+        self._cookies = CookieJar()
 
-    url = httpx.URL(request.url).copy_merge_params(request.query)
-    # No compression, so that 64 KiB on the wire cannot become 64 MiB in memory.
-    own = {"accept-encoding": "identity", "user-agent": "ptt-appliance"}
-    fields = [(name.encode(), value) for name, value in request.headers.items()]
-    async with (
-        httpx.AsyncClient(
-            headers=own,
-            timeout=httpx.Timeout(None, connect=CONNECT_S),
-            transport=transport,
-            # No proxies and no .netrc of the environment: only the configuration.
-            trust_env=False,
-            verify=_trust(is_used=url.scheme == "https"),
-        ) as client,
-        client.stream(
-            request.method,
-            url,
-            headers=fields,
-            content=request.body,
-            extensions={"trace": trace},
-        ) as response,
-    ):
-        _check_status(response, request.where)
-        body = await _body(response, request.where)
-        return HttpReply(body, _date_s(response.headers.get("date", "")))
+    async def send(self, request: Request) -> HttpReply:
+        """Send the request and return the 2xx response.
 
+        Each request opens a new connection: requests are minutes apart, and a
+        connection kept open would be dead after a network outage.
 
-def _date_s(text: str) -> float | None:
-    try:
-        return parsedate_to_datetime(text).timestamp()
-    except (ValueError, OverflowError):
-        return None
+        Raises:
+            TokenRefused: 401 or 403.
+            TokenUnreachable: any other status, no response, or one that is too long.
+        """
+        if len(self._cookies) > MAX_COOKIES:
+            self._cookies.clear()
+        where = request.where
+        try:
+            async with asyncio.timeout(self._total_s):
+                for _ in range(MAX_REDIRECTS + 1):
+                    reply = await self._exchange(request)
+                    if isinstance(reply, HttpReply):
+                        return reply
+                    request = reply
+        except TimeoutError as exc:
+            sentence = f"{request.where} did not answer within {self._total_s:.0f} s."
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
+        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+            raise no_response_error(exc, request.where) from exc
+        sentence = f"{where} redirects more than {MAX_REDIRECTS} times."
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{sentence} Check room.token_url.")
+
+    async def _exchange(self, request: Request) -> HttpReply | Request:
+        """Return the response, or the request to send in its place."""
+        url = httpx.URL(request.url)
+        if request.query:
+            url = url.copy_merge_params(request.query)
+        fields = [(name.encode(), value) for name, value in request.headers.items()]
+        async with (
+            httpx.AsyncClient(
+                # A compressed response is understood, but not asked for.
+                headers={"accept-encoding": "identity", "user-agent": "ptt-appliance"},
+                cookies=self._cookies,
+                timeout=httpx.Timeout(None, connect=CONNECT_S),
+                transport=self._transport,
+                # No proxies and no .netrc of the environment: only the configuration.
+                trust_env=False,
+                verify=_trust(is_used=url.scheme == "https"),
+            ) as client,
+            client.stream(
+                request.method,
+                url,
+                headers=fields,
+                content=request.body,
+                extensions={"trace": self._trace},
+            ) as response,
+        ):
+            if response.is_success:
+                body = await _body(response, request.where)
+                return HttpReply(body, date_s(response.headers.get("date", "")))
+            if response.has_redirect_location:
+                return _redirected(request, response)
+            raise status_error(request, response, await _error_body(response))
+
+    async def _trace(self, event: str, _: object) -> None:
+        if self._sent is not None and event == _SENT:
+            self._sent()
 
 
 @cache
@@ -136,75 +161,89 @@ def _trust(*, is_used: bool) -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _check_status(response: httpx.Response, where: str) -> None:
-    status = response.status_code
-    if response.is_success:
-        return
-    if status in _REFUSALS:
-        sentence = f"{where} answered {_REFUSALS[status]}."
-        raise TokenRefused(Cause.REFUSED, sentence)
-    if status == _NOT_FOUND:
-        # A proxy may answer 404 while the server behind it is starting.
-        sentence = f"{where} answered not found (404): check room.token_url."
+def _redirected(request: Request, response: httpx.Response) -> Request:
+    """Return the request to the address to which the response redirects.
+
+    The method is kept except after 303: the address has moved, and a GET would lose the
+    body. Another host gets no headers of the configuration.
+
+    Raises:
+        TokenUnreachable: the address is not one to follow.
+    """
+    before = httpx.URL(request.url)
+    after = before.join(response.headers["location"])
+    shown = redacted(without_query(str(after)), request.secrets)[:LONGEST_SHOWN]
+    fault = address_fault(str(after), "https", request.allow_insecure)
+    if before.scheme == "https" and after.scheme != "https":
+        fault = "it is without TLS."
+    if fault is not None:
+        sentence = (
+            f"{request.where} redirects to {shown}, which is not followed: "
+            f"{redacted(fault, request.secrets)[:LONGEST_SHOWN]}"
+        )
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    if response.next_request is not None:
-        target = without_query(str(response.next_request.url))
-        sentence = f"{where} redirects to {target}. Write that address if it is right."
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    sentence = f"{where} answered {status} instead of a token. See its own log."
-    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    is_same = after.host == before.host and after.port == before.port
+    is_upgrade = after.host == before.host and after.scheme != before.scheme
+    is_get = response.status_code == _SEE_OTHER or request.method == "GET"
+    kept = {
+        name: value
+        for name, value in request.headers.items()
+        if is_same or is_upgrade or name in _ANONYMOUS_HEADERS
+    }
+    return replace(
+        request,
+        method="GET" if is_get else request.method,
+        url=str(after),
+        headers=kept,
+        query={},
+        body=None if is_get else request.body,
+        shown=shown,
+    )
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:
-    if response.headers.get("content-encoding", "identity").lower() != "identity":
-        sentence = f"{where} sent a compressed response, which was not requested."
+    raw = await _first_bytes(response)
+    coding = response.headers.get("content-encoding", "identity").lower()
+    match coding.strip():
+        case "identity" | "":
+            body = raw
+        case "gzip" | "x-gzip" | "deflate":
+            body = _decompressed(raw, where)
+        case _:
+            sentence = f"{where} sent a compressed response, which was not requested."
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    if max(len(raw), len(body)) > MAX_BODY:
+        most = f"{MAX_BODY // 1024} KiB"
+        sentence = f"{where} answered more than {most}. Is it a token source?"
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    return body
+
+
+async def _first_bytes(response: httpx.Response) -> bytes:
+    """Return the body as sent, cut off soon after `MAX_BODY`."""
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_BODY:
             break
-    if len(body) > MAX_BODY:
-        most = f"{MAX_BODY // 1024} KiB"
-        sentence = f"{where} answered more than {most}. Is it a token source?"
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return bytes(body)
 
 
-def _error(exc: Exception, where: str) -> TokenError:
-    """Return the error for a request without a response."""
-    causes = list(_causes(exc))
-    for cause in causes:
-        if isinstance(cause, socket.gaierror):
-            sentence = f"the name in {where} cannot be resolved. Check the network."
-            return TokenUnreachable(Cause.NO_INTERNET, sentence)
-        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
-            sentence = f"there is no route to {where}. Check the network."
-            return TokenUnreachable(Cause.NO_INTERNET, sentence)
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            why = cause.verify_message
-            sentence = (
-                f"{where} has no valid certificate ({why}). Is the clock here right?"
-            )
-            return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes)}")
+def _decompressed(raw: bytes, where: str) -> bytes:
+    """Return at most one byte more than `MAX_BODY`, whatever the rest would become."""
+    decompress = zlib.decompressobj(_GZIP_OR_ZLIB)
+    with contextlib.suppress(zlib.error):
+        body = decompress.decompress(raw, MAX_BODY + 1)
+        if decompress.eof or len(body) > MAX_BODY:
+            return body
+    sentence = f"{where} sent a compressed response that is damaged."
+    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
 
 
-def _failure(causes: list[BaseException]) -> str:
-    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
-        return "refuses connections. Is the token source running?"
-    if isinstance(causes[0], httpx.ConnectTimeout):
-        return f"was not reached within {CONNECT_S:.0f} s."
-    if isinstance(causes[0], httpx.RemoteProtocolError | httpx.ReadError):
-        return "closed the connection or is not an HTTP server."
-    return f"could not be reached ({type(causes[0]).__name__})."
-
-
-def _causes(exc: BaseException | None) -> Iterator[BaseException]:
-    """Yield the error and its causes, including those in exception groups."""
-    while exc is not None:
-        yield exc
-        if isinstance(exc, BaseExceptionGroup):
-            for inner in exc.exceptions:
-                yield from _causes(inner)
-        exc = exc.__cause__ or exc.__context__
+async def _error_body(response: httpx.Response) -> bytes:
+    """Return the body of an error, or nothing: the status alone says enough."""
+    try:
+        async with asyncio.timeout(ERROR_BODY_S):
+            return await _body(response, "")
+    except (TimeoutError, httpx.HTTPError, TokenUnreachable):
+        return b""

@@ -1,10 +1,13 @@
 """HTTP request to a token source, from the configuration of a room."""
 
 from dataclasses import dataclass, field
+from urllib.parse import quote
 
 import msgspec
 
-from appliance.config import RoomSettings
+from appliance.config import Preset, RoomConfig
+from appliance.config.placeholders import filled
+from appliance.config.secrets import room_secrets
 from appliance.net.url import without_query
 
 
@@ -19,21 +22,32 @@ class Request:
     query: dict[str, str] = field(repr=False)
     """Added to the query of `url`."""
     body: bytes | None = field(repr=False)
+    allow_insecure: tuple[str, ...] = ()
+    """Hosts to which a redirect without TLS is followed."""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Texts of the request that no error sentence may contain."""
+    shown: str | None = None
+    """Text for `where` in place of the address."""
 
     @property
     def where(self) -> str:
         """The address without its query, which may contain keys."""
-        return without_query(self.url)
+        return without_query(self.url) if self.shown is None else self.shown
 
 
-def token_request(room: RoomSettings, identity: str, name: str) -> Request:
+def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
     """Return the request for a token to join `room` as `identity`.
 
     Source: LiveKit's standard endpoint takes `participant_identity` and
     `participant_name` in a JSON body; the configuration overrides both.
     """
     assert room.token_url is not None
-    fills = {"{identity}": identity, "{name}": name}
+    fills = {
+        "identity": identity,
+        "display_name": name,
+        "name": name,
+        "room": room.name or "",
+    }
     body = None
     headers = {"accept": b"application/json"}
     if room.token_method == "POST":
@@ -41,15 +55,16 @@ def token_request(room: RoomSettings, identity: str, name: str) -> Request:
         body = msgspec.json.encode(own | _filled_keys(room.token_body, fills))
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
-        headers[key.lower()] = _header(_filled_text(value, fills))
-    query = {key: _filled_text(value, fills) for key, value in room.token_query.items()}
-    return Request(room.token_method, room.token_url, headers, query, body)
-
-
-def _filled_text(text: str, fills: dict[str, str]) -> str:
-    for mark, value in fills.items():
-        text = text.replace(mark, value)
-    return text
+        headers[key.lower()] = _header(filled(value, fills))
+    return Request(
+        room.token_method,
+        filled(room.token_url, {key: _escaped(fills[key]) for key in fills}),
+        headers,
+        {key: filled(value, fills) for key, value in room.token_query.items()},
+        body,
+        room.allow_insecure,
+        _secrets(room, fills),
+    )
 
 
 def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, object]:
@@ -59,7 +74,7 @@ def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, 
 def _filled(value: object, fills: dict[str, str]) -> object:
     match value:
         case str():
-            return _filled_text(value, fills)
+            return filled(value, fills)
         case list():
             return [_filled(item, fills) for item in value]
         case dict():
@@ -68,9 +83,24 @@ def _filled(value: object, fills: dict[str, str]) -> object:
             return value
 
 
+def _escaped(text: str) -> str:
+    """Return the text as one segment of a path, which `..` must not leave."""
+    return quote(text, safe="") if text.strip(".") else "%2E" * len(text)
+
+
 def _header(text: str) -> bytes:
     """Return the value of a header without unprintable characters.
 
     A display name from the page may contain any.
     """
     return "".join(filter(str.isprintable, text)).strip().encode(errors="replace")
+
+
+def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]:
+    """Return the texts that may authenticate the appliance, and the words in them.
+
+    Identity and names are no secrets: everybody in the room sees them.
+    """
+    values = {filled(text, fills) for text in room_secrets(room)}
+    words = {word for text in values for word in text.split()}
+    return frozenset(values | words) - set(fills.values())

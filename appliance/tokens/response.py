@@ -1,62 +1,40 @@
-"""Parser of token sources' responses, and of the claims of the tokens in them.
+"""Parser of token sources' responses.
 
 Each error's sentence begins with its subject, so that it can be shown unchanged.
 """
 
-import binascii
-from base64 import urlsafe_b64decode
-from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
-
-import msgspec
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Final
 
 from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
+from appliance.process.redaction import redacted
+from appliance.tokens.claims import Claims, read_claims
+from appliance.tokens.response_body import (
+    TOKEN_KEYS,
+    kind_of,
+    read_values,
+    remark,
+    texts_of,
+)
 
-TOKEN_KEYS = ("participant_token", "participantToken", "token", "accessToken")
-URL_KEYS = ("server_url", "serverUrl", "wsUrl", "ws_url")
-_LONGEST_KEYS = 80
+URL_KEYS: Final = (
+    *("server_url", "serverUrl", "wsUrl", "ws_url"),
+    *("livekitUrl", "livekit_url", "url"),
+)
+_LONGEST_KEYS: Final = 80
 """Characters of an error sentence that may list the keys of a response."""
-_SCHEMES = {"https://": "wss://", "http://": "ws://"}
-_NO_TOKEN = "a text that is not a JSON Web Token."
-MAX_TOKEN_CHARACTERS = 16_384
-"""Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
-_DOTS = 2
+_LONGEST_URL: Final = 500
+"""Characters; the error sentence contains the address twice."""
+_SCHEMES: Final = {"https://": "wss://", "http://": "ws://"}
+_NO_TOKEN: Final = "a text that is not a JSON Web Token."
+_MILLISECONDS: Final = 10_000_000_000.0
+"""Times above this are in milliseconds; as seconds they would be after 2286."""
 
-StructT = TypeVar("StructT", bound=msgspec.Struct)
-
-
-class _Header(msgspec.Struct):
-    alg: str
-
-
-class _Video(msgspec.Struct, rename="camel"):
-    room: str = ""
-    room_join: bool = False
-
-
-class _Payload(msgspec.Struct):
-    sub: str = ""
-    exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    video: _Video = msgspec.field(default_factory=_Video)
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """Claims of a token: identity, room and validity; the signature is not verified."""
-
-    identity: str
-    room: str
-    may_join: bool
-    expires_at_s: float | None
-    """Seconds since the epoch; None: never."""
-    not_before_s: float
-    """Seconds since the epoch; 0: valid from the start."""
-    is_ed25519: bool
-    """Signed with EdDSA, as dTelecom does; LiveKit uses HS256."""
+_LATEST: Final = _MILLISECONDS * 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,32 +47,18 @@ class TokenAnswer:
     room: str
     wait_s: float = 0.0
     """Time until the token becomes valid; the server would refuse it before."""
-
-
-def read_claims(token: str) -> Claims | None:
-    """Return the claims of a token; None if it is not a JSON Web Token of this kind.
-
-    Source: RFC 7519, section 7.2, without the verification, for which only the server
-    has the key.
-    """
-    if token.count(".") != _DOTS or len(token) > MAX_TOKEN_CHARACTERS:
-        return None
-    first, second, _ = token.split(".")
-    header, payload = _decoded(first, _Header), _decoded(second, _Payload)
-    if header is None or payload is None:
-        return None
-    return Claims(
-        identity=payload.sub,
-        room=payload.video.room,
-        may_join=payload.video.room_join,
-        expires_at_s=payload.exp,
-        not_before_s=payload.nbf,
-        is_ed25519=header.alg == "EdDSA",
-    )
+    expires_at_s: float | None = None
+    """Seconds since the epoch, by the issuer's clock; None: never."""
+    expects_agent: bool = False
+    """The token brings a voice agent into the room."""
 
 
 def read_answer(
-    body: bytes, room: RoomSettings, where: str, now_s: float
+    body: bytes,
+    room: RoomSettings,
+    where: str,
+    now_s: float,
+    secrets: frozenset[str] = frozenset(),
 ) -> TokenAnswer:
     """Return token and server address from a 2xx response, whatever its Content-Type.
 
@@ -103,29 +67,29 @@ def read_answer(
         room: names the server if the response does not.
         where: address of the token source without secrets.
         now_s: seconds since the epoch, by the token source's clock if it is known.
+        secrets: texts that no error sentence may contain.
 
     Raises:
         TokenRefused: the response cannot be used, and a retry would not help.
         TokenUnreachable: the response cannot be used, but a retry may help.
     """
-    values = _values(body, where)
-    token = _first(values, TOKEN_KEYS)
-    if token is None:
-        names = sorted(filter(str.isidentifier, values))
-        keys = ", ".join(names)[:_LONGEST_KEYS] or "none"
-        sentence = (
-            f"{where} answered without a token. Expected one of these keys: "
-            f"{', '.join(TOKEN_KEYS)}; found {keys}."
-        )
+    values = read_values(body)
+    if values is None:
+        sentence = f"{where} answered with {kind_of(body)}, where JSON was expected."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    tokens = texts_of(values, TOKEN_KEYS)
+    if not tokens:
+        raise _without_token(values, body, where, secrets)
+    token = next((text for text in tokens if read_claims(text)), tokens[0])
     claims = _claims(token, room, f"{where} gave")
-    fault = None if claims is None else _token_fault(claims, now_s)
+    if claims is not None and claims.expires_at_s is None:
+        stated = values.get("expires_at", values.get("expiresAt"))
+        claims = replace(claims, expires_at_s=_time_s(stated))
+    fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
     if claims is None or fault is not None:
-        sentence = f"{where} gave {fault or _NO_TOKEN}"
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    url = _server(_first(values, URL_KEYS), room, where)
-    wait_s = max(0.0, claims.not_before_s - now_s)
-    return TokenAnswer(url, token, claims.identity, claims.room, wait_s)
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
+    url = _server(texts_of(values, URL_KEYS), room, where, secrets)
+    return _answer(url, token, claims, max(0.0, claims.not_before_s - now_s))
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -136,34 +100,59 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
     """
     assert room.token is not None
     claims = _claims(room.token, room, "room.token is")
-    fault = None if claims is None else _token_fault(claims, now_s)
+    fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
     if claims is None or fault is not None:
-        sentence = f"room.token is {fault or _NO_TOKEN} Write another, or token_url."
+        sentence = f"room.token is {fault} Write another, or token_url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
-    url = _server(None, room, "room.token")
-    return TokenAnswer(url, room.token, claims.identity, claims.room)
+    # The server itself judges the start of its validity.
+    return _answer(_server([], room, "room.token"), room.token, claims, wait_s=0.0)
 
 
-def _values(body: bytes, where: str) -> dict[str, object]:
-    try:
-        return msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeError, RecursionError) as exc:
-        sentence = f"{where} answered with {_kind(body)}, where JSON was expected."
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
+def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:
+    return TokenAnswer(
+        url,
+        token,
+        claims.identity,
+        claims.room,
+        wait_s=wait_s,
+        expires_at_s=claims.expires_at_s,
+        expects_agent=claims.expects_agent,
+    )
 
 
-def _kind(body: bytes) -> str:
-    start = body.lstrip()[:1]
-    if not start:
-        return "nothing"
-    if start == b"<":
-        return "a web page (wrong address, or a network that requires a login?)"
-    return "something that is not a JSON object"
+def _time_s(value: object) -> float | None:
+    """Return a point in time, in seconds since the epoch; None if it has no such form.
+
+    Args:
+        value: seconds or milliseconds, or a text as in RFC 3339.
+    """
+    match value:
+        case bool():
+            return None
+        case int() | float() if 0 <= value < _LATEST:
+            return value / 1000 if value > _MILLISECONDS else value
+        case str():
+            try:
+                time = datetime.fromisoformat(value)
+                return time.timestamp() if time.tzinfo else None
+            except (ValueError, OverflowError):
+                return None
+        case _:
+            return None
 
 
-def _first(values: dict[str, object], keys: tuple[str, ...]) -> str | None:
-    found = (values.get(key) for key in keys)
-    return next((value for value in found if value and isinstance(value, str)), None)
+def _without_token(
+    values: dict[str, object], body: bytes, where: str, secrets: frozenset[str]
+) -> TokenUnreachable:
+    """Return the error for a response that may say itself why there is no token."""
+    names = sorted(filter(str.isidentifier, values))
+    keys = ", ".join(names)[:_LONGEST_KEYS] or "none"
+    sentence = (
+        f"{where} answered without a token. Expected one of these keys: "
+        f"{', '.join(TOKEN_KEYS)}; found {redacted(keys, secrets)}."
+    )
+    said = remark(body, secrets)
+    return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
 def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
@@ -173,7 +162,7 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
         TokenRefused: the token is for dTelecom.
     """
     claims = read_claims(token)
-    if claims is None or not claims.is_ed25519:
+    if claims is None or claims.profile is RoomKind.LIVEKIT:
         return claims
     if room.kind is RoomKind.LIVEKIT:
         sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
@@ -196,25 +185,25 @@ def _token_fault(claims: Claims, now_s: float) -> str | None:
     return None
 
 
-def _server(answered: str | None, room: RoomSettings, where: str) -> str:
+def _server(
+    answered: list[str],
+    room: RoomSettings,
+    where: str,
+    secrets: frozenset[str] = frozenset(),
+) -> str:
     """Return the address of the server if connecting to it is allowed."""
-    url = answered or room.url
+    url = next(iter(answered), room.url)
     if url is None:
         sentence = f"{where} names no server. Write its address to room.url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     for web, socket in _SCHEMES.items():
         # Some sources give the https address that their dashboard shows.
         url = url.replace(web, socket, 1) if url.startswith(web) else url
-    fault = address_fault(url, "wss", room.allow_insecure)
-    if fault is not None:
-        sentence = f"the server that {where} names cannot be used: {fault}"
+    fault = f"its address has more than {_LONGEST_URL} characters."
+    if len(url) <= _LONGEST_URL:
+        fault = address_fault(url, "wss", room.allow_insecure) or ""
+    if fault:
+        shown = redacted(fault, secrets)
+        sentence = f"the server that {where} names cannot be used: {shown}"
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     return url
-
-
-def _decoded(part: str, shape: type[StructT]) -> StructT | None:
-    try:
-        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
-        return msgspec.json.decode(raw, type=shape)
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
-        return None

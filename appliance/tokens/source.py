@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Self, assert_never
 
-from appliance.config import Config, RoomSettings
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
@@ -19,6 +19,8 @@ from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
+
+    from appliance.tokens.client import TokenClient
 
 START_S: Final = 0.5
 """Longest delay of the start-up for the first request. Our choice: too short to be
@@ -64,7 +66,7 @@ class TokenSource:
             transport: replaces the network, for tests.
             clock: for the validity of tokens.
         """
-        self._rooms: dict[str | None, RoomSettings] = {
+        self._rooms: dict[str | None, RoomConfig | Preset] = {
             None: config.room,
             **{preset.name: preset for preset in config.room.presets},
         }
@@ -75,7 +77,8 @@ class TokenSource:
         self._clock = clock
         self._background = Background()
         self._fetches: dict[int, asyncio.Task[None]] = {}
-        self._last_reason = ""
+        self._last_sentence = ""
+        self._client: TokenClient | None = None
         self._has_asked = asyncio.Event()
 
     async def __aenter__(self) -> Self:
@@ -138,31 +141,35 @@ class TokenSource:
                     Cause(exc.cause),
                     exc.reason,
                     is_final=isinstance(exc, TokenRefused),
+                    retry_after_s=exc.retry_after_s,
                 )
             )
             return
         finally:
             self._has_asked.set()
-        self._last_reason = ""
+        self._last_sentence = ""
         _log.info("token fetch ended  room=%s", answer.room)
         self._post(
             TokenReady(
-                command.ticket, answer.url, answer.token, answer.identity, answer.room
+                command.ticket,
+                answer.url,
+                answer.token,
+                answer.identity,
+                answer.room,
+                answer.expects_agent,
             )
         )
 
-    async def _fetched(self, room: RoomSettings) -> TokenAnswer:
-        from appliance.tokens.client import send
-
+    async def _fetched(self, room: RoomConfig | Preset) -> TokenAnswer:
         request = token_request(
             room, room.identity or self._identity, room.display_name or self._name
         )
-        level = logging.DEBUG if self._last_reason else logging.INFO
+        level = logging.DEBUG if self._last_sentence else logging.INFO
         _log.log(level, "token fetch started  url=%s", request.where)
-        reply = await send(request, self._transport, sent=self._has_asked.set)
+        reply = await self._http().send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
         now_s = self._clock.now_s() if reply.date_s is None else reply.date_s
-        answer = read_answer(reply.body, room, request.where, now_s)
+        answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
         if answer.wait_s > LONGEST_WAIT_S:
             sentence = (
                 f"{request.where} gave a token that becomes valid in "
@@ -172,7 +179,15 @@ class TokenSource:
         await self._clock.sleep(answer.wait_s)
         return answer
 
-    def _room(self, command: FetchToken) -> RoomSettings:
+    def _http(self) -> "TokenClient":
+        """Return the HTTP client; its import is too long for the start-up."""
+        from appliance.tokens.client import TokenClient
+
+        if self._client is None:
+            self._client = TokenClient(self._transport, sent=self._has_asked.set)
+        return self._client
+
+    def _room(self, command: FetchToken) -> RoomConfig | Preset:
         if command.preset not in self._rooms:
             sentence = f'there is no preset "{command.preset}". Write room.presets.'
             raise TokenRefused(Cause.MISCONFIGURED, sentence)
@@ -180,8 +195,11 @@ class TokenSource:
         return replace(room, display_name=command.display_name or room.display_name)
 
     def _log_failure(self, exc: TokenError) -> None:
-        """Log the failure once, not at every retry."""
-        is_repeat = exc.reason == self._last_reason
+        """Log the failure once, not at every retry.
+
+        What the token source adds may differ each time (the number of the request).
+        """
+        is_repeat = exc.sentence == self._last_sentence
         level = logging.DEBUG if is_repeat else logging.WARNING
-        self._last_reason = exc.reason
+        self._last_sentence = exc.sentence
         _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc.reason)

@@ -195,3 +195,67 @@ def test_a_fault_of_the_room_is_not_repeated_for_each_preset():
 def test_a_fault_of_a_preset_is_reported_with_its_key():
     (line,) = faults_of("room.presets=[{name: a, url: 'ws://h'}]")
     assert line.startswith("room.presets[0].url: ws://h would go over the network")
+
+
+@pytest.mark.parametrize(
+    ("setting", "line"),
+    [
+        (
+            'room.token_headers={X-User: "{identiy}"}',
+            (
+                "room.token_headers: unknown placeholder {identiy}. Did you mean "
+                "{identity}? Write {{identiy}} for the text itself."
+            ),
+        ),
+        (
+            "room.token_url=https://h/{displayname}",
+            (
+                "room.token_url: unknown placeholder {displayname}. Did you mean "
+                "{display_name}? Write {{displayname}} for the text itself."
+            ),
+        ),
+        (
+            'room.token_query={q: "{zzz}"}',
+            (
+                "room.token_query: unknown placeholder {zzz}. Known here: {identity}, "
+                "{display_name}, {room}. Write {{zzz}} for the text itself."
+            ),
+        ),
+        (
+            'room.token_body={a: [{b: "x {Room}"}]}',
+            (
+                "room.token_body: unknown placeholder {Room}. Did you mean {room}? "
+                "Write {{Room}} for the text itself."
+            ),
+        ),
+        (
+            'room.token_body={room_name: "{room}"}',
+            (
+                "room.name: expected the room's name for {room}, found nothing. "
+                "Write kitchen."
+            ),
+        ),
+    ],
+)
+def test_a_placeholder_that_cannot_be_filled_in_is_a_fault(setting, line):
+    assert faults_of(setting) == [line]
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "room.token_url=https://h/{identity}/{display_name}/{name}",
+        'room.token_body={metadata: "{\\"a\\": {}}", b: "{{user}}", c: "{not this}"}',
+    ],
+)
+def test_known_placeholders_and_other_braces_are_accepted(setting):
+    assert accepts(setting)
+
+
+def test_the_room_of_a_preset_needs_no_further_name():
+    preset = '{name: lab, token_url: "https://h/{room}"}'
+    assert accepts("room.token_url=https://h", f"room.presets=[{preset}]")
+
+
+def test_a_placeholder_in_the_name_of_the_host_is_refused():
+    assert faults_of("room.token_url=https://{identity}.example.com/x") != []

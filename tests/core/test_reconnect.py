@@ -1,3 +1,4 @@
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -9,6 +10,7 @@ from appliance.core.commands import DropToken, FetchToken, LeaveRoom
 from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
 from appliance.core.reconnect import (
     JITTER_S,
+    LONGEST_ASKED_S,
     LONGEST_S,
     REPLACED_FIRST_S,
     REPLACED_LONGEST_S,
@@ -116,6 +118,15 @@ def test_waits_double_to_the_cap_and_never_end(stage, firsts_s):
     rest_s = waits[len(firsts_s) :]
     assert all(LONGEST_S - 2 * JITTER_S <= found_s <= LONGEST_S for found_s in rest_s)
     assert box.state.ticket == 101
+
+
+@pytest.mark.parametrize(
+    ("asked_s", "waited_s"), [(120.0, 120.0), (0.0, 0.5), (1e9, LONGEST_ASKED_S)]
+)
+def test_the_wait_that_the_token_source_asks_for_is_kept_up_to_5_min(asked_s, waited_s):
+    box = started()
+    box.play(replace(box.no_token(), retry_after_s=asked_s))
+    assert remaining_s(box) == pytest.approx(waited_s, abs=JITTER_S)
 
 
 def test_no_attempt_starts_before_its_time():

@@ -21,6 +21,17 @@ def says(raw: bytes) -> Answer:
     return answer
 
 
+def says_each(*raws: bytes) -> Answer:
+    """Send one of these for each connection, in this order."""
+    waiting = list(raws)
+
+    async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(waiting.pop(0))
+        await writer.drain()
+
+    return answer
+
+
 def begins(raw: bytes) -> Answer:
     """Send this and then nothing more until the client disconnects."""
 

@@ -6,6 +6,8 @@ import json
 from appliance.config import RoomConfig
 
 NOW_S = 1_700_000_000.0
+DTELECOM_KEY = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
+"""32 bytes in base58."""
 ROOM = RoomConfig(token_url="https://tokens.example.com/api?key=SECRET")
 
 
@@ -16,10 +18,16 @@ def jwt_of(
     exp: object = NOW_S + 600,
     nbf: object = 0,
     video=None,
+    **others: object,
 ) -> str:
     """Return an unsigned token with these claims."""
-    claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()}
+    claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()} | others
     return ".".join([part({"alg": alg, "typ": "JWT"}), part(claims), "c2ln"])
+
+
+def dtelecom_jwt() -> str:
+    """Return an unsigned token as dTelecom's."""
+    return jwt_of(alg="EdDSA", iss=DTELECOM_KEY)
 
 
 def grant(room: str = "kitchen", *, may_join: bool = True) -> dict[str, object]:

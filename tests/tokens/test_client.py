@@ -1,7 +1,9 @@
 import asyncio
+import gzip
 import socket
 import ssl
 import subprocess
+import zlib
 
 import httpx
 import pytest
@@ -9,9 +11,17 @@ import pytest
 from appliance.config import RoomConfig
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.client import MAX_BODY, send
+from appliance.tokens.client import MAX_BODY, MAX_COOKIES, TokenClient
 from appliance.tokens.request import Request, token_request
-from tests.tokens.fake_server import Answer, begins, endless, http, says, serving
+from tests.tokens.fake_server import (
+    Answer,
+    begins,
+    endless,
+    http,
+    says,
+    says_each,
+    serving,
+)
 
 SECRETS = {"X-User-Id": "SECRET"}
 
@@ -26,7 +36,7 @@ def request_to(url: str) -> Request:
 async def trouble_with(answer: Answer) -> TokenError:
     async with serving(answer, []) as url:
         with pytest.raises(TokenError) as caught:
-            await send(request_to(url))
+            await TokenClient().send(request_to(url))
     # Generators inside httpx end in the next iteration of the event loop.
     await asyncio.sleep(0)
     assert "SECRET" not in caught.value.reason
@@ -38,7 +48,7 @@ async def test_the_body_of_any_2xx_is_the_answer():
     async with serving(
         says(http("201 Created", b"{}", "Content-Type: x")), seen
     ) as url:
-        assert (await send(request_to(url))).body == b"{}"
+        assert (await TokenClient().send(request_to(url))).body == b"{}"
     line, *headers = seen[0].decode().lower().split("\r\n")
     assert line == "post /api?a=1&key=secret http/1.1"
     assert "x-user-id: secret" in headers
@@ -53,7 +63,7 @@ async def test_the_body_of_any_2xx_is_the_answer():
 async def test_the_servers_clock_is_returned_if_it_can_be_parsed(date, date_s):
     answer = says(http("200 OK", b"{}", f"Date: {date}"))
     async with serving(answer, []) as url:
-        assert (await send(request_to(url))).date_s == date_s
+        assert (await TokenClient().send(request_to(url))).date_s == date_s
 
 
 @pytest.mark.parametrize(
@@ -100,12 +110,201 @@ async def test_a_status_is_explained(status, kind, cause, end):
     assert (type(exc), exc.cause) == (kind, cause)
 
 
-async def test_a_redirect_is_reported_and_not_followed():
-    answer = says(http("302 Found", b"", "Location: https://new.example.com/x?SECRET"))
-    exc = await trouble_with(answer)
+def redirect(location: str, status: str = "302 Found") -> bytes:
+    return http(status, b"", f"Location: {location}")
+
+
+OK = http("200 OK", b"{}")
+
+
+@pytest.mark.parametrize(
+    ("status", "method"),
+    [
+        ("301 x", "post"),
+        ("302 x", "post"),
+        ("303 x", "get"),
+        ("307 x", "post"),
+        ("308 x", "post"),
+    ],
+)
+async def test_a_redirect_on_the_same_host_is_followed_with_all_headers(status, method):
+    seen: list[bytes] = []
+    answer = says_each(redirect("/api/?b=2", status), OK)
+    async with serving(answer, seen) as url:
+        assert (await TokenClient().send(request_to(url))).body == b"{}"
+    line, *headers = seen[1].decode().lower().split("\r\n")
+    assert line == f"{method} /api/?b=2 http/1.1"
+    assert "x-user-id: secret" in headers
+    has_body = any(header.startswith("content-length: ") for header in headers)
+    assert has_body == (method == "post")
+
+
+async def test_another_host_gets_no_configured_headers():
+    seen: list[bytes] = []
+    async with (
+        serving(says(OK), seen) as there,
+        serving(says(redirect(f"{there}/other")), []) as here,
+    ):
+        assert (await TokenClient().send(request_to(here))).body == b"{}"
+    (asked,) = seen
+    assert asked.lower().startswith(b"post /other http/1.1")
+    assert b"content-type: application/json" in asked.lower()
+    assert b"secret" not in asked.lower()
+
+
+async def test_three_redirects_are_followed_and_a_fourth_is_not():
+    turns = [redirect(f"/{number}") for number in range(3)]
+    async with serving(says_each(*turns, OK), []) as url:
+        assert (await TokenClient().send(request_to(url))).body == b"{}"
+    exc = await trouble_with(says(redirect("/again")))
     assert exc.reason.endswith(
-        "redirects to https://new.example.com/x. Write that address if it is right."
+        "/api redirects more than 3 times. Check room.token_url."
     )
+
+
+@pytest.mark.parametrize(
+    ("location", "end"),
+    [
+        (
+            "http://new.example.com/x?SECRET",
+            (
+                "/api redirects to http://new.example.com/x, which is not followed: "
+                "http://new.example.com/x would go over the network in the clear. "
+                "Write https://new.example.com/x, or add new.example.com to "
+                "room.allow_insecure."
+            ),
+        ),
+        (
+            "ftp://h/SECRET",
+            (
+                "/api redirects to ftp://h/<hidden>, which is not followed: expected "
+                "https://, found ftp://h/<hidden>. Write https://h/<hidden>."
+            ),
+        ),
+    ],
+)
+async def test_a_redirect_that_is_not_followed_is_explained(location, end):
+    exc = await trouble_with(says(redirect(location)))
+    assert exc.reason.endswith(end)
+    assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
+
+
+async def test_the_sentence_about_a_redirect_is_bounded():
+    exc = await trouble_with(says(redirect(f"http://h/{'x' * 20_000}")))
+    assert len(exc.reason) < 800
+
+
+def answering(*responses: httpx.Response) -> tuple[TokenClient, list[httpx.Request]]:
+    """Return a client that gets these responses, and the list of its requests."""
+    seen: list[httpx.Request] = []
+    waiting = list(responses)
+
+    def handle(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        return waiting.pop(0)
+
+    return TokenClient(httpx.MockTransport(handle)), seen
+
+
+def reply(status: int, body: bytes = b"", **headers: str) -> httpx.Response:
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return httpx.Response(status, headers=named, stream=httpx.ByteStream(body))
+
+
+async def test_a_redirect_from_http_to_https_keeps_the_headers():
+    client, seen = answering(
+        reply(301, location="https://localhost/api"), reply(200, b"{}")
+    )
+    await client.send(request_to("http://localhost"))
+    assert str(seen[1].url) == "https://localhost/api"
+    assert seen[1].headers["x-user-id"] == "SECRET"
+
+
+async def test_a_redirect_from_https_to_http_is_not_followed():
+    client, seen = answering(reply(307, location="http://localhost/api"))
+    with pytest.raises(TokenUnreachable, match="not followed: it is without TLS"):
+        await client.send(request_to("https://localhost"))
+    assert len(seen) == 1
+
+
+async def test_cookies_are_kept_for_the_host_that_set_them():
+    client, seen = answering(
+        reply(200, b"{}", set_cookie="postfix=x7; Path=/; HttpOnly"),
+        reply(200, b"{}"),
+        reply(200, b"{}"),
+    )
+    for host in ("h.example.com", "h.example.com", "other.example.com"):
+        await client.send(request_to(f"https://{host}"))
+    sent = [request.headers.get("cookie") for request in seen]
+    assert sent == [None, "postfix=x7", None]
+
+
+async def test_the_number_of_cookies_is_bounded():
+    many = [("set-cookie", f"c{number}=x") for number in range(MAX_COOKIES + 1)]
+    stream = httpx.ByteStream(b"{}")
+    client, seen = answering(
+        httpx.Response(200, headers=many, stream=stream), reply(200, b"{}")
+    )
+    await client.send(request_to("https://h.example.com"))
+    await client.send(request_to("https://h.example.com"))
+    assert "cookie" not in seen[1].headers
+
+
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+async def test_a_response_in_gzip_is_understood(coding):
+    client, _ = answering(reply(200, gzip.compress(b"{}"), content_encoding=coding))
+    assert (await client.send(request_to("https://h"))).body == b"{}"
+
+
+async def test_a_response_in_deflate_is_understood():
+    client, _ = answering(reply(200, zlib.compress(b"{}"), content_encoding="deflate"))
+    assert (await client.send(request_to("https://h"))).body == b"{}"
+
+
+async def test_a_small_response_that_becomes_a_large_one_is_cut_off():
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < MAX_BODY
+    client, _ = answering(reply(200, bomb, content_encoding="gzip"))
+    with pytest.raises(TokenUnreachable, match="more than 64 KiB"):
+        await client.send(request_to("https://h"))
+
+
+@pytest.mark.parametrize(
+    ("after", "date", "wait_s"),
+    [
+        ("120", "", 120.0),
+        (" 7 ", "", 7.0),
+        ("Tue, 14 Nov 2023 22:15:20 GMT", "Tue, 14 Nov 2023 22:13:20 GMT", 120.0),
+        ("Tue, 14 Nov 2023 22:13:00 GMT", "Tue, 14 Nov 2023 22:13:20 GMT", 0.0),
+        ("Tue, 14 Nov 2023 22:13:00 GMT", "", 0.0),
+        ("soon", "", 0.0),
+        ("-5", "", 0.0),
+        ("²", "", 0.0),
+        ("", "", 0.0),
+        ("9" * 5000, "", 999_999_999.0),
+    ],
+)
+@pytest.mark.parametrize("status", ["429 x", "503 x", "404 x"])
+async def test_the_wait_that_the_server_asks_for_is_reported(
+    status, after, date, wait_s
+):
+    headers = (f"Retry-After: {after}", f"Date: {date}")
+    exc = await trouble_with(says(http(status, b"", *headers)))
+    assert exc.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 429, 500])
+async def test_what_an_error_response_says_is_in_the_sentence(status):
+    body = b'{"error": {"message": "no seats left for SECRET"}}'
+    client, _ = answering(reply(status, body))
+    with pytest.raises(TokenError) as caught:
+        await client.send(request_to("https://h"))
+    assert caught.value.reason.endswith('. It says: "no seats left for <hidden>".')
+
+
+async def test_an_error_response_without_end_is_still_an_error_of_its_status():
+    exc = await trouble_with(begins(b"HTTP/1.1 401 No\r\n\r\n{"))
+    assert isinstance(exc, TokenRefused)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +338,7 @@ async def test_a_body_without_end_is_cut_off():
 async def test_a_response_without_end_times_out(raw):
     async with serving(begins(raw), []) as url:
         with pytest.raises(TokenUnreachable, match="did not answer within"):
-            await send(request_to(url), total_s=0.05)
+            await TokenClient(total_s=0.05).send(request_to(url))
 
 
 async def test_a_refused_connection_is_explained():
@@ -147,7 +346,7 @@ async def test_a_refused_connection_is_explained():
         taken.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{taken.getsockname()[1]}"
         with pytest.raises(TokenUnreachable) as caught:
-            await send(request_to(url))
+            await TokenClient().send(request_to(url))
     assert caught.value.reason == (
         f"{url}/api refuses connections. Is the token source running?"
     )
@@ -188,7 +387,7 @@ def raising(error: Exception) -> httpx.MockTransport:
 )
 async def test_a_connection_that_fails_is_explained(error, cause, end):
     with pytest.raises(TokenUnreachable) as caught:
-        await send(request_to("https://h"), raising(error))
+        await TokenClient(raising(error)).send(request_to("https://h"))
     assert (caught.value.reason, caught.value.cause) == (end, cause)
 
 
@@ -210,4 +409,4 @@ def own_certificate(tmp_path):
 async def test_a_self_signed_certificate_is_not_trusted(own_certificate):
     async with serving(says(b""), [], own_certificate) as url:
         with pytest.raises(TokenUnreachable, match="has no valid certificate"):
-            await send(request_to(url))
+            await TokenClient().send(request_to(url))

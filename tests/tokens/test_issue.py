@@ -1,8 +1,9 @@
 import jwt
 import pytest
 
+from appliance.config import RoomKind
+from appliance.tokens.claims import read_claims
 from appliance.tokens.issue import issue
-from appliance.tokens.response import read_claims
 
 SECRET = "0123456789abcdef0123456789abcdef"
 
@@ -41,4 +42,4 @@ def test_read_claims_parses_an_issued_token():
     claims = read_claims(issue("key", SECRET, "box", "K", "kitchen", 600, 1000))
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
-    assert (claims.expires_at_s, claims.is_ed25519) == (1600, False)
+    assert (claims.expires_at_s, claims.profile) == (1600, RoomKind.LIVEKIT)

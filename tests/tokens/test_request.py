@@ -1,6 +1,9 @@
 import json
 
-from appliance.config import RoomConfig
+import httpx
+import pytest
+
+from appliance.config import Preset, RoomConfig
 from appliance.tokens.request import token_request
 
 
@@ -32,16 +35,59 @@ def test_a_get_has_no_body():
     assert token_request(room, "box", "Kitchen").body is None
 
 
-def test_identity_and_name_are_filled_in_everywhere():
+def test_placeholders_are_filled_in_everywhere():
     room = RoomConfig(
-        token_url="https://h",
+        name="attic",
+        token_url="https://h/{room}/{identity}?n={display_name}",
         token_headers={"X-User-Id": "u-{identity}", "Accept": "text/json"},
-        token_query={"who": "{identity}/{name}", "raw": "{other}"},
+        token_query={"who": "{identity}/{name}/{display_name}", "raw": "{{room}}"},
+        token_body={"room_name": "{room}", "5": ["{identity}", 5, None]},
     )
     request = token_request(room, "box", "Küche")
+    assert request.url == "https://h/attic/box?n=K%C3%BCche"
     assert request.headers["x-user-id"] == b"u-box"
     assert request.headers["accept"] == b"text/json"
-    assert request.query == {"who": "box/Küche", "raw": "{other}"}
+    assert request.query == {"who": "box/Küche/Küche", "raw": "{room}"}
+    body = json.loads(request.body or b"")
+    assert (body["room_name"], body["5"]) == ("attic", ["box", 5, None])
+
+
+def test_the_room_of_a_preset_is_its_name():
+    preset = Preset(name="garage", token_url="https://h/{room}")
+    assert token_request(preset, "box", "Kitchen").url == "https://h/garage"
+
+
+def test_a_value_that_looks_like_a_placeholder_is_not_filled_in():
+    room = RoomConfig(token_url="https://h", token_query={"who": "{name}"})
+    assert token_request(room, "box", "{identity}").query == {"who": "{identity}"}
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("../admin?x#y", "..%2Fadmin%3Fx%23y"),
+        ("..", "%2E%2E"),
+        ("a b", "a%20b"),
+        ("名", "%E5%90%8D"),
+    ],
+)
+def test_a_name_in_the_address_is_one_segment_of_the_path(name, path):
+    room = RoomConfig(token_url="https://h/rooms/{name}/token")
+    url = token_request(room, "box", name).url
+    assert url == f"https://h/rooms/{path}/token"
+    assert httpx.URL(url).raw_path.decode() == f"/rooms/{path}/token"
+
+
+def test_the_secrets_of_a_request_are_its_values_and_their_words():
+    room = RoomConfig(
+        token_url="https://h?key=in-address",
+        token_headers={"Authorization": "Bearer in-header", "X-User": "{identity}"},
+        token_query={"key": "in-query-{identity}", "room": "kitchen"},
+        token_body={"a": ["in-body"]},
+    )
+    secrets = token_request(room, "box", "Kitchen").secrets
+    assert {"in-address", "in-header", "in-query-box", "in-body"} <= secrets
+    assert not {"box", "Kitchen", "kitchen"} & secrets
 
 
 def test_a_display_name_cannot_add_a_header():

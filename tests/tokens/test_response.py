@@ -8,17 +8,26 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.response import (
-    MAX_TOKEN_CHARACTERS,
-    Claims,
-    TokenAnswer,
-    fixed_answer,
-    read_answer,
-    read_claims,
+from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
+from appliance.tokens.response_body import remark
+from tests.tokens.papers import (
+    NOW_S,
+    ROOM,
+    answer_of,
+    dtelecom_jwt,
+    grant,
+    jwt_of,
 )
-from tests.tokens.papers import NOW_S, ROOM, answer_of, grant, jwt_of, part
 
 WHERE = "https://tokens.example.com/api"
+ANSWER = TokenAnswer(
+    "wss://lk.example.com",
+    jwt_of(),
+    "box",
+    "kitchen",
+    expires_at_s=NOW_S + 600,
+)
+STANDARD = {"serverUrl": "wss://lk.example.com", "token": jwt_of()}
 
 
 def read(body: bytes, room: RoomConfig = ROOM) -> TokenAnswer:
@@ -50,9 +59,121 @@ def trouble(body: bytes, room: RoomConfig = ROOM) -> TokenError:
 def test_every_known_answer_is_understood(keys):
     told = {"TOKEN": jwt_of(), "URL": "wss://lk.example.com"}
     body = json.dumps({key: told.get(value, value) for key, value in keys.items()})
-    assert read(body.encode()) == TokenAnswer(
-        "wss://lk.example.com", jwt_of(), "box", "kitchen"
+    assert read(body.encode()) == ANSWER
+
+
+@pytest.mark.parametrize("token_key", ["access_token", "jwt", "accessToken"])
+@pytest.mark.parametrize("url_key", ["url", "livekitUrl", "livekit_url"])
+def test_other_names_of_token_and_server_are_understood(token_key, url_key):
+    body = {token_key: jwt_of(), url_key: "wss://lk.example.com"}
+    assert read(json.dumps(body).encode()) == ANSWER
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        jwt_of(),
+        f"\ufeff{jwt_of()}\r\n",
+        json.dumps(jwt_of()),
+        json.dumps(json.dumps({"token": jwt_of()})),
+        json.dumps({"result": jwt_of()}),
+    ],
+)
+def test_a_response_that_is_only_the_token_is_understood(body):
+    room = replace(ROOM, url="wss://lk.example.com")
+    assert read(body.encode(), room) == ANSWER
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"result": STANDARD},
+        {"data": STANDARD},
+        {"data": json.dumps(STANDARD)},
+        {"statusCode": 200, "body": json.dumps(STANDARD)},
+        {"serverUrl": "wss://lk.example.com", "data": {"token": jwt_of()}},
+        {"error": None, "result": None, "data": STANDARD},
+    ],
+)
+def test_one_level_of_wrapping_is_removed(values):
+    assert read(json.dumps(values).encode()) == ANSWER
+    assert read(b"\xef\xbb\xbf" + json.dumps(values).encode()) == ANSWER
+
+
+def test_two_levels_of_wrapping_are_not_removed():
+    body = json.dumps({"data": {"data": STANDARD}}).encode()
+    assert "answered without a token" in trouble(body).reason
+
+
+def test_line_breaks_behind_values_are_removed():
+    body = answer_of(
+        server_url="wss://lk.example.com\r\n", participant_token=f"{jwt_of()}\n"
     )
+    assert read(body) == ANSWER
+
+
+def test_a_text_that_is_a_token_comes_before_one_that_is_not():
+    assert read(json.dumps(STANDARD | {"token": "id", "jwt": jwt_of()}).encode()) == (
+        ANSWER
+    )
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [NOW_S + 60, int(NOW_S + 60) * 1000, "2023-11-14T22:14:20Z"],
+)
+def test_the_end_of_a_token_without_one_is_what_the_response_states(stated):
+    token = jwt_of(exp=None)
+    body = answer_of(participant_token=token, expires_at=stated)
+    assert read(body).expires_at_s == NOW_S + 60
+    with pytest.raises(TokenUnreachable, match="a token that expired 40 s ago"):
+        read_answer(body, ROOM, WHERE, NOW_S + 100)
+
+
+def test_the_claim_of_the_token_overrides_the_stated_end():
+    assert read(answer_of(expires_at=5)) == ANSWER
+
+
+@pytest.mark.parametrize(
+    "stated", ["soon", "2023-11-14T22:14:20", True, -5, 1e300, [], "9999-99-99"]
+)
+def test_a_stated_end_that_is_not_a_time_is_ignored(stated):
+    body = answer_of(participant_token=jwt_of(exp=None), expires_at=stated)
+    assert read(body).expires_at_s is None
+
+
+def test_a_token_that_brings_an_agent_is_reported():
+    token = jwt_of(roomConfig={"agents": [{}]})
+    assert read(answer_of(participant_token=token)).expects_agent
+    assert fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S).expects_agent
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"error": "no such room"}, "no such room"),
+        ({"message": "no such room"}, "no such room"),
+        ({"detail": "no such room"}, "no such room"),
+        ({"error": {"message": "no such room", "status": "X"}}, "no such room"),
+        ({"data": {"error": "no such room"}}, "no such room"),
+        ({"error": " no\n such\troom\u202e"}, "no such room"),
+        ({"error": "x " * 500}, f"{'x ' * 59}x…"),
+        ({"error": f"wrong token {jwt_of()}"}, "wrong token <hidden>"),
+        ({"error": "key KEY1 is unknown"}, "key <hidden> is unknown"),
+    ],
+)
+def test_what_the_token_source_says_is_in_the_sentence(values, said):
+    body = json.dumps(values).encode()
+    assert remark(body, frozenset({"KEY1"})) == f'It says: "{said}".'
+    with pytest.raises(TokenUnreachable) as caught:
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY1"}))
+    assert caught.value.reason.endswith(f'. It says: "{said}".')
+    assert caught.value.reason == f"{caught.value.sentence} {caught.value.remark}"
+
+
+@pytest.mark.parametrize("body", [b"", b"oops", b"<p>error", b'{"error": 5}', b"[]"])
+def test_an_error_that_says_nothing_adds_nothing(body):
+    assert remark(body, frozenset()) == ""
 
 
 def test_the_configured_server_is_used_when_the_response_names_none():
@@ -119,14 +240,16 @@ def test_an_https_server_address_is_used_as_wss():
             (
                 "answered without a token. Expected one of these keys: "
                 "participant_token, "
-                "participantToken, token, accessToken; found code, error."
+                "participantToken, token, accessToken, access_token, jwt; "
+                'found code, error. It says: "x".'
             ),
         ),
         (
             b"{}",
             (
                 "answered without a token. Expected one of these keys: "
-                "participant_token, participantToken, token, accessToken; found none."
+                "participant_token, participantToken, token, accessToken, "
+                "access_token, jwt; found none."
             ),
         ),
         (b'{"token": "abc"}', "gave a text that is not a JSON Web Token."),
@@ -179,7 +302,14 @@ def test_a_response_without_a_usable_token_may_be_retried(body, sentence):
             ),
         ),
         (
-            answer_of(participant_token=jwt_of(alg="EdDSA")),
+            answer_of(server_url=f"wss://{'h' * 500}"),
+            (
+                f"the server that {WHERE} names cannot be used: "
+                "its address has more than 500 characters."
+            ),
+        ),
+        (
+            answer_of(participant_token=dtelecom_jwt()),
             f"{WHERE} gave a token for dTelecom, whose rooms are not supported.",
         ),
     ],
@@ -197,7 +327,7 @@ def test_an_allowed_host_may_be_unencrypted():
 
 def test_a_livekit_room_refuses_a_token_signed_with_eddsa():
     room = replace(ROOM, kind=RoomKind.LIVEKIT)
-    exc = trouble(answer_of(participant_token=jwt_of(alg="EdDSA")), room)
+    exc = trouble(answer_of(participant_token=dtelecom_jwt()), room)
     sentence = "gave a token signed with EdDSA, but room.kind is livekit."
     assert exc.reason == f"{WHERE} {sentence}"
     assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
@@ -210,9 +340,7 @@ def test_a_token_signed_with_hs256_is_accepted_for_every_kind(kind):
 
 def test_a_fixed_token_needs_no_request():
     room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
-    assert fixed_answer(room, NOW_S) == TokenAnswer(
-        "ws://127.0.0.1:7880", jwt_of(), "box", "kitchen"
-    )
+    assert fixed_answer(room, NOW_S) == replace(ANSWER, url="ws://127.0.0.1:7880")
 
 
 @pytest.mark.parametrize(
@@ -220,7 +348,7 @@ def test_a_fixed_token_needs_no_request():
     [
         (jwt_of(exp=NOW_S - 1), "room.token is a token that expired 1 s ago."),
         ("a.b.c", "room.token is a text that is not a JSON Web Token."),
-        (jwt_of(alg="EdDSA"), "room.token is a token for dTelecom"),
+        (dtelecom_jwt(), "room.token is a token for dTelecom"),
     ],
 )
 def test_a_fixed_token_that_cannot_be_used_is_final(token, start):
@@ -255,63 +383,3 @@ def test_any_response_is_a_token_or_a_one_line_error(body):
     if isinstance(outcome, TokenError):
         assert outcome.reason.isprintable()
         assert jwt_of() not in outcome.reason
-
-
-def test_the_claims_of_a_token_are_read():
-    assert read_claims(jwt_of(sub="Küche")) == Claims(
-        identity="Küche",
-        room="kitchen",
-        may_join=True,
-        expires_at_s=NOW_S + 600,
-        not_before_s=0,
-        is_ed25519=False,
-    )
-
-
-def test_a_token_of_dtelecom_is_recognised_by_its_algorithm():
-    claims = read_claims(jwt_of(alg="EdDSA"))
-    assert claims is not None
-    assert claims.is_ed25519
-
-
-def test_missing_claims_are_empty():
-    claims = read_claims(f"{part({'alg': 'HS256'})}.{part({})}.x")
-    assert claims == Claims(
-        "", "", may_join=False, expires_at_s=None, not_before_s=0, is_ed25519=False
-    )
-
-
-@pytest.mark.parametrize(
-    "token",
-    [
-        "",
-        "a.b",
-        "a.b.c",
-        "a.b.c.d",
-        f"{part([])}.{part({})}.x",
-        f"{part({'alg': 5})}.{part({})}.x",
-        f"{part({'alg': 'HS256'})}.{part({'exp': 'soon'})}.x",
-        f"{part({'alg': 'HS256'})}.{part({'video': []})}.x",
-        f"é.{part({})}.x",
-        jwt_of(sub="x" * MAX_TOKEN_CHARACTERS),
-    ],
-)
-def test_anything_else_is_not_a_token(token):
-    assert read_claims(token) is None
-
-
-@given(st.text() | st.binary().map(lambda raw: f"{raw.hex()}.{raw.hex()}.x"))
-def test_any_text_is_a_token_or_none(text):
-    assert read_claims(text) is None
-
-
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.floats() | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
-    )
-)
-def test_any_claims_are_read_or_refused(video):
-    read_claims(jwt_of(video={"room": video, "roomJoin": video}))
-    read_claims(jwt_of(exp=video))
-    assert read_claims(jwt_of(video=grant()))

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from appliance.errors import ConfigError
-from appliance.tokens.response import read_claims
+from appliance.tokens.claims import read_claims
 from appliance.tokens.server import MAX_BODY, app
 from appliance.tokens.server_config import read_settings
 

@@ -33,7 +33,12 @@ class Office:
         self.requests.append(request)
         answer = self.answers.pop(0)
         if isinstance(answer, httpx.Response):
-            return answer
+            # A body that the client reads in chunks, as from the network.
+            return httpx.Response(
+                answer.status_code,
+                headers=answer.headers,
+                stream=httpx.ByteStream(answer.content),
+            )
         raise answer
 
     def source(self, config: Config = CONFIG) -> TokenSource:
@@ -56,7 +61,7 @@ def ignore(_event: object) -> None:
 def ok(
     body: bytes = answer_of(), headers: dict[str, str] | None = None
 ) -> httpx.Response:
-    return httpx.Response(200, stream=httpx.ByteStream(body), headers=headers)
+    return httpx.Response(200, content=body, headers=headers)
 
 
 def at(now_s: float) -> dict[str, str]:
@@ -137,6 +142,42 @@ async def test_validity_is_checked_by_the_clock_of_the_token_source(skew_s):
     answer = await fetch(office, FetchToken(1, None, None))
     assert isinstance(answer, TokenReady)
     assert office.slept_s == [0.0]
+
+
+async def test_the_wait_that_the_source_asks_for_is_reported():
+    office = Office(httpx.Response(429, headers={"retry-after": "120"}))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.retry_after_s, failed.is_final) == (120.0, False)
+
+
+async def test_a_token_that_brings_an_agent_is_reported():
+    token = jwt_of(roomConfig={"agents": [{"agentName": "helper"}]})
+    answer = await fetch(
+        Office(ok(answer_of(participant_token=token))), FetchToken(1, None, None)
+    )
+    assert isinstance(answer, TokenReady)
+    assert answer.expects_agent
+
+
+async def test_cookies_are_sent_with_the_next_request():
+    office = Office(ok(headers={"set-cookie": "postfix=x7; Path=/"}), ok())
+    async with office.source() as source:
+        for ticket in range(2):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert office.requests[1].headers["cookie"] == "postfix=x7"
+
+
+async def test_a_failure_that_the_source_words_anew_each_time_is_logged_once(caplog):
+    bodies = [b'{"error": "request %d failed"}' % number for number in range(3)]
+    office = Office(*[httpx.Response(500, content=body) for body in bodies])
+    async with office.source() as source:
+        for ticket in range(3):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert line.endswith('It says: "request 0 failed".')
 
 
 async def test_a_fixed_token_sends_no_request():
