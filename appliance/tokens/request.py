@@ -38,8 +38,7 @@ class Request:
 def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
     """Return the request for a token to join `room` as `identity`.
 
-    Source: LiveKit's standard endpoint takes `participant_identity` and
-    `participant_name` in a JSON body; the configuration overrides both.
+    `{room}` is the name of the room, or of the preset.
     """
     assert room.token_url is not None
     fills = {
@@ -51,8 +50,7 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
     body = None
     headers = {"accept": b"application/json"}
     if room.token_method == "POST":
-        own = {"participant_identity": identity, "participant_name": name}
-        body = msgspec.json.encode(own | _filled_keys(room.token_body, fills))
+        body = msgspec.json.encode(_body(room, fills))
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
         headers[key.lower()] = _header(filled(value, fills))
@@ -65,6 +63,17 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         room.allow_insecure,
         _secrets(room, fills),
     )
+
+
+def _body(room: RoomConfig | Preset, fills: dict[str, str]) -> dict[str, object]:
+    """Return the body of a POST; the configuration overrides our own keys.
+
+    Source: LiveKit's standard endpoint takes both in a JSON body. With null they are
+    left out: Firebase refuses every key that it does not know.
+    """
+    own = {"participant_identity": "{identity}", "participant_name": "{display_name}"}
+    values = _filled_keys(own | room.token_body, fills)
+    return {key: values[key] for key in values if key not in own or values[key]}
 
 
 def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, object]:

@@ -30,6 +30,12 @@ def test_the_configuration_overrides_the_standard_names():
     assert body["participant_name"] == "x"
 
 
+def test_null_leaves_the_standard_names_out():
+    names = ("participant_identity", "participant_name", "data")
+    room = RoomConfig(token_url="https://h", token_body=dict.fromkeys(names))
+    assert token_request(room, "box", "Kitchen").body == b'{"data":null}'
+
+
 def test_a_get_has_no_body():
     room = RoomConfig(token_url="https://h", token_method="GET")
     assert token_request(room, "box", "Kitchen").body is None

@@ -320,6 +320,16 @@ def test_a_response_that_cannot_be_used_is_final(body, sentence):
     assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
 
 
+@pytest.mark.parametrize(
+    "body", [answer_of(server_url="ws://h/KEY_1"), b'{"KEY_1": 5}']
+)
+def test_a_secret_that_the_response_repeats_is_hidden(body):
+    with pytest.raises(TokenError) as caught:
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"KEY_1"}))
+    assert "KEY_1" not in caught.value.reason
+    assert "<hidden>" in caught.value.reason
+
+
 def test_an_allowed_host_may_be_unencrypted():
     room = replace(ROOM, allow_insecure=("nas.local",))
     assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")

@@ -1,0 +1,201 @@
+"""The documented configurations, used with what they are for."""
+
+import asyncio
+import re
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from appliance.config import Config, RoomConfig
+from appliance.config.load import load, need_room
+from appliance.core.commands import FetchToken
+from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.tokens.source import Clock, TokenSource
+from tests.tokens.backends import SERVER, Network
+from tests.tokens.papers import NOW_S
+
+REPOSITORY = Path(__file__).parents[2]
+DOCUMENT = REPOSITORY / "appliance/tokens/BACKENDS.md"
+FENCE = re.compile(r"```(?:yaml|sh)\n(.*?)```", re.DOTALL)
+SECRET = "0123456789abcdef0123456789abcdef"
+ENVIRONMENT = {
+    "LIVEKIT_URL": SERVER,
+    "LIVEKIT_API_KEY": "key",
+    "LIVEKIT_API_SECRET": SECRET,
+    "TOKEN_SERVER_ROOMS": "[kitchen, garage]",
+    "TOKEN_SERVER_HOSTS": "[nas.local]",
+}
+
+
+def rooms(path: Path) -> list[str]:
+    """Return the blocks of a document that are a configuration with a room."""
+    blocks = [found[1] for found in FENCE.finditer(path.read_text())]
+    return [block for block in blocks if re.search(r"^room:", block, re.MULTILINE)]
+
+
+def title(block: str) -> str:
+    found = re.search(r"token_url: *\"?https?://([^\s,}\"]+)", block)
+    return found[1] if found else "no address"
+
+
+BLOCKS = [*rooms(DOCUMENT), *rooms(REPOSITORY / "README.md")]
+
+
+@pytest.fixture(scope="module")
+def port():
+    """Start our own token server and return its port."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "appliance", "token-server", "--listen", "127.0.0.1:0"],
+        cwd=REPOSITORY,
+        env=ENVIRONMENT,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as program:
+        assert program.stderr is not None
+        lines = iter(program.stderr.readline, "")
+        yield int(next(x for x in lines if "port=" in x).rsplit("port=")[1])
+        program.terminate()
+
+
+def config_of(block: str, tmp_path: Path) -> Config:
+    """Return the configuration; in README it may be part of a shell command."""
+    start = re.search(r"^room:", block, re.MULTILINE)
+    assert start is not None
+    lines = block if "<<" not in block else block[start.start() :].partition("END")[0]
+    path = tmp_path / "config.yaml"
+    path.write_text(lines)
+    loaded = load(path, (), {})
+    need_room(loaded)
+    return loaded.config
+
+
+async def answers(
+    config: Config, port: int, times: int, preset: str | None = None
+) -> AsyncIterator[object]:
+    """Yield the answers to so many requests of one token source."""
+    events: asyncio.Queue[object] = asyncio.Queue()
+    async with TokenSource(
+        config,
+        identity="box-1",
+        post=events.put_nowait,
+        transport=Network(port),
+        clock=Clock(now_s),
+    ) as source:
+        for ticket in range(times):
+            source.do(FetchToken(ticket, preset, None))
+            yield await events.get()
+
+
+async def fetched(config: Config, port: int, preset: str | None = None) -> object:
+    (answer,) = [answer async for answer in answers(config, port, 1, preset)]
+    return answer
+
+
+def now_s() -> float:
+    """Return the time at which the stand-in's tokens are valid."""
+    return NOW_S
+
+
+@pytest.mark.parametrize(
+    "block",
+    [x for x in BLOCKS if "dtelecom" not in x and "gateway" not in x],
+    ids=title,
+)
+async def test_a_documented_configuration_gets_a_token(block, tmp_path, port):
+    answer = await fetched(config_of(block, tmp_path), port)
+    assert isinstance(answer, TokenReady), answer
+    assert answer.url == SERVER
+    asked_room = (
+        yaml.safe_load(block)["room"].get("name") if "<<" not in block else None
+    )
+    assert answer.room == asked_room or asked_room is None
+    assert answer.expects_agent == ("agent_name" in block)
+
+
+@pytest.mark.parametrize(
+    "block", [x for x in BLOCKS if "dtelecom" in x or "gateway" in x], ids=title
+)
+async def test_a_documented_configuration_gets_a_token_of_dtelecom(
+    block, tmp_path, port
+):
+    answer = await fetched(config_of(block, tmp_path), port)
+    assert isinstance(answer, TokenFailed), answer
+    assert answer.cause == Cause.MISCONFIGURED
+    assert answer.reason.endswith(
+        "gave a token for dTelecom, whose rooms are not supported."
+    )
+
+
+async def test_a_preset_needs_only_a_name_where_the_room_is_a_placeholder(
+    tmp_path, port
+):
+    (block,) = (x for x in rooms(DOCUMENT) if "/v2/sandbox" in x)
+    config = config_of(f"{block}  presets: [{{name: garage}}]", tmp_path)
+    answer = await fetched(config, port, "garage")
+    assert isinstance(answer, TokenReady)
+    assert answer.room == "garage"
+
+
+async def test_the_identity_that_meet_gives_stays_the_same(tmp_path, port):
+    (block,) = (x for x in rooms(DOCUMENT) if "meet.example.com" in x)
+    config = config_of(block, tmp_path)
+    identities = [
+        answer.identity
+        async for answer in answers(config, port, 2)
+        if isinstance(answer, TokenReady)
+    ]
+    assert len(identities) == 2
+    assert len(set(identities)) == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://cloud-api.livekit.io/api/v2/sandbox/connection-details",
+        "https://cloud-api.livekit.io/api/sandbox/connection-details",
+        "https://standard.example.com/getToken",
+        "https://starter.example.com/api/connection-details",
+        "https://us-central1-your-project.cloudfunctions.net/getToken",
+        "https://dtelecom.example.com/api/join",
+        "https://gateway.example.com/v1/webrtc/token",
+        "https://meet.example.com/api/connection-details",
+        "https://quickstart.example.com/getToken",
+        "https://react.example.com/api/get-participant-token",
+        "https://dtelecom.example.com/api/token",
+    ],
+)
+async def test_without_its_lines_a_token_source_refuses(url, port):
+    answer = await fetched(Config(room=RoomConfig(token_url=url)), port)
+    assert isinstance(answer, TokenFailed)
+    assert f"{url} answered " in answer.reason
+
+
+async def test_the_words_of_a_token_source_are_shown(port):
+    url = "https://us-central1-your-project.cloudfunctions.net/getToken"
+    answer = await fetched(Config(room=RoomConfig(token_url=url)), port)
+    assert isinstance(answer, TokenFailed)
+    assert answer.reason.endswith(
+        'answered 400 instead of a token. It says: "Bad Request".'
+    )
+
+
+def anchor(heading: str) -> str:
+    """Return the anchor that GitHub makes of a heading."""
+    return re.sub("[^a-z0-9 -]", "", heading.lower()).replace(" ", "-")
+
+
+def test_every_token_source_of_the_table_has_a_block():
+    text = DOCUMENT.read_text()
+    rows = re.findall(r"\[(\d+)\]\(#(\S+)\)", text)
+    headings = re.findall(r"^## (\d+) (.+)$", text, re.MULTILINE)
+    anchors = [
+        (n, f"{n}-{re.sub('[^a-z0-9 -]', '', h.lower()).replace(' ', '-')}")
+        for n, h in headings
+    ]
+    assert rows == anchors
+    assert len(rooms(DOCUMENT)) == len(rows) + 1
+    assert len(rooms(REPOSITORY / "README.md")) >= 4
