@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from urllib.parse import parse_qsl, urlsplit
 
 from appliance.config import Config, RoomSettings
-from appliance.config.placeholders import texts, used
+from appliance.config.placeholders import filled, texts, used
 
 _ROOM_KEYS = frozenset({"room", "room_name", "roomName"})
 """Keys that hold no secret: the log names the room that was joined."""
@@ -20,7 +20,7 @@ def secrets(config: Config) -> tuple[str, ...]:
     found = {text: None for room in rooms for text in room_secrets(room)}
     query = urlsplit(config.metrics.post_url or "").query
     found |= dict.fromkeys(_query_values(query))
-    return tuple(text for text in found if text and not used(text))
+    return tuple(filled(text, {}) for text in found if text and not used(text))
 
 
 def room_secrets(room: RoomSettings) -> Iterator[str]:

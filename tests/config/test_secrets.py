@@ -35,3 +35,8 @@ def test_texts_that_the_log_needs_are_not_secrets():
         token_body={"room_name": "kitchen", "roomName": "kitchen"},
     )
     assert secrets(Config(room=room)) == ()
+
+
+def test_braces_that_are_no_placeholder_do_not_make_a_text_public():
+    room = RoomConfig(token_body={"a": '{"key": "K"}', "b": "{{user}} K"})
+    assert set(secrets(Config(room=room))) == {'{"key": "K"}', "{user} K"}

@@ -113,7 +113,7 @@ async def outcome(server: Server) -> object:
 
 
 @settings(
-    max_examples=1500,
+    max_examples=800,
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
