@@ -156,7 +156,7 @@ class TokenSource:
                 answer.token,
                 answer.identity,
                 answer.room,
-                answer.expects_agent,
+                expects_agent=answer.expects_agent,
             )
         )
 
