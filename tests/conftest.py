@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from appliance.process.exit import end_process
+from appliance.cli import end_process
 
 STATUS = pytest.StashKey[int]()
 LOOPS_OWN = ("asyncio_", "AnyIO worker thread")

@@ -1,15 +1,10 @@
-"""Effects of the buttons and of the volume controls; `talk` has the talk button."""
+"""Effects of the buttons; `talk` has the talk button, `levels` the volume."""
 
 from dataclasses import replace
-from typing import Final
 
-from appliance.core import session, talk
-from appliance.core.commands import KeepLevels, SetGain, SetVolume
+from appliance.core import levels, session, talk
 from appliance.core.events import Button, ButtonPressed, ButtonReleased
 from appliance.core.state import Goal, ScreenPage, State, Step
-
-VOLUME_STEP_PERCENT: Final = 5
-"""Our choice: twenty presses over the whole range."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -48,18 +43,6 @@ def leave_due_s(state: State) -> float:
     return state.leave_down_s + state.config.talk.leave_hold_ms / 1000
 
 
-def set_volume(state: State, percent: int) -> Step:
-    """Set the volume of the speaker and store it."""
-    state = replace(state, volume_percent=percent)
-    return state, (SetVolume(percent), KeepLevels(percent, state.microphone_gain_db))
-
-
-def set_gain(state: State, db: float) -> Step:
-    """Set the gain of the microphone and store it."""
-    state = replace(state, microphone_gain_db=db)
-    return state, (SetGain(db), KeepLevels(state.volume_percent, db))
-
-
 def _pressed(state: State, button: Button, now_s: float) -> Step:
     match button:
         case Button.LEAVE:
@@ -69,7 +52,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
-            return _volume(state, button)
+            return levels.turn_volume(state, is_up=button is Button.VOLUME_UP)
 
 
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
@@ -92,12 +75,6 @@ def _leave(state: State, now_s: float) -> Step:
     if session.is_out(state) or state.config.talk.leave_hold_ms == 0:
         return session.press_leave(state, now_s)
     return replace(state, leave_down_s=now_s), ()
-
-
-def _volume(state: State, button: Button) -> Step:
-    is_up = button is Button.VOLUME_UP
-    step = VOLUME_STEP_PERCENT if is_up else -VOLUME_STEP_PERCENT
-    return set_volume(state, max(0, min(100, state.volume_percent + step)))
 
 
 def _next_page(state: State) -> State:

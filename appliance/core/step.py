@@ -12,6 +12,7 @@ from appliance.config import TalkMode
 from appliance.core import (
     buttons,
     effects,
+    levels,
     outbox,
     pairing,
     permissions,
@@ -202,19 +203,19 @@ def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
 
 def _started(state: State, now_s: float) -> Step:
     """Set the levels and begin the first session, unless the room was left already."""
-    levels = (SetVolume(state.volume_percent), SetGain(state.microphone_gain_db))
+    first = (SetVolume(state.volume_percent), SetGain(state.microphone_gain_db))
     if state.phase is not Phase.STARTING:
-        return state, levels
+        return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN
     state = replace(state, talk=replace(state.talk, is_latched=is_latched))
     state, commands = session.start(state, now_s)
-    return state, (*levels, *commands)
+    return state, (*first, *commands)
 
 
 def _set_level(state: State, event: VolumeAsked | GainAsked) -> Step:
     if isinstance(event, VolumeAsked):
-        return buttons.set_volume(state, event.percent)
-    return buttons.set_gain(state, event.db)
+        return levels.set_volume(state, event.percent)
+    return levels.set_gain(state, event.db)
 
 
 def _tick(state: State, now_s: float) -> Step:

@@ -5,15 +5,17 @@ import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.core.commands import FetchToken
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import remedy
+from appliance.tokens.source import TokenSource
 
 DEVICES = Path("/dev")
 OLDEST_YEAR = 2026
@@ -24,6 +26,9 @@ PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
 CONNECT_S = 5.0
 """Longest time to connect to the server; as for a token source."""
+
+DAY_S = 86_400
+"""Seconds; for longer times the time of day alone would be misleading."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,3 +197,28 @@ def _is_known(host: str) -> bool:
         return bool(socket.getaddrinfo(host, None))
     except (OSError, UnicodeError):
         return False
+
+
+async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
+    """Return a description without the token itself, and the address of its server.
+
+    Args:
+        source: the configured token source.
+        now_s: seconds since the epoch.
+
+    Raises:
+        TokenError: none was issued; the sentence has the reason.
+    """
+    answer = await source.answer(FetchToken(0, None, None))
+    return (
+        f"token for room {answer.room} {_until(answer.expires_at_s, now_s)}",
+        answer.url,
+    )
+
+
+def _until(ends_at_s: float | None, now_s: float) -> str:
+    if ends_at_s is None:
+        return "without an end"
+    if ends_at_s - now_s >= DAY_S:
+        return "for more than a day"
+    return f"until {datetime.fromtimestamp(ends_at_s, UTC).astimezone():%H:%M}"

@@ -4,9 +4,9 @@ import asyncio
 import logging
 import sys
 
+from appliance.cli import end_process
 from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomFailed, RoomJoined, RoomLost
-from appliance.process.exit import end_process
 from tests.room.conftest import open_box
 
 

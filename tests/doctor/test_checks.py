@@ -3,7 +3,7 @@ from datetime import UTC, datetime
 import httpx
 import pytest
 
-from appliance.doctor.token_probe import try_token
+from appliance.doctor.checks import try_token
 from appliance.errors import TokenRefused, TokenUnreachable
 from tests.tokens.papers import NOW_S, answer_of, jwt_of
 from tests.tokens.test_source import Office, ok

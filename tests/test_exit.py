@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-END = "from appliance.process.exit import end_process; end_process(3)"
+END = "from appliance.cli import end_process; end_process(3)"
 
 
 def run(program):
