@@ -3,11 +3,16 @@
 from dataclasses import replace
 from typing import Final
 
-from appliance.core.commands import KeepLevels, SetGain, SetVolume
+from appliance.core.commands import Command, KeepLevels, SetGain, SetVolume
 from appliance.core.state import State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
+
+
+def stored(state: State) -> tuple[Command, ...]:
+    """Return the commands that apply the stored levels after the start."""
+    return SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
 
 
 def set_volume(state: State, percent: int) -> Step:

@@ -21,7 +21,6 @@ from appliance.core import (
     talk,
     talk_limit,
 )
-from appliance.core.commands import SetGain, SetVolume
 from appliance.core.events import (
     ButtonPressed,
     ButtonReleased,
@@ -203,7 +202,7 @@ def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
 
 def _started(state: State, now_s: float) -> Step:
     """Set the levels and begin the first session, unless the room was left already."""
-    first = (SetVolume(state.volume_percent), SetGain(state.microphone_gain_db))
+    first = levels.stored(state)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN
