@@ -19,7 +19,6 @@ from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import host_and_port, is_loopback
@@ -30,13 +29,13 @@ Address = IPv4Address | IPv6Address
 class HostCheck:
     """ASGI middleware that refuses requests whose `Host` is not this machine."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str], refusal: Response) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str], refusal: ASGIApp) -> None:
         """Wrap `app`.
 
         Args:
             app: gets the accepted requests.
             names: accepted besides the names of this machine.
-            refusal: response to all other requests.
+            refusal: responds to all other requests.
         """
         self._app = app
         self._names = own_names() | {name.lower() for name in names}

@@ -2,7 +2,9 @@
 
 `source` executes the core's `FetchToken` and `DropToken`: it builds a request
 (`request`), sends it (`client`) and parses the response and the token in it
-(`response`). `server` is `ptt-appliance token-server`, a small token source with the
-settings in `server_config`, the limits in `server_limits` and the signing in `issue`.
-Start with `source` to follow a join, with `server` to follow an issued token.
+(`response`). `server` is `ptt-appliance token-server`, a small token source:
+`server_settings` reads its configuration (`server_config`), `server_app` responds to
+requests, with `server_access` (who asks), `server_request` and `server_room_config`
+(what for) and `server_issuer` (signing). Start with `source` to follow a join, with
+`server_app` to follow an issued token.
 """
