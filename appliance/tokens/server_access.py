@@ -94,13 +94,13 @@ class Access:
             Refused: 401 or 403.
         """
         headers = Headers(scope=scope)
-        authorization = headers.get("authorization")
+        authorization = header_text(headers, "authorization")
         if authorization is not None:
             return self._by_secret(authorization)
-        name = self._user_header
-        user = header_text(headers, name) if name else None
-        if user and "peer" in scope:
-            return Caller(self._user(user))
+        if self._user_header is not None and "peer" in scope:
+            user = header_text(headers, self._user_header)
+            if user is not None:
+                return Caller(self._user(user))
         self._check_address(scope, headers)
         return Caller()
 
@@ -120,13 +120,21 @@ class Access:
             raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
         return wished
 
-    def may_read_metrics(self, scope: Scope) -> bool:
-        """Return whether the request is from this machine or has the shared secret."""
+    def check_metrics(self, scope: Scope) -> None:
+        """Check that the request is from this machine or has the shared secret.
+
+        Raises:
+            Refused: it is not.
+        """
         headers = Headers(scope=scope)
-        authorization = headers.get("authorization")
+        authorization = header_text(headers, "authorization")
         if authorization is not None:
-            return self._is_shared(_bearer_hash(authorization))
-        return _address(scope, headers) in _LOOPBACK
+            is_allowed = self._is_shared(_bearer_hash(authorization))
+        else:
+            is_allowed = _address(scope, headers) in _LOOPBACK
+        if not is_allowed:
+            sentence = "metrics are for this machine and for the shared secret."
+            raise Refused(403, Reason.ADDRESS, sentence)
 
     def _by_secret(self, authorization: str) -> Caller:
         given = _bearer_hash(authorization)

@@ -56,14 +56,18 @@ def app(
     """
     counts = Counts()
     routes = _Routes(settings, counts, now_s, body_s)
-    return Starlette(
+    paths = (path + end for path in PATHS for end in ("", "/"))
+    application = Starlette(
         routes=[
-            *(Route(path, routes.token, methods=["GET", "POST"]) for path in PATHS),
+            *(Route(path, routes.token, methods=["GET", "POST"]) for path in paths),
             Route("/health", routes.health),
             Route("/metrics", routes.metrics),
         ],
         middleware=_middleware(settings, counts),
     )
+    # Not every client follows the redirection of a POST.
+    application.router.redirect_slashes = False
+    return application
 
 
 class _Routes:
@@ -103,9 +107,11 @@ class _Routes:
 
     async def metrics(self, request: Request) -> Response:
         """Respond with the metrics, to this machine or to the shared secret."""
-        if not self._access.may_read_metrics(request.scope):
-            sentence = "metrics are for this machine and for the shared secret."
-            return _refusal(Refused(403, Reason.ADDRESS, sentence))
+        try:
+            self._access.check_metrics(request.scope)
+        except Refused as exc:
+            self._counts.note_refused(exc.reason)
+            return _refusal(exc)
         return Response(metrics_text(self._registry), media_type="text/plain")
 
     async def _answer(self, request: Request) -> dict[str, object]:

@@ -93,9 +93,14 @@ def header_text(headers: Headers, name: str) -> str | None:
     """Return the text of a header; None if it is missing or empty.
 
     Starlette decodes headers as ISO-8859-1; clients send names in UTF-8.
+
+    Raises:
+        Refused: it is there twice, so that a proxy and we may read different ones.
     """
-    value = headers.get(name) or None
+    values = [value for value in headers.getlist(name) if value]
+    if len(values) > 1:
+        raise wrong(name, "this header is given twice.")
     try:
-        return value and value.encode("latin-1").decode()
+        return values[0].encode("latin-1").decode() if values else None
     except UnicodeDecodeError:
-        return value
+        return values[0]

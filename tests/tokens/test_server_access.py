@@ -56,7 +56,7 @@ async def test_the_shared_secret_opens_from_anywhere():
 
 @pytest.mark.parametrize(
     "value",
-    ["Bearer " + SHARED[:-1], f"Basic {SHARED}", SHARED, "Bearer", "Bearer é", ""],
+    ["Bearer " + SHARED[:-1], f"Basic {SHARED}", SHARED, "Bearer", "Bearer é"],
 )
 async def test_a_wrong_secret_is_refused_even_from_this_machine(value):
     headers = [(b"authorization", value.encode())]
@@ -105,6 +105,16 @@ async def test_a_trusted_proxy_names_the_user():
     assert claims_of(response)["sub"] == "anna"
     body = {"participant_identity": "ben"}
     assert await status(headers, body, address=PROXY, **USERS) == 403
+
+
+@pytest.mark.parametrize("name", ["x-forwarded-user", "authorization", "x-user-id"])
+async def test_a_header_that_is_given_twice_is_refused(name):
+    """A proxy may add its own to the client's, and which one is first is not known."""
+    headers = [(name, "anna"), (name, "ben"), ("x-forwarded-for", "192.168.1.5")]
+    keys = USERS | {"allow": ["192.168.1.0/24"]}
+    response = await ask(headers, address=PROXY, **keys)
+    assert response.status_code == 400
+    assert response.json()["key"].lower() == name
 
 
 async def test_nobody_else_is_believed_to_name_a_user():

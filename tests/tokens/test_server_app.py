@@ -88,6 +88,7 @@ async def test_every_endpoint_takes_both_methods(client):
     for path in PATHS:
         assert (await client.get(path)).status_code == 200
         assert (await client.post(path)).status_code == 201
+        assert (await client.post(f"{path}/")).status_code == 201
 
 
 async def test_an_empty_request_gets_the_first_room_and_an_identity(client):
