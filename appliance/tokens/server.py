@@ -24,6 +24,7 @@ from appliance.process.logs import start_logging
 from appliance.tokens.server_access import Networks, RealClient
 from appliance.tokens.server_app import app
 from appliance.tokens.server_config import TokenServerSettings
+from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_limits import limits
 from appliance.tokens.server_settings import read_settings
 
@@ -94,9 +95,17 @@ def application(
     settings: TokenServerSettings,
     limits: ServerLimits,
     now_s: Callable[[], float] = time.time,
+    issuer: Issuer | None = None,
 ) -> ASGIApp:
-    """Return the ASGI application with the rate limit of each client's own address."""
-    limited = limits.bound(app(settings, now_s))
+    """Return the ASGI application with the rate limit of each client's own address.
+
+    Args:
+        settings: of the server.
+        limits: on clients.
+        now_s: returns seconds since the epoch.
+        issuer: as for `app`.
+    """
+    limited = limits.bound(app(settings, now_s, issuer=issuer))
     return RealClient(limited, Networks(settings.config.trusted_proxies))
 
 

@@ -82,6 +82,7 @@ class Access:
     def __init__(self, config: TokenServerConfig) -> None:
         """Keep hashes of the secrets, not the secrets."""
         self._allowed = Networks(config.allow)
+        self._is_open = "anybody" in config.allow
         self._shared = None if config.secret is None else _hash(config.secret)
         self._boxes = {name: _hash(secret) for name, secret in config.boxes.items()}
         self._reserved = {_alike(name) for name in config.boxes}
@@ -165,7 +166,7 @@ class Access:
 
     def _check_address(self, scope: Scope, headers: Headers) -> None:
         address = _address(scope, headers)
-        if address in self._allowed:
+        if self._is_open or address in self._allowed:
             return
         if self._shared is not None or self._boxes:
             sentence = "expected a secret in the header Authorization: Bearer …"
@@ -193,15 +194,18 @@ def is_in(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
     return any(parsed in network for network in networks)
 
 
+def client_address(scope: Scope) -> str:
+    """Return the client's address; empty if a trusted proxy did not name it."""
+    client = scope.get("client")
+    if client is None or client[0] == scope.get("peer"):
+        return ""
+    return str(client[0])
+
+
 def _address(scope: Scope, headers: Headers) -> str:
     """Return the client's address; empty if a proxy hides it."""
-    client = scope.get("client")
-    if client is None:
-        return ""
-    if "peer" in scope:
-        return "" if client[0] == scope["peer"] else str(client[0])
-    is_forwarded = any(name in headers for name in _FORWARDING)
-    return "" if is_forwarded else str(client[0])
+    is_hidden = "peer" not in scope and any(name in headers for name in _FORWARDING)
+    return "" if is_hidden else client_address(scope)
 
 
 def _last_outside(hops: str, proxies: Networks) -> str | None:

@@ -26,7 +26,7 @@ from appliance.net.http_body import (
     read_body,
 )
 from appliance.net.url import host_and_port
-from appliance.tokens.server_access import Access
+from appliance.tokens.server_access import Access, client_address
 from appliance.tokens.server_config import TokenServerSettings
 from appliance.tokens.server_fields import Reason, Refused, header_text, shown
 from appliance.tokens.server_issuer import Issuer, LiveKitIssuer, Order
@@ -46,6 +46,7 @@ def app(
     now_s: Callable[[], float] = time.time,
     *,
     body_s: float = BODY_S,
+    issuer: Issuer | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -53,9 +54,10 @@ def app(
         settings: of the server.
         now_s: returns seconds since the epoch.
         body_s: time limit for a request body.
+        issuer: replaces the one for the configured kind of server, for tests.
     """
     counts = Counts()
-    routes = _Routes(settings, counts, now_s, body_s)
+    routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))
     paths = (path + end for path in PATHS for end in ("", "/"))
     application = Starlette(
         routes=[
@@ -79,6 +81,7 @@ class _Routes:
         counts: Counts,
         now_s: Callable[[], float],
         body_s: float,
+        issuer: Issuer,
     ) -> None:
         self._config = settings.config
         self._counts = counts
@@ -87,7 +90,7 @@ class _Routes:
         self._body_s = body_s
         self._access = Access(settings.config)
         self._reader = GrantReader(settings.config, self._access)
-        self._issuer: Issuer = LiveKitIssuer(settings.credentials)
+        self._issuer = issuer
 
     async def token(self, request: Request) -> Response:
         """Respond with a token, or with the reason why there is none."""
@@ -129,7 +132,7 @@ class _Routes:
             )
         except RecursionError as exc:
             raise Refused(400, Reason.BODY, "the JSON is nested too deeply.") from exc
-        address = request.client.host if request.client else ""
+        address = client_address(request.scope)
         order = Order(grant, address, int(self._now_s()), self._config.ttl_s)
         issued = await self._issuer.issue(order)
         self._counts.note_issued(grant.room, grant.identity)
@@ -139,7 +142,16 @@ class _Routes:
             **dict.fromkeys(("room_name", "roomName"), grant.room),
             **dict.fromkeys(("participant_name", "participantName"), grant.name),
             "expires_at": order.now_s + order.ttl_s,
+            **({"fallback_urls": issued.fallback_urls} if issued.fallback_urls else {}),
         }
+
+
+def _issuer(settings: TokenServerSettings) -> Issuer:
+    if settings.config.kind == "dtelecom":
+        from appliance.tokens.server_dtelecom import DTelecomIssuer
+
+        return DTelecomIssuer(settings)
+    return LiveKitIssuer(settings.credentials)
 
 
 def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middleware]:

@@ -4,8 +4,9 @@
 checks the values.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -31,11 +32,25 @@ class Agent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DTelecomConfig:
+    """Settings for rooms of dTelecom."""
+
+    nodes: tuple[Text, ...] = ()
+    """Domains of nodes; empty: from the registry on Solana."""
+    web_hook_url: Text | None = None
+    """Address to which a node posts the events of the room."""
+    role: Text | None = None
+    """Role in the participant's metadata, as JSON: `{"role": …}`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TokenServerConfig:
     """Settings of the token server."""
 
     listen: HostPort = "127.0.0.1:8787"
     """HOST:PORT on which it listens."""
+    kind: Literal["livekit", "dtelecom"] = "livekit"
+    """Kind of server that has the rooms."""
     rooms: tuple[Text, ...] = ()
     """Rooms for which tokens are issued; `*` at the end matches any ending."""
     ttl_s: Annotated[int, Meta(ge=60, le=3600)] = 600
@@ -74,6 +89,8 @@ class TokenServerConfig:
     """Connections open at once."""
     connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 16
     """Connections open at once from one address."""
+    dtelecom: DTelecomConfig = DTelecomConfig()
+    """Only for rooms of dTelecom."""
     allow_insecure: tuple[Text, ...] = ()
     """Hosts allowed as ws:// in `LIVEKIT_URL` and as http:// in `origins`; loopback
     always is."""
@@ -83,9 +100,12 @@ class TokenServerConfig:
 class Credentials:
     """Address and keys of the server that has the rooms."""
 
-    url: str
     key: str = field(repr=False)
     secret: str = field(repr=False)
+    url: str = ""
+    """Empty for dTelecom, where the node is chosen for each token."""
+    registry: Mapping[str, str] = field(default_factory=dict)
+    """The variables `SOLANA_…` that are set."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,8 @@ class Issued:
 
     token: str = field(repr=False)
     url: str
+    fallback_urls: tuple[str, ...] = ()
+    """Further servers that accept it, in the order in which to try them."""
 
 
 @dataclass(frozen=True, slots=True)

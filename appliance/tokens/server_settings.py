@@ -5,44 +5,31 @@ Every variable may also be a file, which keeps secrets out of the environment: v
 credentials (`LoadCredential=`).
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
 from appliance.config.layers import read_layers
 from appliance.config.merge import Reading
-from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
-from appliance.net.url import (
-    address_fault,
-    host_and_port,
-    is_host,
-    is_local,
-    is_loopback,
-)
-from appliance.tokens.server_access import WORDS
+from appliance.tokens.server_checks import DEVELOPMENT, WANTED, findings, key_faults
 from appliance.tokens.server_config import (
     Credentials,
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_room_config import ROOM_FIELDS
 
 DEFAULT_PATH: Final = Path("/etc/ptt-appliance/token-server.yaml")
 PREFIX: Final = "TOKEN_SERVER_"
 CREDENTIAL: Final = "token-server_"
 """Prefix that systemd adds for `LoadCredential=token-server:FOLDER`."""
-DEVELOPMENT: Final = ("devkey", "secret")
-"""Key and secret of `livekit-server --dev`."""
-_SHORTEST_SECRET: Final = 32
-"""Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
-_WANTED: Final = {
-    "LIVEKIT_URL": "the address of your LiveKit server, wss://…",
-    "LIVEKIT_API_KEY": "an API key of your LiveKit server",
-    "LIVEKIT_API_SECRET": "the secret of that API key",
-}
+_REGISTRY: Final = (
+    "SOLANA_CONTRACT_ADDRESS",
+    "SOLANA_NETWORK_HOST_HTTP",
+    "SOLANA_REGISTRY_AUTHORITY",
+)
+_KNOWN: Final = {name for wanted in WANTED.values() for name in wanted} | {*_REGISTRY}
 
 
 def read_settings(
@@ -65,17 +52,27 @@ def read_settings(
     reading = Reading(TokenServerConfig)
     config = reading.section(TokenServerConfig, "", layers)
     config = replace(config, listen=listen or config.listen)
-    for key, sentence in _findings(config):
+    for key, sentence in findings(config):
         if key not in reading.blamed:
             reading.blame(key, sentence, reading.origins.get(key, layers[0]))
-    given = {name: variables.get(name, "").strip() for name in _WANTED}
-    wrong = _key_faults(given, config) if not faults else ()
+    keys = _credentials(variables, config)
+    wrong = () if faults else key_faults(keys, config)
     faults += [*more, *reading.faults, *wrong]
     if faults:
         raise ConfigError(tuple(faults))
-    keys = Credentials(*given.values())
     is_development = (keys.key, keys.secret) == DEVELOPMENT
     return TokenServerSettings(config, keys, is_development=is_development)
+
+
+def _credentials(
+    variables: Mapping[str, str], config: TokenServerConfig
+) -> Credentials:
+    given = {name: variables.get(name, "").strip() for name in _KNOWN}
+    if config.kind == "dtelecom":
+        registry = {name: given[name] for name in _REGISTRY if given[name]}
+        return Credentials(given["API_KEY"], given["API_SECRET"], registry=registry)
+    key, secret = given["LIVEKIT_API_KEY"], given["LIVEKIT_API_SECRET"]
+    return Credentials(key, secret, given["LIVEKIT_URL"])
 
 
 def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
@@ -107,90 +104,4 @@ def _files(environment: Mapping[str, str]) -> Iterator[tuple[str, Path]]:
 
 
 def _is_ours(name: str) -> bool:
-    return name in _WANTED or name.startswith(PREFIX)
-
-
-def _key_faults(given: Mapping[str, str], config: TokenServerConfig) -> Iterator[Fault]:
-    for name, value in given.items():
-        if not value:
-            sentence = f"expected {_WANTED[name]}, found nothing. Set this variable."
-            yield Fault(name, sentence, "environment")
-    url, secret = given["LIVEKIT_URL"], given["LIVEKIT_API_SECRET"]
-    if url:
-        plain = config.allow_insecure
-        fault = address_fault(url, "wss", plain, key="allow_insecure")
-        if fault is not None:
-            yield Fault("LIVEKIT_URL", fault, "environment")
-    if (given["LIVEKIT_API_KEY"], secret) == DEVELOPMENT:
-        place = host_and_port(config.listen)
-        if not (is_local(url) and place is not None and is_loopback(place[0])):
-            sentence = (
-                "everybody knows the keys of `livekit-server --dev`: they are accepted "
-                "only while LIVEKIT_URL and listen are on this machine itself. Make a "
-                "pair with `livekit-server generate-keys` for both servers."
-            )
-            yield Fault("LIVEKIT_API_SECRET", sentence, "environment")
-        return
-    size = len(secret.encode(errors="replace"))
-    if 0 < size < _SHORTEST_SECRET:
-        sentence = (
-            f"expected {_SHORTEST_SECRET} bytes or more, found {size}. Make a "
-            "longer one, for example with `openssl rand -hex 32`, on the server too."
-        )
-        yield Fault("LIVEKIT_API_SECRET", sentence, "environment")
-
-
-def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
-    """Yield key and sentence of each mistake that a type cannot express."""
-    if not config.rooms:
-        yield ("rooms", "expected room names, found none. Write [kitchen].")
-    if host_and_port(config.listen) is None:
-        sentence = f"expected HOST:PORT, found {found(config.listen)}."
-        yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
-    for origin in config.origins:
-        fault = address_fault(origin, "https", config.allow_insecure)
-        if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
-            sentence = f"expected scheme and host only, found {found(origin)}."
-            yield ("origins", f"{sentence} Write https://app.example.com.")
-    if config.user_header is not None and not config.trusted_proxies:
-        sentence = "only trusted proxies are believed, and there are none."
-        yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
-    for key, (is_valid, wanted, example) in _RULES.items():
-        given = getattr(config, key)
-        for value in given if isinstance(given, tuple) else (given,):
-            if value is not None and not is_valid(value):
-                sentence = f"expected {wanted}, found {found(value)}."
-                yield (key, f"{sentence} Write {example}.")
-
-
-def _is_network(text: str) -> bool:
-    try:
-        ip_network(text, strict=False)
-    except ValueError:
-        return False
-    return True
-
-
-def _is_header(text: str) -> bool:
-    return text.isascii() and text.replace("-", "").isalnum()
-
-
-_SLASHES_OF_AN_ORIGIN: Final = 2
-_NETWORKS: Final = "addresses and networks"
-_RULES: Final[dict[str, tuple[Callable[[str], bool], str, str]]] = {
-    "hosts": (is_host, "host names and nothing more", "[tokens.example.com]"),
-    "allow": (
-        lambda text: text in WORDS or _is_network(text),
-        f"loopback, anybody, {_NETWORKS}",
-        "[loopback, 192.168.1.0/24]",
-    ),
-    "trusted_proxies": (_is_network, _NETWORKS, "[127.0.0.1]"),
-    "user_header": (_is_header, "the name of a header", "X-Forwarded-User"),
-    "request_headers": (_is_header, "names of headers", "[content-type, x-user-id]"),
-    "room_config": (
-        ROOM_FIELDS.__contains__,
-        f"some of {', '.join(ROOM_FIELDS)}",
-        "[agents]",
-    ),
-}
-"""Check, expectation and example of each key whose values are checked one by one."""
+    return name in _KNOWN or name.startswith(PREFIX)

@@ -9,7 +9,7 @@ from appliance.tokens.server_request import Grant
 from tests.tokens.token_server import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-ISSUER = LiveKitIssuer(Credentials("wss://lk.example.com", "key", SECRET))
+ISSUER = LiveKitIssuer(Credentials("key", SECRET, "wss://lk.example.com"))
 
 
 async def issued(grant):

@@ -1,6 +1,7 @@
 """Settings and clients of the token server, for the tests of this folder."""
 
 import json
+from collections.abc import Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -8,6 +9,8 @@ import httpx
 import jwt
 
 from appliance.tokens.server import application
+from appliance.tokens.server_config import TokenServerSettings
+from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_limits import limits
 from appliance.tokens.server_settings import read_settings
 
@@ -30,15 +33,27 @@ def environment(**keys: object) -> dict[str, str]:
     return ENVIRONMENT | given
 
 
-def settings(**keys: object):
-    return read_settings(None, None, environment(**keys))
+def settings(variables: Mapping[str, str] | None = None, **keys: object):
+    """Return the settings of a server with these keys and variables."""
+    return read_settings(None, None, {**environment(**keys), **(variables or {})})
 
 
 @asynccontextmanager
 async def asking(*, address: str = "127.0.0.1", host: str = "127.0.0.1", **keys):
     """Yield a client at `address` of a server with these keys, reached as `host`."""
-    chosen = settings(**keys)
-    serves = application(chosen, limits(chosen.config), now_s=lambda: NOW_S)
+    async with asking_server(settings(**keys), address, host) as client:
+        yield client
+
+
+@asynccontextmanager
+async def asking_server(
+    chosen: TokenServerSettings,
+    address: str = "127.0.0.1",
+    host: str = "127.0.0.1",
+    issuer: Issuer | None = None,
+):
+    """Yield a client at `address` of a server with these settings."""
+    serves = application(chosen, limits(chosen.config), lambda: NOW_S, issuer)
     transport = httpx.ASGITransport(serves, client=(address, 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}:8787"
