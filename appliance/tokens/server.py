@@ -11,6 +11,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Final
 
 import uvicorn
 from starlette.types import ASGIApp
@@ -27,6 +28,10 @@ from appliance.tokens.server_config import TokenServerSettings
 from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_limits import limits
 from appliance.tokens.server_settings import read_settings
+
+BACKLOG: Final = 256
+"""Connections that wait to be accepted: after a power cut all boxes ask at once, and a
+client that finds no place tries again after a second."""
 
 _log = logging.getLogger(__name__)
 
@@ -79,11 +84,13 @@ def listening_socket(listen: str) -> socket.socket:
         PageError: the port is in use or privileged, or no interface has the address.
     """
     try:
-        return listener(*parsed(listen))
+        listening = listener(*parsed(listen))
+        listening.listen(BACKLOG)
     except OSError as exc:
         reason = os.strerror(exc.errno or 0).lower()
         sentence = f"cannot listen on {listen}: {reason}. Choose another address."
         raise PageError(sentence) from exc
+    return listening
 
 
 def server(settings: TokenServerSettings, limits: ServerLimits) -> BoundedServer:

@@ -1,6 +1,7 @@
 """Limits on the number, rate and duration of connections and requests."""
 
 import asyncio
+import gc
 import logging
 import socket
 import struct
@@ -11,7 +12,7 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
-from appliance.net.http_protocol import HEAD_BYTES
+from appliance.net.http_protocol import HEAD_BYTES, HttpProtocol
 from appliance.net.http_server import BoundedServer, ServerLimits
 from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Rate, RateLimit
@@ -225,3 +226,15 @@ async def test_a_minute_log_writes_the_first_at_once_and_the_rest_together():
     async with asyncio.timeout(10):
         await written.wait()
     assert counts == [1, 9]
+
+
+async def test_nothing_of_a_closed_connection_stays_in_memory():
+    async with serving() as (target, _):
+        for _ in range(5):
+            assert await status_of(target, "/") == 204
+        # The server notices the end of the last connection in a later iteration.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        gc.collect()
+        left = [x for x in gc.get_objects() if isinstance(x, HttpProtocol)]
+        assert [x for x in left if x.transport.is_closing()] == []

@@ -2,6 +2,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -85,3 +86,11 @@ def test_a_response_is_not_held_back_until_the_client_acknowledges(host):
         connection, _ = listening.accept()
         with connection:
             assert connection.proto == socket.IPPROTO_TCP
+
+
+def test_a_hundred_boxes_that_ask_at_once_find_a_place():
+    with listening_socket("127.0.0.1:0") as listening, ExitStack() as connections:
+        for _ in range(100):
+            connections.enter_context(
+                socket.create_connection(listening.getsockname(), timeout=5)
+            )

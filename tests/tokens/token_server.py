@@ -1,7 +1,7 @@
 """Settings and clients of the token server, for the tests of this folder."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -51,9 +51,10 @@ async def asking_server(
     address: str = "127.0.0.1",
     host: str = "127.0.0.1",
     issuer: Issuer | None = None,
+    now_s: Callable[[], float] = lambda: NOW_S,
 ):
     """Yield a client at `address` of a server with these settings."""
-    serves = application(chosen, limits(chosen.config), lambda: NOW_S, issuer)
+    serves = application(chosen, limits(chosen.config), now_s, issuer)
     transport = httpx.ASGITransport(serves, client=(address, 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}:8787"
