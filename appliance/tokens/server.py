@@ -93,9 +93,12 @@ def listening_socket(listen: str) -> socket.socket:
     return listening
 
 
-def server(settings: TokenServerSettings, limits: ServerLimits) -> BoundedServer:
+def server(
+    settings: TokenServerSettings, limits: ServerLimits, issuer: Issuer | None = None
+) -> BoundedServer:
     """Return the server; its sockets are passed to `run` or `serve`."""
-    return BoundedServer(_config(application(settings, limits)), limits)
+    served = application(settings, limits, issuer=issuer)
+    return BoundedServer(_config(served), limits)
 
 
 def application(

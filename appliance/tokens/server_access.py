@@ -209,13 +209,25 @@ def _address(scope: Scope, headers: Headers) -> str:
 
 
 def _last_outside(hops: str, proxies: Networks) -> str | None:
-    """Return the last hop that is no trusted proxy: those before it may be invented."""
+    """Return the last hop that is no trusted proxy: those before it may be invented.
+
+    This machine is no hop: a proxy that passes the header on as it came would open
+    `loopback` to everybody.
+    """
     for hop in reversed(hops[-_LONGEST_HOPS:].split(",")):
-        address = hop.strip().strip("[]")
+        address = _without_port(hop.strip())
         if address in proxies:
             continue
-        return address if is_in(address, _EVERYWHERE) else None
+        is_known = is_in(address, _EVERYWHERE) and address not in _LOOPBACK
+        return address if is_known else None
     return None
+
+
+def _without_port(hop: str) -> str:
+    """Return the address of a hop such as `1.2.3.4:5`, `[::1]:5` or `::1`."""
+    if hop.startswith("["):
+        return hop[1:].partition("]")[0]
+    return hop.partition(":")[0] if hop.count(":") == 1 else hop
 
 
 def _hash(secret: str) -> bytes:

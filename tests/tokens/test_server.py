@@ -1,3 +1,4 @@
+import asyncio
 import signal
 import socket
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.tokens.server import listening_socket, warnings
+from appliance.process.logs import Redacting
+from appliance.tokens.server import listening_socket, server, warnings
+from appliance.tokens.server_limits import limits
 from tests.tokens.token_server import ENVIRONMENT, SECRET, SHARED, settings
 
 ROOT = Path(__file__).parents[2]
@@ -94,3 +97,29 @@ def test_a_hundred_boxes_that_ask_at_once_find_a_place():
             connections.enter_context(
                 socket.create_connection(listening.getsockname(), timeout=5)
             )
+
+
+class FailingIssuer:
+    """Issuer whose unexpected error contains the secret."""
+
+    async def issue(self, order):
+        raise RuntimeError(SECRET)
+
+
+async def test_an_unexpected_error_shows_no_secret(caplog):
+    """Through the handlers of the root logger, which hide secrets, and no others."""
+    chosen = settings()
+    serves = server(chosen, limits(chosen.config), FailingIssuer())
+    with listening_socket("127.0.0.1:0") as listening:
+        task = asyncio.create_task(serves.serve([listening]))
+        host, port = listening.getsockname()
+        async with httpx.AsyncClient(trust_env=False) as client:
+            response = await client.post(f"http://{host}:{port}/api/token")
+        serves.should_exit = True
+        await task
+    assert response.status_code == 500
+    assert SECRET not in response.text
+    formatter = Redacting(chosen.secrets, has_time=True)
+    lines = [formatter.format(record) for record in caplog.records]
+    assert any("RuntimeError" in line for line in lines)
+    assert not any(SECRET in line for line in lines)

@@ -140,6 +140,9 @@ async def test_a_user_with_the_name_of_a_box_is_refused():
         ("192.168.1.7, 198.51.100.7", 403),
         ("198.51.100.7, 192.168.1.7", 201),
         (f"192.168.1.7, {PROXY}", 201),
+        ("192.168.1.7:5060", 201),
+        ("[::ffff:192.168.1.7]:5060", 201),
+        ("127.0.0.1", 403),
         ("nonsense", 403),
         ("", 403),
         (None, 403),
@@ -150,7 +153,7 @@ async def test_the_address_behind_a_trusted_proxy_is_the_last_it_names(
     forwarded, expected
 ):
     headers = {} if forwarded is None else {"x-forwarded-for": forwarded}
-    allowed = {"allow": ["192.168.1.0/24"], "trusted_proxies": [PROXY]}
+    allowed = {"allow": ["loopback", "192.168.1.0/24"], "trusted_proxies": [PROXY]}
     assert await status(headers, address=PROXY, **allowed) == expected
 
 
