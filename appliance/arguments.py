@@ -172,15 +172,26 @@ def _add_config(add: Add) -> None:
 def _add_token_server(add: Add) -> None:
     parser = add(
         "token-server",
-        help="issue tokens for LiveKit rooms",
+        help="issue tokens for rooms",
         description="Issues short-lived tokens for the rooms that its own file or "
         "environment allows; LIVEKIT_API_KEY, LIVEKIT_API_SECRET and LIVEKIT_URL come "
-        "from the environment.",
+        "from the environment or from files. systemd/token-server.yaml in the "
+        "repository explains every key.",
         epilog="Example: TOKEN_SERVER_ROOMS='[kitchen]' ptt-appliance token-server "
         "--listen 127.0.0.1:8787",
     )
-    parser.add_argument("--config", metavar="FILE", type=Path)
-    parser.add_argument("--listen", metavar="HOST:PORT", type=_listen)
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        type=Path,
+        help="default: /etc/ptt-appliance/token-server.yaml",
+    )
+    parser.add_argument(
+        "--listen",
+        metavar="HOST:PORT",
+        type=_listen,
+        help="default: 127.0.0.1:8787, which other machines cannot reach",
+    )
     parser.set_defaults(command="token-server")
 
 

@@ -2,6 +2,7 @@
 # Installs the appliance as a service on 64-bit Raspberry Pi OS or Debian (bookworm, trixie).
 #
 #   sudo bash systemd/install.sh                    install or upgrade; an existing configuration is kept
+#   sudo bash systemd/install.sh --token-server     install or upgrade the token server, without the appliance
 #   sudo bash systemd/install.sh --remove           remove; keeps configuration and state
 #   sudo bash systemd/install.sh --remove --purge   remove everything
 set -euo pipefail
@@ -14,6 +15,8 @@ etc=/etc/$service
 state=/var/lib/$service
 unit=/etc/systemd/system/$service.service
 launcher=/usr/local/bin/$service
+token_service=ptt-token-server
+token_unit=/etc/systemd/system/$token_service.service
 groups=(audio gpio i2c)
 # The appliance must be able to read the installed files, whatever the umask of root is.
 umask 022
@@ -22,10 +25,11 @@ main() {
   [[ $EUID -eq 0 ]] || fail "Root is needed. Run: sudo bash systemd/install.sh" "$@"
   case "$*" in
     "") install_all ;;
+    --token-server) install_token_server ;;
     --remove) remove && say "Kept: $etc and $state (add --purge to remove them too)" ;;
     "--remove --purge") remove && purge ;;
     *)
-      say "Usage: sudo bash systemd/install.sh [--remove [--purge]]"
+      say "Usage: sudo bash systemd/install.sh [--token-server | --remove [--purge]]"
       exit 2
       ;;
   esac
@@ -40,8 +44,49 @@ install_all() {
   install_program
   install_config
   install_service
+  restart_token_server
   remove_old_programs
   print_next_steps
+}
+
+# install_token_server: on the machine of the LiveKit server, or on any other. Where the appliance is installed too, it
+# is upgraded with it.
+install_token_server() {
+  need_64_bit
+  need_packages "${run_packages[@]}" systemd
+  install_program
+  install_token_config
+  install -m 0644 "$repository/systemd/$token_service.service" "$token_unit"
+  [[ -e $launcher ]] || install -m 0755 "$repository/systemd/$service.sh" "$launcher"
+  if has_systemd; then
+    systemctl daemon-reload
+    systemctl enable --quiet "$token_service"
+    restart_token_server
+    ! systemctl is-active --quiet "$service" || systemctl restart "$service"
+  fi
+  remove_old_programs
+  say "Installed. Write $etc/token-server.yaml (every key: token-server.reference.yaml beside it), and each secret into" \
+    "a file of its own: $etc/token-server/LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"
+  say "Then: sudo systemctl restart $token_service.  Its log: journalctl -u $token_service"
+}
+
+# install_token_config: readable for root only; systemd hands the files to the service.
+install_token_config() {
+  [[ -d $etc ]] || install -d -m 0755 "$etc"
+  install -m 0644 "$repository/systemd/token-server.yaml" "$etc/token-server.reference.yaml"
+  install -d -m 0700 "$etc/token-server"
+  [[ -e $etc/token-server.yaml ]] && return
+  install -m 0600 /dev/stdin "$etc/token-server.yaml" <<'END'
+# Configuration of the token server. Write only what differs from the defaults; every key
+# is explained in token-server.reference.yaml beside this file.
+rooms: [kitchen]
+END
+}
+
+# restart_token_server: only where it has been installed; a wrong configuration is named in its log.
+restart_token_server() {
+  [[ -e $token_unit ]] && has_systemd || return 0
+  systemctl restart "$token_service" 2>/dev/null || say "The token server does not run yet: journalctl -u $token_service"
 }
 
 # need_lgpio: it is in Raspberry Pi OS and not in every Debian.
@@ -144,8 +189,9 @@ print_next_steps() {
 
 remove() {
   # Fails if it has been removed before.
-  systemctl disable --quiet --now "$service" 2>/dev/null || true
+  systemctl disable --quiet --now "$service" "$token_service" 2>/dev/null || true
   rm -rf "$unit" "/etc/systemd/system/multi-user.target.wants/$service.service" "$launcher" "$programs"
+  rm -rf "$token_unit" "/etc/systemd/system/multi-user.target.wants/$token_service.service"
   ! has_systemd || systemctl daemon-reload
   say "Removed the program."
 }

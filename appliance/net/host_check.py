@@ -18,7 +18,6 @@ import socket
 from collections.abc import Collection
 
 from starlette.datastructures import Headers
-from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import Address, host_and_port, ip, is_loopback
@@ -27,13 +26,13 @@ from appliance.net.url import Address, host_and_port, ip, is_loopback
 class HostCheck:
     """ASGI middleware that refuses requests whose `Host` is not this machine."""
 
-    def __init__(self, app: ASGIApp, names: Collection[str], refusal: Response) -> None:
+    def __init__(self, app: ASGIApp, names: Collection[str], refusal: ASGIApp) -> None:
         """Wrap `app`.
 
         Args:
             app: gets the accepted requests.
             names: accepted besides the names of this machine.
-            refusal: response to all other requests.
+            refusal: responds to all other requests.
         """
         self._app = app
         self._names = own_names() | {name.lower() for name in names}

@@ -76,6 +76,7 @@ class HttpProtocol(H11Protocol):
         self._limits = limits
         self._malformed = malformed
         self._reads = 0
+        self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Start waiting for a request."""
@@ -133,6 +134,9 @@ class HttpProtocol(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Notify the request that is being served, if any."""
+        if self._timer is not None:
+            # It would keep everything of this connection in memory.
+            self._timer.cancel()
         with malformed_input(self._drop):
             super().connection_lost(exc)
 
@@ -161,7 +165,9 @@ class HttpProtocol(H11Protocol):
         self.transport.abort()
 
     def _check_later(self) -> None:
-        self.loop.call_later(self._limits.request_s, self._check, self.cycle)
+        self._timer = self.loop.call_later(
+            self._limits.request_s, self._check, self.cycle
+        )
 
     def _check(self, seen: object) -> None:
         """Close the connection if no request has begun since the last check.

@@ -9,7 +9,10 @@ _PLAIN = {"http", "ws"}
 
 
 def address_fault(
-    url: str, secure: str, allow_insecure: Collection[str] = ()
+    url: str,
+    secure: str,
+    allow_insecure: Collection[str] = (),
+    key: str = "room.allow_insecure",
 ) -> str | None:
     """Return why `url` is not allowed and what to write instead; None: it is allowed.
 
@@ -18,6 +21,7 @@ def address_fault(
         secure: expected scheme, `https` or `wss`; the unencrypted one is allowed to
             loopback and to the hosts in `allow_insecure`.
         allow_insecure: host names, compared case-insensitively.
+        key: of `allow_insecure` in the configuration.
     """
     parts = _split(url)
     if parts is None:
@@ -34,7 +38,7 @@ def address_fault(
     if parts.scheme in _PLAIN and not _is_plain_allowed(host, allow_insecure):
         return (
             f"{without_query(url)} would go over the network in the clear. Write "
-            f"{_with_scheme(parts, secure)}, or add {host} to room.allow_insecure."
+            f"{_with_scheme(parts, secure)}, or add {host} to {key}."
         )
     return None
 

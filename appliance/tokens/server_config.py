@@ -1,23 +1,46 @@
-"""Configuration of the token server: a file of its own, keys from the environment."""
+"""Configuration of the token server: names, types, defaults and meaning of its keys.
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Annotated
+`systemd/token-server.yaml` is the reference for people. `server_settings` reads and
+checks the values.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
 from appliance.config import HostPort, Text
-from appliance.config.layers import read_layers
-from appliance.config.merge import Reading
-from appliance.config.messages import found
-from appliance.errors import ConfigError, Fault
-from appliance.net.url import address_fault, host_and_port, is_host
 
-DEFAULT_PATH = Path("/etc/ptt-appliance/token-server.yaml")
-PREFIX = "TOKEN_SERVER_"
-_SHORTEST_SECRET = 32
-"""Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
+Secret = Annotated[
+    str,
+    Meta(pattern=r"^[!-~]{16,200}$", title="16-200 ASCII characters without spaces"),
+]
+"""A secret that fits into a header."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """Voice agent that is dispatched to a room."""
+
+    name: Annotated[Text, Meta(examples=["assistant"])]
+    """Name under which the agent's worker registered (`agent_name`)."""
+    room: Text = "*"
+    """Room; `*` at the end matches any ending."""
+    metadata: str = ""
+    """Passed to the agent's job."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DTelecomConfig:
+    """Settings for rooms of dTelecom."""
+
+    nodes: tuple[Text, ...] = ()
+    """Domains of nodes; empty: from the registry on Solana."""
+    web_hook_url: Text | None = None
+    """Address to which a node posts the events of the room."""
+    role: Text | None = None
+    """Role in the participant's metadata, as JSON: `{"role": …}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,21 +48,64 @@ class TokenServerConfig:
     """Settings of the token server."""
 
     listen: HostPort = "127.0.0.1:8787"
-    """HOST:PORT; everybody who can reach it can get a token."""
+    """HOST:PORT on which it listens."""
+    kind: Literal["livekit", "dtelecom"] = "livekit"
+    """Kind of server that has the rooms."""
     rooms: tuple[Text, ...] = ()
     """Rooms for which tokens are issued; `*` at the end matches any ending."""
-    origins: tuple[Text, ...] = ()
-    """Web origins that are allowed to request tokens, as `https://app.example.com`."""
-    hosts: tuple[Text, ...] = ()
-    """Further host names or IP addresses of this server, for example of a proxy.
-
-    The machine's host name (`nas`, `nas.local`), `localhost` and the address to which a
-    client connects are always accepted; requests for any other host are refused.
-    """
     ttl_s: Annotated[int, Meta(ge=60, le=3600)] = 600
     """Seconds for which a token can be used to join."""
+    allow: tuple[Text, ...] = ("loopback",)
+    """Who needs no secret: `loopback`, `anybody`, addresses and networks."""
+    secret: Secret | None = field(default=None, repr=False)
+    """Whoever sends it (`Authorization: Bearer …`) may ask from anywhere."""
+    boxes: dict[str, Secret] = field(default_factory=dict, repr=False)
+    """Identity and secret of each named box."""
+    trusted_proxies: tuple[Text, ...] = ()
+    """Addresses and networks of proxies whose `X-Forwarded-For` is believed."""
+    user_header: Text | None = None
+    """Header in which a trusted proxy names the user, who becomes the identity."""
+    hosts: tuple[Text, ...] = ()
+    """Further host names or IP addresses under which clients reach this server."""
+    origins: tuple[Text, ...] = ()
+    """Web origins that are allowed to request tokens, as `https://app.example.com`."""
+    request_headers: tuple[Text, ...] = ("authorization", "content-type", "x-user-id")
+    """Headers that scripts of those origins may send."""
+    metadata: bool = False
+    """Accept `participant_metadata`."""
+    metadata_fields: tuple[Text, ...] = ("provider", "voice_id")
+    """Fields of the request that become the participant's metadata, as JSON."""
+    attributes: tuple[Text, ...] = ()
+    """Accepted names in `participant_attributes`; `*` at the end as for rooms."""
+    room_config: tuple[Text, ...] = ()
+    """Accepted fields of `room_config`, for example `agents`."""
+    agents: tuple[Agent, ...] = ()
+    """Agents that are dispatched to a room when a token creates it."""
+    requests_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    """Requests a second over all addresses; a burst may be five times as many."""
+    requests_per_s_each: Annotated[int, Meta(ge=1, le=100_000)] = 2
+    """Requests a second from one address; a burst may be twenty times as many."""
+    connections: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    """Connections open at once."""
+    connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    """Connections open at once from one address."""
+    dtelecom: DTelecomConfig = DTelecomConfig()
+    """Only for rooms of dTelecom."""
     allow_insecure: tuple[Text, ...] = ()
-    """Hosts allowed in `LIVEKIT_URL` with ws://; loopback always is."""
+    """Hosts allowed as ws:// in `LIVEKIT_URL` and as http:// in `origins`; loopback
+    always is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Address and keys of the server that has the rooms."""
+
+    key: str = field(repr=False)
+    secret: str = field(repr=False)
+    url: str = ""
+    """Empty for dTelecom, where the node is chosen for each token."""
+    registry: Mapping[str, str] = field(default_factory=dict)
+    """The variables `SOLANA_…` that are set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,97 +113,21 @@ class TokenServerSettings:
     """The configuration, and address and keys from the environment."""
 
     config: TokenServerConfig
-    url: str
-    key: str = field(repr=False)
-    secret: str = field(repr=False)
+    credentials: Credentials
+    is_development: bool = False
+    """The keys are those of `livekit-server --dev`, which everybody knows."""
 
-    def may_open(self, room: str) -> bool:
-        """Return whether tokens for `room` are issued."""
-        return any(_matches(pattern, room) for pattern in self.config.rooms)
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Values that must never be logged."""
+        shared = self.config.secret or ""
+        values = (self.credentials.secret, shared, *self.config.boxes.values())
+        return tuple(filter(None, values))
 
 
-def read_settings(
-    path: Path | None, listen: str | None, environment: Mapping[str, str]
-) -> TokenServerSettings:
-    """Return the settings from the file and the environment.
-
-    Args:
-        path: of the file; None: the default one, which may be absent.
-        listen: from the command line; overrides the other sources.
-        environment: variables `TOKEN_SERVER_…` and `LIVEKIT_…` are used.
-
-    Raises:
-        ConfigError: contains every fault.
-    """
-    layers, faults = read_layers(
-        path or DEFAULT_PATH, (), environment, is_wished=path is not None, prefix=PREFIX
+def matches(name: str, patterns: tuple[str, ...]) -> bool:
+    """Return whether one of the patterns is `name`, or its start followed by `*`."""
+    return any(
+        name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
+        for pattern in patterns
     )
-    reading = Reading(TokenServerConfig)
-    config = reading.section(TokenServerConfig, "", layers)
-    for key, sentence in _findings(config):
-        if key not in reading.blamed:
-            reading.blame(key, sentence, reading.origins.get(key, layers[0]))
-    given = {name: environment.get(name, "") for name in _WANTED}
-    faults += [*reading.faults, *_environment_faults(given, config)]
-    if faults:
-        raise ConfigError(tuple(faults))
-    config = replace(config, listen=listen or config.listen)
-    return TokenServerSettings(
-        config,
-        given["LIVEKIT_URL"],
-        given["LIVEKIT_API_KEY"],
-        given["LIVEKIT_API_SECRET"],
-    )
-
-
-_WANTED = {
-    "LIVEKIT_URL": "the address of your LiveKit server, wss://…",
-    "LIVEKIT_API_KEY": "an API key of your LiveKit server",
-    "LIVEKIT_API_SECRET": "the secret of that API key",
-}
-
-
-def _environment_faults(
-    given: Mapping[str, str], config: TokenServerConfig
-) -> Iterator[Fault]:
-    for name, value in given.items():
-        if not value:
-            sentence = f"expected {_WANTED[name]}, found nothing. Set this variable."
-            yield Fault(name, sentence, "environment")
-    secret = given["LIVEKIT_API_SECRET"].encode(errors="replace")
-    if 0 < len(secret) < _SHORTEST_SECRET:
-        sentence = (
-            f"expected {_SHORTEST_SECRET} bytes or more, found {len(secret)}. Make a "
-            "longer one, for example with `openssl rand -hex 32`, on the server too."
-        )
-        yield Fault("LIVEKIT_API_SECRET", sentence, "environment")
-    if given["LIVEKIT_URL"]:
-        fault = address_fault(given["LIVEKIT_URL"], "wss", config.allow_insecure)
-        if fault is not None:
-            yield Fault("LIVEKIT_URL", fault, "environment")
-
-
-def _findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
-    if not config.rooms:
-        yield ("rooms", "expected room names, found none. Write [kitchen].")
-    if host_and_port(config.listen) is None:
-        sentence = f"expected HOST:PORT, found {found(config.listen)}."
-        yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
-    for host in config.hosts:
-        if not is_host(host):
-            sentence = f"expected host names and nothing more, found {found(host)}."
-            yield ("hosts", f"{sentence} Write [tokens.example.com].")
-    for origin in config.origins:
-        fault = address_fault(origin, "https", config.allow_insecure)
-        if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
-            sentence = f"expected scheme and host only, found {found(origin)}."
-            yield ("origins", f"{sentence} Write https://app.example.com.")
-
-
-_SLASHES_OF_AN_ORIGIN = 2
-
-
-def _matches(pattern: str, room: str) -> bool:
-    if pattern.endswith("*"):
-        return room.startswith(pattern.removesuffix("*"))
-    return room == pattern

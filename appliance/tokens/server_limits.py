@@ -1,60 +1,49 @@
-"""Limits of the token server: connections, requests and log lines."""
+"""Limits of the token server on connections and requests."""
 
-import logging
-import time
-from collections.abc import Callable
+from typing import Final
 
 from starlette.responses import JSONResponse
 
 from appliance.net.http_limits import ConnectionLimits, ServerLimits
-from appliance.net.minute_log import MinuteLog
-from appliance.net.rate_limit import Bucket, Rate, RateLimit
+from appliance.net.rate_limit import Rate, RateLimit
+from appliance.tokens.server_config import TokenServerConfig
 
-CONNECTIONS = ConnectionLimits(
-    total=64,
-    each=16,
-    rate=Rate(burst=100, per_s=50),
-    rate_each=Rate(burst=40, per_s=10),
-)
-"""Our choice: many boxes in one building request a token every few minutes."""
-REQUESTS_EACH = Rate(burst=40, per_s=2)
-"""Per address; many boxes behind one router may start at the same time."""
-REQUESTS = Rate(burst=100, per_s=20)
-LINES = Rate(burst=20, per_s=0.2)
-"""Log lines for issued tokens; tokens beyond the rate are only counted."""
-
-_log = logging.getLogger(__name__)
+BURST: Final = 5
+"""Seconds' worth of requests in a burst over all addresses."""
+BURST_EACH: Final = 20
+"""The same from one address: many boxes behind one router may start at once."""
+CONNECTS: Final = Rate(burst=100, per_s=50)
+"""New connections at least: each request of a box has one of its own."""
+CONNECTS_EACH: Final = Rate(burst=40, per_s=10)
 
 
-def limits(
-    connections: ConnectionLimits = CONNECTIONS, requests: RateLimit | None = None
-) -> ServerLimits:
-    """Return the limits on clients of the server."""
-    sentence = "too many requests; wait a few seconds."
-    headers = {"retry-after": "5", "connection": "close"}
+def limits(config: TokenServerConfig) -> ServerLimits:
+    """Return the limits on clients of the server.
+
+    Connections of one address are not limited where there are trusted proxies, which
+    bring all clients from one address; requests are, by the client's own address.
+    """
+    connects = _at_least(CONNECTS, config.connections, config.requests_per_s)
+    each = _at_least(CONNECTS_EACH, config.connections_each, config.requests_per_s_each)
+    is_proxied = bool(config.trusted_proxies)
+    per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
     return ServerLimits(
-        connections=connections,
-        requests=requests or RateLimit(REQUESTS_EACH, REQUESTS),
-        refusal=JSONResponse({"error": sentence}, 429, headers),
+        connections=ConnectionLimits(
+            total=config.connections,
+            each=config.connections if is_proxied else config.connections_each,
+            rate=connects,
+            rate_each=connects if is_proxied else each,
+        ),
+        requests=RateLimit(
+            Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
+        ),
+        refusal=JSONResponse(
+            {"error": "too many requests; wait a few seconds."},
+            429,
+            {"retry-after": "5", "connection": "close"},
+        ),
     )
 
 
-class IssueLog:
-    """Rate-limited log of issued tokens."""
-
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        """Start with a full bucket; `now_s` is a monotonic clock."""
-        self._lines = Bucket(LINES, now_s())
-        self._now_s = now_s
-        self._further = MinuteLog(_log_further)
-
-    def note(self, room: str, identity: str) -> None:
-        """Log that a token was issued, or only count it."""
-        if self._lines.may(self._now_s()):
-            _log.info("token issued  room=%s identity=%.6s", room, identity)
-            return
-        self._further.note()
-
-
-def _log_further(count: int) -> None:
-    _log.info("further tokens issued  count=%d", count)
+def _at_least(rate: Rate, burst: float, per_s: float) -> Rate:
+    return Rate(burst=max(rate.burst, burst), per_s=max(rate.per_s, per_s))

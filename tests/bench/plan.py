@@ -30,6 +30,8 @@ class Plan:
     outages_s: tuple[float, ...]
     flood_s: float
     """Duration of each of the two floods."""
+    token_requests: int
+    """Requests to each token server."""
 
 
 QUICK = Plan(
@@ -46,6 +48,7 @@ QUICK = Plan(
     cold_starts=2,
     outages_s=(3.0,),
     flood_s=4.0,
+    token_requests=5000,
 )
 DEFAULT = Plan(
     starts=10,
@@ -61,6 +64,7 @@ DEFAULT = Plan(
     cold_starts=5,
     outages_s=(5.0, 30.0),
     flood_s=10.0,
+    token_requests=50_000,
 )
 LONG = Plan(
     starts=20,
@@ -76,4 +80,5 @@ LONG = Plan(
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),
     flood_s=30.0,
+    token_requests=50_000,
 )

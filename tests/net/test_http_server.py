@@ -2,6 +2,7 @@
 
 import asyncio
 import errno
+import gc
 import logging
 import socket
 import struct
@@ -13,6 +14,7 @@ import uvicorn
 from starlette.responses import Response
 
 from appliance.net.http_limits import HEAD_BYTES, ServerLimits
+from appliance.net.http_protocol import HttpProtocol
 from appliance.net.http_server import (
     FROM_NETWORK,
     NO_RESOURCE,
@@ -282,3 +284,15 @@ async def test_closing_twice_and_during_a_pause_is_allowed():
         acceptor.close()
         writer.close()
         await writer.wait_closed()
+
+
+async def test_nothing_of_a_closed_connection_stays_in_memory():
+    async with serving() as (target, _):
+        for _ in range(5):
+            assert await status_of(target, "/") == 204
+        # The server notices the end of the last connection in a later iteration.
+        for _ in range(100):
+            await asyncio.sleep(0)
+        gc.collect()
+        left = [x for x in gc.get_objects() if isinstance(x, HttpProtocol)]
+        assert [x for x in left if x.transport.is_closing()] == []

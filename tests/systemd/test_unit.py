@@ -9,11 +9,11 @@ SCORE_LIMIT = 20
 """Tenths of systemd's exposure level; the unit has 16 to 17."""
 
 
-def settings():
+def settings(unit=UNIT):
     """Return (section, key) → values, in the order of the file."""
     found: dict[tuple[str, str], list[str]] = {}
     section = ""
-    for line in UNIT.read_text().splitlines():
+    for line in unit.read_text().splitlines():
         if line.startswith("["):
             section = line.strip("[]")
         elif line and not line.startswith("#"):
@@ -28,18 +28,18 @@ def words(section, key):
     }
 
 
-def analyze(verb, *options, folder):
+def analyze(verb, *options, folder, unit=UNIT):
     """Analyse the unit, with another program than the installed one."""
     program = shutil.which("systemd-analyze")
     if program is None:
         pytest.fail("systemd-analyze is missing: install the Debian package systemd")
     lines = [
         "ExecStart=/bin/true" if line.startswith("ExecStart=") else line
-        for line in UNIT.read_text().splitlines()
+        for line in unit.read_text().splitlines()
     ]
-    unit = folder / UNIT.name
-    unit.write_text("\n".join(lines))
-    command = [program, verb, *options, str(unit)]
+    copy = folder / unit.name
+    copy.write_text("\n".join(lines))
+    command = [program, verb, *options, str(copy)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 

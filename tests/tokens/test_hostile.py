@@ -3,21 +3,22 @@
 import asyncio
 import gc
 import logging
-import socket
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
-from appliance.tokens.server import server
-from appliance.tokens.server_config import read_settings
+from appliance.tokens.server import listening_socket, server
 from appliance.tokens.server_limits import limits
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
-from tests.tokens.test_server import ENVIRONMENT
+from tests.tokens.token_server import settings
+
+DEFAULT = limits(settings().config)
 
 
 @asynccontextmanager
 async def running(chosen):
     """Serve as the program does."""
-    serves = server(read_settings(None, None, ENVIRONMENT), chosen)
-    with socket.create_server(("127.0.0.1", 0)) as listening:
+    serves = server(settings(), chosen)
+    with listening_socket("127.0.0.1:0") as listening:
         task = asyncio.create_task(serves.serve([listening]))
         try:
             yield Target(*listening.getsockname())
@@ -29,7 +30,9 @@ async def running(chosen):
 async def test_five_thousand_mutated_connections_write_three_lines_at_most(caplog):
     caplog.set_level(logging.INFO, logger="appliance")
     caplog.set_level(logging.ERROR, logger="uvicorn")
-    async with running(limits(WIDE, unlimited())) as target:
+    async with running(
+        replace(DEFAULT, connections=WIDE, requests=unlimited())
+    ) as target:
         host = f"{target.host}:{target.port}"
         await assault(target, seeds(host, "/api/token", "/health"), 5000)
         gc.collect()
@@ -41,7 +44,7 @@ async def test_five_thousand_mutated_connections_write_three_lines_at_most(caplo
 
 async def test_a_flood_of_token_requests_is_refused_and_writes_few_lines(caplog):
     caplog.set_level(logging.INFO, logger="appliance")
-    async with running(limits()) as target:
+    async with running(limits(settings().config)) as target:
         statuses = []
         for number in range(100):
             source = f"127.0.0.{2 + number % 4}"
@@ -51,7 +54,7 @@ async def test_a_flood_of_token_requests_is_refused_and_writes_few_lines(caplog)
 
 
 async def test_one_address_is_refused_before_it_takes_all_the_tokens():
-    async with running(limits()) as target:
+    async with running(limits(settings().config)) as target:
         statuses = [await status_of(target, "/api/token") for _ in range(60)]
         assert statuses[:40] == [200] * 40
         assert {0, 429} & set(statuses[40:])
