@@ -1,11 +1,77 @@
-"""Signing of tokens for LiveKit rooms."""
+"""Signing of tokens for LiveKit rooms: JSON Web Tokens with HMAC-SHA256 (HS256).
 
-import jwt
+The standard library is enough: a library for tokens prepares header and key anew for
+each one, which takes longer than everything else in the token server.
+"""
 
-TTL_S = 600
+import hmac
+import json
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+TTL_S: Final = 600
 """Short: the server itself refreshes the tokens of participants in the room."""
-_LEEWAY_S = 10
+_LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
+_NO_CLAIMS: Final[Mapping[str, object]] = MappingProxyType({})
+
+
+class Signer:
+    """Signer with one API key of a LiveKit server."""
+
+    def __init__(self, key: str, secret: str) -> None:
+        """Prepare header and key.
+
+        Args:
+            key: LiveKit API key.
+            secret: its secret; 32 bytes or more.
+        """
+        self._key = key
+        self._mac = hmac.new(secret.encode(), digestmod="sha256")
+        self._header = _base64url(b'{"alg":"HS256","typ":"JWT"}')
+
+    def token(
+        self,
+        identity: str,
+        name: str,
+        room: str,
+        *,
+        ttl_s: int,
+        now_s: int,
+        further: Mapping[str, object] = _NO_CLAIMS,
+    ) -> str:
+        """Return a token that allows `identity` to talk, listen and chat in one room.
+
+        Args:
+            identity: unique in the room.
+            name: display name.
+            room: the only room it allows.
+            ttl_s: seconds for which it can be used to join.
+            now_s: seconds since the epoch.
+            further: claims after these; empty ones are left out.
+        """
+        claims = {
+            "iss": self._key,
+            "sub": identity,
+            "name": name,
+            "nbf": now_s - _LEEWAY_S,
+            "exp": now_s + ttl_s,
+            "video": {
+                "room": room,
+                "roomJoin": True,
+                "canPublish": True,
+                "canSubscribe": True,
+                "canPublishData": True,
+            },
+            **{claim: value for claim, value in further.items() if value},
+        }
+        payload = json.dumps(claims, separators=(",", ":")).encode()
+        text = self._header + b"." + _base64url(payload)
+        mac = self._mac.copy()
+        mac.update(text)
+        return (text + b"." + _base64url(mac.digest())).decode()
 
 
 def issue(
@@ -17,29 +83,11 @@ def issue(
     ttl_s: int,
     now_s: int,
 ) -> str:
-    """Return a token that allows `identity` to talk, listen and chat in one room.
+    """Return one token; see `Signer`."""
+    signer = Signer(key, secret)
+    return signer.token(identity, name, room, ttl_s=ttl_s, now_s=now_s)
 
-    Args:
-        key: LiveKit API key.
-        secret: its secret; 32 bytes or more.
-        identity: unique in the room.
-        name: display name.
-        room: the only room it allows.
-        ttl_s: seconds for which it can be used to join.
-        now_s: seconds since the epoch.
-    """
-    claims = {
-        "iss": key,
-        "sub": identity,
-        "name": name,
-        "nbf": now_s - _LEEWAY_S,
-        "exp": now_s + ttl_s,
-        "video": {
-            "room": room,
-            "roomJoin": True,
-            "canPublish": True,
-            "canSubscribe": True,
-            "canPublishData": True,
-        },
-    }
-    return jwt.encode(claims, secret, algorithm="HS256")
+
+def _base64url(data: bytes) -> bytes:
+    """Source: RFC 7515, section 2: without padding."""
+    return urlsafe_b64encode(data).rstrip(b"=")
