@@ -12,7 +12,6 @@ from typing import Literal
 from appliance.config import Config
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding
-from appliance.doctor.service import service
 from appliance.errors import ApplianceError
 from appliance.net.monitor import current_address
 
@@ -21,6 +20,19 @@ IW = "/usr/sbin/iw"
 """In Debian it is in a folder that only root has in its PATH."""
 IW_S = 5.0
 """Longest time for `iw`, which only takes long if a driver hangs."""
+
+UNIT = "ptt-appliance.service"
+SYSTEMCTL_S = 5.0
+"""systemctl responds at once unless systemd is overloaded."""
+
+_LOG = "journalctl -u ptt-appliance -n 20 --no-pager"
+_ADVICE = {
+    "inactive": "Start it: sudo systemctl start ptt-appliance.",
+    "failed": f"Read the reason: sudo {_LOG}. Then: sudo systemctl restart "
+    "ptt-appliance.",
+    "activating": f"If it stays so, read the log: sudo {_LOG}.",
+}
+"""Remedy for each state of a unit that does not run."""
 
 FindCard = Callable[[Literal["microphone", "speaker"]], str]
 """Return the name of the card for `microphone` or `speaker`.
@@ -92,6 +104,25 @@ def room(url: str | None, fetch_token: FetchToken) -> Iterator[Finding]:
     yield checks.server(url)
 
 
+def service(systemctl: str = "systemctl") -> Finding:
+    """Return the state of the service; a box without it has nothing to repair.
+
+    Args:
+        systemctl: the program to call.
+
+    Source: systemctl(1), "show"; org.freedesktop.systemd1(5), `LoadState` and
+    `ActiveState`.
+    """
+    values = _properties(systemctl)
+    if values is None:
+        return Finding("service", "unknown, systemd does not respond here")
+    if values.get("LoadState") == "not-found":
+        return Finding("service", "not installed")
+    state = values.get("ActiveState", "unknown")
+    found = "running" if state == "active" else state
+    return Finding("service", found, _ADVICE.get(state, ""))
+
+
 def wifi(interfaces: Path = INTERFACES, iw: str | None = None) -> Finding:
     """Check the power saving of Wi-Fi, which delays packets by tenths of a second.
 
@@ -117,14 +148,33 @@ def wifi(interfaces: Path = INTERFACES, iw: str | None = None) -> Finding:
 def _power_save(iw: str, interface: str) -> str:
     """Return `on`, `off` or `unknown`."""
     command = [iw, "dev", interface, "get", "power_save"]
-    try:
-        done = subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=IW_S
-        )
-    except (OSError, subprocess.TimeoutExpired):
+    done = _finished(command, IW_S)
+    if done is None:
         return "unknown"
     state = done.stdout.strip().rpartition(" ")[2]
     return state if state in {"on", "off"} else "unknown"
+
+
+def _properties(systemctl: str) -> dict[str, str] | None:
+    """Return properties of the unit; None without systemd."""
+    command = [systemctl, "show", "--property=LoadState,ActiveState", UNIT]
+    done = _finished(command, SYSTEMCTL_S)
+    if done is None or done.returncode != 0:
+        return None
+    pairs = (line.partition("=") for line in done.stdout.splitlines())
+    return {key: value for key, _, value in pairs}
+
+
+def _finished(
+    command: list[str], longest_s: float
+) -> subprocess.CompletedProcess[str] | None:
+    """Run a program; None if it is missing or does not end in time."""
+    try:
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=longest_s
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
 
 
 def _lines(finding: Finding) -> str:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from appliance.doctor.service import service
+from appliance.doctor.command import service
 
 
 @pytest.fixture
