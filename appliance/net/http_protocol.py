@@ -6,6 +6,7 @@ runs inside the `try` blocks here: requests are served in tasks of their own.
 """
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
@@ -23,7 +24,7 @@ from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
 from appliance.net.http_limits import READS, ServerLimits
-from appliance.net.minute_log import MinuteLog
+from appliance.process.log_limit import LogLimit
 
 MALFORMED = (
     h11.ProtocolError,
@@ -38,6 +39,8 @@ MALFORMED = (
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
+_log = logging.getLogger(__name__)
+
 Client = tuple[str, int]
 """Address and port of the client."""
 
@@ -60,7 +63,7 @@ class HttpProtocol(H11Protocol):
         state: ServerState,
         client: Client,
         limits: ServerLimits,
-        malformed: MinuteLog,
+        log_limit: LogLimit,
     ) -> None:
         """Serve `client`.
 
@@ -69,12 +72,12 @@ class HttpProtocol(H11Protocol):
             state: of uvicorn.
             client: its address; the socket may be reset already.
             limits: its rate of requests is only read here; `RateLimited` counts them.
-            malformed: log of connections closed for malformed input.
+            log_limit: of the server, for connections closed for malformed input.
         """
         super().__init__(config, state, {}, asyncio.get_running_loop())
         self._client = client
         self._limits = limits
-        self._malformed = malformed
+        self._log_limit = log_limit
         self._reads = 0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -118,7 +121,7 @@ class HttpProtocol(H11Protocol):
         if self.conn.our_state is not h11.IDLE:
             self._drop()
             return
-        self._malformed.note()
+        self._log_malformed()
         self._close_with(BAD_REQUEST)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
@@ -150,13 +153,17 @@ class HttpProtocol(H11Protocol):
         with malformed_input(self._drop):
             super().shutdown()
 
+    def _log_malformed(self) -> None:
+        message = "connection closed for malformed input"
+        self._log_limit.log(_log, logging.INFO, message)
+
     def _close_with(self, response: bytes) -> None:
         self.transport.write(response)
         self.transport.close()
 
     def _drop(self) -> None:
         """Disconnect at once; the task of the request sees that the client left."""
-        self._malformed.note()
+        self._log_malformed()
         self._unset_keepalive_if_required()
         if self.cycle is not None and not self.cycle.response_complete:
             self.cycle.disconnected = True

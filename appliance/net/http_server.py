@@ -11,7 +11,6 @@ import errno
 import logging
 import socket
 from collections.abc import Callable
-from functools import partial
 
 import uvicorn
 from starlette.requests import ClientDisconnect
@@ -21,8 +20,8 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.http_limits import ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
-from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import RateLimit
+from appliance.process.log_limit import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
 """Exceptions raised in the application when its client has disconnected."""
@@ -55,8 +54,7 @@ class BoundedServer(uvicorn.Server):
         super().__init__(config)
         self._limits = limits
         self._acceptors: list[Acceptor] = []
-        line = "connections closed for malformed input  count=%d"
-        self._malformed = MinuteLog(partial(_log.info, line))
+        self._log_limit = LogLimit(1)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Accept on these sockets; uvicorn would replace their backlog."""
@@ -75,7 +73,7 @@ class BoundedServer(uvicorn.Server):
 
     def _protocol(self, client: Client) -> HttpProtocol:
         return HttpProtocol(
-            self.config, self.server_state, client, self._limits, self._malformed
+            self.config, self.server_state, client, self._limits, self._log_limit
         )
 
 
@@ -118,10 +116,7 @@ class Acceptor:
         self._timer: asyncio.TimerHandle | None = None
         self._is_closed = False
         self._loop = asyncio.get_running_loop()
-        line = "connections refused  count=%d"
-        self._refused = MinuteLog(partial(_log.info, line))
-        line = "connections cannot be accepted: no resources  count=%d"
-        self._failed = MinuteLog(partial(_log.warning, line))
+        self._log_limit = LogLimit(1)
         listening.settimeout(0)
         self._resume()
 
@@ -159,7 +154,8 @@ class Acceptor:
 
     def _wait_s(self, exc: OSError) -> float:
         if exc.errno in NO_RESOURCE:
-            self._failed.note()
+            message = "connection cannot be accepted: no resources"
+            self._log_limit.log(_log, logging.WARNING, message)
             return NO_RESOURCE_S
         if exc.errno in FROM_NETWORK:
             return PAUSE_S
@@ -170,7 +166,7 @@ class Acceptor:
         host = address[0]
         if not self._rate.take(host) or self._is_full(host):
             connection.close()
-            self._refused.note()
+            self._log_limit.log(_log, logging.INFO, "connection refused")
             return False
         self._open[connection] = host
         task = self._loop.create_task(self._connect(connection, (host, address[1])))

@@ -5,13 +5,11 @@ import hmac
 import logging
 import time
 from collections.abc import Callable
-from functools import partial
 from http import HTTPStatus
 
 import msgspec
 
 from appliance.core.events import PairingAsked, Part, PhonePaired
-from appliance.net.minute_log import MinuteLog
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.answer import RequestRefused
 from appliance.page.pairing_file import (
@@ -26,6 +24,7 @@ from appliance.page.pairing_file import (
 from appliance.page.pin_lockout import Lockouts
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
+from appliance.process.log_limit import LogLimit
 
 _log = logging.getLogger(__name__)
 
@@ -66,7 +65,7 @@ class Pairing:
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
-        self._wrong = MinuteLog(partial(_log.warning, "wrong PINs  count=%d"))
+        self._log_limit = LogLimit(1)
         log = FaultLog(_log, "pairing file cannot be used", "pairing file works again")
         self._fault = FaultReport(post, Part.STORE, file.path.name, log)
 
@@ -162,7 +161,7 @@ class Pairing:
         It is counted before the first await, so that concurrent requests count each.
         """
         self._lockouts.failed(address, now_s)
-        self._wrong.note()
+        self._log_limit.log(_log, logging.WARNING, "wrong PIN")
         lockout = self._lockouts.of(address)
         wait_s = self._lockouts.wait_s(address, now_s)
         pins = self._renewed() if wait_s else (self.pin, self.pin)
