@@ -29,6 +29,7 @@ Folders:
     tokens    token source, token server        net      URLs, HTTP, network monitor
     process   tasks, faults, log, systemd       metrics  counters, Prometheus
     doctor    fault finding                     demo     everything without hardware
+    dtelecom  rooms on dTelecom's network, shared by room and tokens
 
 Adapters (audio, room, page, panel, tokens) import the other folders, never each other;
 only `cli`, `run`, `assembly`, `demo` and `doctor` name concrete adapters.

@@ -22,7 +22,7 @@ TOP_LEVEL = {
 }
 LEFT_BY_TOOLS = {"build", "dist", "__pycache__"}
 SHARED = {
-    *("core", "display", "config", "net", "process", "metrics"),
+    *("core", "display", "config", "net", "process", "metrics", "dtelecom"),
     *("ports", "pcm", "errors"),
 }
 """Folders and modules that every folder may import besides itself."""

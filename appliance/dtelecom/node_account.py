@@ -1,0 +1,79 @@
+"""Nodes of the network, and their accounts on Solana.
+
+Source: npm `@dtelecom/server-sdk-js` 3.2.0. Accounts are untrusted bytes.
+"""
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from appliance.dtelecom import base58
+from appliance.dtelecom.profile import KEY_BYTES
+from appliance.dtelecom.program_address import program_address
+from appliance.net.url import is_ip
+
+ACCOUNT_BYTES: Final = 334
+"""Size of every account; the domain's length varies, the rest is zero."""
+REGISTRY_OFFSET: Final = 8
+"""Place of the registry's address in an account, after the discriminator."""
+REGISTRY_NAME: Final = b"dtel-nodes"
+
+_KEY_OFFSET: Final = REGISTRY_OFFSET + KEY_BYTES
+_DOMAIN_OFFSET: Final = _KEY_OFFSET + KEY_BYTES
+_LENGTH: Final = struct.Struct("<I")
+_STATE: Final = struct.Struct("<iB")
+"""Number of participants, and 1 if the node is active."""
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}", re.IGNORECASE)
+_DOMAIN_CHARACTERS: Final = 253
+_OF_THIS_NETWORK: Final = {"localhost", "local"}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """Node of the network."""
+
+    domain: str
+    """Name in the DNS; `wss://<domain>` is its address."""
+    key: str = ""
+    """Public key in base58, with which it signs webhooks; empty: not known."""
+
+
+def read_account(raw: bytes) -> Node | None:
+    """Return the node of an account; None: inactive or malformed."""
+    if len(raw) != ACCOUNT_BYTES:
+        return None
+    (length,) = _LENGTH.unpack_from(raw, _DOMAIN_OFFSET)
+    start = _DOMAIN_OFFSET + _LENGTH.size
+    if start + length + _STATE.size > len(raw):
+        return None
+    _, active = _STATE.unpack_from(raw, start + length)
+    domain = raw[start : start + length].decode("ascii", "replace")
+    if active != 1 or not is_domain(domain):
+        return None
+    return Node(domain.lower(), base58.encode(raw[_KEY_OFFSET:_DOMAIN_OFFSET]))
+
+
+def registry_address(authority: str, contract: str) -> bytes:
+    """Return the address of an authority's list of nodes.
+
+    Args:
+        authority: owner of the list; base58.
+        contract: program that keeps it; base58.
+    """
+    owner, program = base58.decode(authority), base58.decode(contract)
+    return program_address((owner, REGISTRY_NAME), program)
+
+
+def is_domain(text: str) -> bool:
+    """Return whether the text is a DNS name of two labels or more, and no IP address.
+
+    Nodes are asked over HTTPS by these names; a hostile list cannot direct the requests
+    to this machine or its network by their addresses.
+    """
+    if len(text) > _DOMAIN_CHARACTERS or is_ip(text):
+        return False
+    last = text.rpartition(".")[2].lower()
+    is_public = not last.isdecimal() and last not in _OF_THIS_NETWORK
+    return is_public and _DOMAIN.fullmatch(text) is not None

@@ -1,0 +1,156 @@
+"""Signing of tokens for dTelecom rooms with Ed25519.
+
+The tokens are byte-identical with those of npm `@dtelecom/server-sdk-js` 3.2.0, which
+the tests compare. `cryptography` signs; it is only imported here, so that an appliance
+without a token server does not need it.
+"""
+
+import json
+from base64 import urlsafe_b64encode
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from appliance.dtelecom import base58
+from appliance.dtelecom.profile import KEY_BYTES
+from appliance.errors import ApplianceError
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+SECRET_BYTES: Final = 64
+"""Length of an API secret: 32 bytes of seed and 32 of public key, as Solana has it."""
+_HEADER: Final = b"eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9"
+"""`{"alg":"EdDSA","typ":"JWT"}` in base64url, exactly as nodes expect it."""
+
+
+class KeyPairError(ApplianceError, ValueError):
+    """API key and secret that cannot be used; the sentence contains neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """API key and secret of dTelecom, checked; see `read_key_pair`."""
+
+    api_key: str
+    """The public key in base58; the claim `iss` of every token."""
+    private: "Ed25519PrivateKey" = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenWishes:
+    """Contents of a token; empty texts are left out, as the npm package does."""
+
+    identity: str
+    """Unique in the room."""
+    room: str
+    """The only room it allows."""
+    name: str = ""
+    """Display name."""
+    metadata: str = ""
+    """Metadata of the participant, any text; dTelecom's own examples write a role."""
+    web_hook_url: str = ""
+    """Address to which the node posts the room's events."""
+    ttl_s: int
+    """Seconds for which it can be used to join; nodes never renew it."""
+    is_admin: bool = False
+    """Whether it allows administering the room."""
+
+
+def read_key_pair(api_key: str, api_secret: str) -> KeyPair:
+    """Return the key pair of an API key and its secret.
+
+    Args:
+        api_key: base58 of the 32 bytes of the public key.
+        api_secret: base58 of 64 bytes: the seed, then the public key.
+
+    Raises:
+        KeyPairError: they are malformed or do not belong together, or the package
+            `cryptography` is missing.
+    """
+    try:
+        from cryptography.hazmat.primitives import serialization
+        from cryptography.hazmat.primitives.asymmetric import ed25519
+    except ImportError as exc:
+        message = (
+            "tokens for dTelecom need the Python package cryptography. Install it: "
+            "apt install python3-cryptography"
+        )
+        raise KeyPairError(message) from exc
+    public = _decoded("API_KEY", api_key, KEY_BYTES)
+    secret = _decoded("API_SECRET", api_secret, SECRET_BYTES)
+    private = ed25519.Ed25519PrivateKey.from_private_bytes(secret[:KEY_BYTES])
+    raw = serialization.Encoding.Raw
+    derived = private.public_key().public_bytes(raw, serialization.PublicFormat.Raw)
+    if derived != public or secret[KEY_BYTES:] != public:
+        message = (
+            "API_KEY and API_SECRET do not belong together: the secret is of another "
+            "key. Copy both from the same place."
+        )
+        raise KeyPairError(message)
+    return KeyPair(api_key, private)
+
+
+def sign(keys: KeyPair, wishes: TokenWishes, now_s: int) -> str:
+    """Return a token that allows one participant to talk, listen and chat in one room.
+
+    About 50 µs on a PC. The bytes depend on the arguments only.
+
+    Args:
+        keys: of the project, from `read_key_pair`.
+        wishes: the token's contents.
+        now_s: seconds since the epoch; the token is valid from then on.
+    """
+    grant: dict[str, object] = {
+        "room": wishes.room,
+        "roomJoin": True,
+        "canPublish": True,
+        "canSubscribe": True,
+        "canPublishData": True,
+    }
+    if wishes.is_admin:
+        grant["roomAdmin"] = True
+    texts = {
+        "metadata": wishes.metadata,
+        "name": wishes.name,
+        "webHookURL": wishes.web_hook_url,
+    }
+    claims: dict[str, object] = {
+        **{key: text for key, text in texts.items() if text},
+        "video": grant,
+        "iss": keys.api_key,
+        "sub": wishes.identity,
+        "nbf": now_s,
+        "exp": now_s + wishes.ttl_s,
+        "iat": now_s,
+    }
+    signed = _HEADER + b"." + _base64url(_json(claims))
+    token = signed + b"." + _base64url(keys.private.sign(signed))
+    return token.decode("ascii")
+
+
+def _json(claims: dict[str, object]) -> bytes:
+    """Return the claims as JavaScript's `JSON.stringify` writes them.
+
+    That escapes lone surrogates and nothing else beyond ASCII.
+    """
+    text = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
+
+
+def _base64url(raw: bytes) -> bytes:
+    return urlsafe_b64encode(raw).rstrip(b"=")
+
+
+def _decoded(name: str, text: str, length: int) -> bytes:
+    try:
+        raw = base58.decode(text)
+    except ValueError as exc:
+        message = f"{name} is {exc}. Copy it again from dTelecom's dashboard."
+        raise KeyPairError(message) from exc
+    if len(raw) != length:
+        message = (
+            f"{name} has {len(raw)} bytes in base58, expected {length}. Copy it again "
+            "from dTelecom's dashboard."
+        )
+        raise KeyPairError(message)
+    return raw

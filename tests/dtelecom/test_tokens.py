@@ -1,0 +1,207 @@
+import base64
+import json
+import shutil
+import subprocess
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import (
+    Ed25519PrivateKey,
+    Ed25519PublicKey,
+)
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from appliance.dtelecom.base58 import decode, encode
+from appliance.dtelecom.node_account import registry_address
+from appliance.dtelecom.profile import is_dtelecom_token
+from appliance.dtelecom.program_address import is_on_curve, program_address
+from appliance.dtelecom.registry import AUTHORITY, CONTRACT
+from appliance.dtelecom.tokens import (
+    KeyPairError,
+    TokenWishes,
+    read_key_pair,
+    sign,
+)
+from tests.dtelecom.conftest import NPM
+
+NOW_S = 1_700_000_000
+
+
+def pair(first=1):
+    """Return API key and secret made from the seed 01 02 03 …"""
+    seed = bytes(range(first, first + 32))
+    public = (
+        Ed25519PrivateKey.from_private_bytes(seed)
+        .public_key()
+        .public_bytes(Encoding.Raw, PublicFormat.Raw)
+    )
+    return encode(public), encode(seed + public)
+
+
+KEY, SECRET = pair()
+WISHES = {
+    "plain": TokenWishes(identity="box", room="kitchen", ttl_s=600),
+    "everything": TokenWishes(
+        identity="box",
+        room="kitchen",
+        name="Box",
+        metadata='{"role":"admin"}',
+        web_hook_url="https://example.com/hook?x=1&y=<2>",
+        ttl_s=300,
+        is_admin=True,
+    ),
+    "scripts": TokenWishes(
+        identity="küche", room="台所", name="👋 שלום", metadata="\u2028\u2029", ttl_s=60
+    ),
+    "signs": TokenWishes(
+        identity="\\\"/'",
+        room="a\x7f\x80\ufeff",
+        name="".join(map(chr, range(1, 32))),
+        ttl_s=61,
+    ),
+    "surrogate": TokenWishes(identity="\ud800x", room="\udfff", ttl_s=61),
+}
+SEEDS = [bytes([first, *range(31)]) for first in range(40)]
+
+
+@pytest.fixture(scope="module")
+def oracle(node_modules):
+    """Answers of dTelecom's own packages to everything that the tests here ask."""
+    node = shutil.which("node")
+    assert node, "node is missing: install the Debian package npm"
+    asked = {
+        "tokens": [asked_token(wishes) for wishes in WISHES.values()],
+        "addresses": [
+            {"seeds": [seed.hex(), b"dtel-nodes".hex()], "program": CONTRACT}
+            for seed in [decode(AUTHORITY), *SEEDS]
+        ],
+        "curve": [seed.hex() for seed in SEEDS],
+    }
+    done = subprocess.run(
+        [node, NPM / "oracle.cjs"],
+        input=json.dumps(asked).encode(),
+        env={"NODE_PATH": str(node_modules)},
+        check=True,
+        capture_output=True,
+        timeout=60,
+    )
+    return json.loads(done.stdout)
+
+
+def asked_token(wishes):
+    grant = {
+        "room": wishes.room,
+        "roomJoin": True,
+        "canPublish": True,
+        "canSubscribe": True,
+        "canPublishData": True,
+    }
+    options = {
+        "identity": wishes.identity,
+        "ttl": wishes.ttl_s,
+        "name": wishes.name,
+        "metadata": wishes.metadata,
+        "webHookURL": wishes.web_hook_url,
+    }
+    admin = {"roomAdmin": True} if wishes.is_admin else {}
+    return {
+        "key": KEY,
+        "secret": SECRET,
+        "now": NOW_S,
+        "options": options,
+        "grant": grant | admin,
+    }
+
+
+def test_a_token_is_byte_for_byte_the_one_of_dtelecoms_own_package(oracle):
+    keys = read_key_pair(KEY, SECRET)
+    ours = [sign(keys, wishes, NOW_S) for wishes in WISHES.values()]
+    assert ours == oracle["tokens"]
+    assert len(set(ours)) == len(WISHES)
+
+
+def test_a_derived_address_is_the_one_of_solanas_own_package(oracle):
+    program = decode(CONTRACT)
+    ours = [
+        encode(program_address((seed, b"dtel-nodes"), program))
+        for seed in [decode(AUTHORITY), *SEEDS]
+    ]
+    assert ours == oracle["addresses"]
+    assert encode(registry_address(AUTHORITY, CONTRACT)) == oracle["addresses"][0]
+
+
+def test_points_of_the_curve_are_those_of_solanas_own_package(oracle):
+    ours = [is_on_curve(seed) for seed in SEEDS]
+    assert ours == oracle["curve"]
+    assert set(ours) == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("point", "is_point"),
+    [
+        # The neutral element, and the same with an impossible sign.
+        ((1).to_bytes(32, "little"), True),
+        ((1 | 1 << 255).to_bytes(32, "little"), False),
+        # Not reduced: the same number plus the prime.
+        ((2**255 - 18).to_bytes(32, "little"), False),
+        (bytes(32), True),
+    ],
+)
+def test_a_point_has_one_encoding_only(point, is_point):
+    assert is_on_curve(point) == is_point
+
+
+def test_a_token_never_changes():
+    """The oracle's answer, so that this holds without it, too."""
+    token = sign(read_key_pair(KEY, SECRET), WISHES["everything"], NOW_S)
+    assert token == GOLDEN
+
+
+def test_a_token_is_verified_with_the_api_key_alone():
+    token = sign(read_key_pair(KEY, SECRET), WISHES["plain"], NOW_S)
+    signed, _, signature = token.rpartition(".")
+    public = Ed25519PublicKey.from_public_bytes(decode(KEY))
+    public.verify(raw(signature), signed.encode())
+    assert is_dtelecom_token(token)
+
+
+def raw(part):
+    return base64.urlsafe_b64decode(part + "==")
+
+
+OTHER_KEY, OTHER_SECRET = pair(2)
+
+
+@pytest.mark.parametrize(
+    ("key", "secret", "words"),
+    [
+        (OTHER_KEY, SECRET, "do not belong together"),
+        (KEY, OTHER_SECRET, "do not belong together"),
+        (KEY, encode(decode(SECRET)[:32] + decode(OTHER_KEY)), "do not belong"),
+        (KEY, encode(decode(SECRET)[:32]), "API_SECRET has 32 bytes"),
+        (SECRET, KEY, "API_KEY has 64 bytes"),
+        ("", SECRET, "API_KEY has 0 bytes"),
+        (KEY, "0" * 88, "API_SECRET is not base58"),
+        (KEY, "z" * 5000, "API_SECRET is longer than"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_named_but_not_shown(key, secret, words):
+    with pytest.raises(KeyPairError, match=words) as caught:
+        read_key_pair(key, secret)
+    shown = str(caught.value) + repr(caught.value)
+    assert not {key, secret} - {""} & {text for text in {key, secret} if text in shown}
+
+
+def test_a_key_pair_does_not_show_its_secret():
+    assert SECRET[:8] not in repr(read_key_pair(KEY, SECRET))
+
+
+GOLDEN = (
+    "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJtZXRhZGF0YSI6IntcInJvbGVcIjpcImFkbWluX"
+    "CJ9IiwibmFtZSI6IkJveCIsIndlYkhvb2tVUkwiOiJodHRwczovL2V4YW1wbGUuY29tL2hvb2s_eD0"
+    "xJnk9PDI-IiwidmlkZW8iOnsicm9vbSI6ImtpdGNoZW4iLCJyb29tSm9pbiI6dHJ1ZSwiY2FuUHVib"
+    "GlzaCI6dHJ1ZSwiY2FuU3Vic2NyaWJlIjp0cnVlLCJjYW5QdWJsaXNoRGF0YSI6dHJ1ZSwicm9vbUF"
+    "kbWluIjp0cnVlfSwiaXNzIjoiOUM2aHliaFE2QXljZXA5amFVblA2dUw5Wll2RGpVcDFhU2tGV1BVR"
+    "kp0cGoiLCJzdWIiOiJib3giLCJuYmYiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMDMwMCwiaWF0Ijo"
+    "xNzAwMDAwMDAwfQ.dqfQDZ5OnTsXc6_9fleh3qGY6H9akocEJlOPjX7-7fCAMERQamIPe43ryRt0cR"
+    "1oQJx5agHDMc9TUX1BFD2JAw"
+)

@@ -1,0 +1,29 @@
+"""Packages from npm, installed once for each lock file and kept in the user's cache."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+
+def installed(lock: Path) -> Path:
+    """Install what this `package-lock.json` lists, and return `node_modules`."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    version = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
+    folder = Path(base) / "ptt-appliance" / f"npm-{version}"
+    modules = folder / "node_modules"
+    # npm writes this file last.
+    if not (modules / ".package-lock.json").exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in ("package.json", "package-lock.json"):
+            shutil.copy(lock.parent / name, folder)
+        npm = shutil.which("npm")
+        assert npm, "npm is missing: install the Debian package npm"
+        subprocess.run(
+            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
+            cwd=folder,
+            check=True,
+            capture_output=True,
+        )
+    return modules
