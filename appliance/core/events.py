@@ -280,6 +280,8 @@ class TokenReady:
     token: str = field(repr=False)
     identity: str
     room: str
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, if the first cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ class NodeConnection:
     def __init__(self, command: JoinRoom, context: SessionContext) -> None:
         """Create the room; nothing is sent yet."""
         self._connection = RoomConnection(context.spawn, context.pending)
-        self._relay = Relay((command.url,), context.spawn)
+        self._relay = Relay((command.url, *command.fallback_urls), context.spawn)
         self._ticket = command.ticket
         self._post = context.post
         self._log_limit = LogLimit()

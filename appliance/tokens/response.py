@@ -4,6 +4,7 @@ Each error's sentence begins with its subject, so that it can be shown unchanged
 """
 
 import binascii
+import contextlib
 from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field
 from typing import Annotated, TypeVar
@@ -17,6 +18,9 @@ from appliance.net.url import address_fault
 
 TOKEN_KEYS = ("participant_token", "participantToken", "token", "accessToken")
 URL_KEYS = ("server_url", "serverUrl", "wsUrl", "ws_url")
+FALLBACKS_KEY = "fallback_urls"
+"""Key of our own token server's answers about dTelecom rooms."""
+MAX_FALLBACKS = 4
 _LONGEST_KEYS = 80
 """Characters of an error sentence that may list the keys of a response."""
 _SCHEMES = {"https://": "wss://", "http://": "ws://"}
@@ -69,6 +73,8 @@ class TokenAnswer:
     room: str
     wait_s: float = 0.0
     """Time until the token becomes valid; the server would refuse it before."""
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, in the order in which to try them."""
 
 
 def read_claims(token: str) -> Claims | None:
@@ -125,7 +131,8 @@ def read_answer(
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     url = _server(_first(values, URL_KEYS), room, where)
     wait_s = max(0.0, claims.not_before_s - now_s)
-    return TokenAnswer(url, token, claims.identity, claims.room, wait_s)
+    fallbacks = _fallbacks(values, room, where)
+    return TokenAnswer(url, token, claims.identity, claims.room, wait_s, fallbacks)
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -170,15 +177,14 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
     """Return the claims of the token, None if it is not a token.
 
     Raises:
-        TokenRefused: the token is for dTelecom.
+        TokenRefused: the token is for dTelecom, and the configuration says LiveKit.
     """
     claims = read_claims(token)
     if claims is None or not claims.is_ed25519:
         return claims
-    if room.kind is RoomKind.LIVEKIT:
-        sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
-    else:
-        sentence = f"{subject} a token for dTelecom, whose rooms are not supported."
+    if room.kind is not RoomKind.LIVEKIT:
+        return claims
+    sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
 
 
@@ -210,6 +216,19 @@ def _server(answered: str | None, room: RoomSettings, where: str) -> str:
         sentence = f"the server that {where} names cannot be used: {fault}"
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     return url
+
+
+def _fallbacks(
+    values: dict[str, object], room: RoomSettings, where: str
+) -> tuple[str, ...]:
+    """Return the other servers to which connecting is allowed; no fault is an error."""
+    named = values.get(FALLBACKS_KEY)
+    found = []
+    for url in named[:MAX_FALLBACKS] if isinstance(named, list) else ():
+        with contextlib.suppress(TokenRefused):
+            if isinstance(url, str) and url:
+                found.append(_server(url, room, where))
+    return tuple(found)
 
 
 def _decoded(part: str, shape: type[StructT]) -> StructT | None:

@@ -132,6 +132,13 @@ async def test_a_dead_node_is_named(server, node):
     assert "no node of dTelecom" in failed.reason
 
 
+async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, node):
+    async with Node(server) as dead, open_box() as box:
+        await dead.stop()
+        box.room.do(JoinRoom(1, dead.url, keys.token("box"), fallback_urls=(node.url,)))
+        await box.until(RoomJoined)
+
+
 async def test_leaving_while_joining_a_node_that_does_not_answer_leaves_nothing(box):
     async def silent(reader, writer):
         await reader.read()
