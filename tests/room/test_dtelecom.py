@@ -6,12 +6,14 @@ This proves what the box does with a node's messages; it does not prove dTelecom
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
 from contextlib import asynccontextmanager
 
 import pytest
 from livekit import rtc
+from playwright.async_api import async_playwright
 
 from appliance.config import Config, RoomConfig, RoomKind
 from appliance.core.commands import JoinRoom, SendChat
@@ -27,9 +29,12 @@ from appliance.core.events import (
 )
 from appliance.room.adapter import is_dtelecom
 from tests.dtelecom import keys
+from tests.dtelecom.conftest import NPM
 from tests.dtelecom.fork import ROOM_KEY, Node
+from tests.npm import installed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
+from tests.room.test_browser import SWITCHES
 from tests.room.test_permissions import permissions_are, permit
 
 
@@ -230,3 +235,44 @@ def test_a_livekit_room_imports_nothing_of_dtelecom():
     usual = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln"
     environment = os.environ | {"PYTHONPATH": "."}
     subprocess.run([sys.executable, "-c", code, usual], check=True, env=environment)
+
+
+@pytest.fixture
+async def browser(server, node):
+    """Page with dTelecom's own client, which has joined the room on the node."""
+    modules = installed(NPM / "package-lock.json")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=chromium, args=SWITCHES
+        )
+        page = await started.new_page()
+        # Any page of a loopback server is a secure context, which WebRTC requires.
+        await page.goto(server.url.replace("ws://", "http://"))
+        script = modules / "@dtelecom/livekit-client/dist/livekit-client.umd.js"
+        await page.add_script_tag(path=script)
+        await page.add_script_tag(path=NPM / "friend.js")
+        token = keys.token("ann", "Ann")
+        await page.evaluate("([url, token]) => join(url, token)", [node.url, token])
+        yield page
+        await started.close()
+
+
+async def test_dtelecoms_own_client_and_the_box_hear_and_read_each_other(node, browser):
+    await browser.evaluate("say(700)")
+    async with joined_box(node) as box:
+        talker = await box.talker()
+        await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        assert abs(strongest_hz(sound) - 700) < 10
+        await browser.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+
+        await browser.evaluate("write('hello')")
+        message = (await box.until(ChatReceived)).message
+        assert (message.sender_name, message.text) == ("Ann", "hello")
+        box.room.do(SendChat(1, "line-1", "good morning", 5))
+        await box.until(ChatSent)
+        await browser.wait_for_function("heard.packets.length")
+        (packet,) = await browser.evaluate("heard.packets")
+        assert (packet["from"], packet["topic"]) == ("box", "lk-chat-topic")
+        assert json.loads(packet["text"])["message"] == "good morning"
