@@ -30,8 +30,10 @@ from appliance.dtelecom.upstream import (
     Answer,
     Headers,
     Place,
+    Tls,
     Upstream,
     read_place,
+    trust,
 )
 from appliance.net.acceptor import Acceptor, ConnectionLimits
 from appliance.net.rate_limit import Rate
@@ -61,13 +63,14 @@ class Relay:
     Thread: the loop's.
     """
 
-    def __init__(self, urls: Sequence[str], spawn: Spawn) -> None:
+    def __init__(self, urls: Sequence[str], spawn: Spawn, tls: Tls = trust) -> None:
         """Prepare; `open` starts listening.
 
         Args:
             urls: addresses of nodes in the order in which to try them; checked, and at
                 least one.
             spawn: starts a task, whose failure ends the process.
+            tls: replaces the system's CA certificates, for tests.
         """
         self._places = tuple(map(read_place, urls))
         self._path = f"/{secrets.token_urlsafe(16)}"
@@ -77,6 +80,7 @@ class Relay:
         """No node could be reached for the latest request."""
         self._signal = SignalFilter()
         self._spawn = spawn
+        self._tls = tls
         self._serving: set[asyncio.Task[Any]] = set()
         self._listening: socket.socket | None = None
         self._acceptor: Acceptor | None = None
@@ -151,7 +155,7 @@ class Relay:
         for place in places:
             with contextlib.ExitStack() as closing:
                 try:
-                    node = await Upstream.connect(place)
+                    node = await Upstream.connect(place, self._tls)
                     closing.callback(node.close)
                     path = place.path.encode() + target
                     answer = await node.ask(path, _headers_for(place, request))

@@ -2,6 +2,7 @@
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
 from http import HTTPStatus
@@ -23,6 +24,8 @@ BODY_BYTES: Final = 64 * 1024
 """Longest body that is passed on; nodes answer with one sentence."""
 CHUNK_BYTES: Final = 64 * 1024
 
+Tls = Callable[[], ssl.SSLContext]
+"""Returns the TLS context for connections to nodes."""
 Headers = list[tuple[bytes, bytes]]
 
 UNREACHABLE: Final = (OSError, TimeoutError, EOFError, h11.ProtocolError)
@@ -86,11 +89,11 @@ class Upstream:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
 
     @classmethod
-    async def connect(cls, place: Place) -> "Upstream":
+    async def connect(cls, place: Place, tls: Tls) -> "Upstream":
         """Connect within `CONNECT_S`, or raise one of `UNREACHABLE`."""
         async with asyncio.timeout(CONNECT_S):
             # Reading the certificates would block the loop.
-            context = await asyncio.to_thread(trust) if place.is_secure else None
+            context = await asyncio.to_thread(tls) if place.is_secure else None
             reader, writer = await asyncio.open_connection(
                 place.host, place.port, ssl=context, limit=CHUNK_BYTES
             )

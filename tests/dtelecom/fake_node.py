@@ -6,13 +6,14 @@ import asyncio
 class FakeNode:
     """Server on loopback that records every head, and stops and starts again."""
 
-    def __init__(self, answers=None, begin=b"", *, is_short=False):
+    def __init__(self, answers=None, begin=b"", *, is_short=False, tls=None):
         self.answers = answers or {}
         """Path without its query → bytes of the answer; others get 101."""
         self.begin = begin
         """Sent directly behind the 101."""
         self.is_short = is_short
         """Whether it closes after that."""
+        self.tls = tls
         self.heads = []
         self.received: asyncio.Queue[bytes] = asyncio.Queue()
         """What arrived after the head, in portions."""
@@ -35,7 +36,9 @@ class FakeNode:
         return f"ws://127.0.0.1:{self.port}"
 
     async def start(self):
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self.tls
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self):

@@ -1,5 +1,7 @@
 import asyncio
 import socket
+import ssl
+import subprocess
 from contextlib import asynccontextmanager, suppress
 
 import httpx
@@ -8,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from appliance.dtelecom.relay import Relay
-from appliance.dtelecom.upstream import BODY_BYTES, HEAD_BYTES, read_place
+from appliance.dtelecom.upstream import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.process.background import Background
 from tests.dtelecom.fake_node import FakeNode, http
 from tests.dtelecom.fork import response_of_fork
@@ -21,10 +23,10 @@ QUERY = "access_token=a%20b&protocol=15"
 
 
 @asynccontextmanager
-async def relay_to(urls):
+async def relay_to(urls, tls=trust):
     background = Background()
     await background.open()
-    relay = Relay(urls, background.start)
+    relay = Relay(urls, background.start, tls)
     relay.open()
     yield relay
     await relay.close()
@@ -329,3 +331,46 @@ async def test_no_bytes_of_a_node_are_an_error(answer, behind):
             client.send(upgrade(read_place(relay.url).path + path))
             await client.rest()
             await client.close()
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tls")
+    files = folder / "certificate", folder / "key"
+    command = (
+        "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes "
+        "-subj /CN=localhost -addext subjectAltName=DNS:localhost -days 2"
+    )
+    subprocess.run(
+        [*command.split(), "-out", files[0], "-keyout", files[1]],
+        check=True,
+        capture_output=True,
+    )
+    return files
+
+
+@pytest.fixture
+async def secure_node(certificate):
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(*certificate)
+    async with FakeNode(tls=tls) as running:
+        running.begin = frame(response_of_fork(JOIN))
+        yield running
+
+
+async def test_a_node_is_reached_over_tls(secure_node, certificate):
+    def own_trust():
+        return ssl.create_default_context(cafile=certificate[0])
+
+    url = f"wss://localhost:{secure_node.port}"
+    async with relay_to([url], own_trust) as relay:
+        client = await Client.joined(relay)
+        assert await client.bytes(len(frame(JOIN))) == frame(JOIN)
+        await client.close()
+
+
+async def test_a_node_with_an_unknown_certificate_is_not_reached(secure_node):
+    async with relay_to([f"wss://localhost:{secure_node.port}"]) as relay:
+        assert (await get(relay, "/rtc")).status_code == 503
+        assert relay.is_away
+    assert secure_node.heads == []
