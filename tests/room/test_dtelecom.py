@@ -27,10 +27,11 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
+from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.room.adapter import is_dtelecom
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
-from tests.dtelecom.fork import ROOM_KEY, Node
+from tests.dtelecom.fork import ROOM_KEY, Node, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
@@ -221,6 +222,23 @@ async def test_a_room_of_livekit_can_be_joined_as_one_of_dtelecom(server):
         await box.join(server)
         await friend.hear(0.5)
         assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+
+
+async def test_real_messages_of_livekit_pass_unchanged(server):
+    """Everything that a server sends while two join, speak, write and leave."""
+    async with (
+        Node(server, changed=lambda message: message) as plain,
+        server.friend("ann") as friend,
+        joined_box(plain) as box,
+    ):
+        await friend.say(700)
+        await box.talker()
+        await box.leave()
+    livekit, fork = SignalFilter(), SignalFilter()
+    assert len(plain.sent) > 5
+    for message in plain.sent:
+        assert livekit.filtered(message) is message
+        assert fork.filtered(response_of_fork(message)) == message
 
 
 def test_a_livekit_room_imports_nothing_of_dtelecom():
