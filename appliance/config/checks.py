@@ -9,7 +9,6 @@ from appliance.config import (
     LampsConfig,
     Pin,
     RoomConfig,
-    RoomKind,
     RoomSettings,
 )
 from appliance.config.messages import found
@@ -85,9 +84,6 @@ def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
     if room.url is not None:
         fault = address_fault(room.url, "wss", room.allow_insecure)
         yield from _one(f"{key}.url", fault)
-    if room.kind is RoomKind.DTELECOM:
-        sentence = "dTelecom rooms are not supported. Write auto or livekit."
-        yield (f"{key}.kind", sentence)
     yield from _token(room, key)
     yield from _headers(room, key)
     for leaf, value in zip(_REQUEST_KEYS, _request(room), strict=True):

@@ -52,6 +52,8 @@ class JoinRoom:
     url: str
     token: str = field(repr=False)
     preset: str | None = None
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, if the first cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)

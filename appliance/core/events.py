@@ -282,6 +282,8 @@ class TokenReady:
     room: str
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, if the first cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,7 +112,14 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
         identity=event.identity,
         is_server_local=is_local(event.url),
     )
-    return state, (JoinRoom(event.ticket, event.url, event.token, state.preset),)
+    join = JoinRoom(
+        event.ticket,
+        event.url,
+        event.token,
+        state.preset,
+        fallback_urls=event.fallback_urls,
+    )
+    return state, (join,)
 
 
 def joined(state: State, event: RoomJoined, now_s: float) -> State:

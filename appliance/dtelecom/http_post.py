@@ -1,12 +1,11 @@
 """HTTP POST of a small JSON document with a bounded answer."""
 
 import asyncio
-import ssl
-from functools import cache
 from http import HTTPStatus
 
 import httpx
 
+from appliance.dtelecom.upstream import trust
 from appliance.errors import ApplianceError
 
 
@@ -75,9 +74,3 @@ async def _exchange(
                 message = f"answered more than {most_bytes // 1024} KiB"
                 raise PostError(message)
         return bytes(answer)
-
-
-@cache
-def trust() -> ssl.SSLContext:
-    """Return the TLS context with the system's CA certificates, read once (30 ms)."""
-    return ssl.create_default_context()

@@ -36,10 +36,17 @@ def is_dtelecom_token(token: str) -> bool:
     try:
         header = msgspec.json.decode(_raw(parts[0]), type=_Header)
         payload = msgspec.json.decode(_raw(parts[1]), type=_Payload)
-        issuer = base58.decode(payload.iss)
     except (ValueError, RecursionError):
         return False
-    return header.alg == "EdDSA" and len(issuer) == KEY_BYTES
+    return header.alg == "EdDSA" and is_public_key(payload.iss)
+
+
+def is_public_key(text: str) -> bool:
+    """Return whether the text is an API key of dTelecom: 32 bytes in base58."""
+    try:
+        return len(base58.decode(text)) == KEY_BYTES
+    except ValueError:
+        return False
 
 
 def _raw(part: str) -> bytes:

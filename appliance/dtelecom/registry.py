@@ -24,7 +24,7 @@ from appliance.dtelecom.node_account import (
     read_account,
     registry_address,
 )
-from appliance.dtelecom.profile import KEY_BYTES
+from appliance.dtelecom.profile import is_public_key
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 
@@ -185,7 +185,7 @@ def settings_fault(settings: RegistrySettings) -> tuple[str, str] | None:
         ("SOLANA_CONTRACT_ADDRESS", settings.contract),
         ("SOLANA_REGISTRY_AUTHORITY", settings.authority),
     ):
-        if not _is_address(text):
+        if not is_public_key(text):
             return (name, "expected an address of Solana: 32 bytes in base58.")
     return None
 
@@ -223,10 +223,3 @@ def _listed(accounts: list[_Keyed]) -> Iterator[Node]:
         if node is not None and node.domain not in seen:
             seen.add(node.domain)
             yield node
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return len(base58.decode(text)) == KEY_BYTES
-    except ValueError:
-        return False

@@ -36,7 +36,15 @@ _SEND_S: Final = 10.0
 class ChatChannel:
     """Chat of one session."""
 
-    def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
+    def __init__(
+        self,
+        ticket: int,
+        room: rtc.Room,
+        post: Post,
+        spawn: Spawn,
+        *,
+        has_streams: bool = True,
+    ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
         Args:
@@ -44,7 +52,9 @@ class ChatChannel:
             room: not connected yet.
             post: takes the events.
             spawn: runs a coroutine as a task whose failure ends the process.
+            has_streams: whether the server passes text streams on.
         """
+        self._has_streams = has_streams
         self._ticket = ticket
         self._room = room
         self._post = post
@@ -64,7 +74,7 @@ class ChatChannel:
             packet.data,
             sender(self._room, identity),
             now_ms=time.time_ns() // 1_000_000,
-            takes_streams=True,
+            takes_streams=self._has_streams,
         )
         self._deliver(taken, identity)
 
@@ -178,6 +188,12 @@ class ChatChannel:
             ours = chat_format.ChatSender(me.identity, me.name)
             payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
+            return
+        if not self._has_streams:
+            payload = chat_format.packet(
+                command.id, command.ts_ms, text, has_stream=False
+            )
+            await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
             return
         # Stream and packet have the same id, so that receivers show the message once.
         stream = await me.stream_text(

@@ -3,12 +3,16 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from livekit import rtc
 
+from appliance.core.commands import JoinRoom
 from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
+
+if TYPE_CHECKING:
+    from appliance.room.context import SessionContext
 
 Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
 """Run a coroutine as a task that may outlive the session; its failure ends the process.
@@ -25,6 +29,39 @@ _log = logging.getLogger(__name__)
 
 Pending = dict[asyncio.Task[Any], str]
 """Unfinished connection attempts and their URLs."""
+
+
+class Connection(Protocol):
+    """Connection of one session, used once."""
+
+    @property
+    def room(self) -> rtc.Room:
+        """The room, before it is connected, too."""
+
+    async def open(
+        self, url: str, token: str, options: rtc.RoomOptions
+    ) -> Failure | None:
+        """Connect, and return why it failed; may be cancelled."""
+
+    async def close(self) -> None:
+        """Disconnect, whatever has happened before."""
+
+
+def connection(
+    command: JoinRoom, context: "SessionContext", *, is_fork: bool
+) -> Connection:
+    """Return the connection for a session, which creates its room.
+
+    Args:
+        command: names the server.
+        context: of the session.
+        is_fork: the server is one of dTelecom's.
+    """
+    if is_fork:
+        from appliance.room.dtelecom import NodeConnection
+
+        return NodeConnection(command, context)
+    return RoomConnection(context.spawn, context.pending)
 
 
 class RoomConnection:

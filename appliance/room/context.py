@@ -23,3 +23,5 @@ class RoomStyle:
 
     encryption_key_file: str | None = None
     is_plain_chat: bool = False
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network, whose servers can do less."""

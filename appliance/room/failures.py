@@ -33,6 +33,10 @@ NOT_PUBLISHED: Final = Failure(
     Cause.SERVER_LOST,
     "the server did not accept the microphone's track; see the server's log",
 )
+ONLY_ONCE: Final = Failure(
+    Cause.SERVER_LOST,
+    "this server takes the microphone's track only once in a session; joining again",
+)
 
 _REFUSED_TOKEN: Final = (
     "the server refused the token ({status}): it may be expired or made for another "

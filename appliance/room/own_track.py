@@ -10,7 +10,7 @@ from livekit import rtc
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.ports import Post
 from appliance.process.log_limit import LogLimit
-from appliance.room.failures import Failure
+from appliance.room.failures import ONLY_ONCE, Failure
 from appliance.room.publisher import Publisher
 
 AGAIN_S: Final = 1.0
@@ -97,6 +97,8 @@ class OwnTrack:
             return None
         if self._is_published:
             return None
+        if self._publisher.is_used_up:
+            return ONLY_ONCE
         self._is_dropped = False
         await self._publisher.withdraw(self._room)
         failure = await self._publisher.publish(self._room)

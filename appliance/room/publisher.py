@@ -43,9 +43,18 @@ _log = logging.getLogger(__name__)
 class Publisher:
     """Publication of the microphone's track."""
 
-    def __init__(self, feed: MicrophoneFeed) -> None:
-        """Prepare; `feed` is the source of the audio."""
+    def __init__(self, feed: MicrophoneFeed, *, is_once: bool = False) -> None:
+        """Prepare.
+
+        Args:
+            feed: source of the audio.
+            is_once: the server mishandles a track that is published again.
+        """
         self._feed = feed
+        self._tries = 1 if is_once else TRIES
+        self._is_once = is_once
+        self.is_used_up = False
+        """Whether the track must not be published any more."""
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
@@ -63,6 +72,7 @@ class Publisher:
             self._microphone = None
             return NOT_PUBLISHED
         self._feed.connect(microphone.send)
+        self.is_used_up = self._is_once
         _log.info("track published")
         return None
 
@@ -82,7 +92,7 @@ class Publisher:
                 known = set(streams)
                 streams = await _wait_for_stream(room, streams)
             newest = streams.keys() - known
-            if tries >= TRIES or any(DTX in streams[one] for one in newest):
+            if tries >= self._tries or any(DTX in streams[one] for one in newest):
                 return
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish(room)

@@ -20,7 +20,7 @@ from appliance.core.events import (
 from appliance.room import stats
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, RoomConnection
+from appliance.room.connection import CONNECT_S, connection
 from appliance.room.context import RoomStyle, SessionContext
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
@@ -56,9 +56,9 @@ class Session:
         self._pending_events: asyncio.Queue[Callable[[], Failure | None]] = (
             asyncio.Queue()
         )
-        self._connection = RoomConnection(context.spawn, context.pending)
+        self._connection = connection(command, context, is_fork=style.is_dtelecom)
         self._room = self._connection.room
-        self._publisher = Publisher(context.feed)
+        self._publisher = Publisher(context.feed, is_once=style.is_dtelecom)
         self.own = OwnTrack(command.ticket, self._room, self._publisher, context.post)
         has_key = style.encryption_key_file is not None
         self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
@@ -66,7 +66,9 @@ class Session:
         self._people = Participants(
             ticket, room, context.post, self._subscriber, self._first_arrival
         )
-        self._chat_channel = ChatChannel(ticket, room, context.post, context.spawn)
+        self._chat_channel = ChatChannel(
+            ticket, room, context.post, context.spawn, has_streams=not style.is_dtelecom
+        )
         self._priming: asyncio.TimerHandle | None = None
         self._listen()
         self._staying = context.spawn(self._stay(command))

@@ -18,10 +18,6 @@ MAX_TOKEN_CHARACTERS: Final = 16_384
 """Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
 # Python's decoder skips all other characters, the server's does not.
 _JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
-_BASE58: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_KEY_BITS: Final = 256
-_KEY_CHARACTERS: Final = range(32, 45)
-"""Lengths of 32 bytes in base58."""
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
@@ -69,7 +65,7 @@ def read_claims(token: str) -> Claims | None:
     header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
     if header is None or payload is None:
         return None
-    is_dtelecom = header.alg == "EdDSA" and _is_ed25519_key(payload.iss)
+    is_dtelecom = _is_dtelecom(header.alg, payload.iss)
     return Claims(
         identity=payload.sub,
         room=payload.video.room,
@@ -89,17 +85,13 @@ def _decoded(part: str, shape: type[StructT]) -> StructT | None:
         return None
 
 
-def _is_ed25519_key(issuer: object) -> bool:
-    """Return whether the issuer is 32 bytes in base58, as dTelecom's API keys are."""
-    if not isinstance(issuer, str) or len(issuer) not in _KEY_CHARACTERS:
+def _is_dtelecom(alg: str, issuer: object) -> bool:
+    """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
+    if alg != "EdDSA" or not isinstance(issuer, str):
         return False
-    if not set(issuer) <= set(_BASE58):
-        return False
-    number = 0
-    for sign in issuer:
-        number = number * len(_BASE58) + _BASE58.index(sign)
-    zeros = len(issuer) - len(issuer.lstrip("1"))
-    return 8 * zeros + (number.bit_length() + 7) // 8 * 8 == _KEY_BITS
+    from appliance.dtelecom.profile import is_public_key
+
+    return is_public_key(issuer)
 
 
 def _has_agents(room_config: object) -> bool:

@@ -3,6 +3,7 @@
 Each error's sentence begins with its subject, so that it can be shown unchanged.
 """
 
+import contextlib
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -25,6 +26,9 @@ URL_KEYS: Final = (
     *("server_url", "serverUrl", "wsUrl", "ws_url"),
     *("livekitUrl", "livekit_url", "url"),
 )
+FALLBACKS_KEY: Final = "fallback_urls"
+"""Key of our own token server's answers about dTelecom rooms."""
+MAX_FALLBACKS: Final = 4
 _LONGEST_KEYS: Final = 80
 """Characters of an error sentence that may list the keys of a response."""
 _LONGEST_URL: Final = 500
@@ -51,6 +55,8 @@ class TokenAnswer:
     """Seconds since the epoch, by the issuer's clock; None: never."""
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
+    fallback_urls: tuple[str, ...] = ()
+    """Other servers that accept the token, in the order in which to try them."""
 
 
 def read_answer(
@@ -89,7 +95,8 @@ def read_answer(
     if claims is None or fault is not None:
         raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
     url = _server(texts_of(values, URL_KEYS), room, where, secrets)
-    return _answer(url, token, claims, max(0.0, claims.not_before_s - now_s))
+    answer = _answer(url, token, claims, max(0.0, claims.not_before_s - now_s))
+    return replace(answer, fallback_urls=_fallbacks(values, room, where))
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -159,15 +166,14 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
     """Return the claims of the token, None if it is not a token.
 
     Raises:
-        TokenRefused: the token is for dTelecom.
+        TokenRefused: the token is for dTelecom, and the configuration says LiveKit.
     """
     claims = read_claims(token)
     if claims is None or claims.profile is RoomKind.LIVEKIT:
         return claims
-    if room.kind is RoomKind.LIVEKIT:
-        sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
-    else:
-        sentence = f"{subject} a token for dTelecom, whose rooms are not supported."
+    if room.kind is not RoomKind.LIVEKIT:
+        return claims
+    sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
 
 
@@ -207,3 +213,16 @@ def _server(
         sentence = f"the server that {where} names cannot be used: {shown}"
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     return url
+
+
+def _fallbacks(
+    values: dict[str, object], room: RoomSettings, where: str
+) -> tuple[str, ...]:
+    """Return the other servers to which connecting is allowed; no fault is an error."""
+    named = values.get(FALLBACKS_KEY)
+    found = []
+    for url in named[:MAX_FALLBACKS] if isinstance(named, list) else ():
+        with contextlib.suppress(TokenRefused):
+            if isinstance(url, str) and url:
+                found.append(_server([url], room, where))
+    return tuple(found)

@@ -23,6 +23,7 @@ from tests.bench import (
     goodbye,
     memory,
     outage,
+    relay,
     startup,
     tokenserver,
 )
@@ -45,6 +46,7 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "goodbye": goodbye.measure,
     "flood": flood.measure,
     "tokenserver": tokenserver.measure,
+    "relay": relay.measure,
 }
 
 ALERT = frozenset({"delay", "drift", "gate", "flood"})

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from appliance.core.commands import (
@@ -46,6 +48,14 @@ def test_a_started_box_fetches_a_token_joins_and_is_in_the_room():
     assert box.phase() is Phase.IN_ROOM
     assert (box.state.room, box.state.identity) == ("kitchen", "box")
     assert box.state.people == (ALICE,)
+
+
+def test_every_server_that_accepts_the_token_may_be_joined():
+    box = Box()
+    box.play(Started())
+    others = ("wss://b.example.com", "wss://c.example.com")
+    (join,) = of(JoinRoom, box.play(replace(box.token(), fallback_urls=others)))
+    assert join.fallback_urls == others
 
 
 def test_starting_twice_is_one_session():

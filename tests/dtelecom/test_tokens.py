@@ -4,11 +4,7 @@ import shutil
 import subprocess
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import (
-    Ed25519PrivateKey,
-    Ed25519PublicKey,
-)
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.dtelecom.base58 import decode, encode
 from appliance.dtelecom.node_account import registry_address
@@ -22,22 +18,11 @@ from appliance.dtelecom.tokens import (
     sign,
 )
 from tests.dtelecom.conftest import NPM
+from tests.dtelecom.keys import KEY, SECRET, pair
 
 NOW_S = 1_700_000_000
 
 
-def pair(first=1):
-    """Return API key and secret made from the seed 01 02 03 …"""
-    seed = bytes(range(first, first + 32))
-    public = (
-        Ed25519PrivateKey.from_private_bytes(seed)
-        .public_key()
-        .public_bytes(Encoding.Raw, PublicFormat.Raw)
-    )
-    return encode(public), encode(seed + public)
-
-
-KEY, SECRET = pair()
 WISHES = {
     "plain": TokenWishes(identity="box", room="kitchen", ttl_s=600),
     "everything": TokenWishes(

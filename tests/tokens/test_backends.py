@@ -13,7 +13,7 @@ import yaml
 from appliance.config import Config, RoomConfig
 from appliance.config.load import load, need_room
 from appliance.core.commands import FetchToken
-from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.core.events import TokenFailed, TokenReady
 from appliance.tokens.source import Clock, TokenSource
 from tests.tokens.backends import SERVER, Network
 from tests.tokens.papers import NOW_S
@@ -100,11 +100,7 @@ def now_s() -> float:
     return NOW_S
 
 
-@pytest.mark.parametrize(
-    "block",
-    [x for x in BLOCKS if "dtelecom" not in x and "gateway" not in x],
-    ids=title,
-)
+@pytest.mark.parametrize("block", BLOCKS, ids=title)
 async def test_a_documented_configuration_gets_a_token(block, tmp_path, port):
     answer = await fetched(config_of(block, tmp_path), port)
     assert isinstance(answer, TokenReady), answer
@@ -114,20 +110,6 @@ async def test_a_documented_configuration_gets_a_token(block, tmp_path, port):
     )
     assert answer.room == asked_room or asked_room is None
     assert answer.expects_agent == ("agent_name" in block)
-
-
-@pytest.mark.parametrize(
-    "block", [x for x in BLOCKS if "dtelecom" in x or "gateway" in x], ids=title
-)
-async def test_a_documented_configuration_gets_a_token_of_dtelecom(
-    block, tmp_path, port
-):
-    answer = await fetched(config_of(block, tmp_path), port)
-    assert isinstance(answer, TokenFailed), answer
-    assert answer.cause == Cause.MISCONFIGURED
-    assert answer.reason.endswith(
-        "gave a token for dTelecom, whose rooms are not supported."
-    )
 
 
 async def test_a_preset_needs_only_a_name_where_the_room_is_a_placeholder(

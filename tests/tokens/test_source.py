@@ -119,6 +119,15 @@ async def test_not_found_is_not_final():
     assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
 
 
+async def test_servers_to_fall_back_to_come_with_the_token():
+    others = ["wss://b.example.com", "wss://c.example.com"]
+    answer = await fetch(
+        Office(ok(answer_of(fallback_urls=others))), FetchToken(1, None, None)
+    )
+    assert isinstance(answer, TokenReady)
+    assert answer.fallback_urls == tuple(others)
+
+
 async def test_a_token_that_becomes_valid_soon_is_used_then():
     office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 5))))
     answer = await fetch(office, FetchToken(1, None, None))

@@ -1,0 +1,124 @@
+"""Rooms of dTelecom: the connection to a node, and what its servers send besides.
+
+LiveKit's SDK connects through a relay in this process. dTelecom's servers are made from
+LiveKit 1.4: text streams are lost there, data are not encrypted, and a track must not
+be published twice. Imported only for such rooms.
+"""
+
+import logging
+import time
+from dataclasses import replace
+from typing import Final
+
+import msgspec
+from livekit import rtc
+
+from appliance.core.commands import JoinRoom
+from appliance.core.events import Cause, ChatMessage, ChatReceived
+from appliance.dtelecom.relay import Relay
+from appliance.process.log_limit import LogLimit
+from appliance.room.chat_format import (
+    PACKET_BYTES,
+    PACKET_TOPIC,
+    ChatSender,
+    read_packet,
+)
+from appliance.room.connection import RoomConnection
+from appliance.room.context import SessionContext
+from appliance.room.failures import Failure
+from appliance.room.names import short_id
+from appliance.room.participants import sender
+
+CAPTION_TOPIC: Final = "lk-transcription-topic"
+NO_NODE: Final = Failure(
+    Cause.SERVER_LOST,
+    "no node of dTelecom can be reached; the token source may name another one when it "
+    "is asked again",
+)
+
+_log = logging.getLogger(__name__)
+
+
+class NodeConnection:
+    """Connection to a node, used once; takes the place of `RoomConnection`."""
+
+    def __init__(self, command: JoinRoom, context: SessionContext) -> None:
+        """Create the room; nothing is sent yet."""
+        self._connection = RoomConnection(context.spawn, context.pending)
+        self._relay = Relay((command.url, *command.fallback_urls), context.spawn)
+        self._ticket = command.ticket
+        self._post = context.post
+        self._log_limit = LogLimit()
+        self.room = self._connection.room
+        self.room.on("data_received", self._received)
+
+    async def open(
+        self, _url: str, token: str, options: rtc.RoomOptions
+    ) -> Failure | None:
+        """Connect, and return why it failed; may be cancelled."""
+        self._relay.open()
+        options = replace(
+            options,
+            single_peer_connection=False,
+            # The newer way of encryption would lose every data packet.
+            encryption=None,
+            e2ee=options.encryption,
+        )
+        found = await self._connection.open(self._relay.url, token, options)
+        return NO_NODE if found is not None and self._relay.is_away else found
+
+    async def close(self) -> None:
+        """Disconnect; an attempt that is still running fails at once."""
+        await self._connection.close()
+        await self._relay.close()
+
+    def _received(self, packet: rtc.DataPacket) -> None:
+        """Post a caption as a line of chat."""
+        if packet.topic != CAPTION_TOPIC:
+            return
+        identity = packet.participant.identity if packet.participant else ""
+        now_ms = time.time_ns() // 1_000_000
+        line = read_caption(packet.data, sender(self.room, identity), now_ms)
+        if line is not None:
+            self._post(ChatReceived(self._ticket, line))
+            return
+        message = "caption dropped  from=%s"
+        self._log_limit.log(_log, logging.WARNING, message, short_id(identity))
+
+
+class _Caption(msgspec.Struct):
+    transcription: str
+    timestamp: float | None = None
+
+
+_CAPTION: Final = msgspec.json.Decoder(_Caption)
+
+
+def read_caption(
+    payload: bytes, speaker: ChatSender, now_ms: int
+) -> ChatMessage | None:
+    """Return a caption as a line of chat, within the limits of chat; None: it is none.
+
+    Args:
+        payload: untrusted bytes.
+        speaker: who sent it.
+        now_ms: replaces a missing time, ms since the epoch.
+
+    Source: dTelecom's components-core 0.6: `{timestamp, transcription, language}`, each
+    a complete sentence.
+    """
+    if len(payload) > PACKET_BYTES:
+        return None
+    try:
+        found = _CAPTION.decode(payload)
+    except (ValueError, RecursionError):
+        return None
+    words = {"message": found.transcription, "timestamp": found.timestamp}
+    line = read_packet(
+        PACKET_TOPIC,
+        msgspec.json.encode(words),
+        speaker,
+        now_ms=now_ms,
+        takes_streams=False,
+    )
+    return line if isinstance(line, ChatMessage) else None

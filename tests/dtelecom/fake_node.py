@@ -1,0 +1,86 @@
+"""Fake node: each connection is answered with prepared bytes, then echoes."""
+
+import asyncio
+
+
+class FakeNode:
+    """Server on loopback that records every head, and stops and starts again."""
+
+    def __init__(self, answers=None, begin=b"", *, is_short=False, tls=None):
+        self.answers = answers or {}
+        """Path without its query → bytes of the answer; others get 101."""
+        self.begin = begin
+        """Sent directly behind the 101."""
+        self.is_short = is_short
+        """Whether it closes after that."""
+        self.tls = tls
+        self.heads = []
+        self.received: asyncio.Queue[bytes] = asyncio.Queue()
+        """What arrived after the head, in portions."""
+        self.closed: asyncio.Queue[None] = asyncio.Queue()
+        """One entry for each connection that the other side closed."""
+        self.writers = []
+        self.port = 0
+        self._server = None
+        self._serving = set()
+
+    async def __aenter__(self):
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_):
+        await self.stop()
+
+    @property
+    def url(self):
+        return f"ws://127.0.0.1:{self.port}"
+
+    async def start(self):
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=self.tls
+        )
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def stop(self):
+        assert self._server is not None
+        self._server.close()
+        self.hang_up()
+        await asyncio.gather(*self._serving, return_exceptions=True)
+        await self._server.wait_closed()
+
+    def hang_up(self):
+        for writer in self.writers:
+            writer.close()
+
+    def send(self, raw):
+        self.writers[-1].write(raw)
+
+    async def _serve(self, reader, writer):
+        self._serving.add(asyncio.current_task())
+        self.writers.append(writer)
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            self.heads.append(head)
+            path = head.split()[1].partition(b"?")[0].decode()
+            if path in self.answers:
+                writer.write(self.answers[path])
+            else:
+                writer.write(SWITCHING + self.begin)
+                while not self.is_short and (data := await reader.read(65_536)):
+                    self.received.put_nowait(data)
+                self.closed.put_nowait(None)
+        except (ConnectionError, asyncio.IncompleteReadError):
+            self.closed.put_nowait(None)
+        finally:
+            writer.close()
+
+
+SWITCHING = (
+    b"HTTP/1.1 101 Switching Protocols\r\n"
+    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
+)
+
+
+def http(status, body=b"", *headers):
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *headers, "", ""]
+    return "\r\n".join(lines).encode() + body

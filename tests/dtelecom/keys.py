@@ -1,0 +1,28 @@
+"""API keys and tokens of dTelecom for tests."""
+
+import time
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from appliance.dtelecom.base58 import encode
+from appliance.dtelecom.tokens import TokenWishes, read_key_pair, sign
+
+
+def pair(first=1):
+    """Return API key and secret made from the seed 01 02 03 …"""
+    seed = bytes(range(first, first + 32))
+    public = (
+        Ed25519PrivateKey.from_private_bytes(seed)
+        .public_key()
+        .public_bytes(Encoding.Raw, PublicFormat.Raw)
+    )
+    return encode(public), encode(seed + public)
+
+
+KEY, SECRET = pair()
+
+
+def token(identity, name="", room="kitchen"):
+    wishes = TokenWishes(identity=identity, room=room, name=name, ttl_s=600)
+    return sign(read_key_pair(KEY, SECRET), wishes, int(time.time()))

@@ -1,0 +1,296 @@
+"""A box in a room of dTelecom: a real LiveKit server that answers as a node does.
+
+This proves what the box does with a node's messages; it does not prove dTelecom's SFU.
+"""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from livekit import rtc
+from playwright.async_api import async_playwright
+
+from appliance.config import Config, RoomConfig, RoomKind
+from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.events import (
+    Cause,
+    ChatReceived,
+    ChatSent,
+    RoomFailed,
+    RoomJoined,
+    RoomLost,
+    RoomPaused,
+    RoomResumed,
+)
+from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.room.adapter import is_dtelecom
+from tests.dtelecom import keys
+from tests.dtelecom.conftest import NPM
+from tests.dtelecom.fork import ROOM_KEY, Node, response_of_fork
+from tests.npm import installed
+from tests.room.conftest import open_box
+from tests.room.fakes import DEADLINE_S, strongest_hz
+from tests.room.test_browser import SWITCHES
+from tests.room.test_permissions import permissions_are, permit
+
+
+@pytest.fixture
+async def node(server):
+    async with Node(server) as running:
+        yield running
+
+
+@asynccontextmanager
+async def joined_box(node, config=None):
+    async with open_box(config) as box:
+        box.room.do(JoinRoom(1, node.url, keys.token("box")))
+        box.joined = await box.until(RoomJoined)
+        yield box
+
+
+async def test_the_sdk_alone_still_cannot_join_a_node(node):
+    """If this fails, the SDK understands nodes: the relay can be removed."""
+    join = [sys.executable, "-m", "tests.dtelecom.join_alone", node.url]
+    process = await asyncio.create_subprocess_exec(
+        *join, keys.token("alone"), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    async with asyncio.timeout(DEADLINE_S):
+        # Some versions of the SDK abort the process in place of an error.
+        assert await process.wait() in {3, -6}
+    assert any(ROOM_KEY.encode() in message for message in node.sent)
+
+
+async def test_a_box_on_a_node_hears_and_is_heard(server, node):
+    async with server.friend("ann", name="Ann") as friend, joined_box(node) as box:
+        assert box.joined.room == "kitchen"
+        assert [person.name for person in box.joined.people] == ["Ann"]
+        await friend.say(700)
+        talker = await box.talker()
+        await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        assert abs(strongest_hz(sound) - 700) < 10
+        await friend.hear(0.5)
+        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+    assert any(ROOM_KEY.encode() in message for message in node.sent)
+
+
+async def test_chat_on_a_node_is_one_packet_that_everybody_reads(server, node):
+    async with server.friend("ann", name="Ann") as friend, joined_box(node) as box:
+        box.room.do(SendChat(1, "line-1", "good morning", 5))
+        await box.until(ChatSent)
+        packet = await asyncio.wait_for(friend.packets.get(), DEADLINE_S)
+        assert packet.topic == "lk-chat-topic"
+        # Boxes and LiveKit's own chat drop packets with the flag `ignoreLegacy`.
+        assert json.loads(packet.data) == {
+            "id": "line-1",
+            "timestamp": 5,
+            "message": "good morning",
+            "type": "text",
+        }
+        assert friend.streams.empty()
+
+
+@pytest.mark.parametrize("more", [{}, {"id": "x", "ignoreLegacy": True}])
+async def test_a_packet_on_a_node_is_read_whatever_flag_it_has(server, node, more):
+    async with server.friend("ann", name="Ann") as friend, joined_box(node) as box:
+        shape = {"timestamp": 7, "message": "hello", "type": "text"} | more
+        payload = json.dumps(shape).encode()
+        await friend.room.local_participant.publish_data(
+            payload, reliable=True, topic="lk-chat-topic"
+        )
+        message = (await box.until(ChatReceived)).message
+        assert (message.sender_name, message.text, message.ts_ms) == ("Ann", "hello", 7)
+
+
+async def test_captions_on_a_node_are_shown(server, node):
+    async with server.friend("ann", name="Ann") as friend, joined_box(node) as box:
+        caption = {"timestamp": 7, "transcription": "good night", "language": "en"}
+        for payload in (b"{", b"[]", json.dumps(caption).encode()):
+            await friend.room.local_participant.publish_data(
+                payload, reliable=True, topic="lk-transcription-topic"
+            )
+        message = (await box.until(ChatReceived)).message
+        assert (message.sender_id, message.sender_name) == ("ann", "Ann")
+        assert (message.text, message.ts_ms) == ("good night", 7)
+
+
+async def test_a_box_returns_to_a_node_that_was_restarted(server, node):
+    async with server.friend("ann") as friend, joined_box(node) as box:
+        await node.stop()
+        await box.until(RoomPaused)
+        await node.start()
+        await box.until(RoomResumed)
+        await friend.hear(0.5)
+        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+
+
+async def test_a_dead_node_is_named(server, node):
+    await node.stop()
+    async with open_box() as box:
+        box.room.do(JoinRoom(1, node.url, keys.token("box")))
+        failed = await box.until(RoomFailed)
+    assert failed.cause == Cause.SERVER_LOST
+    assert "no node of dTelecom" in failed.reason
+
+
+async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, node):
+    async with Node(server) as dead, open_box() as box:
+        await dead.stop()
+        box.room.do(JoinRoom(1, dead.url, keys.token("box"), fallback_urls=(node.url,)))
+        await box.until(RoomJoined)
+
+
+async def test_leaving_while_joining_a_node_that_does_not_answer_leaves_nothing(box):
+    async def silent(reader, writer):
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        box.room.do(JoinRoom(1, f"ws://127.0.0.1:{port}", keys.token("box")))
+        await asyncio.sleep(0)
+        await box.leave()
+
+
+async def test_audio_on_a_node_is_encrypted_and_chat_is_not(
+    server, node, encrypted, tmp_path
+):
+    """The SDK's encryption of data would lose every packet there."""
+    key_file = tmp_path / "key"
+    key_file.write_bytes(b"secret")
+    key = rtc.KeyProviderOptions(shared_key=b"secret")
+    options = rtc.RoomOptions(encryption=rtc.E2EEOptions(key))
+    async with (
+        server.friend("ann", options) as friend,
+        server.friend("eve") as without_key,
+        joined_box(node, encrypted(str(key_file))) as box,
+    ):
+        await friend.hear(0.5)
+        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+        box.room.do(SendChat(1, "line-1", "hello", 5))
+        packet = await asyncio.wait_for(without_key.packets.get(), DEADLINE_S)
+        assert json.loads(packet.data)["message"] == "hello"
+
+
+async def test_a_track_is_not_published_twice_on_a_node(server, node):
+    """A new session publishes it instead: the core joins again."""
+    async with joined_box(node) as box:
+        await permit(server, can_publish=False)
+        await permissions_are(box, may_publish=False)
+        await permit(server)
+        lost = await box.until(RoomLost)
+        assert "only once" in lost.reason
+        assert not lost.is_final
+
+
+async def test_a_track_that_was_not_permitted_is_published_later_on_a_node(
+    server, node
+):
+    token = server.token("box", canPublish=False)
+    config = Config(room=RoomConfig(kind=RoomKind.DTELECOM))
+    async with open_box(config) as box:
+        box.room.do(JoinRoom(1, node.url, token))
+        await box.until(RoomJoined)
+        await permit(server)
+        await permissions_are(box)
+
+
+@pytest.mark.parametrize(
+    ("kind", "token", "is_fork"),
+    [
+        (RoomKind.AUTO, keys.token("box"), True),
+        (RoomKind.AUTO, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln", False),
+        (RoomKind.AUTO, "nonsense", False),
+        (RoomKind.LIVEKIT, keys.token("box"), False),
+        (RoomKind.DTELECOM, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln", True),
+    ],
+)
+def test_the_configuration_says_the_kind_of_room_or_else_the_token(
+    kind, token, is_fork
+):
+    assert is_dtelecom(kind, token) == is_fork
+
+
+async def test_a_room_of_livekit_can_be_joined_as_one_of_dtelecom(server):
+    config = Config(room=RoomConfig(kind=RoomKind.DTELECOM))
+    async with server.friend("ann") as friend, open_box(config) as box:
+        await box.join(server)
+        await friend.hear(0.5)
+        assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+
+
+async def test_real_messages_of_livekit_pass_unchanged(server):
+    """Everything that a server sends while two join, speak, write and leave."""
+    async with (
+        Node(server, changed=lambda message: message) as plain,
+        server.friend("ann") as friend,
+        joined_box(plain) as box,
+    ):
+        await friend.say(700)
+        await box.talker()
+        await box.leave()
+    livekit, fork = SignalFilter(), SignalFilter()
+    assert len(plain.sent) > 5
+    for message in plain.sent:
+        assert livekit.filtered(message) is message
+        assert fork.filtered(response_of_fork(message)) == message
+
+
+def test_a_livekit_room_imports_nothing_of_dtelecom():
+    code = (
+        "import sys, appliance.assembly\n"
+        "from appliance.config import RoomKind\n"
+        "from appliance.room.adapter import is_dtelecom\n"
+        "assert not is_dtelecom(RoomKind.AUTO, sys.argv[1])\n"
+        "found = [name for name in sys.modules if 'dtelecom' in name]\n"
+        "assert not found, found\n"
+    )
+    usual = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln"
+    environment = os.environ | {"PYTHONPATH": "."}
+    subprocess.run([sys.executable, "-c", code, usual], check=True, env=environment)
+
+
+@pytest.fixture
+async def browser(server, node):
+    """Page with dTelecom's own client, which has joined the room on the node."""
+    modules = installed(NPM / "package-lock.json")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    async with async_playwright() as playwright:
+        started = await playwright.chromium.launch(
+            executable_path=chromium, args=SWITCHES
+        )
+        page = await started.new_page()
+        # Any page of a loopback server is a secure context, which WebRTC requires.
+        await page.goto(server.url.replace("ws://", "http://"))
+        script = modules / "@dtelecom/livekit-client/dist/livekit-client.umd.js"
+        await page.add_script_tag(path=script)
+        await page.add_script_tag(path=NPM / "friend.js")
+        token = keys.token("ann", "Ann")
+        await page.evaluate("([url, token]) => join(url, token)", [node.url, token])
+        yield page
+        await started.close()
+
+
+async def test_dtelecoms_own_client_and_the_box_hear_and_read_each_other(node, browser):
+    await browser.evaluate("say(700)")
+    async with joined_box(node) as box:
+        talker = await box.talker()
+        await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
+        assert abs(strongest_hz(sound) - 700) < 10
+        await browser.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+
+        await browser.evaluate("write('hello')")
+        message = (await box.until(ChatReceived)).message
+        assert (message.sender_name, message.text) == ("Ann", "hello")
+        box.room.do(SendChat(1, "line-1", "good morning", 5))
+        await box.until(ChatSent)
+        await browser.wait_for_function("heard.packets.length")
+        (packet,) = await browser.evaluate("heard.packets")
+        assert (packet["from"], packet["topic"]) == ("box", "lk-chat-topic")
+        assert json.loads(packet["text"])["message"] == "good morning"
