@@ -79,6 +79,8 @@ class RoomSettings:
     """File with the key for end-to-end encryption; null: not encrypted."""
     allow_insecure: tuple[Text, ...] = ()
     """Hosts that are allowed without TLS; loopback always is."""
+    expect_agent: bool = False
+    """A voice agent comes, although the token does not say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

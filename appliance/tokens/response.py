@@ -37,11 +37,12 @@ class _Video(msgspec.Struct, rename="camel"):
     room_join: bool = False
 
 
-class _Payload(msgspec.Struct):
+class _Payload(msgspec.Struct, rename={"room_config": "roomConfig"}):
     sub: str = ""
     exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
     nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
     video: _Video = msgspec.field(default_factory=_Video)
+    room_config: object = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,8 @@ class Claims:
     """Seconds since the epoch; 0: valid from the start."""
     is_ed25519: bool
     """Signed with EdDSA, as dTelecom does; LiveKit uses HS256."""
+    has_agents: bool = False
+    """The server brings a voice agent into the room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,8 @@ class TokenAnswer:
     room: str
     wait_s: float = 0.0
     """Time until the token becomes valid; the server would refuse it before."""
+    expects_agent: bool = False
+    """A voice agent comes into the room."""
 
 
 def read_claims(token: str) -> Claims | None:
@@ -90,6 +95,7 @@ def read_claims(token: str) -> Claims | None:
         expires_at_s=payload.exp,
         not_before_s=payload.nbf,
         is_ed25519=header.alg == "EdDSA",
+        has_agents=_has_agents(payload.room_config),
     )
 
 
@@ -125,7 +131,8 @@ def read_answer(
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     url = _server(_first(values, URL_KEYS), room, where)
     wait_s = max(0.0, claims.not_before_s - now_s)
-    return TokenAnswer(url, token, claims.identity, claims.room, wait_s)
+    expects_agent = claims.has_agents or room.expect_agent
+    return TokenAnswer(url, token, claims.identity, claims.room, wait_s, expects_agent)
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -141,7 +148,13 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         sentence = f"room.token is {fault or _NO_TOKEN} Write another, or token_url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     url = _server(None, room, "room.token")
-    return TokenAnswer(url, room.token, claims.identity, claims.room)
+    return TokenAnswer(
+        url,
+        room.token,
+        claims.identity,
+        claims.room,
+        expects_agent=claims.has_agents or room.expect_agent,
+    )
 
 
 def _values(body: bytes, where: str) -> dict[str, object]:
@@ -180,6 +193,11 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
     else:
         sentence = f"{subject} a token for dTelecom, whose rooms are not supported."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
+
+
+def _has_agents(room_config: object) -> bool:
+    """Return whether the claim names agents; an unreadable one names none."""
+    return isinstance(room_config, dict) and bool(room_config.get("agents"))
 
 
 def _token_fault(claims: Claims, now_s: float) -> str | None:

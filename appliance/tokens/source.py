@@ -147,7 +147,12 @@ class TokenSource:
         _log.info("token fetch ended  room=%s", answer.room)
         self._post(
             TokenReady(
-                command.ticket, answer.url, answer.token, answer.identity, answer.room
+                command.ticket,
+                answer.url,
+                answer.token,
+                answer.identity,
+                answer.room,
+                answer.expects_agent,
             )
         )
 

@@ -102,6 +102,7 @@ class FakePlayback:
         self.removed = []
         self.held_s = {}
         """Delays of each talker."""
+        self.muted = set()
         self.is_quiet = False
         self.sink = None
         """Replaces the sinks that `add` returns, if set."""
@@ -121,6 +122,11 @@ class FakePlayback:
         with self._changed:
             del self._heard[talker]
             self.removed.append(talker)
+            self._changed.notify_all()
+
+    def mute(self, talker, *, is_on):
+        with self._changed:
+            (self.muted.add if is_on else self.muted.discard)(talker)
             self._changed.notify_all()
 
     def is_sounding(self, talker):

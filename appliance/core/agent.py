@@ -1,0 +1,247 @@
+"""Conversation with a voice agent: its state, captions, local silence and turns.
+
+While somebody talks here, the agent is muted locally: the ear notices an interruption
+at once, the agent itself after up to a second. People are never muted.
+"""
+
+from dataclasses import replace
+from typing import Final, assert_never
+
+from appliance.config import TalkMode
+from appliance.core.chat import with_caption
+from appliance.core.commands import (
+    Command,
+    Earcon,
+    MuteAgent,
+    PlayEarcon,
+    TakeTurn,
+    Turn,
+)
+from appliance.core.events import (
+    Agent,
+    AgentChanged,
+    AgentEvent,
+    AgentFailed,
+    AgentState,
+    Caption,
+    CaptionReceived,
+)
+from appliance.core.state import Conversation, Phase, State, Step
+
+CAPTION_S: Final = 10.0
+"""Time after the last change until captions are removed; our choice."""
+REACTION_S: Final = 8.0
+"""An agent that is connected to its models begins to think within 5 s."""
+ARRIVAL_S: Final = 30.0
+"""Time that an agent has to come; what was said before is too old afterwards."""
+BEAT_S: Final = 0.5
+"""Half a period of the blinking lamp while the agent is thinking."""
+LAST_BEAT: Final = 120
+"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
+FIRST_EARCON_BEAT: Final = 2
+EARCON_BEATS: Final = 5
+"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
+_ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
+_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
+
+
+def handle(state: State, event: AgentEvent, now_s: float) -> State:
+    """Handle an event of the agent, while in the room."""
+    if state.phase not in _IN_ROOM:
+        return state
+    match event:
+        case AgentChanged(agent=agent):
+            return _changed(state, agent, now_s)
+        case AgentFailed():
+            return _failed(state, event)
+        case CaptionReceived(caption=caption):
+            return _captioned(state, caption, now_s)
+        case _:
+            assert_never(event)
+
+
+def due_s(state: State) -> float:
+    """Return when `tick` has something to do; infinity: never."""
+    conversation = state.conversation
+    until_s = conversation.captions_until_s
+    if state.phase is not Phase.IN_ROOM:
+        return float("inf")
+    return min(
+        float("inf") if until_s is None else until_s,
+        _reaction_due_s(conversation),
+        _beat_due_s(conversation),
+    )
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Remove old captions, notice a deaf agent, and signal that the agent thinks."""
+    if now_s < due_s(state):
+        return state, ()
+    conversation = state.conversation
+    until_s = conversation.captions_until_s
+    if until_s is not None and now_s >= until_s:
+        conversation = replace(conversation, captions=(), captions_until_s=None)
+    if now_s >= _reaction_due_s(conversation):
+        conversation = replace(conversation, asked_at_s=None, is_deaf=True)
+    if now_s < _beat_due_s(conversation):
+        return replace(state, conversation=conversation), ()
+    before = conversation.beats
+    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
+    conversation = replace(conversation, beats=beats)
+    is_due = _earcons(beats) > _earcons(before) and not _is_talking(state)
+    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
+    return replace(state, conversation=conversation), earcon
+
+
+def follow(before: State, after: State, now_s: float) -> Step:
+    """Mute the agent and tell it about the turn, as the talk demands."""
+    conversation = after.conversation
+    if conversation.agent is None and not conversation.is_awaited:
+        return _silenced(after, is_wanted=False)
+    was_talking, is_talking = _is_talking(before), _is_talking(after)
+    if is_talking and not was_talking:
+        conversation = replace(conversation, has_voice=False, is_answering=False)
+    if is_talking and after.levels.is_voice:
+        conversation = replace(conversation, has_voice=True)
+    if was_talking and not is_talking and conversation.has_voice:
+        conversation = replace(conversation, asked_at_s=now_s, has_voice=False)
+    after = replace(after, conversation=conversation)
+    is_heard = conversation.is_answering or after.config.talk.mode is TalkMode.OPEN
+    has_agent = conversation.agent is not None
+    after, muting = _silenced(
+        after, is_wanted=is_talking and has_agent and not is_heard
+    )
+    after, turn = _with_turn(after, is_talking=is_talking and has_agent)
+    return after, (*muting, *turn)
+
+
+def is_lamp_dark(state: State) -> bool:
+    """Return whether the receiving lamp is in the dark half of its blinking."""
+    return state.conversation.beats % 2 == 1
+
+
+def is_thinking(conversation: Conversation) -> bool:
+    """Return whether an answer is being prepared."""
+    agent = conversation.agent
+    return agent is not None and agent.state is AgentState.THINKING
+
+
+def _changed(state: State, agent: Agent | None, now_s: float) -> State:
+    """Store the agent, and notice its reaction to what was said."""
+    before, conversation = state.conversation.agent, state.conversation
+    if agent is None:
+        return replace(state, conversation=_without_agent(conversation))
+    if before is None or before.id != agent.id:
+        conversation = replace(
+            conversation,
+            has_come=True,
+            has_turn=False,
+            is_deaf=False,
+            asked_at_s=_restarted(conversation, now_s),
+        )
+    elif before.state is AgentState.INITIALIZING:
+        asked_at_s = _restarted(conversation, now_s)
+        conversation = replace(conversation, asked_at_s=asked_at_s)
+    if before is None or before.state is not agent.state:
+        conversation = replace(conversation, since_s=now_s, beats=0)
+        if agent.state in _ACTIVE:
+            conversation = _reacted(conversation)
+        is_answering = state.talk.is_latched and agent.state is AgentState.THINKING
+        is_answering = conversation.is_answering or is_answering
+        conversation = replace(conversation, is_answering=is_answering)
+    return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _failed(state: State, event: AgentFailed) -> State:
+    """Mark an agent as deaf whose own session has ended."""
+    agent = state.conversation.agent
+    if agent is None or agent.id != event.id:
+        return state
+    conversation = replace(state.conversation, is_deaf=True, asked_at_s=None)
+    return replace(state, conversation=conversation)
+
+
+def _captioned(state: State, caption: Caption, now_s: float) -> State:
+    """Show the caption, and make it a line of the chat when it is complete."""
+    conversation = state.conversation
+    conversation = replace(
+        conversation,
+        captions=with_caption(conversation.captions, caption),
+        captions_until_s=now_s + CAPTION_S,
+    )
+    is_own = caption.speaker_id == state.identity
+    agent = conversation.agent
+    if is_own or (agent is not None and agent.id == caption.speaker_id):
+        conversation = _reacted(conversation)
+    chat = state.chat
+    if caption.is_final:
+        chat = chat.spoken(caption, is_own=is_own)
+    return replace(state, conversation=conversation, chat=chat)
+
+
+def _without_agent(conversation: Conversation) -> Conversation:
+    return replace(
+        conversation,
+        agent=None,
+        has_turn=False,
+        is_answering=False,
+        is_deaf=False,
+        asked_at_s=None,
+        beats=0,
+    )
+
+
+def _reacted(conversation: Conversation) -> Conversation:
+    return replace(conversation, asked_at_s=None, has_voice=False, is_deaf=False)
+
+
+def _restarted(conversation: Conversation, now_s: float) -> float | None:
+    """Return the begin of the wait for a reaction, which was no use before now."""
+    return None if conversation.asked_at_s is None else now_s
+
+
+def _reaction_due_s(conversation: Conversation) -> float:
+    if conversation.asked_at_s is None:
+        return float("inf")
+    agent = conversation.agent
+    if agent is None:
+        return conversation.asked_at_s + ARRIVAL_S
+    if agent.state is AgentState.INITIALIZING:
+        return float("inf")
+    return conversation.asked_at_s + REACTION_S
+
+
+def _beat_due_s(conversation: Conversation) -> float:
+    if not is_thinking(conversation) or conversation.beats >= LAST_BEAT:
+        return float("inf")
+    return conversation.since_s + (conversation.beats + 1) * BEAT_S
+
+
+def _earcons(beats: int) -> int:
+    """Return how many earcons are due until this beat."""
+    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
+
+
+def _is_talking(state: State) -> bool:
+    """Return whether somebody talks here: from the press to the end of the tail."""
+    return state.talk.is_open or state.talk.is_flowing
+
+
+def _silenced(state: State, *, is_wanted: bool) -> Step:
+    if state.conversation.is_muted == is_wanted:
+        return state, ()
+    conversation = replace(state.conversation, is_muted=is_wanted)
+    commands = (MuteAgent(state.ticket, is_wanted),)
+    return replace(state, conversation=conversation), commands
+
+
+def _with_turn(state: State, *, is_talking: bool) -> Step:
+    """Tell the agent that our turn begins or ends; a mute takes it back."""
+    if state.conversation.has_turn == is_talking:
+        return state, ()
+    is_taken_back = state.talk.is_muted_on_page or state.talk.is_muted_at_box
+    ended = Turn.CANCEL if is_taken_back else Turn.END
+    turn = Turn.START if is_talking else ended
+    conversation = replace(state.conversation, has_turn=is_talking)
+    commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
+    return replace(state, conversation=conversation), commands
