@@ -53,6 +53,8 @@ class _Stream:
     speaker: str
     ts_ms: int
     text: str = ""
+    shown: str = ""
+    """Text of the last report."""
     shown_s: float = float("-inf")
     timer: asyncio.TimerHandle | None = None
 
@@ -159,6 +161,9 @@ class Captions:
         text = stream.text.strip()
         if not text or self._newest.get(stream.key) != stream.number:
             return
+        if text == stream.shown and not is_final:
+            return
+        stream.shown = text
         identity, segment = stream.key
         caption = Caption(
             segment, identity, stream.speaker, text, is_final, stream.ts_ms

@@ -16,9 +16,10 @@ def jwt_of(
     exp: object = NOW_S + 600,
     nbf: object = 0,
     video=None,
+    **more: object,
 ) -> str:
     """Return an unsigned token with these claims."""
-    claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()}
+    claims = {"sub": sub, "exp": exp, "nbf": nbf, "video": video or grant()} | more
     return ".".join([part({"alg": alg, "typ": "JWT"}), part(claims), "c2ln"])
 
 
