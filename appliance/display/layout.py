@@ -7,6 +7,7 @@ from typing import assert_never
 from appliance.core.state import ScreenPage
 from appliance.core.view import View
 from appliance.display import fonts
+from appliance.display.agent import with_agent
 from appliance.display.chat_lines import chat_lines
 from appliance.display.line import (
     Area,
@@ -23,6 +24,7 @@ from appliance.display.text import fitted, fonts_for, readable
 
 def layout(view: View, size: Size) -> tuple[Line, ...]:
     """Return the lines for a screen of this size (px)."""
+    view = with_agent(view, is_flat=not is_tall(size))
     match view.screen_page:
         case ScreenPage.TALK:
             return talk_page(view, size)
