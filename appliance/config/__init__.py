@@ -125,7 +125,7 @@ class SoundConfig:
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] = 0
     """Decibels, until the page changes it."""
     earcons: bool = True
-    """Short sounds for the user: talk, end, refused, warning, joined, lost."""
+    """Short sounds: talk, end, refused, warning, joined, lost, agent thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,18 @@ from pathlib import Path
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
-from tests.bench import cpu, delay, drift, flood, gate, goodbye, memory, outage, startup
+from tests.bench import (
+    agent,
+    cpu,
+    delay,
+    drift,
+    flood,
+    gate,
+    goodbye,
+    memory,
+    outage,
+    startup,
+)
 from tests.bench.awake import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
@@ -33,9 +44,10 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "outage": outage.measure,
     "goodbye": goodbye.measure,
     "flood": flood.measure,
+    "agent": agent.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "flood"})
+ALERT = frozenset({"delay", "drift", "gate", "flood", "agent"})
 """Modules that are measured with processors kept awake."""
 
 

@@ -30,6 +30,10 @@ class Plan:
     outages_s: tuple[float, ...]
     flood_s: float
     """Duration of each of the two floods."""
+    captions: int
+    """Words of an agent whose way to page and screen is timed."""
+    silences: int
+    """Presses that silence an agent."""
 
 
 QUICK = Plan(
@@ -46,6 +50,8 @@ QUICK = Plan(
     cold_starts=2,
     outages_s=(3.0,),
     flood_s=4.0,
+    captions=10,
+    silences=3,
 )
 DEFAULT = Plan(
     starts=10,
@@ -61,6 +67,8 @@ DEFAULT = Plan(
     cold_starts=5,
     outages_s=(5.0, 30.0),
     flood_s=10.0,
+    captions=40,
+    silences=10,
 )
 LONG = Plan(
     starts=20,
@@ -76,4 +84,6 @@ LONG = Plan(
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),
     flood_s=30.0,
+    captions=200,
+    silences=40,
 )
