@@ -8,12 +8,11 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
+from appliance.core import thinking_signal
 from appliance.core.chat import with_caption
 from appliance.core.commands import (
     Command,
-    Earcon,
     MuteAgent,
-    PlayEarcon,
     TakeTurn,
     Turn,
 )
@@ -34,13 +33,6 @@ REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
 ARRIVAL_S: Final = 30.0
 """Time that an agent has to come; what was said before is too old afterwards."""
-BEAT_S: Final = 0.5
-"""Half a period of the blinking lamp while the agent is thinking."""
-LAST_BEAT: Final = 120
-"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
-FIRST_EARCON_BEAT: Final = 2
-EARCON_BEATS: Final = 5
-"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
@@ -69,7 +61,7 @@ def due_s(state: State) -> float:
     return min(
         float("inf") if until_s is None else until_s,
         _reaction_due_s(conversation),
-        _beat_due_s(conversation),
+        thinking_signal.due_s(conversation),
     )
 
 
@@ -83,14 +75,7 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, captions=(), captions_until_s=None)
     if now_s >= _reaction_due_s(conversation):
         conversation = replace(conversation, asked_at_s=None, is_deaf=True)
-    if now_s < _beat_due_s(conversation):
-        return replace(state, conversation=conversation), ()
-    before = conversation.beats
-    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
-    conversation = replace(conversation, beats=beats)
-    is_due = _earcons(beats) > _earcons(before) and not _is_talking(state)
-    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
-    return replace(state, conversation=conversation), earcon
+    return thinking_signal.tick(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
@@ -98,13 +83,14 @@ def follow(before: State, after: State, now_s: float) -> Step:
     conversation = after.conversation
     if conversation.agent is None and not conversation.is_awaited:
         return _silenced(after, is_wanted=False)
-    was_talking, is_talking = _is_talking(before), _is_talking(after)
+    was_talking, is_talking = before.talk.is_on, after.talk.is_on
     if is_talking and not was_talking:
         conversation = replace(conversation, has_voice=False, is_answering=False)
     if is_talking and after.levels.is_voice:
         conversation = replace(conversation, has_voice=True)
     if was_talking and not is_talking and conversation.has_voice:
-        conversation = replace(conversation, asked_at_s=now_s, has_voice=False)
+        asked_at_s = now_s if _should_react(after) else None
+        conversation = replace(conversation, asked_at_s=asked_at_s, has_voice=False)
     after = replace(after, conversation=conversation)
     is_heard = conversation.is_answering or after.config.talk.mode is TalkMode.OPEN
     has_agent = conversation.agent is not None
@@ -113,17 +99,6 @@ def follow(before: State, after: State, now_s: float) -> Step:
     )
     after, turn = _with_turn(after, is_talking=is_talking and has_agent)
     return after, (*muting, *turn)
-
-
-def is_lamp_dark(state: State) -> bool:
-    """Return whether the receiving lamp is in the dark half of its blinking."""
-    return state.conversation.beats % 2 == 1
-
-
-def is_thinking(conversation: Conversation) -> bool:
-    """Return whether an answer is being prepared."""
-    agent = conversation.agent
-    return agent is not None and agent.state is AgentState.THINKING
 
 
 def _changed(state: State, agent: Agent | None, now_s: float) -> State:
@@ -136,6 +111,7 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
             conversation,
             has_come=True,
             has_turn=False,
+            hears_us=False,
             is_deaf=False,
             asked_at_s=_restarted(conversation, now_s),
         )
@@ -173,6 +149,8 @@ def _captioned(state: State, caption: Caption, now_s: float) -> State:
     agent = conversation.agent
     if is_own or (agent is not None and agent.id == caption.speaker_id):
         conversation = _reacted(conversation)
+        hears_us = conversation.hears_us or is_own
+        conversation = replace(conversation, hears_us=hears_us)
     chat = state.chat
     if caption.is_final:
         chat = chat.spoken(caption, is_own=is_own)
@@ -200,6 +178,18 @@ def _restarted(conversation: Conversation, now_s: float) -> float | None:
     return None if conversation.asked_at_s is None else now_s
 
 
+def _should_react(state: State) -> bool:
+    """Return whether the agent listens to this box, as far as we know.
+
+    Among several participants it may listen to another one; that is no fault.
+    """
+    conversation = state.conversation
+    agent = conversation.agent
+    if agent is None or agent.takes_turns or conversation.hears_us:
+        return True
+    return all(person.id == agent.id for person in state.people)
+
+
 def _reaction_due_s(conversation: Conversation) -> float:
     if conversation.asked_at_s is None:
         return float("inf")
@@ -209,22 +199,6 @@ def _reaction_due_s(conversation: Conversation) -> float:
     if agent.state is AgentState.INITIALIZING:
         return float("inf")
     return conversation.asked_at_s + REACTION_S
-
-
-def _beat_due_s(conversation: Conversation) -> float:
-    if not is_thinking(conversation) or conversation.beats >= LAST_BEAT:
-        return float("inf")
-    return conversation.since_s + (conversation.beats + 1) * BEAT_S
-
-
-def _earcons(beats: int) -> int:
-    """Return how many earcons are due until this beat."""
-    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
-
-
-def _is_talking(state: State) -> bool:
-    """Return whether somebody talks here: from the press to the end of the tail."""
-    return state.talk.is_open or state.talk.is_flowing
 
 
 def _silenced(state: State, *, is_wanted: bool) -> Step:

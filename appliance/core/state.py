@@ -101,6 +101,11 @@ class Talk:
         """Whether the last command to the gate was `OpenGate`."""
         return self.opened_at_s is not None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether somebody talks: from the press to the end of the release tail."""
+        return self.is_open or self.is_flowing
+
     def is_wanted(self, mode: TalkMode) -> bool:
         """Return whether a talk is requested, regardless of the room."""
         if self.is_muted_on_page or self.is_muted_at_box:
@@ -135,6 +140,8 @@ class Conversation:
     """The agent answers during a latched talk, so it is played."""
     asked_at_s: float | None = None
     """End of a talk to which the agent has not reacted yet."""
+    hears_us: bool = False
+    """The agent has transcribed what was said here."""
     is_deaf: bool = False
     """The agent did not react to what was said."""
     beats: int = 0

@@ -6,8 +6,16 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import agent, agent_text, faults, pairing, talk, talk_limit
-from appliance.core.chat import OUTBOX_LINES, ChatLine
+from appliance.core import (
+    agent_text,
+    faults,
+    outbox,
+    pairing,
+    talk,
+    talk_limit,
+    thinking_signal,
+)
+from appliance.core.chat import ChatLine
 from appliance.core.events import Agent, Caption, Part, Participant
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 from appliance.core.status_text import banner
@@ -146,7 +154,7 @@ def view(state: State, now_s: float) -> View:
         volume_percent=state.volume_percent,
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
-        chat_refusal=_chat_refusal(state),
+        chat_refusal=outbox.refusal(state),
         lamps=_lamps(state, speakers, sentences),
         faults=sentences,
         has_microphone=not faults.is_lost(state, Part.MICROPHONE),
@@ -181,8 +189,7 @@ def _lamps(
     state: State, speakers: tuple[str, ...], sentences: tuple[str, ...]
 ) -> Lamps:
     has_fault = faults.is_lamp_lit(state, sentences)
-    is_blinking = agent.is_thinking(state.conversation) and state.is_connected
-    is_receiving = bool(speakers) or (is_blinking and not agent.is_lamp_dark(state))
+    is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
     return Lamps(state.is_connected, _is_talking(state), is_receiving, has_fault)
 
 
@@ -240,9 +247,3 @@ def _talk_left_s(state: State, now_s: float) -> int | None:
     if not state.talk.has_warned:
         return None
     return max(0, ceil(talk_limit.limit_at_s(state) - now_s))
-
-
-def _chat_refusal(state: State) -> str:
-    if state.chat.is_full:
-        return f"{OUTBOX_LINES} lines are waiting for the room already"
-    return ""

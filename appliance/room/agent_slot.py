@@ -48,6 +48,7 @@ class AgentSlot:
             "participant_attributes_changed",
             "participant_name_changed",
             "local_track_published",
+            "reconnected",
         ):
             room.on(event, self._changed)
 

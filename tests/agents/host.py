@@ -8,6 +8,7 @@ is loud is transcribed as "one two three", and the answer is a tone.
 
 import asyncio
 import json
+import logging
 import sys
 import time
 
@@ -232,7 +233,15 @@ class Visit:
         report(deaf=True)
 
 
+class Warnings(logging.Handler):
+    """Reports what the framework complains about."""
+
+    def emit(self, record):
+        report(warning=record.getMessage())
+
+
 async def main():
+    logging.getLogger("livekit.agents").addHandler(Warnings(logging.WARNING))
     reader = asyncio.StreamReader()
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(

@@ -134,3 +134,6 @@ async def test_an_expected_agent_hears_what_is_said_after_it_came(server, agent)
         await agent.until(asked="one two three")
         (report,) = (x for x in agent.reports if "heard_s" in x)
         assert report["heard_s"] >= 0.9
+    # Without a stream from the box it waits for three seconds.
+    warnings = [x["warning"] for x in agent.reports if "warning" in x]
+    assert [x for x in warnings if x.startswith("timeout waiting")] == []

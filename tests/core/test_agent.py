@@ -256,6 +256,26 @@ def test_the_words_of_others_are_no_reaction():
     assert box.view().faults
 
 
+def test_among_several_participants_an_agent_may_listen_to_another_one():
+    box = with_agent()
+    box.play(box.people(ROBOT, ALICE))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(caption(box, "hm", speaker="box"))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
+def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
+    box = with_agent()
+    box.play(box.people(ROBOT, ALICE), agent(box, takes_turns=True))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
 def test_an_agent_that_was_told_nothing_need_not_react():
     box = with_agent()
     box.play(PRESS, TalkFlowed(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
