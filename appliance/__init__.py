@@ -49,6 +49,9 @@ Glossary:
     tail       end of a talk that is still sent after the release
     latched    a talk that goes on without a held button
     preset     another room that can be chosen
+    agent      program in the room that answers what is said (LiveKit's agents)
+    turn       time in which the agent listens to this box, as the box tells it
+    caption    spoken words as text, while they are spoken
     part       hardware or service that may fail while the rest works
     lease      hold of the talk button on the page, which ends unless it is renewed
     snapshot   JSON form of the view that the page receives

@@ -12,10 +12,12 @@ from appliance.core.commands import (
     JoinRoom,
     KeepLevels,
     LeaveRoom,
+    MuteAgent,
     RoomCommand,
     SendChat,
     SoundCommand,
     StoreCommand,
+    TakeTurn,
     TokenCommand,
     UnmuteTrack,
 )
@@ -90,6 +92,8 @@ class Adapters:
         """Pass the command to the adapter that carries it out."""
         match command:
             case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
+                self.room.do(command)
+            case MuteAgent() | TakeTurn():
                 self.room.do(command)
             case KeepLevels():
                 self.store.do(command)
@@ -166,6 +170,9 @@ class Playback(Protocol):
 
     def remove(self, talker: str) -> None:
         """Remove a talker; its later blocks are dropped."""
+
+    def mute(self, talker: str, *, is_on: bool) -> None:
+        """Play the talker or not, from the next block on; unknown ones are ignored."""
 
     def is_sounding(self, talker: str) -> bool:
         """Return whether the talker is audible, or was a moment ago."""

@@ -10,6 +10,7 @@ need_packages "${test_packages[@]}"
 command -v npm >/dev/null || need_packages npm
 set_up_for_development requirements.lock tests/requirements.lock
 cd "$repository"
-# Built once and kept; inside a test its two minutes would look like a hang.
+# Made once and kept; inside a test these minutes would look like a hang.
 .venv/bin/python -m appliance.demo.build_server
+.venv/bin/python -m tests.agents.venv
 exec .venv/bin/python -m pytest "$@"

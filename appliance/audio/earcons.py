@@ -20,6 +20,8 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
     Earcon.REFUSED: ((196.0, 0.12), (0.0, 0.04), (196.0, 0.12)),
     Earcon.WARNING: ((988.0, 0.07), (0.0, 0.05), (988.0, 0.07)),
     Earcon.JOINED: ((523.0, 0.09), (784.0, 0.12)),
+    # Soft, because it is repeated.
+    Earcon.THINKING: ((440.0, 0.03),),
     Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
 }
 

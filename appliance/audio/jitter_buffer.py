@@ -65,6 +65,10 @@ class JitterBuffer:
         """Times the fill level was too high and was cut."""
         self.loudness = 0.0
         """Recent peak; set by the writer if there are too many talkers to mix all."""
+        self.is_muted = False
+        """Whether the mixer reads the samples without playing them."""
+        self.was_muted = False
+        """Whether it did so with the last block."""
         self._idle_since_s: float | None = None
 
     @property

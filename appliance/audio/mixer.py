@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from appliance.audio.dsp import (
     BLOCK_FRAMES,
+    FADE_FRAMES,
     SILENCE_DBFS,
     Limiter,
     Samples,
+    faded_in,
+    faded_out,
     level_dbfs,
     to_block,
     volume_gain,
@@ -35,7 +38,7 @@ class Mixer:
     """Lock-free mixer with one jitter buffer per talker.
 
     Thread: `next` the card's; the function returned by `add` any; `add`, `remove`,
-    `is_sounding` and `learn` the loop's.
+    `mute`, `is_sounding` and `learn` the loop's.
     """
 
     def __init__(self, *, is_half_duplex: bool = False) -> None:
@@ -91,10 +94,17 @@ class Mixer:
         self._keep_counts(self._jitter_buffers.pop(talker, None))
         self._talkers = tuple(self._jitter_buffers.values())
 
+    def mute(self, talker: str, *, is_on: bool) -> None:
+        """Play the talker or not, from the next block on."""
+        if (jitter_buffer := self._jitter_buffers.get(talker)) is not None:
+            jitter_buffer.is_muted = is_on
+
     def is_sounding(self, talker: str) -> bool:
-        """Return whether the talker is speaking or has spoken just now."""
+        """Return whether the talker is heard or was heard just now."""
         jitter_buffer = self._jitter_buffers.get(talker)
-        return jitter_buffer is not None and not jitter_buffer.is_idle
+        if jitter_buffer is None or jitter_buffer.is_muted:
+            return False
+        return not jitter_buffer.is_idle
 
     def learn(self, talker: str, held_s: float) -> None:
         """Set how long the talker's sound is buffered before it arrives here."""
@@ -123,7 +133,7 @@ class Mixer:
         parts = [
             part
             for jitter_buffer in self._chosen()
-            if (part := jitter_buffer.read(frames, now_s)) is not None
+            if (part := _audible(jitter_buffer, frames, now_s)) is not None
         ]
         if self.is_muted:
             parts.clear()
@@ -211,3 +221,15 @@ class Mixer:
         if jitter_buffer is not None:
             self._past_underruns += jitter_buffer.underruns
             self._past_overruns += jitter_buffer.overruns
+
+
+def _audible(jitter_buffer: JitterBuffer, frames: int, now_s: float) -> Samples | None:
+    """Return the next samples; a muted talker's are read, but not returned."""
+    is_muted, was_muted = jitter_buffer.is_muted, jitter_buffer.was_muted
+    jitter_buffer.was_muted = is_muted
+    part = jitter_buffer.read(frames, now_s)
+    if part is None or (is_muted and was_muted):
+        return None
+    if is_muted == was_muted or frames < FADE_FRAMES:
+        return None if is_muted else part
+    return faded_out(part) if is_muted else faded_in(part)

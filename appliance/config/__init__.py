@@ -79,6 +79,8 @@ class RoomSettings:
     """File with the key for end-to-end encryption; null: not encrypted."""
     allow_insecure: tuple[Text, ...] = ()
     """Hosts that are allowed without TLS; loopback always is."""
+    expect_agent: bool = False
+    """A voice agent comes, although the token does not say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +127,7 @@ class SoundConfig:
     microphone_gain_db: Annotated[float, Meta(ge=-30, le=30)] = 0
     """Decibels, until the page changes it."""
     earcons: bool = True
-    """Short sounds for the user: talk, end, refused, warning, joined, lost."""
+    """Short sounds: talk, end, refused, warning, joined, lost, agent thinking."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

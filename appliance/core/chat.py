@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from appliance.core.events import ChatMessage, ChatTyped
+from appliance.core.events import Caption, ChatMessage, ChatTyped
 
 KEPT_LINES = 50
 """Lines kept; our choice: the screen of a phone shows about ten."""
@@ -13,6 +13,8 @@ KEPT_BYTES = 32 * 1024
 second. Twice the longest message that the room accepts."""
 OUTBOX_LINES = 20
 """Own lines that may be queued; all are sent at once after an outage."""
+KEPT_CAPTIONS = 4
+"""Our choice: one each of the agent, of this box and of two others."""
 UNKNOWN_ID = "?"
 """Sender of messages without one; an empty id marks our own lines."""
 
@@ -85,6 +87,27 @@ class ChatLog:
             )
         )
 
+    def spoken(self, caption: Caption, *, is_own: bool) -> "ChatLog":
+        """Return the log with the words of a complete caption; a repeat adds nothing.
+
+        Args:
+            caption: the words and who spoke them.
+            is_own: they were spoken here.
+        """
+        sender_id = "" if is_own else caption.speaker_id
+        if self._find(sender_id, caption.segment) is not None:
+            return self
+        return self._grown(
+            ChatLine(
+                id=caption.segment,
+                sender_id=sender_id,
+                sender_name="" if is_own else caption.speaker,
+                text=caption.text,
+                ts_ms=caption.ts_ms,
+                state=Delivery.SENT if is_own else Delivery.RECEIVED,
+            )
+        )
+
     def marked(self, line_id: str, state: Delivery, reason: str = "") -> "ChatLog":
         """Return the log with our line in another delivery state.
 
@@ -129,6 +152,19 @@ class ChatLog:
 
     def _grown(self, line: ChatLine) -> "ChatLog":
         return ChatLog(_bounded((*self.lines, line), line))
+
+
+def with_caption(
+    captions: tuple[Caption, ...], caption: Caption
+) -> tuple[Caption, ...]:
+    """Return the newest captions; one that may grow is replaced by its successor."""
+    key = (caption.speaker_id, caption.segment)
+    for known in captions:
+        if (known.speaker_id, known.segment) == key:
+            if known.is_final:
+                return captions
+            return tuple(caption if x is known else x for x in captions)
+    return (*captions, caption)[-KEPT_CAPTIONS:]
 
 
 def _bounded(lines: tuple[ChatLine, ...], newest: ChatLine) -> tuple[ChatLine, ...]:

@@ -20,6 +20,19 @@ class Earcon(StrEnum):
     """The time limit is near."""
     JOINED = "joined"
     LOST = "lost"
+    THINKING = "thinking"
+    """The voice agent is working on its answer."""
+
+
+class Turn(StrEnum):
+    """Request to a voice agent about the turn of this box."""
+
+    START = "start"
+    """Stop speaking and listen to this box."""
+    END = "end"
+    """Everything was said: answer."""
+    CANCEL = "cancel"
+    """Forget what was said."""
 
 
 # tokens
@@ -54,6 +67,8 @@ class JoinRoom:
     preset: str | None = None
     fallback_urls: tuple[str, ...] = ()
     """Other servers that accept the token, if the first cannot be reached."""
+    expects_agent: bool = False
+    """Keep what is said until a voice agent comes, and give it to the agent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +93,22 @@ class SendChat:
     id: str
     text: str = field(repr=False)
     ts_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class MuteAgent:
+    """Play the voice agent's audio or not; the others are always played."""
+
+    ticket: int
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TakeTurn:
+    """Tell the voice agent about our turn; `AgentFailed` if it cannot take part."""
+
+    ticket: int
+    turn: Turn
 
 
 # sound
@@ -150,7 +181,7 @@ class Exit:
 
 
 TokenCommand = FetchToken | DropToken
-RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat
+RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat | MuteAgent | TakeTurn
 SoundCommand = (
     OpenSound | CloseSound | OpenGate | CloseGate | SetVolume | SetGain | PlayEarcon
 )

@@ -6,7 +6,7 @@ Each rule compares the state before with the state after, so it holds for every 
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import outbox, permissions, session, talk
+from appliance.core import agent, outbox, permissions, session, talk
 from appliance.core.commands import (
     CloseSound,
     Command,
@@ -26,10 +26,12 @@ def apply(before: State, after: State, now_s: float) -> Step:
     after = _room_left(before, after)
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = permissions.unmute(after)
+    after, conversation = agent.follow(before, after, now_s)
     return after, (
         *_opening(before, after),
         *_earcon(before, after),
         *unmuting,
+        *conversation,
         *gate,
         *outbox.due(before, after),
     )

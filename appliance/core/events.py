@@ -95,6 +95,46 @@ class ChatMessage:
     """Replaces the text of an earlier message; never adds a line."""
 
 
+class AgentState(StrEnum):
+    """State that a voice agent publishes; LiveKit's names."""
+
+    INITIALIZING = "initializing"
+    IDLE = "idle"
+    LISTENING = "listening"
+    THINKING = "thinking"
+    SPEAKING = "speaking"
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """Voice agent in the room: a participant that answers what is said."""
+
+    id: str
+    """LiveKit identity."""
+    name: str
+    """Name to display; never empty."""
+    state: AgentState
+    takes_turns: bool = False
+    """It is told who talks and when, and then hears that participant only."""
+
+
+@dataclass(frozen=True, slots=True)
+class Caption:
+    """Words as somebody speaks them, with size and types already checked."""
+
+    segment: str
+    """Unique together with `speaker_id`; a later caption replaces an earlier one."""
+    speaker_id: str
+    """LiveKit identity; that of this box for what was said here."""
+    speaker: str
+    """Name to display."""
+    text: str = field(repr=False)
+    is_final: bool
+    """Nothing will be added."""
+    ts_ms: int
+    """Begin of the segment, ms since the epoch."""
+
+
 # the process
 
 
@@ -384,6 +424,31 @@ class ChatReceived:
 
 
 @dataclass(frozen=True, slots=True)
+class AgentChanged:
+    """The voice agent came, left or changed."""
+
+    ticket: int
+    agent: Agent | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentFailed:
+    """The voice agent is in the room, but answered that it cannot take part."""
+
+    ticket: int
+    id: str
+    """Identity of the agent."""
+
+
+@dataclass(frozen=True, slots=True)
+class CaptionReceived:
+    """A caption began, grew or is complete."""
+
+    ticket: int
+    caption: Caption
+
+
+@dataclass(frozen=True, slots=True)
 class ChatSent:
     """The room accepted a line of ours."""
 
@@ -400,6 +465,25 @@ class ChatFailed:
     reason: str
 
 
+AgentEvent = AgentChanged | AgentFailed | CaptionReceived
+SessionEvent = (
+    TokenReady
+    | TokenFailed
+    | RoomJoined
+    | RoomFailed
+    | RoomPaused
+    | RoomResumed
+    | RoomLost
+    | RoomLeft
+    | PeopleChanged
+    | PermissionsChanged
+    | RttMeasured
+    | ChatReceived
+    | ChatSent
+    | ChatFailed
+    | AgentEvent
+)
+"""Events that carry the ticket of a session."""
 Event = (
     Started
     | Ticked
@@ -422,18 +506,5 @@ Event = (
     | TailEnded
     | TalkFlowed
     | LevelsMeasured
-    | TokenReady
-    | TokenFailed
-    | RoomJoined
-    | RoomFailed
-    | RoomPaused
-    | RoomResumed
-    | RoomLost
-    | RoomLeft
-    | PeopleChanged
-    | PermissionsChanged
-    | RttMeasured
-    | ChatReceived
-    | ChatSent
-    | ChatFailed
+    | SessionEvent
 )

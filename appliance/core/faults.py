@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from appliance.core import permissions
+from appliance.core import agent_text, permissions
 from appliance.core.events import Part
 from appliance.core.state import Lock, State
 
@@ -32,7 +32,12 @@ def sentences(state: State) -> tuple[str, ...]:
         stuck.insert(0, "talk button is held down")
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
-    return (*parts, *stuck, *permissions.faults(state), *_sound_faults(state), *reasons)
+    room = (
+        *permissions.faults(state),
+        *agent_text.faults(state),
+        *_sound_faults(state),
+    )
+    return (*parts, *stuck, *room, *reasons)
 
 
 def _sound_faults(state: State) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from appliance.core.chat import ChatLine, Delivery
+from appliance.core.chat import OUTBOX_LINES, ChatLine, Delivery
 from appliance.core.commands import Command, SendChat
 from appliance.core.events import ChatFailed, ChatSent, ChatTyped
 from appliance.core.state import Phase, State, Step
@@ -17,6 +17,13 @@ def typed(state: State, event: ChatTyped) -> Step:
     state = replace(state, chat=chat)
     is_due = is_new and state.is_connected
     return state, (_send(state, chat.lines[-1]),) if is_due else ()
+
+
+def refusal(state: State) -> str:
+    """Return why no line can be queued; empty: one can."""
+    if state.chat.is_full:
+        return f"{OUTBOX_LINES} lines are waiting for the room already"
+    return ""
 
 
 def answered(state: State, event: ChatSent | ChatFailed) -> State:

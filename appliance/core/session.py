@@ -5,7 +5,7 @@ from typing import Final, assert_never
 
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
 from appliance.core.events import Permissions, RoomJoined, TokenReady
-from appliance.core.state import Goal, Phase, State, Step
+from appliance.core.state import Conversation, Goal, Phase, State, Step
 from appliance.net.url import is_local
 
 FETCH_S: Final = 20.0
@@ -107,10 +107,12 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     """Join the room with the new token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
+    is_expected = event.expects_agent
     state = replace(
         entered(state, Phase.JOINING, now_s),
         identity=event.identity,
         is_server_local=is_local(event.url),
+        conversation=Conversation(is_expected=is_expected),
     )
     join = JoinRoom(
         event.ticket,
@@ -118,6 +120,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
         event.token,
         state.preset,
         fallback_urls=event.fallback_urls,
+        expects_agent=is_expected,
     )
     return state, (join,)
 
@@ -164,7 +167,13 @@ def entered(state: State, phase: Phase, now_s: float) -> State:
     state = replace(state, phase=phase, since_s=now_s)
     if phase in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
-    return replace(state, people=(), rtt_s=None, permissions=Permissions())
+    return replace(
+        state,
+        people=(),
+        rtt_s=None,
+        permissions=Permissions(),
+        conversation=Conversation(),
+    )
 
 
 def _presets(state: State) -> tuple[str | None, ...]:

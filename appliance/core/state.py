@@ -7,7 +7,9 @@ from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
 from appliance.core.commands import Command
 from appliance.core.events import (
+    Agent,
     Button,
+    Caption,
     Cause,
     LevelsMeasured,
     PartFound,
@@ -99,6 +101,11 @@ class Talk:
         """Whether the last command to the gate was `OpenGate`."""
         return self.opened_at_s is not None
 
+    @property
+    def is_on(self) -> bool:
+        """Whether somebody talks: from the press to the end of the release tail."""
+        return self.is_open or self.is_flowing
+
     def is_wanted(self, mode: TalkMode) -> bool:
         """Return whether a talk is requested, regardless of the room."""
         if self.is_muted_on_page or self.is_muted_at_box:
@@ -106,6 +113,44 @@ class Talk:
         holds = mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_spent
         pressed = holds and self.is_button_down and self.lock is Lock.NONE
         return pressed or self.is_page_down or self.is_latched
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Conversation with the voice agent in the room; `core.agent` decides about it."""
+
+    is_expected: bool = False
+    """An agent is on its way: what is said before it comes is kept for it."""
+    agent: Agent | None = None
+    since_s: float = 0.0
+    """Start of the agent's state."""
+    has_come: bool = False
+    """There was an agent in this session."""
+    captions: tuple[Caption, ...] = ()
+    """The newest ones, in order of their beginning."""
+    captions_until_s: float | None = None
+    """They are removed then, because nobody speaks any more."""
+    has_voice: bool = False
+    """Voice was detected during this talk."""
+    has_turn: bool = False
+    """The agent was told that our turn has begun."""
+    is_muted: bool = False
+    """The agent is not played, because somebody talks here."""
+    is_answering: bool = False
+    """The agent answers during a latched talk, so it is played."""
+    asked_at_s: float | None = None
+    """End of a talk to which the agent has not reacted yet."""
+    hears_us: bool = False
+    """The agent has transcribed what was said here."""
+    is_deaf: bool = False
+    """The agent did not react to what was said."""
+    beats: int = 0
+    """Half seconds since the agent has been thinking."""
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether the agent has still to come."""
+        return self.is_expected and not self.has_come
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +187,7 @@ class State:
     permissions: Permissions = field(default_factory=Permissions)
     rtt_s: float | None = None
     talk: Talk = field(default_factory=Talk)
+    conversation: Conversation = field(default_factory=Conversation)
     levels: LevelsMeasured = field(
         default_factory=lambda: LevelsMeasured(-96, -96, is_voice=False)
     )

@@ -3,6 +3,7 @@
 from math import ceil
 from typing import Final
 
+from appliance.core import agent_text
 from appliance.core.events import Cause
 from appliance.core.state import Goal, Phase, State
 
@@ -51,7 +52,8 @@ def retry_s(state: State, now_s: float) -> int:
 def _in_room(state: State) -> str:
     if state.is_link_down:
         return _with_cause("reconnecting", Cause.NO_LINK)
-    return f"in {state.room}" if state.room else "connected"
+    place = f"in {state.room}" if state.room else "connected"
+    return ", ".join(filter(None, (place, agent_text.status(state))))
 
 
 def _cause(state: State) -> Cause | None:

@@ -10,6 +10,7 @@ from typing import Final, assert_never
 
 from appliance.config import TalkMode
 from appliance.core import (
+    agent,
     buttons,
     effects,
     levels,
@@ -22,6 +23,7 @@ from appliance.core import (
     talk_limit,
 )
 from appliance.core.events import (
+    AgentEvent,
     ButtonPressed,
     ButtonReleased,
     ChatFailed,
@@ -50,6 +52,7 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
     RttMeasured,
+    SessionEvent,
     Started,
     StopAsked,
     TailEnded,
@@ -62,22 +65,6 @@ from appliance.core.events import (
 )
 from appliance.core.state import Goal, Phase, State, Step
 
-SessionEvent = (
-    TokenReady
-    | TokenFailed
-    | RoomJoined
-    | RoomFailed
-    | RoomPaused
-    | RoomResumed
-    | RoomLost
-    | RoomLeft
-    | PeopleChanged
-    | PermissionsChanged
-    | RttMeasured
-    | ChatReceived
-    | ChatSent
-    | ChatFailed
-)
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
 """Parts of which there is one: any device that is found replaces the missing one."""
 
@@ -107,8 +94,10 @@ def wake_at_s(state: State) -> float:
         talk_limit.warning_at_s(state),
         talk_limit.limit_at_s(state),
         talk_limit.alone_at_s(state),
+        talk_limit.kept_until_s(state),
         buttons.leave_due_s(state),
         pairing.until_s(state),
+        agent.due_s(state),
     )
 
 
@@ -156,6 +145,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
 
 def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
     """Handle an event of the current session."""
+    if isinstance(event, AgentEvent):
+        return agent.handle(state, event, now_s), ()
     match event:
         case TokenReady():
             return session.token_ready(state, event, now_s)
@@ -220,8 +211,9 @@ def _set_level(state: State, event: VolumeAsked | GainAsked) -> Step:
 def _tick(state: State, now_s: float) -> Step:
     state, warning = talk_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
+    state, thinking = agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
-    return state, (*warning, *leaving, *waiting)
+    return state, (*warning, *leaving, *thinking, *waiting)
 
 
 def _lost(state: State, event: PartLost) -> State:

@@ -135,7 +135,8 @@ def refusal(state: State) -> str:
         return "no microphone"
     if not state.permissions.may_publish:
         return "not allowed"
-    return "nobody here" if is_alone(state) else ""
+    is_useless = is_alone(state) and not state.conversation.is_awaited
+    return "nobody here" if is_useless else ""
 
 
 def update_gate(state: State, now_s: float) -> Step:

@@ -10,13 +10,15 @@ from appliance.core.talk import is_alone, page_talk_ended
 
 ALONE_S: Final = 10.0
 """Time that the other participants have to rejoin after an outage; our choice."""
+KEPT_S: Final = 10.0
+"""Longest talk that is kept until the expected voice agent comes."""
 
 
 def tick(state: State, now_s: float) -> Step:
     """Warn before the time limit and end the talk at it."""
     if now_s >= alone_at_s(state):
         return replace(state, talk=replace(state.talk, is_latched=False)), ()
-    if now_s >= limit_at_s(state):
+    if now_s >= min(limit_at_s(state), kept_until_s(state)):
         talk = state.talk
         lock = Lock.LIMIT if talk.is_button_down else talk.lock
         talk = replace(page_talk_ended(talk), lock=lock, is_latched=False)
@@ -50,6 +52,14 @@ def limit_at_s(state: State) -> float:
     if state.talk.began_at_s is None or is_endless:
         return float("inf")
     return state.talk.began_at_s + limit_s
+
+
+def kept_until_s(state: State) -> float:
+    """Return when a talk ends to which only an expected agent listens later."""
+    is_kept = is_alone(state) and state.conversation.is_awaited
+    if not is_kept or state.talk.opened_at_s is None:
+        return float("inf")
+    return state.talk.opened_at_s + KEPT_S
 
 
 def warning_at_s(state: State) -> float:

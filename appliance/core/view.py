@@ -1,14 +1,22 @@
 """View: what screen, lamps, page and systemd show, derived from the state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import faults, pairing, talk, talk_limit
-from appliance.core.chat import OUTBOX_LINES, ChatLine
-from appliance.core.events import Part, Participant
+from appliance.core import (
+    agent_text,
+    faults,
+    outbox,
+    pairing,
+    talk,
+    talk_limit,
+    thinking_signal,
+)
+from appliance.core.chat import ChatLine
+from appliance.core.events import Agent, Caption, Part, Participant
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 from appliance.core.status_text import banner
 
@@ -109,6 +117,12 @@ class View:
     mode: TalkMode = TalkMode.HYBRID
     is_muted_by_room: bool = False
     """Muted by a moderator; the next press undoes it."""
+    agent: Agent | None = None
+    """Voice agent in the room."""
+    agent_note: str = ""
+    """What several participants with one agent may expect."""
+    captions: tuple[Caption, ...] = ()
+    """Words as they are spoken, the newest last."""
 
 
 def view(state: State, now_s: float) -> View:
@@ -120,7 +134,7 @@ def view(state: State, now_s: float) -> View:
     speakers = _speakers(state) if state.is_connected else ()
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
-    return View(
+    shown = View(
         name=state.config.name or "",
         connection=_connection(state),
         banner=banner(state, now_s),
@@ -140,7 +154,7 @@ def view(state: State, now_s: float) -> View:
         volume_percent=state.volume_percent,
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
-        chat_refusal=_chat_refusal(state),
+        chat_refusal=outbox.refusal(state),
         lamps=_lamps(state, speakers, sentences),
         faults=sentences,
         has_microphone=not faults.is_lost(state, Part.MICROPHONE),
@@ -155,13 +169,28 @@ def view(state: State, now_s: float) -> View:
         mode=state.config.talk.mode,
         is_muted_by_room=state.permissions.is_muted,
     )
+    return _with_agent(shown, state)
+
+
+def _with_agent(shown: View, state: State) -> View:
+    """Return the view with the voice agent, if there was one in this session."""
+    conversation = state.conversation
+    if not conversation.has_come:
+        return shown
+    return replace(
+        shown,
+        agent=conversation.agent,
+        agent_note=agent_text.note(state),
+        captions=conversation.captions,
+    )
 
 
 def _lamps(
     state: State, speakers: tuple[str, ...], sentences: tuple[str, ...]
 ) -> Lamps:
     has_fault = faults.is_lamp_lit(state, sentences)
-    return Lamps(state.is_connected, _is_talking(state), bool(speakers), has_fault)
+    is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
+    return Lamps(state.is_connected, _is_talking(state), is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:
@@ -218,9 +247,3 @@ def _talk_left_s(state: State, now_s: float) -> int | None:
     if not state.talk.has_warned:
         return None
     return max(0, ceil(talk_limit.limit_at_s(state) - now_s))
-
-
-def _chat_refusal(state: State) -> str:
-    if state.chat.is_full:
-        return f"{OUTBOX_LINES} lines are waiting for the room already"
-    return ""

@@ -7,6 +7,7 @@ from typing import Final, assert_never
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
+from appliance.display.agent import with_agent
 from appliance.display.line import (
     Area,
     Line,
@@ -36,6 +37,7 @@ SPEAKER: Final = "\N{SPEAKER}"
 
 def layout(view: View, size: Size) -> tuple[Line, ...]:
     """Return the lines for a screen of this size (px)."""
+    view = with_agent(view, is_flat=not is_tall(size))
     match view.screen_page:
         case ScreenPage.TALK:
             return _talk_page(view, size)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.core.chat import ChatLine
+from appliance.core.events import Agent, Caption
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.display import fonts
@@ -158,6 +159,8 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
         {
             **shown,
             "build": build,
+            "agent": _agent(view.agent),
+            "captions": [_caption(caption) for caption in view.captions],
             "chat": [_line(line) for line in view.chat],
             "screen": drawing.lines,
             "picture": {
@@ -167,6 +170,21 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
             },
         }
     )
+
+
+def _agent(agent: Agent | None) -> dict[str, str] | None:
+    if agent is None:
+        return None
+    return {"id": agent.id, "name": agent.name, "state": agent.state}
+
+
+def _caption(caption: Caption) -> dict[str, object]:
+    return {
+        "segment": caption.segment,
+        "speaker": caption.speaker,
+        "text": caption.text,
+        "final": caption.is_final,
+    }
 
 
 def _line(line: ChatLine) -> dict[str, object]:

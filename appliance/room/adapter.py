@@ -6,8 +6,10 @@ from appliance.config import Config, RoomKind, RoomSettings
 from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
+    MuteAgent,
     RoomCommand,
     SendChat,
+    TakeTurn,
     UnmuteTrack,
 )
 from appliance.core.events import ChatFailed, RoomLeft
@@ -71,6 +73,9 @@ class LiveKitRoom:
             case UnmuteTrack():
                 if session := self._current(command.ticket):
                     session.own.unmute()
+            case MuteAgent() | TakeTurn():
+                if session := self._current(command.ticket):
+                    session.agent.do(command)
             case SendChat():
                 self._send(command)
             case _:

@@ -4,8 +4,11 @@ Every participant chooses them, so they may hold anything.
 """
 
 import unicodedata
+from collections.abc import Mapping
 from typing import Final
 
+AGENT_NAME: Final = "lk.agent.name"
+"""Attribute of an agent's participant."""
 _NAME_CHARACTERS: Final = 64
 _ID_CHARACTERS: Final = 6
 """Of an identity: enough to tell people apart, not enough to know them elsewhere."""
@@ -16,6 +19,11 @@ _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 def display_name(name: str, identity: str) -> str:
     """Return the name to show: never empty, one line, at most 64 characters."""
     return _one_line(name) or _one_line(identity) or "?"
+
+
+def agent_name(name: str, attributes: Mapping[str, str]) -> str:
+    """Return the name to show of a voice agent; its participant seldom has one."""
+    return _one_line(name) or _one_line(attributes.get(AGENT_NAME, "")) or "Agent"
 
 
 def short_id(identity: str) -> str:

@@ -9,7 +9,7 @@ from livekit import rtc
 from appliance.core.events import Participant, PeopleChanged
 from appliance.ports import Post
 from appliance.room.chat_format import ChatSender
-from appliance.room.names import display_name
+from appliance.room.names import agent_name, display_name
 from appliance.room.subscriber import Subscriber
 
 LOOK_S: Final = 0.1
@@ -87,7 +87,7 @@ class Participants:
         is_named = other.identity in self._speakers
         return Participant(
             id=other.identity,
-            name=display_name(other.name, other.identity),
+            name=name_of(other),
             # Both: reported by the server and played here, as the lamp indicates.
             is_speaking=is_named and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
@@ -99,4 +99,16 @@ class Participants:
 def sender(room: rtc.Room, identity: str) -> ChatSender:
     """Return the participant with this identity, with the name the server confirms."""
     known = room.remote_participants.get(identity)
-    return ChatSender(identity, known.name if known else "")
+    return ChatSender(identity, name_of(known) if known else "")
+
+
+def is_agent(participant: rtc.RemoteParticipant) -> bool:
+    """Return whether the participant is a program of LiveKit's agents framework."""
+    return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
+
+
+def name_of(participant: rtc.RemoteParticipant) -> str:
+    """Return the name to show; an agent's identity means nothing to people."""
+    if is_agent(participant):
+        return agent_name(participant.name, participant.attributes)
+    return display_name(participant.name, participant.identity)

@@ -2,12 +2,14 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
+from appliance.pcm import Block
 from appliance.ports import MicrophoneFeed
 from appliance.room.audio_io import MicrophoneTrack
 from appliance.room.failures import NOT_PUBLISHED, Failure
@@ -37,17 +39,27 @@ _OPTIONS: Final = rtc.TrackPublishOptions(
     audio_encoding=AudioEncoding(max_bitrate=64_000),
 )
 
+Send = Callable[[Block], None]
+"""Sink of the microphone's blocks."""
+
 _log = logging.getLogger(__name__)
 
 
 class Publisher:
     """Publication of the microphone's track."""
 
-    def __init__(self, feed: MicrophoneFeed, *, is_once: bool = False) -> None:
+    def __init__(
+        self,
+        feed: MicrophoneFeed,
+        recorded: Callable[[Send], Send] | None = None,
+        *,
+        is_once: bool = False,
+    ) -> None:
         """Prepare.
 
         Args:
             feed: source of the audio.
+            recorded: adds a recorder for an expected voice agent to a sink, if any.
             is_once: the server mishandles a track that is published again.
         """
         self._feed = feed
@@ -55,6 +67,10 @@ class Publisher:
         self._is_once = is_once
         self.is_used_up = False
         """Whether the track must not be published any more."""
+        self._recorded = recorded
+        self._options = rtc.TrackPublishOptions()
+        self._options.CopyFrom(_OPTIONS)
+        self._options.preconnect_buffer = recorded is not None
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
@@ -71,7 +87,8 @@ class Publisher:
             self._spent.append(microphone)
             self._microphone = None
             return NOT_PUBLISHED
-        self._feed.connect(microphone.send)
+        send = microphone.send
+        self._feed.connect(self._recorded(send) if self._recorded else send)
         self.is_used_up = self._is_once
         _log.info("track published")
         return None
@@ -87,7 +104,7 @@ class Publisher:
             tries += 1
             async with asyncio.timeout(PUBLISH_S):
                 self._publication = await room.local_participant.publish_track(
-                    microphone.track, _OPTIONS
+                    microphone.track, self._options
                 )
                 known = set(streams)
                 streams = await _wait_for_stream(room, streams)

@@ -18,6 +18,7 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room import stats
+from appliance.room.agent_slot import AgentSlot
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, connection
@@ -50,19 +51,21 @@ class Session:
         self.ticket = command.ticket
         self._style = style
         self._context = context
-        self._is_leaving = False
-        self._is_paused = False
+        self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._pending_events: asyncio.Queue[Callable[[], Failure | None]] = (
             asyncio.Queue()
         )
         self._connection = connection(command, context, is_fork=style.is_dtelecom)
         self._room = self._connection.room
-        self._publisher = Publisher(context.feed, is_once=style.is_dtelecom)
-        self.own = OwnTrack(command.ticket, self._room, self._publisher, context.post)
+        ticket, room = command.ticket, self._room
         has_key = style.encryption_key_file is not None
         self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
-        ticket, room = command.ticket, self._room
+        self.agent = AgentSlot(command, room, context, style, self._subscriber)
+        self._publisher = Publisher(
+            context.feed, self.agent.recorded, is_once=style.is_dtelecom
+        )
+        self.own = OwnTrack(ticket, room, self._publisher, context.post)
         self._people = Participants(
             ticket, room, context.post, self._subscriber, self._first_arrival
         )
@@ -109,6 +112,7 @@ class Session:
         _log.info("joined  ticket=%d", ticket)
         state = (self._room.name, self._people.now(), self.own.now())
         self._context.post(RoomJoined(ticket, *state))
+        self.agent.joined()
         found = await self._handle_events()
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
@@ -155,6 +159,7 @@ class Session:
             self._priming.cancel()
         self._subscriber.close_all()
         self._chat_channel.close()
+        self.agent.close()
         if self._room.isconnected() and not self._is_paused:
             await self._publisher.unpublish(self._room)
         await self._connection.close()
@@ -209,17 +214,12 @@ class Session:
             COMING_S, self._context.feed.prime_jitter_buffers
         )
 
-    def _published(
-        self, publication: rtc.RemoteTrackPublication, _: rtc.RemoteParticipant
-    ) -> None:
+    def _published(self, publication: rtc.RemoteTrackPublication, *_: object) -> None:
         self._subscriber.want(publication)
         self._people.changed()
 
     def _unsubscribed(
-        self,
-        _track: rtc.Track,
-        publication: rtc.RemoteTrackPublication,
-        _participant: rtc.RemoteParticipant,
+        self, _track: object, publication: rtc.RemoteTrackPublication, *_: object
     ) -> None:
         self._subscriber.close(publication)
 

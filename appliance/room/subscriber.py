@@ -59,6 +59,7 @@ class Subscriber:
         self._fail = fail
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
+        self._muted: frozenset[str] = frozenset()
 
     def want_all(self, room: rtc.Room) -> None:
         """Subscribe to everything that is published now."""
@@ -89,6 +90,7 @@ class Subscriber:
         self._subscriptions[publication.sid] = _Subscription(
             name, participant.identity, audio, NeteqDelay(track)
         )
+        self._playback.mute(name, is_on=participant.identity in self._muted)
         self._log_track("track subscribed  from=%s", participant.identity)
 
     def close(self, publication: rtc.RemoteTrackPublication) -> None:
@@ -99,6 +101,12 @@ class Subscriber:
         """Stop playing all tracks."""
         for sid in tuple(self._subscriptions):
             self._close(sid)
+
+    def mute(self, identities: frozenset[str]) -> None:
+        """Do not play these participants; all others are played."""
+        self._muted = identities
+        for one in self._subscriptions.values():
+            self._playback.mute(one.name, is_on=one.identity in identities)
 
     def plays(self, identity: str) -> bool:
         """Return whether this participant is played now, or was a moment ago."""

@@ -95,8 +95,11 @@ def read_answer(
     if claims is None or fault is not None:
         raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
     url = _server(texts_of(values, URL_KEYS), room, where, secrets)
-    answer = _answer(url, token, claims, max(0.0, claims.not_before_s - now_s))
-    return replace(answer, fallback_urls=_fallbacks(values, room, where))
+    return replace(
+        _answer(url, token, claims, max(0.0, claims.not_before_s - now_s)),
+        expects_agent=claims.expects_agent or room.expect_agent,
+        fallback_urls=_fallbacks(values, room, where),
+    )
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -112,7 +115,9 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         sentence = f"room.token is {fault} Write another, or token_url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     # The server itself judges the start of its validity.
-    return _answer(_server([], room, "room.token"), room.token, claims, wait_s=0.0)
+    answer = _answer(_server([], room, "room.token"), room.token, claims, wait_s=0.0)
+    is_expected = claims.expects_agent or room.expect_agent
+    return replace(answer, expects_agent=is_expected)
 
 
 def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:
@@ -123,7 +128,6 @@ def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:
         claims.room,
         wait_s=wait_s,
         expires_at_s=claims.expires_at_s,
-        expects_agent=claims.expects_agent,
     )
 
 
@@ -175,6 +179,11 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
         return claims
     sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
+
+
+def _has_agents(room_config: object) -> bool:
+    """Return whether the claim names agents; an unreadable one names none."""
+    return isinstance(room_config, dict) and bool(room_config.get("agents"))
 
 
 def _token_fault(claims: Claims, now_s: float) -> str | None:

@@ -101,3 +101,56 @@ def test_the_number_of_talkers_mixed_at_once_is_bounded():
     say = crowd(Mixer(), MOST_TALKERS + 4)
     peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
     assert max(peaks) <= 100 * MOST_TALKERS + 2
+
+
+def peaks_of(mixer, writes, blocks=20):
+    """Write a block per talker and return the peaks of the mix."""
+    played = []
+    for _ in range(blocks):
+        for write in writes:
+            write(full(5000).astype(np.int16))
+        part = mixer.next()
+        played.append(0 if part is None else int(np.abs(part).max()))
+    return played
+
+
+def test_a_muted_talker_is_silent_from_the_next_block_but_one_and_the_others_are_not():
+    mixer = Mixer()
+    mixer.set_volume(100)
+    agent, person = mixer.add("agent"), mixer.add("person")
+    assert max(peaks_of(mixer, [agent, person])) == pytest.approx(10_000, abs=10)
+    mixer.mute("agent", is_on=True)
+    assert not mixer.is_sounding("agent")
+    assert mixer.is_sounding("person")
+    assert max(peaks_of(mixer, [agent, person])[1:]) == pytest.approx(5000, abs=10)
+
+
+def test_a_muted_talker_continues_where_it_is_when_it_is_heard_again():
+    mixer = Mixer()
+    mixer.set_volume(100)
+    agent = mixer.add("agent")
+    peaks_of(mixer, [agent])
+    mixer.mute("agent", is_on=True)
+    assert max(peaks_of(mixer, [agent], blocks=200)[1:]) == 0
+    mixer.mute("agent", is_on=False)
+    assert min(peaks_of(mixer, [agent])) > 4900
+    assert mixer.overruns == mixer.underruns == 0
+
+
+def test_muting_fades_so_that_it_does_not_click():
+    mixer = Mixer()
+    mixer.set_volume(100)
+    agent = mixer.add("agent")
+    peaks_of(mixer, [agent])
+    mixer.mute("agent", is_on=True)
+    agent(full(5000).astype(np.int16))
+    last = mixer.next()
+    assert last is not None
+    assert abs(int(last[0])) > 4900
+    assert abs(int(last[-1])) < 100
+
+
+def test_muting_an_unknown_talker_changes_nothing():
+    mixer = Mixer()
+    mixer.mute("nobody", is_on=True)
+    assert not mixer.is_sounding("nobody")

@@ -15,6 +15,7 @@ from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 from tests.bench import (
+    agent,
     cpu,
     delay,
     drift,
@@ -47,9 +48,10 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "flood": flood.measure,
     "tokenserver": tokenserver.measure,
     "relay": relay.measure,
+    "agent": agent.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "flood"})
+ALERT = frozenset({"delay", "drift", "gate", "flood", "agent"})
 """Modules that are measured with processors kept awake."""
 
 

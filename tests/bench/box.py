@@ -4,12 +4,15 @@ import json
 import secrets
 import socket
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
+from websockets.asyncio.client import ClientConnection, connect
 
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
 from tests.bench.client import Client
@@ -45,6 +48,9 @@ class Ours:
     mode: str = "open"
     is_pressed: bool = False
     """Whether its talk button can be pressed; see `pressed`."""
+    has_screen: bool = False
+    """Whether such a box has a simulated screen, too."""
+    has_earcons: bool = True
     options: tuple[str, ...] = ()
     """Options of the Python interpreter."""
     token_url: str | None = None
@@ -60,7 +66,8 @@ class Ours:
 
     def _command(self, file: Path) -> list[str]:
         if self.is_pressed:
-            return [sys.executable, "-m", "tests.bench.pressed", str(file)]
+            screen = ["--screen"] if self.has_screen else []
+            return [sys.executable, "-m", "tests.bench.pressed", str(file), *screen]
         run = ["-m", "appliance", "run", "--config", str(file)]
         return [sys.executable, *self.options, *run]
 
@@ -76,7 +83,10 @@ class Ours:
         return off | {
             "name": seat.name,
             "room": {"token_url": self.token_url} if self.token_url else fixed,
-            "sound": dict.fromkeys(switches, self.has_processing),
+            "sound": {
+                **dict.fromkeys(switches, self.has_processing),
+                "earcons": self.has_earcons,
+            },
             "talk": {"mode": self.mode},
             "page": {"enabled": self.has_page, "listen": f"127.0.0.1:{_free_port()}"},
         }
@@ -108,18 +118,29 @@ class Page:
         kept = PairingFile(folder / "state")
         kept.change(lambda keys: keys.with_token(digest(self._token)), fresh_keys())
 
+    @asynccontextmanager
+    async def live(self) -> AsyncIterator[ClientConnection]:
+        """Open the WebSocket of the views."""
+        url = f"ws://{self._listen()}/api/live"
+        headers = {"authorization": f"Bearer {self._token}"}
+        async with connect(url, additional_headers=headers, proxy=None) as socket:
+            yield socket
+
     async def metrics(self) -> str:
         """Return `/metrics`."""
         async with self._client() as client:
             return (await client.get("/metrics")).raise_for_status().text
 
     def _client(self) -> httpx.AsyncClient:
-        config = json.loads((self._folder / "config.yaml").read_text(encoding="utf-8"))
         return httpx.AsyncClient(
-            base_url=f"http://{config['page']['listen']}",
+            base_url=f"http://{self._listen()}",
             headers={"authorization": f"Bearer {self._token}"},
             trust_env=False,
         )
+
+    def _listen(self) -> str:
+        config = json.loads((self._folder / "config.yaml").read_text(encoding="utf-8"))
+        return str(config["page"]["listen"])
 
 
 def histogram(metrics: str, name: str) -> list[tuple[float, int]]:

@@ -150,14 +150,14 @@ async def _press(box: Client, speech: Samples, number: int) -> Press:
     to_s = up_s if number % 2 else up_s + BEFORE_S
     card.speak(speech[: round((to_s - from_s) * RATE_HZ)], from_s)
     await asyncio.sleep(down_s - card.now_s())
-    really_down_s = await _move(box, "press")
+    really_down_s = await move(box, "press")
     await asyncio.sleep(up_s - card.now_s())
-    really_up_s = await _move(box, "release")
+    really_up_s = await move(box, "release")
     await asyncio.sleep(from_s + EVERY_S - card.now_s())
     return Press(from_s, to_s, really_down_s, really_up_s)
 
 
-async def _move(box: Client, word: str) -> float:
+async def move(box: Client, word: str) -> float:
     """Move the button and return the actual time, in seconds of the card."""
     told_s = box.lines[-1].at_s
     await box.tell(word)

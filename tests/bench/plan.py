@@ -32,6 +32,10 @@ class Plan:
     """Duration of each of the two floods."""
     token_requests: int
     """Requests to each token server."""
+    captions: int
+    """Words of an agent whose way to page and screen is timed."""
+    silences: int
+    """Presses that silence an agent."""
 
 
 QUICK = Plan(
@@ -49,6 +53,8 @@ QUICK = Plan(
     outages_s=(3.0,),
     flood_s=4.0,
     token_requests=5000,
+    captions=10,
+    silences=3,
 )
 DEFAULT = Plan(
     starts=10,
@@ -65,6 +71,8 @@ DEFAULT = Plan(
     outages_s=(5.0, 30.0),
     flood_s=10.0,
     token_requests=50_000,
+    captions=40,
+    silences=10,
 )
 LONG = Plan(
     starts=20,
@@ -81,4 +89,6 @@ LONG = Plan(
     outages_s=(5.0, 60.0, 300.0),
     flood_s=30.0,
     token_requests=50_000,
+    captions=200,
+    silences=40,
 )

@@ -2,7 +2,8 @@
 
 Everything but the pins is as in `ptt-appliance run`. Each line on standard input,
 `press` or `release`, moves the talk button's contact; the moment is written to standard
-output.
+output. With `--screen` there is a simulated screen, too, and the moment of each picture
+is written.
 """
 
 import asyncio
@@ -14,8 +15,10 @@ from pathlib import Path
 
 from appliance.app import App
 from appliance.assembly import Hardware
+from appliance.config import ScreenConfig
 from appliance.config.load import load
 from appliance.core.events import Button
+from appliance.panel.oled import open_oled
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
 from appliance.run import appliance
@@ -27,8 +30,33 @@ def main() -> None:
     start_logging(config.log.level)
     pins = SimulatedPins(config.buttons, config.lamps)
     threading.Thread(target=press, args=(pins,), daemon=True).start()
-    hardware = Hardware(open_factory=pins.open_factory)
+    open_display = Screen if "--screen" in sys.argv else open_oled
+    hardware = Hardware(open_factory=pins.open_factory, open_display=open_display)
     asyncio.run(appliance(config, App(), hardware))
+
+
+class Screen:
+    """Display that writes when it is given a picture; drawing takes no time."""
+
+    def __init__(self, _config: ScreenConfig) -> None:
+        """Open it, which always succeeds."""
+
+    def show(self, _picture: object) -> None:
+        """Write the moment."""
+        print(f"picture at_ns={time.monotonic_ns()}", flush=True)
+
+    def check(self) -> bool:
+        """Return that the picture is still there."""
+        return True
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Ignore it."""
+
+    def light(self, *, is_lit: bool) -> None:
+        """Ignore it."""
+
+    def close(self) -> None:
+        """Do nothing."""
 
 
 def press(pins: SimulatedPins) -> None:

@@ -1,8 +1,9 @@
 import math
 
+import numpy as np
 import pytest
 
-from tests.bench import drift, goodbye
+from tests.bench import agent, drift, goodbye
 from tests.bench.scene import Reception
 from tests.bench.spread import one
 from tests.bench.venue import Exit
@@ -28,3 +29,14 @@ def test_a_killed_process_is_no_clean_exit():
     assert unclean.ours == one(1.0)
     assert unclean.rival == one(0.0)
     assert unclean.note == "statuses -9"
+
+
+def test_an_agent_is_silent_after_its_last_loud_sample():
+    hum = np.full(48_000, 8000, np.int16)
+    hum[9_600:] = 0
+    assert agent.silent_after_ms(hum, 0.1) == pytest.approx(100, abs=2)
+
+
+def test_an_agent_that_is_never_silent_or_never_heard_gives_no_figure():
+    assert math.isnan(agent.silent_after_ms(np.full(48_000, 8000, np.int16), 0.1))
+    assert math.isnan(agent.silent_after_ms(np.zeros(48_000, np.int16), 0.1))

@@ -7,9 +7,14 @@ from hypothesis import strategies as st
 from appliance.config import Config, Preset, RoomConfig, TalkConfig, TalkMode
 from appliance.core.commands import FetchToken, JoinRoom, LeaveRoom, SendChat
 from appliance.core.events import (
+    Agent,
+    AgentChanged,
+    AgentState,
     Button,
     ButtonPressed,
     ButtonReleased,
+    Caption,
+    CaptionReceived,
     Cause,
     ChatFailed,
     ChatReceived,
@@ -19,6 +24,7 @@ from appliance.core.events import (
     GainAsked,
     JoinAsked,
     LeaveAsked,
+    LevelsMeasured,
     LinkChanged,
     MuteAsked,
     PairingAsked,
@@ -85,6 +91,7 @@ _world = st.one_of(
     st.builds(PartLost, st.sampled_from(Part), st.just("x"), st.just("gone")),
     st.builds(PartFound, st.sampled_from(Part), st.just("y"), st.sampled_from(NOTICES)),
     st.sampled_from([TailEnded(), TalkFlowed(0.01), Ticked(), PairingAsked()]),
+    st.just(LevelsMeasured(-20, -90, is_voice=True)),
 )
 _waits = st.sampled_from([0.0, 0.1, 0.25, 0.4, 1.0, 2.5, 6.0, 11.0, 31.0, 3700.0])
 _stop = st.just(StopAsked())
@@ -92,8 +99,12 @@ moves: st.SearchStrategy[Move] = st.one_of(
     st.just(Answer(0)),
     st.just(Answer(0)),
     st.builds(Answer, st.integers(0, 12)),
-    st.builds(Claim, st.integers(0, 16), st.integers(0, 2)),
-    st.builds(Claim, st.sampled_from([0, 2, 3, 4, 6, 7, 9, 12, 13, 14]), st.just(0)),
+    st.builds(Claim, st.integers(0, 20), st.integers(0, 2)),
+    st.builds(
+        Claim,
+        st.sampled_from([0, 2, 3, 4, 6, 7, 9, 12, 13, 14, 17, 18, 20]),
+        st.just(0),
+    ),
     _requests,
     _requests,
     _world,
@@ -144,7 +155,9 @@ def claimed(claim: Claim, ticket: int) -> Event:
 
 def _claims(ticket: int) -> list[Event]:
     return [
-        TokenReady(ticket, URL, "secret", "box", "kitchen"),
+        TokenReady(
+            ticket, URL, "secret", "box", "kitchen", expects_agent=ticket % 3 == 0
+        ),
         TokenFailed(ticket, Cause.NO_INTERNET, "why"),
         RoomJoined(ticket, "kitchen", (ALICE,)),
         RoomPaused(ticket),
@@ -161,4 +174,8 @@ def _claims(ticket: int) -> list[Event]:
         PermissionsChanged(ticket, Permissions(may_publish=False)),
         PermissionsChanged(ticket, Permissions(may_send_data=False, is_muted=True)),
         RoomJoined(ticket, "kitchen", (ALICE,), Permissions(may_publish=False)),
+        AgentChanged(ticket, Agent("agent", "Agent", AgentState.LISTENING)),
+        AgentChanged(ticket, Agent("agent", "Agent", AgentState.THINKING)),
+        AgentChanged(ticket, None),
+        CaptionReceived(ticket, Caption("s", "agent", "Agent", "hi", False, 1)),
     ]

@@ -11,6 +11,9 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from appliance.config import TalkMode
 from appliance.core.chat import ChatLine, Delivery
 from appliance.core.events import (
+    Agent,
+    AgentState,
+    Caption,
     ChatTyped,
     JoinAsked,
     LeaveAsked,
@@ -433,3 +436,24 @@ def line_with(phone, **changes):
         "state": Delivery.RECEIVED,
     }
     return ChatLine(**{**known, **changes})
+
+
+async def test_the_agent_its_state_and_growing_captions_are_shown(phone):
+    page, show = phone.page, phone.inbox.show
+    card = page.locator("#agent-card")
+    await expect(card).to_be_hidden()
+    show(agent=Agent("agent-7", "Assistant", AgentState.THINKING), agent_note="Note.")
+    await expect(page.locator("#agent-state")).to_have_text("thinking…")
+    await expect(page.locator("#agent-note")).to_have_text("Note.")
+    region = page.locator("#captions")
+    await expect(region).to_have_attribute("aria-live", "polite")
+    await expect(region).to_have_attribute("aria-busy", "false")
+    hostile = "it is <b>late</b>"
+    for text in ("it", "it is", hostile):
+        show(captions=(Caption("s", "agent-7", "Assistant", text, False, 1),))
+        await expect(region).to_have_text(f"Assistant:{text}")
+        await expect(region).to_have_attribute("aria-busy", "true")
+    show(captions=(Caption("s", "agent-7", "Assistant", hostile, True, 1),))
+    await expect(region).to_be_empty()
+    show(agent=None)
+    await expect(card).to_be_hidden()

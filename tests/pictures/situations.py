@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Participant
+from appliance.core.events import Agent, AgentState, Caption, Participant
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, Lamps, TalkState, View
 
@@ -19,6 +19,11 @@ ANNA = Participant(id="anna", name="Anna")
 BEN = Participant(id="ben", name="Ben")
 CHLOE = Participant(id="chloe", name="Chloé")
 
+ROBOT = Participant(id="agent", name="Robot")
+SPOKEN = (
+    "In Lisbon it is half past seven in the evening, one hour behind Madrid and five "
+    "hours ahead of New York."
+)
 SILENT = View(
     name="kitchen box",
     connection=ConnectionState.CONNECTED,
@@ -125,6 +130,23 @@ SITUATIONS = {
     "listening": replace(SILENT, speakers=("Anna",)),
     "three_talkers": replace(
         SILENT, people=(ANNA, BEN, CHLOE), speakers=("Anna", "Ben", "Chloé")
+    ),
+    "agent_thinking": replace(
+        SILENT,
+        people=(ROBOT,),
+        agent=Agent("agent", "Robot", AgentState.THINKING),
+        chat=(line("", "what time is it?"),),
+    ),
+    "agent_speaking": replace(
+        SILENT,
+        people=(ROBOT,),
+        speakers=("Robot",),
+        agent=Agent("agent", "Robot", AgentState.SPEAKING),
+        chat=(line("", "what time is it?"),),
+        captions=(
+            Caption("s0", "me", "Box", "what time is it?", is_final=True, ts_ms=1),
+            Caption("s1", "agent", "Robot", SPOKEN, is_final=False, ts_ms=1),
+        ),
     ),
     "long_chat": replace(SILENT, chat=LONG_CHAT),
     "chat_page": replace(SILENT, chat=LONG_CHAT, screen_page=ScreenPage.CHAT),

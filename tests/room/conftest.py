@@ -23,7 +23,7 @@ def binary():
 
 
 class Server(LocalServer):
-    def token(self, identity, *, key=None, secret=None, name="", **grants):
+    def token(self, identity, *, key=None, secret=None, name="", kind=None, **grants):
         now_s = int(time.time())
         claims = {
             "iss": key or self.api_key,
@@ -33,6 +33,8 @@ class Server(LocalServer):
             "exp": now_s + 600,
             "video": {"roomJoin": True, "room": "kitchen"} | grants,
         }
+        if kind is not None:
+            claims["kind"] = kind
         return jwt.encode(claims, secret or self.api_secret, "HS256")
 
     def friend(self, identity, options=None, *, listens=True, **claims):

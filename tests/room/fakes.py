@@ -7,6 +7,8 @@ import time
 
 import numpy as np
 
+from appliance.pcm import SILENCE
+
 RATE_HZ = 48_000
 BLOCK = 480
 DEADLINE_S = 45.0
@@ -34,6 +36,8 @@ class FakeFeed:
         self._hz = hz
         self._sending = threading.Lock()
         self._send = None
+        self.is_open = True
+        """Whether the gate is open."""
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fake-feed")
         self.error = None
@@ -85,7 +89,7 @@ class FakeFeed:
             try:
                 with self._sending:
                     if self._send:
-                        self._send(block)
+                        self._send(block if self.is_open else SILENCE)
             except BaseException as exc:
                 self.error = exc
                 raise
@@ -102,6 +106,7 @@ class FakePlayback:
         self.removed = []
         self.held_s = {}
         """Delays of each talker."""
+        self.muted = set()
         self.is_quiet = False
         self.sink = None
         """Replaces the sinks that `add` returns, if set."""
@@ -121,6 +126,11 @@ class FakePlayback:
         with self._changed:
             del self._heard[talker]
             self.removed.append(talker)
+            self._changed.notify_all()
+
+    def mute(self, talker, *, is_on):
+        with self._changed:
+            (self.muted.add if is_on else self.muted.discard)(talker)
             self._changed.notify_all()
 
     def is_sounding(self, talker):

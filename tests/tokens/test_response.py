@@ -413,3 +413,27 @@ def test_any_response_is_a_token_or_a_one_line_error(body):
     if isinstance(outcome, TokenError):
         assert outcome.reason.isprintable()
         assert jwt_of() not in outcome.reason
+
+
+@pytest.mark.parametrize(
+    ("room_config", "is_expected"),
+    [
+        ({"agents": [{"agentName": "helper"}]}, True),
+        ({"agents": [{}]}, True),
+        ({"agents": []}, False),
+        ({"departureTimeout": 1}, False),
+        (None, False),
+        ("agents", False),
+        ([1], False),
+    ],
+)
+def test_a_token_that_names_agents_lets_the_box_expect_one(room_config, is_expected):
+    token = jwt_of(roomConfig=room_config)
+    answer = read(answer_of(participant_token=token))
+    assert answer.expects_agent == is_expected
+    fixed = replace(ROOM, token=token, url="wss://h.example.com")
+    assert fixed_answer(fixed, NOW_S).expects_agent == is_expected
+
+
+def test_the_configuration_may_expect_an_agent_that_the_token_does_not_name():
+    assert read(answer_of(), replace(ROOM, expect_agent=True)).expects_agent

@@ -1,5 +1,6 @@
 // Entry point: receives views and passes each to the modules that render its parts.
 
+import * as agent from "./agent.js";
 import * as box from "./box.js";
 import * as chat from "./chat.js";
 import * as debug from "./debug.js";
@@ -10,7 +11,7 @@ import * as status from "./status.js";
 import * as talk from "./talk.js";
 import { toast } from "./toast.js";
 
-const parts = [status, talk, sound, people, box, chat, debug];
+const parts = [status, talk, agent, sound, people, box, chat, debug];
 let isLive = null;
 let build = null;
 

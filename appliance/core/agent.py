@@ -1,0 +1,221 @@
+"""Conversation with a voice agent: its state, captions, local silence and turns.
+
+While somebody talks here, the agent is muted locally: the ear notices an interruption
+at once, the agent itself after up to a second. People are never muted.
+"""
+
+from dataclasses import replace
+from typing import Final, assert_never
+
+from appliance.config import TalkMode
+from appliance.core import thinking_signal
+from appliance.core.chat import with_caption
+from appliance.core.commands import (
+    Command,
+    MuteAgent,
+    TakeTurn,
+    Turn,
+)
+from appliance.core.events import (
+    Agent,
+    AgentChanged,
+    AgentEvent,
+    AgentFailed,
+    AgentState,
+    Caption,
+    CaptionReceived,
+)
+from appliance.core.state import Conversation, Phase, State, Step
+
+CAPTION_S: Final = 10.0
+"""Time after the last change until captions are removed; our choice."""
+REACTION_S: Final = 8.0
+"""An agent that is connected to its models begins to think within 5 s."""
+ARRIVAL_S: Final = 30.0
+"""Time that an agent has to come; what was said before is too old afterwards."""
+_ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
+_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
+
+
+def handle(state: State, event: AgentEvent, now_s: float) -> State:
+    """Handle an event of the agent, while in the room."""
+    if state.phase not in _IN_ROOM:
+        return state
+    match event:
+        case AgentChanged(agent=agent):
+            return _changed(state, agent, now_s)
+        case AgentFailed():
+            return _failed(state, event)
+        case CaptionReceived(caption=caption):
+            return _captioned(state, caption, now_s)
+        case _:
+            assert_never(event)
+
+
+def due_s(state: State) -> float:
+    """Return when `tick` has something to do; infinity: never."""
+    conversation = state.conversation
+    until_s = conversation.captions_until_s
+    if state.phase is not Phase.IN_ROOM:
+        return float("inf")
+    return min(
+        float("inf") if until_s is None else until_s,
+        _reaction_due_s(conversation),
+        thinking_signal.due_s(conversation),
+    )
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Remove old captions, notice a deaf agent, and signal that the agent thinks."""
+    if now_s < due_s(state):
+        return state, ()
+    conversation = state.conversation
+    until_s = conversation.captions_until_s
+    if until_s is not None and now_s >= until_s:
+        conversation = replace(conversation, captions=(), captions_until_s=None)
+    if now_s >= _reaction_due_s(conversation):
+        conversation = replace(conversation, asked_at_s=None, is_deaf=True)
+    return thinking_signal.tick(replace(state, conversation=conversation), now_s)
+
+
+def follow(before: State, after: State, now_s: float) -> Step:
+    """Mute the agent and tell it about the turn, as the talk demands."""
+    conversation = after.conversation
+    if conversation.agent is None and not conversation.is_awaited:
+        return _silenced(after, is_wanted=False)
+    was_talking, is_talking = before.talk.is_on, after.talk.is_on
+    if is_talking and not was_talking:
+        conversation = replace(conversation, has_voice=False, is_answering=False)
+    if is_talking and after.levels.is_voice:
+        conversation = replace(conversation, has_voice=True)
+    if was_talking and not is_talking and conversation.has_voice:
+        asked_at_s = now_s if _should_react(after) else None
+        conversation = replace(conversation, asked_at_s=asked_at_s, has_voice=False)
+    after = replace(after, conversation=conversation)
+    is_heard = conversation.is_answering or after.config.talk.mode is TalkMode.OPEN
+    has_agent = conversation.agent is not None
+    after, muting = _silenced(
+        after, is_wanted=is_talking and has_agent and not is_heard
+    )
+    after, turn = _with_turn(after, is_talking=is_talking and has_agent)
+    return after, (*muting, *turn)
+
+
+def _changed(state: State, agent: Agent | None, now_s: float) -> State:
+    """Store the agent, and notice its reaction to what was said."""
+    before, conversation = state.conversation.agent, state.conversation
+    if agent is None:
+        return replace(state, conversation=_without_agent(conversation))
+    if before is None or before.id != agent.id:
+        conversation = replace(
+            conversation,
+            has_come=True,
+            has_turn=False,
+            hears_us=False,
+            is_deaf=False,
+            asked_at_s=_restarted(conversation, now_s),
+        )
+    elif before.state is AgentState.INITIALIZING:
+        asked_at_s = _restarted(conversation, now_s)
+        conversation = replace(conversation, asked_at_s=asked_at_s)
+    if before is None or before.state is not agent.state:
+        conversation = replace(conversation, since_s=now_s, beats=0)
+        if agent.state in _ACTIVE:
+            conversation = _reacted(conversation)
+        is_answering = state.talk.is_latched and agent.state is AgentState.THINKING
+        is_answering = conversation.is_answering or is_answering
+        conversation = replace(conversation, is_answering=is_answering)
+    return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _failed(state: State, event: AgentFailed) -> State:
+    """Mark an agent as deaf whose own session has ended."""
+    agent = state.conversation.agent
+    if agent is None or agent.id != event.id:
+        return state
+    conversation = replace(state.conversation, is_deaf=True, asked_at_s=None)
+    return replace(state, conversation=conversation)
+
+
+def _captioned(state: State, caption: Caption, now_s: float) -> State:
+    """Show the caption, and make it a line of the chat when it is complete."""
+    conversation = state.conversation
+    conversation = replace(
+        conversation,
+        captions=with_caption(conversation.captions, caption),
+        captions_until_s=now_s + CAPTION_S,
+    )
+    is_own = caption.speaker_id == state.identity
+    agent = conversation.agent
+    if is_own or (agent is not None and agent.id == caption.speaker_id):
+        conversation = _reacted(conversation)
+        hears_us = conversation.hears_us or is_own
+        conversation = replace(conversation, hears_us=hears_us)
+    chat = state.chat
+    if caption.is_final:
+        chat = chat.spoken(caption, is_own=is_own)
+    return replace(state, conversation=conversation, chat=chat)
+
+
+def _without_agent(conversation: Conversation) -> Conversation:
+    return replace(
+        conversation,
+        agent=None,
+        has_turn=False,
+        is_answering=False,
+        is_deaf=False,
+        asked_at_s=None,
+        beats=0,
+    )
+
+
+def _reacted(conversation: Conversation) -> Conversation:
+    return replace(conversation, asked_at_s=None, has_voice=False, is_deaf=False)
+
+
+def _restarted(conversation: Conversation, now_s: float) -> float | None:
+    """Return the begin of the wait for a reaction, which was no use before now."""
+    return None if conversation.asked_at_s is None else now_s
+
+
+def _should_react(state: State) -> bool:
+    """Return whether the agent listens to this box, as far as we know.
+
+    Among several participants it may listen to another one; that is no fault.
+    """
+    conversation = state.conversation
+    agent = conversation.agent
+    if agent is None or agent.takes_turns or conversation.hears_us:
+        return True
+    return all(person.id == agent.id for person in state.people)
+
+
+def _reaction_due_s(conversation: Conversation) -> float:
+    if conversation.asked_at_s is None:
+        return float("inf")
+    agent = conversation.agent
+    if agent is None:
+        return conversation.asked_at_s + ARRIVAL_S
+    if agent.state is AgentState.INITIALIZING:
+        return float("inf")
+    return conversation.asked_at_s + REACTION_S
+
+
+def _silenced(state: State, *, is_wanted: bool) -> Step:
+    if state.conversation.is_muted == is_wanted:
+        return state, ()
+    conversation = replace(state.conversation, is_muted=is_wanted)
+    commands = (MuteAgent(state.ticket, is_wanted),)
+    return replace(state, conversation=conversation), commands
+
+
+def _with_turn(state: State, *, is_talking: bool) -> Step:
+    """Tell the agent that our turn begins or ends; a mute takes it back."""
+    if state.conversation.has_turn == is_talking:
+        return state, ()
+    is_taken_back = state.talk.is_muted_on_page or state.talk.is_muted_at_box
+    ended = Turn.CANCEL if is_taken_back else Turn.END
+    turn = Turn.START if is_talking else ended
+    conversation = replace(state.conversation, has_turn=is_talking)
+    commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
+    return replace(state, conversation=conversation), commands

@@ -1,0 +1,135 @@
+"""Speech from before a voice agent came, kept for it and sent as one byte stream.
+
+The published track says that such a stream follows, so every agent waits for one and
+hears nothing for three seconds if there is none: each agent is sent one, even an empty
+one.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from livekit import rtc
+
+from appliance.pcm import SILENCE, Block
+from appliance.room.audio_io import RATE_HZ
+from appliance.room.connection import Spawn
+
+TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
+STATE: Final = "lk.agent.state"
+KEPT_BLOCKS: Final = 1000
+"""10 s; of a longer talk the end is kept."""
+STALE_S: Final = 30.0
+"""Speech is dropped if no agent has come so long after its last word; our choice."""
+READY_S: Final = 2.5
+"""An agent that has not published its state by then receives the stream anyway: it
+waits for 3 s."""
+DECIMATION: Final = 3
+"""48 to 16 kHz, which is what speech recognition uses."""
+SEND_S: Final = 10.0
+
+_log = logging.getLogger(__name__)
+
+
+class KeptSpeech:
+    """Ring of the blocks that were sent while there was no agent.
+
+    Thread: the function returned by `recorded` the audio adapter's, one at a time; all
+    else the loop's.
+    """
+
+    def __init__(self, room: rtc.Room, spawn: Spawn) -> None:
+        """Start without speech."""
+        self._room = room
+        self._spawn = spawn
+        self._loop = asyncio.get_running_loop()
+        self._blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
+        self._last_s = 0.0
+        self._is_recording = True
+        self._sent: set[tuple[str, str]] = set()
+        self._waiting: dict[str, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
+        """Return `send`, with a copy of each block kept until an agent comes."""
+
+        def record_and_send(block: Block) -> None:
+            if self._is_recording and block is not SILENCE:
+                self._blocks.append(block.copy())
+                self._last_s = time.monotonic()
+            send(block)
+
+        return record_and_send
+
+    def offer(self, agent: rtc.RemoteParticipant) -> None:
+        """Send the stream to the agent as soon as it listens; once for each track."""
+        track_sid = self._track_sid()
+        key = (agent.sid, track_sid)
+        if not track_sid or key in self._sent:
+            return
+        if STATE not in agent.attributes and not self._has_waited(agent):
+            return
+        self._sent.add(key)
+        self._is_recording = False
+        task = self._spawn(self._send(agent.identity, track_sid, self._taken()))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def close(self) -> None:
+        """Stop; nothing is sent afterwards."""
+        self._is_recording = False
+        for timer in self._waiting.values():
+            timer.cancel()
+        for task in self._tasks:
+            task.cancel()
+
+    def _has_waited(self, agent: rtc.RemoteParticipant) -> bool:
+        """Return whether the agent had time to publish its state; offer again then."""
+        timer = self._waiting.get(agent.sid)
+        if timer is None:
+            timer = self._loop.call_later(READY_S, self.offer, agent)
+            self._waiting[agent.sid] = timer
+        return timer.when() <= self._loop.time()
+
+    def _track_sid(self) -> str:
+        own = self._room.local_participant.track_publications.values()
+        microphones = (
+            x.sid for x in own if x.source == rtc.TrackSource.SOURCE_MICROPHONE
+        )
+        return next(microphones, "")
+
+    def _taken(self) -> bytes:
+        """Return what is kept as PCM, and forget it."""
+        is_stale = time.monotonic() - self._last_s > STALE_S
+        blocks = [self._blocks.popleft() for _ in range(len(self._blocks))]
+        if is_stale or not blocks:
+            return b""
+        samples = np.concatenate(blocks).reshape(-1, DECIMATION)
+        slower: Block = samples.mean(axis=1).astype(np.int16)
+        return slower.tobytes()
+
+    async def _send(self, identity: str, track_sid: str, pcm: bytes) -> None:
+        _log.info("kept speech sent to the agent  bytes=%d", len(pcm))
+        attributes = {
+            "trackId": track_sid,
+            "sampleRate": str(RATE_HZ // DECIMATION),
+            "channels": "1",
+        }
+        try:
+            async with asyncio.timeout(SEND_S):
+                writer = await self._room.local_participant.stream_bytes(
+                    "pre-connect",
+                    topic=TOPIC,
+                    attributes=attributes,
+                    destination_identities=[identity],
+                    total_size=len(pcm),
+                )
+                if pcm:
+                    await writer.write(pcm)
+                await writer.aclose()
+        except (rtc.StreamError, TimeoutError) as exc:
+            _log.warning("kept speech not sent  error=%s", type(exc).__name__)

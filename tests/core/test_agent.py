@@ -1,0 +1,433 @@
+"""Conversation with a voice agent."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from appliance.core.chat import KEPT_CAPTIONS, Delivery
+from appliance.core.commands import (
+    Earcon,
+    JoinRoom,
+    MuteAgent,
+    OpenGate,
+    PlayEarcon,
+    TakeTurn,
+    Turn,
+)
+from appliance.core.events import (
+    Agent,
+    AgentChanged,
+    AgentFailed,
+    AgentState,
+    Caption,
+    CaptionReceived,
+    ChatTyped,
+    LevelsMeasured,
+    Participant,
+    TailEnded,
+    TalkFlowed,
+    TokenReady,
+)
+from appliance.core.state import Lock
+from appliance.core.talk_limit import KEPT_S
+from appliance.core.view import TalkState
+from tests.core.story import (
+    ALICE,
+    HOLD,
+    HYBRID,
+    MUTE,
+    OPEN,
+    PRESS,
+    PUSH_TO_TALK,
+    RELEASE,
+    URL,
+    Box,
+    earcons,
+    in_room,
+    joining,
+    of,
+    started,
+    with_mode,
+)
+
+ROBOT = Participant("agent-AJ_1", "Robot")
+VOICE = LevelsMeasured(-20, -96, is_voice=True)
+QUIET = LevelsMeasured(-90, -96, is_voice=False)
+INITIALIZING, IDLE, LISTENING, THINKING, SPEAKING = AgentState
+START, END, CANCEL = Turn
+
+
+def agent(box, state=LISTENING, name="Robot", key=ROBOT.id, *, takes_turns=False):
+    found = Agent(key, name, state, takes_turns)
+    return AgentChanged(box.state.ticket, found)
+
+
+def gone(box):
+    return AgentChanged(box.state.ticket, None)
+
+
+def caption(box, text, *, is_final=False, segment="s1", speaker=ROBOT.id):
+    names = {"box": "Box", ROBOT.id: "Robot"}
+    spoken = Caption(segment, speaker, names.get(speaker, "?"), text, is_final, 7)
+    return CaptionReceived(box.state.ticket, spoken)
+
+
+def with_agent(mode=HOLD, state=LISTENING) -> Box:
+    """Return a box in a room with an agent and nobody else."""
+    box = joining(with_mode(mode))
+    box.play(box.joined(ROBOT))
+    box.play(agent(box, state))
+    return box
+
+
+def say(box, seconds=1.0):
+    """Press, speak and release."""
+    before = len(box.commands)
+    box.play(PRESS, TalkFlowed(0.01), VOICE, seconds, RELEASE, 0.2, QUIET, TailEnded())
+    return box.commands[before:]
+
+
+def spoken(box):
+    return [(line.sender_name, line.text, line.state) for line in box.view().chat]
+
+
+def expecting(mode=HOLD) -> Box:
+    """Return a box alone in a room into which the token brings an agent."""
+    box = started(with_mode(mode))
+    token = TokenReady(1, URL, "secret", "box", "kitchen", expects_agent=True)
+    box.play(token, box.joined())
+    return box
+
+
+def test_the_agent_and_its_state_are_shown():
+    box = in_room()
+    assert box.view().agent is None
+    box.play(agent(box, THINKING))
+    assert box.view().agent == Agent(ROBOT.id, "Robot", THINKING)
+    box.play(gone(box))
+    assert box.view().agent is None
+
+
+def test_the_agent_is_forgotten_with_the_room():
+    box = with_agent()
+    box.play(caption(box, "hello"))
+    box.play(box.lost())
+    assert (box.view().agent, box.view().captions) == (None, ())
+    box.play(1.0, box.token(), box.joined(ALICE))
+    assert (box.view().agent, box.view().captions) == (None, ())
+
+
+def test_a_caption_grows_and_then_becomes_one_line_of_the_chat():
+    box = with_agent()
+    for text in ("it", "it is", "it is late"):
+        box.play(caption(box, text))
+        assert [x.text for x in box.view().captions] == [text]
+    assert spoken(box) == []
+    box.play(caption(box, "it is late", is_final=True))
+    box.play(caption(box, "it is late", is_final=True), caption(box, "something else"))
+    assert spoken(box) == [("Robot", "it is late", Delivery.RECEIVED)]
+    assert [(x.text, x.is_final) for x in box.view().captions] == [("it is late", True)]
+
+
+def test_what_was_said_here_becomes_a_line_of_this_box():
+    box = with_agent()
+    box.play(caption(box, "what time", speaker="box"))
+    box.play(caption(box, "what time is it", is_final=True, speaker="box"))
+    (line,) = box.view().chat
+    assert line.is_own
+    assert (line.text, line.state) == ("what time is it", Delivery.SENT)
+
+
+def test_a_caption_replaces_no_line_that_was_typed():
+    box = with_agent()
+    box.play(ChatTyped("mine", "typed", 1))
+    box.play(caption(box, "forged", is_final=True, segment="mine", speaker="box"))
+    assert [line.text for line in box.view().chat] == ["typed"]
+
+
+def test_only_the_newest_captions_are_kept_and_not_for_ever():
+    box = with_agent()
+    for number in range(KEPT_CAPTIONS + 3):
+        box.play(caption(box, f"text {number}", segment=str(number)))
+    assert [x.text for x in box.view().captions] == [
+        f"text {number}" for number in range(3, KEPT_CAPTIONS + 3)
+    ]
+    box.play(9.0)
+    assert box.view().captions
+    box.play(1.5)
+    assert box.view().captions == ()
+
+
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_the_agent_is_muted_from_the_press_to_the_end_of_the_talk(mode):
+    box = with_agent(mode, SPEAKING)
+    assert of(MuteAgent, box.play(PRESS)) == (MuteAgent(1, is_on=True),)
+    box.play(TalkFlowed(0.01), 1.0)
+    if mode is HOLD:
+        assert of(MuteAgent, box.play(RELEASE)) == ()
+        assert of(MuteAgent, box.play(TailEnded())) == (MuteAgent(1, is_on=False),)
+
+
+def test_the_agent_is_muted_in_the_step_of_the_press_before_the_earcon():
+    box = with_agent(HOLD, SPEAKING)
+    commands = box.play(PRESS)
+    assert commands.index(MuteAgent(1, is_on=True)) == 0
+
+
+def test_an_agent_that_comes_during_a_talk_is_muted_too():
+    box = in_room(with_mode(HOLD))
+    assert of(MuteAgent, box.play(PRESS)) == ()
+    assert of(MuteAgent, box.play(agent(box))) == (MuteAgent(1, is_on=True),)
+    assert of(MuteAgent, box.play(gone(box))) == (MuteAgent(1, is_on=False),)
+
+
+def test_in_open_mode_the_agent_is_never_muted():
+    box = with_agent(OPEN, SPEAKING)
+    assert of(OpenGate, box.commands)
+    assert of(MuteAgent, box.commands) == ()
+
+
+def test_an_agent_that_answers_during_a_latched_talk_is_heard():
+    box = with_agent(HYBRID, SPEAKING)
+    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE, VOICE)
+    assert box.state.talk.is_latched
+    assert of(MuteAgent, box.commands) == (MuteAgent(1, is_on=True),)
+    box.play(agent(box, LISTENING))
+    assert len(of(MuteAgent, box.commands)) == 1
+    assert of(MuteAgent, box.play(agent(box, THINKING))) == (MuteAgent(1, is_on=False),)
+
+
+def test_the_agent_is_told_about_our_turn_and_its_end_after_the_last_word():
+    box = with_agent(HOLD)
+    assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
+    assert of(TakeTurn, box.play(TalkFlowed(0.01), VOICE, 1.0, RELEASE)) == ()
+    assert of(TakeTurn, box.play(TailEnded())) == (TakeTurn(1, END),)
+
+
+def test_a_mute_takes_the_turn_back():
+    box = with_agent(HYBRID)
+    box.play(PRESS, TalkFlowed(0.01), VOICE)
+    assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
+
+
+def test_another_agent_is_told_about_the_turn_anew():
+    box = with_agent(HOLD)
+    box.play(PRESS)
+    commands = box.play(agent(box, key="agent-AJ_2"))
+    assert of(TakeTurn, commands) == (TakeTurn(1, START),)
+
+
+def test_without_an_agent_nobody_is_told_anything():
+    box = in_room(with_mode(HOLD))
+    assert not of(TakeTurn, say(box)) + of(MuteAgent, box.commands)
+
+
+def test_an_agent_that_does_not_react_is_named_after_eight_seconds():
+    box = with_agent()
+    say(box)
+    box.play(7.5)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert "Robot does not react" in box.view().faults[0]
+    assert box.view().banner == "in kitchen, Robot does not react"
+    assert box.view().lamps.fault
+
+
+@pytest.mark.parametrize("state", [THINKING, SPEAKING])
+def test_the_fault_is_cleared_when_the_agent_reacts(state):
+    box = with_agent()
+    say(box)
+    box.play(9.0, agent(box, state))
+    assert (box.view().faults, box.view().banner) == ((), "in kitchen")
+
+
+@pytest.mark.parametrize("speaker", ["box", ROBOT.id])
+def test_a_caption_is_a_reaction(speaker):
+    box = with_agent()
+    say(box)
+    box.play(7.0, caption(box, "hm", speaker=speaker), 20.0)
+    assert box.view().faults == ()
+
+
+def test_the_words_of_others_are_no_reaction():
+    box = with_agent()
+    say(box)
+    box.play(caption(box, "hm", speaker="bob"), 9.0)
+    assert box.view().faults
+
+
+def test_among_several_participants_an_agent_may_listen_to_another_one():
+    box = with_agent()
+    box.play(box.people(ROBOT, ALICE))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(caption(box, "hm", speaker="box"))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
+def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
+    box = with_agent()
+    box.play(box.people(ROBOT, ALICE), agent(box, takes_turns=True))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
+def test_an_agent_that_was_told_nothing_need_not_react():
+    box = with_agent()
+    box.play(PRESS, TalkFlowed(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
+    assert box.view().faults == ()
+
+
+def test_an_agent_that_answers_during_the_talk_is_not_deaf():
+    box = with_agent(HYBRID)
+    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
+    box.play(agent(box, THINKING), agent(box, SPEAKING), agent(box, LISTENING))
+    box.play(PRESS, RELEASE, TailEnded(), 20.0)
+    assert not box.state.talk.is_latched
+    assert box.view().faults == ()
+
+
+def test_the_wait_for_a_reaction_begins_when_the_agent_is_ready():
+    box = with_agent(state=INITIALIZING)
+    say(box)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(agent(box, LISTENING), 7.5)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert box.view().faults
+
+
+def test_an_agent_whose_session_is_over_is_named_at_once():
+    box = with_agent()
+    box.play(AgentFailed(1, "somebody else"))
+    assert box.view().faults == ()
+    box.play(AgentFailed(1, ROBOT.id))
+    assert box.view().faults
+    box.play(agent(box, key="agent-AJ_2"))
+    assert box.view().faults == ()
+
+
+def test_a_thinking_agent_blinks_the_lamp_and_sounds_now_and_then():
+    box = with_agent()
+    say(box)
+    box.play(agent(box, THINKING))
+    lit = []
+    for _ in range(8):
+        lit.append(box.view().lamps.receiving)
+        box.play(0.5)
+    assert lit == [True, False] * 4
+    sounds = (PlayEarcon(Earcon.THINKING),) * 2
+    assert of(PlayEarcon, box.commands)[-2:] == sounds
+    assert earcons(box.play(2.1)) == (Earcon.THINKING,)
+    assert earcons(box.play(agent(box, SPEAKING), 10.0)) == ()
+    assert not box.view().lamps.receiving
+
+
+def test_no_earcon_sounds_while_somebody_talks():
+    box = with_agent()
+    box.play(agent(box, THINKING), PRESS, TalkFlowed(0.01))
+    assert earcons(box.play(5.0)) == ()
+
+
+def test_an_agent_that_thinks_for_ever_does_not_blink_for_ever():
+    box = with_agent()
+    box.play(agent(box, THINKING), 3600.0)
+    before = len(box.commands)
+    box.play(3600.0)
+    assert len(box.commands) == before
+
+
+def test_a_press_without_listeners_is_refused_unless_an_agent_is_expected():
+    box = joining(with_mode(HOLD))
+    box.play(box.joined())
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    box = expecting()
+    assert box.view().talk is TalkState.MUTED
+    assert box.view().banner == "in kitchen, waiting for the agent"
+    assert of(OpenGate, box.play(PRESS))
+
+
+def test_the_room_adapter_is_told_that_an_agent_is_expected():
+    (join,) = of(JoinRoom, expecting().commands)
+    assert join.expects_agent
+    (join,) = of(JoinRoom, in_room().commands)
+    assert not join.expects_agent
+
+
+def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
+    box = expecting()
+    box.play(PRESS, TalkFlowed(0.01), KEPT_S - 0.5)
+    assert box.is_live()
+    box.play(1.0)
+    assert not box.is_live()
+    assert box.state.talk.lock is Lock.LIMIT
+
+
+def test_a_talk_goes_on_when_the_agent_comes():
+    box = expecting()
+    box.play(PRESS, TalkFlowed(0.01), 5.0, box.people(ROBOT), agent(box), 20.0)
+    assert box.is_live()
+
+
+def test_an_expected_agent_that_does_not_come_is_named():
+    box = expecting()
+    say(box)
+    box.play(29.0)
+    assert box.view().faults == ()
+    box.play(2.0)
+    assert "no voice agent has come" in box.view().faults[0]
+    box.play(box.people(ROBOT), agent(box))
+    assert box.view().faults == ()
+
+
+def test_after_the_agent_has_left_a_press_is_refused_again():
+    box = expecting()
+    box.play(box.people(ROBOT), agent(box), gone(box), box.people())
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+
+
+def test_several_participants_are_told_what_to_expect_of_one_agent():
+    box = with_agent()
+    assert box.view().agent_note == ""
+    box.play(box.people(ROBOT, ALICE))
+    assert "listens to one participant only" in box.view().agent_note
+    box.play(agent(box, takes_turns=True))
+    assert "listens to whoever talks" in box.view().agent_note
+
+
+@given(
+    st.lists(
+        st.sampled_from(["press", "release", "tail", "flow", "mute", "voice", "gone"])
+        | st.sampled_from(list(AgentState))
+        | st.floats(0, 5),
+        max_size=30,
+    )
+)
+def test_the_agent_is_never_left_muted_and_turns_alternate(story):
+    box = with_agent(HOLD)
+    events = {
+        "press": PRESS,
+        "release": RELEASE,
+        "tail": TailEnded(),
+        "flow": TalkFlowed(0.01),
+        "mute": MUTE,
+        "voice": VOICE,
+        "gone": gone(box),
+    }
+    for move in story:
+        match move:
+            case float():
+                box.play(move)
+            case AgentState():
+                box.play(agent(box, move))
+            case _:
+                box.play(events[move])
+    box.play(RELEASE, TailEnded())
+    muted = [command.is_on for command in of(MuteAgent, box.commands)]
+    assert muted == [index % 2 == 0 for index in range(len(muted))]
+    assert not muted or not muted[-1]

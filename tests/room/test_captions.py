@@ -1,0 +1,192 @@
+"""Captions from participants that may send anything."""
+
+import subprocess
+import sys
+from contextlib import asynccontextmanager
+
+import pytest
+from livekit import rtc
+
+from appliance.core.events import AgentChanged, AgentState, CaptionReceived
+from appliance.room.captions import CHARACTERS
+from tests.room.conftest import open_box
+
+TOPIC = "lk.transcription"
+FINAL = "lk.transcription_final"
+SEGMENT = "lk.segment_id"
+ROBOT = "agent-AJ_x"
+
+
+async def said(friend, text, segment="s1", *, is_final=True, **more):
+    """Send a whole caption, as an agent sends what a person said."""
+    attributes = {SEGMENT: segment, FINAL: str(is_final).lower()} | more
+    me = friend.room.local_participant
+    await me.send_text(text, topic=TOPIC, attributes=attributes)
+
+
+async def begun(friend, segment="s1"):
+    """Begin a caption that grows, as an agent sends what it says itself."""
+    me = friend.room.local_participant
+    attributes = {SEGMENT: segment, FINAL: "false"}
+    return await me.stream_text(topic=TOPIC, attributes=attributes)
+
+
+@pytest.fixture
+async def stage(server):
+    """A box in a room with an agent that a test plays."""
+
+    @asynccontextmanager
+    async def open_stage(**claims):
+        async with open_box() as box:
+            await box.join(server)
+            async with server.friend(ROBOT, kind="agent", **claims) as robot:
+                # The server announces a participant without a track 3 s late.
+                await robot.stay_muted()
+                await box.until(AgentChanged)
+                yield box, robot
+            await box.leave()
+
+    return open_stage
+
+
+async def caption(box, is_it=lambda _: True):
+    found = await box.until(CaptionReceived, lambda event: is_it(event.caption))
+    return found.caption
+
+
+async def test_a_caption_grows_until_it_is_final(stage):
+    async with stage() as (box, robot):
+        writer = await begun(robot)
+        await writer.write("it is")
+        first = await caption(box)
+        await writer.write(" late")
+        second = await caption(box, lambda x: x.text != first.text)
+        await writer.aclose(attributes={FINAL: "true"})
+        last = await caption(box, lambda x: x.is_final)
+    texts = [x.text for x in (first, second, last)]
+    assert texts == ["it is", "it is late", "it is late"]
+    assert not first.is_final
+    assert {x.segment for x in (first, second, last)} == {"s1"}
+    assert (last.speaker, last.speaker_id) == ("Agent", ROBOT)
+
+
+async def test_words_that_come_fast_are_reported_together(stage):
+    async with stage() as (box, robot):
+        writer = await begun(robot)
+        for number in range(200):
+            await writer.write(f"{number} ")
+        await writer.aclose(attributes={FINAL: "true"})
+        last = await caption(box, lambda x: x.is_final)
+    reports = [event for event in box.events if isinstance(event, CaptionReceived)]
+    assert last.text == " ".join(map(str, range(200)))
+    assert len(reports) < 100
+
+
+async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
+    async with stage() as (box, robot):
+        writer = await begun(robot)
+        for _ in range(40):
+            await writer.write("x" * 1000)
+        await said(robot, "next", "s2")
+        await caption(box, lambda x: x.text == "next")
+        longest = max(
+            len(event.caption.text)
+            for event in box.events
+            if isinstance(event, CaptionReceived)
+        )
+        await writer.aclose()
+    assert longest == CHARACTERS
+
+
+async def test_unfinished_streams_do_not_keep_others_from_being_read(server, stage):
+    async with stage() as (box, robot), server.friend("eve") as eve:
+        for number in range(12):
+            writer = await begun(eve, str(number))
+            await writer.write("hm")
+        await said(robot, "hello")
+        assert (await caption(box, lambda x: x.speaker_id == ROBOT)).text == "hello"
+    of_eve = {
+        event.caption.segment
+        for event in box.events
+        if isinstance(event, CaptionReceived) and event.caption.speaker_id == "eve"
+    }
+    assert len(of_eve) <= 6
+
+
+async def test_impossible_captions_are_dropped_and_odd_ones_made_harmless(stage):
+    async with stage() as (box, robot):
+        await said(robot, "long id", "s" * 300)
+        await said(robot, "\x00\u202e", "s0")
+        await said(robot, "   ", "s1")
+        await said(robot, "a\x1b[31m\u202eb", "s2", **{"lk.transcribed_track_id": "x"})
+        found = await caption(box)
+    assert (found.segment, found.text) == ("s2", "a[31mb")
+
+
+async def test_a_stream_that_was_replaced_is_not_reported_any_more(stage):
+    async with stage() as (box, robot):
+        old = await begun(robot)
+        await old.write("one")
+        await caption(box)
+        await said(robot, "one two three")
+        await caption(box, lambda x: x.is_final)
+        await old.write(" late")
+        await old.aclose()
+        await said(robot, "end", "s2")
+        await caption(box, lambda x: x.segment == "s2")
+    texts = [x.caption.text for x in box.events if isinstance(x, CaptionReceived)]
+    assert list(dict.fromkeys(texts)) == ["one", "one two three", "end"]
+
+
+async def test_packets_of_the_older_protocol_are_not_captions(server, stage):
+    async with stage() as (box, robot):
+        await robot.say(440)
+        sid = next(iter(robot.room.local_participant.track_publications))
+        segment = rtc.TranscriptionSegment(
+            id="t1", text="twice", start_time=0, end_time=0, language="", final=True
+        )
+        await robot.room.local_participant.publish_transcription(
+            rtc.Transcription(ROBOT, sid, [segment])
+        )
+        await said(robot, "once")
+        assert (await caption(box)).text == "once"
+
+
+async def test_captions_are_received_only_after_an_agent_was_in_the_room(server, box):
+    await box.join(server)
+    async with server.friend("ann") as ann:
+        await said(ann, "no agent")
+        async with server.friend(ROBOT, kind="agent") as robot:
+            await robot.stay_muted()
+            await box.until(AgentChanged)
+            await said(ann, "agent")
+            assert (await caption(box)).text == "agent"
+
+
+async def test_the_state_of_an_agent_and_its_name_are_followed(server, box):
+    await box.join(server)
+    claims = {"kind": "agent", "canUpdateOwnMetadata": True}
+    async with server.friend(ROBOT, **claims) as robot:
+        await robot.stay_muted()
+        agent = (await box.until(AgentChanged)).agent
+        assert (agent.name, agent.state) == ("Agent", AgentState.INITIALIZING)
+        me = robot.room.local_participant
+        await me.set_attributes({"lk.agent.state": "thinking", "lk.agent.name": "Jo"})
+        agent = (await box.until(AgentChanged)).agent
+        assert (agent.name, agent.state) == ("Jo", AgentState.THINKING)
+        await me.set_attributes({"lk.agent.state": "dreaming", "push-to-talk": "1"})
+        agent = (await box.until(AgentChanged)).agent
+        assert (agent.state, agent.takes_turns) == (AgentState.IDLE, True)
+    assert (await box.until(AgentChanged)).agent is None
+
+
+def test_nothing_for_agents_is_loaded_until_there_is_one():
+    program = (
+        "import sys, appliance.assembly\n"
+        "names = ('agent', 'captions', 'kept_speech')\n"
+        "print([x for x in names if f'appliance.room.{x}' in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
+    assert done.stdout == "[]\n"
