@@ -107,7 +107,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     """Join the room with the new token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
-    is_expected = event.expects_agent
+    is_expected = event.expects_agent or _is_agent_configured(state)
     state = replace(
         entered(state, Phase.JOINING, now_s),
         identity=event.identity,
@@ -179,6 +179,13 @@ def entered(state: State, phase: Phase, now_s: float) -> State:
 def _presets(state: State) -> tuple[str | None, ...]:
     """Return all configured rooms; None is that of the section `room`."""
     return (None, *(preset.name for preset in state.config.room.presets))
+
+
+def _is_agent_configured(state: State) -> bool:
+    """Return whether the chosen room's settings say that a voice agent comes."""
+    room = state.config.room
+    named = (preset for preset in room.presets if preset.name == state.preset)
+    return next(named, room).expect_agent
 
 
 def _with_target(state: State, preset: str | None, display_name: str | None) -> State:

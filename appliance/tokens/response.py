@@ -97,7 +97,7 @@ def read_answer(
     url = _server(texts_of(values, URL_KEYS), room, where, secrets)
     return replace(
         _answer(url, token, claims, max(0.0, claims.not_before_s - now_s)),
-        expects_agent=claims.expects_agent or room.expect_agent,
+        expects_agent=claims.expects_agent,
         fallback_urls=_fallbacks(values, room, where),
     )
 
@@ -116,8 +116,7 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     # The server itself judges the start of its validity.
     answer = _answer(_server([], room, "room.token"), room.token, claims, wait_s=0.0)
-    is_expected = claims.expects_agent or room.expect_agent
-    return replace(answer, expects_agent=is_expected)
+    return replace(answer, expects_agent=claims.expects_agent)
 
 
 def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:

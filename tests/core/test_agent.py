@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.config import Config, Preset, RoomConfig
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
     Earcon,
@@ -22,6 +23,7 @@ from appliance.core.events import (
     Caption,
     CaptionReceived,
     ChatTyped,
+    JoinAsked,
     LevelsMeasured,
     Participant,
     TailEnded,
@@ -357,6 +359,17 @@ def test_the_room_adapter_is_told_that_an_agent_is_expected():
     assert join.expects_agent
     (join,) = of(JoinRoom, in_room().commands)
     assert not join.expects_agent
+
+
+@pytest.mark.parametrize("is_preset", [False, True])
+def test_the_configuration_may_expect_an_agent_that_the_token_does_not_name(is_preset):
+    preset = Preset(name="garage", expect_agent=is_preset)
+    room = RoomConfig(presets=(preset,), expect_agent=not is_preset)
+    box = started(Config(room=room))
+    if is_preset:
+        box.play(JoinAsked("garage"))
+    box.play(box.token())
+    assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [True]
 
 
 def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():

@@ -433,7 +433,3 @@ def test_a_token_that_names_agents_lets_the_box_expect_one(room_config, is_expec
     assert answer.expects_agent == is_expected
     fixed = replace(ROOM, token=token, url="wss://h.example.com")
     assert fixed_answer(fixed, NOW_S).expects_agent == is_expected
-
-
-def test_the_configuration_may_expect_an_agent_that_the_token_does_not_name():
-    assert read(answer_of(), replace(ROOM, expect_agent=True)).expects_agent
