@@ -25,9 +25,9 @@ KEPT_BLOCKS: Final = 1000
 """10 s; of a longer talk the end is kept."""
 STALE_S: Final = 30.0
 """Speech is dropped if no agent has come so long after its last word; our choice."""
-READY_S: Final = 2.5
-"""An agent that has not published its state by then receives the stream anyway: it
-waits for 3 s."""
+READY_S: Final = 20.0
+"""An agent that has not published its state by then is sent the stream anyway;
+LiveKit's agents publish it when they can receive the stream."""
 DECIMATION: Final = 3
 """48 to 16 kHz, which is what speech recognition uses."""
 SEND_S: Final = 10.0
@@ -42,8 +42,20 @@ class KeptSpeech:
     else the loop's.
     """
 
-    def __init__(self, room: rtc.Room, spawn: Spawn) -> None:
-        """Start without speech."""
+    def __init__(
+        self,
+        room: rtc.Room,
+        spawn: Spawn,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start without speech.
+
+        Args:
+            room: where the agent comes.
+            spawn: runs a coroutine as a task whose failure ends the process.
+            now_s: the clock.
+        """
+        self._now_s = now_s
         self._room = room
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
@@ -60,7 +72,7 @@ class KeptSpeech:
         def record_and_send(block: Block) -> None:
             if self._is_recording and block is not SILENCE:
                 self._blocks.append(block.copy())
-                self._last_s = time.monotonic()
+                self._last_s = self._now_s()
             send(block)
 
         return record_and_send
@@ -104,7 +116,7 @@ class KeptSpeech:
 
     def _taken(self) -> bytes:
         """Return what is kept as PCM, and forget it."""
-        is_stale = time.monotonic() - self._last_s > STALE_S
+        is_stale = self._now_s() - self._last_s > STALE_S
         blocks = [self._blocks.popleft() for _ in range(len(self._blocks))]
         if is_stale or not blocks:
             return b""

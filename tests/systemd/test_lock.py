@@ -10,6 +10,7 @@ REPOSITORY = Path(__file__).parents[2]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())
 RUN = REPOSITORY / "requirements.lock"
 TEST = REPOSITORY / "tests" / "requirements.lock"
+AGENT = REPOSITORY / "tests" / "agents" / "requirements.lock"
 GROUPS = PROJECT["dependency-groups"]
 WISHES = [
     *((RUN, wish) for wish in PROJECT["project"]["dependencies"]),
@@ -42,7 +43,7 @@ def test_the_two_lock_files_agree():
     }.items() <= run.items()
 
 
-@pytest.mark.parametrize("lock", [RUN, TEST], ids=str)
+@pytest.mark.parametrize("lock", [RUN, TEST, AGENT], ids=str)
 def test_every_package_has_a_hash_and_no_origin(lock):
     text = lock.read_text()
     packages = re.findall(
