@@ -2,7 +2,7 @@
 
 from typing import Final, Self, assert_never
 
-from appliance.config import Config, RoomSettings
+from appliance.config import Config
 from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
@@ -14,8 +14,7 @@ from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
 from appliance.room import sdk_log
-from appliance.room.context import RoomStyle, SessionContext
-from appliance.room.session import Session
+from appliance.room.session import Session, SessionContext
 
 CLOSE_S: Final = 2.0
 """Leaving takes at most 1.5 s; after SIGTERM the process has 3 s to end."""
@@ -38,7 +37,12 @@ class LiveKitRoom:
         self._config = config
         self._background = Background()
         self._context = SessionContext(
-            post, feed, playback, self._background.start, pending={}
+            post,
+            feed,
+            playback,
+            self._background.start,
+            pending={},
+            is_plain_chat=config.chat.format == "plain",
         )
         self._session: Session | None = None
 
@@ -77,7 +81,8 @@ class LiveKitRoom:
     def _join(self, command: JoinRoom) -> None:
         if self._session is not None:
             self._session.leave()
-        self._session = Session(command, self._style(command.preset), self._context)
+        key_file = self._key_file(command.preset)
+        self._session = Session(command, key_file, self._context)
 
     def _leave(self, command: LeaveRoom) -> None:
         if session := self._current(command.ticket):
@@ -99,12 +104,7 @@ class LiveKitRoom:
             return None
         return session
 
-    def _style(self, preset: str | None) -> RoomStyle:
-        return RoomStyle(
-            encryption_key_file=self._room_config(preset).encryption_key_file,
-            is_plain_chat=self._config.chat.format == "plain",
-        )
-
-    def _room_config(self, preset: str | None) -> RoomSettings:
-        named = (x for x in self._config.room.presets if x.name == preset)
-        return next(named, self._config.room)
+    def _key_file(self, preset: str | None) -> str | None:
+        room = self._config.room
+        named = (x.encryption_key_file for x in room.presets if x.name == preset)
+        return next(named, room.encryption_key_file)

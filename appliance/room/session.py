@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, NoReturn
 
@@ -17,11 +18,11 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
 )
+from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.room import stats
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, RoomConnection
-from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.connection import CONNECT_S, Pending, RoomConnection, Spawn
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.own_track import OwnTrack
@@ -35,6 +36,18 @@ COMING_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """Objects and settings that all sessions share."""
+
+    post: Post
+    feed: MicrophoneFeed
+    playback: Playback
+    spawn: Spawn
+    pending: Pending
+    is_plain_chat: bool
+
+
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
@@ -44,25 +57,23 @@ class Session:
     """
 
     def __init__(
-        self, command: JoinRoom, style: RoomStyle, context: SessionContext
+        self, command: JoinRoom, key_file: str | None, context: SessionContext
     ) -> None:
-        """Start joining."""
-        self.ticket = command.ticket
-        self._style = style
+        """Start joining; `key_file` is that of end-to-end encryption, None for none."""
+        self.ticket = ticket = command.ticket
+        self._key_file = key_file
         self._context = context
         self._is_leaving = False
         self._is_paused = False
         self._loop = asyncio.get_running_loop()
-        self._pending_events: asyncio.Queue[Callable[[], Failure | None]] = (
-            asyncio.Queue()
-        )
+        self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._connection = RoomConnection(context.spawn, context.pending)
-        self._room = self._connection.room
+        self._room = room = self._connection.room
         self._publisher = Publisher(context.feed)
-        self.own = OwnTrack(command.ticket, self._room, self._publisher, context.post)
-        has_key = style.encryption_key_file is not None
-        self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
-        ticket, room = command.ticket, self._room
+        self.own = OwnTrack(ticket, room, self._publisher, context.post)
+        self._subscriber = Subscriber(
+            context.playback, self._fail, has_key=key_file is not None
+        )
         self._people = Participants(
             ticket, room, context.post, self._subscriber, self._first_arrival
         )
@@ -84,7 +95,7 @@ class Session:
 
     def send(self, command: SendChat) -> None:
         """Send a chat message."""
-        self._chat_channel.send(command, is_plain=self._style.is_plain_chat)
+        self._chat_channel.send(command, is_plain=self._context.is_plain_chat)
 
     async def _finish(self) -> None:
         """Wait for the end, close everything, and post how it ended."""
@@ -112,8 +123,7 @@ class Session:
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
-        key_file = self._style.encryption_key_file
-        key = encryption(key_file) if key_file is not None else None
+        key = None if self._key_file is None else encryption(self._key_file)
         if isinstance(key, Failure):
             return key
         options = rtc.RoomOptions(
@@ -139,7 +149,7 @@ class Session:
         ]
         try:
             while True:
-                handler = await self._pending_events.get()
+                handler = await self._events.get()
                 if (failure := handler()) is not None:
                     return failure
         finally:
@@ -173,7 +183,8 @@ class Session:
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
         on("track_subscribed", self._later(self._subscriber.open))
-        on("track_unsubscribed", self._later(self._unsubscribed))
+        # Its arguments: the track, the publication, the participant.
+        on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
         on("active_speakers_changed", self._later(self._people.speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
         on("data_received", self._later(self._chat_channel.take))
@@ -185,7 +196,7 @@ class Session:
         """Return a callback that has the handler called by `_handle_events`."""
 
         def queue(*arguments: object) -> None:
-            self._pending_events.put_nowait(partial(handler, *arguments))
+            self._events.put_nowait(partial(handler, *arguments))
 
         return queue
 
@@ -213,14 +224,6 @@ class Session:
         self._subscriber.want(publication)
         self._people.changed()
 
-    def _unsubscribed(
-        self,
-        _track: rtc.Track,
-        publication: rtc.RemoteTrackPublication,
-        _participant: rtc.RemoteParticipant,
-    ) -> None:
-        self._subscriber.close(publication)
-
     def _paused(self) -> None:
         self._is_paused = True
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
@@ -239,8 +242,7 @@ class Session:
 
         Thread: the library's.
         """
-        handler = partial(_raise, exc)
-        self._loop.call_soon_threadsafe(self._pending_events.put_nowait, handler)
+        self._loop.call_soon_threadsafe(self._later(_raise), exc)
 
 
 def _raise(exc: BaseException) -> NoReturn:
