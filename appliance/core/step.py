@@ -161,7 +161,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return session.token_ready(state, event, now_s)
         case TokenFailed():
             is_due = state.phase is Phase.FETCHING
-            return reconnect.failed(state, event, now_s) if is_due else state, ()
+            return reconnect.failed(state, event, now_s) if is_due else (state, ())
         case RoomJoined():
             return session.joined(state, event, now_s), ()
         case RoomFailed() | RoomLost() | RoomLeft():
@@ -188,7 +188,7 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
         return session.after_leaving(state, now_s)
     if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
-    return reconnect.failed(state, event, now_s), ()
+    return reconnect.failed(state, event, now_s)
 
 
 def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
