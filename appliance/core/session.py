@@ -131,6 +131,7 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
         change=None,
         room=event.room,
         people=event.people,
+        chat=state.chat.named(event.people),
         permissions=event.permissions,
     )
 

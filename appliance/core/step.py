@@ -145,8 +145,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
-            is_flowing = isinstance(event, TalkFlowed)
-            return talk.flow(state, is_flowing=is_flowing), ()
+            return talk.flow(state, is_flowing=isinstance(event, TalkFlowed)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
@@ -195,9 +194,10 @@ def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
     """Store participants or round-trip time, while in the room."""
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
-    if isinstance(event, PeopleChanged):
-        return replace(state, people=event.people)
-    return replace(state, rtt_s=event.rtt_s)
+    if isinstance(event, RttMeasured):
+        return replace(state, rtt_s=event.rtt_s)
+    people = event.people
+    return replace(state, people=people, chat=state.chat.named(people))
 
 
 def _started(state: State, now_s: float) -> Step:

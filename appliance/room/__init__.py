@@ -3,8 +3,8 @@
 Start with `adapter`: it takes the core's commands and starts one `session` per ticket.
 A session opens a `connection`, publishes our track (`publisher`, `own_track`),
 subscribes to the others (`subscriber`, `participants`) and exchanges chat
-(`chat_channel`, with the wire formats in `chat_format`). `audio_io` and `ffi` carry
-audio to and from the native library without the asyncio loop; `apm` is its echo
-canceller and noise suppressor. `failures` maps what the SDK reports to causes and
+(`chat_channel`, `chat_streams`, with the wire formats in `chat_format`). `audio_io` and
+`ffi` carry audio to and from the native library without the asyncio loop; `apm` is its
+echo canceller and noise suppressor. `failures` maps what the SDK reports to causes and
 sentences; `stats` and `neteq_delay` read WebRTC statistics.
 """

@@ -87,7 +87,7 @@ class Participants:
         is_named = other.identity in self._speakers
         return Participant(
             id=other.identity,
-            name=display_name(other.name, other.identity),
+            name=_shown_name(self._room, other),
             # Both: reported by the server and played here, as the lamp indicates.
             is_speaking=is_named and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
@@ -99,4 +99,8 @@ class Participants:
 def sender(room: rtc.Room, identity: str) -> ChatSender:
     """Return the participant with this identity, with the name the server confirms."""
     known = room.remote_participants.get(identity)
-    return ChatSender(identity, known.name if known else "")
+    return ChatSender(identity, _shown_name(room, known) if known else "")
+
+
+def _shown_name(room: rtc.Room, other: rtc.RemoteParticipant) -> str:
+    return display_name(other.name, other.identity, room.local_participant.name)
