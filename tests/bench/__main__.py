@@ -14,7 +14,18 @@ from pathlib import Path
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
-from tests.bench import cpu, delay, drift, flood, gate, goodbye, memory, outage, startup
+from tests.bench import (
+    cpu,
+    delay,
+    drift,
+    flood,
+    gate,
+    goodbye,
+    memory,
+    outage,
+    rooms,
+    startup,
+)
 from tests.bench.awake import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
@@ -31,11 +42,12 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "gate": gate.measure,
     "start": startup.measure,
     "outage": outage.measure,
+    "rooms": rooms.measure,
     "goodbye": goodbye.measure,
     "flood": flood.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "flood"})
+ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood"})
 """Modules that are measured with processors kept awake."""
 
 

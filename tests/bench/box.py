@@ -48,6 +48,8 @@ class Ours:
     options: tuple[str, ...] = ()
     """Options of the Python interpreter."""
     token_url: str | None = None
+    presets: tuple[tuple[str, str], ...] = ()
+    """Name and token source of each."""
 
     async def start(self, seat: Seat) -> Client:
         """Start it on this seat."""
@@ -73,9 +75,11 @@ class Ours:
             "automatic_gain",
         )
         off: dict[str, object] = {} if self.has_page else {"screen": {"driver": "none"}}
+        presets = [{"name": name, "token_url": url} for name, url in self.presets]
+        source = {"token_url": self.token_url, "presets": presets}
         return off | {
             "name": seat.name,
-            "room": {"token_url": self.token_url} if self.token_url else fixed,
+            "room": source if self.token_url else fixed,
             "sound": dict.fromkeys(switches, self.has_processing),
             "talk": {"mode": self.mode},
             "page": {"enabled": self.has_page, "listen": f"127.0.0.1:{_free_port()}"},
@@ -112,6 +116,12 @@ class Page:
         """Return `/metrics`."""
         async with self._client() as client:
             return (await client.get("/metrics")).raise_for_status().text
+
+    async def join(self, preset: str | None) -> None:
+        """Ask for another room; None is that of the section `room`."""
+        async with self._client() as client:
+            answer = await client.post("/api/join", json={"preset": preset})
+            answer.raise_for_status()
 
     def _client(self) -> httpx.AsyncClient:
         config = json.loads((self._folder / "config.yaml").read_text(encoding="utf-8"))
