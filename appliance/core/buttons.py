@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from appliance.core import levels, session, talk
+from appliance.core.commands import Command
 from appliance.core.events import Button, ButtonPressed, ButtonReleased
 from appliance.core.state import Goal, ScreenPage, State, Step
 
@@ -13,7 +14,8 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         return _resumed(state, event, now_s), ()
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
-        return talk.press(state, at_s, is_at_boot=event.is_at_boot)
+        state, commands = talk.press(state, at_s, is_at_boot=event.is_at_boot)
+        return _rejoined(state, commands, now_s)
     if event.is_at_boot:
         return replace(state, stuck=(*_others(state, event.button), event.button)), ()
     return _pressed(state, event.button, now_s)
@@ -53,6 +55,14 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
             return _next_page(state), ()
         case _:
             return levels.turn_volume(state, is_up=button is Button.VOLUME_UP)
+
+
+def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
+    """Rejoin after a talk press, if a moderator removed the box; a new press talks."""
+    if not session.is_removed(state):
+        return state, commands
+    state, joining = session.join(state, state.preset, None, now_s)
+    return state, (*commands, *joining)
 
 
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:

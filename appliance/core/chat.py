@@ -1,10 +1,10 @@
 """Chat log: received lines, own lines, and the delivery state of each own line."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from appliance.core.events import Caption, ChatMessage, ChatTyped
+from appliance.core.events import Caption, ChatMessage, ChatTyped, Participant
 
 KEPT_LINES = 50
 """Lines kept; our choice: the screen of a phone shows about ten."""
@@ -107,6 +107,18 @@ class ChatLog:
                 state=Delivery.SENT if is_own else Delivery.RECEIVED,
             )
         )
+
+    def named(self, people: Iterable[Participant]) -> "ChatLog":
+        """Return the log with the names that these participants have now.
+
+        Somebody may write before their name is known here.
+        """
+        names = {person.id: person.name for person in people if person.id}
+        lines = tuple(
+            replace(line, sender_name=names.get(line.sender_id, line.sender_name))
+            for line in self.lines
+        )
+        return self if lines == self.lines else ChatLog(lines)
 
     def marked(self, line_id: str, state: Delivery, reason: str = "") -> "ChatLog":
         """Return the log with our line in another delivery state.

@@ -5,6 +5,7 @@ from typing import Final
 from appliance.core import agent_text, permissions
 from appliance.core.events import Part
 from appliance.core.state import Lock, State
+from appliance.core.status_text import room_name
 
 SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
@@ -16,10 +17,13 @@ def is_lost(state: State, part: Part) -> bool:
 
 
 def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
-    """Return whether the fault lamp is lit; an optional screen does not count."""
+    """Return whether the fault lamp is lit.
+
+    An optional screen does not count, nor does a room that the box went back from.
+    """
     is_optional = state.config.screen.driver == "auto"
     screens = sum(lost.part is Part.SCREEN for lost in state.lost) if is_optional else 0
-    return len(faults) > screens
+    return len(faults) > screens + (state.failed_change is not None)
 
 
 def sentences(state: State) -> tuple[str, ...]:
@@ -36,8 +40,16 @@ def sentences(state: State) -> tuple[str, ...]:
         *permissions.faults(state),
         *agent_text.faults(state),
         *_sound_faults(state),
+        *_failed_change(state),
     )
     return (*parts, *stuck, *room, *reasons)
+
+
+def _failed_change(state: State) -> tuple[str, ...]:
+    if (failed := state.failed_change) is None:
+        return ()
+    room = room_name(failed.preset)
+    return (f"{room}: {failed.reason}; the box went back to the room before",)
 
 
 def _sound_faults(state: State) -> tuple[str, ...]:

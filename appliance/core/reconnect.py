@@ -1,7 +1,9 @@
 """Reconnect policy: time-outs, back-off, and retries without end.
 
 The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
-stays at 8 s for five minutes first; after a refusal it is 10 minutes.
+stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
+removed the box it doubles from 1 to 10 minutes. If another room cannot be joined, the
+box goes back to the room before.
 """
 
 from dataclasses import replace
@@ -10,7 +12,7 @@ from typing import Final
 from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
-from appliance.core.state import Goal, Phase, State, Step
+from appliance.core.state import FailedChange, Goal, Phase, RoomChange, State, Step
 
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
@@ -21,9 +23,14 @@ HOPEFUL_FAILURES: Final = 40
 long a restart of a server, router or provider takes; only then less often."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
-REPLACED_FIRST_S: Final = 60.0
+EVICTED_FIRST_S: Final = 60.0
 REPLACED_LONGEST_S: Final = 1800.0
 """Our choice: two clients with one identity must not replace each other all day."""
+REMOVED_LONGEST_S: Final = 600.0
+"""Our choice: the first wait is as long as after a replacement. An agent that ends its
+call by deleting the room must not be called back at once."""
+CHANGE_ATTEMPTS: Final = 3
+"""Failed attempts to join another room before the box goes back."""
 REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
@@ -37,6 +44,11 @@ TIMEOUT_S: Final = {
     Phase.LEAVING: session.LEAVE_S,
 }
 """Longest wait for an answer, by phase."""
+EVICTION_LONGEST_S: Final = {
+    Cause.REPLACED: REPLACED_LONGEST_S,
+    Cause.ROOM_CLOSED: REMOVED_LONGEST_S,
+}
+"""Causes of evictions and the longest wait after each."""
 RETRYING: Final = frozenset({Phase.WAITING, Phase.REFUSED})
 """Phases that end with the next attempt, at `retry_at_s`."""
 UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
@@ -45,14 +57,16 @@ UNREACHABLE: Final = frozenset({Cause.SERVER_LOST, Cause.NO_INTERNET})
 
 def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
-) -> State:
-    """Schedule the next attempt after a failure."""
+) -> Step:
+    """Schedule the next attempt after a failure, or go back to the room before."""
     state = session.with_backoff_reset(state, now_s)
     state = _with_failure(state, event.cause, event.reason)
+    if (back := _change_undone(state, is_final=event.is_final)) is not None:
+        return session.start(back, now_s)
     if event.is_final:
-        return _refused(state, now_s)
+        return _refused(state, now_s), ()
     asked_s = event.retry_after_s if isinstance(event, TokenFailed) else 0.0
-    return _with_retry(state, now_s, min(asked_s, LONGEST_ASKED_S))
+    return _with_retry(state, now_s, min(asked_s, LONGEST_ASKED_S)), ()
 
 
 def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
@@ -78,9 +92,11 @@ def tick(state: State, now_s: float) -> Step:
         return session.after_leaving(state, now_s)
     if state.phase is Phase.FETCHING:
         state = _with_failure(state, Cause.TOKEN_SOURCE, "no token arrived in time")
+        if (back := _change_undone(state)) is not None:
+            return session.leave(back, Goal.REJOIN, now_s)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
     state = _with_failure(state, Cause.SERVER_LOST, "the server did not answer in time")
-    return session.leave(state, Goal.REJOIN, now_s)
+    return session.leave(_change_undone(state) or state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:
@@ -114,9 +130,9 @@ def refused_wait_s(jitter: float) -> float:
     return REFUSED_S * (0.9 + 0.2 * jitter)
 
 
-def replaced_wait_s(replacements: int) -> float:
-    """Return the wait after this many consecutive replacements by another client."""
-    return min(REPLACED_FIRST_S * 2.0 ** min(replacements - 1, 10), REPLACED_LONGEST_S)
+def eviction_wait_s(evictions: int, longest_s: float) -> float:
+    """Return the wait after this many consecutive evictions: doubled from a minute."""
+    return min(EVICTED_FIRST_S * 2.0 ** min(evictions - 1, 10), longest_s)
 
 
 def _with_failure(state: State, cause: Cause, reason: str) -> State:
@@ -126,20 +142,43 @@ def _with_failure(state: State, cause: Cause, reason: str) -> State:
     """
     is_offline = cause is Cause.NO_INTERNET and state.address is None
     cause = Cause.NO_LINK if is_offline else cause
-    is_replaced = cause is Cause.REPLACED
     return replace(
         state,
         cause=cause,
         reason=reason,
         failures=state.failures + 1,
-        replacements=state.replacements + is_replaced,
+        evictions=state.evictions + (cause in EVICTION_LONGEST_S),
+        change=_with_attempt(state),
+    )
+
+
+def _with_attempt(state: State) -> RoomChange | None:
+    """Return the change of rooms with one more failed attempt; none while offline."""
+    if state.change is None or state.is_link_down:
+        return state.change
+    return replace(state.change, failures=state.change.failures + 1)
+
+
+def _change_undone(state: State, *, is_final: bool = False) -> State | None:
+    """Return the state with the room before as target, if the change has failed."""
+    change, cause = state.change, state.cause
+    if change is None or cause is None:
+        return None
+    if not is_final and change.failures < CHANGE_ATTEMPTS:
+        return None
+    return replace(
+        session.failures_cleared(state),
+        preset=change.back_to,
+        change=None,
+        failed_change=FailedChange(state.preset, cause, state.reason),
     )
 
 
 def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
     """Return the state waiting for the next attempt, `least_s` or longer."""
-    if state.cause is Cause.REPLACED:
-        delay_s = replaced_wait_s(state.replacements)
+    if state.cause in EVICTION_LONGEST_S:
+        longest_s = EVICTION_LONGEST_S[state.cause]
+        delay_s = eviction_wait_s(state.evictions, longest_s)
     elif state.cause in UNREACHABLE:
         delay_s = unreachable_wait_s(state.failures, state.jitter)
     else:
@@ -163,13 +202,14 @@ def _refused(state: State, now_s: float) -> State:
 def _should_retry_at_once(state: State, before: str | None) -> bool:
     """Return whether a new address is a reason to retry at once.
 
-    After a replacement it is not: the other client still exists. A token request that
+    After an eviction it is not: the other client still exists, or nobody asked the box
+    back. A token request that
     was sent without a network may hang until its time-out, so it is sent again.
     """
     if state.phase is Phase.FETCHING:
         return before is None
     is_out = state.phase in {Phase.WAITING, Phase.REFUSED}
-    return is_out and state.cause is not Cause.REPLACED
+    return is_out and state.cause not in EVICTION_LONGEST_S
 
 
 def _without_link(state: State) -> State:

@@ -4,8 +4,8 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
-from appliance.core.events import Permissions, RoomJoined, TokenReady
-from appliance.core.state import Conversation, Goal, Phase, State, Step
+from appliance.core.events import Cause, Permissions, RoomJoined, TokenReady
+from appliance.core.state import Conversation, Goal, Phase, RoomChange, State, Step
 from appliance.net.url import is_local
 
 FETCH_S: Final = 20.0
@@ -18,8 +18,8 @@ LEAVE_S: Final = 2.5
 """Time-out for leaving: the whole shutdown must not take longer than 3 s."""
 STABLE_S: Final = 10.0
 """A session this long resets the back-off; a shorter one lengthens the next wait."""
-REPLACED_RESET_S: Final = 3600.0
-"""A session this long resets the back-off after replacements. It is twice the longest
+EVICTION_RESET_S: Final = 3600.0
+"""A session this long resets the back-off after evictions. It is twice the longest
 wait, so that two clients with one identity replace each other ever more rarely."""
 
 AT_SERVER: Final = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
@@ -51,7 +51,8 @@ def after_leaving(state: State, now_s: float) -> Step:
         case Goal.REJOIN:
             return start(state, now_s)
         case Goal.STAY_OUT:
-            return entered(_failures_cleared(state), Phase.LEFT, now_s), ()
+            state = replace(state, change=None, failed_change=None)
+            return entered(failures_cleared(state), Phase.LEFT, now_s), ()
         case Goal.STOP:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:
@@ -69,7 +70,12 @@ def is_out(state: State) -> bool:
     """Return whether a press on the leave button means joining again."""
     if state.phase is Phase.LEAVING:
         return state.goal is Goal.STAY_OUT
-    return state.phase in {Phase.LEFT, Phase.REFUSED}
+    return state.phase in {Phase.LEFT, Phase.REFUSED} or is_removed(state)
+
+
+def is_removed(state: State) -> bool:
+    """Return whether a moderator ended the session and the box waits to rejoin."""
+    return state.phase is Phase.WAITING and state.cause is Cause.ROOM_CLOSED
 
 
 def join(
@@ -91,7 +97,7 @@ def join(
     # Before `Started` no token can be fetched: the first session will use the target.
     if (is_same and state.phase in IN_SESSION) or state.phase is Phase.STARTING:
         return state, ()
-    return leave(_failures_cleared(state), Goal.REJOIN, now_s)
+    return leave(failures_cleared(state), Goal.REJOIN, now_s)
 
 
 def next_room(state: State, now_s: float) -> Step:
@@ -132,8 +138,10 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
     state = replace(entered(state, Phase.IN_ROOM, now_s), cause=None, reason="")
     return replace(
         state,
+        change=None,
         room=event.room,
         people=event.people,
+        chat=state.chat.named(event.people),
         permissions=event.permissions,
     )
 
@@ -158,8 +166,8 @@ def with_backoff_reset(state: State, now_s: float) -> State:
         return state
     session_s = now_s - state.since_s
     failures = 0 if session_s >= STABLE_S else state.failures
-    replacements = 0 if session_s >= REPLACED_RESET_S else state.replacements
-    return replace(state, failures=failures, replacements=replacements)
+    evictions = 0 if session_s >= EVICTION_RESET_S else state.evictions
+    return replace(state, failures=failures, evictions=evictions)
 
 
 def entered(state: State, phase: Phase, now_s: float) -> State:
@@ -194,14 +202,28 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
     return replace(
         state,
         preset=preset,
+        change=state.change if is_same_room else _change(state, preset),
+        failed_change=None,
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
     )
 
 
-def _failures_cleared(state: State) -> State:
+def _change(state: State, preset: str | None) -> RoomChange | None:
+    """Return the change to this preset; None if there is no room to go back to."""
+    if state.change is not None:
+        back_to = state.change.back_to
+    elif state.room and not (is_out(state) and state.phase is not Phase.REFUSED):
+        back_to = state.preset
+    else:
+        return None
+    return None if back_to == preset else RoomChange(back_to)
+
+
+def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
-    return replace(state, failures=0, replacements=0, cause=None, reason="")
+    change = None if state.change is None else replace(state.change, failures=0)
+    return replace(state, failures=0, evictions=0, cause=None, reason="", change=change)
 
 
 def _combined(older: Goal, newer: Goal) -> Goal:

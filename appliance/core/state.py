@@ -71,6 +71,24 @@ class ScreenPage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class RoomChange:
+    """Change to another room that has not been joined yet."""
+
+    back_to: str | None
+    """Preset of the room before, to return to if the change fails."""
+    failures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class FailedChange:
+    """Change to another room that failed, so that the box went back."""
+
+    preset: str | None
+    cause: Cause
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Talk:
     """Talk requests of button and page, mutes, and the state of the gate."""
 
@@ -166,14 +184,18 @@ class State:
     """Number of the newest session; answers to older ones are dropped."""
     failures: int = 0
     """Consecutive failed sessions; determines the next wait."""
-    replacements: int = 0
-    """Consecutive times that another client took this identity."""
+    evictions: int = 0
+    """Consecutive sessions that another client or a moderator ended."""
     retry_at_s: float = 0.0
     cause: Cause | None = None
     reason: str = ""
     jitter: float = 0.5
     """0-1, random per process, so that many appliances do not reconnect at once."""
     preset: str | None = None
+    change: RoomChange | None = None
+    """Change of rooms that is not complete; None: the room is the one before."""
+    failed_change: FailedChange | None = None
+    """Shown until a person's next request to join or leave."""
     display_name: str | None = None
     address: str | None = ""
     """LAN address; None: no network; empty: not known yet."""

@@ -27,6 +27,20 @@ FIXED_TEXT: Final = {
 
 
 def banner(state: State, now_s: float) -> str:
+    """Return state, cause and next attempt, and which change of rooms failed."""
+    status = _status(state, now_s)
+    failed = state.failed_change
+    if failed is None:
+        return status
+    return f"{status} ({room_name(failed.preset)}: {CAUSE_TEXT[failed.cause]})"
+
+
+def room_name(preset: str | None) -> str:
+    """Return the name of a configured room."""
+    return "first room" if preset is None else preset
+
+
+def _status(state: State, now_s: float) -> str:
     """Return state, cause and next attempt; it fits on two lines of the OLED."""
     match state.phase:
         case Phase.FETCHING | Phase.JOINING:

@@ -134,8 +134,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
-            is_flowing = isinstance(event, TalkFlowed)
-            return talk.flow(state, is_flowing=is_flowing), ()
+            return talk.flow(state, is_flowing=isinstance(event, TalkFlowed)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
@@ -152,7 +151,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return session.token_ready(state, event, now_s)
         case TokenFailed():
             is_due = state.phase is Phase.FETCHING
-            return reconnect.failed(state, event, now_s) if is_due else state, ()
+            return reconnect.failed(state, event, now_s) if is_due else (state, ())
         case RoomJoined():
             return session.joined(state, event, now_s), ()
         case RoomFailed() | RoomLost() | RoomLeft():
@@ -179,16 +178,17 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
         return session.after_leaving(state, now_s)
     if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
-    return reconnect.failed(state, event, now_s), ()
+    return reconnect.failed(state, event, now_s)
 
 
 def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
     """Store participants or round-trip time, while in the room."""
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
-    if isinstance(event, PeopleChanged):
-        return replace(state, people=event.people)
-    return replace(state, rtt_s=event.rtt_s)
+    if isinstance(event, RttMeasured):
+        return replace(state, rtt_s=event.rtt_s)
+    people = event.people
+    return replace(state, people=people, chat=state.chat.named(people))
 
 
 def _started(state: State, now_s: float) -> Step:

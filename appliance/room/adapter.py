@@ -42,7 +42,11 @@ class LiveKitRoom:
         self._config = config
         self._background = Background()
         self._context = SessionContext(
-            post, feed, playback, self._background.start, pending={}
+            post,
+            feed,
+            playback,
+            self._background.start,
+            pending={},
         )
         self._session: Session | None = None
 

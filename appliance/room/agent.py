@@ -142,7 +142,7 @@ class RoomAgent:
         attributes = found.attributes
         return Agent(
             found.identity,
-            name_of(found),
+            name_of(self._room, found),
             _state(attributes.get(STATE)),
             found.sid in self._takes_turns or attributes.get(PUSH_TO_TALK) == "1",
         )

@@ -173,6 +173,6 @@ class Captions:
     def _name(self, identity: str) -> str:
         known = self._room.remote_participants.get(identity)
         if known is not None:
-            return name_of(known)
+            return name_of(self._room, known)
         me = self._room.local_participant
         return display_name(me.name if identity == me.identity else "", identity)

@@ -14,6 +14,7 @@ from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSen
 from appliance.ports import Post
 from appliance.process.log_limit import LogLimit
 from appliance.room import chat_format
+from appliance.room.chat_streams import ChatStreams
 from appliance.room.connection import Spawn
 from appliance.room.names import short_id
 from appliance.room.participants import sender
@@ -23,12 +24,6 @@ NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishD
 
 _log = logging.getLogger(__name__)
 
-_STREAMS: Final = 8
-"""Streams read at once; our choice: nobody types eight messages at the same time."""
-_STREAM_S: Final = 10.0
-"""Time-out for receiving one message."""
-_ORDER_S: Final = 0.2
-"""Time a message waits for an earlier one of the same sender that is still read."""
 _SEND_S: Final = 10.0
 """Time-out for sending; far above the round trip of a slow link."""
 
@@ -60,11 +55,9 @@ class ChatChannel:
         self._post = post
         self._spawn = spawn
         self._running: set[asyncio.Task[Any]] = set()
-        self._newest: dict[str, asyncio.Task[Any]] = {}
         self._sending = asyncio.Lock()
-        self._reading = 0
         self._log_limit = LogLimit()
-        room.register_text_stream_handler(chat_format.STREAM_TOPIC, self._stream_opened)
+        ChatStreams(room, self._deliver, self._run)
 
     def take(self, packet: rtc.DataPacket) -> None:
         """Receive a data packet, if it is chat."""
@@ -86,50 +79,6 @@ class ChatChannel:
         """Stop reading; messages that are still being sent fail."""
         for task in self._running:
             task.cancel()
-
-    def _stream_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        if self._reading >= _STREAMS:
-            reader.close()
-            self._deliver(chat_format.Dropped("too many at once"), identity)
-            return
-        self._reading += 1
-        earlier = self._newest.get(identity)
-        self._newest[identity] = self._run(self._read(reader, identity, earlier))
-
-    async def _read(
-        self,
-        reader: rtc.TextStreamReader,
-        identity: str,
-        earlier: asyncio.Task[Any] | None,
-    ) -> None:
-        try:
-            async with asyncio.timeout(_STREAM_S):
-                taken = await self._read_all(reader, identity)
-        except TimeoutError:
-            taken = chat_format.Dropped("incomplete after the time-out")
-        except rtc.StreamError:
-            taken = chat_format.Dropped("aborted or too long")
-        finally:
-            self._reading -= 1
-            reader.close()
-        if earlier is not None:
-            # The SDK reads each stream in its own task: the second may end first.
-            await asyncio.wait([earlier], timeout=_ORDER_S)
-        if self._newest.get(identity) is asyncio.current_task():
-            del self._newest[identity]
-        self._deliver(taken, identity)
-
-    async def _read_all(
-        self, reader: rtc.TextStreamReader, identity: str
-    ) -> ChatMessage | chat_format.Dropped:
-        text = ""
-        async for chunk in reader:
-            text += chunk
-            if len(text) > chat_format.PACKET_BYTES:
-                return chat_format.Dropped("too long")
-        info = reader.info
-        who = sender(self._room, identity)
-        return chat_format.read_stream(info.stream_id, info.timestamp, text, who)
 
     def _deliver(
         self, taken: ChatMessage | chat_format.Dropped | None, identity: str

@@ -25,8 +25,11 @@ PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
 _ID_CHARACTERS: Final = 128
-_LAST_MS: Final = 2**53
-"""The largest number up to which JavaScript represents every integer."""
+_FIRST_MS: Final = 1_577_836_800_000
+"""2020, before LiveKit: an earlier time comes from a clock that is wrong, or from a
+sender that counts seconds."""
+_AHEAD_MS: Final = 86_400_000
+"""A sender's clock that is more than a day ahead of ours is wrong."""
 _SERVER: Final = "server"
 """Identity for messages sent by the server's API without a sender."""
 
@@ -41,6 +44,18 @@ class ChatSender:
 
 
 @dataclass(frozen=True, slots=True)
+class Line:
+    """Chat line as its sender wrote it, in any wire format; nothing is checked."""
+
+    id: str
+    text: str
+    ts_ms: float | None
+    is_edit: bool = False
+    files: int = 0
+    """Number of files that were sent with it; they are only mentioned."""
+
+
+@dataclass(frozen=True, slots=True)
 class Dropped:
     """Message or packet that was rejected."""
 
@@ -50,18 +65,33 @@ class Dropped:
     """False: it is probably another application's data."""
 
 
-def read_stream(
-    stream_id: str, ts_ms: int, text: str, sender: ChatSender
-) -> ChatMessage | Dropped:
-    """Return the message of a text stream on `lk.chat`.
+def read_line(line: Line, sender: ChatSender, now_ms: int) -> ChatMessage | Dropped:
+    """Return the message, if every part of it is within its limits.
 
     Args:
-        stream_id: the stream's id, which is the message's.
-        ts_ms: time in the stream's header.
-        text: all of the stream.
+        line: all that was sent, or of a stream as much as has arrived.
         sender: who sent it.
+        now_ms: replaces a missing or impossible time, ms since the epoch.
     """
-    return _message(_Line(stream_id, text, float(ts_ms)), sender)
+    text = "".join(filter(is_text, line.text)).strip()
+    if line.files:
+        note = "sent a file" if line.files == 1 else f"sent {line.files} files"
+        text = f"{text}\n{note}".strip()
+    if not text:
+        return Dropped("no text")
+    if len(text) > TEXT_CHARACTERS:
+        return Dropped("too long")
+    identity = sender.identity or _SERVER
+    if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
+        return Dropped("impossible id")
+    return ChatMessage(
+        id=line.id,
+        sender_id=identity,
+        sender_name=display_name(sender.name, identity),
+        text=text,
+        ts_ms=_time_ms(line.ts_ms, now_ms),
+        is_edit=line.is_edit,
+    )
 
 
 def read_packet(
@@ -73,7 +103,7 @@ def read_packet(
         topic: the packet's topic, empty for none.
         payload: untrusted bytes.
         sender: who sent it.
-        now_ms: replaces a missing time, ms since the epoch.
+        now_ms: replaces a missing or impossible time, ms since the epoch.
         takes_streams: whether the same message reaches us as a stream too; if so,
             packets flagged for older receivers are not for us.
 
@@ -154,16 +184,6 @@ _PACKET: Final = msgspec.json.Decoder(_Packet)
 _PLAIN: Final = msgspec.json.Decoder(_Plain)
 
 
-@dataclass(frozen=True, slots=True)
-class _Line:
-    """Fields common to all wire formats."""
-
-    id: str
-    text: str
-    ts_ms: float
-    is_edit: bool = False
-
-
 def _from_packet(
     found: _Packet,
     sender: ChatSender,
@@ -175,44 +195,28 @@ def _from_packet(
     is_flagged = found.ignore_legacy is True or found.ignore is True
     if is_flagged and takes_streams:
         return None
-    ts_ms = now_ms if found.timestamp is None else found.timestamp
     line_id = found.id or _id_for(found.timestamp, found.message)
-    return _message(_Line(line_id, found.message, ts_ms, is_edit), sender)
+    line = Line(line_id, found.message, found.timestamp, is_edit)
+    return read_line(line, sender, now_ms)
 
 
 def _from_plain(
     found: _Plain, sender: ChatSender, now_ms: int
 ) -> ChatMessage | Dropped:
-    ts_ms = now_ms if found.ts is None else found.ts
     line_id = "" if found.id is None else str(found.id)
-    line = _Line(line_id or _id_for(found.ts, found.text), found.text, ts_ms)
+    line = Line(line_id or _id_for(found.ts, found.text), found.text, found.ts)
     if sender.identity:
         # The sender named in the packet is not authenticated.
-        return _message(line, ChatSender(sender.identity, sender.name))
+        return read_line(line, sender, now_ms)
     claimed = found.sender_id or found.sender or _SERVER
-    return _message(line, ChatSender(claimed, found.sender_name or ""))
+    return read_line(line, ChatSender(claimed, found.sender_name or ""), now_ms)
 
 
-def _message(line: _Line, sender: ChatSender) -> ChatMessage | Dropped:
-    """Return the message, if every part of it is within its limits."""
-    text = "".join(filter(is_text, line.text)).strip()
-    if not text:
-        return Dropped("no text")
-    if len(text) > TEXT_CHARACTERS:
-        return Dropped("too long")
-    if not 0 <= line.ts_ms <= _LAST_MS:
-        return Dropped("impossible time")
-    identity = sender.identity or _SERVER
-    if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
-        return Dropped("impossible id")
-    return ChatMessage(
-        id=line.id,
-        sender_id=identity,
-        sender_name=display_name(sender.name, identity),
-        text=text,
-        ts_ms=int(line.ts_ms),
-        is_edit=line.is_edit,
-    )
+def _time_ms(ts_ms: float | None, now_ms: int) -> int:
+    """Return the sender's time; that of the arrival if it is missing or impossible."""
+    if ts_ms is None or not _FIRST_MS <= ts_ms <= now_ms + _AHEAD_MS:
+        return now_ms
+    return int(ts_ms)
 
 
 def _id_for(ts_ms: float | None, text: str) -> str:

@@ -1,5 +1,9 @@
-"""End-to-end encryption with a key that everybody in the room shares."""
+"""End-to-end encryption with a key that everybody in the room shares.
 
+The key file, and the state of encryption of each participant's audio with its faults.
+"""
+
+import time
 from pathlib import Path
 from typing import Final
 
@@ -8,6 +12,17 @@ from livekit import rtc
 from appliance.core.events import Cause
 from appliance.room.failures import Failure
 
+ENCRYPTED: Final = (
+    "sound is encrypted, and this box has no key (room.encryption_key_file)"
+)
+NOT_ENCRYPTED: Final = (
+    "sound is not encrypted, although this box has a key for the room"
+)
+OTHER_KEY: Final = "sound cannot be decrypted: their key is not the one of this box"
+
+PATIENCE_S: Final = 2.0
+"""Time-out from the server's report that somebody speaks to the first decrypted packet.
+The library does not report a wrong key, only the first success."""
 _KEY_BYTES: Final = 4096
 """Longest key; our choice: a large file named by mistake is refused."""
 
@@ -28,7 +43,10 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
         return _failure("is empty")
     if len(content) > _KEY_BYTES or b"\n" in key:
         return _failure("is not a key: more than one line, or longer than 4096 bytes")
-    return rtc.E2EEOptions(rtc.KeyProviderOptions(shared_key=key))
+    # As in LiveKit's browser client for a shared key: no attempt to derive later keys
+    # from it. With the default, 16 for each packet, one talker with another key takes a
+    # CPU core (measured), and stays silent even after changing to the right key.
+    return rtc.E2EEOptions(rtc.KeyProviderOptions(key, ratchet_window_size=0))
 
 
 def _failure(fault: str) -> Failure:
@@ -37,3 +55,69 @@ def _failure(fault: str) -> Failure:
         "clients use into one line of it, readable for this service"
     )
     return Failure(Cause.MISCONFIGURED, reason, is_final=True)
+
+
+class Decryption:
+    """Encryption state of the other participants' audio."""
+
+    def __init__(self, *, has_key: bool) -> None:
+        """Start without participants.
+
+        Args:
+            has_key: whether this box encrypts.
+        """
+        self._has_key = has_key
+        self._decrypted: set[str] = set()
+        self._waiting_since_s: dict[str, float] = {}
+
+    def is_playable(self, publication: rtc.RemoteTrackPublication) -> bool:
+        """Return whether the track can be played; ciphertext would be loud noise."""
+        return self._has_key or not _is_encrypted(publication)
+
+    def state_changed(
+        self, participant: rtc.Participant | None, state: rtc.EncryptionState.ValueType
+    ) -> None:
+        """Store the state of this participant's audio, as the library reports it."""
+        if participant is None:
+            return
+        if state == rtc.EncryptionState.OK:
+            self._decrypted.add(participant.identity)
+            self._waiting_since_s.pop(participant.identity, None)
+        else:
+            self._decrypted.discard(participant.identity)
+
+    def forget(self, identity: str) -> None:
+        """Remove a participant whose track has ended."""
+        self._decrypted.discard(identity)
+        self._waiting_since_s.pop(identity, None)
+
+    def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
+        """Return the fault of this participant's audio as a sentence; empty: none.
+
+        Args:
+            other: the participant.
+            is_speaking: whether the server says that they speak.
+        """
+        tracks = [
+            publication
+            for publication in other.track_publications.values()
+            if publication.kind == rtc.TrackKind.KIND_AUDIO
+        ]
+        if not self._has_key:
+            return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
+        if not all(map(_is_encrypted, tracks)):
+            return NOT_ENCRYPTED
+        is_waiting = self._is_undecrypted(other.identity, is_speaking=is_speaking)
+        return OTHER_KEY if is_waiting else ""
+
+    def _is_undecrypted(self, identity: str, *, is_speaking: bool) -> bool:
+        if identity in self._decrypted:
+            return False
+        if is_speaking:
+            self._waiting_since_s.setdefault(identity, time.monotonic())
+        since_s = self._waiting_since_s.get(identity)
+        return since_s is not None and time.monotonic() - since_s >= PATIENCE_S
+
+
+def _is_encrypted(publication: rtc.RemoteTrackPublication) -> bool:
+    return publication.encryption_type != rtc.EncryptionType.NONE

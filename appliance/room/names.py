@@ -12,13 +12,22 @@ AGENT_NAME: Final = "lk.agent.name"
 _NAME_CHARACTERS: Final = 64
 _ID_CHARACTERS: Final = 6
 """Of an identity: enough to tell people apart, not enough to know them elsewhere."""
+_OWN_NAMES: Final = frozenset({"this box", "me"})
+"""Names of this box on the page and on the OLED."""
+_GUEST: Final = " (guest)"
 _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 
 
-def display_name(name: str, identity: str) -> str:
-    """Return the name to show: never empty, one line, at most 64 characters."""
-    return _one_line(name) or _one_line(identity) or "?"
+def display_name(name: str, identity: str, own_name: str = "") -> str:
+    """Return the name to show: never empty, one line, at most 64 characters.
+
+    Somebody with a name that stands for this box is marked as a guest.
+    """
+    shown = _one_line(name) or _one_line(identity) or "?"
+    if _spelling(shown) in {_spelling(own_name), *_OWN_NAMES}:
+        return shown[: _NAME_CHARACTERS - len(_GUEST)] + _GUEST
+    return shown
 
 
 def agent_name(name: str, attributes: Mapping[str, str]) -> str:
@@ -40,6 +49,12 @@ def is_text(character: str) -> bool:
     if character in _NEEDED:
         return True
     return unicodedata.category(character) not in {"Cc", "Cf", "Cs"}
+
+
+def _spelling(name: str) -> str:
+    """Return the name without differences that cannot be seen."""
+    visible = "".join(x for x in name if unicodedata.category(x) != "Cf")
+    return unicodedata.normalize("NFKC", visible).casefold().strip()
 
 
 def _one_line(name: str) -> str:

@@ -87,7 +87,7 @@ class Participants:
         is_named = other.identity in self._speakers
         return Participant(
             id=other.identity,
-            name=name_of(other),
+            name=name_of(self._room, other),
             # Both: reported by the server and played here, as the lamp indicates.
             is_speaking=is_named and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
@@ -99,7 +99,7 @@ class Participants:
 def sender(room: rtc.Room, identity: str) -> ChatSender:
     """Return the participant with this identity, with the name the server confirms."""
     known = room.remote_participants.get(identity)
-    return ChatSender(identity, name_of(known) if known else "")
+    return ChatSender(identity, name_of(room, known) if known else "")
 
 
 def is_agent(participant: rtc.RemoteParticipant) -> bool:
@@ -107,8 +107,9 @@ def is_agent(participant: rtc.RemoteParticipant) -> bool:
     return participant.kind == rtc.ParticipantKind.PARTICIPANT_KIND_AGENT
 
 
-def name_of(participant: rtc.RemoteParticipant) -> str:
+def name_of(room: rtc.Room, participant: rtc.RemoteParticipant) -> str:
     """Return the name to show; an agent's identity means nothing to people."""
     if is_agent(participant):
         return agent_name(participant.name, participant.attributes)
-    return display_name(participant.name, participant.identity)
+    own = room.local_participant.name
+    return display_name(participant.name, participant.identity, own)

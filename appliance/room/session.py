@@ -48,17 +48,14 @@ class Session:
         self, command: JoinRoom, style: RoomStyle, context: SessionContext
     ) -> None:
         """Start joining."""
-        self.ticket = command.ticket
+        self.ticket = ticket = command.ticket
         self._style = style
         self._context = context
         self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
-        self._pending_events: asyncio.Queue[Callable[[], Failure | None]] = (
-            asyncio.Queue()
-        )
+        self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._connection = connection(command, context, is_fork=style.is_dtelecom)
-        self._room = self._connection.room
-        ticket, room = command.ticket, self._room
+        self._room = room = self._connection.room
         has_key = style.encryption_key_file is not None
         self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
         self.agent = AgentSlot(command, room, context, style, self._subscriber)
@@ -119,7 +116,7 @@ class Session:
 
     async def _join(self, command: JoinRoom) -> Failure | None:
         key_file = self._style.encryption_key_file
-        key = encryption(key_file) if key_file is not None else None
+        key = None if key_file is None else encryption(key_file)
         if isinstance(key, Failure):
             return key
         options = rtc.RoomOptions(
@@ -145,7 +142,7 @@ class Session:
         ]
         try:
             while True:
-                handler = await self._pending_events.get()
+                handler = await self._events.get()
                 if (failure := handler()) is not None:
                     return failure
         finally:
@@ -180,7 +177,8 @@ class Session:
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
         on("track_subscribed", self._later(self._subscriber.open))
-        on("track_unsubscribed", self._later(self._unsubscribed))
+        # Its arguments: the track, the publication, the participant.
+        on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
         on("active_speakers_changed", self._later(self._people.speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
         on("data_received", self._later(self._chat_channel.take))
@@ -192,7 +190,7 @@ class Session:
         """Return a callback that has the handler called by `_handle_events`."""
 
         def queue(*arguments: object) -> None:
-            self._pending_events.put_nowait(partial(handler, *arguments))
+            self._events.put_nowait(partial(handler, *arguments))
 
         return queue
 
@@ -218,11 +216,6 @@ class Session:
         self._subscriber.want(publication)
         self._people.changed()
 
-    def _unsubscribed(
-        self, _track: object, publication: rtc.RemoteTrackPublication, *_: object
-    ) -> None:
-        self._subscriber.close(publication)
-
     def _paused(self) -> None:
         self._is_paused = True
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
@@ -241,8 +234,7 @@ class Session:
 
         Thread: the library's.
         """
-        handler = partial(_raise, exc)
-        self._loop.call_soon_threadsafe(self._pending_events.put_nowait, handler)
+        self._loop.call_soon_threadsafe(self._later(_raise), exc)
 
 
 def _raise(exc: BaseException) -> NoReturn:

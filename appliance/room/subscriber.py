@@ -11,7 +11,7 @@ from livekit import rtc
 from appliance.ports import Playback
 from appliance.process.log_limit import LogLimit
 from appliance.room.audio_io import RemoteAudio
-from appliance.room.decryption import Decryption
+from appliance.room.encryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.names import short_id
 from appliance.room.neteq_delay import NeteqDelay

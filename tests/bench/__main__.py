@@ -25,6 +25,7 @@ from tests.bench import (
     memory,
     outage,
     relay,
+    rooms,
     startup,
     tokenserver,
 )
@@ -44,6 +45,7 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "gate": gate.measure,
     "start": startup.measure,
     "outage": outage.measure,
+    "rooms": rooms.measure,
     "goodbye": goodbye.measure,
     "flood": flood.measure,
     "tokenserver": tokenserver.measure,
@@ -51,7 +53,7 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "agent": agent.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "flood", "agent"})
+ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood", "agent"})
 """Modules that are measured with processors kept awake."""
 
 

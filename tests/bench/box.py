@@ -54,6 +54,8 @@ class Ours:
     options: tuple[str, ...] = ()
     """Options of the Python interpreter."""
     token_url: str | None = None
+    presets: tuple[tuple[str, str], ...] = ()
+    """Name and token source of each."""
 
     async def start(self, seat: Seat) -> Client:
         """Start it on this seat."""
@@ -80,9 +82,11 @@ class Ours:
             "automatic_gain",
         )
         off: dict[str, object] = {} if self.has_page else {"screen": {"driver": "none"}}
+        presets = [{"name": name, "token_url": url} for name, url in self.presets]
+        source = {"token_url": self.token_url, "presets": presets}
         return off | {
             "name": seat.name,
-            "room": {"token_url": self.token_url} if self.token_url else fixed,
+            "room": source if self.token_url else fixed,
             "sound": {
                 **dict.fromkeys(switches, self.has_processing),
                 "earcons": self.has_earcons,
@@ -130,6 +134,12 @@ class Page:
         """Return `/metrics`."""
         async with self._client() as client:
             return (await client.get("/metrics")).raise_for_status().text
+
+    async def join(self, preset: str | None) -> None:
+        """Ask for another room; None is that of the section `room`."""
+        async with self._client() as client:
+            answer = await client.post("/api/join", json={"preset": preset})
+            answer.raise_for_status()
 
     def _client(self) -> httpx.AsyncClient:
         return httpx.AsyncClient(

@@ -9,12 +9,12 @@ from appliance.core import session
 from appliance.core.commands import DropToken, FetchToken, LeaveRoom
 from appliance.core.events import Cause, LeaveAsked, LinkChanged, Ticked
 from appliance.core.reconnect import (
+    EVICTED_FIRST_S,
     JITTER_S,
     LONGEST_ASKED_S,
     LONGEST_S,
-    REPLACED_FIRST_S,
     REPLACED_LONGEST_S,
-    replaced_wait_s,
+    eviction_wait_s,
     unreachable_wait_s,
     wait_s,
 )
@@ -80,21 +80,19 @@ def test_boxes_stay_spread_even_at_the_cap(count):
     assert waits[-1] - waits[0] > 1.9 * JITTER_S
 
 
+def replaced_wait_s(count: int) -> float:
+    return eviction_wait_s(count, REPLACED_LONGEST_S)
+
+
 @given(failures)
 def test_a_box_that_was_replaced_waits_for_minutes_and_never_for_hours(count):
-    assert REPLACED_FIRST_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
+    assert EVICTED_FIRST_S <= replaced_wait_s(count) <= REPLACED_LONGEST_S
     assert replaced_wait_s(count) <= replaced_wait_s(count + 1)
 
 
 def test_a_box_that_was_replaced_again_waits_twice_as_long():
-    assert [replaced_wait_s(count) for count in range(1, 7)] == [
-        60,
-        120,
-        240,
-        480,
-        960,
-        1800,
-    ]
+    waits = [replaced_wait_s(count) for count in range(1, 7)]
+    assert waits == [60, 120, 240, 480, 960, 1800]
 
 
 # back-off

@@ -1,5 +1,6 @@
 import pytest
 
+from appliance.config import Config, TalkConfig
 from appliance.core import session
 from appliance.core.commands import (
     CloseGate,
@@ -10,18 +11,27 @@ from appliance.core.commands import (
     PlayEarcon,
     SendChat,
 )
-from appliance.core.events import Cause, ChatTyped, LinkChanged, TalkFlowed
+from appliance.core.events import (
+    Cause,
+    ChatTyped,
+    JoinAsked,
+    LinkChanged,
+    TalkFlowed,
+)
 from appliance.core.reconnect import REPLACED_LONGEST_S
 from appliance.core.state import Phase
 from appliance.core.view import ConnectionState
 from tests.core.story import (
     LEAVE,
     PRESS,
+    RELEASE,
+    TOGGLE,
     Box,
     in_room,
     joining,
     of,
     started,
+    with_mode,
 )
 
 AWAY, HOME, ELSEWHERE = map(LinkChanged, (None, "192.168.1.5", "10.0.0.7"))
@@ -176,7 +186,7 @@ def test_a_session_of_an_hour_resets_the_wait_after_replacements():
     for _ in range(4):
         replaced(box)
         next_try(box)
-    assert replaced(box, stay_s=session.REPLACED_RESET_S) == 60
+    assert replaced(box, stay_s=session.EVICTION_RESET_S) == 60
 
 
 def test_other_failures_do_not_shorten_the_wait_after_a_replacement():
@@ -200,3 +210,64 @@ def test_a_press_ends_the_wait_after_a_replacement():
     replaced(box)
     assert of(FetchToken, box.play(LEAVE, LEAVE))
     assert replaced(box) == 60
+
+
+# removed by a moderator
+
+
+def removed(box: Box) -> float:
+    """Remove the box from the room; return how long it waits."""
+    box.enter()
+    box.play(box.lost(Cause.ROOM_CLOSED))
+    return wait_s(box)
+
+
+def test_a_removed_box_waits_from_one_to_ten_minutes():
+    box = started()
+    waits = []
+    for _ in range(6):
+        waits.append(removed(box))
+        next_try(box)
+    assert waits == [60, 120, 240, 480, 600, 600]
+
+
+def test_the_wait_after_a_removal_is_shown():
+    box = started()
+    removed(box)
+    assert box.view().banner == "disconnected: room closed, retry in 60 s"
+    assert box.view().faults == ("the room went",)
+
+
+@pytest.mark.parametrize("press", [PRESS, LEAVE, JoinAsked()])
+def test_a_press_rejoins_at_once_after_a_removal(press):
+    box = started(Config(talk=TalkConfig(leave_hold_ms=800)))
+    removed(box)
+    assert of(FetchToken, box.play(press)) == (FetchToken(2, None, None),)
+    assert removed(box) == 60
+
+
+def test_a_press_that_rejoins_does_not_talk_until_it_is_pressed_again():
+    box = started()
+    removed(box)
+    box.play(PRESS)
+    box.enter()
+    assert not box.is_live()
+    box.play(RELEASE, PRESS)
+    assert box.is_live()
+
+
+def test_a_latched_talk_ends_when_the_box_is_removed():
+    box = started(with_mode(TOGGLE))
+    box.enter()
+    box.play(PRESS, RELEASE)
+    assert box.is_live()
+    box.play(box.lost(Cause.ROOM_CLOSED), 60)
+    box.enter()
+    assert not box.is_live()
+
+
+def test_another_address_does_not_end_the_wait_after_a_removal():
+    box = started()
+    box.play(HOME)
+    removed(box)
+    assert box.play(ELSEWHERE, AWAY, HOME) == ()

@@ -196,6 +196,17 @@ async def test_a_typed_line_is_sent_and_appears_with_its_state(phone):
     )
 
 
+async def test_a_line_that_is_not_of_today_has_a_date(phone):
+    now_ms = await phone.page.evaluate("new Date().setHours(12, 34, 0, 0)")
+    old = line_with(phone, id="old", ts_ms=now_ms - 3 * 86_400_000)
+    phone.inbox.show(chat=(old, line_with(phone, id="new", ts_ms=now_ms)))
+    times = phone.page.locator("#lines time")
+    await expect(times).to_have_count(2)
+    month = "new Date(Date.now() - 3 * 86400000).toLocaleString([], {month: 'short'})"
+    await expect(times.first).to_contain_text(await phone.page.evaluate(month))
+    await expect(times.last).to_have_text(re.compile(r"^12:34( PM)?$"))
+
+
 async def test_the_space_bar_in_a_chat_line_types_a_space(phone):
     await phone.page.get_by_label("Write to the room").press_sequentially("a b c")
     await expect(phone.page.locator("#text")).to_have_value("a b c")

@@ -13,9 +13,14 @@ from playwright.async_api import async_playwright
 
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent, Participant
-from tests.room.fakes import strongest_hz
+from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
+from tests.room.conftest import open_box
+from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
+from tests.room.test_encryption import all_faults, faults, faults_are, key_file
+from tests.room.test_sound import heard
 
 HERE = Path(__file__).parent / "browser"
+QUIET = 100
 SWITCHES = [
     "--no-sandbox",
     "--disable-gpu",
@@ -51,23 +56,54 @@ def client():
     return script
 
 
+class Friends:
+    """Pages of one browser, each with a client in the room."""
+
+    def __init__(self, browser, server, client):
+        self._browser = browser
+        self._server = server
+        self._client = client
+
+    async def join(self, identity, key=None):
+        page = await self._browser.new_page()
+        await page.route(
+            "**/worker.js",
+            lambda route: route.fulfill(
+                path=self._client.with_name("livekit-client.e2ee.worker.js"),
+                content_type="text/javascript",
+            ),
+        )
+        # Any page of a loopback server is a secure context, which WebRTC requires.
+        await page.goto(self._server.url.replace("ws://", "http://"))
+        await page.add_script_tag(path=self._client)
+        await page.add_script_tag(path=HERE / "friend.js")
+        token = self._server.token(identity, name=identity.title())
+        facts = [self._server.url, token, key]
+        await page.evaluate("([url, token, key]) => join(url, token, key)", facts)
+        return page
+
+
 @pytest.fixture
-async def friend(server, client):
-    """Page with a client that has joined the room."""
+async def friends(server, client):
     chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
             executable_path=chromium, args=SWITCHES
         )
-        page = await browser.new_page()
-        # Any page of a loopback server is a secure context, which WebRTC requires.
-        await page.goto(server.url.replace("ws://", "http://"))
-        await page.add_script_tag(path=client)
-        await page.add_script_tag(path=HERE / "friend.js")
-        token = server.token("ann", name="Ann")
-        await page.evaluate("([url, token]) => join(url, token)", [server.url, token])
-        yield page
+        yield Friends(browser, server, client)
         await browser.close()
+
+
+@pytest.fixture
+async def friend(friends):
+    return await friends.join("ann")
+
+
+async def is_heard(box, hz):
+    """Wait until the box plays this tone."""
+    async with asyncio.timeout(DEADLINE_S):
+        while abs(strongest_hz(await heard(box)) - hz) > 10:
+            pass
 
 
 async def test_a_browser_and_the_box_hear_each_other(server, box, friend):
@@ -102,3 +138,78 @@ async def test_a_browser_and_the_box_read_each_other_once(server, box, friend):
     assert shape["ignoreLegacy"] is True
     received = [event for event in box.events if isinstance(event, ChatReceived)]
     assert len(received) == 2
+
+
+async def test_files_from_a_browser_are_mentioned_once(server, box, friend):
+    await box.join(server)
+    for text, expected in ("", "sent a file"), ("look", "look\nsent a file"):
+        await friend.evaluate("text => writeWithFile(text)", text)
+        assert (await box.until(ChatReceived)).message.text == expected
+    await friend.evaluate("sendFile()")
+    assert (await box.until(ChatReceived)).message.text == "sent a file"
+    await friend.evaluate("write('bye')")
+    assert (await box.until(ChatReceived)).message.text == "bye"
+
+
+async def test_a_line_that_a_browser_streams_grows(server, box, friend):
+    await box.join(server)
+    await friend.evaluate("stream(['once', ' upon', ' a time'], 400)")
+    texts = [(await box.until(ChatReceived)).message.text for _ in range(3)]
+    assert texts == ["once", "once upon", "once upon a time"]
+
+
+async def test_a_browser_with_the_same_key_and_the_box_hear_and_read_each_other(
+    server, friends, tmp_path, encrypted
+):
+    async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
+        friend = await friends.join("ann", "swordfish")
+        await friend.evaluate("say(700)")
+        await box.join(server)
+        await is_heard(box, 700)
+        await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+        await friend.evaluate("write('hello')")
+        assert (await box.until(ChatReceived)).message.text == "hello"
+        box.room.do(SendChat(1, "line-1", "good morning", 5))
+        await friend.wait_for_function("heard.streams.length")
+        (line,) = await friend.evaluate("heard.streams")
+        assert line["text"] == "good morning"
+        assert all_faults(box) == []
+
+
+async def test_a_browser_with_another_key_is_silent_and_named_until_it_has_ours(
+    server, friends, tmp_path, encrypted
+):
+    async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
+        friend = await friends.join("ann", "tuna")
+        await friend.evaluate("say(700)")
+        await box.join(server)
+        await faults_are(box, {"ann": OTHER_KEY})
+        assert amplitude(await heard(box)) < QUIET
+        assert await friend.evaluate("strongestHz()") == 0
+        await friend.evaluate("keys.setKey('swordfish')")
+        await faults_are(box, {})
+        await is_heard(box, 700)
+        await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+
+
+async def test_a_browser_that_encrypts_is_named_and_not_played_by_a_box_without_a_key(
+    server, friends, box
+):
+    friend = await friends.join("ann", "swordfish")
+    other = await friends.join("bob")
+    await friend.evaluate("say(700)")
+    await other.evaluate("say(1100)")
+    joined = await box.join(server)
+    assert faults(joined) == {"ann": ENCRYPTED}
+    await is_heard(box, 1100)
+
+
+async def test_a_browser_without_a_key_in_an_encrypted_room_is_named(
+    server, friends, tmp_path, encrypted
+):
+    async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
+        friend = await friends.join("ann")
+        await friend.evaluate("say(700)")
+        assert faults(await box.join(server)) == {"ann": NOT_ENCRYPTED}
+        await friend.evaluate("room.disconnect()")
+        await faults_are(box, {})

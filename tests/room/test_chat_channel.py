@@ -1,11 +1,15 @@
+import asyncio
 import json
 import logging
+
+import pytest
 
 from appliance.config import ChatConfig, Config
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent
 from appliance.process.log_limit import LINES
 from tests.room.conftest import open_box
+from tests.room.fakes import DEADLINE_S
 
 PACKET = "lk-chat-topic"
 EDIT = "lk-chat-update-topic"
@@ -120,21 +124,108 @@ async def test_hostile_messages_are_dropped_with_few_lines(server, box, caplog):
     assert "secretly" not in caplog.text
 
 
-async def test_a_stream_that_never_ends_does_not_delay_others(server, box):
+async def grown(box, text):
+    """Wait until a line has grown to this text, and return it."""
+    return (await box.until(ChatReceived, lambda x: x.message.text == text)).message
+
+
+async def test_a_line_that_is_written_slowly_grows(server, box, monkeypatch):
+    monkeypatch.setattr("appliance.room.chat_streams._SILENCE_S", 1.0)
+    words = ["once", " upon", " a", " time", " there", " was"]
     async with server.friend("ann") as friend:
         await box.join(server)
-        streams = [
-            await friend.room.local_participant.stream_text(topic="lk.chat")
-            for _ in range(3)
-        ]
-        for stream in streams:
+        stream = await friend.room.local_participant.stream_text(topic="lk.chat")
+        text = ""
+        for word in words:
+            text += word
+            await stream.write(word)
+            line = await grown(box, text)
+            # Longer than the time-out in total, and shorter each time.
+            await asyncio.sleep(0.3)
+        await stream.aclose()
+        await sent_like_livekit(friend, "bye")
+        assert (await received(box)).text == "bye"
+    ids = {event.message.id for event in received_so_far(box)[:-1]}
+    assert ids == {line.id} == {stream.info.stream_id}
+
+
+async def test_a_line_that_grows_fast_is_posted_a_few_times_a_second(server, box):
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        stream = await friend.room.local_participant.stream_text(topic="lk.chat")
+        for _ in range(200):
+            await stream.write("x")
+        await stream.aclose()
+        await grown(box, "x" * 200)
+    assert len(received_so_far(box)) < 20
+
+
+@pytest.mark.parametrize("end", ["silence", "leaving", "too long"])
+async def test_what_came_of_an_incomplete_line_is_kept(
+    server, box, monkeypatch, caplog, end
+):
+    monkeypatch.setattr("appliance.room.chat_streams._SILENCE_S", 1.0)
+    async with server.friend("ann") as friend, server.friend("bob") as bob:
+        await box.join(server)
+        stream = await friend.room.local_participant.stream_text(topic="lk.chat")
+        await stream.write("half a")
+        await grown(box, "half a")
+        await stream.write(" line")
+        await grown(box, "half a line")
+        if end == "leaving":
+            await friend.room.disconnect()
+        elif end == "too long":
+            await stream.write("x" * 5000)
+            await stream.aclose()
+        else:
+            async with asyncio.timeout(DEADLINE_S):
+                while box.room._session._chat_channel._running:
+                    await asyncio.sleep(0.05)
+        await sent_like_livekit(bob, "bye")
+        assert (await received(box)).text == "bye"
+    dropped = [x for x in caplog.records if "dropped" in x.getMessage()]
+    assert len(dropped) == (end == "too long")
+
+
+async def test_twenty_lines_of_one_sender_at_once_are_all_shown_in_order(server, box):
+    typed = [f"line {number}" for number in range(20)]
+    async with server.friend("ann") as friend:
+        await box.join(server)
+        for text in typed:
+            await friend.room.local_participant.send_text(text, topic="lk.chat")
+        assert [(await received(box)).text for _ in typed] == typed
+
+
+async def test_lines_without_end_do_not_keep_others_from_chatting(server, box, caplog):
+    async with server.friend("ann") as ann, server.friend("bob") as bob:
+        await box.join(server)
+        for _ in range(30):
+            stream = await ann.room.local_participant.stream_text(topic="lk.chat")
             await stream.write("on and on")
-        await sent_like_livekit(friend, "good")
-        assert (await received(box)).text == "good"
+        await sent_like_livekit(bob, "good")
+        await grown(box, "good")
+    lines = {event.message.id for event in received_so_far(box)}
+    assert len(lines) == 24 + 1
+    assert "too many at once" in caplog.text
+
+
+async def test_a_file_alone_is_shown_and_not_received(server, box):
+    async with server.friend("ann", name="Ann") as friend:
+        await box.join(server)
+        writer = await friend.room.local_participant.stream_bytes(
+            "photo.jpg", topic="lk.chat"
+        )
+        await writer.write(b"x" * 100_000)
+        await writer.aclose()
+        line = await received(box)
+        await sent_like_livekit(friend, "bye")
+        assert (await received(box)).text == "bye"
+    assert (line.text, line.sender_name) == ("sent a file", "Ann")
+    assert line.id == writer.info.stream_id
 
 
 async def test_messages_of_one_sender_keep_their_order(server, box, monkeypatch):
-    monkeypatch.setattr("appliance.room.chat_channel._ORDER_S", 5.0)
+    monkeypatch.setattr("appliance.room.chat_streams._ORDER_S", 5.0)
     async with server.friend("ann") as friend:
         await box.join(server)
         me = friend.room.local_participant

@@ -10,6 +10,8 @@ from appliance.room.chat_format import ChatSender, Dropped
 
 ANN = ChatSender("ann", "Ann")
 NOW_MS = 1_700_000_000_000
+SENT_MS = NOW_MS - 500
+DAY_MS = 86_400_000
 TOPICS = [chat_format.PACKET_TOPIC, chat_format.EDIT_TOPIC, chat_format.PLAIN_TOPIC, ""]
 
 json_values = st.recursive(
@@ -45,72 +47,84 @@ def read(topic, payload, sender=ANN, *, takes_streams=True):
     )
 
 
+def read_stream(text, **facts):
+    line = chat_format.Line("a", text, SENT_MS, **facts)
+    return chat_format.read_line(line, ANN, NOW_MS)
+
+
 def message(**facts):
-    usual = {"id": "a", "sender_id": "ann", "sender_name": "Ann", "ts_ms": 5}
+    usual = {"id": "a", "sender_id": "ann", "sender_name": "Ann", "ts_ms": SENT_MS}
     return ChatMessage(**{**usual, "text": "hello", **facts})
 
 
 def test_a_stream_is_a_message_with_the_streams_id():
-    assert chat_format.read_stream("a", 5, "hello", ANN) == message()
+    assert read_stream("hello") == message()
 
 
 def test_an_older_senders_packet_is_a_message():
-    packet = {"id": "a", "timestamp": 5, "message": "hello"}
+    packet = {"id": "a", "timestamp": SENT_MS, "message": "hello"}
     assert read(chat_format.PACKET_TOPIC, packet) == message()
 
 
 @pytest.mark.parametrize("flag", ["ignoreLegacy", "ignore"])
 def test_a_flagged_packet_is_dropped_where_the_stream_comes_too(flag):
-    packet = {"id": "a", "timestamp": 5, "message": "hello", flag: True}
+    packet = {"id": "a", "timestamp": SENT_MS, "message": "hello", flag: True}
     assert read(chat_format.PACKET_TOPIC, packet) is None
     assert read(chat_format.PACKET_TOPIC, packet, takes_streams=False) == message()
 
 
 @pytest.mark.parametrize("flag", [False, None, "true", 1])
 def test_only_true_is_a_flag(flag):
-    packet = {"id": "a", "timestamp": 5, "message": "hello", "ignoreLegacy": flag}
+    packet = {"id": "a", "timestamp": SENT_MS, "message": "hello", "ignoreLegacy": flag}
     assert read(chat_format.PACKET_TOPIC, packet) == message()
 
 
 def test_an_edit_is_marked():
-    packet = {"id": "a", "timestamp": 5, "message": "hello"}
+    packet = {"id": "a", "timestamp": SENT_MS, "message": "hello"}
     assert read(chat_format.EDIT_TOPIC, packet) == message(is_edit=True)
 
 
 @pytest.mark.parametrize("topic", ["", chat_format.PLAIN_TOPIC])
 @pytest.mark.parametrize("key", ["sender", "senderId"])
 def test_the_plain_schema_is_a_message(topic, key):
-    packet = {"id": "a", key: "ann", "senderName": "x", "text": "hello", "ts": 5}
+    packet = {"id": "a", key: "ann", "senderName": "x", "text": "hello", "ts": SENT_MS}
     assert read(topic, packet) == message()
 
 
 def test_a_number_is_an_id_in_the_plain_schema():
-    assert read("", {"id": 7, "text": "hello", "ts": 5}) == message(id="7")
+    assert read("", {"id": 7, "text": "hello", "ts": SENT_MS}) == message(id="7")
+
+
+SENT_BY_BOB = {
+    "id": "a",
+    "sender": "bob",
+    "senderName": "Bob",
+    "text": "x",
+    "ts": SENT_MS,
+}
 
 
 def test_the_sender_named_in_a_packet_is_ignored():
-    packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
-    assert read("", packet) == message(text="x")
+    assert read("", SENT_BY_BOB) == message(text="x")
 
 
 def test_a_packet_from_the_servers_api_may_name_a_sender():
-    packet = {"id": "a", "sender": "bob", "senderName": "Bob", "text": "x", "ts": 5}
-    found = read("", packet, ChatSender("", ""))
+    found = read("", SENT_BY_BOB, ChatSender("", ""))
     assert found == message(sender_id="bob", sender_name="Bob", text="x")
 
 
 def test_a_sender_is_never_empty():
-    found = read("", {"id": "a", "text": "hello", "ts": 5}, ChatSender("", ""))
+    found = read("", {"id": "a", "text": "hello", "ts": SENT_MS}, ChatSender("", ""))
     assert found == message(sender_id="server", sender_name="server")
 
 
 def test_without_an_id_the_same_message_has_the_same_id():
-    packet = {"timestamp": 5, "message": "hello"}
+    packet = {"timestamp": SENT_MS, "message": "hello"}
     first, again = (
         read(chat_format.PACKET_TOPIC, packet),
         read(chat_format.PACKET_TOPIC, packet),
     )
-    other = read(chat_format.PACKET_TOPIC, packet | {"timestamp": 6})
+    other = read(chat_format.PACKET_TOPIC, packet | {"timestamp": SENT_MS + 1})
     assert isinstance(first, ChatMessage)
     assert isinstance(other, ChatMessage)
     assert first == again
@@ -122,18 +136,44 @@ def test_a_message_without_a_time_gets_the_current_time():
     assert found == message(ts_ms=NOW_MS)
 
 
+@pytest.mark.parametrize(
+    "sent_ms", [-1, 0, NOW_MS // 1000, NOW_MS + 2 * DAY_MS, 2**60, 1e300]
+)
+def test_an_impossible_time_is_replaced_by_that_of_the_arrival(sent_ms):
+    packet = {"id": "a", "timestamp": sent_ms, "message": "hello"}
+    assert read(chat_format.PACKET_TOPIC, packet) == message(ts_ms=NOW_MS)
+
+
+@pytest.mark.parametrize("sent_ms", [NOW_MS - 900 * DAY_MS, NOW_MS + DAY_MS])
+def test_a_time_that_is_only_wrong_is_kept(sent_ms):
+    packet = {"id": "a", "timestamp": sent_ms, "message": "hello"}
+    assert read(chat_format.PACKET_TOPIC, packet) == message(ts_ms=sent_ms)
+
+
+@pytest.mark.parametrize(
+    ("text", "files", "shown"),
+    [
+        ("", 1, "sent a file"),
+        ("", 3, "sent 3 files"),
+        ("look", 1, "look\nsent a file"),
+    ],
+)
+def test_files_are_mentioned(text, files, shown):
+    assert read_stream(text, files=files) == message(text=shown)
+
+
 def test_other_topics_are_not_ours():
     assert read("lk.transcription", b"\xff") is None
 
 
 def test_control_codes_are_left_out():
     text = " \x00he\x1b[31ml\u202elo\r\nyou\x07 "
-    assert chat_format.read_stream("a", 5, text, ANN) == message(text="he[31mllo\nyou")
+    assert read_stream(text) == message(text="he[31mllo\nyou")
 
 
 def test_joined_emoji_stay_joined():
     family = "\U0001f469\u200d\U0001f467"
-    assert chat_format.read_stream("a", 5, family, ANN) == message(text=family)
+    assert read_stream(family) == message(text=family)
 
 
 @pytest.mark.parametrize(
@@ -149,8 +189,6 @@ def test_joined_emoji_stay_joined():
         b'{"message": "a", "timestamp": NaN}',
         b'{"message": "a", "timestamp": 1e400}',
         b'{"message": "a", "timestamp": "5"}',
-        b'{"message": "a", "timestamp": -1}',
-        b'{"message": "a", "timestamp": 1e300}',
         b'{"message": "a", "timestamp": ' + b"9" * 5000 + b"}",
         b'{"message": "a", "id": {}}',
         b'{"message": "a", "id": "' + b"x" * 129 + b'"}',
@@ -191,7 +229,7 @@ lines = st.text(
 
 @given(lines, st.booleans())
 def test_our_packets_can_be_read_back(text, has_stream):
-    payload = chat_format.packet("a", 5, text, has_stream=has_stream)
+    payload = chat_format.packet("a", SENT_MS, text, has_stream=has_stream)
     assert read(chat_format.PACKET_TOPIC, payload, takes_streams=False) == message(
         text=text.strip()
     )
@@ -200,13 +238,13 @@ def test_our_packets_can_be_read_back(text, has_stream):
 
 @given(lines)
 def test_our_plain_packets_can_be_read_back(text):
-    payload = chat_format.plain_packet("a", 5, text, ANN)
+    payload = chat_format.plain_packet("a", SENT_MS, text, ANN)
     assert read(chat_format.PLAIN_TOPIC, payload) == message(text=text.strip())
 
 
 @given(st.text(st.characters(), max_size=20))
 def test_any_text_can_be_sent(text):
-    chat_format.packet("a", 5, chat_format.sendable(text), has_stream=True)
+    chat_format.packet("a", SENT_MS, chat_format.sendable(text), has_stream=True)
 
 
 @given(st.text(max_size=100), st.text(max_size=100))
@@ -214,3 +252,20 @@ def test_a_name_is_one_short_line(name, identity):
     shown = names.display_name(name, identity)
     assert 0 < len(shown) <= 64
     assert len(shown.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["This box", "THIS  BOX", "\uff34his box", "this\u200d box", "me", "Kitchen"],
+)
+def test_somebody_who_is_named_like_the_box_is_marked_as_a_guest(name):
+    assert names.display_name(name, "ann", "kitchen").endswith(" (guest)")
+
+
+@pytest.mark.parametrize("name", ["This boxer", "Mel", "Kitchens"])
+def test_somebody_with_a_similar_name_is_not_marked(name):
+    assert names.display_name(name, "ann", "kitchen") == name
+
+
+def test_a_guest_without_a_name_and_a_box_without_one_are_not_confused():
+    assert names.display_name("", "ann", "") == "ann"

@@ -3,7 +3,7 @@
 from livekit import rtc
 
 from appliance.core.events import PeopleChanged, RoomJoined
-from appliance.room.decryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
+from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
 from tests.room.conftest import open_box
 from tests.room.fakes import amplitude
 from tests.room.test_sound import heard, is_tone, listened

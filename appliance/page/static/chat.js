@@ -13,7 +13,9 @@ const WARN_AT = 1800;
 const field = byId("text");
 const button = byId("send");
 const scroll = byId("scroll");
-const clock = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit" });
+const TIME = { hour: "2-digit", minute: "2-digit" };
+const clock = new Intl.DateTimeFormat(undefined, TIME);
+const calendar = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", ...TIME });
 
 let refusal = "The box is starting.";
 let isSending = false;
@@ -103,7 +105,8 @@ function update(node, line) {
   const when = new Date(line.ts);
   if (!Number.isNaN(when.getTime())) {
     time.dateTime = when.toISOString();
-    setText(time, clock.format(when));
+    const isToday = when.toDateString() === new Date().toDateString();
+    setText(time, (isToday ? clock : calendar).format(when));
   }
   const isOwn = line.senderId === "";
   setText(node.querySelector(".sender"), isOwn ? "This box" : (line.senderName ?? line.senderId));

@@ -1,30 +1,41 @@
 // Somebody else in the room, in a browser, on LiveKit's own client.
-const room = new LivekitClient.Room();
+const keys = new LivekitClient.ExternalE2EEKeyProvider();
+let room = new LivekitClient.Room();
 const legacyTopic = "lk-chat-topic";
 const heard = { streams: [], packets: [], analyser: null };
 const audio = new AudioContext();
 
-room.registerTextStreamHandler("lk.chat", async (reader, from) => {
-  const text = await reader.readAll();
-  heard.streams.push({ from: from.identity, id: reader.info.id, text });
-});
+function listen() {
+  room.registerTextStreamHandler("lk.chat", async (reader, from) => {
+    const text = await reader.readAll();
+    heard.streams.push({ from: from.identity, id: reader.info.id, text });
+  });
 
-// The first packet may come before the room has told who has joined: `participant`.
-room.on("dataReceived", (payload, _participant, _kind, topic, _how, from) => {
-  const text = new TextDecoder().decode(payload);
-  heard.packets.push({ from, topic, text });
-});
+  // The first packet may come before the room has told who has joined: `participant`.
+  room.on("dataReceived", (payload, _participant, _kind, topic, _how, from) => {
+    const text = new TextDecoder().decode(payload);
+    heard.packets.push({ from, topic, text });
+  });
 
-room.on("trackSubscribed", (track) => {
-  // Without an element, Chromium does not play the stream at all.
-  track.attach().muted = true;
-  heard.analyser = audio.createAnalyser();
-  heard.analyser.fftSize = 32768;
-  const stream = new MediaStream([track.mediaStreamTrack]);
-  audio.createMediaStreamSource(stream).connect(heard.analyser);
-});
+  room.on("trackSubscribed", (track) => {
+    // Without an element, Chromium does not play the stream at all.
+    track.attach().muted = true;
+    heard.analyser = audio.createAnalyser();
+    heard.analyser.fftSize = 32768;
+    const stream = new MediaStream([track.mediaStreamTrack]);
+    audio.createMediaStreamSource(stream).connect(heard.analyser);
+  });
+}
 
-async function join(url, token) {
+// With a key, sound and chat are encrypted.
+async function join(url, token, key) {
+  if (key) {
+    const worker = new Worker("/worker.js");
+    room = new LivekitClient.Room({ encryption: { keyProvider: keys, worker } });
+    await keys.setKey(key);
+    await room.setE2EEEnabled(true);
+  }
+  listen();
   await room.connect(url, token);
 }
 
@@ -47,6 +58,25 @@ async function write(text) {
   const payload = new TextEncoder().encode(packet);
   await me.publishData(payload, { reliable: true, topic: legacyTopic });
   return info.id;
+}
+
+const photo = () => new File([new Uint8Array(100_000)], "photo.jpg");
+
+async function writeWithFile(text) {
+  await room.localParticipant.sendText(text, { topic: "lk.chat", attachments: [photo()] });
+}
+
+async function sendFile() {
+  await room.localParticipant.sendFile(photo(), { topic: "lk.chat" });
+}
+
+async function stream(words, pauseMs) {
+  const writer = await room.localParticipant.streamText({ topic: "lk.chat" });
+  for (const word of words) {
+    await writer.write(word);
+    await new Promise((done) => setTimeout(done, pauseMs));
+  }
+  await writer.close();
 }
 
 function strongestHz() {

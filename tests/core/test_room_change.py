@@ -1,0 +1,164 @@
+"""Another room that cannot be joined: the box goes back to the room before."""
+
+import pytest
+
+from appliance.core.commands import FetchToken, LeaveRoom
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    Cause,
+    JoinAsked,
+    LeaveAsked,
+    LinkChanged,
+)
+from appliance.core.reconnect import CHANGE_ATTEMPTS
+from appliance.core.session import FETCH_S, JOIN_S, LEAVE_S
+from appliance.core.state import Phase
+from tests.core.story import Box, in_room, of, started, with_presets
+
+GARAGE = JoinAsked("garage")
+WAIT_S = 2.0
+"""Longer than the first two waits, shorter than the time-out for a token."""
+
+
+def moving(*names: str) -> Box:
+    """Return a box in the kitchen that has left it for the garage."""
+    box = in_room(with_presets("garage", *names))
+    box.play(GARAGE, box.left())
+    return box
+
+
+def presets(commands):
+    """Return the rooms for which a token was fetched."""
+    return [command.preset for command in of(FetchToken, commands)]
+
+
+def test_a_refused_room_is_given_up_for_the_room_before():
+    box = moving()
+    box.play(box.token())
+    answers = box.play(box.failed(Cause.REFUSED, is_final=True))
+    assert presets(answers) == [None]
+    assert not of(LeaveRoom, answers)
+    box.enter()
+    shown = box.view()
+    assert (shown.preset, shown.room) == (None, "kitchen")
+    assert shown.banner == "in kitchen (garage: refused)"
+    (fault,) = shown.faults
+    assert fault.startswith("garage: no room there")
+    assert not shown.lamps.fault
+
+
+def test_a_refused_token_gives_the_room_up_too():
+    box = moving()
+    assert presets(box.play(box.no_token(Cause.REFUSED, is_final=True))) == [None]
+
+
+@pytest.mark.parametrize("stage", ["token", "room"])
+def test_a_room_is_given_up_after_three_failures(stage):
+    box = moving()
+    for _ in range(CHANGE_ATTEMPTS - 1):
+        if stage == "room":
+            box.play(box.token())
+        box.play(box.no_token() if stage == "token" else box.failed())
+        assert box.phase() is Phase.WAITING
+        assert presets(box.play(WAIT_S)) == ["garage"]
+    if stage == "room":
+        box.play(box.token())
+    last = box.no_token() if stage == "token" else box.failed()
+    assert presets(box.play(last)) == [None]
+    assert "garage: no" in box.view().faults[0]
+
+
+@pytest.mark.parametrize("stage", ["token", "room"])
+def test_a_room_that_never_answers_is_given_up(stage):
+    box = moving()
+    fetched = []
+    for _ in range(CHANGE_ATTEMPTS):
+        if stage == "room":
+            box.play(box.token())
+        fetched += presets(box.play(max(FETCH_S, JOIN_S) + LEAVE_S + WAIT_S))
+    assert fetched[-1] is None
+    assert fetched.count("garage") == CHANGE_ATTEMPTS - 1
+    assert "in time" in box.view().faults[0]
+
+
+def test_a_missing_network_gives_no_room_up():
+    box = moving()
+    box.play(LinkChanged(None))
+    for _ in range(2 * CHANGE_ATTEMPTS):
+        box.play(box.no_token(Cause.NO_INTERNET), 40)
+    assert box.view().preset == "garage"
+
+
+def test_a_failed_room_that_is_chosen_again_is_tried_again():
+    box = moving()
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    box.enter()
+    assert presets(box.play(GARAGE, box.left())) == ["garage"]
+    assert box.view().faults == ()
+    box.enter()
+    assert (box.view().preset, box.view().banner) == ("garage", "in kitchen")
+
+
+def test_a_room_that_is_chosen_again_meanwhile_has_all_its_attempts():
+    box = moving()
+    for _ in range(2 * CHANGE_ATTEMPTS):
+        box.play(box.no_token(), GARAGE)
+    assert box.view().preset == "garage"
+
+
+def test_after_several_changes_the_box_goes_back_to_the_last_room_it_was_in():
+    box = moving("attic")
+    box.play(JoinAsked("attic"))
+    assert presets(box.play(box.no_token(is_final=True))) == [None]
+
+
+def test_a_room_that_was_joined_is_not_given_up():
+    box = moving()
+    box.enter()
+    box.play(box.lost(), 1)
+    assert box.play(box.no_token(Cause.REFUSED, is_final=True)) != ()
+    assert (box.phase(), box.view().preset) == (Phase.REFUSED, "garage")
+
+
+def test_on_the_way_back_the_room_before_is_retried_without_end():
+    box = moving()
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    for _ in range(2 * CHANGE_ATTEMPTS):
+        box.play(box.no_token(), 40)
+    assert box.view().preset is None
+    assert "(garage: refused)" in box.view().banner
+
+
+def test_without_a_room_before_the_chosen_room_is_retried():
+    box = started(with_presets("garage"))
+    box.play(GARAGE)
+    for _ in range(2 * CHANGE_ATTEMPTS):
+        box.play(box.no_token(), 40)
+    assert box.view().preset == "garage"
+
+
+def test_a_room_that_was_left_on_request_is_not_joined_again():
+    box = in_room(with_presets("garage"))
+    box.play(LeaveAsked(), box.left(), GARAGE)
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    assert (box.phase(), box.view().preset) == (Phase.REFUSED, "garage")
+
+
+def test_leaving_clears_the_note_about_the_failed_room():
+    box = moving()
+    box.play(box.no_token(Cause.REFUSED, is_final=True))
+    box.enter()
+    box.play(LeaveAsked(), box.left())
+    assert box.view().faults == ()
+    assert "garage" not in box.view().banner
+
+
+def test_the_room_of_the_configuration_can_fail_too():
+    box = in_room(with_presets("garage"))
+    box.play(GARAGE, box.left())
+    box.enter()
+    box.play(ButtonPressed(Button.NEXT_ROOM), box.left())
+    assert presets(box.play(box.no_token(is_final=True))) == ["garage"]
+    box.enter()
+    assert "(first room: no token)" in box.view().banner
