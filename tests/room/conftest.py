@@ -23,12 +23,13 @@ def binary():
 
 
 class Server(LocalServer):
-    def token(self, identity, *, key=None, secret=None, name="", **grants):
+    def token(self, identity, *, key=None, secret=None, name="", kind="", **grants):
         now_s = int(time.time())
         claims = {
             "iss": key or self.api_key,
             "sub": identity,
             "name": name,
+            "kind": kind,
             "nbf": now_s - 10,
             "exp": now_s + 600,
             "video": {"roomJoin": True, "room": "kitchen"} | grants,
