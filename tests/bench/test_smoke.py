@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import delay, gate, sound
+from tests.bench import delay, gate, rooms, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
 from tests.bench.report import Row, Section, table
@@ -39,3 +39,10 @@ async def test_presses_pass_sound_and_are_counted(tmp_path):
         section = await gate.measure(Venue(server, tmp_path, replace(QUICK, presses=2)))
     notes = [row.note for row in section.rows if "lost at the start" in row.name]
     assert [note.partition(" ")[0] for note in notes] == ["1", "2", "1"]
+
+
+async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        plan = replace(QUICK, presses=2)
+        section = await rooms.measure(Venue(server, tmp_path, plan))
+    assert [row.note for row in section.rows] == ["1 of 1 changes heard"]
