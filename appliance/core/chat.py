@@ -114,11 +114,11 @@ class ChatLog:
         Somebody may write before their name is known here.
         """
         names = {person.id: person.name for person in people if person.id}
-        lines = tuple(
-            replace(line, sender_name=names.get(line.sender_id, line.sender_name))
-            for line in self.lines
-        )
-        return self if lines == self.lines else ChatLog(lines)
+        known = [names.get(line.sender_id, line.sender_name) for line in self.lines]
+        if known == [line.sender_name for line in self.lines]:
+            return self
+        renamed = zip(self.lines, known, strict=True)
+        return ChatLog(tuple(replace(line, sender_name=name) for line, name in renamed))
 
     def marked(self, line_id: str, state: Delivery, reason: str = "") -> "ChatLog":
         """Return the log with our line in another delivery state.

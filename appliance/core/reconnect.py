@@ -162,14 +162,13 @@ def _with_attempt(state: State) -> RoomChange | None:
 def _change_undone(state: State, *, is_final: bool = False) -> State | None:
     """Return the state with the room before as target, if the change has failed."""
     change, cause = state.change, state.cause
-    if change is None or cause is None:
+    if change is None or cause is None or change.back_to == state.preset:
         return None
     if not is_final and change.failures < CHANGE_ATTEMPTS:
         return None
     return replace(
         session.failures_cleared(state),
         preset=change.back_to,
-        change=None,
         failed_change=FailedChange(state.preset, cause, state.reason),
     )
 

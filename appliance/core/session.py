@@ -202,22 +202,22 @@ def _with_target(state: State, preset: str | None, display_name: str | None) -> 
     return replace(
         state,
         preset=preset,
-        change=state.change if is_same_room else _change(state, preset),
+        change=state.change if is_same_room else _change(state),
         failed_change=None,
         display_name=display_name or state.display_name,
         room=state.room if is_same_room else "",
     )
 
 
-def _change(state: State, preset: str | None) -> RoomChange | None:
-    """Return the change to this preset; None if there is no room to go back to."""
+def _change(state: State) -> RoomChange | None:
+    """Return the change to another room; None if there is no room to go back to."""
     if state.change is not None:
         back_to = state.change.back_to
     elif state.room and not (is_out(state) and state.phase is not Phase.REFUSED):
         back_to = state.preset
     else:
         return None
-    return None if back_to == preset else RoomChange(back_to)
+    return RoomChange(back_to)
 
 
 def failures_cleared(state: State) -> State:

@@ -75,7 +75,7 @@ class RoomChange:
     """Change to another room that has not been joined yet."""
 
     back_to: str | None
-    """Preset of the room before, to return to if the change fails."""
+    """Preset of the last room that was joined; on the way back, the target."""
     failures: int = 0
 
 

@@ -3,7 +3,7 @@
 from math import ceil
 from typing import Final
 
-from appliance.core import agent_text
+from appliance.core import agent_text, session
 from appliance.core.events import Cause
 from appliance.core.state import Goal, Phase, State
 
@@ -49,7 +49,8 @@ def _status(state: State, now_s: float) -> str:
             return _in_room(state)
         case Phase.WAITING:
             status = _with_cause("disconnected", _cause(state))
-            return f"{status}, retry in {retry_s(state, now_s)} s"
+            press = " or on a press" if session.is_removed(state) else ""
+            return f"{status}, retry in {retry_s(state, now_s)} s{press}"
         case Phase.REFUSED:
             return _with_cause("refused", state.cause) + _next_attempt(state, now_s)
         case Phase.PAUSED | Phase.LEAVING:

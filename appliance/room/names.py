@@ -5,6 +5,7 @@ Every participant chooses them, so they may hold anything.
 
 import unicodedata
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 AGENT_NAME: Final = "lk.agent.name"
@@ -19,10 +20,12 @@ _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 
 
+@lru_cache(maxsize=256)
 def display_name(name: str, identity: str, own_name: str = "") -> str:
     """Return the name to show: never empty, one line, at most 64 characters.
 
-    Somebody with a name that stands for this box is marked as a guest.
+    Somebody with a name that stands for this box is marked as a guest. The result is
+    cached: while somebody speaks, all names are compared ten times a second.
     """
     shown = _one_line(name) or _one_line(identity) or "?"
     if _spelling(shown) in {_spelling(own_name), *_OWN_NAMES}:

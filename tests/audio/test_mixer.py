@@ -8,6 +8,10 @@ from hypothesis import strategies as st
 from appliance.audio.dsp import CEILING, volume_gain
 from appliance.audio.mixer import LIMITER_FREE_GAIN, MOST_TALKERS, Mixer
 
+HOUR_BLOCKS = 360_000
+LATEST_BLOCKS = 4
+"""Delay after which a talker is heard: the jitter buffer's."""
+
 
 class Talkers(Mixer):
     """Mixer whose talkers write given blocks."""
@@ -65,6 +69,24 @@ def test_idle_and_removed_talkers_are_not_played():
     mixer.remove("ann")
     mixer.learn("ann", 0.01)
     assert not mixer.is_sounding("ann")
+
+
+def test_a_talker_who_was_muted_for_an_hour_is_heard_from_the_first_block():
+    mixer = Mixer()
+    mixer.set_volume(100)
+    write = mixer.add("ann")
+    say = full(3000).astype(np.int16)
+
+    def heard(blocks):
+        for _ in range(blocks):
+            write(say)
+            part = mixer.next()
+            yield 0 if part is None else int(np.abs(part).max())
+
+    assert max(heard(50)) == 3000
+    for _ in range(HOUR_BLOCKS):
+        mixer.next()
+    assert sum(peak == 3000 for peak in heard(20)) >= 20 - LATEST_BLOCKS
 
 
 def crowd(mixer, talkers):

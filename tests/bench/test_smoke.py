@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import delay, gate, relay, sound
+from tests.bench import delay, gate, relay, rooms, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
 from tests.bench.report import Row, Section, table
@@ -45,3 +45,10 @@ async def test_the_relay_is_joined_through_and_its_cost_is_measured(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
         section = await relay.measure(Venue(server, tmp_path, QUICK))
     assert all(row.ours is not None for row in section.rows)
+
+
+async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        plan = replace(QUICK, presses=2)
+        section = await rooms.measure(Venue(server, tmp_path, plan))
+    assert [row.note for row in section.rows] == ["1 of 1 changes heard"]

@@ -234,7 +234,7 @@ def test_a_removed_box_waits_from_one_to_ten_minutes():
 def test_the_wait_after_a_removal_is_shown():
     box = started()
     removed(box)
-    assert box.view().banner == "disconnected: room closed, retry in 60 s"
+    assert box.view().banner == "disconnected: room closed, retry in 60 s or on a press"
     assert box.view().faults == ("the room went",)
 
 

@@ -145,6 +145,18 @@ def test_a_room_that_was_left_on_request_is_not_joined_again():
     assert (box.phase(), box.view().preset) == (Phase.REFUSED, "garage")
 
 
+@pytest.mark.parametrize("way", ["by presses", "after a failure"])
+def test_on_the_way_back_another_change_has_the_same_room_to_go_back_to(way):
+    box = moving()
+    if way == "by presses":
+        box.play(JoinAsked(None))
+    else:
+        box.play(box.no_token(Cause.REFUSED, is_final=True))
+    assert box.view().preset is None
+    box.play(GARAGE)
+    assert presets(box.play(box.no_token(is_final=True))) == [None]
+
+
 def test_leaving_clears_the_note_about_the_failed_room():
     box = moving()
     box.play(box.no_token(Cause.REFUSED, is_final=True))

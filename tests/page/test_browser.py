@@ -320,8 +320,15 @@ async def test_leave_join_presets_and_volume_are_events(phone):
     await phone.text("room").to_have_text("lobby")
     await phone.page.get_by_role("button", name="Join").click()
     await phone.inbox.has(JoinAsked(preset=None))
-    await phone.page.get_by_label("Room preset").select_option("garage")
+    rooms = phone.page.get_by_label("Room preset")
+    await rooms.select_option("garage")
     await phone.inbox.has(JoinAsked(preset="garage"))
+    phone.inbox.show(preset="garage")
+    await expect(rooms).to_have_value("garage")
+    await rooms.select_option("first room")
+    await phone.inbox.until(
+        lambda: phone.inbox.of(JoinAsked)[-1] == JoinAsked(preset=None)
+    )
     await phone.page.get_by_label("Volume").fill("42")
     await phone.inbox.has(VolumeAsked(42))
 

@@ -6,7 +6,9 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.async_api import async_playwright
@@ -56,47 +58,104 @@ def client():
     return script
 
 
-class Friends:
-    """Pages of one browser, each with a client in the room."""
+class Friend:
+    """Page with a client in the room; its browser runs on a loop of its own."""
 
-    def __init__(self, browser, server, client):
+    def __init__(self, browser):
         self._browser = browser
-        self._server = server
-        self._client = client
+        self._page: Any = None
 
-    async def join(self, identity, key=None):
-        page = await self._browser.new_page()
+    async def join(self, server, client, identity, key):
+        await self._run(self._join(server, client, identity, key))
+
+    async def evaluate(self, code, argument=None):
+        return await self._run(self._page.evaluate(code, argument))
+
+    async def until(self, condition):
+        await self._run(self._page.wait_for_function(condition))
+
+    async def close(self):
+        await self._run(self._page.close())
+
+    async def _run(self, work):
+        loop = self._browser.loop
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+    async def _join(self, server, client, identity, key):
+        self._page = page = await self._browser.running.new_page()
         await page.route(
             "**/worker.js",
             lambda route: route.fulfill(
-                path=self._client.with_name("livekit-client.e2ee.worker.js"),
+                path=client.with_name("livekit-client.e2ee.worker.js"),
                 content_type="text/javascript",
             ),
         )
         # Any page of a loopback server is a secure context, which WebRTC requires.
-        await page.goto(self._server.url.replace("ws://", "http://"))
-        await page.add_script_tag(path=self._client)
+        await page.goto(server.url.replace("ws://", "http://"))
+        await page.add_script_tag(path=client)
         await page.add_script_tag(path=HERE / "friend.js")
-        token = self._server.token(identity, name=identity.title())
-        facts = [self._server.url, token, key]
+        token = server.token(identity, name=identity.title())
+        facts = [server.url, token, key]
         await page.evaluate("([url, token, key]) => join(url, token, key)", facts)
-        return page
 
 
-@pytest.fixture
-async def friends(server, client):
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(
-            executable_path=chromium, args=SWITCHES
+class Browser:
+    """Chromium that is started once: each test has a loop of its own."""
+
+    def __init__(self):
+        self.loop = asyncio.new_event_loop()
+        self.running = None
+        self._is_up = threading.Event()
+        self._end = asyncio.Event()
+        self._thread = threading.Thread(
+            target=self.loop.run_until_complete, args=[self._run()]
         )
-        yield Friends(browser, server, client)
-        await browser.close()
+
+    def __enter__(self):
+        self._thread.start()
+        assert self._is_up.wait(DEADLINE_S)
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self._end.set)
+        self._thread.join()
+        self.loop.close()
+
+    async def _run(self):
+        chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+        async with async_playwright() as playwright:
+            self.running = await playwright.chromium.launch(
+                executable_path=chromium, args=SWITCHES
+            )
+            self._is_up.set()
+            await self._end.wait()
+            await self.running.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with Browser() as running:
+        yield running
 
 
 @pytest.fixture
-async def friend(friends):
-    return await friends.join("ann")
+async def join(server, client, browser):
+    """Function that adds a page with a client to the room."""
+    friends = []
+
+    async def join(identity, key=None):
+        friends.append(Friend(browser))
+        await friends[-1].join(server, client, identity, key)
+        return friends[-1]
+
+    yield join
+    for friend in friends:
+        await friend.close()
+
+
+@pytest.fixture
+async def friend(join):
+    return await join("ann")
 
 
 async def is_heard(box, hz):
@@ -114,7 +173,7 @@ async def test_a_browser_and_the_box_hear_each_other(server, box, friend):
     await asyncio.to_thread(box.playback.sound, talker, 1.0)
     sound = await asyncio.to_thread(box.playback.sound, talker, 1.0)
     assert abs(strongest_hz(sound) - 700) < 10
-    await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+    await friend.until("Math.abs(strongestHz() - 440) < 10")
 
 
 async def test_a_browser_and_the_box_read_each_other_once(server, box, friend):
@@ -127,7 +186,7 @@ async def test_a_browser_and_the_box_read_each_other_once(server, box, friend):
 
     box.room.do(SendChat(1, "line-1", "good morning", 5))
     await box.until(ChatSent)
-    await friend.wait_for_function("heard.packets.length && heard.streams.length")
+    await friend.until("heard.packets.length && heard.streams.length")
     heard = await friend.evaluate("({streams: heard.streams, packets: heard.packets})")
     assert heard["streams"] == [{"from": "box", "id": "line-1", "text": "good morning"}]
     (packet,) = heard["packets"]
@@ -159,28 +218,28 @@ async def test_a_line_that_a_browser_streams_grows(server, box, friend):
 
 
 async def test_a_browser_with_the_same_key_and_the_box_hear_and_read_each_other(
-    server, friends, tmp_path, encrypted
+    server, join, tmp_path, encrypted
 ):
     async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
-        friend = await friends.join("ann", "swordfish")
+        friend = await join("ann", "swordfish")
         await friend.evaluate("say(700)")
         await box.join(server)
         await is_heard(box, 700)
-        await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+        await friend.until("Math.abs(strongestHz() - 440) < 10")
         await friend.evaluate("write('hello')")
         assert (await box.until(ChatReceived)).message.text == "hello"
         box.room.do(SendChat(1, "line-1", "good morning", 5))
-        await friend.wait_for_function("heard.streams.length")
+        await friend.until("heard.streams.length")
         (line,) = await friend.evaluate("heard.streams")
         assert line["text"] == "good morning"
         assert all_faults(box) == []
 
 
 async def test_a_browser_with_another_key_is_silent_and_named_until_it_has_ours(
-    server, friends, tmp_path, encrypted
+    server, join, tmp_path, encrypted
 ):
     async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
-        friend = await friends.join("ann", "tuna")
+        friend = await join("ann", "tuna")
         await friend.evaluate("say(700)")
         await box.join(server)
         await faults_are(box, {"ann": OTHER_KEY})
@@ -189,14 +248,14 @@ async def test_a_browser_with_another_key_is_silent_and_named_until_it_has_ours(
         await friend.evaluate("keys.setKey('swordfish')")
         await faults_are(box, {})
         await is_heard(box, 700)
-        await friend.wait_for_function("Math.abs(strongestHz() - 440) < 10")
+        await friend.until("Math.abs(strongestHz() - 440) < 10")
 
 
 async def test_a_browser_that_encrypts_is_named_and_not_played_by_a_box_without_a_key(
-    server, friends, box
+    server, join, box
 ):
-    friend = await friends.join("ann", "swordfish")
-    other = await friends.join("bob")
+    friend = await join("ann", "swordfish")
+    other = await join("bob")
     await friend.evaluate("say(700)")
     await other.evaluate("say(1100)")
     joined = await box.join(server)
@@ -205,10 +264,10 @@ async def test_a_browser_that_encrypts_is_named_and_not_played_by_a_box_without_
 
 
 async def test_a_browser_without_a_key_in_an_encrypted_room_is_named(
-    server, friends, tmp_path, encrypted
+    server, join, tmp_path, encrypted
 ):
     async with open_box(encrypted(key_file(tmp_path, "swordfish"))) as box:
-        friend = await friends.join("ann")
+        friend = await join("ann")
         await friend.evaluate("say(700)")
         assert faults(await box.join(server)) == {"ann": NOT_ENCRYPTED}
         await friend.evaluate("room.disconnect()")

@@ -2,6 +2,8 @@
 
 from livekit import rtc
 
+from appliance.config import Config, Preset, RoomConfig
+from appliance.core.commands import JoinRoom
 from appliance.core.events import PeopleChanged, RoomJoined
 from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
 from tests.room.conftest import open_box
@@ -29,6 +31,23 @@ async def test_with_the_same_key_both_are_heard(server, tmp_path, encrypted):
         await box.join(server)
         assert is_tone(await heard(box), 700)
         assert is_tone(await listened(friend), 440)
+
+
+async def test_a_preset_has_its_own_key(server, tmp_path):
+    key = key_file(tmp_path, "swordfish")
+    garage = Preset(name="garage", encryption_key_file=key)
+    config = Config(room=RoomConfig(presets=(garage,)))
+    async with (
+        open_box(config) as box,
+        server.friend("ann", with_key(b"swordfish")) as friend,
+    ):
+        await friend.say(700)
+        box.room.do(JoinRoom(1, server.url, server.token("box"), "garage"))
+        assert is_tone(await heard(box), 700)
+        assert is_tone(await listened(friend), 440)
+        box.room.do(JoinRoom(2, server.url, server.token("box")))
+        joined = await box.until(RoomJoined, lambda event: event.ticket == 2)
+        assert faults(joined) == {"ann": ENCRYPTED}
 
 
 async def test_with_another_key_nothing_is_heard(server, tmp_path, encrypted):

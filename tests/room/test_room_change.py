@@ -137,7 +137,7 @@ async def test_a_removed_box_stays_out_until_a_press(server, method, more):
         await administer(server, method, **more)
         shown = await shows(viewer, lambda view: not view.lamps.online)
         assert shown.banner.startswith("disconnected: room closed, retry in ")
-        assert int(shown.banner.split()[-2]) > 50
+        assert shown.banner.endswith(" s or on a press")
         async with server.friend("ann") as ann:
             app.post(ButtonPressed(Button.TALK))
             await shows(viewer, in_room(None))

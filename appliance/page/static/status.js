@@ -15,7 +15,7 @@ export function start(send) {
     send({ do: "join", preset: previous?.preset ?? null });
   });
   byId("preset").addEventListener("change", (event) => {
-    send({ do: "join", preset: event.target.value });
+    send({ do: "join", preset: event.target.value || null });
   });
 }
 
@@ -53,14 +53,12 @@ function header(view) {
 function presets({ presets: names, preset }) {
   setHidden(byId("preset-box"), names.length === 0);
   const list = byId("preset");
-  const choices = preset === null ? ["", ...names] : names;
-  fill(list, choices, {
+  fill(list, ["", ...names], {
     key: (name) => name,
     create: () => make("option"),
     update: (node, name) => {
       node.value = name;
-      node.disabled = name === "";
-      setText(node, name || "Rooms");
+      setText(node, name || "first room");
     },
   });
   if (document.activeElement !== list) list.value = preset ?? "";
