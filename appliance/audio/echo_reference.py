@@ -1,57 +1,40 @@
-"""Buffer of played samples, as echo reference where the microphone is another card.
+"""Echo reference where the microphone is another card than the speaker.
 
-Two cards call back at different moments and with different periods; the echo canceller
-needs as many played samples as captured ones.
+Two cards have two clocks, and the echo canceller needs as many played samples as
+captured ones. So what was played passes a jitter buffer, which the microphone's clock
+reads, and which corrects the drift between the two by resampling: the delay of the echo
+stays the same, where skipping would make the canceller adapt again each time.
 """
 
-from typing import Final
+import time
+from collections.abc import Callable
 
-import numpy as np
-from numpy.typing import NDArray
-
-from appliance.audio.dsp import BLOCK_FRAMES
-
-SIZE_FRAMES: Final = 16 * BLOCK_FRAMES
-MOST_FRAMES: Final = 4 * BLOCK_FRAMES
-"""40 ms: with more, the two cards have drifted apart: reading skips to the newest."""
+from appliance.audio.dsp import BLOCK_FRAMES, to_block
+from appliance.audio.jitter_buffer import JitterBuffer
+from appliance.pcm import SILENCE, Block
 
 
 class EchoReference:
-    """Bounded buffer of played samples.
+    """Played blocks at the microphone's clock.
 
-    Thread: `put` the speaker's, `take` the microphone's.
+    Thread: `put` the speaker's, `take` and `is_still` the microphone's.
     """
 
-    def __init__(self) -> None:
-        """Start with silence."""
-        self._ring = np.zeros(SIZE_FRAMES, np.int16)
-        self._written = 0
-        self._at = 0
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Start with silence; `now_s` is the monotonic clock."""
+        self._buffer = JitterBuffer()
+        self._now_s = now_s
 
-    def put(self, played: NDArray[np.int16] | None, frames: int) -> None:
-        """Add played samples.
+    def put(self, played: Block | None) -> None:
+        """Add a played block; None is silence."""
+        self._buffer.write(SILENCE if played is None else played, self._now_s())
 
-        Args:
-            played: int16, shape (frames,), 48 kHz; None for silence.
-            frames: 1-480.
-        """
-        where = np.arange(self._written, self._written + frames) % SIZE_FRAMES
-        self._ring[where] = 0 if played is None else played
-        self._written += frames
+    def take(self) -> Block | None:
+        """Return the block played while one was captured; None is silence."""
+        samples = self._buffer.read(BLOCK_FRAMES, self._now_s())
+        return None if samples is None else to_block(samples)
 
-    def skip(self, frames: int) -> None:
-        """Skip the samples that belong to frames captured but not processed."""
-        self._at += frames
-
-    def take(self, frames: int) -> NDArray[np.int16]:
-        """Return the next samples, as many as were captured.
-
-        Returns:
-            int16, shape (frames,); silence where nothing was played.
-        """
-        ahead = self._written - self._at
-        if not frames <= ahead <= MOST_FRAMES:
-            self._at = max(0, self._written - frames)
-        where = np.arange(self._at, self._at + frames) % SIZE_FRAMES
-        self._at += frames
-        return self._ring[where]
+    @property
+    def is_still(self) -> bool:
+        """Whether there has been nothing to take for a while."""
+        return self._buffer.is_idle

@@ -12,7 +12,7 @@ and raises where that is not UTF-8.
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from appliance.audio.alsa_errors import reason_in, stderr_of
 from appliance.audio.devices import Device
@@ -27,6 +27,8 @@ from appliance.audio.realtime import raise_priority
 from appliance.audio.sounddevice_import import ANY_CARD, Sounddevice, imported
 from appliance.errors import SoundError
 
+Times: TypeAlias = Any
+"""Pointer to `PaStreamCallbackTimeInfo`."""
 _NOTHING: Final = memoryview(b"")
 _WITH_HOST: Final = 3
 """Number of arguments of a `PortAudioError` with the host's error number and text."""
@@ -152,9 +154,9 @@ class PortAudio:
         is_urgent = False
 
         def run(
-            heard: object, played: object, frames: int, _: object, status: int, *__: int
+            heard: object, played: object, _: int, times: Times, status: int, *__: int
         ) -> int:
-            # Runs 200 times a second: no calls or objects that are not needed.
+            # Runs 100 times a second: no calls or objects that are not needed.
             if idle_window.left and not status and not idle_window.is_over:
                 idle_window.left -= 1
                 if played_bytes:
@@ -167,8 +169,8 @@ class PortAudio:
             call(
                 buffer(heard, heard_bytes) if heard_bytes else _NOTHING,
                 buffer(played, played_bytes) if played_bytes else _NOTHING,
-                frames,
                 status,
+                times.inputBufferAdcTime if heard_bytes else 0.0,
             )
             return go_on
 

@@ -1,8 +1,7 @@
 """Decisions of the appliance: `step(state, event, now_s) -> (state, commands)`.
 
 Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
-then `effects` adds what follows from the change of state (gate, sound card, outbox,
-earcons).
+then `effects` adds what follows for gate, sound card, outbox and earcons.
 """
 
 from dataclasses import replace
@@ -43,6 +42,7 @@ from appliance.core.events import (
     PeopleChanged,
     PermissionsChanged,
     PhonePaired,
+    ReceptionMeasured,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -73,6 +73,7 @@ SessionEvent = (
     | RoomLeft
     | PeopleChanged
     | PermissionsChanged
+    | ReceptionMeasured
     | RttMeasured
     | ChatReceived
     | ChatSent
@@ -170,7 +171,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return session.paused(state, now_s), ()
         case RoomResumed():
             return session.resumed(state, now_s), ()
-        case PeopleChanged() | RttMeasured():
+        case PeopleChanged() | RttMeasured() | ReceptionMeasured():
             return _with_room_data(state, event), ()
         case PermissionsChanged():
             return permissions.changed(state, event), ()
@@ -191,13 +192,13 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
     return reconnect.failed(state, event, now_s), ()
 
 
-def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
-    """Store participants or round-trip time, while in the room."""
-    if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
-        return state
-    if isinstance(event, PeopleChanged):
+def _with_room_data(state: State, event: SessionEvent) -> State:
+    is_in_room = state.phase in {Phase.IN_ROOM, Phase.PAUSED}
+    if is_in_room and isinstance(event, PeopleChanged):
         return replace(state, people=event.people)
-    return replace(state, rtt_s=event.rtt_s)
+    if is_in_room and isinstance(event, RttMeasured):
+        return replace(state, rtt_s=event.rtt_s)
+    return state
 
 
 def _started(state: State, now_s: float) -> Step:
@@ -235,8 +236,7 @@ def _lost(state: State, event: PartLost) -> State:
 
 def _found(state: State, event: PartFound) -> State:
     lost = tuple(lost for lost in state.lost if not _is_same(lost, event))
-    others = _others(state, event)
-    second_choices = (*others, event) if event.notice else others
+    second_choices = (*_others(state, event), *((event,) if event.notice else ()))
     return replace(state, lost=lost, second_choices=second_choices)
 
 
