@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.alsa_cards import PROCESSES, in_use, unlisted
+from appliance.audio.device_list import PROCESSES, in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
     Device,

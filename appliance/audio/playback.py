@@ -10,7 +10,7 @@ from types import TracebackType
 from appliance.audio.capture import BlockSink, Capture
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.idle import IdleMode, IdleWindow
 from appliance.audio.mixer import Mixer
 from appliance.audio.resample import resampler

@@ -4,9 +4,14 @@ import json
 
 import pytest
 
-from appliance.audio.alsa_cards import in_use
 from appliance.audio.device_choice import Choice
-from appliance.audio.device_list import all_devices, card_name, line, print_devices
+from appliance.audio.device_list import (
+    all_devices,
+    card_name,
+    in_use,
+    line,
+    print_devices,
+)
 from appliance.audio.devices import Device
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
 from appliance.audio.stream_stats import ZEROS_S, StreamClock
