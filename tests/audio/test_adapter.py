@@ -388,6 +388,32 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
     assert not card.heard(since_s, until_s).any()
 
 
+async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
+    """A loudspeaker that the microphone hears with 20 dB less."""
+    card = Card(tmp_path / "usb", echo_gain=0.1, echo_ms=30)
+    with box(tmp_path, card) as ours:
+        async with ours.adapter:
+            ours.adapter.do(SetVolume(100))
+            ours.adapter.do(OpenSound())
+            await ours.opened()
+            ours.connect()
+            since_s = card.now_s()
+            ours.adapter.do(OpenGate())
+            ours.adapter.do(PlayEarcon(Earcon.PERMIT))
+            await ours.event(TalkFlowed)
+            sent = await ours.blocks(40)
+            ours.adapter.do(CloseGate(tail_ms=50))
+            ours.adapter.do(PlayEarcon(Earcon.END))
+            await ours.event(TailEnded)
+            tail = await ours.blocks(30)
+    heard = np.abs(card.heard(since_s).astype(int))
+    assert heard.max() > 5000, "it was played"
+    # Without removal 600.
+    assert np.abs(sent.astype(int)).max() < 300
+    assert np.sqrt((sent.astype(float) ** 2).mean()) < 40
+    assert np.abs(tail.astype(int)).max() < 100
+
+
 async def test_levels_follow_the_sound(tmp_path):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
