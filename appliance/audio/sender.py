@@ -35,8 +35,7 @@ IDLE_PACKETS: Final = 3
 40 ms of additional jitter for the receivers."""
 SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
-_Pair = tuple[Block, Block]
-"""Captured block, and the block played meanwhile."""
+_Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
 
 
@@ -72,14 +71,12 @@ class Sender:
         self._asked_at_s: float | None = None
         self._was_open = False
         self._quiet_packets = 0
-        # Last packet from the card, last inserted silence.
         self._put_s = self._filled_s = now_s()
         self._patience_s = PATIENCE_S
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
         self.heartbeat_s = time.monotonic()
-        """Time of the thread's last iteration."""
 
     def start(self) -> None:
         """Start the thread."""
@@ -168,11 +165,10 @@ class Sender:
         """Send the silence that is due while no blocks arrive."""
         now_s = self._now_s()
         late_s = now_s - max(self._put_s, self._filled_s)
-        if late_s < self._patience_s:
+        if late_s < self._wait_s:
             return
         self._filled_s = now_s
         packets = min(max(1, round(late_s / PACKET_S)), MAX_INSERTED)
-        # Until the card is back this thread must send all packets: do not sleep longer.
         self._quiet_packets = 0
         for _ in range(packets):
             # New blocks each time, because they are processed in place.
@@ -180,16 +176,20 @@ class Sender:
             self._send_packet(((first, SILENCE), (second, SILENCE)))
         self.mixer.idle_window.end()
 
+    @property
+    def _wait_s(self) -> float:
+        """Time without packets after which the card counts as missing."""
+        is_resting = self._quiet_packets >= SETTLED_PACKETS
+        return self._patience_s + (IDLE_PACKETS * PACKET_S if is_resting else 0.0)
+
     def _run(self) -> None:
         raise_priority()
         self._put_s = self._filled_s = self._now_s()
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
-            is_resting = self._quiet_packets >= SETTLED_PACKETS
-            rest_s = IDLE_PACKETS * PACKET_S if is_resting else 0.0
             try:
-                taken = self._queue.get(timeout=self._patience_s + rest_s)
+                taken = self._queue.get(timeout=self._wait_s)
             except Empty:
                 self.send_silence()
             else:
