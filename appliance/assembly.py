@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from appliance.app import App
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.driver import Driver
+from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import CaptureProcessing
 from appliance.config import Config
 from appliance.metrics.audio import AudioFigures
 from appliance.metrics.counters import Counters
@@ -60,8 +60,8 @@ def adapters(
     processing = CaptureProcessing(
         echo_canceller(config.sound), voice_cleaner(config.sound)
     )
-    driver = hardware.sound_library
-    audio = AudioAdapter(config.sound, config.talk, app.post, driver, processing)
+    driver, folder = hardware.sound_library, state_folder(os.environ)
+    audio = AudioAdapter(config, app.post, driver, processing, folder)
 
     post, open_pins = app.post, hardware.open_factory
     return Adapters(

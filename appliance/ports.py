@@ -115,40 +115,14 @@ class MicrophoneFeed(Protocol):
         Args:
             send: takes one block. Called on the audio adapter's threads, never
                 concurrently, for the blocks of whole packets of 20 ms in a row; silent
-                packets may come late and several at once. It must not keep the block,
-                whose memory is reused.
+                packets come up to 40 ms late. It must not keep the block, whose memory
+                is reused.
         """
 
     def disconnect(self) -> None:
         """Stop; when this returns, `send` is not running and is not called again.
 
         May be called without `connect` and twice.
-        """
-
-    def renew(self) -> None:
-        """Discard what is known of the encoder; call it after every reconnection."""
-
-    def prime_jitter_buffers(self) -> None:
-        """Prime the receivers' jitter buffers again.
-
-        Call it when every current listener has just joined; a buffer that is primed
-        already does not need it.
-        """
-
-    @property
-    def packets(self) -> int:
-        """Number of packets of 20 ms that were given to `send`."""
-
-    @property
-    def wants_stats(self) -> bool:
-        """Whether `learn` should be called more often."""
-
-    def learn(self, asked: int, sent: int) -> None:
-        """Store how many packets the encoder has really sent.
-
-        Args:
-            asked: value of `packets` before the statistics were requested.
-            sent: packets sent over the network, at a time after that.
         """
 
 
@@ -176,14 +150,6 @@ class Playback(Protocol):
 
     def is_sounding(self, talker: str) -> bool:
         """Return whether the talker is audible, or was a moment ago."""
-
-    def learn(self, talker: str, held_s: float) -> None:
-        """Store how long NetEQ delays this talker's audio before it arrives here.
-
-        Args:
-            talker: an unknown or removed one is ignored.
-            held_s: mean delay in seconds since the last call.
-        """
 
 
 class EchoCanceller(Protocol):

@@ -1,12 +1,11 @@
 """Audio path between the sound card and the room.
 
-Capture runs from the card's callback (`callbacks`, `capture`) through the thread of
-`sender`, which applies echo cancellation and noise suppression (`processing`) and the
-gate (`gate`), to the encoder (`encoder_feed`). Playback runs from one jitter buffer per
-remote participant (`jitter_buffer`) through `mixer` to the card's callback.
+Capture runs from the card's callback (`playback`, `capture`) through the thread of
+`sender`, which applies echo cancellation and noise suppression (`echo`) and the gate
+(`gate`), to the encoder (`encoder_feed`). Playback runs from one jitter buffer per
+remote participant (`jitter_buffer`, `drift`) through `mixer` to the card's callback.
 `supervisor` opens the PortAudio streams (`streams`, `portaudio`), detects lost and
-stalled cards and reopens them. `idle` and `idle_skip`, `dtx_schedule` and
-`jitter_priming` are optimisations of CPU time and latency, without which the path would
-work too. Start reading at `adapter`, which builds all of it and executes the core's
-commands.
+stalled cards and reopens them. `idle` and `latency_steps` are optimisations of CPU time
+and latency, without which the path would work too. Start reading at `adapter`, which
+builds all of it and executes the core's commands.
 """

@@ -3,21 +3,25 @@
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Self, assert_never
 
 from appliance.audio.devices import Direction
 from appliance.audio.driver import Driver
-from appliance.audio.earcons import sound
-from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.dsp import RATE_HZ
+from appliance.audio.earcons import SENT_TONES, sound
+from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
+from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
-from appliance.audio.processing import CaptureProcessing
 from appliance.audio.sender import Sender
+from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
-from appliance.config import SoundConfig, TalkConfig
+from appliance.config import Config
 from appliance.core.commands import (
     CloseGate,
     CloseSound,
+    Earcon,
     OpenGate,
     OpenSound,
     PlayEarcon,
@@ -33,6 +37,8 @@ DEAD_S: Final = 10.0
 """A thread whose heartbeat is older is stuck; PortAudio may take some seconds to open a
 card."""
 
+ECHO_S: Final = 0.3
+"""Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. With Python's default of
 5 ms, 30 ms of work on a page or a picture makes the card lose period after period
@@ -52,21 +58,28 @@ class AudioAdapter:
 
     def __init__(
         self,
-        sound_config: SoundConfig,
-        talk_config: TalkConfig,
+        config: Config,
         post: Post,
         driver: Callable[[], Driver],
         processing: CaptureProcessing,
+        state_directory: Path | None = None,
     ) -> None:
-        """Build the path; threads start with `async with`."""
-        self._has_earcons = sound_config.earcons
-        self.mixer = Mixer(is_half_duplex=sound_config.half_duplex)
-        gate = Gate(talk_config.pre_roll_ms)
-        self.encoder_feed = EncoderFeed()
-        self._sender = Sender(gate, self.mixer, self.encoder_feed, post, processing)
-        self._supervisor = Supervisor(
-            sound_config, driver, self.mixer, self._sender, post
-        )
+        """Build the path; threads start with `async with`.
+
+        Args:
+            config: cards, earcons and pre-roll.
+            post: takes the events.
+            driver: imports PortAudio or its replacement.
+            processing: echo cancellation and noise suppression.
+            state_directory: where the cards' latency steps are kept; None: nowhere.
+        """
+        self._has_earcons = config.sound.earcons
+        self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
+        gate = Gate(config.talk.pre_roll_ms)
+        self._sender = Sender(gate, self.mixer, post, processing)
+        self.encoder_feed = self._sender.encoder_feed
+        steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
+        self._supervisor = Supervisor(config.sound, driver, self._sender, post, steps)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
@@ -97,9 +110,19 @@ class AudioAdapter:
                 self._sender.set_gain(db)
             case PlayEarcon(earcon=earcon):
                 if self._has_earcons:
-                    self.mixer.play(sound(earcon))
+                    self._play(earcon)
             case _:
                 assert_never(command)
+
+    def _play(self, earcon: Earcon) -> None:
+        """Play an earcon so that it is not heard in the room."""
+        tone = sound(earcon)
+        if earcon is Earcon.END:
+            self._sender.play_at_end(tone)
+            return
+        if hz := SENT_TONES.get(earcon):
+            self._sender.remove_tone(hz, len(tone) / RATE_HZ + ECHO_S)
+        self.mixer.play(tone)
 
     def is_alive(self) -> bool:
         """Return whether both threads run; for the watchdog."""
@@ -109,7 +132,7 @@ class AudioAdapter:
     def figures(self) -> AudioFigures:
         """Return counters and gauges of the audio path."""
         card = self._supervisor.stats
-        kinds = (AudioFault.XRUN, AudioFault.STALL, AudioFault.UNPLUG)
+        kinds = (AudioFault.XRUN, AudioFault.DROP, AudioFault.STALL, AudioFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)
             for direction, way in _WAYS

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.alsa_cards import PROCESSES, in_use, unlisted
+from appliance.audio.device_list import PROCESSES, in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
     Device,
@@ -99,9 +99,16 @@ class Choice:
             if not device.used_by
         ]
         return any(
-            device.channels(direction)
-            and rank(self._wishes[direction], device)
-            < rank(self._wishes[direction], used)
-            for direction, used in self._used.items()
+            self._is_better(direction, device)
+            for direction in self._wishes
             for device in free
         )
+
+    def _is_better(self, direction: Direction, device: Device) -> bool:
+        """Return whether the device would be an improvement in this direction."""
+        if not device.channels(direction):
+            return False
+        wishes, used = self._wishes[direction], self._used.get(direction)
+        if used is None:
+            return not wishes or rank(wishes, device) < len(wishes)
+        return rank(wishes, device) < rank(wishes, used)

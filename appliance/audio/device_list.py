@@ -1,21 +1,88 @@
-"""List of the sound cards for the commands `devices` and `doctor`."""
+"""List of the sound cards, also of those that a program holds open.
+
+PortAudio lists a card only while it can open it, so a card in use is not in its list.
+
+Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
+`cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
+"""
 
 import json
+import os
+import re
 import sys
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
+from typing import Final
 
-from appliance.audio.alsa_cards import OURS, PROCESSES, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
     Device,
     Direction,
     chosen,
+    kernel_text,
     listed,
     not_the_first,
 )
 from appliance.audio.driver import Driver
 from appliance.errors import SoundError
+
+PROCESSES: Final = Path("/proc")
+NODES: Final = Path("/dev/snd")
+OURS: Final = "ptt-appliance"
+"""Name under which this program is reported as the user of a card."""
+_DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
+_ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
+"""End of the names that PortAudio gives to hardware devices."""
+
+
+def unlisted(
+    found: Iterable[Device], cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+) -> tuple[Device, ...]:
+    """Return the directions of cards that PortAudio does not list, as devices.
+
+    Args:
+        found: devices listed by PortAudio.
+        cards: where ALSA describes its cards.
+        processes: where the kernel describes processes.
+    """
+    known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
+    for device in found:
+        address = _ADDRESS.search(device.name)
+        if address:
+            known[address[1], address[2]] |= device.directions
+    return tuple(
+        device
+        for card in sorted(cards.glob("card[0-9]*"))
+        for number in _pcm_numbers(card)
+        for device in _missing(card, number, known[card.name[4:], number], processes)
+    )
+
+
+def in_use(
+    wishes: tuple[str, ...],
+    found: Iterable[Device],
+    direction: Direction,
+    cards: Path = ALSA_CARDS,
+    processes: Path = PROCESSES,
+) -> SoundError | None:
+    """Return the error for a wanted device that a program holds open, else None.
+
+    Args:
+        wishes: as for `chosen`.
+        found: devices listed by PortAudio, without the wanted one.
+        direction: direction that is needed.
+        cards: where ALSA describes its cards.
+        processes: where the kernel describes processes.
+    """
+    used = tuple(x for x in unlisted(found, cards, processes) if x.used_by)
+    try:
+        device = chosen(wishes, used, direction)
+    except SoundError:
+        return None
+    return SoundError(device.stable_name, f"{device.obstacle}: stop that program")
 
 
 def all_devices(
@@ -72,3 +139,78 @@ def line(device: Device) -> str:
     rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
     facts = (can, rate, device.card_id, device.usb_id, device.obstacle)
     return f'"{device.stable_name}": ' + ", ".join(fact for fact in facts if fact)
+
+
+def _pcm_numbers(card: Path) -> list[str]:
+    return sorted({path.name[3:-1] for path in card.glob("pcm*[cp]")})
+
+
+def _missing(
+    card: Path, number: str, known: set[Direction], processes: Path
+) -> Iterator[Device]:
+    """Yield the unlisted directions of one PCM as one device per program using it."""
+    directions: dict[str, set[Direction]] = defaultdict(set)
+    for letter, direction in _DIRECTIONS.items():
+        pcm = card / f"pcm{number}{letter}"
+        if direction not in known and pcm.is_dir():
+            directions[_user(pcm, processes)].add(direction)
+    for user, missing in directions.items():
+        yield Device(
+            index=-1,
+            name=_name(card, number),
+            microphone_channels=int("microphone" in missing),
+            speaker_channels=int("speaker" in missing),
+            rate_hz=0,
+            card_id=kernel_text(card / "id"),
+            usb_id=kernel_text(card / "usbid").lower(),
+            obstacle=f"in use by {user}" if user else _obstacle(card, number),
+            used_by=user,
+        )
+
+
+def _obstacle(card: Path, number: str) -> str:
+    """Return the likely reason why a PCM that is not in use cannot be opened."""
+    nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
+    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+        return "cannot be opened now"
+    return "this user is not allowed to open it: add the user to the group audio"
+
+
+def _name(card: Path, number: str) -> str:
+    """Return the name that PortAudio would give the PCM."""
+    info = "".join(
+        kernel_text(pcm / "info") + "\n" for pcm in card.glob(f"pcm{number}[cp]")
+    )
+    short = re.search(
+        rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$",
+        kernel_text(card.parent / "cards"),
+        re.MULTILINE,
+    )
+    part = re.search(r"^name: (.*)$", info, re.MULTILINE)
+    first = short[1] if short else kernel_text(card / "id")
+    second = part[1] if part else "PCM"
+    return f"{first}: {second} (hw:{card.name[4:]},{number})"
+
+
+def _user(pcm: Path, processes: Path) -> str:
+    """Return program and process id that hold the PCM open; empty if it is free."""
+    for status in sorted(pcm.glob("sub*/status")):
+        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
+        if owner:
+            return _program(owner[1], processes)
+    return ""
+
+
+def _program(thread_id: str, processes: Path) -> str:
+    """Return the name and process id of a thread's program."""
+    status = kernel_text(processes / thread_id / "status")
+    group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
+    process_id = group[1] if group else thread_id
+    words = kernel_text(processes / process_id / "cmdline").split("\0")
+    is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
+    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
+    return f"{name or 'another program'} (pid {process_id})"
+
+
+def _is_module(words: list[str]) -> bool:
+    return ("-m", "appliance") in pairwise(words)

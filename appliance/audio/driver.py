@@ -20,14 +20,14 @@ class PeriodCallback(Protocol):
     idle_window: IdleWindow
     """Periods that are skipped: the output gets silence, the input is ignored."""
 
-    def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
-        """Take one period, fill one, or both.
+    def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
+        """Take one period of 10 ms, fill one, or both.
 
         Args:
-            heard: captured samples, one channel; empty without input.
+            heard: captured samples of every channel; empty without input.
             played: output buffer to fill; empty without output.
-            frames: frames in this period.
             status: 0, or PortAudio's flags for overflow and underflow.
+            adc_s: time of the first captured frame on PortAudio's clock; 0: unknown.
 
         Thread: PortAudio's. Must return well before the next period.
         """
@@ -40,13 +40,21 @@ class StreamRequest:
     microphone: Device | None
     speaker: Device | None
     rate_hz: int
-    period_frames: int
     latency_s: float
 
     @property
+    def period_frames(self) -> int:
+        """Frames in a period of 10 ms."""
+        return self.rate_hz // 100
+
+    @property
     def microphone_channels(self) -> int:
-        """Number of input channels to open: one or none."""
-        return 0 if self.microphone is None else 1
+        """Number of input channels to open: both of a stereo card.
+
+        One of the two may have no microphone.
+        """
+        device = self.microphone
+        return 0 if device is None else min(2, device.microphone_channels)
 
     @property
     def speaker_channels(self) -> int:

@@ -1,4 +1,4 @@
-"""Signal processing on blocks of samples: pure functions, limiter, resampler.
+"""Signal processing on blocks of samples: pure functions and a limiter.
 
 A block is 10 ms: int16, shape (480,), 48 kHz, mono. Where sums could overflow, samples
 are float32 in int16's range (full scale 32768).
@@ -24,6 +24,11 @@ QUIET_PEAK: Final = 32
 CEILING: Final = 32_000.0
 """Peak level that the limiter enforces; a little under full scale, so that the
 resampler of a 44.1 kHz card cannot overshoot into wrap-around."""
+
+STEP_FRAMES: Final = 48
+"""1 ms: the ramp of the limiter's attack, too slow to click."""
+RELEASE: Final = 1.001
+"""Per step. A release of about a second in all is not heard as pumping."""
 
 Samples = NDArray[np.float32]
 
@@ -86,6 +91,14 @@ def faded_out(samples: Samples) -> Samples:
     return samples
 
 
+def cut(samples: Samples) -> Samples:
+    """Return silence after a fade of 2 ms."""
+    samples = samples.copy()
+    samples[:FADE_FRAMES] *= _RISE[::-1]
+    samples[FADE_FRAMES:] = 0.0
+    return samples
+
+
 def to_block(samples: Samples) -> Block:
     """Return the samples as int16, clipped and never wrapped around."""
     return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
@@ -140,7 +153,12 @@ def _spline(rows: list[Samples], t: Samples) -> Samples:
 
 
 class Limiter:
-    """Limiter with instant attack and slow release."""
+    """Limiter with a ramped attack within the block and a slow release.
+
+    The gain is a line through one point per `STEP_FRAMES`, each low enough for the
+    samples on both sides of it. Only within the first step the gain may still be too
+    high, because it continues that of the block before; there peaks are clipped.
+    """
 
     def __init__(self) -> None:
         """Start with full gain."""
@@ -157,67 +175,22 @@ class Limiter:
         Args:
             samples: float32, one block.
         """
-        loudest = float(np.abs(samples).max())
-        allowed = min(1.0, CEILING / loudest) if loudest > 0.0 else 1.0
-        # A release of 1 % per block, about a second in all, is not heard as pumping.
-        wanted = min(allowed, self._gain * 1.01)
-        if wanted >= 1.0 and self._gain >= 1.0:
+        if self.is_at_rest and float(np.abs(samples).max()) <= CEILING:
             return samples
-        # Attack without a ramp: the loud sample may be the first of the block.
-        start = min(self._gain, wanted)
-        ramp = np.linspace(start, wanted, len(samples), dtype=np.float32)
-        self._gain = wanted
-        result: Samples = samples * ramp
-        return result
+        limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)
+        return limited
 
-
-class Resampler:
-    """Windowed-sinc resampler for blocks of 10 ms.
-
-    The phases repeat with every block because both rates have a whole
-    number of frames in 10 ms, so the weights are computed once.
-    """
-
-    TAPS: Final = 32
-    """Length of the filter: 0.3 ms of delay, flat to 18 kHz at 44.1 kHz."""
-
-    def __init__(self, from_hz: int, to_hz: int) -> None:
-        """Compute the weights.
-
-        Args:
-            from_hz: input rate, a multiple of 100.
-            to_hz: output rate, a multiple of 100.
-        """
-        self.in_frames = from_hz // 100
-        self.out_frames = to_hz // 100
-        at = np.arange(self.out_frames) * (self.in_frames / self.out_frames)
-        first = np.floor(at).astype(np.intp)
-        taps = np.arange(self.TAPS)
-        self._index = first[:, None] + taps
-        distance = taps - (self.TAPS // 2 - 1) - (at - first)[:, None]
-        self._weights = _sinc_weights(distance, min(1.0, to_hz / from_hz))
-        self._past = np.zeros(self.TAPS, np.float32)
-
-    def apply(self, block: NDArray[np.int16]) -> NDArray[np.int16]:
-        """Return the next 10 ms at the output rate.
-
-        Args:
-            block: int16, shape (in_frames,).
-
-        Returns:
-            int16, shape (out_frames,).
-        """
-        samples = np.concatenate((self._past, block.astype(np.float32)))
-        self._past = samples[-self.TAPS :]
-        return to_block(
-            np.einsum("ij,ij->i", samples[self._index], self._weights, optimize=False)
+    def gains(self, samples: Samples) -> Samples:
+        """Return the gain for each sample of a block."""
+        peaks = np.abs(samples).reshape(-1, STEP_FRAMES).max(axis=1)
+        allowed = np.minimum(1.0, CEILING / np.maximum(peaks, 1.0))
+        allowed = np.minimum(allowed, np.append(allowed[1:], 1.0))
+        points = [self._gain]
+        for most in allowed:
+            points.append(min(float(most), points[-1] * RELEASE))
+        self._gain = points[-1]
+        at = np.arange(1, len(samples) + 1) / STEP_FRAMES
+        gains: Samples = np.interp(at, np.arange(len(points)), points).astype(
+            np.float32
         )
-
-
-def _sinc_weights(distance: NDArray[np.float64], cutoff: float) -> Samples:
-    """Return the weights for samples at these distances; each row's sum is 1."""
-    width = Resampler.TAPS / 2
-    window = np.cos(np.clip(distance / width, -1, 1) * (np.pi / 2)) ** 2
-    weights = np.sinc(distance * cutoff * 0.95) * window
-    result: Samples = (weights / weights.sum(axis=1, keepdims=True)).astype(np.float32)
-    return result
+        return gains

@@ -25,6 +25,13 @@ _NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
     Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
 }
 
+SENT_TONES: Final = {
+    Earcon.PERMIT: _NOTES[Earcon.PERMIT][0][0],
+    Earcon.WARNING: _NOTES[Earcon.WARNING][0][0],
+}
+"""Pitch in Hz of the earcons that sound while the gate is open: the microphone hears
+them."""
+
 
 @cache
 def sound(earcon: Earcon) -> NDArray[np.float32]:

@@ -5,15 +5,15 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.driver import Raw
 from appliance.audio.dsp import faded_in, faded_out, level_dbfs, to_block
 from appliance.pcm import SILENCE, Block
 
 BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
 """Quieter than a whisper into a close microphone: the end of speech."""
-SILENT_BLOCKS: Final = 6
-"""60 ms of silence; shorter gaps are plosives inside words (p, t, k)."""
+SILENT_BLOCKS: Final = 15
+"""150 ms of silence. The closure of a final p, t or k lasts up to 130 ms, and the sound
+after it belongs to the word."""
 
 
 class Gate:
@@ -43,15 +43,6 @@ class Gate:
         """Whether sound passes: the gate was opened, or its tail is not over."""
         return self._is_wanted or self._tail_blocks > 0
 
-    def would_be_audible(self, heard: Raw | bytes, gain_db: float = 0.0) -> bool:
-        """Return whether dropping this period, after the gain, would be audible.
-
-        Thread: any.
-        """
-        is_wanted = self.is_open or self.has_pre_roll
-        samples = np.frombuffer(heard, np.int16)
-        return is_wanted and level_dbfs(samples) + gain_db >= SILENT_DBFS
-
     def open(self) -> None:
         """Pass sound from the next block on."""
         self._is_wanted = True
@@ -61,11 +52,11 @@ class Gate:
         """Pass the tail, then silence.
 
         Args:
-            tail_ms: longest tail; silence ends it earlier. 0: close at once.
+            tail_ms: longest tail, with the pre-roll's delay; silence ends it earlier.
+                0: close at once.
         """
-        held = self._line.maxlen or 1
-        blocks = -(-tail_ms // BLOCK_MS) + held - 1
-        self._tail_blocks = blocks if tail_ms and self._is_wanted else 0
+        blocks = -(-tail_ms // BLOCK_MS)
+        self._tail_blocks = blocks if self._is_wanted else 0
         self._quiet_blocks = 0
         self._is_wanted = False
 

@@ -4,17 +4,15 @@ The network's clock writes, the card's clock reads. The controlled value is the 
 between a sample's arrival and its being read: fill level plus age of the newest block,
 which does not depend on the phase between the two. Its target is one block plus a small
 margin, held by reading slightly faster or slower. An underrun raises the margin, time
-without one lowers it again, so a steady source gets the shortest delay. The target is
-higher where NetEQ in the LiveKit library, before this buffer, holds less, so that the
-sum of both is the same.
+without one lowers it again, so a steady source gets the shortest delay. Loss and
+jitter of the network are the work of NetEQ in the LiveKit library, before this buffer.
 """
 
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.arrival import ArrivalEstimator
-from appliance.audio.delay_control import DelayControl
+from appliance.audio.drift import ArrivalEstimator, DelayControl
 from appliance.audio.dsp import (
     BLOCK_FRAMES,
     FADE_FRAMES,
@@ -34,6 +32,9 @@ SPLINE_FRAMES: Final = 3
 """Samples that cubic interpolation needs beyond the last one."""
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
+HANGOVER_FRAMES: Final = RATE_HZ // 10
+"""100 ms after the last block above `QUIET_PEAK` are played too: faint noise around
+that level would otherwise be chopped, and the decay of words cut."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
 _SPARE: Final = 6
@@ -43,8 +44,7 @@ _SPARE: Final = 6
 class JitterBuffer:
     """Bounded buffer of one participant's samples.
 
-    Thread: `write` from one thread, `read` from another, `learn` from a third; none
-    blocks another.
+    Thread: `write` from one thread, `read` from another; neither blocks the other.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class JitterBuffer:
         self._fraction = 0.0
         self._is_primed = False
         self._was_silent = True
-        self._loud_until_frame = 0
+        self._loud_until_frame = -HANGOVER_FRAMES
         self._onset_frame = 0
         self._delay_control = DelayControl()
         self.underruns = 0
@@ -70,6 +70,8 @@ class JitterBuffer:
         self.was_muted = False
         """Whether it did so with the last block."""
         self._idle_since_s: float | None = None
+        # Time of an audible underrun whose length is not known yet.
+        self._starved_at_s: float | None = None
 
     @property
     def is_idle(self) -> bool:
@@ -80,19 +82,24 @@ class JitterBuffer:
         return self._idle_since_s is not None and self._loud_until_frame <= self._at
 
     @property
+    def _is_quiet(self) -> bool:
+        return self._loud_until_frame + HANGOVER_FRAMES <= self._at
+
+    @property
     def depth_s(self) -> float:
         """Fill level in seconds."""
         stock = 0 if self.is_idle else max(0, self._ring.written - self._at)
         return stock / RATE_HZ
 
     @property
+    def rate(self) -> float:
+        """Deviation of the reading rate from the nominal one."""
+        return self._delay_control.rate
+
+    @property
     def drift_ppm(self) -> float:
         """Mean drift of the reader's clock against the writer's; positive: faster."""
         return self._delay_control.drift * 1e6
-
-    def learn(self, held_s: float) -> None:
-        """Set the delay of the buffer before this one, NetEQ's."""
-        self._delay_control.learn(round(held_s * RATE_HZ))
 
     def write(self, block: Block, now_s: float) -> bool:
         """Add one block.
@@ -136,6 +143,9 @@ class JitterBuffer:
         delay_frames = stock - frames + age_frames
         if not self._is_primed:
             is_enough = stock >= frames + SPLINE_FRAMES
+            if is_enough and self._starved_at_s is not None:
+                missing_s, self._starved_at_s = now_s - self._starved_at_s, None
+                self._delay_control.raise_margin(missing_s * RATE_HZ)
             self._is_primed = is_enough and delay_frames >= self._delay_control.target
         if not self._is_primed:
             if now_s - self._written_at_s > SILENT_AFTER_S:
@@ -143,7 +153,7 @@ class JitterBuffer:
                 self._become_idle(now_s)
             return None
         if stock < frames + SPLINE_FRAMES:
-            return self._underrun(stock, frames)
+            return self._underrun(stock, frames, now_s)
         spare_frames = stock - frames - SPLINE_FRAMES
         if self._delay_control.note(frames, delay_frames, spare_frames):
             self._end_window()
@@ -151,7 +161,8 @@ class JitterBuffer:
 
     def _become_idle(self, now_s: float) -> None:
         self._idle_since_s = now_s
-        self._delay_control.rest()
+        self._starved_at_s = None
+        self._delay_control.restart()
 
     def _resume(self, frames: int, now_s: float) -> bool:
         """Return whether speech has begun; if so, set the read position for it.
@@ -163,7 +174,7 @@ class JitterBuffer:
         is_there = self._ring.written >= self._loud_until_frame
         if self._loud_until_frame <= self._at or not is_there:
             return False
-        self._delay_control.shrink_margin((now_s - self._idle_since_s) * RATE_HZ)
+        self._delay_control.pass_time((now_s - self._idle_since_s) * RATE_HZ)
         target = (
             round(self._arrival.expected(now_s)) - self._delay_control.target - frames
         )
@@ -175,7 +186,7 @@ class JitterBuffer:
         return True
 
     def _taken(self, frames: int, now_s: float) -> Samples | None:
-        is_quiet = self._loud_until_frame <= self._at
+        is_quiet = self._is_quiet
         step = 1.0 + self._delay_control.rate
         if is_quiet and self._was_silent:
             self._advance(frames * step)
@@ -192,14 +203,15 @@ class JitterBuffer:
         self._was_silent = is_quiet
         return samples
 
-    def _underrun(self, stock: int, frames: int) -> Samples | None:
-        """Return a faded end on an underrun, and hold more from now on."""
+    def _underrun(self, stock: int, frames: int, now_s: float) -> Samples | None:
+        """Return a faded end on an underrun; more is held when sound arrives again."""
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
-        is_heard = not was_silent or self._loud_until_frame > self._at
-        self._delay_control.starve(is_heard=is_heard)
+        is_heard = self._loud_until_frame > self._at
+        self._delay_control.restart()
         if not is_heard:
             return None
+        self._starved_at_s = now_s
         self.underruns += 1
         left = min(stock, frames)
         if was_silent or left < FADE_FRAMES:
@@ -211,7 +223,7 @@ class JitterBuffer:
 
     def _end_window(self) -> None:
         """Correct the delay once per window."""
-        is_quiet = self._loud_until_frame <= self._at and self._was_silent
+        is_quiet = self._is_quiet and self._was_silent
         whole = round(self._fraction)
         # Reading at whole positions needs no interpolation.
         if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:

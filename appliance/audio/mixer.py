@@ -1,21 +1,22 @@
 """Mixer of the remote participants' sound and the earcons, for playback."""
 
+import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import nlargest
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from appliance.audio.dsp import (
     BLOCK_FRAMES,
-    FADE_FRAMES,
+    CEILING,
     SILENCE_DBFS,
     Limiter,
     Samples,
+    cut,
     faded_in,
-    faded_out,
     level_dbfs,
     to_block,
     volume_gain,
@@ -37,32 +38,42 @@ overshoots by a quarter: half of the work is saved in most calls."""
 class Mixer:
     """Lock-free mixer with one jitter buffer per talker.
 
-    Thread: `next` the card's; the function returned by `add` any; `add`, `remove`,
-    `mute`, `is_sounding` and `learn` the loop's.
+    Thread: `next` the card's; `play` and the function returned by `add` any; `add`,
+    `remove`, `mute` and `is_sounding` the loop's.
     """
 
-    def __init__(self, *, is_half_duplex: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        is_half_duplex: bool = False,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start without talkers.
 
         Args:
             is_half_duplex: whether playback is muted while the gate is open.
+            now_s: monotonic clock.
         """
+        self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
         """Idle window of the card's callback; ended when there is sound to play."""
         self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
+        # A new earcon waits here until the card's thread takes it.
+        self._requested: deque[Samples] = deque(maxlen=1)
         self._earcon: Samples = np.zeros(0, np.float32)
+        self._was_muted = False
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
         self._past_underruns = 0
         self._past_overruns = 0
         self.is_muted = False
         """Whether talkers are muted, in half duplex while the gate is open."""
-        self.played: NDArray[np.int16] | None = None
+        self.played: Block | None = None
         """Samples passed to the card last; None for silence."""
-        self.reference: NDArray[np.int16] | None = None
+        self.reference: Block | None = None
         """Talkers' share of `played`, for the echo canceller.
 
         Without the earcons: the canceller would take the first syllable after the
@@ -78,7 +89,7 @@ class Mixer:
         self.idle_window.end()
 
         def write(block: Block) -> None:
-            is_heard = jitter_buffer.write(block, time.monotonic())
+            is_heard = jitter_buffer.write(block, self._now_s())
             if len(self._talkers) > MOST_TALKERS:
                 peak = float(np.abs(block.astype(np.int32)).max()) if is_heard else 0.0
                 jitter_buffer.loudness = max(
@@ -106,53 +117,45 @@ class Mixer:
             return False
         return not jitter_buffer.is_idle
 
-    def learn(self, talker: str, held_s: float) -> None:
-        """Set how long the talker's sound is buffered before it arrives here."""
-        if (jitter_buffer := self._jitter_buffers.get(talker)) is not None:
-            jitter_buffer.learn(held_s)
-
     def set_volume(self, percent: int) -> None:
         """Set the volume of talkers and earcons, 0-100."""
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
         """Play an earcon; a running one is replaced."""
-        self._earcon = samples
+        self._requested.append(samples)
         self.idle_window.end()
 
-    def next(self, frames: int = BLOCK_FRAMES) -> NDArray[np.int16] | None:
-        """Return the next samples to play, and set `reference`.
+    def next(self) -> Block | None:
+        """Return the next block to play, read-only, and set `reference`.
 
-        Args:
-            frames: 1-480.
-
-        Returns:
-            int16, shape (frames,), read-only. None for silence.
+        None is silence.
         """
-        now_s = time.monotonic()
+        now_s = self._now_s()
         parts = [
             part
             for jitter_buffer in self._chosen()
-            if (part := _audible(jitter_buffer, frames, now_s)) is not None
+            if (part := _audible(jitter_buffer, now_s)) is not None
         ]
-        if self.is_muted:
-            parts.clear()
-        self.played = self.reference = self._mixed(parts) if parts else None
-        if len(self._earcon):
-            self.played = self._with_earcon(frames)
+        voices = self._faded(np.add.reduce(parts) if parts else None)
+        tone = self._next_tone()
+        if tone is None:
+            self.played = self.reference = self._limited(voices, len(parts))
+        else:
+            self._mix_tone(voices, tone)
         return self.played
 
     def rest(self) -> None:
         """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
+        self._requested.clear()
         self._earcon = np.zeros(0, np.float32)
 
     @property
     def is_still(self) -> bool:
         """Whether there has been nothing to play for a while."""
-        return not len(self._earcon) and all(
-            jitter_buffer.is_idle for jitter_buffer in self._talkers
-        )
+        has_tone = self._requested or len(self._earcon)
+        return not has_tone and all(talker.is_idle for talker in self._talkers)
 
     @property
     def talkers(self) -> int:
@@ -168,9 +171,7 @@ class Mixer:
     @property
     def depth_s(self) -> float:
         """Highest fill level of the jitter buffers, in seconds."""
-        return max(
-            (jitter_buffer.depth_s for jitter_buffer in self._talkers), default=0.0
-        )
+        return max((talker.depth_s for talker in self._talkers), default=0.0)
 
     @property
     def drift_ppm(self) -> float:
@@ -180,42 +181,56 @@ class Mixer:
     @property
     def underruns(self) -> int:
         """Underruns of all jitter buffers during speech."""
-        return self._past_underruns + sum(
-            jitter_buffer.underruns for jitter_buffer in self._talkers
-        )
+        return self._past_underruns + sum(each.underruns for each in self._talkers)
 
     @property
     def overruns(self) -> int:
         """Times a jitter buffer was too full and was cut."""
-        return self._past_overruns + sum(
-            jitter_buffer.overruns for jitter_buffer in self._talkers
-        )
+        return self._past_overruns + sum(each.overruns for each in self._talkers)
 
     def _chosen(self) -> Sequence[JitterBuffer]:
         """Return the jitter buffers to mix now."""
         talkers = self._talkers
         if len(talkers) <= MOST_TALKERS:
             return talkers
-        awake = [
-            jitter_buffer for jitter_buffer in talkers if not jitter_buffer.is_idle
-        ]
-        return nlargest(
-            MOST_TALKERS, awake, key=lambda jitter_buffer: jitter_buffer.loudness
-        )
+        awake = [talker for talker in talkers if not talker.is_idle]
+        return nlargest(MOST_TALKERS, awake, key=lambda talker: talker.loudness)
 
-    def _mixed(self, parts: list[Samples]) -> NDArray[np.int16]:
+    def _faded(self, voices: Samples | None) -> Samples | None:
+        """Return the voices, faded where half duplex mutes or unmutes them."""
+        was_muted, self._was_muted = self._was_muted, self.is_muted
+        if voices is None or was_muted == self._was_muted:
+            return None if was_muted else voices
+        if was_muted:
+            return faded_in(voices)
+        return None if self.reference is None else cut(voices)
+
+    def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
+        if voices is None:
+            return None
         # Read once, because the loop may change it meanwhile.
-        gain, is_one = self._gain, len(parts) == 1
-        if is_one and gain <= LIMITER_FREE_GAIN and self._limiter.is_at_rest:
-            softer: Samples = np.rint(parts[0] * gain)
+        gain = self._gain
+        is_free = talkers == 1 and gain <= LIMITER_FREE_GAIN
+        if is_free and self._limiter.is_at_rest:
+            softer: Samples = np.rint(voices * gain)
             return softer.astype(np.int16)
-        mix = parts[0] if is_one else np.add.reduce(parts)
-        return to_block(self._limiter.apply(mix * gain))
+        return to_block(self._limiter.apply(voices * gain))
 
-    def _with_earcon(self, frames: int) -> NDArray[np.int16]:
-        now, self._earcon = self._earcon[:frames], self._earcon[frames:]
-        tone = np.pad(now, (0, frames - len(now))) * self._gain
-        return to_block(tone if self.reference is None else tone + self.reference)
+    def _next_tone(self) -> Samples | None:
+        """Return the next samples of the earcon; None: there is none."""
+        with contextlib.suppress(IndexError):
+            self._earcon = self._requested.popleft()
+        if not len(self._earcon):
+            return None
+        now, self._earcon = np.split(self._earcon, [BLOCK_FRAMES])
+        return np.pad(now, (0, BLOCK_FRAMES - len(now)))
+
+    def _mix_tone(self, voices: Samples | None, tone: Samples) -> None:
+        """Set `played` to voices and earcon, and `reference` to the voices in it."""
+        both = tone if voices is None else tone + voices
+        gain = self._gain * self._limiter.gains(both * self._gain)
+        self.played = to_block(np.clip(both * gain, -CEILING, CEILING))
+        self.reference = None if voices is None else to_block(voices * gain)
 
     def _keep_counts(self, jitter_buffer: JitterBuffer | None) -> None:
         if jitter_buffer is not None:
@@ -223,13 +238,10 @@ class Mixer:
             self._past_overruns += jitter_buffer.overruns
 
 
-def _audible(jitter_buffer: JitterBuffer, frames: int, now_s: float) -> Samples | None:
-    """Return the next samples; a muted talker's are read, but not returned."""
-    is_muted, was_muted = jitter_buffer.is_muted, jitter_buffer.was_muted
-    jitter_buffer.was_muted = is_muted
-    part = jitter_buffer.read(frames, now_s)
-    if part is None or (is_muted and was_muted):
-        return None
-    if is_muted == was_muted or frames < FADE_FRAMES:
-        return None if is_muted else part
-    return faded_out(part) if is_muted else faded_in(part)
+def _audible(jitter_buffer: JitterBuffer, now_s: float) -> Samples | None:
+    """Return the next block; a muted talker's is read, but not returned."""
+    was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, jitter_buffer.is_muted
+    block = jitter_buffer.read(BLOCK_FRAMES, now_s)
+    if block is None or was_muted == jitter_buffer.was_muted:
+        return None if was_muted else block
+    return faded_in(block) if was_muted else cut(block)

@@ -4,15 +4,16 @@ The callback is a native PortAudio callback, because sounddevice's wrapper creat
 buffers and a status object and makes three calls per period. Within an idle window it
 only counts. Measured: a third less CPU time on the card's thread.
 
-Together with `sounddevice_import` the only module that uses private parts of
-sounddevice; `tests/audio/test_portaudio.py` lists them and the versions. Streams are
-opened with `Pa_OpenStream`, because sounddevice's constructor reads the device's name
-and raises where that is not UTF-8.
+The only module that uses private parts of sounddevice; `tests/audio/test_portaudio.py`
+lists them and the versions. Streams are opened with `Pa_OpenStream`, because
+sounddevice's constructor reads the device's name and raises where it is not UTF-8.
 """
 
+import importlib.util
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 from appliance.audio.alsa_errors import reason_in, stderr_of
 from appliance.audio.devices import Device
@@ -24,9 +25,14 @@ from appliance.audio.driver import (
     StreamRequest,
 )
 from appliance.audio.realtime import raise_priority
-from appliance.audio.sounddevice_import import ANY_CARD, Sounddevice, imported
 from appliance.errors import SoundError
 
+Sounddevice: TypeAlias = Any
+"""The module sounddevice, which has hardly any type annotations."""
+ANY_CARD: Final = "sound"
+"""Device name in errors that concern no single card."""
+Times: TypeAlias = Any
+"""Pointer to `PaStreamCallbackTimeInfo`."""
 _NOTHING: Final = memoryview(b"")
 _WITH_HOST: Final = 3
 """Number of arguments of a `PortAudioError` with the host's error number and text."""
@@ -36,12 +42,8 @@ class PortAudio:
     """PortAudio through sounddevice; implements `driver.Driver`."""
 
     def __init__(self) -> None:
-        """Import sounddevice, which initialises PortAudio and lists the cards.
-
-        Raises:
-            SoundError: PortAudio is not installed or cannot be initialised.
-        """
-        self._driver: Sounddevice = imported()
+        """Import sounddevice, which initialises PortAudio, or raise `SoundError`."""
+        self._driver: Sounddevice = _imported()
         if not self._driver._initialized:
             self.renew()
 
@@ -152,9 +154,9 @@ class PortAudio:
         is_urgent = False
 
         def run(
-            heard: object, played: object, frames: int, _: object, status: int, *__: int
+            heard: object, played: object, _: int, times: Times, status: int, *__: int
         ) -> int:
-            # Runs 200 times a second: no calls or objects that are not needed.
+            # Runs 100 times a second: no calls or objects that are not needed.
             if idle_window.left and not status and not idle_window.is_over:
                 idle_window.left -= 1
                 if played_bytes:
@@ -167,8 +169,8 @@ class PortAudio:
             call(
                 buffer(heard, heard_bytes) if heard_bytes else _NOTHING,
                 buffer(played, played_bytes) if played_bytes else _NOTHING,
-                frames,
                 status,
+                times.inputBufferAdcTime if heard_bytes else 0.0,
             )
             return go_on
 
@@ -209,6 +211,34 @@ class _Opened:
         if stream:
             self._driver._lib.Pa_AbortStream(stream)
             self._driver._lib.Pa_CloseStream(stream)
+
+
+def _imported() -> Sounddevice:
+    """Return the module sounddevice, even if PortAudio cannot be initialised.
+
+    sounddevice does that in its last line. If it fails, an ordinary import discards the
+    module and executes it again at the next attempt, and each attempt leaks memory.
+    """
+    name = "sounddevice"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.loader is None:
+        raise SoundError(ANY_CARD, "the Python package sounddevice is not installed")
+    module: Sounddevice = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except (OSError, ImportError) as exc:
+        del sys.modules[name]
+        reason = f"{exc}. Install it: sudo apt install libportaudio2."
+        raise SoundError(ANY_CARD, reason) from exc
+    except Exception as exc:
+        if isinstance(exc, module.PortAudioError):
+            return module
+        del sys.modules[name]
+        raise
+    return module
 
 
 def _reason(exc: Exception) -> str:

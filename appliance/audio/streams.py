@@ -5,38 +5,20 @@ A card is opened at a rate that it supports in hardware; others are resampled he
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Final
 
-from appliance.audio.callbacks import CaptureCallback, DuplexCallback, PlaybackCallback
 from appliance.audio.capture import BlockSink
 from appliance.audio.devices import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
-from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
+from appliance.audio.stream_stats import StreamClock
 from appliance.errors import SoundError
 
-
-@dataclass(frozen=True, slots=True)
-class LatencyStep:
-    """Requested latency and period of a stream."""
-
-    latency_s: float
-    per_second: int
-    """Callbacks per second."""
-
-
-LATENCY_STEPS: Final = (
-    LatencyStep(0.005, 200),
-    LatencyStep(0.01, 200),
-    LatencyStep(0.01, 100),
-    LatencyStep(0.02, 100),
-    LatencyStep(0.04, 100),
-)
-"""Latency steps, shortest first; see `latency_steps` for the choice. Measured:
-10, 15, 20, 30 and 60 ms from microphone to speaker; the callback takes 40 µs."""
+LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
+"""Latencies requested from PortAudio, shortest first; see `latency_steps` for the
+choice. Measured: 20, 30 and 60 ms from microphone to speaker."""
 RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000)
 """Rates tried in this order; each has a whole number of frames in 10 ms."""
 
@@ -66,27 +48,27 @@ class Streams:
         self,
         microphone: Device | None,
         speaker: Device | None,
-        latency_step: LatencyStep,
+        latency_s: float,
     ) -> dict[Direction, SoundError]:
         """Open and start the streams of the given devices.
 
         Args:
             microphone: device, or None if there is none now.
             speaker: device, or None if there is none now.
-            latency_step: one of `LATENCY_STEPS`.
+            latency_s: one of `LATENCY_STEPS_S`.
 
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
         if speaker is not None and _is_one_card(microphone, speaker):
             try:
-                self._open_duplex(speaker, latency_step)
+                self._open_duplex(speaker, latency_s)
             except SoundError:
                 # Some cards have different rates per direction: open them separately.
                 self.close()
             else:
                 return {}
-        return self._open_separately(microphone, speaker, latency_step)
+        return self._open_separately(microphone, speaker, latency_s)
 
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is unplugged."""
@@ -94,8 +76,8 @@ class Streams:
             self._open.pop().close()
         self.clocks = {}
 
-    def _open_duplex(self, device: Device, latency_step: LatencyStep) -> None:
-        wanted = self._wanted(device, device, latency_step)
+    def _open_duplex(self, device: Device, latency_s: float) -> None:
+        wanted = self._wanted(device, device, latency_s)
         stream_clock = StreamClock(wanted.rate_hz)
         self._start(
             wanted,
@@ -108,15 +90,15 @@ class Streams:
         self,
         microphone: Device | None,
         speaker: Device | None,
-        latency_step: LatencyStep,
+        latency_s: float,
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
         if speaker is not None:
             with self._collected(failures, "speaker"):
-                self._open_speaker(speaker, latency_step)
+                self._open_speaker(speaker, latency_s)
         if microphone is not None:
             with self._collected(failures, "microphone"):
-                self._open_microphone(microphone, latency_step)
+                self._open_microphone(microphone, latency_s)
         return failures
 
     @contextmanager
@@ -129,8 +111,8 @@ class Streams:
         except SoundError as exc:
             failures[direction] = exc
 
-    def _open_speaker(self, speaker: Device, latency_step: LatencyStep) -> None:
-        wanted = self._wanted(None, speaker, latency_step)
+    def _open_speaker(self, speaker: Device, latency_s: float) -> None:
+        wanted = self._wanted(None, speaker, latency_s)
         stream_clock = StreamClock(wanted.rate_hz)
         self._start(
             wanted,
@@ -139,8 +121,8 @@ class Streams:
         )
         self.clocks["speaker"] = stream_clock
 
-    def _open_microphone(self, microphone: Device, latency_step: LatencyStep) -> None:
-        wanted = self._wanted(microphone, None, latency_step)
+    def _open_microphone(self, microphone: Device, latency_s: float) -> None:
+        wanted = self._wanted(microphone, None, latency_s)
         stream_clock = StreamClock(wanted.rate_hz)
         self._start(
             wanted,
@@ -163,7 +145,7 @@ class Streams:
         self,
         microphone: Device | None,
         speaker: Device | None,
-        latency_step: LatencyStep,
+        latency_s: float,
     ) -> StreamRequest:
         """Return the request for the first rate that the card supports.
 
@@ -171,7 +153,7 @@ class Streams:
             SoundError: the card supports none of `RATES_HZ`.
         """
         for rate_hz in RATES_HZ:
-            wanted = at_rate(rate_hz, microphone, speaker, latency_step)
+            wanted = StreamRequest(microphone, speaker, rate_hz, latency_s)
             if self._driver.can(wanted):
                 return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
@@ -182,21 +164,3 @@ class Streams:
 def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
     # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
     return microphone == speaker and not speaker.is_shared
-
-
-def at_rate(
-    rate_hz: int,
-    microphone: Device | None,
-    speaker: Device | None,
-    latency_step: LatencyStep,
-) -> StreamRequest:
-    """Return the request for a stream at this rate."""
-    # The resampler needs periods of 10 ms.
-    per_second = latency_step.per_second if rate_hz == RATE_HZ else 100
-    return StreamRequest(
-        microphone=microphone,
-        speaker=speaker,
-        rate_hz=rate_hz,
-        period_frames=rate_hz // per_second,
-        latency_s=max(latency_step.latency_s, 1 / per_second),
-    )

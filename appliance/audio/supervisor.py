@@ -18,11 +18,10 @@ from appliance.audio.device_choice import Choice
 from appliance.audio.devices import Device, Direction, listed
 from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
-from appliance.audio.mixer import Mixer
 from appliance.audio.reopen import ReopenPolicy
 from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import PARTS, StreamStats
-from appliance.audio.streams import LATENCY_STEPS, Streams
+from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
@@ -54,9 +53,9 @@ class Supervisor:
         self,
         config: SoundConfig,
         driver: Callable[[], Driver],
-        mixer: Mixer,
         sender: Sender,
         post: Post,
+        latency_steps: LatencySteps,
     ) -> None:
         """Prepare; `start` begins.
 
@@ -64,13 +63,12 @@ class Supervisor:
             config: orders of preference for microphone and speaker.
             driver: imports and returns PortAudio, or raises `SoundError`; called on
                 the supervisor's thread.
-            mixer: source of the samples to play.
-            sender: consumer of captured blocks.
+            sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
+            latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
         self._choice = Choice(config)
         self._import = driver
-        self._mixer = mixer
         self._sender = sender
         self._inbox: SimpleQueue[_Order] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
@@ -78,9 +76,10 @@ class Supervisor:
         self._is_wanted = False
         self._driver: Driver | None = None
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
-        self._names: dict[Direction, str] = {}
+        self._devices: dict[Direction, Device] = {}
+        """Devices of the open streams."""
         self._opened_at_s = 0.0
-        self._latency_steps = LatencySteps(len(LATENCY_STEPS))
+        self._latency_steps = latency_steps
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -121,7 +120,7 @@ class Supervisor:
             self._check()
 
     def _check(self) -> None:
-        """Check for stalled streams, repeated xruns and missing devices."""
+        """Check for stalled streams, repeated losses and missing devices."""
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
@@ -153,18 +152,19 @@ class Supervisor:
             self._reopen_policy.reset()
 
     def _adapt_buffer(self) -> None:
-        """Reopen with a longer or shorter buffer, if the xruns call for it."""
-        if self._streams is None:
+        """Reopen with a longer or shorter buffer, if the losses call for it."""
+        if self._streams is None or self._driver is None:
             return
-        is_idle = self._sender.is_idle
-        if self._latency_steps.has_moved(
-            self.stats.xruns, time.monotonic(), is_idle=is_idle
-        ):
-            asked_ms = round(
-                LATENCY_STEPS[self._latency_steps.latency_step].latency_s * 1000
-            )
+        steps, driver = self._latency_steps, self._driver
+        now_s = time.monotonic()
+        if steps.has_moved(self.stats.losses, now_s, is_idle=self._sender.is_idle):
+            asked_ms = round(LATENCY_STEPS_S[steps.latency_step] * 1000)
             _log.info("buffer size changed  latency_ms=%d", asked_ms)
-            self._reopen()
+            # Without a search, which would interrupt a talk for a second.
+            self._close_streams()
+            self._open(driver, self._devices)
+            return
+        self.stats.note_trouble(is_losing=steps.is_losing)
 
     def _reopen(self) -> None:
         """Search for cards and open the streams."""
@@ -184,14 +184,14 @@ class Supervisor:
         self._reopen_policy.note(cards, time.monotonic())
 
     def _open(self, driver: Driver, wanted: dict[Direction, Device]) -> None:
-        names = {direction: device.name for direction, device in wanted.items()}
-        self._latency_steps.start(time.monotonic(), is_other_card=names != self._names)
-        self._names = names
-        streams = Streams(driver, self._mixer, self._sender)
+        self._devices = wanted
+        card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
+        self._latency_steps.start(card, time.monotonic())
+        streams = Streams(driver, self._sender.mixer, self._sender)
         failures = streams.open(
             wanted.get("microphone"),
             wanted.get("speaker"),
-            LATENCY_STEPS[self._latency_steps.latency_step],
+            LATENCY_STEPS_S[self._latency_steps.latency_step],
         )
         for direction, exc in failures.items():
             self.stats.lost(direction, exc.device, exc.reason)
@@ -225,4 +225,4 @@ class Supervisor:
         if self._streams is not None:
             self._streams.close()
             self._streams = None
-            self._mixer.rest()
+            self._sender.mixer.rest()

@@ -416,6 +416,18 @@ class RttMeasured:
 
 
 @dataclass(frozen=True, slots=True)
+class ReceptionMeasured:
+    """How the other participants' audio arrived in the last seconds."""
+
+    ticket: int
+    delay_s: float
+    """Mean delay of LiveKit's jitter buffers."""
+    concealed_s: float
+    """Lost or late audio that was replaced by synthesised audio, all streams."""
+    lost_packets: int
+
+
+@dataclass(frozen=True, slots=True)
 class ChatReceived:
     """A chat message arrived."""
 
@@ -477,6 +489,7 @@ SessionEvent = (
     | RoomLeft
     | PeopleChanged
     | PermissionsChanged
+    | ReceptionMeasured
     | RttMeasured
     | ChatReceived
     | ChatSent

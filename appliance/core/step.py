@@ -1,8 +1,7 @@
 """Decisions of the appliance: `step(state, event, now_s) -> (state, commands)`.
 
 Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
-then `effects` adds what follows from the change of state (gate, sound card, outbox,
-earcons).
+then `effects` adds what follows for gate, sound card, outbox and earcons.
 """
 
 from dataclasses import replace
@@ -45,6 +44,7 @@ from appliance.core.events import (
     PeopleChanged,
     PermissionsChanged,
     PhonePaired,
+    ReceptionMeasured,
     RoomFailed,
     RoomJoined,
     RoomLeft,
@@ -160,7 +160,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return session.paused(state, now_s), ()
         case RoomResumed():
             return session.resumed(state, now_s), ()
-        case PeopleChanged() | RttMeasured():
+        case PeopleChanged() | RttMeasured() | ReceptionMeasured():
             return _with_room_data(state, event), ()
         case PermissionsChanged():
             return permissions.changed(state, event), ()
@@ -181,14 +181,17 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
     return reconnect.failed(state, event, now_s)
 
 
-def _with_room_data(state: State, event: PeopleChanged | RttMeasured) -> State:
+def _with_room_data(state: State, event: SessionEvent) -> State:
     """Store participants or round-trip time, while in the room."""
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
-    if isinstance(event, RttMeasured):
-        return replace(state, rtt_s=event.rtt_s)
-    people = event.people
-    return replace(state, people=people, chat=state.chat.named(people))
+    match event:
+        case RttMeasured(rtt_s=rtt_s):
+            return replace(state, rtt_s=rtt_s)
+        case PeopleChanged(people=people):
+            return replace(state, people=people, chat=state.chat.named(people))
+        case _:
+            return state
 
 
 def _started(state: State, now_s: float) -> Step:
@@ -227,8 +230,7 @@ def _lost(state: State, event: PartLost) -> State:
 
 def _found(state: State, event: PartFound) -> State:
     lost = tuple(lost for lost in state.lost if not _is_same(lost, event))
-    others = _others(state, event)
-    second_choices = (*others, event) if event.notice else others
+    second_choices = (*_others(state, event), *((event,) if event.notice else ()))
     return replace(state, lost=lost, second_choices=second_choices)
 
 

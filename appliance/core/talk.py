@@ -219,7 +219,9 @@ def _closed(state: State) -> Step:
 def _tail_ms(state: State) -> int:
     """Return the length of the release tail: 0 if the talk was not just released."""
     is_cut = _is_muted(state) or not may_talk(state)
-    return 0 if is_cut else state.config.talk.tail_ms
+    # The pre-roll delays the whole talk: its last words are still on their way.
+    talk = state.config.talk
+    return 0 if is_cut else talk.tail_ms + talk.pre_roll_ms
 
 
 def _is_muted(state: State) -> bool:

@@ -11,9 +11,9 @@ from functools import partial
 from typing import Final
 
 from appliance.audio.devices import chosen, listed
-from appliance.audio.driver import Driver
+from appliance.audio.driver import Driver, StreamRequest
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.streams import LATENCY_STEPS, RATES_HZ, at_rate
+from appliance.audio.streams import LATENCY_STEPS_S, RATES_HZ
 from appliance.config import RoomConfig, SoundConfig
 from appliance.demo.build_server import find_or_build
 from appliance.demo.run import Demo, Setup
@@ -116,7 +116,8 @@ def _real_card() -> tuple[Driver, SoundConfig] | None:
     except (OSError, SoundError):
         # OSError: PortAudio is not installed.
         return None
-    wanted = [at_rate(rate_hz, *pair, LATENCY_STEPS[0]) for rate_hz in RATES_HZ]
+    latency_s = LATENCY_STEPS_S[0]
+    wanted = [StreamRequest(*pair, rate_hz, latency_s) for rate_hz in RATES_HZ]
     if not any(map(library.can, wanted)):
         return None
     microphone, speaker = ((device.stable_name,) for device in pair)

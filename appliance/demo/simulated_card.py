@@ -160,7 +160,7 @@ class SimulatedCard:
             captured = self._next(frames).tobytes()
             played = memoryview(bytearray(len(captured)))
             if not callback.idle_window.passes(0):
-                callback.call(memoryview(captured), played, frames, 0)
+                callback.call(memoryview(captured), played, 0, 0.0)
             self._recording.put(bytes(played))
 
     def _next(self, frames: int) -> Samples:

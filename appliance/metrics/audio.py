@@ -19,12 +19,14 @@ class AudioFault(StrEnum):
 
     XRUN = "xrun"
     """PortAudio reported samples lost or missing at the card."""
+    DROP = "drop"
+    """PortAudio discarded captured samples without reporting it."""
     STALL = "stall"
     """The card's callback stopped coming."""
     UNPLUG = "unplug"
     """The card went away."""
     OVERFLOW = "overflow"
-    """A buffer was full: its oldest block was dropped."""
+    """A buffer was full: audio was dropped."""
     UNDERFLOW = "underflow"
     """A buffer was empty: silence was played instead."""
 

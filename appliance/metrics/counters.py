@@ -13,6 +13,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    ReceptionMeasured,
     TalkFlowed,
 )
 from appliance.core.state import Goal, Phase, State
@@ -91,6 +92,11 @@ class Counters:
         self.talk_s = 0.0
         self.connection = CONNECTION[Phase.STARTING]
         self.rtt_s: float | None = None
+        self.reception_delay_s: float | None = None
+        """Mean delay of LiveKit's jitter buffers; None: nobody is heard."""
+        self.concealed_s = 0.0
+        """Received audio that was replaced because it was lost or late."""
+        self.lost_packets = 0
         self._seen_s = 0.0
 
     def observe(self, event: Event, before: State, after: State, now_s: float) -> None:
@@ -109,6 +115,7 @@ class Counters:
             self._count_phase(before, after)
         if isinstance(event, TalkFlowed):
             self.access.add(event.access_s)
+        self._count_reception(event, before, after)
         self._count_chat(event, before, after)
         self.connection = CONNECTION[after.phase]
         self.rtt_s = after.rtt_s
@@ -130,6 +137,14 @@ class Counters:
             self.leaves += 1
         else:
             self.reconnects[after.cause or Cause.SERVER_LOST] += 1
+
+    def _count_reception(self, event: Event, before: State, after: State) -> None:
+        if after.phase not in _IN_ROOM:
+            self.reception_delay_s = None
+        elif isinstance(event, ReceptionMeasured) and event.ticket == before.ticket:
+            self.reception_delay_s = event.delay_s
+            self.concealed_s += event.concealed_s
+            self.lost_packets += event.lost_packets
 
     def _count_chat(self, event: Event, before: State, after: State) -> None:
         """Count accepted chat lines: no duplicates, none of an older session."""

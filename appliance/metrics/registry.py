@@ -57,6 +57,7 @@ class ApplianceCollector(Collector):
         families = (
             *_room(self._counts),
             *_talk(self._counts),
+            *_reception(self._counts),
             *_audio(self._figures()),
         )
         yield from (family for family in families if family.samples)
@@ -97,6 +98,24 @@ def _talk(counts: Counters) -> Iterator[Metric]:
         "From the press to the first frame handed to the encoder.",
         [(_upper_bound(bound), count) for bound, count in access.buckets()],
         access.total,
+    )
+
+
+def _reception(counts: Counters) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "ptt_reception_delay_seconds",
+        "Mean delay of LiveKit's jitter buffers in the last 10 seconds.",
+        counts.reception_delay_s,
+    )
+    yield CounterMetricFamily(
+        "ptt_reception_concealed_seconds",
+        "Received audio replaced because it was lost or late.",
+        counts.concealed_s,
+    )
+    yield CounterMetricFamily(
+        "ptt_reception_lost_packets",
+        "Received audio packets lost in the network.",
+        counts.lost_packets,
     )
 
 

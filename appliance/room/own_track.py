@@ -42,6 +42,8 @@ class OwnTrack:
         self._log_limit = LogLimit()
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
+        self._is_republished = False
+        """The SDK has published the track again, without a check of DTX."""
 
     async def publish(self) -> Failure | None:
         """Publish the track on joining, if permitted, and return why it failed."""
@@ -72,6 +74,11 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
+    def republished(self) -> None:
+        """Check DTX of the track, which the SDK has published again."""
+        self._is_republished = True
+        self._changed.set()
+
     def unmute(self) -> None:
         """Undo a moderator's mute."""
         self._publisher.unmute()
@@ -95,11 +102,11 @@ class OwnTrack:
         if not may_publish(self._room):
             await self._publisher.withdraw(self._room)
             return None
-        if self._is_published:
+        if self._is_published and await self._is_economical():
             return None
         if self._publisher.is_used_up:
             return ONLY_ONCE
-        self._is_dropped = False
+        self._is_dropped = self._is_republished = False
         await self._publisher.withdraw(self._room)
         failure = await self._publisher.publish(self._room)
         # If the permission was revoked meanwhile, the next change handles it.
@@ -108,6 +115,13 @@ class OwnTrack:
         self._post_change()
         await asyncio.sleep(AGAIN_S)
         return None
+
+    async def _is_economical(self) -> bool:
+        """Return whether the track has DTX, if that is not known yet."""
+        if not self._is_republished:
+            return True
+        self._is_republished = False
+        return await self._publisher.has_dtx(self._room)
 
     @property
     def _is_published(self) -> bool:

@@ -1,7 +1,6 @@
 """Participants in the room."""
 
 import asyncio
-from collections.abc import Callable
 from typing import Final
 
 from livekit import rtc
@@ -25,7 +24,6 @@ class Participants:
         room: rtc.Room,
         post: Post,
         subscriber: Subscriber,
-        first_arrival: Callable[[], None],
     ) -> None:
         """Start with an empty list.
 
@@ -34,13 +32,11 @@ class Participants:
             room: source of the participants.
             post: takes `PeopleChanged`.
             subscriber: knows whose audio is played and whose cannot be decrypted.
-            first_arrival: called when the first other participant has arrived.
         """
         self._ticket = ticket
         self._room = room
         self._post = post
         self._subscriber = subscriber
-        self._first_arrival = first_arrival
         self._speakers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
@@ -59,8 +55,6 @@ class Participants:
         before = self._last
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
-        if self._last and not before:
-            self._first_arrival()
 
     def speakers_changed(self, speakers: list[rtc.Participant]) -> None:
         """Store the server's list of active speakers."""

@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from livekit import rtc
 
@@ -29,9 +29,6 @@ from appliance.room.own_track import OwnTrack
 from appliance.room.participants import Participants
 from appliance.room.publisher import Publisher
 from appliance.room.subscriber import Subscriber
-
-COMING_S: Final = 0.5
-"""Time from a participant's arrival until it plays us; 0.2 s on a LAN."""
 
 _log = logging.getLogger(__name__)
 
@@ -63,13 +60,10 @@ class Session:
             context.feed, self.agent.recorded, is_once=style.is_dtelecom
         )
         self.own = OwnTrack(ticket, room, self._publisher, context.post)
-        self._people = Participants(
-            ticket, room, context.post, self._subscriber, self._first_arrival
-        )
+        self._people = Participants(ticket, room, context.post, self._subscriber)
         self._chat_channel = ChatChannel(
             ticket, room, context.post, context.spawn, has_streams=not style.is_dtelecom
         )
-        self._priming: asyncio.TimerHandle | None = None
         self._listen()
         self._staying = context.spawn(self._stay(command))
         self._over = context.spawn(self._finish())
@@ -133,10 +127,9 @@ class Session:
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
-        feed, post = self._context.feed, self._context.post
+        measuring = stats.measure(self.ticket, self._room, self._context.post)
         tasks = [
-            self._context.spawn(stats.measure(self.ticket, self._room, feed, post)),
-            self._context.spawn(self._subscriber.measure()),
+            self._context.spawn(measuring),
             self._context.spawn(self._people.follow()),
             self._context.spawn(self.own.follow(self._later(lambda failure: failure))),
         ]
@@ -152,8 +145,6 @@ class Session:
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""
         self._publisher.stop()
-        if self._priming is not None:
-            self._priming.cancel()
         self._subscriber.close_all()
         self._chat_channel.close()
         self.agent.close()
@@ -174,6 +165,7 @@ class Session:
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
+        on("local_track_republished", self._later(self._republished))
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._published))
         on("track_subscribed", self._later(self._subscriber.open))
@@ -204,17 +196,13 @@ class Session:
         # These events concern our own track as well.
         self.own.changed()
 
-    def _first_arrival(self) -> None:
-        """Schedule jitter-buffer priming for the first participant to arrive."""
-        if self._priming is not None:
-            self._priming.cancel()
-        self._priming = self._loop.call_later(
-            COMING_S, self._context.feed.prime_jitter_buffers
-        )
-
     def _published(self, publication: rtc.RemoteTrackPublication, *_: object) -> None:
         self._subscriber.want(publication)
         self._people.changed()
+
+    def _republished(self, *_: object) -> None:
+        """Check our track, which the SDK published again after a full reconnect."""
+        self.own.republished()
 
     def _paused(self) -> None:
         self._is_paused = True
@@ -224,7 +212,6 @@ class Session:
     def _resumed(self) -> None:
         self._is_paused = False
         _log.info("connection resumed  ticket=%d", self.ticket)
-        self._context.feed.renew()
         self._subscriber.want_all(self._room)
         self._people_changed()
         self._context.post(RoomResumed(self.ticket))

@@ -1,60 +1,98 @@
-"""WebRTC statistics: round trip time, sent packets, parameters of the encoders."""
+"""WebRTC statistics: round trip time, reception, parameters of the encoders."""
 
 import asyncio
-import time
 from collections.abc import Iterable
 from typing import Final
 
+import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import RttMeasured
-from appliance.ports import MicrophoneFeed, Post
+from appliance.core.events import ReceptionMeasured, RttMeasured
+from appliance.ports import Post
 
 EVERY_S: Final = 10.0
-"""Interval of the round trip time; our choice: current, at negligible cost."""
-LOOK_S: Final = 1.0
-"""Interval at which `wants_stats` is checked, and of the first round trip time."""
-SOON_S: Final = 0.16
-"""Interval while the feed wants statistics: 8 packets of the DTX period of 21, so that
-6 or 7 answers locate the period. A request takes 2 ms."""
+"""Interval of reading; our choice: current, at negligible cost."""
+FIRST_S: Final = 1.0
+"""Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
-"""Smallest change that is posted: each redraws the screen."""
+"""Smallest change of the round trip time that is posted: each redraws the screen."""
+RATE_HZ: Final = 48_000
 
 
-async def measure(
-    ticket: int, room: rtc.Room, feed: MicrophoneFeed, post: Post
-) -> None:
-    """Post the round trip time once and whenever it changed, until cancelled.
-
-    The feed gets the number of sent packets, more often if it wants statistics.
-    """
+async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
+    """Post the round trip time and the reception, until cancelled."""
     last_s: float | None = None
-    due_s = 0.0
+    reception = Reception()
     while True:
-        if feed.wants_stats or time.monotonic() >= due_s:
-            rtt_s = await _ask(room, feed)
-            due_s = due_s if rtt_s is None else time.monotonic() + EVERY_S
-            if rtt_s is not None and _is_changed(rtt_s, last_s):
-                last_s = rtt_s
-                post(RttMeasured(ticket, rtt_s))
-        await asyncio.sleep(SOON_S if feed.wants_stats else LOOK_S)
+        stats = await _read(room)
+        rtt_s = _rtt_s(stats)
+        if rtt_s is not None and _is_changed(rtt_s, last_s):
+            last_s = rtt_s
+            post(RttMeasured(ticket, rtt_s))
+        if (measured := reception.update(ticket, stats)) is not None:
+            post(measured)
+        await asyncio.sleep(FIRST_S if last_s is None else EVERY_S)
 
 
 def _is_changed(now_s: float, last_s: float | None) -> bool:
     return last_s is None or abs(now_s - last_s) > STEP_S
 
 
-async def _ask(room: rtc.Room, feed: MicrophoneFeed) -> float | None:
-    """Give the feed the number of sent packets, and return the round trip time."""
-    asked = feed.packets
+async def _read(room: rtc.Room) -> list[RtcStats]:
+    """Return all statistics; none if the connection was lost in this moment."""
     try:
         stats = await room.get_rtc_stats()
     except RuntimeError:
-        # The connection was lost in this moment.
-        return None
-    feed.learn(asked, packets_sent(stats.publisher_stats))
-    return _rtt_s((*stats.publisher_stats, *stats.subscriber_stats))
+        return []
+    return [*stats.publisher_stats, *stats.subscriber_stats]
+
+
+class Reception:
+    """Changes of the received streams' sums between two readings."""
+
+    def __init__(self) -> None:
+        """Start without a reading."""
+        self._sums: dict[str, tuple[float, ...]] = {}
+
+    def update(
+        self, ticket: int, stats: Iterable[RtcStats]
+    ) -> ReceptionMeasured | None:
+        """Return what changed since the last reading; None if nothing was played.
+
+        Source: W3C webrtc-stats, `jitterBufferDelay`, a sum over all emitted samples,
+        `concealedSamples` less the silent ones, and `packetsLost`.
+        """
+        sums = {
+            one.inbound_rtp.rtc.id: _sums(one)
+            for one in stats
+            if one.HasField("inbound_rtp")
+        }
+        # A stream that ended takes its sums with it.
+        before = [self._sums[name] for name in sums if name in self._sums]
+        changes = np.sum(list(sums.values()), axis=0) - np.sum(before, axis=0)
+        self._sums = sums
+        if not sums:
+            return None
+        delay_s, emitted, concealed, lost = changes.tolist()
+        if emitted <= 0:
+            return None
+        return ReceptionMeasured(
+            ticket,
+            delay_s=delay_s / emitted,
+            concealed_s=max(0.0, concealed / RATE_HZ),
+            lost_packets=max(0, round(lost)),
+        )
+
+
+def _sums(one: RtcStats) -> tuple[float, ...]:
+    inbound = one.inbound_rtp.inbound
+    return (
+        inbound.jitter_buffer_delay,
+        float(inbound.jitter_buffer_emitted_count),
+        float(inbound.concealed_samples - inbound.silent_concealed_samples),
+        float(one.inbound_rtp.received.packets_lost),
+    )
 
 
 def _rtt_s(stats: Iterable[RtcStats]) -> float | None:

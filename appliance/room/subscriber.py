@@ -1,10 +1,7 @@
 """Subscriber: the other participants' audio, from the room to the playback."""
 
-import asyncio
 import logging
 from dataclasses import dataclass
-from itertools import count
-from typing import Final
 
 from livekit import rtc
 
@@ -14,16 +11,6 @@ from appliance.room.audio_io import RemoteAudio
 from appliance.room.encryption import Decryption
 from appliance.room.ffi import Fail
 from appliance.room.names import short_id
-from appliance.room.neteq_delay import NeteqDelay
-
-READ_S: Final = 1.0
-"""Interval of reading NetEQ's delay of a talker who speaks. It changes slowly, and
-reading takes 1 ms."""
-SELDOM: Final = 10
-"""One reading in so many includes the silent talkers."""
-FRESH: Final = 8
-"""Number of first readings that include a silent talker: a box at the far end needs as
-long to bring NetEQ to its steady delay."""
 
 _log = logging.getLogger(__name__)
 
@@ -36,7 +23,6 @@ class _Subscription:
     """Name of the talker in the playback."""
     identity: str
     audio: RemoteAudio
-    neteq: NeteqDelay
 
 
 class Subscriber:
@@ -88,7 +74,7 @@ class Subscriber:
         name = f"{participant.identity}/{publication.sid}"
         audio = RemoteAudio(track, self._playback.add(name), self._fail)
         self._subscriptions[publication.sid] = _Subscription(
-            name, participant.identity, audio, NeteqDelay(track)
+            name, participant.identity, audio
         )
         self._playback.mute(name, is_on=participant.identity in self._muted)
         self._log_track("track subscribed  from=%s", participant.identity)
@@ -115,24 +101,6 @@ class Subscriber:
             for one in self._subscriptions.values()
             if one.identity == identity
         )
-
-    async def measure(self) -> None:
-        """Give NetEQ's delay of each talker to the playback, until cancelled."""
-        for reading in count():
-            await asyncio.sleep(READ_S)
-            await self._read_delays(is_rare=reading % SELDOM == 0)
-
-    async def _read_delays(self, *, is_rare: bool) -> None:
-        due = [x for x in self._subscriptions.values() if is_rare or self._is_due(x)]
-        # A track that ends meanwhile gives no answer, or an exception.
-        asked = (one.neteq.held_s() for one in due)
-        answers = await asyncio.gather(*asked, return_exceptions=True)
-        for one, held_s in zip(due, answers, strict=True):
-            if isinstance(held_s, float):
-                self._playback.learn(one.name, held_s)
-
-    def _is_due(self, one: _Subscription) -> bool:
-        return one.neteq.readings < FRESH or self._playback.is_sounding(one.name)
 
     def _close(self, sid: str) -> None:
         if sid not in self._subscriptions:

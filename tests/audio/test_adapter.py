@@ -14,10 +14,9 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.jitter_priming import TONE_PEAK
+from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import CaptureProcessing
-from appliance.config import SoundConfig, TalkConfig
+from appliance.config import Config, SoundConfig, TalkConfig
 from appliance.core.commands import (
     CloseGate,
     CloseSound,
@@ -59,7 +58,10 @@ class Box:
         self.events: queue.Queue[Any] = queue.Queue()
         processing = CaptureProcessing(None, None)
         self.adapter = AudioAdapter(
-            sound, talk, self.events.put, fresh_portaudio, processing
+            Config(sound=sound, talk=talk),
+            self.events.put,
+            fresh_portaudio,
+            processing,
         )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
 
@@ -111,8 +113,7 @@ def pitch_hz(samples: np.ndarray) -> float:
 
 
 def is_silent(samples: np.ndarray) -> bool:
-    """Return whether it has no captured sound, only silence or the priming tone."""
-    return bool(np.abs(samples.astype(int)).max() <= TONE_PEAK)
+    return not samples.any()
 
 
 async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
@@ -385,6 +386,32 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
                 await ours.blocks(1)
             until_s = card.now_s()
     assert not card.heard(since_s, until_s).any()
+
+
+async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
+    """A loudspeaker that the microphone hears with 20 dB less."""
+    card = Card(tmp_path / "usb", echo_gain=0.1, echo_ms=30)
+    with box(tmp_path, card) as ours:
+        async with ours.adapter:
+            ours.adapter.do(SetVolume(100))
+            ours.adapter.do(OpenSound())
+            await ours.opened()
+            ours.connect()
+            since_s = card.now_s()
+            ours.adapter.do(OpenGate())
+            ours.adapter.do(PlayEarcon(Earcon.PERMIT))
+            await ours.event(TalkFlowed)
+            sent = await ours.blocks(40)
+            ours.adapter.do(CloseGate(tail_ms=50))
+            ours.adapter.do(PlayEarcon(Earcon.END))
+            await ours.event(TailEnded)
+            tail = await ours.blocks(30)
+    heard = np.abs(card.heard(since_s).astype(int))
+    assert heard.max() > 5000, "it was played"
+    # Without removal 600.
+    assert np.abs(sent.astype(int)).max() < 300
+    assert np.sqrt((sent.astype(float) ** 2).mean()) < 40
+    assert np.abs(tail.astype(int)).max() < 100
 
 
 async def test_levels_follow_the_sound(tmp_path):

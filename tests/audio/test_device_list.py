@@ -4,9 +4,14 @@ import json
 
 import pytest
 
-from appliance.audio.alsa_cards import in_use
 from appliance.audio.device_choice import Choice
-from appliance.audio.device_list import all_devices, card_name, line, print_devices
+from appliance.audio.device_list import (
+    all_devices,
+    card_name,
+    in_use,
+    line,
+    print_devices,
+)
 from appliance.audio.devices import Device
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig
@@ -157,3 +162,17 @@ def test_no_card_is_better_than_the_first_choice(machine):
 
 def test_without_alsas_list_a_better_card_is_assumed_possible(tmp_path):
     assert Choice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
+
+
+def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
+    """Without one, a search would only interrupt the direction that works."""
+    machine = kernel(tmp_path)
+    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    machine.add(1, "USB Speaker", "Speaker", "pcm0p", usb_id="0d8c:0014")
+    speaker = Device(0, "USB Speaker: Audio (hw:1,0)", 0, 2, 48_000, "Speaker", "a:b")
+    choice.use({"speaker": speaker}, {"speaker"})
+    assert not choice.is_better_listed()
+    machine.add(2, "USB Microphone", "Microphone", "pcm0c", usb_id="0d8c:0015")
+    assert choice.is_better_listed()
+    machine.use(2, "pcm0c", 77)
+    assert not choice.is_better_listed()

@@ -8,9 +8,9 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES, level_dbfs
+from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.processing import CaptureProcessing
-from appliance.config import SoundConfig, TalkConfig
+from appliance.config import Config, SoundConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
 from appliance.room.apm import echo_canceller, voice_cleaner
@@ -43,21 +43,20 @@ async def echo_dbfs(config: SoundConfig) -> float:
         if isinstance(event, PartFound):
             loop.call_soon_threadsafe(opened.set)
 
-    talk = TalkConfig()
     processing = CaptureProcessing(echo_canceller(config), voice_cleaner(config))
-    road = AudioAdapter(config, talk, post, PortAudio, processing)
-    async with road:
-        road.do(SetVolume(100))
-        road.do(OpenSound())
-        road.do(OpenGate())
+    adapter = AudioAdapter(Config(sound=config), post, PortAudio, processing)
+    async with adapter:
+        adapter.do(SetVolume(100))
+        adapter.do(OpenSound())
+        adapter.do(OpenGate())
         await opened.wait()
-        say = road.mixer.add("far end")
-        road.encoder_feed.connect(lambda block: sent.append(block.copy()))
+        say = adapter.mixer.add("far end")
+        adapter.encoder_feed.connect(lambda block: sent.append(block.copy()))
         begun_s = time.monotonic()
         for count, block in enumerate(speech_like().reshape(-1, BLOCK_FRAMES)):
             say(block)
             await asyncio.sleep(max(0, begun_s + count / 100 - time.monotonic()))
-        road.encoder_feed.disconnect()
+        adapter.encoder_feed.disconnect()
     return level_dbfs(np.concatenate(sent[-100:]))
 
 

@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.delay_control import (
-    HELD_STEP_FRAMES,
+from appliance.audio.drift import (
     MARGIN_FRAMES,
     MARGIN_MOST_FRAMES,
+    MARGIN_STEP_FRAMES,
+    MEMORY_FRAMES,
     MOVED_FRAMES,
-    TOGETHER_FRAMES,
     WINDOW_FRAMES,
     DelayControl,
 )
@@ -70,7 +70,7 @@ def run(
         block = jitter_buffer.read(frames, now_s)
         heard.append(np.zeros(frames) if block is None else block.copy())
         delays.append(jitter_buffer.depth_s + now_s - written * 0.01)
-        rates.append(jitter_buffer._delay_control.rate)
+        rates.append(jitter_buffer.rate)
     return Run(delays, np.concatenate(heard), jitter_buffer, rates)
 
 
@@ -107,65 +107,7 @@ def test_drift_is_measured_in_pauses_too():
 @pytest.mark.parametrize("phase_s", [0.0001, 0.003, 0.0099])
 def test_the_delay_does_not_depend_on_the_phase_of_writer_and_reader(phase_s):
     result = run(10, phase_s=phase_s)
-    assert result.delays_s[-1] == pytest.approx(0.002, abs=0.0006)
-
-
-@pytest.mark.parametrize("held_ms", [0, 7, 18, 19, 40])
-def test_the_sum_of_neteqs_delay_and_ours_is_constant(held_ms):
-    jitter_buffer = JitterBuffer()
-    jitter_buffer.learn(held_ms / 1000)
-    result = run(10, jitter_buffer=jitter_buffer)
-    # This figure counts the block itself as read at once.
-    kept_s = result.delays_s[-1] + BLOCK_FRAMES / RATE_HZ
-    together_s = TOGETHER_FRAMES / RATE_HZ
-    least_s = (BLOCK_FRAMES + MARGIN_FRAMES) / RATE_HZ
-    wanted_s = max(together_s - held_ms / 1000, least_s)
-    assert kept_s == pytest.approx(wanted_s, abs=0.0006)
-    assert result.jitter_buffer.underruns == 0
-
-
-def test_a_later_change_of_neteqs_delay_is_followed_inaudibly():
-    jitter_buffer = JitterBuffer()
-    run(5, jitter_buffer=jitter_buffer)
-    before_s = jitter_buffer.depth_s
-    jitter_buffer.learn(0.009)
-    written = round(5 / 0.01)
-    heard = []
-    for count in range(written, written + 500):
-        jitter_buffer.write(tone(count * BLOCK_FRAMES), count * 0.01)
-        block = jitter_buffer.read(BLOCK_FRAMES, count * 0.01 + 0.004)
-        assert block is not None
-        heard.append(block.copy())
-    assert jitter_buffer.depth_s - before_s == pytest.approx(0.010, abs=0.001)
-    steps = np.abs(np.diff(np.concatenate(heard)))
-    assert steps.max() <= 8000 * 2 * np.pi * TONE_HZ / RATE_HZ * 1.02
-
-
-def test_after_a_change_of_delay_reading_returns_to_whole_sample_positions():
-    jitter_buffer = JitterBuffer()
-    run(5, jitter_buffer=jitter_buffer)
-    jitter_buffer.learn(0.009)
-    written = round(5 / 0.01)
-    heard = []
-    for count in range(written, written + 1500):
-        jitter_buffer.write(tone(count * BLOCK_FRAMES), count * 0.01)
-        block = jitter_buffer.read(BLOCK_FRAMES, count * 0.01 + 0.004)
-        assert block is not None
-        heard.append(block.copy())
-    said = np.concatenate([tone(n * BLOCK_FRAMES) for n in range(written + 1500)])
-    last = np.concatenate(heard[-100:])
-    found = np.lib.stride_tricks.sliding_window_view(said[-60_000:], len(last))
-    assert (np.abs(found - last).max(axis=1) == 0).any()
-
-
-def test_small_changes_of_neteqs_delay_are_ignored():
-    delay_control = DelayControl()
-    delay_control.learn(300)
-    before = delay_control.target
-    delay_control.learn(300 + HELD_STEP_FRAMES - 1)
-    assert delay_control.target == before
-    delay_control.learn(300 + HELD_STEP_FRAMES)
-    assert delay_control.target == before - HELD_STEP_FRAMES
+    assert result.delays_s[-1] == pytest.approx(0.005, abs=0.0006)
 
 
 def test_a_gap_cancels_a_pending_correction_of_the_delay():
@@ -173,7 +115,7 @@ def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control.note(WINDOW_FRAMES, delay_control.target + 2 * MOVED_FRAMES, 0)
     assert delay_control.end_window(0.0, is_quiet=False) == 0
     assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
-    delay_control.starve(is_heard=True)
+    delay_control.restart()
     assert delay_control.rate == 0
 
 
@@ -194,7 +136,7 @@ def test_the_delay_does_not_depend_on_the_initial_fill_level():
         jitter_buffer.write(
             tone((count + DEEPEST_BLOCKS) * BLOCK_FRAMES), now_s + 0.009
         )
-    assert jitter_buffer.depth_s < 0.022
+    assert jitter_buffer.depth_s < 0.025
     assert jitter_buffer.underruns == 0
 
 
@@ -206,7 +148,7 @@ def test_silence_is_used_to_reach_the_target_delay_at_once():
     for count in range(60):
         assert jitter_buffer.read(BLOCK_FRAMES, 0.01 * count + 0.001) is None
         jitter_buffer.write(quiet, 0.01 * count + 0.01)
-    assert jitter_buffer.depth_s < 0.022
+    assert jitter_buffer.depth_s < 0.025
 
 
 def test_speech_after_a_long_silence_and_a_gap_is_played_from_the_first_sample():
@@ -250,8 +192,8 @@ def test_the_first_word_after_a_silence_has_the_target_delay(phase_s, quiet_s):
             heard.append(np.zeros(240) if part is None else part.copy())
     begun = np.flatnonzero(np.abs(np.concatenate(heard)) > 400)[0]
     delay_s = begun / RATE_HZ + phase_s
-    # 12 ms at the end of a period of 5 ms; a block has 10.
-    assert delay_s == pytest.approx(0.007, abs=0.0002)
+    # 15 ms at the end of a period of 5 ms; a block has 10.
+    assert delay_s == pytest.approx(0.010, abs=0.0002)
     assert jitter_buffer.underruns == jitter_buffer.overruns == 0
 
 
@@ -375,16 +317,68 @@ def test_a_buffer_without_new_packets_becomes_idle():
     assert jitter_buffer.depth_s == 0
 
 
-def test_a_long_idle_time_reduces_the_margin_again():
+def hiccups(every_s: float, length_s: float, minutes: float) -> JitterBuffer:
+    """Simulate steady speech whose blocks are held up for a moment now and then."""
     jitter_buffer = JitterBuffer()
-    jitter_buffer._delay_control.margin = MARGIN_MOST_FRAMES
-    for count in range(60):
-        jitter_buffer.write(SILENCE, 0.01 * count)
-        jitter_buffer.read(480, 0.01 * count + 0.001)
-    assert jitter_buffer.is_idle
-    jitter_buffer.write(tone(0), 60.0)
-    jitter_buffer.read(480, 60.001)
-    assert jitter_buffer._delay_control.margin < MARGIN_MOST_FRAMES - 10 * 48
+    written = 0
+    for count in range(int(minutes * 6000)):
+        now_s = count * 0.01 + 0.004
+        while written * 0.01 <= now_s:
+            due_s = written * 0.01
+            into_s = due_s % every_s
+            if due_s > 1.0 and into_s < length_s and now_s < due_s + length_s - into_s:
+                break
+            jitter_buffer.write(tone(written * BLOCK_FRAMES), now_s)
+            written += 1
+        jitter_buffer.read(BLOCK_FRAMES, now_s)
+    return jitter_buffer
+
+
+@pytest.mark.parametrize("length_s", [0.015, 0.025, 0.04])
+def test_a_hiccup_every_half_minute_is_heard_once_or_twice_and_then_covered(length_s):
+    assert 1 <= hiccups(30.0, length_s, minutes=5).underruns <= 2
+
+
+def test_the_margin_is_raised_by_what_was_missing_and_forgotten_after_ten_minutes():
+    control = DelayControl()
+    control.raise_margin(1000.0)
+    assert control.margin == MARGIN_FRAMES + 1000
+    control.pass_time(MEMORY_FRAMES - 1)
+    assert control.margin == MARGIN_FRAMES + 1000
+    control.pass_time(1)
+    assert control.margin == MARGIN_FRAMES
+
+
+def test_what_was_needed_in_the_last_ten_minutes_is_kept():
+    control = DelayControl()
+    control.raise_margin(1000.0)
+    control.note(WINDOW_FRAMES, control.target, spare_frames=200)
+    control.end_window(0.0, is_quiet=False)
+    control.pass_time(MEMORY_FRAMES)
+    assert control.margin > MARGIN_FRAMES + 800
+
+
+def test_an_interruption_too_long_to_be_covered_raises_the_margin_by_one_step():
+    control = DelayControl()
+    control.raise_margin(50_000.0)
+    assert control.margin == MARGIN_FRAMES + MARGIN_STEP_FRAMES
+    for _ in range(20):
+        control.raise_margin(50_000.0)
+    assert control.margin == MARGIN_MOST_FRAMES
+
+
+def test_faint_noise_around_the_level_of_silence_is_not_chopped():
+    """Of a noise floor some blocks peak above -60 dBFS and some below."""
+    random = np.random.default_rng(1)
+    jitter_buffer, heard = JitterBuffer(), []
+    for count in range(600):
+        noise = random.normal(scale=10.5, size=BLOCK_FRAMES).astype(np.int16)
+        jitter_buffer.write(noise, count * 0.01)
+        block = jitter_buffer.read(BLOCK_FRAMES, count * 0.01 + 0.004)
+        if count > 100:
+            heard.append(block is not None)
+    assert np.count_nonzero(np.diff(heard)) <= 2
+    assert np.mean(heard) > 0.9
 
 
 def test_a_partly_written_block_does_not_end_the_idle_state():

@@ -6,89 +6,148 @@ from hypothesis import strategies as st
 from appliance.audio.latency_steps import (
     CALM_MOST_S,
     CALM_S,
+    FILE_NAME,
     SETTLED_S,
-    SHAKY_S,
-    SHAKY_XRUNS,
+    KeptSteps,
     LatencySteps,
 )
 
-
-def started():
-    latency_steps = LatencySteps(4)
-    latency_steps.start(0.0, is_other_card=True)
-    return latency_steps
+CARD = "USB Audio"
+LOOK_S = 0.25
 
 
-def climbed():
-    latency_steps = started()
-    assert latency_steps.has_moved(SHAKY_XRUNS + 1, SHAKY_S, is_idle=False)
-    latency_steps.start(SHAKY_S, is_other_card=False)
-    return latency_steps
+class Card:
+    """Card that loses blocks at given intervals, looked at four times a second."""
+
+    def __init__(self, kept=None):
+        self.steps = LatencySteps(3, kept or KeptSteps(None))
+        self.now_s, self.losses = 0.0, 0
+        self.steps.start(CARD, 0.0)
+
+    def run(self, seconds, every_s=None, *, is_idle=False):
+        """Return the seconds after which the buffer changed, or None."""
+        begun_s = self.now_s
+        lost_s = begun_s
+        while self.now_s < begun_s + seconds:
+            self.now_s += LOOK_S
+            if every_s is not None:
+                while lost_s + every_s <= self.now_s:
+                    lost_s += every_s
+                    self.losses += 1
+            if self.steps.has_moved(self.losses, self.now_s, is_idle=is_idle):
+                self.steps.start(CARD, self.now_s)
+                self.losses = 0
+                return self.now_s - begun_s
+        return None
+
+
+def settled(kept=None):
+    card = Card(kept)
+    assert card.run(SETTLED_S + 1) is None
+    return card
+
+
+def climbed(kept=None):
+    card = settled(kept)
+    assert card.run(10, every_s=0.1) is not None
+    return card
 
 
 def test_a_card_that_keeps_up_stays_on_the_shortest_buffer():
-    latency_steps = started()
-    assert not any(
-        latency_steps.has_moved(SHAKY_XRUNS, float(now_s), is_idle=True)
-        for now_s in range(10_000)
-    )
-    assert latency_steps.latency_step == 0
+    card = settled()
+    assert card.run(10_000, every_s=30.0, is_idle=True) is None
+    assert card.steps.latency_step == 0
 
 
-def test_repeated_xruns_lead_to_a_longer_buffer_even_during_a_talk():
-    assert climbed().latency_step == 1
+def test_a_card_that_loses_many_blocks_gets_a_longer_buffer_within_two_seconds():
+    took_s = settled().run(60, every_s=0.5)
+    assert took_s is not None
+    assert took_s <= 2.0
 
 
-def test_xruns_during_start_up_do_not_count():
-    latency_steps, looks = started(), 100
-    for look in range(looks):
-        now_s = look * 0.25
-        xruns = min(look, round(SETTLED_S / 0.25))
-        assert not latency_steps.has_moved(xruns, now_s, is_idle=True)
+def test_the_next_step_follows_within_two_and_a_half_seconds():
+    card = climbed()
+    took_s = card.run(60, every_s=0.1)
+    assert took_s is not None
+    assert took_s <= 2.5
+    assert card.steps.latency_step == 2
 
 
-def test_a_card_without_xruns_gets_a_shorter_buffer_while_both_sides_are_silent():
-    latency_steps = climbed()
-    later_s = SHAKY_S + 2 * CALM_S
-    assert not latency_steps.has_moved(0, later_s, is_idle=False)
-    assert latency_steps.has_moved(0, later_s, is_idle=True)
-    assert latency_steps.latency_step == 0
+def test_one_loss_every_two_seconds_for_a_minute_is_too_many():
+    assert settled().run(60, every_s=2.0) is not None
 
 
-def test_an_xrun_restarts_the_wait_for_a_shorter_buffer():
-    latency_steps = climbed()
-    latency_steps.has_moved(1, SHAKY_S + 2 * CALM_S - 1, is_idle=True)
-    assert not latency_steps.has_moved(1, SHAKY_S + 2 * CALM_S, is_idle=True)
+def test_losses_during_start_up_do_not_count():
+    card = Card()
+    assert card.run(SETTLED_S - LOOK_S, every_s=0.1) is None
+    assert card.run(120, every_s=None) is None
+
+
+def test_a_card_without_losses_gets_a_shorter_buffer_while_both_sides_are_silent():
+    card = climbed()
+    assert card.run(3 * CALM_S) is None
+    assert card.run(1, is_idle=True) is not None
+    assert card.steps.latency_step == 0
+
+
+def test_a_loss_restarts_the_wait_for_a_shorter_buffer():
+    card = climbed()
+    assert card.run(2 * CALM_S - 1, is_idle=True) is None
+    card.losses += 1
+    assert card.run(2 * CALM_S - 1, is_idle=True) is None
 
 
 def test_each_step_to_a_longer_buffer_doubles_the_wait_for_a_shorter_one():
-    latency_steps, now_s = started(), 0.0
+    card = settled()
     waits = []
-    for _ in range(12):
-        now_s += SHAKY_S
-        assert latency_steps.has_moved(SHAKY_XRUNS + 1, now_s, is_idle=False)
-        latency_steps.start(now_s, is_other_card=False)
-        calm_s = now_s
-        while not latency_steps.has_moved(0, now_s, is_idle=True):
-            now_s += 1
-        latency_steps.start(now_s, is_other_card=False)
-        waits.append(now_s - calm_s)
-    assert waits[:3] == [2 * CALM_S, 4 * CALM_S, 8 * CALM_S]
-    assert waits[-1] == CALM_MOST_S
+    for _ in range(9):
+        assert card.run(10, every_s=0.1) is not None
+        waits.append(card.run(2 * CALM_MOST_S, is_idle=True))
+    assert [round(wait) for wait in waits[:3]] == [2 * CALM_S, 4 * CALM_S, 8 * CALM_S]
+    assert round(waits[-1]) == CALM_MOST_S
 
 
-def test_another_card_starts_with_the_shortest_buffer():
-    latency_steps = climbed()
-    latency_steps.start(20.0, is_other_card=True)
-    assert latency_steps.latency_step == 0
+def test_with_the_longest_buffer_losses_are_a_trouble_to_report():
+    card = climbed()
+    card.run(10, every_s=0.1)
+    assert card.run(10, every_s=0.1) is None
+    assert card.steps.is_losing
+    assert card.run(61) is None
+    assert not card.steps.is_losing
+
+
+def test_the_step_of_a_card_is_kept_over_a_restart(tmp_path):
+    climbed(KeptSteps(tmp_path))
+    again = Card(KeptSteps(tmp_path))
+    assert again.steps.latency_step == 1
+    again.steps.start("another card", 0.0)
+    assert again.steps.latency_step == 0
+
+
+def test_a_damaged_file_counts_as_none(tmp_path):
+    (tmp_path / FILE_NAME).write_text("[1, 2")
+    card = climbed(KeptSteps(tmp_path))
+    assert card.steps.latency_step == 1
+    assert KeptSteps(tmp_path).step(CARD) == 1
+
+
+def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):
+    KeptSteps(tmp_path).keep(CARD, 7)
+    assert Card(KeptSteps(tmp_path)).steps.latency_step == 2
+
+
+def test_a_state_directory_that_cannot_be_written_changes_nothing_else(tmp_path):
+    (tmp_path / "file").write_text("")
+    assert climbed(KeptSteps(tmp_path / "file")).steps.latency_step == 1
 
 
 @given(st.lists(st.tuples(st.integers(0, 40), st.floats(0, 5000), st.booleans())))
 def test_the_latency_step_is_always_in_range(story):
-    latency_steps, now_s, xruns = started(), 0.0, 0
+    steps, now_s, losses = LatencySteps(3, KeptSteps(None)), 0.0, 0
+    steps.start(CARD, 0.0)
     for lost, wait_s, is_idle in story:
-        xruns, now_s = xruns + lost, now_s + wait_s
-        if latency_steps.has_moved(xruns, now_s, is_idle=is_idle):
-            latency_steps.start(now_s, is_other_card=False)
-            xruns = 0
-        assert 0 <= latency_steps.latency_step < 4
+        losses, now_s = losses + lost, now_s + wait_s
+        if steps.has_moved(losses, now_s, is_idle=is_idle):
+            steps.start(CARD, now_s)
+            losses = 0
+        assert 0 <= steps.latency_step < 3

@@ -44,11 +44,23 @@ def test_a_card_listed_before_it_can_be_opened_is_tried_again():
     assert looks(reopen_policy, USB, 10, **MISSING) == [1, 2, 4, 8]
 
 
-def test_a_missing_direction_rarely_interrupts_the_working_one():
-    made = looks(ReopenPolicy(), USB, 400, **HALF)
+def test_a_working_direction_is_not_interrupted_while_no_card_is_listed_for_the_other():
+    made = looks(ReopenPolicy(lambda: False), USB, 40_000, **HALF)
+    assert made == [0]
+
+
+def test_a_card_that_is_listed_and_cannot_be_opened_interrupts_less_and_less():
+    made = looks(ReopenPolicy(), USB, 40_000, **HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
-    assert gaps[0] == 5
-    assert max(gaps) == int(PARTIAL_LATEST_S)
+    assert gaps[:6] == [1, 2, 4, 8, 60, 120]
+    assert gaps[-1] == int(PARTIAL_LATEST_S)
+
+
+def test_a_card_for_the_missing_direction_is_searched_when_the_list_changes():
+    policy = ReopenPolicy(lambda: False)
+    policy.note(USB, 0.0)
+    assert not policy.is_due(USB, 1000.0, **HALF)
+    assert policy.is_due(USB + " 2 [Microphone]", 1001.0, **HALF)
 
 
 def test_no_search_is_made_while_both_first_choices_work():

@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.config import TalkMode
+from appliance.config import Config, TalkConfig, TalkMode
 from appliance.core import talk
 from appliance.core.commands import CloseGate, Earcon, OpenGate
 from appliance.core.events import (
@@ -66,6 +66,15 @@ def test_in_hold_mode_talk_lasts_as_long_as_the_press(held_s):
     commands = box.play(RELEASE)
     assert of(CloseGate, commands) == (CloseGate(tail_ms=250),)
     assert earcons(commands) == (Earcon.END,)
+
+
+@pytest.mark.parametrize("tail_ms", [0, 250])
+def test_the_tail_is_longer_by_the_delay_of_the_pre_roll(tail_ms):
+    """Also without a tail: the last words are still in the delay line."""
+    config = TalkConfig(mode=HOLD, pre_roll_ms=300, tail_ms=tail_ms)
+    box = in_room(Config(talk=config))
+    commands = box.play(PRESS, 5, RELEASE)
+    assert of(CloseGate, commands) == (CloseGate(tail_ms=300 + tail_ms),)
 
 
 def test_in_toggle_mode_each_press_starts_or_ends():

@@ -13,6 +13,7 @@ from appliance.core.events import (
     JoinAsked,
     LeaveAsked,
     Participant,
+    ReceptionMeasured,
     RoomJoined,
     RoomLeft,
     RoomLost,
@@ -102,6 +103,19 @@ def test_every_phase_has_its_number():
 def test_there_is_no_round_trip_time_outside_the_room():
     assert counted(*IN_ROOM, RttMeasured(1, 0.02)).rtt_s == 0.02
     assert counted(*IN_ROOM, RttMeasured(1, 0.02), LeaveAsked()).rtt_s is None
+
+
+def test_reception_is_summed_and_its_delay_is_that_of_now():
+    story = (
+        *IN_ROOM,
+        ReceptionMeasured(1, 0.08, 0.5, 3),
+        ReceptionMeasured(1, 0.06, 0.25, 1),
+        ReceptionMeasured(7, 0.9, 9.0, 9),
+    )
+    counts = counted(*story)
+    assert counts.reception_delay_s == 0.06
+    assert (counts.concealed_s, counts.lost_packets) == (0.75, 4)
+    assert counted(*story, LeaveAsked()).reception_delay_s is None
 
 
 def test_talk_time_is_the_time_in_which_audio_was_sent():

@@ -6,7 +6,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.assembly import metrics_text
 from appliance.config import Config
-from appliance.core.events import RttMeasured, TalkFlowed, Ticked
+from appliance.core.events import ReceptionMeasured, RttMeasured, TalkFlowed, Ticked
 from appliance.core.state import Phase, State
 from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
 from appliance.metrics.counters import Counters
@@ -24,6 +24,9 @@ PUBLIC = {
     "ptt_reconnects_total": "counter",
     "ptt_connection_state": "gauge",
     "ptt_rtt_seconds": "gauge",
+    "ptt_reception_concealed_seconds_total": "counter",
+    "ptt_reception_lost_packets_total": "counter",
+    "ptt_reception_delay_seconds": "gauge",
     "ptt_audio_blocks_total": "counter",
     "ptt_audio_faults_total": "counter",
     "ptt_buffer_depth_seconds": "gauge",
@@ -47,6 +50,7 @@ def counts():
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
     counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
+    counts.observe(ReceptionMeasured(0, 0.08, 0.5, 3), in_room, in_room, 10.5)
     counts.observe(TalkFlowed(0.012), in_room, in_room, 11.0)
     return counts
 

@@ -42,9 +42,6 @@ class FakeFeed:
         self._thread = threading.Thread(target=self._run, name="fake-feed")
         self.error = None
         self.connects = 0
-        self.packets = self.renewals = self.primings = 0
-        self.answers: list[tuple[int, int]] = []
-        self.wants_stats = False
 
     def __enter__(self):
         self._thread.start()
@@ -68,15 +65,6 @@ class FakeFeed:
     def disconnect(self):
         with self._sending:
             self._send = None
-
-    def renew(self):
-        self.renewals += 1
-
-    def prime_jitter_buffers(self):
-        self.primings += 1
-
-    def learn(self, asked, sent):
-        self.answers.append((asked, sent))
 
     def _run(self):
         block = np.zeros(BLOCK, np.int16)
@@ -104,8 +92,6 @@ class FakePlayback:
         self._changed = threading.Condition()
         self._heard = {}
         self.removed = []
-        self.held_s = {}
-        """Delays of each talker."""
         self.muted = set()
         self.is_quiet = False
         self.sink = None
@@ -135,9 +121,6 @@ class FakePlayback:
 
     def is_sounding(self, talker):
         return talker in self._heard and not self.is_quiet
-
-    def learn(self, talker, held_s):
-        self.held_s.setdefault(talker, []).append(held_s)
 
     async def count(self, talkers):
         """Wait until there are so many talkers."""

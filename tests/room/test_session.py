@@ -26,7 +26,6 @@ from appliance.core.events import (
     RttMeasured,
 )
 from appliance.room.ffi import ffi_events
-from appliance.room.session import COMING_S
 from tests.room.conftest import administer, open_box
 
 SECRET = "not-the-secret-of-this-server-but-long"
@@ -54,27 +53,6 @@ async def test_people_come_speak_fall_silent_and_go(server, box):
         track.mute()
         await box.until(PeopleChanged, is_now(is_muted=True))
     await box.until(PeopleChanged, lambda event: event.people == ())
-
-
-async def test_the_first_listener_to_arrive_has_its_jitter_buffer_primed(server, box):
-    def are(*names):
-        return lambda event: {person.id for person in event.people} == set(names)
-
-    async def primed(times):
-        await asyncio.sleep(2 * COMING_S)
-        assert box.feed.primings == times
-
-    async with server.friend("ann"):
-        await box.join(server)
-        await primed(0)
-    await box.until(PeopleChanged, are())
-    async with server.friend("bob"):
-        await box.until(PeopleChanged, are("bob"))
-        box.room._session._first_arrival()
-        await primed(1)
-        async with server.friend("cat"):
-            await box.until(PeopleChanged, are("bob", "cat"))
-            await primed(1)
 
 
 async def test_our_own_speech_marks_nobody_else_as_speaking(server, box):

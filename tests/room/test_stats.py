@@ -1,93 +1,29 @@
-"""Statistics of real connections, and the DTX schedule that depends on them."""
+"""Statistics of real connections, and what depends on them."""
 
 import asyncio
 
-import numpy as np
 import pytest
+from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.audio.dtx_schedule import PERIOD
-from appliance.audio.encoder_feed import PACKET_BLOCKS, EncoderFeed
-from appliance.pcm import SILENCE
+from appliance.audio.encoder_feed import PACKET_BLOCKS
+from appliance.core.events import ReceptionMeasured, RoomResumed
 from appliance.room import publisher, stats
-from tests.room.conftest import Box
-from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz, tone
+from tests.room.conftest import Box, open_box
+from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
 
-PACKET_S = 0.01
-"""Half of real time: the encoder counts packets and has no clock. At a fifth, answers
-overlap on a busy machine."""
-LONG_PACKETS = 500
-"""5 s; locating the DTX period takes 2 s."""
 KEPT_S = 0.06
 """The library caches its statistics for 50 ms."""
-
-
-class ManualFeed(EncoderFeed):
-    """Feed whose packets the test sends."""
-
-    def __init__(self):
-        super().__init__()
-        self._tried = 0
-
-    def stop(self, packets):
-        self.send([(SILENCE, SILENCE)] * packets)
-
-    async def fall_silent(self):
-        """Send silence until some packets may be late.
-
-        Stalls of the machine make answers contradict each other until they are ignored:
-        then another word begins another silence.
-        """
-        async with asyncio.timeout(DEADLINE_S):
-            while not self.late_packets:
-                if self.packets > self._tried + LONG_PACKETS:
-                    self.say(word())
-                self.stop(1)
-                await asyncio.sleep(PACKET_S)
-
-    def say(self, samples):
-        self.send(samples.reshape(-1, PACKET_BLOCKS, 480))
-        self._tried = self.packets
 
 
 async def sent(box):
     await asyncio.sleep(2 * KEPT_S)
     found = await box.room._session._room.get_rtc_stats()
-    return stats.packets_sent(found.publisher_stats)
-
-
-def nothing():
-    return np.zeros(0, np.int16)
-
-
-def word():
-    return tone(700, 48_000)
-
-
-def word_and_breath():
-    """The encoder may or may not treat the faint noise as silence."""
-    breath = np.random.default_rng(1).normal(scale=20, size=48_000)
-    return np.concatenate((word(), breath.astype(np.int16)))
-
-
-@pytest.mark.parametrize("said", [nothing, word, word_and_breath])
-async def test_packets_that_may_be_late_are_not_sent_by_the_encoder(server, said):
-    feed = ManualFeed()
-    box = Box(feed)
-    async with box.room, server.friend("ann"):
-        await box.join(server)
-        feed.say(said())
-        await feed.fall_silent()
-        first = before = await sent(box)
-        walked = 0
-        while walked < 2 * PERIOD:
-            late = feed.late_packets
-            feed.stop(late)
-            assert await sent(box) == before
-            feed.stop(1)
-            before = await sent(box)
-            walked += late + 1
-    assert before - first >= 3
+    return sum(
+        one.outbound_rtp.sent.packets_sent
+        for one in found.publisher_stats
+        if one.HasField("outbound_rtp")
+    )
 
 
 class Counting(FakeFeed):
@@ -148,12 +84,73 @@ async def test_the_parameters_of_an_encoder_are_known_once_negotiated():
     assert stats.encoders(reports) == {"x": another, "z": agreed}
 
 
-async def test_the_feed_gets_statistics_while_it_wants_them(server, box):
-    box.feed.wants_stats = True
-    await box.join(server)
-    async with asyncio.timeout(DEADLINE_S):
-        while len(box.feed.answers) < 5:
-            await asyncio.sleep(stats.SOON_S)
-    counts = [count for _, count in box.feed.answers]
-    assert counts == sorted(counts)
-    assert counts[-1] > counts[0]
+async def test_after_a_full_reconnect_a_track_without_dtx_is_published_again(
+    server, monkeypatch
+):
+    full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+    is_misunderstood = False
+
+    def agreed(reports):
+        found = stats.encoders(reports)
+        return dict.fromkeys(found, "stereo=1") if is_misunderstood else found
+
+    monkeypatch.setattr(publisher, "encoders", agreed)
+    async with open_box() as box, server.friend("ann") as friend:
+        await box.join(server)
+        await friend.hear(0.5)
+        is_misunderstood = True
+        await box.room._session._room.simulate_scenario(full)
+        await box.until(RoomResumed)
+        async with asyncio.timeout(DEADLINE_S):
+            while box.feed.connects < 2:
+                await asyncio.sleep(KEPT_S)
+        assert box.feed.is_connected
+
+
+async def test_what_arrives_is_measured(server, box, monkeypatch):
+    monkeypatch.setattr(stats, "EVERY_S", 0.2)
+    async with server.friend("ann") as ann, server.friend("bob") as bob:
+        await ann.say(700)
+        await bob.say(1100)
+        await box.join(server)
+        await box.playback.count(2)
+        measured = await box.until(
+            ReceptionMeasured, lambda event: event.delay_s > 0.001
+        )
+    assert measured.delay_s < 0.5
+    assert 0 <= measured.concealed_s < 2.0
+    assert measured.lost_packets == 0
+
+
+def inbound(name, delay_s, emitted, concealed=0, *, silent=0, lost=0):
+    report = RtcStats()
+    report.inbound_rtp.rtc.id = name
+    report.inbound_rtp.received.packets_lost = lost
+    report.inbound_rtp.inbound.jitter_buffer_delay = delay_s
+    report.inbound_rtp.inbound.jitter_buffer_emitted_count = emitted
+    report.inbound_rtp.inbound.concealed_samples = concealed
+    report.inbound_rtp.inbound.silent_concealed_samples = silent
+    return report
+
+
+def test_reception_is_the_change_since_the_last_reading_over_all_streams():
+    reception = stats.Reception()
+    assert reception.update(1, [RtcStats()]) is None
+    reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)])
+    assert reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)]) is None
+    now = [
+        inbound(
+            "a", 9600.0 + 24_000, 480_000 + 480_000, 4800 + 9600, silent=4800, lost=9
+        ),
+        inbound("b", 24_000.0, 480_000, lost=1),
+    ]
+    measured = reception.update(3, now)
+    assert measured == ReceptionMeasured(3, 0.05, 0.1, 3)
+
+
+def test_a_stream_that_ended_is_not_counted_backwards():
+    reception = stats.Reception()
+    reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)])
+    reception.update(1, [inbound("a", 9600.0, 480_000), inbound("b", 480.0, 48_000)])
+    measured = reception.update(1, [inbound("b", 960.0, 96_000)])
+    assert measured == ReceptionMeasured(1, 0.01, 0.0, 0)

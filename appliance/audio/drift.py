@@ -1,27 +1,19 @@
-"""Control of a jitter buffer's delay: target depth and reading rate."""
+"""Control of a jitter buffer's delay: target depth, reading rate and clock drift."""
 
 from typing import Final
 
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.audio.ring_buffer import SIZE_FRAMES
 
-MARGIN_FRAMES: Final = 96
-"""2 ms: the usual jitter between two threads of one machine."""
+MARGIN_FRAMES: Final = 240
+"""5 ms: the usual jitter between two threads of a small machine."""
 MARGIN_STEP_FRAMES: Final = 240
+"""Raise after an interruption that is too long to be covered."""
 MARGIN_MOST_FRAMES: Final = 2880
 """60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
-WINDOW_FRAMES: Final = RATE_HZ // 2
-TOGETHER_FRAMES: Final = BLOCK_FRAMES + MARGIN_FRAMES + 19 * RATE_HZ // 1000
-"""31 ms: target of the delay here plus that of NetEQ in the LiveKit library. NetEQ
-holds the voice of another box for 13 to 23 ms; this target halves the remaining spread
-and costs 1 ms on average."""
-HELD_STEP_FRAMES: Final = RATE_HZ // 1000
-"""1 ms: smaller changes are noise of the library's statistics."""
-CALM_FRAMES: Final = 10 * WINDOW_FRAMES
-"""Every 5 s the margin shrinks by 1 ms, if that much was spare all the time: a single
-disturbance is soon forgotten, a recurring one is not."""
-CALM_STEP_FRAMES: Final = RATE_HZ // 1000
+MEMORY_FRAMES: Final = 600 * RATE_HZ
+"""Every 10 minutes the margin is reduced to what was needed in that time."""
 SPARE_FRAMES: Final = 96
+WINDOW_FRAMES: Final = RATE_HZ // 2
 MOVED_FRAMES: Final = WINDOW_FRAMES // 200
 """Largest change per window. Reading 0.5 % faster is 9 cents: inaudible in speech."""
 SLACK_FRAMES: Final = 8
@@ -29,12 +21,16 @@ SLACK_FRAMES: Final = 8
 window of six, and the others need no interpolation."""
 DRIFT_WINDOWS: Final = 60
 """Length of the mean: half a minute."""
+ARRIVAL_WEIGHT: Final = 1 / 50
+"""Weight of the newest block in the mean arrival: a time constant of half a second."""
+JUMP_S: Final = 0.05
+"""A larger deviation restarts the mean arrival: the sound was interrupted."""
 
 
 class DelayControl:
     """Controller of the delay, which is measured and corrected once per window.
 
-    Thread: the reader's, unless stated otherwise.
+    Thread: the reader's.
     """
 
     def __init__(self) -> None:
@@ -45,28 +41,19 @@ class DelayControl:
         """Estimated relative drift of the reader's clock against the writer's."""
         self.margin = MARGIN_FRAMES
         """Frames held beyond one block, as reserve against jitter."""
-        self._held = TOGETHER_FRAMES
         self._delay: float | None = None
         """Delay at the end of the previous window; None after a restart."""
         self._compared = 0
         self._delay_sum = 0.0
         self._reads = 0
         self._frames = 0
-        self._calm_frames = 0
-        self._least = SIZE_FRAMES
+        self._remembered_frames = 0.0
+        self._least = MARGIN_MOST_FRAMES
 
     @property
     def target(self) -> int:
-        """Delay to hold, in frames: one block and the margin at least."""
-        return max(BLOCK_FRAMES + self.margin, TOGETHER_FRAMES - self._held)
-
-    def learn(self, held: int) -> None:
-        """Set for how many frames sound is buffered before it arrives here.
-
-        Thread: any.
-        """
-        if abs(held - self._held) >= HELD_STEP_FRAMES:
-            self._held = held
+        """Delay to hold, in frames: one block and the margin."""
+        return BLOCK_FRAMES + self.margin
 
     def note(self, frames: int, delay_frames: float, spare_frames: int) -> bool:
         """Record one read and return whether the window is complete.
@@ -96,7 +83,7 @@ class DelayControl:
         moved = self.rate * self._frames
         # The mean contains half of the change made within the window.
         delay = self._delay_sum / self._reads - moved / 2
-        self._learn_drift(delay + moved)
+        self._measure_drift(delay + moved)
         excess = delay - self.target
         jump = round(excess) if is_quiet else 0
         self._delay = delay - jump
@@ -104,39 +91,38 @@ class DelayControl:
             excess = 0.0
         within = min(max(excess, -MOVED_FRAMES), MOVED_FRAMES)
         self.rate = (round(within + beyond) - beyond) / WINDOW_FRAMES
-        self._relax()
+        self.pass_time(self._frames)
         self._begin_window()
         return jump
 
-    def starve(self, *, is_heard: bool) -> None:
-        """Restart after an underrun, with a larger margin if it was audible."""
-        self._calm_frames = 0
-        self._least = 0
-        self._restart()
-        if is_heard:
-            self.margin = min(self.margin + MARGIN_STEP_FRAMES, MARGIN_MOST_FRAMES)
-
-    def rest(self) -> None:
-        """Restart: reading pauses."""
-        self._restart()
-
-    def shrink_margin(self, frames: float) -> None:
-        """Shrink the margin for a time of that length without reading."""
-        steps = int(frames / CALM_FRAMES)
-        self.margin = max(MARGIN_FRAMES, self.margin - steps * CALM_STEP_FRAMES)
-
-    def _restart(self) -> None:
-        # Measurements from before the interruption do not apply any more.
+    def restart(self) -> None:
+        """Restart the measurement: reading was interrupted."""
         self.rate = 0.0
         self._delay = None
         self._begin_window()
+
+    def raise_margin(self, missing_frames: float) -> None:
+        """Raise the margin after an audible gap of that length."""
+        is_coverable = missing_frames <= MARGIN_MOST_FRAMES
+        raised = self.margin + (missing_frames if is_coverable else MARGIN_STEP_FRAMES)
+        self.margin = min(round(raised), MARGIN_MOST_FRAMES)
+        self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
+
+    def pass_time(self, frames: float) -> None:
+        """Reduce the margin to what was needed in the last `MEMORY_FRAMES`."""
+        self._remembered_frames += frames
+        if self._remembered_frames < MEMORY_FRAMES:
+            return
+        unneeded = max(0, self._least - SPARE_FRAMES)
+        self.margin = max(MARGIN_FRAMES, self.margin - unneeded)
+        self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
 
     def _begin_window(self) -> None:
         self._delay_sum = 0.0
         self._reads = 0
         self._frames = 0
 
-    def _learn_drift(self, delay: float) -> None:
+    def _measure_drift(self, delay: float) -> None:
         """Update the drift from the change of the uncorrected delay since last time."""
         if self._delay is None:
             return
@@ -146,11 +132,30 @@ class DelayControl:
             self._compared = min(self._compared + 1, DRIFT_WINDOWS)
             self.drift -= (grown / self._frames + self.drift) / self._compared
 
-    def _relax(self) -> None:
-        self._calm_frames += self._frames
-        if self._calm_frames < CALM_FRAMES:
+
+class ArrivalEstimator:
+    """Number of frames expected by now, independent of the newest block's jitter.
+
+    Thread: `note` the writer's, `expected` the reader's.
+    """
+
+    def __init__(self) -> None:
+        """Start without an estimate."""
+        self._mean_s: float | None = None
+
+    def note(self, written: int, now_s: float) -> None:
+        """Update the estimate: `written` frames in total have arrived by now."""
+        off_s = now_s - written / RATE_HZ
+        mean_s = self._mean_s
+        if mean_s is None or abs(off_s - mean_s) > JUMP_S:
+            self._mean_s = off_s
             return
-        if self._least >= SPARE_FRAMES:
-            self.shrink_margin(CALM_FRAMES)
-        self._calm_frames = 0
-        self._least = SIZE_FRAMES
+        self._mean_s = mean_s + ARRIVAL_WEIGHT * (off_s - mean_s)
+
+    def expected(self, now_s: float) -> float:
+        """Return how many frames would have arrived by now without jitter.
+
+        The number grows continuously, not block by block. `note` must have been called.
+        """
+        assert self._mean_s is not None, "no block has arrived yet"
+        return (now_s - self._mean_s) * RATE_HZ

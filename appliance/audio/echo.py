@@ -8,20 +8,29 @@ control are needed only while somebody speaks here; in silence they track the ro
 noise, which costs little because few blocks are processed then.
 """
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 import numpy as np
 
-from appliance.audio.activity import Activity
-from appliance.audio.dsp import BLOCK_FRAMES, Samples, level_dbfs, to_block
-from appliance.audio.gate import SILENT_BLOCKS
+from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, Samples, level_dbfs, to_block
+from appliance.audio.jitter_buffer import JitterBuffer
 from appliance.audio.meter import VOICE_DBFS
-from appliance.pcm import Block
+from appliance.pcm import SILENCE, Block
 from appliance.ports import EchoCanceller, NoiseSuppressor
 
+WARM_UP_BLOCKS: Final = 300
+"""3 s, so that the noise estimate has converged before the first word."""
+HANGOVER_BLOCKS: Final = 60
+"""600 ms after playback ends, which covers the decay of a room's echo."""
 STALE_BLOCKS: Final = 2
 """First blocks of the canceller's output, which are discarded: they contain sound from
 its last use. No echo arrives that early: the card alone delays it by 20 ms."""
+PAUSE_BLOCKS: Final = 6
+"""60 ms below the level of a voice, in which the switch back is inaudible."""
+TONE_FRAMES: Final = BLOCK_FRAMES // 2
+"""Length in which the tone's amplitude counts as constant."""
 _RISING: Final[Samples] = np.linspace(0.0, 1.0, BLOCK_FRAMES, dtype=np.float32)
 
 
@@ -42,8 +51,9 @@ class CaptureProcessing:
         """
         self._canceller = canceller
         self._cleaner = cleaner
-        self._activity = Activity()
         self._delay_ms = 0
+        self._warm_up_blocks = WARM_UP_BLOCKS
+        self._echo_blocks = 0
         self._cancelled_blocks = self._quiet_blocks = 0
         self._is_output_used = False
         self._is_at_work = False
@@ -51,12 +61,12 @@ class CaptureProcessing:
     def restart(self, delay_ms: int) -> None:
         """Adapt again to a card with this delay from speaker to microphone."""
         self._delay_ms = delay_ms
-        self._activity.restart()
+        self._warm_up_blocks = WARM_UP_BLOCKS
 
     @property
     def has_echo(self) -> bool:
         """Whether the speaker plays or its echo may still be audible."""
-        return self._activity.has_echo
+        return self._echo_blocks > 0
 
     @property
     def is_at_work(self) -> bool:
@@ -74,8 +84,12 @@ class CaptureProcessing:
             is_wanted: whether the result is sent.
             is_voice: whether the meter last detected a voice.
         """
-        self._activity.take(played)
-        is_of_use = is_wanted or is_voice or self._activity.is_learning_noise
+        if played is not SILENCE and played.any():
+            self._echo_blocks = HANGOVER_BLOCKS
+        elif self._echo_blocks:
+            self._echo_blocks -= 1
+        self._warm_up_blocks = max(0, self._warm_up_blocks - 1)
+        is_of_use = is_wanted or is_voice or self._warm_up_blocks > 0
         if self._canceller is not None:
             self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
         if self._cleaner is not None:
@@ -88,8 +102,8 @@ class CaptureProcessing:
         """Clean the block, or only let the noise suppressor adapt to a copy.
 
         Without adaptation, noise that began while the gate was closed is sent up to
-        11 dB louder for the first two seconds of the next talk. One packet in ten is
-        processed in silence, so the estimate of new noise takes half a minute.
+        11 dB louder for the first two seconds of the next talk. In idle mode one packet
+        in four is processed, so new noise is known after some ten seconds.
         """
         if is_of_use:
             cleaner.clean(microphone)
@@ -105,7 +119,7 @@ class CaptureProcessing:
         is_wanted: bool,
     ) -> None:
         was_output_used = self._is_output_used
-        is_learning = self.has_echo or self._activity.is_learning_noise
+        is_learning = self.has_echo or self._warm_up_blocks > 0
         if not is_learning and not was_output_used:
             self._cancelled_blocks = 0
             return
@@ -125,5 +139,59 @@ class CaptureProcessing:
             return self._cancelled_blocks > STALE_BLOCKS
         is_quiet = level_dbfs(heard) < VOICE_DBFS
         self._quiet_blocks = self._quiet_blocks + 1 if is_quiet else 0
-        is_pause = not is_wanted or self._quiet_blocks >= SILENT_BLOCKS
+        is_pause = not is_wanted or self._quiet_blocks >= PAUSE_BLOCKS
         return self._is_output_used and not is_pause
+
+
+class ToneRemover:
+    """Removes an earcon of one known pitch from the captured sound.
+
+    The echo canceller does not know the earcons: it would take the first syllable after
+    the permit tone for its echo. The part of each 5 ms that a tone of this pitch can
+    explain is subtracted, whatever its delay and loudness; of speech 100 Hz to each
+    side are missing meanwhile.
+    """
+
+    def __init__(self, hz: float, until_s: float) -> None:
+        """Prepare for a tone of this frequency, to be removed until a time."""
+        self.until_s = until_s
+        angle = 2 * np.pi * hz / RATE_HZ * np.arange(TONE_FRAMES)
+        waves, _ = np.linalg.qr(np.stack((np.sin(angle), np.cos(angle)), axis=1))
+        self._waves: Samples = waves.astype(np.float32)
+
+    def apply(self, block: Block) -> None:
+        """Remove the tone from the block, in place."""
+        samples = block.astype(np.float32).reshape(-1, TONE_FRAMES)
+        samples -= samples @ self._waves @ self._waves.T
+        block[:] = to_block(samples.reshape(-1))
+
+
+class EchoReference:
+    """Played blocks at the clock of a microphone that is another card.
+
+    Two cards have two clocks, and the echo canceller needs as many played samples as
+    captured ones. So what was played passes a jitter buffer, which the microphone's
+    clock reads, and which corrects the drift by resampling: the delay of the echo stays
+    the same, where skipping would make the canceller adapt again each time.
+
+    Thread: `put` the speaker's, `take` and `is_still` the microphone's.
+    """
+
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
+        """Start with silence; `now_s` is the monotonic clock."""
+        self._buffer = JitterBuffer()
+        self._now_s = now_s
+
+    def put(self, played: Block | None) -> None:
+        """Add a played block; None is silence."""
+        self._buffer.write(SILENCE if played is None else played, self._now_s())
+
+    def take(self) -> Block | None:
+        """Return the block played while one was captured; None is silence."""
+        samples = self._buffer.read(BLOCK_FRAMES, self._now_s())
+        return None if samples is None else to_block(samples)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether there has been nothing to take for a while."""
+        return self._buffer.is_idle

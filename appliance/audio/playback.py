@@ -1,24 +1,39 @@
-"""Callbacks of the PortAudio streams, called up to 200 times a second.
+"""Callbacks of the PortAudio streams: one period is one block of 10 ms.
 
 They copy, mix and hand over; they do not log and hold locks only for moments. They work
-on bytes where possible: at 200 wake-ups a second with cold caches each NumPy call has a
-noticeable cost.
+on bytes where possible: with cold caches each NumPy call has a noticeable cost.
 """
 
 import threading
 from types import TracebackType
 
-import numpy as np
-from numpy.typing import NDArray
-
-from appliance.audio.capture import BlockSink, Capture, RateConversion, rate_conversion
+from appliance.audio.capture import BlockSink, Capture
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo_reference import EchoReference
-from appliance.audio.idle import IdleWindow
-from appliance.audio.idle_skip import IdleSkip
+from appliance.audio.echo import EchoReference
+from appliance.audio.idle import IdleMode, IdleWindow
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.resample import resampler
+from appliance.audio.stream_stats import StreamClock
+from appliance.pcm import Block
+
+
+class Output:
+    """Writes mono blocks to the card's output buffer, at its rate and channels."""
+
+    def __init__(self, rate_hz: int) -> None:
+        """Start with silence."""
+        self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
+        self._convert = resampler(RATE_HZ, rate_hz)
+
+    def fill(self, outdata: Raw, block: Block | None) -> None:
+        """Write the block to every channel; None is silence."""
+        if block is None:
+            outdata[:] = bytes(len(outdata))
+            return
+        if self._convert is not None:
+            block = self._convert(block)
+        outdata[:] = block.repeat(len(outdata) // self._period_bytes).tobytes()
 
 
 class PlaybackCallback:
@@ -32,15 +47,15 @@ class PlaybackCallback:
         self._mixer = mixer
         self._reference = reference
         self._stream_clock = stream_clock
-        self._fit = rate_conversion(RATE_HZ, stream_clock.rate_hz)
+        self._output = Output(stream_clock.rate_hz)
 
-    def call(self, _heard: Raw, played: Raw, frames: int, status: int) -> None:
+    def call(self, _heard: Raw, played: Raw, status: int, _adc_s: float) -> None:
         """Fill one period for playback."""
         with _end_process_on_error:
-            wanted = self._stream_clock.note(frames, status)
-            sound = self._mixer.next(wanted)
-            self._reference.put(self._mixer.reference, wanted)
-            _fill(played, frames, sound, self._fit)
+            self._stream_clock.note(status)
+            block = self._mixer.next()
+            self._reference.put(self._mixer.reference)
+            self._output.fill(played, block)
 
 
 class CaptureCallback:
@@ -58,18 +73,21 @@ class CaptureCallback:
         self._reference = reference
         self._capture = Capture(block_sink, stream_clock)
         self._stream_clock = stream_clock
-        self._idle_skip = IdleSkip(mixer, self._capture, stream_clock, reference.skip)
+        self._idle_mode = IdleMode(
+            mixer.idle_window,
+            self._capture,
+            stream_clock,
+            lambda: mixer.is_still and reference.is_still,
+        )
 
-    def call(self, heard: Raw, _played: Raw, frames: int, status: int) -> None:
+    def call(self, heard: Raw, _played: Raw, status: int, adc_s: float) -> None:
         """Take one captured period."""
         with _end_process_on_error:
-            if self._idle_skip.skips(frames, status):
+            if self._idle_mode.skips(status):
                 return
-            wanted = self._stream_clock.note(frames, status)
-            if made_up := self._capture.fill_loss(heard, frames, status):
-                self._reference.skip(made_up * wanted)
-            self._capture.add(heard, self._reference.take(wanted))
-            self._idle_skip.begin(frames)
+            self._stream_clock.note(status, adc_s)
+            self._capture.add(heard, self._reference.take())
+            self._idle_mode.begin()
 
 
 class DuplexCallback:
@@ -83,20 +101,21 @@ class DuplexCallback:
         self._mixer = mixer
         self._stream_clock = stream_clock
         self._capture = Capture(block_sink, stream_clock)
-        self._fit = rate_conversion(RATE_HZ, stream_clock.rate_hz)
-        self._idle_skip = IdleSkip(mixer, self._capture, stream_clock)
+        self._output = Output(stream_clock.rate_hz)
+        self._idle_mode = IdleMode(
+            mixer.idle_window, self._capture, stream_clock, lambda: mixer.is_still
+        )
 
-    def call(self, heard: Raw, played: Raw, frames: int, status: int) -> None:
+    def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
         """Take one captured period and fill one for playback."""
         with _end_process_on_error:
-            if self._idle_skip.skips(frames, status):
+            if self._idle_mode.skips(status):
                 played[:] = bytes(len(played))
                 return
-            sound = self._mixer.next(self._stream_clock.note(frames, status))
-            _fill(played, frames, sound, self._fit)
-            self._capture.fill_loss(heard, frames, status)
+            self._stream_clock.note(status, adc_s)
+            self._output.fill(played, self._mixer.next())
             self._capture.add(heard, self._mixer.reference)
-            self._idle_skip.begin(frames)
+            self._idle_mode.begin()
 
 
 class _EndProcessOnError:
@@ -107,7 +126,7 @@ class _EndProcessOnError:
     """
 
     def __enter__(self) -> None:
-        """Do nothing: this runs 200 times a second."""
+        """Do nothing: this runs 100 times a second."""
 
     def __exit__(
         self,
@@ -121,19 +140,3 @@ class _EndProcessOnError:
 
 
 _end_process_on_error = _EndProcessOnError()
-
-
-def _fill(
-    outdata: Raw,
-    frames: int,
-    played: NDArray[np.int16] | None,
-    fit: RateConversion | None,
-) -> None:
-    """Write the mono samples to every channel of the output buffer."""
-    if played is None:
-        outdata[:] = bytes(len(outdata))
-        return
-    if fit is not None:
-        played = fit(played)
-    channels = len(outdata) // (frames * SAMPLE_BYTES)
-    outdata[:] = played.repeat(channels).tobytes()

@@ -1,0 +1,120 @@
+"""Fakes of the ports around the audio path, and the path without threads."""
+
+import numpy as np
+
+from appliance.audio.echo import CaptureProcessing
+from appliance.audio.gate import Gate
+from appliance.audio.mixer import Mixer
+from appliance.audio.playback import DuplexCallback
+from appliance.audio.sender import Sender
+from appliance.audio.stream_stats import StreamClock
+from appliance.pcm import SILENCE
+
+NOTHING = memoryview(b"")
+WARM_UP_PACKETS = 200
+"""Longer than the warm-up of the noise suppressor, and than any hang-over."""
+
+
+class Clock:
+    """Monotonic clock that the test moves."""
+
+    def __init__(self):
+        self.now_s = 100.0
+
+    def __call__(self):
+        return self.now_s
+
+
+class Sink:
+    """Block sink that records what it gets; skipped packets are zeros."""
+
+    def __init__(self, idle_packets=0):
+        self.heard: list[np.ndarray] = []
+        self.played: list[np.ndarray] = []
+        self.skipped = 0
+        self.idle_packets = idle_packets
+
+    def put(self, microphone, played):
+        self.heard.append(microphone)
+        self.played.append(played)
+
+    def skip_packets(self, packets):
+        self.skipped += packets
+        self.heard += [SILENCE] * (2 * packets)
+
+    @property
+    def last_samples(self):
+        """Return the last sample of each block."""
+        return [int(block[-1]) for block in self.heard]
+
+
+class Processor:
+    """Echo canceller and noise suppressor that mark the samples."""
+
+    CANCELLED = 1000
+
+    def __init__(self):
+        self.cancelled = self.cleaned = 0
+        self.delay_ms = -1
+
+    def cancel(self, microphone, played, delay_ms):
+        self.cancelled += 1
+        self.delay_ms = delay_ms
+        microphone[:] = self.CANCELLED
+
+    def clean(self, microphone):
+        self.cleaned += 1
+        microphone += 1
+
+
+class Path:
+    """Capture and playback of a duplex card, one packet after another."""
+
+    def __init__(self, gate=None, mixer=None, cleaner=None, rate_hz=48_000):
+        self.clock = Clock()
+        self.events: list[object] = []
+        self.sent: list[np.ndarray] = []
+        self.mixer = mixer or Mixer()
+        self.sender = Sender(
+            gate or Gate(0),
+            self.mixer,
+            self.events.append,
+            CaptureProcessing(None, cleaner),
+            self.clock,
+        )
+        self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
+        self.stream_clock = StreamClock(rate_hz, self.clock)
+        self.card = DuplexCallback(self.mixer, self.sender, self.stream_clock)
+        self.passed = 0
+
+    def put(self, value, played=SILENCE):
+        """Capture a packet of this value and process it as the thread does."""
+        self.clock.now_s += 0.02
+        for _ in range(2):
+            self.sender.put(np.full(480, value, np.int16), played)
+        self.sender.run_waiting()
+        return self.taken()
+
+    def fall_silent(self):
+        """Pass the warm-up and a long silence; no packet is skipped in it."""
+        for _ in range(WARM_UP_PACKETS):
+            self.put(0)
+
+    def taken(self):
+        """Return what was sent since the last call."""
+        sent, self.sent = self.sent, []
+        self.sender.encoder_feed.disconnect()
+        self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
+        return sent
+
+    def period(self, value, status=0):
+        """Run one period of the card, and return what it plays; None: skipped."""
+        self.clock.now_s += 0.01
+        if self.card.idle_window.passes(status):
+            self.passed += 1
+            return None
+        played = memoryview(bytearray(b"x" * 1920))
+        heard = memoryview(np.full(480, value, np.int16).tobytes())
+        self.card.call(heard, played, status, 0.0)
+        self.sender.run_waiting()
+        return np.frombuffer(played, np.int16)[::2]

@@ -1,0 +1,201 @@
+"""Tests of the PortAudio callbacks: periods in, blocks out."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from appliance.audio.echo import EchoReference
+from appliance.audio.mixer import Mixer
+from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
+from appliance.audio.stream_stats import ZEROS_S, StreamClock
+from tests.audio.fakes import NOTHING, Clock, Sink
+
+
+class Loud(Mixer):
+    """Mixer that plays a sample counter, so that each sample is identifiable."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def next(self):
+        first, self.count = self.count, self.count + 480
+        samples = np.arange(first, first + 480) % 20_000 + 1
+        self.reference = samples.astype(np.int16)
+        return self.reference
+
+
+def blank(rate_hz=48_000, channels=2):
+    return memoryview(bytearray(b"x" * (rate_hz // 100 * channels * 2)))
+
+
+def heard(*channels, rate_hz=48_000):
+    """Return a period whose channels have these constant samples."""
+    frames = np.tile(np.array(channels, np.int16), (rate_hz // 100, 1))
+    return memoryview(frames.tobytes())
+
+
+def duplex(mixer, sink, rate_hz=48_000, clock=None):
+    clock = clock or StreamClock(rate_hz)
+    return DuplexCallback(mixer, sink, clock)
+
+
+@pytest.mark.parametrize("rate_hz", [48_000, 44_100, 32_000, 16_000, 96_000])
+def test_a_card_of_any_rate_gives_and_takes_blocks_of_10_ms(rate_hz):
+    sink = Sink()
+    card = duplex(Loud(), sink, rate_hz)
+    for _ in range(20):
+        card.call(heard(100, rate_hz=rate_hz), blank(rate_hz), 0, 0.0)
+    assert len(sink.heard) == 20
+    assert all(len(block) == 480 for block in (*sink.heard, *sink.played))
+    assert sink.last_samples[-1] == pytest.approx(100, abs=1)
+
+
+def test_a_duplex_callback_pairs_captured_blocks_with_those_played_meanwhile():
+    sink = Sink()
+    card = duplex(Loud(), sink)
+    for _ in range(2):
+        card.call(heard(1), blank(), 0, 0.0)
+    assert [played[0] for played in sink.played] == [1, 481]
+
+
+@pytest.mark.parametrize("channels", [1, 2])
+def test_every_output_channel_plays_the_same_samples(channels):
+    out = blank(channels=channels)
+    duplex(Loud(), Sink()).call(heard(1), out, 0, 0.0)
+    frames = np.frombuffer(out, np.int16).reshape(480, channels)
+    assert all((frames[:, n] == np.arange(1, 481)).all() for n in range(channels))
+
+
+def test_silence_overwrites_the_old_content_of_the_output_buffer():
+    out = blank()
+    duplex(Mixer(), Sink()).call(heard(1), out, 0, 0.0)
+    assert not any(out)
+
+
+def test_captured_blocks_are_writable_and_never_reused():
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    for _ in range(2):
+        card.call(heard(480), blank(), 0, 0.0)
+    sink.heard[0][:] = 7
+    assert (sink.heard[1] == 480).all()
+
+
+def test_the_echo_reference_does_not_contain_earcons():
+    sink, mixer, out = Sink(), Mixer(), blank()
+    mixer.play(np.full(480, 5000, np.float32))
+    duplex(mixer, sink).call(heard(1), out, 0, 0.0)
+    assert np.frombuffer(out, np.int16).max() == 5000
+    assert not sink.played[0].any()
+
+
+@pytest.mark.parametrize("loud", [0, 1])
+def test_of_a_stereo_microphone_the_channel_with_sound_is_heard(loud):
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    for _ in range(60):
+        card.call(heard(*(3000 if n == loud else 5 for n in range(2))), blank(), 0, 0.0)
+    assert sink.last_samples[-1] == 3000
+
+
+def test_two_channels_of_similar_level_are_not_switched():
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    for count in range(100):
+        card.call(heard(1000, 1000 + 200 * (count % 3)), blank(), 0, 0.0)
+    assert set(sink.last_samples) == {1000}
+
+
+def clocked():
+    clock = Clock()
+    stream_clock = StreamClock(48_000, clock)
+    return clock, stream_clock, duplex(Mixer(), Sink(), clock=stream_clock)
+
+
+def test_a_microphone_that_delivers_only_zeros_after_sound_counts_as_muted():
+    clock, stream_clock, card = clocked()
+
+    def run(value, seconds):
+        for _ in range(round(100 * seconds)):
+            clock.now_s += 0.01
+            card.call(heard(value), blank(), 0, 0.0)
+
+    run(0, 2 * ZEROS_S)
+    assert not stream_clock.is_muted, "nothing is known of this microphone"
+    run(3, 1)
+    run(0, ZEROS_S - 1)
+    assert not stream_clock.is_muted
+    run(0, 2)
+    assert stream_clock.is_muted
+    run(1, 0.01)
+    assert not stream_clock.is_muted
+
+
+def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
+    _, stream_clock, card = clocked()
+    adc_s = 5.0
+    for lost in (0, 0, 1, 0, 3, 0):
+        adc_s += 0.01 * (1 + lost)
+        card.call(heard(1), blank(), 0, adc_s)
+    assert stream_clock.drops == 4
+    assert stream_clock.xruns == 0
+
+
+def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
+    _, stream_clock, card = clocked()
+    for adc_s, status in ((5.0, 0), (5.012, 0), (5.02, 0), (5.9, 4), (5.91, 0)):
+        card.call(heard(1), blank(), status, adc_s)
+    stream_clock.skip(5)
+    card.call(heard(1), blank(), 0, 5.97)
+    assert stream_clock.drops == 0
+    assert stream_clock.xruns == 1
+
+
+def two_cards(ppm, seconds):
+    """Return the delays in frames from playing a sample to its use as reference."""
+    clock, mixer, sink = Clock(), Loud(), Sink()
+    reference = EchoReference(clock)
+    speaker = PlaybackCallback(mixer, reference, StreamClock(48_000, clock))
+    microphone = CaptureCallback(mixer, reference, sink, StreamClock(48_000, clock))
+    delays, begun_s, captured = [], clock.now_s, 0
+    for count in range(round(100 * seconds)):
+        clock.now_s = begun_s + count * 0.01
+        next_s = clock.now_s + 0.01
+        speaker.call(NOTHING, blank(), 0, 0.0)
+        while (due_s := begun_s + 0.004 + captured * 0.01 * (1 + ppm / 1e6)) < next_s:
+            captured += 1
+            clock.now_s = due_s
+            microphone.call(heard(1), NOTHING, 0, 0.0)
+            newest = int(sink.played.pop()[-1])
+            if newest:
+                age = (mixer.count - newest) % 20_000
+                delays.append(age + (due_s - begun_s - count * 0.01) * 48_000)
+    return np.array(delays)
+
+
+@pytest.mark.parametrize("ppm", [-100, 100])
+def test_with_two_cards_the_delay_of_the_echo_reference_stays_the_same(ppm):
+    delays = two_cards(ppm, seconds=120)
+    settled = delays[2000:]
+    # A sample counter of steep slope: some values fall on its jump back.
+    middle = np.median(settled)
+    assert np.percentile(np.abs(settled - middle), 99) < 48
+    assert len(delays) > 0.99 * 12_000
+
+
+def test_an_exception_in_a_callback_reaches_threading_excepthook():
+    seen: list[threading.ExceptHookArgs] = []
+
+    class Broken(Sink):
+        def put(self, microphone, played):
+            raise ZeroDivisionError
+
+    before, threading.excepthook = threading.excepthook, seen.append
+    try:
+        with pytest.raises(ZeroDivisionError):
+            duplex(Loud(), Broken()).call(heard(1), blank(), 0, 0.0)
+    finally:
+        threading.excepthook = before
+    assert seen[0].exc_type is ZeroDivisionError

@@ -1,0 +1,122 @@
+"""Tests of the supervisor with a fake of PortAudio."""
+
+import queue
+import threading
+from contextlib import contextmanager
+
+from appliance.audio.echo import CaptureProcessing
+from appliance.audio.gate import Gate
+from appliance.audio.mixer import Mixer
+from appliance.audio.sender import Sender
+from appliance.audio.streams import LATENCY_STEPS_S
+from appliance.audio.supervisor import Supervisor
+from appliance.config import SoundConfig
+from appliance.core.events import PartFound, PartLost
+
+DEADLINE_S = 10.0
+
+
+class FakeDriver:
+    """PortAudio with one duplex card, whose streams the test calls back."""
+
+    def __init__(self):
+        self.searches = 0
+        self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
+        self.latency_s = 0.02
+
+    def devices(self):
+        self.searches += 1
+        facts = {"max_input_channels": 2, "max_output_channels": 2}
+        return [{"name": "USB Audio", "default_samplerate": 48_000.0, **facts}]
+
+    def renew(self):
+        pass
+
+    def can(self, wanted):
+        return wanted.rate_hz == 48_000
+
+    def open(self, wanted, callback):
+        self.opened.put((wanted.latency_s, callback))
+        return self
+
+    def start(self):
+        pass
+
+    def close(self):
+        pass
+
+
+class Steps:
+    """Latency steps that move once the test says so."""
+
+    def __init__(self):
+        self.latency_step = 0
+        self.must_move = threading.Event()
+        self.is_losing = False
+        self.cards: list[str] = []
+
+    def start(self, card, _now_s):
+        self.cards.append(card)
+
+    def has_moved(self, _losses, _now_s, *, is_idle):
+        if not self.must_move.is_set():
+            return False
+        self.must_move.clear()
+        self.latency_step += 1
+        return True
+
+
+@contextmanager
+def running(driver, steps):
+    events: queue.Queue[object] = queue.Queue()
+    sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
+    supervisor = Supervisor(SoundConfig(), lambda: driver, sender, events.put, steps)
+    supervisor.start()
+    supervisor.open()
+    try:
+        yield events
+    finally:
+        supervisor.end()
+
+
+def beat(callback, status=0):
+    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+
+
+def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
+    driver, steps = FakeDriver(), Steps()
+    with running(driver, steps) as events:
+        latency_s, callback = driver.opened.get(timeout=DEADLINE_S)
+        assert latency_s == LATENCY_STEPS_S[0]
+        beat(callback)
+        parts = {events.get(timeout=DEADLINE_S).part for _ in range(2)}
+        steps.must_move.set()
+        latency_s, callback = driver.opened.get(timeout=DEADLINE_S)
+        assert latency_s == LATENCY_STEPS_S[1]
+        beat(callback)
+        found = [events.get(timeout=DEADLINE_S) for _ in range(2)]
+    assert all(isinstance(event, PartFound) for event in found)
+    assert {event.part for event in found} == parts, "nothing was reported as lost"
+    assert driver.searches == 1
+    assert steps.cards == ["USB Audio"] * 2
+
+
+def test_a_card_that_never_calls_back_is_reported_as_stopped():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        lost = events.get(timeout=DEADLINE_S)
+        assert isinstance(lost, PartLost)
+        assert "stopped" in lost.reason
+
+
+def test_a_card_that_loses_sound_with_the_longest_buffer_is_reported():
+    driver, steps = FakeDriver(), Steps()
+    with running(driver, steps) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        beat(callback, status=2)
+        assert not events.get(timeout=DEADLINE_S).notice.endswith("devices")
+        events.get(timeout=DEADLINE_S)
+        steps.is_losing = True
+        beat(callback, status=2)
+        found = events.get(timeout=DEADLINE_S)
+    assert "loses sound" in found.notice
