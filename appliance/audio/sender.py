@@ -57,7 +57,6 @@ class Sender:
         self._gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()
-        """Takes the packets to send."""
         self._post = post
         self._processing = processing
         self._now_s = now_s
@@ -72,7 +71,7 @@ class Sender:
         self._was_open = False
         self._quiet_packets = 0
         self._put_s = self._filled_s = now_s()
-        self._patience_s = PATIENCE_S
+        self._card_s = 0.0
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
@@ -138,7 +137,7 @@ class Sender:
 
     def set_delay(self, delay_ms: int) -> None:
         """Adapt to new streams with this delay from speaker to microphone."""
-        self._patience_s = PATIENCE_S + 2 * delay_ms / 1000
+        self._card_s = delay_ms / 1000
         self._processing.restart(delay_ms)
         self._spare = None
 
@@ -164,7 +163,8 @@ class Sender:
     def send_silence(self) -> None:
         """Send the silence that is due while no blocks arrive."""
         now_s = self._now_s()
-        late_s = now_s - max(self._put_s, self._filled_s)
+        # What the card still holds is not lost: both would add up at the receivers.
+        late_s = now_s - max(self._put_s + self._card_s, self._filled_s)
         if late_s < self._wait_s:
             return
         self._filled_s = now_s
@@ -180,7 +180,7 @@ class Sender:
     def _wait_s(self) -> float:
         """Time without packets after which the card counts as missing."""
         is_resting = self._quiet_packets >= SETTLED_PACKETS
-        return self._patience_s + (IDLE_PACKETS * PACKET_S if is_resting else 0.0)
+        return PATIENCE_S + self._card_s + is_resting * IDLE_PACKETS * PACKET_S
 
     def _run(self) -> None:
         raise_priority()

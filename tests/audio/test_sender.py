@@ -92,6 +92,15 @@ def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
     assert not path.sender.idle_packets, "the thread looks often until sound comes"
 
 
+def test_silence_is_not_sent_for_what_the_card_still_holds(path):
+    """Otherwise each interruption would add the card's buffer to the delay."""
+    path.sender.set_delay(60)
+    path.put(0)
+    path.clock.now_s += 0.2
+    path.sender.send_silence()
+    assert len(path.taken()) == round(0.14 / PACKET_S) * PACKET_BLOCKS
+
+
 def test_silence_sent_after_a_long_stop_of_the_process_is_bounded(path):
     path.clock.now_s += 60.0
     path.sender.send_silence()
