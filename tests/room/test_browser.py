@@ -1,12 +1,7 @@
 """Audio and chat with LiveKit's own client in a real browser."""
 
 import asyncio
-import hashlib
 import json
-import os
-import shutil
-import subprocess
-from pathlib import Path
 
 import pytest
 from playwright.async_api import async_playwright
@@ -14,50 +9,20 @@ from playwright.async_api import async_playwright
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent, Participant
 from tests.room.fakes import strongest_hz
-
-HERE = Path(__file__).parent / "browser"
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
+from tests.room.livekit_js import HERE, SWITCHES, chromium, livekit_js
 
 
 @pytest.fixture(scope="session")
 def client():
-    """LiveKit's client as one script, installed once per lock file."""
-    lock = HERE / "package-lock.json"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    version = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    folder = Path(base) / "ptt-appliance" / f"browser-{version}"
-    script = folder / "node_modules/livekit-client/dist/livekit-client.umd.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        npm = shutil.which("npm")
-        assert npm, "npm is missing: install the Debian package npm"
-        subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-    return script
+    return livekit_js()
 
 
 @pytest.fixture
 async def friend(server, client):
     """Page with a client that has joined the room."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium, args=SWITCHES
+            executable_path=chromium(), args=SWITCHES
         )
         page = await browser.new_page()
         # Any page of a loopback server is a secure context, which WebRTC requires.
