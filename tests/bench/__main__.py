@@ -14,7 +14,18 @@ from pathlib import Path
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
-from tests.bench import cpu, delay, drift, flood, gate, goodbye, memory, outage, startup
+from tests.bench import (
+    cpu,
+    delay,
+    drift,
+    flood,
+    gate,
+    goodbye,
+    links,
+    memory,
+    outage,
+    startup,
+)
 from tests.bench.awake import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
@@ -33,10 +44,11 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "outage": outage.measure,
     "goodbye": goodbye.measure,
     "flood": flood.measure,
+    "links": links.measure,
 }
 
 ALERT = frozenset({"delay", "drift", "gate", "flood"})
-"""Modules that are measured with processors kept awake."""
+"""Modules that are measured with processors kept awake; `links` does so itself."""
 
 
 def main() -> int:

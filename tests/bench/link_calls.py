@@ -1,6 +1,7 @@
 """Calls over a bad link: `python -m tests.bench.link_calls ORDER`, in a namespace.
 
-`ORDER` is JSON, the result is a line of JSON on standard output; see `links`.
+`ORDER` is JSON; the result on standard output is MessagePack, which has NaN. See
+`links`.
 """
 
 import asyncio
@@ -30,8 +31,6 @@ KINDS: dict[str, Kind] = {
 }
 AHEAD_S = 1.0
 """Silence before the first word."""
-SETTLE_S = 12.0
-"""Speech before the first figure, in which receivers get to know the link."""
 AFTER_S = 12.0
 """Speech after the last event."""
 LATE_MS = 5.0
@@ -58,6 +57,8 @@ class Order(msgspec.Struct, frozen=True):
     kinds: tuple[str, ...] = tuple(KINDS)
     starts: int = 1
     events: tuple[Event, ...] = ()
+    settle_s: float = 12.0
+    """Speech before the first figure, in which receivers get to know the link."""
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -117,12 +118,12 @@ async def _talk(
 ) -> Call:
     """Let both ends speak all the time, and judge what was heard."""
     rngs = [np.random.default_rng([seed, n]) for n in (0, 1)]
-    length_s = SETTLE_S + order.seconds
+    length_s = order.settle_s + order.seconds
     speeches = [sound.conversation(rng, length_s) for rng in rngs]
     start_s = pair[0].card.now_s() + AHEAD_S
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech, start_s)
-    zero_s = start_s + SETTLE_S
+    zero_s = start_s + order.settle_s
     await asyncio.sleep(zero_s - pair[0].card.now_s())
     count = await link.count()
     happened = [await _happen(pair[0], link, event, zero_s) for event in order.events]
@@ -132,7 +133,8 @@ async def _talk(
     ears = []
     for client, speech in zip(pair, reversed(speeches), strict=True):
         heard = client.card.heard(start_s, until_s + hearing.MOST_S)
-        ears.append(_shifted(judge(speech, heard, (SETTLE_S, length_s))))
+        ear = judge(speech, heard, (order.settle_s, length_s))
+        ears.append(_shifted(ear, order.settle_s))
     return Call(
         order.name,
         kind,
@@ -152,8 +154,8 @@ async def _happen(client: Client, link: BadLink, event: Event, zero_s: float) ->
     return at_s
 
 
-def _shifted(found: Hearing) -> Hearing:
-    times = tuple(x - SETTLE_S for x in found.at_s)
+def _shifted(found: Hearing, zero_s: float) -> Hearing:
+    times = tuple(x - zero_s for x in found.at_s)
     return Hearing(times, found.delay_ms, found.lost_percent)
 
 
@@ -189,4 +191,4 @@ def _tell(words: str) -> None:
 
 if __name__ == "__main__":
     ordered = msgspec.json.decode(sys.argv[1], type=list[Order])
-    print(msgspec.json.encode(asyncio.run(run(ordered))).decode())
+    sys.stdout.buffer.write(msgspec.msgpack.encode(asyncio.run(run(ordered))))

@@ -30,6 +30,12 @@ class Plan:
     outages_s: tuple[float, ...]
     flood_s: float
     """Duration of each of the two floods."""
+    links: tuple[str, ...]
+    """Names of the bad links; see `links`."""
+    link_s: float
+    """Duration of the figures of each call over a bad link."""
+    link_starts: int
+    """Calls of each kind of client over each link."""
 
 
 QUICK = Plan(
@@ -46,6 +52,9 @@ QUICK = Plan(
     cold_starts=2,
     outages_s=(3.0,),
     flood_s=4.0,
+    links=("wifi",),
+    link_s=8.0,
+    link_starts=1,
 )
 DEFAULT = Plan(
     starts=10,
@@ -61,6 +70,9 @@ DEFAULT = Plan(
     cold_starts=5,
     outages_s=(5.0, 30.0),
     flood_s=10.0,
+    links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
+    link_s=20.0,
+    link_starts=1,
 )
 LONG = Plan(
     starts=20,
@@ -76,4 +88,7 @@ LONG = Plan(
     cold_starts=12,
     outages_s=(5.0, 60.0, 300.0),
     flood_s=30.0,
+    links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
+    link_s=30.0,
+    link_starts=4,
 )

@@ -4,7 +4,7 @@ The clients live in the network namespace of the calling process, the server in 
 one; a seeded process in between delays and drops packets. The calling process must
 have a namespace of its own, which `namespaced` gives to a command::
 
-    subprocess.run(namespaced(sys.executable, "-m", "tests.link.short_call"))
+    subprocess.run(namespaced(sys.executable, "-m", "tests.bench.link_calls", order))
     ...
     async with bad_link(binary, tmp_path) as (link, server):
         await link.change(Quality(base_ms=15, jitter_ms=20, loss=0.005))
