@@ -47,8 +47,8 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "links": links.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "flood"})
-"""Modules that are measured with processors kept awake; `links` does so itself."""
+ALERT = frozenset({"delay", "drift", "gate", "flood", "links"})
+"""Modules that are measured with processors kept awake."""
 
 
 def main() -> int:

@@ -15,7 +15,6 @@ import numpy as np
 
 from appliance.demo.build_server import find_or_build
 from tests.bench import hearing, sound
-from tests.bench.awake import awake
 from tests.bench.box import Chromium, Kind, MediaDevices, Ours
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.hearing import Hearing, back_s, judge
@@ -83,7 +82,7 @@ async def run(orders: Sequence[Order]) -> list[Call]:
     """Make all calls, those of one order after each other."""
     calls = []
     with tempfile.TemporaryDirectory(prefix="ptt-links-") as folder:
-        async with awake(), bad_link(find_or_build(_tell), Path(folder)) as found:
+        async with bad_link(find_or_build(_tell), Path(folder)) as found:
             link, server = found
             venue = Venue(server, Path(folder), QUICK)
             for order in orders:
