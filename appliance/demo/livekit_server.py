@@ -29,20 +29,27 @@ class LocalServer:
     outage. Leaving the context ends the server and removes its log.
     """
 
-    def __init__(self, binary: Path) -> None:
-        """Prepare; `binary` is the server's program, as `find_or_build` returns it."""
+    def __init__(self, binary: Path, address: str = "127.0.0.1") -> None:
+        """Prepare.
+
+        Args:
+            binary: the server's program, as `find_or_build` returns it.
+            address: IPv4 address on which it listens; others only in a network
+                namespace of its own.
+        """
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)
         self.port = 0
         self.udp_port = 0
         self._binary = binary
+        self._address = address
         self._folder = Path()
         self._process: Process | None = None
 
     @property
     def url(self) -> str:
-        """URL for clients: `ws://127.0.0.1:PORT`."""
-        return f"ws://127.0.0.1:{self.port}"
+        """URL for clients: `ws://ADDRESS:PORT`."""
+        return f"ws://{self._address}:{self.port}"
 
     @property
     def log(self) -> Path:
@@ -117,7 +124,7 @@ class LocalServer:
             async with asyncio.timeout(_START_S), direct as client:
                 while process.returncode is None:
                     with contextlib.suppress(httpx.TransportError):
-                        await client.get(f"http://127.0.0.1:{self.port}")
+                        await client.get(f"http://{self._address}:{self.port}")
                         return
                     await asyncio.sleep(0.02)
         await self.kill()
@@ -126,13 +133,13 @@ class LocalServer:
         raise DemoError(sentence)
 
     def _config(self) -> dict[str, object]:
-        """Return the server's configuration: loopback only, no external requests."""
+        """Return the server's configuration: one address, no external requests."""
         rtc = {
             # Off: it would listen on every interface, and loopback loses no UDP.
             "tcp_port": 0,
             "udp_port": self.udp_port,
-            "node_ip": "127.0.0.1",
-            "ips": {"includes": ["127.0.0.0/8"]},
+            "node_ip": self._address,
+            "ips": {"includes": [f"{self._address}/8"]},
             "enable_loopback_candidate": True,
             "use_external_ip": False,
             # Without this, clients would ask public STUN servers. The discard port
@@ -141,7 +148,7 @@ class LocalServer:
         }
         return {
             "port": self.port,
-            "bind_addresses": ["127.0.0.1"],
+            "bind_addresses": [self._address],
             "rtc": rtc,
             "keys": {self.api_key: self.api_secret},
             "logging": {"level": "warn"},

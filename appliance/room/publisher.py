@@ -31,12 +31,13 @@ _OPTIONS: Final = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
     # The gate is closed most of the time: without DTX that silence would be sent.
     dtx=True,
-    # Redundancy costs the far end 10 to 20 ms of delay. Lost packets are retransmitted
-    # on request (NACK) where the round trip is short.
-    red=False,
-    # Above about 50 kbit/s Opus uses CELT alone for most packets, unless loss is
-    # reported: measured a third of the encoder's CPU, and better audio. RFC 6716, 2.1.
-    audio_encoding=AudioEncoding(max_bitrate=64_000),
+    # Each packet repeats the one before (RED, RFC 2198), which repairs single losses on
+    # both halves of the way without asking again. Measured at 0.5 to 5 % loss and equal
+    # CPU: concealed speech falls from 0.2-1.9 % to 0-0.5 %, the delay grows by 2 to 13
+    # ms. In encrypted rooms the library leaves it out.
+    red=True,
+    # With its repetition 96 kbit/s. Losses and CPU are the same with 32 and 64 kbit/s.
+    audio_encoding=AudioEncoding(max_bitrate=48_000),
 )
 
 Send = Callable[[Block], None]

@@ -22,6 +22,7 @@ from tests.bench import (
     flood,
     gate,
     goodbye,
+    links,
     memory,
     outage,
     relay,
@@ -51,9 +52,10 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "tokenserver": tokenserver.measure,
     "relay": relay.measure,
     "agent": agent.measure,
+    "links": links.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood", "agent"})
+ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood", "agent", "links"})
 """Modules that are measured with processors kept awake."""
 
 

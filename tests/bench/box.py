@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
@@ -17,6 +18,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
 from tests.bench.client import Client
 from tests.card.asound import Card, plug_in
+
+PLUG = "browser"
+"""Name of the ALSA device through which Chromium uses the card."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ class Ours:
         return [sys.executable, *self.options, *run]
 
     def _config(self, seat: Seat) -> dict[str, object]:
-        fixed = {"url": seat.url, "token": seat.token}
+        insecure = [urlsplit(seat.url).hostname]
+        fixed = {"url": seat.url, "token": seat.token, "allow_insecure": insecure}
         switches = (
             "echo_cancellation",
             "noise_suppression",
@@ -108,6 +113,26 @@ class MediaDevices:
         options = ["--url", seat.url, "--card", seat.card.name]
         options += ["--processing"] if self.has_processing else []
         command = [sys.executable, "-m", "tests.bench.mediadevices", *options]
+        secret = {"ROOM_TOKEN": seat.token}
+        return await Client.start(seat.name, seat.card, command, env | secret)
+
+
+@dataclass(frozen=True, slots=True)
+class Chromium:
+    """LiveKit's own client in headless Chromium."""
+
+    has_processing: bool = False
+
+    async def start(self, seat: Seat) -> Client:
+        """Start it on this seat."""
+        file = seat.folder / "asound.conf"
+        env = plug_in(file, seat.card)
+        # It asks for more formats than a card has.
+        plug = f'pcm.{PLUG} {{ type plug slave.pcm "{seat.card.name}" }}\n'
+        file.write_text(file.read_text(encoding="utf-8") + plug, encoding="utf-8")
+        options = ["--url", seat.url, "--card", PLUG]
+        options += ["--processing"] if self.has_processing else []
+        command = [sys.executable, "-m", "tests.bench.browser", *options]
         secret = {"ROOM_TOKEN": seat.token}
         return await Client.start(seat.name, seat.card, command, env | secret)
 

@@ -41,10 +41,21 @@ async def talk(options: Options) -> None:
     print("joined", flush=True)
     playing = asyncio.create_task(play(speaker, heard))
     await over.wait()
+    await print_concealed(room)
     playing.cancel()
     await microphone.aclose()
     await speaker.aclose()
     await room.disconnect()
+
+
+async def print_concealed(room: rtc.Room) -> None:
+    """Print the library's own count of concealed speech, for comparison."""
+    stats = (await room.get_rtc_stats()).subscriber_stats
+    inbound = [x.inbound_rtp.inbound for x in stats if x.HasField("inbound_rtp")]
+    silent = sum(x.silent_concealed_samples for x in inbound)
+    concealed = sum(x.concealed_samples for x in inbound) - silent
+    received = sum(x.total_samples_received for x in inbound)
+    print("concealed", 100.0 * concealed / max(1, received), flush=True)
 
 
 async def play(speaker: OutputPlayer, heard: asyncio.Queue[rtc.Track]) -> None:

@@ -36,6 +36,12 @@ class Plan:
     """Words of an agent whose way to page and screen is timed."""
     silences: int
     """Presses that silence an agent."""
+    links: tuple[str, ...]
+    """Names of the bad links; see `links`."""
+    link_s: float
+    """Duration of the figures of each call over a bad link."""
+    link_starts: int
+    """Calls of each kind of client over each link."""
 
 
 QUICK = Plan(
@@ -55,6 +61,9 @@ QUICK = Plan(
     token_requests=5000,
     captions=10,
     silences=3,
+    links=("wifi",),
+    link_s=8.0,
+    link_starts=1,
 )
 DEFAULT = Plan(
     starts=10,
@@ -73,6 +82,9 @@ DEFAULT = Plan(
     token_requests=50_000,
     captions=40,
     silences=10,
+    links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
+    link_s=20.0,
+    link_starts=1,
 )
 LONG = Plan(
     starts=20,
@@ -91,4 +103,7 @@ LONG = Plan(
     token_requests=50_000,
     captions=200,
     silences=40,
+    links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
+    link_s=30.0,
+    link_starts=4,
 )

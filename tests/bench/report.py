@@ -1,14 +1,15 @@
-"""Report: table of figures and goals, ours and the SDK's side by side; pure."""
+"""Report: table of figures and goals, ours and others' side by side; pure."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from itertools import compress
 from typing import Literal
 
 from tests.bench.spread import Spread
 
-COLUMNS = ("figure", "goal", "ours", "MediaDevices", "verdict")
+COLUMNS = ("figure", "goal", "ours", "MediaDevices", "Chromium", "verdict")
 
 
 class Verdict(StrEnum):
@@ -39,6 +40,7 @@ class Row:
     unit: str
     ours: Spread | None
     rival: Spread | None = None
+    browser: Spread | None = None
     goal: Goal | None = None
     is_asked: bool = True
     """False: a line for context, which may be empty."""
@@ -71,14 +73,18 @@ def is_complete(sections: Iterable[Section]) -> bool:
 
 def table(sections: Sequence[Section]) -> str:
     """Return the table as text, one section after the other."""
-    lines = [_cells(row) for section in sections for row in section.rows]
-    widths = [max(map(len, column)) for column in zip(COLUMNS, *lines, strict=True)]
+    rows = [row for section in sections for row in section.rows]
+    # Few sections measure a browser.
+    is_shown = [x != "Chromium" or any(row.browser for row in rows) for x in COLUMNS]
+    columns = tuple(compress(COLUMNS, is_shown))
+    lines = [tuple(compress(_cells(row), is_shown)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *lines, strict=True)]
     rule = "  ".join("-" * width for width in widths)
-    out = [_line(COLUMNS, widths), rule]
+    out = [_line(columns, widths), rule]
     for section in sections:
         out.append(section.title)
         for row in section.rows:
-            out.append(_line(_cells(row), widths))
+            out.append(_line(tuple(compress(_cells(row), is_shown)), widths))
             out.extend(_note(row))
     return "\n".join(out) + "\n"
 
@@ -95,7 +101,8 @@ def as_json(machine: dict[str, object], sections: Sequence[Section]) -> object:
 
 def _cells(row: Row) -> tuple[str, ...]:
     name = f"  {row.name} [{row.unit}]" if row.unit else f"  {row.name}"
-    return name, _goal(row.goal), shown(row.ours), shown(row.rival), verdict(row)
+    found = (shown(x) for x in (row.ours, row.rival, row.browser))
+    return name, _goal(row.goal), *found, verdict(row)
 
 
 def _goal(goal: Goal | None) -> str:

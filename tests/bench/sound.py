@@ -26,6 +26,17 @@ SENTENCE_S = 2.5
 BREATH_S = 0.3
 """Part of the sentence."""
 
+SENTENCE_RANGE_S = (1.5, 3.0)
+WORD_S = (0.2, 0.5)
+PAUSE_S = (0.4, 0.9)
+"""Pause between sentences."""
+CLOSURE_S = (0.05, 0.09)
+"""Silence before the release of a plosive (p, t, k) at the end of each word."""
+RELEASE_S = 0.015
+FADE_S = 0.003
+FLOOR = 26.0
+"""RMS of the noise of the room, -62 dBFS."""
+
 
 @dataclass(frozen=True, slots=True)
 class Speech:
@@ -73,6 +84,36 @@ def talk(rng: np.random.Generator, seconds: float) -> Samples:
     wave *= 0.65 + 0.35 * np.cos(2 * np.pi * 4.0 * time_s)
     result: Samples = (wave / np.abs(wave).max() * PEAK).astype(np.int16)
     return result
+
+
+def conversation(rng: np.random.Generator, seconds: float) -> Samples:
+    """Return words that end in plosives, with pauses, above the noise of a room.
+
+    In the pauses a jitter buffer can change its delay without cutting speech.
+    """
+    count = round(seconds * RATE_HZ)
+    voiced, released = np.zeros(count), np.zeros(count)
+    at_s = 0.0
+    while at_s < seconds:
+        until_s = at_s + rng.uniform(*SENTENCE_RANGE_S)
+        while at_s < until_s:
+            word_s, closure_s = rng.uniform(*WORD_S), rng.uniform(*CLOSURE_S)
+            voiced[_span(at_s, word_s)] = 1.0
+            at_s += word_s + closure_s
+            released[_span(at_s, RELEASE_S)] = 0.5
+            at_s += 2 * RELEASE_S
+        at_s += rng.uniform(*PAUSE_S)
+    fade = np.hanning(round(2 * FADE_S * RATE_HZ))
+    voiced = np.convolve(voiced, fade / fade.sum(), "same")
+    wave = voiced * talk(rng, seconds) + released * noise(rng, seconds)
+    wave += rng.normal(0.0, FLOOR, count)
+    result: Samples = wave.round().astype(np.int16)
+    return result
+
+
+def _span(start_s: float, seconds: float) -> slice:
+    first = round(start_s * RATE_HZ)
+    return slice(first, first + round(seconds * RATE_HZ))
 
 
 def bursts(rng: np.random.Generator, since_s: float, until_s: float) -> Speech:

@@ -58,6 +58,23 @@ def test_the_table_shows_goal_ours_and_the_sdks_side_by_side():
     ]
 
 
+def test_a_browser_has_a_column_where_it_was_measured():
+    plain = row(one(3.0))
+    beside = Row(name="late", unit="ms", ours=one(1.0), browser=one(2.0))
+    assert "Chromium" not in table([Section("Delay", (plain,))])
+    lines = table([Section("Links", (beside, plain))]).splitlines()
+    assert lines[0].split() == [
+        "figure",
+        "goal",
+        "ours",
+        "MediaDevices",
+        "Chromium",
+        "verdict",
+    ]
+    assert lines[3].split() == ["late", "[ms]", "-", "1", "-", "2"]
+    assert lines[4].split()[-3:] == ["3", "-", "-"]
+
+
 def test_a_note_stands_below_its_figure():
     noted = Row(name="packages", unit="", ours=one(1.0), note="starlette")
     assert table([Section("Memory", (noted,))]).splitlines()[-1].strip() == "starlette"

@@ -40,6 +40,15 @@ def test_sentences_are_separated_by_a_pause_and_have_none_within(rng):
         assert not sentence[speech:].any()
 
 
+def test_a_conversation_has_pauses_and_the_noise_of_a_room(rng):
+    spoken = sound.conversation(rng, 20.0)
+    assert len(spoken) == 20 * RATE_HZ
+    assert sound.silent_percent(spoken) == 0.0
+    levels = np.abs(spoken.reshape(-1, sound.BLOCK).astype(np.int32)).max(axis=1)
+    assert 0.2 < np.mean(levels < 6 * sound.FLOOR) < 0.6
+    assert levels.max() > sound.PEAK / 2
+
+
 @pytest.mark.parametrize("delay_ms", [0.0, 53.25, 466.0, 1190.0])
 def test_the_delay_of_every_burst_is_found(delay_ms, rng):
     speech = sound.bursts(rng, 0.2, 2.0)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
-from tests.bench.box import Kind, MediaDevices, Seat
+from tests.bench.box import Chromium, Kind, MediaDevices, Seat
 from tests.bench.client import Client
 from tests.bench.plan import Plan
 from tests.bench.scene import Scene
@@ -91,6 +91,6 @@ class Venue:
         return issue(key, secret, name, name, room, TTL_S, int(time.time()))
 
     async def _note_end(self, client: Client, kind: Kind) -> None:
-        is_ours = not isinstance(kind, MediaDevices)
+        is_ours = not isinstance(kind, MediaDevices | Chromium)
         await client.stop()
         self.exits.append(Exit(is_ours, client.process.returncode, client.exit_s))

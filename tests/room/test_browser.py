@@ -1,13 +1,8 @@
 """Audio and chat with LiveKit's own client in a real browser."""
 
 import asyncio
-import hashlib
 import json
-import os
-import shutil
-import subprocess
 import threading
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,44 +13,16 @@ from appliance.core.events import ChatReceived, ChatSent, Participant
 from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, amplitude, strongest_hz
+from tests.room.livekit_js import HERE, SWITCHES, chromium, livekit_js
 from tests.room.test_encryption import all_faults, faults, faults_are, key_file
 from tests.room.test_sound import heard
 
-HERE = Path(__file__).parent / "browser"
 QUIET = 100
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-    "--autoplay-policy=no-user-gesture-required",
-]
 
 
 @pytest.fixture(scope="session")
 def client():
-    """LiveKit's client as one script, installed once per lock file."""
-    lock = HERE / "package-lock.json"
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    version = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    folder = Path(base) / "ptt-appliance" / f"browser-{version}"
-    script = folder / "node_modules/livekit-client/dist/livekit-client.umd.js"
-    if not script.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        for name in ("package.json", "package-lock.json"):
-            shutil.copy(HERE / name, folder)
-        npm = shutil.which("npm")
-        assert npm, "npm is missing: install the Debian package npm"
-        subprocess.run(
-            [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund"],
-            cwd=folder,
-            check=True,
-            capture_output=True,
-        )
-    return script
+    return livekit_js()
 
 
 class Friend:
@@ -122,10 +89,9 @@ class Browser:
         self.loop.close()
 
     async def _run(self):
-        chromium = shutil.which("chromium") or shutil.which("chromium-browser")
         async with async_playwright() as playwright:
             self.running = await playwright.chromium.launch(
-                executable_path=chromium, args=SWITCHES
+                executable_path=chromium(), args=SWITCHES
             )
             self._is_up.set()
             await self._end.wait()

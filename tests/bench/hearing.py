@@ -1,0 +1,175 @@
+"""Comparison of what was heard with what was said, piece by piece; pure."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tests.bench.sound import RATE_HZ
+from tests.card.asound import Samples
+from tests.card.measure import lag
+
+REDUCED_HZ = 16_000
+"""Rate at which is compared; the speech ends at 4 kHz."""
+MOST_S = 3.0
+"""Longest delay to search for; buffers without a bound have more than a second."""
+FRAME_S = 0.02
+"""Length of the pieces that are judged: one packet."""
+WINDOW_S = 0.2
+"""Length of the windows in which the delay is searched."""
+WINDOW_EVERY_S = 0.1
+VOICED = 0.6
+"""Share of a window that must be speech."""
+SPEECH_RMS = 300.0
+"""-41 dBFS; the noise of the room is 20 dB below."""
+SAME = 0.8
+"""Correlation above which a window was found. A codec leaves 0.9 and more; other speech
+has at most 0.78 over all delays, in one of a thousand windows."""
+AS_SAID = 0.7
+"""The same for a piece, at the delay that is known by then."""
+THERE = 0.3
+"""Share of the level at which a piece was heard: -10 dB."""
+NEAR_S = 0.3
+"""Time around a piece from which delays are tried: a jitter buffer changes them."""
+SLACK_S = 0.002
+BEFORE_S = 5.0
+"""Time before an event whose median delay is the usual one."""
+USUAL_MS = 20.0
+"""One packet more than the usual delay is usual."""
+STEADY_S = 1.0
+"""Time for which the delay must stay usual to be back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hearing:
+    """What one end heard of the other's speech."""
+
+    at_s: tuple[float, ...]
+    """Starts of the windows that contain speech."""
+    delay_ms: tuple[float, ...]
+    """Their delays; NaN if not found."""
+    lost_percent: float
+    """Share of the speech that was not heard as it was said: concealed or silent."""
+
+
+def judge(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Hearing:
+    """Compare the part of the speech that lies in the span.
+
+    Args:
+        said: spoken samples.
+        heard: received samples from the same moment on, `MOST_S` longer.
+        span_s: start and end of the part in `said`.
+    """
+    spoken, received = _reduced(said), _reduced(heard)
+    speech = _is_speech(spoken)
+    starts = _starts(span_s, WINDOW_S, WINDOW_EVERY_S)
+    times = [x for x in starts if _share(speech, x) >= VOICED]
+    delays = [_delay_s(spoken, received, x) for x in times]
+    lost = [
+        not _is_as_said(spoken, received, at_s, _near(times, delays, at_s))
+        for at_s in _starts(span_s, FRAME_S, FRAME_S)
+        if speech[round(at_s / FRAME_S)]
+    ]
+    share = 100.0 * float(np.mean(lost)) if lost else float("nan")
+    return Hearing(tuple(times), tuple(1000.0 * x for x in delays), share)
+
+
+def back_s(hearing: Hearing, start_s: float, end_s: float, until_s: float) -> float:
+    """Return the time from an event's end until the delay is as it was before.
+
+    Args:
+        hearing: delays over time.
+        start_s: start of the event.
+        end_s: its end.
+        until_s: start of the next event, or the end of the call.
+
+    Returns:
+        NaN if the delay did not come back.
+    """
+    known = [
+        (at_s, ms)
+        for at_s, ms in zip(hearing.at_s, hearing.delay_ms, strict=True)
+        if not np.isnan(ms)
+    ]
+    before = [ms for at_s, ms in known if start_s - BEFORE_S <= at_s < start_s - 0.5]
+    after = [(at_s, ms) for at_s, ms in known if start_s <= at_s < until_s]
+    if not before:
+        return float("nan")
+    most_ms = float(np.median(before)) + USUAL_MS
+    for at_s, _ in after:
+        steady = [ms for x, ms in after if at_s <= x < at_s + STEADY_S]
+        if at_s >= end_s and max(steady) <= most_ms:
+            return at_s - end_s
+    return float("nan")
+
+
+def _reduced(samples: Samples) -> Samples:
+    factor = RATE_HZ // REDUCED_HZ
+    whole = samples[: len(samples) // factor * factor].astype(np.float64)
+    reduced: Samples = whole.reshape(-1, factor).mean(axis=1).astype(np.int16)
+    return reduced
+
+
+def _is_speech(spoken: Samples) -> NDArray[np.bool_]:
+    """Return for each piece whether somebody speaks."""
+    frame = round(FRAME_S * REDUCED_HZ)
+    pieces = spoken[: len(spoken) // frame * frame].reshape(-1, frame)
+    speaks: NDArray[np.bool_] = _energy(pieces) > frame * SPEECH_RMS**2
+    return speaks
+
+
+def _share(speech: NDArray[np.bool_], at_s: float) -> float:
+    first = round(at_s / FRAME_S)
+    return float(speech[first : first + round(WINDOW_S / FRAME_S)].mean())
+
+
+def _starts(
+    span_s: tuple[float, float], length_s: float, every_s: float
+) -> list[float]:
+    """Return starts in steps of whole pieces."""
+    count = int((span_s[1] - span_s[0] - length_s) / every_s + 1e-6) + 1
+    first_s = round(span_s[0] / FRAME_S) * FRAME_S
+    return [first_s + n * every_s for n in range(max(0, count))]
+
+
+def _delay_s(spoken: Samples, received: Samples, at_s: float) -> float:
+    first = round(at_s * REDUCED_HZ)
+    said = spoken[first : first + round(WINDOW_S * REDUCED_HZ)]
+    frames, likeness = lag(said, received[first:], round(MOST_S * REDUCED_HZ))
+    return frames / REDUCED_HZ if likeness >= SAME else float("nan")
+
+
+def _near(
+    times: Sequence[float], delays: Sequence[float], at_s: float
+) -> Iterator[float]:
+    """Yield the different delays found around this moment."""
+    tried: list[float] = []
+    for time_s, delay_s in zip(times, delays, strict=True):
+        is_near = abs(time_s + WINDOW_S / 2 - at_s) <= NEAR_S
+        is_new = all(abs(delay_s - x) > SLACK_S / 2 for x in tried)
+        if is_near and is_new and not np.isnan(delay_s):
+            tried.append(delay_s)
+            yield delay_s
+
+
+def _is_as_said(
+    spoken: Samples, received: Samples, at_s: float, delays: Iterator[float]
+) -> bool:
+    first = round(at_s * REDUCED_HZ)
+    said = spoken[first : first + round(FRAME_S * REDUCED_HZ)]
+    slack = round(SLACK_S * REDUCED_HZ)
+    for delay_s in delays:
+        start = max(0, first + round(delay_s * REDUCED_HZ) - slack)
+        heard = received[start : start + len(said) + 2 * slack]
+        late, likeness = lag(said, heard, 2 * slack)
+        piece = heard[late : late + len(said)]
+        if likeness >= AS_SAID and _energy(piece) >= THERE**2 * _energy(said):
+            return True
+    return False
+
+
+def _energy(samples: Samples) -> NDArray[np.float64]:
+    """Return the sum of the squares along the last axis."""
+    energy: NDArray[np.float64] = (samples.astype(np.float64) ** 2).sum(axis=-1)
+    return energy

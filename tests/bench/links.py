@@ -1,0 +1,166 @@
+"""Bad links: delay, loss of speech and recovery, beside both other clients.
+
+The server is behind a link with delay, jitter, loss and stalls; see `tests.link`. Both
+ends of a call are on its near side, so speech passes the link twice. Both speak all the
+time. The share of lost speech is judged from the recording; the clients' own counts of
+concealed speech, where they tell them, stand in the note.
+"""
+
+import asyncio
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from tests.bench.client import ROOT, UnmeasurableError
+from tests.bench.link_calls import AFTER_S, LATE_MS, Call, Event, Order
+from tests.bench.link_plot import Curve, plot
+from tests.bench.plan import Plan
+from tests.bench.report import Row, Section
+from tests.bench.spread import Spread, extremes, spread
+from tests.bench.venue import Venue
+from tests.link.bad_link import namespaced
+from tests.link.middle import Quality
+
+PICTURE = Path(__file__).parents[1] / "pictures" / "link.svg"
+STALL = Event(5.0, 0.2, is_gap=False)
+GAPS = Event(16.0, 2.0, is_gap=True), Event(32.0, 10.0, is_gap=True)
+EVENTS = (STALL, *GAPS)
+LINKS = {
+    "plain": ("no delay, no loss", Quality()),
+    "wifi": (
+        "15 + 0-20 ms, stalls of 50 ms, 0.5 % loss",
+        Quality(base_ms=15, jitter_ms=20, loss=0.005, stall_ms=50),
+    ),
+    "loss1": ("30 + 0-10 ms, 1 % loss", Quality(base_ms=30, jitter_ms=10, loss=0.01)),
+    "loss3": ("30 + 0-10 ms, 3 % loss", Quality(base_ms=30, jitter_ms=10, loss=0.03)),
+    "loss5": ("30 + 0-10 ms, 5 % loss", Quality(base_ms=30, jitter_ms=10, loss=0.05)),
+    "events": ("15 + 0-10 ms, stall and gaps", Quality(base_ms=15, jitter_ms=10)),
+}
+"""Names of the links, their words in the table, and their quality per direction."""
+
+
+async def measure(venue: Venue) -> Section:
+    """Make all calls in a network namespace, and draw the one with events."""
+    calls = await _calls([_order(name, venue.plan) for name in venue.plan.links])
+    rows: list[Row] = []
+    for name in venue.plan.links:
+        rows += _rows(name, [call for call in calls if call.name == name])
+    curves = _curves([call for call in calls if call.name == "events"])
+    if curves:
+        spans = [(event.at_s, event.at_s + event.length_s) for event in EVENTS]
+        PICTURE.write_text(plot(curves, spans), encoding="utf-8")
+    return Section("Bad links, each passed twice", tuple(rows))
+
+
+def _order(name: str, plan: Plan) -> Order:
+    _, quality = LINKS[name]
+    if name != "events":
+        return Order(name, quality, plan.link_s, starts=plan.link_starts)
+    last = EVENTS[-1]
+    seconds = last.at_s + last.length_s + AFTER_S
+    return Order(name, quality, seconds, starts=plan.link_starts, events=EVENTS)
+
+
+async def _calls(orders: Sequence[Order]) -> list[Call]:
+    text = msgspec.json.encode(orders).decode()
+    command = namespaced(sys.executable, "-m", "tests.bench.link_calls", text)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
+    out, _ = await process.communicate()
+    if process.returncode:
+        sentence = (
+            "bad links need root or user namespaces, /dev/net/tun, iproute2 and"
+            " util-linux; see above"
+        )
+        raise UnmeasurableError(sentence)
+    return msgspec.msgpack.decode(out, type=list[Call])
+
+
+def _rows(name: str, calls: Sequence[Call]) -> list[Row]:
+    words, _ = LINKS[name]
+    delays = Row(
+        name=f"mouth to ear, {words}",
+        unit="ms",
+        ours=_delays(calls, "ours"),
+        rival=_delays(calls, "MediaDevices"),
+        browser=_delays(calls, "Chromium"),
+        note=_note(calls),
+    )
+    if name == "events":
+        return [delays, *(_back(calls, n) for n in range(len(EVENTS)))]
+    lost = Row(
+        name=f"speech concealed or lost, {words}",
+        unit="%",
+        ours=_lost(calls, "ours"),
+        rival=_lost(calls, "MediaDevices"),
+        browser=_lost(calls, "Chromium"),
+        note=_own(calls),
+    )
+    return [delays, lost]
+
+
+def _delays(calls: Sequence[Call], kind: str) -> Spread | None:
+    """Return p5, median and p95 over both ends and all starts."""
+    ears = [ear for call in calls if call.kind == kind for ear in call.ears]
+    return spread([ms for ear in ears for ms in ear.delay_ms])
+
+
+def _lost(calls: Sequence[Call], kind: str) -> Spread | None:
+    """Return the extremes of all ends and starts."""
+    ears = [ear for call in calls if call.kind == kind for ear in call.ears]
+    return extremes([ear.lost_percent for ear in ears])
+
+
+def _back(calls: Sequence[Call], number: int) -> Row:
+    event = EVENTS[number]
+    kind = "gap" if event.is_gap else "stall"
+
+    def found(who: str) -> Spread | None:
+        backs = [
+            call.back_s[number] for call in calls if call.kind == who and call.ears
+        ]
+        # A delay that does not come back has no time.
+        return extremes([float("inf") if x is None else x for x in backs])
+
+    return Row(
+        name=f"until the delay is as before, after a {kind} of {event.length_s:g} s",
+        unit="s",
+        ours=found("ours"),
+        rival=found("MediaDevices"),
+        browser=found("Chromium"),
+    )
+
+
+def _note(calls: Sequence[Call]) -> str:
+    """Return what disturbed the calls."""
+    trouble = [f"{call.kind}: {call.trouble}" for call in calls if call.trouble]
+    late = [call for call in calls if call.late_ms > LATE_MS]
+    trouble += [
+        f"{call.kind}: the link itself was {call.late_ms:.0f} ms late" for call in late
+    ]
+    return "; ".join(trouble)
+
+
+def _own(calls: Sequence[Call]) -> str:
+    counts = {
+        kind: [x for call in calls if call.kind == kind for x in call.own_percent]
+        for kind in ("MediaDevices", "Chromium")
+    }
+    told = [
+        f"{kind} {', '.join(f'{x:.2f}' for x in found)} %"
+        for kind, found in counts.items()
+        if found
+    ]
+    return f"concealed by own count since joining: {'; '.join(told)}" if told else ""
+
+
+def _curves(calls: Sequence[Call]) -> list[Curve]:
+    """Return the delay over time of the first call of each kind."""
+    first = {call.kind: call for call in reversed(calls) if call.ears}
+    return [
+        Curve(kind, tuple(zip(ear.at_s, ear.delay_ms, strict=True)))
+        for kind, call in first.items()
+        for ear in call.ears[:1]
+    ]

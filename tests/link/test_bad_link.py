@@ -1,0 +1,58 @@
+"""Two boxes on a bad link: lost and late packets, a stall, a gap."""
+
+import asyncio
+import math
+import statistics
+import sys
+from asyncio.subprocess import PIPE
+
+import msgspec
+import pytest
+
+from appliance.demo.build_server import find_or_build
+from tests.bench.client import ROOT
+from tests.bench.link_calls import Call, Event, Order
+from tests.link.bad_link import namespaced
+from tests.link.middle import Quality
+
+STALL = Event(1.5, 0.2, is_gap=False)
+GAP = Event(4.0, 2.0, is_gap=True)
+ORDER = Order(
+    "short",
+    Quality(base_ms=15, jitter_ms=20, loss=0.005, stall_ms=50),
+    seconds=8.0,
+    kinds=("ours",),
+    events=(STALL, GAP),
+    settle_s=0.5,
+)
+
+
+@pytest.fixture(scope="module")
+def server_is_built():
+    find_or_build(print)
+
+
+async def test_boxes_hear_each_other_over_a_bad_link_and_recover(server_is_built):
+    order = msgspec.json.encode([ORDER]).decode()
+    command = namespaced(sys.executable, "-m", "tests.bench.link_calls", order)
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    (call,) = msgspec.msgpack.decode(out, type=list[Call])
+    assert call.trouble == ""
+    assert call.dropped_percent > 0.0
+    assert len(call.ears) == 2
+    for ear in call.ears:
+        before = delays(ear, 0.0, STALL.at_s)
+        assert before
+        after = delays(ear, STALL.at_s + 0.6, GAP.at_s)
+        # The delay that the stall has added does not stay.
+        assert min(after) < statistics.median(before) + 1000 * STALL.length_s / 2
+        assert delays(ear, GAP.at_s + 0.2, GAP.at_s + GAP.length_s - 0.4) == []
+        assert delays(ear, GAP.at_s + GAP.length_s, ORDER.seconds)
+
+
+def delays(ear, since_s, until_s):
+    """Return the delays of the speech that was said then and heard."""
+    found = zip(ear.at_s, ear.delay_ms, strict=True)
+    return [ms for x, ms in found if since_s <= x < until_s and not math.isnan(ms)]
