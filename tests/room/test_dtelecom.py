@@ -36,7 +36,7 @@ from tests.dtelecom.fork import ROOM_KEY, Node, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
-from tests.room.test_browser import SWITCHES
+from tests.room.livekit_js import SWITCHES
 from tests.room.test_permissions import permissions_are, permit
 
 
