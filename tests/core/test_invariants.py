@@ -89,7 +89,7 @@ def test_gate_sessions_sound_card_and_view_are_consistent_at_every_step(config, 
     World(config).play(story)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(configs, stories)
 def test_every_wait_ends_even_without_answers(config, story):
     world = World(config)

@@ -23,6 +23,7 @@ from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.page.adapter import Page, PageSettings
 from appliance.page.pairing_file import PairingFile
 from appliance.page.snapshot import STARTING
+from tests.loopback import http_client
 
 IN_ROOM = replace(
     STARTING,
@@ -157,7 +158,7 @@ class Served:
         return self.url.removeprefix("http://")
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+        return http_client(self.url, headers=headers)
 
     async def cookie(self) -> str:
         """Pair, and return the cookie header."""

@@ -12,6 +12,9 @@ from appliance.tokens.server_limits import limits
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
 from tests.tokens.test_server import ENVIRONMENT
 
+COUNT = 1500
+"""The page is attacked more often, behind the same HTTP parser."""
+
 
 @asynccontextmanager
 async def running(chosen):
@@ -26,12 +29,12 @@ async def running(chosen):
             await task
 
 
-async def test_five_thousand_mutated_connections_write_three_lines_at_most(caplog):
+async def test_mutated_connections_write_three_lines_at_most(caplog):
     caplog.set_level(logging.INFO, logger="appliance")
     caplog.set_level(logging.ERROR, logger="uvicorn")
     async with running(limits(WIDE, unlimited())) as target:
         host = f"{target.host}:{target.port}"
-        await assault(target, seeds(host, "/api/token", "/health"), 5000)
+        await assault(target, seeds(host, "/api/token", "/health"), COUNT)
         gc.collect()
         await asyncio.sleep(0)
         assert await status_of(target, "/health") == 200
