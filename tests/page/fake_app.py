@@ -63,6 +63,10 @@ IN_ROOM = replace(
 )
 
 
+WATCH_S = 0.05
+"""Interval in which changes of the PIN by the command line are looked for."""
+
+
 @dataclass
 class Inbox:
     """Fake app: receives events and publishes the views that follow from them."""
@@ -185,7 +189,8 @@ async def serving(
     """Serve a page on loopback; `changes` are those of its settings."""
     inbox = Inbox()
     settings = site(directory, now_s=clock, **changes)
-    async with Page(PageConfig(listen=listen), inbox.post, settings) as page:
+    config = PageConfig(listen=listen)
+    async with Page(config, inbox.post, settings, watch_s=WATCH_S) as page:
         inbox.page = page
         inbox.show()
         await inbox.until(lambda: inbox.of(PageServed))

@@ -1,5 +1,6 @@
 """The page in a real browser."""
 
+import json
 import re
 import shutil
 from dataclasses import dataclass
@@ -345,9 +346,20 @@ async def test_a_lost_connection_is_shown_and_restored(phone, tmp_path):
 
 
 async def test_a_page_that_was_open_during_an_upgrade_reloads_once(phone):
-    snapshot = phone.inbox.page._snapshot
+    is_upgraded = False
+
+    def upgrade(view):
+        return json.dumps(json.loads(view) | {"build": "new"}) if is_upgraded else view
+
+    def pass_on(socket):
+        box = socket.connect_to_server()
+        box.on_message(lambda view: socket.send(upgrade(view)))
+
+    await phone.page.route_web_socket("**/api/live", pass_on)
+    await phone.page.reload()
+    await phone.text("room").to_have_text("workshop")
     await phone.page.evaluate("window.mark = 'old'")
-    snapshot.build = "upgraded"
+    is_upgraded = True
     async with phone.page.expect_event("load"):
         phone.inbox.show(room="garage")
     assert await phone.page.evaluate("window.mark") is None
