@@ -63,7 +63,7 @@ IN_ROOM = replace(
 )
 
 
-WATCH_S = 0.05
+WATCH_S = 0.01
 """Interval in which changes of the PIN by the command line are looked for."""
 
 
@@ -165,10 +165,12 @@ class Served:
         return http_client(self.url, headers=headers)
 
     async def cookie(self) -> str:
-        """Pair, and return the cookie header."""
+        """Pair, and return the cookie header; the next PIN has been posted."""
+        before = len(self.inbox.of(PageServed))
         async with self.client() as client:
             answer = await client.post("/pair", data={"pin": self.pin})
         assert answer.status_code == 303, answer.text
+        await self.inbox.until(lambda: len(self.inbox.of(PageServed)) > before)
         return f"ptt_session={answer.cookies['ptt_session']}"
 
 
