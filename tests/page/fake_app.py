@@ -23,6 +23,7 @@ from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.page.adapter import Page, PageSettings
 from appliance.page.pairing_file import PairingFile
 from appliance.page.snapshot import STARTING
+from tests.clock import Clock
 from tests.loopback import http_client
 
 IN_ROOM = replace(
@@ -129,16 +130,6 @@ def own_line(event: ChatTyped, state: Delivery = Delivery.SENT) -> ChatLine:
         ts_ms=event.ts_ms,
         state=state,
     )
-
-
-@dataclass
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
 
 
 @dataclass

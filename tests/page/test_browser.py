@@ -20,7 +20,8 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import ConnectionState, TalkState
-from tests.page.fake_app import Clock, Served, serving
+from tests.clock import Clock
+from tests.page.fake_app import Served, serving
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
