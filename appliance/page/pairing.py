@@ -63,11 +63,11 @@ class Pairing:
         self._lockouts = Lockouts()
         self._show = Bucket(SHOW, now_s())
         self._show_again = Bucket(SHOW_AGAIN, now_s())
+        self._writes = 0
+        """Changes that are not in the file yet."""
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
-        self._writes = 0
-        """Changes that are not in the file yet."""
         self._wrong = MinuteLog(partial(_log.warning, "wrong PINs  count=%d"))
         log = FaultLog(_log, "pairing file cannot be used", "pairing file works again")
         self._fault = FaultReport(post, Part.STORE, file.path.name, log)

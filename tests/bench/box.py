@@ -14,7 +14,6 @@ from prometheus_client.parser import text_string_to_metric_families
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys
 from tests.bench.client import Client
 from tests.card.asound import Card, plug_in
-from tests.loopback import http_client
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +115,11 @@ class Page:
 
     def _client(self) -> httpx.AsyncClient:
         config = json.loads((self._folder / "config.yaml").read_text(encoding="utf-8"))
-        bearer = {"authorization": f"Bearer {self._token}"}
-        return http_client(f"http://{config['page']['listen']}", headers=bearer)
+        return httpx.AsyncClient(
+            base_url=f"http://{config['page']['listen']}",
+            headers={"authorization": f"Bearer {self._token}"},
+            trust_env=False,
+        )
 
 
 def histogram(metrics: str, name: str) -> list[tuple[float, int]]:
