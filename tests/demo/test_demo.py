@@ -261,7 +261,7 @@ async def test_the_users_own_room_is_joined_without_the_script(binary, tmp_path)
 
 def test_an_unreachable_server_is_a_failure(tmp_path):
     own = ("--room-url", "ws://127.0.0.1:9", "--room-token", "none")
-    done = run(tmp_path, "--seconds", "2", *own)
+    done = run(tmp_path, "--seconds", "1", *own)
     assert done.status == 1
     assert done.values["not_complete"] == "the room was never joined"
 
