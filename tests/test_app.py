@@ -40,7 +40,7 @@ CONFIG = Config(name="kitchen", room=RoomConfig(token_url="https://tokens.exampl
 ANNA = Participant("anna", "Anna")
 
 
-class FakeAdapter:
+class Fake:
     """Adapter that records its commands and answers them at once."""
 
     def __init__(self, log, post, answers):
@@ -110,7 +110,7 @@ class RunningApp:
         self.log: list[Any] = []
         self.viewer = FakeViewer()
         self.observed = []
-        self.parts = [FakeAdapter(self.log, self.app.post, answers) for _ in range(4)]
+        self.parts = [Fake(self.log, self.app.post, answers) for _ in range(4)]
         store, sound, room, tokens = self.parts
         self.tokens = tokens
         self.adapters = Adapters(store, sound, room, (), (self.viewer,))
