@@ -102,7 +102,7 @@ def answer(command):
             return None
 
 
-class Rig:
+class RunningApp:
     """App with fake adapters."""
 
     def __init__(self, answers=answer):
@@ -137,73 +137,73 @@ class Rig:
 
 
 async def test_a_started_box_fetches_a_token_joins_and_shows_it():
-    async with Rig() as rig:
-        view = await rig.viewer.until(lambda view: view.room == "den")
+    async with RunningApp() as box:
+        view = await box.viewer.until(lambda view: view.room == "den")
     assert view.connection is ConnectionState.CONNECTED
-    kinds = [type(command) for command in rig.log]
+    kinds = [type(command) for command in box.log]
     assert kinds.index(OpenSound) < kinds.index(JoinRoom)
     assert kinds.index(FetchToken) < kinds.index(JoinRoom)
 
 
 async def test_a_press_from_another_thread_opens_the_gate():
-    async with Rig() as rig:
-        await rig.viewer.until(lambda view: view.room == "den")
-        press = threading.Thread(target=rig.app.post, args=[ButtonPressed(Button.TALK)])
+    async with RunningApp() as box:
+        await box.viewer.until(lambda view: view.room == "den")
+        press = threading.Thread(target=box.app.post, args=[ButtonPressed(Button.TALK)])
         press.start()
-        await rig.viewer.until(lambda view: view.talk is TalkState.TALKING)
+        await box.viewer.until(lambda view: view.talk is TalkState.TALKING)
         press.join()
-    gates = [command for command in rig.log if isinstance(command, OpenGate)]
+    gates = [command for command in box.log if isinstance(command, OpenGate)]
     assert len(gates) == 1
     assert gates[0].asked_at_s > 0
 
 
 async def test_stopping_leaves_the_room_then_closes_everything_once():
-    async with Rig() as rig:
-        await rig.viewer.until(lambda view: view.room == "den")
-    kinds = [type(command) for command in rig.log]
+    async with RunningApp() as box:
+        await box.viewer.until(lambda view: view.room == "den")
+    kinds = [type(command) for command in box.log]
     assert kinds.index(LeaveRoom) < kinds.index(CloseSound)
-    assert rig.log[-4:] == ["closed"] * 4
-    assert not any(part.is_open for part in rig.parts)
+    assert box.log[-4:] == ["closed"] * 4
+    assert not any(part.is_open for part in box.parts)
 
 
 async def test_a_stop_before_anything_has_happened_ends_the_process_too():
-    async with Rig(answers=lambda _: None) as rig:
-        rig.app.post(StopAsked())
-    assert not any(isinstance(command, JoinRoom) for command in rig.log)
+    async with RunningApp(answers=lambda _: None) as box:
+        box.app.post(StopAsked())
+    assert not any(isinstance(command, JoinRoom) for command in box.log)
 
 
 async def test_the_token_is_fetched_and_commands_are_queued_while_adapters_are_made():
-    rig = Rig()
+    box = RunningApp()
     is_made = asyncio.Event()
 
     async def make():
         await is_made.wait()
-        return rig.adapters
+        return box.adapters
 
-    rig.make = make
-    async with rig:
-        while TokenReady not in map(type, rig.observed):
+    box.make = make
+    async with box:
+        while TokenReady not in map(type, box.observed):
             await asyncio.sleep(0)
-        assert [type(command) for command in rig.log] == [FetchToken]
+        assert [type(command) for command in box.log] == [FetchToken]
         is_made.set()
-        await rig.viewer.until(lambda view: view.room == "den")
-    kinds = [type(command) for command in rig.log]
+        await box.viewer.until(lambda view: view.room == "den")
+    kinds = [type(command) for command in box.log]
     assert kinds.index(OpenSound) < kinds.index(JoinRoom)
 
 
 async def test_a_stop_while_the_adapters_are_made_opens_none_of_them():
-    rig = Rig(answers=lambda _: None)
+    box = RunningApp(answers=lambda _: None)
 
     async def make():
-        rig.app.post(StopAsked())
-        while StopAsked not in map(type, rig.observed):
+        box.app.post(StopAsked())
+        while StopAsked not in map(type, box.observed):
             await asyncio.sleep(0)
-        return rig.adapters
+        return box.adapters
 
-    rig.make = make
-    await rig.run()
-    assert rig.log[-1] == "closed"
-    assert rig.log.count("closed") == 1
+    box.make = make
+    await box.run()
+    assert box.log[-1] == "closed"
+    assert box.log.count("closed") == 1
 
 
 def test_the_control_loop_starts_without_slow_imports():
@@ -226,69 +226,69 @@ def test_the_control_loop_starts_without_slow_imports():
 
 
 async def test_an_equal_view_is_not_shown_again():
-    async with Rig() as rig:
-        await rig.viewer.until(lambda view: view.room == "den")
-        seen = len(rig.viewer.views)
-        rig.app.post(ChatSent(99, "of an older visit"))
-        rig.app.post(ChatTyped("1", "hello", 5))
-        await rig.viewer.until(lambda view: view.chat and view.chat[0].state == "sent")
+    async with RunningApp() as box:
+        await box.viewer.until(lambda view: view.room == "den")
+        seen = len(box.viewer.views)
+        box.app.post(ChatSent(99, "of an older visit"))
+        box.app.post(ChatTyped("1", "hello", 5))
+        await box.viewer.until(lambda view: view.chat and view.chat[0].state == "sent")
     assert all(
         one != other
-        for one, other in zip(rig.viewer.views, rig.viewer.views[1:], strict=False)
+        for one, other in zip(box.viewer.views, box.viewer.views[1:], strict=False)
     )
-    assert len(rig.viewer.views) > seen
+    assert len(box.viewer.views) > seen
 
 
 async def test_events_before_the_start_are_queued_and_after_the_end_are_dropped():
-    rig = Rig()
-    rig.app.post(ChatTyped("1", "early", 5))
-    async with rig:
-        view = await rig.viewer.until(lambda view: view.room == "den" and view.chat)
+    box = RunningApp()
+    box.app.post(ChatTyped("1", "early", 5))
+    async with box:
+        view = await box.viewer.until(lambda view: view.room == "den" and view.chat)
         assert view.chat[0].text == "early"
-    rig.app.post(ChatTyped("2", "late", 6))
-    rig.app.fail(RuntimeError("late"))
+    box.app.post(ChatTyped("2", "late", 6))
+    box.app.fail(RuntimeError("late"))
     await asyncio.sleep(0)
-    assert all(line.id != "2" for line in rig.viewer.views[-1].chat)
+    assert all(line.id != "2" for line in box.viewer.views[-1].chat)
 
 
 async def test_a_dead_thread_ends_the_process_with_its_error():
-    rig = Rig()
-    task = asyncio.create_task(rig.run())
-    await rig.viewer.until(lambda view: view.room == "den")
-    rig.app.fail(RuntimeError("encoder is gone"))
-    rig.app.fail(RuntimeError("and again"))
+    box = RunningApp()
+    task = asyncio.create_task(box.run())
+    await box.viewer.until(lambda view: view.room == "den")
+    box.app.fail(RuntimeError("encoder is gone"))
+    box.app.fail(RuntimeError("and again"))
     with pytest.raises(RuntimeError, match="encoder is gone"):
         await task
-    assert not any(part.is_open for part in rig.parts)
+    assert not any(part.is_open for part in box.parts)
 
 
 async def test_an_error_in_a_step_ends_the_process():
-    rig = Rig()
+    box = RunningApp()
 
     def trip(event, *_):
         if isinstance(event, ChatTyped):
             raise ZeroDivisionError
 
-    task = asyncio.create_task(rig.run(trip))
-    await rig.viewer.until(lambda view: view.room == "den")
-    rig.app.post(ChatTyped("1", "hello", 5))
+    task = asyncio.create_task(box.run(trip))
+    await box.viewer.until(lambda view: view.room == "den")
+    box.app.post(ChatTyped("1", "hello", 5))
     with pytest.raises(ZeroDivisionError):
         await task
 
 
 async def test_an_error_in_any_callback_of_the_loop_ends_the_process_too():
-    rig = Rig()
-    task = asyncio.create_task(rig.run())
-    await rig.viewer.until(lambda view: view.room == "den")
+    box = RunningApp()
+    task = asyncio.create_task(box.run())
+    await box.viewer.until(lambda view: view.room == "den")
     asyncio.get_running_loop().call_soon(lambda: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         await task
 
 
 async def test_every_event_is_observed_for_the_metrics():
-    async with Rig() as rig:
-        await rig.viewer.until(lambda view: view.room == "den")
-    kinds = [type(event).__name__ for event in rig.observed]
+    async with RunningApp() as box:
+        await box.viewer.until(lambda view: view.room == "den")
+    kinds = [type(event).__name__ for event in box.observed]
     assert kinds[0] == "Started"
     assert {"TokenReady", "RoomJoined", "StopAsked", "RoomLeft"} <= set(kinds)
 
@@ -301,8 +301,8 @@ async def test_the_app_posts_a_tick_at_each_deadline():
             fetches.append(command)
         return answer(command) if len(fetches) > 1 else failure(command)
 
-    async with Rig(answers=refuse) as rig:
-        await rig.viewer.until(lambda view: view.room == "den")
+    async with RunningApp(answers=refuse) as box:
+        await box.viewer.until(lambda view: view.room == "den")
     assert [fetch.ticket for fetch in fetches] == [1, 2]
 
 

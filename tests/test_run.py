@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import yaml
@@ -23,6 +22,7 @@ from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
 from tests.card.asound import Card, plug_in
+from tests.loopback import http_client
 from tests.room.fakes import amplitude, strongest_hz
 from tests.room.friend import Friend
 
@@ -162,9 +162,7 @@ class Box:
         pairing = await self.command("pair", "--token")
         out, _ = await pairing.communicate()
         bearer = {"Authorization": f"Bearer {out.decode().strip()}"}
-        async with httpx.AsyncClient(
-            base_url=url, headers=bearer, trust_env=False
-        ) as client:
+        async with http_client(url, headers=bearer) as client:
             yield Page(client)
 
 

@@ -24,7 +24,7 @@ _PINS: Final = Path(__file__).parent / "server_build"
 _MODULE: Final = "github.com/livekit/livekit-server"
 NEEDED_GB: Final = 1.5
 """Measured: compiler, sources and compiled packages; removed after the build."""
-_PROGRESS_S: Final = 5.0
+PROGRESS_S: Final = 5.0
 _REMEDY: Final = """
 Check the network and free space, then run this again; or put a livekit-server on PATH;
 or use a server you have: ptt-appliance demo --room-url URL --room-token TOKEN"""
@@ -156,7 +156,7 @@ class _Build:
             try:
                 while child.poll() is None:
                     with suppress(subprocess.TimeoutExpired):
-                        child.wait(_PROGRESS_S)
+                        child.wait(PROGRESS_S)
                         break
                     done = self._log.read_bytes().count(b"\n")
                     share = f" {min(99, 100 * done // total)} %," if total else ""

@@ -62,6 +62,8 @@ class Pairing:
         self._lockouts = Lockouts()
         self._show = Bucket(SHOW, now_s())
         self._show_again = Bucket(SHOW_AGAIN, now_s())
+        self._writes = 0
+        """Changes that are not in the file yet."""
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
@@ -88,8 +90,8 @@ class Pairing:
 
     def refresh(self) -> None:
         """Read the file if the command line changed it; cheap if it did not."""
-        if self._lock.locked():
-            # The file is being written from memory.
+        if self._writes:
+            # The file is older than the memory: between two writes, too.
             return
         try:
             stamp = self._file.stamp()
@@ -190,12 +192,15 @@ class Pairing:
 
     async def _change(self, changed: Callable[[Keys], Keys]) -> None:
         """Change the file in a thread: writing to an SD card may take a second."""
-        async with self._lock:
-            try:
+        self._writes += 1
+        try:
+            async with self._lock:
                 await asyncio.to_thread(self._file.change, changed, self._keys)
-            except OSError as exc:
-                self._lost(exc)
-                return
+        except OSError as exc:
+            self._lost(exc)
+            return
+        finally:
+            self._writes -= 1
         self._fault.found()
 
     def _replace(self, keys: Keys) -> None:

@@ -47,7 +47,7 @@ class Client:
     exit_s: float | None = None
     """Time from SIGTERM to the end; None: it had to be killed."""
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
-    _reader: asyncio.Task[None] | None = None
+    _reader: asyncio.Task[None] = field(init=False)
 
     @classmethod
     async def start(
@@ -65,9 +65,11 @@ class Client:
             stderr=STDOUT,
             limit=LONGEST_LINE,
         )
-        client = cls(name, card, process, started_s)
-        client._reader = asyncio.create_task(client._read())
-        return client
+        return cls(name, card, process, started_s)
+
+    def __post_init__(self) -> None:
+        """Read the output from now on."""
+        self._reader = asyncio.create_task(self._read())
 
     @property
     def pid(self) -> int:
@@ -114,8 +116,7 @@ class Client:
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
-        if self._reader is not None:
-            await self._reader
+        await self._reader
 
     async def _read(self) -> None:
         assert self.process.stdout is not None

@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-import sounddevice as sd
+from appliance.audio.portaudio import PortAudio
 
 
 @contextmanager
@@ -27,8 +27,7 @@ def seen_here(env: Mapping[str, str]) -> Iterator[None]:
 
 def look_again() -> None:
     """Initialise PortAudio again to search for cards; closes all streams."""
-    sd._terminate()
-    sd._initialize()
+    PortAudio().renew()
 
 
 def _restore(name: str, value: str | None) -> None:

@@ -43,6 +43,11 @@ def until(condition: Callable[[], bool], most_s: float = 10.0) -> None:
         time.sleep(0.01)
 
 
+def soon(card: Card) -> float:
+    """Return a moment of the card in the near future, at which a block begins."""
+    return round(card.now_s() + 0.3, 1)
+
+
 def wait_for(card: Card, at_s: float) -> None:
     until(lambda: card.now_s() > at_s)
 
@@ -146,7 +151,7 @@ def test_a_duplex_stream_passes_the_stimulus_unchanged(tmp_path):
         copier = Copier(card.name)
         with copier.stream:
             copier.run(10)
-            at_s = round(card.now_s()) + 1.0
+            at_s = soon(card)
             card.speak(words, at_s)
             wait_for(card, at_s + 1.5)
         return card.heard(at_s)
@@ -162,7 +167,7 @@ def test_the_delay_of_a_duplex_stream_is_the_same_each_time_it_is_opened(tmp_pat
         copier = Copier(card.name)
         with copier.stream:
             copier.run(5)
-            at_s = round(card.now_s()) + 1.0
+            at_s = soon(card)
             card.speak(noise(0.3), at_s)
             wait_for(card, at_s + 1.0)
         return lag(noise(0.3), card.heard(at_s), RATE_HZ)[0]
@@ -308,13 +313,13 @@ def test_a_stalled_card_resumes_at_the_present_time(tmp_path, card):
         copier = Copier(card.name)
         with copier.stream:
             copier.run(10)
-            card.speak(noise(0.3), (before_s := round(card.now_s()) + 1.0))
+            card.speak(noise(0.3), (before_s := soon(card)))
             wait_for(card, before_s + 1.0)
             card.stall()
             until(lambda: is_quiet(copier))
             card.resume()
             copier.run(10)
-            card.speak(noise(0.3), (after_s := round(card.now_s()) + 1.0))
+            card.speak(noise(0.3), (after_s := soon(card)))
             wait_for(card, after_s + 1.0)
     delays = [lag(noise(0.3), card.heard(at), RATE_HZ)[0] for at in (before_s, after_s)]
     assert delays[0] == delays[1]

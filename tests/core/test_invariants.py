@@ -32,7 +32,7 @@ MOST_WAKES = 6
 """Talk warning, talk limit, leave button, answer, leaving, and one in reserve."""
 
 
-class World:
+class Simulation:
     """Core among adapters that answer as the story says."""
 
     def __init__(self, config: Config) -> None:
@@ -86,20 +86,20 @@ class World:
 @settings(deadline=None, max_examples=400)
 @given(configs, stories)
 def test_gate_sessions_sound_card_and_view_are_consistent_at_every_step(config, story):
-    World(config).play(story)
+    Simulation(config).play(story)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(configs, stories)
 def test_every_wait_ends_even_without_answers(config, story):
-    world = World(config)
-    world.play(story)
+    simulation = Simulation(config)
+    simulation.play(story)
     commands: tuple[Command, ...] = ()
     for _ in range(MOST_WAKES):
-        if world.state.phase in STABLE or of(FetchToken, commands):
+        if simulation.state.phase in STABLE or of(FetchToken, commands):
             return
-        wake_s = wake_at_s(world.state)
-        assert wake_s - world.now_s <= REPLACED_LONGEST_S
-        commands += world.wake(wake_s)
-    message = f"still {world.state.phase}"
+        wake_s = wake_at_s(simulation.state)
+        assert wake_s - simulation.now_s <= REPLACED_LONGEST_S
+        commands += simulation.wake(wake_s)
+    message = f"still {simulation.state.phase}"
     raise AssertionError(message)

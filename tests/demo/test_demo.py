@@ -46,23 +46,46 @@ class Run:
         return json.loads(self.output)
 
 
-def run(folder, *options):
-    wav = folder / "demo.wav"
-    done = subprocess.run(
-        [*COMMAND, "--json", "--wav", wav, *options],
-        check=False,
+def start(folder, *options):
+    return subprocess.Popen(
+        [*COMMAND, "--json", "--wav", folder / "demo.wav", *options],
         cwd=REPOSITORY,
         stdin=subprocess.DEVNULL,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=DEADLINE_S,
     )
-    return Run(done.returncode, done.stdout, done.stderr, wav)
+
+
+def finish(process, folder, errors=""):
+    """Wait for its end; `errors` are those already read."""
+    with process:
+        try:
+            output, more = process.communicate(timeout=DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise
+    return Run(process.returncode, output, errors + more, folder / "demo.wav")
+
+
+def run(folder, *options):
+    return finish(start(folder, *options), folder)
 
 
 @pytest.fixture(scope="module")
 def whole(binary, tmp_path_factory):
-    return run(tmp_path_factory.mktemp("whole"), "--seconds", "20")
+    """A run over ssh that ends when the script begins its second exchange."""
+    folder = tmp_path_factory.mktemp("whole")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
+        process = start(folder, "--seconds", str(DEADLINE_S))
+    errors = ""
+    for line in process.stderr:
+        errors += line
+        if "line 2 of the demo" in line:
+            process.terminate()
+            break
+    return finish(process, folder, errors)
 
 
 def test_the_script_completes_an_exchange(whole):
@@ -238,7 +261,7 @@ async def test_the_users_own_room_is_joined_without_the_script(binary, tmp_path)
 
 def test_an_unreachable_server_is_a_failure(tmp_path):
     own = ("--room-url", "ws://127.0.0.1:9", "--room-token", "none")
-    done = run(tmp_path, "--seconds", "2", *own)
+    done = run(tmp_path, "--seconds", "1", *own)
     assert done.status == 1
     assert done.values["not_complete"] == "the room was never joined"
 
@@ -249,17 +272,20 @@ def test_invalid_options_are_errors_before_the_server_is_built(tmp_path, monkeyp
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setenv("PATH", str(tmp_path))
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        for option, wrong, remedy in (
-            ("--listen", f"127.0.0.1:{taken.getsockname()[1]}", "--listen"),
-            ("--wav", str(tmp_path / "none" / "demo.wav"), "--wav"),
-            ("--room-url", "ws://example.com", "wss://example.com"),
-        ):
-            token = ("--room-token", "none") if option == "--room-url" else ()
-            done = run(tmp_path, option, wrong, *token)
-            assert done.status == 1
-            assert remedy in done.errors
-            assert "XDG_CACHE_HOME" not in done.errors
-            assert "Traceback" not in done.errors
+        wrong = (
+            ("--listen", f"127.0.0.1:{taken.getsockname()[1]}"),
+            ("--wav", str(tmp_path / "none" / "demo.wav")),
+            ("--room-url", "ws://example.com", "--room-token", "none"),
+        )
+        processes = [start(tmp_path, *options) for options in wrong]
+        runs = [finish(process, tmp_path) for process in processes]
+    for done, remedy in zip(
+        runs, ("--listen", "--wav", "wss://example.com"), strict=True
+    ):
+        assert done.status == 1
+        assert remedy in done.errors
+        assert "XDG_CACHE_HOME" not in done.errors
+        assert "Traceback" not in done.errors
 
 
 def test_opening_the_page_stops_the_script(binary, tmp_path):
@@ -273,9 +299,8 @@ def test_opening_the_page_stops_the_script(binary, tmp_path):
         assert person.status() == 0
 
 
-def test_over_ssh_the_demo_says_how_to_open_its_page(binary, tmp_path, monkeypatch):
-    monkeypatch.setenv("SSH_CONNECTION", "192.0.2.1 50000 192.0.2.2 22")
-    assert "ssh -L " in run(tmp_path, "--seconds", "3").errors
+def test_over_ssh_the_demo_says_how_to_open_its_page(whole):
+    assert "ssh -L " in whole.errors
 
 
 def test_another_port_is_used_when_the_usual_one_is_taken():

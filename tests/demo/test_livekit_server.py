@@ -11,6 +11,7 @@ from livekit import rtc
 
 from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
+from tests.loopback import http_client
 
 LOOPBACK = "0100007F"
 """127.0.0.1 in the format of the kernel's tables."""
@@ -28,7 +29,7 @@ def token(server, identity):
 
 async def answers(server):
     with contextlib.suppress(httpx.TransportError):
-        async with httpx.AsyncClient(trust_env=False) as client:
+        async with http_client() as client:
             address = server.url.replace("ws://", "http://")
             return (await client.get(address)).is_success
     return False

@@ -13,6 +13,7 @@ import pytest
 import uvicorn
 from starlette.responses import Response
 
+from appliance.net import http_server
 from appliance.net.http_limits import HEAD_BYTES, ServerLimits
 from appliance.net.http_protocol import HttpProtocol
 from appliance.net.http_server import (
@@ -245,7 +246,8 @@ class Greeting(asyncio.Protocol):
 @pytest.mark.parametrize(
     "number", sorted(FROM_NETWORK | NO_RESOURCE), ids=errno.errorcode.get
 )
-async def test_an_error_of_accept_does_not_end_the_server(number):
+async def test_an_error_of_accept_does_not_end_the_server(number, monkeypatch):
+    monkeypatch.setattr(http_server, "NO_RESOURCE_S", 0.1)
     with Failing(number) as listening:
         with closing(Acceptor(listening, lambda _: Greeting(), WIDE)):
             async with asyncio.timeout(10):

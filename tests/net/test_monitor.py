@@ -84,12 +84,16 @@ class Network:
         self.ours, self.theirs = socket.socketpair()
         self.ours.settimeout(0)
         self.looks = 0
+        self.fault: Exception | None = None
+        """Raised by each reading from then on."""
 
     def watch(self):
         return self.ours
 
     def read_address(self):
         self.looks += 1
+        if self.fault is not None:
+            raise self.fault
         return self.address
 
     def announce(self, address):
@@ -172,12 +176,9 @@ async def test_closing_twice_is_fine(network):
 
 
 async def test_an_unexpected_error_ends_the_process(network):
-    def fail():
-        raise ZeroDivisionError
-
     async def watch():
-        async with watching(network, print) as link:
-            link._read_address = fail
+        async with watching(network, print):
+            network.fault = ZeroDivisionError()
             network.announce(None)
             await asyncio.Event().wait()
 

@@ -6,7 +6,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.page.fake_app import Clock, Served, serving
+from tests.clock import Clock
+from tests.page.fake_app import Served, serving
 
 
 @pytest.fixture

@@ -23,6 +23,8 @@ from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.page.adapter import Page, PageSettings
 from appliance.page.pairing_file import PairingFile
 from appliance.page.snapshot import STARTING
+from tests.clock import Clock
+from tests.loopback import http_client
 
 IN_ROOM = replace(
     STARTING,
@@ -60,6 +62,10 @@ IN_ROOM = replace(
     page_url="http://kitchen.local:8080",
     pin="000000",
 )
+
+
+WATCH_S = 0.01
+"""Interval in which changes of the PIN by the command line are looked for."""
 
 
 @dataclass
@@ -127,16 +133,6 @@ def own_line(event: ChatTyped, state: Delivery = Delivery.SENT) -> ChatLine:
 
 
 @dataclass
-class Clock:
-    """A monotonic clock that a test moves."""
-
-    now_s: float = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-@dataclass
 class Served:
     """A page that is being served."""
 
@@ -157,13 +153,15 @@ class Served:
         return self.url.removeprefix("http://")
 
     def client(self, headers: dict[str, str] | None = None) -> httpx.AsyncClient:
-        return httpx.AsyncClient(base_url=self.url, headers=headers, trust_env=False)
+        return http_client(self.url, headers=headers)
 
     async def cookie(self) -> str:
-        """Pair, and return the cookie header."""
+        """Pair, and return the cookie header; the next PIN has been posted."""
+        before = len(self.inbox.of(PageServed))
         async with self.client() as client:
             answer = await client.post("/pair", data={"pin": self.pin})
         assert answer.status_code == 303, answer.text
+        await self.inbox.until(lambda: len(self.inbox.of(PageServed)) > before)
         return f"ptt_session={answer.cookies['ptt_session']}"
 
 
@@ -184,7 +182,8 @@ async def serving(
     """Serve a page on loopback; `changes` are those of its settings."""
     inbox = Inbox()
     settings = site(directory, now_s=clock, **changes)
-    async with Page(PageConfig(listen=listen), inbox.post, settings) as page:
+    config = PageConfig(listen=listen)
+    async with Page(config, inbox.post, settings, watch_s=WATCH_S) as page:
         inbox.page = page
         inbox.show()
         await inbox.until(lambda: inbox.of(PageServed))

@@ -5,7 +5,6 @@ import signal
 import socket
 from contextlib import suppress
 
-import httpx
 import pytest
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
@@ -13,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
 from appliance.page.adapter import Page
+from tests.loopback import http_client
 from tests.page.fake_app import Inbox, serving, site
 
 
@@ -46,7 +46,7 @@ async def test_the_pairing_form_says_where_to_find_the_pin(
     page = Page(
         PageConfig(listen="127.0.0.1:0"), inbox.post, site(tmp_path, pin_hint=hint)
     )
-    async with page, httpx.AsyncClient(trust_env=False) as client:
+    async with page, http_client() as client:
         await inbox.until(lambda: inbox.of(PageServed))
         form = (await client.get(f"{inbox.of(PageServed)[0].url}/pair")).text
     assert shown in form
@@ -129,7 +129,7 @@ async def _ask_for_metrics(page, inbox):
     async with page:
         await inbox.until(lambda: inbox.of(PageServed))
         (event,) = inbox.of(PageServed)
-        async with httpx.AsyncClient(base_url=event.url, trust_env=False) as client:
+        async with http_client(event.url) as client:
             await client.post("/pair", json={"pin": event.pin})
             assert (await client.get("/metrics")).status_code == 500
             await asyncio.Event().wait()

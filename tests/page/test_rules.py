@@ -183,7 +183,7 @@ def test_the_memory_for_wrong_pins_is_bounded():
     lockouts = Lockouts()
     for number in range(1000):
         lockouts.failed(str(number), 0.0)
-    assert len(lockouts._each) == ADDRESSES
+    assert len(lockouts.to_keep(0.0, 0.0).by_address) == ADDRESSES
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))
@@ -198,9 +198,10 @@ def test_a_bucket_never_gives_more_than_its_rate(gaps):
 
 def test_the_memory_for_buckets_is_bounded():
     buckets = Buckets(Rate(burst=1, per_s=0))
-    for number in range(1000):
-        assert buckets.may(str(number), 0.0)
-    assert len(buckets._buckets) == Buckets.KEPT
+    clients = [str(number) for number in range(1000)]
+    assert all(buckets.may(client, 0.0) for client in clients)
+    remembered = [client for client in clients if buckets.is_spent(client, 0.0)]
+    assert remembered == clients[-Buckets.KEPT :]
 
 
 class Timers:

@@ -1,10 +1,14 @@
 """Wrong PINs: counting, lock-outs and new PINs."""
 
+import asyncio
 import logging
 
 import pytest
 
 from appliance.core.events import PageServed, PairingAsked
+from appliance.page.answer import RequestRefused
+from appliance.page.pairing import Pairing
+from appliance.page.pairing_file import PairingFile
 from tests.page.fake_app import serving
 from tests.page.test_security import guest
 
@@ -91,6 +95,24 @@ async def test_each_lock_out_creates_a_new_pin(served):
         assert served.pin not in seen
         seen.add(served.pin)
         served.clock.now_s += 600
+
+
+async def test_a_request_between_two_writes_brings_no_old_pin_back(tmp_path):
+    pairing = Pairing(PairingFile(tmp_path), lambda _: None, lambda: 0.0)
+    await pairing.open()
+    old = pairing.pin
+    wrong = "111111" if old != "111111" else "222222"
+    tries = [asyncio.ensure_future(pairing.admit(wrong, "a")) for _ in range(5)]
+    waits = asyncio.gather(*tries, return_exceptions=True)
+    while old == pairing.pin:
+        await asyncio.sleep(0)
+    while not waits.done():
+        # As every request does.
+        pairing.refresh()
+        assert pairing.pin != old
+        await asyncio.sleep(0)
+    refused = [each for each in await waits if isinstance(each, RequestRefused)]
+    assert [each.status for each in refused] == [403] * 4 + [429]
 
 
 async def test_without_a_writable_directory_each_start_has_a_new_pin(tmp_path, clock):

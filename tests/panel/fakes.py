@@ -21,16 +21,6 @@ NO_PINS = PanelError("GPIO", "this is no Pi")
 RESET_CONTRAST = 0x7F
 
 
-class Clock:
-    """Clock that the test sets."""
-
-    def __init__(self) -> None:
-        self.now_s = 1000.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
 class Inbox:
     """Queue of posted events."""
 

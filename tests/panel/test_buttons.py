@@ -19,13 +19,14 @@ from appliance.core.events import (
 from appliance.panel.buttons import Buttons
 from appliance.panel.pins import RETRY_S
 from appliance.panel.simulated import REVISION, SimulatedPins
-from tests.panel.fakes import NO_PINS, Clock, Inbox, MissingPins, failing_pin
+from tests.clock import Clock
+from tests.panel.fakes import NO_PINS, Inbox, MissingPins, failing_pin
 
 CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
 TALK, LEAVE = Button.TALK, Button.LEAVE
 
 
-class Box:
+class SimulatedButtons:
     """Buttons on simulated pins."""
 
     def __init__(self, config: ButtonsConfig = CONFIG) -> None:
@@ -48,63 +49,66 @@ class Box:
 
 
 async def test_a_press_and_its_release_are_posted():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
-        box.press_at(1001.0, TALK, is_down=True)
-        box.press_at(1002.0, TALK, is_down=False)
-        assert await box.inbox.take(2) == [ButtonPressed(TALK), ButtonReleased(TALK)]
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
+        panel.press_at(1001.0, TALK, is_down=True)
+        panel.press_at(1002.0, TALK, is_down=False)
+        assert await panel.inbox.take(2) == [
+            ButtonPressed(TALK),
+            ButtonReleased(TALK),
+        ]
 
 
 async def test_edges_come_from_threads_of_gpiozero():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
-        await asyncio.to_thread(box.pins.press, LEAVE)
-        assert await box.inbox.next() == ButtonPressed(LEAVE)
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
+        await asyncio.to_thread(panel.pins.press, LEAVE)
+        assert await panel.inbox.next() == ButtonPressed(LEAVE)
 
 
 async def test_a_button_that_is_wired_to_3_3_v_is_pressed_when_high():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
-        box.pins.press(Button.VOLUME_DOWN)
-        assert box.pins.factory.pin(6).state
-        assert await box.inbox.next() == ButtonPressed(Button.VOLUME_DOWN)
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
+        panel.pins.press(Button.VOLUME_DOWN)
+        assert panel.pins.factory.pin(6).state
+        assert await panel.inbox.next() == ButtonPressed(Button.VOLUME_DOWN)
 
 
 async def test_fifty_presses_a_second_for_three_seconds_all_come_through_in_order():
-    box = Box()
+    panel = SimulatedButtons()
     wanted = []
-    async with box.buttons:
-        await box.is_open()
+    async with panel.buttons:
+        await panel.is_open()
         for i in range(150):
-            box.press_at(1001.0 + i * 0.02, TALK, is_down=True)
-            box.press_at(1001.01 + i * 0.02, TALK, is_down=False)
+            panel.press_at(1001.0 + i * 0.02, TALK, is_down=True)
+            panel.press_at(1001.01 + i * 0.02, TALK, is_down=False)
             wanted += [ButtonPressed(TALK), ButtonReleased(TALK)]
-        assert await box.inbox.take(300) == wanted
+        assert await panel.inbox.take(300) == wanted
 
 
 async def test_bounce_is_one_press():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
         for i in range(41):
-            box.press_at(1001.0 + i * 0.0005, TALK, is_down=i % 2 == 0)
-        assert await box.inbox.next() == ButtonPressed(TALK)
-        box.press_at(1001.1, TALK, is_down=False)
-        assert await box.inbox.next() == ButtonReleased(TALK)
+            panel.press_at(1001.0 + i * 0.0005, TALK, is_down=i % 2 == 0)
+        assert await panel.inbox.next() == ButtonPressed(TALK)
+        panel.press_at(1001.1, TALK, is_down=False)
+        assert await panel.inbox.next() == ButtonReleased(TALK)
 
 
 async def test_a_tap_shorter_than_the_bounce_is_released_when_it_is_quiet():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
-        box.press_at(1001.0, TALK, is_down=True)
-        box.press_at(1001.002, TALK, is_down=False)
-        assert await box.inbox.next() == ButtonPressed(TALK)
-        box.clock.now_s = 1001.2
-        assert await box.inbox.next() == ButtonReleased(TALK)
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
+        panel.press_at(1001.0, TALK, is_down=True)
+        panel.press_at(1001.002, TALK, is_down=False)
+        assert await panel.inbox.next() == ButtonPressed(TALK)
+        panel.clock.now_s = 1001.2
+        assert await panel.inbox.next() == ButtonReleased(TALK)
 
 
 @pytest.mark.parametrize(
@@ -142,31 +146,31 @@ async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times
 
 
 async def test_a_button_that_is_pressed_at_boot_is_posted_as_such():
-    box = Box()
-    box.pins.press(TALK)
-    async with box.buttons:
-        assert await box.inbox.next() == ButtonPressed(TALK, is_at_boot=True)
-        await box.is_open()
-        box.pins.release(TALK)
-        assert await box.inbox.next() == ButtonReleased(TALK)
+    panel = SimulatedButtons()
+    panel.pins.press(TALK)
+    async with panel.buttons:
+        assert await panel.inbox.next() == ButtonPressed(TALK, is_at_boot=True)
+        await panel.is_open()
+        panel.pins.release(TALK)
+        assert await panel.inbox.next() == ButtonReleased(TALK)
 
 
 async def test_a_busy_pin_is_reported_once_and_found_when_it_is_free():
-    box = Box()
-    other = OutputDevice(17, pin_factory=box.pins.factory)
-    async with box.buttons:
-        lost = await box.inbox.next()
+    panel = SimulatedButtons()
+    other = OutputDevice(17, pin_factory=panel.pins.factory)
+    async with panel.buttons:
+        lost = await panel.inbox.next()
         assert isinstance(lost, PartLost)
         assert (lost.part, lost.name) == (Part.BUTTON, "talk GPIO17")
         assert "already in use" in lost.reason
-        await box.is_open()
-        box.pins.press(LEAVE)
-        assert await box.inbox.next() == ButtonPressed(LEAVE)
+        await panel.is_open()
+        panel.pins.press(LEAVE)
+        assert await panel.inbox.next() == ButtonPressed(LEAVE)
         other.close()
-        box.clock.now_s += RETRY_S
-        assert await box.inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
-        box.pins.press(TALK)
-        assert await box.inbox.next() == ButtonPressed(TALK)
+        panel.clock.now_s += RETRY_S
+        assert await panel.inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
+        panel.pins.press(TALK)
+        assert await panel.inbox.next() == ButtonPressed(TALK)
 
 
 async def test_a_pin_without_the_wanted_resistor_is_reported():
@@ -234,8 +238,8 @@ async def test_an_unexpected_error_ends_the_block_that_opened_the_buttons():
 
 
 async def test_closing_twice_is_allowed_and_releases_the_pins():
-    box = Box()
-    async with box.buttons:
-        await box.is_open()
-    await box.buttons.__aexit__(None, None, None)
-    OutputDevice(17, pin_factory=box.pins.factory).close()
+    panel = SimulatedButtons()
+    async with panel.buttons:
+        await panel.is_open()
+    await panel.buttons.__aexit__(None, None, None)
+    OutputDevice(17, pin_factory=panel.pins.factory).close()

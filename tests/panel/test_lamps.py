@@ -24,7 +24,7 @@ def view(**lit: bool) -> View:
     return replace(SILENT, lamps=Lit(**lit))
 
 
-class Box:
+class SimulatedLamps:
     """Lamps on simulated pins."""
 
     def __init__(self) -> None:
@@ -40,49 +40,49 @@ class Box:
 
 
 async def test_lamps_follow_the_view_whatever_their_polarity():
-    box = Box()
-    async with box.lamps:
-        await box.is_open()
-        assert box.pins.lit() == set()
-        box.lamps.show(view(online=True, talking=True))
-        assert box.pins.lit() == {"online", "talking"}
-        assert not box.pins.factory.pin(23).state
-        box.lamps.show(view(online=True, receiving=True))
-        assert box.pins.lit() == {"online"}
+    panel = SimulatedLamps()
+    async with panel.lamps:
+        await panel.is_open()
+        assert panel.pins.lit() == set()
+        panel.lamps.show(view(online=True, talking=True))
+        assert panel.pins.lit() == {"online", "talking"}
+        assert not panel.pins.factory.pin(23).state
+        panel.lamps.show(view(online=True, receiving=True))
+        assert panel.pins.lit() == {"online"}
 
 
 async def test_a_lamp_that_is_opened_late_shows_the_newest_view():
-    box = Box()
-    async with box.lamps:
-        box.lamps.show(view(fault=True))
-        await box.is_open()
-        assert box.pins.lit() == {"fault"}
+    panel = SimulatedLamps()
+    async with panel.lamps:
+        panel.lamps.show(view(fault=True))
+        await panel.is_open()
+        assert panel.pins.lit() == {"fault"}
 
 
 async def test_only_changes_are_written():
-    box = Box()
-    async with box.lamps:
-        await box.is_open()
-        wire = box.pins.factory.pin(22)
+    panel = SimulatedLamps()
+    async with panel.lamps:
+        await panel.is_open()
+        wire = panel.pins.factory.pin(22)
         wire.clear_states()
         for _ in range(5):
-            box.lamps.show(view(online=True))
+            panel.lamps.show(view(online=True))
         assert len(wire.states) == 2
 
 
 async def test_a_busy_pin_is_reported_and_the_others_work():
-    box = Box()
-    other = InputDevice(22, pin_factory=box.pins.factory)
-    async with box.lamps:
-        await box.is_open()
-        lost = await box.inbox.next()
+    panel = SimulatedLamps()
+    other = InputDevice(22, pin_factory=panel.pins.factory)
+    async with panel.lamps:
+        await panel.is_open()
+        lost = await panel.inbox.next()
         assert isinstance(lost, PartLost)
         assert (lost.part, lost.name) == (Part.LAMP, "online GPIO22")
-        box.lamps.show(view(online=True, fault=True))
-        assert box.pins.lit() == {"fault"}
+        panel.lamps.show(view(online=True, fault=True))
+        assert panel.pins.lit() == {"fault"}
         other.close()
-        assert await box.inbox.next() == PartFound(Part.LAMP, "online GPIO22")
-        assert box.pins.lit() == {"online", "fault"}
+        assert await panel.inbox.next() == PartFound(Part.LAMP, "online GPIO22")
+        assert panel.pins.lit() == {"online", "fault"}
 
 
 async def test_a_lamp_that_fails_is_reported_and_found_again():
@@ -114,9 +114,9 @@ async def test_without_lamps_no_pins_are_looked_for(online, calls):
 
 
 async def test_lamps_are_dark_after_closing():
-    box = Box()
-    async with box.lamps:
-        await box.is_open()
-        box.lamps.show(view(online=True))
-    await box.lamps.__aexit__(None, None, None)
-    assert box.pins.lit() == set()
+    panel = SimulatedLamps()
+    async with panel.lamps:
+        await panel.is_open()
+        panel.lamps.show(view(online=True))
+    await panel.lamps.__aexit__(None, None, None)
+    assert panel.pins.lit() == set()

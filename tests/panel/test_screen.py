@@ -25,7 +25,8 @@ from appliance.panel.screen import (
     next_change_s,
 )
 from appliance.panel.simulated import SimulatedDisplay
-from tests.panel.fakes import WAIT_S, Clock, Inbox
+from tests.clock import Clock
+from tests.panel.fakes import WAIT_S, Inbox
 from tests.pictures.situations import SITUATIONS, line
 
 NO_DEVICE = PanelError("OLED", "no device")
@@ -171,7 +172,7 @@ def test_a_box_without_a_panel_imports_nothing_for_it():
     assert done.stdout == "set()\n"
 
 
-class Bench(SimulatedDisplay):
+class PluggableDisplay(SimulatedDisplay):
     """Supervisor, and its display, which can be unplugged."""
 
     def __init__(self, config: ScreenConfig = IDLE_CONFIG) -> None:
@@ -183,7 +184,7 @@ class Bench(SimulatedDisplay):
         self.power_cuts = 0
         self.supervisor = DisplaySupervisor(config, self.events.append, self.open)
 
-    def open(self, config: ScreenConfig) -> "Bench":
+    def open(self, config: ScreenConfig) -> "PluggableDisplay":
         self.probes += 1
         self._check()
         super().open(config)
@@ -219,57 +220,57 @@ class Bench(SimulatedDisplay):
 
 
 def test_a_picture_is_sent_once_until_it_changes():
-    bench = Bench()
+    display = PluggableDisplay()
     for second in range(5):
-        bench.supervisor.refresh(SILENT, second, 0)
-    assert bench.shows == 1
-    bench.supervisor.refresh(TALKING, 5, 0)
-    assert bench.picture == picture(TALKING, TALL)
-    assert bench.events == []
+        display.supervisor.refresh(SILENT, second, 0)
+    assert display.shows == 1
+    display.supervisor.refresh(TALKING, 5, 0)
+    assert display.picture == picture(TALKING, TALL)
+    assert display.events == []
 
 
 def test_before_the_first_view_the_screen_stays_dark():
-    bench = Bench()
-    bench.supervisor.refresh(None, 0, 0)
-    assert (bench.probes, bench.shows) == (1, 0)
+    display = PluggableDisplay()
+    display.supervisor.refresh(None, 0, 0)
+    assert (display.probes, display.shows) == (1, 0)
 
 
 def test_a_missing_screen_is_reported_once_and_probed_every_few_seconds():
-    bench = Bench()
-    bench.is_plugged = False
+    display = PluggableDisplay()
+    display.is_plugged = False
     for tenth in range(300):
-        bench.supervisor.refresh(SILENT, tenth / 10, 0)
-    assert bench.events == [LOST]
-    assert bench.probes == 30 / PROBE_S
+        display.supervisor.refresh(SILENT, tenth / 10, 0)
+    assert display.events == [LOST]
+    assert display.probes == 30 / PROBE_S
 
 
 def test_an_unplugged_screen_is_reported_and_redrawn_on_its_return():
-    bench = Bench()
-    bench.supervisor.refresh(SILENT, 0, 0)
-    bench.is_plugged = False
-    bench.supervisor.refresh(TALKING, 1, 0)
-    assert bench.events == [LOST]
-    bench.is_plugged = True
-    assert bench.supervisor.refresh(TALKING, 1, 0) == pytest.approx(PROBE_S - 1)
-    assert bench.shows == 1
-    bench.supervisor.refresh(TALKING, PROBE_S, 0)
-    assert bench.events == [LOST, FOUND]
-    assert bench.picture == picture(TALKING, TALL)
-    assert bench.is_lit
+    display = PluggableDisplay()
+    display.supervisor.refresh(SILENT, 0, 0)
+    display.is_plugged = False
+    display.supervisor.refresh(TALKING, 1, 0)
+    assert display.events == [LOST]
+    display.is_plugged = True
+    assert display.supervisor.refresh(TALKING, 1, 0) == pytest.approx(PROBE_S - 1)
+    assert display.shows == 1
+    display.supervisor.refresh(TALKING, PROBE_S, 0)
+    assert display.events == [LOST, FOUND]
+    assert display.picture == picture(TALKING, TALL)
+    assert display.is_lit
 
 
 def test_an_unplugged_screen_is_detected_while_nothing_changes():
-    bench = Bench()
-    assert bench.supervisor.refresh(SILENT, 0, 0) == PROBE_S
-    bench.is_plugged = False
-    bench.supervisor.refresh(SILENT, 1, 0)
-    assert bench.events == []
-    bench.supervisor.refresh(SILENT, PROBE_S, 0)
-    assert bench.events == [LOST]
-    bench.is_plugged = True
-    bench.supervisor.refresh(SILENT, 2 * PROBE_S, 0)
-    assert bench.events == [LOST, FOUND]
-    assert bench.is_lit
+    display = PluggableDisplay()
+    assert display.supervisor.refresh(SILENT, 0, 0) == PROBE_S
+    display.is_plugged = False
+    display.supervisor.refresh(SILENT, 1, 0)
+    assert display.events == []
+    display.supervisor.refresh(SILENT, PROBE_S, 0)
+    assert display.events == [LOST]
+    display.is_plugged = True
+    display.supervisor.refresh(SILENT, 2 * PROBE_S, 0)
+    assert display.events == [LOST, FOUND]
+    assert display.is_lit
 
 
 def test_a_screen_that_is_plugged_in_again_is_back_within_two_seconds():
@@ -277,16 +278,16 @@ def test_a_screen_that_is_plugged_in_again_is_back_within_two_seconds():
 
 
 def test_a_power_cut_is_repaired_without_a_report():
-    bench = Bench()
-    bench.supervisor.refresh(SILENT, 0, 70)
-    bench.power_cuts = 1
-    bench.supervisor.refresh(SILENT, PROBE_S, 70 + PROBE_S)
-    assert bench.picture == picture(SILENT, TALL)
-    assert (bench.is_lit, bench.is_dim) == (True, True)
-    assert bench.events == []
+    display = PluggableDisplay()
+    display.supervisor.refresh(SILENT, 0, 70)
+    display.power_cuts = 1
+    display.supervisor.refresh(SILENT, PROBE_S, 70 + PROBE_S)
+    assert display.picture == picture(SILENT, TALL)
+    assert (display.is_lit, display.is_dim) == (True, True)
+    assert display.events == []
 
 
-class Defective(Bench):
+class Defective(PluggableDisplay):
     """A display that is found but takes no picture."""
 
     def show(self, picture: Image.Image, /) -> None:
@@ -294,45 +295,45 @@ class Defective(Bench):
 
 
 def test_a_screen_that_answers_but_takes_no_picture_is_lost_once_and_not_found():
-    bench = Defective()
+    display = Defective()
     for second in range(30):
-        bench.supervisor.refresh(SILENT, second, 0)
-    assert bench.events == [LOST]
+        display.supervisor.refresh(SILENT, second, 0)
+    assert display.events == [LOST]
 
 
 def test_an_idle_screen_dims_sleeps_and_wakes_with_the_newest_picture():
-    bench = Bench()
-    bench.supervisor.refresh(SILENT, 0, 0)
-    assert (bench.is_lit, bench.is_dim) == (True, False)
-    bench.supervisor.refresh(SILENT, 0, 60)
-    assert (bench.is_lit, bench.is_dim) == (True, True)
-    bench.supervisor.refresh(SILENT, 0, 600)
-    assert not bench.is_lit
-    shows = bench.shows
-    bench.supervisor.refresh(TALKING, 0, 601)
-    assert bench.shows == shows
-    bench.supervisor.refresh(TALKING, 0, 0)
-    assert (bench.is_lit, bench.is_dim) == (True, False)
-    assert bench.picture == picture(TALKING, TALL)
+    display = PluggableDisplay()
+    display.supervisor.refresh(SILENT, 0, 0)
+    assert (display.is_lit, display.is_dim) == (True, False)
+    display.supervisor.refresh(SILENT, 0, 60)
+    assert (display.is_lit, display.is_dim) == (True, True)
+    display.supervisor.refresh(SILENT, 0, 600)
+    assert not display.is_lit
+    shows = display.shows
+    display.supervisor.refresh(TALKING, 0, 601)
+    assert display.shows == shows
+    display.supervisor.refresh(TALKING, 0, 0)
+    assert (display.is_lit, display.is_dim) == (True, False)
+    assert display.picture == picture(TALKING, TALL)
 
 
 def test_the_picture_drifts_over_minutes():
-    bench = Bench()
+    display = PluggableDisplay()
     seen = set()
     for minute in range(8):
-        bench.supervisor.refresh(SILENT, minute * DRIFT_S, 0)
-        assert bench.picture == picture(SILENT, TALL, drift(minute))
-        seen.add(bench.picture.tobytes())
+        display.supervisor.refresh(SILENT, minute * DRIFT_S, 0)
+        assert display.picture == picture(SILENT, TALL, drift(minute))
+        seen.add(display.picture.tobytes())
     assert len(seen) == 8
 
 
 def test_a_screen_that_fails_while_closing_is_not_reported():
-    bench = Bench()
-    bench.supervisor.refresh(SILENT, 0, 0)
-    bench.is_plugged = False
-    bench.supervisor.close()
-    bench.supervisor.close()
-    assert bench.events == []
+    display = PluggableDisplay()
+    display.supervisor.refresh(SILENT, 0, 0)
+    display.is_plugged = False
+    display.supervisor.close()
+    display.supervisor.close()
+    assert display.events == []
 
 
 def test_zero_means_never():

@@ -4,14 +4,7 @@ import logging
 import pytest
 
 from appliance.process.log_limit import LINES, WINDOW_S, LogLimit
-
-
-class Clock:
-    def __init__(self):
-        self.now_s = 100.0
-
-    def __call__(self):
-        return self.now_s
+from tests.clock import Clock
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@ import asyncio
 import time
 from contextlib import asynccontextmanager
 
-import httpx
 import jwt
 import pytest
 from livekit import rtc
@@ -13,6 +12,7 @@ from appliance.core.events import RoomJoined, RoomLeft
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from appliance.room.adapter import LiveKitRoom
+from tests.loopback import http_client
 from tests.room.fakes import DEADLINE_S, FakeFeed, FakePlayback
 from tests.room.friend import Friend
 
@@ -45,7 +45,7 @@ class Server(LocalServer):
 async def administer(server, method, **more):
     token = server.token("admin", roomAdmin=True, roomCreate=True)
     url = server.url.replace("ws://", "http://")
-    async with httpx.AsyncClient() as client:
+    async with http_client() as client:
         answer = await client.post(
             f"{url}/twirp/livekit.RoomService/{method}",
             json={"room": "kitchen"} | more,

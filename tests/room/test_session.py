@@ -25,6 +25,7 @@ from appliance.core.events import (
     RoomLost,
     RttMeasured,
 )
+from appliance.room import connection
 from appliance.room.ffi import ffi_events
 from tests.room.conftest import administer, open_box
 
@@ -233,7 +234,8 @@ async def test_a_server_that_is_not_livekit_has_its_own_cause(server, box, statu
     assert (failed.cause, failed.is_final) == (Cause.SERVER_LOST, False)
 
 
-async def test_joining_a_server_that_never_answers_times_out(server, box):
+async def test_joining_a_server_that_never_answers_times_out(server, box, monkeypatch):
+    monkeypatch.setattr(connection, "JOIN_S", 0.5)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"ws://127.0.0.1:{silent.getsockname()[1]}"
         box.room.do(JoinRoom(1, url, server.token("box")))

@@ -13,6 +13,9 @@ from tests.tokens.token_server import settings
 
 DEFAULT = limits(settings().config)
 
+COUNT = 1500
+"""The page is attacked more often, behind the same HTTP parser."""
+
 
 @asynccontextmanager
 async def running(chosen):
@@ -27,14 +30,14 @@ async def running(chosen):
             await task
 
 
-async def test_five_thousand_mutated_connections_write_three_lines_at_most(caplog):
+async def test_mutated_connections_write_three_lines_at_most(caplog):
     caplog.set_level(logging.INFO, logger="appliance")
     caplog.set_level(logging.ERROR, logger="uvicorn")
     async with running(
         replace(DEFAULT, connections=WIDE, requests=unlimited())
     ) as target:
         host = f"{target.host}:{target.port}"
-        await assault(target, seeds(host, "/api/token", "/health"), 5000)
+        await assault(target, seeds(host, "/api/token", "/health"), COUNT)
         gc.collect()
         await asyncio.sleep(0)
         assert await status_of(target, "/health") == 200
