@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, urlsplit
 from appliance.config import Config, RoomSettings
 from appliance.config.placeholders import filled, texts, used
 
-_ROOM_KEYS = frozenset({"room", "room_name", "roomName"})
+ROOM_KEYS = frozenset({"room", "room_name", "roomName"})
 """Keys that hold no secret: the log names the room that was joined."""
 
 
@@ -26,12 +26,12 @@ def secrets(config: Config) -> tuple[str, ...]:
 def room_secrets(room: RoomSettings) -> Iterator[str]:
     """Yield every text that may authenticate the appliance to the token source."""
     yield room.token or ""
-    yield from texts(room.token_headers, _ROOM_KEYS)
-    yield from texts(room.token_query, _ROOM_KEYS)
-    yield from texts(room.token_body, _ROOM_KEYS)
+    yield from texts(room.token_headers, ROOM_KEYS)
+    yield from texts(room.token_query, ROOM_KEYS)
+    yield from texts(room.token_body, ROOM_KEYS)
     yield from _query_values(urlsplit(room.token_url or "").query)
 
 
 def _query_values(query: str) -> Iterator[str]:
     yield query
-    yield from texts(dict(parse_qsl(query)), _ROOM_KEYS)
+    yield from texts(dict(parse_qsl(query)), ROOM_KEYS)

@@ -5,13 +5,13 @@ JSON-RPC server can list them. What it answers is untrusted and bounded.
 """
 
 import asyncio
-import binascii
 import logging
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urljoin
 
 import msgspec
 
@@ -152,7 +152,8 @@ async def fetch_nodes(
     """
     from appliance.dtelecom.http_post import PostError, post_json
 
-    where = without_query(settings.rpc_url)
+    # Providers put their keys into the path, and clients are told the sentence.
+    where = urljoin(without_query(settings.rpc_url), "/")
     try:
         body = await post_json(
             settings.rpc_url, _request(settings), transport, MAX_BODY, RPC_S
@@ -218,7 +219,7 @@ def _listed(accounts: list[_Keyed]) -> Iterator[Node]:
             continue
         try:
             node = read_account(b64decode(text, validate=True))
-        except binascii.Error:
+        except ValueError:
             continue
         if node is not None and node.domain not in seen:
             seen.add(node.domain)

@@ -9,7 +9,7 @@ import logging
 import ssl
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from http.cookiejar import CookieJar
 from typing import Final
@@ -18,9 +18,8 @@ import httpx
 
 from appliance.core.events import Cause
 from appliance.errors import TokenUnreachable
-from appliance.net.url import address_fault, without_query
-from appliance.process.redaction import redacted
 from appliance.tokens.http_failure import date_s, no_response_error, status_error
+from appliance.tokens.redirect import redirected
 from appliance.tokens.request import Request
 
 CONNECT_S: Final = 5.0
@@ -32,8 +31,6 @@ MAX_BODY: Final = 64 * 1024
 ERROR_BODY_S: Final = 1.0
 """Our choice: what an error's body adds is worth no longer wait."""
 MAX_REDIRECTS: Final = 3
-LONGEST_SHOWN: Final = 300
-"""Characters of an error sentence that a redirect may determine."""
 MAX_COOKIES: Final = 50
 """Cookies of all token sources together."""
 
@@ -43,9 +40,6 @@ for _name in ("httpx", "httpcore"):
 
 _SENT: Final = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
-_SEE_OTHER: Final = 303
-_ANONYMOUS_HEADERS: Final = ("accept", "content-type")
-"""Headers that say nothing about the sender, so that any host may get them."""
 _GZIP_OR_ZLIB: Final = 47
 """Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
 
@@ -141,7 +135,8 @@ class TokenClient:
                 body = await _body(response, request.where)
                 return HttpReply(body, date_s(response.headers.get("date", "")))
             if response.has_redirect_location:
-                return _redirected(request, response)
+                location = response.headers["location"]
+                return redirected(request, response.status_code, location)
             raise status_error(request, response, await _error_body(response))
 
     async def _trace(self, event: str, _: object) -> None:
@@ -159,46 +154,6 @@ def _trust(*, is_used: bool) -> ssl.SSLContext:
     if is_used:
         return ssl.create_default_context()
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def _redirected(request: Request, response: httpx.Response) -> Request:
-    """Return the request to the address to which the response redirects.
-
-    The method is kept except after 303: the address has moved, and a GET would lose the
-    body. Another host gets no headers of the configuration.
-
-    Raises:
-        TokenUnreachable: the address is not one to follow.
-    """
-    before = httpx.URL(request.url)
-    after = before.join(response.headers["location"])
-    shown = redacted(without_query(str(after)), request.secrets)[:LONGEST_SHOWN]
-    fault = address_fault(str(after), "https", request.allow_insecure)
-    if before.scheme == "https" and after.scheme != "https":
-        fault = "it is without TLS."
-    if fault is not None:
-        sentence = (
-            f"{request.where} redirects to {shown}, which is not followed: "
-            f"{redacted(fault, request.secrets)[:LONGEST_SHOWN]}"
-        )
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    is_same = after.host == before.host and after.port == before.port
-    is_upgrade = after.host == before.host and after.scheme != before.scheme
-    is_get = response.status_code == _SEE_OTHER or request.method == "GET"
-    kept = {
-        name: value
-        for name, value in request.headers.items()
-        if is_same or is_upgrade or name in _ANONYMOUS_HEADERS
-    }
-    return replace(
-        request,
-        method="GET" if is_get else request.method,
-        url=str(after),
-        headers=kept,
-        query={},
-        body=None if is_get else request.body,
-        shown=shown,
-    )
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:

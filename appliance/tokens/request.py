@@ -7,7 +7,7 @@ import msgspec
 
 from appliance.config import Preset, RoomConfig
 from appliance.config.placeholders import filled
-from appliance.config.secrets import room_secrets
+from appliance.config.secrets import ROOM_KEYS, room_secrets
 from appliance.net.url import without_query
 
 
@@ -26,6 +26,8 @@ class Request:
     """Hosts to which a redirect without TLS is followed."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Texts of the request that no error sentence may contain."""
+    is_body_private: bool = False
+    """The body has values of the configuration, which no other host may get."""
     shown: str | None = None
     """Text for `where` in place of the address."""
 
@@ -62,6 +64,9 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         body,
         room.allow_insecure,
         _secrets(room, fills),
+        is_body_private=_is_private(
+            _filled_keys(room.token_body, fills), {*fills.values(), ""}
+        ),
     )
 
 
@@ -90,6 +95,22 @@ def _filled(value: object, fills: dict[str, str]) -> object:
             return _filled_keys(value, fills)
         case _:
             return value
+
+
+def _is_private(value: object, public: set[str]) -> bool:
+    """Return whether a filled JSON value contains more than these public texts."""
+    match value:
+        case None | bool():
+            return False
+        case str():
+            return value not in public
+        case list():
+            return any(_is_private(item, public) for item in value)
+        case dict():
+            items = (item for key, item in value.items() if key not in ROOM_KEYS)
+            return any(_is_private(item, public) for item in items)
+        case _:
+            return True
 
 
 def _escaped(text: str) -> str:

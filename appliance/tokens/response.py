@@ -156,10 +156,11 @@ def _without_token(
 ) -> TokenUnreachable:
     """Return the error for a response that may say itself why there is no token."""
     names = sorted(filter(str.isidentifier, values))
-    keys = ", ".join(names)[:_LONGEST_KEYS] or "none"
+    # Cut off last: a part of a secret would not be recognised.
+    keys = redacted(", ".join(names), secrets)[:_LONGEST_KEYS] or "none"
     sentence = (
         f"{where} answered without a token. Expected one of these keys: "
-        f"{', '.join(TOKEN_KEYS)}; found {redacted(keys, secrets)}."
+        f"{', '.join(TOKEN_KEYS)}; found {keys}."
     )
     said = remark(body, secrets)
     return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)

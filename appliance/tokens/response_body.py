@@ -83,8 +83,9 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     inner = values.get("error")
     found = texts_of(inner, ("message",)) if isinstance(inner, dict) else []
     found += texts_of(values, _REMARK_KEYS)
-    text = " ".join(redacted(found[0], secrets).split()) if found else ""
-    text = "".join(filter(str.isprintable, text))
+    text = " ".join(found[0].split()) if found else ""
+    # Redacted last: characters that are left out could hide a secret.
+    text = redacted("".join(filter(str.isprintable, text)), secrets)
     if len(text) > _LONGEST_REMARK:
         text = f"{text[: _LONGEST_REMARK - 1]}…"
     return f'It says: "{text}".' if text else ""

@@ -24,7 +24,7 @@ from appliance.dtelecom.registry import (
 )
 
 KEY = bytes(range(32))
-SETTINGS = RegistrySettings(rpc_url="https://rpc.example.com/?api-key=SECRET")
+SETTINGS = RegistrySettings(rpc_url="https://rpc.example.com/v2/SECRET?api-key=SECRET")
 ONE = RegistrySettings(nodes=("node1.example.com",))
 
 
@@ -115,6 +115,7 @@ async def test_the_registry_is_asked_for_the_accounts_of_its_active_nodes():
         (listing(), 200, "https://rpc.example.com/ lists no active node"),
         ({"result": None}, 200, "https://rpc.example.com/ refused to list"),
         ({"result": [{"account": {"data": ["!", "base64"]}}]}, 200, "https://rpc.exa"),
+        ({"result": [{"account": {"data": ["ä", "base64"]}}]}, 200, "https://rpc.exa"),
         ({"result": [{"account": {"data": ["", "zstd"]}}]}, 200, "https://rpc.exa"),
     ],
 )

@@ -152,6 +152,44 @@ async def test_another_host_gets_no_configured_headers():
     assert b"secret" not in asked.lower()
 
 
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+@pytest.mark.parametrize(
+    "body", [{"key": "SECRET"}, {"data": [{"pin": 123456}]}, {"room": "x", "key": "K"}]
+)
+@pytest.mark.parametrize("other", ["https://other.example.com", "https://h:8443"])
+async def test_another_host_does_not_get_a_body_of_the_configuration(
+    status, body, other
+):
+    client, seen = answering(reply(status, location=f"{other}/api"))
+    room = RoomConfig(token_url="https://h/api", token_body=body)
+    with pytest.raises(TokenUnreachable, match=r"room\.token_body says") as caught:
+        await client.send(token_request(room, "box", "Kitchen"))
+    assert len(seen) == 1
+    assert "SECRET" not in caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [(303, {"key": "SECRET"}), (308, {"user": "{identity}", "roomName": "attic"})],
+)
+async def test_another_host_is_asked_without_values_of_the_configuration(status, body):
+    client, seen = answering(
+        reply(status, location="https://other.example.com"), reply(200, b"{}")
+    )
+    room = RoomConfig(token_url="https://h/api", token_body=body)
+    await client.send(token_request(room, "box", "Kitchen"))
+    assert seen[1].url.host == "other.example.com"
+    assert b"SECRET" not in seen[1].content
+
+
+@pytest.mark.parametrize("location", ["/new", "https://h/new"])
+async def test_the_same_host_gets_the_body_of_the_configuration_again(location):
+    client, seen = answering(reply(308, location=location), reply(200, b"{}"))
+    room = RoomConfig(token_url="https://h/api", token_body={"key": "SECRET"})
+    await client.send(token_request(room, "box", "Kitchen"))
+    assert b"SECRET" in seen[1].content
+
+
 async def test_three_redirects_are_followed_and_a_fourth_is_not():
     turns = [redirect(f"/{number}") for number in range(3)]
     async with serving(says_each(*turns, OK), []) as url:
@@ -224,6 +262,15 @@ async def test_a_redirect_from_https_to_http_is_not_followed():
     client, seen = answering(reply(307, location="http://localhost/api"))
     with pytest.raises(TokenUnreachable, match="not followed: it is without TLS"):
         await client.send(request_to("https://localhost"))
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("to", ["http://127.0.0.1:8080/api", "https://localhost/api"])
+async def test_another_machine_cannot_redirect_to_a_service_on_this_one(to):
+    client, seen = answering(reply(307, location=to))
+    room = RoomConfig(token_url="http://tokens.lan/api", allow_insecure=("tokens.lan",))
+    with pytest.raises(TokenUnreachable, match="only this machine itself may"):
+        await client.send(token_request(room, "box", "Kitchen"))
     assert len(seen) == 1
 
 

@@ -326,6 +326,21 @@ def test_a_secret_that_the_response_repeats_is_hidden(body):
     assert "<hidden>" in caught.value.reason
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"error": "wrong key SEC\u200bRET_1"},
+        {"message": "SECR\x00ET_1"},
+        {"a" * 74: 0, "bSECRET_1": 0},
+    ],
+)
+def test_a_secret_that_the_response_garbles_is_hidden(values):
+    body = json.dumps(values).encode()
+    with pytest.raises(TokenError) as caught:
+        read_answer(body, ROOM, WHERE, NOW_S, frozenset({"SECRET_1"}))
+    assert "SEC" not in caught.value.reason
+
+
 def test_an_allowed_host_may_be_unencrypted():
     room = replace(ROOM, allow_insecure=("nas.local",))
     assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")
