@@ -382,9 +382,6 @@ def test_faint_noise_around_the_level_of_silence_is_not_chopped():
 
 
 def test_a_partly_written_block_does_not_end_the_idle_state():
-    jitter_buffer = JitterBuffer()
-    jitter_buffer.read(240, 100.0)
-    assert jitter_buffer.is_idle
     seen = []
 
     class Slow(RingBuffer):
@@ -392,7 +389,9 @@ def test_a_partly_written_block_does_not_end_the_idle_state():
             seen.append(jitter_buffer.read(240, 100.0))
             super().write(block)
 
-    jitter_buffer._ring = Slow()
+    jitter_buffer = JitterBuffer(Slow())
+    jitter_buffer.read(240, 100.0)
+    assert jitter_buffer.is_idle
     jitter_buffer.write(tone(0), 100.0)
     assert seen == [None]
     assert jitter_buffer.underruns == 0
