@@ -314,6 +314,7 @@ async def test_a_mute_by_a_moderator_is_shown_and_can_be_undone_on_the_page(phon
     await expect(button).to_have_attribute("aria-disabled", "false")
     await button.click()
     await phone.inbox.has(MuteAsked(is_on=False))
+    await phone.text("talk-text").to_contain_text("Hold to talk again")
     await button.hover()
     await phone.page.mouse.down()
     await phone.inbox.has(TalkAsked(is_on=True))
