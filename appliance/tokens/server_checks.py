@@ -13,8 +13,8 @@ from appliance.net.url import (
     is_local,
     is_loopback,
 )
-from appliance.tokens.server_access import WORDS
 from appliance.tokens.server_config import Credentials, TokenServerConfig
+from appliance.tokens.server_networks import WORDS
 from appliance.tokens.server_room_config import ROOM_FIELDS
 
 DEVELOPMENT: Final = ("devkey", "secret")
