@@ -97,8 +97,20 @@ def follow(before: State, after: State, now_s: float) -> Step:
     after, muting = _silenced(
         after, is_wanted=is_talking and has_agent and not is_heard
     )
-    after, turn = _with_turn(after, is_talking=is_talking and has_agent)
+    after, turn = _with_turn(after, is_talking=is_talking and _listens(conversation))
     return after, (*muting, *turn)
+
+
+def _listens(conversation: Conversation) -> bool:
+    """Return whether the agent can be told about turns, or was told about this one.
+
+    It offers no methods for turns before it is ready, and would seem to take none.
+    """
+    agent = conversation.agent
+    if agent is None:
+        return False
+    is_ready = agent.state is not AgentState.INITIALIZING
+    return is_ready or agent.takes_turns or conversation.has_turn
 
 
 def _changed(state: State, agent: Agent | None, now_s: float) -> State:

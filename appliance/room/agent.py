@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections import Counter
 from typing import TYPE_CHECKING, Any, Final
 
 from livekit import rtc
@@ -26,6 +27,9 @@ METHODS: Final = {
     Turn.END: "end_turn",
     Turn.CANCEL: "cancel_turn",
 }
+REFUSALS: Final = 3
+"""Requests that an agent may not know before it is told of no turn any more: it may
+offer the methods a moment after its state says that it is ready."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -64,7 +68,7 @@ class RoomAgent:
         self._posted: Agent | None = None
         self._is_muted = False
         self._takes_turns: set[str] = set()
-        self._takes_none: set[str] = set()
+        self._refusals: Counter[str] = Counter()
         self._calls: set[asyncio.Task[Any]] = set()
 
     def close(self) -> None:
@@ -93,7 +97,7 @@ class RoomAgent:
     def take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
         found = self._find()
-        if found is None or found.sid in self._takes_none:
+        if found is None or self._refusals[found.sid] >= REFUSALS:
             return
         call = self._spawn(self._call(found, turn))
         self._calls.add(call)
@@ -117,7 +121,7 @@ class RoomAgent:
     def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
         _log.debug("turn not taken  turn=%s code=%d", turn, code)
         if code == rtc.RpcError.ErrorCode.UNSUPPORTED_METHOD:
-            self._takes_none.add(agent.sid)
+            self._refusals[agent.sid] += 1
         elif code == rtc.RpcError.ErrorCode.APPLICATION_ERROR:
             _log.warning("the agent's session has ended  code=%d", code)
             self._post(AgentFailed(self._ticket, agent.identity))

@@ -21,6 +21,9 @@ PLAIN_TOPIC: Final = "chat"
 
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
+RAW_CHARACTERS: Final = 2 * TEXT_CHARACTERS
+"""Longest text looked at; the rest of it may be left out. Looking takes 0.1 µs for each
+character on a PC, and anybody in the room can have it done."""
 PACKET_BYTES: Final = 65_536
 """Longest packet or stream taken: such a text in JSON's longest spelling fits."""
 
@@ -73,6 +76,8 @@ def read_line(line: Line, sender: ChatSender, now_ms: int) -> ChatMessage | Drop
         sender: who sent it.
         now_ms: replaces a missing or impossible time, ms since the epoch.
     """
+    if len(line.text) > RAW_CHARACTERS:
+        return Dropped("too long")
     text = "".join(filter(is_text, line.text)).strip()
     if line.files:
         note = "sent a file" if line.files == 1 else f"sent {line.files} files"

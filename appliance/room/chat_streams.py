@@ -14,6 +14,7 @@ from appliance.core.events import ChatMessage
 from appliance.room.chat_format import (
     PACKET_BYTES,
     STREAM_TOPIC,
+    TEXT_CHARACTERS,
     Dropped,
     Line,
     read_line,
@@ -136,9 +137,12 @@ class ChatStreams:
                 self._post_growth(stream)
 
     def _post_growth(self, stream: _Stream) -> None:
-        """Post the line as far as it is known, and again when it has grown."""
+        """Post the line as far as it is known, and again when it has grown.
+
+        A longer text than may be shown is read once, at its end.
+        """
         stream.timer = None
-        if len(stream.text) > stream.read_characters:
+        if stream.read_characters < len(stream.text) <= TEXT_CHARACTERS:
             stream.read_characters = len(stream.text)
             self._post(stream, is_complete=False)
             loop = asyncio.get_running_loop()

@@ -71,8 +71,11 @@ class KeptSpeech:
 
         def record_and_send(block: Block) -> None:
             if self._is_recording and block is not SILENCE:
+                now_s = self._now_s()
+                if now_s - self._last_s > STALE_S:
+                    self._blocks.clear()
                 self._blocks.append(block.copy())
-                self._last_s = self._now_s()
+                self._last_s = now_s
             send(block)
 
         return record_and_send
@@ -81,7 +84,8 @@ class KeptSpeech:
         """Send the stream to the agent as soon as it listens; once for each track."""
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
-        if not track_sid or key in self._sent:
+        here = self._room.remote_participants.get(agent.identity)
+        if not track_sid or key in self._sent or here is None or here.sid != agent.sid:
             return
         if STATE not in agent.attributes and not self._has_waited(agent):
             return

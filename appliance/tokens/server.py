@@ -22,11 +22,12 @@ from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
-from appliance.tokens.server_access import Networks, RealClient
+from appliance.tokens.server_access import RealClient
 from appliance.tokens.server_app import app
 from appliance.tokens.server_config import TokenServerSettings
 from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_limits import limits
+from appliance.tokens.server_networks import Networks
 from appliance.tokens.server_settings import read_settings
 
 BACKLOG: Final = 256

@@ -9,10 +9,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -20,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.tokens.server_config import TokenServerConfig
 from appliance.tokens.server_fields import LONGEST_NAME, Reason, Refused, header_text
+from appliance.tokens.server_networks import Networks
 
-WORDS: Final = {
-    "loopback": ("127.0.0.0/8", "::1/128"),
-    "anybody": ("0.0.0.0/0", "::/0"),
-}
-"""Networks that the words in `allow` stand for."""
-_FORWARDING: Final = ("x-forwarded-for", "forwarded", "x-real-ip", "via")
+_FORWARDING: Final = (
+    *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
+    *("x-forwarded-server", "forwarded", "via", "x-real-ip", "x-client-ip"),
+    *("true-client-ip", "cf-connecting-ip", "cf-ray"),
+)
 """Headers that proxies add; clients on the same network as the server send none."""
 _BEARER = re.compile(r"(?i)bearer +(\S+)")
 
@@ -37,23 +34,6 @@ class Caller:
 
     identity: str | None = None
     """The only identity it may use; None: any that is not a named box's."""
-
-
-class Networks:
-    """Set of networks."""
-
-    def __init__(self, texts: Iterable[str]) -> None:
-        """Parse addresses, networks and the words of `WORDS`."""
-        parts = (part for text in texts for part in WORDS.get(text, (text,)))
-        self._networks = tuple(ip_network(part, strict=False) for part in parts)
-        self._contains = lru_cache(1024)(self._search)
-
-    def __contains__(self, address: str) -> bool:
-        """Return whether the address is in one of them; an IPv4-mapped one counts."""
-        return self._contains(address)
-
-    def _search(self, address: str) -> bool:
-        return is_in(address, self._networks)
 
 
 class RealClient:
@@ -184,16 +164,6 @@ class Access:
         raise Refused(403, Reason.ADDRESS, sentence)
 
 
-def is_in(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
-    """Return whether the address is in one of the networks; False for other text."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    parsed = getattr(parsed, "ipv4_mapped", None) or parsed
-    return any(parsed in network for network in networks)
-
-
 def client_address(scope: Scope) -> str:
     """Return the client's address; empty if a trusted proxy did not name it."""
     client = scope.get("client")
@@ -218,7 +188,7 @@ def _last_outside(hops: str, proxies: Networks) -> str | None:
         address = _without_port(hop.strip())
         if address in proxies:
             continue
-        is_known = is_in(address, _EVERYWHERE) and address not in _LOOPBACK
+        is_known = address in _EVERYWHERE and address not in _LOOPBACK
         return address if is_known else None
     return None
 
@@ -247,4 +217,4 @@ def _alike(name: str) -> str:
 
 _LONGEST_HOPS: Final = 1000
 _LOOPBACK: Final = Networks(("loopback",))
-_EVERYWHERE: Final = tuple(ip_network(text) for text in WORDS["anybody"])
+_EVERYWHERE: Final = Networks(("anybody",))

@@ -13,8 +13,8 @@ from appliance.net.url import (
     is_local,
     is_loopback,
 )
-from appliance.tokens.server_access import WORDS
 from appliance.tokens.server_config import Credentials, TokenServerConfig
+from appliance.tokens.server_networks import WORDS
 from appliance.tokens.server_room_config import ROOM_FIELDS
 
 DEVELOPMENT: Final = ("devkey", "secret")
@@ -50,6 +50,10 @@ def findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     if config.user_header is not None and not config.trusted_proxies:
         sentence = "only trusted proxies are believed, and there are none."
         yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
+    secrets = [x for x in (config.secret, *config.boxes.values()) if x is not None]
+    if len(set(secrets)) < len(secrets):
+        sentence = "expected secrets that differ, found one twice: it would be unclear "
+        yield ("boxes", f"{sentence}whose it is. Write one for each box.")
     yield from _wrong_items(config)
     if config.kind == "dtelecom":
         from appliance.tokens.server_dtelecom import config_faults

@@ -219,6 +219,22 @@ def test_another_agent_is_told_about_the_turn_anew():
     assert of(TakeTurn, commands) == (TakeTurn(1, START),)
 
 
+def test_an_agent_that_comes_during_a_talk_is_told_when_it_is_ready():
+    box = in_room(with_mode(HOLD))
+    box.play(PRESS, TalkFlowed(0.01))
+    assert of(TakeTurn, box.play(agent(box, INITIALIZING))) == ()
+    assert of(TakeTurn, box.play(agent(box, LISTENING))) == (TakeTurn(1, START),)
+    # It starts anew, which does not end our turn.
+    assert of(TakeTurn, box.play(agent(box, INITIALIZING))) == ()
+    assert of(TakeTurn, box.play(RELEASE, TailEnded())) == (TakeTurn(1, END),)
+
+
+def test_an_agent_that_says_that_it_takes_turns_need_not_tell_its_state():
+    box = in_room(with_mode(HOLD))
+    box.play(agent(box, INITIALIZING, takes_turns=True))
+    assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
+
+
 def test_without_an_agent_nobody_is_told_anything():
     box = in_room(with_mode(HOLD))
     assert not of(TakeTurn, say(box)) + of(MuteAgent, box.commands)

@@ -94,6 +94,7 @@ def test_bytes_that_are_no_frames_end_the_connection_or_pass(raw, size):
         b"\x82\x7f" + struct.pack(">Q", MAX_MESSAGE),
         b"\x82\x7f" + b"\xff" * 8,
         b"\x02\x00" + b"\x00\x00" * (MAX_MESSAGE // 2),
+        b"\x89\x00" * 32_768,  # pings without end
     ],
 )
 def test_what_no_server_may_send_ends_the_connection(raw):

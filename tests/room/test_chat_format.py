@@ -196,6 +196,7 @@ def test_joined_emoji_stay_joined():
         b'{"message": "' + b"a" * 4001 + b'"}',
         b'{"message": "' + b" " * 66_000 + b'"}',
         b'{"message": " \\n\\u0000 "}',
+        b'{"message": "a' + rb"\u202e" * 8000 + b'"}',
     ],
 )
 def test_invalid_chat_is_dropped(payload):

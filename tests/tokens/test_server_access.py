@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.tokens.server_access import Networks
+from appliance.tokens.server_networks import Networks
 from tests.tokens.token_server import BOX, SHARED, asking, bearer, claims_of
 
 LAN = "192.168.1.5"
@@ -157,7 +157,13 @@ async def test_the_address_behind_a_trusted_proxy_is_the_last_it_names(
     assert await status(headers, address=PROXY, **allowed) == expected
 
 
-@pytest.mark.parametrize("name", ["X-Forwarded-For", "Forwarded", "X-Real-IP", "Via"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("X-Forwarded-For", "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded"),
+        *("X-Real-IP", "Via", "CF-Connecting-IP", "True-Client-IP"),
+    ],
+)
 async def test_a_proxy_that_is_not_trusted_does_not_lend_its_own_address(name):
     response = await ask({name: "127.0.0.1"})
     assert response.status_code == 403

@@ -170,6 +170,20 @@ def test_no_secret_is_shown_and_each_is_known_to_the_log():
     assert not [secret for secret in settings.secrets if secret in repr(settings)]
 
 
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"boxes": {"kitchen": BOX, "garage": BOX}},
+        {"secret": SHARED, "boxes": {"kitchen": SHARED}},
+    ],
+)
+def test_a_secret_belongs_to_one_box_only(keys):
+    (line,) = faults_of(environment(**keys))
+    assert "BOXES: expected secrets that differ, found one twice" in line
+    assert BOX not in line
+    assert SHARED not in line
+
+
 def test_a_secret_may_be_a_file(tmp_path):
     path = tmp_path / "secret"
     path.write_text(f"{SECRET}\n")

@@ -1,0 +1,79 @@
+"""Chat streams that only a hostile participant sends, without a server."""
+
+import asyncio
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
+from appliance.room.chat_streams import ChatStreams
+
+
+class Reader:
+    """Stream that sends a chunk whenever the test says so."""
+
+    def __init__(self):
+        self.info = SimpleNamespace(stream_id="s1", timestamp=None, attachments=[])
+        self._chunks: asyncio.Queue[str | None] = asyncio.Queue()
+
+    def send(self, chunk):
+        self._chunks.put_nowait(chunk)
+
+    async def __anext__(self):
+        chunk = await self._chunks.get()
+        self._chunks.task_done()
+        if chunk is None:
+            raise StopAsyncIteration
+        return chunk
+
+    async def all_read(self):
+        await self._chunks.join()
+        # The text is read in the same turn of the loop as the chunk.
+        await asyncio.sleep(0)
+
+    def close(self):
+        pass
+
+
+class Room:
+    """Room that counts how often a text was read, by the look-ups of its sender."""
+
+    def __init__(self):
+        self.opened: Any = None
+        self.looks = 0
+
+    @property
+    def remote_participants(self):
+        self.looks += 1
+        return {}
+
+    def register_text_stream_handler(self, _topic, opened):
+        self.opened = opened
+
+    def register_byte_stream_handler(self, _topic, opened):
+        pass
+
+
+@pytest.mark.parametrize("sign", ["x", "\u202e"])
+async def test_a_text_that_is_too_long_is_not_read_again_while_it_grows(sign):
+    room: Any = Room()
+    taken: list[Any] = []
+    tasks: list[asyncio.Task[None]] = []
+
+    def run(work):
+        tasks.append(asyncio.ensure_future(work))
+        return tasks[-1]
+
+    ChatStreams(room, lambda line, _: taken.append(line), run)
+    reader = Reader()
+    room.opened(reader, "ann")
+    reader.send(sign * (TEXT_CHARACTERS + 1))
+    reader.send("x")
+    reader.send(sign * 8000)
+    await reader.all_read()
+    assert room.looks == 0
+    reader.send(None)
+    await asyncio.gather(*tasks)
+    assert room.looks == 1
+    assert taken == [Dropped("too long")]
