@@ -35,8 +35,8 @@ NEAR_S = 0.3
 SLACK_S = 0.002
 BEFORE_S = 5.0
 """Time before an event whose median delay is the usual one."""
-USUAL_MS = 20.0
-"""One packet more than the usual delay is usual."""
+USUAL_MS = 40.0
+"""Two packets more than the usual delay are usual: the jitter of a bad link."""
 STEADY_S = 1.0
 """Time for which the delay must stay usual to be back."""
 

@@ -28,9 +28,9 @@ KINDS: dict[str, Kind] = {
     "MediaDevices": MediaDevices(),
     "Chromium": Chromium(),
 }
-AHEAD_S = 1.0
+AHEAD_S = 0.5
 """Silence before the first word."""
-AFTER_S = 12.0
+AFTER_S = 10.0
 """Speech after the last event."""
 LATE_MS = 5.0
 """Delay by the link's own process above which a call was disturbed."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from tests.bench.client import ROOT, UnmeasurableError
-from tests.bench.link_calls import AFTER_S, LATE_MS, Call, Event, Order
+from tests.bench.link_calls import AFTER_S, KINDS, LATE_MS, Call, Event, Order
 from tests.bench.link_plot import Curve, plot
 from tests.bench.plan import Plan
 from tests.bench.report import Row, Section
@@ -117,20 +117,30 @@ def _back(calls: Sequence[Call], number: int) -> Row:
     event = EVENTS[number]
     kind = "gap" if event.is_gap else "stall"
 
-    def found(who: str) -> Spread | None:
-        backs = [
-            call.back_s[number] for call in calls if call.kind == who and call.ears
-        ]
-        # A delay that does not come back has no time.
-        return extremes([float("inf") if x is None else x for x in backs])
-
+    found = {who: _times(calls, who, number) for who in KINDS}
+    missing = [
+        f"{who}: not back in {sum(x is None for x in times)} of {len(times)} calls"
+        for who, times in found.items()
+        if None in times
+    ]
+    spreads = {
+        who: extremes([x for x in times if x is not None])
+        for who, times in found.items()
+    }
     return Row(
         name=f"until the delay is as before, after a {kind} of {event.length_s:g} s",
         unit="s",
-        ours=found("ours"),
-        rival=found("MediaDevices"),
-        browser=found("Chromium"),
+        ours=spreads["ours"],
+        rival=spreads["MediaDevices"],
+        browser=spreads["Chromium"],
+        is_asked=not found["ours"],
+        note="; ".join(missing),
     )
+
+
+def _times(calls: Sequence[Call], kind: str, number: int) -> list[float | None]:
+    """Return the times of all calls of this kind; None: the delay did not come back."""
+    return [call.back_s[number] for call in calls if call.kind == kind and call.ears]
 
 
 def _note(calls: Sequence[Call]) -> str:
