@@ -35,7 +35,8 @@ _STREAMS: Final = 24
 _STREAMS_EACH: Final = 6
 """Streams read at once, together and of one speaker; an agent needs two."""
 _SEGMENTS: Final = 64
-"""Segments whose newest stream is remembered."""
+_SEGMENTS_EACH: Final = 16
+"""Segments whose newest stream is remembered, together and of one speaker."""
 _RAW_CHARACTERS: Final = 8 * CHARACTERS
 """A longer stream is closed."""
 _LAST_MS: Final = 2**53
@@ -107,11 +108,18 @@ class Captions:
         )
         self._newest.pop(key, None)
         self._newest[key] = stream.number
-        if len(self._newest) > _SEGMENTS:
-            del self._newest[next(iter(self._newest))]
+        self._forget_oldest(identity)
         task = self._spawn(self._read(reader, stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _forget_oldest(self, identity: str) -> None:
+        """Forget a segment if there are too many, rather one of the same speaker."""
+        own = [key for key in self._newest if key[0] == identity]
+        if len(own) > _SEGMENTS_EACH:
+            del self._newest[own[0]]
+        elif len(self._newest) > _SEGMENTS:
+            del self._newest[next(iter(self._newest))]
 
     async def _read(self, reader: rtc.TextStreamReader, stream: _Stream) -> None:
         identity, _ = stream.key

@@ -152,6 +152,21 @@ async def test_packets_of_the_older_protocol_are_not_captions(server, stage):
         assert (await caption(box)).text == "once"
 
 
+async def test_a_flood_of_captions_does_not_cut_off_the_agent(server, stage):
+    async with stage() as (box, robot), server.friend("ann") as ann:
+        writer = await begun(robot)
+        await writer.write("it is")
+        await caption(box)
+        for number in range(70):
+            await said(ann, "x", f"flood {number}")
+        await said(ann, "over", "last")
+        await caption(box, lambda x: x.text == "over")
+        await writer.write(" late")
+        await writer.aclose(attributes={FINAL: "true"})
+        last = await caption(box, lambda x: x.speaker_id == ROBOT and x.is_final)
+    assert last.text == "it is late"
+
+
 async def test_captions_are_received_only_after_an_agent_was_in_the_room(server, box):
     await box.join(server)
     async with server.friend("ann") as ann:
