@@ -169,8 +169,8 @@ def _own(calls: Sequence[Call]) -> str:
 def _curves(calls: Sequence[Call]) -> list[Curve]:
     """Return the delay over time of the first call of each kind."""
     first = {call.kind: call for call in reversed(calls) if call.ears}
+    ears = {kind: first[kind].ears[0] for kind in KINDS if kind in first}
     return [
         Curve(kind, tuple(zip(ear.at_s, ear.delay_ms, strict=True)))
-        for kind, call in first.items()
-        for ear in call.ears[:1]
+        for kind, ear in ears.items()
     ]

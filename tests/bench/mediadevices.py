@@ -50,7 +50,9 @@ async def talk(options: Options) -> None:
 
 async def print_concealed(room: rtc.Room) -> None:
     """Print the library's own count of concealed speech, for comparison."""
-    stats = (await room.get_rtc_stats()).subscriber_stats
+    people = room.remote_participants.values()
+    published = [x for person in people for x in person.track_publications.values()]
+    stats = [x for one in published if one.track for x in await one.track.get_stats()]
     inbound = [x.inbound_rtp.inbound for x in stats if x.HasField("inbound_rtp")]
     silent = sum(x.silent_concealed_samples for x in inbound)
     concealed = sum(x.concealed_samples for x in inbound) - silent
