@@ -142,9 +142,11 @@ def heading(text: str, room: Area, aside: str = "") -> Line:
 def bar(text: str, look: Look, room: Area, *, is_small: bool) -> Line:
     """Return the bar in the boldest font in which its text fits."""
     small, title = fonts.small(), fonts.title()
-    is_wide = title.width_px(text) > room.width_px - 2 * GAP_PX
+    width_px = room.width_px - 2 * GAP_PX
+    is_wide = title.width_px(text) > width_px
     is_title = not is_small and not is_wide and title.can_show(text)
     font = title if is_title else fonts_for(text)[-1]
+    text = cut(text, font, width_px)
     if is_small:
         return Line(text, font, small.height_px, look=look)
     if room.is_dense:

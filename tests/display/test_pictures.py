@@ -17,7 +17,7 @@ from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
 from appliance.display import fonts
 from appliance.display.layout import SPEAKER, layout
-from appliance.display.line import Look
+from appliance.display.line import Look, bar, whole
 from appliance.display.rendering import drift, lines, picture
 from tests.pictures.situations import SCRIPTS, SILENT, SITUATIONS, line
 
@@ -213,3 +213,13 @@ def test_the_bar_of_each_talk_page_shows_the_state_in_large_or_small_letters():
             shown = layout(view, size)
             has_bar = any(line.look in {Look.FRAMED, Look.LIT} for line in shown)
             assert has_bar or any(line.aside == "MUTED" for line in shown)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_text_of_a_bar_is_cut_to_the_screen(size):
+    room = whole(size)
+    shown = bar(
+        "0" * 15 + "\N{TIBETAN SYMBOL RDO RJE}", Look.FRAMED, room, is_small=False
+    )
+    assert shown.text.endswith("…")
+    assert shown.font.width_px(shown.text) < room.width_px
