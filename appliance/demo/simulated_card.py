@@ -91,7 +91,7 @@ class SimulatedCard:
     def __init__(self, samples: Samples, recording: Recording) -> None:
         """Start silent; `speak` plays `samples`, `recording` stores the speaker."""
         self._recording = recording
-        silence = np.zeros(round(REACTION_S * RATE_HZ), np.int16)
+        silence = np.ones(round(REACTION_S * RATE_HZ), np.int16)
         self._speech = np.concatenate((silence, samples))
         self.speech_s = len(self._speech) / RATE_HZ
         """Time from `speak` to the end of the phrase."""
@@ -170,4 +170,5 @@ class SimulatedCard:
         # Otherwise `speak` was called meanwhile.
         if unsaid is self._unsaid:
             self._unsaid = unsaid[frames:]
-        return np.pad(part, (0, frames - len(part)))
+        # Only a muted microphone delivers nothing but zeros.
+        return np.pad(part, (0, frames - len(part)), constant_values=1)
