@@ -18,6 +18,7 @@ import asyncio
 import json
 import os
 import shutil
+import subprocess
 import sys
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncIterator
@@ -80,10 +81,23 @@ def namespaced(*command: str) -> list[str]:
     delay of the link would otherwise be hidden by that of the machine.
     """
     unshare = shutil.which("unshare") or "unshare"
-    chrt = shutil.which("chrt") or "chrt"
     if os.geteuid() != 0:
         return [*together_with_us(), unshare, "--net", "--map-root-user", *command]
-    return [*together_with_us(), chrt, "--rr", "1", unshare, "--net", *command]
+    return [*together_with_us(), *_urgently(), unshare, "--net", *command]
+
+
+def obstacle() -> str:
+    """Return why this machine cannot have such a link; empty: it can."""
+    attempt = namespaced(sys.executable, "-c", "open('/dev/net/tun', 'rb+', 0)")
+    tried = subprocess.run(attempt, capture_output=True, text=True, check=False)
+    return tried.stderr.strip().rpartition("\n")[2] if tried.returncode else ""
+
+
+def _urgently() -> list[str]:
+    """Return the command for real-time priority, if it is permitted."""
+    command = [shutil.which("chrt") or "chrt", "--rr", "1"]
+    tried = subprocess.run([*command, "true"], capture_output=True, check=False)
+    return command if tried.returncode == 0 else []
 
 
 @asynccontextmanager
