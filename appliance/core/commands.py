@@ -65,6 +65,8 @@ class JoinRoom:
     url: str
     token: str = field(repr=False)
     preset: str | None = None
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network."""
     fallback_urls: tuple[str, ...] = ()
     """Other servers that accept the token, if the first cannot be reached."""
     expects_agent: bool = False

@@ -322,6 +322,8 @@ class TokenReady:
     room: str
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network."""
     fallback_urls: tuple[str, ...] = ()
     """Other servers that accept the token, if the first cannot be reached."""
 

@@ -125,6 +125,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
         event.url,
         event.token,
         state.preset,
+        is_dtelecom=event.is_dtelecom,
         fallback_urls=event.fallback_urls,
         expects_agent=is_expected,
     )

@@ -7,6 +7,8 @@ from typing import Final
 
 _ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _DIGITS: Final = {sign: value for value, sign in enumerate(_ALPHABET)}
+KEY_BYTES: Final = 32
+"""Length of an Ed25519 public key."""
 _LONGEST: Final = 128
 """Characters; the longest known value, a secret of 64 bytes, has 88. Decoding takes
 quadratic time."""
@@ -42,3 +44,11 @@ def decode(text: str) -> bytes:
         number = number * len(_ALPHABET) + digit
     zeros = len(text) - len(text.lstrip(_ALPHABET[0]))
     return bytes(zeros) + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+def is_public_key(text: str) -> bool:
+    """Return whether the text is an API key of dTelecom: 32 bytes in base58."""
+    try:
+        return len(decode(text)) == KEY_BYTES
+    except ValueError:
+        return False

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from appliance.dtelecom import base58
-from appliance.dtelecom.profile import KEY_BYTES
+from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.dtelecom.program_address import program_address
 from appliance.net.url import ip
 

@@ -16,6 +16,7 @@ from urllib.parse import urljoin
 import msgspec
 
 from appliance.dtelecom import base58
+from appliance.dtelecom.base58 import is_public_key
 from appliance.dtelecom.node_account import (
     ACCOUNT_BYTES,
     REGISTRY_OFFSET,
@@ -24,7 +25,6 @@ from appliance.dtelecom.node_account import (
     read_account,
     registry_address,
 )
-from appliance.dtelecom.profile import is_public_key
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 

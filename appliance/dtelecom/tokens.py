@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from appliance.dtelecom import base58
-from appliance.dtelecom.profile import KEY_BYTES
+from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.errors import ApplianceError
 
 if TYPE_CHECKING:

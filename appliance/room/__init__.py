@@ -8,5 +8,5 @@ subscribes to the others (`subscriber`, `participants`) and exchanges chat
 echo canceller and noise suppressor. `dtelecom` is the connection to dTelecom's servers.
 `agent_slot` loads `agent` (state and turns of a voice agent) and `captions` when one
 comes, and `kept_speech` when one is expected. `failures` maps what the SDK reports to
-causes and sentences; `stats` and `neteq_delay` read WebRTC statistics.
+causes and sentences; `stats` reads WebRTC statistics.
 """

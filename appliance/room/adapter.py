@@ -2,7 +2,7 @@
 
 from typing import Final, Self, assert_never
 
-from appliance.config import Config, RoomKind, RoomSettings
+from appliance.config import Config, RoomSettings
 from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
@@ -21,8 +21,6 @@ from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
 """Leaving takes at most 1.5 s; after SIGTERM the process has 3 s to end."""
-_HS256: Final = "eyJhbGciOiJIUzI1NiIs"
-"""Begin of LiveKit's tokens: `{"alg":"HS256",` in base64url."""
 
 
 class LiveKitRoom:
@@ -115,21 +113,9 @@ class LiveKitRoom:
         return RoomStyle(
             encryption_key_file=config.encryption_key_file,
             is_plain_chat=self._config.chat.format == "plain",
-            is_dtelecom=is_dtelecom(config.kind, command.token),
+            is_dtelecom=command.is_dtelecom,
         )
 
     def _room_config(self, preset: str | None) -> RoomSettings:
         named = (x for x in self._config.room.presets if x.name == preset)
         return next(named, self._config.room)
-
-
-def is_dtelecom(kind: RoomKind, token: str) -> bool:
-    """Return whether the room is on dTelecom's network; the configuration has priority.
-
-    The usual token needs no further look, and dTelecom's modules are not imported.
-    """
-    if kind is not RoomKind.AUTO or token.startswith(_HS256):
-        return kind is RoomKind.DTELECOM
-    from appliance.dtelecom.profile import is_dtelecom_token
-
-    return is_dtelecom_token(token)

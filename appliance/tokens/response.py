@@ -55,6 +55,8 @@ class TokenAnswer:
     """Seconds since the epoch, by the issuer's clock; None: never."""
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network."""
     fallback_urls: tuple[str, ...] = ()
     """Other servers that accept the token, in the order in which to try them."""
 
@@ -95,11 +97,9 @@ def read_answer(
     if claims is None or fault is not None:
         raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
     url = _server(texts_of(values, URL_KEYS), room, where, secrets)
-    return replace(
-        _answer(url, token, claims, max(0.0, claims.not_before_s - now_s)),
-        expects_agent=claims.expects_agent,
-        fallback_urls=_fallbacks(values, room, where),
-    )
+    wait_s = max(0.0, claims.not_before_s - now_s)
+    answer = _answer(url, token, claims, room.kind, wait_s)
+    return replace(answer, fallback_urls=_fallbacks(values, room, where))
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -115,11 +115,13 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         sentence = f"room.token is {fault} Write another, or token_url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
     # The server itself judges the start of its validity.
-    answer = _answer(_server([], room, "room.token"), room.token, claims, wait_s=0.0)
-    return replace(answer, expects_agent=claims.expects_agent)
+    url = _server([], room, "room.token")
+    return _answer(url, room.token, claims, room.kind, wait_s=0.0)
 
 
-def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:
+def _answer(
+    url: str, token: str, claims: Claims, kind: RoomKind, wait_s: float
+) -> TokenAnswer:
     return TokenAnswer(
         url,
         token,
@@ -127,6 +129,8 @@ def _answer(url: str, token: str, claims: Claims, wait_s: float) -> TokenAnswer:
         claims.room,
         wait_s=wait_s,
         expires_at_s=claims.expires_at_s,
+        expects_agent=claims.expects_agent,
+        is_dtelecom=RoomKind.DTELECOM in {kind, claims.profile},
     )
 
 
@@ -179,11 +183,6 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
         return claims
     sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
     raise TokenRefused(Cause.MISCONFIGURED, sentence)
-
-
-def _has_agents(room_config: object) -> bool:
-    """Return whether the claim names agents; an unreadable one names none."""
-    return isinstance(room_config, dict) and bool(room_config.get("agents"))
 
 
 def _token_fault(claims: Claims, now_s: float) -> str | None:

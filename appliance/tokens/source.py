@@ -157,6 +157,7 @@ class TokenSource:
                 answer.identity,
                 answer.room,
                 expects_agent=answer.expects_agent,
+                is_dtelecom=answer.is_dtelecom,
                 fallback_urls=answer.fallback_urls,
             )
         )

@@ -6,9 +6,9 @@ import subprocess
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from appliance.config import RoomKind
 from appliance.dtelecom.base58 import decode, encode
 from appliance.dtelecom.node_account import registry_address
-from appliance.dtelecom.profile import is_dtelecom_token
 from appliance.dtelecom.program_address import is_on_curve, program_address
 from appliance.dtelecom.registry import AUTHORITY, CONTRACT
 from appliance.dtelecom.tokens import (
@@ -17,6 +17,7 @@ from appliance.dtelecom.tokens import (
     read_key_pair,
     sign,
 )
+from appliance.tokens.claims import read_claims
 from tests.dtelecom.conftest import NPM
 from tests.dtelecom.keys import KEY, SECRET, pair
 
@@ -146,7 +147,9 @@ def test_a_token_is_verified_with_the_api_key_alone():
     signed, _, signature = token.rpartition(".")
     public = Ed25519PublicKey.from_public_bytes(decode(KEY))
     public.verify(raw(signature), signed.encode())
-    assert is_dtelecom_token(token)
+    claims = read_claims(token)
+    assert claims is not None
+    assert claims.profile is RoomKind.DTELECOM
 
 
 def raw(part):

@@ -16,7 +16,6 @@ import pytest
 from livekit import rtc
 from playwright.async_api import async_playwright
 
-from appliance.config import Config, RoomConfig, RoomKind
 from appliance.core.commands import JoinRoom, SendChat
 from appliance.core.events import (
     Cause,
@@ -29,7 +28,6 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.dtelecom.signal_filter import SignalFilter
-from appliance.room.adapter import is_dtelecom
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
 from tests.dtelecom.fork import ROOM_KEY, Node, response_of_fork
@@ -49,7 +47,7 @@ async def node(server):
 @asynccontextmanager
 async def joined_box(node, config=None):
     async with open_box(config) as box:
-        box.room.do(JoinRoom(1, node.url, keys.token("box")))
+        box.room.do(JoinRoom(1, node.url, keys.token("box"), is_dtelecom=True))
         box.joined = await box.until(RoomJoined)
         yield box
 
@@ -137,7 +135,7 @@ async def test_a_box_returns_to_a_node_that_was_restarted(server, node):
 async def test_a_dead_node_is_named(server, node):
     await node.stop()
     async with open_box() as box:
-        box.room.do(JoinRoom(1, node.url, keys.token("box")))
+        box.room.do(JoinRoom(1, node.url, keys.token("box"), is_dtelecom=True))
         failed = await box.until(RoomFailed)
     assert failed.cause == Cause.SERVER_LOST
     assert "no node of dTelecom" in failed.reason
@@ -146,7 +144,14 @@ async def test_a_dead_node_is_named(server, node):
 async def test_a_dead_node_is_replaced_by_the_next_of_the_tokens_answer(server, node):
     async with Node(server) as dead, open_box() as box:
         await dead.stop()
-        box.room.do(JoinRoom(1, dead.url, keys.token("box"), fallback_urls=(node.url,)))
+        join = JoinRoom(
+            1,
+            dead.url,
+            keys.token("box"),
+            is_dtelecom=True,
+            fallback_urls=(node.url,),
+        )
+        box.room.do(join)
         await box.until(RoomJoined)
 
 
@@ -157,7 +162,8 @@ async def test_leaving_while_joining_a_node_that_does_not_answer_leaves_nothing(
 
     async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
         port = server.sockets[0].getsockname()[1]
-        box.room.do(JoinRoom(1, f"ws://127.0.0.1:{port}", keys.token("box")))
+        url = f"ws://127.0.0.1:{port}"
+        box.room.do(JoinRoom(1, url, keys.token("box"), is_dtelecom=True))
         await asyncio.sleep(0)
         await box.leave()
 
@@ -197,34 +203,18 @@ async def test_a_track_that_was_not_permitted_is_published_later_on_a_node(
     server, node
 ):
     token = server.token("box", canPublish=False)
-    config = Config(room=RoomConfig(kind=RoomKind.DTELECOM))
-    async with open_box(config) as box:
-        box.room.do(JoinRoom(1, node.url, token))
+    async with open_box() as box:
+        box.room.do(JoinRoom(1, node.url, token, is_dtelecom=True))
         await box.until(RoomJoined)
         await permit(server)
         await permissions_are(box)
 
 
-@pytest.mark.parametrize(
-    ("kind", "token", "is_fork"),
-    [
-        (RoomKind.AUTO, keys.token("box"), True),
-        (RoomKind.AUTO, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln", False),
-        (RoomKind.AUTO, "nonsense", False),
-        (RoomKind.LIVEKIT, keys.token("box"), False),
-        (RoomKind.DTELECOM, "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.e30.c2ln", True),
-    ],
-)
-def test_the_configuration_says_the_kind_of_room_or_else_the_token(
-    kind, token, is_fork
-):
-    assert is_dtelecom(kind, token) == is_fork
-
-
 async def test_a_room_of_livekit_can_be_joined_as_one_of_dtelecom(server):
-    config = Config(room=RoomConfig(kind=RoomKind.DTELECOM))
-    async with server.friend("ann") as friend, open_box(config) as box:
-        await box.join(server)
+    join = JoinRoom(1, server.url, server.token("box"), is_dtelecom=True)
+    async with server.friend("ann") as friend, open_box() as box:
+        box.room.do(join)
+        await box.until(RoomJoined)
         await friend.hear(0.5)
         assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
 
@@ -249,9 +239,8 @@ async def test_real_messages_of_livekit_pass_unchanged(server):
 def test_a_livekit_room_imports_nothing_of_dtelecom():
     code = (
         "import sys, appliance.assembly\n"
-        "from appliance.config import RoomKind\n"
-        "from appliance.room.adapter import is_dtelecom\n"
-        "assert not is_dtelecom(RoomKind.AUTO, sys.argv[1])\n"
+        "from appliance.tokens.claims import read_claims\n"
+        "assert read_claims(sys.argv[1])\n"
         "found = [name for name in sys.modules if 'dtelecom' in name]\n"
         "assert not found, found\n"
     )

@@ -41,6 +41,8 @@ def test_a_token_of_dtelecom_has_an_ed25519_key_as_issuer(issuer):
         jwt_of(alg="EdDSA", iss="1" * 33),
         jwt_of(alg="EdDSA", iss=DTELECOM_KEY.replace("6", "0")),
         jwt_of(alg="EdDSA", iss="1" * 8_000),
+        jwt_of(alg="EdDSA", iss="APIdevkey"),
+        jwt_of(alg="EdDSA", iss=DTELECOM_KEY + "zz"),
     ],
 )
 def test_any_other_token_is_for_livekit(token):

@@ -384,6 +384,26 @@ def test_servers_to_fall_back_to_are_those_that_are_allowed(named, allowed):
     assert read(answer_of(fallback_urls=named)).fallback_urls == wanted
 
 
+@pytest.mark.parametrize(
+    ("kind", "token", "is_dtelecom"),
+    [
+        (RoomKind.AUTO, dtelecom_jwt(), True),
+        (RoomKind.AUTO, jwt_of(), False),
+        (RoomKind.LIVEKIT, jwt_of(), False),
+        (RoomKind.DTELECOM, dtelecom_jwt(), True),
+        (RoomKind.DTELECOM, jwt_of(), True),
+    ],
+)
+def test_the_configuration_says_the_kind_of_room_or_else_the_token(
+    kind, token, is_dtelecom
+):
+    room = replace(ROOM, kind=kind)
+    answer = read(answer_of(participant_token=token), room)
+    assert answer.is_dtelecom == is_dtelecom
+    fixed = replace(room, token=token, url="wss://h.example.com")
+    assert fixed_answer(fixed, NOW_S).is_dtelecom == is_dtelecom
+
+
 def test_a_fixed_token_needs_no_request():
     room = RoomConfig(url="ws://127.0.0.1:7880", token=jwt_of())
     assert fixed_answer(room, NOW_S) == replace(ANSWER, url="ws://127.0.0.1:7880")

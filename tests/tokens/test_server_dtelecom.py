@@ -9,9 +9,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+from appliance.config import RoomKind
 from appliance.dtelecom.base58 import encode
-from appliance.dtelecom.profile import is_dtelecom_token
 from appliance.errors import ConfigError
+from appliance.tokens.claims import read_claims
 from appliance.tokens.server_dtelecom import DTelecomIssuer
 from tests.tokens.token_server import NOW_S, asking_server, settings
 
@@ -64,7 +65,9 @@ async def test_a_request_is_answered_with_a_token_and_a_node():
     assert response.status_code == 201
     answer = response.json()
     assert (answer["wsUrl"], answer["server_url"]) == ("wss://a.example.com",) * 2
-    assert is_dtelecom_token(answer["token"])
+    claims = read_claims(answer["token"])
+    assert claims is not None
+    assert claims.profile is RoomKind.DTELECOM
     assert answer["participant_token"] == answer["token"]
     claims = claims_of(response)
     assert (claims["sub"], claims["video"]["room"]) == ("box", "kitchen")
