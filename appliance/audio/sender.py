@@ -62,7 +62,7 @@ class Sender:
         self._now_s = now_s
         # Each packet with the number of packets skipped before it.
         self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self._meter = Meter(post)
         self._spare: _Pair | None = None
         self._skipped = 0

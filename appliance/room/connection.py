@@ -48,16 +48,16 @@ class Connection(Protocol):
 
 
 def connection(
-    command: JoinRoom, context: "SessionContext", *, is_fork: bool
+    command: JoinRoom, context: "SessionContext", *, is_dtelecom: bool
 ) -> Connection:
     """Return the connection for a session, which creates its room.
 
     Args:
         command: names the server.
         context: of the session.
-        is_fork: the server is one of dTelecom's.
+        is_dtelecom: the server is one of dTelecom's.
     """
-    if is_fork:
+    if is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
         return NodeConnection(command, context)

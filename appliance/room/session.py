@@ -51,7 +51,7 @@ class Session:
         self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
-        self._connection = connection(command, context, is_fork=style.is_dtelecom)
+        self._connection = connection(command, context, is_dtelecom=style.is_dtelecom)
         self._room = room = self._connection.room
         has_key = style.encryption_key_file is not None
         self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)

@@ -11,8 +11,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-TTL_S: Final = 600
-"""Short: the server itself refreshes the tokens of participants in the room."""
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
 _NO_CLAIMS: Final[Mapping[str, object]] = MappingProxyType({})
