@@ -202,8 +202,8 @@ def _should_retry_at_once(state: State, before: str | None) -> bool:
     """Return whether a new address is a reason to retry at once.
 
     After an eviction it is not: the other client still exists, or nobody asked the box
-    back. A token request that
-    was sent without a network may hang until its time-out, so it is sent again.
+    back. A token request that was sent without a network may hang until its time-out,
+    so it is sent again.
     """
     if state.phase is Phase.FETCHING:
         return before is None
