@@ -80,6 +80,8 @@ class Supervisor:
         """Devices of the open streams."""
         self._opened_at_s = 0.0
         self._latency_steps = latency_steps
+        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
+        """Sets the hardware levels of devices that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -199,6 +201,8 @@ class Supervisor:
             streams.close()
             return
         self._streams = streams
+        if self.set_levels is not None:
+            self.set_levels(wanted)
         self._choice.use(wanted, streams.clocks)
         found = {
             direction: PartFound(

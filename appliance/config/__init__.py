@@ -105,6 +105,16 @@ class RoomConfig(RoomSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixerConfig:
+    """Hardware levels of the card, set and switched on when it is opened."""
+
+    microphone: Percent | None = None
+    """Percent of the range; null: left as it is."""
+    speaker: Percent | None = None
+    """As for the microphone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundConfig:
     """Sound card and audio processing."""
 
@@ -112,6 +122,8 @@ class SoundConfig:
     """Cards by preference: part of a name, ALSA card id or USB vendor:product."""
     speaker: tuple[Text, ...] = ()
     """As for the microphone."""
+    mixer: MixerConfig | None = None
+    """Hardware levels of the card; null: left as they are."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True

@@ -4,6 +4,7 @@ import queue
 import threading
 from contextlib import contextmanager
 
+from appliance.audio.devices import Device
 from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
@@ -67,10 +68,11 @@ class Steps:
 
 
 @contextmanager
-def running(driver, steps):
+def running(driver, steps, set_levels=None):
     events: queue.Queue[object] = queue.Queue()
     sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
     supervisor = Supervisor(SoundConfig(), lambda: driver, sender, events.put, steps)
+    supervisor.set_levels = set_levels
     supervisor.start()
     supervisor.open()
     try:
@@ -120,3 +122,14 @@ def test_a_card_that_loses_sound_with_the_longest_buffer_is_reported():
         beat(callback, status=2)
         found = events.get(timeout=DEADLINE_S)
     assert "loses sound" in found.notice
+
+
+def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
+    driver, steps = FakeDriver(), Steps()
+    devices: queue.Queue[dict[str, Device]] = queue.Queue()
+    with running(driver, steps, devices.put):
+        for _ in range(2):
+            opened = devices.get(timeout=DEADLINE_S)
+            assert {x.name for x in opened.values()} == {"USB Audio"}
+            assert set(opened) == {"microphone", "speaker"}
+            steps.must_move.set()
