@@ -12,7 +12,7 @@ from appliance.audio.devices import Device, Direction
 from appliance.audio.level_setter import LevelSetter
 from appliance.config import MixerConfig
 from appliance.errors import SoundError
-from tests.card.alsa_mixer import Control, Mixer, plug_in_mixers
+from tests.card.alsa_mixer import Control, Mixer, mixers_here
 
 DEADLINE_S = 10.0
 DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
@@ -33,13 +33,12 @@ FRESH = (
 
 
 @pytest.fixture
-def mixer(tmp_path, monkeypatch):
+def mixer(tmp_path):
     """Mixer of a virtual card, visible in this process."""
-    for name, value in plug_in_mixers(tmp_path / "asound.conf", tmp_path).items():
-        monkeypatch.setenv(name, value)
     made = Mixer(tmp_path, "Device")
     made.write(*FRESH)
-    return made
+    with mixers_here(tmp_path):
+        yield made
 
 
 def finish():

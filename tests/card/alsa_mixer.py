@@ -1,15 +1,20 @@
 """Virtual mixers for tests: the real libasound on controls in a text file.
 
-    mixer = Mixer(tmp_path, "Device", ("PCM Playback Volume", 12, 0, 32, -32, 1))
-    env = plug_in_mixers(tmp_path / "asound.conf", tmp_path)
-
-A process with these variables finds the mixer as `hw:Device`.
+mixer = Mixer(tmp_path, "Device")
+mixer.write(Control("PCM Playback Volume", 12, 0, 32, -32, 1))
+with mixers_here(tmp_path):
+    ...  # snd_mixer_attach finds it as "hw:Device"
 """
 
+import ctypes
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from appliance.audio.alsa_mixer import LIBRARY
 from tests.card.build import MIXER, plugin
 
 
@@ -47,15 +52,24 @@ class Mixer:
         return self.folder / f"{self.card_id}.mixer"
 
 
-def plug_in_mixers(path: Path, folder: Path) -> dict[str, str]:
-    """Write an ALSA configuration with the mixers of a folder.
-
-    Returns:
-        Environment variables for the process that shall see them.
-    """
+@contextmanager
+def mixers_here(folder: Path) -> Iterator[None]:
+    """Let libasound in this process find the mixers of a folder, and nothing else."""
+    path = folder / "mixers.conf"
     path.write_text(
         f'ctl_type.ptt {{ lib "{plugin(MIXER)}" }}\n'
         "ctl.hw { @args [ CARD ] @args.CARD { type string }\n"
         f'type ptt dir "{folder}" card $CARD }}\n'
     )
-    return {"ALSA_CONFIG_PATH": str(path)}
+    name = "ALSA_CONFIG_PATH"
+    before = os.environ.get(name)
+    os.environ[name] = str(path)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[name]
+        else:
+            os.environ[name] = before
+        # PortAudio reads the configuration only if there is none in memory.
+        ctypes.CDLL(LIBRARY).snd_config_update_free_global()
