@@ -28,6 +28,7 @@ from appliance.audio.devices import (
 )
 from appliance.audio.driver import Driver
 from appliance.errors import SoundError
+from appliance.process.group_access import join_group
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
@@ -173,7 +174,7 @@ def _obstacle(card: Path, number: str) -> str:
     nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
     if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
         return "cannot be opened now"
-    return "this user is not allowed to open it: add the user to the group audio"
+    return f"this user is not allowed to open it: {join_group('audio')}"
 
 
 def _name(card: Path, number: str) -> str:

@@ -15,6 +15,7 @@ from appliance.core.commands import FetchToken
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import remedy
+from appliance.process.group_access import join_group
 from appliance.tokens.source import TokenSource
 
 DEVICES = Path("/dev")
@@ -176,7 +177,7 @@ def _missing(
 def _usable(part: str, device: Path, group: str) -> Finding:
     if os.access(device, os.R_OK | os.W_OK):
         return Finding(part, f"{device} can be used")
-    advice = f"Join the group: sudo usermod -aG {group} $USER, then log in again."
+    advice = f"Join the group: {join_group(group)}."
     return Finding(part, f"no permission for {device}", advice)
 
 
