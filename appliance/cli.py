@@ -111,10 +111,12 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.audio.device_list import all_devices, print_devices
+    from appliance.audio.card_levels import device_levels
+    from appliance.audio.device_list import all_devices
+    from appliance.audio.device_table import print_devices
     from appliance.audio.portaudio import PortAudio
 
-    return print_devices(all_devices(PortAudio()), as_json=args.json)
+    return print_devices(all_devices(PortAudio()), device_levels, as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:

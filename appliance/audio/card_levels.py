@@ -54,6 +54,24 @@ class SettableMixer(Protocol):
 OpenMixer = Callable[[str], AbstractContextManager[SettableMixer]]
 
 
+def device_levels(device: Device, open_mixer: OpenMixer = opened) -> str:
+    """Return the levels of a device's directions in words; empty: none are known."""
+    if not device.card_id:
+        return ""
+    try:
+        with open_mixer(device.card_id) as mixer:
+            controls = mixer.controls()
+    except SoundError:
+        return ""
+    ways: tuple[Direction, ...] = ("microphone", "speaker")
+    words = (
+        f"{way} level {described(of_direction(controls, way))}"
+        for way in ways
+        if device.channels(way) and of_direction(controls, way)
+    )
+    return "; ".join(words)
+
+
 def of_direction(
     controls: Iterable[Control], direction: Direction
 ) -> tuple[Control, ...]:

@@ -6,13 +6,10 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
-import json
 import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -112,34 +109,6 @@ def card_name(
         return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
     advice = ": stop that program" if device.used_by else ""
     raise SoundError(device.stable_name, f"{device.obstacle}{advice}")
-
-
-def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration."""
-    if as_json:
-        facts = [asdict(x) | {"name": x.stable_name} for x in devices]
-        sys.stdout.write(json.dumps(facts) + "\n")
-        return 0
-    for device in devices:
-        sys.stdout.write(line(device) + "\n")
-    if not devices:
-        sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
-    return 0
-
-
-def line(device: Device) -> str:
-    """Return the line for one device; its quoted name fits into the configuration."""
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
-    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    facts = (can, rate, device.card_id, device.usb_id, device.obstacle)
-    return f'"{device.stable_name}": ' + ", ".join(fact for fact in facts if fact)
 
 
 def _pcm_numbers(card: Path) -> list[str]:

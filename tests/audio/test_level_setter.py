@@ -1,13 +1,16 @@
 """Levels of virtual cards, read and set with the real libasound."""
 
+import json
 import logging
 import threading
 from contextlib import contextmanager
+from dataclasses import replace
 
 import pytest
 
 from appliance.audio.alsa_mixer import opened
-from appliance.audio.card_levels import levels_found
+from appliance.audio.card_levels import device_levels, levels_found
+from appliance.audio.device_table import print_devices
 from appliance.audio.devices import Device, Direction
 from appliance.audio.level_setter import LevelSetter
 from appliance.config import MixerConfig
@@ -57,6 +60,21 @@ def test_percent_decibels_and_switches_are_those_of_the_card(mixer):
     assert "sset 'Mic' capture 80% cap" in advice
     mixer.write(Control("PCM Playback Volume", 3, 0, 4))
     assert levels_found(DEVICE, "speaker") == ("Device: PCM 75 %", "")
+
+
+def test_the_list_of_cards_has_the_levels_of_each_direction(mixer, capsys):
+    only_heard = replace(OTHER["speaker"], card_id="Device")
+    assert device_levels(only_heard) == "speaker level PCM 38 % (-20 dB) switched off"
+    assert device_levels(OTHER["speaker"]) == ""
+    print_devices((DEVICE, OTHER["speaker"]), device_levels, as_json=False)
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.endswith(
+        "; microphone level Mic 0 % (0 dB) switched off"
+        "; speaker level PCM 38 % (-20 dB) switched off"
+    )
+    assert "level" not in second
+    print_devices((DEVICE,), device_levels, as_json=True)
+    assert "PCM 38 %" in json.loads(capsys.readouterr().out)[0]["levels"]
 
 
 def test_the_configured_levels_are_set_and_switched_on_and_nothing_else(mixer, caplog):
