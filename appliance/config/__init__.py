@@ -70,7 +70,7 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """Identity in the room; null: generated once and kept in the state directory."""
+    """Identity in the room; null: derived from the board's serial number."""
     display_name: Text | None = None
     """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
