@@ -19,7 +19,7 @@ MACHINE_FILES: Final = (
 LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without letters and digits that are easily confused."""
 LENGTH: Final = 8
-"""Letters of an identity: of 100,000 boxes two have the same with a chance below 1 %."""
+"""Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
 LARGEST_ID: Final = 256
 """Characters; a machine has less than 40."""
 _SALT: Final = b"ptt-appliance identity"
