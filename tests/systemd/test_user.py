@@ -10,7 +10,7 @@ SYSTEMD = Path(__file__).parents[2] / "systemd"
 
 @pytest.fixture
 def make_user(tmp_path):
-    """Run that step of the installer on a file of groups; return the user's."""
+    """Run that step of the installer for a user in these groups; return its groups."""
     groups = tmp_path / "groups"
     install = (SYSTEMD / "install.sh").read_text().removesuffix('main "$@"\n')
     functions = install.replace('$(dirname "${BASH_SOURCE[0]}")', str(SYSTEMD))
@@ -29,13 +29,14 @@ def make_user(tmp_path):
         install() {{ mkdir -p "${{@: -1}}"; }}
         """
 
-    def run():
+    def run(*before):
+        if before:
+            groups.write_text("\n".join((*before, "")))
         code = f"{functions}{stand_ins}make_user\n"
         subprocess.run(["bash"], input=code, text=True, check=True)
         assert (tmp_path / "state").is_dir()
         return set(groups.read_text().split())
 
-    run.groups = groups
     return run
 
 
@@ -44,5 +45,5 @@ def test_a_new_user_is_in_the_groups_of_the_devices(make_user):
 
 
 def test_an_upgrade_keeps_the_groups_that_the_owner_added(make_user):
-    make_user.groups.write_text("audio\ngpio\ndialout\n")
-    assert make_user() == {"audio", "gpio", "i2c", "dialout"}
+    after = make_user("audio", "gpio", "dialout")
+    assert after == {"audio", "gpio", "i2c", "dialout"}
