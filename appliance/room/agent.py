@@ -10,7 +10,7 @@ from livekit import rtc
 from appliance.core.commands import Turn
 from appliance.core.events import Agent, AgentChanged, AgentFailed, AgentState
 from appliance.room.captions import Captions
-from appliance.room.context import SessionContext
+from appliance.room.connection import SessionContext
 from appliance.room.participants import is_agent, name_of
 from appliance.room.subscriber import Subscriber
 

@@ -72,6 +72,9 @@ class Client:
     def send(self, raw):
         self._writer.write(raw)
 
+    def end(self):
+        self._writer.write_eof()
+
     async def head(self):
         async with asyncio.timeout(DEADLINE_S):
             return await self._reader.readuntil(b"\r\n\r\n")
@@ -313,7 +316,7 @@ HOSTILE = [
 async def test_what_is_no_request_is_closed(node, relay, raw):
     client = await Client.connected(relay)
     client.send(raw)
-    client._writer.write_eof()
+    client.end()
     await client.rest()
     await client.close()
     await (await Client.joined(relay)).close()
