@@ -11,7 +11,7 @@ from ipaddress import ip_network
 from pathlib import Path
 from typing import Final
 
-from appliance.config.layers import read_layers
+from appliance.config.load import read_layers
 from appliance.config.merge import Reading
 from appliance.config.messages import found
 from appliance.errors import ConfigError, Fault
