@@ -12,8 +12,8 @@ from pathlib import Path
 
 TESTS = Path(__file__).parent
 BESIDE = (
-    *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "process"),
-    *("room", "systemd", "tokens"),
+    *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
+    *("process", "room", "systemd", "tokens"),
 )
 """Folders of the second process; the first one has everything else."""
 
