@@ -21,20 +21,21 @@ from typing import Any, Final
 
 import h11
 
-from appliance.dtelecom.frames import FrameFilter
-from appliance.dtelecom.sdk_connection import OF_ONE_CONNECTION, SdkConnection
-from appliance.dtelecom.signal_filter import SignalFilter
-from appliance.dtelecom.upstream import (
+from appliance.dtelecom.connections import (
     CHUNK_BYTES,
+    OF_ONE_CONNECTION,
     UNREACHABLE,
     Answer,
     Headers,
     Place,
+    SdkConnection,
     Tls,
     Upstream,
     read_place,
     trust,
 )
+from appliance.dtelecom.frames import FrameFilter
+from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.net.http_limits import ConnectionLimits
 from appliance.net.http_server import Acceptor
 from appliance.net.rate_limit import Rate

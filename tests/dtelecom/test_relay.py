@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.dtelecom.relay import Relay
-from appliance.dtelecom.upstream import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.process.background import Background
 from tests.dtelecom.fake_node import FakeNode, http
 from tests.dtelecom.fork import response_of_fork
