@@ -122,10 +122,7 @@ class Upstream:
     ) -> None:
         """Pass everything on in both directions until either side closes.
 
-        Args:
-            reader: of the client.
-            writer: of the client.
-            frames: filters what the node sends.
+        `frames` filters what the node sends to the client.
         """
         begun, _ = self._http.trailing_data
         ways = [

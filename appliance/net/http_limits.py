@@ -74,11 +74,6 @@ async def read_body(
 ) -> bytes:
     """Return the body of a request, without trusting its announced length.
 
-    Args:
-        request: its body has not been read yet.
-        limit_bytes: longest body.
-        within_s: longest time for all of it.
-
     Raises:
         BodyTooLongError: as soon as it is too long, or is announced to be.
         BodyTooSlowError: it is not complete in time.

@@ -64,14 +64,7 @@ class Captions:
     """Receiver of the captions of one session."""
 
     def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
-        """Start receiving.
-
-        Args:
-            ticket: number of the session.
-            room: source of the streams.
-            post: takes `CaptionReceived`.
-            spawn: runs a coroutine as a task whose failure ends the process.
-        """
+        """Start receiving."""
         self._ticket = ticket
         self._room = room
         self._post = post

@@ -42,12 +42,7 @@ class ChatChannel:
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        Args:
-            ticket: number of the session.
-            room: not connected yet.
-            post: takes the events.
-            spawn: runs a coroutine as a task whose failure ends the process.
-            has_streams: whether the server passes text streams on.
+        `has_streams` tells whether the server passes text streams on.
         """
         self._has_streams = has_streams
         self._ticket = ticket

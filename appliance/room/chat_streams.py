@@ -65,10 +65,7 @@ class ChatStreams:
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        Args:
-            room: not connected yet.
-            deliver: takes the messages; a line that grows has the same id each time.
-            run: runs a coroutine as a task of the session.
+        `deliver` takes the messages; a line that grows has the same id each time.
         """
         self._room = room
         self._deliver = deliver

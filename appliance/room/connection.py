@@ -70,13 +70,7 @@ class Connection(Protocol):
 def connection(
     command: JoinRoom, context: SessionContext, *, is_dtelecom: bool
 ) -> Connection:
-    """Return the connection for a session, which creates its room.
-
-    Args:
-        command: names the server.
-        context: of the session.
-        is_dtelecom: the server is one of dTelecom's.
-    """
+    """Return the connection for a session, which creates its room."""
     if is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 

@@ -92,12 +92,7 @@ class Decryption:
         self._waiting_since_s.pop(identity, None)
 
     def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
-        """Return the fault of this participant's audio as a sentence; empty: none.
-
-        Args:
-            other: the participant.
-            is_speaking: whether the server says that they speak.
-        """
+        """Return the fault of this participant's audio as a sentence; empty: none."""
         tracks = [
             publication
             for publication in other.track_publications.values()

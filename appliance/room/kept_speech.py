@@ -48,13 +48,7 @@ class KeptSpeech:
         spawn: Spawn,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without speech.
-
-        Args:
-            room: where the agent comes.
-            spawn: runs a coroutine as a task whose failure ends the process.
-            now_s: the clock.
-        """
+        """Start without speech."""
         self._now_s = now_s
         self._room = room
         self._spawn = spawn

@@ -25,14 +25,7 @@ class Participants:
         post: Post,
         subscriber: Subscriber,
     ) -> None:
-        """Start with an empty list.
-
-        Args:
-            ticket: number of the session.
-            room: source of the participants.
-            post: takes `PeopleChanged`.
-            subscriber: knows whose audio is played and whose cannot be decrypted.
-        """
+        """Start with an empty list."""
         self._ticket = ticket
         self._room = room
         self._post = post

@@ -121,11 +121,7 @@ def application(
 ) -> ASGIApp:
     """Return the ASGI application with the rate limit of each client's own address.
 
-    Args:
-        settings: of the server.
-        limits: on clients.
-        now_s: returns seconds since the epoch.
-        issuer: as for `app`.
+    `now_s` and `issuer` are those of `app`.
     """
     limited = RateLimited(app(settings, now_s, issuer=issuer), limits)
     return RealClient(limited, Networks(settings.config.trusted_proxies))
