@@ -15,7 +15,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -39,8 +39,7 @@ from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.net.http_limits import ConnectionLimits
 from appliance.net.http_server import Acceptor
 from appliance.net.rate_limit import Rate
-
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0
 """Time-out for the head of a request."""

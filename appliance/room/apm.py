@@ -76,12 +76,7 @@ class ApmEchoCanceller:
         _converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
-        """Remove the echo of the speaker from the microphone's block, in place.
-
-        Args:
-            microphone: the captured block; overwritten.
-            played: the block given to the speaker in the same callback.
-            delay_ms: from giving `played` to the card until its echo is captured.
+        """Remove the echo in place; see `ports.EchoCanceller`.
 
         Thread: any, one at a time.
         """

@@ -17,7 +17,7 @@ from livekit import rtc
 
 from appliance.core.events import Caption, CaptionReceived
 from appliance.ports import Post
-from appliance.room.connection import Spawn
+from appliance.process.background import Spawn
 from appliance.room.names import display_name, is_text
 from appliance.room.participants import name_of
 

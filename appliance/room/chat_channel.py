@@ -12,10 +12,10 @@ from livekit.rtc.participant import PublishDataError
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.ports import Post
+from appliance.process.background import Spawn
 from appliance.process.log_limit import LogLimit
 from appliance.room import chat_format
 from appliance.room.chat_streams import ChatStreams
-from appliance.room.connection import Spawn
 from appliance.room.names import short_id
 from appliance.room.participants import sender
 

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from livekit import rtc
 
 from appliance.core.events import ChatMessage
+from appliance.process.background import Spawn
 from appliance.room.chat_format import (
     PACKET_BYTES,
     STREAM_TOPIC,
@@ -61,7 +62,7 @@ class ChatStreams:
         self,
         room: rtc.Room,
         deliver: Deliver,
-        run: Callable[[Coroutine[None, None, None]], asyncio.Task[Any]],
+        run: Spawn,
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 

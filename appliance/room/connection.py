@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -10,12 +9,9 @@ from livekit import rtc
 
 from appliance.core.commands import JoinRoom
 from appliance.ports import MicrophoneFeed, Playback, Post
+from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
-
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-"""Run a coroutine as a task that may outlive the session; its failure ends the process.
-"""
 
 CONNECT_S: Final = 5.0
 """Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""

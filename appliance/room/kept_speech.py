@@ -16,8 +16,8 @@ import numpy as np
 from livekit import rtc
 
 from appliance.pcm import SILENCE, Block
+from appliance.process.background import Spawn
 from appliance.room.audio_io import RATE_HZ
-from appliance.room.connection import Spawn
 
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 STATE: Final = "lk.agent.state"
