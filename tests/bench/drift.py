@@ -2,11 +2,11 @@
 
 import numpy as np
 
-from tests.bench import shared_calls
-from tests.bench.bench_run import BenchRun
-from tests.bench.call_figures import CallFigures, Reception
+from tests.bench import situations
 from tests.bench.report import Goal, Row, Section
+from tests.bench.scene import Reception, Scene
 from tests.bench.spread import Spread, one, spread
+from tests.bench.venue import Venue
 
 EDGE_S = 10.0
 """Length of start and end, whose medians are compared."""
@@ -14,11 +14,11 @@ EVEN_MS = 10.0
 WAYS = ("slow to fast", "fast to slow")
 
 
-async def measure(run: BenchRun) -> Section:
+async def measure(venue: Venue) -> Section:
     """Speak in both directions at once and measure the change of the delay."""
-    ours = await shared_calls.plain_call(run)
-    rival = await shared_calls.rival_plain_call(run)
-    seconds = run.plan.call_s
+    ours = await situations.plain_call(venue)
+    rival = await situations.rival_plain_call(venue)
+    seconds = venue.plan.call_s
     rows: list[Row] = []
     for mine, theirs, way in zip(
         _receptions(ours), _receptions(rival), WAYS, strict=True
@@ -27,9 +27,9 @@ async def measure(run: BenchRun) -> Section:
     return Section(f"Clocks 400 ppm apart for {seconds:.0f} s", tuple(rows))
 
 
-def _receptions(figures: CallFigures) -> tuple[Reception, Reception]:
-    assert figures.receptions is not None
-    return figures.receptions
+def _receptions(scene: Scene) -> tuple[Reception, Reception]:
+    assert scene.receptions is not None
+    return scene.receptions
 
 
 def _rows(way: str, ours: Reception, rival: Reception, seconds: float) -> list[Row]:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from tests.bench.bench_run import BenchRun
 from tests.bench.client import ROOT, UnmeasurableError
 from tests.bench.link_calls import AFTER_S, KINDS, LATE_MS, Call, Event, Order
 from tests.bench.link_plot import Curve, plot
 from tests.bench.plan import Plan
 from tests.bench.report import Row, Section
 from tests.bench.spread import Spread, extremes, spread
+from tests.bench.venue import Venue
 from tests.link.bad_link import namespaced
 from tests.link.middle import Quality
 
@@ -42,11 +42,11 @@ LINKS = {
 """Names of the links, their words in the table, and their quality per direction."""
 
 
-async def measure(run: BenchRun) -> Section:
+async def measure(venue: Venue) -> Section:
     """Make all calls in a network namespace, and draw the one with events."""
-    calls = await _calls([_order(name, run.plan) for name in run.plan.links])
+    calls = await _calls([_order(name, venue.plan) for name in venue.plan.links])
     rows: list[Row] = []
-    for name in run.plan.links:
+    for name in venue.plan.links:
         rows += _rows(name, [call for call in calls if call.name == name])
     curves = _curves([call for call in calls if call.name == "events"])
     if curves:

@@ -1,7 +1,7 @@
 import math
 import os
 
-from tests.bench.client_start import histogram
+from tests.bench.box import histogram
 from tests.bench.machine import is_busy, line, machine
 from tests.bench.memory import packages
 from tests.bench.process import cpu_s, memory, shares, threads_s

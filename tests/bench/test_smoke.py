@@ -5,13 +5,13 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import delay, gate, relay, room_change, sound
-from tests.bench.bench_run import BenchRun
-from tests.bench.call_figures import stay
-from tests.bench.client_start import Ours
+from tests.bench import delay, gate, relay, rooms, sound
+from tests.bench.box import Ours
 from tests.bench.plan import QUICK
 from tests.bench.report import Row, Section, table
+from tests.bench.scene import stay
 from tests.bench.spread import spread
+from tests.bench.venue import Venue
 
 OURS = Ours(has_processing=False, has_page=False)
 BEFORE_S = 2.0
@@ -20,40 +20,37 @@ BEFORE_S = 2.0
 
 async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        run = BenchRun(server, tmp_path, QUICK)
-        async with run.call(OURS, OURS) as pair:
+        venue = Venue(server, tmp_path, QUICK)
+        async with venue.call(OURS, OURS) as pair:
             there, back = await delay.ways(pair, 1.6, seed=1, before_s=BEFORE_S)
-            figures = await stay(pair, 1.0, sound.noise)
+            scene = await stay(pair, 1.0, sound.noise)
     heard = [x for x in (*there, *back) if not math.isnan(x)]
     assert heard
-    assert figures.receptions
+    assert scene.receptions
     assert all(
-        len(reception.delay_ms) == len(reception.at_s)
-        for reception in figures.receptions
+        len(reception.delay_ms) == len(reception.at_s) for reception in scene.receptions
     )
-    assert all(usage.memory[0].pss > 1.0 for usage in figures.usage)
-    assert [x.status for x in run.exits] == [0, 0]
+    assert all(usage.memory[0].pss > 1.0 for usage in scene.usage)
+    assert [x.status for x in venue.exits] == [0, 0]
     row = Row(name="mouth to ear", unit="ms", ours=spread(heard))
     assert "mouth to ear" in table([Section("Delay", (row,))])
 
 
 async def test_presses_pass_sound_and_are_counted(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        section = await gate.measure(
-            BenchRun(server, tmp_path, replace(QUICK, presses=2))
-        )
+        section = await gate.measure(Venue(server, tmp_path, replace(QUICK, presses=2)))
     notes = [row.note for row in section.rows if "lost at the start" in row.name]
     assert [note.partition(" ")[0] for note in notes] == ["1", "2", "1"]
 
 
 async def test_the_relay_is_joined_through_and_its_cost_is_measured(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        section = await relay.measure(BenchRun(server, tmp_path, QUICK))
+        section = await relay.measure(Venue(server, tmp_path, QUICK))
     assert all(row.ours is not None for row in section.rows)
 
 
 async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
         plan = replace(QUICK, presses=2)
-        section = await room_change.measure(BenchRun(server, tmp_path, plan))
+        section = await rooms.measure(Venue(server, tmp_path, plan))
     assert [row.note for row in section.rows] == ["1 of 1 changes heard"]
