@@ -73,7 +73,8 @@ class AudioAdapter:
             processing: echo cancellation and noise suppression.
             state_directory: where the cards' latency steps are kept; None: nowhere.
         """
-        self._has_earcons = config.sound.earcons
+        has_speaker = config.sound.speaker != "none"
+        self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
         gate = Gate(config.talk.pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)

@@ -36,13 +36,20 @@ class Choice:
             cards: where ALSA describes its cards.
             processes: where the kernel describes processes.
         """
-        self._wishes: dict[Direction, tuple[str, ...]] = {
-            "microphone": config.microphone,
-            "speaker": config.speaker,
-        }
+        self._wishes: dict[Direction, tuple[str, ...]] = {}
+        """Wishes for each direction that the box is to have."""
+        if config.microphone != "none":
+            self._wishes["microphone"] = config.microphone
+        if config.speaker != "none":
+            self._wishes["speaker"] = config.speaker
         self._cards = cards
         self._processes = processes
         self._used: dict[Direction, Device] = {}
+
+    @property
+    def is_any_wanted(self) -> bool:
+        """Whether the box is to have a microphone or a speaker."""
+        return bool(self._wishes)
 
     @property
     def cards(self) -> str:

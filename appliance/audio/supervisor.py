@@ -111,7 +111,7 @@ class Supervisor:
             except Empty:
                 self._check()
                 continue
-            self._is_wanted = order is _Order.OPEN
+            self._is_wanted = order is _Order.OPEN and self._choice.is_any_wanted
             if not self._is_wanted:
                 self._close_streams()
             if order is _Order.END:

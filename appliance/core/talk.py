@@ -125,6 +125,13 @@ def may_talk(state: State) -> bool:
 
 def refusal(state: State) -> str:
     """Return the reason why a press would be refused; empty: it would not."""
+    if state.config.sound.microphone == "none":
+        return "configured without a microphone"
+    return _hindrance(state)
+
+
+def _hindrance(state: State) -> str:
+    """Return what prevents a talk now; empty: nothing."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
     if state.is_link_down:

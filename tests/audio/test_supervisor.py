@@ -4,6 +4,8 @@ import queue
 import threading
 from contextlib import contextmanager
 
+import pytest
+
 from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
@@ -11,7 +13,7 @@ from appliance.audio.sender import Sender
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
-from appliance.core.events import PartFound, PartLost
+from appliance.core.events import Part, PartFound, PartLost
 
 DEADLINE_S = 10.0
 
@@ -22,6 +24,7 @@ class FakeDriver:
     def __init__(self):
         self.searches = 0
         self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
+        self.wanted: list[set[str]] = []
         self.latency_s = 0.02
 
     def devices(self):
@@ -36,6 +39,8 @@ class FakeDriver:
         return wanted.rate_hz == 48_000
 
     def open(self, wanted, callback):
+        ways = {"microphone": wanted.microphone, "speaker": wanted.speaker}
+        self.wanted.append({way for way, device in ways.items() if device})
         self.opened.put((wanted.latency_s, callback))
         return self
 
@@ -67,10 +72,11 @@ class Steps:
 
 
 @contextmanager
-def running(driver, steps):
+def running(driver, steps, config=None):
     events: queue.Queue[object] = queue.Queue()
     sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
-    supervisor = Supervisor(SoundConfig(), lambda: driver, sender, events.put, steps)
+    config = config or SoundConfig()
+    supervisor = Supervisor(config, lambda: driver, sender, events.put, steps)
     supervisor.start()
     supervisor.open()
     try:
@@ -120,3 +126,32 @@ def test_a_card_that_loses_sound_with_the_longest_buffer_is_reported():
         beat(callback, status=2)
         found = events.get(timeout=DEADLINE_S)
     assert "loses sound" in found.notice
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted", "part"),
+    [
+        (SoundConfig(microphone="none"), {"speaker"}, Part.SPEAKER),
+        (SoundConfig(speaker="none"), {"microphone"}, Part.MICROPHONE),
+    ],
+)
+def test_a_direction_that_is_configured_as_none_is_neither_opened_nor_missed(
+    config, wanted, part
+):
+    driver = FakeDriver()
+    with running(driver, Steps(), config) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        beat(callback)
+        found = events.get(timeout=DEADLINE_S)
+    assert (type(found), found.part) == (PartFound, part)
+    assert driver.wanted == [wanted]
+    assert events.empty()
+
+
+def test_without_microphone_and_speaker_cards_are_never_searched():
+    driver = FakeDriver()
+    config = SoundConfig(microphone="none", speaker="none")
+    with running(driver, Steps(), config) as events:
+        pass
+    assert not driver.searches
+    assert events.empty()

@@ -245,8 +245,12 @@ FAULTS = {
     "Write for example true.",
     "sound.earcons='true'": 'expected true or false, found "true". Write true.',
     "sound.earcons=disabled": 'expected true or false, found "disabled". Write false.',
-    "sound.microphone=USB": "expected a list, each text of 1-200 characters, "
+    "sound.microphone=USB": "expected none or a list, each text of 1-200 characters, "
     'found "USB". Write [USB].',
+    "sound.speaker=None": "expected none or a list, each text of 1-200 characters, "
+    'found "None". Write none.',
+    "sound.speaker=[3]": 'expected text of 1-200 characters, found 3. Write "3".',
+    "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
     "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",

@@ -60,6 +60,7 @@ export function show(view) {
 
 function refusalOf(view) {
   if (view.is_muted_at_box) return "muted by the button on the box";
+  if (view.is_listener) return view.talk_text;
   if (!view.has_microphone) return "no microphone";
   // Unmuting is possible in every state of the connection.
   if (view.is_muted_on_page) return "";
