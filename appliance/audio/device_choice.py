@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.device_list import PROCESSES, in_use, unlisted
+from appliance.audio.device_list import PROCESSES, closed_pcms, in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
+    SHARED,
     Device,
     Direction,
     chosen,
@@ -13,7 +14,9 @@ from appliance.audio.devices import (
     not_the_first,
     rank,
 )
+from appliance.audio.stream_stats import PARTS
 from appliance.config import SoundConfig
+from appliance.core.events import PartFound
 from appliance.errors import SoundError
 
 
@@ -53,8 +56,13 @@ class Choice:
 
     @property
     def cards(self) -> str:
-        """ALSA's list of cards; empty where there is none to read."""
-        return kernel_text(self._cards / "cards")
+        """ALSA's list of cards, and which of them cannot be opened now.
+
+        Empty where there is no list to read. A program that lets go of a card, or udev
+        that has set its permissions, changes the text as a new card does.
+        """
+        cards = kernel_text(self._cards / "cards")
+        return cards and cards + closed_pcms(self._cards, self._processes)
 
     def choose(
         self, devices: tuple[Device, ...]
@@ -88,6 +96,13 @@ class Choice:
         """Return a notice if the device in use is not the first choice, else empty."""
         return not_the_first(self._wishes[direction], self._used[direction], direction)
 
+    def found(self) -> dict[Direction, PartFound]:
+        """Return the event for each device in use."""
+        return {
+            way: PartFound(PARTS[way], device.stable_name, self.notice(way))
+            for way, device in self._used.items()
+        }
+
     @property
     def is_best(self) -> bool:
         """Whether each device in use is the first choice."""
@@ -106,16 +121,26 @@ class Choice:
             if not device.used_by
         ]
         return any(
-            self._is_better(direction, device)
+            self._hopes_for_server(direction)
+            or any(self._is_better(direction, device) for device in free)
             for direction in self._wishes
-            for device in free
         )
 
     def _is_better(self, direction: Direction, device: Device) -> bool:
         """Return whether the device would be an improvement in this direction."""
         if not device.channels(direction):
             return False
+        wishes = self._wishes[direction]
+        if not wishes and direction not in self._used:
+            return True
+        return rank(wishes, device) < self._rank(direction)
+
+    def _hopes_for_server(self, direction: Direction) -> bool:
+        """Return whether a better choice may start that the kernel does not list."""
+        better = self._wishes[direction][: self._rank(direction)]
+        return not SHARED.isdisjoint(better)
+
+    def _rank(self, direction: Direction) -> int:
+        """Return the rank of the device in use; the number of wishes if none is."""
         wishes, used = self._wishes[direction], self._used.get(direction)
-        if used is None:
-            return not wishes or rank(wishes, device) < len(wishes)
-        return rank(wishes, device) < rank(wishes, used)
+        return len(wishes) if used is None else rank(wishes, used)

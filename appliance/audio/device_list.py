@@ -61,6 +61,19 @@ def unlisted(
     )
 
 
+def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
+    """Return a text that differs if other PCMs can be opened now than before.
+
+    It does not depend on those that this program has open itself.
+    """
+    closed = (
+        f"\n{pcm.parent.name}/{pcm.name}"
+        for pcm in sorted(cards.glob("card[0-9]*/pcm*[cp]"))
+        if not _is_free(pcm, processes)
+    )
+    return "".join(closed)
+
+
 def in_use(
     wishes: tuple[str, ...],
     found: Iterable[Device],
@@ -168,10 +181,24 @@ def _missing(
         )
 
 
+def _is_free(pcm: Path, processes: Path) -> bool:
+    """Return whether this program has the PCM open, or could open it."""
+    owner = _owner(pcm)
+    if owner:
+        status = kernel_text(processes / owner / "status")
+        groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
+        return str(os.getpid()) in groups
+    return _is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
+
+
+def _is_allowed(nodes: str) -> bool:
+    """Return whether all PCMs whose node has such a name may be opened."""
+    return all(os.access(x, os.R_OK | os.W_OK) for x in NODES.glob(nodes))
+
+
 def _obstacle(card: Path, number: str) -> str:
     """Return the likely reason why a PCM that is not in use cannot be opened."""
-    nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
-    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+    if _is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return "cannot be opened now"
     return "this user is not allowed to open it: add the user to the group audio"
 
@@ -194,10 +221,16 @@ def _name(card: Path, number: str) -> str:
 
 def _user(pcm: Path, processes: Path) -> str:
     """Return program and process id that hold the PCM open; empty if it is free."""
+    owner = _owner(pcm)
+    return _program(owner, processes) if owner else ""
+
+
+def _owner(pcm: Path) -> str:
+    """Return the id of the thread that has the PCM open; empty if it is free."""
     for status in sorted(pcm.glob("sub*/status")):
         owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
         if owner:
-            return _program(owner[1], processes)
+            return owner[1]
     return ""
 
 

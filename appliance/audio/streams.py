@@ -3,7 +3,7 @@
 A card is opened at a rate that it supports in hardware; others are resampled here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,7 +13,7 @@ from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
 from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.errors import SoundError
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
@@ -41,7 +41,7 @@ class Streams:
         self._mixer = mixer
         self._block_sink = block_sink
         self._reference = EchoReference()
-        self._open: list[Stream] = []
+        self._open: list[tuple[set[Direction], Stream]] = []
         self.clocks: dict[Direction, StreamClock] = {}
 
     def open(
@@ -49,6 +49,8 @@ class Streams:
         microphone: Device | None,
         speaker: Device | None,
         latency_s: float,
+        *,
+        is_split: bool = False,
     ) -> dict[Direction, SoundError]:
         """Open and start the streams of the given devices.
 
@@ -56,11 +58,13 @@ class Streams:
             microphone: device, or None if there is none now.
             speaker: device, or None if there is none now.
             latency_s: one of `LATENCY_STEPS_S`.
+            is_split: open one card as two, because its duplex stream does not run.
 
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
-        if speaker is not None and _is_one_card(microphone, speaker):
+        is_duplex = not is_split and _is_one_card(microphone, speaker)
+        if speaker is not None and is_duplex:
             try:
                 self._open_duplex(speaker, latency_s)
             except SoundError:
@@ -70,11 +74,25 @@ class Streams:
                 return {}
         return self._open_separately(microphone, speaker, latency_s)
 
+    @property
+    def is_duplex(self) -> bool:
+        """Whether one stream is open for both directions."""
+        return any(len(directions) > 1 for directions, _ in self._open)
+
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is unplugged."""
         while self._open:
-            self._open.pop().close()
+            self._open.pop()[1].close()
         self.clocks = {}
+
+    def close_some(self, directions: Collection[Direction]) -> None:
+        """Close the streams of these directions; others go on."""
+        for opened in tuple(self._open):
+            if opened[0] <= set(directions):
+                self._open.remove(opened)
+                opened[1].close()
+        clocks = self.clocks.items()
+        self.clocks = {way: clock for way, clock in clocks if way not in directions}
 
     def _open_duplex(self, device: Device, latency_s: float) -> None:
         wanted = self._wanted(device, device, latency_s)
@@ -137,7 +155,7 @@ class Streams:
         self, wanted: StreamRequest, callback: PeriodCallback, stream_clock: StreamClock
     ) -> None:
         stream = self._driver.open(wanted, callback)
-        self._open.append(stream)
+        self._open.append((wanted.directions, stream))
         stream.start()
         stream_clock.delay_ms = round(stream.latency_s * 1000)
 
@@ -161,6 +179,6 @@ class Streams:
         raise SoundError(wanted.device_name, reason)
 
 
-def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
+def _is_one_card(microphone: Device | None, speaker: Device | None) -> bool:
     # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
-    return microphone == speaker and not speaker.is_shared
+    return speaker is not None and microphone == speaker and not speaker.is_shared

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Final
 
-from appliance.config import Config, TalkMode
+from appliance.config import TalkMode
 from appliance.core import (
     agent_text,
     faults,
@@ -116,6 +116,8 @@ class View:
     mode: TalkMode = TalkMode.HYBRID
     is_muted_by_room: bool = False
     """Muted by a moderator; the next press undoes it."""
+    is_silent: bool = False
+    """The microphone delivers only zeros while somebody talks."""
     is_listener: bool = False
     is_announcer: bool = False
     """Configured without a microphone, without a speaker: neither is a fault."""
@@ -170,16 +172,16 @@ def view(state: State, now_s: float) -> View:
         is_page_spent=state.talk.is_page_spent,
         is_muted_by_room=state.permissions.is_muted,
     )
-    return _with_agent(_with_configuration(shown, state.config), state)
+    return _with_agent(_with_settings(shown, state), state)
 
 
-def _with_configuration(shown: View, config: Config) -> View:
-    """Return the view with what only depends on the configuration."""
+def _with_settings(shown: View, state: State) -> View:
     return replace(
         shown,
-        mode=config.talk.mode,
-        is_listener=config.sound.microphone == "none",
-        is_announcer=config.sound.speaker == "none",
+        mode=state.config.talk.mode,
+        is_silent=_is_silent(state),
+        is_listener=state.config.sound.microphone == "none",
+        is_announcer=state.config.sound.speaker == "none",
     )
 
 
@@ -201,12 +203,17 @@ def _lamps(
 ) -> Lamps:
     has_fault = faults.is_lamp_lit(state, sentences)
     is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
-    return Lamps(state.is_connected, _is_talking(state), is_receiving, has_fault)
+    is_talking = _is_talking(state) and not _is_silent(state)
+    return Lamps(state.is_connected, is_talking, is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:
     """Return whether audio passes the gate and reaches the room."""
     return state.is_connected and state.talk.is_flowing
+
+
+def _is_silent(state: State) -> bool:
+    return any(found.is_silent for found in state.second_choices)
 
 
 def _connection(state: State) -> ConnectionState:
@@ -237,14 +244,6 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
         case TalkState.WARNING:
             return "talking, time is nearly up"
         case TalkState.TALKING:
-            return "talking"
+            return "talking" if not _is_silent(state) else "talking, but without sound"
         case _:
-            return _muted_text(state)
-
-
-def _muted_text(state: State) -> str:
-    if state.permissions.is_muted:
-        return "muted by the room"
-    if state.talk.is_muted_at_box:
-        return "muted by the button"
-    return "muted on the page" if state.talk.is_muted_on_page else "muted"
+            return talk.muted_text(state)

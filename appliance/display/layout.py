@@ -200,14 +200,15 @@ def _state(view: View) -> tuple[str, Look]:
     if view.connection is not ConnectionState.CONNECTED:
         return view.connection.upper(), Look.FRAMED
     match view.talk:
+        case TalkState.TALKING | TalkState.WARNING if view.is_silent:
+            return "NO SOUND", Look.FRAMED
         case TalkState.TALKING:
             return "TALKING", Look.LIT
         case TalkState.WARNING:
             return f"TALKING {view.talk_left_s or 0}", Look.LIT
-        case TalkState.LOCKED:
-            return "LET GO", Look.FRAMED
-        case TalkState.MUTED:
-            return "MUTED", Look.FRAMED
+        case TalkState.LOCKED | TalkState.MUTED:
+            is_locked = view.talk is TalkState.LOCKED
+            return "LET GO" if is_locked else "MUTED", Look.FRAMED
         case TalkState.UNAVAILABLE:
             reason = readable(view.talk_text).rpartition(": ")[2]
             return "LISTENS ONLY" if view.is_listener else reason.upper(), Look.FRAMED

@@ -10,6 +10,7 @@ from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
+from appliance.audio.stream_clock import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
@@ -18,19 +19,37 @@ from appliance.core.events import Part, PartFound, PartLost
 DEADLINE_S = 10.0
 
 
-class FakeDriver:
-    """PortAudio with one duplex card, whose streams the test calls back."""
+class FakeStream:
+    """Stream of a fake driver, whose callback the test calls."""
 
-    def __init__(self):
+    latency_s = 0.02
+
+    def __init__(self, ways):
+        self.ways = ways
+        self.is_closed = threading.Event()
+
+    def start(self):
+        pass
+
+    def close(self):
+        self.is_closed.set()
+
+
+class FakeDriver:
+    """PortAudio with duplex cards, whose streams the test calls back."""
+
+    def __init__(self, cards=(("USB Audio", 2, 2),)):
         self.searches = 0
+        self.cards = cards
+        self.streams: queue.Queue[FakeStream] = queue.Queue()
         self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
         self.wanted: list[set[str]] = []
-        self.latency_s = 0.02
 
     def devices(self):
         self.searches += 1
-        facts = {"max_input_channels": 2, "max_output_channels": 2}
-        return [{"name": "USB Audio", "default_samplerate": 48_000.0, **facts}]
+        keys = "name", "max_input_channels", "max_output_channels"
+        rate = {"default_samplerate": 48_000.0}
+        return [dict(zip(keys, facts, strict=True)) | rate for facts in self.cards]
 
     def renew(self):
         pass
@@ -42,13 +61,9 @@ class FakeDriver:
         ways = {"microphone": wanted.microphone, "speaker": wanted.speaker}
         self.wanted.append({way for way, device in ways.items() if device})
         self.opened.put((wanted.latency_s, callback))
-        return self
-
-    def start(self):
-        pass
-
-    def close(self):
-        pass
+        stream = FakeStream(self.wanted[-1])
+        self.streams.put(stream)
+        return stream
 
 
 class Steps:
@@ -155,3 +170,72 @@ def test_without_microphone_and_speaker_cards_are_never_searched():
         pass
     assert not driver.searches
     assert events.empty()
+
+
+class Beating:
+    """Context in which a callback is called every 10 ms."""
+
+    def __init__(self, callback, status=0):
+        self._thread = threading.Thread(target=self._run, args=(callback, status))
+        self._end = threading.Event()
+
+    def _run(self, callback, status):
+        while not self._end.wait(0.01):
+            beat(callback, status)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+
+def next_lost(events):
+    while not isinstance(event := events.get(timeout=DEADLINE_S), PartLost):
+        pass
+    return event
+
+
+def test_a_microphone_without_samples_is_lost_and_the_speaker_plays_on_alone():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback, INPUT_UNDERFLOW):
+            lost = next_lost(events)
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        beat(callback)
+        found = events.get(timeout=DEADLINE_S)
+    assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Audio")
+    assert "delivers nothing" in lost.reason
+    assert driver.wanted[:2] == [{"microphone", "speaker"}, {"speaker"}]
+    assert (type(found), found.part) == (PartFound, Part.SPEAKER)
+
+
+TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
+
+
+def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
+    driver = FakeDriver(TWO_CARDS)
+    with running(driver, Steps()) as events:
+        _, speaker_callback = driver.opened.get(timeout=DEADLINE_S)
+        speaker = driver.streams.get(timeout=DEADLINE_S)
+        microphone = driver.streams.get(timeout=DEADLINE_S)
+        assert (speaker.ways, microphone.ways) == ({"speaker"}, {"microphone"})
+        with Beating(speaker_callback):
+            lost = next_lost(events)
+            assert microphone.is_closed.wait(DEADLINE_S)
+            assert not speaker.is_closed.is_set()
+    assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Microphone")
+
+
+def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        while driver.streams.get(timeout=DEADLINE_S).ways != {"speaker"}:
+            driver.opened.get(timeout=DEADLINE_S)
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            while not isinstance(found := events.get(timeout=DEADLINE_S), PartFound):
+                pass
+    assert found.part is Part.SPEAKER

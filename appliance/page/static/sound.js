@@ -46,6 +46,7 @@ function speakerNote(view) {
 function microphoneNote(view) {
   if (view.is_listener) return "none configured";
   if (!view.has_microphone) return "no microphone";
+  if (view.is_silent) return "only silence";
   return view.is_voice ? "you are speaking" : "";
 }
 

@@ -90,6 +90,7 @@ function words(view) {
   if (view.is_muted_by_room && mutes === false) return "Muted by a moderator. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
   if (view.talk_left_s !== null) return `Talk limit is near: ${view.talk_left_s} s left`;
+  if (view.is_silent && view.talk === "talking") return "The microphone delivers only silence.";
   if (view.is_muted_by_room) return "Muted by a moderator. Hold to talk again.";
   return WORDS[view.talk] ?? view.talk_text;
 }
