@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, assert_never
 
+from appliance.audio.device_choice import Choice
 from appliance.audio.devices import Direction
 from appliance.audio.driver import Driver
 from appliance.audio.dsp import RATE_HZ
@@ -80,7 +81,8 @@ class AudioAdapter:
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
-        self._supervisor = Supervisor(config.sound, driver, self._sender, post, steps)
+        choice = Choice(config.sound)
+        self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

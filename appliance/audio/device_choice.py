@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.device_list import PROCESSES, closed_pcms, in_use, unlisted
+from appliance.audio.device_list import in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
     SHARED,
@@ -14,6 +14,7 @@ from appliance.audio.devices import (
     not_the_first,
     rank,
 )
+from appliance.audio.pcm_users import PROCESSES, closed_pcms
 from appliance.audio.stream_stats import PARTS
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound
@@ -48,15 +49,18 @@ class Choice:
         self._cards = cards
         self._processes = processes
         self._used: dict[Direction, Device] = {}
+        self._known_usb: set[Direction] = set()
+        """Directions for which there has been a USB card."""
+        self._obstacles: dict[Direction, str] = {}
+        """Programs that hold a better device open."""
 
     @property
     def is_any_wanted(self) -> bool:
         """Whether the box is to have a microphone or a speaker."""
         return bool(self._wishes)
 
-    @property
-    def cards(self) -> str:
-        """ALSA's list of cards, and which of them cannot be opened now.
+    def list_cards(self) -> str:
+        """Return ALSA's list of cards, and which of them cannot be opened now.
 
         Empty where there is no list to read. A program that lets go of a card, or udev
         that has set its permissions, changes the text as a new card does.
@@ -72,6 +76,9 @@ class Choice:
         Args:
             devices: devices listed by PortAudio.
         """
+        hidden = unlisted(devices, self._cards, self._processes)
+        for device in (*devices, *hidden):
+            self._known_usb |= device.directions if device.is_usb else set()
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
         for direction, wishes in self._wishes.items():
@@ -80,6 +87,14 @@ class Choice:
             except SoundError as exc:
                 busy = in_use(wishes, devices, direction, self._cards, self._processes)
                 missing[direction] = busy or exc
+        self._obstacles = {
+            direction: f"not {other.stable_name}, {other.obstacle}"
+            for direction, device in found.items()
+            for other in hidden
+            if other.used_by and other.channels(direction)
+            if rank(self._wishes[direction], other)
+            < rank(self._wishes[direction], device)
+        }
         return found, missing
 
     def missing_all(self, exc: SoundError) -> dict[Direction, SoundError]:
@@ -94,7 +109,10 @@ class Choice:
 
     def notice(self, direction: Direction) -> str:
         """Return a notice if the device in use is not the first choice, else empty."""
-        return not_the_first(self._wishes[direction], self._used[direction], direction)
+        wishes, has_usb = self._wishes[direction], direction in self._known_usb
+        used = self._used[direction]
+        notice = not_the_first(wishes, used, direction, has_usb=has_usb)
+        return self._obstacles.get(direction, notice)
 
     def found(self) -> dict[Direction, PartFound]:
         """Return the event for each device in use."""
@@ -106,14 +124,14 @@ class Choice:
     @property
     def is_best(self) -> bool:
         """Whether each device in use is the first choice."""
-        return not any(map(self.notice, self._used))
+        return not any(map(self._rank, self._used))
 
     def is_better_listed(self) -> bool:
         """Return whether the kernel lists a better device that no program uses.
 
         True also where the kernel has no list, because it cannot be known then.
         """
-        if not self.cards:
+        if not self.list_cards():
             return True
         free = [
             device

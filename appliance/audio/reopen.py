@@ -62,6 +62,7 @@ class ReopenPolicy:
         self._searched_at_s = float("-inf")
         self._searches = 0
         self._cards = ""
+        self._looked_at_s = float("-inf")
 
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost."""
@@ -79,19 +80,25 @@ class ReopenPolicy:
         self._cards = cards
         self._searched_at_s = now_s
 
-    def is_due(self, cards: str, now_s: float, state: SoundState) -> bool:
+    def is_due(
+        self, list_cards: Callable[[], str], now_s: float, state: SoundState
+    ) -> bool:
         """Return whether to search now.
 
         Args:
-            cards: ALSA's list now.
+            list_cards: returns ALSA's list; called only if it is needed.
             now_s: monotonic clock.
             state: of the streams.
         """
-        waited_s = now_s - self._searched_at_s
+        is_early = state.is_open and now_s - self._looked_at_s < SOON_S
+        if state.is_complete or is_early:
+            return False
+        self._looked_at_s = now_s
+        waited_s, cards = now_s - self._searched_at_s, list_cards()
         is_changed = cards != self._cards
         if not state.is_open:
             return waited_s >= (SOON_S if is_changed else self._closed_wait_s(cards))
-        if state.is_complete or self._would_interrupt(state, is_changed=is_changed):
+        if self._would_interrupt(state, is_changed=is_changed):
             return False
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False

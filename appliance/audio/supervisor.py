@@ -22,7 +22,6 @@ from appliance.audio.reopen import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
-from appliance.config import SoundConfig
 from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
@@ -50,7 +49,7 @@ class Supervisor:
 
     def __init__(
         self,
-        config: SoundConfig,
+        choice: Choice,
         driver: Callable[[], Driver],
         sender: Sender,
         post: Post,
@@ -59,14 +58,14 @@ class Supervisor:
         """Prepare; `start` begins.
 
         Args:
-            config: orders of preference for microphone and speaker.
+            choice: chooses the devices for microphone and speaker.
             driver: imports and returns PortAudio, or raises `SoundError`; called on
                 the supervisor's thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
-        self._choice = Choice(config)
+        self._choice = choice
         self._import = driver
         self._sender = sender
         self._inbox: SimpleQueue[_Order] = SimpleQueue()
@@ -128,10 +127,8 @@ class Supervisor:
         self._close_stopped()
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
-        # The list is read only if it is needed.
-        if not state.is_complete and self._reopen_policy.is_due(
-            self._choice.cards, time.monotonic(), state
-        ):
+        now_s = time.monotonic()
+        if self._reopen_policy.is_due(self._choice.list_cards, now_s, state):
             self._reopen()
 
     def _state(self) -> SoundState:
@@ -167,7 +164,7 @@ class Supervisor:
                 self._sender.mixer.rest()
         else:
             if not rest and not any(x.blocks for x in self.stats.clocks.values()):
-                cards = self._choice.cards
+                cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
             if rest:
@@ -176,7 +173,7 @@ class Supervisor:
             self._reopen_policy.reset()
         elif rest:
             # It has just been searched for.
-            self._reopen_policy.note(self._choice.cards, now_s)
+            self._reopen_policy.note(self._choice.list_cards(), now_s)
 
     def _adapt_buffer(self, *, is_playing: bool) -> None:
         """Reopen with a longer or shorter buffer, if the losses call for it."""
@@ -198,7 +195,7 @@ class Supervisor:
         """Search for cards and open the streams."""
         self._close_streams()
         # Read before the search: a card plugged in meanwhile then counts as a change.
-        cards = self._choice.cards
+        cards = self._choice.list_cards()
         wanted: dict[Direction, Device] = {}
         try:
             driver = self._initialised()
@@ -220,7 +217,7 @@ class Supervisor:
             wanted.get("microphone"),
             wanted.get("speaker"),
             LATENCY_STEPS_S[self._latency_steps.latency_step],
-            is_split=self._split_for == self._choice.cards,
+            is_split=self._split_for == self._choice.list_cards(),
         )
         for direction, exc in failures.items():
             self.stats.lost(direction, exc.device, exc.reason)

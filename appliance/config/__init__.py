@@ -28,7 +28,18 @@ I2cAddress = (
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
 )
 
-Cards = Literal["none"] | tuple[Text, ...]
+CardName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"\D",
+        title="a name or id as `ptt-appliance devices` prints it",
+        examples=["Jabra"],
+    ),
+]
+"""Not a number: that is another card's after the next boot."""
+Cards = Literal["none"] | tuple[CardName, ...]
 """Sound cards by preference; none: there is none, and none is looked for."""
 
 
@@ -112,8 +123,8 @@ class SoundConfig:
     """Sound card and audio processing."""
 
     microphone: Cards = ()
-    """Cards by preference: part of a name, ALSA card id or USB vendor:product; none:
-    the box only plays."""
+    """Cards by preference: part of a name, ALSA card id, USB vendor:product or USB
+    port; none: the box only plays."""
     speaker: Cards = ()
     """As for the microphone; none: the box only sends, and does not see who speaks."""
     echo_cancellation: bool = True

@@ -166,7 +166,7 @@ class Reading:
         self, field: SchemaField, layer: Layer, values: list[object], wanted: object
     ) -> object:
         items = [
-            SchemaField(f"{field.key}[{at}]", wanted, None, field.is_secret)
+            SchemaField(f"{field.key}[{at}]", wanted, MISSING, field.is_secret)
             for at in range(len(values))
         ]
         made = [

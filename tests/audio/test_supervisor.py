@@ -1,107 +1,19 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
-import queue
-import threading
-from contextlib import contextmanager
-
 import pytest
 
-from appliance.audio.echo import CaptureProcessing
-from appliance.audio.gate import Gate
-from appliance.audio.mixer import Mixer
-from appliance.audio.sender import Sender
 from appliance.audio.stream_clock import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
-from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
-
-DEADLINE_S = 10.0
-
-
-class FakeStream:
-    """Stream of a fake driver, whose callback the test calls."""
-
-    latency_s = 0.02
-
-    def __init__(self, ways):
-        self.ways = ways
-        self.is_closed = threading.Event()
-
-    def start(self):
-        pass
-
-    def close(self):
-        self.is_closed.set()
-
-
-class FakeDriver:
-    """PortAudio with duplex cards, whose streams the test calls back."""
-
-    def __init__(self, cards=(("USB Audio", 2, 2),)):
-        self.searches = 0
-        self.cards = cards
-        self.streams: queue.Queue[FakeStream] = queue.Queue()
-        self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
-        self.wanted: list[set[str]] = []
-
-    def devices(self):
-        self.searches += 1
-        keys = "name", "max_input_channels", "max_output_channels"
-        rate = {"default_samplerate": 48_000.0}
-        return [dict(zip(keys, facts, strict=True)) | rate for facts in self.cards]
-
-    def renew(self):
-        pass
-
-    def can(self, wanted):
-        return wanted.rate_hz == 48_000
-
-    def open(self, wanted, callback):
-        ways = {"microphone": wanted.microphone, "speaker": wanted.speaker}
-        self.wanted.append({way for way, device in ways.items() if device})
-        self.opened.put((wanted.latency_s, callback))
-        stream = FakeStream(self.wanted[-1])
-        self.streams.put(stream)
-        return stream
-
-
-class Steps:
-    """Latency steps that move once the test says so."""
-
-    def __init__(self):
-        self.latency_step = 0
-        self.must_move = threading.Event()
-        self.is_losing = False
-        self.cards: list[str] = []
-
-    def start(self, card, _now_s):
-        self.cards.append(card)
-
-    def has_moved(self, _losses, _now_s, *, is_idle):
-        if not self.must_move.is_set():
-            return False
-        self.must_move.clear()
-        self.latency_step += 1
-        return True
-
-
-@contextmanager
-def running(driver, steps, config=None):
-    events: queue.Queue[object] = queue.Queue()
-    sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
-    config = config or SoundConfig()
-    supervisor = Supervisor(config, lambda: driver, sender, events.put, steps)
-    supervisor.start()
-    supervisor.open()
-    try:
-        yield events
-    finally:
-        supervisor.end()
-
-
-def beat(callback, status=0):
-    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+from tests.audio.fake_driver import (
+    DEADLINE_S,
+    Beating,
+    FakeDriver,
+    Steps,
+    beat,
+    running,
+)
 
 
 def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
@@ -170,25 +82,6 @@ def test_without_microphone_and_speaker_cards_are_never_searched():
         pass
     assert not driver.searches
     assert events.empty()
-
-
-class Beating:
-    """Context in which a callback is called every 10 ms."""
-
-    def __init__(self, callback, status=0):
-        self._thread = threading.Thread(target=self._run, args=(callback, status))
-        self._end = threading.Event()
-
-    def _run(self, callback, status):
-        while not self._end.wait(0.01):
-            beat(callback, status)
-
-    def __enter__(self):
-        self._thread.start()
-
-    def __exit__(self, *_):
-        self._end.set()
-        self._thread.join()
 
 
 def next_lost(events):
