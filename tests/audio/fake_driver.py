@@ -11,6 +11,7 @@ from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
+from appliance.errors import SoundError
 
 DEADLINE_S = 10.0
 
@@ -41,6 +42,10 @@ class FakeDriver:
         self.streams: queue.Queue[FakeStream] = queue.Queue()
         self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
         self.wanted: list[set[str]] = []
+        self.rates_hz = {"microphone": {48_000}, "speaker": {48_000}}
+        self.has_one_clock = False
+        """Whether both directions must have the same rate."""
+        self.running: list[tuple[FakeStream, int]] = []
 
     def devices(self):
         self.searches += 1
@@ -52,14 +57,27 @@ class FakeDriver:
         pass
 
     def can(self, wanted):
-        return wanted.rate_hz == 48_000
+        return all(wanted.rate_hz in self.rates_hz[way] for way in wanted.directions)
+
+    @property
+    def running_hz(self):
+        """Directions and rate of each open stream."""
+        return [
+            (stream.ways, rate_hz)
+            for stream, rate_hz in self.running
+            if not stream.is_closed.is_set()
+        ]
 
     def open(self, wanted, callback):
-        ways = {"microphone": wanted.microphone, "speaker": wanted.speaker}
-        self.wanted.append({way for way, device in ways.items() if device})
+        rates_hz = {rate_hz for _, rate_hz in self.running_hz}
+        if self.has_one_clock and rates_hz - {wanted.rate_hz}:
+            raise SoundError(wanted.device_name, "Invalid sample rate")
+        devices = wanted.microphone, wanted.speaker
+        self.wanted.append(wanted.directions)
         self.opened.put((wanted.latency_s, callback))
-        names = {device.name for device in ways.values() if device}
-        stream = FakeStream(self.wanted[-1], names)
+        names = {device.name for device in devices if device}
+        stream = FakeStream(wanted.directions, names)
+        self.running.append((stream, wanted.rate_hz))
         self.streams.put(stream)
         return stream
 
