@@ -1,6 +1,7 @@
 """Tests of the reopen policy."""
 
 import itertools
+import logging
 from dataclasses import replace
 from functools import partial
 
@@ -8,12 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.audio.devices import Direction
 from appliance.audio.reopen import (
     LATER_LATEST_S,
     LATEST_S,
     ReopenPolicy,
     SoundState,
 )
+from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_stats import StreamStats
+from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"
 
@@ -140,3 +145,26 @@ def test_searches_are_at_least_a_second_apart(lists):
             assert now_s - last_s >= 1.0
             reopen_policy.note(cards, now_s)
             last_s = now_s
+
+
+def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
+    """Searches in vain, each of which opens the speaker again."""
+    caplog.set_level(logging.INFO)
+    events: list[object] = []
+    policy, stats = ReopenPolicy(), StreamStats(events.append)
+    found: dict[Direction, PartFound] = {
+        "speaker": PartFound(Part.SPEAKER, "USB Audio")
+    }
+    searches = 0
+    for now_s in range(DAY_S):
+        if policy.is_due(partial(str, USB), float(now_s), HALF):
+            searches += 1
+            stats.close()
+            stats.lost("microphone", "USB Audio", ("stopped", "busy")[searches % 2])
+            clock = StreamClock(48_000)
+            stats.opened({"speaker": clock}, found)
+            clock.note(0)
+            stats.note_first_callbacks()
+            policy.note(USB, float(now_s))
+    assert 5 < searches < 40
+    assert len(caplog.records) <= 20
