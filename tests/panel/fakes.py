@@ -2,14 +2,17 @@
 
 import asyncio
 import errno
+import struct
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockPin
 
 from appliance.core.events import Event
 from appliance.errors import PanelError
+from appliance.panel.gpio_chip import CHIP_INFO, LINE_INFO, GpioChips
 from appliance.panel.pins import Factory
 
 if TYPE_CHECKING:
@@ -72,6 +75,42 @@ def failing_pin(failure: list[Exception]) -> type:
         MockPin.state.fset(self, value)
 
     return type("FailingPin", (MockPin,), {"state": property(read, write)})
+
+
+Owner = tuple[int, bytes]
+"""Flags and consumer of a line."""
+
+
+class FakeKernel:
+    """GPIO character devices in a folder, which answer as Linux does.
+
+    Source: Linux, `include/uapi/linux/gpio.h`: struct gpiochip_info and struct
+    gpio_v2_line_info.
+    """
+
+    def __init__(self, folder: Path, **labels: str) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.lines: dict[int, Owner] = {}
+        self.refused: set[str] = set()
+        for name in labels:
+            (folder / name).touch()
+        self.chips = GpioChips(folder, self.query)
+
+    def query(self, device: Path, request: int, data: bytes) -> bytes:
+        if device.name not in self.labels:
+            raise FileNotFoundError(errno.ENOENT, "No such file")
+        if device.name in self.refused:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        if request == CHIP_INFO:
+            assert len(data) == 68
+            label = self.labels[device.name].encode()
+            return struct.pack("<32s32sI", device.name.encode(), label, 54)
+        assert (request, len(data)) == (LINE_INFO, 256)
+        number = struct.unpack_from("<I", data, 64)[0]
+        flags, consumer = self.lines.get(number, (0, b""))
+        answer = struct.pack("<32s32sIIQ", b"GPIO17", consumer, number, 0, flags)
+        return answer.ljust(256, b"\0")
 
 
 class FakeBus:
