@@ -6,6 +6,6 @@ is `floating`; `lamps` shows the state of the box. Both open their GPIO pins thr
 asks the kernel for the right chip and for who uses a pin. `screen` shows the newest
 view in a thread of its own, dimmed as `screen_saver` says; `oled` drives it through
 luma.oled, with `paging` for both kinds of chip and `i2c` for the bus. `device_access`
-names refused device files. `simulated` is a panel without hardware. Start with
-`buttons` and `screen`.
+names refused device files. `fault_display` shows why the box cannot run. `simulated` is
+a panel without hardware. Start with `buttons` and `screen`.
 """

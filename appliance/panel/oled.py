@@ -113,7 +113,11 @@ class Oled:
         try:
             self.light(is_lit=False)
         finally:
-            self._bus.close()
+            self.release()
+
+    def release(self) -> None:
+        """Close the bus; the panel keeps its picture."""
+        self._bus.close()
 
     def _send(self, action: Callable[..., object], *arguments: object) -> None:
         with _named(self._config):
