@@ -23,6 +23,7 @@ Milliseconds = Annotated[int, Meta(ge=0, le=2000)]
 ZERO_IS_OFF: Final = {"zero_is_off": True}
 """Mark of a range in which 0 switches a limit off and is no short time."""
 IdleSeconds = Annotated[int, Meta(ge=0, le=86_400, extra=ZERO_IS_OFF)]
+ColumnOffset = Literal["auto"] | Annotated[int, Meta(ge=0, le=8)]
 I2cAddress = (
     Literal["auto"]
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
@@ -224,8 +225,8 @@ class ScreenConfig:
     """auto: 0x3C, then 0x3D."""
     rotate: Literal[0, 180] = 0
     """Degrees; 180: mounted upside down."""
-    column_offset: Annotated[int, Meta(ge=0, le=4)] = 2
-    """First visible column of an SH1106's memory."""
+    column_offset: ColumnOffset = "auto"
+    """First visible column of the chip's memory; auto: SSD1306 0, SH1106 2."""
     dim_after_s: IdleSeconds = 60
     """Idle time; 0: never."""
     sleep_after_s: IdleSeconds = 600
