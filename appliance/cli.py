@@ -86,8 +86,14 @@ def _run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from appliance.config.load import need_room
 
-    loaded = _loaded(args)
-    need_room(loaded)
+    try:
+        loaded = _loaded(args)
+        need_room(loaded)
+    except ConfigError as exc:
+        from appliance.panel.fault_display import show_faults_of_service
+
+        show_faults_of_service(args.config, args.settings, exc.faults)
+        raise
     from appliance.run import run
 
     return run(loaded.config, str(loaded.path))

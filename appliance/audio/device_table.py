@@ -2,6 +2,7 @@
 
 import json
 import sys
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
 
@@ -27,16 +28,22 @@ def print_devices(
         ]
         sys.stdout.write(json.dumps(facts) + "\n")
         return 0
+    names = Counter(device.stable_name for device in devices)
     for device in devices:
+        is_unique = names[device.stable_name] == 1
         levels = levels_of(device)
-        sys.stdout.write(line(device) + (f"; {levels}" if levels else "") + "\n")
+        words = filter(None, (line(device, is_unique=is_unique), levels))
+        sys.stdout.write("; ".join(words) + "\n")
     if not devices:
         sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
     return 0
 
 
-def line(device: Device) -> str:
-    """Return the line for one device; its quoted name fits into the configuration."""
+def line(device: Device, *, is_unique: bool = True) -> str:
+    """Return the line for one device; its quoted name fits into the configuration.
+
+    That is the USB port for a card whose name another one has, too.
+    """
     can = " and ".join(
         word
         for word, count in (
@@ -46,5 +53,9 @@ def line(device: Device) -> str:
         if count
     )
     rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    facts = (can, rate, device.card_id, device.usb_id, device.obstacle)
-    return f'"{device.stable_name}": ' + ", ".join(fact for fact in facts if fact)
+    name = device.stable_name
+    ids = (device.card_id, device.usb_id, device.usb_port)
+    if not is_unique and device.usb_port:
+        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
+    facts = (can, rate, *ids, device.obstacle)
+    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)

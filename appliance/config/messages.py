@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config import ZERO_IS_OFF
-from appliance.config.schema_fields import Section, fields_of, long_form
+from appliance.config import ZERO_IS_OFF, GpioNumber
+from appliance.config.schema_fields import Section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -56,6 +56,11 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
+    if GpioNumber in {wanted, *get_args(wanted)}:
+        from appliance.config.pin_names import pin_hint
+
+        if hint := pin_hint(value):
+            return f" {hint}"
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
@@ -70,15 +75,6 @@ def example_of(shape: type[Section]) -> dict[str, object]:
     """Return a section with an example for each required key."""
     required = (field for field in fields_of(shape) if field.default is MISSING)
     return {field.key: _example(field.wanted) for field in required}
-
-
-def fits(value: object, wanted: object) -> bool:
-    """Return whether a key of type `wanted` accepts `value` as it is."""
-    try:
-        msgspec.convert(value, wanted)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def may_be_null(wanted: object) -> bool:

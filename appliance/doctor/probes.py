@@ -10,8 +10,9 @@ from appliance.audio.card_levels import levels_found
 from appliance.audio.device_list import all_devices, card_name
 from appliance.audio.devices import Direction, chosen
 from appliance.audio.portaudio import PortAudio
-from appliance.config import Config
+from appliance.config import Cards, Config
 from appliance.doctor.checks import try_token
+from appliance.errors import SoundError
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
 from appliance.tokens.source import TokenSource
@@ -31,17 +32,23 @@ class Probes:
 
 def probes_of(config: Config) -> Probes:
     """Return the questions for this configuration."""
-    wishes: dict[Direction, tuple[str, ...]] = {
+    cards: dict[Direction, Cards] = {
         "microphone": config.sound.microphone,
         "speaker": config.sound.speaker,
     }
 
     def find_card(direction: Direction) -> str:
-        return card_name(wishes[direction], direction, all_devices(PortAudio()))
+        wishes = cards[direction]
+        if wishes == "none":
+            return "none configured"
+        return card_name(wishes, direction, all_devices(PortAudio()))
 
     def find_levels(direction: Direction) -> tuple[str, str]:
+        wishes = cards[direction]
+        if wishes == "none":
+            raise SoundError(direction, "none configured")
         devices = all_devices(PortAudio())
-        return levels_found(chosen(wishes[direction], devices, direction), direction)
+        return levels_found(chosen(wishes, devices, direction), direction)
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
