@@ -80,6 +80,8 @@ class Supervisor:
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
         self._latency_steps = latency_steps
+        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
+        """Sets the hardware levels of devices that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -225,6 +227,8 @@ class Supervisor:
             streams.close()
             return
         self._streams = streams
+        if self.set_levels is not None:
+            self.set_levels(wanted)
         self._choice.use(wanted, streams.clocks)
         self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)

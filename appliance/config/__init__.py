@@ -85,7 +85,7 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """Identity in the room; null: generated once and kept in the state directory."""
+    """Identity in the room; null: derived from the board's serial number."""
     display_name: Text | None = None
     """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
@@ -120,6 +120,16 @@ class RoomConfig(RoomSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixerConfig:
+    """Hardware levels of the card, set and switched on when it is opened."""
+
+    microphone: Percent | None = None
+    """Percent of the range; null: left as it is."""
+    speaker: Percent | None = None
+    """As for the microphone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundConfig:
     """Sound card and audio processing."""
 
@@ -128,6 +138,8 @@ class SoundConfig:
     port; none: the box only plays."""
     speaker: Cards = ()
     """As for the microphone; none: the box only sends, and does not see who speaks."""
+    mixer: MixerConfig | None = None
+    """Hardware levels of the card; null: left as they are."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True

@@ -1,4 +1,4 @@
-"""Checks of hardware, network, clock and server, each with a remedy."""
+"""Checks of hardware, network and server, each with a remedy."""
 
 import os
 import socket
@@ -15,12 +15,10 @@ from appliance.core.commands import FetchToken
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import remedy
+from appliance.process.group_access import join_group
 from appliance.tokens.source import TokenSource
 
 DEVICES = Path("/dev")
-OLDEST_YEAR = 2026
-"""Year of this version; the clock of a Pi without network starts in the past."""
-
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
@@ -132,15 +130,6 @@ def names(urls: Iterable[str | None]) -> Finding:
     return Finding("names", ", ".join(hosts) or "none to resolve")
 
 
-def clock(now: datetime) -> Finding:
-    """Check that the clock is plausible: tokens and certificates depend on it."""
-    found = f"{now:%Y-%m-%d %H:%M}"
-    if now.year < OLDEST_YEAR:
-        advice = "Set the clock from the network: sudo timedatectl set-ntp true."
-        return Finding("clock", found, advice)
-    return Finding("clock", found)
-
-
 def server(url: str | None) -> Finding:
     """Check the connection to the room's server; its media ports are not tested.
 
@@ -188,7 +177,7 @@ def _missing(
 def _usable(part: str, device: Path, group: str) -> Finding:
     if os.access(device, os.R_OK | os.W_OK):
         return Finding(part, f"{device} can be used")
-    advice = f"Join the group: sudo usermod -aG {group} $USER, then log in again."
+    advice = f"Join the group: {join_group(group)}."
     return Finding(part, f"no permission for {device}", advice)
 
 
