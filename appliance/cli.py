@@ -87,8 +87,14 @@ def _run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from appliance.config.load import need_room
 
-    loaded = _loaded(args)
-    need_room(loaded)
+    try:
+        loaded = _loaded(args)
+        need_room(loaded)
+    except ConfigError as exc:
+        from appliance.panel.fault_display import show_faults_of_service
+
+        show_faults_of_service(args.config, args.settings, exc.faults)
+        raise
     from appliance.run import run
 
     return run(loaded.config, str(loaded.path))
@@ -110,11 +116,13 @@ def _doctor(args: argparse.Namespace) -> int:
     from appliance.doctor.command import doctor
 
     config = _loaded(args).config
-    devices = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
+    cards = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
 
     def find_card(direction: Direction) -> str:
-        found = all_devices(PortAudio())
-        return card_name(devices[direction], direction, found)
+        wishes = cards[direction]
+        if wishes == "none":
+            return "none configured"
+        return card_name(wishes, direction, all_devices(PortAudio()))
 
     def fetch_token() -> tuple[str, str]:
         return _one_token(config)

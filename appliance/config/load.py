@@ -8,7 +8,13 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from appliance.config import Config, Preset, RoomConfig, RoomSettings
+from appliance.config import (
+    Config,
+    Preset,
+    RoomConfig,
+    RoomSettings,
+    ScreenConfig,
+)
 from appliance.config.checks import findings, missing_room
 from appliance.config.merge import Layer, Reading
 from appliance.config.schema_fields import join
@@ -57,8 +63,7 @@ def load(
     Raises:
         ConfigError: with every fault of all sources.
     """
-    where = path or Path(environment.get(PATH_VARIABLE) or DEFAULT_PATH)
-    is_wished = path is not None or PATH_VARIABLE in environment
+    where, is_wished = _path(path, environment)
     layers, faults = read_layers(where, settings, environment, is_wished=is_wished)
     reading = Reading(Config)
     config = _config(reading, layers)
@@ -73,6 +78,24 @@ def load(
     return Loaded(config, origins, where)
 
 
+def screen_of(
+    path: Path | None, settings: Sequence[str], environment: Mapping[str, str]
+) -> ScreenConfig | None:
+    """Return the screen's section of a configuration that has faults elsewhere.
+
+    A source that cannot be read at all is left out: the screen is then as by default.
+
+    Returns:
+        None: the screen's section has a fault itself.
+    """
+    where, is_wished = _path(path, environment)
+    layers, _ = read_layers(where, settings, environment, is_wished=is_wished)
+    reading = Reading(Config)
+    config = reading.section(Config, "", layers)
+    is_wrong = any(key.partition(".")[0] == "screen" for key in reading.blamed)
+    return None if is_wrong else config.screen
+
+
 def need_room(loaded: Loaded) -> None:
     """Check that there is a room to join.
 
@@ -83,6 +106,12 @@ def need_room(loaded: Loaded) -> None:
     if sentence is not None:
         fault = Fault("room.token_url", sentence, str(loaded.path))
         raise ConfigError((fault,))
+
+
+def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool]:
+    """Return the file to read, and whether it has to exist."""
+    where = path or Path(environment.get(PATH_VARIABLE) or DEFAULT_PATH)
+    return where, path is not None or PATH_VARIABLE in environment
 
 
 def _config(reading: Reading, layers: Sequence[Layer]) -> Config:

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config import ZERO_IS_OFF
+from appliance.config import ZERO_IS_OFF, GpioNumber
 from appliance.config.schema_fields import Section, fields_of, fits
 from appliance.config.yaml import scalar
 
@@ -56,6 +56,11 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
+    if GpioNumber in {wanted, *get_args(wanted)}:
+        from appliance.config.pin_names import pin_hint
+
+        if hint := pin_hint(value):
+            return f" {hint}"
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
