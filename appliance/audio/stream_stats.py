@@ -49,6 +49,8 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         self._silent_microphone = SilentMicrophone()
+        self.is_deaf = False
+        """Whether the microphone is open, but has delivered no samples for a second."""
 
     @property
     def is_anything_lost(self) -> bool:
@@ -79,24 +81,43 @@ class StreamStats:
         self.clocks = clocks
         self._opened = dict(found)
         self._silent_microphone = SilentMicrophone()
+        self.is_deaf = False
 
-    def stopped(self, now_s: float) -> dict[Direction, str]:
-        """Return the directions whose stream has stopped, and how."""
+    def stopped(self, now_s: float) -> set[Direction]:
+        """Return the directions whose stream does not call back any more."""
         clocks = self.clocks.items()
-        deaf = {way: DEAF for way, clock in clocks if _is_deaf(way, clock, STALL_S)}
-        return deaf | {
-            way: STOPPED for way, clock in clocks if now_s - clock.at_s > STALL_S
-        }
+        return {way for way, clock in clocks if now_s - clock.at_s > STALL_S}
 
     def note_first_callbacks(self) -> None:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
             clock = self.clocks[direction]
-            if clock.blocks and not _is_deaf(direction, clock, 0.0):
+            if clock.blocks and not _is_deaf(direction, clock):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
                 self._troubles.pop(direction, None)
                 self._found(direction, found)
+
+    def note_deaf(self) -> bool:
+        """Post that the microphone delivers nothing, and return whether that is new.
+
+        Its stream stays open: the speaker of the same card plays on, and the microphone
+        is reported again as soon as it delivers samples.
+        """
+        clock, was_deaf = self.clocks.get("microphone"), self.is_deaf
+        since_s = None if clock is None else clock.deaf_since_s
+        self.is_deaf = (
+            clock is not None
+            and since_s is not None
+            and clock.at_s - since_s >= STALL_S
+        )
+        if was_deaf or not self.is_deaf:
+            return False
+        found = self._working.pop("microphone", None) or self._opened["microphone"]
+        self._opened["microphone"] = found
+        self.add("microphone", AudioFault.STALL)
+        self.lost("microphone", found.name, DEAF)
+        return True
 
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
         """Post what is wrong with streams that work, and when it is over.
@@ -131,6 +152,7 @@ class StreamStats:
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
         closing = set(self.clocks if directions is None else directions)
+        self.is_deaf = self.is_deaf and "microphone" not in closing
         clocks = self.clocks
         self.clocks = {way: clocks[way] for way in clocks if way not in closing}
         for direction in closing & clocks.keys():
@@ -187,8 +209,5 @@ class StreamStats:
         self._post(found)
 
 
-def _is_deaf(direction: Direction, clock: StreamClock, least_s: float) -> bool:
-    """Return whether a microphone has delivered no samples for so long."""
-    since_s = clock.deaf_since_s
-    is_deaf = since_s is not None and clock.at_s - since_s >= least_s
-    return is_deaf and direction == "microphone"
+def _is_deaf(direction: Direction, clock: StreamClock) -> bool:
+    return direction == "microphone" and clock.deaf_since_s is not None

@@ -7,7 +7,7 @@ import pytest
 from appliance.audio.devices import Direction
 from appliance.audio.silent_microphone import FIRST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_clock import INPUT_UNDERFLOW, STALL_S, StreamClock
-from appliance.audio.stream_stats import DEAF, LOSING, SILENT, STOPPED, StreamStats
+from appliance.audio.stream_stats import DEAF, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from tests.audio.fakes import Clock
@@ -100,14 +100,20 @@ def test_a_noise_gate_in_an_endless_talk_causes_few_reports():
     assert 0 < reports <= 4
 
 
-def test_a_microphone_without_samples_has_stopped_and_its_speaker_has_not():
+def test_a_microphone_without_samples_for_a_second_is_lost_until_it_delivers_some():
     opened = Opened()
     for _ in range(1 + round(STALL_S * 100)):
         opened.clock.now_s += 0.01
         opened.stream.note(INPUT_UNDERFLOW)
-    assert opened.stats.stopped(opened.clock.now_s) == {"microphone": DEAF}
+        opened.stats.note_first_callbacks()
+        opened.stats.note_deaf()
+    assert opened.events == [PartLost(Part.MICROPHONE, "USB", DEAF)]
+    assert not opened.stats.stopped(opened.clock.now_s), "the speaker plays on"
+    opened.stream.note(0)
+    opened.stats.note_first_callbacks()
+    assert opened.events[1:] == [PartFound(Part.MICROPHONE, "USB")]
     opened.clock.now_s += 2 * STALL_S
-    assert opened.stats.stopped(opened.clock.now_s) == dict.fromkeys(NAMES, STOPPED)
+    assert opened.stats.stopped(opened.clock.now_s) == set(NAMES)
 
 
 def test_a_microphone_without_samples_is_not_reported_as_working():
