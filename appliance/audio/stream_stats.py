@@ -11,6 +11,7 @@ from appliance.audio.stream_clock import STALL_S, StreamClock
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
+from appliance.process.log_limit import LogLimit
 
 PARTS: Final[dict[Direction, Part]] = {
     "microphone": Part.MICROPHONE,
@@ -21,6 +22,9 @@ LOSING: Final = "it loses sound: try another USB port, or fewer USB devices"
 SILENT: Final = "it delivers only silence: is it switched off or muted?"
 STOPPED: Final = "it stopped; was it unplugged?"
 DEAF: Final = "it delivers nothing: unplug it and plug it in again"
+LOG_LINES: Final = 10
+LOG_WINDOW_S: Final = 3600.0
+"""Lines about losses in an hour, and as many about returns."""
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
 _log = logging.getLogger(__name__)
@@ -35,6 +39,7 @@ class StreamStats:
     def __init__(self, post: Post) -> None:
         """Start with nothing lost."""
         self._post = post
+        self._log_limit = LogLimit(LOG_LINES, window_s=LOG_WINDOW_S)
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
@@ -64,8 +69,9 @@ class StreamStats:
         """
         event = PartLost(PARTS[direction], name, reason)
         reported = self._lost.setdefault(direction, [])
+        message = '%s lost  device="%s" reason="%s"'
         level = logging.DEBUG if event in reported else logging.WARNING
-        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
+        self._write(level, message, direction, name, reason)
         if not reported:
             self.add(direction, AudioFault.UNPLUG)
         if reported[-1:] == [event]:
@@ -198,15 +204,18 @@ class StreamStats:
         before = self._lost.pop(direction, None)
         is_new = before is not None or self._logged.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
-        _log.log(
-            level if is_new else logging.DEBUG,
-            '%s open  device="%s"%s',
-            direction,
-            found.name,
-            f' notice="{found.notice}"' if found.notice else "",
-        )
+        notice = f' notice="{found.notice}"' if found.notice else ""
+        message, facts = '%s open  device="%s"%s', (direction, found.name, notice)
+        self._write(level if is_new else logging.DEBUG, message, *facts)
         self._logged[direction] = found
         self._post(found)
+
+    def _write(self, level: int, message: str, *facts: str) -> None:
+        """Log a line; a loose contact may cause any number of them."""
+        if level > logging.DEBUG:
+            self._log_limit.log(_log, level, message, *facts)
+        else:
+            _log.debug(message, *facts)
 
 
 def _is_deaf(direction: Direction, clock: StreamClock) -> bool:
