@@ -22,6 +22,7 @@ from tests.bench import (
     flood,
     gate,
     goodbye,
+    link_presses,
     links,
     memory,
     outage,
@@ -53,9 +54,12 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "relay": relay.measure,
     "agent": agent.measure,
     "links": links.measure,
+    "presses": link_presses.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood", "agent", "links"})
+ALERT = frozenset(
+    {"delay", "drift", "gate", "rooms", "flood", "agent", "links", "presses"}
+)
 """Modules that are measured with processors kept awake."""
 
 

@@ -42,6 +42,8 @@ class Plan:
     """Duration of the figures of each call over a bad link."""
     link_starts: int
     """Calls of each kind of client over each link."""
+    link_presses: int
+    """Presses over each link."""
 
 
 QUICK = Plan(
@@ -64,6 +66,7 @@ QUICK = Plan(
     links=("wifi",),
     link_s=8.0,
     link_starts=1,
+    link_presses=10,
 )
 DEFAULT = Plan(
     starts=10,
@@ -85,6 +88,7 @@ DEFAULT = Plan(
     links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
     link_s=20.0,
     link_starts=1,
+    link_presses=100,
 )
 LONG = Plan(
     starts=20,
@@ -106,4 +110,5 @@ LONG = Plan(
     links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
     link_s=30.0,
     link_starts=4,
+    link_presses=300,
 )
