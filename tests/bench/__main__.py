@@ -16,6 +16,7 @@ from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 from tests.bench import (
     agent,
+    busy,
     cpu,
     delay,
     drift,
@@ -55,10 +56,11 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "agent": agent.measure,
     "links": links.measure,
     "presses": link_presses.measure,
+    "busy": busy.measure,
 }
 
 ALERT = frozenset(
-    {"delay", "drift", "gate", "rooms", "flood", "agent", "links", "presses"}
+    {"delay", "drift", "gate", "rooms", "flood", "agent", "links", "presses", "busy"}
 )
 """Modules that are measured with processors kept awake."""
 

@@ -44,6 +44,12 @@ class Plan:
     """Calls of each kind of client over each link."""
     link_presses: int
     """Presses over each link."""
+    busy_s: float
+    """Time in which compilers take all processors."""
+    busy_edge_s: float
+    """Speech before it; twice as long after it."""
+    busy_settle_s: float
+    """Speech before the first figure."""
 
 
 QUICK = Plan(
@@ -67,6 +73,9 @@ QUICK = Plan(
     link_s=8.0,
     link_starts=1,
     link_presses=10,
+    busy_s=8.0,
+    busy_edge_s=4.0,
+    busy_settle_s=4.0,
 )
 DEFAULT = Plan(
     starts=10,
@@ -89,6 +98,9 @@ DEFAULT = Plan(
     link_s=20.0,
     link_starts=1,
     link_presses=100,
+    busy_s=30.0,
+    busy_edge_s=12.0,
+    busy_settle_s=12.0,
 )
 LONG = Plan(
     starts=20,
@@ -111,4 +123,7 @@ LONG = Plan(
     link_s=30.0,
     link_starts=4,
     link_presses=300,
+    busy_s=60.0,
+    busy_edge_s=20.0,
+    busy_settle_s=12.0,
 )

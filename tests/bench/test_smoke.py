@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import delay, gate, relay, rooms, sound
+from tests.bench import busy, delay, gate, relay, rooms, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
 from tests.bench.report import Row, Section, table
@@ -54,3 +54,12 @@ async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
         plan = replace(QUICK, presses=2)
         section = await rooms.measure(Venue(server, tmp_path, plan))
     assert [row.note for row in section.rows] == ["1 of 1 changes heard"]
+
+
+async def test_a_call_is_heard_while_compilers_work(tmp_path):
+    plan = replace(QUICK, busy_s=1.0, busy_edge_s=1.0, busy_settle_s=1.0)
+    async with LocalServer(find_or_build(print)) as server:
+        found = await busy.call(Venue(server, tmp_path, plan), (OURS, OURS))
+    assert [len(ear) for ear in found.ears] == [3, 3]
+    heard = [x for ear in found.ears for phase in ear for x in phase.delay_ms]
+    assert not all(map(math.isnan, heard))
