@@ -50,6 +50,12 @@ class Plan:
     """Speech before it; twice as long after it."""
     busy_settle_s: float
     """Speech before the first figure."""
+    echo_s: float
+    """Length of each of three parts of speech in a simulated room."""
+    soak_minutes: float
+    """At least one disturbance of each kind is made."""
+    clocks_minutes: float
+    """Speech between clocks that are far apart."""
 
 
 QUICK = Plan(
@@ -76,6 +82,9 @@ QUICK = Plan(
     busy_s=8.0,
     busy_edge_s=4.0,
     busy_settle_s=4.0,
+    echo_s=6.0,
+    soak_minutes=0.0,
+    clocks_minutes=1.0,
 )
 DEFAULT = Plan(
     starts=10,
@@ -101,6 +110,9 @@ DEFAULT = Plan(
     busy_s=30.0,
     busy_edge_s=12.0,
     busy_settle_s=12.0,
+    echo_s=20.0,
+    soak_minutes=60.0,
+    clocks_minutes=10.0,
 )
 LONG = Plan(
     starts=20,
@@ -126,4 +138,7 @@ LONG = Plan(
     busy_s=60.0,
     busy_edge_s=20.0,
     busy_settle_s=12.0,
+    echo_s=20.0,
+    soak_minutes=60.0,
+    clocks_minutes=10.0,
 )
