@@ -31,7 +31,13 @@ from appliance.demo.build_server import find_or_build
 from appliance.errors import DemoError
 from tests.bench.client import UnmeasurableError
 from tests.guest import buttons, cache, outages, parts, starts, talking, taps
-from tests.guest.machine import GuestError
+from tests.guest.machine import (
+    OTHER_PRIORITY,
+    OTHER_PROCESSORS,
+    GuestError,
+    on_processors,
+    urgently,
+)
 from tests.guest.site import Site, site
 from tests.guest.verdict import CheckError, Result, exit_status, line, summary
 
@@ -54,9 +60,17 @@ CHECKS: dict[str, Check] = {
 }
 MOST_S = 400.0
 """Longest time of a check."""
-TOOLS = ("apt-get", "cp", "ip", "mount", "nice", "nsenter", "taskset", "unshare")
-NICE = -12
-"""Priority of the guest and its surroundings: everything is real-time sound."""
+TOOLS = (
+    "apt-get",
+    "chrt",
+    "cp",
+    "ip",
+    "mount",
+    "nice",
+    "nsenter",
+    "taskset",
+    "unshare",
+)
 
 
 def main() -> int:
@@ -117,7 +131,8 @@ def _inside(built: cache.Built, binary: Path, options: argparse.Namespace) -> in
     keep = ["--keep", str(options.keep.absolute())] if options.keep else []
     command = [sys.executable, "-m", "tests.guest", *options.checks, *keep]
     inside = taps.namespaced(*command, "--inside", *files)
-    return subprocess.call(["nice", "-n", str(NICE), *inside], cwd=cache.REPOSITORY)
+    how = (*urgently(OTHER_PRIORITY), *on_processors(OTHER_PROCESSORS))
+    return subprocess.call([*how, *inside], cwd=cache.REPOSITORY)
 
 
 async def _run(options: argparse.Namespace) -> int:

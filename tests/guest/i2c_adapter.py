@@ -14,6 +14,7 @@ GET_FUNCTIONS, SET_DELAY, GET_STATUS = 1, 2, 3
 TRANSFERS = range(4, 8)
 ACKNOWLEDGED, NOT_ACKNOWLEDGED = 1, 2
 I2C_AND_SMBUS = 0x0EFF0001
+SMBUS_BYTES = 32
 
 
 class I2cAdapter(Device):
@@ -68,7 +69,10 @@ class I2cAdapter(Device):
                 status = self.screen.read_byte_data(address, 0)
                 answer = bytes([status]) * setup.length
             else:
-                self.screen.write_i2c_block_data(address, data[0], list(data[1:]))
+                # The fake takes what SMBus allows, the bus any number of bytes.
+                for first in range(1, len(data), SMBUS_BYTES):
+                    part = list(data[first : first + SMBUS_BYTES])
+                    self.screen.write_i2c_block_data(address, data[0], part)
         except OSError:
             self._is_acknowledged = False
             answer = bytes(setup.length)

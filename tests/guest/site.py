@@ -21,7 +21,7 @@ from appliance.tokens.issue import issue
 from tests.bench import sound
 from tests.bench.box import Ours, Seat
 from tests.bench.client import Client
-from tests.bench.hearing import MOST_S, Hearing, judge
+from tests.bench.hearing import MOST_S, judge
 from tests.card.asound import Card, Samples
 from tests.guest import taps
 from tests.guest.box import TALKING, Box, until
@@ -43,6 +43,16 @@ SOON_S = 0.2
 FAR_LOOP = sound.talk(np.random.default_rng(1), LOOP_S)
 HERE_LOOP = sound.talk(np.random.default_rng(2), LOOP_S)
 """What is said at the far end and at the box: a voice that never pauses."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reception:
+    """Speech of one end as the other heard it."""
+
+    delay_ms: float
+    """Median; NaN if the speech was not found."""
+    silent_percent: float
+    """Share of 10 ms blocks in which nothing was to be heard."""
 
 
 @dataclass(slots=True)
@@ -138,13 +148,13 @@ class Site:
         await box.release()
         await box.lit(TALKING, False)
 
-    def received_here(self, since_s: float, seconds: float) -> Hearing:
+    def received_here(self, since_s: float, seconds: float) -> Reception:
         """Compare what the speaker played with what was said at the far end."""
-        return _judged(FAR_LOOP, self.headset, since_s, seconds)
+        return _received(FAR_LOOP, self.headset, since_s, seconds)
 
-    def received_far(self, since_s: float, seconds: float) -> Hearing:
+    def received_far(self, since_s: float, seconds: float) -> Reception:
         """Compare what the far end played with what was said at the box."""
-        return _judged(HERE_LOOP, self.far.card, since_s, seconds)
+        return _received(HERE_LOOP, self.far.card, since_s, seconds)
 
 
 @asynccontextmanager
@@ -202,8 +212,12 @@ def _first_loud(where: Headset | Card, since_s: float, until_s: float) -> float 
     return since_s + float(loud[0]) / sound.RATE_HZ if len(loud) else None
 
 
-def _judged(
-    loop: Samples, heard: Headset | Card, since_s: float, seconds: float
-) -> Hearing:
+def _received(
+    loop: Samples, where: Headset | Card, since_s: float, seconds: float
+) -> Reception:
     said = _said(loop, since_s, seconds)
-    return judge(said, heard.heard(since_s, since_s + seconds + MOST_S), (0.0, seconds))
+    heard = where.heard(since_s, since_s + seconds + MOST_S)
+    found = judge(said, heard, (0.0, seconds)).delay_ms
+    known = [ms for ms in found if not np.isnan(ms)]
+    ms = float(np.median(known)) if known else float("nan")
+    return Reception(ms, sound.silent_percent(heard[: len(said)]))

@@ -2,18 +2,16 @@
 
 import asyncio
 
-import numpy as np
-
-from tests.bench.hearing import Hearing
 from tests.guest.box import ONLINE, TALKING, Box, until
-from tests.guest.site import Site
+from tests.guest.site import Reception, Site
 
 BOOT_S = 40.0
 """Longest time from the kernel's start to the room; 12 s on an idle PC."""
 TALK_S = 8.0
-LOST_PERCENT = 10.0
-"""Most speech that may be lost; the guest has one slow processor."""
 DELAY_MS = 1000.0
+SILENT_PERCENT = 5.0
+"""Of speech without a pause. These two are wide, because a guest's time is not a
+Pi's: figures are those of `tests.bench`."""
 
 
 async def boot(site: Site) -> None:
@@ -58,7 +56,7 @@ async def talk(site: Site) -> None:
     async with site.box() as box:
         await box.joined()
         site.speaks(60.0)
-        site.far_speaks(60.0)
+        site.far_speaks(5.0 + TALK_S)
         # Jitter buffers have their length by then.
         await asyncio.sleep(5.0)
         at_s = site.headset.now_s()
@@ -82,9 +80,9 @@ async def talk(site: Site) -> None:
         findings.expect(site.heard_far(at_s) is None, "silence after the release")
 
 
-def _expect(site: Site, direction: str, hearing: Hearing) -> None:
-    known = [x for x in hearing.delay_ms if not np.isnan(x)]
-    delay_ms = float(np.median(known)) if known else float("inf")
-    is_right = hearing.lost_percent <= LOST_PERCENT and delay_ms <= DELAY_MS
-    words = f"{delay_ms:.0f} ms, {hearing.lost_percent:.1f} % lost"
+def _expect(site: Site, direction: str, reception: Reception) -> None:
+    is_right = (
+        reception.delay_ms <= DELAY_MS and reception.silent_percent <= SILENT_PERCENT
+    )
+    words = f"{reception.delay_ms:.0f} ms, {reception.silent_percent:.1f} % silent"
     site.findings.expect(is_right, f"{direction} {words}")

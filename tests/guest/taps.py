@@ -1,7 +1,7 @@
 """Network of a run: addresses and taps in the network namespace of this process.
 
-`SERVER` is the address of LiveKit's server and of the proxy, on loopback. The guest has
-two cables: one for its network, one for the virtual USB bus alone.
+`SERVER` is the address of LiveKit's server, of the far end and of the proxy. The guest
+has two cables: one for its network, one for the virtual USB bus alone.
 """
 
 import array
@@ -38,7 +38,11 @@ def namespaced(*command: str) -> list[str]:
 def set_up() -> None:
     """Make addresses and taps; needs a network namespace without any."""
     _ip("link", "set", "lo", "up")
-    _ip("address", "add", f"{SERVER}/32", "dev", "lo")
+    # LiveKit's clients use no loopback, and a tap is no network without the guest.
+    _ip("link", "add", "host0", "type", "veth", "peer", "name", "host1")
+    for end in ("host0", "host1"):
+        _ip("link", "set", end, "up")
+    _ip("address", "add", f"{SERVER}/32", "dev", "host0")
     for tap, address in ((LAN_TAP, ROUTER), (USB_TAP, f"{USB_HOST}/24")):
         _ip("tuntap", "add", tap, "mode", "tap")
         _ip("address", "add", address, "dev", tap)

@@ -209,7 +209,7 @@ def test_what_is_written_over_i2c_is_on_the_screen(bus, adapter):
     assert not adapter.is_lit()
     assert send(bus, b"\x00\xaf")
     assert not adapter.is_lit()
-    assert send(bus, b"\x40" + b"\xff" * 16)
+    assert send(bus, b"\x40" + b"\xff" * 1024)
     assert adapter.is_lit()
 
 
