@@ -91,8 +91,8 @@ async def _outage(
         words = f"{what} away {seconds:g} s"
         joined_s = await box.joined()
         if what == "server":
-            # It may be there before the server says that it answers.
-            await site.far.says("joined  ticket", since_s=back_at - 1.0, within_s=60.0)
+            # It may hear the box before the server says that it answers.
+            await site.far.says("track subscribed", since_s=back_at, within_s=60.0)
         sound_s = await site.until_heard(site.heard_here, at_s, SOUND_S)
         findings.note(f"{words}: status {status!r}, in the room {joined_s:.1f} s after")
         findings.note(f"sound {sound_s:.1f} s after")

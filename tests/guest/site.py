@@ -36,7 +36,7 @@ TOKEN_S = 86_400
 FAR = Ours(has_processing=False, has_page=False, mode="open")
 LOUD_PEAK = 600
 """Far above comfort noise, far below the speech."""
-HEARD_S = 5.0
+HEARD_S, QUIET_S = 5.0, 1.5
 LOOP_S = 10.0
 """Period of the speech, longer than any delay that is searched."""
 SOON_S = 0.2
@@ -136,12 +136,14 @@ class Site:
 
         Somebody must be speaking at the box.
         """
+        # What was said before is played by then.
+        await asyncio.sleep(QUIET_S)
         at_s = self.headset.now_s()
         await box.press()
         try:
             await box.lit(TALKING, True)
             heard_s = await self.until_heard(self.heard_far, at_s, HEARD_S)
-            self.findings.note(f"{words} is heard after {heard_s:.1f} s")
+            self.findings.note(f"{words} is heard after {heard_s:.2f} s")
         except CheckError as exc:
             self.findings.expect(False, f"{words}: {exc}")
         await asyncio.sleep(1.0)
