@@ -110,11 +110,13 @@ def _doctor(args: argparse.Namespace) -> int:
     from appliance.doctor.command import doctor
 
     config = _loaded(args).config
-    devices = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
+    cards = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
 
     def find_card(direction: Direction) -> str:
-        found = all_devices(PortAudio())
-        return card_name(devices[direction], direction, found)
+        wishes = cards[direction]
+        if wishes == "none":
+            return "none configured"
+        return card_name(wishes, direction, all_devices(PortAudio()))
 
     def fetch_token() -> tuple[str, str]:
         return _one_token(config)

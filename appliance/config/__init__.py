@@ -28,6 +28,20 @@ I2cAddress = (
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
 )
 
+CardName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"\D",
+        title="a name or id as `ptt-appliance devices` prints it",
+        examples=["Jabra"],
+    ),
+]
+"""Not a number: that is another card's after the next boot."""
+Cards = Literal["none"] | tuple[CardName, ...]
+"""Sound cards by preference; none: there is none, and none is looked for."""
+
 
 class RoomKind(StrEnum):
     """Kind of server that has the room."""
@@ -108,10 +122,11 @@ class RoomConfig(RoomSettings):
 class SoundConfig:
     """Sound card and audio processing."""
 
-    microphone: tuple[Text, ...] = ()
-    """Cards by preference: part of a name, ALSA card id or USB vendor:product."""
-    speaker: tuple[Text, ...] = ()
-    """As for the microphone."""
+    microphone: Cards = ()
+    """Cards by preference: part of a name, ALSA card id, USB vendor:product or USB
+    port; none: the box only plays."""
+    speaker: Cards = ()
+    """As for the microphone; none: the box only sends, and does not see who speaks."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True

@@ -245,8 +245,15 @@ FAULTS = {
     "Write for example true.",
     "sound.earcons='true'": 'expected true or false, found "true". Write true.',
     "sound.earcons=disabled": 'expected true or false, found "disabled". Write false.',
-    "sound.microphone=USB": "expected a list, each text of 1-200 characters, "
-    'found "USB". Write [USB].',
+    "sound.microphone=USB": "expected none or a list, each a name or id as "
+    '`ptt-appliance devices` prints it, found "USB". Write [USB].',
+    "sound.speaker=None": "expected none or a list, each a name or id as "
+    '`ptt-appliance devices` prints it, found "None". Write none.',
+    "sound.speaker=[2]": "expected a name or id as `ptt-appliance devices` prints it, "
+    "found 2. Write for example Jabra.",
+    "sound.speaker=['2']": "expected a name or id as `ptt-appliance devices` prints "
+    'it, found "2". Write for example Jabra.',
+    "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
     "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",
