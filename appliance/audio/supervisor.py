@@ -20,7 +20,7 @@ from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
@@ -126,6 +126,8 @@ class Supervisor:
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
+        if self.stats.note_deaf():
+            self._note_loss()
         self._close_stopped()
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
@@ -141,22 +143,22 @@ class Supervisor:
         return SoundState(
             is_open=self._streams is not None,
             is_lost=self.stats.is_anything_lost,
+            is_deaf=self.stats.is_deaf,
             is_best=self._choice.is_best,
             is_talking=sender.gate.is_open and has_spoken,
             is_playing="speaker" in self.stats.clocks and not sender.mixer.is_still,
         )
 
     def _close_stopped(self) -> None:
-        """Close streams whose callbacks have stopped, or that capture nothing."""
-        now_s, opened_at_s = time.monotonic(), self._opened_at_s
-        stopped = self.stats.stopped(now_s)
-        if self._streams is None or self._driver is None or not stopped:
+        """Close streams whose callbacks have stopped."""
+        stopped = self.stats.stopped(time.monotonic())
+        if self._streams is None or not stopped:
             return
-        for direction, reason in stopped.items():
+        for direction in sorted(stopped):
             self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, self._devices[direction].stable_name, reason)
+            self.stats.lost(direction, self._devices[direction].stable_name, STOPPED)
         rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
-        if rest and not self._streams.is_duplex:
+        if rest:
             # The other direction goes on.
             self.stats.close(stopped)
             self._streams.close_some(stopped)
@@ -165,17 +167,19 @@ class Supervisor:
             if "speaker" in stopped:
                 self._sender.mixer.rest()
         else:
-            if not rest and not any(x.blocks for x in self.stats.clocks.values()):
+            if not any(x.blocks for x in self.stats.clocks.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
-            if rest:
-                self._open(self._driver, rest)
-        if now_s - opened_at_s > LONG_LIFE_S:
+        self._note_loss()
+
+    def _note_loss(self) -> None:
+        """Search again at once for a card that worked, else after a while."""
+        now_s = time.monotonic()
+        if now_s - self._opened_at_s > LONG_LIFE_S:
             self._reopen_policy.reset()
-        elif rest:
-            # It has just been searched for.
-            self._reopen_policy.note(self._choice.list_cards(), now_s)
+        elif self._streams is not None:
+            self._reopen_policy.postpone(now_s)
 
     def _adapt_buffer(self, *, is_playing: bool) -> None:
         """Reopen with a longer or shorter buffer, if the losses call for it."""

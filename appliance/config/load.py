@@ -2,22 +2,18 @@
 
 import os
 import socket
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from appliance.config import (
     Config,
-    Preset,
-    RoomConfig,
-    RoomSettings,
     ScreenConfig,
 )
 from appliance.config.checks import findings, missing_room
 from appliance.config.merge import Layer, Reading
-from appliance.config.schema_fields import join
+from appliance.config.presets import with_inherited
 from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
 
@@ -117,43 +113,11 @@ def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool
 def _config(reading: Reading, layers: Sequence[Layer]) -> Config:
     """Return the whole configuration; faults are kept in `reading`."""
     config = reading.section(Config, "", layers)
-    config = replace(config, room=_with_inherited(config.room, reading.origins))
+    config = replace(config, room=with_inherited(config.room, reading.origins))
     for key, sentence in findings(config):
         if key not in reading.blamed:
             reading.blame(key, sentence, reading.origins.get(key, layers[0]))
     return config
-
-
-def _with_inherited(room: RoomConfig, given: Collection[str]) -> RoomConfig:
-    """Return the room; its presets have the room's values for all keys not `given`."""
-    presets = []
-    for at, preset in enumerate(room.presets):
-        key = f"room.presets[{at}]"
-        base = _base(room, preset) if join(key, "token_url") in given else room
-        inherited = {
-            field.name: getattr(base, field.name)
-            for field in fields(RoomSettings)
-            if join(key, field.name) not in given
-        }
-        presets.append(replace(preset, **inherited))
-    return replace(room, presets=tuple(presets))
-
-
-def _base(room: RoomConfig, preset: Preset) -> RoomConfig:
-    """Return what a preset with its own token source inherits."""
-    # A fixed token would win over the preset's own token source.
-    base = replace(room, token=None)
-    if _host(preset.token_url) == _host(room.token_url):
-        return base
-    # These often hold credentials, which must not be sent to another host.
-    return replace(base, token_headers={}, token_query={}, token_body={})
-
-
-def _host(url: str | None) -> str | None:
-    try:
-        return urlsplit(url or "").hostname
-    except ValueError:
-        return None
 
 
 def read_layers(

@@ -32,12 +32,17 @@ class Probes:
 
 def probes_of(config: Config) -> Probes:
     """Return the questions for this configuration."""
+<<<<<<< HEAD
     cards: dict[Direction, Cards] = {
+=======
+    wishes: dict[Direction, Cards] = {
+>>>>>>> main
         "microphone": config.sound.microphone,
         "speaker": config.sound.speaker,
     }
 
     def find_card(direction: Direction) -> str:
+<<<<<<< HEAD
         wishes = cards[direction]
         if wishes == "none":
             return "none configured"
@@ -49,6 +54,19 @@ def probes_of(config: Config) -> Probes:
             raise SoundError(direction, "none configured")
         devices = all_devices(PortAudio())
         return levels_found(chosen(wishes, devices, direction), direction)
+=======
+        wished = wishes[direction]
+        if wished == "none":
+            return "none configured"
+        return card_name(wished, direction, all_devices(PortAudio()))
+
+    def find_levels(direction: Direction) -> tuple[str, str]:
+        wished = wishes[direction]
+        if wished == "none":
+            return "none configured", ""
+        devices = all_devices(PortAudio())
+        return levels_found(chosen(wished, devices, direction), direction)
+>>>>>>> main
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
