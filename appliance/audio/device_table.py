@@ -30,15 +30,9 @@ def print_devices(
         return 0
     names = Counter(device.stable_name for device in devices)
     for device in devices:
-        is_unique = names[device.stable_name] == 1
         levels = levels_of(device)
-<<<<<<< HEAD
-        words = filter(None, (line(device, is_unique=is_unique), levels))
-        sys.stdout.write("; ".join(words) + "\n")
-=======
         words = line(device, is_unique=names[device.stable_name] == 1)
         sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
->>>>>>> main
     if not devices:
         sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
     return 0

@@ -12,7 +12,6 @@ from appliance.audio.devices import Direction, chosen
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Cards, Config
 from appliance.doctor.checks import try_token
-from appliance.errors import SoundError
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
 from appliance.tokens.source import TokenSource
@@ -32,29 +31,12 @@ class Probes:
 
 def probes_of(config: Config) -> Probes:
     """Return the questions for this configuration."""
-<<<<<<< HEAD
-    cards: dict[Direction, Cards] = {
-=======
     wishes: dict[Direction, Cards] = {
->>>>>>> main
         "microphone": config.sound.microphone,
         "speaker": config.sound.speaker,
     }
 
     def find_card(direction: Direction) -> str:
-<<<<<<< HEAD
-        wishes = cards[direction]
-        if wishes == "none":
-            return "none configured"
-        return card_name(wishes, direction, all_devices(PortAudio()))
-
-    def find_levels(direction: Direction) -> tuple[str, str]:
-        wishes = cards[direction]
-        if wishes == "none":
-            raise SoundError(direction, "none configured")
-        devices = all_devices(PortAudio())
-        return levels_found(chosen(wishes, devices, direction), direction)
-=======
         wished = wishes[direction]
         if wished == "none":
             return "none configured"
@@ -66,7 +48,6 @@ def probes_of(config: Config) -> Probes:
             return "none configured", ""
         devices = all_devices(PortAudio())
         return levels_found(chosen(wished, devices, direction), direction)
->>>>>>> main
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
