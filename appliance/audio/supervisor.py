@@ -43,8 +43,7 @@ class _Order(Enum):
 class Supervisor:
     """Thread that keeps the streams of microphone and speaker open.
 
-    Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
-    because PortAudio may block for a second.
+    Thread: `open`, `close` and `end` the loop's; the work, which may block, its own.
     """
 
     def __init__(
@@ -55,12 +54,11 @@ class Supervisor:
         post: Post,
         latency_steps: LatencySteps,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare.
 
         Args:
             choice: chooses the devices for microphone and speaker.
-            driver: imports and returns PortAudio, or raises `SoundError`; called on
-                the supervisor's thread.
+            driver: imports PortAudio, or raises `SoundError`; called on its thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
@@ -75,7 +73,6 @@ class Supervisor:
         self._driver: Driver | None = None
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._devices: dict[Direction, Device] = {}
-        """Devices of the open streams."""
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
@@ -150,7 +147,7 @@ class Supervisor:
         )
 
     def _close_stopped(self) -> None:
-        """Close streams whose callbacks have stopped."""
+        """Close streams whose callbacks have stopped; the other direction goes on."""
         stopped = self.stats.stopped(time.monotonic())
         if self._streams is None or not stopped:
             return
@@ -159,7 +156,6 @@ class Supervisor:
             self.stats.lost(direction, self._devices[direction].stable_name, STOPPED)
         rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
         if rest:
-            # The other direction goes on.
             self.stats.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
@@ -185,15 +181,15 @@ class Supervisor:
         """Reopen with a longer or shorter buffer, if the losses call for it."""
         if self._streams is None or self._driver is None:
             return
-        steps, driver = self._latency_steps, self._driver
-        now_s, is_sending = time.monotonic(), self._sender.gate.is_open
-        is_idle = not is_sending and not is_playing
+        steps, is_sending = self._latency_steps, self._sender.gate.is_open
+        now_s = time.monotonic()
+        is_idle = not (is_sending or is_playing)
         if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
-            asked_ms = round(LATENCY_STEPS_S[steps.latency_step] * 1000)
-            _log.info("buffer size changed  latency_ms=%d", asked_ms)
-            # Without a search, which would interrupt a talk for a second.
+            asked_s = LATENCY_STEPS_S[steps.latency_step]
+            _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
+            # A search would interrupt a talk for a second.
             self._close_streams()
-            self._open(driver, self._devices)
+            self._open(self._driver, self._devices)
             return
         self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
@@ -208,8 +204,7 @@ class Supervisor:
             wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
-        for direction, why in missing.items():
-            self.stats.lost(direction, why.device, why.reason)
+        self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)
         self._reopen_policy.note(cards, time.monotonic())
@@ -219,14 +214,11 @@ class Supervisor:
         card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
         self._latency_steps.start(card, time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
-        failures = streams.open(
-            wanted.get("microphone"),
-            wanted.get("speaker"),
-            LATENCY_STEPS_S[self._latency_steps.latency_step],
-            is_split=self._split_for == self._choice.list_cards(),
-        )
-        for direction, exc in failures.items():
-            self.stats.lost(direction, exc.device, exc.reason)
+        devices = wanted.get("microphone"), wanted.get("speaker")
+        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        is_split = self._split_for == self._choice.list_cards()
+        failures = streams.open(*devices, latency_s, is_split=is_split)
+        self._note_missing(failures)
         if not streams.clocks:
             streams.close()
             return
@@ -237,6 +229,10 @@ class Supervisor:
         self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
+
+    def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
+        for direction, exc in missing.items():
+            self.stats.lost(direction, exc.device, exc.reason)
 
     def _initialised(self) -> Driver:
         """Return PortAudio, initialised with the cards that are there now."""
