@@ -43,8 +43,7 @@ class _Order(Enum):
 class Supervisor:
     """Thread that keeps the streams of microphone and speaker open.
 
-    Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
-    because PortAudio may block for a second.
+    Thread: `open`, `close` and `end` the loop's; its own does the work, which may block.
     """
 
     def __init__(
@@ -59,8 +58,7 @@ class Supervisor:
 
         Args:
             choice: chooses the devices for microphone and speaker.
-            driver: imports and returns PortAudio, or raises `SoundError`; called on
-                the supervisor's thread.
+            driver: imports PortAudio, or raises `SoundError`; called on its thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
@@ -80,6 +78,8 @@ class Supervisor:
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
         self._latency_steps = latency_steps
+        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
+        """Sets the hardware levels of devices that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -187,8 +187,8 @@ class Supervisor:
         now_s, is_sending = time.monotonic(), self._sender.gate.is_open
         is_idle = not is_sending and not is_playing
         if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
-            asked_ms = round(LATENCY_STEPS_S[steps.latency_step] * 1000)
-            _log.info("buffer size changed  latency_ms=%d", asked_ms)
+            asked_s = LATENCY_STEPS_S[steps.latency_step]
+            _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # Without a search, which would interrupt a talk for a second.
             self._close_streams()
             self._open(driver, self._devices)
@@ -206,8 +206,7 @@ class Supervisor:
             wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
-        for direction, why in missing.items():
-            self.stats.lost(direction, why.device, why.reason)
+        self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)
         self._reopen_policy.note(cards, time.monotonic())
@@ -217,22 +216,25 @@ class Supervisor:
         card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
         self._latency_steps.start(card, time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
-        failures = streams.open(
-            wanted.get("microphone"),
-            wanted.get("speaker"),
-            LATENCY_STEPS_S[self._latency_steps.latency_step],
-            is_split=self._split_for == self._choice.list_cards(),
-        )
-        for direction, exc in failures.items():
-            self.stats.lost(direction, exc.device, exc.reason)
+        devices = wanted.get("microphone"), wanted.get("speaker")
+        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        is_split = self._split_for == self._choice.list_cards()
+        failures = streams.open(*devices, latency_s, is_split=is_split)
+        self._note_missing(failures)
         if not streams.clocks:
             streams.close()
             return
         self._streams = streams
+        if self.set_levels is not None:
+            self.set_levels(wanted)
         self._choice.use(wanted, streams.clocks)
         self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
+
+    def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
+        for direction, exc in missing.items():
+            self.stats.lost(direction, exc.device, exc.reason)
 
     def _initialised(self) -> Driver:
         """Return PortAudio, initialised with the cards that are there now."""

@@ -1,7 +1,10 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
+import queue
+
 import pytest
 
+from appliance.audio.devices import Device
 from appliance.audio.stream_clock import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
@@ -131,3 +134,14 @@ def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
             while not isinstance(found := events.get(timeout=DEADLINE_S), PartFound):
                 pass
     assert found.part is Part.SPEAKER
+
+
+def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
+    driver, steps = FakeDriver(), Steps()
+    devices: queue.Queue[dict[str, Device]] = queue.Queue()
+    with running(driver, steps, set_levels=devices.put):
+        for _ in range(2):
+            opened = devices.get(timeout=DEADLINE_S)
+            assert {x.name for x in opened.values()} == {"USB Audio"}
+            assert set(opened) == {"microphone", "speaker"}
+            steps.must_move.set()
