@@ -1,9 +1,7 @@
 """Supervisor of the sound streams: detects lost or stalled cards and reopens them.
 
-PortAudio does not report an unplugged card: its callbacks just stop. So each callback
-updates a `StreamClock`, which a thread checks. On a stall it closes the streams,
-initialises PortAudio again (which finds new cards only then) and reopens the streams,
-repeating this with a back-off until it succeeds.
+PortAudio does not report an unplugged card: its callbacks just stop. A thread notices
+that, initialises PortAudio again, which finds new cards only then, and opens them.
 """
 
 import logging
@@ -43,7 +41,7 @@ class _Order(Enum):
 class Supervisor:
     """Thread that keeps the streams of microphone and speaker open.
 
-    Thread: `open`, `close` and `end` the loop's; its own does the work, which may block.
+    Thread: `open`, `close` and `end` the loop's; the work, which may block, its own.
     """
 
     def __init__(
