@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from appliance.config import Pin, PinConfig
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import ALL_PINS, GpioChips
+from appliance.panel.gpio_chip import ALL_PINS, GpioChips, Line
 
 _ADVICE: Final = {
     "lgpio": "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it)."
@@ -41,6 +41,12 @@ class PinSource:
     open_factory: OpenFactory
     chips: GpioChips = CHIPS
     """Says who uses a pin."""
+
+    def user(self, factory: Factory, number: int) -> Line | None:
+        """Return the use of a pin; None: not known."""
+        # gpiozero's other factories have no chip.
+        chip = getattr(factory, "chip", None)
+        return None if chip is None else self.chips.line(chip, number)
 
 
 def open_factory(chips: GpioChips = CHIPS) -> Factory:
