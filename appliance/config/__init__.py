@@ -29,6 +29,20 @@ I2cAddress = (
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
 )
 
+CardName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"\D",
+        title="a name or id as `ptt-appliance devices` prints it",
+        examples=["Jabra"],
+    ),
+]
+"""Not a number: that is another card's after the next boot."""
+Cards = Literal["none"] | tuple[CardName, ...]
+"""Sound cards by preference; none: there is none, and none is looked for."""
+
 
 class RoomKind(StrEnum):
     """Kind of server that has the room."""
@@ -71,7 +85,7 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """Identity in the room; null: generated once and kept in the state directory."""
+    """Identity in the room; null: derived from the board's serial number."""
     display_name: Text | None = None
     """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
@@ -106,13 +120,26 @@ class RoomConfig(RoomSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixerConfig:
+    """Hardware levels of the card, set and switched on when it is opened."""
+
+    microphone: Percent | None = None
+    """Percent of the range; null: left as it is."""
+    speaker: Percent | None = None
+    """As for the microphone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundConfig:
     """Sound card and audio processing."""
 
-    microphone: tuple[Text, ...] = ()
-    """Cards by preference: part of a name, ALSA card id or USB vendor:product."""
-    speaker: tuple[Text, ...] = ()
-    """As for the microphone."""
+    microphone: Cards = ()
+    """Cards by preference: part of a name, ALSA card id, USB vendor:product or USB
+    port; none: the box only plays."""
+    speaker: Cards = ()
+    """As for the microphone; none: the box only sends, and does not see who speaks."""
+    mixer: MixerConfig | None = None
+    """Hardware levels of the card; null: left as they are."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True

@@ -1,4 +1,4 @@
-"""Checks of hardware, network, clock and server, each with a remedy."""
+"""Checks of hardware, network and server, each with a remedy."""
 
 import socket
 import ssl
@@ -15,9 +15,6 @@ from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import remedy
 from appliance.tokens.source import TokenSource
-
-OLDEST_YEAR = 2026
-"""Year of this version; the clock of a Pi without network starts in the past."""
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
@@ -109,15 +106,6 @@ def names(urls: Iterable[str | None]) -> Finding:
         advice = "Check the spelling, the network and the router's DNS."
         return Finding("names", f"unknown: {', '.join(unknown)}", advice)
     return Finding("names", ", ".join(hosts) or "none to resolve")
-
-
-def clock(now: datetime) -> Finding:
-    """Check that the clock is plausible: tokens and certificates depend on it."""
-    found = f"{now:%Y-%m-%d %H:%M}"
-    if now.year < OLDEST_YEAR:
-        advice = "Set the clock from the network: sudo timedatectl set-ntp true."
-        return Finding("clock", found, advice)
-    return Finding("clock", found)
 
 
 def server(url: str | None) -> Finding:
