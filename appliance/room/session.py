@@ -21,8 +21,7 @@ from appliance.room import stats
 from appliance.room.agent_slot import AgentSlot
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, connection
-from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.connection import CONNECT_S, RoomStyle, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.own_track import OwnTrack
@@ -52,14 +51,22 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._connection = connection(command, context, is_dtelecom=style.is_dtelecom)
-        self._room = room = self._connection.room
+        self.room = room = self._connection.room
+        """The room of the SDK."""
         has_key = style.encryption_key_file is not None
-        self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
+        self._subscriber = Subscriber(
+            context.playback,
+            self._fail,
+            has_key=has_key,
+            is_announcer=context.is_announcer,
+        )
         self.agent = AgentSlot(command, room, context, style, self._subscriber)
         self._publisher = Publisher(
             context.feed, self.agent.recorded, is_once=style.is_dtelecom
         )
-        self.own = OwnTrack(ticket, room, self._publisher, context.post)
+        self.own = OwnTrack(
+            ticket, room, self._publisher, context.post, is_listener=context.is_listener
+        )
         self._people = Participants(ticket, room, context.post, self._subscriber)
         self._chat_channel = ChatChannel(
             ticket, room, context.post, context.spawn, has_streams=not style.is_dtelecom
@@ -101,7 +108,7 @@ class Session:
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
-        state = (self._room.name, self._people.now(), self.own.now())
+        state = (self.room.name, self._people.now(), self.own.now())
         self._context.post(RoomJoined(ticket, *state))
         self.agent.joined()
         found = await self._handle_events()
@@ -122,12 +129,12 @@ class Session:
         found = await self._connection.open(command.url, command.token, options)
         if found is not None:
             return found
-        self._subscriber.want_all(self._room)
+        self._subscriber.want_all(self.room)
         return await self.own.publish()
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
-        measuring = stats.measure(self.ticket, self._room, self._context.post)
+        measuring = stats.measure(self.ticket, self.room, self._context.post)
         tasks = [
             self._context.spawn(measuring),
             self._context.spawn(self._people.follow()),
@@ -148,13 +155,13 @@ class Session:
         self._subscriber.close_all()
         self._chat_channel.close()
         self.agent.close()
-        if self._room.isconnected() and not self._is_paused:
-            await self._publisher.unpublish(self._room)
+        if self.room.isconnected() and not self._is_paused:
+            await self._publisher.unpublish(self.room)
         await self._connection.close()
         self._publisher.close()
 
     def _listen(self) -> None:
-        on = self._room.on
+        on = self.room.on
         for event in (
             "participant_connected",
             "participant_disconnected",
@@ -212,7 +219,7 @@ class Session:
     def _resumed(self) -> None:
         self._is_paused = False
         _log.info("connection resumed  ticket=%d", self.ticket)
-        self._subscriber.want_all(self._room)
+        self._subscriber.want_all(self.room)
         self._people_changed()
         self._context.post(RoomResumed(self.ticket))
 
