@@ -43,7 +43,7 @@ class _Order(Enum):
 class Supervisor:
     """Thread that keeps the streams of microphone and speaker open.
 
-    Thread: `open`, `close` and `end` the loop's; its own does the work, which may block.
+    Thread: `open`, `close` and `end` the loop's; the work, which may block, its own.
     """
 
     def __init__(
