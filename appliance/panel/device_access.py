@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-SERVICE: Final = "ptt-appliance"
-"""User of the installed service."""
+from appliance.process.group_access import SERVICE_USER, join_group
+
 _RULES: Final = {"gpiochip": ("gpio", "gpio"), "i2c": ("i2c-dev", "i2c")}
 """Subsystem of udev and usual group of a device, by its name without the number."""
 _READ_WRITE: Final = 0o6
@@ -90,19 +90,14 @@ def _remedy(file: DeviceFile, account: Account) -> str:
     """Return what to do for the user that the box runs as, who is no person."""
     if may_use(account, file):
         return "The service's own limits refuse it: see DeviceAllow in its unit."
-    user = SERVICE if account.user == "root" else account.user
+    user = SERVICE_USER if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
-        return _commands(
-            f"sudo usermod -aG {file.group} {user}",
-            f"sudo systemctl restart {SERVICE}",
-        )
+        return f"Run: {join_group(file.group, user)}."
     subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
-    return f"Write into /etc/udev/rules.d/60-{SERVICE}.rules: {rule}; then restart."
-
-
-def _commands(*commands: str) -> str:
-    return f"Run: {' && '.join(commands)}."
+    return (
+        f"Write into /etc/udev/rules.d/60-{SERVICE_USER}.rules: {rule}; then restart."
+    )
 
 
 def _user(number: int) -> str:
