@@ -23,9 +23,8 @@ from appliance.audio.devices import (
     usb_port,
 )
 from appliance.audio.driver import Driver
-from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
+from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, join_group, user_of
 from appliance.errors import SoundError
-from appliance.process.group_access import join_group
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
@@ -140,7 +139,7 @@ def _obstacle(card: Path, number: str) -> str:
     """Return the likely reason why a PCM that is not in use cannot be opened."""
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return "cannot be opened now"
-    return f"this user is not allowed to open it: {join_group('audio')}"
+    return f"this user is not allowed to open it: {join_group()}"
 
 
 def _name(card: Path, number: str) -> str:
