@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from appliance.process.group_access import SERVICE_USER, join_group
+SERVICE: Final = "ptt-appliance"
+"""Installed service, and its user."""
 
 _RULES: Final = {"gpiochip": ("gpio", "gpio"), "i2c": ("i2c-dev", "i2c")}
 """Subsystem of udev and usual group of a device, by its name without the number."""
@@ -90,14 +91,13 @@ def _remedy(file: DeviceFile, account: Account) -> str:
     """Return what to do for the user that the box runs as, who is no person."""
     if may_use(account, file):
         return "The service's own limits refuse it: see DeviceAllow in its unit."
-    user = SERVICE_USER if account.user == "root" else account.user
+    user = SERVICE if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
-        return f"Run: {join_group(file.group, user)}."
+        join = f"sudo usermod -aG {file.group} {user}"
+        return f"Run: {join} && sudo systemctl restart {SERVICE}."
     subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
-    return (
-        f"Write into /etc/udev/rules.d/60-{SERVICE_USER}.rules: {rule}; then restart."
-    )
+    return f"Write into /etc/udev/rules.d/60-{SERVICE}.rules: {rule}; then restart."
 
 
 def _user(number: int) -> str:
