@@ -83,6 +83,10 @@ class AudioAdapter:
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = Choice(config.sound)
         self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
+        if config.sound.mixer is not None:
+            from appliance.audio.level_setter import LevelSetter
+
+            self._supervisor.set_levels = LevelSetter(config.sound.mixer).set
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

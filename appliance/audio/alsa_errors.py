@@ -20,6 +20,30 @@ _READ_BYTES: Final = 65_536
 """More than alsa-lib writes about any error in a configuration file."""
 
 
+_REMEDIES: Final = {
+    "No space left on device": "the USB bandwidth is used up: use another USB port, "
+    "unplug other USB devices such as cameras, or use a simpler card",
+}
+"""Remedy for an error of the kernel whose own words mislead.
+
+Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
+would overcommit the usb bandwidth reserved for periodic transfers."""
+
+
+def with_host_text(sentence: str, host_text: str) -> str:
+    """Return PortAudio's sentence with the text of the host, and a remedy if known.
+
+    Args:
+        sentence: PortAudio's message.
+        host_text: ALSA's text; empty: there is none.
+    """
+    if not host_text:
+        return sentence
+    remedy = _REMEDIES.get(host_text, "")
+    known = f"{host_text}: {remedy}" if remedy else host_text
+    return f"{sentence} ({known})"
+
+
 def stderr_of(call: Callable[[], object]) -> str:
     """Return what the call writes to file descriptor 2, from Python or from C.
 

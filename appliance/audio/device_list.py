@@ -6,12 +6,9 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
-import json
 import re
-import sys
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
 from pathlib import Path
 from typing import Final
 
@@ -26,7 +23,7 @@ from appliance.audio.devices import (
     usb_port,
 )
 from appliance.audio.driver import Driver
-from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
+from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, join_group, user_of
 from appliance.errors import SoundError
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
@@ -110,43 +107,6 @@ def card_name(
     raise SoundError(device.stable_name, f"{device.obstacle}{advice}")
 
 
-def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration."""
-    if as_json:
-        facts = [asdict(x) | {"name": x.stable_name} for x in devices]
-        sys.stdout.write(json.dumps(facts) + "\n")
-        return 0
-    names = Counter(device.stable_name for device in devices)
-    for device in devices:
-        is_unique = names[device.stable_name] == 1
-        sys.stdout.write(line(device, is_unique=is_unique) + "\n")
-    if not devices:
-        sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
-    return 0
-
-
-def line(device: Device, *, is_unique: bool = True) -> str:
-    """Return the line for one device; its quoted name fits into the configuration.
-
-    That is the USB port for a card whose name another one has, too.
-    """
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
-    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    name = device.stable_name
-    ids = (device.card_id, device.usb_id, device.usb_port)
-    if not is_unique and device.usb_port:
-        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
-    facts = (can, rate, *ids, device.obstacle)
-    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)
-
-
 def _pcm_numbers(card: Path) -> list[str]:
     return sorted({path.name[3:-1] for path in card.glob("pcm*[cp]")})
 
@@ -179,7 +139,7 @@ def _obstacle(card: Path, number: str) -> str:
     """Return the likely reason why a PCM that is not in use cannot be opened."""
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return "cannot be opened now"
-    return "this user is not allowed to open it: add the user to the group audio"
+    return f"this user is not allowed to open it: {join_group()}"
 
 
 def _name(card: Path, number: str) -> str:

@@ -1,25 +1,20 @@
-"""Checks of hardware, network, clock and server, each with a remedy."""
+"""Checks of hardware, network and server, each with a remedy."""
 
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.core.commands import FetchToken
+from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import remedy
 from appliance.tokens.source import TokenSource
-
-DEVICES = Path("/dev")
-OLDEST_YEAR = 2026
-"""Year of this version; the clock of a Pi without network starts in the past."""
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
@@ -70,47 +65,28 @@ def is_installed(package: str) -> bool:
 
 def screen(
     config: ScreenConfig,
-    devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
+    probe: Callable[[ScreenConfig], Result] = probe_screen,
 ) -> Finding:
-    """Check the bus of the OLED."""
+    """Check the OLED: its packages, its bus, and that it takes a byte."""
     if config.driver == "none":
         return Finding("screen", "none configured")
-    bus = devices / f"i2c-{config.bus}"
-    if not bus.exists():
-        return Finding(
-            "screen",
-            f"there is no {bus}",
-            "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart, "
-            "or write screen.driver: none.",
-        )
-    return _missing("screen", SCREEN_PACKAGES, is_installed) or _usable(
-        "screen", bus, "i2c"
-    )
+    missing = _missing("screen", SCREEN_PACKAGES, is_installed)
+    return missing or Finding("screen", *probe(config))
 
 
 def pins(
     buttons: ButtonsConfig,
     lamps: LampsConfig,
-    devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
+    probe: Callable[[ButtonsConfig, LampsConfig], Result] = probe_pins,
 ) -> Finding:
-    """Check access to the pins of buttons and lamps."""
+    """Check the pins of buttons and lamps: their packages, and that they open."""
     names = (*ButtonsConfig.__dataclass_fields__, *LampsConfig.__dataclass_fields__)
-    wired = [x for x in names if getattr(buttons, x, None) or getattr(lamps, x, None)]
-    if not wired:
+    if not any(getattr(buttons, x, None) or getattr(lamps, x, None) for x in names):
         return Finding("pins", "none configured")
-    chips = sorted(devices.glob("gpiochip*"))
-    if not chips:
-        return Finding(
-            "pins",
-            f"this machine has none for {', '.join(wired)}",
-            "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null "
-            "for every button and lamp.",
-        )
-    return _missing("pins", PIN_PACKAGES, is_installed) or _usable(
-        "pins", chips[0], "gpio"
-    )
+    missing = _missing("pins", PIN_PACKAGES, is_installed)
+    return missing or Finding("pins", *probe(buttons, lamps))
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
@@ -130,15 +106,6 @@ def names(urls: Iterable[str | None]) -> Finding:
         advice = "Check the spelling, the network and the router's DNS."
         return Finding("names", f"unknown: {', '.join(unknown)}", advice)
     return Finding("names", ", ".join(hosts) or "none to resolve")
-
-
-def clock(now: datetime) -> Finding:
-    """Check that the clock is plausible: tokens and certificates depend on it."""
-    found = f"{now:%Y-%m-%d %H:%M}"
-    if now.year < OLDEST_YEAR:
-        advice = "Set the clock from the network: sudo timedatectl set-ntp true."
-        return Finding("clock", found, advice)
-    return Finding("clock", found)
 
 
 def server(url: str | None) -> Finding:
@@ -183,13 +150,6 @@ def _missing(
             found = f"the Python package {package} is missing"
             return Finding(part, found, remedy(package))
     return None
-
-
-def _usable(part: str, device: Path, group: str) -> Finding:
-    if os.access(device, os.R_OK | os.W_OK):
-        return Finding(part, f"{device} can be used")
-    advice = f"Join the group: sudo usermod -aG {group} $USER, then log in again."
-    return Finding(part, f"no permission for {device}", advice)
 
 
 def _is_known(host: str) -> bool:

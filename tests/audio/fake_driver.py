@@ -103,11 +103,12 @@ class Steps:
 
 
 @contextmanager
-def running(driver, steps, config=None, choice=None):
+def running(driver, steps, config=None, choice=None, set_levels=None):
     events: queue.Queue[object] = queue.Queue()
     sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
     choice = choice or Choice(config or SoundConfig())
     supervisor = Supervisor(choice, lambda: driver, sender, events.put, steps)
+    supervisor.set_levels = set_levels
     supervisor.start()
     supervisor.open()
     try:

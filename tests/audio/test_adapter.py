@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -351,6 +353,30 @@ async def test_a_card_with_one_direction_is_used_for_that_direction(
             assert (await ours.event(PartFound)).part is found
 
 
+@pytest.mark.parametrize(
+    ("sound", "starts", "part"),
+    [
+        (SoundConfig(microphone="none"), (False, True), Part.SPEAKER),
+        (SoundConfig(speaker="none"), (True, False), Part.MICROPHONE),
+    ],
+)
+async def test_of_a_duplex_card_only_the_configured_direction_is_opened(
+    tmp_path, sound, starts, part
+):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card, sound=sound) as ours:
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
+            found = await ours.event(PartFound, PartLost)
+            ours.adapter.do(PlayEarcon(Earcon.JOINED))
+            ours.connect()
+            await ours.blocks(10)
+    counts = card.counts()
+    assert (type(found), found.part) == (PartFound, part)
+    started = counts.microphone_starts, counts.speaker_starts
+    assert tuple(map(bool, started)) == starts
+
+
 async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
     epoch_ns = time.monotonic_ns()
     desk = Card(
@@ -522,3 +548,26 @@ def work(seconds: float) -> None:
 def test_the_shared_silence_block_is_read_only():
     with pytest.raises(ValueError, match="read-only"):
         SILENCE[0] = 1
+
+
+ADAPTER = """
+import sys
+from appliance.audio.adapter import AudioAdapter
+from appliance.audio.echo import CaptureProcessing
+from appliance.config import Config, MixerConfig, SoundConfig
+
+for mixer in (None, MixerConfig(speaker=90)):
+    config = Config(sound=SoundConfig(mixer=mixer))
+    AudioAdapter(config, print, None, CaptureProcessing(None, None))
+    print("appliance.audio.level_setter" in sys.modules, "ctypes" in sys.modules)
+"""
+"""Prints whether the setter of levels is loaded, without and with levels to set."""
+
+
+def test_the_mixer_is_loaded_only_if_levels_are_configured():
+    done = subprocess.run(
+        [sys.executable, "-c", ADAPTER], capture_output=True, text=True, check=True
+    )
+    without, with_levels = done.stdout.splitlines()
+    assert without.split()[0] == "False"
+    assert with_levels == "True True"

@@ -10,9 +10,8 @@ from appliance.audio.device_list import (
     all_devices,
     card_name,
     in_use,
-    line,
-    print_devices,
 )
+from appliance.audio.device_table import line, print_devices
 from appliance.audio.devices import Device, chosen
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig
@@ -90,6 +89,15 @@ def test_an_unused_card_that_cannot_be_opened_is_reported_as_such(machine):
     machine.free(1, "pcm0c")
     with pytest.raises(SoundError, match="Audio: cannot be opened now"):
         card_name((), "speaker", devices_of(machine))
+
+
+def test_the_doctor_accepts_the_only_card_of_a_box(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    machine.add(1, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
+    hat = ("seeed-2mic-voicecard: Audio (hw:1,0)", 2, 2)
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2), hat)
+    assert card_name((), "speaker", devices) == "seeed-2mic-voicecard: Audio"
 
 
 def test_the_doctor_reports_a_second_choice(machine):
@@ -224,3 +232,23 @@ def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
     assert choice.is_better_listed()
     machine.use(2, "pcm0c", 77)
     assert not choice.is_better_listed()
+
+
+def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
+    machine.add(2, JABRA, "USB", "pcm0p", usb_id="0b0e:0412")
+    machine.run(99, ("/usr/bin/pulseaudio",))
+    machine.use(2, "pcm0p", 99)
+    config = SoundConfig(microphone="none", speaker=("USB",))
+    choice = Choice(config, machine.cards, machine.processes)
+    partly = Device(0, "USB PnP: Audio (hw:1,0)", 0, 2, 48_000, "Device")
+    found, _ = choice.choose((partly,))
+    choice.use(found, found)
+    assert not choice.is_best
+    assert (
+        choice.notice("speaker") == f"not {JABRA}: Audio, in use by pulseaudio (pid 99)"
+    )
+    assert not choice.is_better_listed()
+    machine.free(2, "pcm0p")
+    assert choice.is_better_listed()

@@ -1,7 +1,10 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
+import queue
+
 import pytest
 
+from appliance.audio.devices import Device
 from appliance.audio.stream_clock import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
@@ -90,19 +93,18 @@ def next_lost(events):
     return event
 
 
-def test_a_microphone_without_samples_is_lost_and_the_speaker_plays_on_alone():
+def test_a_microphone_without_samples_is_lost_and_its_speaker_plays_on():
     driver = FakeDriver()
     with running(driver, Steps()) as events:
         _, callback = driver.opened.get(timeout=DEADLINE_S)
+        stream = driver.streams.get(timeout=DEADLINE_S)
         with Beating(callback, INPUT_UNDERFLOW):
-            lost = next_lost(events)
-        _, callback = driver.opened.get(timeout=DEADLINE_S)
-        beat(callback)
-        found = events.get(timeout=DEADLINE_S)
-    assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Audio")
-    assert "delivers nothing" in lost.reason
-    assert driver.wanted[:2] == [{"microphone", "speaker"}, {"speaker"}]
+            found, lost = (events.get(timeout=DEADLINE_S) for _ in range(2))
+        is_closed = stream.is_closed.is_set()
     assert (type(found), found.part) == (PartFound, Part.SPEAKER)
+    assert (type(lost), lost.part) == (PartLost, Part.MICROPHONE)
+    assert "delivers nothing" in lost.reason
+    assert not is_closed
 
 
 TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
@@ -132,3 +134,14 @@ def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
             while not isinstance(found := events.get(timeout=DEADLINE_S), PartFound):
                 pass
     assert found.part is Part.SPEAKER
+
+
+def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
+    driver, steps = FakeDriver(), Steps()
+    devices: queue.Queue[dict[str, Device]] = queue.Queue()
+    with running(driver, steps, set_levels=devices.put):
+        for _ in range(2):
+            opened = devices.get(timeout=DEADLINE_S)
+            assert {x.name for x in opened.values()} == {"USB Audio"}
+            assert set(opened) == {"microphone", "speaker"}
+            steps.must_move.set()

@@ -28,9 +28,43 @@ def memory(pid: int) -> Memory:
     return Memory(kilobytes["Pss:"] / KB_PER_MB, kilobytes["Rss:"] / KB_PER_MB)
 
 
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a process holds of the machine."""
+
+    memory: Memory
+    threads: int
+    files: int
+    """Open file descriptors."""
+
+
+def resources(pid: int) -> Resources:
+    """Return what the process holds now."""
+    threads, files = (
+        sum(1 for _ in Path(f"/proc/{pid}/{name}").iterdir()) for name in ("task", "fd")
+    )
+    return Resources(memory(pid), threads, files)
+
+
 def cpu_s(pid: int) -> float:
     """Return the CPU time since the start of the process, utime + stime."""
     return _used_s(Path(f"/proc/{pid}/stat"))
+
+
+def wake_ups(pid: int) -> int:
+    """Return how often threads of the process have waited and were woken.
+
+    Source: proc(5), `voluntary_ctxt_switches`.
+    """
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            lines = (task / "status").read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = dict(line.split(":", 1) for line in lines)
+        total += int(fields["voluntary_ctxt_switches"])
+    return total
 
 
 def threads_s(pid: int) -> dict[tuple[str, str], float]:

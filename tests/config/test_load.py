@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.config import Config, Pin, Preset, TalkMode
+from appliance.config import Config, MixerConfig, Pin, Preset, TalkMode
 from appliance.config.load import Loaded, load, need_room
 from appliance.config.schema_fields import leaves
 from appliance.core.state import State
@@ -256,6 +256,8 @@ FAULTS = {
     "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
+    "screen.column_offset=9": "expected auto or a whole number 0-8, found 9. "
+    "Write for example auto.",
     "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",
     "screen.size=128×64": 'expected one of 128x64, 128x32, found "128×64". '
     "Write 128x64.",
@@ -497,3 +499,12 @@ def test_loading_imports_no_large_package():
         check=True,
     )
     assert done.stdout.strip() == ""
+
+
+def test_levels_of_the_card_are_read_and_a_bare_number_is_explained():
+    both = load(None, ["sound.mixer={microphone: 70, speaker: 90}"], {}).config
+    assert both.sound.mixer == MixerConfig(microphone=70, speaker=90)
+    one = load(None, (), {"PTT_SOUND__MIXER__SPEAKER": "100"}).config
+    assert one.sound.mixer == MixerConfig(speaker=100)
+    (fault,) = set_faults("sound.mixer=90")
+    assert "expected {microphone: …, speaker: …}, found 90." in fault
