@@ -19,6 +19,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,10 +32,22 @@ Samples: TypeAlias = NDArray[np.int16]
 """Mono samples, shape (n,)."""
 
 
-_SHARED = struct.Struct("=8q")
+_SHARED = struct.Struct("=9q")
 """The card's `struct shared`: its counters, then its controls."""
-_UNPLUGGED, _STALLED = 48, 56
+_UNPLUGGED, _STALLED, _FAULT = 48, 56, 64
 """Offset in it, in bytes."""
+
+
+class Fault(Enum):
+    """Fault of a card; a call that hangs does so even when the fault is over."""
+
+    NONE = 0
+    OPEN_HANGS = 1
+    START_HANGS = 2
+    ERROR_LOOP = 3
+    """The library's thread writes errors and never ends."""
+    CRASH = 4
+    """The library ends its process."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +141,7 @@ class Card:
 
     def counts(self) -> Counts:
         """Return the counters."""
-        *counts, _, _ = _SHARED.unpack((self.folder / "shared").read_bytes())
+        *counts, _, _, _ = _SHARED.unpack((self.folder / "shared").read_bytes())
         return Counts(*counts)
 
     def unplug(self) -> None:
@@ -146,6 +159,10 @@ class Card:
     def resume(self) -> None:
         """Resume the clock; the time in between is lost, nothing is shifted."""
         self._steer(_STALLED, 0)
+
+    def break_down(self, fault: Fault) -> None:
+        """Let the card and its driver have this fault from now on."""
+        self._steer(_FAULT, fault.value)
 
     def _steer(self, place: int, value: int) -> None:
         with (self.folder / "shared").open("r+b") as file:
