@@ -29,7 +29,7 @@ RETRY_S: Final = 2.0
 cause is gone."""
 PATIENT_EVERY: Final = 10
 """One in so many attempts has the long limit: the card may only be slow."""
-CLOSE_S: Final = 1.0
+CLOSE_S: Final = 2.0
 LOG_LINES: Final = 5
 LOG_WINDOW_S: Final = 3600.0
 """Lines about ended processes in an hour; losses of the card are logged as well."""

@@ -38,25 +38,23 @@ in seconds. A direction without channels is not opened."""
 
 
 def callback(
-    library: Native, flag: memoryview, socket: int, number: int, wanted: Parameters
+    library: Native, flag: memoryview, exchange: Exchange, wanted: Parameters
 ) -> Native:
     """Return the native callback of a stream as a pointer.
 
     Args:
         library: cffi's object and PortAudio's functions.
         flag: byte that ends an idle window.
-        socket: for the periods.
-        number: of the stream.
+        exchange: of the stream's periods.
         wanted: parameters of the stream.
     """
     ffi, lib = library
-    _, heard_channels, _, played_channels, rate_hz, latency_s = wanted
+    _, heard_channels, _, played_channels, rate_hz, _ = wanted
     frame_bytes = rate_hz // 100 * ffi.sizeof("short")
     heard_bytes = frame_bytes * heard_channels
     played_bytes = frame_bytes * played_channels
-    silence, go_on = bytes(played_bytes), int(lib.paContinue)
+    silence, go_on, end = bytes(played_bytes), int(lib.paContinue), int(lib.paAbort)
     buffer, fill = ffi.buffer, ffi.memmove
-    exchange = Exchange(socket, number, latency_s).run
     # Periods that may still be skipped, and those that were.
     left = skipped = 0
 
@@ -65,6 +63,8 @@ def callback(
     ) -> int:
         # Runs 100 times a second: no calls or objects that are not needed.
         nonlocal left, skipped
+        if exchange.is_over:
+            return end
         if left and not flags and not flag[0]:
             left -= 1
             skipped += 1
@@ -74,14 +74,14 @@ def callback(
         message = [buffer(heard, heard_bytes)] if heard_bytes else []
         room = [buffer(played, played_bytes)] if played_bytes else []
         adc_s = times.inputBufferAdcTime if heard_bytes else 0.0
-        left, skipped = exchange(message, room, skipped, (flags, adc_s))
+        left, skipped = exchange.run(message, room, skipped, (flags, adc_s))
         if left == NOTHING:
             left = 0
             if played_bytes:
                 fill(played, silence, played_bytes)
         return go_on
 
-    return ffi.callback("PaStreamCallback", run, error=lib.paAbort)
+    return ffi.callback("PaStreamCallback", run, error=end)
 
 
 class Exchange:
@@ -106,6 +106,9 @@ class Exchange:
         self._is_there = waiting.poll
         self._answer = bytearray(PLAYED.size)
         self._period = self._late = 0
+        self.is_over = False
+        """Whether the stream is to end with the next period. PortAudio would cancel the
+        thread otherwise, which blocks Python if the thread waits for Python's lock."""
 
     def run(
         self, heard: list[Native], played: list[Native], skipped: int, facts: Facts

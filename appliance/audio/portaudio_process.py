@@ -15,12 +15,13 @@ from __future__ import annotations
 import marshal
 import os
 import sys
+import time
 from _thread import start_new_thread
 from collections.abc import Callable
 from mmap import mmap
 from select import poll
 
-from appliance.audio.portaudio_callback import Parameters, callback
+from appliance.audio.portaudio_callback import Exchange, Parameters, callback
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ CALL_BYTES = 48
 """Place in the shared memory of the name of the native call that is being made. Before
 it is one byte per stream, which ends the idle window."""
 SHARED_BYTES = 4096
+END_S = 0.2
+"""Time in which a stream ends by itself, unless its card is unplugged."""
+LOOK_S = 0.005
 LIBRARY = "libportaudio.so.2"
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
@@ -73,7 +77,7 @@ class Process:
         except OSError as exc:
             reason = f"{exc}. Install it: sudo apt install libportaudio2."
             raise NativeError(reason) from exc
-        self._streams: dict[int, tuple[Native, Native]] = {}
+        self._streams: dict[int, tuple[Native, Native, Exchange]] = {}
         self._is_initialised = False
 
     def load(self) -> None:
@@ -108,18 +112,14 @@ class Process:
     def open(self, slot: int, number: int, *wanted: Native) -> float:
         """Open a stream and return its latency in seconds."""
         stream = self._ffi.new("PaStream**")
-        run = callback(
-            (self._ffi, self._lib),
-            memoryview(self._shared)[slot : slot + 1],
-            self._sockets[slot],
-            number,
-            wanted,
-        )
+        exchange = Exchange(self._sockets[slot], number, wanted[5])
+        flag = memoryview(self._shared)[slot : slot + 1]
+        run = callback((self._ffi, self._lib), flag, exchange, wanted)
         heard, played = self._parameters(wanted)
         rate_hz = wanted[4]
         period = rate_hz, rate_hz // 100, self._lib.paNoFlag
         self._call("Pa_OpenStream", stream, heard, played, *period, run, self._ffi.NULL)
-        self._streams[slot] = stream[0], run
+        self._streams[slot] = stream[0], run, exchange
         info = self._lib.Pa_GetStreamInfo(stream[0])
         return float(info.inputLatency + info.outputLatency) if info else 0.0
 
@@ -129,7 +129,11 @@ class Process:
 
     def close(self, slot: int) -> None:
         """Stop at once, and release the card."""
-        stream, _ = self._streams[slot]
+        stream, _, exchange = self._streams[slot]
+        exchange.is_over = True
+        ends_s = time.monotonic() + END_S
+        while self._lib.Pa_IsStreamActive(stream) > 0 and time.monotonic() < ends_s:
+            time.sleep(LOOK_S)
         self._named("Pa_AbortStream")(stream)
         self._named("Pa_CloseStream")(stream)
         del self._streams[slot]
