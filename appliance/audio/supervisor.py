@@ -52,7 +52,7 @@ class Supervisor:
         post: Post,
         latency_steps: LatencySteps,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare.
 
         Args:
             choice: chooses the devices for microphone and speaker.
@@ -71,7 +71,6 @@ class Supervisor:
         self._driver: Driver | None = None
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._devices: dict[Direction, Device] = {}
-        """Devices of the open streams."""
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
@@ -146,7 +145,7 @@ class Supervisor:
         )
 
     def _close_stopped(self) -> None:
-        """Close streams whose callbacks have stopped."""
+        """Close streams whose callbacks have stopped; the other direction goes on."""
         stopped = self.stats.stopped(time.monotonic())
         if self._streams is None or not stopped:
             return
@@ -155,7 +154,6 @@ class Supervisor:
             self.stats.lost(direction, self._devices[direction].stable_name, STOPPED)
         rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
         if rest:
-            # The other direction goes on.
             self.stats.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
@@ -181,15 +179,15 @@ class Supervisor:
         """Reopen with a longer or shorter buffer, if the losses call for it."""
         if self._streams is None or self._driver is None:
             return
-        steps, driver = self._latency_steps, self._driver
-        now_s, is_sending = time.monotonic(), self._sender.gate.is_open
-        is_idle = not is_sending and not is_playing
+        steps, is_sending = self._latency_steps, self._sender.gate.is_open
+        now_s = time.monotonic()
+        is_idle = not (is_sending or is_playing)
         if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
-            # Without a search, which would interrupt a talk for a second.
+            # A search would interrupt a talk for a second.
             self._close_streams()
-            self._open(driver, self._devices)
+            self._open(self._driver, self._devices)
             return
         self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 

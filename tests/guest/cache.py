@@ -10,16 +10,17 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cache import cache_folder
 from tests.guest import relay
+from tests.guest.machine import Built
 from tests.guest.taps import namespaced
 
 HERE = Path(__file__).parent
@@ -39,14 +40,6 @@ NICE = 10
 KEY_CHARACTERS = 12
 
 
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What every guest is booted from."""
-
-    kernel: Path
-    root: Path
-
-
 def key(inputs: Iterable[Path], *words: str) -> str:
     """Return a hash of files, of all files in folders, and of words."""
     digest = hashlib.sha256("\0".join(words).encode())
@@ -63,9 +56,7 @@ def key(inputs: Iterable[Path], *words: str) -> str:
 @contextmanager
 def locked() -> Iterator[Path]:
     """Return the cache's folder; only one run at a time may use it."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "ptt-appliance"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_folder()
     with (folder / "guest.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -91,7 +82,7 @@ def built(cache: Path) -> Built:
     def root(folder: Path) -> None:
         base, copy = image_folder / "base.ext4", folder / "root.ext4"
         subprocess.run(["cp", "--sparse=always", str(base), str(copy)], check=True)
-        asyncio.run(_install(kernel_folder, folder))
+        asyncio.run(_install(kernel_folder / "linux", copy))
 
     kernel_key = key(KERNEL_INPUTS)
     kernel_folder = _made(cache, "kernel", kernel_key, kernel)
@@ -124,15 +115,19 @@ def _script(name: str, *words: str) -> None:
     subprocess.run(command, check=True, env=os.environ | {"PYTHON": sys.executable})
 
 
-async def _install(kernel: Path, folder: Path) -> None:
+async def _install(kernel: Path, root: Path) -> None:
     """Install the project in a guest of its own; the proxy runs here, outside."""
-    with tempfile.TemporaryDirectory(prefix="ptt-guest-") as temporary:
-        file = Path(temporary) / "proxy"
-        words = ["--kernel", str(kernel / "linux"), "--folder", str(folder)]
-        command = [sys.executable, "-m", "tests.guest.install", *words]
-        async with relay.outer(file):
-            process = await asyncio.create_subprocess_exec(
-                *namespaced(*command, "--proxy", str(file)), cwd=REPOSITORY
-            )
-            if status := await process.wait():
-                raise subprocess.CalledProcessError(status, command)
+    way_in, way_out = socket.socketpair()
+    number = way_out.fileno()
+    command = [sys.executable, "-m", "tests.guest.install"]
+    command += [str(kernel), str(root), str(number)]
+    process = await asyncio.create_subprocess_exec(
+        *namespaced(*command), cwd=REPOSITORY, pass_fds=[number]
+    )
+    way_out.close()
+    with way_in:
+        serving = asyncio.create_task(relay.serve(way_in))
+        status = await process.wait()
+        serving.cancel()
+    if status:
+        raise subprocess.CalledProcessError(status, command)
