@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from appliance.core import fault_table
+
 _PLACE: Final = re.compile(
     r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
 )
@@ -66,8 +68,11 @@ def reason_in(written: str) -> str:
     named = place["file"].strip()
     if named in {"", "_toplevel_"} and file is not None:
         named = file["file"].strip()
-    where = f"{named or 'the ALSA configuration'}, line {place['line']}"
-    return f"{where}: {place['words'].strip()}. Fix or remove it."
+    return fault_table.ALSA_CONFIGURATION.text(
+        file=named or "the ALSA configuration",
+        line=place["line"],
+        words=place["words"].strip(),
+    )
 
 
 def _write_others(written: bytes) -> None:

@@ -27,6 +27,7 @@ from appliance.audio.devices import (
     not_the_first,
 )
 from appliance.audio.driver import Driver
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 PROCESSES: Final = Path("/proc")
@@ -82,7 +83,8 @@ def in_use(
         device = chosen(wishes, used, direction)
     except SoundError:
         return None
-    return SoundError(device.stable_name, f"{device.obstacle}: stop that program")
+    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+    return SoundError(device.stable_name, reason)
 
 
 def all_devices(
@@ -109,8 +111,10 @@ def card_name(
     if not device.obstacle or device.used_by.startswith(OURS):
         notice = not_the_first(wishes, device, direction)
         return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
-    advice = ": stop that program" if device.used_by else ""
-    raise SoundError(device.stable_name, f"{device.obstacle}{advice}")
+    if device.used_by:
+        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+        raise SoundError(device.stable_name, reason)
+    raise SoundError(device.stable_name, device.obstacle)
 
 
 def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
@@ -122,7 +126,7 @@ def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
     for device in devices:
         sys.stdout.write(line(device) + "\n")
     if not devices:
-        sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
     return 0
 
 
@@ -163,17 +167,19 @@ def _missing(
             rate_hz=0,
             card_id=kernel_text(card / "id"),
             usb_id=kernel_text(card / "usbid").lower(),
-            obstacle=f"in use by {user}" if user else _obstacle(card, number),
+            obstacle=_obstacle(card, number, user),
             used_by=user,
         )
 
 
-def _obstacle(card: Path, number: str) -> str:
-    """Return the likely reason why a PCM that is not in use cannot be opened."""
+def _obstacle(card: Path, number: str, user: str) -> str:
+    """Return the likely reason why a PCM cannot be opened."""
+    if user:
+        return fault_table.CARD_IN_USE.found(user=user)
     nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
     if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
-        return "cannot be opened now"
-    return "this user is not allowed to open it: add the user to the group audio"
+        return fault_table.CARD_NOT_OPEN.text()
+    return fault_table.CARD_NOT_ALLOWED.text()
 
 
 def _name(card: Path, number: str) -> str:

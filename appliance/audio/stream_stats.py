@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.audio.devices import Direction
+from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
@@ -16,8 +17,8 @@ PARTS: Final[dict[Direction, Part]] = {
     "speaker": Part.SPEAKER,
 }
 
-LOSING: Final = "it loses sound: try another USB port, or fewer USB devices"
-SILENT: Final = "it delivers only silence: is it muted?"
+LOSING: Final = fault_table.LOSES_SOUND.text()
+SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
 BLOCKS_PER_S: Final = 100

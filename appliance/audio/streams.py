@@ -14,6 +14,7 @@ from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
 from appliance.audio.stream_stats import StreamClock
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
@@ -157,8 +158,7 @@ class Streams:
             if self._driver.can(wanted):
                 return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
-        reason = f"cannot be opened at any of {known} Hz. Is another program using it?"
-        raise SoundError(wanted.device_name, reason)
+        raise SoundError(wanted.device_name, fault_table.CARD_RATES.text(rates=known))
 
 
 def _is_one_card(microphone: Device | None, speaker: Device) -> bool:

@@ -23,6 +23,7 @@ from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import PARTS, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.config import SoundConfig
+from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
@@ -145,7 +146,7 @@ class Supervisor:
         ]
         for direction in stalled:
             self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, direction, "it stopped; was it unplugged?")
+            self.stats.lost(direction, direction, fault_table.CARD_STOPPED.text())
         if stalled:
             self._close_streams()
         if stalled and now_s - self._opened_at_s > LONG_LIFE_S:

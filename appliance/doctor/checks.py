@@ -11,10 +11,12 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.core import fault_table
 from appliance.core.commands import FetchToken
+from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
-from appliance.panel.pins import remedy
+from appliance.panel.pins import missing_package
 from appliance.tokens.source import TokenSource
 
 DEVICES = Path("/dev")
@@ -44,6 +46,11 @@ class Finding:
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return not self.advice
+
+
+def finding(part: str, fault: HardwareFault, **facts: object) -> Finding:
+    """Return the finding of this fault, with these facts."""
+    return Finding(part, fault.found(**facts), fault.advice(**facts))
 
 
 def result_of(part: str, find: Callable[[], str]) -> Finding:
@@ -78,12 +85,7 @@ def screen(
         return Finding("screen", "none configured")
     bus = devices / f"i2c-{config.bus}"
     if not bus.exists():
-        return Finding(
-            "screen",
-            f"there is no {bus}",
-            "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart, "
-            "or write screen.driver: none.",
-        )
+        return finding("screen", fault_table.NO_BUS, bus=config.bus)
     return _missing("screen", SCREEN_PACKAGES, is_installed) or _usable(
         "screen", bus, "i2c"
     )
@@ -102,12 +104,7 @@ def pins(
         return Finding("pins", "none configured")
     chips = sorted(devices.glob("gpiochip*"))
     if not chips:
-        return Finding(
-            "pins",
-            f"this machine has none for {', '.join(wired)}",
-            "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null "
-            "for every button and lamp.",
-        )
+        return finding("pins", fault_table.NO_GPIO, pins=", ".join(wired))
     return _missing("pins", PIN_PACKAGES, is_installed) or _usable(
         "pins", chips[0], "gpio"
     )
@@ -117,8 +114,7 @@ def network(current_address: Callable[[], str | None]) -> Finding:
     """Check for a network address."""
     address = current_address()
     if address is None:
-        advice = "Plug in the cable or set the Wi-Fi password (sudo nmtui)."
-        return Finding("network", "none", advice)
+        return finding("network", fault_table.NO_NETWORK)
     return Finding("network", address)
 
 
@@ -136,8 +132,7 @@ def clock(now: datetime) -> Finding:
     """Check that the clock is plausible: tokens and certificates depend on it."""
     found = f"{now:%Y-%m-%d %H:%M}"
     if now.year < OLDEST_YEAR:
-        advice = "Set the clock from the network: sudo timedatectl set-ntp true."
-        return Finding("clock", found, advice)
+        return finding("clock", fault_table.CLOCK_WRONG, now=found)
     return Finding("clock", found)
 
 
@@ -180,16 +175,15 @@ def _missing(
 ) -> Finding | None:
     for package in packages:
         if not is_installed(package):
-            found = f"the Python package {package} is missing"
-            return Finding(part, found, remedy(package))
+            fault = missing_package(package)
+            return finding(part, fault, package=package, state="is missing")
     return None
 
 
 def _usable(part: str, device: Path, group: str) -> Finding:
     if os.access(device, os.R_OK | os.W_OK):
         return Finding(part, f"{device} can be used")
-    advice = f"Join the group: sudo usermod -aG {group} $USER, then log in again."
-    return Finding(part, f"no permission for {device}", advice)
+    return finding(part, fault_table.DEVICE_NOT_ALLOWED, device=device, group=group)
 
 
 def _is_known(host: str) -> bool:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from appliance.config import Config
+from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding
 from appliance.errors import ApplianceError
@@ -137,8 +138,8 @@ def wifi(interfaces: Path = INTERFACES, iw: str | None = None) -> Finding:
     states = {name: _power_save(program, name) for name in wireless}
     found = ", ".join(f"{name} power save {state}" for name, state in states.items())
     if "on" in states.values():
-        advice = f"Switch it off: sudo iw dev {wireless[0]} set power_save off."
-        return Finding("Wi-Fi", found, advice)
+        facts = {"interfaces": found, "interface": wireless[0]}
+        return checks.finding("Wi-Fi", fault_table.WIFI_SLEEPS, **facts)
     if "unknown" in states.values():
         advice = "Install iw (sudo apt install iw) and run doctor again."
         return Finding("Wi-Fi", found, advice)

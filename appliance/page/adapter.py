@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from appliance.config import PageConfig
+from appliance.core import fault_table
 from appliance.core.events import PageServed, Part
 from appliance.core.view import View
 from appliance.display.line import Size
@@ -112,7 +113,8 @@ class Page:
             try:
                 listening = listen.listener(host, port)
             except OSError as exc:
-                self._fault.lost(exc.strerror or str(exc))
+                reason = fault_table.PAGE_FAILED.text(error=exc.strerror or exc)
+                self._fault.lost(reason)
                 await asyncio.sleep(self._retry_s)
                 continue
             self._fault.found()

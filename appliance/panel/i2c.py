@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Final, Protocol
 
 from appliance.config import ScreenConfig
+from appliance.core import fault_table
 from appliance.errors import PanelError
 
 NAME: Final = "OLED"
@@ -51,13 +52,14 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
     try:
         return open_bus(number)
     except FileNotFoundError as exc:
-        reason = f"there is no I²C bus {number}: switch it on with raspi-config"
+        reason = fault_table.NO_BUS.text(bus=number)
         raise PanelError(NAME, reason) from exc
     except PermissionError as exc:
-        reason = f"no permission for I²C bus {number}: add this user to the group i2c"
+        reason = fault_table.BUS_NOT_ALLOWED.text(bus=number)
         raise PanelError(NAME, reason) from exc
     except OSError as exc:
-        raise PanelError(NAME, f"I²C bus {number}: {exc}") from exc
+        reason = fault_table.BUS_FAILED.text(bus=number, error=exc)
+        raise PanelError(NAME, reason) from exc
 
 
 def found_address(bus: Bus, config: ScreenConfig) -> int:
@@ -77,11 +79,8 @@ def found_address(bus: Bus, config: ScreenConfig) -> int:
         else:
             return address
     if taken:
-        reason = (
-            f"a kernel driver holds {taken} on I²C bus {config.bus}:"
-            " remove the display's dtoverlay from /boot/firmware/config.txt"
-        )
+        reason = fault_table.SCREEN_TAKEN.text(address=taken, bus=config.bus)
         raise PanelError(NAME, reason)
     tried = " or ".join(f"0x{address:02X}" for address in wanted)
-    reason = f"no device at {tried} on I²C bus {config.bus}: check its four wires"
+    reason = fault_table.SCREEN_ABSENT.text(addresses=tried, bus=config.bus)
     raise PanelError(NAME, reason)

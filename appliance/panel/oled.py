@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final, Literal, Protocol
 
 from appliance.config import ScreenConfig
+from appliance.core import fault_table
 from appliance.display.line import Size
 from appliance.errors import PanelError
 from appliance.panel.i2c import (
@@ -232,4 +233,5 @@ def _named() -> Iterator[None]:
     try:
         yield
     except _failures() as exc:
-        raise PanelError(NAME, f"no response any more: {exc}") from exc
+        reason = fault_table.SCREEN_STOPPED.text(error=exc)
+        raise PanelError(NAME, reason) from exc

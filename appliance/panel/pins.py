@@ -9,17 +9,14 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, Generic, Protocol, TypeVar
 
 from appliance.config import Pin, PinConfig
+from appliance.core import fault_table
 from appliance.core.events import Part
+from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import PanelError
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
 
 _log = logging.getLogger(__name__)
-
-_ADVICE: Final = {
-    "lgpio": "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it)."
-}
-_REINSTALL: Final = "Install the program again: sudo bash systemd/install.sh."
 
 RETRY_S: Final = 30.0
 """Time between two attempts; our choice: a busy pin is freed by a person."""
@@ -42,7 +39,7 @@ def open_factory() -> Factory:
     os.environ.setdefault("LG_WD", folder)
     # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
     os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    with pin_errors("GPIO", "this machine has no pins to use: "):
+    with pin_errors("GPIO", fault_table.NO_PINS):
         from gpiozero import Device
 
         Device.ensure_pin_factory()
@@ -173,14 +170,16 @@ def _close(pin: Closable) -> None:
 
 
 @contextmanager
-def pin_errors(part: str, preface: str = "") -> Iterator[None]:
+def pin_errors(
+    part: str, fault: HardwareFault = fault_table.PIN_FAILED
+) -> Iterator[None]:
     """Convert the errors of gpiozero and its back-ends to a `PanelError` of a part."""
     with import_errors(part):
         try:
             yield
         except _pin_errors() as exc:
             reason = str(exc) or type(exc).__name__
-            raise PanelError(part, preface + reason) from exc
+            raise PanelError(part, fault.text(error=reason)) from exc
 
 
 @contextmanager
@@ -192,13 +191,14 @@ def import_errors(part: str) -> Iterator[None]:
         package = exc.name or "of the panel"
         is_missing = isinstance(exc, ModuleNotFoundError)
         state = "is missing" if is_missing else f"cannot be imported: {exc}"
-        reason = f"the Python package {package} {state}. {remedy(package)}"
+        reason = missing_package(package).text(package=package, state=state)
         raise PanelError(part, reason) from exc
 
 
-def remedy(package: str) -> str:
-    """Return what to do if this package is missing."""
-    return _ADVICE.get(package, _REINSTALL)
+def missing_package(package: str) -> HardwareFault:
+    """Return the fault if this package is missing."""
+    is_system = package == "lgpio"
+    return fault_table.LGPIO_MISSING if is_system else fault_table.PACKAGE_MISSING
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:

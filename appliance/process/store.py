@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Meta
 
 from appliance.config import Percent, Text
+from appliance.core import fault_table
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
@@ -171,7 +172,7 @@ class Store:
             path.replace(path.with_name(f"{path.name}.bad"))
 
     def _failed(self, exc: OSError) -> None:
-        reason = exc.strerror or str(exc)
+        reason = fault_table.STORE_FAILED.text(error=exc.strerror or exc)
         if self._fault.failed(reason) and self._background.is_open:
             self._post_lost(reason)
 

@@ -1,0 +1,217 @@
+"""Table of the hardware faults: words, remedy and where a person sees each of them.
+
+The adapters and `doctor` take their sentences from here. A new fault is one entry, and
+a row in README's table "When something is wrong" unless an existing row covers it. What
+PortAudio itself says when it refuses a card is shown as it is.
+
+What follows from the kind of a fault, and so has no column of its own:
+
+    kind     event               page, OLED          fault lamp  log line, once
+    LOST     PartLost.reason     part: name: text    lit *       … lost  reason="text"
+    NOTICE   PartFound.notice    part: name, text    lit         … open  notice="text"
+    HELD     ButtonPressed       text                lit         none
+    CHECK    none                none                dark        none; `doctor` only
+
+* Not for a screen with `screen.driver: auto`, which is optional.
+"""
+
+from typing import Final
+
+from appliance.core.hardware_fault import FaultKind, HardwareFault
+
+_SOUND: Final = "no sound from the speaker"
+_SECOND: Final = "`speaker: …, not a USB card`"
+_ALSA: Final = "`sound: /etc/asound.conf, line 4: …`"
+_SILENCE: Final = "`it delivers only silence`"
+_LOSSES: Final = "`it loses sound`"
+_PANEL: Final = "a button, a lamp or the screen does nothing"
+_HELD: Final = "`button is held down`"
+_STORE: Final = "`store: …`"
+_PAGE: Final = "the page does not open"
+
+# sound card
+
+NO_CARD: Final = HardwareFault(
+    "card-missing",
+    "no sound card has one",
+    "Plug in a USB sound card.",
+    help=_SOUND,
+)
+CARD_NOT_FOUND: Final = HardwareFault(
+    "card-not-found",
+    "not found; available: {there}",
+    "Plug it in or change sound.{direction}.",
+    help=_SOUND,
+)
+CARD_IN_USE: Final = HardwareFault(
+    "card-in-use", "in use by {user}", "Stop that program.", help=_SOUND
+)
+CARD_NOT_ALLOWED: Final = HardwareFault(
+    "card-not-allowed",
+    "this user is not allowed to open it",
+    "Add the user to the group audio.",
+    help=_SOUND,
+)
+CARD_NOT_OPEN: Final = HardwareFault(
+    "card-not-open", "cannot be opened now", help=_SOUND
+)
+CARD_RATES: Final = HardwareFault(
+    "card-rates",
+    "cannot be opened at any of {rates} Hz",
+    "Is another program using it?",
+    help=_SOUND,
+)
+CARD_STOPPED: Final = HardwareFault(
+    "card-stopped", "it stopped; was it unplugged?", help=_SOUND
+)
+SOUND_PACKAGE: Final = HardwareFault(
+    "sound-package",
+    "the Python package sounddevice is not installed",
+    "Install the program again: sudo bash systemd/install.sh.",
+    help=_SOUND,
+)
+SOUND_LIBRARY: Final = HardwareFault(
+    "sound-library",
+    "{error}",
+    "Install it: sudo apt install libportaudio2.",
+    help=_SOUND,
+)
+ALSA_CONFIGURATION: Final = HardwareFault(
+    "alsa-configuration",
+    "{file}, line {line}: {words}",
+    "Fix or remove it.",
+    help=_ALSA,
+)
+OTHER_WISH: Final = HardwareFault(
+    "card-other-wish", 'not "{wish}"', kind=FaultKind.NOTICE, help=_SECOND
+)
+NOT_USB: Final = HardwareFault(
+    "card-not-usb",
+    "not a USB card",
+    "Plug one in, or write this name into sound.{direction}.",
+    FaultKind.NOTICE,
+    _SECOND,
+)
+LOSES_SOUND: Final = HardwareFault(
+    "card-loses-sound",
+    "it loses sound",
+    "Try another USB port, or fewer USB devices.",
+    FaultKind.NOTICE,
+    _LOSSES,
+)
+SILENT_MICROPHONE: Final = HardwareFault(
+    "microphone-silent",
+    "it delivers only silence",
+    "Is it muted?",
+    FaultKind.NOTICE,
+    _SILENCE,
+)
+
+# screen
+
+NO_BUS: Final = HardwareFault(
+    "screen-no-bus",
+    "there is no I²C bus {bus}",
+    "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart, or write "
+    "screen.driver: none.",
+    help=_PANEL,
+)
+BUS_NOT_ALLOWED: Final = HardwareFault(
+    "screen-not-allowed",
+    "no permission for I²C bus {bus}",
+    "Add the user to the group i2c.",
+    help=_PANEL,
+)
+BUS_FAILED: Final = HardwareFault(
+    "screen-bus-failed", "I²C bus {bus}: {error}", help=_PANEL
+)
+SCREEN_ABSENT: Final = HardwareFault(
+    "screen-absent",
+    "no device at {addresses} on I²C bus {bus}",
+    "Check its four wires.",
+    help=_PANEL,
+)
+SCREEN_TAKEN: Final = HardwareFault(
+    "screen-taken",
+    "a kernel driver holds {address} on I²C bus {bus}",
+    "Remove the display's dtoverlay from /boot/firmware/config.txt.",
+    help=_PANEL,
+)
+SCREEN_STOPPED: Final = HardwareFault(
+    "screen-stopped", "no response any more: {error}", help=_PANEL
+)
+
+# buttons, lamps and the packages of the panel
+
+NO_PINS: Final = HardwareFault(
+    "pins-none", "this machine has no pins to use: {error}", help=_PANEL
+)
+PIN_FAILED: Final = HardwareFault("pin-failed", "{error}", help=_PANEL)
+BUTTON_HELD: Final = HardwareFault(
+    "button-held",
+    "{button} button is held down",
+    "Release it, or check its wire.",
+    FaultKind.HELD,
+    _HELD,
+)
+PACKAGE_MISSING: Final = HardwareFault(
+    "panel-package",
+    "the Python package {package} {state}",
+    "Install the program again: sudo bash systemd/install.sh.",
+    help=_PANEL,
+)
+LGPIO_MISSING: Final = HardwareFault(
+    "panel-lgpio",
+    "the Python package {package} {state}",
+    "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it).",
+    help=_PANEL,
+)
+
+# system
+
+STORE_FAILED: Final = HardwareFault("store-failed", "{error}", help=_STORE)
+PAIRINGS_FAILED: Final = HardwareFault(
+    "pairings-failed",
+    "{error}: phones must pair again after a restart",
+    help=_STORE,
+)
+PAGE_FAILED: Final = HardwareFault("page-failed", "{error}", help=_PAGE)
+
+# found by `doctor` only
+
+NO_GPIO: Final = HardwareFault(
+    "gpio-none",
+    "this machine has none for {pins}",
+    "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null for "
+    "every button and lamp.",
+    FaultKind.CHECK,
+)
+DEVICE_NOT_ALLOWED: Final = HardwareFault(
+    "device-not-allowed",
+    "no permission for {device}",
+    "Join the group: sudo usermod -aG {group} $USER, then log in again.",
+    FaultKind.CHECK,
+)
+NO_NETWORK: Final = HardwareFault(
+    "network-none",
+    "none",
+    "Plug in the cable or set the Wi-Fi password (sudo nmtui).",
+    FaultKind.CHECK,
+)
+WIFI_SLEEPS: Final = HardwareFault(
+    "wifi-sleeps",
+    "{interfaces}",
+    "Switch it off: sudo iw dev {interface} set power_save off.",
+    FaultKind.CHECK,
+)
+CLOCK_WRONG: Final = HardwareFault(
+    "clock-wrong",
+    "{now}",
+    "Set the clock from the network: sudo timedatectl set-ntp true.",
+    FaultKind.CHECK,
+)
+
+TABLE: Final = tuple(
+    value for value in tuple(globals().values()) if isinstance(value, HardwareFault)
+)
+"""All faults."""
