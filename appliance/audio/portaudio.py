@@ -232,8 +232,7 @@ def _imported() -> Sounddevice:
         spec.loader.exec_module(module)
     except (OSError, ImportError) as exc:
         del sys.modules[name]
-        reason = fault_table.SOUND_LIBRARY.text(error=exc)
-        raise SoundError(ANY_CARD, reason) from exc
+        raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=exc)) from exc
     except Exception as exc:
         if isinstance(exc, module.PortAudioError):
             return module
