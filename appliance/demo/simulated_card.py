@@ -35,22 +35,21 @@ _log = logging.getLogger(__name__)
 
 
 def phrase() -> Samples:
-    """Return three seconds of speech at 48 kHz, from a file at half that rate.
+    """Return three seconds of speech at 48 kHz.
 
     Source: espeak-ng, voice en-us: "hello this is the push to talk demo can you hear me
     well". No pause in it is long enough to end a talk.
     """
+    import soxr
+
     with wave.open(str(Path(__file__).with_name("phrase.wav"))) as file:
-        assert 2 * file.getframerate() == RATE_HZ
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    # The same spectrum over twice as many samples.
-    spectrum = np.fft.rfft(samples.astype(np.float64))
-    doubled = 2 * np.fft.irfft(spectrum, 2 * len(samples))
-    return doubled.clip(-32768, 32767).astype(np.int16)
+        said: Samples = soxr.resample(samples, file.getframerate(), RATE_HZ)
+    return said
 
 
 class Recording:
-    """WAV file of the speaker's audio, with a valid header after every second."""
+    """WAV file of the speaker's audio, with a valid header after every period."""
 
     def __init__(self, path: Path | None) -> None:
         """Create the file; by default one per user, in the temporary directory.
@@ -71,15 +70,12 @@ class Recording:
             raise DemoError(sentence) from exc
 
     def put(self, pcm: bytes) -> None:
-        """Append one period; an empty one completes the header. Thread: the card's."""
+        """Append one period. Thread: the card's."""
         if self._left <= 0:
             return
-        frames = len(pcm) // 2
-        self._left -= frames
+        self._left -= len(pcm) // 2
         try:
-            self._file.writeframesraw(pcm)
-            if not frames or self._left % RATE_HZ < frames:
-                self._file.writeframes(b"")
+            self._file.writeframes(pcm)
         except OSError as exc:
             _log.warning("recording stopped  reason=%r", exc.strerror)
             self._left = 0
@@ -129,11 +125,9 @@ class SimulatedCard:
             raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
         period_s = wanted.period_frames / RATE_HZ
         self.latency_s = 2 * max(period_s, wanted.latency_s)
+        facts = wanted.period_frames, callback
         self._thread = threading.Thread(
-            target=self._run,
-            args=(wanted.period_frames, callback),
-            name="simulated card",
-            daemon=True,
+            target=self._run, args=facts, name="simulated card", daemon=True
         )
         return self
 
@@ -149,7 +143,6 @@ class SimulatedCard:
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
             thread.join()
-        self._recording.put(b"")
 
     def _run(self, frames: int, callback: PeriodCallback) -> None:
         raise_priority()

@@ -24,17 +24,16 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import numpy as np
 from websockets.exceptions import WebSocketException
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from appliance.demo.simulated_card import phrase
 from tests.bench.box import Ours, Page, Seat
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.plan import QUICK
 from tests.bench.venue import Venue
 from tests.card.asound import Card
+from tests.card.demo import speak_always
 from tests.card.far_end import ANSWER, FarEnd
 from tests.card.faults import FAULTS, CardFault
 
@@ -303,14 +302,6 @@ async def _is_served(page: Page) -> bool:
             await page.metrics()
             return True
     return False
-
-
-def speak_always(card: Card) -> None:
-    """Have the microphone hear a phrase again and again."""
-    samples = phrase()
-    step = len(samples) * card.rate_hz / 48_000
-    places = np.linspace(0, len(samples) - 1, int(step)).astype(int)
-    card.speak(samples[places], 0.0)
 
 
 @asynccontextmanager

@@ -4,20 +4,14 @@
 lets a person see what the box says about one.
 """
 
-import argparse
 import errno
-import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import numpy as np
-
-from appliance.demo.simulated_card import phrase
-from tests.card.asound import Card, Control, plug_in
+from tests.card.asound import Card, Control
 
 FOR_EVER_MS: Final = 1_000_000_000
 LATE_MS: Final = 1500
@@ -31,12 +25,6 @@ AT_OPENING: Final = {
     Control.IS_START_STUCK,
 }
 """Controls without an effect on a stream that runs."""
-AWAY_S: Final = 2.0
-"""Time for which a card is unplugged, so that the box notices."""
-WORKS_S: Final = 15.0
-"""Time without and with the fault in the demo."""
-PAUSE_S: Final = 1.0
-"""Silence between two repetitions of the phrase in the demo."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -188,48 +176,5 @@ def table() -> str:
     return "\n".join(f"{x.name:{width}}  {x.condition}" for x in FAULTS.values())
 
 
-def demonstrate(fault: CardFault, folder: Path) -> None:
-    """Make a card, print the environment that shows it, and switch the fault for ever.
-
-    The first line is JSON, the others are for people. Its microphone repeats a phrase.
-    """
-    card = fault.card(folder, is_looped=True)
-    pause = np.ones(round(PAUSE_S * card.rate_hz), np.int16)
-    step = 48_000 / card.rate_hz
-    said = phrase()[np.arange(0, len(phrase()) - 1, step).astype(int)]
-    card.speak(np.concatenate((said, pause)), 0.0)
-    print(json.dumps(plug_in(folder / "asound.conf", card, default=card)), flush=True)
-    if fault.is_lasting:
-        print(f"card: {fault.condition}", flush=True)
-    # The times are for the eyes of a person.
-    while True:
-        time.sleep(WORKS_S)
-        if fault.is_lasting:
-            continue
-        if fault.is_at_opening:
-            card.unplug()
-            time.sleep(AWAY_S)
-        print(f"card: {fault.condition}", flush=True)
-        fault.begin(card)
-        if fault.is_at_opening:
-            card.plug()
-        time.sleep(WORKS_S)
-        print("card: it works again", flush=True)
-        fault.end(card)
-
-
-def main() -> int:
-    """Print the table, or demonstrate one fault until the process is ended."""
-    parser = argparse.ArgumentParser(prog="python -m tests.card.faults")
-    parser.add_argument("name", nargs="?", choices=FAULTS)
-    parser.add_argument("--folder", type=Path, help="where to make the card")
-    options = parser.parse_args()
-    if options.name is None or options.folder is None:
-        print(table())
-        return 0
-    demonstrate(FAULTS[options.name], options.folder)
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    print(table())
