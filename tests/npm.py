@@ -1,17 +1,17 @@
 """Packages from npm, installed once for each lock file and kept in the user's cache."""
 
 import hashlib
-import os
 import shutil
 import subprocess
 from pathlib import Path
 
+from tests.cache import cache_folder
+
 
 def installed(lock: Path) -> Path:
     """Install what this `package-lock.json` lists, and return `node_modules`."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     version = hashlib.sha256(lock.read_bytes()).hexdigest()[:16]
-    folder = Path(base) / "ptt-appliance" / f"npm-{version}"
+    folder = cache_folder() / f"npm-{version}"
     modules = folder / "node_modules"
     # npm writes this file last.
     if not (modules / ".package-lock.json").exists():

@@ -98,6 +98,9 @@ def follow(before: State, after: State, now_s: float) -> Step:
         after, is_wanted=is_talking and has_agent and not is_heard
     )
     after, turn = _with_turn(after, is_talking=is_talking and _listens(conversation))
+    if was_talking and not is_talking and not has_agent and _is_taken_back(after):
+        # What was said is kept for the agent, and it is not to hear that either.
+        turn = (TakeTurn(after.ticket, Turn.CANCEL),)
     return after, (*muting, *turn)
 
 
@@ -193,8 +196,11 @@ def _restarted(conversation: Conversation, now_s: float) -> float | None:
 def _should_react(state: State) -> bool:
     """Return whether the agent listens to this box, as far as we know.
 
-    Among several participants it may listen to another one; that is no fault.
+    Among several participants it may listen to another one; that is no fault. Nor is it
+    if a mute has taken back what was said.
     """
+    if _is_taken_back(state):
+        return False
     conversation = state.conversation
     agent = conversation.agent
     if agent is None or agent.takes_turns or conversation.hears_us:
@@ -213,6 +219,10 @@ def _reaction_due_s(conversation: Conversation) -> float:
     return conversation.asked_at_s + REACTION_S
 
 
+def _is_taken_back(state: State) -> bool:
+    return state.talk.is_muted_on_page or state.talk.is_muted_at_box
+
+
 def _silenced(state: State, *, is_wanted: bool) -> Step:
     if state.conversation.is_muted == is_wanted:
         return state, ()
@@ -225,8 +235,7 @@ def _with_turn(state: State, *, is_talking: bool) -> Step:
     """Tell the agent that our turn begins or ends; a mute takes it back."""
     if state.conversation.has_turn == is_talking:
         return state, ()
-    is_taken_back = state.talk.is_muted_on_page or state.talk.is_muted_at_box
-    ended = Turn.CANCEL if is_taken_back else Turn.END
+    ended = Turn.CANCEL if _is_taken_back(state) else Turn.END
     turn = Turn.START if is_talking else ended
     conversation = replace(state.conversation, has_turn=is_talking)
     commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)

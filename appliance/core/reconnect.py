@@ -189,12 +189,10 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
 def _refused(state: State, now_s: float) -> State:
     """Return the state after a refusal, with a retry in about 10 minutes.
 
-    A refusal may be temporary: a token source that is being deployed answers 401 for a
-    minute, or the owner corrects a key. A wrong configuration is not retried.
+    A refusal may be temporary: a token source that is being deployed answers 401 or
+    names no server for a minute, or the owner corrects a key.
     """
-    delay_s = refused_wait_s(state.jitter)
-    is_permanent = state.cause is not Cause.REFUSED
-    retry_at_s = float("inf") if is_permanent else now_s + delay_s
+    retry_at_s = now_s + refused_wait_s(state.jitter)
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 

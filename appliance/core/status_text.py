@@ -78,8 +78,6 @@ def _cause(state: State) -> Cause | None:
 
 
 def _next_attempt(state: State, now_s: float) -> str:
-    if state.retry_at_s == float("inf"):
-        return ""
     return f", asks again in {ceil(retry_s(state, now_s) / 60)} min"
 
 

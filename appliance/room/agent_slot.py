@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, assert_never
 
 from livekit import rtc
 
-from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn
+from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
 from appliance.room.context import RoomStyle, SessionContext
 from appliance.room.participants import is_agent
 from appliance.room.publisher import Send
@@ -74,8 +74,9 @@ class AgentSlot:
         self._post_change()
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
-        """Carry out the command, if there is an agent."""
+        """Carry out the command; without an agent it concerns what is kept for it."""
         if self._agent is None:
+            self._do_without_agent(command)
             return
         match command:
             case MuteAgent(is_on=is_on):
@@ -85,6 +86,11 @@ class AgentSlot:
                     self._agent.take_turn(turn)
             case _:
                 assert_never(command)
+
+    def _do_without_agent(self, command: MuteAgent | TakeTurn) -> None:
+        is_cancelled = isinstance(command, TakeTurn) and command.turn is Turn.CANCEL
+        if is_cancelled and self._kept_speech is not None:
+            self._kept_speech.forget()
 
     def close(self) -> None:
         """Stop everything."""

@@ -80,6 +80,10 @@ class KeptSpeech:
 
         return record_and_send
 
+    def forget(self) -> None:
+        """Forget what was said; what is said later is kept."""
+        self._blocks.clear()
+
     def offer(self, agent: rtc.RemoteParticipant) -> None:
         """Send the stream to the agent as soon as it listens; once for each track."""
         track_sid = self._track_sid()

@@ -5,22 +5,21 @@
 
 import fcntl
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+
+from tests.cache import cache_folder
 
 LOCK = Path(__file__).parent / "requirements.lock"
 
 
 def interpreter() -> Path:
     """Return the Python that has LiveKit's agents framework."""
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     version = hashlib.sha256(LOCK.read_bytes() + sys.version.encode()).hexdigest()[:16]
-    folder = Path(base) / "ptt-appliance" / f"agents-{version}"
+    folder = cache_folder() / f"agents-{version}"
     done = folder / "complete"
-    folder.parent.mkdir(parents=True, exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not done.exists():

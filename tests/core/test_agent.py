@@ -212,6 +212,18 @@ def test_a_mute_takes_the_turn_back():
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
 
 
+def test_an_agent_is_not_deaf_to_what_a_mute_took_back():
+    box = with_agent(HYBRID)
+    box.play(PRESS, TalkFlowed(0.01), VOICE, MUTE, TailEnded(), 9.0)
+    assert not box.state.conversation.is_deaf
+
+
+def test_a_mute_takes_back_what_is_kept_for_an_agent_that_has_not_come():
+    box = expecting(HYBRID)
+    box.play(PRESS, TalkFlowed(0.01), VOICE)
+    assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
+
+
 def test_another_agent_is_told_about_the_turn_anew():
     box = with_agent(HOLD)
     box.play(PRESS)

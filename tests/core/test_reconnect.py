@@ -215,10 +215,11 @@ def test_after_a_refusal_the_next_attempt_is_in_ten_minutes_or_on_a_new_address(
     assert of(FetchToken, box.play(ELSEWHERE))
 
 
-def test_a_wrong_configuration_is_not_tried_again_by_itself():
+def test_an_answer_that_names_no_usable_server_is_asked_for_again():
     box = started()
     box.play(box.no_token(Cause.MISCONFIGURED, is_final=True))
-    assert box.play(86_400) == ()
+    assert box.play(539) == ()
+    assert of(FetchToken, box.play(122))
 
 
 def test_a_failure_that_comes_too_late_is_ignored():

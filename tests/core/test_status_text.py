@@ -85,7 +85,7 @@ def test_a_refusal_is_named_once():
 def test_a_wrong_configuration_is_named():
     box = started()
     box.play(box.no_token(Cause.MISCONFIGURED, is_final=True))
-    assert words(box) == "refused: wrong configuration"
+    assert words(box) == "refused: wrong configuration, asks again in 10 min"
 
 
 def test_a_pause_without_a_link_says_so():

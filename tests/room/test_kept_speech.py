@@ -136,6 +136,15 @@ async def test_what_was_said_long_before_the_agent_came_is_dropped(stage):
     assert content == b"end"
 
 
+async def test_what_was_taken_back_is_not_sent(stage):
+    stage.speak(5)
+    stage.kept.forget()
+    stage.speak(2, level=300)
+    ((_, content),) = await stage.sent()
+    pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
+    assert set(pcm) == {300}
+
+
 async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
     stage.speak(100, level=1)
     stage.now_s += STALE_S + 1
