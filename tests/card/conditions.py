@@ -82,6 +82,8 @@ class Condition:
     """Pattern of what the box says; empty: the box must work as if nothing was."""
     works: frozenset[str] = frozenset()
     """Directions that work meanwhile."""
+    lasts_s: float | None = None
+    """Time for which the fault goes on after it is named; None: the usual."""
 
     @property
     def name(self) -> str:
@@ -92,6 +94,12 @@ class Condition:
     def named_goal_s(self) -> float:
         """Longest time until the fault is named."""
         return HANG_NAMED_S if self.is_hang else NAMED_S
+
+    @property
+    def goes_on_s(self) -> float:
+        """Time for which the fault goes on after it is named."""
+        usual_s = HANG_LASTS_S if self.is_hang else LASTS_S
+        return usual_s if self.lasts_s is None else self.lasts_s
 
     @property
     def is_hang(self) -> bool:
@@ -245,7 +253,7 @@ async def _taken(
         named_s = time.monotonic() - began_s if is_named else None
         said = box.says(condition.words) or box.says(LOST)
         # A box that is disturbed later, too, is disturbed.
-        await asyncio.sleep(HANG_LASTS_S if condition.is_hang else LASTS_S)
+        await asyncio.sleep(condition.goes_on_s)
         disturbed = await _disturbed(box, condition)
         row = replace(row, said=said, named_s=named_s, disturbed=disturbed)
         fault.end(box.card)

@@ -1,5 +1,7 @@
 """Smoke test of the table of conditions: three rows of it, without their times."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.demo.build_server import find_or_build
@@ -17,7 +19,7 @@ async def test_a_fault_is_named_and_disturbs_nothing_else_and_heals(
     tmp_path, condition
 ):
     async with LocalServer(find_or_build(print)) as server:
-        row = await measured(condition, server, tmp_path)
+        row = await measured(replace(condition, lasts_s=0.0), server, tmp_path)
     assert row.said.startswith("microphone: ")
     assert row.named_s is not None
     assert row.healed_s is not None

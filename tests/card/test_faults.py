@@ -5,6 +5,7 @@ import errno
 import threading
 import time
 from contextlib import contextmanager
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,11 +13,12 @@ import sounddevice as sd
 
 from appliance.audio.portaudio import PortAudio
 from tests.card.asound import Control, plug_in
-from tests.card.faults import FAULTS, LATE_MS, table
+from tests.card.faults import FAULTS, table
 from tests.card.here import seen_here
 
 STREAM = {"samplerate": 48_000, "blocksize": 480, "dtype": "int16", "latency": 0.3}
 PATIENCE_S = 10.0
+LATE_MS = 300
 S16_LE, INTERLEAVED, CAPTURE = 2, 3, 1
 """Numbers of alsa-lib's constants."""
 
@@ -114,7 +116,7 @@ def test_a_direction_cannot_be_opened_until_the_cause_is_gone(
 
 
 def test_a_card_with_late_permissions_can_be_opened_after_a_while(tmp_path):
-    fault = FAULTS["permission-late"]
+    fault = replace(FAULTS["permission-late"], openable_after_ms=LATE_MS)
     card = fault.card(tmp_path / "card")
     with seen_here(plug_in(tmp_path / "asound.conf", card)):
         began_s = time.monotonic()
