@@ -17,6 +17,8 @@ REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "appliance"
 NAME = re.compile(r"{(\w+)}")
 QUOTED = re.compile(r"`([^`]+)`")
+REASONED = ("SoundError", "PanelError", ".lost")
+"""Calls that take the reason of a fault."""
 README_TITLE = "## When something is wrong\n"
 
 
@@ -71,7 +73,7 @@ def test_a_sentence_says_what_is_wrong_and_then_what_to_do(fault):
     assert text.startswith(fault.found(**facts(fault)))
     rest = text.removeprefix(fault.found(**facts(fault)))
     assert fault.advice(**facts(fault)).strip(".").casefold() in rest.casefold()
-    assert not fault.remedy or fault.remedy[-1] in ".?"
+    assert not fault.remedy or fault.remedy[-1] in ".?}"
 
 
 @pytest.mark.parametrize("fault", of_kind(FaultKind.LOST), ids=by_id)
@@ -129,3 +131,26 @@ def pattern_of(fault):
         # The words of another program: they match everything.
         return "(?!)"
     return r"(\w+: )*(…, )?" + ".+".join(map(re.escape, parts)) + ".*"
+
+
+def test_the_adapters_have_no_sentences_about_faults_of_their_own():
+    folders = ("audio", "panel", "process")
+    paths = [path for folder in folders for path in (PACKAGE / folder).glob("*.py")]
+    assert [where for path in paths for where in own_sentences(path)] == []
+
+
+def own_sentences(path):
+    """Yield where a text in the code itself becomes the reason of a fault."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        texts: list[ast.expr] = []
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(REASONED):
+            texts = node.args
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
+            texts = [node.value]
+        yield from (f"{path.name}:{x.lineno}" for x in texts if is_text(x))
+
+
+def is_text(node):
+    """Return whether it is a sentence: several words written in the code."""
+    is_plain = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return isinstance(node, ast.JoinedStr) or (is_plain and " " in node.value)
