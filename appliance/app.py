@@ -13,7 +13,19 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
-from appliance.core.commands import Command, DropToken, Exit, FetchToken
+from appliance.core.commands import (
+    Command,
+    DropToken,
+    Exit,
+    FetchToken,
+    JoinRoom,
+    KeepLevels,
+    LeaveRoom,
+    MuteAgent,
+    SendChat,
+    TakeTurn,
+    UnmuteTrack,
+)
 from appliance.core.events import Event, Started, Ticked
 from appliance.core.state import State
 from appliance.core.step import step, wake_at_s
@@ -159,8 +171,14 @@ class App:
                     self._tokens.do(command)
             case _ if self._adapters is None:
                 self._queued.append(command)
+            case KeepLevels():
+                self._adapters.store.do(command)
+            case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
+                self._adapters.room.do(command)
+            case MuteAgent() | TakeTurn():
+                self._adapters.room.do(command)
             case _:
-                self._adapters.do(command)
+                self._adapters.sound.do(command)
 
     def _finish(self) -> None:
         if self._done is not None and not self._done.done():

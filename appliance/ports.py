@@ -9,17 +9,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from appliance.core.commands import (
-    JoinRoom,
-    KeepLevels,
-    LeaveRoom,
-    MuteAgent,
     RoomCommand,
-    SendChat,
     SoundCommand,
     StoreCommand,
-    TakeTurn,
     TokenCommand,
-    UnmuteTrack,
 )
 from appliance.core.events import Event
 from appliance.core.view import View
@@ -87,18 +80,6 @@ class Adapters:
         first: tuple[EventSource, ...] = (self.store, self.sound, self.room)
         for adapter in (*first, *self.viewers, *self.event_sources):
             await stack.enter_async_context(adapter)
-
-    def do(self, command: RoomCommand | SoundCommand | StoreCommand) -> None:
-        """Pass the command to the adapter that carries it out."""
-        match command:
-            case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
-                self.room.do(command)
-            case MuteAgent() | TakeTurn():
-                self.room.do(command)
-            case KeepLevels():
-                self.store.do(command)
-            case _:
-                self.sound.do(command)
 
 
 class MicrophoneFeed(Protocol):

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final
 
 from appliance.app import App
 from appliance.config import Config
-from appliance.config.secrets import secrets
+from appliance.config.request_texts import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
 from appliance.core.talk import initial_talk

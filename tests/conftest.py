@@ -13,6 +13,8 @@ from appliance.cli import end_process
 STATUS = pytest.StashKey[int]()
 LOOPS_OWN = ("asyncio_", "AnyIO worker thread")
 """Threads that an event loop reuses; they end with the loop."""
+NATIVE = "Dummy-"
+"""Threads of native libraries, once they have called into Python."""
 PATIENCE_S = 3.0
 """Time-out for the end of a thread."""
 SERVERS = {"net", "page", "tokens"}
@@ -105,9 +107,5 @@ async def no_loop_error():
 
 
 def is_ours(thread: threading.Thread) -> bool:
-    """Return whether a test has to end the thread.
-
-    Threads of native libraries appear as dummies once they have called into Python.
-    """
-    is_native = isinstance(thread, threading._DummyThread)
-    return not (is_native or thread.name.startswith(LOOPS_OWN))
+    """Return whether a test has to end the thread."""
+    return not thread.name.startswith((*LOOPS_OWN, NATIVE))

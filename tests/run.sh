@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sets up what the tests need and runs them all; arguments go to pytest.
+# Sets up what the tests need and runs them all, in two processes; arguments go to pytest, which then is only one.
 set -euo pipefail
 # shellcheck source=systemd/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/../systemd/setup.sh"
@@ -13,4 +13,7 @@ cd "$repository"
 # Made once and kept; inside a test these minutes would look like a hang.
 .venv/bin/python -m appliance.demo.build_server
 .venv/bin/python -m tests.agents.venv
-exec .venv/bin/python -m pytest "$@"
+if [[ $# -gt 0 ]]; then
+  exec .venv/bin/python -m pytest "$@"
+fi
+exec .venv/bin/python -m tests.parallel

@@ -26,7 +26,10 @@ def test_a_thread_ends():
 
 
 def test_a_forgotten_thread_or_task_fails_its_test(pytester):
-    pytester.makeconftest(CONFTEST.read_text())
+    conftest = CONFTEST.read_text()
+    patience = "PATIENCE_S = 3.0"
+    assert patience in conftest
+    pytester.makeconftest(conftest.replace(patience, "PATIENCE_S = 0.1"))
     pytester.makeini(SETTINGS)
     pytester.makepyfile(TESTS)
     outcome = pytester.runpytest_subprocess("-p", "no:cacheprovider")

@@ -12,7 +12,7 @@ from appliance.config import (
     RoomSettings,
 )
 from appliance.config.messages import found
-from appliance.config.placeholders import placeholder_fault, used
+from appliance.config.request_texts import placeholder_fault, used
 from appliance.config.schema_fields import fields_of, join
 from appliance.net.url import address_fault, host_and_port, is_host
 

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 import msgspec
 
 from appliance.config import ZERO_IS_OFF
-from appliance.config.schema_fields import Section, fields_of
+from appliance.config.schema_fields import Section, fields_of, fits
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -70,15 +70,6 @@ def example_of(shape: type[Section]) -> dict[str, object]:
     """Return a section with an example for each required key."""
     required = (field for field in fields_of(shape) if field.default is MISSING)
     return {field.key: _example(field.wanted) for field in required}
-
-
-def fits(value: object, wanted: object) -> bool:
-    """Return whether a key of type `wanted` accepts `value` as it is."""
-    try:
-        msgspec.convert(value, wanted)
-    except msgspec.ValidationError:
-        return False
-    return True
 
 
 def may_be_null(wanted: object) -> bool:

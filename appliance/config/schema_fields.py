@@ -15,6 +15,8 @@ from typing import (
     get_type_hints,
 )
 
+import msgspec
+
 
 class Section(Protocol):
     """Protocol of any dataclass."""
@@ -89,6 +91,15 @@ def item_section(wanted: object) -> type[Section] | None:
 def as_section(wanted: object) -> type[Section] | None:
     """Return the type if it is a section of its own, else None."""
     return wanted if isinstance(wanted, type) and is_dataclass(wanted) else None
+
+
+def fits(value: object, wanted: object) -> bool:
+    """Return whether a key of type `wanted` accepts `value` as it is."""
+    try:
+        msgspec.convert(value, wanted)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _section_in(wanted: object) -> type[Section] | None:

@@ -5,7 +5,7 @@ from http import HTTPStatus
 
 import httpx
 
-from appliance.dtelecom.upstream import trust
+from appliance.dtelecom.connections import trust
 from appliance.errors import ApplianceError
 
 

@@ -3,14 +3,15 @@
 Source: npm `@dtelecom/server-sdk-js` 3.2.0. Accounts are untrusted bytes.
 """
 
+import hashlib
 import re
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from appliance.dtelecom import base58
 from appliance.dtelecom.base58 import KEY_BYTES
-from appliance.dtelecom.program_address import program_address
 from appliance.net.url import ip
 
 ACCOUNT_BYTES: Final = 334
@@ -28,6 +29,11 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _DOMAIN: Final = re.compile(rf"(?:{_LABEL}\.)+{_LABEL}", re.IGNORECASE)
 _DOMAIN_CHARACTERS: Final = 253
 _OF_THIS_NETWORK: Final = {"localhost", "local"}
+_PRIME: Final = 2**255 - 19
+"""Prime of the field. Source: RFC 8032, section 5.1, as the next constant."""
+_CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
+_MARK: Final = b"ProgramDerivedAddress"
+_HIGHEST_BUMP: Final = 255
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,3 +83,46 @@ def is_domain(text: str) -> bool:
     last = text.rpartition(".")[2].lower()
     is_public = not last.isdecimal() and last not in _OF_THIS_NETWORK
     return is_public and _DOMAIN.fullmatch(text) is not None
+
+
+def program_address(seeds: Sequence[bytes], program: bytes) -> bytes:
+    """Return the address that Solana derives for a program; 32 bytes.
+
+    The first hash that is not a point of Ed25519's curve, so that nobody has a private
+    key for it.
+
+    Args:
+        seeds: at most 15 of at most 32 bytes each.
+        program: address of the program, 32 bytes.
+
+    Raises:
+        ValueError: every candidate is a point of the curve; practically impossible.
+
+    Source: Solana's documentation, "Program Derived Address": SHA-256 over seeds, a
+    number that counts down from 255, the program and a constant.
+    """
+    for bump in range(_HIGHEST_BUMP, -1, -1):
+        preimage = b"".join((*seeds, bytes([bump]), program, _MARK))
+        candidate = hashlib.sha256(preimage).digest()
+        if not is_on_curve(candidate):
+            return candidate
+    message = "these seeds have no program address"
+    raise ValueError(message)
+
+
+def is_on_curve(point: bytes) -> bool:
+    """Return whether the 32 bytes are a compressed point of Ed25519's curve.
+
+    Source: RFC 8032, section 5.1.3: y is on the curve if (y² - 1) / (d y² + 1) is a
+    square; Euler's criterion tells that without computing the root.
+    """
+    encoded = int.from_bytes(point, "little")
+    y, sign = encoded & (2**255 - 1), encoded >> 255
+    if y >= _PRIME:
+        return False
+    numerator = (y * y - 1) % _PRIME
+    denominator = (_CURVE_D * y * y + 1) % _PRIME
+    if numerator == 0:
+        # x is 0, which has no negative counterpart.
+        return sign == 0
+    return pow(numerator * denominator, (_PRIME - 1) // 2, _PRIME) == 1

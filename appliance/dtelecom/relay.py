@@ -15,31 +15,31 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
 import h11
 
-from appliance.dtelecom.frames import FrameFilter
-from appliance.dtelecom.sdk_connection import OF_ONE_CONNECTION, SdkConnection
-from appliance.dtelecom.signal_filter import SignalFilter
-from appliance.dtelecom.upstream import (
+from appliance.dtelecom.connections import (
     CHUNK_BYTES,
+    OF_ONE_CONNECTION,
     UNREACHABLE,
     Answer,
     Headers,
     Place,
+    SdkConnection,
     Tls,
     Upstream,
     read_place,
     trust,
 )
+from appliance.dtelecom.frames import FrameFilter
+from appliance.dtelecom.signal_filter import SignalFilter
 from appliance.net.http_limits import ConnectionLimits
 from appliance.net.http_server import Acceptor
 from appliance.net.rate_limit import Rate
-
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0
 """Time-out for the head of a request."""

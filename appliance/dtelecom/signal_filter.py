@@ -121,11 +121,6 @@ def _nested(message: bytes, kind: _Kind, numbers: Iterator[int]) -> Iterator[byt
 def _without(message: bytes, shape: _Shape, numbers: Iterator[int]) -> bytes:
     """Return the message without the dropped fields, itself if it has none.
 
-    Args:
-        message: of this shape.
-        shape: what to drop.
-        numbers: counts the fields of the whole response.
-
     Raises:
         _MalformedError: it cannot be parsed.
     """

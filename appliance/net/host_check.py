@@ -27,12 +27,9 @@ class HostCheck:
     """ASGI middleware that refuses requests whose `Host` is not this machine."""
 
     def __init__(self, app: ASGIApp, names: Collection[str], refusal: ASGIApp) -> None:
-        """Wrap `app`.
+        """Pass accepted requests to `app`, all others to `refusal`.
 
-        Args:
-            app: gets the accepted requests.
-            names: accepted besides the names of this machine.
-            refusal: responds to all other requests.
+        `names` are accepted besides those of this machine.
         """
         self._app = app
         self._names = own_names() | {name.lower() for name in names}

@@ -2,7 +2,7 @@
 
 The numbers that both have in common, the types of those that each sets for itself, and
 the bounded reading of request bodies. The page sets its own in `page.application`, and
-those of one WebSocket in `page.websocket`; the token server in `tokens.server_limits`.
+those of one WebSocket in `page.websocket`; the token server in `tokens.server`.
 `http_server` and `http_protocol` enforce them. The page imports this module at
 start-up, when nothing may wait for Starlette and uvicorn.
 """
@@ -73,11 +73,6 @@ async def read_body(
     request: "Request", limit_bytes: int, within_s: float = BODY_S
 ) -> bytes:
     """Return the body of a request, without trusting its announced length.
-
-    Args:
-        request: its body has not been read yet.
-        limit_bytes: longest body.
-        within_s: longest time for all of it.
 
     Raises:
         BodyTooLongError: as soon as it is too long, or is announced to be.

@@ -67,10 +67,7 @@ def watch() -> socket.socket:
 
 
 def dump(kind: int) -> bytes:
-    """Return all entries of this kind from the kernel.
-
-    Args:
-        kind: `GET_LINK` or `GET_ADDRESS`.
+    """Return all entries of this kind, `GET_LINK` or `GET_ADDRESS`, from the kernel.
 
     Raises:
         OSError: the kernel does not answer.

@@ -129,10 +129,6 @@ class Pairing:
     async def admit(self, pin: str, address: str) -> str:
         """Return the cookie of a new session.
 
-        Args:
-            pin: six digits.
-            address: of the client.
-
         Raises:
             RequestRefused: wrong PIN (403), or too many of them (429).
         """

@@ -11,9 +11,13 @@ An adapter uses it in its own context manager::
 """
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from typing import Any
 
 Work = Coroutine[object, object, None]
+Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
+"""Run a coroutine as a task, as `Background.start` does; its failure ends the process.
+"""
 
 
 class Background:

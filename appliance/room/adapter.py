@@ -16,7 +16,7 @@ from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
 from appliance.room import sdk_log
-from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.connection import RoomStyle, SessionContext
 from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
@@ -46,7 +46,8 @@ class LiveKitRoom:
             self._background.start,
             pending={},
         )
-        self._session: Session | None = None
+        self.session: Session | None = None
+        """The latest one, which may be over."""
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
@@ -56,8 +57,8 @@ class LiveKitRoom:
 
     async def __aexit__(self, *failure: object) -> None:
         """Leave the room, if the core has not done so; within `CLOSE_S`."""
-        if self._session is not None:
-            self._session.leave()
+        if self.session is not None:
+            self.session.leave()
         # A connection attempt cannot be stopped, only abandoned: the process ends.
         await self._background.wait(CLOSE_S)
         await self._background.close(*failure)
@@ -84,9 +85,9 @@ class LiveKitRoom:
                 assert_never(command)
 
     def _join(self, command: JoinRoom) -> None:
-        if self._session is not None:
-            self._session.leave()
-        self._session = Session(command, self._style(command), self._context)
+        if self.session is not None:
+            self.session.leave()
+        self.session = Session(command, self._style(command), self._context)
 
     def _leave(self, command: LeaveRoom) -> None:
         if session := self._current(command.ticket):
@@ -103,7 +104,7 @@ class LiveKitRoom:
 
     def _current(self, ticket: int) -> Session | None:
         """Return the session with this ticket, unless it is over."""
-        session = self._session
+        session = self.session
         if session is None or session.ticket != ticket or session.is_over:
             return None
         return session

@@ -10,7 +10,7 @@ from livekit import rtc
 from appliance.core.commands import Turn
 from appliance.core.events import Agent, AgentChanged, AgentFailed, AgentState
 from appliance.room.captions import Captions
-from appliance.room.context import SessionContext
+from appliance.room.connection import SessionContext
 from appliance.room.participants import is_agent, name_of
 from appliance.room.subscriber import Subscriber
 
@@ -49,15 +49,7 @@ class RoomAgent:
         subscriber: Subscriber,
         kept_speech: "KeptSpeech | None",
     ) -> None:
-        """Start receiving captions.
-
-        Args:
-            ticket: number of the session.
-            room: source of the participants.
-            context: takes the events, and runs tasks.
-            subscriber: plays the agent's audio or not.
-            kept_speech: said before the agent came; None: nothing was kept.
-        """
+        """Start receiving captions."""
         self._ticket = ticket
         self._room = room
         self._post = context.post

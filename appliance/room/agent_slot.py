@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
-from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.connection import RoomStyle, SessionContext
 from appliance.room.participants import is_agent
 from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber

@@ -17,7 +17,7 @@ from livekit import rtc
 
 from appliance.core.events import Caption, CaptionReceived
 from appliance.ports import Post
-from appliance.room.connection import Spawn
+from appliance.process.background import Spawn
 from appliance.room.names import display_name, is_text
 from appliance.room.participants import name_of
 
@@ -64,14 +64,7 @@ class Captions:
     """Receiver of the captions of one session."""
 
     def __init__(self, ticket: int, room: rtc.Room, post: Post, spawn: Spawn) -> None:
-        """Start receiving.
-
-        Args:
-            ticket: number of the session.
-            room: source of the streams.
-            post: takes `CaptionReceived`.
-            spawn: runs a coroutine as a task whose failure ends the process.
-        """
+        """Start receiving."""
         self._ticket = ticket
         self._room = room
         self._post = post

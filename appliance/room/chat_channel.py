@@ -12,10 +12,10 @@ from livekit.rtc.participant import PublishDataError
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.ports import Post
+from appliance.process.background import Spawn
 from appliance.process.log_limit import LogLimit
 from appliance.room import chat_format
 from appliance.room.chat_streams import ChatStreams
-from appliance.room.connection import Spawn
 from appliance.room.names import short_id
 from appliance.room.participants import sender
 
@@ -42,12 +42,7 @@ class ChatChannel:
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        Args:
-            ticket: number of the session.
-            room: not connected yet.
-            post: takes the events.
-            spawn: runs a coroutine as a task whose failure ends the process.
-            has_streams: whether the server passes text streams on.
+        `has_streams` tells whether the server passes text streams on.
         """
         self._has_streams = has_streams
         self._ticket = ticket

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 from livekit import rtc
 
 from appliance.core.events import ChatMessage
+from appliance.process.background import Spawn
 from appliance.room.chat_format import (
     PACKET_BYTES,
     STREAM_TOPIC,
@@ -61,14 +62,11 @@ class ChatStreams:
         self,
         room: rtc.Room,
         deliver: Deliver,
-        run: Callable[[Coroutine[None, None, None]], asyncio.Task[Any]],
+        run: Spawn,
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        Args:
-            room: not connected yet.
-            deliver: takes the messages; a line that grows has the same id each time.
-            run: runs a coroutine as a task of the session.
+        `deliver` takes the messages; a line that grows has the same id each time.
         """
         self._room = room
         self._deliver = deliver

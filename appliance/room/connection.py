@@ -2,21 +2,16 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
 
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom
+from appliance.ports import MicrophoneFeed, Playback, Post
+from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
-
-if TYPE_CHECKING:
-    from appliance.room.context import SessionContext
-
-Spawn = Callable[[Coroutine[Any, Any, Any]], asyncio.Task[Any]]
-"""Run a coroutine as a task that may outlive the session; its failure ends the process.
-"""
 
 CONNECT_S: Final = 5.0
 """Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""
@@ -29,6 +24,27 @@ _log = logging.getLogger(__name__)
 
 Pending = dict[asyncio.Task[Any], str]
 """Unfinished connection attempts and their URLs."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionContext:
+    """Objects shared by all sessions."""
+
+    post: Post
+    feed: MicrophoneFeed
+    playback: Playback
+    spawn: Spawn
+    pending: Pending
+
+
+@dataclass(frozen=True, slots=True)
+class RoomStyle:
+    """Settings of the room that the session joins."""
+
+    encryption_key_file: str | None = None
+    is_plain_chat: bool = False
+    is_dtelecom: bool = False
+    """The room is on dTelecom's network, whose servers can do less."""
 
 
 class Connection(Protocol):
@@ -48,15 +64,9 @@ class Connection(Protocol):
 
 
 def connection(
-    command: JoinRoom, context: "SessionContext", *, is_dtelecom: bool
+    command: JoinRoom, context: SessionContext, *, is_dtelecom: bool
 ) -> Connection:
-    """Return the connection for a session, which creates its room.
-
-    Args:
-        command: names the server.
-        context: of the session.
-        is_dtelecom: the server is one of dTelecom's.
-    """
+    """Return the connection for a session, which creates its room."""
     if is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 

@@ -23,8 +23,7 @@ from appliance.room.chat_format import (
     ChatSender,
     read_packet,
 )
-from appliance.room.connection import RoomConnection
-from appliance.room.context import SessionContext
+from appliance.room.connection import RoomConnection, SessionContext
 from appliance.room.failures import Failure
 from appliance.room.names import short_id
 from appliance.room.participants import sender

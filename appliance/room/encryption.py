@@ -92,17 +92,8 @@ class Decryption:
         self._waiting_since_s.pop(identity, None)
 
     def fault(self, other: rtc.RemoteParticipant, *, is_speaking: bool) -> str:
-        """Return the fault of this participant's audio as a sentence; empty: none.
-
-        Args:
-            other: the participant.
-            is_speaking: whether the server says that they speak.
-        """
-        tracks = [
-            publication
-            for publication in other.track_publications.values()
-            if publication.kind == rtc.TrackKind.KIND_AUDIO
-        ]
+        """Return the fault of this participant's audio as a sentence; empty: none."""
+        tracks = audio_tracks(other)
         if not self._has_key:
             return ENCRYPTED if any(map(_is_encrypted, tracks)) else ""
         if not all(map(_is_encrypted, tracks)):
@@ -117,6 +108,17 @@ class Decryption:
             self._waiting_since_s.setdefault(identity, time.monotonic())
         since_s = self._waiting_since_s.get(identity)
         return since_s is not None and time.monotonic() - since_s >= PATIENCE_S
+
+
+def audio_tracks(
+    participant: rtc.RemoteParticipant,
+) -> list[rtc.RemoteTrackPublication]:
+    """Return the published audio tracks of a participant."""
+    return [
+        publication
+        for publication in participant.track_publications.values()
+        if publication.kind == rtc.TrackKind.KIND_AUDIO
+    ]
 
 
 def _is_encrypted(publication: rtc.RemoteTrackPublication) -> bool:

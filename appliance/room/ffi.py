@@ -69,7 +69,7 @@ class Call:
     def __init__(self, request: FfiRequest) -> None:
         """Encode the request."""
         encoded = request.SerializeToString()
-        self._encoded = (ctypes.c_ubyte * len(encoded)).from_buffer_copy(encoded)
+        self.encoded = (ctypes.c_ubyte * len(encoded)).from_buffer_copy(encoded)
         self._answer = ctypes.POINTER(ctypes.c_ubyte)()
         self._answer_bytes = ctypes.c_size_t()
         library = FfiClient.instance._ffi_lib
@@ -82,8 +82,8 @@ class Call:
         Thread: any, one at a time.
         """
         handle = self._request(
-            self._encoded,
-            len(self._encoded),
+            self.encoded,
+            len(self.encoded),
             ctypes.byref(self._answer),
             ctypes.byref(self._answer_bytes),
         )

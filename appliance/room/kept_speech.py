@@ -16,8 +16,8 @@ import numpy as np
 from livekit import rtc
 
 from appliance.pcm import SILENCE, Block
+from appliance.process.background import Spawn
 from appliance.room.audio_io import RATE_HZ
-from appliance.room.connection import Spawn
 
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 STATE: Final = "lk.agent.state"
@@ -48,13 +48,7 @@ class KeptSpeech:
         spawn: Spawn,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without speech.
-
-        Args:
-            room: where the agent comes.
-            spawn: runs a coroutine as a task whose failure ends the process.
-            now_s: the clock.
-        """
+        """Start without speech."""
         self._now_s = now_s
         self._room = room
         self._spawn = spawn

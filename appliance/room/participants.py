@@ -8,6 +8,7 @@ from livekit import rtc
 from appliance.core.events import Participant, PeopleChanged
 from appliance.ports import Post
 from appliance.room.chat_format import ChatSender
+from appliance.room.encryption import audio_tracks
 from appliance.room.names import agent_name, display_name
 from appliance.room.subscriber import Subscriber
 
@@ -25,14 +26,7 @@ class Participants:
         post: Post,
         subscriber: Subscriber,
     ) -> None:
-        """Start with an empty list.
-
-        Args:
-            ticket: number of the session.
-            room: source of the participants.
-            post: takes `PeopleChanged`.
-            subscriber: knows whose audio is played and whose cannot be decrypted.
-        """
+        """Start with an empty list."""
         self._ticket = ticket
         self._room = room
         self._post = post
@@ -73,11 +67,6 @@ class Participants:
             self.changed()
 
     def _participant(self, other: rtc.RemoteParticipant) -> Participant:
-        tracks = [
-            publication
-            for publication in other.track_publications.values()
-            if publication.kind == rtc.TrackKind.KIND_AUDIO
-        ]
         is_named = other.identity in self._speakers
         return Participant(
             id=other.identity,
@@ -85,7 +74,7 @@ class Participants:
             # Both: reported by the server and played here, as the lamp indicates.
             is_speaking=is_named and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
-            is_muted=all(publication.muted for publication in tracks),
+            is_muted=all(track.muted for track in audio_tracks(other)),
             sound_fault=self._subscriber.decryption.fault(other, is_speaking=is_named),
         )
 

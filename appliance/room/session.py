@@ -21,8 +21,7 @@ from appliance.room import stats
 from appliance.room.agent_slot import AgentSlot
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, connection
-from appliance.room.context import RoomStyle, SessionContext
+from appliance.room.connection import CONNECT_S, RoomStyle, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.own_track import OwnTrack
@@ -52,7 +51,8 @@ class Session:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._connection = connection(command, context, is_dtelecom=style.is_dtelecom)
-        self._room = room = self._connection.room
+        self.room = room = self._connection.room
+        """The room of the SDK."""
         has_key = style.encryption_key_file is not None
         self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
         self.agent = AgentSlot(command, room, context, style, self._subscriber)
@@ -101,7 +101,7 @@ class Session:
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
-        state = (self._room.name, self._people.now(), self.own.now())
+        state = (self.room.name, self._people.now(), self.own.now())
         self._context.post(RoomJoined(ticket, *state))
         self.agent.joined()
         found = await self._handle_events()
@@ -122,12 +122,12 @@ class Session:
         found = await self._connection.open(command.url, command.token, options)
         if found is not None:
             return found
-        self._subscriber.want_all(self._room)
+        self._subscriber.want_all(self.room)
         return await self.own.publish()
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
-        measuring = stats.measure(self.ticket, self._room, self._context.post)
+        measuring = stats.measure(self.ticket, self.room, self._context.post)
         tasks = [
             self._context.spawn(measuring),
             self._context.spawn(self._people.follow()),
@@ -148,13 +148,13 @@ class Session:
         self._subscriber.close_all()
         self._chat_channel.close()
         self.agent.close()
-        if self._room.isconnected() and not self._is_paused:
-            await self._publisher.unpublish(self._room)
+        if self.room.isconnected() and not self._is_paused:
+            await self._publisher.unpublish(self.room)
         await self._connection.close()
         self._publisher.close()
 
     def _listen(self) -> None:
-        on = self._room.on
+        on = self.room.on
         for event in (
             "participant_connected",
             "participant_disconnected",
@@ -212,7 +212,7 @@ class Session:
     def _resumed(self) -> None:
         self._is_paused = False
         _log.info("connection resumed  ticket=%d", self.ticket)
-        self._subscriber.want_all(self._room)
+        self._subscriber.want_all(self.room)
         self._people_changed()
         self._context.post(RoomResumed(self.ticket))
 

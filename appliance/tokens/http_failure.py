@@ -33,13 +33,7 @@ def date_s(text: str) -> float | None:
 
 
 def status_error(request: Request, response: httpx.Response, body: bytes) -> TokenError:
-    """Return the error for a response other than 2xx.
-
-    Args:
-        request: that was answered.
-        response: its status and headers.
-        body: what was read of its body.
-    """
+    """Return the error for a response other than 2xx."""
     said, status = remark(body, request.secrets), response.status_code
     if status in _REFUSALS:
         sentence = f"{request.where} answered {_REFUSALS[status]}."

@@ -30,11 +30,6 @@ def redirected(request: Request, status: int, location: str) -> Request:
     The method is kept except after 303: the address has moved, and a GET would lose the
     body. Another host gets neither headers nor body of the configuration.
 
-    Args:
-        request: that was answered.
-        status: of the response.
-        location: its header.
-
     Raises:
         TokenUnreachable: the address is not one to follow.
     """

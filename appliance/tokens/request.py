@@ -6,8 +6,7 @@ from urllib.parse import quote
 import msgspec
 
 from appliance.config import Preset, RoomConfig
-from appliance.config.placeholders import filled
-from appliance.config.secrets import ROOM_KEYS, room_secrets
+from appliance.config.request_texts import ROOM_KEYS, filled, room_secrets
 from appliance.net.url import without_query
 
 

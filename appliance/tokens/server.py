@@ -14,25 +14,36 @@ from pathlib import Path
 from typing import Final
 
 import uvicorn
+from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from appliance.errors import PageError
-from appliance.net.http_limits import HEAD_BYTES, ServerLimits
+from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
 from appliance.tokens.server_access import RealClient
 from appliance.tokens.server_app import app
-from appliance.tokens.server_config import TokenServerSettings
+from appliance.tokens.server_config import (
+    Networks,
+    TokenServerConfig,
+    TokenServerSettings,
+)
 from appliance.tokens.server_issuer import Issuer
-from appliance.tokens.server_limits import limits
-from appliance.tokens.server_networks import Networks
 from appliance.tokens.server_settings import read_settings
 
 BACKLOG: Final = 256
 """Connections that wait to be accepted: after a power cut all boxes ask at once, and a
 client that finds no place tries again after a second."""
+BURST: Final = 5
+"""Seconds' worth of requests in a burst over all addresses."""
+BURST_EACH: Final = 20
+"""The same from one address: many boxes behind one router may start at once."""
+CONNECTS: Final = Rate(burst=100, per_s=50)
+"""New connections at least: each request of a box has one of its own."""
+CONNECTS_EACH: Final = Rate(burst=40, per_s=10)
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +65,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     # uvicorn raises the signal once more after it has shut down cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
-    server(settings, limits(settings.config)).run(sockets=[listening])
+    server(settings, client_limits(settings.config)).run(sockets=[listening])
     return 0
 
 
@@ -110,11 +121,7 @@ def application(
 ) -> ASGIApp:
     """Return the ASGI application with the rate limit of each client's own address.
 
-    Args:
-        settings: of the server.
-        limits: on clients.
-        now_s: returns seconds since the epoch.
-        issuer: as for `app`.
+    `now_s` and `issuer` are those of `app`.
     """
     limited = RateLimited(app(settings, now_s, issuer=issuer), limits)
     return RealClient(limited, Networks(settings.config.trusted_proxies))
@@ -135,3 +142,35 @@ def _config(app: ASGIApp) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
     )
+
+
+def client_limits(config: TokenServerConfig) -> ServerLimits:
+    """Return the limits on clients of the server.
+
+    Connections of one address are not limited where there are trusted proxies, which
+    bring all clients from one address; requests are, by the client's own address.
+    """
+    connects = _at_least(CONNECTS, config.connections, config.requests_per_s)
+    each = _at_least(CONNECTS_EACH, config.connections_each, config.requests_per_s_each)
+    is_proxied = bool(config.trusted_proxies)
+    per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
+    return ServerLimits(
+        connections=ConnectionLimits(
+            total=config.connections,
+            each=config.connections if is_proxied else config.connections_each,
+            rate=connects,
+            rate_each=connects if is_proxied else each,
+        ),
+        requests=RateLimit(
+            Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
+        ),
+        refusal=JSONResponse(
+            {"error": "too many requests; wait a few seconds."},
+            429,
+            {"retry-after": "5", "connection": "close"},
+        ),
+    )
+
+
+def _at_least(rate: Rate, burst: float, per_s: float) -> Rate:
+    return Rate(burst=max(rate.burst, burst), per_s=max(rate.per_s, per_s))

@@ -4,9 +4,11 @@
 checks the values.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Literal
+from functools import lru_cache
+from ipaddress import ip_address, ip_network
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta
 
@@ -17,6 +19,11 @@ Secret = Annotated[
     Meta(pattern=r"^[!-~]{16,200}$", title="16-200 ASCII characters without spaces"),
 ]
 """A secret that fits into a header."""
+WORDS: Final = {
+    "loopback": ("127.0.0.0/8", "::1/128"),
+    "anybody": ("0.0.0.0/0", "::/0"),
+}
+"""Networks that the words in `allow` stand for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,3 +138,26 @@ def matches(name: str, patterns: tuple[str, ...]) -> bool:
         name.startswith(pattern[:-1]) if pattern.endswith("*") else name == pattern
         for pattern in patterns
     )
+
+
+class Networks:
+    """Set of networks."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Parse addresses, networks and the words of `WORDS`."""
+        parts = (part for text in texts for part in WORDS.get(text, (text,)))
+        self._networks = tuple(ip_network(part, strict=False) for part in parts)
+        self._contains = lru_cache(1024)(self._search)
+
+    def __contains__(self, address: str) -> bool:
+        """Return whether the address is in one of them; an IPv4-mapped one counts."""
+        return self._contains(address)
+
+    def _search(self, address: str) -> bool:
+        """Return whether the address is in one of them; False for other text."""
+        try:
+            parsed = ip_address(address.partition("%")[0])
+        except ValueError:
+            return False
+        parsed = getattr(parsed, "ipv4_mapped", None) or parsed
+        return any(parsed in network for network in self._networks)

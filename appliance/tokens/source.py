@@ -59,12 +59,8 @@ class TokenSource:
     ) -> None:
         """Store the settings; the first request is sent by `do`.
 
-        Args:
-            config: rooms and presets.
-            identity: of the box where the configuration sets none.
-            post: gets `TokenReady` and `TokenFailed`.
-            transport: replaces the network, for tests.
-            clock: for the validity of tokens.
+        `identity` is used where the configuration sets none; `transport` replaces the
+        network, for tests.
         """
         self._rooms: dict[str | None, RoomConfig | Preset] = {
             None: config.room,

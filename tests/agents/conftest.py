@@ -65,7 +65,7 @@ class AgentProcess:
 
     async def until(self, **facts):
         """Return the first report with these facts since the agent was sent here."""
-        return await asyncio.to_thread(self._wait, facts)
+        return await asyncio.to_thread(self.wait, facts)
 
     def now(self, **facts):
         return [x for x in self.reports if facts.items() <= x.items()]
@@ -83,7 +83,7 @@ class AgentProcess:
             self.do("leave")
             await self.until(left=True)
 
-    def _wait(self, facts):
+    def wait(self, facts):
         with self._changed:
             found = self._changed.wait_for(
                 lambda: self.now(**facts) or self._has_ended, DEADLINE_S
@@ -105,7 +105,7 @@ class AgentProcess:
 @pytest.fixture(scope="session")
 def agent():
     process = AgentProcess(interpreter())
-    process._wait({"ready": True})
+    process.wait({"ready": True})
     yield process
     process.close()
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
+from appliance.dtelecom.connections import read_place
 from appliance.dtelecom.relay import Relay
-from appliance.dtelecom.upstream import read_place
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one, spread
 from tests.bench.venue import Venue

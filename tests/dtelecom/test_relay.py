@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.dtelecom.relay import Relay
-from appliance.dtelecom.upstream import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.process.background import Background
 from tests.dtelecom.fake_node import FakeNode, http
 from tests.dtelecom.fork import response_of_fork
@@ -71,6 +71,9 @@ class Client:
 
     def send(self, raw):
         self._writer.write(raw)
+
+    def end(self):
+        self._writer.write_eof()
 
     async def head(self):
         async with asyncio.timeout(DEADLINE_S):
@@ -313,7 +316,7 @@ HOSTILE = [
 async def test_what_is_no_request_is_closed(node, relay, raw):
     client = await Client.connected(relay)
     client.send(raw)
-    client._writer.write_eof()
+    client.end()
     await client.rest()
     await client.close()
     await (await Client.joined(relay)).close()

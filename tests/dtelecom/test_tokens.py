@@ -8,8 +8,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.config import RoomKind
 from appliance.dtelecom.base58 import decode, encode
-from appliance.dtelecom.node_account import registry_address
-from appliance.dtelecom.program_address import is_on_curve, program_address
+from appliance.dtelecom.node_account import (
+    is_on_curve,
+    program_address,
+    registry_address,
+)
 from appliance.dtelecom.registry import AUTHORITY, CONTRACT
 from appliance.dtelecom.tokens import (
     KeyPairError,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import Config, RoomConfig
-from appliance.config.secrets import secrets
+from appliance.config.request_texts import secrets
 from appliance.process.logs import (
     AREAS,
     Redacting,

@@ -74,6 +74,12 @@ class Box:
             config or Config(), self._post, self.feed, self.playback
         )
 
+    @property
+    def sdk_room(self):
+        """Room object of the SDK in the current session."""
+        assert self.room.session is not None
+        return self.room.session.room
+
     def _post(self, event):
         self._loop.call_soon_threadsafe(self._note, event)
 

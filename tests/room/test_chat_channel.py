@@ -1,4 +1,5 @@
 import asyncio
+import inspect
 import json
 import logging
 
@@ -8,6 +9,7 @@ from appliance.config import ChatConfig, Config
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent
 from appliance.process.log_limit import LINES
+from appliance.room.chat_streams import ChatStreams
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S
 
@@ -160,6 +162,16 @@ async def test_a_line_that_grows_fast_is_posted_a_few_times_a_second(server, box
     assert len(received_so_far(box)) < 20
 
 
+def receivers():
+    """Return the tasks that read chat streams."""
+    return [
+        task
+        for task in asyncio.all_tasks()
+        if inspect.iscoroutine(coroutine := task.get_coro())
+        and coroutine.__qualname__.startswith(ChatStreams.__name__)
+    ]
+
+
 @pytest.mark.parametrize("end", ["silence", "leaving", "too long"])
 async def test_what_came_of_an_incomplete_line_is_kept(
     server, box, monkeypatch, caplog, end
@@ -179,8 +191,7 @@ async def test_what_came_of_an_incomplete_line_is_kept(
             await stream.aclose()
         else:
             async with asyncio.timeout(DEADLINE_S):
-                while box.room._session._chat_channel._running:
-                    await asyncio.sleep(0.05)
+                await asyncio.wait(receivers())
         await sent_like_livekit(bob, "bye")
         assert (await received(box)).text == "bye"
     dropped = [x for x in caplog.records if "dropped" in x.getMessage()]

@@ -13,6 +13,7 @@ from livekit.rtc._proto import ffi_pb2
 from appliance.pcm import Block
 from appliance.room.audio_io import MicrophoneTrack
 from appliance.room.ffi import OUR_CAPTURE, Call, FfiEvents, StreamRoute, ffi_events
+from tests.room import sdk_parts
 
 VERSIONS = "1.2."
 MOVED = (
@@ -35,6 +36,10 @@ print(names.count("tokio-rt-worker"))
 """
 
 
+def broken(failure):
+    raise failure
+
+
 class Fake(FfiEvents):
     """Callback whose library is the test and whose SDK is a list."""
 
@@ -44,6 +49,9 @@ class Fake(FfiEvents):
         self.dropped: list[int] = []
         self._drop = self.dropped.append
 
+    def play(self, stream, sink, fail=broken):
+        self._routes[stream] = StreamRoute(sink, fail)
+
     def put(self, event):
         encoded = event.SerializeToString()
         memory = (ctypes.c_uint8 * len(encoded)).from_buffer_copy(encoded)
@@ -52,10 +60,6 @@ class Fake(FfiEvents):
 
 def decoded(address, size):
     return ffi_pb2.FfiEvent.FromString(ctypes.string_at(address, size))
-
-
-def broken(failure):
-    raise failure
 
 
 def frame_event(stream, block, number=1):
@@ -79,7 +83,7 @@ def end_event(stream):
 
 def test_the_private_parts_of_the_sdk_are_unchanged():
     assert livekit.rtc.__version__.startswith(VERSIONS), MOVED
-    library = _ffi_client.FfiClient.instance._ffi_lib
+    library = sdk_parts.native_library()
     for name in ("initialize", "request", "drop_handle"):
         assert hasattr(library, f"livekit_ffi_{name}"), f"{MOVED} ({name})"
     for name in ("INVALID_HANDLE", "ffi_cb_fnc", "ffi_event_callback"):
@@ -98,7 +102,7 @@ async def test_the_callback_is_installed_once():
 async def test_a_block_goes_to_its_sink_and_its_memory_is_released():
     queue = Fake()
     heard: list[Block] = []
-    queue._routes[7] = StreamRoute(heard.append, broken)
+    queue.play(7, heard.append)
     block = np.arange(480, dtype=np.int16)
     queue.put(frame_event(7, block, number=42))
     expected = block.copy()
@@ -124,7 +128,7 @@ async def test_an_exception_of_a_sink_is_reported_and_audio_continues():
     def break_down(_block):
         raise ZeroDivisionError
 
-    queue._routes[7] = StreamRoute(break_down, failures.append)
+    queue.play(7, break_down, failures.append)
     for _ in range(2):
         queue.put(frame_event(7, np.zeros(480, np.int16)))
     assert [type(failure) for failure in failures] == [ZeroDivisionError] * 2
@@ -134,7 +138,7 @@ async def test_an_exception_of_a_sink_is_reported_and_audio_continues():
 async def test_blocks_of_a_closed_stream_are_dropped_until_its_last_event():
     queue = Fake()
     heard: list[Block] = []
-    queue._routes[7] = StreamRoute(heard.append, broken)
+    queue.play(7, heard.append)
 
     class Handle(_ffi_client.FfiHandle):
         def dispose(self):
@@ -227,5 +231,5 @@ async def test_a_call_holds_the_encoded_request():
     request.new_apm.high_pass_filter_enabled = True
     request.new_apm.noise_suppression_enabled = False
     call = Call(request)
-    assert bytes(call._encoded) == request.SerializeToString()
-    assert ctypes.sizeof(call._encoded) == request.ByteSize()
+    assert bytes(call.encoded) == request.SerializeToString()
+    assert ctypes.sizeof(call.encoded) == request.ByteSize()

@@ -197,7 +197,7 @@ async def test_a_mute_outlasts_a_resumed_connection(server, box):
         await hears_tone(friend)
         await mute(server, friend)
         await permissions_are(box, is_muted=True)
-        await box.room._session._room.simulate_scenario(
+        await box.sdk_room.simulate_scenario(
             rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
         )
         await hears_nothing(friend)

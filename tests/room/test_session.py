@@ -12,7 +12,6 @@ import threading
 
 import pytest
 from livekit import rtc
-from livekit.rtc._ffi_client import FfiClient, _live_handles
 
 from appliance.core.commands import JoinRoom, SendChat
 from appliance.core.events import (
@@ -27,6 +26,7 @@ from appliance.core.events import (
 )
 from appliance.room import connection
 from appliance.room.ffi import ffi_events
+from tests.room import sdk_parts
 from tests.room.conftest import administer, open_box
 
 SECRET = "not-the-secret-of-this-server-but-long"
@@ -144,9 +144,7 @@ async def test_another_client_with_the_same_identity_replaces_us(server, box):
 
 async def test_a_server_shutdown_has_its_own_reason(server, box):
     await box.join(server)
-    await box.room._session._room.simulate_scenario(
-        rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE
-    )
+    await box.sdk_room.simulate_scenario(rtc.SimulateScenarioKind.SIMULATE_SERVER_LEAVE)
     lost = await box.until(RoomLost)
     assert lost.cause is Cause.SERVER_LOST
     assert "shutting down" in lost.reason
@@ -334,7 +332,7 @@ async def leftovers():
     gc.collect()
     return {
         "threads": threading.active_count(),
-        "subscribers": len(FfiClient.instance.queue._subscribers),
-        "handles": len(_live_handles),
+        "subscribers": sdk_parts.subscribers(),
+        "handles": sdk_parts.live_handles(),
         "tasks": len(asyncio.all_tasks()),
     }

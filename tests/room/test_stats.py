@@ -18,7 +18,7 @@ KEPT_S = 0.06
 
 async def sent(box):
     await asyncio.sleep(2 * KEPT_S)
-    found = await box.room._session._room.get_rtc_stats()
+    found = await box.sdk_room.get_rtc_stats()
     return sum(
         one.outbound_rtp.sent.packets_sent
         for one in found.publisher_stats
@@ -99,7 +99,7 @@ async def test_after_a_full_reconnect_a_track_without_dtx_is_published_again(
         await box.join(server)
         await friend.hear(0.5)
         is_misunderstood = True
-        await box.room._session._room.simulate_scenario(full)
+        await box.sdk_room.simulate_scenario(full)
         await box.until(RoomResumed)
         async with asyncio.timeout(DEADLINE_S):
             while box.feed.connects < 2:

@@ -6,12 +6,11 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.tokens.server import listening_socket, server
-from appliance.tokens.server_limits import limits
+from appliance.tokens.server import client_limits, listening_socket, server
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
 from tests.tokens.token_server import settings
 
-DEFAULT = limits(settings().config)
+DEFAULT = client_limits(settings().config)
 
 COUNT = 1500
 """The page is attacked more often, behind the same HTTP parser."""
@@ -47,7 +46,7 @@ async def test_mutated_connections_write_three_lines_at_most(caplog):
 
 async def test_a_flood_of_token_requests_is_refused_and_writes_few_lines(caplog):
     caplog.set_level(logging.INFO, logger="appliance")
-    async with running(limits(settings().config)) as target:
+    async with running(client_limits(settings().config)) as target:
         statuses = []
         for number in range(100):
             source = f"127.0.0.{2 + number % 4}"
@@ -57,7 +56,7 @@ async def test_a_flood_of_token_requests_is_refused_and_writes_few_lines(caplog)
 
 
 async def test_one_address_is_refused_before_it_takes_all_the_tokens():
-    async with running(limits(settings().config)) as target:
+    async with running(client_limits(settings().config)) as target:
         statuses = [await status_of(target, "/api/token") for _ in range(60)]
         assert statuses[:40] == [200] * 40
         assert {0, 429} & set(statuses[40:])

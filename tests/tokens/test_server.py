@@ -9,10 +9,10 @@ from pathlib import Path
 import httpx
 import pytest
 
+from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
-from appliance.tokens.server import listening_socket, server, warnings
-from appliance.tokens.server_limits import limits
-from tests.tokens.token_server import ENVIRONMENT, SECRET, SHARED, settings
+from appliance.tokens.server import client_limits, listening_socket, server, warnings
+from tests.tokens.token_server import ENVIRONMENT, SECRET, SHARED, asking, settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -109,7 +109,7 @@ class FailingIssuer:
 async def test_an_unexpected_error_shows_no_secret(caplog):
     """Through the handlers of the root logger, which hide secrets, and no others."""
     chosen = settings()
-    serves = server(chosen, limits(chosen.config), FailingIssuer())
+    serves = server(chosen, client_limits(chosen.config), FailingIssuer())
     with listening_socket("127.0.0.1:0") as listening:
         task = asyncio.create_task(serves.serve([listening]))
         host, port = listening.getsockname()
@@ -123,3 +123,36 @@ async def test_an_unexpected_error_shows_no_secret(caplog):
     lines = [formatter.format(record) for record in caplog.records]
     assert any("RuntimeError" in line for line in lines)
     assert not any(SECRET in line for line in lines)
+
+
+async def statuses(count, **keys):
+    async with asking(**keys) as client:
+        return [(await client.get("/api/token")).status_code for _ in range(count)]
+
+
+async def test_one_address_is_limited_as_configured():
+    assert 429 not in await statuses(40)
+    assert 429 in await statuses(60)
+    assert 429 not in await statuses(90, requests_per_s_each=5)
+
+
+async def test_all_addresses_together_are_limited_as_configured():
+    assert 429 in await statuses(30, requests_per_s=1)
+
+
+def test_connections_are_limited_as_configured():
+    found = client_limits(settings().config).connections
+    assert (found.total, found.each) == (64, 16)
+    found = client_limits(
+        settings(connections=500, connections_each=200).config
+    ).connections
+    assert (found.total, found.each) == (500, 200)
+    assert found.rate == Rate(500, 50)
+    assert found.rate_each == Rate(200, 10)
+
+
+def test_a_proxy_may_open_all_the_connections():
+    chosen = settings(trusted_proxies=["192.168.1.2"], connections=500)
+    found = client_limits(chosen.config).connections
+    assert (found.total, found.each) == (500, 500)
+    assert found.rate_each == found.rate

@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.tokens.server_networks import Networks
+from appliance.tokens.server_config import Networks
 from tests.tokens.token_server import BOX, SHARED, asking, bearer, claims_of
 
 LAN = "192.168.1.5"

@@ -172,7 +172,7 @@ def test_a_server_for_livekit_does_not_load_the_signatures_of_dtelecom():
         "import sys, appliance.tokens.server as s, os;"
         "from appliance.tokens.server_settings import read_settings as r;"
         "c = r(None, None, os.environ);"
-        "s.server(c, s.limits(c.config));"
+        "s.server(c, s.client_limits(c.config));"
         "print([m for m in sys.modules if 'dtelecom' in m or 'cryptography' in m])"
     )
     environment = {

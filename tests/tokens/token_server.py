@@ -8,10 +8,9 @@ from typing import Any
 import httpx
 import jwt
 
-from appliance.tokens.server import application
+from appliance.tokens.server import application, client_limits
 from appliance.tokens.server_config import TokenServerSettings
 from appliance.tokens.server_issuer import Issuer
-from appliance.tokens.server_limits import limits
 from appliance.tokens.server_settings import read_settings
 
 NOW_S = 1_700_000_000
@@ -54,7 +53,7 @@ async def asking_server(
     now_s: Callable[[], float] = lambda: NOW_S,
 ):
     """Yield a client at `address` of a server with these settings."""
-    serves = application(chosen, limits(chosen.config), now_s, issuer)
+    serves = application(chosen, client_limits(chosen.config), now_s, issuer)
     transport = httpx.ASGITransport(serves, client=(address, 5000))
     async with httpx.AsyncClient(
         transport=transport, base_url=f"http://{host}:8787"

@@ -1,5 +1,5 @@
 from appliance.config import Config, MetricsConfig, Preset, RoomConfig
-from appliance.config.secrets import secrets
+from appliance.config.request_texts import secrets
 
 
 def test_every_text_for_a_token_source_is_a_secret():

@@ -1,4 +1,7 @@
-"""Connection of the relay to a node: one HTTP request, which may become a WebSocket."""
+"""The two connections of the relay: from LiveKit's SDK, and to a node.
+
+Each carries one HTTP request, which may become a WebSocket.
+"""
 
 import asyncio
 import ssl
@@ -23,6 +26,10 @@ HEAD_BYTES: Final = 32 * 1024
 BODY_BYTES: Final = 64 * 1024
 """Longest body that is passed on; nodes answer with one sentence."""
 CHUNK_BYTES: Final = 64 * 1024
+OF_ONE_CONNECTION: Final = frozenset(
+    {b"connection", b"keep-alive", b"content-length", b"transfer-encoding"}
+)
+"""Headers that concern one of the two connections only."""
 
 Tls = Callable[[], ssl.SSLContext]
 """Returns the TLS context for connections to nodes."""
@@ -115,10 +122,7 @@ class Upstream:
     ) -> None:
         """Pass everything on in both directions until either side closes.
 
-        Args:
-            reader: of the client.
-            writer: of the client.
-            frames: filters what the node sends.
+        `frames` filters what the node sends to the client.
         """
         begun, _ = self._http.trailing_data
         ways = [
@@ -181,3 +185,61 @@ async def _filter(
         writer.write(frames.feed(data))
         await writer.drain()
         data = await reader.read(CHUNK_BYTES)
+
+
+class SdkConnection:
+    """Connection of the SDK to the relay."""
+
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        """Take over an accepted connection."""
+        self.reader = reader
+        self.writer = writer
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_BYTES)
+
+    async def request(self) -> h11.Request | None:
+        """Return the head of the request; None: the client has closed."""
+        while True:
+            event = self._http.next_event()
+            if isinstance(event, h11.Request):
+                # Lets h11 know that there is no body.
+                self._http.next_event()
+                return event
+            if event is not h11.NEED_DATA:
+                return None
+            self._http.receive_data(await self.reader.read(CHUNK_BYTES))
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer; unless it switches protocols, the connection ends then."""
+        if answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
+            self._write(
+                h11.InformationalResponse(
+                    status_code=answer.status, headers=answer.headers
+                )
+            )
+            return
+        length = str(len(answer.body)).encode()
+        headers = [
+            *(
+                pair
+                for pair in answer.headers
+                if pair[0].lower() not in OF_ONE_CONNECTION
+            ),
+            (b"Content-Length", length),
+            (b"Connection", b"close"),
+        ]
+        self._write(
+            h11.Response(
+                status_code=answer.status, headers=headers, reason=answer.reason
+            )
+        )
+        self._write(h11.Data(data=answer.body))
+        self._write(h11.EndOfMessage())
+
+    def close(self) -> None:
+        """Close the connection; what was sent before still arrives."""
+        self.writer.close()
+
+    def _write(self, event: h11.Event) -> None:
+        self.writer.write(self._http.send(event) or b"")

@@ -1,14 +1,19 @@
-"""Placeholders such as `{identity}` in the token request of a room."""
+"""Texts in the token request of a room: placeholders as `{identity}`, and secrets."""
 
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from itertools import chain
 from typing import Final
+from urllib.parse import parse_qsl, urlsplit
+
+from appliance.config import Config, RoomSettings
 
 PLACEHOLDERS: Final = ("identity", "display_name", "room")
 """Names that are filled in; `name` is the older spelling of `display_name`."""
 _KNOWN: Final = {*PLACEHOLDERS, "name"}
+ROOM_KEYS: Final = frozenset({"room", "room_name", "roomName"})
+"""Keys that hold no secret: the log names the room that was joined."""
 # `{{x}}` is written for the text `{x}`.
 _MARK: Final = re.compile(r"\{\{(\w+)\}\}|\{(\w+)\}")
 
@@ -61,3 +66,30 @@ def _replacement(mark: re.Match[str], values: Mapping[str, str]) -> str:
     if literal is not None:
         return f"{{{literal}}}"
     return values.get(name, mark[0])
+
+
+def secrets(config: Config) -> tuple[str, ...]:
+    """Return the values that must never be logged, whatever their length.
+
+    Values with placeholders (`{identity}`) are left out: they are filled in before use,
+    so the text with the placeholder appears in no log line.
+    """
+    rooms = (config.room, *config.room.presets)
+    found = {text: None for room in rooms for text in room_secrets(room)}
+    query = urlsplit(config.metrics.post_url or "").query
+    found |= dict.fromkeys(_query_values(query))
+    return tuple(filled(text, {}) for text in found if text and not used(text))
+
+
+def room_secrets(room: RoomSettings) -> Iterator[str]:
+    """Yield every text that may authenticate the appliance to the token source."""
+    yield room.token or ""
+    yield from texts(room.token_headers, ROOM_KEYS)
+    yield from texts(room.token_query, ROOM_KEYS)
+    yield from texts(room.token_body, ROOM_KEYS)
+    yield from _query_values(urlsplit(room.token_url or "").query)
+
+
+def _query_values(query: str) -> Iterator[str]:
+    yield query
+    yield from texts(dict(parse_qsl(query)), ROOM_KEYS)
