@@ -260,6 +260,10 @@ async def _taken(
         ended_s = time.monotonic()
         if fault.is_lasting:
             return replace(row, lines=len(box.client.lines))
+    elif condition.begin is Begin.START:
+        # Nothing is to be healed: it counts from the moment the box is in the room.
+        await until(box.is_connected)
+        ended_s = time.monotonic()
     is_healed = await until(box.is_well)
     healed_s = time.monotonic() - ended_s if is_healed else None
     said = row.said or box.says(LOST)
