@@ -170,12 +170,30 @@ LGPIO_MISSING: Final = HardwareFault(
 # system
 
 STORE_FAILED: Final = HardwareFault("store-failed", "{error}", help=_STORE)
+STORE_FULL: Final = HardwareFault(
+    "store-full",
+    "{error}",
+    "Free some: sudo journalctl --vacuum-size=50M, sudo apt clean.",
+    help=_STORE,
+)
+STORE_READ_ONLY: Final = HardwareFault(
+    "store-read-only",
+    "{error}",
+    "What is set now is forgotten at a restart. Make it writable, or ignore this.",
+    help=_STORE,
+)
 PAIRINGS_FAILED: Final = HardwareFault(
     "pairings-failed",
     "{error}: phones must pair again after a restart",
     help=_STORE,
 )
 PAGE_FAILED: Final = HardwareFault("page-failed", "{error}", help=_PAGE)
+PAGE_IN_USE: Final = HardwareFault(
+    "page-in-use",
+    "{error}",
+    "End the program that serves there, or write another page.listen.",
+    help=_PAGE,
+)
 
 # found by `doctor` only
 

@@ -1,6 +1,7 @@
 """Adapter that serves the page on the LAN with uvicorn."""
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -113,8 +114,10 @@ class Page:
             try:
                 listening = listen.listener(host, port)
             except OSError as exc:
-                reason = fault_table.PAGE_FAILED.text(error=exc.strerror or exc)
-                self._fault.lost(reason)
+                fault = fault_table.PAGE_FAILED
+                if exc.errno == errno.EADDRINUSE:
+                    fault = fault_table.PAGE_IN_USE
+                self._fault.lost(fault.text(error=exc.strerror or exc))
                 await asyncio.sleep(self._retry_s)
                 continue
             self._fault.found()

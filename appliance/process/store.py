@@ -5,12 +5,13 @@ Two small files in the state directory, replaced atomically, and only on changes
 
 import asyncio
 import contextlib
+import errno
 import logging
 import secrets
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
@@ -30,6 +31,10 @@ REST_S = 5.0
 """Time without changes before the levels are written: one write per adjustment."""
 IDENTITY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
 """Without letters and digits that are easily confused."""
+_FAULTS: Final = {
+    errno.ENOSPC: fault_table.STORE_FULL,
+    errno.EROFS: fault_table.STORE_READ_ONLY,
+}
 LARGEST_FILE = 4096
 """Bytes; the files have less than 100, a larger one is damaged."""
 
@@ -172,9 +177,15 @@ class Store:
             path.replace(path.with_name(f"{path.name}.bad"))
 
     def _failed(self, exc: OSError) -> None:
-        reason = fault_table.STORE_FAILED.text(error=exc.strerror or exc)
+        reason = store_reason(exc)
         if self._fault.failed(reason) and self._background.is_open:
             self._post_lost(reason)
 
     def _post_lost(self, reason: str) -> None:
         self._post(PartLost(Part.STORE, str(self._folder), reason))
+
+
+def store_reason(exc: OSError) -> str:
+    """Return why nothing can be stored, and what to do."""
+    fault = _FAULTS.get(exc.errno or 0, fault_table.STORE_FAILED)
+    return fault.text(error=exc.strerror or exc)
