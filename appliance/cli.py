@@ -19,7 +19,6 @@ from appliance.arguments import parser
 from appliance.errors import ApplianceError, ConfigError
 
 if TYPE_CHECKING:
-    from appliance.config import Config
     from appliance.config.load import Loaded
 
 EXIT_OK: Final = 0
@@ -87,8 +86,14 @@ def _run(args: argparse.Namespace) -> int:
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     from appliance.config.load import need_room
 
-    loaded = _loaded(args)
-    need_room(loaded)
+    try:
+        loaded = _loaded(args)
+        need_room(loaded)
+    except ConfigError as exc:
+        from appliance.panel.fault_display import show_faults_of_service
+
+        show_faults_of_service(args.config, args.settings, exc.faults)
+        raise
     from appliance.run import run
 
     return run(loaded.config, str(loaded.path))
@@ -104,47 +109,20 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
-    from appliance.audio.device_list import all_devices, card_name
-    from appliance.audio.devices import Direction
-    from appliance.audio.portaudio import PortAudio
     from appliance.doctor.command import doctor
+    from appliance.doctor.probes import probes_of
 
     config = _loaded(args).config
-    devices = {"microphone": config.sound.microphone, "speaker": config.sound.speaker}
-
-    def find_card(direction: Direction) -> str:
-        found = all_devices(PortAudio())
-        return card_name(devices[direction], direction, found)
-
-    def fetch_token() -> tuple[str, str]:
-        return _one_token(config)
-
-    return doctor(config, find_card, fetch_token, as_json=args.json)
-
-
-def _one_token(config: "Config") -> tuple[str, str]:
-    """Fetch one token; return a description of it and the URL of the server."""
-    import asyncio
-    import time
-
-    from appliance.doctor.checks import try_token
-    from appliance.process.state_files import state_folder
-    from appliance.process.store import Store
-    from appliance.tokens.source import TokenSource
-
-    def ignore(_event: object) -> None:
-        """Ignore the event: there is no control loop here."""
-
-    identity = Store(state_folder(os.environ), ignore).read().identity
-    source = TokenSource(config, identity=identity, post=ignore)
-    return asyncio.run(try_token(source, time.time()))
+    return doctor(config, probes_of(config), as_json=args.json)
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.audio.device_list import all_devices, print_devices
+    from appliance.audio.card_levels import device_levels
+    from appliance.audio.device_list import all_devices
+    from appliance.audio.device_table import print_devices
     from appliance.audio.portaudio import PortAudio
 
-    return print_devices(all_devices(PortAudio()), as_json=args.json)
+    return print_devices(all_devices(PortAudio()), device_levels, as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:

@@ -149,6 +149,17 @@ def test_the_doctor_asks_the_token_source_and_the_server(capsys, monkeypatch, tm
     assert "hush" not in out
 
 
+def test_the_doctor_looks_for_no_device_that_is_configured_as_none(
+    capsys, monkeypatch, tmp_path
+):
+    monkeypatch.setenv("STATE_DIRECTORY", str(tmp_path))
+    monkeypatch.setenv("PTT_SOUND__MICROPHONE", "none")
+    main(["doctor", "--json", "--set", "sound.speaker=none"])
+    found = {one["part"]: one for one in json.loads(capsys.readouterr().out)}
+    for part in ("microphone", "speaker"):
+        assert (found[part]["found"], found[part]["advice"]) == ("none configured", "")
+
+
 def test_schema_prints_json(capsys):
     assert main(["config", "schema"]) == 0
     assert json.loads(capsys.readouterr().out)["title"] == "ptt-appliance"

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Self, assert_never
 
+from appliance.audio.device_choice import Choice
 from appliance.audio.devices import Direction
 from appliance.audio.driver import Driver
 from appliance.audio.dsp import RATE_HZ
@@ -73,13 +74,19 @@ class AudioAdapter:
             processing: echo cancellation and noise suppression.
             state_directory: where the cards' latency steps are kept; None: nowhere.
         """
-        self._has_earcons = config.sound.earcons
+        has_speaker = config.sound.speaker != "none"
+        self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
         gate = Gate(config.talk.pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
-        self._supervisor = Supervisor(config.sound, driver, self._sender, post, steps)
+        choice = Choice(config.sound)
+        self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
+        if config.sound.mixer is not None:
+            from appliance.audio.level_setter import LevelSetter
+
+            self._supervisor.set_levels = LevelSetter(config.sound.mixer).set
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

@@ -22,6 +22,27 @@ _READ_BYTES: Final = 65_536
 """More than alsa-lib writes about any error in a configuration file."""
 
 
+_NO_BANDWIDTH: Final = "No space left on device"
+"""Error of the kernel whose own words mislead.
+
+Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
+would overcommit the usb bandwidth reserved for periodic transfers."""
+
+
+def with_host_text(sentence: str, host_text: str) -> str:
+    """Return PortAudio's sentence with the text of the host, and a remedy if known.
+
+    Args:
+        sentence: PortAudio's message.
+        host_text: ALSA's text; empty: there is none.
+    """
+    if not host_text:
+        return sentence
+    if host_text == _NO_BANDWIDTH:
+        return fault_table.USB_BANDWIDTH.text(sentence=sentence, host=host_text)
+    return f"{sentence} ({host_text})"
+
+
 def stderr_of(call: Callable[[], object]) -> str:
     """Return what the call writes to file descriptor 2, from Python or from C.
 

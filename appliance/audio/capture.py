@@ -7,7 +7,7 @@ import numpy as np
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ, faded_in, to_block
 from appliance.audio.resample import resampler
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.pcm import SILENCE, Block
 
 COMPARE_BLOCKS: Final = 20

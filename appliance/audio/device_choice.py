@@ -3,9 +3,10 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.device_list import PROCESSES, in_use, unlisted
+from appliance.audio.device_list import in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
+    SHARED,
     Device,
     Direction,
     chosen,
@@ -13,7 +14,10 @@ from appliance.audio.devices import (
     not_the_first,
     rank,
 )
+from appliance.audio.pcm_users import PROCESSES, closed_pcms
+from appliance.audio.stream_stats import PARTS
 from appliance.config import SoundConfig
+from appliance.core.events import PartFound
 from appliance.errors import SoundError
 
 
@@ -36,18 +40,33 @@ class Choice:
             cards: where ALSA describes its cards.
             processes: where the kernel describes processes.
         """
-        self._wishes: dict[Direction, tuple[str, ...]] = {
-            "microphone": config.microphone,
-            "speaker": config.speaker,
-        }
+        self._wishes: dict[Direction, tuple[str, ...]] = {}
+        """Wishes for each direction that the box is to have."""
+        if config.microphone != "none":
+            self._wishes["microphone"] = config.microphone
+        if config.speaker != "none":
+            self._wishes["speaker"] = config.speaker
         self._cards = cards
         self._processes = processes
         self._used: dict[Direction, Device] = {}
+        self._known_usb: set[Direction] = set()
+        """Directions for which there has been a USB card."""
+        self._obstacles: dict[Direction, str] = {}
+        """Programs that hold a better device open."""
 
     @property
-    def cards(self) -> str:
-        """ALSA's list of cards; empty where there is none to read."""
-        return kernel_text(self._cards / "cards")
+    def is_any_wanted(self) -> bool:
+        """Whether the box is to have a microphone or a speaker."""
+        return bool(self._wishes)
+
+    def list_cards(self) -> str:
+        """Return ALSA's list of cards, and which of them cannot be opened now.
+
+        Empty where there is no list to read. A program that lets go of a card, or udev
+        that has set its permissions, changes the text as a new card does.
+        """
+        cards = kernel_text(self._cards / "cards")
+        return cards and cards + closed_pcms(self._cards, self._processes)
 
     def choose(
         self, devices: tuple[Device, ...]
@@ -57,6 +76,9 @@ class Choice:
         Args:
             devices: devices listed by PortAudio.
         """
+        hidden = unlisted(devices, self._cards, self._processes)
+        for device in (*devices, *hidden):
+            self._known_usb |= device.directions if device.is_usb else set()
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
         for direction, wishes in self._wishes.items():
@@ -65,6 +87,14 @@ class Choice:
             except SoundError as exc:
                 busy = in_use(wishes, devices, direction, self._cards, self._processes)
                 missing[direction] = busy or exc
+        self._obstacles = {
+            direction: f"not {other.stable_name}, {other.obstacle}"
+            for direction, device in found.items()
+            for other in hidden
+            if other.used_by and other.channels(direction)
+            if rank(self._wishes[direction], other)
+            < rank(self._wishes[direction], device)
+        }
         return found, missing
 
     def missing_all(self, exc: SoundError) -> dict[Direction, SoundError]:
@@ -79,19 +109,29 @@ class Choice:
 
     def notice(self, direction: Direction) -> str:
         """Return a notice if the device in use is not the first choice, else empty."""
-        return not_the_first(self._wishes[direction], self._used[direction], direction)
+        wishes, has_usb = self._wishes[direction], direction in self._known_usb
+        used = self._used[direction]
+        notice = not_the_first(wishes, used, direction, has_usb=has_usb)
+        return self._obstacles.get(direction, notice)
+
+    def found(self) -> dict[Direction, PartFound]:
+        """Return the event for each device in use."""
+        return {
+            way: PartFound(PARTS[way], device.stable_name, self.notice(way))
+            for way, device in self._used.items()
+        }
 
     @property
     def is_best(self) -> bool:
         """Whether each device in use is the first choice."""
-        return not any(map(self.notice, self._used))
+        return not any(map(self._rank, self._used))
 
     def is_better_listed(self) -> bool:
         """Return whether the kernel lists a better device that no program uses.
 
         True also where the kernel has no list, because it cannot be known then.
         """
-        if not self.cards:
+        if not self.list_cards():
             return True
         free = [
             device
@@ -99,16 +139,26 @@ class Choice:
             if not device.used_by
         ]
         return any(
-            self._is_better(direction, device)
+            self._hopes_for_server(direction)
+            or any(self._is_better(direction, device) for device in free)
             for direction in self._wishes
-            for device in free
         )
 
     def _is_better(self, direction: Direction, device: Device) -> bool:
         """Return whether the device would be an improvement in this direction."""
         if not device.channels(direction):
             return False
+        wishes = self._wishes[direction]
+        if not wishes and direction not in self._used:
+            return True
+        return rank(wishes, device) < self._rank(direction)
+
+    def _hopes_for_server(self, direction: Direction) -> bool:
+        """Return whether a better choice may start that the kernel does not list."""
+        better = self._wishes[direction][: self._rank(direction)]
+        return not SHARED.isdisjoint(better)
+
+    def _rank(self, direction: Direction) -> int:
+        """Return the rank of the device in use; the number of wishes if none is."""
         wishes, used = self._wishes[direction], self._used.get(direction)
-        if used is None:
-            return not wishes or rank(wishes, device) < len(wishes)
-        return rank(wishes, device) < rank(wishes, used)
+        return len(wishes) if used is None else rank(wishes, used)

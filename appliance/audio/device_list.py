@@ -6,14 +6,9 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
-import json
-import os
 import re
-import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict
-from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +20,14 @@ from appliance.audio.devices import (
     kernel_text,
     listed,
     not_the_first,
+    usb_port,
 )
 from appliance.audio.driver import Driver
+from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
 from appliance.core import fault_table
 from appliance.errors import SoundError
+from appliance.process.group_access import join_group
 
-PROCESSES: Final = Path("/proc")
-NODES: Final = Path("/dev/snd")
-OURS: Final = "ptt-appliance"
-"""Name under which this program is reported as the user of a card."""
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
 """End of the names that PortAudio gives to hardware devices."""
@@ -109,40 +103,13 @@ def card_name(
     """
     device = chosen(wishes, devices, direction)
     if not device.obstacle or device.used_by.startswith(OURS):
-        notice = not_the_first(wishes, device, direction)
+        has_usb = any(x.is_usb for x in devices if x.channels(direction))
+        notice = not_the_first(wishes, device, direction, has_usb=has_usb)
         return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
     if device.used_by:
         reason = fault_table.CARD_IN_USE.text(user=device.used_by)
         raise SoundError(device.stable_name, reason)
     raise SoundError(device.stable_name, device.obstacle)
-
-
-def print_devices(devices: tuple[Device, ...], *, as_json: bool) -> int:
-    """Print the cards and the names to put into the configuration."""
-    if as_json:
-        facts = [asdict(x) | {"name": x.stable_name} for x in devices]
-        sys.stdout.write(json.dumps(facts) + "\n")
-        return 0
-    for device in devices:
-        sys.stdout.write(line(device) + "\n")
-    if not devices:
-        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
-    return 0
-
-
-def line(device: Device) -> str:
-    """Return the line for one device; its quoted name fits into the configuration."""
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
-    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    facts = (can, rate, device.card_id, device.usb_id, device.obstacle)
-    return f'"{device.stable_name}": ' + ", ".join(fact for fact in facts if fact)
 
 
 def _pcm_numbers(card: Path) -> list[str]:
@@ -157,7 +124,7 @@ def _missing(
     for letter, direction in _DIRECTIONS.items():
         pcm = card / f"pcm{number}{letter}"
         if direction not in known and pcm.is_dir():
-            directions[_user(pcm, processes)].add(direction)
+            directions[user_of(pcm, processes)].add(direction)
     for user, missing in directions.items():
         yield Device(
             index=-1,
@@ -167,6 +134,7 @@ def _missing(
             rate_hz=0,
             card_id=kernel_text(card / "id"),
             usb_id=kernel_text(card / "usbid").lower(),
+            usb_port=usb_port(card.name[4:], card.parent),
             obstacle=_obstacle(card, number, user),
             used_by=user,
         )
@@ -176,10 +144,9 @@ def _obstacle(card: Path, number: str, user: str) -> str:
     """Return the likely reason why a PCM cannot be opened."""
     if user:
         return fault_table.CARD_IN_USE.found(user=user)
-    nodes = NODES.glob(f"pcmC{card.name[4:]}D{number}[cp]")
-    if all(os.access(node, os.R_OK | os.W_OK) for node in nodes):
+    if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return fault_table.CARD_NOT_OPEN.text()
-    return fault_table.CARD_NOT_ALLOWED.text()
+    return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 
 
 def _name(card: Path, number: str) -> str:
@@ -196,27 +163,3 @@ def _name(card: Path, number: str) -> str:
     first = short[1] if short else kernel_text(card / "id")
     second = part[1] if part else "PCM"
     return f"{first}: {second} (hw:{card.name[4:]},{number})"
-
-
-def _user(pcm: Path, processes: Path) -> str:
-    """Return program and process id that hold the PCM open; empty if it is free."""
-    for status in sorted(pcm.glob("sub*/status")):
-        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
-        if owner:
-            return _program(owner[1], processes)
-    return ""
-
-
-def _program(thread_id: str, processes: Path) -> str:
-    """Return the name and process id of a thread's program."""
-    status = kernel_text(processes / thread_id / "status")
-    group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
-    process_id = group[1] if group else thread_id
-    words = kernel_text(processes / process_id / "cmdline").split("\0")
-    is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
-    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
-    return f"{name or 'another program'} (pid {process_id})"
-
-
-def _is_module(words: list[str]) -> bool:
-    return ("-m", "appliance") in pairwise(words)

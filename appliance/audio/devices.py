@@ -22,6 +22,8 @@ SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"}
 SERVERS: Final = frozenset({"pulse", "pipewire"})
 """The shared names that stand for a sound server."""
 _HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
+_ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
+"""ALSA's own way to name a card by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,9 @@ class Device:
     usb_id: str = ""
     """vendor:product, four hexadecimal digits each."""
     is_default: bool = False
+    usb_port: str = ""
+    """Position of a USB card, as in `usb-0000:01:00.0-1.3`: the same at each boot, and
+    the only difference between two cards of one kind."""
     obstacle: str = ""
     """Reason why PortAudio does not list the device; empty if it does."""
     used_by: str = ""
@@ -48,7 +53,7 @@ class Device:
     @property
     def stable_name(self) -> str:
         """The name without the card's number, which may change at the next boot."""
-        return _HW.sub("", self.name)
+        return _without_number(self.name)
 
     @property
     def directions(self) -> set[Direction]:
@@ -65,6 +70,11 @@ class Device:
     def is_usb(self) -> bool:
         """Whether the device is a USB card."""
         return bool(self.usb_id) or "usb" in self.name.casefold()
+
+    @property
+    def is_onboard(self) -> bool:
+        """Whether the device is a Raspberry Pi's own headphone jack."""
+        return "bcm2835" in self.name.casefold()
 
     @property
     def is_hdmi(self) -> bool:
@@ -127,12 +137,29 @@ def rank(wishes: tuple[str, ...], device: Device) -> int:
     return next(meant, len(wishes))
 
 
-def not_the_first(wishes: tuple[str, ...], device: Device, direction: Direction) -> str:
-    """Return a notice that this device is not the first choice; empty if it is."""
+def not_the_first(
+    wishes: tuple[str, ...],
+    device: Device,
+    direction: Direction,
+    *,
+    has_usb: bool = True,
+) -> str:
+    """Return a notice that this device is not the first choice; empty if it is.
+
+    Args:
+        wishes: as for `chosen`.
+        device: device in use.
+        direction: direction it is used for.
+        has_usb: whether a USB card is or was there. If not, a card on the pin header
+            needs no notice. HDMI always does, as does a sound server, because the USB
+            card may be missing.
+    """
     if not rank(wishes, device):
         return ""
     if wishes:
         return fault_table.OTHER_WISH.text(wish=wishes[0])
+    if not has_usb and not device.is_hdmi and not device.is_shared:
+        return ""
     return fault_table.NOT_USB.text(direction=direction)
 
 
@@ -155,6 +182,17 @@ def _missing(
     return SoundError(" or ".join(wishes), reason)
 
 
+def usb_port(number: str, cards: Path = ALSA_CARDS) -> str:
+    """Return the position of a USB card in the tree of ports; empty for other cards.
+
+    Source: Linux, sound/usb/card.c, `usb_audio_make_longname`: "... at usb-BUS-PORT,
+    full speed", the second line of each card in `/proc/asound/cards`.
+    """
+    at = rf"^ *{number} \[.*\n.* at (usb-[^ ,]+)"
+    found = re.search(at, kernel_text(cards / "cards") + "\n", re.MULTILINE)
+    return found[1] if found else ""
+
+
 def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     name = str(info["name"])
     number = re.search(r"\(hw:(\d+)", name)
@@ -168,16 +206,25 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
         card_id=kernel_text(folder / "id"),
         usb_id=kernel_text(folder / "usbid").lower(),
         is_default=name == "default",
+        usb_port=usb_port(number[1], cards) if number else "",
     )
 
 
 def _is_exact(wish: str, device: Device) -> bool:
-    names = device.card_id, device.usb_id, device.name, device.stable_name
-    return wish.casefold() in {name.casefold() for name in names if name}
+    ids = device.card_id, device.usb_id, device.usb_port
+    names = {name.casefold() for name in (*ids, device.stable_name) if name}
+    alsa = _ALSA_ID.fullmatch(wish)
+    return (alsa[1] if alsa else _without_number(wish)).casefold() in names
 
 
 def _is_meant(wish: str, device: Device) -> bool:
-    return _is_exact(wish, device) or wish.casefold() in device.name.casefold()
+    part = _without_number(wish).casefold()
+    return _is_exact(wish, device) or part in device.stable_name.casefold()
+
+
+def _without_number(name: str) -> str:
+    """Return a name as PortAudio prints it without the card's number."""
+    return _HW.sub("", name)
 
 
 def _order(device: Device, *, has_server: bool) -> int:
@@ -191,8 +238,8 @@ def _order(device: Device, *, has_server: bool) -> int:
         return 0 if is_both else 1
     if has_server and (device.is_default or device.name in SERVERS):
         return 2 if device.is_default else 3
-    if is_both and not device.is_shared and not device.is_hdmi:
-        return 4
+    if not device.is_shared and not device.is_hdmi:
+        return 4 if is_both else 5 + device.is_onboard
     if device.is_default:
-        return 5
-    return 7 if device.is_hdmi else 6
+        return 7
+    return 9 if device.is_hdmi else 8

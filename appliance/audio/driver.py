@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from appliance.audio.devices import Device
+from appliance.audio.devices import Device, Direction
 from appliance.audio.idle import IdleWindow
 
 Raw = memoryview
@@ -60,6 +60,13 @@ class StreamRequest:
     def speaker_channels(self) -> int:
         """Number of output channels to open: both of a stereo card."""
         return 0 if self.speaker is None else min(2, self.speaker.speaker_channels)
+
+    @property
+    def directions(self) -> set[Direction]:
+        """Directions of the stream."""
+        devices = {"microphone": self.microphone, "speaker": self.speaker}
+        both: tuple[Direction, ...] = ("microphone", "speaker")
+        return {direction for direction in both if devices[direction] is not None}
 
     @property
     def device_name(self) -> str:

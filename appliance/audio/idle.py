@@ -7,7 +7,7 @@ go into. Without it every period is processed.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 
 if TYPE_CHECKING:
     # The driver's interface, which it needs, has an idle window itself.

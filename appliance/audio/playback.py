@@ -14,7 +14,7 @@ from appliance.audio.echo import EchoReference
 from appliance.audio.idle import IdleMode, IdleWindow
 from appliance.audio.mixer import Mixer
 from appliance.audio.resample import resampler
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.pcm import Block
 
 

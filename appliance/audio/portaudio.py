@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.alsa_errors import reason_in, stderr_of
+from appliance.audio.alsa_errors import reason_in, stderr_of, with_host_text
 from appliance.audio.devices import Device
 from appliance.audio.driver import (
     SAMPLE_BYTES,
@@ -247,4 +247,4 @@ def _reason(exc: Exception) -> str:
     if isinstance(exc, UnicodeError):
         sentence = str(exc)
     host = exc.args[2][2] if len(exc.args) == _WITH_HOST else ""
-    return f"{sentence} ({host})" if host else sentence
+    return with_host_text(sentence, host)

@@ -2,11 +2,14 @@
 
 A search initialises PortAudio again, which interrupts the sound and costs memory. It is
 done when ALSA's list has changed, and with growing intervals without a change, because
-a card may be listed before it can be opened, or be busy. While a stream is open, time
-alone is no reason: the kernel must list a card that would be an improvement.
+a card may be listed before it can be opened. While a stream is open, time alone is no
+reason: the kernel must list a free card that would be an improvement. Nothing that is
+being said is interrupted, neither here nor there, except once to find a card that has
+just been plugged in for a missing direction.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 SOON_S: Final = 1.0
@@ -16,13 +19,33 @@ EARLY_SEARCHES: Final = 4
 """Searches for a missing direction or the first choice 1, 2, 4 and 8 s after each
 change of the list."""
 LATER_S: Final = 60.0
-"""Interval of later searches for a first choice."""
-PARTIAL_LATEST_S: Final = 3600.0
-"""Longest interval of later searches for a missing direction, which is doubled each
-time: the card that is listed for it may be one that can never be opened."""
+LATER_LATEST_S: Final = 3600.0
+"""First and longest interval of later searches, which is doubled each time: the card
+that is listed may be one that can never be opened."""
 BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
 """Without ALSA's list a new card is not noticed: search each second for a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundState:
+    """State of the streams, as far as a search depends on it."""
+
+    is_open: bool
+    """A stream is open."""
+    is_lost: bool = False
+    """Microphone or speaker is missing."""
+    is_best: bool = True
+    """The open devices are the first choice."""
+    is_talking: bool = False
+    """Somebody at this box talks."""
+    is_playing: bool = False
+    """Somebody else is heard, or an earcon."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing to search for."""
+        return self.is_open and self.is_best and not self.is_lost
 
 
 class ReopenPolicy:
@@ -39,6 +62,7 @@ class ReopenPolicy:
         self._searched_at_s = float("-inf")
         self._searches = 0
         self._cards = ""
+        self._looked_at_s = float("-inf")
 
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost."""
@@ -46,7 +70,7 @@ class ReopenPolicy:
         self._searches = 0
 
     def note(self, cards: str, now_s: float) -> None:
-        """Record a search.
+        """Record a search, or that the list offers nothing to search for.
 
         Args:
             cards: ALSA's list from before the search; empty where there is none.
@@ -57,39 +81,37 @@ class ReopenPolicy:
         self._searched_at_s = now_s
 
     def is_due(
-        self,
-        cards: str,
-        now_s: float,
-        *,
-        is_open: bool,
-        is_lost: bool,
-        is_best: bool,
+        self, list_cards: Callable[[], str], now_s: float, state: SoundState
     ) -> bool:
         """Return whether to search now.
 
         Args:
-            cards: ALSA's list now.
+            list_cards: returns ALSA's list; called only if it is needed.
             now_s: monotonic clock.
-            is_open: whether a stream is open.
-            is_lost: whether microphone or speaker is missing.
-            is_best: whether the open devices are the first choice.
+            state: of the streams.
         """
-        waited_s = now_s - self._searched_at_s
-        if not is_open:
-            is_changed = cards != self._cards
+        is_early = state.is_open and now_s - self._looked_at_s < SOON_S
+        if state.is_complete or is_early:
+            return False
+        self._looked_at_s = now_s
+        waited_s, cards = now_s - self._searched_at_s, list_cards()
+        is_changed = cards != self._cards
+        if not state.is_open:
             return waited_s >= (SOON_S if is_changed else self._closed_wait_s(cards))
-        if is_best and not is_lost:
+        if self._would_interrupt(state, is_changed=is_changed):
             return False
-        if cards != self._cards:
-            return waited_s >= SOON_S
-        if waited_s < self._open_wait_s(is_lost=is_lost):
+        if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
-        is_early = not is_lost and self._searches <= EARLY_SEARCHES
-        if is_early or self._is_better_listed():
+        if self._is_better_listed():
             return True
-        self._searched_at_s = now_s
-        self._searches += 1
+        self.note(cards, now_s)
         return False
+
+    @staticmethod
+    def _would_interrupt(state: SoundState, *, is_changed: bool) -> bool:
+        """Return whether a search would interrupt what is being said."""
+        is_urgent = state.is_lost and is_changed
+        return state.is_talking or (state.is_playing and not is_urgent)
 
     def _closed_wait_s(self, cards: str) -> float:
         """Return the time between two searches while nothing is open."""
@@ -97,14 +119,12 @@ class ReopenPolicy:
             return float(min(SOON_S * 2**self._doublings, LATEST_S))
         return SOON_S if self._searches < BLIND_TRIES else BLIND_LATEST_S
 
-    def _open_wait_s(self, *, is_lost: bool) -> float:
+    def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""
         if self._searches <= EARLY_SEARCHES:
             return float(SOON_S * 2**self._doublings)
-        if not is_lost:
-            return LATER_S
         later = self._doublings - EARLY_SEARCHES
-        return float(min(LATER_S * 2**later, PARTIAL_LATEST_S))
+        return float(min(LATER_S * 2**later, LATER_LATEST_S))
 
     @property
     def _doublings(self) -> int:

@@ -54,7 +54,7 @@ class Sender:
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare; `post` takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`."""
-        self._gate = gate
+        self.gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()
         self._post = post
@@ -63,7 +63,7 @@ class Sender:
         # Each packet with the number of packets skipped before it.
         self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self._meter = Meter(post)
+        self.meter = Meter(post)
         self._spare: _Pair | None = None
         self._skipped = 0
         self._gain = 1.0
@@ -111,24 +111,24 @@ class Sender:
     def idle_packets(self) -> int:
         """How many of the next packets may be skipped, because they are silence."""
         is_settled = self._quiet_packets >= SETTLED_PACKETS
-        is_idle = is_settled and not self._gate.is_open and not self._skipped
+        is_idle = is_settled and not self.gate.is_open and not self._skipped
         return IDLE_PACKETS if is_idle and self._spare is None else 0
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the press."""
         self._asked_at_s = asked_at_s
         self._at_end = None
-        self._gate.open()
+        self.gate.open()
         self.mixer.idle_window.end()
 
     def close_gate(self, tail_ms: int) -> None:
         """Close the gate after a tail of up to `tail_ms`."""
-        self._gate.close(tail_ms)
+        self.gate.close(tail_ms)
 
     def play_at_end(self, tone: Samples) -> None:
         """Play an earcon when the gate has closed, so that it is not sent."""
         self._at_end = tone
-        if not self._gate.is_open:
+        if not self.gate.is_open:
             self._play_end()
 
     def remove_tone(self, hz: float, length_s: float) -> None:
@@ -144,11 +144,6 @@ class Sender:
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
         self._gain = db_gain(db)
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the gate is closed and nothing is played."""
-        return not self._gate.is_open and not self._processing.has_echo
 
     @property
     def depth_s(self) -> float:
@@ -200,9 +195,9 @@ class Sender:
         if taken is None:
             return False
         skipped, packet = taken
-        self._meter.skip(skipped * PACKET_BLOCKS)
+        self.meter.skip(skipped * PACKET_BLOCKS)
         self._send_packet(packet)
-        is_talk = self._was_open or self._gate.has_pre_roll
+        is_talk = self._was_open or self.gate.has_pre_roll
         is_busy = is_talk or self._processing.is_at_work
         self._quiet_packets = 0 if is_busy else self._quiet_packets + 1
         return True
@@ -222,14 +217,14 @@ class Sender:
         self._processing.clean(
             microphone,
             played,
-            is_wanted=self._gate.is_open,
-            is_voice=self._meter.is_voice,
+            is_wanted=self.gate.is_open,
+            is_voice=self.meter.is_voice,
         )
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self._meter.take(microphone, self.mixer)
-        block = self._gate.passed(microphone)
-        is_open = self._gate.is_open
+        self.meter.take(microphone, self.mixer)
+        block = self.gate.passed(microphone)
+        is_open = self.gate.is_open
         self.mixer.is_muted = self.mixer.is_half_duplex and is_open
         return block, is_open
 

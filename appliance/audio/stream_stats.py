@@ -1,12 +1,13 @@
 """Statistics of the card's streams, and events for lost and found directions."""
 
 import logging
-import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Final
 
 from appliance.audio.devices import Direction
+from appliance.audio.silent_microphone import SilentMicrophone
+from appliance.audio.stream_clock import STALL_S, StreamClock
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
@@ -19,85 +20,11 @@ PARTS: Final[dict[Direction, Part]] = {
 
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
+STOPPED: Final = fault_table.CARD_STOPPED.text()
+DEAF: Final = fault_table.CARD_DEAF.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
-BLOCKS_PER_S: Final = 100
-ZEROS_S: Final = 5.0
-"""Exact zeros for this long mean a switch or a mixer control, not a quiet room: the
-noise of a converter is not 0."""
-ADC_CERTAINTY: Final = 0.25
-"""A period counts as discarded if three quarters of it are missing in the converter's
-time, which is not exact."""
 _log = logging.getLogger(__name__)
-
-
-class StreamClock:
-    """Heartbeat and counters of one stream, written by its callback.
-
-    Single numbers, so that reading needs no lock.
-    """
-
-    def __init__(
-        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Start now.
-
-        Args:
-            rate_hz: rate of the card.
-            now_s: monotonic clock.
-        """
-        self.rate_hz = rate_hz
-        self._now_s = now_s
-        self.at_s = now_s()
-        """Time of the last callback."""
-        self.blocks = 0
-        """Periods of 10 ms so far."""
-        self.xruns = 0
-        self.drops = 0
-        """Captured periods that PortAudio discarded without reporting it, which it does
-        when the speaker is not ready in time."""
-        self.delay_ms = 0
-        self.has_sound = False
-        """Whether anything but zeros was captured."""
-        self.zeros_since_s: float | None = None
-        """Time since which only zeros are captured; None: there is sound."""
-        self._adc_s = 0.0
-        self._adc_blocks = 0
-
-    def note(self, status: int, adc_s: float = 0.0) -> None:
-        """Record one callback.
-
-        Args:
-            status: PortAudio's flags; not 0 after an xrun.
-            adc_s: time at which the first captured frame was converted; 0: unknown.
-        """
-        self.at_s = self._now_s()
-        self.blocks += 1
-        if status:
-            self.xruns += 1
-        elif adc_s and self._adc_s:
-            passed = (adc_s - self._adc_s) * BLOCKS_PER_S
-            missing = int(passed - (self.blocks - self._adc_blocks) + ADC_CERTAINTY)
-            self.drops += max(0, missing)
-        self._adc_s, self._adc_blocks = adc_s, self.blocks
-
-    def note_sound(self, *, is_zero: bool) -> None:
-        """Record whether all samples of a captured block are 0."""
-        if not is_zero:
-            self.has_sound, self.zeros_since_s = True, None
-        elif self.zeros_since_s is None:
-            self.zeros_since_s = self.at_s
-
-    @property
-    def is_muted(self) -> bool:
-        """Whether the microphone had sound and delivers zeros now."""
-        since_s = self.zeros_since_s if self.has_sound else None
-        return since_s is not None and self.at_s - since_s >= ZEROS_S
-
-    def skip(self, blocks: int) -> None:
-        """Record callbacks that were skipped in idle mode."""
-        self.at_s = self._now_s()
-        self.blocks += blocks
 
 
 class StreamStats:
@@ -122,6 +49,7 @@ class StreamStats:
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
+        self._silent_microphone = SilentMicrophone()
 
     @property
     def is_anything_lost(self) -> bool:
@@ -151,45 +79,65 @@ class StreamStats:
         """Take the clocks of new streams and the events to post when each works."""
         self.clocks = clocks
         self._opened = dict(found)
+        self._silent_microphone = SilentMicrophone()
+
+    def stopped(self, now_s: float) -> dict[Direction, str]:
+        """Return the directions whose stream has stopped, and how."""
+        clocks = self.clocks.items()
+        deaf = {way: DEAF for way, clock in clocks if _is_deaf(way, clock, STALL_S)}
+        return deaf | {
+            way: STOPPED for way, clock in clocks if now_s - clock.at_s > STALL_S
+        }
 
     def note_first_callbacks(self) -> None:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
-            if self.clocks[direction].blocks:
+            clock = self.clocks[direction]
+            if clock.blocks and not _is_deaf(direction, clock, 0.0):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
                 self._troubles.pop(direction, None)
                 self._found(direction, found)
 
-    def note_trouble(self, *, is_losing: bool) -> None:
+    def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
         """Post what is wrong with streams that work, and when it is over.
 
         Args:
             is_losing: whether the card loses blocks with the longest buffer too.
+            is_gate_open: whether the captured sound is being sent.
         """
         for direction, found in self._working.items():
             clock = self.clocks.get(direction)
-            is_microphone = direction == "microphone"
+            is_silent = (
+                direction == "microphone"
+                and clock is not None
+                and self._silent_microphone.update(clock, is_gate_open=is_gate_open)
+            )
             troubles = [found.notice] if found.notice else []
             if is_losing and clock is not None and clock.xruns + clock.drops:
                 troubles.append(LOSING)
-            if is_microphone and clock is not None and clock.is_muted:
+            if is_silent:
                 troubles.append(SILENT)
             notice = ", ".join(troubles)
             if notice != self._troubles.get(direction, found.notice):
                 self._troubles[direction] = notice
-                self._found(direction, replace(found, notice=notice))
+                changed = replace(found, notice=notice, is_silent=is_silent)
+                self._found(direction, changed)
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
         """Count a fault."""
         key = (direction, kind)
         self._faults[key] = self._faults.get(key, 0) + count
 
-    def close(self) -> None:
-        """Add the counts of the open streams, which are about to be closed."""
-        clocks, self.clocks, self._opened = self.clocks, {}, {}
-        self._working = {}
-        for direction, stream_clock in clocks.items():
+    def close(self, directions: Iterable[Direction] | None = None) -> None:
+        """Add the counts of streams that are about to be closed; None: of all."""
+        closing = set(self.clocks if directions is None else directions)
+        clocks = self.clocks
+        self.clocks = {way: clocks[way] for way in clocks if way not in closing}
+        for direction in closing & clocks.keys():
+            self._opened.pop(direction, None)
+            self._working.pop(direction, None)
+            stream_clock = clocks[direction]
             self.add(direction, AudioFault.XRUN, stream_clock.xruns)
             if direction == "microphone":
                 self.add(direction, AudioFault.DROP, stream_clock.drops)
@@ -238,3 +186,10 @@ class StreamStats:
         )
         self._logged[direction] = found
         self._post(found)
+
+
+def _is_deaf(direction: Direction, clock: StreamClock, least_s: float) -> bool:
+    """Return whether a microphone has delivered no samples for so long."""
+    since_s = clock.deaf_since_s
+    is_deaf = since_s is not None and clock.at_s - since_s >= least_s
+    return is_deaf and direction == "microphone"

@@ -3,7 +3,7 @@
 A card is opened at a rate that it supports in hardware; others are resampled here.
 """
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
@@ -13,7 +13,7 @@ from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
 from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.core import fault_table
 from appliance.errors import SoundError
 
@@ -22,6 +22,8 @@ LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 choice. Measured: 20, 30 and 60 ms from microphone to speaker."""
 RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000, 8_000)
 """Rates tried in this order; each has a whole number of frames in 10 ms."""
+FULL_RATE_HZ: Final = 32_000
+"""Lowest rate at which speech loses nothing audible."""
 
 
 class Streams:
@@ -42,7 +44,7 @@ class Streams:
         self._mixer = mixer
         self._block_sink = block_sink
         self._reference = EchoReference()
-        self._open: list[Stream] = []
+        self._open: list[tuple[set[Direction], Stream]] = []
         self.clocks: dict[Direction, StreamClock] = {}
 
     def open(
@@ -50,6 +52,8 @@ class Streams:
         microphone: Device | None,
         speaker: Device | None,
         latency_s: float,
+        *,
+        is_split: bool = False,
     ) -> dict[Direction, SoundError]:
         """Open and start the streams of the given devices.
 
@@ -57,25 +61,68 @@ class Streams:
             microphone: device, or None if there is none now.
             speaker: device, or None if there is none now.
             latency_s: one of `LATENCY_STEPS_S`.
+            is_split: open one card as two, because its duplex stream does not run.
 
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
-        if speaker is not None and _is_one_card(microphone, speaker):
-            try:
-                self._open_duplex(speaker, latency_s)
-            except SoundError:
-                # Some cards have different rates per direction: open them separately.
-                self.close()
-            else:
+        if is_split or speaker is None or not _is_one_card(microphone, speaker):
+            return self._open_separately(microphone, speaker, latency_s)
+        common_hz = self._rate_hz(speaker, speaker, latency_s)
+        if self._is_enough(common_hz, speaker, latency_s):
+            if self._has_opened_duplex(speaker, latency_s):
                 return {}
+            return self._open_separately(microphone, speaker, latency_s)
+        failures = self._open_separately(microphone, speaker, latency_s)
+        if not failures or common_hz is None:
+            return failures
+        # Some cards cannot run at two rates at a time.
+        self.close()
+        if self._has_opened_duplex(speaker, latency_s):
+            return {}
         return self._open_separately(microphone, speaker, latency_s)
+
+    @property
+    def is_duplex(self) -> bool:
+        """Whether one stream is open for both directions."""
+        return any(len(directions) > 1 for directions, _ in self._open)
 
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is unplugged."""
         while self._open:
-            self._open.pop().close()
+            self._open.pop()[1].close()
         self.clocks = {}
+
+    def close_some(self, directions: Collection[Direction]) -> None:
+        """Close the streams of these directions; others go on."""
+        for opened in tuple(self._open):
+            if opened[0] <= set(directions):
+                self._open.remove(opened)
+                opened[1].close()
+        clocks = self.clocks.items()
+        self.clocks = {way: clock for way, clock in clocks if way not in directions}
+
+    def _is_enough(
+        self, common_hz: int | None, device: Device, latency_s: float
+    ) -> bool:
+        """Return whether both directions sound as well at this rate as at their own.
+
+        A microphone of 16 kHz is no reason to play at 16 kHz: a duplex stream has a
+        shorter delay, but the loss of all sound above 8 kHz is worse.
+        """
+        if common_hz is None or common_hz >= FULL_RATE_HZ:
+            return common_hz is not None
+        microphone_hz = self._rate_hz(device, None, latency_s)
+        return microphone_hz == self._rate_hz(None, device, latency_s)
+
+    def _has_opened_duplex(self, device: Device, latency_s: float) -> bool:
+        """Open one stream for both directions; return False if that is impossible."""
+        try:
+            self._open_duplex(device, latency_s)
+        except SoundError:
+            self.close()
+            return False
+        return True
 
     def _open_duplex(self, device: Device, latency_s: float) -> None:
         wanted = self._wanted(device, device, latency_s)
@@ -138,7 +185,7 @@ class Streams:
         self, wanted: StreamRequest, callback: PeriodCallback, stream_clock: StreamClock
     ) -> None:
         stream = self._driver.open(wanted, callback)
-        self._open.append(stream)
+        self._open.append((wanted.directions, stream))
         stream.start()
         stream_clock.delay_ms = round(stream.latency_s * 1000)
 
@@ -153,14 +200,21 @@ class Streams:
         Raises:
             SoundError: the card supports none of `RATES_HZ`.
         """
-        for rate_hz in RATES_HZ:
-            wanted = StreamRequest(microphone, speaker, rate_hz, latency_s)
-            if self._driver.can(wanted):
-                return wanted
+        rate_hz = self._rate_hz(microphone, speaker, latency_s)
+        wanted = StreamRequest(microphone, speaker, rate_hz or RATES_HZ[0], latency_s)
+        if rate_hz is not None:
+            return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
         raise SoundError(wanted.device_name, fault_table.CARD_RATES.text(rates=known))
 
+    def _rate_hz(
+        self, microphone: Device | None, speaker: Device | None, latency_s: float
+    ) -> int | None:
+        """Return the first of `RATES_HZ` that the card supports; None: it has none."""
+        requests = (StreamRequest(microphone, speaker, x, latency_s) for x in RATES_HZ)
+        return next((x.rate_hz for x in requests if self._driver.can(x)), None)
 
-def _is_one_card(microphone: Device | None, speaker: Device) -> bool:
+
+def _is_one_card(microphone: Device | None, speaker: Device | None) -> bool:
     # A duplex stream on ALSA's `default` crashes inside PortAudio 19.6.
-    return microphone == speaker and not speaker.is_shared
+    return speaker is not None and microphone == speaker and not speaker.is_shared

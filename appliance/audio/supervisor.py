@@ -18,20 +18,17 @@ from appliance.audio.device_choice import Choice
 from appliance.audio.devices import Device, Direction, listed
 from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
-from appliance.audio.reopen import ReopenPolicy
+from appliance.audio.reopen import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import PARTS, StreamStats
+from appliance.audio.stream_stats import StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
-from appliance.config import SoundConfig
-from appliance.core import fault_table
-from appliance.core.events import PartFound
 from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
 
 CHECK_S: Final = 0.25
-STALL_S: Final = 1.0
-"""Time without callbacks after which a stream counts as stalled."""
+PAUSE_S: Final = 2.0
+"""A pause this long in a talk may be interrupted."""
 LONG_LIFE_S: Final = 10.0
 """A card that has worked for this long is searched again at once when it is lost."""
 _log = logging.getLogger(__name__)
@@ -52,7 +49,7 @@ class Supervisor:
 
     def __init__(
         self,
-        config: SoundConfig,
+        choice: Choice,
         driver: Callable[[], Driver],
         sender: Sender,
         post: Post,
@@ -61,14 +58,14 @@ class Supervisor:
         """Prepare; `start` begins.
 
         Args:
-            config: orders of preference for microphone and speaker.
+            choice: chooses the devices for microphone and speaker.
             driver: imports and returns PortAudio, or raises `SoundError`; called on
                 the supervisor's thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
-        self._choice = Choice(config)
+        self._choice = choice
         self._import = driver
         self._sender = sender
         self._inbox: SimpleQueue[_Order] = SimpleQueue()
@@ -79,8 +76,12 @@ class Supervisor:
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._devices: dict[Direction, Device] = {}
         """Devices of the open streams."""
-        self._opened_at_s = 0.0
+        self._opened_at_s = self._voice_at_s = 0.0
+        self._split_for: str | None = None
+        """List of cards with which a duplex stream did not run."""
         self._latency_steps = latency_steps
+        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
+        """Sets the hardware levels of devices that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self.heartbeat_s = time.monotonic()
@@ -112,7 +113,7 @@ class Supervisor:
             except Empty:
                 self._check()
                 continue
-            self._is_wanted = order is _Order.OPEN
+            self._is_wanted = order is _Order.OPEN and self._choice.is_any_wanted
             if not self._is_wanted:
                 self._close_streams()
             if order is _Order.END:
@@ -121,57 +122,82 @@ class Supervisor:
             self._check()
 
     def _check(self) -> None:
-        """Check for stalled streams, repeated losses and missing devices."""
+        """Check for stopped streams, repeated losses and missing devices."""
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
-        self._close_stalled()
-        self._adapt_buffer()
-        is_due = self._reopen_policy.is_due(
-            self._choice.cards,
-            time.monotonic(),
-            is_open=self._streams is not None,
-            is_lost=self.stats.is_anything_lost,
-            is_best=self._choice.is_best or not self._sender.is_idle,
-        )
-        if is_due:
+        self._close_stopped()
+        state = self._state()
+        self._adapt_buffer(is_playing=state.is_playing)
+        now_s = time.monotonic()
+        if self._reopen_policy.is_due(self._choice.list_cards, now_s, state):
             self._reopen()
 
-    def _close_stalled(self) -> None:
-        """Close the streams if callbacks have stopped."""
-        now_s = time.monotonic()
-        clocks = self.stats.clocks.items()
-        stalled = [
-            way for way, stream_clock in clocks if now_s - stream_clock.at_s > STALL_S
-        ]
-        for direction in stalled:
-            self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, direction, fault_table.CARD_STOPPED.text())
-        if stalled:
-            self._close_streams()
-        if stalled and now_s - self._opened_at_s > LONG_LIFE_S:
-            self._reopen_policy.reset()
+    def _state(self) -> SoundState:
+        now_s, sender = time.monotonic(), self._sender
+        if sender.meter.is_voice:
+            self._voice_at_s = now_s
+        has_spoken = now_s - self._voice_at_s < PAUSE_S
+        return SoundState(
+            is_open=self._streams is not None,
+            is_lost=self.stats.is_anything_lost,
+            is_best=self._choice.is_best,
+            is_talking=sender.gate.is_open and has_spoken,
+            is_playing="speaker" in self.stats.clocks and not sender.mixer.is_still,
+        )
 
-    def _adapt_buffer(self) -> None:
+    def _close_stopped(self) -> None:
+        """Close streams whose callbacks have stopped, or that capture nothing."""
+        now_s, opened_at_s = time.monotonic(), self._opened_at_s
+        stopped = self.stats.stopped(now_s)
+        if self._streams is None or self._driver is None or not stopped:
+            return
+        for direction, reason in stopped.items():
+            self.stats.add(direction, AudioFault.STALL)
+            self.stats.lost(direction, self._devices[direction].stable_name, reason)
+        rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
+        if rest and not self._streams.is_duplex:
+            # The other direction goes on.
+            self.stats.close(stopped)
+            self._streams.close_some(stopped)
+            self._devices = rest
+            self._choice.use(rest, rest)
+            if "speaker" in stopped:
+                self._sender.mixer.rest()
+        else:
+            if not rest and not any(x.blocks for x in self.stats.clocks.values()):
+                cards = self._choice.list_cards()
+                self._split_for = None if self._split_for == cards else cards
+            self._close_streams()
+            if rest:
+                self._open(self._driver, rest)
+        if now_s - opened_at_s > LONG_LIFE_S:
+            self._reopen_policy.reset()
+        elif rest:
+            # It has just been searched for.
+            self._reopen_policy.note(self._choice.list_cards(), now_s)
+
+    def _adapt_buffer(self, *, is_playing: bool) -> None:
         """Reopen with a longer or shorter buffer, if the losses call for it."""
         if self._streams is None or self._driver is None:
             return
         steps, driver = self._latency_steps, self._driver
-        now_s = time.monotonic()
-        if steps.has_moved(self.stats.losses, now_s, is_idle=self._sender.is_idle):
+        now_s, is_sending = time.monotonic(), self._sender.gate.is_open
+        is_idle = not is_sending and not is_playing
+        if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
             asked_ms = round(LATENCY_STEPS_S[steps.latency_step] * 1000)
             _log.info("buffer size changed  latency_ms=%d", asked_ms)
             # Without a search, which would interrupt a talk for a second.
             self._close_streams()
             self._open(driver, self._devices)
             return
-        self.stats.note_trouble(is_losing=steps.is_losing)
+        self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
     def _reopen(self) -> None:
         """Search for cards and open the streams."""
         self._close_streams()
         # Read before the search: a card plugged in meanwhile then counts as a change.
-        cards = self._choice.cards
+        cards = self._choice.list_cards()
         wanted: dict[Direction, Device] = {}
         try:
             driver = self._initialised()
@@ -193,6 +219,7 @@ class Supervisor:
             wanted.get("microphone"),
             wanted.get("speaker"),
             LATENCY_STEPS_S[self._latency_steps.latency_step],
+            is_split=self._split_for == self._choice.list_cards(),
         )
         for direction, exc in failures.items():
             self.stats.lost(direction, exc.device, exc.reason)
@@ -200,16 +227,10 @@ class Supervisor:
             streams.close()
             return
         self._streams = streams
+        if self.set_levels is not None:
+            self.set_levels(wanted)
         self._choice.use(wanted, streams.clocks)
-        found = {
-            direction: PartFound(
-                PARTS[direction],
-                wanted[direction].stable_name,
-                self._choice.notice(direction),
-            )
-            for direction in streams.clocks
-        }
-        self.stats.opened(streams.clocks, found)
+        self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
 

@@ -23,10 +23,25 @@ Milliseconds = Annotated[int, Meta(ge=0, le=2000)]
 ZERO_IS_OFF: Final = {"zero_is_off": True}
 """Mark of a range in which 0 switches a limit off and is no short time."""
 IdleSeconds = Annotated[int, Meta(ge=0, le=86_400, extra=ZERO_IS_OFF)]
+ColumnOffset = Literal["auto"] | Annotated[int, Meta(ge=0, le=8)]
 I2cAddress = (
     Literal["auto"]
     | Annotated[int, Meta(ge=0x08, le=0x77, title="an I²C address 0x08-0x77")]
 )
+
+CardName = Annotated[
+    str,
+    Meta(
+        min_length=1,
+        max_length=200,
+        pattern=r"\D",
+        title="a name or id as `ptt-appliance devices` prints it",
+        examples=["Jabra"],
+    ),
+]
+"""Not a number: that is another card's after the next boot."""
+Cards = Literal["none"] | tuple[CardName, ...]
+"""Sound cards by preference; none: there is none, and none is looked for."""
 
 
 class RoomKind(StrEnum):
@@ -70,7 +85,7 @@ class RoomSettings:
     token: str | None = field(default=None, repr=False)
     """A fixed token, for tests; wins over `token_url`."""
     identity: Text | None = None
-    """Identity in the room; null: generated once and kept in the state directory."""
+    """Identity in the room; null: derived from the board's serial number."""
     display_name: Text | None = None
     """Name in the room; null: `name`."""
     kind: RoomKind = RoomKind.AUTO
@@ -105,13 +120,26 @@ class RoomConfig(RoomSettings):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MixerConfig:
+    """Hardware levels of the card, set and switched on when it is opened."""
+
+    microphone: Percent | None = None
+    """Percent of the range; null: left as it is."""
+    speaker: Percent | None = None
+    """As for the microphone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SoundConfig:
     """Sound card and audio processing."""
 
-    microphone: tuple[Text, ...] = ()
-    """Cards by preference: part of a name, ALSA card id or USB vendor:product."""
-    speaker: tuple[Text, ...] = ()
-    """As for the microphone."""
+    microphone: Cards = ()
+    """Cards by preference: part of a name, ALSA card id, USB vendor:product or USB
+    port; none: the box only plays."""
+    speaker: Cards = ()
+    """As for the microphone; none: the box only sends, and does not see who speaks."""
+    mixer: MixerConfig | None = None
+    """Hardware levels of the card; null: left as they are."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True
@@ -209,8 +237,8 @@ class ScreenConfig:
     """auto: 0x3C, then 0x3D."""
     rotate: Literal[0, 180] = 0
     """Degrees; 180: mounted upside down."""
-    column_offset: Annotated[int, Meta(ge=0, le=4)] = 2
-    """First visible column of an SH1106's memory."""
+    column_offset: ColumnOffset = "auto"
+    """First visible column of the chip's memory; auto: SSD1306 0, SH1106 2."""
     dim_after_s: IdleSeconds = 60
     """Idle time; 0: never."""
     sleep_after_s: IdleSeconds = 600

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 from appliance.config import (
     ButtonsConfig,
+    Cards,
     Config,
     LampsConfig,
     Pin,
@@ -35,6 +36,8 @@ def findings(config: Config) -> Iterator[Finding]:
     """Yield every fault of a configuration whose values have the right types."""
     yield from _rooms(config)
     yield from _pins(config)
+    yield from _cards("sound.microphone", config.sound.microphone)
+    yield from _cards("sound.speaker", config.sound.speaker)
     if host_and_port(config.page.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.page.listen)}."
         yield ("page.listen", f"{sentence} Write 0.0.0.0:8080.")
@@ -135,6 +138,15 @@ def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
                 full,
                 "expected one line without spaces around it. Fix the value.",
             )
+
+
+def _cards(key: str, cards: Cards) -> Iterator[Finding]:
+    """Yield what cannot be the name of a card."""
+    if cards == "none":
+        return
+    for at, name in enumerate(cards):
+        if name == "none":
+            yield (f"{key}[{at}]", "is not the name of a card. Write none, alone.")
 
 
 def _pins(config: Config) -> Iterator[Finding]:

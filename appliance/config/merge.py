@@ -29,6 +29,7 @@ from appliance.config.schema_fields import (
     item_section,
     join,
     leaves,
+    list_item,
     long_form,
     split_key,
 )
@@ -138,8 +139,9 @@ class Reading:
         items = item_section(field.wanted)
         if items is not None:
             return self._sections(items, field, layer, value)
-        if isinstance(value, list) and get_origin(field.wanted) is tuple:
-            return self._list(field, layer, value)
+        item = list_item(field.wanted)
+        if isinstance(value, list) and item is not None:
+            return self._list(field, layer, value, item)
         return self.value(field, layer, value)
 
     def _mapping(self, field: SchemaField, given: Given) -> dict[str, object]:
@@ -160,10 +162,11 @@ class Reading:
             if join(field.key, name) not in self.blamed
         }
 
-    def _list(self, field: SchemaField, layer: Layer, values: list[object]) -> object:
-        wanted = get_args(field.wanted)[0]
+    def _list(
+        self, field: SchemaField, layer: Layer, values: list[object], wanted: object
+    ) -> object:
         items = [
-            SchemaField(f"{field.key}[{at}]", wanted, None, field.is_secret)
+            SchemaField(f"{field.key}[{at}]", wanted, MISSING, field.is_secret)
             for at in range(len(values))
         ]
         made = [

@@ -11,8 +11,8 @@ from typing import Annotated, Literal, Union, get_args, get_origin
 
 import msgspec
 
-from appliance.config import ZERO_IS_OFF
-from appliance.config.schema_fields import Section, fields_of, fits
+from appliance.config import ZERO_IS_OFF, GpioNumber
+from appliance.config.schema_fields import Section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -33,7 +33,7 @@ def expected(wanted: object) -> str:
         words = [written(choice) for choice in choices]
         return words[0] if len(words) == 1 else f"one of {', '.join(words)}"
     if _is_union(bare):
-        return " or ".join(expected(arm) for arm in _arms(bare))
+        return " or ".join(map(expected, _arms(bare))) or _long_form(bare)
     if get_origin(bare) is tuple:
         return f"a list, each {expected(get_args(bare)[0])}"
     if get_origin(bare) is dict:
@@ -56,6 +56,11 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
+    if GpioNumber in {wanted, *get_args(wanted)}:
+        from appliance.config.pin_names import pin_hint
+
+        if hint := pin_hint(value):
+            return f" {hint}"
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
@@ -179,6 +184,13 @@ def _is_union(bare: object) -> bool:
 def _arms(union: object) -> list[object]:
     """Return the types to name in a sentence: not null and not the long form."""
     return [arm for arm in get_args(union) if arm is not NoneType and not _is_long(arm)]
+
+
+def _long_form(union: object) -> str:
+    """Return the keys of a union that has only the long form."""
+    shape = long_form(union)
+    keys = [field.key for field in fields_of(shape)] if shape else []
+    return f"{{{', '.join(f'{key}: …' for key in keys)}}}"
 
 
 def _is_long(arm: object) -> bool:

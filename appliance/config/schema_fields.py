@@ -88,6 +88,13 @@ def item_section(wanted: object) -> type[Section] | None:
     return _section_in(wanted) if get_origin(wanted) is tuple else None
 
 
+def list_item(wanted: object) -> object:
+    """Return the type of the items of a list, or of the list in a union; else None."""
+    arms = (wanted, *get_args(wanted))
+    lists = (arm for arm in arms if get_origin(arm) is tuple)
+    return next((get_args(arm)[0] for arm in lists), None)
+
+
 def as_section(wanted: object) -> type[Section] | None:
     """Return the type if it is a section of its own, else None."""
     return wanted if isinstance(wanted, type) and is_dataclass(wanted) else None

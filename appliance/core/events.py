@@ -181,7 +181,9 @@ class PartFound:
     part: Part
     name: str
     notice: str = ""
-    """Says that this is not the configured device; empty: it is."""
+    """Says what is not as it should be; empty: nothing."""
+    is_silent: bool = False
+    """A microphone that delivers only zeros while somebody talks."""
 
 
 @dataclass(frozen=True, slots=True)

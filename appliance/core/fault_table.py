@@ -49,7 +49,7 @@ CARD_IN_USE: Final = HardwareFault(
 CARD_NOT_ALLOWED: Final = HardwareFault(
     "card-not-allowed",
     "this user is not allowed to open it",
-    "Add the user to the group audio.",
+    "Run: {command}.",
     help=_SOUND,
 )
 CARD_NOT_OPEN: Final = HardwareFault(
@@ -59,6 +59,19 @@ CARD_RATES: Final = HardwareFault(
     "card-rates",
     "cannot be opened at any of {rates} Hz",
     "Is another program using it?",
+    help=_SOUND,
+)
+CARD_DEAF: Final = HardwareFault(
+    "card-deaf",
+    "it delivers nothing",
+    "Unplug it and plug it in again.",
+    help=_SOUND,
+)
+USB_BANDWIDTH: Final = HardwareFault(
+    "usb-bandwidth",
+    "{sentence} ({host}: the USB bandwidth is used up)",
+    "Use another USB port, unplug other USB devices such as cameras, or use a simpler "
+    "card.",
     help=_SOUND,
 )
 CARD_STOPPED: Final = HardwareFault(
@@ -102,7 +115,7 @@ LOSES_SOUND: Final = HardwareFault(
 SILENT_MICROPHONE: Final = HardwareFault(
     "microphone-silent",
     "it delivers only silence",
-    "Is it muted?",
+    "Is it switched off or muted?",
     FaultKind.NOTICE,
     _SILENCE,
 )
@@ -116,10 +129,10 @@ NO_BUS: Final = HardwareFault(
     "screen.driver: none.",
     help=_PANEL,
 )
-BUS_NOT_ALLOWED: Final = HardwareFault(
-    "screen-not-allowed",
-    "no permission for I²C bus {bus}",
-    "Add the user to the group i2c.",
+BUS_BLOCKED: Final = HardwareFault(
+    "screen-bus-blocked",
+    "I²C bus {bus} is blocked: a device or a short circuit holds SDA or SCL",
+    "Unplug the screen and check its wires.",
     help=_PANEL,
 )
 BUS_FAILED: Final = HardwareFault(
@@ -134,14 +147,49 @@ SCREEN_ABSENT: Final = HardwareFault(
 SCREEN_TAKEN: Final = HardwareFault(
     "screen-taken",
     "a kernel driver holds {address} on I²C bus {bus}",
-    "Remove the display's dtoverlay from /boot/firmware/config.txt.",
+    "It shows UU in `i2cdetect -y`. Remove the display's dtoverlay from "
+    "/boot/firmware/config.txt and restart.",
     help=_PANEL,
 )
 SCREEN_STOPPED: Final = HardwareFault(
-    "screen-stopped", "no response any more: {error}", help=_PANEL
+    "screen-stopped",
+    "no response any more on I²C bus {bus}",
+    "Check its four wires.",
+    help=_PANEL,
 )
 
-# buttons, lamps and the packages of the panel
+# buttons, lamps, and what they share with the screen
+
+DEVICE_REFUSED: Final = HardwareFault(
+    "device-refused",
+    "no permission: {device} belongs to {owner}, and the box runs as {user} in the "
+    "groups {groups}",
+    "{remedy}",
+    help=_PANEL,
+)
+DEVICE_GONE: Final = HardwareFault(
+    "device-gone", "no permission for {device}: {error}", help=_PANEL
+)
+NO_CHIP: Final = HardwareFault(
+    "gpio-chip-none",
+    "this machine has no GPIO chip: there is no {device}",
+    help=_PANEL,
+)
+PIN_IN_USE: Final = HardwareFault(
+    "pin-in-use", "in use by {user}", "End that, or wire another pin.", help=_PANEL
+)
+WIRE_FLOATS: Final = HardwareFault(
+    "button-floats",
+    "its wire floats, with edges all the time",
+    "Check the wire and the button's contact.",
+    help=_PANEL,
+)
+WIRE_UNPULLED: Final = HardwareFault(
+    "button-unpulled",
+    "its wire floats, with edges all the time",
+    "Write pull: up (button to GND) or pull: down (button to 3.3 V).",
+    help=_PANEL,
+)
 
 NO_PINS: Final = HardwareFault(
     "pins-none", "this machine has no pins to use: {error}", help=_PANEL
@@ -197,6 +245,19 @@ PAGE_IN_USE: Final = HardwareFault(
 
 # found by `doctor` only
 
+CARD_LEVELS: Final = HardwareFault(
+    "card-levels",
+    "{levels}",
+    "Run: {commands} && sudo alsactl store. Or write "
+    "sound: {{mixer: {{{direction}: {percent}}}}}, and the box sets it each time.",
+    FaultKind.CHECK,
+)
+MIXER_FAILED: Final = HardwareFault(
+    "card-mixer-failed", "its mixer: {error}", kind=FaultKind.CHECK
+)
+NO_LEVEL: Final = HardwareFault(
+    "card-no-level", "its mixer has no level for the {direction}", kind=FaultKind.CHECK
+)
 NO_GPIO: Final = HardwareFault(
     "gpio-none",
     "this machine has none for {pins}",
@@ -207,7 +268,7 @@ NO_GPIO: Final = HardwareFault(
 DEVICE_NOT_ALLOWED: Final = HardwareFault(
     "device-not-allowed",
     "no permission for {device}",
-    "Join the group: sudo usermod -aG {group} $USER, then log in again.",
+    "Join the group: {command}.",
     FaultKind.CHECK,
 )
 NO_NETWORK: Final = HardwareFault(
@@ -218,14 +279,16 @@ NO_NETWORK: Final = HardwareFault(
 )
 WIFI_SLEEPS: Final = HardwareFault(
     "wifi-sleeps",
-    "{interfaces}",
-    "Switch it off: sudo iw dev {interface} set power_save off.",
+    "{interface} power save on",
+    "Switch it off for good: {commands}",
     FaultKind.CHECK,
 )
 CLOCK_WRONG: Final = HardwareFault(
     "clock-wrong",
     "{now}",
-    "Set the clock from the network: sudo timedatectl set-ntp true.",
+    "Set it from the network, which lasts: sudo timedatectl set-ntp true. After a "
+    "minute `timedatectl` says whether it is synchronized; if not, the router blocks "
+    "NTP (UDP port 123).",
     FaultKind.CHECK,
 )
 

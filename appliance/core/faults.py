@@ -11,9 +11,12 @@ SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
 
 
-def is_lost(state: State, part: Part) -> bool:
-    """Return whether this part is not working."""
-    return any(lost.part is part for lost in state.lost)
+def is_working(state: State, part: Part) -> bool:
+    """Return whether the box has this part, by its configuration, and it works."""
+    sound = state.config.sound
+    cards = {Part.MICROPHONE: sound.microphone, Part.SPEAKER: sound.speaker}
+    is_lost = any(lost.part is part for lost in state.lost)
+    return cards.get(part) != "none" and not is_lost
 
 
 def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:

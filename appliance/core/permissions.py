@@ -49,12 +49,12 @@ def unmute(state: State) -> Step:
 
 def faults(state: State) -> tuple[str, ...]:
     """Return one sentence for each missing permission."""
-    has = state.permissions
+    has, sound = state.permissions, state.config.sound
     return tuple(
         sentence
         for is_granted, sentence in (
-            (has.may_publish, NO_PUBLISHING),
-            (has.may_subscribe, NO_SUBSCRIBING),
+            (has.may_publish or sound.microphone == "none", NO_PUBLISHING),
+            (has.may_subscribe or sound.speaker == "none", NO_SUBSCRIBING),
             (has.may_send_data, NO_DATA),
         )
         if not is_granted

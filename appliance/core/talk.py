@@ -125,6 +125,13 @@ def may_talk(state: State) -> bool:
 
 def refusal(state: State) -> str:
     """Return the reason why a press would be refused; empty: it would not."""
+    if state.config.sound.microphone == "none":
+        return "configured without a microphone"
+    return _hindrance(state)
+
+
+def _hindrance(state: State) -> str:
+    """Return what prevents a talk now; empty: nothing."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
     if state.is_link_down:
@@ -231,3 +238,12 @@ def _is_muted(state: State) -> bool:
 def is_alone(state: State) -> bool:
     """Return whether a talk would have no listener; never in `open` mode."""
     return not state.people and state.config.talk.mode is not TalkMode.OPEN
+
+
+def muted_text(state: State) -> str:
+    """Return why nothing is sent, while a press would be allowed."""
+    if state.permissions.is_muted:
+        return "muted by the room"
+    if state.talk.is_muted_at_box:
+        return "muted by the button"
+    return "muted on the page" if state.talk.is_muted_on_page else "muted"

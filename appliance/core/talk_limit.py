@@ -1,6 +1,7 @@
 """Time limits of a talk: warning, end, and the end of a talk without listeners."""
 
 from dataclasses import replace
+from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
@@ -69,3 +70,10 @@ def warning_at_s(state: State) -> float:
         return float("inf")
     # With a limit as short as the warning time, it would sound during the first word.
     return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+
+
+def left_s(state: State, now_s: float) -> int | None:
+    """Return the seconds until the limit, rounded up; None before the warning."""
+    if not state.talk.has_warned:
+        return None
+    return max(0, ceil(limit_at_s(state) - now_s))

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
-from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
@@ -117,6 +116,11 @@ class View:
     mode: TalkMode = TalkMode.HYBRID
     is_muted_by_room: bool = False
     """Muted by a moderator; the next press undoes it."""
+    is_silent: bool = False
+    """The microphone delivers only zeros while somebody talks."""
+    is_listener: bool = False
+    is_announcer: bool = False
+    """Configured without a microphone, without a speaker: neither is a fault."""
     agent: Agent | None = None
     """Voice agent in the room."""
     agent_note: str = ""
@@ -128,10 +132,10 @@ class View:
 def view(state: State, now_s: float) -> View:
     """Return the view of this state at this time.
 
-    Time appears in whole seconds only, so that an idle appliance has an equal view
-    almost always and nothing is sent or drawn.
+    Time appears in whole seconds: an idle appliance has an equal view almost always.
     """
-    speakers = _speakers(state) if state.is_connected else ()
+    people = state.people if state.is_connected else ()
+    speakers = tuple(person.name for person in people if person.is_speaking)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
     shown = View(
@@ -145,7 +149,7 @@ def view(state: State, now_s: float) -> View:
         speakers=speakers,
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
-        talk_left_s=_talk_left_s(state, now_s),
+        talk_left_s=talk_limit.left_s(state, now_s),
         is_muted=not (state.talk.is_open or _is_talking(state)),
         is_muted_at_box=state.talk.is_muted_at_box,
         microphone_dbfs=state.levels.microphone_dbfs,
@@ -157,8 +161,8 @@ def view(state: State, now_s: float) -> View:
         chat_refusal=outbox.refusal(state),
         lamps=_lamps(state, speakers, sentences),
         faults=sentences,
-        has_microphone=not faults.is_lost(state, Part.MICROPHONE),
-        has_speaker=not faults.is_lost(state, Part.SPEAKER),
+        has_microphone=faults.is_working(state, Part.MICROPHONE),
+        has_speaker=faults.is_working(state, Part.SPEAKER),
         rtt_ms=None if state.rtt_s is None else round(state.rtt_s * 1000),
         screen_page=pairing.screen_page(state),
         address=state.address or "",
@@ -166,10 +170,19 @@ def view(state: State, now_s: float) -> View:
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_spent=state.talk.is_page_spent,
-        mode=state.config.talk.mode,
         is_muted_by_room=state.permissions.is_muted,
     )
-    return _with_agent(shown, state)
+    return _with_agent(_with_settings(shown, state), state)
+
+
+def _with_settings(shown: View, state: State) -> View:
+    return replace(
+        shown,
+        mode=state.config.talk.mode,
+        is_silent=_is_silent(state),
+        is_listener=state.config.sound.microphone == "none",
+        is_announcer=state.config.sound.speaker == "none",
+    )
 
 
 def _with_agent(shown: View, state: State) -> View:
@@ -190,12 +203,17 @@ def _lamps(
 ) -> Lamps:
     has_fault = faults.is_lamp_lit(state, sentences)
     is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
-    return Lamps(state.is_connected, _is_talking(state), is_receiving, has_fault)
+    is_talking = _is_talking(state) and not _is_silent(state)
+    return Lamps(state.is_connected, is_talking, is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:
     """Return whether audio passes the gate and reaches the room."""
     return state.is_connected and state.talk.is_flowing
+
+
+def _is_silent(state: State) -> bool:
+    return any(found.is_silent for found in state.second_choices)
 
 
 def _connection(state: State) -> ConnectionState:
@@ -205,10 +223,6 @@ def _connection(state: State) -> ConnectionState:
     connection = CONNECTIONS.get(state.phase, ConnectionState.DISCONNECTED)
     is_retry = connection is ConnectionState.CONNECTING and state.cause is not None
     return ConnectionState.RECONNECTING if is_retry else connection
-
-
-def _speakers(state: State) -> tuple[str, ...]:
-    return tuple(person.name for person in state.people if person.is_speaking)
 
 
 def _talk_state(state: State) -> TalkState:
@@ -230,20 +244,6 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
         case TalkState.WARNING:
             return "talking, time is nearly up"
         case TalkState.TALKING:
-            return "talking"
+            return "talking" if not _is_silent(state) else "talking, but without sound"
         case _:
-            return _muted_text(state)
-
-
-def _muted_text(state: State) -> str:
-    if state.permissions.is_muted:
-        return "muted by the room"
-    if state.talk.is_muted_at_box:
-        return "muted by the button"
-    return "muted on the page" if state.talk.is_muted_on_page else "muted"
-
-
-def _talk_left_s(state: State, now_s: float) -> int | None:
-    if not state.talk.has_warned:
-        return None
-    return max(0, ceil(talk_limit.limit_at_s(state) - now_s))
+            return talk.muted_text(state)

@@ -200,17 +200,18 @@ def _state(view: View) -> tuple[str, Look]:
     if view.connection is not ConnectionState.CONNECTED:
         return view.connection.upper(), Look.FRAMED
     match view.talk:
+        case TalkState.TALKING | TalkState.WARNING if view.is_silent:
+            return "NO SOUND", Look.FRAMED
         case TalkState.TALKING:
             return "TALKING", Look.LIT
         case TalkState.WARNING:
             return f"TALKING {view.talk_left_s or 0}", Look.LIT
-        case TalkState.LOCKED:
-            return "LET GO", Look.FRAMED
-        case TalkState.MUTED:
-            return "MUTED", Look.FRAMED
+        case TalkState.LOCKED | TalkState.MUTED:
+            is_locked = view.talk is TalkState.LOCKED
+            return "LET GO" if is_locked else "MUTED", Look.FRAMED
         case TalkState.UNAVAILABLE:
             reason = readable(view.talk_text).rpartition(": ")[2]
-            return reason.upper(), Look.FRAMED
+            return "LISTENS ONLY" if view.is_listener else reason.upper(), Look.FRAMED
         case _:
             assert_never(view.talk)
 
@@ -220,12 +221,13 @@ def _about(view: View) -> _About:
         return _About(_cause(view), is_important=True, rows=2)
     if view.talk is TalkState.LOCKED or view.is_muted_by_room:
         return _About(readable(view.talk_text), is_important=True, rows=2)
-    warning = "" if view.has_speaker else "no speaker! "
+    has_all = view.has_speaker or view.is_announcer
+    warning = "" if has_all else "no speaker! "
     if view.speakers:
         text = warning + readable(", ".join(view.speakers))
         return _About(text, SPEAKER, is_important=True)
     text = warning + _participants(view)
-    return _About(text, is_important=not view.has_speaker)
+    return _About(text, is_important=not has_all)
 
 
 def _cause(view: View) -> str:

@@ -1,7 +1,8 @@
 """The command `ptt-appliance doctor`.
 
 It checks everything that a box needs and prints each finding with its remedy. `command`
-runs all checks in order, has those that call other programs (systemctl, iw), and prints
-the findings; `checks` has those of hardware, network, clock, token source and server.
-Start with `command.findings_of`.
+runs all checks in order and prints the findings. `checks` has those of hardware,
+network, token source and server, `service` asks systemd and the running box, `clock`
+compares with a server's, `wifi` is about power saving. `probes` asks sound cards and
+token source as the box does. Start with `command.findings_of`.
 """

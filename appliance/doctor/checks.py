@@ -1,4 +1,4 @@
-"""Checks of hardware, network, clock and server, each with a remedy."""
+"""Checks of hardware, network and server, each with a remedy."""
 
 import os
 import socket
@@ -17,12 +17,10 @@ from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
+from appliance.process.group_access import join_group
 from appliance.tokens.source import TokenSource
 
 DEVICES = Path("/dev")
-OLDEST_YEAR = 2026
-"""Year of this version; the clock of a Pi without network starts in the past."""
-
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
@@ -128,14 +126,6 @@ def names(urls: Iterable[str | None]) -> Finding:
     return Finding("names", ", ".join(hosts) or "none to resolve")
 
 
-def clock(now: datetime) -> Finding:
-    """Check that the clock is plausible: tokens and certificates depend on it."""
-    found = f"{now:%Y-%m-%d %H:%M}"
-    if now.year < OLDEST_YEAR:
-        return finding("clock", fault_table.CLOCK_WRONG, now=found)
-    return Finding("clock", found)
-
-
 def server(url: str | None) -> Finding:
     """Check the connection to the room's server; its media ports are not tested.
 
@@ -183,7 +173,8 @@ def _missing(
 def _usable(part: str, device: Path, group: str) -> Finding:
     if os.access(device, os.R_OK | os.W_OK):
         return Finding(part, f"{device} can be used")
-    return finding(part, fault_table.DEVICE_NOT_ALLOWED, device=device, group=group)
+    command = join_group(group)
+    return finding(part, fault_table.DEVICE_NOT_ALLOWED, device=device, command=command)
 
 
 def _is_known(host: str) -> bool:

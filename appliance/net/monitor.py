@@ -44,6 +44,19 @@ def current_address() -> str | None:
     return best_address([x for x in known if x.interface in running], _sources())
 
 
+def current_interface() -> str | None:
+    """Return the name of the interface with that address, None without a network.
+
+    Raises:
+        OSError: the kernel does not answer.
+    """
+    address = current_address()
+    for known in netlink.addresses(netlink.dump(netlink.GET_ADDRESS)):
+        if str(known.address) == address:
+            return socket.if_indextoname(known.interface)
+    return None
+
+
 def best_address(candidates: list[netlink.Address], sources: list[str]) -> str | None:
     """Return the address to show; None without candidates.
 

@@ -1,6 +1,7 @@
 """`ptt-appliance pair`: prints PIN, QR code and bearer tokens on the command line."""
 
 import contextlib
+import errno
 import io
 import os
 import sys
@@ -21,7 +22,7 @@ from appliance.page.pairing_file import (
 )
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
-"""State directory of the installed service, by systemd's `StateDirectory=`."""
+"""State directory of the installed service, as in its unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,15 +62,46 @@ def pair(
         if wish.is_token:
             return _token(file, keys, is_json=wish.is_json)
     except OSError as exc:
+        kept = None if wish.is_reset or wish.is_token else _kept(file)
         sys.stderr.write(
-            f"{file.path} cannot be used: {exc.strerror}."
-            " Run this as root or as the service's user.\n"
+            f"{file.path} cannot be written: {exc.strerror}. {remedy(exc)}\n"
         )
-        return 1
+        if kept is None:
+            return 1
+        # A box that cannot write has a new PIN in its memory after each pairing.
+        sys.stderr.write("If this PIN is refused, restart the box: it is valid then.\n")
+        keys = kept
     urls = _urls(*parsed(listen))
     shown = _as_json(urls, keys.pin) if wish.is_json else _sheet(urls, keys.pin)
     sys.stdout.write(shown)
     return 0
+
+
+def remedy(exc: OSError) -> str:
+    """Return what to do about a state directory that cannot be written."""
+    match exc.errno:
+        case errno.ENOSPC | errno.EDQUOT:
+            return (
+                "The disk is full. Make room (df -h; sudo apt clean; "
+                "sudo journalctl --vacuum-size=50M), then run this again."
+            )
+        case errno.EROFS:
+            return (
+                "The file system is read-only. Make it writable while you run this: "
+                "sudo mount -o remount,rw /."
+            )
+        case errno.EACCES | errno.EPERM:
+            return "Run this as root or as the service's user."
+        case _:
+            return "Check the disk: sudo dmesg | tail."
+
+
+def _kept(file: PairingFile) -> Keys | None:
+    """Return the keys in a file that may only be read; None without them."""
+    try:
+        return file.read()
+    except OSError:
+        return None
 
 
 def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[str]:

@@ -133,10 +133,10 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
     """Return whether a sound device is missing, and the faults without any names."""
     is_wanted = view.connection in NEEDS_SOUND
     checks = (
-        (is_wanted and not view.has_microphone, "no microphone"),
-        (is_wanted and not view.has_speaker, "no speaker"),
+        (not view.has_microphone and not view.is_listener, "no microphone"),
+        (not view.has_speaker and not view.is_announcer, "no speaker"),
     )
-    sound = tuple(words for is_wrong, words in checks if is_wrong)
+    sound = tuple(words for is_wrong, words in checks if is_wrong and is_wanted)
     room = (f"room: {view.connection}",) if view.connection in OUT else ()
     return bool(sound), sound + room
 

@@ -1,6 +1,7 @@
 """Buttons on the GPIO pins."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -17,11 +18,15 @@ from appliance.panel.debounce import (
     after_reading,
     opened,
 )
+from appliance.panel.floating import EdgeRate, float_reason
+from appliance.panel.floating import after_edge as after_rated_edge
+from appliance.panel.gpio_chip import GpioChips
+from appliance.panel.pin_group import PinGroup
 from appliance.panel.pins import (
-    RETRY_S,
+    CHIPS,
     Factory,
     OpenFactory,
-    PinGroup,
+    PinSource,
     gpiozero_pull,
     is_active_high,
     open_factory,
@@ -30,8 +35,12 @@ from appliance.panel.pins import (
 from appliance.ports import Post
 from appliance.process.background import Background
 
+_log = logging.getLogger(__name__)
+
 READ_S: Final = 0.5
 """Time between two readings of all levels: an edge can get lost, a level cannot."""
+TRIAL_S: Final = 5.0
+"""Time without too many edges after which a wire that floated is trusted again."""
 OLD_S: Final = 5.0
 """Greatest age of an edge: an older time stamp is from another clock."""
 
@@ -59,13 +68,17 @@ class Buttons:
         post: Post,
         open_factory: OpenFactory = open_factory,
         clock: Callable[[], float] = time.monotonic,
+        chips: GpioChips = CHIPS,
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
         wiring = {button.value: getattr(config, button) for button in Button}
-        self._group = PinGroup(Part.BUTTON, wiring, post, open_factory, self._open_pin)
+        source = PinSource(open_factory, chips)
+        self._group = PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)
         self._post = post
         self._clock = clock
         self._contacts: dict[str, Contact] = {}
+        self._rates: dict[str, EdgeRate] = {}
+        self._trial_ends_s: dict[str, float] = {}
         self._edges: asyncio.Queue[tuple[str, Edge]] = asyncio.Queue()
         self._background = Background()
 
@@ -87,8 +100,7 @@ class Buttons:
         retry_at_s = self._clock()
         while True:
             if self._clock() >= retry_at_s:
-                await self._group.find()
-                retry_at_s = self._clock() + RETRY_S
+                retry_at_s = self._clock() + await self._group.find()
             await self._take_edges(self._wait_s())
             for name in tuple(self._group.pins):
                 self._read(name)
@@ -108,10 +120,17 @@ class Buttons:
             self._take(*self._edges.get_nowait())
 
     def _take(self, name: str, edge: Edge) -> None:
-        # The pin may have failed since.
-        if contact := self._contacts.get(name):
-            result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
-            self._report(name, *result)
+        contact = self._contacts.get(name)
+        if contact is None:
+            # The pin has failed since.
+            return
+        rate = self._rates[name] = after_rated_edge(self._rates[name], edge.at_s)
+        if rate.is_floating:
+            wire = self._group.pins[name]
+            self._fail(name, PanelError(name, wire.float_reason), is_suspect=True)
+            return
+        result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
+        self._report(name, *result)
 
     def _read(self, name: str) -> None:
         try:
@@ -119,11 +138,17 @@ class Buttons:
         except PanelError as exc:
             self._fail(name, exc)
             return
+        if self._clock() >= self._trial_ends_s.get(name, float("inf")):
+            del self._trial_ends_s[name]
+            self._group.trust(name)
+            self._begin(name, is_closed=is_closed)
         contact = self._contacts[name]
         self._report(name, *after_reading(contact, self._clock(), is_closed=is_closed))
 
     def _report(self, name: str, contact: Contact, reports: ContactReports) -> None:
         self._contacts[name] = contact
+        if self._group.is_suspect(name):
+            return
         button = Button(name)
         for report in reports:
             self._post(_event(button, report))
@@ -136,22 +161,31 @@ class Buttons:
             self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
         wire = Input(factory, pin, on_edge)
-        self._contacts[name] = opened(self._clock(), is_closed=wire.was_closed)
-        if wire.was_closed:
-            self._post(ButtonPressed(Button(name), is_at_boot=True))
+        if self._group.is_suspect(name):
+            self._trial_ends_s[name] = self._clock() + TRIAL_S
+        self._rates[name] = EdgeRate()
+        self._begin(name, is_closed=wire.was_closed)
         return wire
+
+    def _begin(self, name: str, *, is_closed: bool) -> None:
+        """Report a button that is closed already as held since the start."""
+        self._contacts[name] = opened(self._clock(), is_closed=is_closed)
+        if is_closed and not self._group.is_suspect(name):
+            _log.warning("button is held down at the start  name=%s", name)
+            self._post(ButtonPressed(Button(name), is_at_boot=True))
 
     def _at_s(self, stamp_s: float) -> float:
         """Return the time stamp, or the present time if it is from another clock."""
         now_s = self._clock()
         return stamp_s if now_s - OLD_S <= stamp_s <= now_s else now_s
 
-    def _fail(self, name: str, exc: PanelError) -> None:
+    def _fail(self, name: str, exc: PanelError, *, is_suspect: bool = False) -> None:
         """Give up a failed pin, and release its button: it must not go on talking."""
         contact = self._contacts.pop(name)
-        if contact.is_reported:
+        self._trial_ends_s.pop(name, None)
+        if contact.is_reported and not self._group.is_suspect(name):
             self._post(ButtonReleased(Button(name)))
-        self._group.lose(name, exc)
+        self._group.lose(name, exc, is_suspect=is_suspect)
 
 
 def _event(button: Button, report: ContactReport) -> Event:
@@ -173,6 +207,8 @@ class Input:
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
         self._name = f"GPIO{pin.pin}"
+        self.float_reason = float_reason(pin.pull)
+        """Fault of a wire that floats."""
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 

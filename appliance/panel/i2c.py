@@ -2,11 +2,13 @@
 
 import errno
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, Protocol
 
 from appliance.config import ScreenConfig
 from appliance.core import fault_table
 from appliance.errors import PanelError
+from appliance.panel.device_access import refusal
 
 NAME: Final = "OLED"
 ADDRESSES: Final = (0x3C, 0x3D)
@@ -15,6 +17,14 @@ COMMAND: Final = 0x00
 """Control byte: commands follow."""
 NOTHING: Final = 0xE3
 """Command NOP, used to probe for a device."""
+PROBES: Final = 3
+"""Attempts at one address: a single lost byte does not mean that nobody is there."""
+
+_NOBODY: Final = (errno.ENXIO, errno.EREMOTEIO)
+"""No device acknowledges its address.
+
+Source: Linux, Documentation/i2c/fault-codes.rst (ENXIO); i2c-bcm2835 has EREMOTEIO.
+"""
 
 
 class Bus(Protocol):
@@ -55,11 +65,14 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
         reason = fault_table.NO_BUS.text(bus=number)
         raise PanelError(NAME, reason) from exc
     except PermissionError as exc:
-        reason = fault_table.BUS_NOT_ALLOWED.text(bus=number)
-        raise PanelError(NAME, reason) from exc
+        raise PanelError(NAME, refusal(device(number))) from exc
     except OSError as exc:
-        reason = fault_table.BUS_FAILED.text(bus=number, error=exc)
-        raise PanelError(NAME, reason) from exc
+        raise PanelError(NAME, bus_reason(exc, number)) from exc
+
+
+def device(number: int) -> Path:
+    """Return the device file of a bus."""
+    return Path(f"/dev/i2c-{number}")
 
 
 def found_address(bus: Bus, config: ScreenConfig) -> int:
@@ -69,18 +82,56 @@ def found_address(bus: Bus, config: ScreenConfig) -> int:
         PanelError: there is none, or a kernel driver uses it.
     """
     wanted = ADDRESSES if config.address == "auto" else (config.address,)
-    taken = ""
+    failures: dict[int, OSError] = {}
     for address in wanted:
+        failure = _failure(bus, address)
+        if failure is None:
+            return address
+        failures[address] = failure
+    raise PanelError(NAME, _no_screen(failures, config.bus))
+
+
+def lost_reason(exc: Exception, number: int) -> str:
+    """Return why a screen that was found does not respond any more."""
+    if isinstance(exc, OSError) and exc.errno not in {None, *_NOBODY}:
+        return bus_reason(exc, number)
+    return fault_table.SCREEN_STOPPED.text(bus=number)
+
+
+def bus_reason(exc: OSError, number: int) -> str:
+    """Return what is wrong with the bus, in words."""
+    match exc.errno:
+        case errno.EBUSY:
+            return fault_table.SCREEN_TAKEN.text(address="the screen", bus=number)
+        case errno.ETIMEDOUT | errno.EAGAIN:
+            return fault_table.BUS_BLOCKED.text(bus=number)
+        case _:
+            return fault_table.BUS_FAILED.text(bus=number, error=exc.strerror or exc)
+
+
+def _failure(bus: Bus, address: int) -> OSError | None:
+    """Return why a device does not take a byte; None: it does."""
+    failure: OSError | None = None
+    for _ in range(PROBES):
         try:
             bus.write_i2c_block_data(address, COMMAND, [NOTHING])
         except OSError as exc:
-            if exc.errno == errno.EBUSY:
-                taken = taken or f"0x{address:02X}"
+            failure = exc
+            if exc.errno not in _NOBODY:
+                return exc
         else:
-            return address
-    if taken:
-        reason = fault_table.SCREEN_TAKEN.text(address=taken, bus=config.bus)
-        raise PanelError(NAME, reason)
-    tried = " or ".join(f"0x{address:02X}" for address in wanted)
-    reason = fault_table.SCREEN_ABSENT.text(addresses=tried, bus=config.bus)
-    raise PanelError(NAME, reason)
+            return None
+    return failure
+
+
+def _no_screen(failures: dict[int, OSError], number: int) -> str:
+    """Return why there is no screen: the most telling of the failures."""
+    for address, failure in failures.items():
+        if failure.errno == errno.EBUSY:
+            held = f"0x{address:02X}"
+            return fault_table.SCREEN_TAKEN.text(address=held, bus=number)
+    for failure in failures.values():
+        if failure.errno not in _NOBODY:
+            return bus_reason(failure, number)
+    tried = " or ".join(f"0x{address:02X}" for address in failures)
+    return fault_table.SCREEN_ABSENT.text(addresses=tried, bus=number)

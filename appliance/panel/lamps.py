@@ -9,11 +9,14 @@ from appliance.core.events import Part
 from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
+from appliance.panel.gpio_chip import GpioChips
+from appliance.panel.pin_group import PinGroup
 from appliance.panel.pins import (
+    CHIPS,
     RETRY_S,
     Factory,
     OpenFactory,
-    PinGroup,
+    PinSource,
     is_active_high,
     open_factory,
     pin_errors,
@@ -31,11 +34,13 @@ class Lamps:
         post: Post,
         open_factory: OpenFactory = open_factory,
         retry_s: float = RETRY_S,
+        chips: GpioChips = CHIPS,
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
         self._retry_s = retry_s
         wiring = {item.name: getattr(config, item.name) for item in fields(config)}
-        self._group = PinGroup(Part.LAMP, wiring, post, open_factory, self._open_pin)
+        source = PinSource(open_factory, chips)
+        self._group = PinGroup(Part.LAMP, wiring, post, source, self._open_pin)
         self._wanted = Lit()
         self._background = Background()
 
@@ -61,8 +66,8 @@ class Lamps:
 
     async def _run(self) -> None:
         while True:
-            await self._group.find()
-            await asyncio.sleep(self._retry_s)
+            wait_s = await self._group.find()
+            await asyncio.sleep(min(wait_s, self._retry_s))
 
     def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "Output":
         return Output(factory, pin, is_lit=getattr(self._wanted, name))

@@ -1,35 +1,50 @@
-"""GPIO pins through gpiozero: their factory, groups of wired pins, error sentences."""
+"""GPIO pins through gpiozero: their factory, wiring and error sentences."""
 
-import asyncio
-import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any, Final, Generic, Protocol, TypeVar
+from dataclasses import dataclass
+from typing import Any, Final
 
 from appliance.config import Pin, PinConfig
 from appliance.core import fault_table
-from appliance.core.events import Part
 from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import PanelError
-from appliance.ports import Post
-from appliance.process.fault_report import FaultLog, FaultReport
+from appliance.panel.gpio_chip import ALL_PINS, GpioChips
 
-_log = logging.getLogger(__name__)
+_opening: Final = threading.Lock()
 
-RETRY_S: Final = 30.0
-"""Time between two attempts; our choice: a busy pin is freed by a person."""
-ALL_PINS: Final = "GPIO"
-"""Name of the missing part if this machine has no usable pins at all."""
+RETRY_S: Final = 5.0
+"""Time between two attempts; our choice: an attempt costs a millisecond."""
+BOOT_TRIES: Final = 5
+"""First attempts to open the chip, which are not reported if they fail.
+
+Our choice: its driver and udev may be some seconds later than this program.
+"""
+BOOT_RETRY_S: Final = 1.0
+"""Time between them."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
 """Returns the pins of this machine; raises `PanelError` if there are none."""
+CHIPS: Final = GpioChips()
 
 
-def open_factory() -> Factory:
+@dataclass(frozen=True, slots=True)
+class PinSource:
+    """Pins of this machine."""
+
+    open_factory: OpenFactory
+    chips: GpioChips = CHIPS
+    """Says who uses a pin."""
+
+
+def open_factory(chips: GpioChips = CHIPS) -> Factory:
     """Return gpiozero's pins, through lgpio unless `GPIOZERO_PIN_FACTORY` differs.
+
+    Thread: any; buttons and lamps share the pins.
 
     Raises:
         PanelError: this machine has no pins, or there is no permission to use them.
@@ -38,10 +53,15 @@ def open_factory() -> Factory:
     folder = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
     os.environ.setdefault("LG_WD", folder)
     # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
-    os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    with pin_errors("GPIO", fault_table.NO_PINS):
+    library = os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
+    with _opening, pin_errors(ALL_PINS, fault_table.NO_PINS):
         from gpiozero import Device
 
+        if Device.pin_factory is None and library == "lgpio":
+            from gpiozero.pins.lgpio import LGPIOFactory
+
+            # gpiozero takes the number of the chip from the model of the Pi alone.
+            Device.pin_factory = LGPIOFactory(chip=chips.header())
         Device.ensure_pin_factory()
     return Device.pin_factory
 
@@ -66,109 +86,6 @@ def gpiozero_pull(pull: str) -> str:
     return "floating" if pull == "none" else pull
 
 
-class Closable(Protocol):
-    """An opened pin."""
-
-    def close(self) -> None:
-        """Release the pin; raises `PanelError` if it has failed."""
-
-
-PinT = TypeVar("PinT", bound=Closable)
-
-
-class PinGroup(Generic[PinT]):
-    """Opened pins by the name of the button or lamp. Thread: the event loop's."""
-
-    def __init__(
-        self,
-        part: Part,
-        wiring: Mapping[str, PinConfig],
-        post: Post,
-        open_factory: OpenFactory,
-        open_pin: Callable[[Factory, str, Pin], PinT],
-    ) -> None:
-        """Keep the wiring; nothing is opened yet.
-
-        Args:
-            part: kind of part in fault reports.
-            wiring: pin of each button or lamp.
-            post: receives `PartLost` and `PartFound`.
-            open_factory: returns the pins of this machine.
-            open_pin: opens one of them.
-        """
-        self.pins: dict[str, PinT] = {}
-        self._part = part
-        self._wired = {
-            name: pin for name, config in wiring.items() if (pin := pin_of(config))
-        }
-        self._post = post
-        self._open_factory = open_factory
-        self._open_pin = open_pin
-        self._factory: Factory | None = None
-        self._reports: dict[str, FaultReport] = {}
-
-    @property
-    def is_wired(self) -> bool:
-        """Whether any pin is wired."""
-        return bool(self._wired)
-
-    async def find(self) -> None:
-        """Try to open the pins that are not open."""
-        if self._factory is None:
-            with self._reported(ALL_PINS):
-                # In a thread: the imports are slow.
-                self._factory = await asyncio.to_thread(self._open_factory)
-        if self._factory is None:
-            return
-        for name in self._wired.keys() - self.pins.keys():
-            with self._reported(self._label(name)):
-                pin = self._wired[name]
-                self.pins[name] = self._open_pin(self._factory, name, pin)
-
-    def lose(self, name: str, exc: PanelError) -> None:
-        """Close and report a pin that has failed; `find` opens it again."""
-        pin = self.pins.pop(name)
-        self._report(self._label(name)).lost(exc.reason)
-        _close(pin)
-
-    def close(self) -> None:
-        """Release all pins."""
-        while self.pins:
-            _, pin = self.pins.popitem()
-            _close(pin)
-
-    @contextmanager
-    def _reported(self, name: str) -> Iterator[None]:
-        """Report whether the part with this name could be opened."""
-        try:
-            yield
-        except PanelError as exc:
-            self._report(name).lost(exc.reason)
-        else:
-            self._report(name).found()
-
-    def _label(self, name: str) -> str:
-        return f"{name} GPIO{self._wired[name].pin}"
-
-    def _report(self, name: str) -> FaultReport:
-        """Return the report of the part with this name, made at its first use."""
-        if name not in self._reports:
-            log = FaultLog(
-                _log,
-                f'{self._part} lost  name="{name}"',
-                f'{self._part} found  name="{name}"',
-            )
-            self._reports[name] = FaultReport(self._post, self._part, name, log)
-        return self._reports[name]
-
-
-def _close(pin: Closable) -> None:
-    try:
-        pin.close()
-    except PanelError as exc:
-        _log.debug("pin cannot be released  reason=%s", exc)
-
-
 @contextmanager
 def pin_errors(
     part: str, fault: HardwareFault = fault_table.PIN_FAILED
@@ -177,6 +94,8 @@ def pin_errors(
     with import_errors(part):
         try:
             yield
+        except PanelError:
+            raise
         except _pin_errors() as exc:
             reason = str(exc) or type(exc).__name__
             raise PanelError(part, fault.text(error=reason)) from exc

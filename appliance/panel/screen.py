@@ -7,7 +7,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
-from enum import Enum, auto
 from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from appliance.config import ScreenConfig
@@ -18,6 +17,13 @@ from appliance.errors import PanelError
 from appliance.panel.i2c import NAME
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import import_errors
+from appliance.panel.screen_saver import (
+    DRIFT_S,
+    Brightness,
+    activity,
+    brightness,
+    next_change_s,
+)
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
@@ -29,10 +35,14 @@ _log = logging.getLogger(__name__)
 
 PAUSE_S: Final = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
-PROBE_S: Final = 2.0
+PROBE_S: Final = 1.5
 """Time between two probes, of a missing screen and of a working one."""
-DRIFT_S: Final = 60.0
-"""Time between two steps of the picture's drift; as in kvmd."""
+BOOT_S: Final = 5.0
+"""Time after the start in which a missing screen is not reported yet.
+
+Our choice: a bus is switched on by its driver, and opened to the group by udev, up to
+some seconds after this program starts.
+"""
 
 
 class Display(Protocol):
@@ -56,14 +66,6 @@ class Display(Protocol):
 
 OpenDisplay = Callable[[ScreenConfig], Display]
 """Opens the screen; raises `PanelError` if there is none."""
-
-
-class Brightness(Enum):
-    """Brightness of the screen, reduced while idle to protect the OLED from burn-in."""
-
-    BRIGHT = auto()
-    DIM = auto()
-    DARK = auto()
 
 
 class Screen:
@@ -148,6 +150,8 @@ class DisplaySupervisor:
         self._open_display = open_display
         self._display: Display | None = None
         self._probe_at_s = float("-inf")
+        self._report_from_s: float | None = None
+        """Time from which a loss is reported; None: nothing was tried yet."""
         log = FaultLog(_log, "screen lost", "screen found")
         self._report = FaultReport(post, Part.SCREEN, NAME, log)
         self._shown: Image | None = None
@@ -164,6 +168,8 @@ class DisplaySupervisor:
         Returns:
             Seconds until something is due again if the view does not change.
         """
+        if self._report_from_s is None:
+            self._report_from_s = now_s + BOOT_S
         is_due = now_s >= self._probe_at_s
         if is_due:
             self._probe_at_s = now_s + PROBE_S
@@ -173,10 +179,12 @@ class DisplaySupervisor:
             if self._display is not None:
                 if view is not None:
                     self._update(self._display, view, now_s, idle_s)
+                    self._report_from_s = now_s
                 self._report.found()
         except PanelError as exc:
             self.close()
-            self._report.lost(exc.reason)
+            if now_s >= self._report_from_s:
+                self._report.lost(exc.reason)
         next_probe_s = self._probe_at_s - now_s
         return min(next_probe_s, next_change_s(now_s, idle_s, self._config))
 
@@ -218,28 +226,3 @@ class DisplaySupervisor:
         if Brightness.DARK in {wanted, self._brightness}:
             display.light(is_lit=is_lit)
         self._brightness = wanted
-
-
-def brightness(idle_s: float, config: ScreenConfig) -> Brightness:
-    """Return the brightness after this idle time."""
-    if 0 < config.sleep_after_s <= idle_s:
-        return Brightness.DARK
-    if 0 < config.dim_after_s <= idle_s:
-        return Brightness.DIM
-    return Brightness.BRIGHT
-
-
-def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
-    """Return the time until brightness or drift change."""
-    limits_s = (config.dim_after_s, config.sleep_after_s)
-    changes_s = (limit_s - idle_s for limit_s in limits_s if limit_s > idle_s)
-    return min((DRIFT_S - now_s % DRIFT_S, *changes_s))
-
-
-def activity(view: View) -> tuple[object, ...]:
-    """Return the parts of the view whose changes wake the screen.
-
-    Not the banner: its countdown would keep the screen on while there is no network.
-    """
-    state = view.connection, view.talk, view.speakers, view.chat, view.faults
-    return *state, view.screen_page, view.volume_percent, view.preset

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import errno
 import logging
-import secrets
 import threading
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Self, TypeVar
@@ -23,14 +23,17 @@ from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
+from appliance.process.identity import (
+    MACHINE_FILES,
+    derived_identity,
+    random_identity,
+)
 from appliance.process.state_files import write_whole
 
 _log = logging.getLogger(__name__)
 
 REST_S = 5.0
 """Time without changes before the levels are written: one write per adjustment."""
-IDENTITY_LETTERS = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without letters and digits that are easily confused."""
 _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,
@@ -47,7 +50,7 @@ class Levels(msgspec.Struct, frozen=True):
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """Identity in the room, used if none is configured."""
+    """Identity in the room, stored where none can be derived from the machine."""
 
     identity: Text
 
@@ -67,7 +70,14 @@ class StoredState:
 class Store:
     """Storage of volume and gain; `read` returns the stored settings."""
 
-    def __init__(self, folder: Path, post: Post, *, rest_s: float = REST_S) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        post: Post,
+        *,
+        rest_s: float = REST_S,
+        machine_files: Iterable[Path] = MACHINE_FILES,
+    ) -> None:
         """Keep the folder; nothing is read or written yet.
 
         Args:
@@ -75,10 +85,12 @@ class Store:
             post: receives `PartLost` when nothing can be written, and `PartFound`
                 when it can be again.
             rest_s: time without changes before levels are written.
+            machine_files: where the identity is derived from.
         """
         self._folder = folder
         self._post = post
         self._rest_s = rest_s
+        self._machine_files = machine_files
         self._wanted: Levels | None = None
         self._written: Levels | None = None
         self._changed = asyncio.Event()
@@ -92,18 +104,12 @@ class Store:
         self._background = Background()
 
     def read(self) -> StoredState:
-        """Return the stored settings; the first time, create and store an identity.
+        """Return the stored settings, and the identity of this box.
 
         Call it before entering the store, which then posts a fault found here.
         """
         self._written = self._wanted = self._decoded("levels.json", Levels)
-        known = self._decoded("identity.json", Identity)
-        if known is not None:
-            return StoredState(known.identity, self._written)
-        letters = (secrets.choice(IDENTITY_LETTERS) for _ in range(8))
-        identity = Identity(f"box-{''.join(letters)}")
-        self._write("identity.json", identity)
-        return StoredState(identity.identity, self._written)
+        return StoredState(self._identity(), self._written)
 
     async def __aenter__(self) -> Self:
         """Post the fault that `read` met, and start the task that writes."""
@@ -123,6 +129,20 @@ class Store:
         """Write the levels once they have not changed for a while."""
         self._wanted = Levels(command.percent, command.db)
         self._changed.set()
+
+    def _identity(self) -> str:
+        """Return the stored identity, else one that is the same at each start.
+
+        Earlier versions stored a random one, under which the room knows the box.
+        """
+        known = self._decoded("identity.json", Identity)
+        if known is not None:
+            return known.identity
+        if derived := derived_identity(self._folder, self._machine_files):
+            return derived
+        made = random_identity()
+        self._write("identity.json", Identity(made))
+        return made
 
     async def _write_changes(self) -> None:
         while True:

@@ -96,9 +96,8 @@ class SystemdNotifier:
         await self._background.close(*failure)
 
     def show(self, view: View) -> None:
-        """Send the banner as status, and with the first one that the box is ready."""
-        # A line feed would end the value and start another variable.
-        status = " ".join(view.banner.split())
+        """Send the status, and with the first one that the box is ready."""
+        status = status_of(view)
         if status == self._status:
             return
         ready = "" if self._status else "READY=1\n"
@@ -124,6 +123,19 @@ class SystemdNotifier:
             self._sending.failed(exc.strerror)
         else:
             self._sending.worked()
+
+
+def status_of(view: View) -> str:
+    """Return one line: the banner, missing sound, and the number of faults."""
+    missing = [
+        "" if view.has_microphone else "no microphone",
+        "" if view.has_speaker else "no speaker",
+    ]
+    count = len(view.faults)
+    faults = f" ({count} fault{'s' if count > 1 else ''})" if count else ""
+    # A line feed would end the value and start another variable.
+    banner = " ".join(view.banner.split())
+    return ", ".join(filter(None, (banner, *missing))) + faults
 
 
 def _no_notification(_lines: str) -> None:

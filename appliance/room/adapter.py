@@ -45,6 +45,8 @@ class LiveKitRoom:
             playback,
             self._background.start,
             pending={},
+            is_listener=config.sound.microphone == "none",
+            is_announcer=config.sound.speaker == "none",
         )
         self.session: Session | None = None
         """The latest one, which may be over."""

@@ -46,8 +46,9 @@ different one, and speech is lost meanwhile. With 0 ms the filter does not conve
 
 
 def echo_canceller(config: SoundConfig) -> "ApmEchoCanceller | None":
-    """Return the echo canceller, if the configuration asks for it."""
-    return ApmEchoCanceller() if config.echo_cancellation else None
+    """Return the echo canceller, if the configuration asks for it and it has a use."""
+    has_echo = "none" not in {config.microphone, config.speaker}
+    return ApmEchoCanceller() if config.echo_cancellation and has_echo else None
 
 
 def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
@@ -55,7 +56,8 @@ def voice_cleaner(config: SoundConfig) -> "ApmNoiseSuppressor | None":
     is_any = (
         config.noise_suppression or config.high_pass_filter or config.automatic_gain
     )
-    return ApmNoiseSuppressor(config) if is_any else None
+    has_microphone = config.microphone != "none"
+    return ApmNoiseSuppressor(config) if is_any and has_microphone else None
 
 
 class ApmEchoCanceller:

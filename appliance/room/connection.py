@@ -35,6 +35,10 @@ class SessionContext:
     playback: Playback
     spawn: Spawn
     pending: Pending
+    is_listener: bool = False
+    """The box has no microphone: nothing is published."""
+    is_announcer: bool = False
+    """The box has no speaker: nothing is subscribed to."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,13 @@ class OwnTrack:
     """Publishes the track whenever it is permitted, and posts changed permissions."""
 
     def __init__(
-        self, ticket: int, room: rtc.Room, publisher: Publisher, post: Post
+        self,
+        ticket: int,
+        room: rtc.Room,
+        publisher: Publisher,
+        post: Post,
+        *,
+        is_listener: bool = False,
     ) -> None:
         """Do nothing yet.
 
@@ -32,7 +38,9 @@ class OwnTrack:
             room: not connected yet.
             publisher: the track.
             post: takes `PermissionsChanged`.
+            is_listener: whether there is no microphone to publish.
         """
+        self._is_listener = is_listener
         self._ticket = ticket
         self._room = room
         self._publisher = publisher
@@ -47,6 +55,8 @@ class OwnTrack:
 
     async def publish(self) -> Failure | None:
         """Publish the track on joining, if permitted, and return why it failed."""
+        if self._is_listener:
+            return None
         if may_publish(self._room):
             return await self._publisher.publish(self._room)
         _log.warning("the token does not allow publishing the microphone")
@@ -55,7 +65,7 @@ class OwnTrack:
     def now(self) -> Permissions:
         """Return the permissions; only later changes are posted."""
         allowed = self._room.local_participant.permissions
-        is_published = self._is_published
+        is_published = self._is_published or self._is_listener
         self._posted = Permissions(
             may_publish=is_published and may_publish(self._room),
             may_subscribe=allowed.can_subscribe,
@@ -99,6 +109,8 @@ class OwnTrack:
 
     async def _adapt(self) -> Failure | None:
         """Publish or withdraw the track as the permission demands."""
+        if self._is_listener:
+            return None
         if not may_publish(self._room):
             await self._publisher.withdraw(self._room)
             return None

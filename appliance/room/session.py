@@ -54,12 +54,19 @@ class Session:
         self.room = room = self._connection.room
         """The room of the SDK."""
         has_key = style.encryption_key_file is not None
-        self._subscriber = Subscriber(context.playback, self._fail, has_key=has_key)
+        self._subscriber = Subscriber(
+            context.playback,
+            self._fail,
+            has_key=has_key,
+            is_announcer=context.is_announcer,
+        )
         self.agent = AgentSlot(command, room, context, style, self._subscriber)
         self._publisher = Publisher(
             context.feed, self.agent.recorded, is_once=style.is_dtelecom
         )
-        self.own = OwnTrack(ticket, room, self._publisher, context.post)
+        self.own = OwnTrack(
+            ticket, room, self._publisher, context.post, is_listener=context.is_listener
+        )
         self._people = Participants(ticket, room, context.post, self._subscriber)
         self._chat_channel = ChatChannel(
             ticket, room, context.post, context.spawn, has_streams=not style.is_dtelecom

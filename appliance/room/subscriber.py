@@ -31,14 +31,23 @@ class Subscriber:
     Video is never subscribed to: the bandwidth of a Pi on Wi-Fi is needed for audio.
     """
 
-    def __init__(self, playback: Playback, fail: Fail, *, has_key: bool) -> None:
+    def __init__(
+        self,
+        playback: Playback,
+        fail: Fail,
+        *,
+        has_key: bool,
+        is_announcer: bool = False,
+    ) -> None:
         """Start without subscriptions.
 
         Args:
             playback: takes the blocks.
             fail: ends the process because of an exception on a native thread.
             has_key: whether this box encrypts.
+            is_announcer: whether there is no speaker to play anything.
         """
+        self._is_announcer = is_announcer
         self._playback = playback
         self.decryption = Decryption(has_key=has_key)
         """Encryption state of the participants."""
@@ -56,7 +65,7 @@ class Subscriber:
     def want(self, publication: rtc.RemoteTrackPublication) -> None:
         """Subscribe to this publication, if it is audio that can be played."""
         is_sound = publication.kind == rtc.TrackKind.KIND_AUDIO
-        if publication.subscribed or not is_sound:
+        if publication.subscribed or not is_sound or self._is_announcer:
             return
         if self.decryption.is_playable(publication):
             publication.set_subscribed(True)

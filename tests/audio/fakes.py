@@ -7,7 +7,7 @@ from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import DuplexCallback
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.pcm import SILENCE
 
 NOTHING = memoryview(b"")

@@ -1,5 +1,7 @@
 """Fake /proc/asound and /proc, with the files that the appliance reads."""
 
+import re
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +24,19 @@ class Kernel:
             (card / "usbid").write_text(f"{usb_id}\n")
         with (self.cards / "cards").open("a") as file:
             file.write(f" {number} [{card_id:<15}]: Driver - {short}\n")
-            file.write(f"                      {short} at somewhere\n")
+            port = f"usb-0000:01:00.0-1.{number}, full speed" if usb_id else "x"
+            file.write(f"                      {short} at {port}\n")
         for pcm in pcms:
             (card / pcm / "sub0").mkdir(parents=True)
             (card / pcm / "info").write_text("stream: X\nid: Audio\nname: Audio\n")
             self.free(number, pcm)
+
+    def remove(self, number: int):
+        """Unplug the card."""
+        shutil.rmtree(self.cards / f"card{number}")
+        cards = (self.cards / "cards").read_text()
+        rest = re.sub(rf"^ {number} \[.*\n.*\n", "", cards, flags=re.MULTILINE)
+        (self.cards / "cards").write_text(rest)
 
     def free(self, number: int, pcm: str) -> None:
         """Mark the PCM as free."""

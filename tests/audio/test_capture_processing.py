@@ -11,6 +11,7 @@ from appliance.audio.echo import (
     WARM_UP_BLOCKS,
     CaptureProcessing,
 )
+from appliance.audio.meter import FLOOR_DBFS
 from appliance.config import SoundConfig
 from appliance.pcm import SILENCE
 from appliance.room.apm import ApmEchoCanceller, voice_cleaner
@@ -186,3 +187,16 @@ def test_switching_the_echo_canceller_in_and_out_does_not_click():
     before, after = (np.abs(np.diff(x)).max() for x in (speech.astype(int), said))
     assert after <= 1.5 * before
     assert (blocks[-1] == speech[-BLOCK_FRAMES:]).all()
+
+
+def test_a_microphone_of_zeros_has_no_level_on_the_meter_while_somebody_is_heard():
+    """The echo canceller's comfort noise is too faint to be shown."""
+    config = SoundConfig()
+    processing = CaptureProcessing(ApmEchoCanceller(), voice_cleaner(config))
+    far = tone(700, RATE_HZ * 3).reshape(-1, BLOCK_FRAMES)
+    levels = []
+    for played in far:
+        block = np.zeros(BLOCK_FRAMES, np.int16)
+        processing.clean(block, played, is_wanted=True, is_voice=False)
+        levels.append(level_dbfs(block))
+    assert max(levels) < FLOOR_DBFS

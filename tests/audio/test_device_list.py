@@ -1,6 +1,7 @@
 """Tests of the card list, with cards that PortAudio cannot open."""
 
 import json
+import os
 
 import pytest
 
@@ -9,10 +10,9 @@ from appliance.audio.device_list import (
     all_devices,
     card_name,
     in_use,
-    line,
-    print_devices,
 )
-from appliance.audio.devices import Device
+from appliance.audio.device_table import line, print_devices
+from appliance.audio.devices import Device, chosen
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
@@ -64,6 +64,7 @@ def test_a_card_in_use_by_the_service_is_listed_with_the_service_as_user(machine
     _, jabra = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     assert line(jabra) == (
         f'"{JABRA}: Audio": microphone and speaker, USB, 0b0e:0412, '
+        "usb-0000:01:00.0-1.1, "
         "in use by ptt-appliance (pid 812)"
     )
 
@@ -127,6 +128,48 @@ def test_a_printed_name_does_not_contain_the_card_number(machine, capsys):
     ]
 
 
+def test_the_names_printed_for_two_cards_of_one_kind_choose_each_of_them(
+    tmp_path, capsys
+):
+    machine = kernel(tmp_path)
+    for number, card_id in ((1, "Device"), (2, "Device_1")):
+        machine.add(number, "USB PnP", card_id, "pcm0p", usb_id="0d8c:0014")
+    found = devices_of(
+        machine, ("USB PnP: Audio (hw:1,0)", 0, 2), ("USB PnP: Audio (hw:2,0)", 0, 2)
+    )
+    print_devices(found, as_json=False)
+    printed = capsys.readouterr().out.splitlines()
+    names = [said.split('"')[1] for said in printed]
+    assert names == ["usb-0000:01:00.0-1.1", "usb-0000:01:00.0-1.2"]
+    assert all("USB PnP: Audio" in said for said in printed)
+    assert tuple(chosen((name,), found, "speaker") for name in names) == found
+
+
+def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
+    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    free = choice.list_cards()
+    machine.run(99, ("/usr/bin/pulseaudio",))
+    machine.use(1, "pcm0p", 99)
+    assert choice.list_cards() != free
+    machine.run(os.getpid(), ("/usr/bin/python", "demo"), 4242)
+    machine.use(1, "pcm0p", 4242)
+    assert choice.list_cards() == free
+    machine.add(2, "Camera", "Camera", "pcm0c")
+    assert choice.list_cards() != free
+
+
+def test_a_sound_server_of_the_wish_list_may_start_at_any_time(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    wishes = SoundConfig(microphone="none", speaker=("pulse", "hdmi"))
+    choice = Choice(wishes, machine.cards, machine.processes)
+    hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
+    choice.use({"speaker": hdmi}, {"speaker"})
+    assert choice.is_better_listed()
+
+
 def test_a_machine_without_cards_gets_advice_to_plug_one_in(tmp_path, capsys):
     print_devices(devices_of(kernel(tmp_path)), as_json=False)
     assert "Plug in a USB sound card" in capsys.readouterr().err
@@ -144,10 +187,14 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
     assert "ptt-appliance (pid 812)" in str(missing["microphone"])
     choice.use(found, found)
     assert not choice.is_best
-    assert choice.notice("speaker") == 'not "Jabra"'
+    assert (
+        choice.notice("speaker") == f"not {JABRA}: Audio, in use by pulseaudio (pid 99)"
+    )
     assert not choice.is_better_listed()
     machine.free(1, "pcm0p")
     assert choice.is_better_listed()
+    choice.choose((hdmi,))
+    assert choice.notice("speaker") == 'not "Jabra"'
 
 
 def test_no_card_is_better_than_the_first_choice(machine):

@@ -1,5 +1,7 @@
 """Tests of the selection of devices by name."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.audio.devices import Device, chosen, listed, not_the_first, rank
@@ -124,3 +126,44 @@ def test_alsa_id_and_usb_id_are_read_for_a_hardware_device(tmp_path):
 def test_a_sound_server_is_recognised():
     assert DEFAULT.is_shared
     assert not USB.is_shared
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        "USB PnP Sound Device: Audio (hw:1,0)",
+        "USB PnP Sound Device: Audio (hw:7,3)",
+        "usb pnp sound device: audio",
+        "hw:CARD=Device,DEV=0",
+        "plughw:Device",
+    ],
+)
+def test_names_copied_from_other_tools_stay_valid_when_the_number_changes(wish):
+    assert chosen((wish,), (JABRA, USB), "speaker") is USB
+
+
+def test_two_cards_of_one_kind_are_told_apart_by_their_usb_port():
+    ports = ("usb-0000:01:00.0-1.3", "usb-0000:01:00.0-1.30")
+    first, second = (replace(USB, usb_port=port) for port in ports)
+    assert chosen((ports[0],), (second, first), "speaker") is first
+    assert chosen((ports[1],), (first, second), "speaker") is second
+
+
+JACK = Device(9, "bcm2835 Headphones: - (hw:0,0)", 0, 8, 48_000)
+DAC = Device(10, "snd_rpi_hifiberry_dac: HiFi (hw:1,0)", 0, 2, 48_000)
+
+
+def test_without_a_sound_server_a_card_goes_before_alsas_default():
+    assert chosen((), (HDMI, DEFAULT, JACK), "speaker") is JACK
+    assert chosen((), (JACK, HDMI, DEFAULT, DAC), "speaker") is DAC
+
+
+@pytest.mark.parametrize("device", [HAT, DAC, JACK])
+def test_the_only_card_needs_no_notice_without_a_usb_card(device):
+    assert not not_the_first((), device, "speaker", has_usb=False)
+    assert not_the_first((), device, "speaker", has_usb=True)
+
+
+@pytest.mark.parametrize("device", [HDMI, DEFAULT, PULSE])
+def test_hdmi_and_sound_servers_have_a_notice_always(device):
+    assert not_the_first((), device, "speaker", has_usb=False)

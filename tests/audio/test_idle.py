@@ -10,7 +10,7 @@ from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback
 from appliance.audio.ring_buffer import SIZE_BLOCKS
 from appliance.audio.sender import IDLE_PACKETS
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_clock import StreamClock
 from appliance.pcm import SILENCE
 from tests.audio.fakes import NOTHING, Path, Sink
 

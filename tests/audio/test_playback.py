@@ -5,10 +5,11 @@ import threading
 import numpy as np
 import pytest
 
+from appliance.audio.capture import COMPARE_BLOCKS
 from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_stats import ZEROS_S, StreamClock
+from appliance.audio.stream_clock import INPUT_UNDERFLOW, StreamClock
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
@@ -100,6 +101,18 @@ def test_of_a_stereo_microphone_the_channel_with_sound_is_heard(loud):
     assert sink.last_samples[-1] == 3000
 
 
+@pytest.mark.parametrize("silent", [0, 1])
+def test_speech_in_one_channel_only_has_its_full_level(silent):
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    speech = np.random.default_rng(1).normal(0, 3000, (60, 480)).astype(np.int16)
+    for block in speech:
+        frames = np.zeros((480, 2), np.int16)
+        frames[:, 1 - silent] = block
+        card.call(memoryview(frames.tobytes()), blank(), 0, 0.0)
+    assert (np.array(sink.heard[COMPARE_BLOCKS:]) == speech[COMPARE_BLOCKS:]).all()
+
+
 def test_two_channels_of_similar_level_are_not_switched():
     sink = Sink()
     card = duplex(Mixer(), sink)
@@ -114,23 +127,32 @@ def clocked():
     return clock, stream_clock, duplex(Mixer(), Sink(), clock=stream_clock)
 
 
-def test_a_microphone_that_delivers_only_zeros_after_sound_counts_as_muted():
+def test_zeros_are_told_from_sound():
     clock, stream_clock, card = clocked()
 
-    def run(value, seconds):
-        for _ in range(round(100 * seconds)):
-            clock.now_s += 0.01
-            card.call(heard(value), blank(), 0, 0.0)
+    def run(value):
+        clock.now_s += 0.01
+        card.call(heard(value), blank(), 0, 0.0)
+        return stream_clock.zeros_since_s
 
-    run(0, 2 * ZEROS_S)
-    assert not stream_clock.is_muted, "nothing is known of this microphone"
-    run(3, 1)
-    run(0, ZEROS_S - 1)
-    assert not stream_clock.is_muted
-    run(0, 2)
-    assert stream_clock.is_muted
-    run(1, 0.01)
-    assert not stream_clock.is_muted
+    assert run(0) == clock.now_s
+    assert run(0) == clock.now_s - 0.01
+    assert not stream_clock.has_sound
+    assert run(1) is None
+    assert stream_clock.has_sound
+    assert run(0) == clock.now_s
+
+
+def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goes_on():
+    clock, stream_clock, card = clocked()
+    flags = (0, INPUT_UNDERFLOW, INPUT_UNDERFLOW, 0, INPUT_UNDERFLOW)
+    seen = []
+    for flag in flags:
+        clock.now_s += 0.01
+        card.call(heard(1), blank(), flag, 0.0)
+        seen.append((stream_clock.deaf_since_s is not None, stream_clock.xruns))
+    assert seen == [(False, 0), (True, 0), (True, 0), (False, 2), (True, 2)]
+    assert stream_clock.deaf_since_s == clock.now_s
 
 
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():

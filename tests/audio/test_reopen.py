@@ -1,32 +1,46 @@
 """Tests of the reopen policy."""
 
 import itertools
+import logging
+from dataclasses import replace
+from functools import partial
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.reopen import LATEST_S, PARTIAL_LATEST_S, ReopenPolicy
+from appliance.audio.devices import Direction
+from appliance.audio.reopen import (
+    LATER_LATEST_S,
+    LATEST_S,
+    ReopenPolicy,
+    SoundState,
+)
+from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_stats import StreamStats
+from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"
 
 
-def looks(reopen_policy, cards, seconds, **facts):
+def looks(reopen_policy, cards, seconds, state, since=0):
     """Return the seconds at which a search was due and made."""
     made = []
-    for now_s in range(seconds):
-        if reopen_policy.is_due(cards, float(now_s), **facts):
+    for now_s in range(since, since + seconds):
+        if reopen_policy.is_due(partial(str, cards), float(now_s), state):
             reopen_policy.note(cards, float(now_s))
             made.append(now_s)
     return made
 
 
-MISSING = {"is_open": False, "is_lost": True, "is_best": True}
-HALF = {"is_open": True, "is_lost": True, "is_best": True}
-FINE = {"is_open": True, "is_lost": False, "is_best": True}
+MISSING = SoundState(is_open=False, is_lost=True)
+HALF = SoundState(is_open=True, is_lost=True)
+FINE = SoundState(is_open=True)
+SECOND_CHOICE = SoundState(is_open=True, is_best=False)
 
 
 def test_searches_without_a_card_back_off_while_the_list_of_cards_is_unchanged():
-    made = looks(ReopenPolicy(), "no cards", 200, **MISSING)
+    made = looks(ReopenPolicy(), "no cards", 200, MISSING)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[:5] == [1, 2, 4, 8, 16]
     assert set(gaps[5:]) == {int(LATEST_S)}
@@ -34,77 +48,92 @@ def test_searches_without_a_card_back_off_while_the_list_of_cards_is_unchanged()
 
 def test_a_new_card_is_searched_after_a_second():
     reopen_policy = ReopenPolicy()
-    looks(reopen_policy, "no cards", 100, **MISSING)
-    assert reopen_policy.is_due(USB, 100.0, **MISSING)
+    looks(reopen_policy, "no cards", 100, MISSING)
+    assert reopen_policy.is_due(lambda: USB, 100.0, MISSING)
 
 
 def test_a_card_listed_before_it_can_be_opened_is_tried_again():
     reopen_policy = ReopenPolicy()
     reopen_policy.note("no cards", 0.0)
-    assert looks(reopen_policy, USB, 10, **MISSING) == [1, 2, 4, 8]
+    assert looks(reopen_policy, USB, 10, MISSING) == [1, 2, 4, 8]
 
 
-def test_a_working_direction_is_not_interrupted_while_no_card_is_listed_for_the_other():
-    made = looks(ReopenPolicy(lambda: False), USB, 40_000, **HALF)
-    assert made == [0]
+DAY_S = 86_400
+
+
+@pytest.mark.parametrize("state", [HALF, SECOND_CHOICE])
+def test_what_works_is_never_interrupted_while_nothing_better_is_listed(state):
+    policy = ReopenPolicy(lambda: False)
+    policy.note(USB, 0.0)
+    assert looks(policy, USB, DAY_S, state) == []
+    assert looks(policy, USB + " 2 [Camera]", DAY_S, state, since=DAY_S) == []
 
 
 def test_a_card_that_is_listed_and_cannot_be_opened_interrupts_less_and_less():
-    made = looks(ReopenPolicy(), USB, 40_000, **HALF)
+    made = looks(ReopenPolicy(), USB, 40_000, HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[:6] == [1, 2, 4, 8, 60, 120]
-    assert gaps[-1] == int(PARTIAL_LATEST_S)
+    assert gaps[-1] == int(LATER_LATEST_S)
 
 
-def test_a_card_for_the_missing_direction_is_searched_when_the_list_changes():
-    policy = ReopenPolicy(lambda: False)
+def test_a_card_for_the_missing_direction_is_searched_soon_after_it_is_listed():
+    better: list[str] = []
+    policy = ReopenPolicy(lambda: bool(better))
     policy.note(USB, 0.0)
-    assert not policy.is_due(USB, 1000.0, **HALF)
-    assert policy.is_due(USB + " 2 [Microphone]", 1001.0, **HALF)
+    assert looks(policy, USB, 1000, HALF) == []
+    better.append("microphone")
+    more = USB + " 2 [Microphone]"
+    assert looks(policy, more, 10, HALF, since=1000) == [1000, 1001, 1003, 1007]
+
+
+def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0)
+    talking = replace(HALF, is_talking=True)
+    playing = replace(HALF, is_playing=True)
+    assert looks(policy, USB, 1000, talking) == []
+    assert looks(policy, USB, 1000, playing, since=1000) == []
+    assert looks(policy, USB, 10, HALF, since=2000)[0] == 2000
+    assert looks(policy, "another card", 10, talking, since=3000) == []
+    assert looks(policy, "another card", 10, playing, since=3010) == [3010], "once"
+
+
+def test_a_second_choice_that_plays_is_not_replaced():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0)
+    state = replace(SECOND_CHOICE, is_playing=True)
+    assert looks(policy, "another card", 1000, state) == []
 
 
 def test_no_search_is_made_while_both_first_choices_work():
     reopen_policy = ReopenPolicy()
     reopen_policy.note(USB, 0.0)
-    assert looks(reopen_policy, USB, 1000, **FINE) == []
-    assert not reopen_policy.is_due(USB + " 2 [Other]", 2000.0, **FINE)
+    assert looks(reopen_policy, USB, 1000, FINE) == []
+    assert not reopen_policy.is_due(lambda: USB + " 2 [Other]", 2000.0, FINE)
 
 
-SECOND_CHOICE = FINE | {"is_best": False}
-
-
-def test_with_a_second_choice_searches_are_frequent_after_each_change_and_then_rare():
+def test_a_better_card_that_cannot_be_opened_is_tried_again_after_each_change():
     reopen_policy = ReopenPolicy()
     reopen_policy.note(USB, 0.0)
-    made = looks(reopen_policy, USB, 200, **SECOND_CHOICE)
-    assert made == [1, 3, 7, 15, 75, 135, 195]
+    made = looks(reopen_policy, USB, 200, SECOND_CHOICE)
+    assert made == [1, 3, 7, 15, 75, 195]
     more = USB + " 2 [Jabra]"
-    assert reopen_policy.is_due(more, 200.0, **SECOND_CHOICE)
-    reopen_policy.note(more, 200.0)
-    assert reopen_policy.is_due(more, 201.0, **SECOND_CHOICE)
-
-
-def test_a_second_choice_is_not_interrupted_if_no_better_card_is_listed():
-    better: list[str] = []
-    reopen_policy = ReopenPolicy(lambda: bool(better))
-    reopen_policy.note(USB, 0.0)
-    assert looks(reopen_policy, USB, 1000, **SECOND_CHOICE) == [1, 3, 7, 15]
-    better.append("a program has let go of the first choice")
-    assert not reopen_policy.is_due(USB, 1001.0, **SECOND_CHOICE)
-    assert reopen_policy.is_due(USB, 1060.0, **SECOND_CHOICE)
+    assert looks(reopen_policy, more, 10, SECOND_CHOICE, since=200) == [
+        *(200, 201, 203, 207)
+    ]
 
 
 def test_without_alsas_list_cards_are_searched_every_second_at_first():
-    made = looks(ReopenPolicy(), "", 200, **MISSING)
+    made = looks(ReopenPolicy(), "", 200, MISSING)
     assert made[:5] == [0, 1, 2, 3, 4]
     assert made[-1] - made[-2] == 10
 
 
 def test_a_reset_makes_a_search_due_at_once():
     reopen_policy = ReopenPolicy()
-    looks(reopen_policy, "no cards", 100, **MISSING)
+    looks(reopen_policy, "no cards", 100, MISSING)
     reopen_policy.reset()
-    assert reopen_policy.is_due("no cards", 100.0, **MISSING)
+    assert reopen_policy.is_due(lambda: "no cards", 100.0, MISSING)
 
 
 @given(st.lists(st.sampled_from(["", "one", "two"]), min_size=1, max_size=300))
@@ -112,7 +141,30 @@ def test_searches_are_at_least_a_second_apart(lists):
     reopen_policy, last_s = ReopenPolicy(), float("-inf")
     for count, cards in enumerate(lists):
         now_s = count / 4
-        if reopen_policy.is_due(cards, now_s, **MISSING):
+        if reopen_policy.is_due(partial(str, cards), now_s, MISSING):
             assert now_s - last_s >= 1.0
             reopen_policy.note(cards, now_s)
             last_s = now_s
+
+
+def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
+    """Searches in vain, each of which opens the speaker again."""
+    caplog.set_level(logging.INFO)
+    events: list[object] = []
+    policy, stats = ReopenPolicy(), StreamStats(events.append)
+    found: dict[Direction, PartFound] = {
+        "speaker": PartFound(Part.SPEAKER, "USB Audio")
+    }
+    searches = 0
+    for now_s in range(DAY_S):
+        if policy.is_due(partial(str, USB), float(now_s), HALF):
+            searches += 1
+            stats.close()
+            stats.lost("microphone", "USB Audio", ("stopped", "busy")[searches % 2])
+            clock = StreamClock(48_000)
+            stats.opened({"speaker": clock}, found)
+            clock.note(0)
+            stats.note_first_callbacks()
+            policy.note(USB, float(now_s))
+    assert 5 < searches < 40
+    assert len(caplog.records) <= 20

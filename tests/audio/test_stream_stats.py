@@ -1,15 +1,13 @@
 """Tests of what is reported about streams that work, but not well."""
 
+from typing import Any
+
 import pytest
 
 from appliance.audio.devices import Direction
-from appliance.audio.stream_stats import (
-    LOSING,
-    SILENT,
-    ZEROS_S,
-    StreamClock,
-    StreamStats,
-)
+from appliance.audio.silent_microphone import FIRST_ZEROS_S, ZEROS_S
+from appliance.audio.stream_clock import INPUT_UNDERFLOW, STALL_S, StreamClock
+from appliance.audio.stream_stats import DEAF, LOSING, SILENT, STOPPED, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from tests.audio.fakes import Clock
@@ -20,25 +18,34 @@ NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.S
 class Opened:
     """Statistics of an open duplex card whose callbacks have begun."""
 
-    def __init__(self, notice=""):
-        self.events: list[object] = []
+    def __init__(self, notice="", status=0):
+        self.events: list[Any] = []
         self.clock = Clock()
-        self.stats = StreamStats(self.events.append)
+        self.stats = StreamStats(self._post)
         self.stream = StreamClock(48_000, self.clock)
         clocks: dict[Direction, StreamClock] = dict.fromkeys(NAMES, self.stream)
         found = {way: PartFound(part, "USB", notice) for way, part in NAMES.items()}
         self.stats.opened(clocks, found)
-        self.stream.note(0)
+        self.stream.note(status)
         self.stats.note_first_callbacks()
-        self.events.clear()
+        self.first, self.events = self.events, []
 
-    def pass_time(self, seconds):
-        self.clock.now_s += seconds
-        self.stream.note(0)
+    def _post(self, event):
+        self.events.append(event)
 
-    def look(self, *, is_losing=False):
+    def deliver(self, seconds, *, is_zero, is_gate_open=True, every_s=0.25):
+        """Deliver zeros or sound for so long, and return the notices posted."""
+        posted: dict[Part, str] = {}
+        for _ in range(round(seconds / every_s)):
+            self.clock.now_s += every_s
+            self.stream.note(0)
+            self.stream.note_sound(is_zero=is_zero)
+            posted |= self.look(is_gate_open=is_gate_open)
+        return posted
+
+    def look(self, *, is_losing=False, is_gate_open=False):
         """Return the notices that are posted."""
-        self.stats.note_trouble(is_losing=is_losing)
+        self.stats.note_trouble(is_losing=is_losing, is_gate_open=is_gate_open)
         posted = [x for x in self.events if isinstance(x, PartFound)]
         self.events.clear()
         return {event.part: event.notice for event in posted}
@@ -50,15 +57,74 @@ def test_a_card_that_works_is_reported_once():
     assert opened.look() == {}
 
 
-def test_a_microphone_that_delivers_only_zeros_is_a_trouble_until_there_is_sound():
+def test_zeros_while_nobody_talks_are_no_trouble():
+    """A microphone with a noise gate delivers them in each pause."""
     opened = Opened()
-    opened.stream.note_sound(is_zero=False)
+    opened.deliver(1, is_zero=False)
+    assert opened.deliver(600, is_zero=True, is_gate_open=False) == {}
+    assert opened.deliver(ZEROS_S - 1, is_zero=True) == {}
+    assert opened.deliver(1, is_zero=False) == {}
+
+
+def test_zeros_for_some_seconds_of_a_talk_are_a_trouble_until_there_is_sound():
+    opened = Opened()
+    opened.deliver(1, is_zero=False)
+    assert opened.deliver(ZEROS_S + 1, is_zero=True) == {Part.MICROPHONE: SILENT}
+    assert opened.deliver(60, is_zero=True, is_gate_open=False) == {}, "once"
+    assert opened.deliver(1, is_zero=False) == {Part.MICROPHONE: ""}
+
+
+def test_a_microphone_that_never_had_sound_is_reported_early_in_the_first_talk():
+    opened = Opened()
+    assert opened.deliver(600, is_zero=True, is_gate_open=False) == {}
+    assert opened.deliver(FIRST_ZEROS_S + 0.5, is_zero=True) == {
+        Part.MICROPHONE: SILENT
+    }
+
+
+def test_the_event_says_that_the_microphone_is_silent():
+    opened = Opened()
     opened.stream.note_sound(is_zero=True)
-    opened.pass_time(ZEROS_S)
-    assert opened.look() == {Part.MICROPHONE: SILENT}
-    assert opened.look() == {}, "once"
-    opened.stream.note_sound(is_zero=False)
-    assert opened.look() == {Part.MICROPHONE: ""}
+    for _ in range(2):
+        opened.clock.now_s += ZEROS_S
+        opened.stream.note(0)
+        opened.stats.note_trouble(is_losing=False, is_gate_open=True)
+    assert [event.is_silent for event in opened.events] == [True]
+
+
+def test_a_noise_gate_in_an_endless_talk_causes_few_reports():
+    opened, reports = Opened(), 0
+    for _ in range(8640):
+        reports += len(opened.deliver(9, is_zero=True, every_s=1))
+        reports += len(opened.deliver(1, is_zero=False, every_s=1))
+    assert 0 < reports <= 4
+
+
+def test_a_microphone_without_samples_has_stopped_and_its_speaker_has_not():
+    opened = Opened()
+    for _ in range(1 + round(STALL_S * 100)):
+        opened.clock.now_s += 0.01
+        opened.stream.note(INPUT_UNDERFLOW)
+    assert opened.stats.stopped(opened.clock.now_s) == {"microphone": DEAF}
+    opened.clock.now_s += 2 * STALL_S
+    assert opened.stats.stopped(opened.clock.now_s) == dict.fromkeys(NAMES, STOPPED)
+
+
+def test_a_microphone_without_samples_is_not_reported_as_working():
+    opened = Opened(status=INPUT_UNDERFLOW)
+    assert [event.part for event in opened.first] == [Part.SPEAKER]
+    opened.stream.note(0)
+    opened.stats.note_first_callbacks()
+    assert [event.part for event in opened.events] == [Part.MICROPHONE]
+
+
+def test_one_direction_can_be_closed_alone():
+    opened = Opened()
+    opened.stream.note(4)
+    opened.stats.close(["microphone"])
+    assert set(opened.stats.clocks) == {"speaker"}
+    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
+    assert opened.stats.count("speaker", AudioFault.XRUN) == 1
 
 
 def test_a_card_that_loses_blocks_with_the_longest_buffer_is_a_trouble():

@@ -1,86 +1,22 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
 import queue
-import threading
-from contextlib import contextmanager
 
-from appliance.audio.echo import CaptureProcessing
-from appliance.audio.gate import Gate
-from appliance.audio.mixer import Mixer
-from appliance.audio.sender import Sender
+import pytest
+
+from appliance.audio.devices import Device
+from appliance.audio.stream_clock import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
-from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
-from appliance.core.events import PartFound, PartLost
-
-DEADLINE_S = 10.0
-
-
-class FakeDriver:
-    """PortAudio with one duplex card, whose streams the test calls back."""
-
-    def __init__(self):
-        self.searches = 0
-        self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
-        self.latency_s = 0.02
-
-    def devices(self):
-        self.searches += 1
-        facts = {"max_input_channels": 2, "max_output_channels": 2}
-        return [{"name": "USB Audio", "default_samplerate": 48_000.0, **facts}]
-
-    def renew(self):
-        pass
-
-    def can(self, wanted):
-        return wanted.rate_hz == 48_000
-
-    def open(self, wanted, callback):
-        self.opened.put((wanted.latency_s, callback))
-        return self
-
-    def start(self):
-        pass
-
-    def close(self):
-        pass
-
-
-class Steps:
-    """Latency steps that move once the test says so."""
-
-    def __init__(self):
-        self.latency_step = 0
-        self.must_move = threading.Event()
-        self.is_losing = False
-        self.cards: list[str] = []
-
-    def start(self, card, _now_s):
-        self.cards.append(card)
-
-    def has_moved(self, _losses, _now_s, *, is_idle):
-        if not self.must_move.is_set():
-            return False
-        self.must_move.clear()
-        self.latency_step += 1
-        return True
-
-
-@contextmanager
-def running(driver, steps):
-    events: queue.Queue[object] = queue.Queue()
-    sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
-    supervisor = Supervisor(SoundConfig(), lambda: driver, sender, events.put, steps)
-    supervisor.start()
-    supervisor.open()
-    try:
-        yield events
-    finally:
-        supervisor.end()
-
-
-def beat(callback, status=0):
-    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+from appliance.core.events import Part, PartFound, PartLost
+from tests.audio.fake_driver import (
+    DEADLINE_S,
+    Beating,
+    FakeDriver,
+    Steps,
+    beat,
+    running,
+)
 
 
 def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
@@ -120,3 +56,93 @@ def test_a_card_that_loses_sound_with_the_longest_buffer_is_reported():
         beat(callback, status=2)
         found = events.get(timeout=DEADLINE_S)
     assert "loses sound" in found.notice
+
+
+@pytest.mark.parametrize(
+    ("config", "wanted", "part"),
+    [
+        (SoundConfig(microphone="none"), {"speaker"}, Part.SPEAKER),
+        (SoundConfig(speaker="none"), {"microphone"}, Part.MICROPHONE),
+    ],
+)
+def test_a_direction_that_is_configured_as_none_is_neither_opened_nor_missed(
+    config, wanted, part
+):
+    driver = FakeDriver()
+    with running(driver, Steps(), config) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        beat(callback)
+        found = events.get(timeout=DEADLINE_S)
+    assert (type(found), found.part) == (PartFound, part)
+    assert driver.wanted == [wanted]
+    assert events.empty()
+
+
+def test_without_microphone_and_speaker_cards_are_never_searched():
+    driver = FakeDriver()
+    config = SoundConfig(microphone="none", speaker="none")
+    with running(driver, Steps(), config) as events:
+        pass
+    assert not driver.searches
+    assert events.empty()
+
+
+def next_lost(events):
+    while not isinstance(event := events.get(timeout=DEADLINE_S), PartLost):
+        pass
+    return event
+
+
+def test_a_microphone_without_samples_is_lost_and_the_speaker_plays_on_alone():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback, INPUT_UNDERFLOW):
+            lost = next_lost(events)
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        beat(callback)
+        found = events.get(timeout=DEADLINE_S)
+    assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Audio")
+    assert "delivers nothing" in lost.reason
+    assert driver.wanted[:2] == [{"microphone", "speaker"}, {"speaker"}]
+    assert (type(found), found.part) == (PartFound, Part.SPEAKER)
+
+
+TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
+
+
+def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
+    driver = FakeDriver(TWO_CARDS)
+    with running(driver, Steps()) as events:
+        _, speaker_callback = driver.opened.get(timeout=DEADLINE_S)
+        speaker = driver.streams.get(timeout=DEADLINE_S)
+        microphone = driver.streams.get(timeout=DEADLINE_S)
+        assert (speaker.ways, microphone.ways) == ({"speaker"}, {"microphone"})
+        with Beating(speaker_callback):
+            lost = next_lost(events)
+            assert microphone.is_closed.wait(DEADLINE_S)
+            assert not speaker.is_closed.is_set()
+    assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Microphone")
+
+
+def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        while driver.streams.get(timeout=DEADLINE_S).ways != {"speaker"}:
+            driver.opened.get(timeout=DEADLINE_S)
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            while not isinstance(found := events.get(timeout=DEADLINE_S), PartFound):
+                pass
+    assert found.part is Part.SPEAKER
+
+
+def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
+    driver, steps = FakeDriver(), Steps()
+    devices: queue.Queue[dict[str, Device]] = queue.Queue()
+    with running(driver, steps, set_levels=devices.put):
+        for _ in range(2):
+            opened = devices.get(timeout=DEADLINE_S)
+            assert {x.name for x in opened.values()} == {"USB Audio"}
+            assert set(opened) == {"microphone", "speaker"}
+            steps.must_move.set()

@@ -1,4 +1,4 @@
-"""Compilation of the virtual sound card, once per version of its source."""
+"""Compilation of the virtual sound card and its mixer, once per version of a source."""
 
 import hashlib
 import os
@@ -7,11 +7,12 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-SOURCE = Path(__file__).with_name("pcm_ptt.c")
+CARD = Path(__file__).with_name("pcm_ptt.c")
+MIXER = Path(__file__).with_name("ctl_ptt.c")
 OPTIONS = ("-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-fPIC", "-DPIC")
 
 
-def plugin() -> Path:
+def plugin(source: Path = CARD) -> Path:
     """Return the compiled plugin; compile it if the cache does not have it yet.
 
     Needs gcc, pkg-config and libasound2-dev. Processes may call this at the same time.
@@ -21,14 +22,14 @@ def plugin() -> Path:
     """
     flags = _pkg_config()
     told = "\0".join((*OPTIONS, *flags)).encode()
-    version = hashlib.sha256(SOURCE.read_bytes() + told).hexdigest()[:16]
-    library = _cache() / f"pcm_ptt-{version}.so"
+    version = hashlib.sha256(source.read_bytes() + told).hexdigest()[:16]
+    library = _cache() / f"{source.stem}-{version}.so"
     if not library.exists():
-        _compile(library, flags)
+        _compile(source, library, flags)
     return library
 
 
-def _compile(library: Path, flags: list[str]) -> None:
+def _compile(source: Path, library: Path, flags: list[str]) -> None:
     """Compile to a temporary name and rename, so that no partial library is seen."""
     with tempfile.TemporaryDirectory(dir=library.parent) as folder:
         made = Path(folder) / library.name
@@ -39,7 +40,7 @@ def _compile(library: Path, flags: list[str]) -> None:
             *OPTIONS,
             "-o",
             str(made),
-            str(SOURCE),
+            str(source),
             *flags,
             "-lm",
         ]

@@ -19,6 +19,7 @@ def test_the_reference_is_valid():
     [
         "{}",
         "sound:",
+        "sound: {microphone: none, speaker: [Jabra]}",
         "buttons: {talk: {pin: 17, pull: none, active: high}}",
         "screen: {address: 0x3D}",
         "room: {presets: [{name: x, token_query: {a: b}}]}",
@@ -35,6 +36,7 @@ def test_what_the_program_accepts_is_valid(text):
         "colour: red",
         "sound: {volme: 80}",
         "sound: {volume: 101}",
+        "sound: {speaker: Jabra}",
         "talk: {mode: holt}",
         "buttons: {talk: GP17}",
         "buttons: {talk: {pin: 17, pul: up}}",

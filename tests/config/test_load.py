@@ -10,7 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.config import Config, Pin, Preset, TalkMode
+from appliance.config import Config, MixerConfig, Pin, Preset, TalkMode
 from appliance.config.load import Loaded, load, need_room
 from appliance.config.schema_fields import leaves
 from appliance.core.state import State
@@ -245,8 +245,15 @@ FAULTS = {
     "Write for example true.",
     "sound.earcons='true'": 'expected true or false, found "true". Write true.',
     "sound.earcons=disabled": 'expected true or false, found "disabled". Write false.',
-    "sound.microphone=USB": "expected a list, each text of 1-200 characters, "
-    'found "USB". Write [USB].',
+    "sound.microphone=USB": "expected none or a list, each a name or id as "
+    '`ptt-appliance devices` prints it, found "USB". Write [USB].',
+    "sound.speaker=None": "expected none or a list, each a name or id as "
+    '`ptt-appliance devices` prints it, found "None". Write none.',
+    "sound.speaker=[2]": "expected a name or id as `ptt-appliance devices` prints it, "
+    "found 2. Write for example Jabra.",
+    "sound.speaker=['2']": "expected a name or id as `ptt-appliance devices` prints "
+    'it, found "2". Write for example Jabra.',
+    "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
     "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",
@@ -490,3 +497,12 @@ def test_loading_imports_no_large_package():
         check=True,
     )
     assert done.stdout.strip() == ""
+
+
+def test_levels_of_the_card_are_read_and_a_bare_number_is_explained():
+    both = load(None, ["sound.mixer={microphone: 70, speaker: 90}"], {}).config
+    assert both.sound.mixer == MixerConfig(microphone=70, speaker=90)
+    one = load(None, (), {"PTT_SOUND__MIXER__SPEAKER": "100"}).config
+    assert one.sound.mixer == MixerConfig(speaker=100)
+    (fault,) = set_faults("sound.mixer=90")
+    assert "expected {microphone: …, speaker: …}, found 90." in fault

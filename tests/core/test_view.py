@@ -12,6 +12,7 @@ from appliance.core.events import (
     MuteAsked,
     PageServed,
     Part,
+    PartFound,
     Participant,
     PartLost,
     StopAsked,
@@ -270,3 +271,22 @@ def test_participants_with_an_audio_fault_are_named_and_the_list_is_bounded():
         "P2: no key",
         "and 6 more participants with an audio fault",
     )
+
+
+def test_a_silent_microphone_does_not_light_the_talking_lamp():
+    box = in_room()
+    silent = PartFound(Part.MICROPHONE, "USB", "only silence", is_silent=True)
+    box.play(PRESS, TalkFlowed(0.01))
+    assert box.view().lamps.talking
+    box.play(silent)
+    shown = box.view()
+    assert (shown.talk, shown.talk_text) == (
+        TalkState.TALKING,
+        "talking, but without sound",
+    )
+    assert shown.is_silent
+    assert not shown.lamps.talking
+    assert shown.faults == ("microphone: USB, only silence",)
+    box.play(PartFound(Part.MICROPHONE, "USB"))
+    assert box.view().lamps.talking
+    assert not box.view().faults

@@ -82,6 +82,25 @@ def test_a_missing_speaker_is_shown_with_the_participants():
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+def test_a_box_configured_without_a_microphone_shows_that_it_only_listens(size):
+    said = lines(SITUATIONS["listener"], size)
+    assert any("LISTENS ONLY" in line for line in said)
+
+
+def test_a_talk_without_sound_is_not_shown_as_talking():
+    for state in (TalkState.TALKING, TalkState.WARNING):
+        said = "\n".join(lines(replace(SILENT, talk=state, is_silent=True), TALL))
+        assert "NO SOUND" in said
+        assert "TALKING" not in said
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+def test_a_box_configured_without_a_speaker_has_no_warning(size):
+    view = replace(SILENT, has_speaker=False, is_announcer=True)
+    assert lines(view, size) == lines(SILENT, size)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 def test_the_pairing_page_shows_address_and_pin_whole(size):
     said = lines(SITUATIONS["pairing"], size)
     assert "PIN 481 516" in said

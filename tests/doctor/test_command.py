@@ -1,18 +1,15 @@
 import json
 import socket
-import ssl
-import subprocess
 import threading
 from contextlib import suppress
-from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 
 from appliance.config import ButtonsConfig, Config, LampsConfig, ScreenConfig
 from appliance.core.events import Cause
 from appliance.doctor import checks
-from appliance.doctor.command import doctor, room, wifi
+from appliance.doctor.command import doctor, room
+from appliance.doctor.probes import Probes
 from appliance.errors import SoundError, TokenUnreachable
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)
@@ -22,6 +19,18 @@ BARE = Config(buttons=NO_BUTTONS, lamps=NO_LAMPS, screen=ScreenConfig(driver="no
 
 def card(direction):
     return f"USB {direction}"
+
+
+def levels(direction):
+    return (f"{direction} 90 %", "")
+
+
+def no_levels(direction):
+    raise SoundError(direction, "nothing there")
+
+
+def quiet(direction):
+    return (f"{direction} 10 %", "Run: amixer")
 
 
 def no_card(direction):
@@ -43,33 +52,28 @@ def listening():
         yield listener.getsockname()[1]
 
 
-def iw(folder, state):
-    script = folder / "iw"
-    script.write_text(f"#!/bin/sh\necho 'Power save: {state}'\n")
-    script.chmod(0o755)
-    return str(script)
-
-
-@pytest.fixture
-def interfaces(tmp_path):
-    (tmp_path / "net" / "wlan0" / "wireless").mkdir(parents=True)
-    (tmp_path / "net" / "eth0").mkdir()
-    return tmp_path / "net"
-
-
 def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys):
-    assert doctor(BARE, no_card, token) == 1
+    assert doctor(BARE, Probes(no_card, no_levels, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  microphone: does not work" in output
     assert "       microphone: nothing there. Plug in a USB sound card." in output
     assert "ok     screen: none configured" in output
     assert "ok     service: " in output
+    assert "level" not in output
+
+
+def test_a_level_that_is_too_low_is_reported_with_its_remedy(capsys):
+    assert doctor(BARE, Probes(card, quiet, token)) == 1
+    output = capsys.readouterr().out
+    assert "ok     speaker: USB speaker" in output
+    assert "WRONG  speaker level: speaker 10 %\n       Run: amixer" in output
 
 
 def test_a_script_gets_the_same_as_json(capsys):
-    doctor(BARE, card, no_token, as_json=True)
+    doctor(BARE, Probes(card, levels, no_token), as_json=True)
     parts = {x["part"]: x for x in json.loads(capsys.readouterr().out)}
     assert parts["speaker"] == {"part": "speaker", "found": "USB speaker", "advice": ""}
+    assert parts["microphone level"]["found"] == "microphone 90 %"
     assert parts["token source"]["advice"] == "the source answered 500"
     assert parts["server"]["found"] == "not known"
 
@@ -111,14 +115,8 @@ def test_a_server_that_does_not_exist_is_reported(url):
 
 
 @pytest.fixture
-def tls_port(tmp_path):
-    """Server with an untrusted certificate."""
-    key, certificate = tmp_path / "key.pem", tmp_path / "cert.pem"
-    command = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 2"
-    files = ["-keyout", str(key), "-out", str(certificate)]
-    subprocess.run([*command.split(), *files], check=True, capture_output=True)
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(certificate, key)
+def tls_port(tls):
+    """Port of a server with an untrusted certificate."""
 
     def shake_hands(listener):
         with suppress(OSError):
@@ -129,22 +127,22 @@ def tls_port(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         greeter = threading.Thread(target=shake_hands, args=[listener])
         greeter.start()
-        yield listener.getsockname()[1], certificate
+        yield listener.getsockname()[1]
         listener.shutdown(socket.SHUT_RDWR)
         greeter.join()
 
 
 def test_an_untrusted_certificate_is_reported(tls_port):
-    port, _ = tls_port
-    finding = checks.server(f"wss://localhost:{port}")
+    finding = checks.server(f"wss://localhost:{tls_port}")
     assert "has no valid certificate" in finding.found
     assert "clock" in finding.advice
 
 
-def test_a_certificate_that_the_system_trusts_is_good(tls_port, monkeypatch):
-    port, certificate = tls_port
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    assert checks.server(f"wss://localhost:{port}").is_good
+def test_a_certificate_that_the_system_trusts_is_good(
+    tls_port, certificate, monkeypatch
+):
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
+    assert checks.server(f"wss://localhost:{tls_port}").is_good
 
 
 def test_a_disabled_bus_is_reported_with_its_remedy(tmp_path):
@@ -185,21 +183,3 @@ def test_only_names_that_cannot_be_resolved_are_reported():
     assert checks.names(["https://localhost/token", None]).is_good
     finding = checks.names(["https://127.0.0.1/x", f"wss://{'x' * 64}.invalid"])
     assert finding.found == f"unknown: {'x' * 64}.invalid"
-
-
-def test_a_clock_in_the_past_is_reported():
-    assert not checks.clock(datetime(1970, 1, 1, tzinfo=UTC)).is_good
-    assert checks.clock(datetime(2027, 1, 1, tzinfo=UTC)).is_good
-
-
-def test_wifi_power_saving_is_reported(tmp_path, interfaces):
-    finding = wifi(interfaces, iw(tmp_path, "on"))
-    assert "set power_save off" in finding.advice
-    assert wifi(interfaces, iw(tmp_path, "off")).is_good
-    assert wifi(Path("/nowhere")).is_good
-
-
-def test_without_iw_wifi_power_saving_is_unknown(interfaces):
-    finding = wifi(interfaces, "/nowhere/iw")
-    assert finding.found == "wlan0 power save unknown"
-    assert "apt install iw" in finding.advice

@@ -1,8 +1,15 @@
-"""State of the installed service."""
+"""State of the installed service, and what the running box says of itself."""
+
+import asyncio
+from functools import partial
 
 import pytest
 
-from appliance.doctor.command import service
+from appliance.doctor.http_question import Health, health
+from appliance.doctor.service import service
+from tests.clock import Clock
+from tests.page.fake_app import serving
+from tests.tokens import fake_server
 
 
 @pytest.fixture
@@ -44,3 +51,44 @@ def test_without_systemd_the_state_is_unknown(systemctl):
     assert "unknown" in missing.found
     assert missing.is_good
     assert service(systemctl("Failed to connect to bus", 1)) == missing
+
+
+RUNS = "LoadState=loaded\nActiveState=active"
+
+
+def test_the_faults_of_the_running_box_are_reported(systemctl):
+    program = systemctl(RUNS)
+    sick = service(program, lambda: Health("sick", ("no microphone",)))
+    assert sick.found == "running; the box reports: no microphone"
+    assert "sudo journalctl -u ptt-appliance" in sick.advice
+    well = service(program, lambda: Health("ok"))
+    assert (well.found, well.is_good) == ("running; the box reports no faults", True)
+    assert service(program, lambda: None).found == "running"
+
+
+def test_a_box_that_runs_without_systemd_is_asked_too():
+    finding = service("/nowhere/systemctl", lambda: Health("sick", ("no speaker",)))
+    assert not finding.is_good
+    assert "no speaker" in finding.found
+
+
+async def test_the_page_of_the_running_box_answers_on_loopback(tmp_path):
+    async with serving(tmp_path, Clock(), "0.0.0.0:0") as page:
+        port = page.url.rpartition(":")[2]
+        answered = await asyncio.to_thread(health, f"0.0.0.0:{port}")
+        assert answered == Health("ok")
+        page.inbox.show(has_microphone=False)
+        answered = await asyncio.to_thread(health, f"127.0.0.1:{port}")
+    assert answered == Health("sick", ("no microphone",))
+
+
+@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff"])
+async def test_another_program_on_the_port_of_the_page_is_not_believed(body):
+    answer = fake_server.says(fake_server.http("200 OK", body))
+    async with fake_server.serving(answer, []) as url:
+        ask = partial(health, url.removeprefix("http://"))
+        assert await asyncio.to_thread(ask) is None
+
+
+def test_a_page_that_is_not_there_is_no_answer():
+    assert health("127.0.0.1:1") is None

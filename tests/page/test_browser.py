@@ -255,6 +255,21 @@ async def test_unavailable_controls_are_disabled_with_the_reason(phone):
     assert not phone.inbox.of(TalkAsked)
 
 
+async def test_a_configured_lack_of_a_device_is_shown_as_such(phone):
+    reason = "cannot talk: configured without a microphone"
+    phone.inbox.show(
+        has_microphone=False,
+        is_listener=True,
+        talk=TalkState.UNAVAILABLE,
+        talk_text=reason,
+        has_speaker=False,
+        is_announcer=True,
+    )
+    await phone.text("talk-text").to_have_text(reason)
+    await phone.text("microphone-note").to_have_text("none configured")
+    await phone.text("speaker-note").to_have_text("none configured")
+
+
 async def test_a_mute_at_the_box_cannot_be_undone_on_the_page(phone):
     await phone.page.get_by_role("button", name="Mute").click()
     await phone.inbox.has(MuteAsked(is_on=True))

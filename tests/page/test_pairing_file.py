@@ -1,5 +1,6 @@
 """The pairing file, and the command `pair`."""
 
+import errno
 import json
 import os
 import resource
@@ -7,13 +8,14 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import PageServed, Part, PartLost
-from appliance.page.pair_command import Wish, pair
+from appliance.page.pair_command import Wish, pair, remedy
 from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
 from appliance.page.pin_lockout import Lockout
 from tests.page.fake_app import serving
@@ -33,16 +35,22 @@ def test_the_file_is_private_and_read_back(tmp_path):
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["pairing.json"]
 
 
-def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
-    file = PairingFile(tmp_path)
-    keys = file.change(lambda keys: keys, fresh_keys())
+@contextmanager
+def full_disk():
+    """Let no file of this process have more than a few bytes."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (8, hard))
     try:
-        with pytest.raises(OSError, match="File too large"):
-            file.change(lambda keys: keys.with_session(digest("a")), keys)
+        yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
+    file = PairingFile(tmp_path)
+    keys = file.change(lambda keys: keys, fresh_keys())
+    with full_disk(), pytest.raises(OSError, match="File too large"):
+        file.change(lambda keys: keys.with_session(digest("a")), keys)
     assert file.read() == keys
     assert [entry.name for entry in tmp_path.iterdir()] == ["pairing.json"]
 
@@ -209,6 +217,43 @@ def test_pair_says_what_to_do_when_it_cannot_write(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert "pairing.json" in err
+
+
+def test_with_a_full_disk_pair_prints_the_kept_pin_and_leaves_no_file(tmp_path, capsys):
+    keys = PairingFile(tmp_path).change(lambda keys: keys, fresh_keys())
+    with full_disk():
+        assert pair(tmp_path, "0.0.0.0:80", Wish(is_json=True), service=tmp_path) == 0
+    out, err = capsys.readouterr()
+    assert json.loads(out)["pin"] == keys.pin
+    assert "cannot be written: File too large" in err
+    assert "If this PIN is refused" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["pairing.json"]
+
+
+@pytest.mark.parametrize("wish", [Wish(), Wish(is_reset=True), Wish(is_token=True)])
+def test_with_a_full_disk_nothing_new_is_promised(tmp_path, capsys, wish):
+    if wish != Wish():
+        PairingFile(tmp_path).change(lambda keys: keys, fresh_keys())
+    before = [path.read_bytes() for path in tmp_path.iterdir()]
+    with full_disk():
+        assert pair(tmp_path, "0.0.0.0:80", wish) == 1
+    assert capsys.readouterr().out == ""
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == before
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "The disk is full. Make room"),
+        (errno.EDQUOT, "The disk is full"),
+        (errno.EROFS, "remount,rw"),
+        (errno.EACCES, "as root"),
+        (errno.EPERM, "as root"),
+        (errno.EIO, "dmesg"),
+    ],
+)
+def test_the_remedy_is_that_of_the_error(number, said):
+    assert said in remedy(OSError(number, os.strerror(number)))
 
 
 def test_what_root_writes_belongs_to_the_service(tmp_path, capsys):

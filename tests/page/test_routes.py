@@ -289,6 +289,8 @@ async def test_health_is_answered_without_a_host_header(served, paired):
         ({}, 200, []),
         ({"has_microphone": False}, 503, ["no microphone"]),
         ({"has_speaker": False}, 503, ["no speaker"]),
+        ({"has_microphone": False, "is_listener": True}, 200, []),
+        ({"has_speaker": False, "is_announcer": True}, 200, []),
         ({"connection": ConnectionState.LEFT, "has_microphone": False}, 200, []),
         ({"connection": ConnectionState.REFUSED}, 200, ["room: refused"]),
     ],

@@ -2,14 +2,17 @@
 
 import asyncio
 import errno
-from collections.abc import Iterator
+import struct
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockPin
 
 from appliance.core.events import Event
 from appliance.errors import PanelError
+from appliance.panel.gpio_chip import CHIP_INFO, LINE_INFO, GpioChips
 from appliance.panel.pins import Factory
 
 if TYPE_CHECKING:
@@ -74,24 +77,58 @@ def failing_pin(failure: list[Exception]) -> type:
     return type("FailingPin", (MockPin,), {"state": property(read, write)})
 
 
-def empty_memory() -> list[bytearray]:
-    """Return the pages of a chip after its reset."""
-    return [bytearray(132) for _ in range(8)]
+Owner = tuple[int, bytes]
+"""Flags and consumer of a line."""
+
+
+class FakeKernel:
+    """GPIO character devices in a folder, which answer as Linux does.
+
+    Source: Linux, `include/uapi/linux/gpio.h`: struct gpiochip_info and struct
+    gpio_v2_line_info.
+    """
+
+    def __init__(self, folder: Path, **labels: str) -> None:
+        self.folder = folder
+        self.labels = labels
+        self.lines: dict[int, Owner] = {}
+        self.refused: set[str] = set()
+        for name in labels:
+            (folder / name).touch()
+        self.chips = GpioChips(folder, self.query)
+
+    def query(self, device: Path, request: int, data: bytes) -> bytes:
+        if device.name not in self.labels:
+            raise FileNotFoundError(errno.ENOENT, "No such file")
+        if device.name in self.refused:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        if request == CHIP_INFO:
+            assert len(data) == 68
+            label = self.labels[device.name].encode()
+            return struct.pack("<32s32sI", device.name.encode(), label, 54)
+        assert (request, len(data)) == (LINE_INFO, 256)
+        number = struct.unpack_from("<I", data, 64)[0]
+        flags, consumer = self.lines.get(number, (0, b""))
+        answer = struct.pack("<32s32sIIQ", b"GPIO17", consumer, number, 0, flags)
+        return answer.ljust(256, b"\0")
 
 
 class FakeBus:
     """An I²C bus with one screen on it, which keeps pixels as the real chips do.
 
-    It replaces smbus2's `SMBus`, below luma.core's `i2c`.
+    It replaces smbus2's `SMBus`, below luma.core's `i2c`. An argument whose command got
+    lost is taken for a command, and a command after a lost argument for that argument.
 
     Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal and page
-    addressing); SH1106 data sheet V2.3, commands 1, 2 and 13 (page addressing, 132
-    columns).
+    addressing); SH1106 data sheet V2.3, commands 1, 2, 6 and 13 (page addressing, 132
+    columns, start line).
     """
 
     ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(
         (0xA8, 0xD3, 0xD5, 0xD9, 0xDA, 0xDB), 1
     )
+    NOT_IN_SH1106 = frozenset((0x20, 0x21, 0x22, 0x8D))
+    """Commands that an SH1106 does not know: it skips them, not their arguments."""
 
     def __init__(
         self, address: int = 0x3C, *, is_sh1106: bool = False, left_px: int = 2
@@ -102,8 +139,12 @@ class FakeBus:
         self.busy: set[int] = set()
         """Addresses that a kernel driver holds."""
         self.failures: set[int] = set()
-        """Writes that fail, by their number from the first."""
-        self.writes = 0
+        """Transfers that fail, by their number from the first."""
+        self.is_lost: Callable[[], bool] = lambda: False
+        """Says of each further transfer whether it fails."""
+        self.calls = 0
+        self.transfers = 0
+        """Calls that reached the screen."""
         self.is_readable = True
         self.is_on = False
         self.is_closed = False
@@ -111,12 +152,9 @@ class FakeBus:
         self.sent_bytes = 0
         self.status = 0x08 if is_sh1106 else 0x06
         """Low four bits of the status byte."""
-        self._has_pages = is_sh1106
-        """Page addressing; an SSD1306 can be switched to it."""
         self._left = left_px if is_sh1106 else 0
-        self._memory = empty_memory()
-        self._columns, self._pages = (0, 127), (0, 7)
-        self._column = self._page = 0
+        self._width = 132 if is_sh1106 else 128
+        self._reset()
 
     def __call__(self, number: int) -> "FakeBus":
         """Open it."""
@@ -126,21 +164,17 @@ class FakeBus:
 
     def write_i2c_block_data(self, address: int, register: int, data: list[int]):
         self._check(address)
-        self.writes += 1
         assert 0 < len(data) <= 32
-        if self.writes - 1 in self.failures:
-            if register == 0x40:
-                # The chip has taken half of it.
-                self._take(data[: len(data) // 2])
+        take = self._take if register == 0x40 else self._command
+        if self._fails():
+            # The chip has taken half of it.
+            take(data[: len(data) // 2])
             raise OSError(errno.EREMOTEIO, "Remote I/O error")
-        if register == 0x40:
-            self._take(data)
-        else:
-            self._command(iter(data))
+        take(data)
 
     def read_byte_data(self, address: int, _register: int) -> int:
         self._check(address)
-        if not self.is_readable:
+        if self._fails() or not self.is_readable:
             raise OSError(errno.EREMOTEIO, "Remote I/O error")
         return self.status | (0 if self.is_on else 0x40)
 
@@ -150,15 +184,12 @@ class FakeBus:
     def cut_power(self) -> None:
         """Lose everything, as a screen that is unplugged and plugged in again."""
         self.is_on, self.contrast = False, RESET_CONTRAST
-        self._memory = empty_memory()
+        self._reset()
 
     def picture(self, height: int) -> "Image":
         """Return the visible picture."""
         rows = [
-            "".join(
-                str(self._memory[y // 8][x + self._left] >> y % 8 & 1)
-                for x in range(128)
-            )
+            "".join(str(self._bit(x + self._left, y)) for x in range(128))
             for y in range(height)
         ]
         bits = int("".join(rows), 2).to_bytes(16 * height)
@@ -167,8 +198,30 @@ class FakeBus:
 
         return Image.frombytes("1", (128, height), bits)
 
+    def beside(self) -> set[int]:
+        """Return the bytes of an SH1106 in the columns beside its glass."""
+        hidden = {*range(132)} - {*range(self._left, self._left + 128)}
+        return {page[x] for page in self._memory for x in hidden}
+
+    def _reset(self) -> None:
+        """Take the state after power-on: page addressing, and noise in the memory."""
+        self._memory = [bytearray(b"\xa5" * self._width) for _ in range(8)]
+        self._has_pages = True
+        self._columns, self._pages = (0, self._width - 1), (0, 7)
+        self._column = self._page = self._start_line = 0
+        self._pending: list[int] = []
+
+    def _bit(self, x: int, y: int) -> int:
+        y = (y + self._start_line) % 64
+        return self._memory[y // 8][x] >> y % 8 & 1
+
+    def _fails(self) -> bool:
+        self.transfers += 1
+        return self.transfers - 1 in self.failures or self.is_lost()
+
     def _check(self, address: int) -> None:
         assert not self.is_closed
+        self.calls += 1
         if address in self.busy:
             raise OSError(errno.EBUSY, "Device or resource busy")
         if self.error is not None:
@@ -179,7 +232,9 @@ class FakeBus:
     def _take(self, data: list[int]) -> None:
         self.sent_bytes += len(data)
         for byte in data:
-            self._memory[self._page][self._column] = byte
+            # An SH1106 ignores what follows its last column.
+            if self._column < self._width:
+                self._memory[self._page][self._column] = byte
             self._column += 1
             if not self.is_sh1106 and self._column > self._columns[1]:
                 self._column = self._columns[0]
@@ -188,13 +243,15 @@ class FakeBus:
                 first, last = self._pages
                 self._page = first if self._page == last else self._page + 1
 
-    def _command(self, data: Iterator[int]) -> None:
+    def _command(self, data: list[int]) -> None:
         for code in data:
-            # The SH1106 knows no memory mode: 0x20 is nothing to it.
-            count = (
-                0 if self.is_sh1106 and code == 0x20 else self.ARGUMENTS.get(code, 0)
-            )
-            self._obey(code, [next(data) for _ in range(count)])
+            self._pending.append(code)
+            first = self._pending[0]
+            is_unknown = self.is_sh1106 and first in self.NOT_IN_SH1106
+            count = 0 if is_unknown else self.ARGUMENTS.get(first, 0)
+            if len(self._pending) > count:
+                arguments, self._pending = self._pending[1:], []
+                self._obey(first, arguments)
 
     def _obey(self, code: int, arguments: list[int]) -> None:
         match code:
@@ -202,14 +259,16 @@ class FakeBus:
                 self.is_on = code == 0xAF
             case 0x81:
                 self.contrast = arguments[0]
-            case 0x21:
+            case _ if 0x40 <= code <= 0x7F:
+                self._start_line = code & 0x3F
+            case 0x20 if arguments:
+                self._has_pages = arguments[0] & 3 == 2
+            case 0x21 if arguments:
                 self._columns = (arguments[0], arguments[1])
                 self._column = arguments[0]
-            case 0x22:
+            case 0x22 if arguments:
                 self._pages = (arguments[0], arguments[1])
                 self._page = arguments[0]
-            case 0x20 if not self.is_sh1106:
-                self._has_pages = arguments[0] & 3 == 2
             case _ if self._has_pages:
                 self._place(code)
             case _:

@@ -1,6 +1,8 @@
 """Buttons on gpiozero's mock pins."""
 
 import asyncio
+import logging
+from dataclasses import replace
 
 import pytest
 from gpiozero import OutputDevice
@@ -12,15 +14,16 @@ from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    Event,
     Part,
     PartFound,
     PartLost,
 )
-from appliance.panel.buttons import Buttons
+from appliance.panel.buttons import TRIAL_S, Buttons
 from appliance.panel.pins import RETRY_S
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.clock import Clock
-from tests.panel.fakes import NO_PINS, Inbox, MissingPins, failing_pin
+from tests.panel.fakes import Inbox, MissingPins, failing_pin
 
 CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
 TALK, LEAVE = Button.TALK, Button.LEAVE
@@ -155,6 +158,15 @@ async def test_a_button_that_is_pressed_at_boot_is_posted_as_such():
         assert await panel.inbox.next() == ButtonReleased(TALK)
 
 
+async def test_a_button_that_is_stuck_at_boot_is_in_the_journal(caplog):
+    panel = SimulatedButtons()
+    panel.pins.press(LEAVE)
+    async with panel.buttons:
+        await panel.inbox.next()
+    (record,) = [x for x in caplog.records if x.levelno >= logging.WARNING]
+    assert record.getMessage() == "button is held down at the start  name=leave"
+
+
 async def test_a_busy_pin_is_reported_once_and_found_when_it_is_free():
     panel = SimulatedButtons()
     other = OutputDevice(17, pin_factory=panel.pins.factory)
@@ -202,21 +214,102 @@ async def test_a_pin_that_fails_while_pressed_is_released_and_reported():
         assert await inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
 
 
-async def test_a_machine_without_pins_is_reported_once():
-    inbox, clock = Inbox(), Clock()
-    tries = []
+class FloatingWire:
+    """Talk button whose wire picks up hum of mains, on a running event loop."""
 
-    def no_pins():
-        tries.append(clock.now_s)
-        raise NO_PINS
+    def __init__(self, config: ButtonsConfig = CONFIG) -> None:
+        self.panel = SimulatedButtons(config)
 
-    async with Buttons(CONFIG, inbox.post, no_pins, clock):
-        assert await inbox.next() == PartLost(Part.BUTTON, "GPIO", "this is no Pi")
-        clock.now_s += RETRY_S
-        while len(tries) < 2:
-            await asyncio.sleep(0.01)
-        inbox.post(ButtonPressed(TALK))
-        assert await inbox.next() == ButtonPressed(TALK)
+    async def hum(self, start_s: float, seconds: float, edges_per_s: int) -> None:
+        wire = self.panel.pins.factory.pin(17)
+        for i in range(int(seconds * edges_per_s)):
+            self.panel.clock.now_s = start_s + i / edges_per_s
+            wire.drive_low() if i % 2 == 0 else wire.drive_high()
+            if i % 10 == 0:
+                await asyncio.sleep(0)
+
+    async def lost(self) -> tuple[list[Event], PartLost]:
+        """Return the events up to the loss, and the loss."""
+        events: list[Event] = []
+        while not isinstance(event := await self.panel.inbox.next(), PartLost):
+            events.append(event)
+        return events, event
+
+
+@pytest.mark.parametrize("edges_per_s", [100, 120, 1000, 10_000])
+async def test_a_floating_wire_is_named_and_its_button_released(edges_per_s, caplog):
+    wire = FloatingWire()
+    async with wire.panel.buttons:
+        await wire.panel.is_open()
+        await wire.hum(1001.0, 5.0, edges_per_s)
+        events, lost = await wire.lost()
+        assert (lost.part, lost.name) == (Part.BUTTON, "talk GPIO17")
+        assert lost.reason.startswith("its wire floats")
+        presses = [isinstance(event, ButtonPressed) for event in events]
+        assert presses == [i % 2 == 0 for i in range(len(presses))]
+        assert len(presses) % 2 == 0
+        # The other buttons work.
+        wire.panel.pins.press(LEAVE)
+        assert await wire.panel.inbox.next() == ButtonPressed(LEAVE)
+    assert [x.levelno for x in caplog.records if x.levelno > logging.DEBUG] == [
+        logging.WARNING
+    ]
+
+
+async def test_the_edges_of_a_floating_wire_are_no_longer_taken_from_the_kernel():
+    wire = FloatingWire()
+    async with wire.panel.buttons:
+        await wire.panel.is_open()
+        await wire.hum(1001.0, 5.0, 1000)
+        await wire.lost()
+        assert wire.panel.pins.factory.pin(17).when_changed is None
+
+
+async def test_a_wire_that_floats_for_a_minute_is_reported_once_and_presses_nothing():
+    wire = FloatingWire()
+    async with wire.panel.buttons:
+        await wire.panel.is_open()
+        await wire.hum(1001.0, 5.0, 100)
+        await wire.lost()
+        for again in range(4):
+            await reopened(wire, 1010.0 + 10 * again)
+            await wire.hum(1010.0 + 10 * again, 4.5, 100)
+            while wire.panel.pins.factory.pin(17).when_changed is not None:
+                await asyncio.sleep(0)
+        wire.panel.pins.press(LEAVE)
+        assert await wire.panel.inbox.next() == ButtonPressed(LEAVE)
+
+
+async def test_a_wire_that_floats_no_more_is_found_and_its_button_works():
+    wire = FloatingWire()
+    async with wire.panel.buttons:
+        await wire.panel.is_open()
+        await wire.hum(1001.0, 5.0, 100)
+        await wire.lost()
+        wire.panel.pins.release(TALK)
+        await reopened(wire, 1010.0)
+        wire.panel.clock.now_s = 1010.0 + TRIAL_S
+        assert await wire.panel.inbox.next() == PartFound(Part.BUTTON, "talk GPIO17")
+        wire.panel.press_at(1020.0, TALK, is_down=True)
+        assert await wire.panel.inbox.next() == ButtonPressed(TALK)
+
+
+async def reopened(wire: FloatingWire, now_s: float) -> None:
+    """Let the time come, and return when the talk button's pin is open."""
+    wire.panel.clock.now_s = now_s
+    while wire.panel.pins.factory.pin(17).when_changed is None:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize(
+    ("pull", "advice"), [("none", "Write pull: up"), ("up", "Check the wire")]
+)
+async def test_the_remedy_of_a_floating_wire_depends_on_its_resistor(pull, advice):
+    wire = FloatingWire(replace(CONFIG, talk=Pin(pin=17, pull=pull)))
+    async with wire.panel.buttons:
+        await wire.panel.is_open()
+        await wire.hum(1001.0, 5.0, 1000)
+        assert advice in (await wire.lost())[1].reason
 
 
 @pytest.mark.parametrize(("talk", "calls"), [(None, 0), (17, 1)])

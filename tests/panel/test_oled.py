@@ -2,18 +2,24 @@
 
 import errno
 import gc
+import logging
+import os
+import random
 import subprocess
 import sys
 from dataclasses import replace
 
 import pytest
 from luma.oled.device import ssd1306
-from PIL import ImageChops
+from PIL import Image
 
 from appliance.config import ScreenConfig
-from appliance.display.rendering import picture
+from appliance.core.events import Event
+from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.oled import detected, open_oled
+from appliance.panel.oled import open_oled
+from appliance.panel.screen import DisplaySupervisor
+from appliance.panel.screen_saver import DRIFT_S
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 
@@ -54,20 +60,30 @@ def test_the_screen_is_found_at_either_address():
     assert bus.is_on
 
 
-@pytest.mark.parametrize("status", [None, 0x0F, 0x00])
-@pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
-def test_an_unknown_chip_shows_the_picture(is_sh1106, status):
+CHIPS = pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
+WANTED = picture(SITUATIONS["talking"], TALL)
+
+
+@CHIPS
+@pytest.mark.parametrize("status", [None, 0x00, 0x06, 0x08, 0x0F])
+def test_either_chip_shows_the_picture_whatever_its_status_byte_says(is_sh1106, status):
     bus = FakeBus(is_sh1106=is_sh1106)
     bus.is_readable = status is not None
     bus.status = status or 0
-    wanted = picture(SITUATIONS["silent"], TALL)
-    open_oled(CONFIG, bus).show(wanted)
-    # Either chip takes it; an SSD1306 shows it 2 px further right.
-    shown = wanted if is_sh1106 else ImageChops.offset(wanted, 2, 0)
-    assert bus.picture(64) == shown
+    open_oled(CONFIG, bus).show(WANTED)
+    assert bus.picture(64) == WANTED
 
 
-def test_a_screen_of_32_rows_that_cannot_be_read_is_used_as_an_ssd1306():
+@CHIPS
+@pytest.mark.parametrize("rotate", [0, 180])
+def test_a_configured_chip_shows_the_picture(is_sh1106, rotate):
+    bus = FakeBus(is_sh1106=is_sh1106)
+    config = ScreenConfig(driver="sh1106" if is_sh1106 else "ssd1306", rotate=rotate)
+    open_oled(config, bus).show(WANTED)
+    assert bus.picture(64) == WANTED.rotate(rotate)
+
+
+def test_a_screen_of_32_rows_that_cannot_be_read_shows_them():
     bus = FakeBus()
     bus.is_readable = False
     wanted = picture(SITUATIONS["silent"], FLAT)
@@ -75,40 +91,72 @@ def test_a_screen_of_32_rows_that_cannot_be_read_is_used_as_an_ssd1306():
     assert bus.picture(32) == wanted
 
 
-def test_a_configured_chip_is_not_detected():
+@pytest.mark.parametrize("driver", ["auto", "sh1106"])
+@pytest.mark.parametrize("left_px", [0, 1, 2, 4])
+def test_an_sh1106_whose_glass_begins_at_another_column_has_a_setting(left_px, driver):
+    bus = FakeBus(is_sh1106=True, left_px=left_px)
+    open_oled(ScreenConfig(driver=driver, column_offset=left_px), bus).show(WANTED)
+    assert bus.picture(64) == WANTED
+
+
+@pytest.mark.parametrize("offset", ["auto", *range(9)])
+def test_the_columns_beside_the_picture_of_an_sh1106_are_dark(offset):
     bus = FakeBus(is_sh1106=True)
-    bus.is_readable = False
-    wanted = picture(SITUATIONS["silent"], TALL)
-    open_oled(ScreenConfig(driver="sh1106"), bus).show(wanted)
-    assert bus.picture(64) == wanted
+    blank = Image.new("1", TALL)
+    open_oled(ScreenConfig(column_offset=offset), bus).show(blank)
+    assert bus.picture(64) == blank
+    assert bus.beside() == {0}
 
 
-def test_an_sh1106_with_another_first_column_has_a_setting():
-    bus = FakeBus(is_sh1106=True, left_px=0)
-    wanted = picture(SITUATIONS["silent"], TALL)
-    open_oled(ScreenConfig(column_offset=0), bus).show(wanted)
-    assert bus.picture(64) == wanted
-
-
-def test_the_chip_is_detected_from_its_status():
-    assert detected(0x48) == "sh1106"
-    assert [detected(status) for status in (0x03, 0x46, 0x07)] == ["ssd1306"] * 3
-    assert [detected(status) for status in (0xFF, 0x00)] == [None] * 2
-
-
-@pytest.mark.parametrize("is_sh1106", [False, True], ids=["ssd1306", "sh1106"])
-def test_one_failed_write_has_no_visible_effect(is_sh1106):
-    for number in range(45):
+@CHIPS
+def test_one_failed_transfer_has_no_visible_effect_wherever_it_is(is_sh1106):
+    def run(failures: set[int]) -> FakeBus:
         bus = FakeBus(is_sh1106=is_sh1106)
+        bus.failures = failures
         oled = open_oled(CONFIG, bus)
         oled.show(picture(SITUATIONS["silent"], TALL))
-        bus.failures = {bus.writes + number}
-        wanted = picture(SITUATIONS["talking"], TALL)
-        oled.show(wanted)
+        assert oled.check()
+        oled.show(WANTED)
         oled.dim(is_dim=True)
-        oled.check()
-        assert bus.picture(64) == wanted
-        assert bus.contrast == 0x01
+        assert oled.check()
+        return bus
+
+    for number in range(run(set()).transfers):
+        bus = run({number})
+        assert bus.picture(64) == WANTED, number
+        assert (bus.contrast, bus.is_on) == (0x01, True), number
+
+
+@CHIPS
+def test_one_failed_transfer_in_a_hundred_leaves_pictures_right_and_the_log_empty(
+    is_sh1106, caplog
+):
+    chance, bus = random.Random(1), FakeBus(is_sh1106=is_sh1106)
+    bus.is_lost = lambda: chance.random() < 0.01
+    events: list[Event] = []
+    supervisor = DisplaySupervisor(
+        ScreenConfig(dim_after_s=0),
+        events.append,
+        lambda config: open_oled(config, bus),
+    )
+    shown = [SITUATIONS["silent"], SITUATIONS["talking"]] * 100
+    for second, view in enumerate(shown):
+        supervisor.refresh(view, second, 0)
+        assert bus.picture(64) == picture(view, TALL, drift(int(second // DRIFT_S)))
+    assert events == []
+    assert [x for x in caplog.records if x.levelno >= logging.INFO] == []
+
+
+def test_a_blocked_bus_is_named_and_not_tried_many_times():
+    bus = FakeBus()
+    oled = open_oled(CONFIG, bus)
+    before = bus.calls
+    bus.error = OSError(errno.ETIMEDOUT, "Connection timed out")
+    with pytest.raises(PanelError, match="I²C bus 1 is blocked"):
+        oled.show(WANTED)
+    assert bus.calls == before + 1
+    with pytest.raises(PanelError, match="I²C bus 1 is blocked"):
+        open_oled(CONFIG, bus)
 
 
 def test_dimming_and_switching_off_keep_the_picture():
@@ -205,12 +253,39 @@ def test_an_empty_bus_names_the_addresses_that_were_tried():
 
 
 @pytest.mark.parametrize("address", ["auto", 0x3C])
-def test_an_address_used_by_a_kernel_driver_is_named(address):
+def test_an_address_used_by_a_kernel_driver_is_named_with_the_remedy(address):
     bus = FakeBus()
     bus.busy = {0x3C}
-    with pytest.raises(PanelError, match="a kernel driver holds 0x3C on I²C bus 1"):
+    with pytest.raises(PanelError) as caught:
         open_oled(replace(CONFIG, address=address), bus)
+    assert "a kernel driver holds 0x3C on I²C bus 1. It shows UU" in str(caught.value)
+    assert "dtoverlay" in str(caught.value)
     assert bus.is_closed
+
+
+def test_a_kernel_driver_that_takes_an_open_screen_is_named():
+    bus = FakeBus()
+    oled = open_oled(CONFIG, bus)
+    bus.busy = {0x3C}
+    with pytest.raises(PanelError, match="a kernel driver holds the screen"):
+        oled.check()
+
+
+@pytest.mark.parametrize("code", [errno.ENXIO, errno.EREMOTEIO])
+def test_only_an_address_that_nobody_acknowledges_has_no_device(code):
+    bus = FakeBus()
+    bus.error = OSError(code, "none")
+    with pytest.raises(PanelError, match="no device at 0x3C or 0x3D"):
+        open_oled(CONFIG, bus)
+
+
+@pytest.mark.parametrize("code", [errno.EIO, errno.ENODEV, errno.EOPNOTSUPP])
+def test_another_error_of_the_bus_is_not_called_a_missing_device(code):
+    bus = FakeBus()
+    bus.error = OSError(code, os.strerror(code))
+    with pytest.raises(PanelError) as caught:
+        open_oled(CONFIG, bus)
+    assert str(caught.value) == f"OLED: I²C bus 1: {os.strerror(code)}"
 
 
 def test_a_screen_beside_an_address_in_use_is_found():
@@ -235,7 +310,8 @@ def open_display(config):
     return open_oled(config, FakeBus()) if {has_bus} else open_oled(config)
 
 display = DisplaySupervisor(ScreenConfig(), print, open_display)
-display.refresh(SITUATIONS["silent"], 0, 0)
+for second in (0, 10):
+    display.refresh(SITUATIONS["silent"], second, 0)
 """
 
 
@@ -254,8 +330,9 @@ def test_a_python_module_that_is_missing_is_a_fault_with_its_name(module, has_bu
     ("error", "advice"),
     [
         (FileNotFoundError(errno.ENOENT, "No such file"), "raspi-config"),
-        (PermissionError(errno.EACCES, "Permission denied"), "group i2c"),
-        (OSError(errno.EBUSY, "Device or resource busy"), "busy"),
+        (PermissionError(errno.EACCES, "Permission denied"), "no permission"),
+        (OSError(errno.EBUSY, "Device or resource busy"), "a kernel driver"),
+        (OSError(errno.EMFILE, "Too many open files"), "Too many open files"),
     ],
 )
 def test_a_bus_that_cannot_be_opened_has_advice(error, advice):

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,6 +108,50 @@ except PanelError as error:
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
+
+
+LGPIO = """
+RISING_EDGE, FALLING_EDGE, BOTH_EDGES = 1, 2, 3
+SET_PULL_NONE, SET_PULL_UP, SET_PULL_DOWN = 0, 1, 2
+class error(Exception): pass
+def gpiochip_open(number):
+    print("opened", number)
+    return 7
+def gpiochip_close(handle): pass
+"""
+OPEN_CHIP = """
+from pathlib import Path
+from appliance.panel.pins import open_factory
+from tests.panel.fakes import FakeKernel
+
+kernel = FakeKernel(Path({folder!r}), gpiochip0="brcmstb", gpiochip4="pinctrl-rp1")
+kernel.refused = {refused!r}
+first = open_factory(kernel.chips)
+print(first.chip, open_factory(kernel.chips) is first)
+"""
+
+
+def chip_opened(folder: Path, refused: set[str]) -> str:
+    """Return what a fresh process with an imitation of lgpio says."""
+    (folder / "lgpio.py").write_text(LGPIO)
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_CHIP.format(folder=str(folder), refused=refused)],
+        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{Path.cwd()}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return (done.stdout + done.stderr).strip()
+
+
+def test_the_chip_of_the_header_is_opened_once_whatever_its_number(tmp_path):
+    assert chip_opened(tmp_path, set()) == "opened 4\n4 True"
+
+
+def test_a_refused_chip_is_named_before_lgpio_fails_without_a_reason(tmp_path):
+    (said,) = chip_opened(tmp_path, {"gpiochip4"}).splitlines()[-1:]
+    assert "GPIO: no permission: " in said
+    assert "gpiochip4 belongs to" in said
 
 
 @pytest.mark.parametrize("package", ["gpiozero", "colorzero"])

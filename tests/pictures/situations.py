@@ -160,6 +160,13 @@ SITUATIONS = {
     "no_speaker": replace(
         SILENT, has_speaker=False, faults=("speaker: USB Audio: unplugged",)
     ),
+    "listener": replace(
+        SILENT,
+        talk=TalkState.UNAVAILABLE,
+        talk_text="cannot talk: configured without a microphone",
+        has_microphone=False,
+        is_listener=True,
+    ),
     "reconnecting": replace(
         OUT, connection=ConnectionState.RECONNECTING, banner="connecting: server lost"
     ),

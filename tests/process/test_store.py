@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import re
 import resource
 import stat
 from contextlib import contextmanager
@@ -33,16 +34,72 @@ def nobody(_event):
     pass
 
 
-def stored(folder):
-    return Store(folder, nobody).read()
+def stored(folder, *machine_files):
+    """Return what is read on a machine with these files; none: it has no number."""
+    return Store(folder, nobody, machine_files=machine_files).read()
 
 
-def test_an_identity_is_made_once_and_stored(tmp_path):
+def test_without_a_number_of_the_machine_an_identity_is_made_once_and_stored(tmp_path):
     first = stored(tmp_path / "state")
     assert len(first.identity) == len("box-abcdefgh")
     assert first.levels is None
     assert stored(tmp_path / "state") == first
     assert stored(tmp_path / "other").identity != first.identity
+
+
+@pytest.fixture
+def serial(tmp_path):
+    """Serial number of a board, as the kernel gives it."""
+    path = tmp_path / "serial-number"
+    path.write_bytes(b"100000003d1d3f5a\0")
+    return path
+
+
+def test_the_identity_of_a_board_is_the_same_after_each_start_and_not_stored(
+    tmp_path, serial
+):
+    folder = tmp_path / "state"
+    events: list[object] = []
+    first = Store(folder, events.append, machine_files=(serial,)).read().identity
+    assert stored(folder, serial).identity == first
+    assert not folder.exists()
+    assert events == []
+    assert re.fullmatch("box-[a-z2-9]{8}", first)
+    assert "3d1d3f5a" not in first
+
+
+def test_another_board_and_another_box_on_the_same_board_have_other_identities(
+    tmp_path, serial
+):
+    first = stored(tmp_path / "state", serial).identity
+    second = stored(tmp_path / "other", serial).identity
+    serial.write_bytes(b"100000003d1d3f5b\0")
+    assert len({first, second, stored(tmp_path / "state", serial).identity}) == 3
+
+
+def test_an_identity_that_an_earlier_version_stored_stays_valid(tmp_path, serial):
+    write_whole(tmp_path / "identity.json", b'{"identity":"box-a2b3c4d5"}')
+    assert stored(tmp_path, serial).identity == "box-a2b3c4d5"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"\0", b"0000000000000000\0", b"uninitialized\n", b"\xff\xfe"]
+)
+def test_a_placeholder_is_no_number_and_the_next_file_is_read(
+    tmp_path, serial, content
+):
+    other = tmp_path / "first"
+    other.write_bytes(content)
+    expected = stored(tmp_path / "state", serial)
+    assert stored(tmp_path / "state", other, serial) == expected
+
+
+def test_without_a_place_to_store_it_the_identity_of_a_board_is_the_same(
+    tmp_path, serial
+):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "state"
+    assert stored(folder, serial) == stored(folder, serial)
 
 
 def test_stored_files_are_readable_by_their_owner_only(tmp_path):

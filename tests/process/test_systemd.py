@@ -6,7 +6,12 @@ import pytest
 
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, Lamps, TalkState, View
-from appliance.process.systemd import SystemdNotifier, systemd_notify, watchdog_s
+from appliance.process.systemd import (
+    SystemdNotifier,
+    status_of,
+    systemd_notify,
+    watchdog_s,
+)
 
 VIEW = View(
     name="kitchen",
@@ -65,6 +70,30 @@ async def test_the_first_view_sends_ready_and_each_new_banner_is_sent_once():
         "STATUS=reconnecting",
         "STOPPING=1",
     ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"has_microphone": False, "faults": ("microphone: lost",)}, "no microphone"),
+        ({"has_speaker": False, "faults": ("speaker: lost",)}, "no speaker"),
+    ],
+)
+async def test_the_status_of_a_box_without_half_of_its_sound_says_so(changes, status):
+    systemd = Systemd()
+    async with SystemdNotifier(lambda: True, notify=systemd) as service:
+        service.show(VIEW)
+        service.show(replace(VIEW, **changes))
+        service.show(VIEW)
+    assert systemd.notifications[1:-1] == [
+        f"STATUS=in kitchen, {status} (1 fault)",
+        "STATUS=in kitchen",
+    ]
+
+
+def test_the_status_counts_faults_and_names_no_person():
+    view = replace(VIEW, faults=("Anna: no audio arrives", "leave button is held down"))
+    assert status_of(view) == "in kitchen (2 faults)"
 
 
 async def test_a_banner_cannot_set_another_variable():

@@ -57,6 +57,14 @@ def test_with_everything_off_there_is_no_processing():
     assert echo_canceller(OFF) is None
 
 
+def test_a_box_without_microphone_or_speaker_has_no_useless_processing():
+    listener, announcer = SoundConfig(microphone="none"), SoundConfig(speaker="none")
+    assert voice_cleaner(listener) is None
+    assert echo_canceller(listener) is None
+    assert echo_canceller(announcer) is None
+    assert voice_cleaner(announcer) is not None
+
+
 @pytest.mark.parametrize(
     "switch", ["noise_suppression", "high_pass_filter", "automatic_gain"]
 )

@@ -27,7 +27,7 @@ export function show(view) {
   document.body.style.setProperty("--voice", String(voice));
   meter(byId("speaker"), view.speaker_dbfs, view.has_speaker);
   setText(byId("microphone-note"), microphoneNote(view));
-  setText(byId("speaker-note"), view.has_speaker ? "" : "no speaker");
+  setText(byId("speaker-note"), speakerNote(view));
   for (const slider of sliders) {
     if (!slider.isHeld) put(slider, Math.round(view[slider.field]));
   }
@@ -38,8 +38,15 @@ function muteLabel(view) {
   return view.is_muted_on_page ? "Unmute" : "Mute";
 }
 
+function speakerNote(view) {
+  if (view.is_announcer) return "none configured";
+  return view.has_speaker ? "" : "no speaker";
+}
+
 function microphoneNote(view) {
+  if (view.is_listener) return "none configured";
   if (!view.has_microphone) return "no microphone";
+  if (view.is_silent) return "only silence";
   return view.is_voice ? "you are speaking" : "";
 }
 

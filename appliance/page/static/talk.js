@@ -60,6 +60,7 @@ export function show(view) {
 
 function refusalOf(view) {
   if (view.is_muted_at_box) return "muted by the button on the box";
+  if (view.is_listener) return view.talk_text;
   if (!view.has_microphone) return "no microphone";
   // Unmuting is possible in every state of the connection.
   if (view.is_muted_on_page) return "";
@@ -89,6 +90,7 @@ function words(view) {
   if (view.is_muted_by_room && mutes === false) return "Muted by a moderator. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
   if (view.talk_left_s !== null) return `Talk limit is near: ${view.talk_left_s} s left`;
+  if (view.is_silent && view.talk === "talking") return "The microphone delivers only silence.";
   if (view.is_muted_by_room) return "Muted by a moderator. Hold to talk again.";
   return WORDS[view.talk] ?? view.talk_text;
 }

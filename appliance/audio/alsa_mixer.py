@@ -1,0 +1,245 @@
+"""Hardware mixer of a card: the part of libasound's simple mixer that is needed.
+
+Imported only where levels are shown or set. libasound itself is loaded already, because
+PortAudio needs it.
+
+Source: alsa-lib 1.2, `mixer.h` ("Simple mixer interface") and `error.h`.
+"""
+
+import ctypes
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Final, TypeAlias
+
+from appliance.audio.devices import Direction
+from appliance.core import fault_table
+from appliance.errors import SoundError
+
+LIBRARY: Final = "libasound.so.2"
+CHANNELS: Final = (0, 1)
+"""Front left, which is also the number of a mono channel, and front right."""
+SILENT_DB: Final = -1000.0
+"""libasound has a number far below this for a level that is mute."""
+Library: TypeAlias = Any
+"""Functions of libasound, which ctypes does not know the types of."""
+Pointer: TypeAlias = ctypes.c_void_p
+
+_NAMES: Final[dict[Direction, str]] = {"microphone": "capture", "speaker": "playback"}
+# Without it libasound writes to standard error; the variable arguments are not read.
+_HANDLER: Final = ctypes.CFUNCTYPE(
+    None,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_int,
+    ctypes.c_char_p,
+    ctypes.c_void_p,
+)
+_IGNORE: Final = _HANDLER(lambda *_: None)
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """One direction of one element of the mixer."""
+
+    name: str
+    """ALSA's name, for example `PCM`."""
+    direction: Direction
+    percent: int | None = None
+    """Part of the range, of the lowest channel; None: only a switch."""
+    db: float | None = None
+    """None: the driver does not say it."""
+    is_on: bool | None = None
+    """None: no switch."""
+    index: int = 0
+    """Distinguishes elements of the same name."""
+    is_both: bool = False
+    """Whether the element has levels of both directions."""
+
+
+class CardMixer:
+    """Open mixer of one card.
+
+    Thread: any, one at a time.
+    """
+
+    def __init__(self, library: Library, handle: Pointer) -> None:
+        """Use an open handle; `opened` makes one."""
+        self._library = library
+        self._handle = handle
+
+    def controls(self) -> tuple[Control, ...]:
+        """Return every level and switch of the card."""
+        return tuple(control for control, _ in self._all())
+
+    def set(self, wanted: Control, percent: int) -> bool:
+        """Set the level of a control and switch it on.
+
+        Returns:
+            Whether anything had to be changed.
+
+        Raises:
+            SoundError: the card refuses.
+        """
+        changed = False
+        for control, element in self._all():
+            if control == wanted:
+                changed |= self._set_level(control, element, percent)
+                changed |= self._switch_on(control, element)
+        return changed
+
+    def _all(self) -> Iterator[tuple[Control, Pointer]]:
+        library = self._library
+        address = library.snd_mixer_first_elem(self._handle)
+        while address:
+            element = Pointer(address)
+            if library.snd_mixer_selem_is_active(element):
+                for direction in _NAMES:
+                    control = self._control(element, direction)
+                    if control is not None:
+                        yield control, element
+            address = library.snd_mixer_elem_next(element)
+
+    def _control(self, element: Pointer, direction: Direction) -> Control | None:
+        levels = {way for way in _NAMES if self._call(way, "has_{}_volume", element)}
+        has_level = direction in levels
+        has_switch = self._call(direction, "has_{}_switch", element)
+        if not has_level and not has_switch:
+            return None
+        name: bytes = self._library.snd_mixer_selem_get_name(element)
+        return Control(
+            name=name.decode(errors="replace"),
+            direction=direction,
+            percent=self._percent(direction, element) if has_level else None,
+            db=self._db(direction, element) if has_level else None,
+            is_on=self._is_on(direction, element) if has_switch else None,
+            index=self._library.snd_mixer_selem_get_index(element),
+            is_both=len(levels) == len(_NAMES),
+        )
+
+    def _percent(self, direction: Direction, element: Pointer) -> int | None:
+        least, most = self._range(direction, element)
+        values = self._channels(direction, "get_{}_volume", element, ctypes.c_long)
+        if most <= least or not values:
+            return None
+        return round((min(values) - least) * 100 / (most - least))
+
+    def _db(self, direction: Direction, element: Pointer) -> float | None:
+        values = self._channels(direction, "get_{}_dB", element, ctypes.c_long)
+        db = min(values) / 100 if values else SILENT_DB
+        return db if db > SILENT_DB else None
+
+    def _is_on(self, direction: Direction, element: Pointer) -> bool:
+        return all(self._channels(direction, "get_{}_switch", element, ctypes.c_int))
+
+    def _channels(
+        self,
+        direction: Direction,
+        name: str,
+        element: Pointer,
+        kind: "type[ctypes.c_int | ctypes.c_long]",
+    ) -> list[int]:
+        """Return the value of each channel that can be read."""
+        values = []
+        for channel in CHANNELS:
+            value = kind()
+            if not self._call(direction, "has_{}_channel", element, channel):
+                continue
+            if self._call(direction, name, element, channel, ctypes.byref(value)) >= 0:
+                values.append(value.value)
+        return values
+
+    def _range(self, direction: Direction, element: Pointer) -> tuple[int, int]:
+        least, most = ctypes.c_long(), ctypes.c_long()
+        pointers = ctypes.byref(least), ctypes.byref(most)
+        self._call(direction, "get_{}_volume_range", element, *pointers)
+        return least.value, most.value
+
+    def _set_level(self, control: Control, element: Pointer, percent: int) -> bool:
+        if control.percent is None:
+            return False
+        least, most = self._range(control.direction, element)
+        level = round(least + (most - least) * percent / 100)
+        values = self._channels(
+            control.direction, "get_{}_volume", element, ctypes.c_long
+        )
+        if set(values) == {level}:
+            return False
+        level_c = ctypes.c_long(level)
+        self._write(control, "set_{}_volume_all", element, level_c)
+        return True
+
+    def _switch_on(self, control: Control, element: Pointer) -> bool:
+        if control.is_on is not False:
+            return False
+        self._write(control, "set_{}_switch_all", element, 1)
+        return True
+
+    def _write(
+        self, control: Control, name: str, element: Pointer, value: object
+    ) -> None:
+        error = self._call(control.direction, name, element, value)
+        if error < 0:
+            raise SoundError(control.name, _words(self._library, error))
+
+    def _call(self, direction: Direction, name: str, *arguments: object) -> int:
+        """Call a function of an element; `{}` in its name is the direction."""
+        full = f"snd_mixer_selem_{name.format(_NAMES[direction])}"
+        result: int = getattr(self._library, full)(*arguments)
+        return result
+
+
+@contextmanager
+def opened(card_id: str) -> Iterator[CardMixer]:
+    """Open the mixer of a card.
+
+    It may block as long as the card's driver does.
+
+    Args:
+        card_id: ALSA's short name of the card.
+
+    Raises:
+        SoundError: there is no such card, or it has no mixer.
+    """
+    library = _library()
+    before = library.snd_lib_error_set_local(_IGNORE)
+    handle = Pointer()
+    try:
+        _check(library, card_id, library.snd_mixer_open(ctypes.byref(handle), 0))
+        name = f"hw:{card_id}".encode()
+        _check(library, card_id, library.snd_mixer_attach(handle, name))
+        _check(library, card_id, library.snd_mixer_selem_register(handle, None, None))
+        _check(library, card_id, library.snd_mixer_load(handle))
+        yield CardMixer(library, handle)
+    finally:
+        if handle:
+            library.snd_mixer_close(handle)
+        library.snd_lib_error_set_local(Pointer(before))
+
+
+@cache
+def _library() -> Library:
+    try:
+        library = ctypes.CDLL(LIBRARY)
+    except OSError as exc:
+        reason = fault_table.SOUND_LIBRARY.text(error=exc)
+        raise SoundError(LIBRARY, reason) from exc
+    for name in ("snd_mixer_first_elem", "snd_mixer_elem_next"):
+        getattr(library, name).restype = ctypes.c_void_p
+    for name in ("snd_mixer_selem_get_name", "snd_strerror"):
+        getattr(library, name).restype = ctypes.c_char_p
+    library.snd_lib_error_set_local.restype = ctypes.c_void_p
+    return library
+
+
+def _check(library: Library, card_id: str, error: int) -> None:
+    if error < 0:
+        reason = fault_table.MIXER_FAILED.text(error=_words(library, error))
+        raise SoundError(card_id, reason)
+
+
+def _words(library: Library, error: int) -> str:
+    words: bytes = library.snd_strerror(error)
+    return words.decode(errors="replace")

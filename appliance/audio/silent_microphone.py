@@ -1,0 +1,54 @@
+"""Detection of a microphone that delivers only zeros while somebody talks.
+
+A switch, or a mixer control at 0, makes every sample 0, which the noise of a quiet room
+does not. But a microphone with a noise gate delivers zeros as well whenever nobody
+speaks, so zeros count only while the talk gate is open. Time is that of the callbacks.
+"""
+
+from typing import Final
+
+from appliance.audio.stream_clock import StreamClock
+
+FIRST_ZEROS_S: Final = 2.0
+"""Time with the gate open in which a microphone that has never delivered anything else
+may deliver zeros; our choice, longer than it takes to begin to speak."""
+ZEROS_S: Final = 5.0
+"""The same for a microphone that did deliver sound; our choice, longer than the pauses
+of a talk. Doubled each time that sound comes after all."""
+
+
+class SilentMicrophone:
+    """Detector for one opened stream.
+
+    Thread: the supervisor's.
+    """
+
+    def __init__(self) -> None:
+        """Start with a microphone that works."""
+        self.is_silent = False
+        self._zeros_since_s: float | None = None
+        self._open_since_s: float | None = None
+        self._longest_s = ZEROS_S
+
+    def update(self, stream_clock: StreamClock, *, is_gate_open: bool) -> bool:
+        """Return whether the microphone is silent; it stays so until sound comes.
+
+        Args:
+            stream_clock: of the microphone.
+            is_gate_open: whether the captured sound is being sent.
+        """
+        zeros_since_s, now_s = stream_clock.zeros_since_s, stream_clock.at_s
+        if self.is_silent and zeros_since_s != self._zeros_since_s:
+            self.is_silent = False
+            self._longest_s *= 2
+        self._zeros_since_s = zeros_since_s
+        if not is_gate_open:
+            self._open_since_s = None
+            return self.is_silent
+        if self._open_since_s is None:
+            self._open_since_s = now_s
+        if zeros_since_s is not None:
+            longest_s = self._longest_s if stream_clock.has_sound else FIRST_ZEROS_S
+            passed_s = now_s - max(zeros_since_s, self._open_since_s)
+            self.is_silent = self.is_silent or passed_s >= longest_s
+        return self.is_silent

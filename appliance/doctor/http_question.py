@@ -1,0 +1,95 @@
+"""HTTP questions of the doctor: the clock of a server, the health of this box.
+
+Both are asked without checking certificates, because with a wrong clock none is valid.
+"""
+
+import ssl
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
+
+import httpx
+import msgspec
+
+from appliance.net.listen import EVERYWHERE, parsed
+from appliance.tokens.http_failure import date_s
+
+ASK_S: Final = 5.0
+"""Longest time for one question; as for a token source's connection."""
+_SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteClock:
+    """Clock of another machine."""
+
+    host: str
+    now_s: float
+    """Seconds since the epoch, at the time of its answer."""
+
+
+class Health(msgspec.Struct, frozen=True):
+    """Answer of the page's `/health`."""
+
+    status: str
+    faults: tuple[str, ...] = ()
+
+
+def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:
+    """Return the clock of the first server that says its time; None: nobody does.
+
+    Any status will do; nothing but the host is taken from the address.
+    """
+    for url in filter(None, urls):
+        origin = _origin(url)
+        response = _asked("HEAD", origin) if origin else None
+        now_s = date_s(response.headers.get("date", "")) if response else None
+        if now_s is not None:
+            return RemoteClock(urlsplit(origin).hostname or "", now_s)
+    return None
+
+
+def health(listen: str) -> Health | None:
+    """Return what the running box says of itself; None: it does not answer.
+
+    Args:
+        listen: the page's `HOST:PORT`.
+    """
+    host, port = parsed(listen)
+    if host in EVERYWHERE:
+        host = "127.0.0.1"
+    shown = f"[{host}]" if ":" in host else host
+    response = _asked("GET", f"http://{shown}:{port}/health")
+    if response is None:
+        return None
+    try:
+        return msgspec.json.decode(response.content, type=Health)
+    except msgspec.DecodeError:
+        return None
+
+
+def _origin(url: str) -> str:
+    """Return the address of the server alone; empty where it has no usable one."""
+    try:
+        parts = urlsplit(url)
+        scheme, host, port = _SCHEMES.get(parts.scheme), parts.hostname, parts.port
+    except ValueError:
+        return ""
+    if scheme is None or not host or "{" in host:
+        return ""
+    shown = f"[{host}]" if ":" in host else host
+    return f"{scheme}://{shown}" + (f":{port}" if port else "") + "/"
+
+
+def _asked(method: str, url: str) -> httpx.Response | None:
+    """Return the response; None if there is none in time."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    try:
+        # No proxies of the environment: as for the token source.
+        with httpx.Client(verify=context, timeout=ASK_S, trust_env=False) as client:
+            return client.request(method, url)
+    except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
+        return None

@@ -1,0 +1,127 @@
+"""GPIO chips of this machine: which has the 40-pin header, and who uses a line.
+
+Source: Linux, `include/uapi/linux/gpio.h` (GPIO_GET_CHIPINFO_IOCTL,
+GPIO_V2_GET_LINEINFO_IOCTL), of which lgpio has no equivalent.
+"""
+
+import os
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from fcntl import ioctl
+from pathlib import Path
+from typing import Final
+
+from appliance.core import fault_table
+from appliance.errors import PanelError
+from appliance.panel.device_access import refusal
+
+DEVICES: Final = Path("/dev")
+ALL_PINS: Final = "GPIO"
+"""Name of the missing part if this machine has no usable pins at all."""
+HEADER_LABELS: Final = frozenset(("pinctrl-rp1", "pinctrl-bcm2711", "pinctrl-bcm2835"))
+"""Labels of the chips with the header's pins, of a Pi 5, 4, and earlier ones.
+
+The number of the chip depends on the kernel: it is 4 or 0 on a Pi 5.
+"""
+LGPIO: Final = "lg"
+"""Name that lgpio gives to each line that it opens, also to ours."""
+CHIP_INFO: Final = 0x8044B401
+LINE_INFO: Final = 0xC100B405
+
+_CHIP: Final = struct.Struct("32s32sI")
+_LINE: Final = struct.Struct("32s32sIIQ176x")
+_IS_USED: Final = 1
+
+Query = Callable[[Path, int, bytes], bytes]
+"""Return the answer of a device to a request with this data; raises `OSError`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Use of one line of a chip."""
+
+    is_used: bool
+    consumer: str
+    """Name that its user gave: a kernel driver's or a program's; may be empty."""
+
+    @property
+    def user(self) -> str:
+        """Return who uses the line, and the remedy; empty: nobody."""
+        if not self.is_used:
+            return ""
+        who = "a kernel driver or another program"
+        if self.consumer == LGPIO:
+            who = "another program that uses lgpio"
+        elif self.consumer:
+            who = f'"{self.consumer}", {who}'
+        return fault_table.PIN_IN_USE.text(user=who)
+
+
+def query_device(device: Path, request: int, data: bytes) -> bytes:
+    """Return the kernel's answer."""
+    opened = os.open(device, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        return ioctl(opened, request, data)
+    finally:
+        os.close(opened)
+
+
+class GpioChips:
+    """Character devices of the GPIO chips."""
+
+    def __init__(self, folder: Path = DEVICES, query: Query = query_device) -> None:
+        """Keep the folder of the devices; nothing is opened."""
+        self._folder = folder
+        self._query = query
+
+    def header(self) -> int | None:
+        """Return the number of the chip with the header's pins; None: not known.
+
+        Raises:
+            PanelError: there is no chip, or no permission to use it.
+        """
+        devices = sorted(self._folder.glob("gpiochip[0-9]*"), key=_number)
+        if not devices:
+            reason = fault_table.NO_CHIP.text(device=self._device(0))
+            raise PanelError(ALL_PINS, reason)
+        refused: list[Path] = []
+        for device in devices:
+            try:
+                label = self._label(device)
+            except PermissionError:
+                refused.append(device)
+                continue
+            except OSError:
+                continue
+            if label in HEADER_LABELS:
+                return _number(device)
+        if refused:
+            raise PanelError(ALL_PINS, refusal(refused[0]))
+        return None
+
+    def line(self, chip: int, number: int) -> Line | None:
+        """Return the use of a line; None: not known."""
+        data = _LINE.pack(b"", b"", number, 0, 0)
+        try:
+            answer = self._query(self._device(chip), LINE_INFO, data)
+        except OSError:
+            return None
+        _, consumer, _, _, flags = _LINE.unpack(answer)
+        return Line(bool(flags & _IS_USED), _text(consumer))
+
+    def _label(self, device: Path) -> str:
+        answer = self._query(device, CHIP_INFO, bytes(_CHIP.size))
+        return _text(_CHIP.unpack(answer)[1])
+
+    def _device(self, number: int) -> Path:
+        return self._folder / f"gpiochip{number}"
+
+
+def _number(device: Path) -> int:
+    digits = device.name.removeprefix("gpiochip")
+    return int(digits) if digits.isdecimal() else -1
+
+
+def _text(field: bytes) -> str:
+    return field.partition(b"\0")[0].decode(errors="replace")

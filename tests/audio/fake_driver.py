@@ -1,0 +1,140 @@
+"""Fake of PortAudio, and the supervisor running on it."""
+
+import queue
+import threading
+from contextlib import contextmanager
+
+from appliance.audio.device_choice import Choice
+from appliance.audio.echo import CaptureProcessing
+from appliance.audio.gate import Gate
+from appliance.audio.mixer import Mixer
+from appliance.audio.sender import Sender
+from appliance.audio.supervisor import Supervisor
+from appliance.config import SoundConfig
+from appliance.errors import SoundError
+
+DEADLINE_S = 10.0
+
+
+class FakeStream:
+    """Stream of a fake driver, whose callback the test calls."""
+
+    latency_s = 0.02
+
+    def __init__(self, ways, names):
+        self.ways = ways
+        self.names = names
+        self.is_closed = threading.Event()
+
+    def start(self):
+        pass
+
+    def close(self):
+        self.is_closed.set()
+
+
+class FakeDriver:
+    """PortAudio with duplex cards, whose streams the test calls back."""
+
+    def __init__(self, cards=(("USB Audio", 2, 2),)):
+        self.searches = 0
+        self.cards = cards
+        self.streams: queue.Queue[FakeStream] = queue.Queue()
+        self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
+        self.wanted: list[set[str]] = []
+        self.rates_hz = {"microphone": {48_000}, "speaker": {48_000}}
+        self.has_one_clock = False
+        """Whether both directions must have the same rate."""
+        self.running: list[tuple[FakeStream, int]] = []
+
+    def devices(self):
+        self.searches += 1
+        keys = "name", "max_input_channels", "max_output_channels"
+        rate = {"default_samplerate": 48_000.0}
+        return [dict(zip(keys, facts, strict=True)) | rate for facts in self.cards]
+
+    def renew(self):
+        pass
+
+    def can(self, wanted):
+        return all(wanted.rate_hz in self.rates_hz[way] for way in wanted.directions)
+
+    @property
+    def running_hz(self):
+        """Directions and rate of each open stream."""
+        return [
+            (stream.ways, rate_hz)
+            for stream, rate_hz in self.running
+            if not stream.is_closed.is_set()
+        ]
+
+    def open(self, wanted, callback):
+        rates_hz = {rate_hz for _, rate_hz in self.running_hz}
+        if self.has_one_clock and rates_hz - {wanted.rate_hz}:
+            raise SoundError(wanted.device_name, "Invalid sample rate")
+        devices = wanted.microphone, wanted.speaker
+        self.wanted.append(wanted.directions)
+        self.opened.put((wanted.latency_s, callback))
+        names = {device.name for device in devices if device}
+        stream = FakeStream(wanted.directions, names)
+        self.running.append((stream, wanted.rate_hz))
+        self.streams.put(stream)
+        return stream
+
+
+class Steps:
+    """Latency steps that move once the test says so."""
+
+    def __init__(self):
+        self.latency_step = 0
+        self.must_move = threading.Event()
+        self.is_losing = False
+        self.cards: list[str] = []
+
+    def start(self, card, _now_s):
+        self.cards.append(card)
+
+    def has_moved(self, _losses, _now_s, *, is_idle):
+        if not self.must_move.is_set():
+            return False
+        self.must_move.clear()
+        self.latency_step += 1
+        return True
+
+
+@contextmanager
+def running(driver, steps, config=None, choice=None, set_levels=None):
+    events: queue.Queue[object] = queue.Queue()
+    sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
+    choice = choice or Choice(config or SoundConfig())
+    supervisor = Supervisor(choice, lambda: driver, sender, events.put, steps)
+    supervisor.set_levels = set_levels
+    supervisor.start()
+    supervisor.open()
+    try:
+        yield events
+    finally:
+        supervisor.end()
+
+
+def beat(callback, status=0):
+    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+
+
+class Beating:
+    """Context in which a callback is called every 10 ms."""
+
+    def __init__(self, callback, status=0):
+        self._thread = threading.Thread(target=self._run, args=(callback, status))
+        self._end = threading.Event()
+
+    def _run(self, callback, status):
+        while not self._end.wait(0.01):
+            beat(callback, status)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()

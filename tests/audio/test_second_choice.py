@@ -1,0 +1,135 @@
+"""Tests that a second choice is named and replaced, with a fake of the kernel."""
+
+import queue
+import threading
+
+import pytest
+
+from appliance.audio.device_choice import Choice
+from appliance.config import SoundConfig
+from appliance.core.events import Part, PartFound
+from tests.audio.fake_driver import (
+    DEADLINE_S,
+    FakeDriver,
+    FakeStream,
+    Steps,
+    beat,
+    running,
+)
+from tests.audio.proc_asound import kernel
+
+HDMI = ("vc4-hdmi: Audio (hw:0,0)", 0, 2)
+MICROPHONE = ("USB Microphone: Audio (hw:1,0)", 1, 0)
+SPEAKER = ("USB Boom: Audio (hw:2,0)", 0, 2)
+DUPLEX = ("USB Boom: Audio (hw:2,0)", 1, 2)
+
+
+@pytest.fixture
+def machine(tmp_path):
+    """Raspberry Pi with HDMI and a USB microphone."""
+    made = kernel(tmp_path)
+    made.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    made.add(1, "USB Microphone", "Mic", "pcm0c", usb_id="1:1")
+    made.run(99, ("/usr/bin/pulseaudio",))
+    return made
+
+
+class Callbacks:
+    """Context in which the streams of all plugged-in cards call back."""
+
+    def __init__(self, driver):
+        self._driver = driver
+        self._end = threading.Event()
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self):
+        streams: list[tuple[FakeStream, object]] = []
+        while not self._end.wait(0.01):
+            while not self._driver.opened.empty():
+                _, callback = self._driver.opened.get()
+                streams.append((self._driver.streams.get(), callback))
+            there = {name for name, *_ in self._driver.cards}
+            for stream, callback in streams:
+                if stream.names <= there and not stream.is_closed.is_set():
+                    beat(callback)
+
+    def __enter__(self):
+        self._thread.start()
+
+    def __exit__(self, *_):
+        self._end.set()
+        self._thread.join()
+
+
+def speaker_found(events: queue.Queue[object]) -> PartFound:
+    """Return the next report of a speaker."""
+    while True:
+        event = events.get(timeout=DEADLINE_S)
+        if isinstance(event, PartFound) and event.part is Part.SPEAKER:
+            return event
+
+
+@pytest.mark.parametrize("wishes", [(), ("Boom",)])
+def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, wishes):
+    driver = FakeDriver((HDMI, MICROPHONE))
+    choice = Choice(
+        SoundConfig(speaker=(*wishes, "hdmi") if wishes else ()),
+        machine.cards,
+        machine.processes,
+    )
+    with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
+        found = speaker_found(events)
+        assert found.name == "vc4-hdmi: Audio"
+        assert found.notice.startswith("not ")
+        # udev opens the node later than the first search, which is in vain.
+        before = driver.searches
+        machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+        while driver.searches == before:
+            speaker_found(events)
+        driver.cards = (HDMI, MICROPHONE, SPEAKER)
+        while (found := speaker_found(events)).name != "USB Boom: Audio":
+            assert found.notice
+        assert not found.notice
+
+
+@pytest.mark.parametrize("wishes", [(), ("Boom", "hdmi")])
+def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
+    machine, wishes
+):
+    driver = FakeDriver((HDMI, ("USB Boom: Audio (hw:2,0)", 1, 0)))
+    machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
+    machine.use(2, "pcm0p", 99)
+    config = SoundConfig(speaker=wishes)
+    choice = Choice(config, machine.cards, machine.processes)
+    with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
+        found = speaker_found(events)
+        assert (found.name, found.notice) == (
+            "vc4-hdmi: Audio",
+            "not USB Boom: Audio, in use by pulseaudio (pid 99)",
+        )
+        driver.cards = (HDMI, DUPLEX)
+        machine.free(2, "pcm0p")
+        found = speaker_found(events)
+    assert (found.name, found.notice) == ("USB Boom: Audio", "")
+
+
+HAT = ("seeed-2mic-voicecard: HiFi (hw:3,0)", 2, 2)
+
+
+def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    machine.add(3, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
+    driver = FakeDriver((HDMI, HAT))
+    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
+        found = speaker_found(events)
+        assert (found.name, found.notice) == ("seeed-2mic-voicecard: HiFi", "")
+        driver.cards = (HDMI, HAT, DUPLEX)
+        machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
+        assert speaker_found(events).name == "USB Boom: Audio"
+        driver.cards = (HDMI, HAT)
+        machine.remove(2)
+        found = speaker_found(events)
+    assert found.name == "seeed-2mic-voicecard: HiFi"
+    assert found.notice.startswith("not a USB card")
