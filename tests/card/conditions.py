@@ -33,12 +33,14 @@ from tests.bench.client import Client, UnmeasurableError
 from tests.bench.plan import QUICK
 from tests.bench.venue import Venue
 from tests.card.asound import Card
-from tests.card.demo import speak_always
+from tests.card.demo import be_quiet, speak_always
 from tests.card.far_end import ANSWER, FarEnd
 from tests.card.faults import FAULTS, CardFault
 
 NAMED_S: Final = 5.0
 HANG_NAMED_S: Final = 8.0
+ZEROS_NAMED_S: Final = 6.0
+"""A microphone with a noise gate delivers zeros in a pause."""
 HEALED_S: Final = 3.0
 LINES: Final = 20
 ANSWER_S: Final = 3.0
@@ -93,7 +95,8 @@ class Condition:
     @property
     def named_goal_s(self) -> float:
         """Longest time until the fault is named."""
-        return HANG_NAMED_S if self.is_hang else NAMED_S
+        zeros_s = ZEROS_NAMED_S if self.fault == "zeros" else NAMED_S
+        return HANG_NAMED_S if self.is_hang else zeros_s
 
     @property
     def goes_on_s(self) -> float:
@@ -264,6 +267,13 @@ async def _taken(
         # Nothing is to be healed: it counts from the moment the box is in the room.
         await until(box.is_connected)
         ended_s = time.monotonic()
+    if condition.works:
+        # The box interrupts nothing that is being said, neither here nor there.
+        box.far_end.is_speaking = False
+        be_quiet(box.card)
+        await until(lambda: not box.says(LOST))
+        box.far_end.is_speaking = True
+        speak_always(box.card)
     is_healed = await until(box.is_well)
     healed_s = time.monotonic() - ended_s if is_healed else None
     said = row.said or box.says(LOST)

@@ -39,6 +39,12 @@ def speak_always(card: Card) -> None:
     card.speak(samples[places], 0.0)
 
 
+def be_quiet(card: Card) -> None:
+    """Have the same microphone hear a quiet room."""
+    size = (card.folder / "stimulus.raw").stat().st_size
+    card.speak(np.ones(size // 2, np.int16), 0.0)
+
+
 def switch(fault: CardFault, card: Card) -> None:
     """Let the fault come and go for ever."""
     while True:

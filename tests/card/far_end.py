@@ -1,4 +1,4 @@
-"""Far end for tests of the box: its voice never pauses, and it answers chat."""
+"""Far end for tests of the box: it speaks or is silent, and answers chat."""
 
 import asyncio
 import time
@@ -26,6 +26,8 @@ class FarEnd:
         self._source = rtc.AudioSource(RATE_HZ, 1)
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard_at_s = float("-inf")
+        self.is_speaking = True
+        """Whether it speaks without a pause, or is silent."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -62,7 +64,8 @@ class FarEnd:
     async def _speak(self) -> None:
         rng = np.random.default_rng(1)
         while True:
-            samples = rng.normal(0.0, 3000.0, BLOCK_FRAMES).astype(np.int16)
+            volume = 3000.0 if self.is_speaking else 0.0
+            samples = rng.normal(0.0, volume, BLOCK_FRAMES).astype(np.int16)
             frame = rtc.AudioFrame(samples.tobytes(), RATE_HZ, 1, BLOCK_FRAMES)
             # Waits while the source's queue is full, which paces this loop.
             await self._source.capture_frame(frame)
