@@ -115,8 +115,9 @@ make_user() {
   done
   id "$service" >/dev/null 2>&1 ||
     useradd --system --user-group --no-create-home --home-dir "$state" --shell /usr/sbin/nologin "$service"
-  usermod --groups "$(IFS=, && echo "${groups[*]}")" "$service"
-  # systemd creates it too, but not before the first start; "pair" and "doctor" may come earlier.
+  # Added to those that the owner has given it.
+  usermod --append --groups "$(IFS=, && echo "${groups[*]}")" "$service"
+  # The unit makes it too, but not before the first start; "pair" and "doctor" may come earlier.
   install -d -m 0700 -o "$service" -g "$service" "$state"
 }
 
@@ -140,7 +141,7 @@ version() {
   (
     cd "$repository"
     /usr/bin/python3 --version
-    find appliance systemd/setup.sh config.yaml pyproject.toml requirements.lock -type f -not -name '*.pyc' -print0 |
+    find appliance systemd/setup.sh systemd/pip_indexes.py config.yaml pyproject.toml requirements.lock -type f -not -name '*.pyc' -print0 |
       sort --zero-terminated | xargs --null sha256sum
   ) | sha256sum | cut -c1-12
 }

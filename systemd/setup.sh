@@ -96,11 +96,20 @@ install_locked() {
   [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
   say "Installing Python packages from ${2#"$repository"/}; this takes about half a minute"
   show_system_packages "$1" false
-  pip_in "$1" --require-hashes --only-binary :all: --requirement "$2" ||
-    fail "The Python packages could not be installed; pip says why above. Check the network and free space" \
-      "(df -h), then run this again."
+  (
+    without_silent_indexes "$1"
+    pip_in "$1" --require-hashes --only-binary :all: --requirement "$2"
+  ) || fail "The Python packages could not be installed; pip says why above, or it took longer than half an hour. Check" \
+    "the network, the package indexes (pip config list) and free space (df -h), then run this again."
   show_system_packages "$1" true
   echo "$wanted" >"$done_file"
+}
+
+# without_silent_indexes FOLDER: pip would wait for them once for each package, and say nothing.
+without_silent_indexes() {
+  local words
+  words=$("$1/bin/python" "$repository/systemd/pip_indexes.py") || return 0
+  eval "$words"
 }
 
 # show_system_packages FOLDER true|false: show Debian's Python packages in the virtual environment, or hide them.
@@ -114,9 +123,10 @@ install_project() {
     fail "The project itself could not be installed; pip says why above."
 }
 
-# The lock files contain every dependency, so pip resolves none.
+# The lock files contain every dependency, so pip resolves none. An index may fall silent meanwhile.
 pip_in() {
-  PIP_USER=0 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps "${@:2}"
+  PIP_USER=0 timeout --foreground 1800 "$1/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps \
+    --timeout 15 --retries 2 "${@:2}"
 }
 
 # set_up_for_development LOCK_FILE...: the .venv of the repository, with an editable installation.

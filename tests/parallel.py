@@ -1,7 +1,8 @@
 """Runs all tests in two processes at the same time, because most of them wait.
 
 The tests in `BESIDE` neither use a sound card nor measure sound in real time, so that
-they may run beside those that do. Their output follows when both processes have ended.
+they may run beside those that do, at a lower priority. Their output follows when both
+processes have ended.
 """
 
 import subprocess
@@ -31,7 +32,7 @@ def run(folder: Path = TESTS, beside: Sequence[str] = BESIDE) -> int:
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as output,
         subprocess.Popen(
-            (*pytest, *second), stdout=output, stderr=subprocess.STDOUT
+            ("nice", *pytest, *second), stdout=output, stderr=subprocess.STDOUT
         ) as other,
     ):
         status = subprocess.run((*pytest, *first), check=False).returncode

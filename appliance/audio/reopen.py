@@ -35,6 +35,8 @@ class SoundState:
     """A stream is open."""
     is_lost: bool = False
     """Microphone or speaker is missing."""
+    is_deaf: bool = False
+    """The microphone is open and delivers nothing: opening it again may help."""
     is_best: bool = True
     """The open devices are the first choice."""
     is_talking: bool = False
@@ -69,6 +71,10 @@ class ReopenPolicy:
         self._searched_at_s = float("-inf")
         self._searches = 0
 
+    def postpone(self, now_s: float) -> None:
+        """Let the wait for the next search begin now, because something has failed."""
+        self._searched_at_s = now_s
+
     def note(self, cards: str, now_s: float) -> None:
         """Record a search, or that the list offers nothing to search for.
 
@@ -102,7 +108,7 @@ class ReopenPolicy:
             return False
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
-        if self._is_better_listed():
+        if state.is_deaf or self._is_better_listed():
             return True
         self.note(cards, now_s)
         return False

@@ -65,7 +65,8 @@ class StreamClock:
         if status & INPUT_UNDERFLOW:
             self._note_missed()
             return
-        self.xruns += self._missed
+        # More are a microphone that had stopped.
+        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
         self._missed, self.deaf_since_s = 0, None
         if status:
             self.xruns += 1

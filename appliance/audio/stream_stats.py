@@ -12,6 +12,7 @@ from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
+from appliance.process.log_limit import LogLimit
 
 PARTS: Final[dict[Direction, Part]] = {
     "microphone": Part.MICROPHONE,
@@ -22,6 +23,9 @@ LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 STOPPED: Final = fault_table.CARD_STOPPED.text()
 DEAF: Final = fault_table.CARD_DEAF.text()
+LOG_LINES: Final = 10
+LOG_WINDOW_S: Final = 3600.0
+"""Lines about losses in an hour, and as many about returns."""
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
 _log = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ class StreamStats:
     def __init__(self, post: Post) -> None:
         """Start with nothing lost."""
         self._post = post
+        self._log_limit = LogLimit(LOG_LINES, window_s=LOG_WINDOW_S)
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
@@ -50,6 +55,8 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         self._silent_microphone = SilentMicrophone()
+        self.is_deaf = False
+        """Whether the microphone is open, but has delivered no samples for a second."""
 
     @property
     def is_anything_lost(self) -> bool:
@@ -63,8 +70,9 @@ class StreamStats:
         """
         event = PartLost(PARTS[direction], name, reason)
         reported = self._lost.setdefault(direction, [])
+        message = '%s lost  device="%s" reason="%s"'
         level = logging.DEBUG if event in reported else logging.WARNING
-        _log.log(level, '%s lost  device="%s" reason="%s"', direction, name, reason)
+        self._write(level, message, direction, name, reason)
         if not reported:
             self.add(direction, AudioFault.UNPLUG)
         if reported[-1:] == [event]:
@@ -80,24 +88,43 @@ class StreamStats:
         self.clocks = clocks
         self._opened = dict(found)
         self._silent_microphone = SilentMicrophone()
+        self.is_deaf = False
 
-    def stopped(self, now_s: float) -> dict[Direction, str]:
-        """Return the directions whose stream has stopped, and how."""
+    def stopped(self, now_s: float) -> set[Direction]:
+        """Return the directions whose stream does not call back any more."""
         clocks = self.clocks.items()
-        deaf = {way: DEAF for way, clock in clocks if _is_deaf(way, clock, STALL_S)}
-        return deaf | {
-            way: STOPPED for way, clock in clocks if now_s - clock.at_s > STALL_S
-        }
+        return {way for way, clock in clocks if now_s - clock.at_s > STALL_S}
 
     def note_first_callbacks(self) -> None:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
             clock = self.clocks[direction]
-            if clock.blocks and not _is_deaf(direction, clock, 0.0):
+            if clock.blocks and not _is_deaf(direction, clock):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
                 self._troubles.pop(direction, None)
                 self._found(direction, found)
+
+    def note_deaf(self) -> bool:
+        """Post that the microphone delivers nothing, and return whether that is new.
+
+        Its stream stays open: the speaker of the same card plays on, and the microphone
+        is reported again as soon as it delivers samples.
+        """
+        clock, was_deaf = self.clocks.get("microphone"), self.is_deaf
+        since_s = None if clock is None else clock.deaf_since_s
+        self.is_deaf = (
+            clock is not None
+            and since_s is not None
+            and clock.at_s - since_s >= STALL_S
+        )
+        if was_deaf or not self.is_deaf:
+            return False
+        found = self._working.pop("microphone", None) or self._opened["microphone"]
+        self._opened["microphone"] = found
+        self.add("microphone", AudioFault.STALL)
+        self.lost("microphone", found.name, DEAF)
+        return True
 
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
         """Post what is wrong with streams that work, and when it is over.
@@ -132,6 +159,7 @@ class StreamStats:
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
         closing = set(self.clocks if directions is None else directions)
+        self.is_deaf = self.is_deaf and "microphone" not in closing
         clocks = self.clocks
         self.clocks = {way: clocks[way] for way in clocks if way not in closing}
         for direction in closing & clocks.keys():
@@ -177,19 +205,19 @@ class StreamStats:
         before = self._lost.pop(direction, None)
         is_new = before is not None or self._logged.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
-        _log.log(
-            level if is_new else logging.DEBUG,
-            '%s open  device="%s"%s',
-            direction,
-            found.name,
-            f' notice="{found.notice}"' if found.notice else "",
-        )
+        notice = f' notice="{found.notice}"' if found.notice else ""
+        message, facts = '%s open  device="%s"%s', (direction, found.name, notice)
+        self._write(level if is_new else logging.DEBUG, message, *facts)
         self._logged[direction] = found
         self._post(found)
 
+    def _write(self, level: int, message: str, *facts: str) -> None:
+        """Log a line; a loose contact may cause any number of them."""
+        if level > logging.DEBUG:
+            self._log_limit.log(_log, level, message, *facts)
+        else:
+            _log.debug(message, *facts)
 
-def _is_deaf(direction: Direction, clock: StreamClock, least_s: float) -> bool:
-    """Return whether a microphone has delivered no samples for so long."""
-    since_s = clock.deaf_since_s
-    is_deaf = since_s is not None and clock.at_s - since_s >= least_s
-    return is_deaf and direction == "microphone"
+
+def _is_deaf(direction: Direction, clock: StreamClock) -> bool:
+    return direction == "microphone" and clock.deaf_since_s is not None

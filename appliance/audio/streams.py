@@ -82,11 +82,6 @@ class Streams:
             return {}
         return self._open_separately(microphone, speaker, latency_s)
 
-    @property
-    def is_duplex(self) -> bool:
-        """Whether one stream is open for both directions."""
-        return any(len(directions) > 1 for directions, _ in self._open)
-
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is unplugged."""
         while self._open:

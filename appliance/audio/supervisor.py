@@ -20,7 +20,7 @@ from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.audio import AudioFault
@@ -43,8 +43,7 @@ class _Order(Enum):
 class Supervisor:
     """Thread that keeps the streams of microphone and speaker open.
 
-    Thread: `open`, `close` and `end` from the loop; the work is done on its own thread,
-    because PortAudio may block for a second.
+    Thread: `open`, `close` and `end` the loop's; the work, which may block, its own.
     """
 
     def __init__(
@@ -55,12 +54,11 @@ class Supervisor:
         post: Post,
         latency_steps: LatencySteps,
     ) -> None:
-        """Prepare; `start` begins.
+        """Prepare.
 
         Args:
             choice: chooses the devices for microphone and speaker.
-            driver: imports and returns PortAudio, or raises `SoundError`; called on
-                the supervisor's thread.
+            driver: imports PortAudio, or raises `SoundError`; called on its thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
@@ -75,7 +73,6 @@ class Supervisor:
         self._driver: Driver | None = None
         self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
         self._devices: dict[Direction, Device] = {}
-        """Devices of the open streams."""
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
@@ -126,6 +123,8 @@ class Supervisor:
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
+        if self.stats.note_deaf():
+            self._note_loss()
         self._close_stopped()
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
@@ -141,23 +140,22 @@ class Supervisor:
         return SoundState(
             is_open=self._streams is not None,
             is_lost=self.stats.is_anything_lost,
+            is_deaf=self.stats.is_deaf,
             is_best=self._choice.is_best,
             is_talking=sender.gate.is_open and has_spoken,
             is_playing="speaker" in self.stats.clocks and not sender.mixer.is_still,
         )
 
     def _close_stopped(self) -> None:
-        """Close streams whose callbacks have stopped, or that capture nothing."""
-        now_s, opened_at_s = time.monotonic(), self._opened_at_s
-        stopped = self.stats.stopped(now_s)
-        if self._streams is None or self._driver is None or not stopped:
+        """Close streams whose callbacks have stopped; the other direction goes on."""
+        stopped = self.stats.stopped(time.monotonic())
+        if self._streams is None or not stopped:
             return
-        for direction, reason in stopped.items():
+        for direction in sorted(stopped):
             self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, self._devices[direction].stable_name, reason)
+            self.stats.lost(direction, self._devices[direction].stable_name, STOPPED)
         rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
-        if rest and not self._streams.is_duplex:
-            # The other direction goes on.
+        if rest:
             self.stats.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
@@ -165,31 +163,33 @@ class Supervisor:
             if "speaker" in stopped:
                 self._sender.mixer.rest()
         else:
-            if not rest and not any(x.blocks for x in self.stats.clocks.values()):
+            if not any(x.blocks for x in self.stats.clocks.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
-            if rest:
-                self._open(self._driver, rest)
-        if now_s - opened_at_s > LONG_LIFE_S:
+        self._note_loss()
+
+    def _note_loss(self) -> None:
+        """Search again at once for a card that worked, else after a while."""
+        now_s = time.monotonic()
+        if now_s - self._opened_at_s > LONG_LIFE_S:
             self._reopen_policy.reset()
-        elif rest:
-            # It has just been searched for.
-            self._reopen_policy.note(self._choice.list_cards(), now_s)
+        elif self._streams is not None:
+            self._reopen_policy.postpone(now_s)
 
     def _adapt_buffer(self, *, is_playing: bool) -> None:
         """Reopen with a longer or shorter buffer, if the losses call for it."""
         if self._streams is None or self._driver is None:
             return
-        steps, driver = self._latency_steps, self._driver
-        now_s, is_sending = time.monotonic(), self._sender.gate.is_open
-        is_idle = not is_sending and not is_playing
+        steps, is_sending = self._latency_steps, self._sender.gate.is_open
+        now_s = time.monotonic()
+        is_idle = not (is_sending or is_playing)
         if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
-            asked_ms = round(LATENCY_STEPS_S[steps.latency_step] * 1000)
-            _log.info("buffer size changed  latency_ms=%d", asked_ms)
-            # Without a search, which would interrupt a talk for a second.
+            asked_s = LATENCY_STEPS_S[steps.latency_step]
+            _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
+            # A search would interrupt a talk for a second.
             self._close_streams()
-            self._open(driver, self._devices)
+            self._open(self._driver, self._devices)
             return
         self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
@@ -204,8 +204,7 @@ class Supervisor:
             wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
-        for direction, why in missing.items():
-            self.stats.lost(direction, why.device, why.reason)
+        self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)
         self._reopen_policy.note(cards, time.monotonic())
@@ -215,14 +214,11 @@ class Supervisor:
         card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
         self._latency_steps.start(card, time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
-        failures = streams.open(
-            wanted.get("microphone"),
-            wanted.get("speaker"),
-            LATENCY_STEPS_S[self._latency_steps.latency_step],
-            is_split=self._split_for == self._choice.list_cards(),
-        )
-        for direction, exc in failures.items():
-            self.stats.lost(direction, exc.device, exc.reason)
+        devices = wanted.get("microphone"), wanted.get("speaker")
+        latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
+        is_split = self._split_for == self._choice.list_cards()
+        failures = streams.open(*devices, latency_s, is_split=is_split)
+        self._note_missing(failures)
         if not streams.clocks:
             streams.close()
             return
@@ -233,6 +229,10 @@ class Supervisor:
         self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
+
+    def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
+        for direction, exc in missing.items():
+            self.stats.lost(direction, exc.device, exc.reason)
 
     def _initialised(self) -> Driver:
         """Return PortAudio, initialised with the cards that are there now."""

@@ -125,8 +125,7 @@ SILENT_MICROPHONE: Final = HardwareFault(
 NO_BUS: Final = HardwareFault(
     "screen-no-bus",
     "there is no I²C bus {bus}",
-    "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart, or write "
-    "screen.driver: none.",
+    "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart.",
     help=_PANEL,
 )
 BUS_BLOCKED: Final = HardwareFault(
@@ -173,6 +172,8 @@ DEVICE_GONE: Final = HardwareFault(
 NO_CHIP: Final = HardwareFault(
     "gpio-chip-none",
     "this machine has no GPIO chip: there is no {device}",
+    "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null for "
+    "every button and lamp.",
     help=_PANEL,
 )
 PIN_IN_USE: Final = HardwareFault(
@@ -257,19 +258,6 @@ MIXER_FAILED: Final = HardwareFault(
 )
 NO_LEVEL: Final = HardwareFault(
     "card-no-level", "its mixer has no level for the {direction}", kind=FaultKind.CHECK
-)
-NO_GPIO: Final = HardwareFault(
-    "gpio-none",
-    "this machine has none for {pins}",
-    "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null for "
-    "every button and lamp.",
-    FaultKind.CHECK,
-)
-DEVICE_NOT_ALLOWED: Final = HardwareFault(
-    "device-not-allowed",
-    "no permission for {device}",
-    "Join the group: {command}.",
-    FaultKind.CHECK,
 )
 NO_NETWORK: Final = HardwareFault(
     "network-none",

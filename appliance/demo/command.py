@@ -36,13 +36,9 @@ _say = partial(print, file=sys.stderr, flush=True)
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Run the demo and print what worked.
+    """Run the demo, print what worked; return 1 if its time was up before all did.
 
-    Returns:
-        1 if its time was up and something never worked, else 0.
-
-    Raises:
-        DemoError: it cannot be set up; the sentence says what to do.
+    Raises `DemoError` if it cannot be set up; the sentence says what to do.
     """
     if args.card not in {"auto", "real", "simulated"}:
         _start_with_fault(args.card)

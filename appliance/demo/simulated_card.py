@@ -49,7 +49,7 @@ def phrase() -> Samples:
 
 
 class Recording:
-    """WAV file of the speaker's audio, with a valid header after every period."""
+    """WAV file of the speaker's audio, with a valid header after every second."""
 
     def __init__(self, path: Path | None) -> None:
         """Create the file; by default one per user, in the temporary directory.
@@ -70,12 +70,15 @@ class Recording:
             raise DemoError(sentence) from exc
 
     def put(self, pcm: bytes) -> None:
-        """Append one period. Thread: the card's."""
+        """Append one period; an empty one completes the header. Thread: the card's."""
         if self._left <= 0:
             return
-        self._left -= len(pcm) // 2
+        frames = len(pcm) // 2
+        self._left -= frames
         try:
-            self._file.writeframes(pcm)
+            self._file.writeframesraw(pcm)
+            if not frames or self._left % RATE_HZ < frames:
+                self._file.writeframes(b"")
         except OSError as exc:
             _log.warning("recording stopped  reason=%r", exc.strerror)
             self._left = 0
@@ -143,6 +146,7 @@ class SimulatedCard:
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
             thread.join()
+        self._recording.put(b"")
 
     def _run(self, frames: int, callback: PeriodCallback) -> None:
         raise_priority()

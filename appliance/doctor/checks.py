@@ -1,26 +1,23 @@
 """Checks of hardware, network and server, each with a remedy."""
 
-import os
 import socket
 import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
-from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.hardware_fault import HardwareFault
+from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
-from appliance.process.group_access import join_group
 from appliance.tokens.source import TokenSource
 
-DEVICES = Path("/dev")
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
@@ -75,37 +72,28 @@ def is_installed(package: str) -> bool:
 
 def screen(
     config: ScreenConfig,
-    devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
+    probe: Callable[[ScreenConfig], Result] = probe_screen,
 ) -> Finding:
-    """Check the bus of the OLED."""
+    """Check the OLED: its packages, its bus, and that it takes a byte."""
     if config.driver == "none":
         return Finding("screen", "none configured")
-    bus = devices / f"i2c-{config.bus}"
-    if not bus.exists():
-        return finding("screen", fault_table.NO_BUS, bus=config.bus)
-    return _missing("screen", SCREEN_PACKAGES, is_installed) or _usable(
-        "screen", bus, "i2c"
-    )
+    missing = _missing("screen", SCREEN_PACKAGES, is_installed)
+    return missing or Finding("screen", *probe(config))
 
 
 def pins(
     buttons: ButtonsConfig,
     lamps: LampsConfig,
-    devices: Path = DEVICES,
     is_installed: Callable[[str], bool] = is_installed,
+    probe: Callable[[ButtonsConfig, LampsConfig], Result] = probe_pins,
 ) -> Finding:
-    """Check access to the pins of buttons and lamps."""
+    """Check the pins of buttons and lamps: their packages, and that they open."""
     names = (*ButtonsConfig.__dataclass_fields__, *LampsConfig.__dataclass_fields__)
-    wired = [x for x in names if getattr(buttons, x, None) or getattr(lamps, x, None)]
-    if not wired:
+    if not any(getattr(buttons, x, None) or getattr(lamps, x, None) for x in names):
         return Finding("pins", "none configured")
-    chips = sorted(devices.glob("gpiochip*"))
-    if not chips:
-        return finding("pins", fault_table.NO_GPIO, pins=", ".join(wired))
-    return _missing("pins", PIN_PACKAGES, is_installed) or _usable(
-        "pins", chips[0], "gpio"
-    )
+    missing = _missing("pins", PIN_PACKAGES, is_installed)
+    return missing or Finding("pins", *probe(buttons, lamps))
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
@@ -168,13 +156,6 @@ def _missing(
             fault = missing_package(package)
             return finding(part, fault, package=package, state="is missing")
     return None
-
-
-def _usable(part: str, device: Path, group: str) -> Finding:
-    if os.access(device, os.R_OK | os.W_OK):
-        return Finding(part, f"{device} can be used")
-    command = join_group(group)
-    return finding(part, fault_table.DEVICE_NOT_ALLOWED, device=device, command=command)
 
 
 def _is_known(host: str) -> bool:

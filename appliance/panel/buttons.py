@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Self
 
 from appliance.config import ButtonsConfig, Pin
@@ -18,19 +18,17 @@ from appliance.panel.debounce import (
     after_reading,
     opened,
 )
-from appliance.panel.floating import EdgeRate, float_reason
+from appliance.panel.floating import EdgeRate
 from appliance.panel.floating import after_edge as after_rated_edge
 from appliance.panel.gpio_chip import GpioChips
+from appliance.panel.input_pin import Edge, Input
 from appliance.panel.pin_group import PinGroup
 from appliance.panel.pins import (
     CHIPS,
     Factory,
     OpenFactory,
     PinSource,
-    gpiozero_pull,
-    is_active_high,
     open_factory,
-    pin_errors,
 )
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -43,16 +41,6 @@ TRIAL_S: Final = 5.0
 """Time without too many edges after which a wire that floated is trusted again."""
 OLD_S: Final = 5.0
 """Greatest age of an edge: an older time stamp is from another clock."""
-
-
-@dataclass(frozen=True, slots=True)
-class Edge:
-    """Edge seen by a thread of gpiozero's."""
-
-    is_closed: bool
-    """Level of the contact after the edge."""
-    at_s: float
-    """Time stamp; with lgpio the kernel's, on the monotonic clock."""
 
 
 class Buttons:
@@ -192,56 +180,3 @@ def _event(button: Button, report: ContactReport) -> Event:
     if report.is_pressed:
         return ButtonPressed(button, at_s=report.at_s, is_resumed=report.is_resumed)
     return ButtonReleased(button, at_s=report.at_s)
-
-
-class Input:
-    """Input pin, with a callback for both edges in one of gpiozero's threads.
-
-    Every method raises `PanelError` if the pin has failed.
-    """
-
-    def __init__(
-        self, factory: Factory, pin: Pin, on_edge: Callable[[Edge], None]
-    ) -> None:
-        """Open the pin; it may be busy, or may not support the wanted resistor."""
-        self._is_active_high = is_active_high(pin, is_button=True)
-        self._on_edge = on_edge
-        self._name = f"GPIO{pin.pin}"
-        self.float_reason = float_reason(pin.pull)
-        """Fault of a wire that floats."""
-        with pin_errors(self._name):
-            from gpiozero import GPIODevice
-
-            self._device = GPIODevice(pin.pin, pin_factory=factory)
-        try:
-            with pin_errors(self._name):
-                self._watch(pin.pull)
-                self.was_closed = self.is_closed()
-                """The contact was closed when the pin was opened."""
-        except PanelError:
-            self.close()
-            raise
-
-    def is_closed(self) -> bool:
-        """Return True if the contact is closed now."""
-        with pin_errors(self._name):
-            return bool(self._device.pin.state) == self._is_active_high
-
-    def close(self) -> None:
-        """Release the pin."""
-        with pin_errors(self._name):
-            self._device.close()
-
-    def _watch(self, pull: str) -> None:
-        wire = self._device.pin
-        if wire.function != "input":
-            wire.function = "input"
-        wanted = gpiozero_pull(pull)
-        if wire.pull != wanted:
-            wire.pull = wanted
-        wire.edges = "both"
-        wire.when_changed = self._changed
-
-    def _changed(self, ticks: float, state: object) -> None:
-        # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
-        self._on_edge(Edge(bool(state) == self._is_active_high, float(ticks)))

@@ -137,11 +137,9 @@ class PinGroup(Generic[PinT]):
 
     def _user(self, reason: str, number: int) -> str:
         """Return who uses a busy pin, if the kernel says so; else nothing."""
-        # gpiozero's other factories have no chip.
-        chip = getattr(self._factory, "chip", None)
-        if chip is None or "busy" not in reason.lower():
+        if "busy" not in reason.lower():
             return ""
-        line = self._source.chips.line(chip, number)
+        line = self._source.user(self._factory, number)
         return line.user if line is not None else ""
 
     def _label(self, name: str) -> str:

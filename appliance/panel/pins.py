@@ -12,7 +12,7 @@ from appliance.config import Pin, PinConfig
 from appliance.core import fault_table
 from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import ALL_PINS, GpioChips
+from appliance.panel.gpio_chip import ALL_PINS, GpioChips, Line
 
 _opening: Final = threading.Lock()
 
@@ -39,6 +39,12 @@ class PinSource:
     open_factory: OpenFactory
     chips: GpioChips = CHIPS
     """Says who uses a pin."""
+
+    def user(self, factory: Factory, number: int) -> Line | None:
+        """Return the use of a pin; None: not known."""
+        # gpiozero's other factories have no chip.
+        chip = getattr(factory, "chip", None)
+        return None if chip is None else self.chips.line(chip, number)
 
 
 def open_factory(chips: GpioChips = CHIPS) -> Factory:

@@ -8,6 +8,6 @@ BACKENDS.md lists the configuration for each known token source.
 `server` is `ptt-appliance token-server`, a small token source: `server_settings` reads
 and checks its configuration (`server_config`), `server_app` responds to requests, with
 `server_access` (who asks), `server_request` and `server_room_config` (what for) and
-`server_issuer` (signing). Start with `source` to follow a join, with `server_app` to
+`issue` (signing). Start with `source` to follow a join, with `server_app` to
 follow an issued token.
 """

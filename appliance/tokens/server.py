@@ -24,6 +24,7 @@ from appliance.net.listen import listener, parsed
 from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
+from appliance.tokens.issue import Issuer
 from appliance.tokens.server_access import RealClient
 from appliance.tokens.server_app import app
 from appliance.tokens.server_config import (
@@ -31,7 +32,6 @@ from appliance.tokens.server_config import (
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_settings import read_settings
 
 BACKLOG: Final = 256

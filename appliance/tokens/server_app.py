@@ -2,7 +2,7 @@
 
 It implements LiveKit's standard endpoint and the ones of other projects, with every
 spelling of the fields, so that each client can use it. A request passes `server_access`
-(who asks) and `server_request` (what for), then `server_issuer` signs.
+(who asks) and `server_request` (what for), then `issue` signs.
 """
 
 import time
@@ -26,10 +26,10 @@ from appliance.net.http_limits import (
     read_body,
 )
 from appliance.net.url import host_and_port
+from appliance.tokens.issue import Issuer, LiveKitIssuer, Order
 from appliance.tokens.server_access import Access, client_address
 from appliance.tokens.server_config import TokenServerSettings
 from appliance.tokens.server_fields import Reason, Refused, header_text, shown
-from appliance.tokens.server_issuer import Issuer, LiveKitIssuer, Order
 from appliance.tokens.server_metrics import Counts, metrics_registry, metrics_text
 from appliance.tokens.server_request import GrantReader, Values
 

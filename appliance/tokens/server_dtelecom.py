@@ -16,13 +16,13 @@ from appliance.dtelecom.registry import (
 )
 from appliance.dtelecom.tokens import KeyPairError, TokenWishes, read_key_pair, sign
 from appliance.net.url import address_fault
+from appliance.tokens.issue import Issued, Order
 from appliance.tokens.server_config import (
     Credentials,
     TokenServerConfig,
     TokenServerSettings,
 )
 from appliance.tokens.server_fields import Reason, Refused
-from appliance.tokens.server_issuer import Issued, Order
 
 if TYPE_CHECKING:
     import httpx

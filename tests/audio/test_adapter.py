@@ -3,6 +3,8 @@
 import asyncio
 import itertools
 import queue
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -522,3 +524,26 @@ def work(seconds: float) -> None:
 def test_the_shared_silence_block_is_read_only():
     with pytest.raises(ValueError, match="read-only"):
         SILENCE[0] = 1
+
+
+ADAPTER = """
+import sys
+from appliance.audio.adapter import AudioAdapter
+from appliance.audio.echo import CaptureProcessing
+from appliance.config import Config, MixerConfig, SoundConfig
+
+for mixer in (None, MixerConfig(speaker=90)):
+    config = Config(sound=SoundConfig(mixer=mixer))
+    AudioAdapter(config, print, None, CaptureProcessing(None, None))
+    print("appliance.audio.level_setter" in sys.modules, "ctypes" in sys.modules)
+"""
+"""Prints whether the setter of levels is loaded, without and with levels to set."""
+
+
+def test_the_mixer_is_loaded_only_if_levels_are_configured():
+    done = subprocess.run(
+        [sys.executable, "-c", ADAPTER], capture_output=True, text=True, check=True
+    )
+    without, with_levels = done.stdout.splitlines()
+    assert without.split()[0] == "False"
+    assert with_levels == "True True"

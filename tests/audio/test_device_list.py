@@ -91,6 +91,15 @@ def test_an_unused_card_that_cannot_be_opened_is_reported_as_such(machine):
         card_name((), "speaker", devices_of(machine))
 
 
+def test_the_doctor_accepts_the_only_card_of_a_box(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    machine.add(1, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
+    hat = ("seeed-2mic-voicecard: Audio (hw:1,0)", 2, 2)
+    devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2), hat)
+    assert card_name((), "speaker", devices) == "seeed-2mic-voicecard: Audio"
+
+
 def test_the_doctor_reports_a_second_choice(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     wishes = ("Anker", "hdmi")

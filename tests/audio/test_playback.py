@@ -146,13 +146,16 @@ def test_zeros_are_told_from_sound():
 def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goes_on():
     clock, stream_clock, card = clocked()
     flags = (0, INPUT_UNDERFLOW, INPUT_UNDERFLOW, 0, INPUT_UNDERFLOW)
-    seen = []
+    seen: list[tuple[bool, int]] = []
     for flag in flags:
         clock.now_s += 0.01
         card.call(heard(1), blank(), flag, 0.0)
         seen.append((stream_clock.deaf_since_s is not None, stream_clock.xruns))
     assert seen == [(False, 0), (True, 0), (True, 0), (False, 2), (True, 2)]
     assert stream_clock.deaf_since_s == clock.now_s
+    for flag in [INPUT_UNDERFLOW] * 200 + [0]:
+        card.call(heard(1), blank(), flag, 0.0)
+    assert stream_clock.xruns == 2
 
 
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():

@@ -168,3 +168,11 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
             policy.note(USB, float(now_s))
     assert 5 < searches < 40
     assert len(caplog.records) <= 20
+
+
+def test_a_microphone_that_delivers_nothing_is_opened_again_less_and_less_often():
+    policy = ReopenPolicy(lambda: False)
+    policy.note(USB, 0.0)
+    deaf = replace(HALF, is_deaf=True)
+    assert looks(policy, USB, 200, deaf) == [1, 3, 7, 15, 75, 195]
+    assert looks(policy, USB, 9999, replace(deaf, is_playing=True), since=200) == []

@@ -1,5 +1,6 @@
 """Tests of what is reported about streams that work, but not well."""
 
+import logging
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from appliance.audio.devices import Direction
 from appliance.audio.silent_microphone import FIRST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_clock import INPUT_UNDERFLOW, STALL_S, StreamClock
-from appliance.audio.stream_stats import DEAF, LOSING, SILENT, STOPPED, StreamStats
+from appliance.audio.stream_stats import DEAF, LOG_LINES, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from tests.audio.fakes import Clock
@@ -24,8 +25,10 @@ class Opened:
         self.stats = StreamStats(self._post)
         self.stream = StreamClock(48_000, self.clock)
         clocks: dict[Direction, StreamClock] = dict.fromkeys(NAMES, self.stream)
-        found = {way: PartFound(part, "USB", notice) for way, part in NAMES.items()}
-        self.stats.opened(clocks, found)
+        self.found = {
+            way: PartFound(part, "USB", notice) for way, part in NAMES.items()
+        }
+        self.stats.opened(clocks, self.found)
         self.stream.note(status)
         self.stats.note_first_callbacks()
         self.first, self.events = self.events, []
@@ -100,14 +103,20 @@ def test_a_noise_gate_in_an_endless_talk_causes_few_reports():
     assert 0 < reports <= 4
 
 
-def test_a_microphone_without_samples_has_stopped_and_its_speaker_has_not():
+def test_a_microphone_without_samples_for_a_second_is_lost_until_it_delivers_some():
     opened = Opened()
     for _ in range(1 + round(STALL_S * 100)):
         opened.clock.now_s += 0.01
         opened.stream.note(INPUT_UNDERFLOW)
-    assert opened.stats.stopped(opened.clock.now_s) == {"microphone": DEAF}
+        opened.stats.note_first_callbacks()
+        opened.stats.note_deaf()
+    assert opened.events == [PartLost(Part.MICROPHONE, "USB", DEAF)]
+    assert not opened.stats.stopped(opened.clock.now_s), "the speaker plays on"
+    opened.stream.note(0)
+    opened.stats.note_first_callbacks()
+    assert opened.events[1:] == [PartFound(Part.MICROPHONE, "USB")]
     opened.clock.now_s += 2 * STALL_S
-    assert opened.stats.stopped(opened.clock.now_s) == dict.fromkeys(NAMES, STOPPED)
+    assert opened.stats.stopped(opened.clock.now_s) == set(NAMES)
 
 
 def test_a_microphone_without_samples_is_not_reported_as_working():
@@ -164,4 +173,27 @@ def test_a_loss_is_posted_again_only_if_its_reason_changes():
     assert opened.events == [
         PartLost(Part.SPEAKER, "USB", "it stopped"),
         PartLost(Part.SPEAKER, "USB", "it is busy"),
+    ]
+
+
+def test_a_loose_contact_is_a_few_lines_in_the_log(caplog):
+    caplog.set_level(logging.INFO)
+    opened = Opened()
+    for _ in range(1000):
+        opened.stats.close()
+        for direction in NAMES:
+            opened.stats.lost(direction, "USB", "it stopped")
+        opened.stats.opened(dict.fromkeys(NAMES, opened.stream), opened.found)
+        opened.stats.note_first_callbacks()
+    assert len(opened.events) == 4000, "each is shown"
+    assert 4 <= len(caplog.records) <= 2 * LOG_LINES
+
+
+def test_the_events_of_the_day_are_logged(caplog):
+    caplog.set_level(logging.INFO)
+    Opened().stats.lost("speaker", "USB", "it stopped")
+    assert [record.levelname for record in caplog.records] == [
+        "INFO",
+        "INFO",
+        "WARNING",
     ]

@@ -16,17 +16,21 @@ from appliance.demo.livekit_server import LocalServer
 from appliance.errors import DemoError
 from tests.bench import (
     agent,
+    busy,
     cpu,
     delay,
     drift,
+    echo,
     flood,
     gate,
     goodbye,
+    link_presses,
     links,
     memory,
     outage,
     relay,
     rooms,
+    soak,
     startup,
     tokenserver,
 )
@@ -53,16 +57,39 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "relay": relay.measure,
     "agent": agent.measure,
     "links": links.measure,
+    "presses": link_presses.measure,
+    "busy": busy.measure,
+    "soak": soak.measure,
+    "echo": echo.measure,
 }
 
-ALERT = frozenset({"delay", "drift", "gate", "rooms", "flood", "agent", "links"})
+ALERT = frozenset(
+    {
+        "delay",
+        "drift",
+        "gate",
+        "rooms",
+        "flood",
+        "agent",
+        "links",
+        "presses",
+        "busy",
+        "soak",
+    }
+)
 """Modules that are measured with processors kept awake."""
+
+LENGTHY = frozenset({"soak"})
+"""Modules that are measured only if they are named."""
 
 
 def main() -> int:
     """Measure, print, and return 1 if something could not be measured."""
     options = _parser().parse_args()
     plan = QUICK if options.quick else LONG if options.long else DEFAULT
+    if options.minutes is not None:
+        minutes = options.minutes
+        plan = replace(plan, soak_minutes=minutes, clocks_minutes=minutes)
     found = machine()
     print(line(found), flush=True)
     binary = find_or_build(_tell)
@@ -86,7 +113,7 @@ async def _run(
     extra = []
     async with LocalServer(binary) as server:
         venue = Venue(server, folder, plan)
-        names = options.only or FIGURES
+        names = options.only or [name for name in FIGURES if name not in LENGTHY]
         alert: frozenset[str] = frozenset() if options.drowsy else ALERT
         sections = [await _measured(venue, name, name in alert) for name in names]
         if options.imports:
@@ -131,6 +158,9 @@ def _parser() -> argparse.ArgumentParser:
     lengths.add_argument("--long", action="store_true", help="an hour and a half")
     parser.add_argument(
         "--only", action="append", choices=FIGURES, help="just this; may be repeated"
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="how long the modules soak and clocks take"
     )
     parser.add_argument(
         "--drowsy",

@@ -10,9 +10,10 @@ import msgspec
 import numpy as np
 from livekit import rtc
 
-from tests.bench import gate, sound
+from tests.bench import sound
 from tests.bench.box import Ours, Page, Seat
 from tests.bench.client import PATIENCE_S, Client
+from tests.bench.presses import move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ
 from tests.bench.spread import spread
@@ -172,9 +173,9 @@ async def _silence(box: Client) -> float:
 
     NaN if it never was silent, or not heard before.
     """
-    down_s = await gate.move(box, "press")
+    down_s = await move(box, "press")
     await asyncio.sleep(HELD_S)
-    await gate.move(box, "release")
+    await move(box, "release")
     await asyncio.sleep(PAUSE_S)
     heard = box.card.heard(down_s - 0.1, down_s + HELD_S)
     return silent_after_ms(heard, 0.1)

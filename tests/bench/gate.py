@@ -1,30 +1,24 @@
 """Talk button: access delay, and loss of the speech around a press."""
 
 import asyncio
-from dataclasses import dataclass, replace
-from itertools import pairwise
 
 import numpy as np
 
 from tests.bench import sound
-from tests.bench.box import Ours, Page, Seat, histogram
+from tests.bench.box import Ours, Page, histogram
 from tests.bench.client import Client, UnmeasurableError
+from tests.bench.presses import Press, Pressed, lost, move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ
 from tests.bench.spread import Spread, bucket, extremes
 from tests.bench.venue import Venue
 from tests.card.asound import Samples
-from tests.card.measure import Burst, bursts
+from tests.card.measure import Burst
 
 HELD_S = 0.5
 """Longer than a tap, which would latch."""
 EVERY_S = 1.3
 """Time between presses, in which the tail ends and the room is silent."""
-PART_S = 0.1
-"""Length of the parts that are matched one by one: the jitter buffer of a new receiver
-stretches the first talk and compresses the second, by up to 30 ms, without loss."""
-NEAR_S = 0.04
-"""Tolerance between the delay of a part and of the whole talk."""
 BEFORE_S = 0.2
 """Speech that goes on around a press, before and after."""
 FAR_S = 4.0
@@ -33,19 +27,6 @@ INTERRUPTED_S = (0.2, 0.6, 1.2, 2.0)
 """Moments of the interruption in it, in turn."""
 GOAL_MS = 10.0
 ACCESS_MS = 25.0
-
-
-@dataclass(frozen=True, slots=True)
-class Press:
-    """One press of the button and the speech around it, in seconds of the card."""
-
-    from_s: float
-    """Start of speech."""
-    to_s: float
-    """End of speech."""
-    down_s: float
-    """Actual time of the press."""
-    up_s: float
 
 
 async def measure(venue: Venue) -> Section:
@@ -59,7 +40,7 @@ async def measure(venue: Venue) -> Section:
 
 async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
     words = f"processing {'on' if is_on else 'off'}"
-    pressed = _Pressed(is_on=is_on)
+    pressed = Pressed(is_on=is_on)
     # Hybrid, so that its own microphone is not sent.
     listener = Ours(has_processing=is_on, has_page=False, mode="hybrid")
     async with venue.call(pressed, listener) as (box, far):
@@ -103,7 +84,7 @@ async def _interruptions(venue: Venue, count: int) -> Row:
     lost = []
     for number in range(count):
         talker = Ours(has_processing=False, has_page=False)
-        async with venue.call(_Pressed(is_on=True), talker) as (box, far):
+        async with venue.call(Pressed(is_on=True), talker) as (box, far):
             from_s = far.card.now_s() + 0.05
             voice = sound.talk(np.random.default_rng(number), FAR_S)
             far.card.speak(voice, from_s)
@@ -121,20 +102,6 @@ async def _interruptions(venue: Venue, count: int) -> Row:
         goal=Goal(GOAL_MS, "high"),
         note=f"{len(heard)} of {count} presses heard, {within:.0f} ms missing within",
     )
-
-
-class _Pressed:
-    """Box with a button that can be pressed and a page to query."""
-
-    def __init__(self, *, is_on: bool) -> None:
-        self._kind = Ours(has_processing=is_on, mode="hybrid", is_pressed=True)
-        self.page: Page | None = None
-
-    async def start(self, seat: Seat) -> Client:
-        self.page = Page(seat.folder)
-        client = await self._kind.start(seat)
-        await client.says("page served")
-        return client
 
 
 async def _press(box: Client, speech: Samples, number: int) -> Press:
@@ -157,46 +124,12 @@ async def _press(box: Client, speech: Samples, number: int) -> Press:
     return Press(from_s, to_s, really_down_s, really_up_s)
 
 
-async def move(box: Client, word: str) -> float:
-    """Move the button and return the actual time, in seconds of the card."""
-    told_s = box.lines[-1].at_s
-    await box.tell(word)
-    await box.says(f"{word} at_ns=", since_s=told_s)
-    said = next(x.text for x in reversed(box.lines) if x.text.startswith(word))
-    return (int(said.partition("=")[2]) - box.card.epoch_ns) / 1e9
-
-
 def _lost(press: Press, speech: Samples, far: Client) -> Burst:
     """Return the loss of the speech between press and release."""
     until_s = press.to_s + sound.MOST_S
     heard = far.card.heard(press.from_s, until_s)
     span_s = press.down_s - press.from_s, min(press.up_s, press.to_s) - press.from_s
     return lost(speech, heard, span_s)
-
-
-def lost(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Burst:
-    """Return the loss of a talk whose delay may change meanwhile.
-
-    Args:
-        said: spoken samples.
-        heard: received samples, from the same moment on.
-        span_s: start and end of the talk in both.
-    """
-    (whole,) = bursts(said, heard, [span_s], most_s=sound.MOST_S)
-    if np.isnan(whole.delay_s):
-        return whole
-    count = max(1, round((span_s[1] - span_s[0]) / PART_S))
-    edges_s = np.linspace(*span_s, count + 1).tolist()
-    soonest = heard[max(0, round((whole.delay_s - NEAR_S) * RATE_HZ)) :]
-    parts = bursts(said, soonest, pairwise(edges_s), most_s=2 * NEAR_S)
-    missing_ms = sum(x.lost_start_ms + x.lost_within_ms + x.lost_end_ms for x in parts)
-    start_ms, end_ms = parts[0].lost_start_ms, parts[-1].lost_end_ms
-    return replace(
-        whole,
-        lost_start_ms=start_ms,
-        lost_end_ms=end_ms,
-        lost_within_ms=missing_ms - start_ms - end_ms,
-    )
 
 
 async def _access(page: Page) -> Spread | None:

@@ -75,7 +75,13 @@ def judge(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Hearing
     return Hearing(tuple(times), tuple(1000.0 * x for x in delays), share)
 
 
-def back_s(hearing: Hearing, start_s: float, end_s: float, until_s: float) -> float:
+def back_s(
+    hearing: Hearing,
+    start_s: float,
+    end_s: float,
+    until_s: float,
+    usual_ms: float = USUAL_MS,
+) -> float:
     """Return the time from an event's end until the delay is as it was before.
 
     Args:
@@ -83,6 +89,7 @@ def back_s(hearing: Hearing, start_s: float, end_s: float, until_s: float) -> fl
         start_s: start of the event.
         end_s: its end.
         until_s: start of the next event, or the end of the call.
+        usual_ms: by how much the delay may be longer than before.
 
     Returns:
         NaN if the delay did not come back.
@@ -96,7 +103,7 @@ def back_s(hearing: Hearing, start_s: float, end_s: float, until_s: float) -> fl
     after = [(at_s, ms) for at_s, ms in known if start_s <= at_s < until_s]
     if not before:
         return float("nan")
-    most_ms = float(np.median(before)) + USUAL_MS
+    most_ms = float(np.median(before)) + usual_ms
     for at_s, _ in after:
         steady = [ms for x, ms in after if at_s <= x < at_s + STEADY_S]
         if at_s >= end_s and max(steady) <= most_ms:

@@ -66,7 +66,17 @@ def _order(name: str, plan: Plan) -> Order:
 
 async def _calls(orders: Sequence[Order]) -> list[Call]:
     text = msgspec.json.encode(orders).decode()
-    command = namespaced(sys.executable, "-m", "tests.bench.link_calls", text)
+    out = await in_namespace("tests.bench.link_calls", text)
+    return msgspec.msgpack.decode(out, type=list[Call])
+
+
+async def in_namespace(module: str, order: str) -> bytes:
+    """Run a module in a network namespace of its own and return what it writes.
+
+    Raises:
+        UnmeasurableError: it failed.
+    """
+    command = namespaced(sys.executable, "-m", module, order)
     process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
     out, _ = await process.communicate()
     if process.returncode:
@@ -75,7 +85,7 @@ async def _calls(orders: Sequence[Order]) -> list[Call]:
             " util-linux; see above"
         )
         raise UnmeasurableError(sentence)
-    return msgspec.msgpack.decode(out, type=list[Call])
+    return out
 
 
 def _rows(name: str, calls: Sequence[Call]) -> list[Row]:

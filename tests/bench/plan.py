@@ -42,6 +42,20 @@ class Plan:
     """Duration of the figures of each call over a bad link."""
     link_starts: int
     """Calls of each kind of client over each link."""
+    link_presses: int
+    """Presses over each link."""
+    busy_s: float
+    """Time in which compilers take all processors."""
+    busy_edge_s: float
+    """Speech before it; twice as long after it."""
+    busy_settle_s: float
+    """Speech before the first figure."""
+    echo_s: float
+    """Length of each of three parts of speech in a simulated room."""
+    soak_minutes: float
+    """At least one disturbance of each kind is made."""
+    clocks_minutes: float
+    """Speech between clocks that are far apart."""
 
 
 QUICK = Plan(
@@ -64,6 +78,13 @@ QUICK = Plan(
     links=("wifi",),
     link_s=8.0,
     link_starts=1,
+    link_presses=10,
+    busy_s=8.0,
+    busy_edge_s=4.0,
+    busy_settle_s=4.0,
+    echo_s=6.0,
+    soak_minutes=0.0,
+    clocks_minutes=1.0,
 )
 DEFAULT = Plan(
     starts=10,
@@ -85,6 +106,13 @@ DEFAULT = Plan(
     links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
     link_s=20.0,
     link_starts=1,
+    link_presses=100,
+    busy_s=30.0,
+    busy_edge_s=12.0,
+    busy_settle_s=12.0,
+    echo_s=20.0,
+    soak_minutes=60.0,
+    clocks_minutes=10.0,
 )
 LONG = Plan(
     starts=20,
@@ -106,4 +134,11 @@ LONG = Plan(
     links=("plain", "wifi", "loss1", "loss3", "loss5", "events"),
     link_s=30.0,
     link_starts=4,
+    link_presses=300,
+    busy_s=60.0,
+    busy_edge_s=20.0,
+    busy_settle_s=12.0,
+    echo_s=20.0,
+    soak_minutes=60.0,
+    clocks_minutes=10.0,
 )

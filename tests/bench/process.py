@@ -28,6 +28,24 @@ def memory(pid: int) -> Memory:
     return Memory(kilobytes["Pss:"] / KB_PER_MB, kilobytes["Rss:"] / KB_PER_MB)
 
 
+@dataclass(frozen=True, slots=True)
+class Resources:
+    """What a process holds of the machine."""
+
+    memory: Memory
+    threads: int
+    files: int
+    """Open file descriptors."""
+
+
+def resources(pid: int) -> Resources:
+    """Return what the process holds now."""
+    threads, files = (
+        sum(1 for _ in Path(f"/proc/{pid}/{name}").iterdir()) for name in ("task", "fd")
+    )
+    return Resources(memory(pid), threads, files)
+
+
 def cpu_s(pid: int) -> float:
     """Return the CPU time since the start of the process, utime + stime."""
     return _used_s(Path(f"/proc/{pid}/stat"))

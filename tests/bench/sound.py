@@ -111,6 +111,27 @@ def conversation(rng: np.random.Generator, seconds: float) -> Samples:
     return result
 
 
+def word(rng: np.random.Generator, voice_s: float, closure_s: float) -> Samples:
+    """Return a word that begins and ends with a plosive, as in "talk".
+
+    Args:
+        rng: another seed is another word.
+        voice_s: length of the first plosive and the voice.
+        closure_s: silence after it, before the last plosive.
+    """
+    seconds = voice_s + closure_s + RELEASE_S
+    loudness = np.zeros(round(seconds * RATE_HZ))
+    loudness[_span(RELEASE_S, voice_s - RELEASE_S)] = 1.0
+    fade = np.hanning(round(2 * FADE_S * RATE_HZ))
+    voiced = np.convolve(loudness, fade / fade.sum(), "same")
+    released = np.zeros(len(voiced))
+    for at_s in (0.0, voice_s + closure_s):
+        released[_span(at_s, RELEASE_S)] = 0.5
+    wave = voiced * talk(rng, seconds) + released * noise(rng, seconds)
+    result: Samples = wave.round().clip(-PEAK, PEAK).astype(np.int16)
+    return result
+
+
 def _span(start_s: float, seconds: float) -> slice:
     first = round(start_s * RATE_HZ)
     return slice(first, first + round(seconds * RATE_HZ))

@@ -5,15 +5,18 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import delay, gate, relay, rooms, sound
+from tests.bench import busy, delay, gate, relay, rooms, soak, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
+from tests.bench.process import resources
 from tests.bench.report import Row, Section, table
 from tests.bench.scene import stay
 from tests.bench.spread import spread
 from tests.bench.venue import Venue
 
 OURS = Ours(has_processing=False, has_page=False)
+SPARE = 3
+"""Threads and files for a moment, such as the library's for a new connection."""
 BEFORE_S = 2.0
 """Time before the first burst; no figure is read, so no jitter buffer must settle."""
 
@@ -54,3 +57,26 @@ async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
         plan = replace(QUICK, presses=2)
         section = await rooms.measure(Venue(server, tmp_path, plan))
     assert [row.note for row in section.rows] == ["1 of 1 changes heard"]
+
+
+async def test_a_call_is_heard_while_compilers_work(tmp_path):
+    plan = replace(QUICK, busy_s=1.0, busy_edge_s=1.0, busy_settle_s=1.0)
+    async with LocalServer(find_or_build(print)) as server:
+        found = await busy.call(Venue(server, tmp_path, plan), (OURS, OURS))
+    assert [len(ear) for ear in found.ears] == [3, 3]
+    heard = [x for ear in found.ears for phase in ear for x in phase.delay_ms]
+    assert not all(map(math.isnan, heard))
+
+
+async def test_speech_passes_again_after_each_disturbance_of_a_call(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        venue = Venue(server, tmp_path, QUICK)
+        async with venue.call(OURS, OURS) as pair:
+            before = [resources(client.pid) for client in pair]
+            for disturb in (soak.unplug_first, soak.kill_server, soak.compile_all):
+                await disturb(venue, pair, 0.5)
+                assert not math.isnan(await soak.speech_back_s(pair, seed=1))
+            after = [resources(client.pid) for client in pair]
+    for first, last in zip(before, after, strict=True):
+        assert last.threads <= first.threads + SPARE
+        assert last.files <= first.files + SPARE

@@ -145,33 +145,36 @@ def test_a_certificate_that_the_system_trusts_is_good(
     assert checks.server(f"wss://localhost:{tls_port}").is_good
 
 
-def test_a_disabled_bus_is_reported_with_its_remedy(tmp_path):
-    finding = checks.screen(ScreenConfig(), tmp_path)
-    assert "raspi-config" in finding.advice
-    (tmp_path / "i2c-1").touch()
-    assert checks.screen(ScreenConfig(), tmp_path).is_good
-
-
-def test_a_missing_package_is_reported_for_the_part_that_needs_it(tmp_path):
-    (tmp_path / "i2c-1").touch()
-    (tmp_path / "gpiochip0").touch()
-    screen = checks.screen(ScreenConfig(), tmp_path, lambda name: name != "PIL")
+def test_a_missing_package_is_reported_for_the_part_that_needs_it():
+    screen = checks.screen(ScreenConfig(), lambda name: name != "PIL")
     assert screen.found == "the Python package PIL is missing"
     assert "install.sh" in screen.advice
-    wired = ButtonsConfig(), LampsConfig(), tmp_path
+    wired = ButtonsConfig(), LampsConfig()
     pins = checks.pins(*wired, lambda name: name != "lgpio")
     assert "apt install python3-lgpio" in pins.advice
     assert checks.is_installed("luma.oled")
     assert not checks.is_installed("no_such_package.part")
 
 
-def test_pins_are_checked_only_if_something_is_wired(tmp_path):
-    assert checks.pins(NO_BUTTONS, NO_LAMPS, tmp_path).is_good
-    finding = checks.pins(ButtonsConfig(), NO_LAMPS, tmp_path)
-    assert finding.found == "this machine has none for talk, leave"
-    (tmp_path / "gpiochip0").touch()
-    wired = ButtonsConfig(), LampsConfig(), tmp_path
-    assert checks.pins(*wired, lambda _: True).is_good
+def test_pins_and_screen_are_probed_only_if_they_are_configured_and_installed():
+    probed = []
+
+    def probe(*configs):
+        probed.append(configs)
+        return "probed", "remedy"
+
+    def are_installed(_name):
+        return True
+
+    none = ScreenConfig(driver="none")
+    assert checks.screen(none, are_installed, probe).is_good
+    assert checks.pins(NO_BUTTONS, NO_LAMPS, are_installed, probe).is_good
+    assert probed == []
+    assert checks.screen(ScreenConfig(), are_installed, probe).advice == "remedy"
+    assert checks.pins(NO_BUTTONS, LampsConfig(), are_installed, probe).found == (
+        "probed"
+    )
+    assert probed == [(ScreenConfig(),), (NO_BUTTONS, LampsConfig())]
 
 
 def test_a_missing_network_is_reported():

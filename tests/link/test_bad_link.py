@@ -1,18 +1,16 @@
 """Two boxes on a bad link: lost and late packets, a stall, a gap."""
 
-import asyncio
 import math
 import statistics
-import sys
-from asyncio.subprocess import PIPE
 
 import msgspec
 import pytest
 
 from appliance.demo.build_server import find_or_build
-from tests.bench.client import ROOT
+from tests.bench import link_presses
 from tests.bench.link_calls import Call, Event, Order
-from tests.link.bad_link import namespaced, obstacle
+from tests.bench.links import in_namespace
+from tests.link.bad_link import obstacle
 from tests.link.middle import Quality
 
 STALL = Event(1.5, 0.2, is_gap=False)
@@ -38,10 +36,7 @@ async def test_boxes_hear_each_other_during_losses_and_after_a_stall_and_a_gap(
     link_is_possible,
 ):
     order = msgspec.json.encode([ORDER]).decode()
-    command = namespaced(sys.executable, "-m", "tests.bench.link_calls", order)
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=PIPE)
-    out, _ = await process.communicate()
-    assert process.returncode == 0
+    out = await in_namespace("tests.bench.link_calls", order)
     (call,) = msgspec.msgpack.decode(out, type=list[Call])
     assert call.trouble == ""
     assert call.dropped_percent > 0.0
@@ -57,6 +52,15 @@ async def test_boxes_hear_each_other_during_losses_and_after_a_stall_and_a_gap(
         # comes later adds nothing to it.
         assert min(stalled) < usual_ms + 1.5 * stall_ms
         assert min(after) < usual_ms + 1.5 * stall_ms
+
+
+async def test_presses_over_a_bad_link_are_heard_at_the_other_end(link_is_possible):
+    order = link_presses.Order("wifi", ORDER.quality, presses=2, settle_s=0.5)
+    text = msgspec.json.encode([order]).decode()
+    out = await in_namespace("tests.bench.link_presses", text)
+    (found,) = msgspec.msgpack.decode(out, type=list[link_presses.Presses])
+    assert len(found.start_ms) == len(found.end_ms) == order.presses
+    assert found.unheard == 0
 
 
 def delays(ear, since_s, until_s):

@@ -26,7 +26,7 @@ open_factory()
 """
 OPEN_INPUT = """
 from appliance.config import Pin
-from appliance.panel.buttons import Input
+from appliance.panel.input_pin import Input
 Input(None, Pin(pin=17), print)
 """
 OPEN_BUS = """

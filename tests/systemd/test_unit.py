@@ -1,3 +1,6 @@
+import grp
+import os
+import pwd
 import shutil
 import subprocess
 from pathlib import Path
@@ -67,7 +70,8 @@ def test_the_exposure_level_of_the_unit_is_low(tmp_path):
         ("Service", "LimitNOFILE", "65536"),
         ("Service", "LimitRTTIME", "10s:12s"),
         ("Service", "User", "ptt-appliance"),
-        ("Service", "StateDirectory", "ptt-appliance"),
+        ("Service", "Environment", "STATE_DIRECTORY=/var/lib/ptt-appliance"),
+        ("Service", "ReadWritePaths", "-/var/lib/ptt-appliance"),
         ("Service", "WorkingDirectory", "%t/ptt-appliance"),
         ("Service", "NoNewPrivileges", "yes"),
         ("Service", "ProtectSystem", "strict"),
@@ -83,6 +87,21 @@ def test_the_unit_has_these_settings(section, key, value):
 def test_the_unit_depends_on_neither_network_nor_sound():
     waits = words("Unit", "After") | words("Unit", "Requires") | words("Unit", "Wants")
     assert {wait for wait in waits if not wait.startswith("modprobe@")} == set()
+
+
+def test_a_state_directory_that_cannot_be_made_does_not_stop_the_service(tmp_path):
+    """`-`: a failure is ignored; `+`: as root, outside of the sandbox."""
+    assert not [key for _, key in settings() if key.startswith("StateDirectory")]
+    (command,) = settings()["Service", "ExecStartPre"]
+    assert command.startswith("-+/usr/bin/install -d -m 0700 ")
+    user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(os.getegid())
+    here = command.removeprefix("-+").replace("/var/lib", str(tmp_path))
+    here = here.replace("-o ptt-appliance", f"-o {user.pw_name}")
+    here = here.replace("-g ptt-appliance", f"-g {group.gr_name}")
+    for _ in range(2):
+        subprocess.run(here.split(), check=True)
+    made = tmp_path / "ptt-appliance"
+    assert made.stat().st_mode & 0o7777 == 0o700
 
 
 def test_only_the_needed_devices_are_allowed():

@@ -1,11 +1,17 @@
 import jwt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from appliance.config import RoomKind
 from appliance.tokens.claims import read_claims
-from appliance.tokens.issue import issue
+from appliance.tokens.issue import LiveKitIssuer, Order, issue
+from appliance.tokens.server_config import Credentials
+from appliance.tokens.server_request import Grant
+from tests.tokens.token_server import NOW_S, SECRET
 
-SECRET = "0123456789abcdef0123456789abcdef"
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+ISSUER = LiveKitIssuer(Credentials("key", SECRET, "wss://lk.example.com"))
 
 
 def test_a_token_is_valid_for_one_room_one_identity_and_a_limited_time():
@@ -43,3 +49,36 @@ def test_read_claims_parses_an_issued_token():
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
     assert (claims.expires_at_s, claims.profile) == (1600, RoomKind.LIVEKIT)
+
+
+async def issued(grant):
+    return await ISSUER.issue(Order(grant, "192.0.2.1", NOW_S, 600))
+
+
+@given(TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=3))
+async def test_a_token_is_byte_for_byte_pyjwts(room, name, metadata, attributes):
+    config = {"departureTimeout": 1, "agents": [{"agentName": name}]}
+    grant = Grant(room, "box", name, metadata, attributes, config)
+    token = (await issued(grant)).token
+    claims = jwt.decode(
+        token,
+        SECRET,
+        algorithms=["HS256"],
+        options={"verify_exp": False, "verify_nbf": False},
+    )
+    assert token == jwt.encode(claims, SECRET, algorithm="HS256")
+    assert claims["video"]["room"] == room
+    assert claims.get("metadata", "") == metadata
+    assert claims.get("attributes", {}) == attributes
+    assert claims["roomConfig"] == config
+
+
+async def test_the_client_parses_an_issued_token():
+    answer = await issued(Grant("kitchen", "box", "K"))
+    assert answer.url == "wss://lk.example.com"
+    assert SECRET not in repr(ISSUER)
+    assert answer.token not in repr(answer)
+    claims = read_claims(answer.token)
+    assert claims is not None
+    assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
+    assert (claims.expires_at_s, claims.profile) == (NOW_S + 600, RoomKind.LIVEKIT)

@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import jwt
 
+from appliance.tokens.issue import Issuer
 from appliance.tokens.server import application, client_limits
 from appliance.tokens.server_config import TokenServerSettings
-from appliance.tokens.server_issuer import Issuer
 from appliance.tokens.server_settings import read_settings
 
 NOW_S = 1_700_000_000

@@ -1,0 +1,101 @@
+"""Checks of parts that go away and come back, and of the sound card's mixer."""
+
+import asyncio
+import random
+import re
+from statistics import median
+
+from tests.guest.box import until
+from tests.guest.site import Site
+
+PLUGS = 10
+AWAY_S = (1.2, 2.5, 0.2, 6.0, 4.0, 1.7, 0.6, 9.0, 3.0, 2.0)
+BACK_S = 10.0
+"""Longest time until there is sound again; 1.4 s is usual."""
+BUFFERED_S = 0.3
+"""Time for which the far end may still play what was said before."""
+MOST_LEFT = 2
+"""Threads and files that may be added by ten unplugs; some are made at first use."""
+MOST_LEFT_MB = 15.0
+SCREEN_S = 10.0
+QUIET_DB = -15.0
+"""Below this, a box on a table is hard to hear."""
+
+
+async def unplug(site: Site) -> None:
+    """Unplug the headset ten times, idle and in a talk: the sound comes back."""
+    findings, rng = site.findings, random.Random(7)
+    async with site.box() as box:
+        await box.joined()
+        site.far_speaks(250.0)
+        site.speaks(250.0)
+        await asyncio.sleep(5.0)
+        pid, before = await box.pid(), await box.usage()
+        here_s, far_s = [], []
+        for turn in range(PLUGS):
+            await asyncio.sleep(2.0 + 3.0 * rng.random())
+            is_talk = turn % 2 == 1
+            if is_talk:
+                await box.press()
+                await asyncio.sleep(0.5 + 2.0 * rng.random())
+            site.headset.unplug()
+            await asyncio.sleep(AWAY_S[turn] + rng.random())
+            at_s = site.headset.now_s()
+            site.headset.plug()
+            here_s.append(await site.until_heard(site.heard_here, at_s, BACK_S))
+            if is_talk:
+                later_s = at_s + BUFFERED_S
+                heard_s = await site.until_heard(site.heard_far, later_s, BACK_S)
+                far_s.append(heard_s + BUFFERED_S)
+                await box.release()
+        after = await box.usage()
+        findings.note(f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays")
+        findings.note(f"{_spread(far_s)} until the far end hears")
+        findings.expect(await box.pid() == pid, "the same process")
+        for what, most in (("threads", MOST_LEFT), ("files", MOST_LEFT)):
+            words = f"{what} {before[what]:.0f} to {after[what]:.0f}"
+            findings.expect(after[what] - before[what] <= most, words)
+        grown_mb = after["rss_mb"] - before["rss_mb"]
+        findings.expect(grown_mb <= MOST_LEFT_MB, f"{grown_mb:+.1f} MB of memory")
+
+
+async def screen(site: Site) -> None:
+    """Take the screen's power, then its bus: the picture comes back."""
+    findings = site.findings
+
+    async def is_lit() -> bool:
+        return site.adapter.is_lit()
+
+    async with site.box() as box:
+        await box.joined()
+        pid = await box.pid()
+        await until("a picture on the screen", is_lit, SCREEN_S)
+        for name, away, back in (
+            ("power", site.adapter.power_off, site.adapter.power_on),
+            ("bus", site.adapter.unplug, site.adapter.plug),
+        ):
+            away()
+            await asyncio.sleep(8.0)
+            back()
+            back_s = await until(f"the picture after the {name}", is_lit, SCREEN_S)
+            findings.note(f"picture {back_s:.1f} s after the {name} is back")
+        findings.expect(await box.pid() == pid, "the same process")
+        findings.expect(await box.is_in_room(), "in the room all the time")
+
+
+async def mixer(site: Site) -> None:
+    """A new system's speaker, at -20 dB: the box makes it louder or says so."""
+    findings = site.findings
+    async with site.box() as box:
+        await box.joined()
+        speaker_db = site.headset.speaker_db()
+        findings.note(f"speaker at {speaker_db:.0f} dB")
+        _, words = await box.machine.run("ptt-appliance doctor")
+        named = [x for x in words.splitlines() if re.search(r"\d+ dB", x)]
+        journal = re.findall(r".*mixer.*", await box.journal())
+        said = (named + journal or ["nothing said in doctor or journal"])[0].strip()
+        findings.expect(speaker_db > QUIET_DB or bool(named or journal), said)
+
+
+def _spread(seconds: list[float]) -> str:
+    return f"median {median(seconds):.1f} s, worst {max(seconds):.1f} s"
