@@ -203,7 +203,7 @@ def opened(card_id: str) -> Iterator[CardMixer]:
     Raises:
         SoundError: there is no such card, or it has no mixer.
     """
-    library = _library()
+    library = loaded()
     before = library.snd_lib_error_set_local(_IGNORE)
     handle = Pointer()
     try:
@@ -220,17 +220,22 @@ def opened(card_id: str) -> Iterator[CardMixer]:
 
 
 @cache
-def _library() -> Library:
+def loaded(name: str = LIBRARY) -> Library:
+    """Return the library with the types of its results.
+
+    Raises:
+        SoundError: it is missing, or has not the functions that are needed.
+    """
     try:
-        library = ctypes.CDLL(LIBRARY)
-    except OSError as exc:
+        library = ctypes.CDLL(name)
+        for function in ("snd_mixer_first_elem", "snd_mixer_elem_next"):
+            getattr(library, function).restype = ctypes.c_void_p
+        for function in ("snd_mixer_selem_get_name", "snd_strerror"):
+            getattr(library, function).restype = ctypes.c_char_p
+        library.snd_lib_error_set_local.restype = ctypes.c_void_p
+    except (OSError, AttributeError) as exc:
         reason = fault_table.SOUND_LIBRARY.text(error=exc)
-        raise SoundError(LIBRARY, reason) from exc
-    for name in ("snd_mixer_first_elem", "snd_mixer_elem_next"):
-        getattr(library, name).restype = ctypes.c_void_p
-    for name in ("snd_mixer_selem_get_name", "snd_strerror"):
-        getattr(library, name).restype = ctypes.c_char_p
-    library.snd_lib_error_set_local.restype = ctypes.c_void_p
+        raise SoundError(name, reason) from exc
     return library
 
 

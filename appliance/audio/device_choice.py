@@ -12,7 +12,7 @@ from appliance.audio.devices import (
     chosen,
     kernel_text,
     not_the_first,
-    rank,
+    preference,
 )
 from appliance.audio.pcm_users import PROCESSES, closed_pcms
 from appliance.audio.stream_stats import PARTS
@@ -92,8 +92,8 @@ class Choice:
             for direction, device in found.items()
             for other in hidden
             if other.used_by and other.channels(direction)
-            if rank(self._wishes[direction], other)
-            < rank(self._wishes[direction], device)
+            if preference(self._wishes[direction], other)
+            < preference(self._wishes[direction], device)
         }
         return found, missing
 
@@ -124,7 +124,7 @@ class Choice:
     @property
     def is_best(self) -> bool:
         """Whether each device in use is the first choice."""
-        return not any(map(self._rank, self._used))
+        return not any(map(self._rank, self._used)) and not self._obstacles
 
     def is_better_listed(self) -> bool:
         """Return whether the kernel lists a better device that no program uses.
@@ -151,7 +151,9 @@ class Choice:
         wishes = self._wishes[direction]
         if not wishes and direction not in self._used:
             return True
-        return rank(wishes, device) < self._rank(direction)
+        used = self._used.get(direction)
+        least = (len(wishes), False) if used is None else preference(wishes, used)
+        return preference(wishes, device) < least
 
     def _hopes_for_server(self, direction: Direction) -> bool:
         """Return whether a better choice may start that the kernel does not list."""
@@ -161,4 +163,4 @@ class Choice:
     def _rank(self, direction: Direction) -> int:
         """Return the rank of the device in use; the number of wishes if none is."""
         wishes, used = self._wishes[direction], self._used.get(direction)
-        return len(wishes) if used is None else rank(wishes, used)
+        return len(wishes) if used is None else preference(wishes, used)[0]

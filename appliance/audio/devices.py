@@ -129,12 +129,16 @@ def chosen(
     return min(able, key=lambda device: _order(device, has_server=has_server))
 
 
-def rank(wishes: tuple[str, ...], device: Device) -> int:
-    """Return the index of the wish that the device matches; 0 is the first choice."""
+def preference(wishes: tuple[str, ...], device: Device) -> tuple[int, bool]:
+    """Return a sort key of the choice: the index of the wish, and if it fits partly.
+
+    A wish such as `USB` is the id of one card and part of the name of others.
+    """
     if not wishes:
-        return int(not device.is_usb)
+        return int(not device.is_usb), False
     meant = (number for number, wish in enumerate(wishes) if _is_meant(wish, device))
-    return next(meant, len(wishes))
+    place = next(meant, len(wishes))
+    return place, place < len(wishes) and not _is_exact(wishes[place], device)
 
 
 def not_the_first(
@@ -154,7 +158,7 @@ def not_the_first(
             needs no notice. HDMI always does, as does a sound server, because the USB
             card may be missing.
     """
-    if not rank(wishes, device):
+    if not preference(wishes, device)[0]:
         return ""
     if wishes:
         return fault_table.OTHER_WISH.text(wish=wishes[0])

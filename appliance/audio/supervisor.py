@@ -1,9 +1,7 @@
 """Supervisor of the sound streams: detects lost or stalled cards and reopens them.
 
-PortAudio does not report an unplugged card: its callbacks just stop. So each callback
-updates a `StreamClock`, which a thread checks. On a stall it closes the streams,
-initialises PortAudio again (which finds new cards only then) and reopens the streams,
-repeating this with a back-off until it succeeds.
+PortAudio does not report an unplugged card: its callbacks just stop. A thread notices
+that, initialises PortAudio again, which finds new cards only then, and opens them.
 """
 
 import logging

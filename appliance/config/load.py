@@ -7,10 +7,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from appliance.config import (
-    Config,
-    ScreenConfig,
-)
+from appliance.config import Config, ScreenConfig
 from appliance.config.checks import findings, missing_room
 from appliance.config.merge import Layer, Reading
 from appliance.config.presets import with_inherited
@@ -130,14 +127,8 @@ def read_layers(
 ) -> tuple[list[Layer], list[Fault]]:
     """Return the layers of all sources, lowest first, and the faults in reading them.
 
-    Every variable and every setting is a layer of its own.
-
-    Args:
-        path: the file.
-        settings: each `KEY=VALUE`.
-        environment: all of it.
-        is_wished: the file was named explicitly, so it has to exist.
-        prefix: start of the names of variables that are keys.
+    Every variable with the prefix and every setting is a layer of its own. The file
+    has to exist if it `is_wished`.
     """
     variables = [
         (name, value)
@@ -172,9 +163,8 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
     except FileNotFoundError as exc:
         if not is_wished:
             return Layer(str(path), {})
-        raise _unreadable(
-            path, "there is no such file. Write one, or fix the path."
-        ) from exc
+        sentence = "there is no such file. Write one, or fix the path."
+        raise _unreadable(path, sentence) from exc
     except PermissionError as exc:
         sentence = (
             "cannot be read: permission denied. Fix its rights; "
@@ -183,9 +173,8 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         raise _unreadable(path, sentence) from exc
     except OSError as exc:
         reason = (exc.strerror or "unknown error").lower()
-        raise _unreadable(
-            path, f"cannot be read: {reason}. Fix path or rights."
-        ) from exc
+        sentence = f"cannot be read: {reason}. Fix path or rights."
+        raise _unreadable(path, sentence) from exc
     except UnicodeDecodeError as exc:
         line = content[: exc.start].count(b"\n") + 1
         column = exc.start - content.rfind(b"\n", 0, exc.start)

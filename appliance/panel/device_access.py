@@ -12,7 +12,8 @@ from typing import Final
 from appliance.core import fault_table
 
 SERVICE: Final = "ptt-appliance"
-"""User of the installed service."""
+"""Installed service, and its user."""
+
 _RULES: Final = {"gpiochip": ("gpio", "gpio"), "i2c": ("i2c-dev", "i2c")}
 """Subsystem of udev and usual group of a device, by its name without the number."""
 _READ_WRITE: Final = 0o6
@@ -96,17 +97,11 @@ def _remedy(file: DeviceFile, account: Account) -> str:
         return "The service's own limits refuse it: see DeviceAllow in its unit."
     user = SERVICE if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
-        return _commands(
-            f"sudo usermod -aG {file.group} {user}",
-            f"sudo systemctl restart {SERVICE}",
-        )
+        join = f"sudo usermod -aG {file.group} {user}"
+        return f"Run: {join} && sudo systemctl restart {SERVICE}."
     subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
     return f"Write into /etc/udev/rules.d/60-{SERVICE}.rules: {rule}; then restart."
-
-
-def _commands(*commands: str) -> str:
-    return f"Run: {' && '.join(commands)}."
 
 
 def _user(number: int) -> str:

@@ -353,6 +353,30 @@ async def test_a_card_with_one_direction_is_used_for_that_direction(
             assert (await ours.event(PartFound)).part is found
 
 
+@pytest.mark.parametrize(
+    ("sound", "starts", "part"),
+    [
+        (SoundConfig(microphone="none"), (False, True), Part.SPEAKER),
+        (SoundConfig(speaker="none"), (True, False), Part.MICROPHONE),
+    ],
+)
+async def test_of_a_duplex_card_only_the_configured_direction_is_opened(
+    tmp_path, sound, starts, part
+):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card, sound=sound) as ours:
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
+            found = await ours.event(PartFound, PartLost)
+            ours.adapter.do(PlayEarcon(Earcon.JOINED))
+            ours.connect()
+            await ours.blocks(10)
+    counts = card.counts()
+    assert (type(found), found.part) == (PartFound, part)
+    started = counts.microphone_starts, counts.speaker_starts
+    assert tuple(map(bool, started)) == starts
+
+
 async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
     epoch_ns = time.monotonic_ns()
     desk = Card(

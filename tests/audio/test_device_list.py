@@ -232,3 +232,23 @@ def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
     assert choice.is_better_listed()
     machine.use(2, "pcm0c", 77)
     assert not choice.is_better_listed()
+
+
+def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
+    machine.add(2, JABRA, "USB", "pcm0p", usb_id="0b0e:0412")
+    machine.run(99, ("/usr/bin/pulseaudio",))
+    machine.use(2, "pcm0p", 99)
+    config = SoundConfig(microphone="none", speaker=("USB",))
+    choice = Choice(config, machine.cards, machine.processes)
+    partly = Device(0, "USB PnP: Audio (hw:1,0)", 0, 2, 48_000, "Device")
+    found, _ = choice.choose((partly,))
+    choice.use(found, found)
+    assert not choice.is_best
+    assert (
+        choice.notice("speaker") == f"not {JABRA}: Audio, in use by pulseaudio (pid 99)"
+    )
+    assert not choice.is_better_listed()
+    machine.free(2, "pcm0p")
+    assert choice.is_better_listed()

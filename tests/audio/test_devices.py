@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.devices import Device, chosen, listed, not_the_first, rank
+from appliance.audio.devices import Device, chosen, listed, not_the_first, preference
 from appliance.errors import SoundError
 
 USB = Device(
@@ -72,9 +72,9 @@ def test_an_exact_match_goes_before_a_partial_one():
 
 
 def test_a_notice_says_that_a_device_is_not_the_first_choice():
-    assert rank(("Jabra", "PnP"), JABRA) == 0
+    assert preference(("Jabra", "PnP"), JABRA) == (0, True)
     assert not_the_first(("Jabra", "PnP"), JABRA, "speaker") == ""
-    assert rank(("Jabra", "PnP"), USB) == 1
+    assert preference(("Jabra", "Device"), USB) == (1, False)
     assert not_the_first(("Jabra", "PnP"), USB, "speaker") == 'not "Jabra"'
     assert not_the_first((), USB, "speaker") == ""
     said = not_the_first((), HDMI, "speaker")

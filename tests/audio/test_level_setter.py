@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.alsa_mixer import opened
+from appliance.audio.alsa_mixer import loaded, opened
 from appliance.audio.card_levels import device_levels, levels_found
 from appliance.audio.device_table import print_devices
 from appliance.audio.devices import Device, Direction
@@ -131,6 +131,12 @@ def test_an_unplugged_card_is_an_error_in_words(mixer):
         opened("Nothing"),
     ):
         pass
+
+
+@pytest.mark.parametrize("name", ["libnothing.so.1", "libc.so.6"])
+def test_a_library_that_is_missing_or_another_one_is_an_error_in_words(name):
+    with pytest.raises(SoundError, match=f"{name}: .* Install libportaudio2"):
+        loaded(name)
 
 
 def test_a_driver_that_does_not_answer_blocks_nobody(mixer, caplog):

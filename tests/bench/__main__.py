@@ -18,6 +18,7 @@ from tests.bench import (
     agent,
     busy,
     cpu,
+    crowd,
     delay,
     drift,
     echo,
@@ -45,6 +46,7 @@ from tests.bench.venue import Venue
 FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "delay": delay.measure,
     "drift": drift.measure,
+    "clocks": drift.measure_long,
     "cpu": cpu.measure,
     "memory": memory.measure,
     "gate": gate.measure,
@@ -59,6 +61,7 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "links": links.measure,
     "presses": link_presses.measure,
     "busy": busy.measure,
+    "crowd": crowd.measure,
     "soak": soak.measure,
     "echo": echo.measure,
 }
@@ -79,7 +82,7 @@ ALERT = frozenset(
 )
 """Modules that are measured with processors kept awake."""
 
-LENGTHY = frozenset({"soak"})
+LENGTHY = frozenset({"soak", "clocks"})
 """Modules that are measured only if they are named."""
 
 

@@ -1,16 +1,21 @@
-"""Effect of clock drift: cards off by 200 ppm, one fast, one slow."""
+"""Effect of clock drift: cards off by 200 ppm, one fast, one slow.
+
+`python -m tests.bench --only clocks --minutes 10` is a longer call between cards that
+are off by 300 ppm.
+"""
 
 import numpy as np
 
 from tests.bench import situations
 from tests.bench.report import Goal, Row, Section
 from tests.bench.scene import Reception, Scene
-from tests.bench.spread import Spread, one, spread
+from tests.bench.spread import Spread, extremes, one, spread
 from tests.bench.venue import Venue
 
 EDGE_S = 10.0
 """Length of start and end, whose medians are compared."""
 EVEN_MS = 10.0
+NEAR_MS = 25.0
 WAYS = ("slow to fast", "fast to slow")
 
 
@@ -25,6 +30,60 @@ async def measure(venue: Venue) -> Section:
     ):
         rows += _rows(way, mine, theirs, seconds)
     return Section(f"Clocks 400 ppm apart for {seconds:.0f} s", tuple(rows))
+
+
+async def measure_long(venue: Venue) -> Section:
+    """Speak for minutes and measure how far the delay departs from the start's."""
+    receptions = _receptions(await situations.clocks_call(venue))
+    rows: list[Row] = []
+    for reception, way in zip(receptions, WAYS, strict=True):
+        rows += [
+            Row(name=f"delay, {way}", unit="ms", ours=spread(reception.delay_ms)),
+            Row(
+                name=f"delay, difference to the first {EDGE_S:.0f} s, {way}",
+                unit="ms",
+                ours=departed(reception),
+                goal=Goal(NEAR_MS, "high"),
+            ),
+            Row(
+                name=f"silent blocks within sound, {way}",
+                unit="%",
+                ours=_silent(reception),
+                goal=Goal(0.0),
+                note=_silent_times(reception),
+            ),
+            Row(
+                name=f"moments not recognised, {way}",
+                unit="%",
+                ours=_unlike(reception),
+            ),
+        ]
+    apart, minutes = 2 * situations.FAR_PPM, venue.plan.clocks_minutes
+    return Section(f"Clocks {apart:.0f} ppm apart for {minutes:g} min", tuple(rows))
+
+
+def departed(reception: Reception) -> Spread | None:
+    """Return the differences of the delays to their median at the start."""
+    if not reception.at_s:
+        return None
+    first_s = reception.at_s[0] + EDGE_S
+    pairs = zip(reception.at_s, reception.delay_ms, strict=True)
+    known = [(at_s, ms) for at_s, ms in pairs if not np.isnan(ms)]
+    start = spread([ms for at_s, ms in known if at_s <= first_s])
+    if start is None:
+        return None
+    return extremes([abs(ms - start.median) for _, ms in known])
+
+
+def _silent_times(reception: Reception) -> str:
+    """Return when there were silent blocks, for the first few."""
+    each = reception.silent_each
+    times = [
+        f"{at_s - reception.at_s[0]:.1f}"
+        for at_s, percent in zip(reception.at_s, each, strict=True)
+        if percent > 0.0
+    ]
+    return f"after {', '.join(times[:10])} s" if times else ""
 
 
 def _receptions(scene: Scene) -> tuple[Reception, Reception]:

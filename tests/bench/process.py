@@ -51,6 +51,22 @@ def cpu_s(pid: int) -> float:
     return _used_s(Path(f"/proc/{pid}/stat"))
 
 
+def wake_ups(pid: int) -> int:
+    """Return how often threads of the process have waited and were woken.
+
+    Source: proc(5), `voluntary_ctxt_switches`.
+    """
+    total = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            lines = (task / "status").read_text(encoding="utf-8").splitlines()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        fields = dict(line.split(":", 1) for line in lines)
+        total += int(fields["voluntary_ctxt_switches"])
+    return total
+
+
 def threads_s(pid: int) -> dict[tuple[str, str], float]:
     """Return the CPU time of each thread, by its number and its name."""
     used = {}

@@ -10,6 +10,8 @@ from tests.bench.venue import Venue
 
 PPM = 200.0
 """Clock drift of the cards, one too fast, the other too slow."""
+FAR_PPM = 300.0
+"""The same for clocks that are as far off as those of the cheapest cards."""
 COMMON_PPM = 30.0
 """Drift of a common crystal."""
 
@@ -19,6 +21,15 @@ async def plain_call(venue: Venue) -> Scene:
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     return await _once(
         venue, kinds, venue.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
+    )
+
+
+async def clocks_call(venue: Venue) -> Scene:
+    """The same for minutes, with clocks that are further apart."""
+    kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
+    seconds = 60 * venue.plan.clocks_minutes
+    return await _once(
+        venue, kinds, seconds, sound.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
     )
 
 

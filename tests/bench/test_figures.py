@@ -40,3 +40,13 @@ def test_an_agent_is_silent_after_its_last_loud_sample():
 def test_an_agent_that_is_never_silent_or_never_heard_gives_no_figure():
     assert math.isnan(agent.silent_after_ms(np.full(48_000, 8000, np.int16), 0.1))
     assert math.isnan(agent.silent_after_ms(np.zeros(48_000, np.int16), 0.1))
+
+
+def test_a_delay_that_departs_for_a_moment_is_found():
+    times = [float(x) for x in range(60)]
+    delays = [60.0] * 60
+    delays[40], delays[50] = 90.0, math.nan
+    found = drift.departed(Reception(times, delays, 0.0))
+    assert found
+    assert (found.low, found.high) == (0.0, 30.0)
+    assert drift.departed(Reception([1.0], [math.nan], 0.0)) is None

@@ -5,10 +5,10 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import busy, delay, gate, relay, rooms, soak, sound
+from tests.bench import busy, crowd, delay, gate, relay, rooms, soak, sound
 from tests.bench.box import Ours
 from tests.bench.plan import QUICK
-from tests.bench.process import resources
+from tests.bench.process import resources, wake_ups
 from tests.bench.report import Row, Section, table
 from tests.bench.scene import stay
 from tests.bench.spread import spread
@@ -80,3 +80,10 @@ async def test_speech_passes_again_after_each_disturbance_of_a_call(tmp_path):
     for first, last in zip(before, after, strict=True):
         assert last.threads <= first.threads + SPARE
         assert last.files <= first.files + SPARE
+
+
+async def test_silent_participants_are_received_by_a_box(tmp_path):
+    async with LocalServer(find_or_build(print)) as server:
+        venue = Venue(server, tmp_path, QUICK)
+        async with crowd.joined(venue, OURS, 2) as box:
+            assert wake_ups(box.pid) > 0

@@ -256,6 +256,8 @@ FAULTS = {
     "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
+    "screen.column_offset=9": "expected auto or a whole number 0-8, found 9. "
+    "Write for example auto.",
     "screen.rotate=90": "expected one of 0, 180, found 90. Write for example 0.",
     "screen.size=128×64": 'expected one of 128x64, 128x32, found "128×64". '
     "Write 128x64.",

@@ -53,6 +53,7 @@ CHECKS: dict[str, Check] = {
     "server": outages.server,
     "silence": outages.silence,
     "interface": outages.interface,
+    "bare": starts.bare,
     "clock": starts.clock,
     "readonly": starts.readonly,
     "full": starts.full,

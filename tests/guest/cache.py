@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cache import cache_folder
 from tests.guest import relay
 from tests.guest.taps import namespaced
 
@@ -63,9 +64,7 @@ def key(inputs: Iterable[Path], *words: str) -> str:
 @contextmanager
 def locked() -> Iterator[Path]:
     """Return the cache's folder; only one run at a time may use it."""
-    base = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    folder = base / "ptt-appliance"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = cache_folder()
     with (folder / "guest.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

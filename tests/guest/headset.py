@@ -11,8 +11,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.card.asound import Samples
-from tests.guest.usbip import Device, Setup
+from tests.guest.usb import Identity, Setup
+from tests.guest.usbip import Device
 
+IDS = 0x1209, 0x0001
+"""Vendor and product; pid.codes' numbers for tests."""
 RATE_HZ = 48_000
 PER_MS = RATE_HZ // 1000
 SPEAKER_IN, SPEAKER_VOLUME, SPEAKER = 1, 2, 3
@@ -42,7 +45,7 @@ class Headset(Device):
         self._lock = threading.Lock()
         self._next: dict[str, int] = {}
         self._volumes: dict[tuple[int, int], int] = {}
-        super().__init__(address, ("guest", name))
+        super().__init__(address, Identity(*IDS, name, configuration()))
 
     def now_s(self) -> float:
         """Return seconds since the epoch."""
@@ -88,10 +91,6 @@ class Headset(Device):
         self._next[stream] = first + count
         return first
 
-    def configuration(self) -> bytes:
-        """Return the descriptors of one control and two streaming interfaces."""
-        return configuration()
-
     def class_request(self, setup: Setup, data: bytes) -> bytes | None:
         """Answer requests for sample rate, mute and volume."""
         target, control = setup.kind & 0x7F, (setup.index >> 8, setup.value >> 8)
@@ -99,7 +98,7 @@ class Headset(Device):
             return RATE_HZ.to_bytes(3, "little")
         if target != 0x21:
             return None
-        if not setup.kind & 0x80:
+        if not setup.is_input:
             self._volumes[control] = int.from_bytes(data, "little", signed=True)
             return b""
         if control[1] == 1:

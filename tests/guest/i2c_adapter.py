@@ -5,11 +5,13 @@ Source: Linux, drivers/i2c/busses/i2c-tiny-usb.c.
 
 import errno
 import struct
-from collections.abc import Sequence
 
-from tests.guest.usbip import Device, Setup
+from tests.guest.usb import Identity, Setup
+from tests.guest.usbip import Device
 from tests.panel.fakes import FakeBus
 
+IDS = 0x0403, 0xC631
+"""Vendor and product by which the driver knows it."""
 GET_FUNCTIONS, SET_DELAY, GET_STATUS = 1, 2, 3
 TRANSFERS = range(4, 8)
 ACKNOWLEDGED, NOT_ACKNOWLEDGED = 1, 2
@@ -20,13 +22,11 @@ SMBUS_BYTES = 32
 class I2cAdapter(Device):
     """The adapter; without power, the screen does not acknowledge its address."""
 
-    vendor, product = 0x0403, 0xC631
-
     def __init__(self, address: tuple[str, int]) -> None:
         """Listen."""
         self.screen = FakeBus()
         self._is_acknowledged = True
-        super().__init__(address, ("guest", "i2c-tiny-usb"))
+        super().__init__(address, Identity(*IDS, "i2c-tiny-usb", _configuration()))
 
     def is_lit(self) -> bool:
         """Whether the screen shows anything."""
@@ -45,11 +45,6 @@ class I2cAdapter(Device):
         """Forget what is on the screen: the adapter is its power supply."""
         self.screen.cut_power()
 
-    def configuration(self) -> bytes:
-        """Return the descriptors of one interface of the vendor's own class."""
-        interface = bytes([9, 4, 0, 0, 0, 0xFF, 0, 0, 0])
-        return struct.pack("<BBHBBBBB", 9, 2, 18, 1, 1, 0, 0x80, 50) + interface
-
     def class_request(self, setup: Setup, data: bytes) -> bytes | None:
         """Answer the driver's requests."""
         if setup.request == GET_FUNCTIONS:
@@ -65,7 +60,7 @@ class I2cAdapter(Device):
         address, answer = setup.index, b""
         self._is_acknowledged = True
         try:
-            if setup.kind & 0x80:
+            if setup.is_input:
                 status = self.screen.read_byte_data(address, 0)
                 answer = bytes([status]) * setup.length
             else:
@@ -78,9 +73,8 @@ class I2cAdapter(Device):
             answer = bytes(setup.length)
         return answer
 
-    def take(self, at_s: float, packets: Sequence[bytes], *, is_first: bool) -> None:
-        """Do nothing: it has no such endpoint."""
 
-    def give(self, at_s: float, count: int) -> Sequence[bytes]:
-        """Return nothing: it has no such endpoint."""
-        return [b""] * count
+def _configuration() -> bytes:
+    """Return the descriptors of one interface of the vendor's own class."""
+    interface = bytes([9, 4, 0, 0, 0, 0xFF, 0, 0, 0])
+    return struct.pack("<BBHBBBBB", 9, 2, 18, 1, 1, 0, 0x80, 50) + interface

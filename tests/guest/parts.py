@@ -5,6 +5,7 @@ import random
 import re
 from statistics import median
 
+from tests.bench.hearing import MOST_S
 from tests.guest.box import until
 from tests.guest.site import Site
 
@@ -14,6 +15,8 @@ BACK_S = 10.0
 """Longest time until there is sound again; 1.4 s is usual."""
 BUFFERED_S = 0.3
 """Time for which the far end may still play what was said before."""
+LATE_MS = 400.0
+"""Largest delay soon after an unplug; 110 ms is usual."""
 MOST_LEFT = 2
 """Threads and files that may be added by ten unplugs; some are made at first use."""
 MOST_LEFT_MB = 15.0
@@ -48,7 +51,16 @@ async def unplug(site: Site) -> None:
                 heard_s = await site.until_heard(site.heard_far, later_s, BACK_S)
                 far_s.append(heard_s + BUFFERED_S)
                 await box.release()
+        await box.press()
+        await asyncio.sleep(3.0)
+        at_s = site.headset.now_s()
+        await asyncio.sleep(2.0 + MOST_S)
+        await box.release()
         after = await box.usage()
+        here, far = site.received_here(at_s, 2.0), site.received_far(at_s, 2.0)
+        for where, delay_ms in (("here", here.delay_ms), ("there", far.delay_ms)):
+            words = f"{delay_ms:.0f} ms late {where} 3 s after the last"
+            findings.expect(delay_ms <= LATE_MS, words)
         findings.note(f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays")
         findings.note(f"{_spread(far_s)} until the far end hears")
         findings.expect(await box.pid() == pid, "the same process")

@@ -1,12 +1,15 @@
-"""Checks of starts under bad conditions: clock, read-only root, full disk."""
+"""Checks of starts under bad conditions: nothing there, clock, root, full disk."""
 
 import asyncio
 import time
 
+from tests.guest import taps
+from tests.guest.box import TALKING, until
 from tests.guest.site import Site
 
 IN_2020 = 1_577_880_000
 """Seconds since 1970, as a Pi without network and battery may have it."""
+BACK_S = 15.0
 SERVICE = "ptt-appliance"
 
 
@@ -24,6 +27,37 @@ async def clock(site: Site) -> None:
         findings.expect(await box.is_in_room(), "in the room after the clock is set")
         await site.talks(box, "a press then")
         findings.expect(await box.pid() == pid, "the same process")
+
+
+async def bare(site: Site) -> None:
+    """Boot without network, card and screen: each is used as soon as it is there."""
+    findings = site.findings
+    taps.silence()
+    site.headset.unplug()
+    site.adapter.power_off()
+    async with site.box() as box:
+        await asyncio.sleep(15.0)
+        findings.note(f"status {await box.status()!r}")
+        taps.restore()
+        findings.note(f"in the room {await box.joined():.1f} s after the network")
+        site.far_speaks(60.0)
+        site.speaks(60.0)
+        await box.press()
+        await asyncio.sleep(1.0)
+        findings.expect(not await box.lamp(TALKING), "no talk without a microphone")
+        await box.release()
+        site.adapter.power_on()
+
+        async def is_lit() -> bool:
+            return site.adapter.is_lit()
+
+        screen_s = await until("a picture on the screen", is_lit, BACK_S)
+        findings.note(f"picture {screen_s:.1f} s after the screen's power")
+        at_s = site.headset.now_s()
+        site.headset.plug()
+        sound_s = await site.until_heard(site.heard_here, at_s, BACK_S)
+        findings.note(f"sound {sound_s:.1f} s after the card")
+        await site.talks(box, "a press then")
 
 
 async def readonly(site: Site) -> None:

@@ -177,6 +177,15 @@ def test_the_microphone_hears_what_is_said_at_that_moment(plugged, headset):
     assert (status, data) == (0, struct.pack("<48h", *[7] * 48))
 
 
+def test_transfers_that_are_queued_follow_each_other_without_a_gap(plugged, headset):
+    headset.speak(np.arange(RATE_HZ // 2, dtype=np.int16), headset.now_s())
+    packets = [(96 * n, 96) for n in range(10)]
+    for _ in range(2):
+        plugged.submit(MICROPHONE, INPUT, length=960, packets=packets)
+    heard = b"".join(plugged.response(INPUT)[2] for _ in range(2))
+    assert set(np.diff(np.frombuffer(heard, "<i2"))) == {1}
+
+
 def test_a_transfer_that_is_taken_back_takes_no_time(plugged):
     """It would be 20 s, and the next one would come after it."""
     many = [(0, 96)] * 20_000

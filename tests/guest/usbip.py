@@ -4,7 +4,7 @@ The guest's kernel binds its ordinary drivers to them. Closing the connection is
 unplug. Isochronous transfers complete on this process's monotonic clock, one packet
 per millisecond, as at a full-speed port.
 
-Source: Linux, Documentation/usb/usbip_protocol.rst; USB 1.1, chapter 9.
+Source: Linux, Documentation/usb/usbip_protocol.rst.
 """
 
 import contextlib
@@ -18,6 +18,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tests.guest.usb import Identity, Setup
+
 SUBMIT, UNLINK = 1, 2
 FULL_SPEED = 2
 MAGIC = 0x56555342
@@ -30,17 +32,6 @@ DEVICE_PRIORITY = 11
 CATCH_UP_S = 0.1
 """Lateness that costs no samples: a real controller is never late, but this process and
 the guest wait for a processor now and then."""
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """Setup packet of a control request."""
-
-    kind: int
-    request: int
-    value: int
-    index: int
-    length: int
 
 
 @dataclass(order=True, slots=True)
@@ -57,19 +48,11 @@ class Transfer:
 class Device:
     """One USB device on a port of its own; a thread serves it."""
 
-    vendor, product = 0x1209, 0x0001
-
-    def __init__(self, address: tuple[str, int], names: tuple[str, str]) -> None:
-        """Listen.
-
-        Args:
-            address: host and port.
-            names: manufacturer and product.
-        """
+    def __init__(self, address: tuple[str, int], identity: Identity) -> None:
+        """Listen on host and port."""
         self.is_plugged = True
-        self._names = ("", *names, "0001")
+        self._identity = identity
         self._cable: socket.socket | None = None
-        self._interfaces: dict[int, int] = {}
         self._waiting: list[Transfer] = []
         self._busy_until_s: dict[int, float] = {}
         self._server = socket.create_server(address)
@@ -98,10 +81,6 @@ class Device:
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
-    def configuration(self) -> bytes:
-        """Return the configuration descriptor with all that belongs to it."""
-        raise NotImplementedError
-
     def class_request(self, setup: Setup, data: bytes) -> bytes | None:
         """Answer a request of the device's class; None: it does not know it."""
         raise NotImplementedError
@@ -111,11 +90,10 @@ class Device:
 
     def take(self, at_s: float, packets: Sequence[bytes], *, is_first: bool) -> None:
         """Take isochronous packets, of which the first is due at `at_s`."""
-        raise NotImplementedError
 
     def give(self, at_s: float, count: int) -> Sequence[bytes]:
         """Return isochronous packets, of which the first was due at `at_s`."""
-        raise NotImplementedError
+        return [b""] * count
 
     def _serve(self) -> None:
         if os.sched_getscheduler(0) == os.SCHED_RR:
@@ -138,7 +116,8 @@ class Device:
                 self.unplugged()
 
     def _converse(self, cable: socket.socket) -> None:
-        self._waiting, self._busy_until_s, self._interfaces = [], {}, {}
+        self._waiting, self._busy_until_s = [], {}
+        self._identity.settings.clear()
         cable.sendall(struct.pack(">II", MAGIC, FULL_SPEED))
         pending = bytearray()
         while True:
@@ -195,43 +174,13 @@ class Device:
         return struct.pack(">5Ii24x", 4, number, 0, 0, 0, status)
 
     def _control(self, number: int, setup: Setup, data: bytes) -> bytes:
-        answer = self._standard(setup)
+        answer = self._identity.answer(setup)
         if answer is None:
             answer = self.class_request(setup, data)
         status = STALLED if answer is None else 0
-        answer = (answer or b"")[: setup.length] if setup.kind & 0x80 else b""
-        length = len(answer) if setup.kind & 0x80 or status else len(data)
+        answer = (answer or b"")[: setup.length] if setup.is_input else b""
+        length = len(answer) if setup.is_input or status else len(data)
         return _response(number, status, length, 0) + answer
-
-    def _standard(self, setup: Setup) -> bytes | None:
-        """Answer a request of chapter 9; None: it is none of these."""
-        match setup.kind, setup.request:
-            case 0x80, 6:
-                return self._descriptor(setup.value >> 8, setup.value & 255)
-            case 0x01, 11:
-                self._interfaces[setup.index] = setup.value
-                return b""
-            case 0x81, 10:
-                return bytes([self._interfaces.get(setup.index, 0)])
-            case 0x80, 8:
-                return b"\x01"
-            case ((0x80 | 0x81 | 0x82), 0):
-                return bytes(2)
-        sets_or_clears = setup.kind <= 2 and setup.request in {1, 3, 9}
-        return b"" if sets_or_clears else None
-
-    def _descriptor(self, kind: int, index: int) -> bytes | None:
-        if kind == 1:
-            ids = (self.vendor, self.product, 0x0100)
-            return struct.pack(
-                "<BBHBBBBHHHBBBB", 18, 1, 0x0110, 0, 0, 0, 64, *ids, 1, 2, 3, 1
-            )
-        if kind == 2:
-            return self.configuration()
-        if kind == 3 and index < len(self._names):
-            text = self._names[index].encode("utf-16le") if index else b"\x09\x04"
-            return bytes([len(text) + 2, 3]) + text
-        return None
 
     def _schedule(
         self,

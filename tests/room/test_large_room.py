@@ -6,13 +6,18 @@ from contextlib import AsyncExitStack
 import numpy as np
 
 from appliance.audio.mixer import MOST_TALKERS, Mixer
-from appliance.core.events import PeopleChanged
+from appliance.core.events import PeopleChanged, ReceptionMeasured, RttMeasured
+from appliance.pcm import SILENCE
 from tests.room.conftest import open_box
-from tests.room.fakes import DEADLINE_S, strongest_hz
+from tests.room.fakes import DEADLINE_S, FakePlayback, strongest_hz
 
 PERIODS = 50
 PEOPLE = 20
 assert PEOPLE > MOST_TALKERS
+SILENT_PEOPLE = 4
+SILENT_BLOCKS = 100 * SILENT_PEOPLE
+"""One second of each."""
+STATISTICS = ReceptionMeasured, RttMeasured
 
 
 async def played(playback):
@@ -58,6 +63,55 @@ async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
             PeopleChanged,
             lambda event: [x.name for x in event.people if x.is_speaking] == ["First"],
         )
+
+
+async def test_silent_participants_deliver_nothing_but_silence_and_cause_no_events(
+    server,
+):
+    playback = FakePlayback()
+    counted = Counted(SILENT_BLOCKS)
+    playback.sink = counted.take
+    async with open_box(playback=playback) as box, AsyncExitStack() as stack:
+        await box.join(server)
+        for number in range(SILENT_PEOPLE):
+            friend = server.friend(f"silent-{number}", listens=False)
+            await (await stack.enter_async_context(friend)).stay_muted()
+        await box.until(
+            PeopleChanged,
+            lambda event: [x.is_muted for x in event.people] == [True] * SILENT_PEOPLE,
+        )
+        await playback.count(SILENT_PEOPLE)
+        before = len(box.events)
+        await asyncio.wait_for(counted.start(), DEADLINE_S)
+        # Statistics come every ten seconds, whoever is in the room.
+        events = [x for x in box.events[before:] if not isinstance(x, STATISTICS)]
+    assert events == []
+    assert counted.sounding == 0
+
+
+class Counted:
+    """Sink that counts blocks, those that are not the one block of silence apart."""
+
+    def __init__(self, blocks):
+        self._left = blocks
+        self.sounding = 0
+        self._is_started = False
+        self._loop = asyncio.get_running_loop()
+        self._over = asyncio.Event()
+
+    async def start(self):
+        """Count this many blocks."""
+        self._is_started = True
+        await self._over.wait()
+
+    def take(self, block):
+        """Count one block. Thread: the library's."""
+        if not self._is_started:
+            return
+        self._left -= 1
+        self.sounding += block is not SILENCE
+        if self._left == 0:
+            self._loop.call_soon_threadsafe(self._over.set)
 
 
 async def test_a_participant_who_is_not_played_is_not_shown_as_speaking(server, box):

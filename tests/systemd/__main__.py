@@ -119,7 +119,11 @@ def diagnoses(system, _):
     words, status = system.do("ptt-appliance doctor", check=False)
     assert status == 1, words
     assert "Traceback" not in words, words
-    for right in ("configuration: no mistakes", "Plug in a USB sound card"):
+    for right in (
+        "configuration: no mistakes",
+        "running; the box reports: no microphone, no speaker",
+        "Plug in a USB sound card",
+    ):
         assert right in words, words
     return f"{len(words.splitlines())} lines"
 
@@ -137,6 +141,25 @@ def keeps_its_state_and_added_groups(system, _):
     assert "video" in system.do(f"id --name --groups {BOX}")[0]
     assert system.do(f"cat {ETC}/config.yaml") == config
     until("in the room", lambda: in_room(system))
+    return ""
+
+
+def runs_without_a_state_directory_on_a_read_only_disk(system, _):
+    system.do(f"systemctl stop {BOX}; mv /var/lib/{BOX} /root/kept")
+    system.do("mount --bind /var/lib /var/lib; mount -o remount,bind,ro /var/lib")
+    try:
+        system.do(f"systemctl start {BOX}")
+        until("in the room", lambda: in_room(system))
+        assert system.property(BOX, "NRestarts") == "0"
+        words, status = system.do("ptt-appliance pair", check=False)
+        assert (status, "read-only" in words) == (1, True), words
+    finally:
+        system.do("umount /var/lib")
+    system.do(f"systemctl restart {BOX}")
+    until("in the room", lambda: in_room(system))
+    made = system.do(f"stat --format='%U %a' /var/lib/{BOX}")[0]
+    assert made == f"{BOX} 700"
+    system.do(f"rm -r /var/lib/{BOX}; mv /root/kept /var/lib/{BOX}")
     return ""
 
 
@@ -206,6 +229,7 @@ CHECKS = (
     diagnoses,
     pairs,
     keeps_its_state_and_added_groups,
+    runs_without_a_state_directory_on_a_read_only_disk,
     stops,
     issues_tokens,
     is_closed_off,
