@@ -23,9 +23,10 @@ from appliance.audio.devices import (
     usb_port,
 )
 from appliance.audio.driver import Driver
-from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, join_group, user_of
+from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
 from appliance.core import fault_table
 from appliance.errors import SoundError
+from appliance.process.group_access import join_group
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
@@ -145,7 +146,7 @@ def _obstacle(card: Path, number: str, user: str) -> str:
         return fault_table.CARD_IN_USE.found(user=user)
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return fault_table.CARD_NOT_OPEN.text()
-    return fault_table.CARD_NOT_ALLOWED.text(command=join_group())
+    return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 
 
 def _name(card: Path, number: str) -> str:

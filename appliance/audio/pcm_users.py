@@ -4,7 +4,6 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/pcmM{p,c}/subS/s
 """
 
 import os
-import pwd
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +14,7 @@ from appliance.audio.devices import ALSA_CARDS, kernel_text
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
 OURS: Final = "ptt-appliance"
-"""Name under which this program is reported as the user of a card; also the name of the
-service's user."""
+"""Name under which this program is reported as the user of a card."""
 
 
 def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
@@ -41,27 +39,6 @@ def user_of(pcm: Path, processes: Path) -> str:
 def is_allowed(nodes: str) -> bool:
     """Return whether all PCMs whose node has such a name may be opened."""
     return all(os.access(x, os.R_OK | os.W_OK) for x in NODES.glob(nodes))
-
-
-def join_group(user: str = "") -> str:
-    """Return the command after which a user may open sound cards, and what then.
-
-    Args:
-        user: name; empty: that of this process.
-    """
-    name = user or _own_name()
-    command = f"sudo usermod -aG audio {name}"
-    if name == OURS:
-        return f"{command} && sudo systemctl restart {OURS}"
-    return f"{command}, then log in again"
-
-
-def _own_name() -> str:
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        # A container may run as a user without a name.
-        return str(os.geteuid())
 
 
 def _is_free(pcm: Path, processes: Path) -> bool:

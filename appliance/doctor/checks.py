@@ -98,7 +98,10 @@ def pins(
 
 def network(current_address: Callable[[], str | None]) -> Finding:
     """Check for a network address."""
-    address = current_address()
+    try:
+        address = current_address()
+    except OSError as exc:
+        return Finding("network", "cannot be read", f"The kernel says: {exc.strerror}.")
     if address is None:
         return finding("network", fault_table.NO_NETWORK)
     return Finding("network", address)

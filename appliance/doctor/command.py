@@ -45,7 +45,7 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     yield checks.screen(config.screen)
     yield checks.pins(config.buttons, config.lamps)
     yield checks.network(current_address)
-    yield wifi(current_interface())
+    yield wifi(current_interface)
     remote = remote_clock(urls)
     yield clock(time.time(), remote)
     yield checks.names(urls)

@@ -2,6 +2,7 @@
 
 import shlex
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -17,7 +18,7 @@ CALL_S: Final = 5.0
 
 
 def wifi(
-    interface: str | None,
+    current_interface: Callable[[], str | None],
     interfaces: Path = INTERFACES,
     iw: str | None = None,
     nmcli: str = "nmcli",
@@ -25,11 +26,17 @@ def wifi(
     """Check the interface that is in use.
 
     Args:
-        interface: the one with this machine's address; None: there is no network.
+        current_interface: returns the one with this machine's address; None: there is
+            no network.
         interfaces: folder with the kernel's network interfaces.
         iw: program to call; None: the installed one.
         nmcli: NetworkManager's program.
     """
+    try:
+        interface = current_interface()
+    except OSError:
+        # The check of the network reports it.
+        interface = None
     if interface is None:
         return Finding("Wi-Fi", "no network is in use")
     if not (interfaces / interface / "wireless").exists():

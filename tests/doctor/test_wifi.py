@@ -1,7 +1,11 @@
 """Power saving of the interface that is in use."""
 
+import errno
+import os
+
 import pytest
 
+from appliance.doctor import checks
 from appliance.doctor.wifi import wifi
 from appliance.net.monitor import current_address, current_interface
 
@@ -29,7 +33,7 @@ def test_the_remedy_names_the_interface_in_use_and_survives_a_restart(
 ):
     on = program(tmp_path, "iw", "Power save: on")
     nmcli = program(tmp_path, "nmcli", "Our home")
-    finding = wifi("wlan1", interfaces, on, nmcli)
+    finding = wifi(lambda: "wlan1", interfaces, on, nmcli)
     assert finding.found == "wlan1 power save on"
     assert (
         "sudo nmcli connection modify 'Our home' 802-11-wireless.powersave 2"
@@ -42,28 +46,39 @@ def test_without_networkmanager_the_remedy_is_a_rule_for_each_start(
     tmp_path, interfaces
 ):
     on = program(tmp_path, "iw", "Power save: on")
-    advice = wifi("wlan1", interfaces, on, NO_NMCLI).advice
+    advice = wifi(lambda: "wlan1", interfaces, on, NO_NMCLI).advice
     assert 'KERNEL=="wlan1"' in advice
     assert "/etc/udev/rules.d/" in advice
 
 
 def test_power_saving_that_is_off_is_good(tmp_path, interfaces):
     off = program(tmp_path, "iw", "Power save: off")
-    assert wifi("wlan0", interfaces, off, NO_NMCLI).is_good
+    assert wifi(lambda: "wlan0", interfaces, off, NO_NMCLI).is_good
 
 
 def test_wifi_that_is_not_in_use_does_not_matter(tmp_path, interfaces):
     on = program(tmp_path, "iw", "Power save: on")
-    finding = wifi("eth0", interfaces, on, NO_NMCLI)
+    finding = wifi(lambda: "eth0", interfaces, on, NO_NMCLI)
     assert (finding.found, finding.is_good) == (
         "not used, the network is on eth0",
         True,
     )
-    assert wifi(None, interfaces, on, NO_NMCLI).is_good
+    assert wifi(lambda: None, interfaces, on, NO_NMCLI).is_good
+
+
+def refused():
+    raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+
+def test_a_kernel_that_does_not_answer_is_a_finding(interfaces):
+    assert wifi(refused, interfaces, "/nowhere/iw", NO_NMCLI).is_good
+    finding = checks.network(refused)
+    assert finding.found == "cannot be read"
+    assert "Operation not permitted" in finding.advice
 
 
 def test_without_iw_power_saving_is_unknown(interfaces):
-    finding = wifi("wlan0", interfaces, "/nowhere/iw", NO_NMCLI)
+    finding = wifi(lambda: "wlan0", interfaces, "/nowhere/iw", NO_NMCLI)
     assert finding.found == "wlan0 power save unknown"
     assert "apt install iw" in finding.advice
 

@@ -34,6 +34,7 @@ from tests.guest import buttons, cache, outages, parts, starts, talking, taps
 from tests.guest.machine import (
     OTHER_PRIORITY,
     OTHER_PROCESSORS,
+    Built,
     GuestError,
     on_processors,
     urgently,
@@ -126,7 +127,7 @@ def _missing() -> str:
     return ""
 
 
-def _inside(built: cache.Built, binary: Path, options: argparse.Namespace) -> int:
+def _inside(built: Built, binary: Path, options: argparse.Namespace) -> int:
     """Run the checks in namespaces of their own."""
     files = [str(x) for x in (built.kernel, built.root, binary)]
     keep = ["--keep", str(options.keep.absolute())] if options.keep else []
@@ -143,7 +144,7 @@ async def _run(options: argparse.Namespace) -> int:
     for name in options.checks or CHECKS:
         with tempfile.TemporaryDirectory(prefix="ptt-guest-") as temporary:
             folder = Path(temporary)
-            result = await _result(name, cache.Built(kernel, root), binary, folder)
+            result = await _result(name, Built(kernel, root), binary, folder)
             if options.keep:
                 ignored = shutil.ignore_patterns("overlay", "card", "*.disk")
                 target = options.keep / name
@@ -154,7 +155,7 @@ async def _run(options: argparse.Namespace) -> int:
     return exit_status(results)
 
 
-async def _result(name: str, built: cache.Built, binary: Path, folder: Path) -> Result:
+async def _result(name: str, built: Built, binary: Path, folder: Path) -> Result:
     """Run one check; an error is a result, too."""
     start_s = time.monotonic()
     wrong = []

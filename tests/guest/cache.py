@@ -10,17 +10,17 @@ import fcntl
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from tests.cache import cache_folder
 from tests.guest import relay
+from tests.guest.machine import Built
 from tests.guest.taps import namespaced
 
 HERE = Path(__file__).parent
@@ -38,14 +38,6 @@ INSTALLED = tuple(
 NICE = 10
 """Priority of what is built: it is not measured."""
 KEY_CHARACTERS = 12
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """What every guest is booted from."""
-
-    kernel: Path
-    root: Path
 
 
 def key(inputs: Iterable[Path], *words: str) -> str:
@@ -90,7 +82,7 @@ def built(cache: Path) -> Built:
     def root(folder: Path) -> None:
         base, copy = image_folder / "base.ext4", folder / "root.ext4"
         subprocess.run(["cp", "--sparse=always", str(base), str(copy)], check=True)
-        asyncio.run(_install(kernel_folder, folder))
+        asyncio.run(_install(kernel_folder / "linux", copy))
 
     kernel_key = key(KERNEL_INPUTS)
     kernel_folder = _made(cache, "kernel", kernel_key, kernel)
@@ -123,15 +115,19 @@ def _script(name: str, *words: str) -> None:
     subprocess.run(command, check=True, env=os.environ | {"PYTHON": sys.executable})
 
 
-async def _install(kernel: Path, folder: Path) -> None:
+async def _install(kernel: Path, root: Path) -> None:
     """Install the project in a guest of its own; the proxy runs here, outside."""
-    with tempfile.TemporaryDirectory(prefix="ptt-guest-") as temporary:
-        file = Path(temporary) / "proxy"
-        words = ["--kernel", str(kernel / "linux"), "--folder", str(folder)]
-        command = [sys.executable, "-m", "tests.guest.install", *words]
-        async with relay.outer(file):
-            process = await asyncio.create_subprocess_exec(
-                *namespaced(*command, "--proxy", str(file)), cwd=REPOSITORY
-            )
-            if status := await process.wait():
-                raise subprocess.CalledProcessError(status, command)
+    way_in, way_out = socket.socketpair()
+    number = way_out.fileno()
+    command = [sys.executable, "-m", "tests.guest.install"]
+    command += [str(kernel), str(root), str(number)]
+    process = await asyncio.create_subprocess_exec(
+        *namespaced(*command), cwd=REPOSITORY, pass_fds=[number]
+    )
+    way_out.close()
+    with way_in:
+        serving = asyncio.create_task(relay.serve(way_in))
+        status = await process.wait()
+        serving.cancel()
+    if status:
+        raise subprocess.CalledProcessError(status, command)

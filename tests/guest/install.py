@@ -4,10 +4,11 @@ The clone is copied to /home/pi/ptt and README's command is run there, by a user
 may call sudo. A second run must be as good: it is the upgrade.
 """
 
-import argparse
 import asyncio
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tests.guest import relay, taps
 from tests.guest.cache import INSTALLED, REPOSITORY
 from tests.guest.headset import Headset
 from tests.guest.i2c_adapter import I2cAdapter
-from tests.guest.machine import Disks, GuestError, Machine, boot
+from tests.guest.machine import Built, GuestError, Machine, boot
 
 COMMAND = "sudo bash systemd/install.sh"
 """Step 6 of README's section "Install it"."""
@@ -23,31 +24,43 @@ MOST_S = 900.0
 CLONE = "/home/pi/ptt"
 
 
-def main() -> int:
-    """Install; return 0 if everything worked."""
-    parser = argparse.ArgumentParser(prog="python -m tests.guest.install")
-    parser.add_argument("--kernel", type=Path, required=True)
-    parser.add_argument("--folder", type=Path, required=True)
-    parser.add_argument("--proxy", type=Path, required=True)
-    options = parser.parse_args()
+def main(kernel: str, root: str, way_out: str) -> int:
+    """Install; return 0 if everything worked.
+
+    Args:
+        kernel: the guest's kernel.
+        root: its disk, which is changed.
+        way_out: number of the open socket by which the proxy is reached.
+    """
+    taps.set_up()
+    with socket.socket(fileno=int(way_out)) as pair:
+        relay.offer(pair)
+    _copy_the_clone(Path(root))
     try:
-        asyncio.run(_install(options.kernel, options.folder, options.proxy))
+        asyncio.run(_install(Built(Path(kernel), Path(root))))
     except GuestError as exc:
         print(exc, file=sys.stderr)
         return 1
     return 0
 
 
-async def _install(kernel: Path, folder: Path, proxy: Path) -> None:
-    taps.set_up()
+def _copy_the_clone(root: Path) -> None:
+    """Write the project into the image, before it is booted."""
+    with tempfile.TemporaryDirectory() as mount:
+        subprocess.run(["mount", "-o", "loop", str(root), mount], check=True)
+        try:
+            target = Path(mount) / CLONE.removeprefix("/")
+            target.mkdir(exist_ok=True)
+            files = map(str, INSTALLED)
+            subprocess.run(["cp", "--recursive", *files, str(target)], check=True)
+        finally:
+            subprocess.run(["umount", mount], check=True)
+
+
+async def _install(built: Built) -> None:
     Headset((taps.USB_HOST, 3240), time.monotonic_ns())
     I2cAdapter((taps.USB_HOST, 3241))
-    root = folder / "root.ext4"
-    _copy_the_clone(root)
-    async with (
-        relay.inner(proxy),
-        boot(Disks(kernel, root), folder / "console.log") as machine,
-    ):
+    async with boot(built, built.root.parent) as machine:
         await _run(machine, f"chown --recursive pi:pi {CLONE}")
         readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
         assert f"`{COMMAND}`" in readme
@@ -56,20 +69,6 @@ async def _install(kernel: Path, folder: Path, proxy: Path) -> None:
             await _run(machine, f"cd {CLONE} && runuser --user pi -- {COMMAND}")
             print(f"{COMMAND}: {time.monotonic() - start_s:.0f} s", flush=True)
         await machine.power_off()
-
-
-def _copy_the_clone(root: Path) -> None:
-    """Write the project into the image, before it is booted."""
-    mount = root.parent / "mount"
-    mount.mkdir(exist_ok=True)
-    subprocess.run(["mount", "-o", "loop", root, mount], check=True)
-    try:
-        target = mount / CLONE.removeprefix("/")
-        target.mkdir(exist_ok=True)
-        files = map(str, INSTALLED)
-        subprocess.run(["cp", "--recursive", *files, target], check=True)
-    finally:
-        subprocess.run(["umount", mount], check=True)
 
 
 async def _run(machine: Machine, command: str) -> None:
@@ -81,4 +80,4 @@ async def _run(machine: Machine, command: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

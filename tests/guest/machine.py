@@ -4,10 +4,10 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
-import time
 from asyncio.subprocess import DEVNULL, Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from itertools import count
@@ -38,28 +38,22 @@ class GuestError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Disks:
-    """Files of a guest."""
+class Built:
+    """Files from which every guest is booted."""
 
     kernel: Path
     root: Path
-    overlay: Path | None = None
-    """File that takes all changes, made anew at each boot; None: root is changed."""
-    config: Path | None = None
-    """Configuration of the box for this boot."""
 
 
 @dataclass(slots=True)
 class Machine:
     """A running guest."""
 
-    started_s: float
-    """Monotonic time at which its kernel started."""
     _process: Process
     _reader: asyncio.StreamReader
     _writer: asyncio.StreamWriter
-    _numbers: "count[int]" = field(default_factory=lambda: count(1))
-    _pending: dict[int, asyncio.Future[Any]] = field(default_factory=dict)
+    _pending: dict[int, asyncio.Future[Any]]
+    _numbers: Iterator[int] = field(default_factory=lambda: count(1))
 
     async def shell(self, command: str, most_s: float = 60.0) -> str:
         """Run a command in the guest; return its output, whatever its exit status."""
@@ -110,75 +104,68 @@ class Machine:
                 else:
                     waiting.set_result(message["result"])
 
-    async def is_ready(self) -> None:
-        """Wait for the agent's first line."""
-        ready = self._pending[0] = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(START_S):
-            await ready
-
 
 @asynccontextmanager
-async def boot(disks: Disks, log: Path, *words: str) -> AsyncIterator[Machine]:
+async def boot(
+    built: Built, folder: Path, *words: str, config: str | None = None
+) -> AsyncIterator[Machine]:
     """Boot a guest; it is killed at the end.
 
     Args:
-        disks: its files.
-        log: file for its console.
+        built: its files.
+        folder: for its console and what it writes.
         words: further words for the kernel's command line.
+        config: configuration of the box for this boot, after which everything that
+            was written is forgotten; None: the root file system itself is changed.
 
     Raises:
         GuestError: it does not start.
     """
     ours, theirs = socket.socketpair()
-    with theirs:
+    console = folder / "console.log"
+    with theirs, console.open("wb") as output:
         number = theirs.fileno()
-        command = _command(disks, number, words)
-        started_s = time.monotonic()
-        with log.open("wb") as console:
-            process = await asyncio.create_subprocess_exec(
-                *command,
-                stdin=DEVNULL,
-                stdout=console,
-                stderr=console,
-                pass_fds=[number],
-                start_new_session=True,
-                # The guest's memory is a file there.
-                env=os.environ | {"TMPDIR": "/dev/shm"},
-            )
+        process = await asyncio.create_subprocess_exec(
+            *_command(built, number),
+            *_disks(built.root, folder, config),
+            *words,
+            stdin=DEVNULL,
+            stdout=output,
+            stderr=output,
+            pass_fds=[number],
+            start_new_session=True,
+            # The guest's memory is a file there.
+            env=os.environ | {"TMPDIR": "/dev/shm"},
+        )
     reader, writer = await asyncio.open_connection(sock=ours, limit=LONGEST_LINE)
-    machine = Machine(started_s, process, reader, writer)
+    ready = asyncio.get_running_loop().create_future()
+    machine = Machine(process, reader, writer, {0: ready})
     reading = asyncio.create_task(machine.read())
     try:
-        try:
-            await machine.is_ready()
-        except TimeoutError as exc:
-            end = log.read_text(errors="replace")[-2000:]
-            sentence = f"no agent; the end of the console:\n{end}"
-            raise GuestError(sentence) from exc
+        async with asyncio.timeout(START_S):
+            await ready
+    except TimeoutError as exc:
+        end = console.read_text(errors="replace")[-2000:]
+        sentence = f"no agent; the end of the console:\n{end}"
+        raise GuestError(sentence) from exc
+    else:
         yield machine
     finally:
         with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, 9)
+            os.killpg(process.pid, signal.SIGKILL)
         await process.wait()
         reading.cancel()
         writer.close()
 
 
-def _command(disks: Disks, channel: int, words: tuple[str, ...]) -> list[str]:
-    root = str(disks.root)
-    if disks.overlay:
-        disks.overlay.unlink(missing_ok=True)
-        root = f"{disks.overlay},{root}"
-    second = [f"ubd1r={disks.config}"] if disks.config else []
-    how = () if {"ro", "rw"} & set(words) else ("rw",)
+def _command(built: Built, channel: int) -> list[str]:
     return [
         *urgently(GUEST_PRIORITY),
         *on_processors(GUEST_PROCESSOR),
-        str(disks.kernel),
+        str(built.kernel),
         f"mem={MEMORY}",
-        f"ubd0={root}",
-        *second,
         "root=/dev/ubda",
+        "rw",
         "con=null",
         "con0=null,fd:1",
         "ssl=null",
@@ -188,9 +175,18 @@ def _command(disks: Disks, channel: int, words: tuple[str, ...]) -> list[str]:
         "net.ifnames=0",
         "seccomp=on",
         "quiet",
-        *how,
-        *words,
     ]
+
+
+def _disks(root: Path, folder: Path, config: str | None) -> list[str]:
+    """Return root and, read-only, the configuration: whole blocks, zeros at its end."""
+    if config is None:
+        return [f"ubd0={root}"]
+    overlay, second = folder / "overlay", folder / "config.disk"
+    overlay.unlink(missing_ok=True)
+    data = config.encode()
+    second.write_bytes(data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0"))
+    return [f"ubd0={overlay},{root}", f"ubd1r={second}"]
 
 
 def urgently(priority: int) -> list[str]:
@@ -204,9 +200,3 @@ def urgently(priority: int) -> list[str]:
 def on_processors(numbers: list[int]) -> list[str]:
     """Return the beginning of a command that runs on these processors only."""
     return ["taskset", "--cpu-list", ",".join(map(str, numbers))]
-
-
-def write_config(text: str, file: Path) -> None:
-    """Write a configuration as a disk: a whole number of blocks, zeros at its end."""
-    data = text.encode()
-    file.write_bytes(data.ljust(-(-len(data) // BLOCK) * BLOCK, b"\0"))

@@ -59,7 +59,7 @@ async def unplug(site: Site) -> None:
         after = await box.usage()
         here, far = site.received_here(at_s, 2.0), site.received_far(at_s, 2.0)
         for where, delay_ms in (("here", here.delay_ms), ("there", far.delay_ms)):
-            words = f"{delay_ms:.0f} ms late {where} 3 s after the last"
+            words = f"speech {delay_ms:.0f} ms late {where}, 3 s after the last unplug"
             findings.expect(delay_ms <= LATE_MS, words)
         findings.note(f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays")
         findings.note(f"{_spread(far_s)} until the far end hears")

@@ -1,16 +1,13 @@
 """HTTP proxy through which the guest fetches packages while the project is installed.
 
-The guest's namespace has no way out. The inner half listens there, where apt and pip
-are told to find it; the outer half, outside, opens the connections. A socket file
-joins them.
+The guest's namespace has no way out. The socket on which the proxy listens is made
+there, where apt and pip are told to find it, and handed to this process outside.
 """
 
 import asyncio
 import contextlib
+import socket
 from asyncio import StreamReader, StreamWriter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from tests.guest.taps import SERVER
@@ -20,25 +17,19 @@ CHUNK = 1 << 16
 CONNECT_S = 20.0
 
 
-@asynccontextmanager
-async def outer(file: Path) -> AsyncIterator[None]:
-    """Serve requests that come through the socket file."""
-    file.unlink(missing_ok=True)
-    async with await asyncio.start_unix_server(_fetch, file):
-        yield
+def offer(way_out: socket.socket) -> None:
+    """Listen in this namespace, for the process at the other end of a socket pair."""
+    with socket.create_server((SERVER, PORT)) as listener:
+        socket.send_fds(way_out, [b"!"], [listener.fileno()])
 
 
-@asynccontextmanager
-async def inner(file: Path) -> AsyncIterator[None]:
-    """Listen in the guest's namespace and pass everything on to the socket file."""
-
-    async def pass_on(reader: StreamReader, writer: StreamWriter) -> None:
-        with contextlib.suppress(OSError):
-            far_reader, far_writer = await asyncio.open_unix_connection(file)
-            await _join(reader, writer, far_reader, far_writer)
-
-    async with await asyncio.start_server(pass_on, SERVER, PORT):
-        yield
+async def serve(way_in: socket.socket) -> None:
+    """Serve the requests that come to the offered socket, until cancelled."""
+    _, numbers, _, _ = await asyncio.to_thread(socket.recv_fds, way_in, 1, 1)
+    for number in numbers:
+        listener = socket.socket(fileno=number)
+        async with await asyncio.start_server(_fetch, sock=listener) as server:
+            await server.serve_forever()
 
 
 async def _fetch(reader: StreamReader, writer: StreamWriter) -> None:
@@ -54,7 +45,7 @@ async def _fetch(reader: StreamReader, writer: StreamWriter) -> None:
             writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         else:
             far[1].write(direct_request(head).encode())
-        await _join(reader, writer, *far)
+        await asyncio.gather(_copy(reader, far[1]), _copy(far[0], writer))
     writer.close()
 
 
@@ -70,15 +61,6 @@ def direct_request(head: str) -> str:
     kept = [x for x in fields if not x.lower().startswith(("proxy-", "connection:"))]
     lines = [f"{method} {path} {version}", *kept, "Connection: close", "", ""]
     return "\r\n".join(lines)
-
-
-async def _join(
-    reader: StreamReader,
-    writer: StreamWriter,
-    far_reader: StreamReader,
-    far_writer: StreamWriter,
-) -> None:
-    await asyncio.gather(_copy(reader, far_writer), _copy(far_reader, writer))
 
 
 async def _copy(reader: StreamReader, writer: StreamWriter) -> None:

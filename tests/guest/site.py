@@ -25,10 +25,9 @@ from tests.bench.hearing import MOST_S, judge
 from tests.card.asound import Card, Samples
 from tests.guest import taps
 from tests.guest.box import TALKING, Box, until
-from tests.guest.cache import Built
 from tests.guest.headset import Headset
 from tests.guest.i2c_adapter import I2cAdapter
-from tests.guest.machine import Disks, boot, write_config
+from tests.guest.machine import Built, boot
 from tests.guest.verdict import CheckError, Findings
 
 ROOM = "r1"
@@ -75,21 +74,19 @@ class Site:
             words: further words for the kernel's command line.
             sections: sections of the configuration that differ.
         """
-        config = self.folder / "config.disk"
-        write_config(json.dumps(self._config() | sections), config)
-        overlay = self.folder / "overlay"
-        disks = Disks(self.built.kernel, self.built.root, overlay, config)
-        log = self.folder / "console.log"
-        async with boot(disks, log, *words) as machine:
-            box = Box(machine, f"in {ROOM}")
-            try:
-                yield box
-            finally:
-                # A guest that is killed does not close its connections.
-                journal = await box.journal()
-                (self.folder / "journal.log").write_text(journal, encoding="utf-8")
-        self.headset.release()
-        self.adapter.release()
+        config = json.dumps(self._config() | sections)
+        try:
+            async with boot(self.built, self.folder, *words, config=config) as machine:
+                box = Box(machine, f"in {ROOM}")
+                try:
+                    yield box
+                finally:
+                    journal = await box.journal()
+                    (self.folder / "journal.log").write_text(journal, encoding="utf-8")
+        finally:
+            # A guest that is killed does not close its connections.
+            self.headset.release()
+            self.adapter.release()
 
     def _config(self) -> dict[str, Any]:
         room = {"url": self.server.url, "allow_insecure": [taps.SERVER]}

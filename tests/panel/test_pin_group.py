@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from gpiozero.pins.mock import MockFactory
+from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import Pin
 from appliance.core.events import Event, Part, PartFound, PartLost
@@ -94,6 +94,16 @@ async def test_a_pin_that_becomes_free_is_found(tmp_path):
     await group.pins.find()
     assert group.events[1:] == [PartFound(Part.BUTTON, "talk GPIO17")]
     group.pins.close()
+
+
+def test_a_closed_button_leaves_no_callback_at_its_pin():
+    # As lgpio's pins, these keep it when they are closed.
+    pin = type("KeepingPin", (MockPin,), {"close": lambda _self: None})
+    factory = MockFactory(revision=REVISION, pin_class=pin)
+    button = Input(factory, Pin(pin=17), print)
+    assert factory.pin(17).when_changed is not None
+    button.close()
+    assert factory.pin(17).when_changed is None
 
 
 def appearing(after: int) -> Callable[[], Factory]:
