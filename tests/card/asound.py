@@ -33,7 +33,7 @@ Samples: TypeAlias = NDArray[np.int16]
 """Mono samples, shape (n,)."""
 
 
-_SHARED = struct.Struct("=18q")
+_SHARED = struct.Struct("=19q")
 """The card's `struct shared`: its counters, then its controls."""
 _COUNTERS = 6
 
@@ -63,6 +63,8 @@ class Control(IntEnum):
     IS_DEAD_SPEAKER = 16
     SILENT_CHANNELS = 17
     """Bit mask of the microphone's channels that deliver zeros; -1: all."""
+    IS_CRASHING = 18
+    """A running stream ends its process by a segmentation fault."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -149,6 +149,7 @@ _NO_RATE: Final = ("22050-hz",)
 CONDITIONS: Final = (
     Condition("unplugged", Begin.RUNNING, LOST),
     Condition("error-loop", Begin.RUNNING, LOST),
+    Condition("crash", Begin.RUNNING, LOST),
     Condition("stalled", Begin.RUNNING, LOST),
     Condition("microphone-dead", Begin.RUNNING, "microphone: ", frozenset({"speaker"})),
     Condition("microphone-dead", Begin.START, "microphone: ", frozenset({"speaker"})),

@@ -91,6 +91,7 @@ FAULTS: Final = {
             _UNPLUGGED,
             (Control.IS_ERROR_LOOP, 1),
         ),
+        _switched("crash", "its library crashes", (Control.IS_CRASHING, 1)),
         _switched("stalled", "its clock stands still", (Control.IS_STALLED, 1)),
         _switched(
             "microphone-dead",

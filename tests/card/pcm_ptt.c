@@ -40,6 +40,7 @@
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -73,6 +74,7 @@ struct shared {
     _Atomic int64_t is_error_loop;   /* nor does stopping while the card is unplugged */
     _Atomic int64_t is_dead[2];      /* the clock of this direction stands still */
     _Atomic int64_t silent_channels; /* bit mask of the microphone's channels: exact zeros */
+    _Atomic int64_t is_crashing;     /* a running stream ends its process by a segmentation fault */
 };
 
 /* A card as this process sees it, shared by its microphone and its speaker so that both agree
@@ -340,6 +342,8 @@ static int catch_up(struct stream *s)
 
     if (s->io.state != SND_PCM_STATE_RUNNING && !is_draining)
         return 0;
+    if (s->shared->is_crashing)
+        raise(SIGSEGV);
     n = frames_at(s, running_tick(s)) - s->start - s->hw;
     if (s->card->is_gone || s->is_lost) {
         if (!s->is_lost)

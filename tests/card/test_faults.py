@@ -2,6 +2,10 @@
 
 import ctypes
 import errno
+import os
+import signal
+import subprocess
+import sys
 import threading
 import time
 from contextlib import contextmanager
@@ -175,6 +179,26 @@ def test_closing_an_unplugged_card_loops_and_writes_errors_until_it_is_back(
 
         assert does_not_return(close, lambda: fault.end(card))
     assert capfd.readouterr().err.count("Expression 'err' failed in 'pcm_ptt.c'") > 100
+
+
+CAPTURE_FOR_EVER = """
+import sys, threading, sounddevice as sd
+with sd.InputStream(device=sys.argv[1], channels=1, callback=lambda *_: None):
+    print("running", flush=True)
+    threading.Event().wait()
+"""
+
+
+def test_a_crash_ends_the_process_that_has_a_stream(tmp_path):
+    fault = FAULTS["crash"]
+    card = fault.card(tmp_path / "card")
+    env = os.environ | plug_in(tmp_path / "asound.conf", card)
+    command = [sys.executable, "-c", CAPTURE_FOR_EVER, card.name]
+    with subprocess.Popen(command, env=env, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"running\n"
+        fault.begin(card)
+        assert process.wait(PATIENCE_S) == -signal.SIGSEGV
 
 
 @pytest.mark.parametrize(
