@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from appliance.cli import main
-from tests.card.asound import Card, Fault, plug_in
+from tests.card.asound import Card, plug_in
+from tests.card.faults import FAULTS
 
 COMMANDS = [
     ["run"],
@@ -219,7 +220,7 @@ def test_a_mistake_in_alsas_configuration_is_a_sentence_and_no_traceback(
 def test_a_card_that_does_not_answer_is_a_sentence(command, tmp_path):
     card = Card(tmp_path / "usb")
     env = plug_in(tmp_path / "asound.conf", card)
-    card.break_down(Fault.OPEN_HANGS)
+    FAULTS["open-hangs"].begin(card)
     done = subprocess.run(
         [sys.executable, "-m", "appliance", *command],
         env=os.environ | env,

@@ -6,6 +6,8 @@ alsa-lib writes the reason of a failure to file descriptor 2 and returns only a 
 import re
 from typing import Final
 
+from appliance.core import fault_table
+
 _PLACE: Final = re.compile(
     r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
 )
@@ -13,11 +15,8 @@ _PLACE: Final = re.compile(
 empty or `_toplevel_` for the outermost one."""
 _FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
 _ANY: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
-_REMEDIES: Final = {
-    "No space left on device": "the USB bandwidth is used up: use another USB port, "
-    "unplug other USB devices such as cameras, or use a simpler card",
-}
-"""Remedy for an error of the kernel whose own words mislead.
+_NO_BANDWIDTH: Final = "No space left on device"
+"""Error of the kernel whose own words mislead.
 
 Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
 would overcommit the usb bandwidth reserved for periodic transfers."""
@@ -32,9 +31,9 @@ def with_host_text(sentence: str, host_text: str) -> str:
     """
     if not host_text:
         return sentence
-    remedy = _REMEDIES.get(host_text, "")
-    known = f"{host_text}: {remedy}" if remedy else host_text
-    return f"{sentence} ({known})"
+    if host_text == _NO_BANDWIDTH:
+        return fault_table.USB_BANDWIDTH.text(sentence=sentence, host=host_text)
+    return f"{sentence} ({host_text})"
 
 
 def reason_in(written: str) -> str:
@@ -53,5 +52,8 @@ def reason_in(written: str) -> str:
     named = place["file"].strip()
     if named in {"", "_toplevel_"} and file is not None:
         named = file["file"].strip()
-    where = f"{named or 'the ALSA configuration'}, line {place['line']}"
-    return f"{where}: {place['words'].strip()}. Fix or remove it."
+    return fault_table.ALSA_CONFIGURATION.text(
+        file=named or "the ALSA configuration",
+        line=place["line"],
+        words=place["words"].strip(),
+    )

@@ -17,6 +17,7 @@ from appliance.audio.sound_process import (
     SoundProcess,
     Value,
 )
+from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.log_limit import LogLimit
 
@@ -101,7 +102,11 @@ class PortAudio:
                 # The kernel does not let it go, and another one would fare the same.
                 raise SoundError(ANY_CARD, self._failure)
             self._process = SoundProcess()
-            self._call(ANY_CARD, "load", limit_s=PATIENCE_S)
+        missing, error = self._call(ANY_CARD, "load", limit_s=PATIENCE_S)
+        if missing == "package":
+            raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())
+        if missing:
+            raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=error))
         self._call(ANY_CARD, "initialise")
 
     def can(self, wanted: StreamRequest) -> bool:

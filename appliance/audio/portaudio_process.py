@@ -58,7 +58,7 @@ class Process:
     """PortAudio and its open streams."""
 
     def __init__(self, shared: mmap, sockets: tuple[int, ...]) -> None:
-        """Load the library.
+        """Prepare; `load` comes first.
 
         Args:
             shared: memory shared with the appliance.
@@ -66,22 +66,26 @@ class Process:
         """
         self._shared = shared
         self._sockets = sockets
-        try:
-            from _sounddevice import ffi
-
-            self._ffi: Native = ffi
-            self._lib: Native = ffi.dlopen(LIBRARY)
-        except ImportError as exc:
-            reason = f"the Python package sounddevice is not installed: {exc}"
-            raise NativeError(reason) from exc
-        except OSError as exc:
-            reason = f"{exc}. Install it: sudo apt install libportaudio2."
-            raise NativeError(reason) from exc
+        self._ffi: Native = None
+        self._lib: Native = None
         self._streams: dict[int, tuple[Native, Native, Exchange]] = {}
         self._is_initialised = False
 
-    def load(self) -> None:
-        """Do nothing more: the library was loaded for the first call."""
+    def load(self) -> tuple[str, str]:
+        """Load the library.
+
+        Returns:
+            Empty texts, or what is missing and the error.
+        """
+        try:
+            from _sounddevice import ffi
+
+            self._ffi, self._lib = ffi, self._lib or ffi.dlopen(LIBRARY)
+        except ImportError as exc:
+            return "package", str(exc)
+        except OSError as exc:
+            return "library", str(exc)
+        return "", ""
 
     def initialise(self) -> None:
         """Search for cards; every stream must be closed."""
@@ -188,12 +192,11 @@ def main() -> None:
     shared_fd, *sockets = map(int, sys.argv[2:])
     shared = mmap(shared_fd, SHARED_BYTES)
     start_new_thread(_end_with_parent, ())
-    process: Process | None = None
+    process = Process(shared, tuple(sockets))
     while message := os.read(0, MOST_BYTES):
         name, *arguments = marshal.loads(message)
         answer: tuple[Native, ...]
         try:
-            process = process or Process(shared, tuple(sockets))
             answer = True, getattr(process, name)(*arguments)
         except NativeError as exc:
             size = os.lseek(2, 0, os.SEEK_CUR)

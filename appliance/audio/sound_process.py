@@ -28,6 +28,7 @@ from appliance.audio.portaudio_process import (
     SHARED_BYTES,
     STREAMS,
 )
+from appliance.core import fault_table
 
 WAITING_BYTES: Final = 32_768
 """Periods that wait for the appliance, some ten of them; later ones are dropped."""
@@ -102,8 +103,8 @@ class SoundProcess:
             .decode(errors="replace")
         )
         last = written.strip().rpartition("\n")[2] if code > 0 else ""
-        within = self.native_call and f" in {self.native_call}"
-        return f"the sound library crashed{within} ({last or end})"
+        within = self.native_call and f", in {self.native_call}"
+        return fault_table.SOUND_CRASHED.text(end=f"{last or end}{within}")
 
     @property
     def native_call(self) -> str:
@@ -123,7 +124,7 @@ class SoundProcess:
             self._control.send(marshal.dumps((name, *arguments)))
             message = self._control.recv(MOST_BYTES)
         except TimeoutError as exc:
-            reason = f"the sound card does not answer ({self.native_call or name})"
+            reason = fault_table.CARD_STUCK.text(call=self.native_call or name)
             raise ProcessGoneError(reason) from exc
         except OSError:
             message = b""

@@ -39,7 +39,8 @@ from appliance.core.events import (
     TalkFlowed,
 )
 from appliance.pcm import SILENCE
-from tests.card.asound import Card, Fault, plug_in
+from tests.card.asound import Card, plug_in
+from tests.card.faults import FAULTS
 from tests.card.here import environment
 
 PATIENCE_S = 20.0
@@ -216,15 +217,15 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
             assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
 
 
-FAULTS = {
-    Fault.OPEN_HANGS: "does not answer (Pa_Initialize)",
-    Fault.START_HANGS: "does not answer (Pa_StartStream)",
-    Fault.ERROR_LOOP: "does not answer (Pa_AbortStream)",
-    Fault.CRASH: "crashed (SIGSEGV)",
+CALLS = {
+    "open-hangs": "does not answer (Pa_Initialize)",
+    "start-hangs": "does not answer (Pa_StartStream)",
+    "error-loop": "does not answer (Pa_CloseStream)",
+    "crash": "crashed (SIGSEGV)",
 }
 
 
-@pytest.mark.parametrize(("fault", "reason"), FAULTS.items())
+@pytest.mark.parametrize(("fault", "reason"), CALLS.items())
 async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
     tmp_path, caplog, capfd, fault, reason
 ):
@@ -233,8 +234,8 @@ async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
         async with ours.adapter:
             ours.adapter.do(OpenSound())
             await ours.opened()
-            card.break_down(fault)
-            if fault in {Fault.OPEN_HANGS, Fault.START_HANGS}:
+            FAULTS[fault].begin(card)
+            if fault in {"open-hangs", "start-hangs"}:
                 # Opens it again.
                 ours.adapter.do(CloseSound())
                 ours.adapter.do(OpenSound())
@@ -243,7 +244,7 @@ async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
             ours.connect()
             assert is_silent(await ours.blocks(20)), "silence goes on being sent"
             assert ours.adapter.is_alive()
-            card.break_down(Fault.NONE)
+            FAULTS[fault].end(card)
             await ours.opened()
     lines = [x for x in caplog.records if x.levelno > logging.INFO]
     assert 0 < len(lines) <= 10

@@ -17,7 +17,8 @@ from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
 from appliance.audio.portaudio import PortAudio
 from appliance.errors import SoundError
-from tests.card.asound import Card, Fault, plug_in
+from tests.card.asound import Card, plug_in
+from tests.card.faults import FAULTS
 from tests.card.here import environment
 
 MOVED = "sounddevice has moved its declarations: look at audio/portaudio_process.py"
@@ -225,7 +226,7 @@ def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
     env = plug_in(tmp_path / "asound.conf", card)
     with environment(env), PortAudio(patience_s=2.0) as driver:
         asked = wanted(driver, card)
-        card.break_down(Fault.START_HANGS)
+        FAULTS["start-hangs"].begin(card)
         stream = driver.open(asked, Echo())
         with pytest.raises(
             SoundError, match=r"not answer \(Pa_StartStream\)"
@@ -236,10 +237,11 @@ def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
         stream.close()
         with pytest.raises(SoundError, match="Pa_StartStream"):
             driver.can(asked)
-        card.break_down(Fault.OPEN_HANGS)
+        FAULTS["start-hangs"].end(card)
+        FAULTS["open-hangs"].begin(card)
         with pytest.raises(SoundError, match="Pa_Initialize"):
             driver.renew()
-        card.break_down(Fault.NONE)
+        FAULTS["open-hangs"].end(card)
         driver.renew()
         assert driver.failure() == ""
         echo = Echo()
@@ -248,7 +250,7 @@ def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
         echo.wait(10)
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR_LOOP, Fault.CRASH])
+@pytest.mark.parametrize("fault", ["error-loop", "crash"])
 def test_neither_a_flood_of_errors_nor_a_crash_reaches_standard_error(
     driver, card, fault, capfd
 ):
@@ -256,10 +258,10 @@ def test_neither_a_flood_of_errors_nor_a_crash_reaches_standard_error(
     stream = driver.open(wanted(driver, card), echo)
     stream.start()
     echo.wait(10)
-    card.break_down(fault)
+    FAULTS[fault].begin(card)
     echo.wait_for_end()
     stream.close()
-    expected = {Fault.ERROR_LOOP: "Pa_AbortStream", Fault.CRASH: "SIGSEGV"}
+    expected = {"error-loop": "Pa_CloseStream", "crash": "SIGSEGV"}
     assert expected[fault] in driver.failure()
     assert capfd.readouterr() == ("", "")
 
