@@ -21,7 +21,7 @@ class Box:
 
     machine: Machine
     in_room: str
-    """Status of the service while it is in the room."""
+    """Beginning of the service's status while it is in the room."""
 
     async def status(self) -> str:
         """Return the status that the service gives systemd."""
@@ -36,8 +36,8 @@ class Box:
         return int(await self._property("NRestarts"))
 
     async def is_in_room(self) -> bool:
-        """Whether the service says that it is in the room."""
-        return await self.status() == self.in_room
+        """Whether the service says that it is in the room, with faults or without."""
+        return (await self.status()).startswith(self.in_room)
 
     async def joined(self, within_s: float = JOIN_S) -> float:
         """Wait until it is in the room; return the seconds.
