@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 
 from tests.guest.machine import Machine
 from tests.guest.verdict import CheckError
@@ -90,7 +91,7 @@ class Box:
 
 async def until(
     words: str,
-    is_so: Callable[[], Awaitable[bool]],
+    is_so: Callable[[], bool | Awaitable[bool]],
     within_s: float,
     every_s: float = EVERY_S,
 ) -> float:
@@ -100,7 +101,7 @@ async def until(
         CheckError: it is not so in time.
     """
     start_s = time.monotonic()
-    while not await is_so():
+    while not (await found if isawaitable(found := is_so()) else found):
         if time.monotonic() - start_s > within_s:
             sentence = f"{words}: not within {within_s:g} s"
             raise CheckError(sentence)

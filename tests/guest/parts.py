@@ -75,10 +75,7 @@ async def unplug(site: Site) -> None:
 async def screen(site: Site) -> None:
     """Take the screen's power, then its bus: the picture comes back."""
     findings = site.findings
-
-    async def is_lit() -> bool:
-        return site.adapter.is_lit()
-
+    is_lit = site.adapter.is_lit
     async with site.box() as box:
         await box.joined()
         pid = await box.pid()
