@@ -75,9 +75,11 @@ def _add_demo(add: Add) -> None:
     parser.add_argument("--room-token", metavar="T", help="a token for that server")
     parser.add_argument(
         "--card",
-        choices=("auto", "simulated"),
+        metavar="CARD",
         default="auto",
-        help="auto: this computer's sound card, if it has one",
+        help="auto: this computer's sound card, if it can be used; real: this "
+        "computer's sound card; simulated: none; in a clone of the repository also a "
+        "fault of its virtual card, which comes and goes; list: prints these faults",
     )
     parser.add_argument(
         "--wav",

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
+from appliance.core import fault_table
+
 _PLACE: Final = re.compile(
     r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
 )
@@ -20,11 +22,8 @@ _READ_BYTES: Final = 65_536
 """More than alsa-lib writes about any error in a configuration file."""
 
 
-_REMEDIES: Final = {
-    "No space left on device": "the USB bandwidth is used up: use another USB port, "
-    "unplug other USB devices such as cameras, or use a simpler card",
-}
-"""Remedy for an error of the kernel whose own words mislead.
+_NO_BANDWIDTH: Final = "No space left on device"
+"""Error of the kernel whose own words mislead.
 
 Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
 would overcommit the usb bandwidth reserved for periodic transfers."""
@@ -39,9 +38,9 @@ def with_host_text(sentence: str, host_text: str) -> str:
     """
     if not host_text:
         return sentence
-    remedy = _REMEDIES.get(host_text, "")
-    known = f"{host_text}: {remedy}" if remedy else host_text
-    return f"{sentence} ({known})"
+    if host_text == _NO_BANDWIDTH:
+        return fault_table.USB_BANDWIDTH.text(sentence=sentence, host=host_text)
+    return f"{sentence} ({host_text})"
 
 
 def stderr_of(call: Callable[[], object]) -> str:
@@ -90,8 +89,11 @@ def reason_in(written: str) -> str:
     named = place["file"].strip()
     if named in {"", "_toplevel_"} and file is not None:
         named = file["file"].strip()
-    where = f"{named or 'the ALSA configuration'}, line {place['line']}"
-    return f"{where}: {place['words'].strip()}. Fix or remove it."
+    return fault_table.ALSA_CONFIGURATION.text(
+        file=named or "the ALSA configuration",
+        line=place["line"],
+        words=place["words"].strip(),
+    )
 
 
 def _write_others(written: bytes) -> None:

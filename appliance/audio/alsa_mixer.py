@@ -14,6 +14,7 @@ from functools import cache
 from typing import Any, Final, TypeAlias
 
 from appliance.audio.devices import Direction
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 LIBRARY: Final = "libasound.so.2"
@@ -233,13 +234,15 @@ def loaded(name: str = LIBRARY) -> Library:
             getattr(library, function).restype = ctypes.c_char_p
         library.snd_lib_error_set_local.restype = ctypes.c_void_p
     except (OSError, AttributeError) as exc:
-        raise SoundError(name, f"{exc}. Install libportaudio2.") from exc
+        reason = fault_table.SOUND_LIBRARY.text(error=exc)
+        raise SoundError(name, reason) from exc
     return library
 
 
 def _check(library: Library, card_id: str, error: int) -> None:
     if error < 0:
-        raise SoundError(card_id, f"its mixer: {_words(library, error)}")
+        reason = fault_table.MIXER_FAILED.text(error=_words(library, error))
+        raise SoundError(card_id, reason)
 
 
 def _words(library: Library, error: int) -> str:

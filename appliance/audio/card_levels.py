@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 from appliance.audio.alsa_mixer import Control, opened
 from appliance.audio.devices import Device, Direction
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 QUIET_DB: Final = -15.0
@@ -110,9 +111,8 @@ def advice(card_id: str, found: tuple[Control, ...], direction: Direction) -> st
     """Return how to repair the controls, now and for the box at each start."""
     percent = ADVISED_PERCENT[direction]
     commands = (command(card_id, control, percent) for control in found)
-    return (
-        f"Run: {' && '.join(commands)} && sudo alsactl store. Or write "
-        f"sound: {{mixer: {{{direction}: {percent}}}}}, and the box sets it each time."
+    return fault_table.CARD_LEVELS.advice(
+        commands=" && ".join(commands), direction=direction, percent=percent
     )
 
 

@@ -24,6 +24,7 @@ from appliance.audio.devices import (
 )
 from appliance.audio.driver import Driver
 from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
+from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.group_access import join_group
 
@@ -76,7 +77,8 @@ def in_use(
         device = chosen(wishes, used, direction)
     except SoundError:
         return None
-    return SoundError(device.stable_name, f"{device.obstacle}: stop that program")
+    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+    return SoundError(device.stable_name, reason)
 
 
 def all_devices(
@@ -104,8 +106,10 @@ def card_name(
         has_usb = any(x.is_usb for x in devices if x.channels(direction))
         notice = not_the_first(wishes, device, direction, has_usb=has_usb)
         return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
-    advice = ": stop that program" if device.used_by else ""
-    raise SoundError(device.stable_name, f"{device.obstacle}{advice}")
+    if device.used_by:
+        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+        raise SoundError(device.stable_name, reason)
+    raise SoundError(device.stable_name, device.obstacle)
 
 
 def _pcm_numbers(card: Path) -> list[str]:
@@ -131,16 +135,18 @@ def _missing(
             card_id=kernel_text(card / "id"),
             usb_id=kernel_text(card / "usbid").lower(),
             usb_port=usb_port(card.name[4:], card.parent),
-            obstacle=f"in use by {user}" if user else _obstacle(card, number),
+            obstacle=_obstacle(card, number, user),
             used_by=user,
         )
 
 
-def _obstacle(card: Path, number: str) -> str:
-    """Return the likely reason why a PCM that is not in use cannot be opened."""
+def _obstacle(card: Path, number: str, user: str) -> str:
+    """Return the likely reason why a PCM cannot be opened."""
+    if user:
+        return fault_table.CARD_IN_USE.found(user=user)
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
-        return "cannot be opened now"
-    return f"this user is not allowed to open it: {join_group('audio')}"
+        return fault_table.CARD_NOT_OPEN.text()
+    return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 
 
 def _name(card: Path, number: str) -> str:

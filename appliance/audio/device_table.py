@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from appliance.audio.devices import Device
+from appliance.core import fault_table
 
 
 def print_devices(
@@ -34,7 +35,7 @@ def print_devices(
         words = line(device, is_unique=names[device.stable_name] == 1)
         sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
     if not devices:
-        sys.stderr.write("no sound card found. Plug in a USB sound card.\n")
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
     return 0
 
 

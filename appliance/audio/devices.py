@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 Direction = Literal["microphone", "speaker"]
@@ -123,7 +124,7 @@ def chosen(
         raise _missing(wishes, able, direction)
     if not able:
         wanted = f"any {direction}"
-        raise SoundError(wanted, "no sound card has one. Plug in a USB sound card.")
+        raise SoundError(wanted, fault_table.NO_CARD.text())
     has_server = any(device.name in SERVERS for device in able)
     return min(able, key=lambda device: _order(device, has_server=has_server))
 
@@ -160,10 +161,10 @@ def not_the_first(
     if not preference(wishes, device)[0]:
         return ""
     if wishes:
-        return f'not "{wishes[0]}"'
+        return fault_table.OTHER_WISH.text(wish=wishes[0])
     if not has_usb and not device.is_hdmi and not device.is_shared:
         return ""
-    return f"not a USB card; plug one in, or write this name into sound.{direction}"
+    return fault_table.NOT_USB.text(direction=direction)
 
 
 def kernel_text(path: Path) -> str:
@@ -181,7 +182,7 @@ def _missing(
     wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
 ) -> SoundError:
     there = ", ".join(f'"{device.stable_name}"' for device in able) or "nothing"
-    reason = f"not found; available: {there}. Plug it in or change sound.{direction}."
+    reason = fault_table.CARD_NOT_FOUND.text(there=there, direction=direction)
     return SoundError(" or ".join(wishes), reason)
 
 

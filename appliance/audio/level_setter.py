@@ -8,6 +8,7 @@ from appliance.audio.alsa_mixer import opened
 from appliance.audio.card_levels import OpenMixer, facts, of_direction
 from appliance.audio.devices import Device, Direction
 from appliance.config import MixerConfig
+from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.fault_report import FaultLog
 
@@ -68,7 +69,9 @@ class LevelSetter:
         with self._open_mixer(card_id) as mixer:
             controls = of_direction(mixer.controls(), direction)
             if not controls:
-                raise SoundError(card_id, f"its mixer has no level for the {direction}")
+                raise SoundError(
+                    card_id, fault_table.NO_LEVEL.text(direction=direction)
+                )
             for control in controls:
                 if mixer.set(control, percent):
                     line = 'level of the card set  card=%s percent=%d was="%s"'

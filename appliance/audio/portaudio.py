@@ -25,6 +25,7 @@ from appliance.audio.driver import (
     StreamRequest,
 )
 from appliance.audio.realtime import raise_priority
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 Sounddevice: TypeAlias = Any
@@ -224,15 +225,14 @@ def _imported() -> Sounddevice:
         return sys.modules[name]
     spec = importlib.util.find_spec(name)
     if spec is None or spec.loader is None:
-        raise SoundError(ANY_CARD, "the Python package sounddevice is not installed")
+        raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())
     module: Sounddevice = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
     except (OSError, ImportError) as exc:
         del sys.modules[name]
-        reason = f"{exc}. Install it: sudo apt install libportaudio2."
-        raise SoundError(ANY_CARD, reason) from exc
+        raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=exc)) from exc
     except Exception as exc:
         if isinstance(exc, module.PortAudioError):
             return module

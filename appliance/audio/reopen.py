@@ -4,8 +4,8 @@ A search initialises PortAudio again, which interrupts the sound and costs memor
 done when ALSA's list has changed, and with growing intervals without a change, because
 a card may be listed before it can be opened. While a stream is open, time alone is no
 reason: the kernel must list a free card that would be an improvement. Nothing that is
-being said is interrupted, neither here nor there, except once to find a card that has
-just been plugged in for a missing direction.
+being said is interrupted for two minutes, neither here nor there, except once to find a
+card that has just been plugged in for a missing direction.
 """
 
 from collections.abc import Callable
@@ -22,6 +22,8 @@ LATER_S: Final = 60.0
 LATER_LATEST_S: Final = 3600.0
 """First and longest interval of later searches, which is doubled each time: the card
 that is listed may be one that can never be opened."""
+LONGEST_WAIT_S: Final = 120.0
+"""Longest time for which speech delays a search: a noisy room looks like speech."""
 BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
 """Without ALSA's list a new card is not noticed: search each second for a minute."""
@@ -65,6 +67,7 @@ class ReopenPolicy:
         self._searches = 0
         self._cards = ""
         self._looked_at_s = float("-inf")
+        self._waiting_since_s: float | None = None
 
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost."""
@@ -85,6 +88,7 @@ class ReopenPolicy:
         self._searches = 1 if cards != self._cards else self._searches + 1
         self._cards = cards
         self._searched_at_s = now_s
+        self._waiting_since_s = None
 
     def is_due(
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
@@ -104,20 +108,23 @@ class ReopenPolicy:
         is_changed = cards != self._cards
         if not state.is_open:
             return waited_s >= (SOON_S if is_changed else self._closed_wait_s(cards))
-        if self._would_interrupt(state, is_changed=is_changed):
-            return False
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
-        if state.is_deaf or self._is_better_listed():
-            return True
-        self.note(cards, now_s)
-        return False
+        if not state.is_deaf and not self._is_better_listed():
+            self.note(cards, now_s)
+            return False
+        return not self._has_to_wait(state, now_s, is_changed=is_changed)
 
-    @staticmethod
-    def _would_interrupt(state: SoundState, *, is_changed: bool) -> bool:
+    def _has_to_wait(
+        self, state: SoundState, now_s: float, *, is_changed: bool
+    ) -> bool:
         """Return whether a search would interrupt what is being said."""
         is_urgent = state.is_lost and is_changed
-        return state.is_talking or (state.is_playing and not is_urgent)
+        if not state.is_talking and (is_urgent or not state.is_playing):
+            return False
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s < LONGEST_WAIT_S
 
     def _closed_wait_s(self, cards: str) -> float:
         """Return the time between two searches while nothing is open."""

@@ -12,7 +12,7 @@ from appliance.audio.stream_clock import StreamClock
 FIRST_ZEROS_S: Final = 2.0
 """Time with the gate open in which a microphone that has never delivered anything else
 may deliver zeros; our choice, longer than it takes to begin to speak."""
-ZEROS_S: Final = 5.0
+ZEROS_S: Final = 4.5
 """The same for a microphone that did deliver sound; our choice, longer than the pauses
 of a talk. Doubled each time that sound comes after all."""
 

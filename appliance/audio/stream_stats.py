@@ -8,6 +8,7 @@ from typing import Final
 from appliance.audio.devices import Direction
 from appliance.audio.silent_microphone import SilentMicrophone
 from appliance.audio.stream_clock import STALL_S, StreamClock
+from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
@@ -18,10 +19,10 @@ PARTS: Final[dict[Direction, Part]] = {
     "speaker": Part.SPEAKER,
 }
 
-LOSING: Final = "it loses sound: try another USB port, or fewer USB devices"
-SILENT: Final = "it delivers only silence: is it switched off or muted?"
-STOPPED: Final = "it stopped; was it unplugged?"
-DEAF: Final = "it delivers nothing: unplug it and plug it in again"
+LOSING: Final = fault_table.LOSES_SOUND.text()
+SILENT: Final = fault_table.SILENT_MICROPHONE.text()
+STOPPED: Final = fault_table.CARD_STOPPED.text()
+DEAF: Final = fault_table.CARD_DEAF.text()
 LOG_LINES: Final = 10
 LOG_WINDOW_S: Final = 3600.0
 """Lines about losses in an hour, and as many about returns."""

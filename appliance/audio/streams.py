@@ -14,12 +14,13 @@ from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
 from appliance.audio.stream_clock import StreamClock
+from appliance.core import fault_table
 from appliance.errors import SoundError
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first; see `latency_steps` for the
 choice. Measured: 20, 30 and 60 ms from microphone to speaker."""
-RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000)
+RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000, 8_000)
 """Rates tried in this order; each has a whole number of frames in 10 ms."""
 FULL_RATE_HZ: Final = 32_000
 """Lowest rate at which speech loses nothing audible."""
@@ -199,8 +200,7 @@ class Streams:
         if rate_hz is not None:
             return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
-        reason = f"cannot be opened at any of {known} Hz. Is another program using it?"
-        raise SoundError(wanted.device_name, reason)
+        raise SoundError(wanted.device_name, fault_table.CARD_RATES.text(rates=known))
 
     def _rate_hz(
         self, microphone: Device | None, speaker: Device | None, latency_s: float

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from appliance.core import agent_text, permissions
-from appliance.core.events import Part
+from appliance.core import agent_text, fault_table, permissions
+from appliance.core.events import Button, Part
 from appliance.core.state import Lock, State
 from appliance.core.status_text import room_name
 
@@ -34,9 +34,9 @@ def sentences(state: State) -> tuple[str, ...]:
     lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
     other = (f"{x.part}: {x.name}, {x.notice}" for x in state.second_choices)
     parts = (*lost, *other)
-    stuck = [f"{button} button is held down" for button in state.stuck]
-    if state.talk.lock is Lock.BOOT:
-        stuck.insert(0, "talk button is held down")
+    at_boot = (Button.TALK,) if state.talk.lock is Lock.BOOT else ()
+    held = (*at_boot, *state.stuck)
+    stuck = (fault_table.BUTTON_HELD.text(button=button) for button in held)
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
     room = (

@@ -33,13 +33,8 @@ or use a server you have: ptt-appliance demo --room-url URL --room-token TOKEN""
 def find_or_build(progress: Callable[[str], None]) -> Path:
     """Return a LiveKit server: from PATH, from the user's cache, or built now.
 
-    Args:
-        progress: called with a line for people, every few seconds while building.
-
-    Raises:
-        DemoError: there is none and it cannot be built; the sentence says what to do.
-
-    Thread: any; blocks for minutes while this or another process builds it.
+    Raises `DemoError` if it cannot be built; the sentence says what to do. `progress`
+    takes a line for people, every few seconds while it is built, for minutes.
     """
     cache = _cache_folder()
     cached = cache / f"livekit-server-{_pin(_MODULE)}-{platform.machine()}"
@@ -134,17 +129,13 @@ class _Build:
 
     def _reads_pins(self, go: str) -> bool:
         """Return whether the compiler is as new as `go.mod` requires."""
-        ask = [go, "list", "-C", str(_PINS), "-m"]
-        quiet = subprocess.DEVNULL
-        environment = self._environment
-        return not subprocess.call(ask, stdout=quiet, stderr=quiet, env=environment)
+        ask, env = [go, "list", "-C", str(_PINS), "-m"], self._environment
+        return not subprocess.run(
+            ask, check=False, capture_output=True, env=env
+        ).returncode
 
     def _do(self, what: str, command: list[str], total: int) -> None:
-        """Run a command of about `total` lines of output (0: unknown); report progress.
-
-        Raises:
-            DemoError: it fails.
-        """
+        """Run a command with about `total` lines of output (0: unknown), or raise."""
         started_s = time.monotonic()
         self._progress(what)
         with (

@@ -8,7 +8,8 @@ import signal
 import sys
 import tempfile
 from functools import partial
-from typing import Final
+from pathlib import Path
+from typing import Final, NoReturn
 
 from appliance.audio.devices import chosen, listed
 from appliance.audio.driver import Driver, StreamRequest
@@ -28,18 +29,19 @@ Joined  after {joined_after_s} s
 Talks   {talks_sent} sent, {talks_heard_back} heard back
 Chat    {lines_sent} lines sent, {lines_answered} answered"""
 
+CLONE: Final = Path(__file__).parents[2]
+"""The repository, unless this package is installed without it."""
+
 _say = partial(print, file=sys.stderr, flush=True)
 
 
 def demo(args: argparse.Namespace) -> int:
-    """Run the demo and print what worked.
+    """Run the demo, print what worked; return 1 if its time was up before all did.
 
-    Returns:
-        1 if its time was up and something never worked, else 0.
-
-    Raises:
-        DemoError: it cannot be set up; the sentence says what to do.
+    Raises `DemoError` if it cannot be set up; the sentence says what to do.
     """
+    if args.card not in {"auto", "real", "simulated"}:
+        _start_with_fault(args.card)
     for number in (signal.SIGTERM, signal.SIGINT):
         # Until the appliance installs its own handlers.
         signal.signal(number, lambda *_: sys.exit(0))
@@ -56,25 +58,30 @@ def demo(args: argparse.Namespace) -> int:
     return 1 if figures["not_complete"] and demo.is_time_up else 0
 
 
-def _setup(args: argparse.Namespace) -> Setup:
-    """Return the demo's setup; the server is built last, after all checks.
+def _start_with_fault(name: str) -> NoReturn:
+    """Become a demo on the virtual card of the tests, or raise `DemoError`."""
+    if not (CLONE / "tests" / "card").is_dir():
+        sentence = f"--card {name}: use auto, real or simulated; faults need a clone"
+        raise DemoError(sentence)
+    # The last value of an option counts.
+    words = ["-m", "tests.card.demo", name, *sys.argv[1:], "--card", "real"]
+    os.environ["PYTHONPATH"] = str(CLONE)
+    os.execv(sys.executable, [sys.executable, *words])
 
-    Raises:
-        DemoError: an option cannot be used, or the server cannot be built.
-    """
+
+def _setup(args: argparse.Namespace) -> Setup:
+    """Return the demo's setup, or raise `DemoError`; the server is built last."""
     if args.room_url and (fault := address_fault(args.room_url, "wss")):
         sentence = f"--room-url: {fault}"
         raise DemoError(sentence)
     listen = listen_address(args.listen)
-    sound = SoundConfig()
-    real = None if args.card == "simulated" else _real_card()
     card: Driver
-    if real is not None:
+    if args.card != "simulated" and (real := _real_card(args.card)):
         card, sound = real
         _say("Sound: this computer's microphone and speaker.")
     else:
         recording = Recording(args.wav)
-        card = SimulatedCard(phrase(), recording)
+        card, sound = SimulatedCard(phrase(), recording), SoundConfig()
         _say("Sound: simulated; the microphone says a phrase, the speaker")
         _say(f"       is recorded in {recording.path}")
     return Setup(
@@ -104,8 +111,8 @@ def listen_address(wanted: str | None) -> str:
     return address
 
 
-def _real_card() -> tuple[Driver, SoundConfig] | None:
-    """Return PortAudio, if there are a microphone and a speaker that can be opened.
+def _real_card(choice: str) -> tuple[Driver, SoundConfig] | None:
+    """Return PortAudio, if it lists a microphone and a speaker; `auto`: usable ones.
 
     They are configured as the preferred devices: no other card comes before them.
     """
@@ -118,7 +125,7 @@ def _real_card() -> tuple[Driver, SoundConfig] | None:
         return None
     latency_s = LATENCY_STEPS_S[0]
     wanted = [StreamRequest(*pair, rate_hz, latency_s) for rate_hz in RATES_HZ]
-    if not any(map(library.can, wanted)):
+    if choice == "auto" and not any(map(library.can, wanted)):
         return None
     microphone, speaker = ((device.stable_name,) for device in pair)
     return library, SoundConfig(microphone=microphone, speaker=speaker)

@@ -31,12 +31,9 @@ class LocalServer:
     """
 
     def __init__(self, binary: Path, address: str = "127.0.0.1") -> None:
-        """Prepare.
+        """Prepare to run `binary`, which `find_or_build` returns.
 
-        Args:
-            binary: the server's program, as `find_or_build` returns it.
-            address: IPv4 address on which it listens; others only in a network
-                namespace of its own.
+        It listens on `address`: another one only in a network namespace of its own.
         """
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)
@@ -79,21 +76,14 @@ class LocalServer:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def start(self) -> None:
-        """Start again after `kill`, and wait until it answers.
-
-        Raises:
-            DemoError: it does not start; the sentence holds the end of its log.
-        """
+        """Start again after `kill`, and wait until it answers, or raise `DemoError`."""
         # The kernel ends it when this process ends, in whatever way.
         setpriv = shutil.which("setpriv")
         tied = (setpriv, "--pdeathsig", "KILL") if setpriv else ()
+        command, env = (*tied, str(self._binary)), _environment(self._config())
         with self.log.open("ab") as log:
             self._process = await asyncio.create_subprocess_exec(
-                *(*tied, str(self._binary)),
-                env=_environment(self._config()),
-                stdin=DEVNULL,
-                stdout=log,
-                stderr=log,
+                *command, env=env, stdin=DEVNULL, stdout=log, stderr=log
             )
         await self._wait_for_answer(self._process)
 
@@ -159,9 +149,9 @@ class LocalServer:
 
 
 def _environment(config: dict[str, object]) -> dict[str, str]:
-    """Return the environment with this configuration instead of the user's.
+    """Return the environment with this configuration, as JSON, which is YAML.
 
-    Only the same user can read it, unlike a command line. JSON is valid YAML.
+    Only the same user can read it, unlike a command line.
     """
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("LIVEKIT_")}
     return inherited | {"LIVEKIT_CONFIG": json.dumps(config)}

@@ -205,6 +205,7 @@ def _news(view: View) -> Iterator[str]:
             yield f"      over ssh, first: ssh -L {port}:{address} {host}"
     # Without the countdown to the next try.
     yield f"{view.banner.partition(', retry')[0]}: {view.talk_text}"
+    yield from view.faults
     yield from (f"{name} speaks" for name in view.speakers)
     for line in view.chat[-1:]:
         name = f"you ({line.state})" if line.is_own else line.sender_name

@@ -35,18 +35,17 @@ _log = logging.getLogger(__name__)
 
 
 def phrase() -> Samples:
-    """Return three seconds of speech at 48 kHz, from a file at half that rate.
+    """Return three seconds of speech at 48 kHz.
 
     Source: espeak-ng, voice en-us: "hello this is the push to talk demo can you hear me
     well". No pause in it is long enough to end a talk.
     """
+    import soxr
+
     with wave.open(str(Path(__file__).with_name("phrase.wav"))) as file:
-        assert 2 * file.getframerate() == RATE_HZ
         samples = np.frombuffer(file.readframes(file.getnframes()), "<i2")
-    # The same spectrum over twice as many samples.
-    spectrum = np.fft.rfft(samples.astype(np.float64))
-    doubled = 2 * np.fft.irfft(spectrum, 2 * len(samples))
-    return doubled.clip(-32768, 32767).astype(np.int16)
+        said: Samples = soxr.resample(samples, file.getframerate(), RATE_HZ)
+    return said
 
 
 class Recording:
@@ -129,11 +128,9 @@ class SimulatedCard:
             raise SoundError(wanted.device_name, "has one duplex stream at 48000 Hz")
         period_s = wanted.period_frames / RATE_HZ
         self.latency_s = 2 * max(period_s, wanted.latency_s)
+        facts = wanted.period_frames, callback
         self._thread = threading.Thread(
-            target=self._run,
-            args=(wanted.period_frames, callback),
-            name="simulated card",
-            daemon=True,
+            target=self._run, args=facts, name="simulated card", daemon=True
         )
         return self
 

@@ -9,11 +9,13 @@ from importlib.util import find_spec
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.core import fault_table
 from appliance.core.commands import FetchToken
+from appliance.core.hardware_fault import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query
-from appliance.panel.pins import remedy
+from appliance.panel.pins import missing_package
 from appliance.tokens.source import TokenSource
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
@@ -39,6 +41,11 @@ class Finding:
     def is_good(self) -> bool:
         """Whether nothing is wrong."""
         return not self.advice
+
+
+def finding(part: str, fault: HardwareFault, **facts: object) -> Finding:
+    """Return the finding of this fault, with these facts."""
+    return Finding(part, fault.found(**facts), fault.advice(**facts))
 
 
 def result_of(part: str, find: Callable[[], str]) -> Finding:
@@ -96,8 +103,7 @@ def network(current_address: Callable[[], str | None]) -> Finding:
     except OSError as exc:
         return Finding("network", "cannot be read", f"The kernel says: {exc.strerror}.")
     if address is None:
-        advice = "Plug in the cable or set the Wi-Fi password (sudo nmtui)."
-        return Finding("network", "none", advice)
+        return finding("network", fault_table.NO_NETWORK)
     return Finding("network", address)
 
 
@@ -150,8 +156,8 @@ def _missing(
 ) -> Finding | None:
     for package in packages:
         if not is_installed(package):
-            found = f"the Python package {package} is missing"
-            return Finding(part, found, remedy(package))
+            fault = missing_package(package)
+            return finding(part, fault, package=package, state="is missing")
     return None
 
 

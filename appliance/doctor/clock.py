@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Final
 
-from appliance.doctor.checks import Finding
+from appliance.core import fault_table
+from appliance.doctor.checks import Finding, finding
 from appliance.doctor.http_question import RemoteClock
 
 OLDEST_YEAR: Final = 2026
@@ -11,11 +12,6 @@ OLDEST_YEAR: Final = 2026
 TOLERANCE_S: Final = 60
 """A token that is valid from now on is refused by a server whose clock is behind."""
 _UNITS: Final = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
-_ADVICE: Final = (
-    "Set it from the network, which lasts: sudo timedatectl set-ntp true. After a "
-    "minute `timedatectl` says whether it is synchronized; if not, the router blocks "
-    "NTP (UDP port 123)."
-)
 
 
 def clock(now_s: float, remote: RemoteClock | None) -> Finding:
@@ -28,13 +24,15 @@ def clock(now_s: float, remote: RemoteClock | None) -> Finding:
     now = datetime.fromtimestamp(now_s, UTC)
     found = f"{now:%Y-%m-%d %H:%M} UTC"
     if remote is None:
-        return Finding("clock", found, _ADVICE if now.year < OLDEST_YEAR else "")
+        if now.year < OLDEST_YEAR:
+            return finding("clock", fault_table.CLOCK_WRONG, now=found)
+        return Finding("clock", found)
     difference_s = now_s - remote.now_s
     if abs(difference_s) <= TOLERANCE_S:
         return Finding("clock", f"{found}, as at {remote.host}")
     way = "ahead of" if difference_s > 0 else "behind"
     found += f", {_duration(abs(difference_s))} {way} {remote.host}"
-    return Finding("clock", found, _ADVICE)
+    return finding("clock", fault_table.CLOCK_WRONG, now=found)
 
 
 def _duration(seconds: float) -> str:

@@ -41,7 +41,7 @@ def probe_screen(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> Result
             bus.close()
     except PanelError as exc:
         remedy = "If there is no screen, write screen.driver: none."
-        return "does not work", f"{exc.reason}. {remedy}"
+        return "does not work", f"{exc.reason.removesuffix('.')}. {remedy}"
     return f"responds at 0x{address:02X} on I²C bus {config.bus}", ""
 
 

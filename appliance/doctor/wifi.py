@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from appliance.doctor.checks import Finding
+from appliance.core import fault_table
+from appliance.doctor.checks import Finding, finding
 from appliance.doctor.programs import finished
 
 INTERFACES: Final = Path("/sys/class/net")
@@ -45,7 +46,9 @@ def wifi(
     found = f"{interface} power save {state}"
     match state:
         case "on":
-            return Finding("Wi-Fi", found, _remedy(interface, nmcli))
+            commands = _remedy(interface, nmcli)
+            facts = {"interface": interface, "commands": commands}
+            return finding("Wi-Fi", fault_table.WIFI_SLEEPS, **facts)
         case "off":
             return Finding("Wi-Fi", found)
         case _:
@@ -71,14 +74,14 @@ def _remedy(interface: str, nmcli: str) -> str:
     if name:
         quoted = shlex.quote(name)
         return (
-            "Switch it off for good: sudo nmcli connection modify "
-            f"{quoted} 802-11-wireless.powersave 2 && sudo nmcli connection up {quoted}"
+            f"sudo nmcli connection modify {quoted}"
+            f" 802-11-wireless.powersave 2 && sudo nmcli connection up {quoted}"
         )
     rule = (
         f'ACTION=="add", SUBSYSTEM=="net", KERNEL=="{interface}", '
         f'RUN+="{IW} dev %k set power_save off"'
     )
     return (
-        f"Switch it off for good: echo '{rule}' | sudo tee "
+        f"echo '{rule}' | sudo tee "
         "/etc/udev/rules.d/70-wifi-power-save.rules, then restart the box."
     )

@@ -1,6 +1,7 @@
 """Adapter that serves the page on the LAN with uvicorn."""
 
 import asyncio
+import errno
 import logging
 import socket
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
 from appliance.config import PageConfig
+from appliance.core import fault_table
 from appliance.core.events import PageServed, Part
 from appliance.core.view import View
 from appliance.display.line import Size
@@ -112,7 +114,10 @@ class Page:
             try:
                 listening = listen.listener(host, port)
             except OSError as exc:
-                self._fault.lost(exc.strerror or str(exc))
+                fault = fault_table.PAGE_FAILED
+                if exc.errno == errno.EADDRINUSE:
+                    fault = fault_table.PAGE_IN_USE
+                self._fault.lost(fault.text(error=exc.strerror or exc))
                 await asyncio.sleep(self._retry_s)
                 continue
             self._fault.found()

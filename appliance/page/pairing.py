@@ -9,6 +9,7 @@ from http import HTTPStatus
 
 import msgspec
 
+from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.answer import RequestRefused
@@ -209,7 +210,8 @@ class Pairing:
     def _lost(self, exc: OSError) -> None:
         # Reads and writes may fail for different reasons; only the first is reported.
         if not self._fault.is_lost:
-            self._fault.lost(f"{exc.strerror}: phones must pair again after a restart")
+            reason = fault_table.PAIRINGS_FAILED.text(error=exc.strerror)
+            self._fault.lost(reason)
 
 
 def _locked(wait_s: int) -> RequestRefused:

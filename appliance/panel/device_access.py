@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from appliance.core import fault_table
+
 SERVICE: Final = "ptt-appliance"
 """Installed service, and its user."""
 
@@ -74,17 +76,19 @@ def refusal(
     try:
         file = look(path)
     except OSError as exc:
-        return f"no permission for {path}: {exc.strerror}"
+        return fault_table.DEVICE_GONE.text(device=path, error=exc.strerror)
     return refusal_of(file, account())
 
 
 def refusal_of(file: DeviceFile, account: Account) -> str:
     """Return why this account may not use the device, and the remedy."""
-    belongs = f"{file.path} belongs to {file.owner}:{file.group}, mode {file.mode:04o}"
-    user = account.user
-    groups = ", ".join(sorted(account.groups)) or "none"
-    runs = f"the box runs as {user} in the groups {groups}"
-    return f"no permission: {belongs}, and {runs}. {_remedy(file, account)}"
+    return fault_table.DEVICE_REFUSED.text(
+        device=file.path,
+        owner=f"{file.owner}:{file.group}, mode {file.mode:04o}",
+        user=account.user,
+        groups=", ".join(sorted(account.groups)) or "none",
+        remedy=_remedy(file, account),
+    )
 
 
 def _remedy(file: DeviceFile, account: Account) -> str:

@@ -7,6 +7,8 @@ no finger makes. Bounce is short, so what counts is how much of the time has edg
 from dataclasses import dataclass, replace
 from typing import Final
 
+from appliance.core import fault_table
+
 SLOT_S: Final = 0.02
 """One period of mains hum, and the longest bounce."""
 DECAY: Final = 0.5
@@ -54,7 +56,6 @@ def float_reason(pull: str) -> str:
     Args:
         pull: configured resistor of the Pi, `up`, `down` or `none`.
     """
-    remedy = "Check the wire and the button's contact"
-    if pull == "none":
-        remedy = "Write pull: up (button to GND) or pull: down (button to 3.3 V)"
-    return f"its wire floats, with edges all the time. {remedy}"
+    is_open = pull == "none"
+    fault = fault_table.WIRE_UNPULLED if is_open else fault_table.WIRE_FLOATS
+    return fault.text()

@@ -12,6 +12,7 @@ from fcntl import ioctl
 from pathlib import Path
 from typing import Final
 
+from appliance.core import fault_table
 from appliance.errors import PanelError
 from appliance.panel.device_access import refusal
 
@@ -54,7 +55,7 @@ class Line:
             who = "another program that uses lgpio"
         elif self.consumer:
             who = f'"{self.consumer}", {who}'
-        return f"in use by {who}: end that, or wire another pin"
+        return fault_table.PIN_IN_USE.text(user=who)
 
 
 def query_device(device: Path, request: int, data: bytes) -> bytes:
@@ -82,7 +83,7 @@ class GpioChips:
         """
         devices = sorted(self._folder.glob("gpiochip[0-9]*"), key=_number)
         if not devices:
-            reason = f"this machine has no GPIO chip: there is no {self._device(0)}"
+            reason = fault_table.NO_CHIP.text(device=self._device(0))
             raise PanelError(ALL_PINS, reason)
         refused: list[Path] = []
         for device in devices:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from appliance.config import ScreenConfig
+from appliance.core import fault_table
 from appliance.errors import PanelError
 from appliance.panel.device_access import refusal
 
@@ -24,10 +25,6 @@ _NOBODY: Final = (errno.ENXIO, errno.EREMOTEIO)
 
 Source: Linux, Documentation/i2c/fault-codes.rst (ENXIO); i2c-bcm2835 has EREMOTEIO.
 """
-_BUSY: Final = (
-    "it shows UU in `i2cdetect -y`. Remove the display's dtoverlay from"
-    " /boot/firmware/config.txt and restart"
-)
 
 
 class Bus(Protocol):
@@ -65,7 +62,7 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
     try:
         return open_bus(number)
     except FileNotFoundError as exc:
-        reason = f"there is no I²C bus {number}: switch it on with raspi-config"
+        reason = fault_table.NO_BUS.text(bus=number)
         raise PanelError(NAME, reason) from exc
     except PermissionError as exc:
         raise PanelError(NAME, refusal(device(number))) from exc
@@ -98,21 +95,18 @@ def lost_reason(exc: Exception, number: int) -> str:
     """Return why a screen that was found does not respond any more."""
     if isinstance(exc, OSError) and exc.errno not in {None, *_NOBODY}:
         return bus_reason(exc, number)
-    return f"no response any more on I²C bus {number}: check its four wires"
+    return fault_table.SCREEN_STOPPED.text(bus=number)
 
 
 def bus_reason(exc: OSError, number: int) -> str:
     """Return what is wrong with the bus, in words."""
     match exc.errno:
         case errno.EBUSY:
-            return f"a kernel driver holds the screen on I²C bus {number}: {_BUSY}"
+            return fault_table.SCREEN_TAKEN.text(address="the screen", bus=number)
         case errno.ETIMEDOUT | errno.EAGAIN:
-            return (
-                f"I²C bus {number} is blocked: a device or a short circuit holds SDA or"
-                " SCL. Unplug the screen and check its wires"
-            )
+            return fault_table.BUS_BLOCKED.text(bus=number)
         case _:
-            return f"I²C bus {number}: {exc.strerror or exc}"
+            return fault_table.BUS_FAILED.text(bus=number, error=exc.strerror or exc)
 
 
 def _failure(bus: Bus, address: int) -> OSError | None:
@@ -134,9 +128,10 @@ def _no_screen(failures: dict[int, OSError], number: int) -> str:
     """Return why there is no screen: the most telling of the failures."""
     for address, failure in failures.items():
         if failure.errno == errno.EBUSY:
-            return f"a kernel driver holds 0x{address:02X} on I²C bus {number}: {_BUSY}"
+            held = f"0x{address:02X}"
+            return fault_table.SCREEN_TAKEN.text(address=held, bus=number)
     for failure in failures.values():
         if failure.errno not in _NOBODY:
             return bus_reason(failure, number)
     tried = " or ".join(f"0x{address:02X}" for address in failures)
-    return f"no device at {tried} on I²C bus {number}: check its four wires"
+    return fault_table.SCREEN_ABSENT.text(addresses=tried, bus=number)

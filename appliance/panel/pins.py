@@ -9,14 +9,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from appliance.config import Pin, PinConfig
+from appliance.core import fault_table
+from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import ALL_PINS, GpioChips, Line
 
-_ADVICE: Final = {
-    "lgpio": "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it)."
-}
 _opening: Final = threading.Lock()
-_REINSTALL: Final = "Install the program again: sudo bash systemd/install.sh."
 
 RETRY_S: Final = 5.0
 """Time between two attempts; our choice: an attempt costs a millisecond."""
@@ -62,7 +60,7 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
     os.environ.setdefault("LG_WD", folder)
     # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
     library = os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    with _opening, pin_errors(ALL_PINS, "this machine has no pins to use: "):
+    with _opening, pin_errors(ALL_PINS, fault_table.NO_PINS):
         from gpiozero import Device
 
         if Device.pin_factory is None and library == "lgpio":
@@ -95,7 +93,9 @@ def gpiozero_pull(pull: str) -> str:
 
 
 @contextmanager
-def pin_errors(part: str, preface: str = "") -> Iterator[None]:
+def pin_errors(
+    part: str, fault: HardwareFault = fault_table.PIN_FAILED
+) -> Iterator[None]:
     """Convert the errors of gpiozero and its back-ends to a `PanelError` of a part."""
     with import_errors(part):
         try:
@@ -104,7 +104,7 @@ def pin_errors(part: str, preface: str = "") -> Iterator[None]:
             raise
         except _pin_errors() as exc:
             reason = str(exc) or type(exc).__name__
-            raise PanelError(part, preface + reason) from exc
+            raise PanelError(part, fault.text(error=reason)) from exc
 
 
 @contextmanager
@@ -116,13 +116,14 @@ def import_errors(part: str) -> Iterator[None]:
         package = exc.name or "of the panel"
         is_missing = isinstance(exc, ModuleNotFoundError)
         state = "is missing" if is_missing else f"cannot be imported: {exc}"
-        reason = f"the Python package {package} {state}. {remedy(package)}"
+        reason = missing_package(package).text(package=package, state=state)
         raise PanelError(part, reason) from exc
 
 
-def remedy(package: str) -> str:
-    """Return what to do if this package is missing."""
-    return _ADVICE.get(package, _REINSTALL)
+def missing_package(package: str) -> HardwareFault:
+    """Return the fault if this package is missing."""
+    is_system = package == "lgpio"
+    return fault_table.LGPIO_MISSING if is_system else fault_table.PACKAGE_MISSING
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:

@@ -5,17 +5,19 @@ Two small files in the state directory, replaced atomically, and only on changes
 
 import asyncio
 import contextlib
+import errno
 import logging
 import threading
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Self, TypeVar
+from typing import Annotated, Final, Self, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from appliance.config import Percent, Text
+from appliance.core import fault_table
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
@@ -32,6 +34,10 @@ _log = logging.getLogger(__name__)
 
 REST_S = 5.0
 """Time without changes before the levels are written: one write per adjustment."""
+_FAULTS: Final = {
+    errno.ENOSPC: fault_table.STORE_FULL,
+    errno.EROFS: fault_table.STORE_READ_ONLY,
+}
 LARGEST_FILE = 4096
 """Bytes; the files have less than 100, a larger one is damaged."""
 
@@ -191,9 +197,15 @@ class Store:
             path.replace(path.with_name(f"{path.name}.bad"))
 
     def _failed(self, exc: OSError) -> None:
-        reason = exc.strerror or str(exc)
+        reason = store_reason(exc)
         if self._fault.failed(reason) and self._background.is_open:
             self._post_lost(reason)
 
     def _post_lost(self, reason: str) -> None:
         self._post(PartLost(Part.STORE, str(self._folder), reason))
+
+
+def store_reason(exc: OSError) -> str:
+    """Return why nothing can be stored, and what to do."""
+    fault = _FAULTS.get(exc.errno or 0, fault_table.STORE_FAILED)
+    return fault.text(error=exc.strerror or exc)

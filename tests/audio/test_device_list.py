@@ -80,7 +80,7 @@ def test_the_doctor_rejects_a_card_in_use_by_another_program_and_names_it(machin
     machine.use(1, "pcm0p", 99)
     devices = devices_of(machine, (f"{JABRA}: Audio (hw:1,0)", 1, 0))
     assert card_name((), "microphone", devices) == f"{JABRA}: Audio"
-    with pytest.raises(SoundError, match=r"in use by pulseaudio \(pid 99\): stop"):
+    with pytest.raises(SoundError, match=r"in use by pulseaudio \(pid 99\)\. Stop"):
         card_name((), "speaker", devices)
 
 
@@ -119,7 +119,7 @@ def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
     where = machine.cards, machine.processes
     busy = in_use(("Jabra",), (hdmi,), "speaker", *where)
     assert busy is not None
-    assert "in use by pulseaudio (pid 99): stop that program" in str(busy)
+    assert "in use by pulseaudio (pid 99). Stop that program." in str(busy)
     assert in_use(("Anker",), (hdmi,), "speaker", *where) is None
 
 

@@ -42,7 +42,7 @@ def duplex(mixer, sink, rate_hz=48_000, clock=None):
     return DuplexCallback(mixer, sink, clock)
 
 
-@pytest.mark.parametrize("rate_hz", [48_000, 44_100, 32_000, 16_000, 96_000])
+@pytest.mark.parametrize("rate_hz", [48_000, 44_100, 32_000, 16_000, 96_000, 8_000])
 def test_a_card_of_any_rate_gives_and_takes_blocks_of_10_ms(rate_hz):
     sink = Sink()
     card = duplex(Loud(), sink, rate_hz)

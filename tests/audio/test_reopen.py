@@ -13,6 +13,7 @@ from appliance.audio.devices import Direction
 from appliance.audio.reopen import (
     LATER_LATEST_S,
     LATEST_S,
+    LONGEST_WAIT_S,
     ReopenPolicy,
     SoundState,
 )
@@ -91,18 +92,25 @@ def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     policy.note(USB, 0.0)
     talking = replace(HALF, is_talking=True)
     playing = replace(HALF, is_playing=True)
-    assert looks(policy, USB, 1000, talking) == []
-    assert looks(policy, USB, 1000, playing, since=1000) == []
+    assert looks(policy, USB, 60, talking) == []
+    assert looks(policy, USB, 50, playing, since=60) == []
     assert looks(policy, USB, 10, HALF, since=2000)[0] == 2000
     assert looks(policy, "another card", 10, talking, since=3000) == []
     assert looks(policy, "another card", 10, playing, since=3010) == [3010], "once"
+
+
+def test_noise_that_looks_like_speech_does_not_prevent_a_search_for_ever():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0)
+    made = looks(policy, "another card", 200, replace(HALF, is_talking=True), since=900)
+    assert made == [900 + int(LONGEST_WAIT_S)]
 
 
 def test_a_second_choice_that_plays_is_not_replaced():
     policy = ReopenPolicy()
     policy.note(USB, 0.0)
     state = replace(SECOND_CHOICE, is_playing=True)
-    assert looks(policy, "another card", 1000, state) == []
+    assert looks(policy, "another card", 100, state) == []
 
 
 def test_no_search_is_made_while_both_first_choices_work():
@@ -175,4 +183,5 @@ def test_a_microphone_that_delivers_nothing_is_opened_again_less_and_less_often(
     policy.note(USB, 0.0)
     deaf = replace(HALF, is_deaf=True)
     assert looks(policy, USB, 200, deaf) == [1, 3, 7, 15, 75, 195]
-    assert looks(policy, USB, 9999, replace(deaf, is_playing=True), since=200) == []
+    playing = replace(deaf, is_playing=True)
+    assert looks(policy, USB, 100, playing, since=1000) == []

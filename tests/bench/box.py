@@ -160,6 +160,11 @@ class Page:
         async with self._client() as client:
             return (await client.get("/metrics")).raise_for_status().text
 
+    async def chat(self, text: str) -> None:
+        """Send a line of chat."""
+        async with self._client() as client:
+            (await client.post("/api/chat", json={"text": text})).raise_for_status()
+
     async def join(self, preset: str | None) -> None:
         """Ask for another room; None is that of the section `room`."""
         async with self._client() as client:

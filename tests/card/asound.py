@@ -11,7 +11,8 @@ unplug it while another one plays::
     ...
     delay_s = mouth_to_ear_s(words, kitchen.heard(at_s), kitchen.rate_hz)
 
-Sample n of stimulus and recording belongs to the moment `epoch_ns` + n / rate.
+`tests.card.faults` lists what can be wrong with a card. Sample n of stimulus and
+recording belongs to the moment `epoch_ns` + n / rate.
 """
 
 import os
@@ -19,6 +20,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from enum import IntEnum
 from pathlib import Path
 from typing import TypeAlias
 
@@ -31,10 +33,38 @@ Samples: TypeAlias = NDArray[np.int16]
 """Mono samples, shape (n,)."""
 
 
-_SHARED = struct.Struct("=8q")
+_SHARED = struct.Struct("=19q")
 """The card's `struct shared`: its counters, then its controls."""
-_UNPLUGGED, _STALLED = 48, 56
-"""Offset in it, in bytes."""
+_COUNTERS = 6
+
+
+class Control(IntEnum):
+    """Control of a card, switchable at any time; the value is its place in `shared`."""
+
+    IS_UNPLUGGED = 6
+    IS_STALLED = 7
+    """The clock of both directions stands still, without errors."""
+    OPEN_ERRNO_MICROPHONE = 8
+    """Error of each attempt to open this direction."""
+    OPEN_ERRNO_SPEAKER = 9
+    OPENABLE_AT_NS = 10
+    """Monotonic time before which opening it is not permitted."""
+    OPEN_MS = 11
+    """Duration of each attempt to open it, successful or not."""
+    START_ERRNO = 12
+    """Error of each start of a stream."""
+    IS_START_STUCK = 13
+    """A start of a stream does not return while this is set."""
+    IS_ERROR_LOOP = 14
+    """While the card is unplugged, stopping or closing its streams does not return and
+    writes about 100,000 lines a second to standard error."""
+    IS_DEAD_MICROPHONE = 15
+    """The clock of this direction stands still, without errors."""
+    IS_DEAD_SPEAKER = 16
+    SILENT_CHANNELS = 17
+    """Bit mask of the microphone's channels that deliver zeros; -1: all."""
+    IS_CRASHING = 18
+    """A running stream ends its process by a segmentation fault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +92,15 @@ class Card:
     folder: Path
     name: str = "USB PnP Sound Device"
     """Name in PortAudio: any text without `.` and `"`. A real card reads
-    `USB PnP Sound Device: Audio (hw:1,0)`; that works, too."""
+    `USB PnP Sound Device: Audio (hw:1,0)`; that works, too. Lone surrogates are bytes
+    that are not UTF-8, as in `os.fsdecode`."""
     rates_hz: Sequence[int] = (48_000,)
     """Supported rates; the first is also that of stimulus and recording."""
+    microphone_rates_hz: Sequence[int] = ()
+    """Rates of the microphone, if they differ from those."""
+    speaker_rates_hz: Sequence[int] = ()
+    sample_format: str = "S16_LE"
+    """Format of its samples: also `S24_3LE` or `S32_LE`."""
     microphone_channels: int = 1
     """0: the card has no microphone."""
     speaker_channels: int = 2
@@ -128,28 +164,29 @@ class Card:
 
     def counts(self) -> Counts:
         """Return the counters."""
-        *counts, _, _ = _SHARED.unpack((self.folder / "shared").read_bytes())
-        return Counts(*counts)
+        numbers = _SHARED.unpack((self.folder / "shared").read_bytes())
+        return Counts(*numbers[:_COUNTERS])
 
     def unplug(self) -> None:
         """Unplug the card; its streams end within one period and do not recover."""
-        self._steer(_UNPLUGGED, 1)
+        self.set(Control.IS_UNPLUGGED, 1)
 
     def plug(self) -> None:
         """Plug the card in again; it can be opened."""
-        self._steer(_UNPLUGGED, 0)
+        self.set(Control.IS_UNPLUGGED, 0)
 
     def stall(self) -> None:
         """Stop the card's clock: no blocks, no errors."""
-        self._steer(_STALLED, 1)
+        self.set(Control.IS_STALLED, 1)
 
     def resume(self) -> None:
         """Resume the clock; the time in between is lost, nothing is shifted."""
-        self._steer(_STALLED, 0)
+        self.set(Control.IS_STALLED, 0)
 
-    def _steer(self, place: int, value: int) -> None:
+    def set(self, control: Control, value: int) -> None:
+        """Set a control; 0 is the value of a card without faults."""
         with (self.folder / "shared").open("r+b") as file:
-            file.seek(place)
+            file.seek(8 * control)
             file.write(struct.pack("=q", value))
 
 
@@ -180,7 +217,7 @@ def plug_in(path: Path, *cards: Card, default: Card | None = None) -> dict[str, 
     nodes.append("capture_channels 0 playback_channels 0 }")
     if default is not None:
         nodes.append(_node("default", default))
-    path.write_text("\n".join(nodes) + "\n")
+    path.write_text("\n".join(nodes) + "\n", "utf-8", "surrogateescape")
     return {"ALSA_CONFIG_PATH": str(path)}
 
 
@@ -200,13 +237,23 @@ def _listed(card: Card) -> str:
 
 
 def _node(name: str, card: Card, arguments: str = "") -> str:
-    rates = " ".join(str(rate) for rate in card.rates_hz)
+    lists = {
+        "rates": card.rates_hz,
+        "capture_rates": card.microphone_rates_hz,
+        "playback_rates": card.speaker_rates_hz,
+    }
+    rates = "\n    ".join(
+        f"{key} [ {' '.join(map(str, values))} ]"
+        for key, values in lists.items()
+        if values
+    )
     return f"""pcm."{name}" {{
     {arguments}
     type ptt
     dir "{card.folder}"
     epoch_ns "{card.epoch_ns}"
-    rates [ {rates} ]
+    {rates}
+    format {card.sample_format}
     capture_channels {card.microphone_channels}
     playback_channels {card.speaker_channels}
     ppm {card.ppm:.6f}

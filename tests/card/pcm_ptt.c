@@ -15,7 +15,10 @@
  *       type ptt
  *       dir "/tmp/card"          # required: the card's directory
  *       epoch_ns "123456789"     # required: CLOCK_MONOTONIC at sample 0; a string, it is 64 bit
- *       rates [ 48000 ]          # rates the card can do
+ *       rates [ 48000 ]          # rates the card can do; the first is that of the files
+ *       capture_rates [ 16000 ]  # rates of the microphone only; if not given, those above
+ *       playback_rates [ 48000 ] # rates of the speaker only
+ *       format S16_LE            # or S24_3LE, S32_LE
  *       capture_channels 1       # 0: the card has no microphone
  *       playback_channels 2      # 0: the card has no speaker
  *       ppm 0.0                  # how much faster than nominal the card's clock runs
@@ -37,6 +40,7 @@
 #include <math.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,13 +57,24 @@
 #define TICK_NS 1000000LL /* one USB frame */
 #define CHUNK 1024        /* frames handled at once; any number will do */
 #define MAX_RATES 8
+#define MAX_RATIO 6       /* between the rate of the files and any other: 48 kHz and 8 kHz */
 
-/* Shared with Python's struct module: eight 64-bit numbers. [0] capture, [1] playback. An xrun
- * is an overrun of the microphone or an underrun of the speaker. The last two are the tests' to
- * write; asking for a file's existence instead would cost as much as all the rest. */
+/* Shared with Python's struct module: 64-bit numbers. [0] capture, [1] playback. An xrun is an
+ * overrun of the microphone or an underrun of the speaker. All from is_unplugged on are the
+ * tests' to write, at any time; asking for a file's existence instead would cost as much as all
+ * the rest. */
 struct shared {
     _Atomic int64_t xruns[2], starts[2], frames[2];
     _Atomic int64_t is_unplugged, is_stalled;
+    _Atomic int64_t open_errno[2];   /* opening this direction fails with this error */
+    _Atomic int64_t openable_at_ns;  /* before this time of CLOCK_MONOTONIC: -EACCES */
+    _Atomic int64_t open_ms;         /* duration of an open */
+    _Atomic int64_t start_errno;     /* starting a stream fails with this error */
+    _Atomic int64_t is_start_stuck;  /* starting a stream does not return while this is set */
+    _Atomic int64_t is_error_loop;   /* nor does stopping while the card is unplugged */
+    _Atomic int64_t is_dead[2];      /* the clock of this direction stands still */
+    _Atomic int64_t silent_channels; /* bit mask of the microphone's channels: exact zeros */
+    _Atomic int64_t is_crashing;     /* a running stream ends its process by a segmentation fault */
 };
 
 /* A card as this process sees it, shared by its microphone and its speaker so that both agree
@@ -82,7 +97,9 @@ struct stream {
     struct card *card;
     int is_playback;
     int64_t epoch_ns;
-    unsigned rates[MAX_RATES], rates_n, channels;
+    unsigned rates[MAX_RATES], rates_n, own_rates[MAX_RATES], own_rates_n, channels;
+    snd_pcm_format_t format; /* little-endian: the upper 16 bit of a sample are its last bytes */
+    unsigned sample_bytes;
     double ppm, echo_gain;
     long echo_ms;
     int is_looped, is_alias, has_argument;
@@ -185,11 +202,11 @@ static void samples_of(int fd, int is_looped, int64_t index, int16_t *to, int64_
 /* What the microphone hears in the air during clock frames [first, first + n); n <= CHUNK. */
 static void listen(struct stream *s, int64_t first, int16_t *to, int n)
 {
-    int16_t air[2 * CHUNK + 8], echo[2 * CHUNK + 8]; /* rates differ by a factor of two at most */
+    int16_t air[MAX_RATIO * CHUNK + 8], echo[MAX_RATIO * CHUNK + 8];
     double r = ratio(s), per_frame = 1.0 / r;
     int64_t from = (int64_t)((double)first * per_frame) - 1;
     int64_t until = (int64_t)((double)(first + n - 1) * per_frame) + 3;
-    int64_t len = until - from < 2 * CHUNK + 8 ? until - from : 2 * CHUNK + 8;
+    int64_t len = until - from < MAX_RATIO * CHUNK + 8 ? until - from : MAX_RATIO * CHUNK + 8;
 
     samples_of(s->air_fd, s->is_looped, from, air, len);
     if (s->echo_gain != 0) {
@@ -221,7 +238,7 @@ static void write_heard(struct stream *s, const int16_t *samples, int64_t index,
  * frames of look-ahead are needed to interpolate, so the file lags behind by that much. */
 static void hear(struct stream *s, int64_t first, const int16_t *frames, int n)
 {
-    int16_t out[2 * CHUNK + 8];
+    int16_t out[MAX_RATIO * CHUNK + 8];
     int64_t index;
     int len = 0;
     double r = ratio(s);
@@ -261,12 +278,29 @@ static void fall_silent(struct stream *s)
     s->heard_next = -1;
 }
 
+/* The upper 16 bit of a sample in the card's format. */
+static int16_t loaded(const struct stream *s, const unsigned char *at)
+{
+    at += s->sample_bytes - 2;
+    return (int16_t)(at[0] | at[1] << 8);
+}
+
+static void store(const struct stream *s, unsigned char *at, int16_t value)
+{
+    memset(at, 0, s->sample_bytes - 2);
+    at += s->sample_bytes - 2;
+    at[0] = (unsigned char)(value & 0xff);
+    at[1] = (unsigned char)((uint16_t)value >> 8);
+}
+
 /* Move n frames between the ring buffer that the application maps and the air. */
 static void transfer_frames(struct stream *s, int64_t n)
 {
     const snd_pcm_channel_area_t *area = snd_pcm_ioplug_mmap_areas(&s->io);
-    int16_t mono[CHUNK], *ring = area ? (int16_t *)area->addr : NULL;
-    unsigned ch = s->channels;
+    int16_t mono[CHUNK];
+    unsigned char *ring = area ? (unsigned char *)area->addr : NULL;
+    unsigned ch = s->channels, width = s->sample_bytes;
+    int64_t silent = s->shared->silent_channels;
     int64_t gap = frames_at(s, s->card->lost_ticks);
 
     if (gap != s->gap) { /* a stall leaves a gap in absolute time, it does not shift it */
@@ -279,20 +313,20 @@ static void transfer_frames(struct stream *s, int64_t n)
         int64_t part = (int64_t)s->io.buffer_size - at;
         part = part < n ? part : n;
         part = part < CHUNK ? part : CHUNK;
-        int16_t *frame = ring + at * ch;
+        unsigned char *frame = ring + at * ch * width;
         if (s->is_playback) {
-            for (int i = 0; i < part; i++, frame += ch) {
+            for (int i = 0; i < part; i++, frame += ch * width) {
                 int sum = 0; /* the recording is the mean of the channels */
                 for (unsigned c = 0; c < ch; c++)
-                    sum += frame[c];
+                    sum += loaded(s, frame + c * width);
                 mono[i] = (int16_t)(sum / (int)ch);
             }
             hear(s, s->start + s->gap + s->hw, mono, (int)part);
         } else {
             listen(s, s->start + s->gap + s->hw, mono, (int)part);
             for (int i = 0; i < part; i++)
-                for (unsigned c = 0; c < ch; c++)
-                    *frame++ = mono[i];
+                for (unsigned c = 0; c < ch; c++, frame += width)
+                    store(s, frame, silent >> c & 1 ? 0 : mono[i]);
         }
         s->hw += part;
         n -= part;
@@ -308,6 +342,8 @@ static int catch_up(struct stream *s)
 
     if (s->io.state != SND_PCM_STATE_RUNNING && !is_draining)
         return 0;
+    if (s->shared->is_crashing)
+        raise(SIGSEGV);
     n = frames_at(s, running_tick(s)) - s->start - s->hw;
     if (s->card->is_gone || s->is_lost) {
         if (!s->is_lost)
@@ -315,7 +351,7 @@ static int catch_up(struct stream *s)
         s->is_lost = 1; /* the pointer freezes; the application learns of it when it polls */
         return 0;
     }
-    if (n <= 0)
+    if (n <= 0 || s->shared->is_dead[s->is_playback])
         return 0;
     /* Frames until the buffer is empty (speaker) or full (microphone). */
     most = s->is_playback ? appl - s->hw : size - (s->hw - appl);
@@ -350,7 +386,8 @@ static void arm(struct stream *s)
             tick++;
         lost = s->card->lost_ticks;
         wanted = s->epoch_ns + (tick + lost) * TICK_NS;
-        if (wanted <= now && frames_at(s, running_tick(s)) < s->start + frame)
+        if (wanted <= now && (s->shared->is_dead[s->is_playback] ||
+                              frames_at(s, running_tick(s)) < s->start + frame))
             wanted = now + 5 * TICK_NS; /* stalled: poll again later */
     } else if (s->io.state == SND_PCM_STATE_PREPARED && !s->is_playback) {
         wanted = LLONG_MAX / 2; /* a microphone that was not started never has anything */
@@ -449,9 +486,14 @@ static int ptt_delay(snd_pcm_ioplug_t *io, snd_pcm_sframes_t *delay)
 static int ptt_start(snd_pcm_ioplug_t *io)
 {
     struct stream *s = io->private_data;
-    int64_t tick = running_tick(s) + 1, other;
+    int64_t tick, other;
+    while (s->shared->is_start_stuck)
+        usleep(10000);
+    tick = running_tick(s) + 1;
     if (s->card->is_gone || s->is_lost)
         return -ENODEV;
+    if (s->shared->start_errno)
+        return -(int)s->shared->start_errno;
     pthread_mutex_lock(&cards_lock);
     other = s->card->start_tick[!s->is_playback];
     if (tick - other <= 3)
@@ -465,9 +507,21 @@ static int ptt_start(snd_pcm_ioplug_t *io)
     return 0;
 }
 
+/* Some drivers fail again and again while their card is away, and PortAudio with them: it does
+ * not return, and writes a line about each failure. */
+static void loop_on_errors(const struct stream *s)
+{
+    int before;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &before);
+    while (s->is_lost && s->shared->is_error_loop && s->shared->is_unplugged)
+        fputs("Expression 'err' failed in 'pcm_ptt.c', line: 1\n", stderr);
+    pthread_setcancelstate(before, NULL);
+}
+
 static int ptt_stop(snd_pcm_ioplug_t *io)
 {
     struct stream *s = io->private_data;
+    loop_on_errors(s);
     if (io->state == SND_PCM_STATE_RUNNING)
         (void)catch_up(s);
     fall_silent(s);
@@ -519,6 +573,7 @@ static void discard(struct stream *s)
 static int ptt_close(snd_pcm_ioplug_t *io)
 {
     struct stream *s = io->private_data;
+    loop_on_errors(s);
     discard(s);
     return 0;
 }
@@ -585,19 +640,35 @@ static int open_files(struct stream *s)
     return s->shared ? 0 : -EIO;
 }
 
-/* What hardware like this allows: 16 bit, this many channels, periods from 1 ms on. */
+/* The error with which this direction cannot be opened now; 0: it can. */
+static int open_error(const struct stream *s)
+{
+    int64_t begin_ns = now_ns();
+    while (now_ns() - begin_ns < s->shared->open_ms * 1000000LL)
+        usleep(10000);
+    if (s->shared->is_unplugged)
+        return -ENODEV;
+    if (now_ns() < s->shared->openable_at_ns)
+        return -EACCES;
+    return -(int)s->shared->open_errno[s->is_playback];
+}
+
+/* What hardware like this allows: one format, this many channels, periods from 1 ms on. */
 static int constrain(struct stream *s)
 {
     static const unsigned access[] = {SND_PCM_ACCESS_MMAP_INTERLEAVED,
                                       SND_PCM_ACCESS_RW_INTERLEAVED};
-    static const unsigned format[] = {SND_PCM_FORMAT_S16_LE};
-    unsigned frame_bytes = s->channels * 2, tick_bytes = (s->rates[0] / 1000 + 1) * frame_bytes;
+    const unsigned format[] = {(unsigned)s->format};
+    const unsigned *rates = s->own_rates_n ? s->own_rates : s->rates;
+    unsigned rates_n = s->own_rates_n ? s->own_rates_n : s->rates_n;
+    unsigned frame_bytes = s->channels * s->sample_bytes;
+    unsigned tick_bytes = (rates[0] / 1000 + 1) * frame_bytes;
     snd_pcm_ioplug_t *io = &s->io;
     int err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_ACCESS, 2, access);
     if (err >= 0)
         err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_FORMAT, 1, format);
     if (err >= 0)
-        err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_RATE, s->rates_n, s->rates);
+        err = snd_pcm_ioplug_set_param_list(io, SND_PCM_IOPLUG_HW_RATE, rates_n, rates);
     if (err >= 0)
         err = snd_pcm_ioplug_set_param_minmax(io, SND_PCM_IOPLUG_HW_CHANNELS, s->channels,
                                               s->channels);
@@ -612,10 +683,33 @@ static int constrain(struct stream *s)
     return err;
 }
 
+/* Add a list of rates to those there are. */
+static void read_rates(snd_config_t *list, unsigned *rates, unsigned *n)
+{
+    snd_config_iterator_t i, next;
+    long number;
+    snd_config_for_each(i, next, list)
+    {
+        if (snd_config_get_integer(snd_config_iterator_entry(i), &number) >= 0 && number > 0 &&
+            *n < MAX_RATES)
+            rates[(*n)++] = (unsigned)number;
+    }
+}
+
+static int read_format(struct stream *s, const char *name)
+{
+    s->format = snd_pcm_format_value(name);
+    if (s->format != SND_PCM_FORMAT_S16_LE && s->format != SND_PCM_FORMAT_S24_3LE &&
+        s->format != SND_PCM_FORMAT_S32_LE)
+        return -EINVAL;
+    s->sample_bytes = (unsigned)snd_pcm_format_physical_width(s->format) / 8;
+    return 0;
+}
+
 /* Read the card's section of the configuration. */
 static int configure(struct stream *s, snd_config_t *conf)
 {
-    snd_config_iterator_t i, next, j, next_j;
+    snd_config_iterator_t i, next;
     snd_config_for_each(i, next, conf)
     {
         snd_config_t *n = snd_config_iterator_entry(i);
@@ -633,12 +727,14 @@ static int configure(struct stream *s, snd_config_t *conf)
             if ((err = snd_config_get_string(n, &text)) >= 0)
                 s->epoch_ns = strtoll(text, NULL, 10);
         } else if (!strcmp(id, "rates")) {
-            snd_config_for_each(j, next_j, n)
-            {
-                if (snd_config_get_integer(snd_config_iterator_entry(j), &number) >= 0 &&
-                    number > 0 && s->rates_n < MAX_RATES)
-                    s->rates[s->rates_n++] = (unsigned)number;
-            }
+            read_rates(n, s->rates, &s->rates_n);
+        } else if (!strcmp(id, s->is_playback ? "playback_rates" : "capture_rates")) {
+            read_rates(n, s->own_rates, &s->own_rates_n);
+        } else if (!strcmp(id, "playback_rates") || !strcmp(id, "capture_rates")) {
+            continue; /* the other direction */
+        } else if (!strcmp(id, "format")) {
+            if ((err = snd_config_get_string(n, &text)) >= 0)
+                err = read_format(s, text);
         } else if (!strcmp(id, s->is_playback ? "playback_channels" : "capture_channels")) {
             if ((err = snd_config_get_integer(n, &number)) >= 0)
                 s->channels = (unsigned)number;
@@ -684,14 +780,16 @@ SND_PCM_PLUGIN_DEFINE_FUNC(ptt)
     s->heard_next = -1;
     s->echo_ms = 20;
     s->is_playback = stream == SND_PCM_STREAM_PLAYBACK;
+    s->format = SND_PCM_FORMAT_S16_LE;
+    s->sample_bytes = 2;
     s->channels = s->is_playback ? 2 : 1;
     err = configure(s, conf);
     if (err >= 0 && (s->channels == 0 || (s->is_alias && !s->has_argument)))
         err = -ENOENT; /* what a real card without this direction says */
     if (err >= 0)
         err = open_files(s);
-    if (err >= 0 && s->shared->is_unplugged)
-        err = -ENODEV;
+    if (err >= 0)
+        err = open_error(s);
     if (err < 0) {
         discard(s);
         return err;

@@ -16,6 +16,7 @@ from appliance.core.events import (
     LeaveAsked,
     VolumeAsked,
 )
+from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Phase, ScreenPage
 from tests.core.story import LEAVE, LEAVE_UP, Box, in_room, of, started
 
@@ -86,7 +87,7 @@ def test_a_button_held_at_boot_has_no_effect_and_is_named_once(button):
     box = in_room()
     held = ButtonPressed(button, is_at_boot=True)
     assert box.play(held, held, 60) == ()
-    assert box.view().faults == (f"{button} button is held down",)
+    assert box.view().faults == (BUTTON_HELD.text(button=button),)
     assert box.view().lamps.fault
     box.play(ButtonReleased(button))
     assert box.view().faults == ()
@@ -97,7 +98,7 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
     box.play(*(ButtonPressed(button, is_at_boot=True) for button in NOT_TALK))
     assert len(box.view().faults) == len(NOT_TALK)
     box.play(ButtonReleased(Button.LEAVE))
-    assert "leave button is held down" not in box.view().faults
+    assert BUTTON_HELD.text(button="leave") not in box.view().faults
     assert len(box.view().faults) == len(NOT_TALK) - 1
 
 

@@ -28,6 +28,7 @@ from appliance.demo.controls import KEY_REPEAT_S
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.tokens.issue import issue
+from tests.card.faults import table
 
 REPOSITORY = Path(__file__).parents[2]
 DEADLINE_S = 90.0
@@ -86,6 +87,36 @@ def whole(binary, tmp_path_factory):
             process.terminate()
             break
     return finish(process, folder, errors)
+
+
+def demo_on(card, *options):
+    """Run the demo on another card to its end; return status, output and errors."""
+    command = [*COMMAND[:-1], card, *options]
+    done = subprocess.run(
+        command, check=False, cwd=REPOSITORY, capture_output=True, text=True, timeout=60
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def test_the_faults_of_the_virtual_card_are_listed():
+    status, output, _ = demo_on("list")
+    assert status == 0
+    assert output.splitlines() == table().splitlines()
+
+
+def test_an_unknown_fault_is_wrong_usage():
+    status, _, errors = demo_on("broken")
+    assert status == 2
+    assert "found 'broken'" in errors
+    assert table() in errors
+
+
+def test_the_demo_runs_on_a_virtual_card_with_a_fault(binary):
+    status, output, errors = demo_on("22050-hz", "--seconds", "3", "--json")
+    assert "Card: 22.05 kHz only." in errors
+    assert "microphone: USB PnP Sound Device: cannot be opened at any of" in errors
+    assert json.loads(output)["joined_after_s"] > 0, errors
+    assert status == 1
 
 
 def test_the_script_completes_an_exchange(whole):

@@ -31,7 +31,7 @@ def test_a_bus_without_a_screen_is_named_with_both_remedies():
     bus = FakeBus(0x50)
     found, advice = probe_screen(ScreenConfig(), bus)
     assert found == "does not work"
-    assert "no device at 0x3C or 0x3D on I²C bus 1: check its four wires" in advice
+    assert "no device at 0x3C or 0x3D on I²C bus 1. Check its four wires. If" in advice
     assert "screen.driver: none" in advice
     assert bus.is_closed
 

@@ -26,6 +26,7 @@ async def test_a_port_in_use_is_reported_and_retried(tmp_path):
             (lost,) = inbox.of(PartLost)
             assert (lost.part, lost.name) == (Part.PAGE, listen)
             assert "in use" in lost.reason
+            assert "write another page.listen" in lost.reason
             other.close()
             await inbox.has(PartFound(Part.PAGE, listen))
             await inbox.until(lambda: inbox.of(PageServed))

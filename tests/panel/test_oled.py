@@ -258,7 +258,7 @@ def test_an_address_used_by_a_kernel_driver_is_named_with_the_remedy(address):
     bus.busy = {0x3C}
     with pytest.raises(PanelError) as caught:
         open_oled(replace(CONFIG, address=address), bus)
-    assert "a kernel driver holds 0x3C on I²C bus 1: it shows UU" in str(caught.value)
+    assert "a kernel driver holds 0x3C on I²C bus 1. It shows UU" in str(caught.value)
     assert "dtoverlay" in str(caught.value)
     assert bus.is_closed
 

@@ -70,7 +70,7 @@ async def test_a_pin_that_is_taken_is_named_with_its_user(owner, said, tmp_path)
     assert await group.pins.find() == RETRY_S
     (lost,) = group.events
     assert isinstance(lost, PartLost)
-    assert (lost.name, lost.reason.partition(":")[0]) == ("talk GPIO17", said)
+    assert (lost.name, lost.reason.partition(". ")[0]) == ("talk GPIO17", said)
 
 
 async def test_a_pin_that_is_taken_without_a_device_to_ask_is_busy(tmp_path):

@@ -1,6 +1,8 @@
 """Persistent settings on a real file system."""
 
 import asyncio
+import errno
+import os
 import re
 import resource
 import stat
@@ -14,7 +16,7 @@ from hypothesis import strategies as st
 from appliance.core.commands import KeepLevels
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.state_files import state_folder, write_whole
-from appliance.process.store import Levels, Store
+from appliance.process.store import Levels, Store, store_reason
 
 
 @contextmanager
@@ -203,3 +205,15 @@ def test_any_content_of_the_files_is_survived(tmp_path_factory, content):
 )
 def test_the_state_folder_follows_systemd_and_xdg(environ, expected):
     assert state_folder(environ) == Path(expected)
+
+
+@pytest.mark.parametrize(
+    ("number", "said"),
+    [
+        (errno.ENOSPC, "No space left on device. Free some: sudo journalctl"),
+        (errno.EROFS, "Read-only file system. What is set now is forgotten"),
+        (errno.EIO, "Input/output error"),
+    ],
+)
+def test_a_full_and_a_read_only_file_system_are_explained(number, said):
+    assert store_reason(OSError(number, os.strerror(number))).startswith(said)

@@ -1,0 +1,156 @@
+"""The fault table against the code that uses it, the view and README."""
+
+import ast
+import re
+from pathlib import Path
+
+import pytest
+
+from appliance.config import Config, ScreenConfig
+from appliance.core import fault_table
+from appliance.core.events import Button, ButtonPressed, Part, PartFound, PartLost
+from appliance.core.fault_table import TABLE
+from appliance.core.hardware_fault import FaultKind
+from tests.core.story import Box
+
+REPOSITORY = Path(__file__).parents[2]
+PACKAGE = REPOSITORY / "appliance"
+NAME = re.compile(r"{(\w+)}")
+QUOTED = re.compile(r"`([^`]+)`")
+REASONED = ("SoundError", "PanelError", ".lost")
+"""Calls that take the reason of a fault."""
+README_TITLE = "## When something is wrong\n"
+
+
+def of_kind(*kinds):
+    return [fault for fault in TABLE if fault.kind in kinds]
+
+
+def by_id(fault):
+    return fault.id
+
+
+def facts(fault):
+    """Return a value for each name in its sentences."""
+    names = NAME.findall(fault.words + fault.remedy)
+    return {name: f"some {name}" for name in names}
+
+
+def trouble_rows():
+    """Return the first column of README's table, row by row."""
+    readme = (REPOSITORY / "README.md").read_text()
+    section = readme.split(README_TITLE)[1].split("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith("| ")]
+    return [row.split(" | ")[0].removeprefix("| ") for row in rows[1:]]
+
+
+def words_of_core():
+    """Return every text constant of the code that decides what is shown."""
+    constants = (
+        node.value
+        for path in (PACKAGE / "core").glob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Constant)
+    )
+    return [value for value in constants if isinstance(value, str)]
+
+
+def test_each_fault_has_an_identifier_of_its_own():
+    ids = [fault.id for fault in TABLE]
+    assert len(set(ids)) == len(ids)
+
+
+@pytest.mark.parametrize("fault", TABLE, ids=by_id)
+def test_each_fault_is_reported_by_some_module(fault):
+    name = next(key for key, value in vars(fault_table).items() if value is fault)
+    used = re.compile(rf"\bfault_table\.{name}\b")
+    assert any(used.search(path.read_text()) for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("fault", TABLE, ids=by_id)
+def test_a_sentence_says_what_is_wrong_and_then_what_to_do(fault):
+    text = fault.text(**facts(fault))
+    assert text.startswith(fault.found(**facts(fault)))
+    rest = text.removeprefix(fault.found(**facts(fault)))
+    assert fault.advice(**facts(fault)).strip(".").casefold() in rest.casefold()
+    assert not fault.remedy or fault.remedy[-1] in ".?}"
+
+
+@pytest.mark.parametrize("fault", of_kind(FaultKind.LOST), ids=by_id)
+def test_a_lost_part_is_shown_with_the_words_and_lights_the_lamp(fault):
+    box, text = Box(), fault.text(**facts(fault))
+    box.play(PartLost(Part.SPEAKER, "USB Audio", text))
+    assert box.view().faults == (f"speaker: USB Audio: {text}",)
+    assert box.view().lamps.fault
+
+
+@pytest.mark.parametrize("fault", of_kind(FaultKind.NOTICE), ids=by_id)
+def test_a_part_that_works_with_a_notice_is_shown_and_lights_the_lamp(fault):
+    box, text = Box(), fault.text(**facts(fault))
+    box.play(PartFound(Part.SPEAKER, "USB Audio", text))
+    assert box.view().faults == (f"speaker: USB Audio, {text}",)
+    assert box.view().lamps.fault
+
+
+def test_a_button_that_is_held_down_is_shown_and_lights_the_lamp():
+    box = Box()
+    box.play(ButtonPressed(Button.LEAVE, is_at_boot=True))
+    assert box.view().faults == (fault_table.BUTTON_HELD.text(button="leave"),)
+    assert box.view().lamps.fault
+
+
+@pytest.mark.parametrize(("driver", "is_lit"), [("auto", False), ("ssd1306", True)])
+def test_a_missing_screen_lights_the_lamp_only_if_it_is_configured(driver, is_lit):
+    box = Box(Config(screen=ScreenConfig(driver=driver)))
+    text = fault_table.SCREEN_ABSENT.text(addresses="0x3C", bus=1)
+    box.play(PartLost(Part.SCREEN, "OLED", text))
+    assert box.view().faults == (f"screen: OLED: {text}",)
+    assert box.view().lamps.fault is is_lit
+
+
+@pytest.mark.parametrize("fault", TABLE, ids=by_id)
+def test_each_fault_that_a_person_sees_has_a_row_in_the_readme(fault):
+    is_seen = fault.kind is not FaultKind.CHECK
+    assert bool(fault.help) is is_seen
+    assert not is_seen or any(fault.help in row for row in trouble_rows())
+
+
+@pytest.mark.parametrize("quoted", QUOTED.findall("\n".join(trouble_rows())))
+def test_words_quoted_in_the_readme_are_words_that_the_box_shows(quoted):
+    if any(re.fullmatch(pattern_of(fault), quoted) for fault in TABLE):
+        return
+    known = words_of_core()
+    for piece in quoted.removesuffix("…").rstrip(" :").split(": "):
+        assert any(piece in word for word in known), piece
+
+
+def pattern_of(fault):
+    """Return a pattern for the fault as page and OLED show it, with any facts."""
+    parts = NAME.split(fault.words)[::2]
+    if parts == ["", ""]:
+        # The words of another program: they match everything.
+        return "(?!)"
+    return r"(\w+: )*(…, )?" + ".+".join(map(re.escape, parts)) + ".*"
+
+
+def test_the_adapters_have_no_sentences_about_faults_of_their_own():
+    folders = ("audio", "panel", "process")
+    paths = [path for folder in folders for path in (PACKAGE / folder).glob("*.py")]
+    assert [where for path in paths for where in own_sentences(path)] == []
+
+
+def own_sentences(path):
+    """Yield where a text in the code itself becomes the reason of a fault."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        texts: list[ast.expr] = []
+        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(REASONED):
+            texts = node.args
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
+            texts = [node.value]
+        yield from (f"{path.name}:{x.lineno}" for x in texts if is_text(x))
+
+
+def is_text(node):
+    """Return whether it is a sentence: several words written in the code."""
+    is_plain = isinstance(node, ast.Constant) and isinstance(node.value, str)
+    return isinstance(node, ast.JoinedStr) or (is_plain and " " in node.value)
