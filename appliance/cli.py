@@ -122,7 +122,9 @@ def _devices(args: argparse.Namespace) -> int:
     from appliance.audio.device_table import print_devices
     from appliance.audio.portaudio import PortAudio
 
-    return print_devices(all_devices(PortAudio()), device_levels, as_json=args.json)
+    with PortAudio() as driver:
+        devices = all_devices(driver)
+    return print_devices(devices, device_levels, as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:

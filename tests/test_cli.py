@@ -9,6 +9,7 @@ import pytest
 
 from appliance.cli import main
 from tests.card.asound import Card, plug_in
+from tests.card.faults import FAULTS
 
 COMMANDS = [
     ["run"],
@@ -212,6 +213,25 @@ def test_a_mistake_in_alsas_configuration_is_a_sentence_and_no_traceback(
     said = done.stdout + done.stderr
     assert done.returncode == 1
     assert f"sound: {mistake}, line 2: Unexpected" in said
+    assert "Traceback" not in said
+
+
+@pytest.mark.parametrize("command", [["devices"], ["doctor"]])
+def test_a_card_that_does_not_answer_is_a_sentence(command, tmp_path):
+    card = Card(tmp_path / "usb")
+    env = plug_in(tmp_path / "asound.conf", card)
+    FAULTS["open-hangs"].begin(card)
+    done = subprocess.run(
+        [sys.executable, "-m", "appliance", *command],
+        env=os.environ | env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    said = done.stdout + done.stderr
+    assert done.returncode == 1
+    assert "sound: the sound card does not answer (Pa_Initialize)" in said
     assert "Traceback" not in said
 
 

@@ -5,7 +5,9 @@ Capture runs from the card's callback (`playback`, `capture`) through the thread
 (`gate`), to the encoder (`encoder_feed`). Playback runs from one jitter buffer per
 remote participant (`jitter_buffer`, `drift`) through `mixer` to the card's callback.
 `supervisor` opens the PortAudio streams (`streams`, `portaudio`), detects lost and
-stalled cards and reopens them. `idle` and `latency_steps` are optimisations of CPU time
-and latency, without which the path would work too. Start reading at `adapter`, which
-builds all of it and executes the core's commands.
+stalled cards and reopens them. PortAudio runs in a process of its own, which is killed
+and started again when it hangs or crashes (`sound_process`; in that process:
+`portaudio_process`, `portaudio_callback`). `idle` and `latency_steps` are optimisations
+of CPU time and latency, without which the path would work too. Start reading at
+`adapter`, which builds all of it and executes the core's commands.
 """

@@ -8,8 +8,7 @@ from appliance.audio.devices import Device, Direction
 from appliance.audio.idle import IdleWindow
 
 Raw = memoryview
-"""Interleaved int16 samples. At run time it is cffi's buffer, which behaves as a
-memoryview."""
+"""Interleaved int16 samples."""
 
 SAMPLE_BYTES: Final = 2
 
@@ -29,7 +28,7 @@ class PeriodCallback(Protocol):
             status: 0, or PortAudio's flags for overflow and underflow.
             adc_s: time of the first captured frame on PortAudio's clock; 0: unknown.
 
-        Thread: PortAudio's. Must return well before the next period.
+        Thread: the stream's. Must return well before the next period.
         """
 
 
@@ -95,6 +94,12 @@ class Stream(Protocol):
 
 class Driver(Protocol):
     """PortAudio as the audio path uses it."""
+
+    def failure(self) -> str:
+        """Return why every stream has ended; empty: they have not."""
+
+    def close(self) -> None:
+        """Release everything; the last call."""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
         """Return the devices in the form of `sounddevice.query_devices`.

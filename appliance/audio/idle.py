@@ -20,26 +20,35 @@ class IdleWindow:
     Thread: `end` any; everything else the callback's.
     """
 
-    __slots__ = ("_periods", "is_over", "left")
+    __slots__ = ("_flag", "_periods", "left")
 
     def __init__(self) -> None:
         """Start closed."""
         self._periods = 0
         self.left = 0
         """Periods that may still be skipped, unless `is_over`."""
-        self.is_over = True
+        self._flag = memoryview(bytearray(b"\1"))
+
+    @property
+    def is_over(self) -> bool:
         """Whether speech has begun or is about to begin."""
+        return bool(self._flag[0])
+
+    def share(self, flag: memoryview) -> None:
+        """Keep `is_over` in this byte, which another process reads."""
+        flag[0] = self._flag[0]
+        self._flag = flag
 
     def end(self) -> None:
         """End the window, after writing the sound: the next period is processed."""
-        self.is_over = True
+        self._flag[0] = 1
 
     def open(self) -> None:
         """Allow a window to begin; check for speech only after this call.
 
         Speech that begins later ends the window; earlier speech is seen by the check.
         """
-        self.is_over = False
+        self._flag[0] = 0
 
     def begin(self, periods: int) -> None:
         """Skip that many periods, beginning with the next one."""

@@ -1,52 +1,77 @@
-"""PortAudio driver on top of the package sounddevice.
+"""PortAudio driver: PortAudio runs in a process of its own, see `portaudio_process`.
 
-The callback is a native PortAudio callback, because sounddevice's wrapper creates two
-buffers and a status object and makes three calls per period. Within an idle window it
-only counts. Measured: a third less CPU time on the card's thread.
-
-The only module that uses private parts of sounddevice; `tests/audio/test_portaudio.py`
-lists them and the versions. Streams are opened with `Pa_OpenStream`, because
-sounddevice's constructor reads the device's name and raises where it is not UTF-8.
+Each call has a time limit. A process that does not answer is killed, which also
+releases the card, and the next search for cards starts a new one.
 """
 
-import importlib.util
-import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Final, TypeAlias
+import logging
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Final, Self
 
-from appliance.audio.alsa_errors import reason_in, stderr_of, with_host_text
-from appliance.audio.devices import Device
-from appliance.audio.driver import (
-    SAMPLE_BYTES,
-    PeriodCallback,
-    Raw,
-    Stream,
-    StreamRequest,
+from appliance.audio.alsa_errors import reason_in
+from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
+from appliance.audio.sound_process import (
+    ProcessGoneError,
+    RefusedError,
+    SoundProcess,
+    Value,
 )
-from appliance.audio.realtime import raise_priority
 from appliance.core import fault_table
 from appliance.errors import SoundError
+from appliance.process.log_limit import LogLimit
 
-Sounddevice: TypeAlias = Any
-"""The module sounddevice, which has hardly any type annotations."""
 ANY_CARD: Final = "sound"
 """Device name in errors that concern no single card."""
-Times: TypeAlias = Any
-"""Pointer to `PaStreamCallbackTimeInfo`."""
-_NOTHING: Final = memoryview(b"")
-_WITH_HOST: Final = 3
-"""Number of arguments of a `PortAudioError` with the host's error number and text."""
+PATIENCE_S: Final = 5.0
+"""Time limit of a native call; opening a card takes up to a second."""
+RETRY_S: Final = 2.0
+"""The same after a call that did not return, because sound must be back 3 s after the
+cause is gone."""
+PATIENT_EVERY: Final = 10
+"""One in so many attempts has the long limit: the card may only be slow."""
+CLOSE_S: Final = 2.0
+LOG_LINES: Final = 5
+LOG_WINDOW_S: Final = 3600.0
+"""Lines about ended processes in an hour; losses of the card are logged as well."""
+_log = logging.getLogger(__name__)
 
 
 class PortAudio:
-    """PortAudio through sounddevice; implements `driver.Driver`."""
+    """PortAudio in a process of its own; implements `driver.Driver`.
 
-    def __init__(self) -> None:
-        """Import sounddevice, which initialises PortAudio, or raise `SoundError`."""
-        self._driver: Sounddevice = _imported()
-        if not self._driver._initialized:
+    Thread: one at a time; the callbacks are called on threads of their own.
+    """
+
+    def __init__(self, patience_s: float = PATIENCE_S) -> None:
+        """Do nothing yet; `renew` starts the process."""
+        self._patience_s = patience_s
+        self._process: SoundProcess | None = None
+        self._killed: SoundProcess | None = None
+        self._failure = ""
+        self._log_limit = LogLimit(LOG_LINES, window_s=LOG_WINDOW_S)
+        self._hangs = 0
+        self._streams = 0
+
+    def __enter__(self) -> Self:
+        """Start the process, which searches for cards."""
+        try:
             self.renew()
+        except SoundError:
+            self.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the process."""
+        self.close()
+
+    def failure(self) -> str:
+        """Return why every stream has ended; empty: they have not."""
+        process = self._process
+        if process is not None and process.has_ended:
+            self._discard(process, process.cause)
+        return self._failure if self._process is None else ""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
         """Return the devices found at the last initialisation.
@@ -54,11 +79,17 @@ class PortAudio:
         Raises:
             SoundError: PortAudio cannot list its devices.
         """
-        # Not `query_devices`, which raises for all if one name is not UTF-8.
-        driver = self._driver
-        with self._named(ANY_CARD):
-            count: int = driver._check(driver._lib.Pa_GetDeviceCount())
-            return [self._device(index) for index in range(count)]
+        found = self._call(ANY_CARD, "devices")
+        keys = (
+            "name",
+            "max_input_channels",
+            "max_output_channels",
+            "default_samplerate",
+        )
+        return [
+            dict(zip(keys, (name.decode(errors="replace"), *facts), strict=True))
+            for name, *facts in found
+        ]
 
     def renew(self) -> None:
         """Initialise PortAudio again, because it finds new cards only then.
@@ -66,19 +97,21 @@ class PortAudio:
         Raises:
             SoundError: it cannot be initialised, as with an error in asound.conf.
         """
-        with self._named(ANY_CARD):
-            while self._driver._initialized:
-                self._driver._terminate()
-        try:
-            self._driver._initialize()
-        except (self._driver.PortAudioError, UnicodeError) as exc:
-            raise SoundError(ANY_CARD, self._cause() or _reason(exc)) from exc
+        if self._process is None:
+            if self._killed is not None and not self._killed.has_ended:
+                # The kernel does not let it go, and another one would fare the same.
+                raise SoundError(ANY_CARD, self._failure)
+            self._process = SoundProcess()
+        missing, error = self._call(ANY_CARD, "load", limit_s=PATIENCE_S)
+        if missing == "package":
+            raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())
+        if missing:
+            raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=error))
+        self._call(ANY_CARD, "initialise")
 
     def can(self, wanted: StreamRequest) -> bool:
         """Return whether PortAudio supports such a stream."""
-        heard, played = self._parameters(wanted)
-        supported = self._driver._lib.Pa_IsFormatSupported
-        return bool(supported(heard, played, wanted.rate_hz) >= 0)
+        return bool(self._call(wanted.device_name, "can", *_parameters(wanted)))
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
         """Open a stream.
@@ -86,165 +119,101 @@ class PortAudio:
         Raises:
             SoundError: PortAudio refuses.
         """
-        driver, run = self._driver, self._native(wanted, callback)
-        stream = driver._ffi.new("PaStream**")
-        heard, played = self._parameters(wanted)
-        rate_hz, frames = wanted.rate_hz, wanted.period_frames
-        null, no_flags = driver._ffi.NULL, driver._lib.paNoFlag
-        with self._named(wanted.device_name):
-            driver._check(
-                driver._lib.Pa_OpenStream(
-                    stream, heard, played, rate_hz, frames, no_flags, run, null
-                )
-            )
-        return _Opened(driver, stream[0], run, self._named, wanted.device_name)
-
-    def _device(self, index: int) -> Mapping[str, object]:
-        """Return the needed part of the result of `sounddevice.query_devices`."""
-        info = self._driver._lib.Pa_GetDeviceInfo(index)
-        return {
-            "name": self._driver._ffi.string(info.name).decode(errors="replace"),
-            "max_input_channels": info.maxInputChannels,
-            "max_output_channels": info.maxOutputChannels,
-            "default_samplerate": info.defaultSampleRate,
-        }
-
-    def _parameters(self, wanted: StreamRequest) -> tuple[object, object]:
-        """Return PortAudio's parameters for both directions; NULL for an unused one."""
-
-        def one(device: Device | None, channels: int) -> object:
-            ffi, lib = self._driver._ffi, self._driver._lib
-            if device is None:
-                return ffi.NULL
-            facts = device.index, channels, lib.paInt16, wanted.latency_s, ffi.NULL
-            return ffi.new("PaStreamParameters*", facts)
-
-        return (
-            one(wanted.microphone, wanted.microphone_channels),
-            one(wanted.speaker, wanted.speaker_channels),
-        )
-
-    def _cause(self) -> str:
-        """Return ALSA's reason why PortAudio cannot be initialised."""
-        lib = self._driver._lib
-
-        # sounddevice redirects the messages to /dev/null, so repeat it without.
-        def initialize() -> None:
-            if lib.Pa_Initialize() >= 0:
-                lib.Pa_Terminate()
-
-        return reason_in(stderr_of(initialize))
-
-    @contextmanager
-    def _named(self, name: str) -> Iterator[None]:
-        """Convert sounddevice's exceptions into `SoundError`."""
+        name, process = wanted.device_name, self._process
+        if process is None:
+            raise SoundError(name, self.failure())
+        self._streams += 1
+        slot = process.take(self._streams, wanted, callback)
+        opened = _Opened(self, process, name, slot)
         try:
-            yield
-        except (self._driver.PortAudioError, UnicodeError) as exc:
-            raise SoundError(name, _reason(exc)) from exc
-
-    def _native(self, wanted: StreamRequest, callback: PeriodCallback) -> object:
-        """Return the native callback as a pointer."""
-        ffi, idle_window, call = self._driver._ffi, callback.idle_window, callback.call
-        buffer: Callable[[object, int], Raw] = ffi.buffer
-        fill: Callable[[object, bytes, int], None] = ffi.memmove
-        heard_bytes = wanted.period_frames * SAMPLE_BYTES * wanted.microphone_channels
-        played_bytes = wanted.period_frames * SAMPLE_BYTES * wanted.speaker_channels
-        silence = bytes(played_bytes)
-        go_on: int = self._driver._lib.paContinue
-        is_urgent = False
-
-        def run(
-            heard: object, played: object, _: int, times: Times, status: int, *__: int
-        ) -> int:
-            # Runs 100 times a second: no calls or objects that are not needed.
-            if idle_window.left and not status and not idle_window.is_over:
-                idle_window.left -= 1
-                if played_bytes:
-                    fill(played, silence, played_bytes)
-                return go_on
-            nonlocal is_urgent
-            if not is_urgent:
-                is_urgent = True
-                raise_priority()
-            call(
-                buffer(heard, heard_bytes) if heard_bytes else _NOTHING,
-                buffer(played, played_bytes) if played_bytes else _NOTHING,
-                status,
-                times.inputBufferAdcTime if heard_bytes else 0.0,
+            opened.latency_s = self._call(
+                name, "open", slot, self._streams, *_parameters(wanted)
             )
-            return go_on
+        except SoundError:
+            process.release(slot)
+            raise
+        return opened
 
-        pointer: object = ffi.callback(
-            "PaStreamCallback", run, error=self._driver._lib.paAbort
-        )
-        return pointer
+    def close(self) -> None:
+        """End the process, and with it every stream."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+
+    def start_stream(self, process: SoundProcess, name: str, slot: int) -> None:
+        """Start the callbacks of a stream, if its process is still there."""
+        if process is not self._process:
+            raise SoundError(name, self.failure())
+        self._call(name, "start", slot)
+        self._hangs = 0
+
+    def close_stream(self, process: SoundProcess, slot: int) -> None:
+        """Close a stream, if its process is still there."""
+        if process is self._process:
+            with suppress(SoundError):
+                self._call(ANY_CARD, "close", slot, limit_s=CLOSE_S)
+        process.release(slot)
+
+    def _call(
+        self, card: str, name: str, *arguments: Value, limit_s: float | None = None
+    ) -> Value:
+        """Let the process make a call.
+
+        Raises:
+            SoundError: PortAudio refuses, or the process is gone.
+        """
+        process = self._process
+        if process is None:
+            raise SoundError(card, self.failure())
+        try:
+            return process.call(name, *arguments, limit_s=limit_s or self._limit_s)
+        except RefusedError as exc:
+            cause = reason_in(exc.output) if card == ANY_CARD else ""
+            raise SoundError(card, cause or exc.reason) from exc
+        except ProcessGoneError as exc:
+            self._discard(process, str(exc))
+            raise SoundError(card, str(exc)) from exc
+
+    @property
+    def _limit_s(self) -> float:
+        return RETRY_S if self._hangs % PATIENT_EVERY else self._patience_s
+
+    def _discard(self, process: SoundProcess, reason: str) -> None:
+        self._process, self._hangs, self._failure = None, self._hangs + 1, reason
+        level = logging.WARNING
+        self._log_limit.log(_log, level, "sound process ended  reason=%r", reason)
+        process.kill()
+        self._killed = process
 
 
 class _Opened:
-    """Open stream, with the reference that keeps the native callback alive."""
+    """Open stream."""
 
     def __init__(
-        self,
-        driver: Sounddevice,
-        stream: object,
-        run: object,
-        named: Callable[[str], AbstractContextManager[None]],
-        name: str,
+        self, driver: PortAudio, process: SoundProcess, name: str, slot: int
     ) -> None:
         self._driver = driver
-        self._stream = stream
-        self._run = run
-        self._named = named
+        self._process = process
         self._name = name
-
-    @property
-    def latency_s(self) -> float:
-        info = self._driver._lib.Pa_GetStreamInfo(self._stream)
-        return float(info.inputLatency + info.outputLatency) if info else 0.0
+        self._slot: int | None = slot
+        self.latency_s = 0.0
 
     def start(self) -> None:
-        with self._named(self._name):
-            self._driver._check(self._driver._lib.Pa_StartStream(self._stream))
+        assert self._slot is not None
+        self._driver.start_stream(self._process, self._name, self._slot)
 
     def close(self) -> None:
-        stream, self._stream = self._stream, self._driver._ffi.NULL
-        if stream:
-            self._driver._lib.Pa_AbortStream(stream)
-            self._driver._lib.Pa_CloseStream(stream)
+        slot, self._slot = self._slot, None
+        if slot is not None:
+            self._driver.close_stream(self._process, slot)
 
 
-def _imported() -> Sounddevice:
-    """Return the module sounddevice, even if PortAudio cannot be initialised.
-
-    sounddevice does that in its last line. If it fails, an ordinary import discards the
-    module and executes it again at the next attempt, and each attempt leaks memory.
-    """
-    name = "sounddevice"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.loader is None:
-        raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())
-    module: Sounddevice = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except (OSError, ImportError) as exc:
-        del sys.modules[name]
-        raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=exc)) from exc
-    except Exception as exc:
-        if isinstance(exc, module.PortAudioError):
-            return module
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _reason(exc: Exception) -> str:
-    """Return PortAudio's message, with the host's error text if there is one."""
-    sentence = str(exc.args[0]) if exc.args else "PortAudio gave no reason"
-    if isinstance(exc, UnicodeError):
-        sentence = str(exc)
-    host = exc.args[2][2] if len(exc.args) == _WITH_HOST else ""
-    return with_host_text(sentence, host)
+def _parameters(wanted: StreamRequest) -> tuple[int, int, int, int, int, float]:
+    """Return the parameters as `portaudio_process` takes them."""
+    microphone, speaker = (
+        0 if device is None else device.index
+        for device in (wanted.microphone, wanted.speaker)
+    )
+    heard = microphone, wanted.microphone_channels
+    played = speaker, wanted.speaker_channels
+    return (*heard, *played, wanted.rate_hz, wanted.latency_s)

@@ -1,15 +1,15 @@
 """Real-time scheduling of the audio threads."""
 
-import contextlib
 import os
-from typing import Final
 
-URGENCY: Final = 5
+URGENCY = 5
 """Real-time priority, if the unit's `LimitRTPRIO` allows it: above every ordinary
 process, below the kernel's own threads (50)."""
 
 
 def raise_priority() -> None:
     """Request real-time priority for the calling thread; ignore a refusal."""
-    with contextlib.suppress(PermissionError):
+    try:
         os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(URGENCY))
+    except PermissionError:
+        return

@@ -14,6 +14,8 @@ from typing import Final
 
 SOON_S: Final = 1.0
 """Sound must return within 3 s of the card's return; opening takes up to 1 s."""
+STUCK_S: Final = 0.5
+"""After a call that did not return, which has taken two more seconds."""
 LATEST_S: Final = 30.0
 EARLY_SEARCHES: Final = 4
 """Searches for a missing direction or the first choice 1, 2, 4 and 8 s after each
@@ -26,7 +28,8 @@ LONGEST_WAIT_S: Final = 120.0
 """Longest time for which speech delays a search: a noisy room looks like speech."""
 BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
-"""Without ALSA's list a new card is not noticed: search each second for a minute."""
+"""Without ALSA's list a new card is not noticed, nor the end of what keeps a card from
+answering: search each second for a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,8 @@ class SoundState:
 
     is_open: bool
     """A stream is open."""
+    is_stuck: bool = False
+    """The card, or PortAudio, did not answer."""
     is_lost: bool = False
     """Microphone or speaker is missing."""
     is_deaf: bool = False
@@ -107,7 +112,8 @@ class ReopenPolicy:
         waited_s, cards = now_s - self._searched_at_s, list_cards()
         is_changed = cards != self._cards
         if not state.is_open:
-            return waited_s >= (SOON_S if is_changed else self._closed_wait_s(cards))
+            wait_s = SOON_S if is_changed else self._closed_wait_s(cards, state)
+            return waited_s >= wait_s
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
         if not state.is_deaf and not self._is_better_listed():
@@ -126,11 +132,13 @@ class ReopenPolicy:
             self._waiting_since_s = now_s
         return now_s - self._waiting_since_s < LONGEST_WAIT_S
 
-    def _closed_wait_s(self, cards: str) -> float:
+    def _closed_wait_s(self, cards: str, state: SoundState) -> float:
         """Return the time between two searches while nothing is open."""
-        if cards:
+        if cards and not state.is_stuck:
             return float(min(SOON_S * 2**self._doublings, LATEST_S))
-        return SOON_S if self._searches < BLIND_TRIES else BLIND_LATEST_S
+        if self._searches >= BLIND_TRIES:
+            return BLIND_LATEST_S
+        return STUCK_S if state.is_stuck else SOON_S
 
     def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""

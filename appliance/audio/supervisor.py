@@ -112,9 +112,11 @@ class Supervisor:
             if not self._is_wanted:
                 self._close_streams()
             if order is _Order.END:
-                return
+                break
             self._reopen_policy.reset()
             self._check()
+        if self._driver is not None:
+            self._driver.close()
 
     def _check(self) -> None:
         """Check for stopped streams, repeated losses and missing devices."""
@@ -126,8 +128,7 @@ class Supervisor:
         self._close_stopped()
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
-        now_s = time.monotonic()
-        if self._reopen_policy.is_due(self._choice.list_cards, now_s, state):
+        if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
 
     def _state(self) -> SoundState:
@@ -137,6 +138,7 @@ class Supervisor:
         has_spoken = now_s - self._voice_at_s < PAUSE_S
         return SoundState(
             is_open=self._streams is not None,
+            is_stuck=self._driver is not None and bool(self._driver.failure()),
             is_lost=self.stats.is_anything_lost,
             is_deaf=self.stats.is_deaf,
             is_best=self._choice.is_best,
@@ -146,13 +148,15 @@ class Supervisor:
 
     def _close_stopped(self) -> None:
         """Close streams whose callbacks have stopped; the other direction goes on."""
-        stopped = self.stats.stopped(time.monotonic())
-        if self._streams is None or not stopped:
+        if self._streams is None or self._driver is None:
             return
-        for direction in sorted(stopped):
-            self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, self._devices[direction].stable_name, STOPPED)
-        rest = {way: self._devices[way] for way in self.stats.clocks.keys() - stopped}
+        is_over = bool(self._driver.failure())
+        now_s, clocks = time.monotonic(), self.stats.clocks
+        stopped = set(clocks) if is_over else self.stats.stopped(now_s)
+        if not stopped:
+            return
+        devices = self._devices
+        rest = {way: devices[way] for way in clocks.keys() - stopped}
         if rest:
             self.stats.close(stopped)
             self._streams.close_some(stopped)
@@ -161,10 +165,15 @@ class Supervisor:
             if "speaker" in stopped:
                 self._sender.mixer.rest()
         else:
-            if not any(x.blocks for x in self.stats.clocks.values()):
+            if not any(clock.blocks for clock in clocks.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
+        # Closing may have failed as well, and names the call in which.
+        reason = self._driver.failure() or STOPPED
+        for direction in sorted(stopped):
+            self.stats.add(direction, AudioFault.STALL)
+            self.stats.lost(direction, devices[direction].stable_name, reason)
         self._note_loss()
 
     def _note_loss(self) -> None:
@@ -198,7 +207,8 @@ class Supervisor:
         cards = self._choice.list_cards()
         wanted: dict[Direction, Device] = {}
         try:
-            driver = self._initialised()
+            self._driver = driver = self._driver or self._import()
+            driver.renew()
             wanted, missing = self._choice.choose(listed(driver.devices()))
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
@@ -231,14 +241,6 @@ class Supervisor:
     def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
         for direction, exc in missing.items():
             self.stats.lost(direction, exc.device, exc.reason)
-
-    def _initialised(self) -> Driver:
-        """Return PortAudio, initialised with the cards that are there now."""
-        if self._driver is None:
-            self._driver = self._import()
-        else:
-            self._driver.renew()
-        return self._driver
 
     def _close_streams(self) -> None:
         self.stats.close()

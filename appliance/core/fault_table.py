@@ -77,6 +77,18 @@ USB_BANDWIDTH: Final = HardwareFault(
 CARD_STOPPED: Final = HardwareFault(
     "card-stopped", "it stopped; was it unplugged?", help=_SOUND
 )
+CARD_STUCK: Final = HardwareFault(
+    "card-stuck",
+    "the sound card does not answer ({call})",
+    "Unplug it and plug it in again.",
+    help=_SOUND,
+)
+SOUND_CRASHED: Final = HardwareFault(
+    "sound-crashed",
+    "the sound library crashed ({end})",
+    "Try another sound card.",
+    help=_SOUND,
+)
 SOUND_PACKAGE: Final = HardwareFault(
     "sound-package",
     "the Python package sounddevice is not installed",

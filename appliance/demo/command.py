@@ -116,16 +116,18 @@ def _real_card(choice: str) -> tuple[Driver, SoundConfig] | None:
 
     They are configured as the preferred devices: no other card comes before them.
     """
+    library = PortAudio()
     try:
-        library = PortAudio()
+        library.renew()
         devices = listed(library.devices())
         pair = chosen((), devices, "microphone"), chosen((), devices, "speaker")
-    except (OSError, SoundError):
-        # OSError: PortAudio is not installed.
-        return None
-    latency_s = LATENCY_STEPS_S[0]
-    wanted = [StreamRequest(*pair, rate_hz, latency_s) for rate_hz in RATES_HZ]
-    if choice == "auto" and not any(map(library.can, wanted)):
+        latency_s = LATENCY_STEPS_S[0]
+        wanted = [StreamRequest(*pair, rate_hz, latency_s) for rate_hz in RATES_HZ]
+        is_usable = choice != "auto" or any(map(library.can, wanted))
+    except SoundError:
+        is_usable = False
+    if not is_usable:
+        library.close()
         return None
     microphone, speaker = ((device.stable_name,) for device in pair)
     return library, SoundConfig(microphone=microphone, speaker=speaker)

@@ -112,6 +112,10 @@ class SimulatedCard:
     def renew(self) -> None:
         """Do nothing: the card is always present."""
 
+    def failure(self) -> str:
+        """Return nothing: the card never fails."""
+        return ""
+
     def can(self, wanted: StreamRequest) -> bool:
         """Return whether the card supports this stream."""
         devices = wanted.microphone, wanted.speaker

@@ -38,6 +38,8 @@ class FakeDriver:
 
     def __init__(self, cards=(("USB Audio", 2, 2),)):
         self.searches = 0
+        self.broken = ""
+        self.is_closed = threading.Event()
         self.cards = cards
         self.streams: queue.Queue[FakeStream] = queue.Queue()
         self.opened: queue.Queue[tuple[float, object]] = queue.Queue()
@@ -54,7 +56,13 @@ class FakeDriver:
         return [dict(zip(keys, facts, strict=True)) | rate for facts in self.cards]
 
     def renew(self):
-        pass
+        self.broken = ""
+
+    def failure(self):
+        return self.broken
+
+    def close(self):
+        self.is_closed.set()
 
     def can(self, wanted):
         return all(wanted.rate_hz in self.rates_hz[way] for way in wanted.directions)

@@ -2,12 +2,13 @@
 
 import asyncio
 import itertools
+import logging
 import queue
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -39,7 +40,8 @@ from appliance.core.events import (
 )
 from appliance.pcm import SILENCE
 from tests.card.asound import Card, plug_in
-from tests.card.here import seen_here
+from tests.card.faults import FAULTS
+from tests.card.here import environment
 
 PATIENCE_S = 20.0
 """Time-out on a busy machine for steps that usually take three seconds."""
@@ -47,23 +49,21 @@ FEW = 5
 """Accepted lost periods per second; with Python's default switch interval: fifty."""
 
 
-def fresh_portaudio() -> PortAudio:
-    """Return PortAudio as in a process that has just started."""
-    driver = PortAudio()
-    driver.renew()
-    return driver
-
-
 class Box:
     """Audio adapter on virtual cards, with the events it posted."""
 
-    def __init__(self, sound: SoundConfig, talk: TalkConfig) -> None:
+    def __init__(
+        self,
+        sound: SoundConfig,
+        talk: TalkConfig,
+        driver: Callable[[], PortAudio] = PortAudio,
+    ) -> None:
         self.events: queue.Queue[Any] = queue.Queue()
         processing = CaptureProcessing(None, None)
         self.adapter = AudioAdapter(
             Config(sound=sound, talk=talk),
             self.events.put,
-            fresh_portaudio,
+            driver,
             processing,
         )
         self.sent: queue.Queue[np.ndarray] = queue.Queue()
@@ -100,9 +100,10 @@ def box(
     *cards: Card,
     sound: SoundConfig | None = None,
     talk: TalkConfig | None = None,
+    driver: Callable[[], PortAudio] = PortAudio,
 ) -> Iterator[Box]:
-    with seen_here(plug_in(tmp_path / "asound.conf", *cards)):
-        yield Box(sound or SoundConfig(), talk or TalkConfig())
+    with environment(plug_in(tmp_path / "asound.conf", *cards)):
+        yield Box(sound or SoundConfig(), talk or TalkConfig(), driver)
 
 
 def tone(seconds: float, hz: float = 1000.0, rate_hz: int = 48_000) -> np.ndarray:
@@ -214,6 +215,40 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
             ours.forget()
             await ours.blocks(10)
             assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
+
+
+CALLS = {
+    "open-hangs": "does not answer (Pa_Initialize)",
+    "start-hangs": "does not answer (Pa_StartStream)",
+    "error-loop": "does not answer (Pa_CloseStream)",
+    "crash": "crashed (SIGSEGV)",
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), CALLS.items())
+async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
+    tmp_path, caplog, capfd, fault, reason
+):
+    card = Card(tmp_path / "usb")
+    with box(tmp_path, card, driver=lambda: PortAudio(patience_s=3.0)) as ours:
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
+            await ours.opened()
+            FAULTS[fault].begin(card)
+            if fault in {"open-hangs", "start-hangs"}:
+                # Opens it again.
+                ours.adapter.do(CloseSound())
+                ours.adapter.do(OpenSound())
+            while reason not in (await ours.event(PartLost)).reason:
+                pass
+            ours.connect()
+            assert is_silent(await ours.blocks(20)), "silence goes on being sent"
+            assert ours.adapter.is_alive()
+            FAULTS[fault].end(card)
+            await ours.opened()
+    lines = [x for x in caplog.records if x.levelno > logging.INFO]
+    assert 0 < len(lines) <= 10
+    assert capfd.readouterr() == ("", "")
 
 
 async def test_a_stalled_card_is_reopened(tmp_path):

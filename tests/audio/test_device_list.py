@@ -36,6 +36,12 @@ class Listing:
     def renew(self) -> None:
         """Find no new cards."""
 
+    def failure(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        """Do nothing."""
+
     def can(self, wanted: StreamRequest) -> bool:
         return False
 

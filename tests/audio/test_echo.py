@@ -15,7 +15,7 @@ from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
 from appliance.room.apm import echo_canceller, voice_cleaner
 from tests.card.asound import Card, plug_in
-from tests.card.here import seen_here
+from tests.card.here import environment
 
 SECONDS = 3
 TRIES = 3
@@ -74,7 +74,7 @@ async def test_echo_cancellation_removes_the_speakers_sound_from_the_sent_sound(
     only_echo = SoundConfig(
         noise_suppression=False, high_pass_filter=False, automatic_gain=False
     )
-    with seen_here(plug_in(tmp_path / "asound.conf", card)):
+    with environment(plug_in(tmp_path / "asound.conf", card)):
         before = await echo_dbfs(off)
         assert before > -45, "the card really has an echo"
         for _ in range(TRIES):

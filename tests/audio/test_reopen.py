@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from appliance.audio.devices import Direction
 from appliance.audio.reopen import (
+    BLIND_LATEST_S,
     LATER_LATEST_S,
     LATEST_S,
     LONGEST_WAIT_S,
@@ -45,6 +46,19 @@ def test_searches_without_a_card_back_off_while_the_list_of_cards_is_unchanged()
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
     assert gaps[:5] == [1, 2, 4, 8, 16]
     assert set(gaps[5:]) == {int(LATEST_S)}
+
+
+def test_a_card_that_does_not_answer_is_tried_twice_a_second_and_later_more_seldom():
+    reopen_policy, stuck = ReopenPolicy(), replace(MISSING, is_stuck=True)
+    made = looks(reopen_policy, USB, 300, stuck)
+    assert made[:60] == list(range(60))
+    gaps = [later - earlier for earlier, later in itertools.pairwise(made[60:])]
+    assert set(gaps) == {int(BLIND_LATEST_S)}
+    reopen_policy.note(USB, 500.0)
+    reopen_policy.reset()
+    reopen_policy.note(USB, 600.0)
+    assert not reopen_policy.is_due(lambda: USB, 600.4, stuck)
+    assert reopen_policy.is_due(lambda: USB, 600.5, stuck)
 
 
 def test_a_new_card_is_searched_after_a_second():

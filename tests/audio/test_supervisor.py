@@ -107,6 +107,22 @@ def test_a_microphone_without_samples_is_lost_and_its_speaker_plays_on():
     assert not is_closed
 
 
+def test_a_failure_of_the_sound_library_ends_every_stream_and_is_named():
+    driver = FakeDriver()
+    with running(driver, Steps()) as events:
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        stream = driver.streams.get(timeout=DEADLINE_S)
+        with Beating(callback):
+            assert isinstance(events.get(timeout=DEADLINE_S), PartFound)
+            driver.broken = "the sound library crashed (SIGSEGV)"
+            lost = next_lost(events)
+            assert stream.is_closed.wait(DEADLINE_S)
+        assert lost.reason == "the sound library crashed (SIGSEGV)"
+        driver.opened.get(timeout=DEADLINE_S)
+        assert not driver.is_closed.is_set()
+    assert driver.is_closed.is_set()
+
+
 TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
 
 

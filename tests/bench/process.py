@@ -1,6 +1,11 @@
-"""Memory and CPU time of a process, as counted by the kernel."""
+"""Memory and CPU time of a process and its children, as counted by the kernel.
+
+The appliance has two children: the sound process and the limit of native messages.
+"""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,12 +24,33 @@ class Memory:
 
 
 def memory(pid: int) -> Memory:
-    """Return the resident memory of a process.
+    """Return the resident memory; what children share with the process counts once.
 
     Source: proc(5), `/proc/pid/smaps_rollup`.
     """
-    lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8").splitlines()
-    kilobytes = {x.split()[0]: float(x.split()[1]) for x in lines[1:]}
+    own, children = _memory(pid), 0.0
+    for child in family(pid)[1:]:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            children += _memory(child).pss
+    return Memory(own.pss + children, own.rss + children)
+
+
+def family(pid: int) -> list[int]:
+    """Return the process and all that it has started.
+
+    Source: proc(5), `/proc/pid/task/tid/children`.
+    """
+    found = [pid]
+    for parent in found:
+        for task in Path(f"/proc/{parent}/task").glob("*/children"):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, task.read_text(encoding="utf-8").split())
+    return found
+
+
+def _memory(pid: int) -> Memory:
+    text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
+    kilobytes = {x.split()[0]: float(x.split()[1]) for x in text.splitlines()[1:]}
     return Memory(kilobytes["Pss:"] / KB_PER_MB, kilobytes["Rss:"] / KB_PER_MB)
 
 
@@ -47,8 +73,13 @@ def resources(pid: int) -> Resources:
 
 
 def cpu_s(pid: int) -> float:
-    """Return the CPU time since the start of the process, utime + stime."""
-    return _used_s(Path(f"/proc/{pid}/stat"))
+    """Return the CPU time since the start of the processes, utime + stime."""
+    own, *others = family(pid)
+    total = _used_s(Path(f"/proc/{own}/stat"))
+    for child in others:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            total += _used_s(Path(f"/proc/{child}/stat"))
+    return total
 
 
 def wake_ups(pid: int) -> int:
@@ -57,7 +88,7 @@ def wake_ups(pid: int) -> int:
     Source: proc(5), `voluntary_ctxt_switches`.
     """
     total = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in _tasks(pid):
         try:
             lines = (task / "status").read_text(encoding="utf-8").splitlines()
         except (FileNotFoundError, ProcessLookupError):
@@ -67,10 +98,15 @@ def wake_ups(pid: int) -> int:
     return total
 
 
+def _tasks(pid: int) -> Iterator[Path]:
+    for member in family(pid):
+        yield from Path(f"/proc/{member}/task").glob("*")
+
+
 def threads_s(pid: int) -> dict[tuple[str, str], float]:
     """Return the CPU time of each thread, by its number and its name."""
     used = {}
-    for task in Path(f"/proc/{pid}/task").iterdir():
+    for task in _tasks(pid):
         try:
             name = (task / "comm").read_text(encoding="utf-8").strip()
             used[task.name, name] = _used_s(task / "stat")

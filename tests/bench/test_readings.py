@@ -1,5 +1,7 @@
 import math
 import os
+import sys
+from subprocess import PIPE, Popen
 
 from tests.bench.box import histogram
 from tests.bench.machine import is_busy, line, machine
@@ -36,6 +38,18 @@ def test_memory_and_cpu_of_this_process_are_read():
     assert 0 < used.pss <= used.rss
     assert cpu_s(os.getpid()) > 0.0
     assert len(threads_s(os.getpid())) >= 1
+
+
+def test_memory_and_threads_of_children_count():
+    alone, threads = memory(os.getpid()).pss, len(threads_s(os.getpid()))
+    program = "block = bytearray(30_000_000); print(flush=True); input()"
+    command = [sys.executable, "-c", program]
+    with Popen(command, stdin=PIPE, stdout=PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        assert memory(os.getpid()).pss > alone + 25
+        assert len(threads_s(os.getpid())) == threads + 1
+        child.communicate(b"\n")
 
 
 def test_threads_of_one_name_are_summed_from_their_start():

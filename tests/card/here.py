@@ -2,9 +2,9 @@
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
-from appliance.audio.portaudio import PortAudio
+import sounddevice as sd
 
 
 @contextmanager
@@ -14,20 +14,30 @@ def seen_here(env: Mapping[str, str]) -> Iterator[None]:
     No stream may be open before or after. Not for two threads at once: PortAudio and
     the environment belong to the whole process.
     """
+    with environment(env):
+        look_again()
+        yield
+    look_again()
+
+
+@contextmanager
+def environment(env: Mapping[str, str]) -> Iterator[None]:
+    """Set variables for processes that are started; at the end as before."""
     before = {name: os.environ.get(name) for name in env}
     os.environ.update(env)
-    look_again()
     try:
         yield
     finally:
         for name, value in before.items():
             _restore(name, value)
-        look_again()
 
 
 def look_again() -> None:
     """Initialise PortAudio again to search for cards; closes all streams."""
-    PortAudio().renew()
+    while sd._initialized:
+        sd._terminate()
+    with suppress(sd.PortAudioError):
+        sd._initialize()
 
 
 def _restore(name: str, value: str | None) -> None:

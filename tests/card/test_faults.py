@@ -94,7 +94,8 @@ def refused(kind, card):
 
 
 def names():
-    return [str(device["name"]) for device in PortAudio().devices()]
+    with PortAudio() as driver:
+        return [str(device["name"]) for device in driver.devices()]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,205 @@
+"""Program of the sound process: PortAudio and the callbacks of its streams.
+
+A native call that never returns, a crash or a flood of messages in PortAudio or
+alsa-lib ends only this process; `portaudio` starts another one. The callback sends each
+captured period to the appliance and waits some milliseconds for the period to play, so
+mixing and all decisions stay there. Within an idle window it only counts.
+
+It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket of calls
+and answers, in the form of `marshal`; its end is the end of this process. What native
+libraries write to descriptor 2 stays in memory of a fixed size.
+"""
+
+from __future__ import annotations
+
+import marshal
+import os
+import sys
+import time
+from _thread import start_new_thread
+from collections.abc import Callable
+from mmap import mmap
+from select import poll
+
+from appliance.audio.portaudio_callback import Exchange, Parameters, callback
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    # Importing `typing` would cost half as much memory as all the rest.
+    from appliance.audio.portaudio_callback import Native
+
+MOST_BYTES = 65_536
+"""Longest message."""
+STREAMS = 2
+CALL_PLACE = 16
+CALL_BYTES = 48
+"""Place in the shared memory of the name of the native call that is being made. Before
+it is one byte per stream, which ends the idle window."""
+SHARED_BYTES = 4096
+END_S = 0.2
+"""Time in which a stream ends by itself, unless its card is unplugged."""
+LOOK_S = 0.005
+LIBRARY = "libportaudio.so.2"
+_HOST_ERROR = -9999
+"""`paUnanticipatedHostError`, of which ALSA knows the reason."""
+
+
+class NativeError(Exception):
+    """A call failed."""
+
+    def __init__(self, reason: str, host_text: str = "") -> None:
+        """Store PortAudio's reason, and ALSA's if there is one."""
+        super().__init__(reason)
+        self.reason = reason
+        self.host_text = host_text
+
+
+class Process:
+    """PortAudio and its open streams."""
+
+    def __init__(self, shared: mmap, sockets: tuple[int, ...]) -> None:
+        """Prepare; `load` comes first.
+
+        Args:
+            shared: memory shared with the appliance.
+            sockets: one for the periods of each stream.
+        """
+        self._shared = shared
+        self._sockets = sockets
+        self._ffi: Native = None
+        self._lib: Native = None
+        self._streams: dict[int, tuple[Native, Native, Exchange]] = {}
+        self._is_initialised = False
+
+    def load(self) -> tuple[str, str]:
+        """Load the library.
+
+        Returns:
+            Empty texts, or what is missing and the error.
+        """
+        try:
+            from _sounddevice import ffi
+
+            self._ffi, self._lib = ffi, self._lib or ffi.dlopen(LIBRARY)
+        except ImportError as exc:
+            return "package", str(exc)
+        except OSError as exc:
+            return "library", str(exc)
+        return "", ""
+
+    def initialise(self) -> None:
+        """Search for cards; every stream must be closed."""
+        if self._is_initialised:
+            self._call("Pa_Terminate")
+        self._is_initialised = False
+        self._call("Pa_Initialize")
+        self._is_initialised = True
+
+    def devices(self) -> list[tuple[bytes, int, int, float]]:
+        """Return name, input channels, output channels and rate of each device."""
+        found = []
+        for index in range(self._call("Pa_GetDeviceCount")):
+            info = self._lib.Pa_GetDeviceInfo(index)
+            name: bytes = self._ffi.string(info.name)
+            channels = info.maxInputChannels, info.maxOutputChannels
+            found.append((name, *channels, info.defaultSampleRate))
+        return found
+
+    def can(self, *wanted: Native) -> bool:
+        """Return whether such a stream is supported."""
+        try:
+            self._call("Pa_IsFormatSupported", *self._parameters(wanted), wanted[4])
+        except NativeError:
+            return False
+        return True
+
+    def open(self, slot: int, number: int, *wanted: Native) -> float:
+        """Open a stream and return its latency in seconds."""
+        stream = self._ffi.new("PaStream**")
+        exchange = Exchange(self._sockets[slot], number, wanted[5])
+        flag = memoryview(self._shared)[slot : slot + 1]
+        run = callback((self._ffi, self._lib), flag, exchange, wanted)
+        heard, played = self._parameters(wanted)
+        rate_hz = wanted[4]
+        period = rate_hz, rate_hz // 100, self._lib.paNoFlag
+        self._call("Pa_OpenStream", stream, heard, played, *period, run, self._ffi.NULL)
+        self._streams[slot] = stream[0], run, exchange
+        info = self._lib.Pa_GetStreamInfo(stream[0])
+        return float(info.inputLatency + info.outputLatency) if info else 0.0
+
+    def start(self, slot: int) -> None:
+        """Start the callbacks."""
+        self._call("Pa_StartStream", self._streams[slot][0])
+
+    def close(self, slot: int) -> None:
+        """Stop at once, and release the card."""
+        stream, _, exchange = self._streams[slot]
+        exchange.is_over = True
+        ends_s = time.monotonic() + END_S
+        while self._lib.Pa_IsStreamActive(stream) > 0 and time.monotonic() < ends_s:
+            time.sleep(LOOK_S)
+        self._named("Pa_AbortStream")(stream)
+        self._named("Pa_CloseStream")(stream)
+        del self._streams[slot]
+        self._set_name("")
+
+    def _set_name(self, name: str) -> None:
+        place = slice(CALL_PLACE, CALL_PLACE + CALL_BYTES)
+        self._shared[place] = name.encode().ljust(CALL_BYTES, b"\0")
+
+    def _named(self, name: str) -> Callable[..., Native]:
+        """Return the native function, whose name is known if it never returns."""
+        self._set_name(name)
+        function: Callable[..., Native] = getattr(self._lib, name)
+        return function
+
+    def _call(self, name: str, *arguments: Native) -> int:
+        os.lseek(2, 0, os.SEEK_SET)
+        found: int = self._named(name)(*arguments)
+        self._set_name("")
+        if found >= 0:
+            return found
+        reason = self._ffi.string(self._lib.Pa_GetErrorText(found)).decode()
+        host_text = ""
+        if found == _HOST_ERROR:
+            info = self._lib.Pa_GetLastHostErrorInfo()
+            host_text = self._ffi.string(info.errorText).decode(errors="replace")
+        raise NativeError(reason, host_text)
+
+    def _parameters(self, wanted: Parameters) -> tuple[Native, Native]:
+        """Return PortAudio's parameters for both directions; NULL for an unused one."""
+        microphone, heard, speaker, played, _, latency_s = wanted
+
+        def one(device: int, channels: int) -> Native:
+            if not channels:
+                return self._ffi.NULL
+            facts = device, channels, self._lib.paInt16, latency_s, self._ffi.NULL
+            return self._ffi.new("PaStreamParameters*", facts)
+
+        return one(microphone, heard), one(speaker, played)
+
+
+def _end_with_parent() -> None:
+    """End when the appliance ends, also while a native call does not return."""
+    ended = poll()
+    ended.register(0, 0)
+    ended.poll()
+    os._exit(0)
+
+
+def main() -> None:
+    """Answer calls until the appliance closes the socket."""
+    shared_fd, *sockets = map(int, sys.argv[2:])
+    shared = mmap(shared_fd, SHARED_BYTES)
+    start_new_thread(_end_with_parent, ())
+    process = Process(shared, tuple(sockets))
+    while message := os.read(0, MOST_BYTES):
+        name, *arguments = marshal.loads(message)
+        answer: tuple[Native, ...]
+        try:
+            answer = True, getattr(process, name)(*arguments)
+        except NativeError as exc:
+            size = os.lseek(2, 0, os.SEEK_CUR)
+            answer = False, exc.reason, exc.host_text, os.pread(2, size, 0)
+        os.write(0, marshal.dumps(answer))
+    os._exit(0)

@@ -1,0 +1,193 @@
+"""The sound process as the appliance sees it: calls with a time limit, and periods.
+
+It is light to start (4 MB), and killing it is always safe: the kernel then closes the
+cards. Its standard error is memory of a fixed size, because PortAudio was observed to
+write 880,000 lines in three seconds.
+"""
+
+import fcntl
+import marshal
+import os
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import suppress
+from mmap import mmap
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from appliance.audio.alsa_errors import with_host_text
+from appliance.audio.driver import PeriodCallback, StreamRequest
+from appliance.audio.pcm_users import OURS
+from appliance.audio.period_thread import PeriodThread
+from appliance.audio.portaudio_process import (
+    CALL_BYTES,
+    CALL_PLACE,
+    MOST_BYTES,
+    SHARED_BYTES,
+    STREAMS,
+)
+from appliance.core import fault_table
+
+WAITING_BYTES: Final = 32_768
+"""Periods that wait for the appliance, some ten of them; later ones are dropped."""
+OUTPUT_BYTES: Final = 16_384
+"""Room for what native libraries write; the rest is dropped."""
+KILLED_S: Final = 1.0
+"""Time in which a killed process ends, unless it is stuck in the kernel."""
+_OPTIONS: Final = ("-I", "-S", "-B")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""systemd and Ctrl-C address the appliance, which closes the cards first."""
+_ROOT: Final = str(Path(__file__).parents[2])
+
+
+Value: TypeAlias = Any
+"""What a call takes or returns: numbers, texts and lists of them."""
+
+
+class RefusedError(Exception):
+    """PortAudio refuses a call."""
+
+    def __init__(self, reason: str, host_text: str, output: bytes) -> None:
+        """Store PortAudio's reason, ALSA's, and what both wrote meanwhile."""
+        super().__init__(reason)
+        self.reason = with_host_text(reason, host_text)
+        self.output = output.decode(errors="replace")
+
+
+class ProcessGoneError(Exception):
+    """The process has ended, or does not answer; the text is the reason."""
+
+
+class SoundProcess:
+    """A running sound process.
+
+    Thread: one at a time; the callbacks are called on threads of their own.
+    """
+
+    def __init__(self) -> None:
+        """Start it."""
+        memory = os.memfd_create("ptt-sound")
+        os.ftruncate(memory, SHARED_BYTES)
+        self._shared = mmap(memory, SHARED_BYTES)
+        self._output = _bounded_memory()
+        self._control, control = _pair()
+        self._periods: list[PeriodThread] = []
+        inherited = [memory]
+        for slot in range(STREAMS):
+            ours, theirs = _pair()
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WAITING_BYTES)
+            theirs.settimeout(0)
+            flag = memoryview(self._shared)[slot : slot + 1]
+            self._periods.append(PeriodThread(ours, flag))
+            inherited.append(theirs.detach())
+        self._child = _started(control, self._output, inherited)
+        control.close()
+        for descriptor in inherited:
+            os.close(descriptor)
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has ended by itself."""
+        return self._child.poll() is not None
+
+    @property
+    def cause(self) -> str:
+        """Why it has ended, with the native call in which it was."""
+        code = self._child.poll() or 0
+        end = signal.Signals(-code).name if code < 0 else f"status {code}"
+        written = (
+            os.pread(self._output, OUTPUT_BYTES, 0)
+            .rstrip(b"\0")
+            .decode(errors="replace")
+        )
+        last = written.strip().rpartition("\n")[2] if code > 0 else ""
+        within = self.native_call and f", in {self.native_call}"
+        return fault_table.SOUND_CRASHED.text(end=f"{last or end}{within}")
+
+    @property
+    def native_call(self) -> str:
+        """Native function that is being called; empty: none."""
+        place = slice(CALL_PLACE, CALL_PLACE + CALL_BYTES)
+        return self._shared[place].rstrip(b"\0").decode()
+
+    def call(self, name: str, *arguments: Value, limit_s: float) -> Value:
+        """Let the process call one of its functions.
+
+        Raises:
+            RefusedError: PortAudio refuses.
+            ProcessGoneError: the process has ended or does not answer in time.
+        """
+        self._control.settimeout(limit_s)
+        try:
+            self._control.send(marshal.dumps((name, *arguments)))
+            message = self._control.recv(MOST_BYTES)
+        except TimeoutError as exc:
+            reason = fault_table.CARD_STUCK.text(call=self.native_call or name)
+            raise ProcessGoneError(reason) from exc
+        except OSError:
+            message = b""
+        if not message:
+            with suppress(subprocess.TimeoutExpired):
+                self._child.wait(KILLED_S)
+            raise ProcessGoneError(self.cause)
+        is_done, *answer = marshal.loads(message)
+        if not is_done:
+            raise RefusedError(*answer)
+        return answer[0]
+
+    def take(self, number: int, wanted: StreamRequest, callback: PeriodCallback) -> int:
+        """Reserve one of the streams for this callback, and return it."""
+        slot = next(x for x, periods in enumerate(self._periods) if periods.is_free)
+        self._periods[slot].begin(number, wanted, callback)
+        return slot
+
+    def release(self, slot: int) -> None:
+        """Stop calling the callback of this stream."""
+        if self._periods:
+            self._periods[slot].stop()
+
+    def kill(self) -> None:
+        """Kill it; the kernel closes the cards. The last call besides `has_ended`."""
+        self._child.kill()
+        with suppress(subprocess.TimeoutExpired):
+            self._child.wait(KILLED_S)
+        self._control.close()
+        for periods in self._periods:
+            periods.end()
+        self._periods = []
+        os.close(self._output)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def _bounded_memory() -> int:
+    """Return a descriptor that takes `OUTPUT_BYTES` and refuses the rest."""
+    memory = os.memfd_create("ptt-sound-output", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    os.ftruncate(memory, OUTPUT_BYTES)
+    fcntl.fcntl(memory, fcntl.F_ADD_SEALS, fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK)
+    return memory
+
+
+def _started(
+    control: socket.socket, output: int, inherited: list[int]
+) -> subprocess.Popen[bytes]:
+    program = (
+        f"import sys\nsys.path[:] = {[_ROOT, *filter(None, sys.path)]!r}\n"
+        "from appliance.audio.portaudio_process import main\nmain()"
+    )
+    numbers = map(str, inherited)
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    try:
+        return subprocess.Popen(
+            [sys.executable, *_OPTIONS, "-c", program, OURS, *numbers],
+            stdin=control.fileno(),
+            stdout=output,
+            stderr=output,
+            pass_fds=inherited,
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
