@@ -95,11 +95,7 @@ def _setup(args: argparse.Namespace) -> Setup:
 
 
 def listen_address(wanted: str | None) -> str:
-    """Return the page's address: the wanted one, or one on this computer only.
-
-    Raises:
-        DemoError: the wanted address cannot be used.
-    """
+    """Return the page's address: the wanted one (or raise), or one on this computer."""
     address = wanted or "127.0.0.1:8080"
     try:
         listener(*parsed(address)).close()
@@ -121,8 +117,7 @@ def _real_card(choice: str) -> tuple[Driver, SoundConfig] | None:
         library.renew()
         devices = listed(library.devices())
         pair = chosen((), devices, "microphone"), chosen((), devices, "speaker")
-        latency_s = LATENCY_STEPS_S[0]
-        wanted = [StreamRequest(*pair, rate_hz, latency_s) for rate_hz in RATES_HZ]
+        wanted = [StreamRequest(*pair, x, LATENCY_STEPS_S[0]) for x in RATES_HZ]
         is_usable = choice != "auto" or any(map(library.can, wanted))
     except SoundError:
         is_usable = False

@@ -135,7 +135,9 @@ def test_an_unplugged_card_is_an_error_in_words(mixer):
 
 @pytest.mark.parametrize("name", ["libnothing.so.1", "libc.so.6"])
 def test_a_library_that_is_missing_or_another_one_is_an_error_in_words(name):
-    with pytest.raises(SoundError, match=f"{name}: .* Install libportaudio2"):
+    with pytest.raises(
+        SoundError, match=f"{name}: .* Install it: sudo apt install libportaudio2"
+    ):
         loaded(name)
 
 

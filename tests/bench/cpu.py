@@ -37,8 +37,8 @@ MATCHES = (
         (Ours(has_processing=False), Ours(has_processing=False, has_page=False)),
         MediaDevices(),
         sound.noise,
-        1.0,
-        "MediaDevices",
+        0.75,
+        "0.75 of MediaDevices",
     ),
     Match(
         "two-way call, processing on",
@@ -53,8 +53,8 @@ MATCHES = (
         (Ours(mode="hybrid"), Ours(mode="hybrid", has_page=False)),
         MediaDevices(),
         None,
-        0.5,
-        "half its call",
+        0.4,
+        "0.4 of its call",
     ),
 )
 

@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from inspect import isawaitable
 
 from tests.guest.machine import Machine
 from tests.guest.verdict import CheckError
@@ -21,7 +22,7 @@ class Box:
 
     machine: Machine
     in_room: str
-    """Status of the service while it is in the room."""
+    """Beginning of the service's status while it is in the room."""
 
     async def status(self) -> str:
         """Return the status that the service gives systemd."""
@@ -36,8 +37,8 @@ class Box:
         return int(await self._property("NRestarts"))
 
     async def is_in_room(self) -> bool:
-        """Whether the service says that it is in the room."""
-        return await self.status() == self.in_room
+        """Whether the service says that it is in the room, with faults or without."""
+        return (await self.status()).startswith(self.in_room)
 
     async def joined(self, within_s: float = JOIN_S) -> float:
         """Wait until it is in the room; return the seconds.
@@ -90,7 +91,7 @@ class Box:
 
 async def until(
     words: str,
-    is_so: Callable[[], Awaitable[bool]],
+    is_so: Callable[[], bool | Awaitable[bool]],
     within_s: float,
     every_s: float = EVERY_S,
 ) -> float:
@@ -100,7 +101,7 @@ async def until(
         CheckError: it is not so in time.
     """
     start_s = time.monotonic()
-    while not await is_so():
+    while not (await found if isawaitable(found := is_so()) else found):
         if time.monotonic() - start_s > within_s:
             sentence = f"{words}: not within {within_s:g} s"
             raise CheckError(sentence)

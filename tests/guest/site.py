@@ -121,11 +121,7 @@ class Site:
         Raises:
             CheckError: there is none in time.
         """
-
-        async def is_heard() -> bool:
-            return heard(since_s) is not None
-
-        await until("sound", is_heard, within_s)
+        await until("sound", lambda: heard(since_s) is not None, within_s)
         return (heard(since_s) or since_s) - since_s
 
     async def talks(self, box: Box, words: str) -> None:
@@ -159,6 +155,8 @@ class Site:
 @asynccontextmanager
 async def site(built: Built, binary: Path, folder: Path) -> AsyncIterator[Site]:
     """Start everything but the guest; `folder` is for files of this check."""
+    # The check before may have ended in silence.
+    taps.restore()
     epoch_ns = time.monotonic_ns()
     headset = Headset((taps.USB_HOST, 3240), epoch_ns)
     adapter = I2cAdapter((taps.USB_HOST, 3241))

@@ -47,11 +47,7 @@ async def bare(site: Site) -> None:
         findings.expect(not await box.lamp(TALKING), "no talk without a microphone")
         await box.release()
         site.adapter.power_on()
-
-        async def is_lit() -> bool:
-            return site.adapter.is_lit()
-
-        screen_s = await until("a picture on the screen", is_lit, BACK_S)
+        screen_s = await until("a picture", site.adapter.is_lit, BACK_S)
         findings.note(f"picture {screen_s:.1f} s after the screen's power")
         at_s = site.headset.now_s()
         site.headset.plug()
