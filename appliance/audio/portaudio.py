@@ -5,6 +5,7 @@ releases the card, and the next search for cards starts a new one.
 """
 
 import logging
+import time
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final, Self
@@ -31,7 +32,10 @@ cause is gone."""
 PATIENT_EVERY: Final = 10
 """One in so many attempts has the long limit: the card may only be slow."""
 CLOSE_S: Final = 2.0
-LOG_LINES: Final = 5
+LATE_REFUSAL_S: Final = 0.9
+"""PortAudio waits a second for its thread to start. After that it cancels the thread,
+which leaves the card open or alsa-lib locked: only a new process helps."""
+LOG_LINES: Final = 2
 LOG_WINDOW_S: Final = 3600.0
 """Lines about ended processes in an hour; losses of the card are logged as well."""
 _log = logging.getLogger(__name__)
@@ -144,7 +148,13 @@ class PortAudio:
         """Start the callbacks of a stream, if its process is still there."""
         if process is not self._process:
             raise SoundError(name, self.failure())
-        self._call(name, "start", slot)
+        begun_s = time.monotonic()
+        try:
+            self._call(name, "start", slot)
+        except SoundError as exc:
+            if self._process and time.monotonic() - begun_s > LATE_REFUSAL_S:
+                self._discard(process, exc.reason)
+            raise
         self._hangs = 0
 
     def close_stream(self, process: SoundProcess, slot: int) -> None:
