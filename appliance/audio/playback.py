@@ -10,7 +10,7 @@ from types import TracebackType
 from appliance.audio.capture import BlockSink, Capture
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IdleMode, IdleWindow
 from appliance.audio.mixer import Mixer
 from appliance.audio.resample import resampler
@@ -83,7 +83,10 @@ class CaptureCallback:
     def call(self, heard: Raw, _played: Raw, status: int, adc_s: float) -> None:
         """Take one captured period."""
         with _end_process_on_error:
-            if self._idle_mode.skips(status):
+            before = self._stream_clock.blocks
+            is_skipped = self._idle_mode.skips(status)
+            self._reference.skip(self._stream_clock.blocks - before)
+            if is_skipped:
                 return
             self._stream_clock.note(status, adc_s)
             self._capture.add(heard, self._reference.take())

@@ -10,7 +10,7 @@ from typing import Final
 from appliance.audio.capture import BlockSink
 from appliance.audio.devices import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
 from appliance.audio.stream_clock import StreamClock

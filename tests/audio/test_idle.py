@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback
 from appliance.audio.ring_buffer import SIZE_BLOCKS
