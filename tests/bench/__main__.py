@@ -24,26 +24,26 @@ from tests.bench import (
     echo,
     flood,
     gate,
-    goodbye,
     link_presses,
     links,
     memory,
     outage,
     relay,
-    rooms,
+    room_change,
+    shutdown,
     soak,
     startup,
     tokenserver,
 )
-from tests.bench.awake import awake
+from tests.bench.bench_run import BenchRun
+from tests.bench.busy_loop import awake
 from tests.bench.client import UnmeasurableError
 from tests.bench.machine import line, machine
+from tests.bench.machine_stalls import watched
 from tests.bench.plan import DEFAULT, LONG, QUICK, Plan
 from tests.bench.report import Row, Section, as_json, is_complete, table
-from tests.bench.still import watched
-from tests.bench.venue import Venue
 
-FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
+FIGURES: dict[str, Callable[[BenchRun], Awaitable[Section]]] = {
     "delay": delay.measure,
     "drift": drift.measure,
     "clocks": drift.measure_long,
@@ -52,8 +52,8 @@ FIGURES: dict[str, Callable[[Venue], Awaitable[Section]]] = {
     "gate": gate.measure,
     "start": startup.measure,
     "outage": outage.measure,
-    "rooms": rooms.measure,
-    "goodbye": goodbye.measure,
+    "rooms": room_change.measure,
+    "shutdown": shutdown.measure,
     "flood": flood.measure,
     "tokenserver": tokenserver.measure,
     "relay": relay.measure,
@@ -115,35 +115,35 @@ async def _run(
     """Return the sections of the table and the data requested besides."""
     extra = []
     async with LocalServer(binary) as server:
-        venue = Venue(server, folder, plan)
+        run = BenchRun(server, folder, plan)
         names = options.only or [name for name in FIGURES if name not in LENGTHY]
         alert: frozenset[str] = frozenset() if options.drowsy else ALERT
-        sections = [await _measured(venue, name, name in alert) for name in names]
+        sections = [await _measured(run, name, name in alert) for name in names]
         if options.imports:
-            extra.append(await memory.import_times(venue))
+            extra.append(await memory.import_times(run))
         if options.threads:
-            extra.append(cpu.threads(venue))
+            extra.append(cpu.threads(run))
     return sections, "\n".join(extra)
 
 
-async def _measured(venue: Venue, name: str, is_awake: bool) -> Section:
+async def _measured(run: BenchRun, name: str, is_awake: bool) -> Section:
     """Return the section of one module; a failure becomes a row with its reason."""
     start_s = time.monotonic()
     try:
         async with awake() if is_awake else nullcontext():
-            section = await _section(venue, name)
+            section = await _section(run, name)
     except (UnmeasurableError, DemoError) as exc:
         section = Section(name, (Row(name=name, unit="", ours=None, note=str(exc)),))
     _tell(f"{name}: {time.monotonic() - start_s:.0f} s")
     return section
 
 
-async def _section(venue: Venue, name: str) -> Section:
+async def _section(run: BenchRun, name: str) -> Section:
     """Return the section of one module; for delays with the machine's stalls."""
     if name not in ALERT:
-        return await FIGURES[name](venue)
+        return await FIGURES[name](run)
     async with watched() as pauses:
-        section = await FIGURES[name](venue)
+        section = await FIGURES[name](run)
         return replace(section, rows=(*section.rows, pauses.row()))
 
 
@@ -168,7 +168,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--drowsy",
         action="store_true",
-        help="let the processors sleep where delays are measured; see awake.py",
+        help="let the processors sleep where delays are measured; see busy_loop.py",
     )
     parser.add_argument("--json", metavar="FILE", help="write all numbers there, too")
     parser.add_argument(

@@ -11,13 +11,13 @@ import numpy as np
 from livekit import rtc
 
 from tests.bench import sound
-from tests.bench.box import Ours, Page, Seat
+from tests.bench.bench_run import TTL_S, BenchRun
 from tests.bench.client import PATIENCE_S, Client
+from tests.bench.client_start import Ours, Page, Seat
 from tests.bench.presses import move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ
 from tests.bench.spread import spread
-from tests.bench.venue import TTL_S, Venue
 from tests.card.asound import Samples
 
 CAPTION_MS = 200.0
@@ -33,17 +33,17 @@ HELD_S = 0.6
 PAUSE_S = 1.0
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Speak and write as an agent in a room with one box."""
     kind = _Box()
-    room = venue.fresh_room()
-    box = await kind.start(venue.seat(room, 0))
+    room = run.fresh_room()
+    box = await kind.start(run.seat(room, 0))
     try:
-        async with _agent(venue, room) as agent:
+        async with _agent(run, room) as agent:
             await box.says("track subscribed")
             await asyncio.sleep(1.0)
-            page_ms, screen_ms = await _captions(box, kind, agent, venue.plan.captions)
-            silent_ms = [await _silence(box) for _ in range(venue.plan.silences)]
+            page_ms, screen_ms = await _captions(box, kind, agent, run.plan.captions)
+            silent_ms = [await _silence(box) for _ in range(run.plan.silences)]
     finally:
         await box.stop()
     return Section(
@@ -93,20 +93,20 @@ class _Box:
 
 
 @asynccontextmanager
-async def _agent(venue: Venue, room: str) -> AsyncIterator[rtc.Room]:
+async def _agent(run: BenchRun, room: str) -> AsyncIterator[rtc.Room]:
     """Join as an agent that never stops humming."""
     now_s = int(time.time())
     claims = {
-        "iss": venue.server.api_key,
+        "iss": run.server.api_key,
         "sub": "agent-AJ_bench",
         "kind": "agent",
         "nbf": now_s - 10,
         "exp": now_s + TTL_S,
         "video": {"room": room, "roomJoin": True, "canUpdateOwnMetadata": True},
     }
-    token = jwt.encode(claims, venue.server.api_secret, "HS256")
+    token = jwt.encode(claims, run.server.api_secret, "HS256")
     agent = rtc.Room()
-    await agent.connect(venue.server.url, token)
+    await agent.connect(run.server.url, token)
     source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=100)
     track = rtc.LocalAudioTrack.create_audio_track("voice", source)
     options = rtc.TrackPublishOptions(source=rtc.TrackSource.SOURCE_MICROPHONE)

@@ -15,13 +15,13 @@ from typing import TypeAlias
 import numpy as np
 
 from tests.bench import hearing, sound
-from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, Line
+from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.compiler import compiling
 from tests.bench.hearing import Hearing, back_s, judge
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, extremes, one, spread
-from tests.bench.venue import Venue
 from tests.card.asound import Card, Samples
 
 Ear: TypeAlias = tuple[Hearing, Hearing, Hearing]
@@ -67,12 +67,12 @@ BACK_S = 10.0
 """Goal: the delay is back within this time. Never is infinite."""
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Call with each kind of client, and compile meanwhile."""
     ours = Ours(has_processing=False), Ours(has_processing=False, has_page=False)
-    mine = await call(venue, ours)
-    theirs = await call(venue, (MediaDevices(), MediaDevices()))
-    seconds = venue.plan.busy_s
+    mine = await call(run, ours)
+    theirs = await call(run, (MediaDevices(), MediaDevices()))
+    seconds = run.plan.busy_s
     rows = [row for n in range(len(PHASES)) for row in _rows(n, mine, theirs)]
     rows += [
         Row(
@@ -102,15 +102,15 @@ async def measure(venue: Venue) -> Section:
     return Section(f"Compilers on all processors for {seconds:.0f} s", tuple(rows))
 
 
-async def call(venue: Venue, kinds: tuple[Kind, Kind]) -> Found:
+async def call(run: BenchRun, kinds: tuple[Kind, Kind]) -> Found:
     """Speak at both ends, compile for a while, and judge what was heard."""
-    plan = venue.plan
+    plan = run.plan
     lengths_s = plan.busy_settle_s, plan.busy_edge_s, plan.busy_s, 2 * plan.busy_edge_s
     edges_s: list[float] = np.cumsum(lengths_s).tolist()
     speeches = [
         sound.conversation(np.random.default_rng(seed), edges_s[-1]) for seed in (1, 2)
     ]
-    async with venue.call(*kinds) as pair:
+    async with run.call(*kinds) as pair:
         looks: list[list[Look]] = [[], []]
         watches = [
             asyncio.create_task(_watch(client.card, found))

@@ -6,12 +6,12 @@ speed of the machine are the same for both.
 
 from dataclasses import dataclass
 
-from tests.bench import situations, sound
-from tests.bench.box import MediaDevices, Ours
+from tests.bench import shared_calls, sound
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import CallFigures, Usage, Voice
+from tests.bench.client_start import MediaDevices, Ours
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import Scene, Usage, Voice
 from tests.bench.spread import Spread, spread
-from tests.bench.venue import Venue
 
 SEATS = ("page and screen on", "both off")
 
@@ -59,27 +59,27 @@ MATCHES = (
 )
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Measure the CPU time in a call and in silence, ours and the SDK's."""
     rows: list[Row] = []
     for match in MATCHES:
         rows += _rows(
             match,
-            *await situations.beside(venue, match.ours, match.rivals, match.voice),
+            *await shared_calls.beside(run, match.ours, match.rivals, match.voice),
         )
     return Section("CPU of one core", tuple(rows))
 
 
-def threads(venue: Venue) -> str:
+def threads(run: BenchRun) -> str:
     """Return the CPU time per thread over all measurements."""
     lines = []
-    for kinds, scene in venue.scenes.items():
-        for kind, usage in zip(kinds, scene.usage, strict=False):
+    for kinds, figures in run.calls.items():
+        for kind, usage in zip(kinds, figures.usage, strict=False):
             lines += [str(kind), *_threads(usage)]
     return "\n".join(lines)
 
 
-def _rows(match: Match, ours: Scene, rival: Scene) -> list[Row]:
+def _rows(match: Match, ours: CallFigures, rival: CallFigures) -> list[Row]:
     """Return a row per client."""
     most = _both(rival)
     goal = Goal(most.median * match.share, words=match.words) if most else None
@@ -95,9 +95,9 @@ def _rows(match: Match, ours: Scene, rival: Scene) -> list[Row]:
     ]
 
 
-def _both(scene: Scene) -> Spread | None:
+def _both(figures: CallFigures) -> Spread | None:
     """Return the spread over both clients, which are equal."""
-    return spread([x for usage in scene.usage for x in usage.cpu_percent])
+    return spread([x for usage in figures.usage for x in usage.cpu_percent])
 
 
 def _threads(usage: Usage) -> list[str]:

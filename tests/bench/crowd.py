@@ -12,14 +12,14 @@ from contextlib import asynccontextmanager
 
 from livekit import rtc
 
-from tests.bench.box import Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
+from tests.bench.client_start import Ours
 from tests.bench.delay import BEFORE_S
 from tests.bench.process import cpu_s, wake_ups
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import BLOCK, RATE_HZ
 from tests.bench.spread import Spread, spread
-from tests.bench.venue import Venue
 
 PEOPLE = 16
 SLICES = 4
@@ -30,10 +30,10 @@ MORE_PERCENT = 1.0
 """CPU that they may cost all together."""
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Stay in a room with one silent participant, and with many."""
-    few = await _stay(venue, 1)
-    many = await _stay(venue, PEOPLE)
+    few = await _stay(run, 1)
+    many = await _stay(run, PEOPLE)
     rows = []
     for name, unit, place, goal in (
         ("CPU of one core", "%", 0, MORE_PERCENT),
@@ -48,12 +48,12 @@ async def measure(venue: Venue) -> Section:
     return Section("A box that only listens among silent participants", tuple(rows))
 
 
-async def _stay(venue: Venue, people: int) -> tuple[Spread, Spread]:
+async def _stay(run: BenchRun, people: int) -> tuple[Spread, Spread]:
     """Return CPU time in per cent and wake-ups per second of the box."""
-    async with joined(venue, Ours(mode="hybrid", has_page=False), people) as box:
+    async with joined(run, Ours(mode="hybrid", has_page=False), people) as box:
         await asyncio.sleep(BEFORE_S)
         used, woken = [], []
-        seconds = venue.plan.cpu_s / SLICES
+        seconds = run.plan.cpu_s / SLICES
         for _ in range(SLICES):
             before = cpu_s(box.pid), wake_ups(box.pid)
             await asyncio.sleep(seconds)
@@ -66,15 +66,15 @@ async def _stay(venue: Venue, people: int) -> tuple[Spread, Spread]:
 
 
 @asynccontextmanager
-async def joined(venue: Venue, kind: Ours, people: int) -> AsyncIterator[Client]:
+async def joined(run: BenchRun, kind: Ours, people: int) -> AsyncIterator[Client]:
     """Join a box and silent participants, and wait until it receives all of them."""
-    room = venue.fresh_room()
-    seat = venue.seat(room, 0)
+    room = run.fresh_room()
+    seat = run.seat(room, 0)
     box = await kind.start(seat)
     crowd: Client | None = None
     try:
         await box.says("joined")
-        tokens = [venue.token(room, f"silent-{n}") for n in range(people)]
+        tokens = [run.token(room, f"silent-{n}") for n in range(people)]
         command = [sys.executable, "-m", "tests.bench.crowd", seat.url, *tokens]
         crowd = await Client.start("the crowd", seat.card, command, {})
         await crowd.says(SUBSCRIBED)

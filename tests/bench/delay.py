@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tests.bench import sound
-from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
+from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one, spread
-from tests.bench.venue import Venue
 
 GOALS_MS = {"processing off": 85.0, "processing on": 95.0}
 TIMES_SHORTER = 4
@@ -60,18 +60,18 @@ class Found:
         return [x for groups in self.groups for group in groups for x in group]
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Start each kind of client several times and let both ends speak."""
-    plan = venue.plan
+    plan = run.plan
     ours = [Found(Ours(has_processing=is_on)) for is_on in (False, True)]
     rivals = [Found(MediaDevices(has_processing=is_on)) for is_on in (False, True)]
     # In turns, so that other load of the machine affects all of them.
     for start in range(plan.starts):
         for found in ours[: 2 if start < plan.processed_starts else 1]:
-            await _add(venue, found, seed=start)
+            await _add(run, found, seed=start)
         if start < plan.rival_starts:
             for found in rivals:
-                await _add(venue, found, seed=start)
+                await _add(run, found, seed=start)
     rows: list[Row] = []
     for words, mine, theirs in zip(("off", "on"), ours, rivals, strict=True):
         rows += _rows(f"processing {words}", mine, theirs)
@@ -101,10 +101,10 @@ async def ways(
     )
 
 
-async def _add(venue: Venue, found: Found, seed: int) -> None:
-    async with venue.call(found.kind, found.kind) as pair:
+async def _add(run: BenchRun, found: Found, seed: int) -> None:
+    async with run.call(found.kind, found.kind) as pair:
         before_s = BEFORE_S if isinstance(found.kind, Ours) else BEFORE_RIVAL_S
-        there, back = await ways(pair, venue.plan.burst_s, seed, before_s)
+        there, back = await ways(pair, run.plan.burst_s, seed, before_s)
     found.groups[0].append(there)
     found.groups[1].append(back)
 

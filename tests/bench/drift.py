@@ -6,11 +6,11 @@ are off by 300 ppm.
 
 import numpy as np
 
-from tests.bench import situations
+from tests.bench import shared_calls
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import CallFigures, Reception
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import Reception, Scene
 from tests.bench.spread import Spread, extremes, one, spread
-from tests.bench.venue import Venue
 
 EDGE_S = 10.0
 """Length of start and end, whose medians are compared."""
@@ -19,11 +19,11 @@ NEAR_MS = 25.0
 WAYS = ("slow to fast", "fast to slow")
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Speak in both directions at once and measure the change of the delay."""
-    ours = await situations.plain_call(venue)
-    rival = await situations.rival_plain_call(venue)
-    seconds = venue.plan.call_s
+    ours = await shared_calls.plain_call(run)
+    rival = await shared_calls.rival_plain_call(run)
+    seconds = run.plan.call_s
     rows: list[Row] = []
     for mine, theirs, way in zip(
         _receptions(ours), _receptions(rival), WAYS, strict=True
@@ -32,9 +32,9 @@ async def measure(venue: Venue) -> Section:
     return Section(f"Clocks 400 ppm apart for {seconds:.0f} s", tuple(rows))
 
 
-async def measure_long(venue: Venue) -> Section:
+async def measure_long(run: BenchRun) -> Section:
     """Speak for minutes and measure how far the delay departs from the start's."""
-    receptions = _receptions(await situations.clocks_call(venue))
+    receptions = _receptions(await shared_calls.clocks_call(run))
     rows: list[Row] = []
     for reception, way in zip(receptions, WAYS, strict=True):
         rows += [
@@ -58,7 +58,7 @@ async def measure_long(venue: Venue) -> Section:
                 ours=_unlike(reception),
             ),
         ]
-    apart, minutes = 2 * situations.FAR_PPM, venue.plan.clocks_minutes
+    apart, minutes = 2 * shared_calls.FAR_PPM, run.plan.clocks_minutes
     return Section(f"Clocks {apart:.0f} ppm apart for {minutes:g} min", tuple(rows))
 
 
@@ -86,9 +86,9 @@ def _silent_times(reception: Reception) -> str:
     return f"after {', '.join(times[:10])} s" if times else ""
 
 
-def _receptions(scene: Scene) -> tuple[Reception, Reception]:
-    assert scene.receptions is not None
-    return scene.receptions
+def _receptions(figures: CallFigures) -> tuple[Reception, Reception]:
+    assert figures.receptions is not None
+    return figures.receptions
 
 
 def _rows(way: str, ours: Reception, rival: Reception, seconds: float) -> list[Row]:

@@ -23,10 +23,10 @@ from appliance.pcm import SILENCE, Block
 from appliance.room.apm import echo_canceller, voice_cleaner
 from tests.bench import sound
 from tests.bench.acoustics import AIR_S, CARD_S, Acoustics, captured
+from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import BLOCK, RATE_HZ
 from tests.bench.spread import Spread, one, spread
-from tests.bench.venue import Venue
 from tests.card.asound import Samples
 from tests.card.measure import lag
 
@@ -143,9 +143,9 @@ class Found:
     """By how much that speech was softer than with nothing played."""
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Compare both kinds of processing in each room."""
-    made = talks(venue.plan.echo_s)
+    made = talks(run.plan.echo_s)
     rows: list[Row] = []
     for name, room in SCENES.items():
         ours = await asyncio.to_thread(

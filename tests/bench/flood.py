@@ -7,14 +7,14 @@ import sys
 from dataclasses import dataclass, field
 
 from tests.bench import sound
-from tests.bench.box import Ours, Seat
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import LOOK_EVERY_S, SETTLE_S, CallFigures, stay
 from tests.bench.client import ROOT, Client, inherited, together_with_us
+from tests.bench.client_start import Ours, Seat
 from tests.bench.delay import BEFORE_S
 from tests.bench.process import cpu_s
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import LOOK_EVERY_S, SETTLE_S, Scene, stay
 from tests.bench.spread import Spread, one, spread
-from tests.bench.venue import Venue
 
 PER_S = 1000
 CALM_S = 8.0
@@ -46,22 +46,22 @@ class Flooded:
         return client
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Flood with connections, then with requests, each in a call of its own."""
     rows: list[Row] = []
     for kind, words in KINDS.items():
-        rows += await _rows(venue, kind, words)
-    return Section(f"Page flooded for {venue.plan.flood_s:.0f} s", tuple(rows))
+        rows += await _rows(run, kind, words)
+    return Section(f"Page flooded for {run.plan.flood_s:.0f} s", tuple(rows))
 
 
-async def _rows(venue: Venue, kind: str, words: str) -> list[Row]:
-    seconds = venue.plan.flood_s
+async def _rows(run: BenchRun, kind: str, words: str) -> list[Row]:
+    seconds = run.plan.flood_s
     box = Flooded()
     other = Ours(has_processing=False, has_page=False)
-    async with venue.call(box, other) as pair:
+    async with run.call(box, other) as pair:
         from_s = pair[0].card.now_s() + BEFORE_S + SETTLE_S + CALM_S
         total_s = CALM_S + seconds + BACK_S + AFTER_S
-        scene, cpu_percent, count = await asyncio.gather(
+        figures, cpu_percent, count = await asyncio.gather(
             stay(pair, total_s, sound.noise, BEFORE_S),
             _used(pair[0], from_s, seconds),
             _flood(pair[0], box.listen, kind, from_s, seconds),
@@ -70,21 +70,23 @@ async def _rows(venue: Venue, kind: str, words: str) -> list[Row]:
         Row(
             name=f"silent 10 ms blocks in {CALM_S:.0f} s before, {words}",
             unit="",
-            ours=silent_blocks(scene, -math.inf, from_s),
+            ours=silent_blocks(figures, -math.inf, from_s),
         ),
         Row(
             name=f"silent 10 ms blocks from then on, both ways, {words}",
             unit="",
-            ours=silent_blocks(scene, from_s, math.inf),
+            ours=silent_blocks(figures, from_s, math.inf),
             goal=Goal(0.0),
             note=f"{count / seconds:.0f} a second were made",
         ),
-        *_delays(scene, from_s, seconds, words),
+        *_delays(figures, from_s, seconds, words),
         Row(name=f"CPU of one core, {words}", unit="%", ours=one(cpu_percent)),
     ]
 
 
-def _delays(scene: Scene, from_s: float, seconds: float, words: str) -> list[Row]:
+def _delays(
+    figures: CallFigures, from_s: float, seconds: float, words: str
+) -> list[Row]:
     to_s = from_s + seconds
     spans = {
         "before": (-math.inf, from_s),
@@ -92,13 +94,13 @@ def _delays(scene: Scene, from_s: float, seconds: float, words: str) -> list[Row
         f"{BACK_S:.0f} s after": (to_s + BACK_S, math.inf),
     }
     rows = [
-        Row(name=f"delay {when}, {words}", unit="ms", ours=delay(scene, *span))
+        Row(name=f"delay {when}, {words}", unit="ms", ours=delay(figures, *span))
         for when, span in spans.items()
     ]
     back = Row(
         name=f"delay {BACK_S:.0f} s after, less before, worse way, {words}",
         unit="ms",
-        ours=grown(scene, from_s, to_s + BACK_S),
+        ours=grown(figures, from_s, to_s + BACK_S),
         goal=Goal(EVEN_MS),
     )
     return [*rows, back]
@@ -127,9 +129,9 @@ async def _flood(
     return int(told)
 
 
-def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
+def silent_blocks(figures: CallFigures, from_s: float, to_s: float) -> Spread | None:
     """Return how many 10 ms blocks of the sound were silent between two moments."""
-    receptions = scene.receptions or ()
+    receptions = figures.receptions or ()
     found = [
         percent
         for reception in receptions
@@ -140,9 +142,9 @@ def silent_blocks(scene: Scene, from_s: float, to_s: float) -> Spread | None:
     return one(round(sum(found) / 100.0 * blocks)) if found else None
 
 
-def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
+def delay(figures: CallFigures, from_s: float, to_s: float) -> Spread | None:
     """Return the delay of both directions between two moments."""
-    receptions = scene.receptions or ()
+    receptions = figures.receptions or ()
     return spread(
         [
             ms
@@ -152,10 +154,10 @@ def delay(scene: Scene, from_s: float, to_s: float) -> Spread | None:
     )
 
 
-def grown(scene: Scene, until_s: float, since_s: float) -> Spread | None:
+def grown(figures: CallFigures, until_s: float, since_s: float) -> Spread | None:
     """Return the growth of the median of the worse direction."""
     found = []
-    for reception in scene.receptions or ():
+    for reception in figures.receptions or ():
         before = spread(
             _between(reception.at_s, reception.delay_ms, -math.inf, until_s)
         )

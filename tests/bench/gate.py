@@ -5,13 +5,13 @@ import asyncio
 import numpy as np
 
 from tests.bench import sound
-from tests.bench.box import Ours, Page, histogram
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
+from tests.bench.client_start import Ours, Page, histogram
 from tests.bench.presses import Press, Pressed, lost, move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ
 from tests.bench.spread import Spread, bucket, extremes
-from tests.bench.venue import Venue
 from tests.card.asound import Samples
 from tests.card.measure import Burst
 
@@ -29,21 +29,21 @@ GOAL_MS = 10.0
 ACCESS_MS = 25.0
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Press a real button of a box many times while its microphone hears speech."""
     rows: list[Row] = []
-    rows += await _rows(venue, venue.plan.presses // 2, is_on=False)
-    rows += await _rows(venue, venue.plan.presses, is_on=True)
-    rows.append(await _interruptions(venue, venue.plan.interruptions))
+    rows += await _rows(run, run.plan.presses // 2, is_on=False)
+    rows += await _rows(run, run.plan.presses, is_on=True)
+    rows.append(await _interruptions(run, run.plan.interruptions))
     return Section("Talk button", tuple(rows))
 
 
-async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
+async def _rows(run: BenchRun, count: int, *, is_on: bool) -> list[Row]:
     words = f"processing {'on' if is_on else 'off'}"
     pressed = Pressed(is_on=is_on)
     # Hybrid, so that its own microphone is not sent.
     listener = Ours(has_processing=is_on, has_page=False, mode="hybrid")
-    async with venue.call(pressed, listener) as (box, far):
+    async with run.call(pressed, listener) as (box, far):
         speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
         presses = [await _press(box, speech, n) for n in range(count)]
         await asyncio.sleep(sound.MOST_S)
@@ -75,7 +75,7 @@ async def _rows(venue: Venue, count: int, *, is_on: bool) -> list[Row]:
     ]
 
 
-async def _interruptions(venue: Venue, count: int) -> Row:
+async def _interruptions(run: BenchRun, count: int) -> Row:
     """Start a box afresh and press its button while its speaker plays, several times.
 
     The speaker is not coupled to the microphone, the hardest case for the canceller.
@@ -84,7 +84,7 @@ async def _interruptions(venue: Venue, count: int) -> Row:
     lost = []
     for number in range(count):
         talker = Ours(has_processing=False, has_page=False)
-        async with venue.call(Pressed(is_on=True), talker) as (box, far):
+        async with run.call(Pressed(is_on=True), talker) as (box, far):
             from_s = far.card.now_s() + 0.05
             voice = sound.talk(np.random.default_rng(number), FAR_S)
             far.card.speak(voice, from_s)

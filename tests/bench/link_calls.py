@@ -15,11 +15,11 @@ import numpy as np
 
 from appliance.demo.build_server import find_or_build
 from tests.bench import hearing, sound
-from tests.bench.box import Chromium, Kind, MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
+from tests.bench.client_start import Chromium, Kind, MediaDevices, Ours
 from tests.bench.hearing import Hearing, back_s, judge
 from tests.bench.plan import QUICK
-from tests.bench.venue import Venue
 from tests.link.bad_link import BadLink, bad_link
 from tests.link.middle import Quality
 
@@ -84,22 +84,22 @@ async def run(orders: Sequence[Order]) -> list[Call]:
     with tempfile.TemporaryDirectory(prefix="ptt-links-") as folder:
         async with bad_link(find_or_build(_tell), Path(folder)) as found:
             link, server = found
-            venue = Venue(server, Path(folder), QUICK)
+            run = BenchRun(server, Path(folder), QUICK)
             for order in orders:
                 for seed in range(1, order.starts + 1):
                     for kind in order.kinds:
-                        call = await _call(venue, link, order, kind, seed)
+                        call = await _call(run, link, order, kind, seed)
                         _tell(_line(call))
                         calls.append(call)
     return calls
 
 
 async def _call(
-    venue: Venue, link: BadLink, order: Order, kind: str, seed: int
+    run: BenchRun, link: BadLink, order: Order, kind: str, seed: int
 ) -> Call:
     await link.change(order.quality, seed)
     try:
-        async with venue.call(KINDS[kind], KINDS[kind]) as pair:
+        async with run.call(KINDS[kind], KINDS[kind]) as pair:
             call = await _talk(pair, link, order, kind, seed)
     except UnmeasurableError as exc:
         return Call(order.name, kind, trouble=str(exc))

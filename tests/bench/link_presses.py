@@ -20,8 +20,9 @@ import numpy as np
 
 from appliance.demo.build_server import find_or_build
 from tests.bench import sound
-from tests.bench.box import Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
+from tests.bench.client_start import Ours
 from tests.bench.link_calls import LATE_MS
 from tests.bench.links import LINKS, in_namespace
 from tests.bench.plan import QUICK
@@ -29,7 +30,6 @@ from tests.bench.presses import Pressed, lost_word, move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ
 from tests.bench.spread import extremes
-from tests.bench.venue import Venue
 from tests.link.bad_link import bad_link
 from tests.link.middle import Quality
 
@@ -70,11 +70,9 @@ class Presses(msgspec.Struct, frozen=True):
     dropped_percent: float
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Press the button of a box over a perfect and over a bad link."""
-    orders = [
-        Order(name, LINKS[name][1], venue.plan.link_presses) for name in LINK_NAMES
-    ]
+    orders = [Order(name, LINKS[name][1], run.plan.link_presses) for name in LINK_NAMES]
     text = msgspec.json.encode(orders).decode()
     out = await in_namespace("tests.bench.link_presses", text)
     found = msgspec.msgpack.decode(out, type=list[Presses])
@@ -86,13 +84,13 @@ async def run(orders: Sequence[Order]) -> list[Presses]:
     """Make the presses of all orders."""
     with tempfile.TemporaryDirectory(prefix="ptt-presses-") as folder:
         async with bad_link(find_or_build(_tell), Path(folder)) as (link, server):
-            venue = Venue(server, Path(folder), QUICK)
+            run = BenchRun(server, Path(folder), QUICK)
             found = []
             for order in orders:
                 await link.change(order.quality)
                 # Hybrid, so that its own microphone is not sent.
                 far = Ours(has_page=False, mode="hybrid")
-                async with venue.call(Pressed(is_on=True), far) as pair:
+                async with run.call(Pressed(is_on=True), far) as pair:
                     await asyncio.sleep(order.settle_s)
                     await link.count()
                     losses = [await _press(pair, n) for n in range(order.presses)]

@@ -15,13 +15,13 @@ from pathlib import Path
 
 import msgspec
 
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import ROOT, UnmeasurableError
 from tests.bench.link_calls import AFTER_S, KINDS, LATE_MS, Call, Event, Order
 from tests.bench.link_plot import Curve, plot
 from tests.bench.plan import Plan
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, extremes, spread
-from tests.bench.venue import Venue
 from tests.link.bad_link import namespaced
 from tests.link.middle import Quality
 
@@ -50,11 +50,11 @@ LOST_PERCENT = {"wifi": 0.3, "loss3": 0.8}
 BACK_S = {"stall": 5.0, "gap": 1.0}
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Make all calls in a network namespace, and draw the one with events."""
-    calls = await _calls([_order(name, venue.plan) for name in venue.plan.links])
+    calls = await _calls([_order(name, run.plan) for name in run.plan.links])
     rows: list[Row] = []
-    for name in venue.plan.links:
+    for name in run.plan.links:
         rows += _rows(name, [call for call in calls if call.name == name])
     curves = _curves([call for call in calls if call.name == "events"])
     if curves:

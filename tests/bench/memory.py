@@ -2,12 +2,12 @@
 
 import sys
 
-from tests.bench import situations
-from tests.bench.box import Ours
+from tests.bench import shared_calls
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import CallFigures, Usage
+from tests.bench.client_start import Ours
 from tests.bench.report import Goal, Row, Section
-from tests.bench.scene import Scene, Usage
 from tests.bench.spread import Spread, growth, one, spread
-from tests.bench.venue import Venue
 
 GOALS_MB = (90.0, 60.0)
 FLAT_MB = 1.0
@@ -17,11 +17,11 @@ UNWANTED = ("starlette", "uvicorn", "luma", "PIL", "smbus2", "segno", "websocket
 """Packages that only page and screen need."""
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Read the memory in the calls made, and the imported packages."""
-    call = await situations.call(venue)
-    plain = await situations.plain_call(venue)
-    rival_plain = await situations.rival_plain_call(venue)
+    call = await shared_calls.call(run)
+    plain = await shared_calls.plain_call(run)
+    rival_plain = await shared_calls.rival_plain_call(run)
     rows = [
         Row(
             name=f"PSS in a call, {seat}",
@@ -41,17 +41,17 @@ async def measure(venue: Venue) -> Section:
         )
         for usage, seat in zip(call.usage, SEATS, strict=True)
     ]
-    rows += _growth(plain, rival_plain, venue.plan.call_s)
-    rows.append(await _imported(venue))
+    rows += _growth(plain, rival_plain, run.plan.call_s)
+    rows.append(await _imported(run))
     return Section("Memory", tuple(rows))
 
 
-async def imports(venue: Venue, kind: Ours) -> dict[str, float]:
+async def imports(run: BenchRun, kind: Ours) -> dict[str, float]:
     """Return the packages imported until the box has joined, and the ms of each.
 
     The time of a package is that of everything in it, without what others import.
     """
-    seat = venue.seat(venue.fresh_room(), 0)
+    seat = run.seat(run.fresh_room(), 0)
     client = await kind.start(seat)
     try:
         await client.says("joined  ticket")
@@ -74,9 +74,9 @@ def packages(lines: list[str]) -> dict[str, float]:
     return found
 
 
-async def _imported(venue: Venue) -> Row:
+async def _imported(run: BenchRun) -> Row:
     kind = Ours(has_page=False, options=("-X", "importtime"))
-    found = await imports(venue, kind)
+    found = await imports(run, kind)
     unwanted = [name for name in UNWANTED if name in found]
     return Row(
         name="packages of page and screen imported with both off",
@@ -87,7 +87,7 @@ async def _imported(venue: Venue) -> Row:
     )
 
 
-def _growth(plain: Scene, rival: Scene, seconds: float) -> list[Row]:
+def _growth(plain: CallFigures, rival: CallFigures, seconds: float) -> list[Row]:
     return [
         Row(
             name=f"grown in a call of {seconds:.0f} s, {seat}",
@@ -104,9 +104,9 @@ def _grown(usage: Usage) -> Spread:
     return one(growth([x.pss for x in usage.memory]))
 
 
-async def import_times(venue: Venue) -> str:
+async def import_times(run: BenchRun) -> str:
     """Return the import time of a start by package."""
-    found = await imports(venue, Ours(options=("-X", "importtime")))
+    found = await imports(run, Ours(options=("-X", "importtime")))
     shares = sorted(found.items(), key=lambda x: -x[1])[:25]
     own = [f"    {ms:7.1f} ms  {name}" for name, ms in shares]
     total = f"imports of a box with page and screen, {sum(found.values()):.0f} ms"

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from tests.bench import sound
-from tests.bench.box import MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
+from tests.bench.client_start import MediaDevices, Ours
 from tests.bench.report import Row, Section
 from tests.bench.spread import Spread, one
-from tests.bench.venue import Venue
 from tests.card.asound import Samples
 
 CALL_S = 1.0
@@ -23,20 +23,20 @@ LOOK_S = 0.5
 WINDOW_S = 0.2
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Kill the server, wait, start it, and wait for speech to return."""
-    rows = [await _row(venue, away_s) for away_s in venue.plan.outages_s]
+    rows = [await _row(run, away_s) for away_s in run.plan.outages_s]
     return Section("Server killed and started again", tuple(rows))
 
 
-async def _row(venue: Venue, away_s: float) -> Row:
+async def _row(run: BenchRun, away_s: float) -> Row:
     ours = Ours(has_processing=False), Ours(has_processing=False, has_page=False)
     rivals = MediaDevices(), MediaDevices()
-    async with venue.call(*ours) as pair, venue.call(*rivals) as others:
+    async with run.call(*ours) as pair, run.call(*rivals) as others:
         await asyncio.sleep(CALL_S)
-        await venue.server.kill()
+        await run.server.kill()
         await asyncio.sleep(away_s)
-        await venue.server.start()
+        await run.server.start()
         back_s, rival_back_s = await _both_back(pair, others)
     return Row(
         name=f"back after {away_s:.0f} s: until speech passes both ways",

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.bench import sound
-from tests.bench.box import Ours, Page, Seat
 from tests.bench.client import Client
+from tests.bench.client_start import Ours, Page, Seat
 from tests.bench.sound import RATE_HZ
 from tests.card.asound import Samples
 from tests.card.measure import AUDIBLE, Burst, bursts, lag

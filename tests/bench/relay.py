@@ -10,9 +10,9 @@ from livekit import rtc
 
 from appliance.dtelecom.connections import read_place
 from appliance.dtelecom.relay import Relay
+from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one, spread
-from tests.bench.venue import Venue
 from tests.dtelecom.fake_node import SWITCHING
 from tests.dtelecom.fork import Node, response_of_fork
 from tests.dtelecom.wire import field
@@ -31,7 +31,7 @@ _UPDATE = response_of_fork(field(5, field(1, _PERSON) * 2))
 MESSAGE = bytes((0x82, len(_UPDATE))) + _UPDATE
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Measure joins on a real server that answers as a node, and echoed messages."""
     direct = await _echoed(is_relayed=False)
     relayed = await _echoed(is_relayed=True)
@@ -42,7 +42,7 @@ async def measure(venue: Venue) -> Section:
             Row(
                 name="joining through the relay",
                 unit="s",
-                ours=await _joins(venue),
+                ours=await _joins(run),
                 goal=Goal(JOIN_GOAL_S, "high"),
             ),
             Row(
@@ -61,11 +61,11 @@ async def measure(venue: Venue) -> Section:
     )
 
 
-async def _joins(venue: Venue) -> Spread | None:
+async def _joins(run: BenchRun) -> Spread | None:
     seconds = []
-    async with Node(venue.server) as node:
+    async with Node(run.server) as node:
         for _ in range(JOINS):
-            token = venue.token(venue.fresh_room(), "box")
+            token = run.token(run.fresh_room(), "box")
             async with _relay(node.url) as url:
                 room = rtc.Room()
                 options = rtc.RoomOptions(single_peer_connection=False)

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from tests.bench import delay, sound
-from tests.bench.box import Ours
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
+from tests.bench.client_start import Ours
 from tests.bench.compiler import compiling
 from tests.bench.process import Resources, resources
 from tests.bench.report import Goal, Row, Section
 from tests.bench.sound import RATE_HZ, Speech
 from tests.bench.spread import extremes, growth, one
-from tests.bench.venue import Venue
 
 NEAR_MS = 25.0
 GROWTH_MB = 2.0
@@ -37,27 +37,27 @@ BOTH_S = 0.2
 cancellers would remove parts."""
 SEATS = ("page and screen on", "both off")
 
-Disturbance = Callable[[Venue, Sequence[Client], float], Awaitable[None]]
+Disturbance = Callable[[BenchRun, Sequence[Client], float], Awaitable[None]]
 
 
-async def unplug_first(_venue: Venue, pair: Sequence[Client], seconds: float) -> None:
+async def unplug_first(_run: BenchRun, pair: Sequence[Client], seconds: float) -> None:
     """Unplug the first box's card for a while."""
     await _unplug(pair[0], seconds)
 
 
-async def unplug_second(_venue: Venue, pair: Sequence[Client], seconds: float) -> None:
+async def unplug_second(_run: BenchRun, pair: Sequence[Client], seconds: float) -> None:
     """Unplug the second box's card for a while."""
     await _unplug(pair[1], seconds)
 
 
-async def kill_server(venue: Venue, _pair: Sequence[Client], seconds: float) -> None:
+async def kill_server(run: BenchRun, _pair: Sequence[Client], seconds: float) -> None:
     """Kill the server and start it again after a while."""
-    await venue.server.kill()
+    await run.server.kill()
     await asyncio.sleep(seconds)
-    await venue.server.start()
+    await run.server.start()
 
 
-async def compile_all(_venue: Venue, _pair: Sequence[Client], seconds: float) -> None:
+async def compile_all(_run: BenchRun, _pair: Sequence[Client], seconds: float) -> None:
     """Compile on all processors for a while."""
     async with compiling():
         await asyncio.sleep(seconds)
@@ -87,18 +87,18 @@ class Log:
     """Readings of each box, one after each disturbance."""
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Disturb a call again and again."""
-    minutes = venue.plan.soak_minutes
+    minutes = run.plan.soak_minutes
     log = Log()
-    async with venue.call(Ours(), Ours(has_page=False)) as pair:
+    async with run.call(Ours(), Ours(has_page=False)) as pair:
         log.start_ms = await _delays_ms(pair, 0)
         until_s = time.monotonic() + 60 * minutes
         rounds = 0
         while rounds == 0 or time.monotonic() < until_s:
             rounds += 1
             for name, disturb in DISTURBANCES.items():
-                await disturb(venue, pair, DISTURBED_S)
+                await disturb(run, pair, DISTURBED_S)
                 log.back_s[name].append(await speech_back_s(pair, rounds))
                 now_ms = await _delays_ms(pair, rounds)
                 log.changes_ms += np.abs(np.subtract(now_ms, log.start_ms)).tolist()

@@ -3,28 +3,28 @@
 import asyncio
 from functools import partial
 
-from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
+from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import spread
 from tests.bench.tokensource import TokenSource
-from tests.bench.venue import Venue
 
 ATTEMPT_S = 0.5
 JOINED_S = 1.0
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Start boxes one after the other, with a token source that records the time."""
     asked, answered = [], []
     ours, rivals = [], []
     # The first start reads files that are cached for all others.
-    for number in range(venue.plan.cold_starts + 1):
-        start = await _start(venue)
+    for number in range(run.plan.cold_starts + 1):
+        start = await _start(run)
         if number:
             asked.append(start[0])
             answered.append(start[1])
-            ours.append(await _joined(venue, Ours(mode="hybrid")))
-            rivals.append(await _joined(venue, MediaDevices()))
+            ours.append(await _joined(run, Ours(mode="hybrid")))
+            rivals.append(await _joined(run, MediaDevices()))
     return Section(
         "Start",
         (
@@ -51,12 +51,12 @@ async def measure(venue: Venue) -> Section:
     )
 
 
-async def _start(venue: Venue) -> tuple[float, float]:
+async def _start(run: BenchRun) -> tuple[float, float]:
     """Return seconds from start to token request, and from response to joined."""
-    room = venue.fresh_room()
-    seat = venue.seat(room, 0)
-    token = partial(venue.token, room, seat.name)
-    async with TokenSource(venue.server.url, token) as source:
+    room = run.fresh_room()
+    seat = run.seat(room, 0)
+    token = partial(run.token, room, seat.name)
+    async with TokenSource(run.server.url, token) as source:
         kind = Ours(mode="hybrid", token_url=source.address)
         client = await kind.start(seat)
         try:
@@ -67,9 +67,9 @@ async def _start(venue: Venue) -> tuple[float, float]:
     return asked_s - client.started_s, joined_s - answered_s
 
 
-async def _joined(venue: Venue, kind: Kind) -> float:
+async def _joined(run: BenchRun, kind: Kind) -> float:
     """Return seconds from process start to joined."""
-    client = await kind.start(venue.seat(venue.fresh_room(), 0))
+    client = await kind.start(run.seat(run.fresh_room(), 0))
     try:
         joined_s = await client.says("joined")
         # A process ended during start-up exits differently from a running one.

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench import agent, drift, goodbye
-from tests.bench.scene import Reception
+from tests.bench import agent, drift, shutdown
+from tests.bench.bench_run import Exit
+from tests.bench.call_figures import Reception
 from tests.bench.spread import one
-from tests.bench.venue import Exit
 
 
 def test_growth_of_the_delay_counts_in_both_directions():
@@ -24,7 +24,7 @@ def test_a_delay_that_was_never_found_has_not_grown():
 
 def test_a_killed_process_is_no_clean_exit():
     exits = [Exit(True, 0, 0.2), Exit(True, -9, None), Exit(False, 0, 0.1)]
-    times, unclean = goodbye.rows(exits)
+    times, unclean = shutdown.rows(exits)
     assert times.ours == one(0.2)
     assert unclean.ours == one(1.0)
     assert unclean.rival == one(0.0)

@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
+from tests.bench.call_figures import CallFigures, Reception, Usage
 from tests.bench.flood import delay, grown, silent_blocks
 from tests.bench.process import Memory
-from tests.bench.scene import Reception, Scene, Usage
 
 NAN = math.nan
 
 
-def scene(*receptions):
+def figures(*receptions):
     usage = Usage([1.0], {}, list[Memory]())
-    return Scene((usage, usage), receptions or None)
+    return CallFigures((usage, usage), receptions or None)
 
 
 CALM = Reception([0.0, 1.0, 2.0, 3.0], [60.0, 62.0, 61.0, 61.0], 0.0, [0.0] * 4)
@@ -26,27 +26,27 @@ GROWN = Reception(
 
 
 def test_the_worse_direction_counts():
-    found = grown(scene(CALM, GROWN), 1.0, 3.0)
+    found = grown(figures(CALM, GROWN), 1.0, 3.0)
     assert found is not None
     assert found.median == 60.0
 
 
 def test_delays_are_those_of_both_directions_within_the_interval():
-    found = delay(scene(CALM, GROWN), 1.0, 3.0)
+    found = delay(figures(CALM, GROWN), 1.0, 3.0)
     assert found is not None
     assert sorted(found.values) == [61.0, 62.0, 150.0]
 
 
 def test_silent_blocks_are_counted_only_where_sound_was_found():
-    found = silent_blocks(scene(CALM, GROWN), 1.0, 9.0)
+    found = silent_blocks(figures(CALM, GROWN), 1.0, 9.0)
     assert found is not None
     assert found.median == 5
 
 
 def test_a_call_without_detected_speech_has_no_figures():
-    assert silent_blocks(scene(), 0.0, 9.0) is None
-    assert grown(scene(), 1.0, 3.0) is None
-    assert delay(scene(), 0.0, 9.0) is None
+    assert silent_blocks(figures(), 0.0, 9.0) is None
+    assert grown(figures(), 1.0, 3.0) is None
+    assert delay(figures(), 0.0, 9.0) is None
 
 
 @pytest.mark.parametrize("kind", ["connect", "request"])

@@ -3,7 +3,7 @@ import os
 import sys
 from subprocess import PIPE, Popen
 
-from tests.bench.box import histogram
+from tests.bench.client_start import histogram
 from tests.bench.machine import is_busy, line, machine
 from tests.bench.memory import packages
 from tests.bench.process import cpu_s, memory, shares, threads_s

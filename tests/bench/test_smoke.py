@@ -5,14 +5,14 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import busy, crowd, delay, gate, relay, rooms, soak, sound
-from tests.bench.box import Ours
+from tests.bench import busy, crowd, delay, gate, relay, room_change, soak, sound
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import stay
+from tests.bench.client_start import Ours
 from tests.bench.plan import QUICK
 from tests.bench.process import resources, wake_ups
 from tests.bench.report import Row, Section, table
-from tests.bench.scene import stay
 from tests.bench.spread import spread
-from tests.bench.venue import Venue
 
 OURS = Ours(has_processing=False, has_page=False)
 SPARE = 3
@@ -23,46 +23,49 @@ BEFORE_S = 2.0
 
 async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        venue = Venue(server, tmp_path, QUICK)
-        async with venue.call(OURS, OURS) as pair:
+        run = BenchRun(server, tmp_path, QUICK)
+        async with run.call(OURS, OURS) as pair:
             there, back = await delay.ways(pair, 1.6, seed=1, before_s=BEFORE_S)
-            scene = await stay(pair, 1.0, sound.noise)
+            figures = await stay(pair, 1.0, sound.noise)
     heard = [x for x in (*there, *back) if not math.isnan(x)]
     assert heard
-    assert scene.receptions
+    assert figures.receptions
     assert all(
-        len(reception.delay_ms) == len(reception.at_s) for reception in scene.receptions
+        len(reception.delay_ms) == len(reception.at_s)
+        for reception in figures.receptions
     )
-    assert all(usage.memory[0].pss > 1.0 for usage in scene.usage)
-    assert [x.status for x in venue.exits] == [0, 0]
+    assert all(usage.memory[0].pss > 1.0 for usage in figures.usage)
+    assert [x.status for x in run.exits] == [0, 0]
     row = Row(name="mouth to ear", unit="ms", ours=spread(heard))
     assert "mouth to ear" in table([Section("Delay", (row,))])
 
 
 async def test_presses_pass_sound_and_are_counted(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        section = await gate.measure(Venue(server, tmp_path, replace(QUICK, presses=2)))
+        section = await gate.measure(
+            BenchRun(server, tmp_path, replace(QUICK, presses=2))
+        )
     notes = [row.note for row in section.rows if "lost at the start" in row.name]
     assert [note.partition(" ")[0] for note in notes] == ["1", "2", "1"]
 
 
 async def test_the_relay_is_joined_through_and_its_cost_is_measured(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        section = await relay.measure(Venue(server, tmp_path, QUICK))
+        section = await relay.measure(BenchRun(server, tmp_path, QUICK))
     assert all(row.ours is not None for row in section.rows)
 
 
 async def test_a_change_of_rooms_is_heard_in_the_other_room(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
         plan = replace(QUICK, presses=2)
-        section = await rooms.measure(Venue(server, tmp_path, plan))
+        section = await room_change.measure(BenchRun(server, tmp_path, plan))
     assert [row.note for row in section.rows] == ["1 of 1 changes heard"]
 
 
 async def test_a_call_is_heard_while_compilers_work(tmp_path):
     plan = replace(QUICK, busy_s=1.0, busy_edge_s=1.0, busy_settle_s=1.0)
     async with LocalServer(find_or_build(print)) as server:
-        found = await busy.call(Venue(server, tmp_path, plan), (OURS, OURS))
+        found = await busy.call(BenchRun(server, tmp_path, plan), (OURS, OURS))
     assert [len(ear) for ear in found.ears] == [3, 3]
     heard = [x for ear in found.ears for phase in ear for x in phase.delay_ms]
     assert not all(map(math.isnan, heard))
@@ -70,11 +73,11 @@ async def test_a_call_is_heard_while_compilers_work(tmp_path):
 
 async def test_speech_passes_again_after_each_disturbance_of_a_call(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        venue = Venue(server, tmp_path, QUICK)
-        async with venue.call(OURS, OURS) as pair:
+        run = BenchRun(server, tmp_path, QUICK)
+        async with run.call(OURS, OURS) as pair:
             before = [resources(client.pid) for client in pair]
             for disturb in (soak.unplug_first, soak.kill_server, soak.compile_all):
-                await disturb(venue, pair, 0.5)
+                await disturb(run, pair, 0.5)
                 assert not math.isnan(await soak.speech_back_s(pair, seed=1))
             after = [resources(client.pid) for client in pair]
     for first, last in zip(before, after, strict=True):
@@ -84,6 +87,6 @@ async def test_speech_passes_again_after_each_disturbance_of_a_call(tmp_path):
 
 async def test_silent_participants_are_received_by_a_box(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        venue = Venue(server, tmp_path, QUICK)
-        async with crowd.joined(venue, OURS, 2) as box:
+        run = BenchRun(server, tmp_path, QUICK)
+        async with crowd.joined(run, OURS, 2) as box:
             assert wake_ups(box.pid) > 0

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.dtelecom.base58 import encode
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import ROOT, inherited, together_with_us
 from tests.bench.process import memory
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one
-from tests.bench.venue import Venue
 
 PER_S = 1000
 CONNECTIONS = 100
@@ -93,12 +93,12 @@ class Server:
         return memory(self.pid).rss
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Load a token server for each kind of room."""
     rows: list[Row] = []
     for kind, variables in KINDS.items():
         async with serving(variables) as server:
-            rows += await _rows(server, kind, venue.plan.token_requests)
+            rows += await _rows(server, kind, run.plan.token_requests)
     return Section(f"Token server, {CONNECTIONS} connections", tuple(rows))
 
 

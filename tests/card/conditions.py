@@ -28,10 +28,10 @@ from websockets.exceptions import WebSocketException
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench.box import Ours, Page, Seat
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
+from tests.bench.client_start import Ours, Page, Seat
 from tests.bench.plan import QUICK
-from tests.bench.venue import Venue
 from tests.card.asound import Card
 from tests.card.demo import be_quiet, speak_always
 from tests.card.far_end import ANSWER, FarEnd
@@ -225,8 +225,8 @@ async def measured(condition: Condition, server: LocalServer, folder: Path) -> R
         server: the LiveKit server.
         folder: an empty one for the files of box and card.
     """
-    fault, venue = FAULTS[condition.fault], Venue(server, folder, QUICK)
-    seat = venue.seat("room", 0)
+    fault, run = FAULTS[condition.fault], BenchRun(server, folder, QUICK)
+    seat = run.seat("room", 0)
     card = fault.card(seat.card.folder, is_looped=True)
     speak_always(card)
     seat = replace(seat, card=card)
@@ -234,7 +234,7 @@ async def measured(condition: Condition, server: LocalServer, folder: Path) -> R
         fault.begin(card)
     began_s = time.monotonic()
     try:
-        async with running(seat, venue.token("room", "far")) as box:
+        async with running(seat, run.token("room", "far")) as box:
             return await _taken(condition, fault, box, began_s)
     except (UnmeasurableError, OSError, httpx.HTTPError, WebSocketException) as exc:
         return Row(condition, disturbed=(f"the box: {exc}".splitlines()[0],))

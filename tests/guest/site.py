@@ -19,8 +19,8 @@ import numpy as np
 from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
 from tests.bench import sound
-from tests.bench.box import Ours, Seat
 from tests.bench.client import Client
+from tests.bench.client_start import Ours, Seat
 from tests.bench.hearing import MOST_S, judge
 from tests.card.asound import Card, Samples
 from tests.guest import taps

@@ -8,12 +8,12 @@ from functools import partial
 import numpy as np
 
 from tests.bench import sound
-from tests.bench.box import Ours, Page
+from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
+from tests.bench.client_start import Ours, Page
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import extremes
 from tests.bench.tokensource import TokenSource
-from tests.bench.venue import Venue
 
 GOAL_S = 1.5
 SPEECH_S = 5.0
@@ -23,9 +23,9 @@ PRESET = "other"
 FAR = Ours(has_processing=False, has_page=False, mode="hybrid")
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Send a box that is talking to and fro between two rooms with a listener each."""
-    seconds = await _moves(venue, venue.plan.presses // 2)
+    seconds = await _moves(run, run.plan.presses // 2)
     heard = [x for x in seconds if not np.isnan(x)]
     row = Row(
         name="request to the first sound heard in the other room",
@@ -37,21 +37,21 @@ async def measure(venue: Venue) -> Section:
     return Section("Change of rooms", (row,))
 
 
-async def _moves(venue: Venue, count: int) -> list[float]:
+async def _moves(run: BenchRun, count: int) -> list[float]:
     """Return the time of each change of rooms; NaN: nothing was heard."""
-    rooms = venue.fresh_room(), venue.fresh_room()
+    rooms = run.fresh_room(), run.fresh_room()
     epoch_ns = time.monotonic_ns()
-    seat = venue.seat(rooms[0], 0, epoch_ns)
+    seat = run.seat(rooms[0], 0, epoch_ns)
     async with AsyncExitStack() as stack:
         sources = [
             await stack.enter_async_context(
-                TokenSource(venue.server.url, partial(venue.token, room, seat.name))
+                TokenSource(run.server.url, partial(run.token, room, seat.name))
             )
             for room in rooms
         ]
         listeners = []
         for room in rooms:
-            far = await FAR.start(venue.seat(room, 1, epoch_ns))
+            far = await FAR.start(run.seat(room, 1, epoch_ns))
             stack.push_async_callback(far.stop)
             listeners.append(far)
         page = Page(seat.folder)

@@ -2,8 +2,8 @@ import asyncio
 import os
 import signal
 
+from tests.bench.machine_stalls import LEAST_MS, Pauses, watched
 from tests.bench.report import Verdict, verdict
-from tests.bench.still import LEAST_MS, Pauses, watched
 
 
 async def test_a_watcher_that_was_stopped_reports_the_duration():

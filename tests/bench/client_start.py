@@ -51,7 +51,7 @@ class Ours:
     """Whether it has a screen."""
     mode: str = "open"
     is_pressed: bool = False
-    """Whether its talk button can be pressed; see `pressed`."""
+    """Whether its talk button can be pressed; see `simulated_pins`."""
     has_screen: bool = False
     """Whether such a box has a simulated screen, too."""
     has_earcons: bool = True
@@ -73,7 +73,13 @@ class Ours:
     def _command(self, file: Path) -> list[str]:
         if self.is_pressed:
             screen = ["--screen"] if self.has_screen else []
-            return [sys.executable, "-m", "tests.bench.pressed", str(file), *screen]
+            return [
+                sys.executable,
+                "-m",
+                "tests.bench.simulated_pins",
+                str(file),
+                *screen,
+            ]
         run = ["-m", "appliance", "run", "--config", str(file)]
         return [sys.executable, *self.options, *run]
 

@@ -3,10 +3,10 @@
 import asyncio
 
 from tests.bench import sound
-from tests.bench.box import Kind, MediaDevices, Ours
+from tests.bench.bench_run import BenchRun
+from tests.bench.call_figures import QUIET_S, CallFigures, Voice, stay
+from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.delay import BEFORE_S
-from tests.bench.scene import QUIET_S, Scene, Voice, stay
-from tests.bench.venue import Venue
 
 PPM = 200.0
 """Clock drift of the cards, one too fast, the other too slow."""
@@ -16,42 +16,42 @@ COMMON_PPM = 30.0
 """Drift of a common crystal."""
 
 
-async def plain_call(venue: Venue) -> Scene:
+async def plain_call(run: BenchRun) -> CallFigures:
     """Ours without processing, both speak, clocks apart; only a has a page."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     return await _once(
-        venue, kinds, venue.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
+        run, kinds, run.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
     )
 
 
-async def clocks_call(venue: Venue) -> Scene:
+async def clocks_call(run: BenchRun) -> CallFigures:
     """The same for minutes, with clocks that are further apart."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
-    seconds = 60 * venue.plan.clocks_minutes
+    seconds = 60 * run.plan.clocks_minutes
     return await _once(
-        venue, kinds, seconds, sound.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
+        run, kinds, seconds, sound.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
     )
 
 
-async def rival_plain_call(venue: Venue) -> Scene:
+async def rival_plain_call(run: BenchRun) -> CallFigures:
     """The same with the SDK's own client."""
     kinds = (MediaDevices(), MediaDevices())
-    return await _once(venue, kinds, venue.plan.rival_call_s, sound.sentences, ppm=PPM)
+    return await _once(run, kinds, run.plan.rival_call_s, sound.sentences, ppm=PPM)
 
 
-async def call(venue: Venue) -> Scene:
+async def call(run: BenchRun) -> CallFigures:
     """Ours by default, voices in both directions; a with page and screen, b without."""
     kinds = (Ours(), Ours(has_page=False))
-    return await _once(venue, kinds, venue.plan.memory_s, sound.talk)
+    return await _once(run, kinds, run.plan.memory_s, sound.talk)
 
 
 async def beside(
-    venue: Venue, ours: tuple[Ours, Ours], rivals: MediaDevices, voice: Voice | None
-) -> tuple[Scene, Scene]:
+    run: BenchRun, ours: tuple[Ours, Ours], rivals: MediaDevices, voice: Voice | None
+) -> tuple[CallFigures, CallFigures]:
     """Two of ours and two of the SDK's own, each pair in a call, at the same time.
 
     Args:
-        venue: server and rooms of the run.
+        run: server and rooms of the run.
         ours: the first pair.
         rivals: kind of the clients of the other pair.
         voice: speech of the first pair; the other one never pauses.
@@ -60,31 +60,31 @@ async def beside(
     # A silent box is idle when its receivers' buffers have been primed.
     quiet_s = QUIET_S if voice else BEFORE_S
     return await asyncio.gather(
-        _anew(venue, ours, voice, quiet_s),
-        _anew(venue, (rivals, rivals), always, quiet_s),
+        _anew(run, ours, voice, quiet_s),
+        _anew(run, (rivals, rivals), always, quiet_s),
     )
 
 
 async def _once(
-    venue: Venue,
+    run: BenchRun,
     kinds: tuple[Kind, Kind],
     seconds: float,
     voice: Voice | None,
     *,
     ppm: float = 0.0,
     quiet_s: float = QUIET_S,
-) -> Scene:
+) -> CallFigures:
     key = (*kinds, seconds, voice, ppm)
-    if key not in venue.scenes:
-        async with venue.call(*kinds, ppm=(ppm, -ppm)) as pair:
-            venue.scenes[key] = await stay(pair, seconds, voice, quiet_s)
-    return venue.scenes[key]
+    if key not in run.calls:
+        async with run.call(*kinds, ppm=(ppm, -ppm)) as pair:
+            run.calls[key] = await stay(pair, seconds, voice, quiet_s)
+    return run.calls[key]
 
 
 async def _anew(
-    venue: Venue, kinds: tuple[Kind, Kind], voice: Voice | None, quiet_s: float
-) -> Scene:
-    async with venue.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
-        scene = await stay(pair, venue.plan.cpu_s, voice, quiet_s)
-    venue.scenes[*kinds, voice] = scene
-    return scene
+    run: BenchRun, kinds: tuple[Kind, Kind], voice: Voice | None, quiet_s: float
+) -> CallFigures:
+    async with run.call(*kinds, ppm=(COMMON_PPM, -COMMON_PPM)) as pair:
+        figures = await stay(pair, run.plan.cpu_s, voice, quiet_s)
+    run.calls[*kinds, voice] = figures
+    return figures

@@ -56,7 +56,7 @@ class Reception:
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class CallFigures:
     """Results of a call at both ends."""
 
     usage: tuple[Usage, Usage]
@@ -69,7 +69,7 @@ async def stay(
     seconds: float,
     voice: Voice | None,
     quiet_s: float = QUIET_S,
-) -> Scene:
+) -> CallFigures:
     """Stay in a call and measure its cost.
 
     Args:
@@ -90,14 +90,14 @@ async def stay(
             await asyncio.sleep(MOST_S + LOOK_EVERY_S)
         speaking.cancel()
     if not is_heard:
-        return Scene(usages, None)
+        return CallFigures(usages, None)
     times = [since_s + x for x in sound.windows(seconds, WINDOW_S, LOOK_EVERY_S)]
     first, second = pair
     receptions = (
         _reception(first, speeches[1], start_s, times),
         _reception(second, speeches[0], start_s, times),
     )
-    return Scene(usages, receptions)
+    return CallFigures(usages, receptions)
 
 
 def _speech(voice: Voice | None, seed: int) -> Samples:

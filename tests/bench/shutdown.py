@@ -1,18 +1,18 @@
 """Shutdown by SIGTERM in the middle of a call."""
 
-from tests.bench import situations
+from tests.bench import shared_calls
+from tests.bench.bench_run import BenchRun, Exit
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import extremes, one
-from tests.bench.venue import Exit, Venue
 
 GOAL_S = 3.0
 
 
-async def measure(venue: Venue) -> Section:
+async def measure(run: BenchRun) -> Section:
     """Evaluate the shutdown of every client that was in a call so far."""
-    if not any(x.is_ours for x in venue.exits):
-        await situations.call(venue)
-    return Section("Goodbye", rows(venue.exits))
+    if not any(x.is_ours for x in run.exits):
+        await shared_calls.call(run)
+    return Section("Shutdown", rows(run.exits))
 
 
 def rows(exits: list[Exit]) -> tuple[Row, Row]:

@@ -1,4 +1,4 @@
-"""Appliance with simulated pins that a test presses: `python -m tests.bench.pressed`.
+"""Appliance with simulated pins: `python -m tests.bench.simulated_pins`.
 
 Everything but the pins is as in `ptt-appliance run`. Each line on standard input,
 `press` or `release`, moves the talk button's contact; the moment is written to standard

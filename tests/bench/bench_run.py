@@ -11,10 +11,10 @@ from pathlib import Path
 
 from appliance.demo.livekit_server import LocalServer
 from appliance.tokens.issue import issue
-from tests.bench.box import Chromium, Kind, MediaDevices, Seat
+from tests.bench.call_figures import CallFigures
 from tests.bench.client import Client
+from tests.bench.client_start import Chromium, Kind, MediaDevices, Seat
 from tests.bench.plan import Plan
-from tests.bench.scene import Scene
 from tests.card.asound import Card
 
 TTL_S = 7200
@@ -32,7 +32,7 @@ class Exit:
 
 
 @dataclass(slots=True)
-class Venue:
+class BenchRun:
     """One run of the benchmark."""
 
     server: LocalServer
@@ -40,7 +40,7 @@ class Venue:
     plan: Plan
     exits: list[Exit] = field(default_factory=list)
     """Exits of all clients that were ended in the middle of a call."""
-    scenes: dict[tuple[object, ...], Scene] = field(default_factory=dict)
+    calls: dict[tuple[object, ...], CallFigures] = field(default_factory=dict)
     """Results of calls, by kinds and other parameters."""
     _numbers: Iterator[int] = field(default_factory=count)
 
