@@ -117,8 +117,10 @@ class LatencySteps:
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         if self.is_losing:
-            self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return self._moved_to(self.latency_step + 1)
+            has_moved = self._moved_to(self.latency_step + 1)
+            if has_moved:
+                self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
+            return has_moved
         is_calm = now_s - self._calm_since_s >= self._calm_s
         return is_calm and is_idle and self._moved_to(self.latency_step - 1)
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import marshal
 import os
+import resource
 import sys
 import time
 from _thread import start_new_thread
@@ -39,6 +40,8 @@ SHARED_BYTES = 4096
 END_S = 0.2
 """Time in which a stream ends by itself, unless its card is unplugged."""
 LOOK_S = 0.005
+SPIN_US = 200_000
+"""Processor time of a real-time thread without sleeping; a period takes 0.1 ms."""
 LIBRARY = "libportaudio.so.2"
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
@@ -187,8 +190,19 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
+def _limit_spinning() -> None:
+    """Let the kernel end this process if a real-time thread no longer sleeps.
+
+    PortAudio's thread spins for seconds after an unplug, and on one processor neither
+    the appliance nor LiveKit's threads, whose buffers grow meanwhile, would run.
+    """
+    _, most_us = resource.getrlimit(resource.RLIMIT_RTTIME)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (SPIN_US, most_us))
+
+
 def main() -> None:
     """Answer calls until the appliance closes the socket."""
+    _limit_spinning()
     shared_fd, *sockets = map(int, sys.argv[2:])
     shared = mmap(shared_fd, SHARED_BYTES)
     start_new_thread(_end_with_parent, ())

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import logging
 import queue
+import re
 import subprocess
 import sys
 import threading
@@ -218,10 +219,11 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
 
 
 CALLS = {
-    "open-hangs": "does not answer (Pa_Initialize)",
-    "start-hangs": "does not answer (Pa_StartStream)",
-    "error-loop": "does not answer (Pa_CloseStream)",
-    "crash": "crashed (SIGSEGV)",
+    "open-hangs": r"does not answer \(Pa_Initialize\)",
+    "start-hangs": r"does not answer \(Pa_StartStream\)",
+    # The second one without permission for real-time priority.
+    "error-loop": r"it stopped|does not answer \(Pa_CloseStream\)",
+    "crash": r"crashed \(SIGSEGV\)",
 }
 
 
@@ -239,7 +241,7 @@ async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
                 # Opens it again.
                 ours.adapter.do(CloseSound())
                 ours.adapter.do(OpenSound())
-            while reason not in (await ours.event(PartLost)).reason:
+            while not re.search(reason, (await ours.event(PartLost)).reason):
                 pass
             ours.connect()
             assert is_silent(await ours.blocks(20)), "silence goes on being sent"

@@ -8,6 +8,7 @@ from appliance.audio.latency_steps import (
     CALM_S,
     FILE_NAME,
     SETTLED_S,
+    SLOW_S,
     KeptSteps,
     LatencySteps,
 )
@@ -105,6 +106,16 @@ def test_each_step_to_a_longer_buffer_doubles_the_wait_for_a_shorter_one():
         waits.append(card.run(2 * CALM_MOST_S, is_idle=True))
     assert [round(wait) for wait in waits[:3]] == [2 * CALM_S, 4 * CALM_S, 8 * CALM_S]
     assert round(waits[-1]) == CALM_MOST_S
+
+
+def test_losses_with_the_longest_buffer_do_not_prolong_the_wait_for_a_shorter_one():
+    card = climbed()
+    assert card.run(10, every_s=0.1) is not None
+    assert card.run(10, every_s=0.5) is None
+    assert card.steps.latency_step == 2
+    took_s = card.run(CALM_MOST_S, is_idle=True)
+    assert took_s is not None
+    assert took_s <= 4 * CALM_S + SLOW_S
 
 
 def test_with_the_longest_buffer_losses_are_a_trouble_to_report():

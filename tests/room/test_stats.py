@@ -154,3 +154,19 @@ def test_a_stream_that_ended_is_not_counted_backwards():
     reception.update(1, [inbound("a", 9600.0, 480_000), inbound("b", 480.0, 48_000)])
     measured = reception.update(1, [inbound("b", 960.0, 96_000)])
     assert measured == ReceptionMeasured(1, 0.01, 0.0, 0)
+
+
+def test_a_reading_that_failed_counts_nothing_twice():
+    reception = stats.Reception()
+    first = [inbound("a", 9600.0, 480_000, 4800, lost=7)]
+    reception.update(1, first)
+    assert reception.update(1, []) is None
+    assert reception.update(1, first) is None
+
+
+def test_what_was_lost_in_a_gap_counts_when_there_is_sound_again():
+    reception = stats.Reception()
+    reception.update(1, [inbound("a", 9600.0, 480_000)])
+    assert reception.update(1, [inbound("a", 9600.0, 480_000, lost=450)]) is None
+    measured = reception.update(1, [inbound("a", 10_080.0, 528_000, lost=450)])
+    assert measured == ReceptionMeasured(1, 0.01, 0.0, 450)
