@@ -23,11 +23,17 @@ from mmap import mmap
 from select import poll
 
 from appliance.audio.portaudio_callback import Exchange, Parameters, callback
+from appliance.audio.realtime import raise_priority
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # Importing `typing` would cost half as much memory as all the rest.
+    # Importing `typing` would cost half as much memory as all the rest, and `signal`
+    # imports `enum`.
+    import signal as signals
+
     from appliance.audio.portaudio_callback import Native
+else:
+    import _signal as signals
 
 MOST_BYTES = 65_536
 """Longest message."""
@@ -42,6 +48,7 @@ END_S = 0.2
 LOOK_S = 0.005
 SPIN_US = 200_000
 """Processor time of a real-time thread without sleeping; a period takes 0.1 ms."""
+ORDINARY = os.sched_param(0)
 LIBRARY = "libportaudio.so.2"
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
@@ -190,19 +197,33 @@ def _end_with_parent() -> None:
     os._exit(0)
 
 
-def _limit_spinning() -> None:
-    """Let the kernel end this process if a real-time thread no longer sleeps.
+def _limit_real_time() -> None:
+    """Take the real-time priority from threads that use it without ever sleeping.
 
-    PortAudio's thread spins for seconds after an unplug, and on one processor neither
-    the appliance nor LiveKit's threads, whose buffers grow meanwhile, would run.
+    PortAudio's thread spins for seconds after an unplug. On one processor neither the
+    appliance nor LiveKit's threads, whose buffers grow meanwhile, would run.
     """
     _, most_us = resource.getrlimit(resource.RLIMIT_RTTIME)
     resource.setrlimit(resource.RLIMIT_RTTIME, (SPIN_US, most_us))
+    # The kernel's signal is for the thread below, which all others therefore block.
+    signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGXCPU})
+    start_new_thread(_lower_priority_when_told, ())
+
+
+def _lower_priority_when_told() -> None:
+    while True:
+        raise_priority()
+        signals.sigwait({signals.SIGXCPU})
+        for task in os.scandir("/proc/self/task"):
+            try:
+                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, ORDINARY)
+            except ProcessLookupError:
+                continue
 
 
 def main() -> None:
     """Answer calls until the appliance closes the socket."""
-    _limit_spinning()
+    _limit_real_time()
     shared_fd, *sockets = map(int, sys.argv[2:])
     shared = mmap(shared_fd, SHARED_BYTES)
     start_new_thread(_end_with_parent, ())

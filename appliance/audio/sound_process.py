@@ -96,9 +96,6 @@ class SoundProcess:
     def cause(self) -> str:
         """Why it has ended, with the native call in which it was."""
         code = self._child.poll() or 0
-        if code == -signal.SIGXCPU:
-            # Its thread did not sleep any more, as PortAudio's after an unplug.
-            return fault_table.CARD_STOPPED.text()
         end = signal.Signals(-code).name if code < 0 else f"status {code}"
         written = (
             os.pread(self._output, OUTPUT_BYTES, 0)
