@@ -25,6 +25,11 @@ class EncoderFeed:
         self.blocks = 0
         """Number of blocks sent."""
 
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a track, so that what is sent goes anywhere."""
+        return self._send is not None
+
     def connect(self, send: Callable[[Block], None]) -> None:
         """Pass every packet to `send` from now on."""
         with self._sending:

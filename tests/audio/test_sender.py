@@ -117,13 +117,22 @@ def test_sound_after_an_interruption_is_sent_completely(path):
     assert sent == [200, 200, 300, 300, 400, 400, 500, 500]
 
 
-def test_while_both_sides_are_silent_three_of_four_packets_are_sent_together(path):
+def test_while_both_sides_are_silent_four_packets_are_sent_together(path):
     assert path.sender.idle_packets == IDLE_PACKETS
     path.sender.skip_packets(IDLE_PACKETS)
-    assert len(path.taken()) == IDLE_PACKETS * PACKET_BLOCKS
+    assert path.taken() == [], "the card's thread waits for no encoder"
     assert not path.sender.idle_packets
-    path.put(10)
+    assert len(path.put(10)) == (IDLE_PACKETS + 1) * PACKET_BLOCKS
     assert path.sender.idle_packets == IDLE_PACKETS
+
+
+def test_nothing_is_processed_for_nobody(path):
+    path.sender.encoder_feed.disconnect()
+    path.clock.now_s += 60.0
+    path.sender.send_silence()
+    path.sender.encoder_feed.connect(path.sent.append)
+    path.sender.send_silence()
+    assert path.taken() == []
 
 
 def test_no_extra_silence_is_sent_while_packets_are_skipped(path):
