@@ -11,6 +11,7 @@ from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.fault_report import FaultLog
+from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 _log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class LevelSetter:
         self._open_mixer = open_mixer
         self._thread: threading.Thread | None = None
         self._fault = FaultLog(_log, "level of the card not set")
+        self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
     def set(self, devices: Mapping[Direction, Device]) -> None:
         """Set the levels of these devices on a thread of its own.
@@ -75,4 +77,5 @@ class LevelSetter:
             for control in controls:
                 if mixer.set(control, percent):
                     line = 'level of the card set  card=%s percent=%d was="%s"'
-                    _log.info(line, card_id, percent, facts(control))
+                    was = facts(control)
+                    self._limit.log(_log, logging.INFO, line, card_id, percent, was)

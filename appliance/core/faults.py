@@ -1,14 +1,26 @@
 """Faults of the appliance, as sentences for people."""
 
+import functools
 from typing import Final
 
 from appliance.core import agent_text, fault_table, permissions
 from appliance.core.events import Button, Part
+from appliance.core.hardware_fault import FaultKind
 from appliance.core.state import Lock, State
 from appliance.core.status_text import room_name
 
 SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
+_OTHER: Final = {
+    Part.MICROPHONE: fault_table.CARD_NOT_OPEN,
+    Part.SPEAKER: fault_table.CARD_NOT_OPEN,
+    Part.BUTTON: fault_table.PIN_FAILED,
+    Part.LAMP: fault_table.PIN_FAILED,
+    Part.SCREEN: fault_table.BUS_FAILED,
+    Part.PAGE: fault_table.PAGE_FAILED,
+    Part.STORE: fault_table.STORE_FAILED,
+}
+"""Fault of a part whose text is none of the table's, but that of a driver."""
 
 
 def is_working(state: State, part: Part) -> bool:
@@ -27,6 +39,30 @@ def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
     is_optional = state.config.screen.driver == "auto"
     screens = sum(lost.part is Part.SCREEN for lost in state.lost) if is_optional else 0
     return len(faults) > screens + (state.failed_change is not None)
+
+
+def ids(state: State) -> tuple[str, ...]:
+    """Return the fault table's id of each fault of the hardware, without repeats.
+
+    An optional screen that is missing is none.
+    """
+    is_optional = state.config.screen.driver == "auto"
+    lost = [x for x in state.lost if not (is_optional and x.part is Part.SCREEN)]
+    found = [
+        *(_id_of(x.part, x.reason) for x in lost),
+        *(_id_of(x.part, x.notice) for x in state.second_choices),
+    ]
+    if state.stuck or state.talk.lock is Lock.BOOT:
+        found.append(fault_table.BUTTON_HELD.id)
+    return tuple(dict.fromkeys(found))
+
+
+@functools.lru_cache(maxsize=64)
+def _id_of(part: Part, text: str) -> str:
+    """Return the id of the fault with most words in the text, else that of the part."""
+    shown = (x for x in fault_table.TABLE if x.kind is not FaultKind.CHECK)
+    closest = max(shown, key=lambda fault: fault.likeness(text))
+    return closest.id if closest.likeness(text) else _OTHER[part].id
 
 
 def sentences(state: State) -> tuple[str, ...]:

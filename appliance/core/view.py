@@ -101,7 +101,7 @@ class View:
     """Reason why the outbox accepts no line; empty: it does."""
     lamps: Lamps
     faults: tuple[str, ...]
-    """One sentence for each fault."""
+    """One sentence for each fault; `fault_ids` has the fault table's ids of some."""
     has_microphone: bool
     has_speaker: bool
     rtt_ms: int | None
@@ -125,6 +125,7 @@ class View:
     """Voice agent in the room."""
     agent_note: str = ""
     """What several participants with one agent may expect."""
+    fault_ids: tuple[str, ...] = ()
     captions: tuple[Caption, ...] = ()
     """Words as they are spoken, the newest last."""
 
@@ -179,6 +180,7 @@ def _with_settings(shown: View, state: State) -> View:
     return replace(
         shown,
         mode=state.config.talk.mode,
+        fault_ids=faults.ids(state),
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
@@ -198,10 +200,8 @@ def _with_agent(shown: View, state: State) -> View:
     )
 
 
-def _lamps(
-    state: State, speakers: tuple[str, ...], sentences: tuple[str, ...]
-) -> Lamps:
-    has_fault = faults.is_lamp_lit(state, sentences)
+def _lamps(state: State, speakers: tuple[str, ...], said: tuple[str, ...]) -> Lamps:
+    has_fault = faults.is_lamp_lit(state, said)
     is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
     return Lamps(state.is_connected, is_talking, is_receiving, has_fault)

@@ -34,6 +34,8 @@ class Health(msgspec.Struct, frozen=True):
 
     status: str
     faults: tuple[str, ...] = ()
+    fault_ids: tuple[str, ...] = ()
+    """Faults of the hardware, by their ids in the fault table."""
 
 
 def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+from appliance.core import fault_table
 from appliance.doctor.checks import Finding
 from appliance.doctor.http_question import Health
 from appliance.doctor.programs import finished
@@ -48,10 +49,17 @@ def _running(health: Health | None, state: str) -> Finding:
     """Return the finding with the faults of the box that answers."""
     if health is None:
         return Finding("service", state)
-    if not health.faults:
+    faults = (*health.faults, *map(_words, health.fault_ids))
+    if not faults:
         return Finding("service", f"{state}; the box reports no faults")
-    found = f"{state}; the box reports: {', '.join(health.faults)}"
+    found = f"{state}; the box reports: {'; '.join(faults)}"
     return Finding("service", found, f"Its log has the reasons: sudo {_LOG}.")
+
+
+def _words(fault_id: str) -> str:
+    """Return the words of a fault; those of another version are not known."""
+    known = (fault.outline() for fault in fault_table.TABLE if fault.id == fault_id)
+    return next(known, "") or fault_id
 
 
 def _properties(systemctl: str) -> dict[str, str] | None:

@@ -117,10 +117,12 @@ class Api:
 
     async def health(self, _: Request) -> Response:
         """`GET /health`."""
-        sick, faults = health(self._snapshot.view)
+        view = self._snapshot.view
+        sick, faults = health(view)
         status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
         word = "sick" if sick else "ok"
-        return answer.json({"status": word, "faults": faults}, status)
+        content = {"status": word, "faults": faults, "fault_ids": view.fault_ids}
+        return answer.json(content, status)
 
     async def post(self, request: Request) -> Response:
         """`POST /api/…`."""

@@ -1,36 +1,51 @@
 """Report of a fault that comes and goes: events for the core, lines for the log.
 
 The first failure is a warning, repeats are debug lines, the recovery is an info line.
+A fault that keeps coming and going writes a few lines an hour and their number.
 The core gets one event for each new reason and one for the recovery.
 """
 
 import logging
+import time
+from collections.abc import Callable
 
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
+from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 
 class FaultLog:
     """Log lines of one recurring fault."""
 
-    def __init__(self, log: logging.Logger, failing: str, recovered: str = "") -> None:
+    def __init__(
+        self,
+        log: logging.Logger,
+        failing: str,
+        recovered: str = "",
+        *,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Start without a fault.
 
         Args:
             log: logger of the lines.
             failing: the fault, for example "network cannot be read".
             recovered: the line on recovery; empty: none is written.
+            now_s: the clock.
         """
         self._log = log
-        self._failing = failing
+        self._failing = failing.replace("%", "%%") + "  reason=%s"
         self._recovered = recovered
+        self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S, now_s=now_s)
         self.reason: str | None = None
         """Reason of the present fault; None: there is no fault."""
 
     def failed(self, reason: object) -> bool:
         """Log the fault, and return True if the fault or its reason is new."""
-        level = logging.WARNING if self.reason is None else logging.DEBUG
-        self._log.log(level, "%s  reason=%s", self._failing, reason)
+        if self.reason is None:
+            self._limit.log(self._log, logging.WARNING, self._failing, reason)
+        else:
+            self._log.debug(self._failing, reason)
         is_new = str(reason) != self.reason
         self.reason = str(reason)
         return is_new
@@ -41,7 +56,7 @@ class FaultLog:
             return False
         self.reason = None
         if self._recovered:
-            self._log.info("%s", self._recovered)
+            self._limit.log(self._log, logging.INFO, self._recovered)
         return True
 
 

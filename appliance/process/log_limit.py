@@ -12,6 +12,9 @@ from typing import Final
 LINES: Final = 3
 """Lines of one kind per window; our choice: a fault that repeats is noticed."""
 WINDOW_S: Final = 60.0
+FAULT_LINES: Final = 10
+FAULT_WINDOW_S: Final = 3600.0
+"""Lines about the losses of a part in an hour, and as many about its returns."""
 
 
 @dataclass(slots=True)

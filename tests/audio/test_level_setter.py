@@ -15,6 +15,7 @@ from appliance.audio.devices import Device, Direction
 from appliance.audio.level_setter import LevelSetter
 from appliance.config import MixerConfig
 from appliance.errors import SoundError
+from appliance.process.log_limit import FAULT_LINES
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 
 DEADLINE_S = 10.0
@@ -95,6 +96,17 @@ def test_the_configured_levels_are_set_and_switched_on_and_nothing_else(mixer, c
     setter.set(BOTH)
     finish()
     assert len(caplog.records) == lines == 2, "only a change is logged"
+
+
+def test_a_card_that_is_plugged_in_all_the_time_is_a_few_lines(mixer, caplog):
+    caplog.set_level(logging.INFO)
+    setter = LevelSetter(MixerConfig(speaker=100))
+    for _ in range(FAULT_LINES + 2):
+        mixer.write(*FRESH)
+        setter.set(BOTH)
+        finish()
+        assert mixer.values()["PCM Playback Volume"] == 32
+    assert len(caplog.records) == FAULT_LINES
 
 
 def test_a_direction_that_is_not_configured_is_left_alone(mixer):

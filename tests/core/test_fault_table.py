@@ -154,3 +154,35 @@ def is_text(node):
     """Return whether it is a sentence: several words written in the code."""
     is_plain = isinstance(node, ast.Constant) and isinstance(node.value, str)
     return isinstance(node, ast.JoinedStr) or (is_plain and " " in node.value)
+
+
+SEEN = of_kind(FaultKind.LOST, FaultKind.NOTICE)
+
+
+@pytest.mark.parametrize("fault", SEEN, ids=by_id)
+def test_the_view_has_the_identifier_of_each_fault(fault):
+    box, text = Box(), fault.text(**facts(fault))
+    if fault.kind is FaultKind.LOST:
+        box.play(PartLost(Part.SPEAKER, "USB Audio", text))
+    else:
+        box.play(PartFound(Part.SPEAKER, "USB Audio", text))
+    # Only a driver's own words: nothing but the part is known.
+    is_unknown = fault.likeness(text) == 0
+    assert is_unknown == (fault.words == "{error}" and not fault.remedy)
+    expected = fault_table.CARD_NOT_OPEN.id if is_unknown else fault.id
+    assert box.view().fault_ids == (expected,)
+
+
+def test_a_button_that_is_held_down_has_an_identifier():
+    box = Box()
+    box.play(ButtonPressed(Button.LEAVE, is_at_boot=True))
+    assert box.view().fault_ids == (fault_table.BUTTON_HELD.id,)
+
+
+def test_a_missing_screen_has_an_identifier_only_if_it_is_configured():
+    lost = PartLost(Part.SCREEN, "OLED", "nobody answers")
+    optional, fixed = Box(), Box(Config(screen=ScreenConfig(driver="ssd1306")))
+    optional.play(lost)
+    fixed.play(lost)
+    assert optional.view().fault_ids == ()
+    assert fixed.view().fault_ids == (fault_table.BUS_FAILED.id,)

@@ -66,6 +66,16 @@ def test_the_faults_of_the_running_box_are_reported(systemctl):
     assert service(program, lambda: None).found == "running"
 
 
+def test_hardware_faults_of_the_running_box_are_reported_in_words(systemctl):
+    ids = ("button-floats", "screen-stopped", "pin-failed", "of-a-later-version")
+    finding = service(systemctl(RUNS), lambda: Health("ok", (), ids))
+    assert not finding.is_good
+    assert finding.found == (
+        "running; the box reports: its wire floats, with edges all the time; "
+        "no response any more on I²C bus …; pin-failed; of-a-later-version"
+    )
+
+
 def test_a_box_that_runs_without_systemd_is_asked_too():
     finding = service("/nowhere/systemctl", lambda: Health("sick", ("no speaker",)))
     assert not finding.is_good
@@ -79,7 +89,10 @@ async def test_the_page_of_the_running_box_answers_on_loopback(tmp_path):
         assert answered == Health("ok")
         page.inbox.show(has_microphone=False)
         answered = await asyncio.to_thread(health, f"127.0.0.1:{port}")
-    assert answered == Health("sick", ("no microphone",))
+        assert answered == Health("sick", ("no microphone",))
+        page.inbox.show(has_microphone=True, fault_ids=("button-floats",))
+        answered = await asyncio.to_thread(health, f"127.0.0.1:{port}")
+    assert answered == Health("ok", (), ("button-floats",))
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff"])

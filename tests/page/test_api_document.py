@@ -43,3 +43,10 @@ def test_every_example_of_a_command_is_valid():
     assert block
     commands = [from_command(line) for line in block[1].splitlines()]
     assert {type(command) for command in commands} == set(get_args(AnyRequest))
+
+
+async def test_every_field_of_the_health_is_described_and_no_other(served):
+    (row,) = [line for line in DOCUMENT.splitlines() if "`GET /health`" in line]
+    async with served.client() as client:
+        sent = (await client.get("/health")).json()
+    assert set(re.findall(r'"(\w+)":', row)) == set(sent)

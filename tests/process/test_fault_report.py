@@ -6,6 +6,8 @@ import pytest
 
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.fault_report import FaultLog, FaultReport
+from appliance.process.log_limit import FAULT_LINES
+from tests.clock import Clock
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +40,22 @@ def test_after_a_recovery_the_next_failure_is_a_warning_again(lines):
         fault.failed("busy")
         fault.worked()
     assert lines() == [("WARNING", "disk cannot be read  reason=busy")] * 2
+
+
+def test_a_fault_that_comes_and_goes_all_hour_is_a_few_lines_and_their_number(lines):
+    clock = Clock()
+    fault = FaultLog(_log, "disk cannot be read", "disk is read again", now_s=clock)
+    for _ in range(1200):
+        assert fault.failed("busy")
+        assert fault.worked()
+        clock.now_s += 3.0
+    written = [line for line in lines() if line[0] != "DEBUG"]
+    assert len(written) == 2 * FAULT_LINES
+    fault.failed("busy")
+    assert lines()[-1] == (
+        "WARNING",
+        f"disk cannot be read  reason=busy  left_out={1200 - FAULT_LINES}",
+    )
 
 
 def test_a_fault_log_returns_what_is_new():

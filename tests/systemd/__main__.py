@@ -121,7 +121,7 @@ def diagnoses(system, _):
     assert "Traceback" not in words, words
     for right in (
         "configuration: no mistakes",
-        "running; the box reports: no microphone, no speaker",
+        "running; the box reports: no microphone; no speaker",
         "Plug in a USB sound card",
     ):
         assert right in words, words
