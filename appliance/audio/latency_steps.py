@@ -117,8 +117,10 @@ class LatencySteps:
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         if self.is_losing:
-            self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return self._moved_to(self.latency_step + 1)
+            # A look at the top step moves nothing, so it must not count as a step.
+            has_risen = self._moved_to(self.latency_step + 1)
+            self._calm_s = min((1 + has_risen) * self._calm_s, CALM_MOST_S)
+            return has_risen
         is_calm = now_s - self._calm_since_s >= self._calm_s
         return is_calm and is_idle and self._moved_to(self.latency_step - 1)
 

@@ -151,3 +151,13 @@ def test_the_latency_step_is_always_in_range(story):
             steps.start(CARD, now_s)
             losses = 0
         assert 0 <= steps.latency_step < 3
+
+
+def test_a_burst_at_the_longest_buffer_does_not_keep_it_for_an_hour(tmp_path):
+    kept = KeptSteps(tmp_path)
+    kept.keep(CARD, 2)
+    card = settled(kept)
+    assert card.run(1, every_s=0.2) is None
+    assert card.steps.is_losing
+    assert card.run(CALM_S + 2, is_idle=True) is not None
+    assert card.steps.latency_step == 1
