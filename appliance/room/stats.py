@@ -68,15 +68,16 @@ class Reception:
             for one in stats
             if one.HasField("inbound_rtp")
         }
+        if not sums:
+            return None
         # A stream that ended takes its sums with it.
         before = [self._sums[name] for name in sums if name in self._sums]
         changes = np.sum(list(sums.values()), axis=0) - np.sum(before, axis=0)
-        self._sums = sums
-        if not sums:
-            return None
         delay_s, emitted, concealed, lost = changes.tolist()
         if emitted <= 0:
+            # What was lost meanwhile counts in the next reading with sound.
             return None
+        self._sums = sums
         return ReceptionMeasured(
             ticket,
             delay_s=delay_s / emitted,
@@ -107,18 +108,6 @@ def _rtt_s(stats: Iterable[RtcStats]) -> float | None:
     )
     used = (pair for pair in pairs if pair.nominated and pair.responses_received)
     return max((pair.current_round_trip_time for pair in used), default=None)
-
-
-def packets_sent(stats: Iterable[RtcStats]) -> int:
-    """Return the number of audio packets sent.
-
-    Source: `packetsSent` of the outbound stream, W3C webrtc-stats.
-    """
-    return sum(
-        found.outbound_rtp.sent.packets_sent
-        for found in stats
-        if found.HasField("outbound_rtp")
-    )
 
 
 def encoders(stats: Iterable[RtcStats]) -> dict[str, str]:

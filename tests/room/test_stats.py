@@ -154,3 +154,37 @@ def test_a_stream_that_ended_is_not_counted_backwards():
     reception.update(1, [inbound("a", 9600.0, 480_000), inbound("b", 480.0, 48_000)])
     measured = reception.update(1, [inbound("b", 960.0, 96_000)])
     assert measured == ReceptionMeasured(1, 0.01, 0.0, 0)
+
+
+def received(emitted, lost, concealed=0):
+    one = RtcStats()
+    one.inbound_rtp.rtc.id = "ann"
+    inbound = one.inbound_rtp.inbound
+    inbound.jitter_buffer_delay = emitted * 0.05
+    inbound.jitter_buffer_emitted_count = emitted
+    inbound.concealed_samples = concealed
+    one.inbound_rtp.received.packets_lost = lost
+    return [one]
+
+
+def measured(reception, *reading):
+    found = reception.update(1, received(*reading))
+    assert found is not None
+    return found
+
+
+def test_after_a_failed_reading_only_what_is_new_is_counted():
+    reception = stats.Reception()
+    assert measured(reception, 48_000, 7).lost_packets == 7
+    assert reception.update(1, []) is None
+    assert measured(reception, 96_000, 9).lost_packets == 2
+
+
+def test_losses_in_a_time_without_any_sound_are_counted_later():
+    reception = stats.Reception()
+    measured(reception, 48_000, 0)
+    assert reception.update(1, received(48_000, 500, 24_000)) is None
+    found = measured(reception, 96_000, 501, 24_000)
+    assert found.lost_packets == 501
+    assert found.concealed_s == pytest.approx(0.5)
+    assert found.delay_s == pytest.approx(0.05)
