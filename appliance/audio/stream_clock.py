@@ -1,5 +1,6 @@
 """Heartbeat and counters of one audio stream, written by its callback."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import Final
@@ -14,6 +15,11 @@ BLOCKS_PER_S: Final = 100
 ADC_CERTAINTY: Final = 0.25
 """A period counts as discarded if three quarters of it are missing in the converter's
 time, which is not exact."""
+ADC_BLOCKS: Final = 10
+"""The converter's time is compared by its earliest value in so many periods, because
+some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
+ADC_RATE_ERROR: Final = 0.001
+"""The converter's clock may be slower than the nominal rate by this."""
 
 
 class StreamClock:
@@ -50,8 +56,11 @@ class StreamClock:
         """Time since which PortAudio has had no captured samples for any callback; it
         passes zeros in their place. None: there are samples."""
         self._missed = 0
-        self._adc_s = 0.0
-        self._adc_blocks = 0
+        # Periods by which the converter's time is ahead of the callbacks: at the last
+        # comparison, and the least value since.
+        self._ahead: float | None = None
+        self._least_ahead = 0.0
+        self._compared_blocks = 0
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback.
@@ -70,11 +79,10 @@ class StreamClock:
         self._missed, self.deaf_since_s = 0, None
         if status:
             self.xruns += 1
-        elif adc_s and self._adc_s:
-            passed = (adc_s - self._adc_s) * BLOCKS_PER_S
-            missing = int(passed - (self.blocks - self._adc_blocks) + ADC_CERTAINTY)
-            self.drops += max(0, missing)
-        self._adc_s, self._adc_blocks = adc_s, self.blocks
+        if status or not adc_s:
+            self._ahead = None
+        if adc_s:
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
 
     def note_sound(self, *, is_zero: bool) -> None:
         """Record whether all samples of a captured block are 0."""
@@ -83,13 +91,28 @@ class StreamClock:
         elif self.zeros_since_s is None:
             self.zeros_since_s = self.at_s
 
+    def _note_drops(self, ahead: float) -> None:
+        """Count the periods that stay missing in the converter's time."""
+        if self._ahead is None:
+            self._ahead = self._least_ahead = ahead
+            self._compared_blocks = self.blocks
+        self._least_ahead = min(self._least_ahead, ahead)
+        passed = self.blocks - self._compared_blocks
+        if passed < ADC_BLOCKS:
+            return
+        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        self.drops += missing
+        latest = self._ahead + missing + passed * ADC_RATE_ERROR
+        self._ahead = min(latest, self._least_ahead)
+        self._least_ahead, self._compared_blocks = math.inf, self.blocks
+
     def _note_missed(self) -> None:
         """Record a callback without captured samples.
 
         It is an xrun if the microphone goes on, and not if it has stopped.
         """
         self._missed += 1
-        self._adc_s = 0.0
+        self._ahead = None
         if self.deaf_since_s is None:
             self.deaf_since_s = self.at_s
 

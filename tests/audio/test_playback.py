@@ -9,7 +9,7 @@ from appliance.audio.capture import COMPARE_BLOCKS
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_clock import INPUT_UNDERFLOW, StreamClock
+from appliance.audio.stream_clock import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
@@ -161,11 +161,28 @@ def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goe
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
     _, stream_clock, card = clocked()
     adc_s = 5.0
-    for lost in (0, 0, 1, 0, 3, 0):
+    for lost in (0, 0, 1, 0, 3, *[0] * 2 * ADC_BLOCKS):
         adc_s += 0.01 * (1 + lost)
         card.call(heard(1), blank(), 0, adc_s)
     assert stream_clock.drops == 4
     assert stream_clock.xruns == 0
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(lost):
+    _, stream_clock, card = clocked()
+    lateness_s = np.random.default_rng(1).uniform(0, 0.012, 6000)
+    for count, late_s in enumerate(lateness_s):
+        passed = count + (lost if count > 3000 else 0)
+        card.call(heard(1), blank(), 0, 5.0 + 0.01 * passed + late_s)
+    assert stream_clock.drops == lost
+
+
+def test_a_converter_slower_than_its_nominal_rate_discards_nothing():
+    _, stream_clock, card = clocked()
+    for count in range(6000):
+        card.call(heard(1), blank(), 0, 5.0 + 0.01 * count * 1.0005)
+    assert stream_clock.drops == 0
 
 
 def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
