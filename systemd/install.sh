@@ -125,6 +125,12 @@ make_user() {
 install_program() {
   local folder
   folder=$programs/$(version)
+  if [[ -e $folder/.complete ]] && ! is_whole "$folder"; then
+    # In place: without a network the rest goes on working.
+    say "Packages in $folder are damaged; installing them again"
+    rm -f "$folder"/.complete "$folder"/.????????
+    export PIP_IGNORE_INSTALLED=1
+  fi
   if [[ ! -e $folder/.complete ]]; then
     mkdir -p "$programs"
     make_venv "$folder"

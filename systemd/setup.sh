@@ -87,6 +87,15 @@ make_venv() {
   echo "$wanted" >"$1/.python"
 }
 
+# is_whole FOLDER: true if the packages of an appliance's virtual environment can be imported; a file may be damaged or
+# removed.
+is_whole() {
+  "$1/bin/python" - >/dev/null 2>&1 <<'END'
+import appliance.cli, gpiozero, httpx, livekit.rtc, luma.oled, msgspec, numpy, PIL.Image, prometheus_client
+import _sounddevice, segno, smbus2, soxr, starlette, uvicorn, websockets, yaml
+END
+}
+
 # install_locked FOLDER LOCK_FILE: install exactly the versions of the lock file, or nothing.
 # Debian's packages are hidden meanwhile: pip takes one of the same version for installed, and apt may remove it later.
 install_locked() {

@@ -222,8 +222,9 @@ def _is_exact(wish: str, device: Device) -> bool:
 
 
 def _is_meant(wish: str, device: Device) -> bool:
-    part = _without_number(wish).casefold()
-    return _is_exact(wish, device) or part in device.stable_name.casefold()
+    part = _without_number(wish).casefold().strip()
+    is_part = bool(part) and part in device.stable_name.casefold()
+    return is_part or _is_exact(wish, device)
 
 
 def _without_number(name: str) -> str:

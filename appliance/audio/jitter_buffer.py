@@ -138,6 +138,8 @@ class JitterBuffer:
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
             self.overruns += 1
+            # What follows the cut fades in.
+            self._was_silent = True
             stock = self._skip(stock - frames - self._delay_control.target)
         age_frames = (now_s - self._written_at_s) * RATE_HZ
         delay_frames = stock - frames + age_frames

@@ -147,6 +147,12 @@ def _cards(key: str, cards: Cards) -> Iterator[Finding]:
     for at, name in enumerate(cards):
         if name == "none":
             yield (f"{key}[{at}]", "is not the name of a card. Write none, alone.")
+        elif not re.sub(r"\(hw:\d+,\d+\)$", "", name).strip():
+            sentence = f"expected part of a card's name, found {found(name)}."
+            yield (
+                f"{key}[{at}]",
+                f"{sentence} `ptt-appliance devices` lists the names.",
+            )
 
 
 def _pins(config: Config) -> Iterator[Finding]:

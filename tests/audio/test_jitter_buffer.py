@@ -237,6 +237,22 @@ def test_a_burst_after_an_outage_is_cut_to_the_newest_sound():
     assert jitter_buffer.depth_s < 0.03
 
 
+def test_what_follows_a_cut_fades_in():
+    jitter_buffer = JitterBuffer()
+    for count in range(3):
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.0)
+    before = jitter_buffer.read(BLOCK_FRAMES, 0.001)
+    assert before is not None
+    assert before.any()
+    for count in range(3, 17):
+        jitter_buffer.write(tone(count * BLOCK_FRAMES), 0.01)
+    after = jitter_buffer.read(BLOCK_FRAMES, 0.011)
+    assert jitter_buffer.overruns == 1
+    assert after is not None
+    assert abs(after[0]) < 100
+    assert np.abs(np.diff(after)).max() < 1000
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 6), st.integers(0, 6), st.booleans()), max_size=80

@@ -254,6 +254,10 @@ FAULTS = {
     "sound.speaker=['2']": "expected a name or id as `ptt-appliance devices` prints "
     'it, found "2". Write for example Jabra.',
     "sound.speaker=[hdmi, none]": "is not the name of a card. Write none, alone.",
+    "sound.speaker=[' ']": 'expected part of a card\'s name, found " ". '
+    "`ptt-appliance devices` lists the names.",
+    "sound.speaker=[' (hw:1,0)']": "expected part of a card's name, found "
+    '" (hw:1,0)". `ptt-appliance devices` lists the names.',
     "talk.mode=Hybird": "expected one of hold, toggle, hybrid, open, "
     'found "Hybird". Write hybrid.',
     "screen.column_offset=9": "expected auto or a whole number 0-8, found 9. "

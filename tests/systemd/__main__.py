@@ -134,6 +134,15 @@ def pairs(system, _):
     return ""
 
 
+def is_repaired_by_another_installation(system, _):
+    venv = "/opt/ptt-appliance/venv"
+    system.do(f"rm -r {venv}/lib/python3*/site-packages/PIL")
+    took = install(system)
+    system.do(f"{venv}/bin/python -c 'import PIL.Image'")
+    until("in the room", lambda: in_room(system))
+    return took
+
+
 def keeps_its_state_and_added_groups(system, _):
     system.do(f"usermod --append --groups video {BOX}")
     config = system.do(f"cat {ETC}/config.yaml")
@@ -228,6 +237,7 @@ CHECKS = (
     writes_a_short_journal,
     diagnoses,
     pairs,
+    is_repaired_by_another_installation,
     keeps_its_state_and_added_groups,
     runs_without_a_state_directory_on_a_read_only_disk,
     stops,
