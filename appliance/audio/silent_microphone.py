@@ -15,6 +15,8 @@ may deliver zeros; our choice, longer than it takes to begin to speak."""
 ZEROS_S: Final = 4.5
 """The same for a microphone that did deliver sound; our choice, longer than the pauses
 of a talk. Doubled each time that sound comes after all."""
+MOST_ZEROS_S: Final = 72.0
+"""After four mutes that were noticed, the next ones are still named; our choice."""
 
 
 class SilentMicrophone:
@@ -27,7 +29,9 @@ class SilentMicrophone:
         """Start with a microphone that works."""
         self.is_silent = False
         self._zeros_since_s: float | None = None
-        self._open_since_s: float | None = None
+        self._open_at_s: float | None = None
+        self._talked_s = 0.0
+        """Time with the gate open since the zeros began, over several talks."""
         self._longest_s = ZEROS_S
 
     def update(self, stream_clock: StreamClock, *, is_gate_open: bool) -> bool:
@@ -38,17 +42,14 @@ class SilentMicrophone:
             is_gate_open: whether the captured sound is being sent.
         """
         zeros_since_s, now_s = stream_clock.zeros_since_s, stream_clock.at_s
-        if self.is_silent and zeros_since_s != self._zeros_since_s:
-            self.is_silent = False
-            self._longest_s *= 2
-        self._zeros_since_s = zeros_since_s
-        if not is_gate_open:
-            self._open_since_s = None
-            return self.is_silent
-        if self._open_since_s is None:
-            self._open_since_s = now_s
-        if zeros_since_s is not None:
+        if zeros_since_s != self._zeros_since_s:
+            self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
+            if self.is_silent:
+                self.is_silent = False
+                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
+        opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
+        if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
+            self._talked_s += now_s - max(opened_at_s, zeros_since_s)
             longest_s = self._longest_s if stream_clock.has_sound else FIRST_ZEROS_S
-            passed_s = now_s - max(zeros_since_s, self._open_since_s)
-            self.is_silent = self.is_silent or passed_s >= longest_s
+            self.is_silent = self.is_silent or self._talked_s >= longest_s
         return self.is_silent

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, ZEROS_S
+from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_clock import (
     ADC_BLOCKS,
     INPUT_UNDERFLOW,
@@ -88,6 +88,24 @@ def test_a_microphone_that_never_had_sound_is_reported_early_in_the_first_talk()
     assert opened.deliver(FIRST_ZEROS_S + 0.5, is_zero=True) == {
         Part.MICROPHONE: SILENT
     }
+
+
+def test_a_microphone_muted_between_short_talks_is_reported():
+    opened = Opened()
+    reports: dict[Part, str] = {}
+    opened.deliver(1, is_zero=False)
+    for _ in range(2):
+        reports |= opened.deliver(3, is_zero=True, is_gate_open=False)
+        reports |= opened.deliver(3, is_zero=True)
+    assert reports == {Part.MICROPHONE: SILENT}
+
+
+def test_a_microphone_that_is_muted_often_is_reported_each_time():
+    opened = Opened()
+    for _ in range(10):
+        opened.deliver(1, is_zero=False)
+        reported = opened.deliver(MOST_ZEROS_S + 1, is_zero=True)
+        assert reported == {Part.MICROPHONE: SILENT}
 
 
 def test_the_event_says_that_the_microphone_is_silent():
