@@ -130,6 +130,7 @@ def test_nothing_is_processed_for_nobody(path):
     path.sender.encoder_feed.disconnect()
     path.clock.now_s += 60.0
     path.sender.send_silence()
+    assert path.sender.idle_packets == IDLE_PACKETS, "nothing was processed"
     path.sender.encoder_feed.connect(path.sent.append)
     path.sender.send_silence()
     assert path.taken() == []
