@@ -82,6 +82,11 @@ class PeriodThread:
 
     def _run(self) -> None:
         raise_priority()
+        # A process that ends before it has read everything resets the connection.
+        with suppress(ConnectionError):
+            self._exchange()
+
+    def _exchange(self) -> None:
         receive, send = self._socket.recv_into, self._socket.send
         received, unpack, pack = self._received, HEARD.unpack_from, PLAYED.pack_into
         while receive(received):

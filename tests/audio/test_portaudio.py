@@ -4,6 +4,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,10 +16,12 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.devices import listed
+from appliance.audio.devices import Device, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
+from appliance.audio.period_thread import PeriodThread
 from appliance.audio.portaudio import PortAudio
+from appliance.audio.portaudio_callback import HEARD
 from appliance.errors import SoundError
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
@@ -293,6 +296,19 @@ def is_urgent(thread):
     return os.sched_getscheduler(thread) == os.SCHED_RR
 
 
+def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    thread = PeriodThread(ours, memoryview(bytearray(1)))
+    echo = Echo()
+    device = Device(0, "USB", 1, 2, 48_000)
+    thread.begin(7, StreamRequest(device, device, 48_000, 0.01), echo)
+    theirs.send(HEARD.pack(7, 1, 0, 0, 0.0) + bytes(960))
+    assert select.select([theirs], [], [], PATIENCE_S)[0], "it was answered"
+    theirs.close()
+    thread.end()
+    assert len(echo.calls) == 1
+
+
 def children():
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
     pids = map(int, listed.split())
@@ -301,7 +317,9 @@ def children():
 
 PARENT = """
 import os, sys
+from appliance.audio.period_thread import PeriodThread
 from appliance.audio.portaudio import PortAudio
+from appliance.audio.portaudio_callback import HEARD
 driver = PortAudio()
 driver.renew()
 print(*open(f"/proc/self/task/{os.getpid()}/children").read().split(), flush=True)
