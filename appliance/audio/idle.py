@@ -1,7 +1,7 @@
 """Idle mode: while both sides are silent, the audio callback only counts periods.
 
 An optimisation of CPU time, which most of the CPU time of an idle box would otherwise
-go into. Without it every period is processed.
+go into. Without it every period is processed, as in a stream that only plays.
 """
 
 from collections.abc import Callable

@@ -20,7 +20,7 @@ from appliance.audio.sound_process import (
 )
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.process.log_limit import LogLimit
+from appliance.process.log_limit import FAULT_WINDOW_S, LogLimit
 
 ANY_CARD: Final = "sound"
 """Device name in errors that concern no single card."""
@@ -36,7 +36,6 @@ LATE_REFUSAL_S: Final = 0.9
 """PortAudio waits a second for its thread to start. After that it cancels the thread,
 which leaves the card open or alsa-lib locked: only a new process helps."""
 LOG_LINES: Final = 2
-LOG_WINDOW_S: Final = 3600.0
 """Lines about ended processes in an hour; losses of the card are logged as well."""
 _log = logging.getLogger(__name__)
 
@@ -53,7 +52,7 @@ class PortAudio:
         self._process: SoundProcess | None = None
         self._killed: SoundProcess | None = None
         self._failure = ""
-        self._log_limit = LogLimit(LOG_LINES, window_s=LOG_WINDOW_S)
+        self._log_limit = LogLimit(LOG_LINES, window_s=FAULT_WINDOW_S)
         self._hangs = 0
         self._streams = 0
 

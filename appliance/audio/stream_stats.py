@@ -12,7 +12,7 @@ from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
-from appliance.process.log_limit import LogLimit
+from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 PARTS: Final[dict[Direction, Part]] = {
     "microphone": Part.MICROPHONE,
@@ -23,9 +23,6 @@ LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 STOPPED: Final = fault_table.CARD_STOPPED.text()
 DEAF: Final = fault_table.CARD_DEAF.text()
-LOG_LINES: Final = 10
-LOG_WINDOW_S: Final = 3600.0
-"""Lines about losses in an hour, and as many about returns."""
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
 _log = logging.getLogger(__name__)
@@ -40,7 +37,7 @@ class StreamStats:
     def __init__(self, post: Post) -> None:
         """Start with nothing lost."""
         self._post = post
-        self._log_limit = LogLimit(LOG_LINES, window_s=LOG_WINDOW_S)
+        self._log_limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}

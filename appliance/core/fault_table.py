@@ -9,7 +9,7 @@ What follows from the kind of a fault, and so has no column of its own:
     kind     event               page, OLED          fault lamp  log line, once
     LOST     PartLost.reason     part: name: text    lit *       … lost  reason="text"
     NOTICE   PartFound.notice    part: name, text    lit         … open  notice="text"
-    HELD     ButtonPressed       text                lit         none
+    HELD     ButtonPressed       text                lit         only if held at start
     CHECK    none                none                dark        none; `doctor` only
 
 * Not for a screen with `screen.driver: auto`, which is optional.

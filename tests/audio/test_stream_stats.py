@@ -13,9 +13,10 @@ from appliance.audio.stream_clock import (
     STALL_S,
     StreamClock,
 )
-from appliance.audio.stream_stats import DEAF, LOG_LINES, LOSING, SILENT, StreamStats
+from appliance.audio.stream_stats import DEAF, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
+from appliance.process.log_limit import FAULT_LINES
 from tests.audio.fakes import Clock
 
 NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.SPEAKER}
@@ -210,7 +211,7 @@ def test_a_loose_contact_is_a_few_lines_in_the_log(caplog):
         opened.stats.opened(dict.fromkeys(NAMES, opened.stream), opened.found)
         opened.stats.note_first_callbacks()
     assert len(opened.events) == 4000, "each is shown"
-    assert 4 <= len(caplog.records) <= 2 * LOG_LINES
+    assert 4 <= len(caplog.records) <= 2 * FAULT_LINES
 
 
 def test_the_events_of_the_day_are_logged(caplog):
