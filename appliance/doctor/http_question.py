@@ -13,7 +13,7 @@ import httpx
 import msgspec
 
 from appliance.net.listen import EVERYWHERE, parsed
-from appliance.tokens.http_failure import date_s
+from appliance.tokens.client import date_s
 
 ASK_S: Final = 5.0
 """Longest time for one question; as for a token source's connection."""

@@ -36,9 +36,8 @@ from appliance.dtelecom.connections import (
 )
 from appliance.dtelecom.frames import FrameFilter
 from appliance.dtelecom.signal_filter import SignalFilter
-from appliance.net.http_limits import ConnectionLimits
+from appliance.net.http_limits import ConnectionLimits, Rate
 from appliance.net.http_server import Acceptor
-from appliance.net.rate_limit import Rate
 from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0

@@ -18,9 +18,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
-from appliance.net.http_limits import ConnectionLimits, ServerLimits
+from appliance.net.http_limits import ConnectionLimits, RateLimit, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
-from appliance.net.rate_limit import RateLimit
 from appliance.process.log_limit import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)

@@ -12,10 +12,15 @@ import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.host_check import own_names
-from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
+from appliance.net.http_limits import (
+    HEAD_BYTES,
+    ConnectionLimits,
+    Rate,
+    RateLimit,
+    ServerLimits,
+)
 from appliance.net.http_protocol import WebSocketProtocol
 from appliance.net.http_server import CLIENT_LEFT, BoundedServer, RateLimited
-from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.access import AccessControl, PairingForm, too_many_requests
 from appliance.page.adapter import PageSettings
 from appliance.page.answer import LIMIT_BYTES

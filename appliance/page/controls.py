@@ -20,7 +20,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
-from appliance.net.rate_limit import Bucket, Buckets, Rate
+from appliance.net.http_limits import Bucket, Buckets, Rate
 from appliance.page.answer import RequestRefused
 from appliance.page.commands import (
     AnyRequest,

@@ -11,7 +11,7 @@ import msgspec
 
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
-from appliance.net.rate_limit import Bucket, Rate
+from appliance.net.http_limits import Bucket, Rate
 from appliance.page.answer import RequestRefused
 from appliance.page.pairing_file import (
     Keys,

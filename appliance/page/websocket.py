@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from appliance.net.rate_limit import Bucket, Rate
+from appliance.net.http_limits import Bucket, Rate
 from appliance.page.answer import RequestRefused, refusal
 from appliance.page.commands import from_command
 from appliance.page.controls import Answer, Client, Controls

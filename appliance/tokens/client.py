@@ -5,11 +5,15 @@ Importing httpx takes 0.1 s, so this module is imported when a token is first fe
 
 import asyncio
 import contextlib
+import errno
 import logging
+import socket
 import ssl
+import time
 import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from email.utils import parsedate_to_datetime
 from functools import cache
 from http.cookiejar import CookieJar
 from typing import Final
@@ -17,10 +21,11 @@ from typing import Final
 import httpx
 
 from appliance.core.events import Cause
-from appliance.errors import TokenUnreachable
-from appliance.tokens.http_failure import date_s, no_response_error, status_error
-from appliance.tokens.redirect import redirected
-from appliance.tokens.request import Request
+from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.net.url import address_fault, is_local, without_query
+from appliance.process.redaction import redacted
+from appliance.tokens.response import remark
+from appliance.tokens.source import Request
 
 CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
@@ -202,3 +207,157 @@ async def _error_body(response: httpx.Response) -> bytes:
             return await _body(response, "")
     except (TimeoutError, httpx.HTTPError, TokenUnreachable):
         return b""
+
+
+LONGEST_SHOWN: Final = 300
+"""Characters of an error sentence that a redirect may determine."""
+_SEE_OTHER: Final = 303
+_ANONYMOUS_HEADERS: Final = ("accept", "content-type")
+"""Headers that say nothing about the sender, so that any host may get them."""
+_WITHOUT_TLS: Final = "it is without TLS."
+_THIS_MACHINE: Final = "only this machine itself may name a service on it."
+_OTHER_HOST: Final = (
+    "another host would get what room.token_body says. If it should, write its address "
+    "to room.token_url."
+)
+
+
+def redirected(request: Request, status: int, location: str) -> Request:
+    """Return the request to the address to which the response redirects.
+
+    The method is kept except after 303: the address has moved, and a GET would lose the
+    body. Another host gets neither headers nor body of the configuration.
+
+    Raises:
+        TokenUnreachable: the address is not one to follow.
+    """
+    before = httpx.URL(request.url)
+    after = before.join(location)
+    shown = redacted(without_query(str(after)), request.secrets)[:LONGEST_SHOWN]
+    is_get = status == _SEE_OTHER or request.method == "GET"
+    # The same host, or the same one with TLS.
+    is_same = after.host == before.host and (
+        after.port == before.port or after.scheme != before.scheme
+    )
+    fault = address_fault(str(after), "https", request.allow_insecure)
+    fault = fault or _fault(before, after)
+    if request.is_body_private and not (is_same or is_get):
+        fault = fault or _OTHER_HOST
+    if fault is not None:
+        sentence = (
+            f"{request.where} redirects to {shown}, which is not followed: "
+            f"{redacted(fault, request.secrets)[:LONGEST_SHOWN]}"
+        )
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    kept = {
+        name: value
+        for name, value in request.headers.items()
+        if is_same or name in _ANONYMOUS_HEADERS
+    }
+    return replace(
+        request,
+        method="GET" if is_get else request.method,
+        url=str(after),
+        headers=kept,
+        query={},
+        body=None if is_get else request.body,
+        shown=shown,
+    )
+
+
+def _fault(before: httpx.URL, after: httpx.URL) -> str | None:
+    """Return why a redirect between these allowed addresses is not followed."""
+    if before.scheme == "https" and after.scheme != "https":
+        return _WITHOUT_TLS
+    if is_local(str(after)) and not is_local(str(before)):
+        return _THIS_MACHINE
+    return None
+
+
+_REFUSALS: Final = {
+    401: "unauthorized (401): check room.token_headers",
+    403: "forbidden (403): check room.identity, token_headers and token_query",
+}
+# A proxy may answer 404 while the server behind it is starting: not final.
+_NOT_FOUND: Final = 404
+_NO_ROUTE: Final = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
+
+
+def date_s(text: str) -> float | None:
+    """Return a date of HTTP in seconds since the epoch; None if it is not one."""
+    try:
+        return parsedate_to_datetime(text).timestamp()
+    except (ValueError, OverflowError):
+        return None
+
+
+def status_error(request: Request, response: httpx.Response, body: bytes) -> TokenError:
+    """Return the error for a response other than 2xx."""
+    said, status = remark(body, request.secrets), response.status_code
+    if status in _REFUSALS:
+        sentence = f"{request.where} answered {_REFUSALS[status]}."
+        return TokenRefused(Cause.REFUSED, sentence, remark=said)
+    if status == _NOT_FOUND:
+        sentence = f"{request.where} answered not found (404): check room.token_url."
+    else:
+        sentence = f"{request.where} answered {status} instead of a token."
+    return TokenUnreachable(
+        Cause.TOKEN_SOURCE,
+        sentence,
+        remark=said or ("" if status == _NOT_FOUND else "See its own log."),
+        retry_after_s=_retry_after_s(response.headers),
+    )
+
+
+def no_response_error(exc: Exception, where: str) -> TokenError:
+    """Return the error for a request without a response."""
+    causes = list(_causes(exc))
+    for cause in causes:
+        if isinstance(cause, socket.gaierror):
+            sentence = f"the name in {where} cannot be resolved. Check the network."
+            return TokenUnreachable(Cause.NO_INTERNET, sentence)
+        if isinstance(cause, OSError) and cause.errno in _NO_ROUTE:
+            sentence = f"there is no route to {where}. Check the network."
+            return TokenUnreachable(Cause.NO_INTERNET, sentence)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            why = cause.verify_message
+            sentence = (
+                f"{where} has no valid certificate ({why}). Is the clock here right?"
+            )
+            return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    return TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} {_failure(causes)}")
+
+
+def _retry_after_s(headers: httpx.Headers) -> float:
+    """Return the wait that the server asks for, in seconds or until a date; 0: none.
+
+    Source: RFC 9110, section 10.2.3. Its own clock counts, if it is known.
+    """
+    text = headers.get("retry-after", "").strip()
+    if text.isascii() and text.isdigit():
+        return float(text[:9])
+    until_s = date_s(text)
+    if until_s is None:
+        return 0.0
+    now_s = date_s(headers.get("date", ""))
+    return max(0.0, until_s - (time.time() if now_s is None else now_s))
+
+
+def _failure(causes: list[BaseException]) -> str:
+    if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
+        return "refuses connections. Is the token source running?"
+    if isinstance(causes[0], httpx.ConnectTimeout):
+        return "was not reached in time."
+    if isinstance(causes[0], httpx.RemoteProtocolError | httpx.ReadError):
+        return "closed the connection or is not an HTTP server."
+    return f"could not be reached ({type(causes[0]).__name__})."
+
+
+def _causes(exc: BaseException | None) -> Iterator[BaseException]:
+    """Yield the error and its causes, including those in exception groups."""
+    while exc is not None:
+        yield exc
+        if isinstance(exc, BaseExceptionGroup):
+            for inner in exc.exceptions:
+                yield from _causes(inner)
+        exc = exc.__cause__ or exc.__context__

@@ -1,26 +1,198 @@
-"""Parser of token sources' responses.
+"""Parser of token sources' responses, and of the access tokens in them.
+
+A token's claims are read without verifying its signature, for which only the server has
+the key (RFC 7519, section 7.2).
 
 Each error's sentence begins with its subject, so that it can be shown unchanged.
 """
 
+import binascii
 import contextlib
+import re
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Annotated, Final, TypeVar
+
+import msgspec
 
 from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
 from appliance.process.redaction import redacted
-from appliance.tokens.claims import Claims, read_claims
-from appliance.tokens.response_body import (
-    TOKEN_KEYS,
-    kind_of,
-    read_values,
-    remark,
-    texts_of,
+
+MAX_TOKEN_CHARACTERS: Final = 16_384
+"""Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
+# Python's decoder skips all other characters, the server's does not.
+_JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
+
+
+class _Header(msgspec.Struct):
+    alg: str
+
+
+class _Video(msgspec.Struct, rename="camel"):
+    room: str = ""
+    room_join: bool = False
+
+
+class _Payload(msgspec.Struct, rename="camel"):
+    iss: object = None
+    sub: str = ""
+    exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    video: _Video = msgspec.field(default_factory=_Video)
+    room_config: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Identity, room and validity of a token."""
+
+    identity: str
+    room: str
+    may_join: bool
+    expires_at_s: float | None
+    """Seconds since the epoch; None: never."""
+    not_before_s: float
+    """Seconds since the epoch; 0: valid from the start."""
+    profile: RoomKind
+    """`DTELECOM` if signed with EdDSA by an Ed25519 key in base58, else `LIVEKIT`."""
+    expects_agent: bool = False
+    """The server brings a voice agent into the room (claim `roomConfig.agents`)."""
+
+
+def read_claims(token: str) -> Claims | None:
+    """Return the claims of a token; None if it is not a JSON Web Token of this kind."""
+    parts = _JWT.fullmatch(token) if len(token) <= MAX_TOKEN_CHARACTERS else None
+    if parts is None:
+        return None
+    header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
+    if header is None or payload is None:
+        return None
+    is_dtelecom = _is_dtelecom(header.alg, payload.iss)
+    return Claims(
+        identity=payload.sub,
+        room=payload.video.room,
+        may_join=payload.video.room_join,
+        expires_at_s=payload.exp,
+        not_before_s=payload.nbf,
+        profile=RoomKind.DTELECOM if is_dtelecom else RoomKind.LIVEKIT,
+        expects_agent=_has_agents(payload.room_config),
+    )
+
+
+def _decoded(part: str, shape: type[StructT]) -> StructT | None:
+    try:
+        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
+        return msgspec.json.decode(raw, type=shape)
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _is_dtelecom(alg: str, issuer: object) -> bool:
+    """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
+    if alg != "EdDSA" or not isinstance(issuer, str):
+        return False
+    from appliance.dtelecom.base58 import is_public_key
+
+    return is_public_key(issuer)
+
+
+def _has_agents(room_config: object) -> bool:
+    match room_config:
+        case {"agents": [_, *_]}:
+            return True
+        case _:
+            return False
+
+
+TOKEN_KEYS: Final = (
+    *("participant_token", "participantToken", "token", "accessToken"),
+    *("access_token", "jwt"),
 )
+_WRAPPERS: Final = ("result", "data", "body")
+"""Keys whose value is the response proper: Firebase callables, serverless proxies."""
+_REMARK_KEYS: Final = ("error", "message", "detail")
+_LONGEST_REMARK: Final = 120
+"""Characters of an error sentence that the token source itself may write."""
+
+
+def read_values(body: bytes) -> dict[str, object] | None:
+    """Return the keys of a response in any known form; None: it is none of them.
+
+    The forms: a JSON object, perhaps inside another one; JSON in a JSON string; the
+    token alone, as plain text or as a JSON string.
+    """
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeError:
+        return None
+    values = _object(text)
+    if values is None:
+        return None
+    inner = next(filter(None, (_object(values.get(key)) for key in _WRAPPERS)), {})
+    return values if texts_of(values, TOKEN_KEYS) else values | inner
+
+
+def _object(value: object) -> dict[str, object] | None:
+    """Return a JSON object, perhaps as text, or an object with the token that it is."""
+    for _ in range(2):
+        if not isinstance(value, str):
+            break
+        if read_claims(value.strip()) is not None:
+            return {"token": value}
+        try:
+            value = msgspec.json.decode(value)
+        except (msgspec.MsgspecError, UnicodeError, RecursionError):
+            return None
+    # A JSON string that contains the token.
+    if isinstance(value, str) and read_claims(value.strip()) is not None:
+        return {"token": value}
+    return value if isinstance(value, dict) else None
+
+
+def kind_of(body: bytes) -> str:
+    """Return what a body without any known form seems to be, for an error sentence."""
+    start = body.lstrip()[:1]
+    if not start:
+        return "nothing"
+    if start == b"<":
+        return "a web page (wrong address, or a network that requires a login?)"
+    return "something that is not a JSON object"
+
+
+def texts_of(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
+    """Return the texts of these keys that are not empty.
+
+    A value from an environment file may end with a line break.
+    """
+    found = (values.get(key) for key in keys)
+    texts = (value.strip() for value in found if isinstance(value, str))
+    return [text for text in texts if text]
+
+
+def remark(body: bytes, secrets: frozenset[str]) -> str:
+    """Return what a token source says about an error, as a sentence; "": nothing.
+
+    Args:
+        body: of the response; JSON with `error` or `message`.
+        secrets: texts to hide.
+    """
+    values = read_values(body) or {}
+    inner = values.get("error")
+    found = texts_of(inner, ("message",)) if isinstance(inner, dict) else []
+    found += texts_of(values, _REMARK_KEYS)
+    text = " ".join(found[0].split()) if found else ""
+    # Redacted last: characters that are left out could hide a secret.
+    text = redacted("".join(filter(str.isprintable, text)), secrets)
+    if len(text) > _LONGEST_REMARK:
+        text = f"{text[: _LONGEST_REMARK - 1]}…"
+    return f'It says: "{text}".' if text else ""
+
 
 URL_KEYS: Final = (
     *("server_url", "serverUrl", "wsUrl", "ws_url"),
@@ -33,11 +205,9 @@ _LONGEST_KEYS: Final = 80
 """Characters of an error sentence that may list the keys of a response."""
 _LONGEST_URL: Final = 500
 """Characters; the error sentence contains the address twice."""
-_SCHEMES: Final = {"https://": "wss://", "http://": "ws://"}
 _NO_TOKEN: Final = "a text that is not a JSON Web Token."
 _MILLISECONDS: Final = 10_000_000_000.0
 """Times above this are in milliseconds; as seconds they would be after 2286."""
-
 _LATEST: Final = _MILLISECONDS * 1000
 
 
@@ -97,8 +267,7 @@ def read_answer(
     if claims is None or fault is not None:
         raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
     url = _server(texts_of(values, URL_KEYS), room, where, secrets)
-    wait_s = max(0.0, claims.not_before_s - now_s)
-    answer = _answer(url, token, claims, room.kind, wait_s)
+    answer = _answer(url, token, claims, room.kind, claims.not_before_s - now_s)
     return replace(answer, fallback_urls=_fallbacks(values, room, where))
 
 
@@ -127,7 +296,7 @@ def _answer(
         token,
         claims.identity,
         claims.room,
-        wait_s=wait_s,
+        wait_s=max(0.0, wait_s),
         expires_at_s=claims.expires_at_s,
         expects_agent=claims.expects_agent,
         is_dtelecom=RoomKind.DTELECOM in {kind, claims.profile},
@@ -135,11 +304,7 @@ def _answer(
 
 
 def _time_s(value: object) -> float | None:
-    """Return a point in time, in seconds since the epoch; None if it has no such form.
-
-    Args:
-        value: seconds or milliseconds, or a text as in RFC 3339.
-    """
+    """Return seconds since the epoch, from those, milliseconds or RFC 3339; or None."""
     match value:
         case bool():
             return None
@@ -159,9 +324,9 @@ def _without_token(
     values: dict[str, object], body: bytes, where: str, secrets: frozenset[str]
 ) -> TokenUnreachable:
     """Return the error for a response that may say itself why there is no token."""
-    names = sorted(filter(str.isidentifier, values))
+    names = ", ".join(sorted(filter(str.isidentifier, values)))
     # Cut off last: a part of a secret would not be recognised.
-    keys = redacted(", ".join(names), secrets)[:_LONGEST_KEYS] or "none"
+    keys = redacted(names, secrets)[:_LONGEST_KEYS] or "none"
     sentence = (
         f"{where} answered without a token. Expected one of these keys: "
         f"{', '.join(TOKEN_KEYS)}; found {keys}."
@@ -210,9 +375,8 @@ def _server(
     if url is None:
         sentence = f"{where} names no server. Write its address to room.url."
         raise TokenRefused(Cause.MISCONFIGURED, sentence)
-    for web, socket in _SCHEMES.items():
-        # Some sources give the https address that their dashboard shows.
-        url = url.replace(web, socket, 1) if url.startswith(web) else url
+    # Some sources give the https address that their dashboard shows.
+    url = re.sub(r"^http(?=s?://)", "ws", url)
     fault = f"its address has more than {_LONGEST_URL} characters."
     if len(url) <= _LONGEST_URL:
         fault = address_fault(url, "wss", room.allow_insecure) or ""

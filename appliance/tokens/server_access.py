@@ -15,8 +15,14 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from appliance.tokens.server_config import Networks, TokenServerConfig
-from appliance.tokens.server_fields import LONGEST_NAME, Reason, Refused, header_text
+from appliance.tokens.server_config import (
+    LONGEST_NAME,
+    Networks,
+    Reason,
+    Refused,
+    TokenServerConfig,
+    header_text,
+)
 
 _FORWARDING: Final = (
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),

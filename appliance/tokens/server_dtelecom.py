@@ -19,10 +19,11 @@ from appliance.net.url import address_fault
 from appliance.tokens.issue import Issued, Order
 from appliance.tokens.server_config import (
     Credentials,
+    Reason,
+    Refused,
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_fields import Reason, Refused
 
 if TYPE_CHECKING:
     import httpx

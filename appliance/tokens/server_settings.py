@@ -28,7 +28,7 @@ from appliance.tokens.server_config import (
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_room_config import ROOM_FIELDS
+from appliance.tokens.server_request import ROOM_FIELDS
 
 DEVELOPMENT: Final = ("devkey", "secret")
 """Key and secret of `livekit-server --dev`."""

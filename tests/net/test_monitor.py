@@ -12,11 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import LinkChanged
-from appliance.net import netlink
+from appliance.net import monitor
 from appliance.net.monitor import NetworkMonitor, best_address
 
 IN_NAMESPACE = """
-import asyncio, json, subprocess
+import asyncio, fcntl, json, os, struct, subprocess
 from appliance.net.monitor import NetworkMonitor
 
 def ip(*words):
@@ -29,16 +29,23 @@ async def main():
             print(json.dumps((await events.get()).address), flush=True)
         await told()
         ip("link", "set", "lo", "up")
-        ip("link", "add", "box", "type", "veth", "peer", "name", "hub")
-        ip("link", "set", "box", "up")
+        tap = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(tap, 0x400454CA, struct.pack("16sH22x", b"box", 0x1002))
         ip("address", "add", "10.1.2.3/24", "dev", "box")
-        ip("link", "set", "hub", "up")
+        ip("link", "set", "box", "up")
         await told()
-        ip("address", "add", "10.9.9.9/24", "dev", "hub")
-        ip("route", "add", "default", "via", "10.9.9.1", "dev", "hub")
-        ip("link", "set", "box", "mtu", "1400")
-        await told()
+        ip("link", "add", "docker0", "type", "bridge")
+        ip("link", "add", "inner", "type", "veth", "peer", "name", "outer")
+        ip("link", "set", "outer", "master", "docker0")
+        ip("address", "add", "172.17.0.1/16", "dev", "docker0")
+        for name in "inner", "outer", "docker0":
+            ip("link", "set", name, "up")
         ip("link", "set", "box", "down")
+        await told()
+        ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
+        ip("link", "set", "docker0", "mtu", "1400")
+        await told()
+        ip("link", "set", "docker0", "down")
         await told()
 
 asyncio.run(main())
@@ -58,7 +65,7 @@ def attribute(kind, value):
 
 
 def link_message(index, flags):
-    return message(netlink.NEW_LINK, struct.pack("=BxHiII", 0, 1, index, flags, 0))
+    return message(monitor.NEW_LINK, struct.pack("=BxHiII", 0, 1, index, flags, 0))
 
 
 def address_message(index, text, *, scope=0, flags=0, far_end=None):
@@ -69,11 +76,11 @@ def address_message(index, text, *, scope=0, flags=0, far_end=None):
         body += attribute(1, socket.inet_pton(family, far_end)) + attribute(2, packed)
     else:
         body += attribute(1, packed)
-    return message(netlink.NEW_ADDRESS, body)
+    return message(monitor.NEW_ADDRESS, body)
 
 
 def texts(data):
-    return [str(address.address) for address in netlink.addresses(data)]
+    return [str(address.address) for address in monitor.addresses(data)]
 
 
 class Network:
@@ -195,7 +202,16 @@ def test_changes_of_a_real_network_are_posted():
         command, check=False, text=True, timeout=60, capture_output=True
     )
     told = [json.loads(line) for line in done.stdout.splitlines()]
-    assert told == [None, "10.1.2.3", "10.9.9.9", None], done.stderr
+    assert told == [None, "10.1.2.3", None, "172.17.0.1", None], done.stderr
+
+
+def test_a_containers_interfaces_are_recognised_by_their_kind():
+    def link(index, kind):
+        body = struct.pack("=BxHiII", 0, 1, index, 0x41, 0)
+        return message(monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
+
+    data = link(2, b"bridge\0") + link(3, b"veth\0") + link(4, b"wlan\0")
+    assert monitor.of_containers(data) == {2, 3}
 
 
 def test_only_interfaces_with_a_carrier_count_and_loopback_never():
@@ -205,7 +221,7 @@ def test_only_interfaces_with_a_carrier_count_and_loopback_never():
         + link_message(2, up | running)
         + link_message(3, up)
     )
-    assert netlink.running(data) == {2}
+    assert monitor.running(data) == {2}
 
 
 def test_addresses_are_those_that_other_machines_can_use():
@@ -240,18 +256,20 @@ def test_the_default_routes_address_is_preferred_if_its_interface_works(
         return 253 if text.startswith("169.254") else 0
 
     data = b"".join(address_message(2, text, scope=scope(text)) for text in have)
-    assert best_address(list(netlink.addresses(data)), sources) == expected
+    assert best_address(list(monitor.addresses(data)), sources) == expected
 
 
 @given(st.binary(max_size=300))
 def test_any_message_can_be_parsed(data):
-    netlink.running(data)
-    netlink.addresses(data)
+    monitor.running(data)
+    monitor.of_containers(data)
+    monitor.addresses(data)
 
 
 @given(st.integers(0, 80), st.integers(0, 79), st.integers(0, 255))
 def test_a_damaged_message_can_be_parsed(length, at, value):
     data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
     data[at % len(data)] = value
-    netlink.running(bytes(data[:length]))
-    netlink.addresses(bytes(data[:length]))
+    monitor.running(bytes(data[:length]))
+    monitor.of_containers(bytes(data[:length]))
+    monitor.addresses(bytes(data[:length]))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.tokens.claims import MAX_TOKEN_CHARACTERS, Claims, read_claims
+from appliance.tokens.response import MAX_TOKEN_CHARACTERS, Claims, read_claims
 from tests.tokens.papers import DTELECOM_KEY, NOW_S, grant, jwt_of, part
 
 

@@ -12,7 +12,7 @@ from appliance.config import RoomConfig
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.client import MAX_BODY, MAX_COOKIES, TokenClient
-from appliance.tokens.request import Request, token_request
+from appliance.tokens.source import Request, token_request
 from tests.tokens.fake_server import (
     Answer,
     begins,

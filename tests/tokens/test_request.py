@@ -4,7 +4,7 @@ import httpx
 import pytest
 
 from appliance.config import Preset, RoomConfig
-from appliance.tokens.request import token_request
+from appliance.tokens.source import token_request
 
 
 def test_a_post_has_the_standard_names_and_what_is_configured():

@@ -8,8 +8,7 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
-from appliance.tokens.response_body import remark
+from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer, remark
 from tests.tokens.papers import (
     NOW_S,
     ROOM,

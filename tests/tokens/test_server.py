@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.net.rate_limit import Rate
+from appliance.net.http_limits import Rate
 from appliance.process.logs import Redacting
 from appliance.tokens.server import client_limits, listening_socket, server, warnings
 from tests.tokens.token_server import ENVIRONMENT, SECRET, SHARED, asking, settings

@@ -8,9 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.tokens.server_app import PATHS
-from appliance.tokens.server_fields import Reason
-from appliance.tokens.server_metrics import LINES
+from appliance.tokens.server_app import LINES, PATHS
+from appliance.tokens.server_config import Reason
 from tests.tokens.token_server import BOX, SECRET, SHARED, asking, claims_of
 
 PROXY = "192.168.1.2"
