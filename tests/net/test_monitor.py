@@ -40,6 +40,9 @@ async def main():
         ip("address", "add", "172.17.0.1/16", "dev", "docker0")
         for name in "inner", "outer", "docker0":
             ip("link", "set", name, "up")
+        shown = ["ip", "link", "show", "docker0", "up"]
+        while b"state UP" not in subprocess.run(shown, capture_output=True).stdout:
+            await asyncio.sleep(0.01)
         ip("link", "set", "box", "down")
         await told()
         ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
