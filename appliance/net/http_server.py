@@ -21,7 +21,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from appliance.net.http_limits import ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
 from appliance.net.rate_limit import RateLimit
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
 """Exceptions raised in the application when its client has disconnected."""

@@ -10,7 +10,7 @@ from prometheus_client.core import CounterMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.tokens.server_fields import Reason
 
 LINES: Final = 20
