@@ -109,8 +109,8 @@ def _demo(args: argparse.Namespace) -> int:
 
 
 def _doctor(args: argparse.Namespace) -> int:
+    from appliance.doctor.checks import probes_of
     from appliance.doctor.command import doctor
-    from appliance.doctor.probes import probes_of
 
     config = _loaded(args).config
     return doctor(config, probes_of(config), as_json=args.json)

@@ -11,7 +11,7 @@ from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.fault_report import FaultLog
-from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 _log = logging.getLogger(__name__)
 

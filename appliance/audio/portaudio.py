@@ -20,7 +20,7 @@ from appliance.audio.sound_process import (
 )
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.process.log_limit import FAULT_WINDOW_S, LogLimit
+from appliance.process.logs import FAULT_WINDOW_S, LogLimit
 
 ANY_CARD: Final = "sound"
 """Device name in errors that concern no single card."""

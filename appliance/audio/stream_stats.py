@@ -12,7 +12,7 @@ from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
-from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 PARTS: Final[dict[Direction, Part]] = {
     "microphone": Part.MICROPHONE,

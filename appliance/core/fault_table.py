@@ -140,6 +140,13 @@ NO_BUS: Final = HardwareFault(
     "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart.",
     help=_PANEL,
 )
+NO_OTHER_BUS: Final = HardwareFault(
+    "screen-no-other-bus",
+    "there is no I²C bus {bus}",
+    "Set screen.bus to 1 for the pins 3 and 5, or add dtoverlay=i2c{bus} to "
+    "/boot/firmware/config.txt and restart.",
+    help=_PANEL,
+)
 BUS_BLOCKED: Final = HardwareFault(
     "screen-bus-blocked",
     "I²C bus {bus} is blocked: a device or a short circuit holds SDA or SCL",
@@ -158,7 +165,7 @@ SCREEN_ABSENT: Final = HardwareFault(
 SCREEN_TAKEN: Final = HardwareFault(
     "screen-taken",
     "a kernel driver holds {address} on I²C bus {bus}",
-    "It shows UU in `i2cdetect -y`. Remove the display's dtoverlay from "
+    "It shows UU in `i2cdetect -y {bus}`. Remove the display's dtoverlay from "
     "/boot/firmware/config.txt and restart.",
     help=_PANEL,
 )
@@ -204,6 +211,13 @@ WIRE_UNPULLED: Final = HardwareFault(
     help=_PANEL,
 )
 
+PIN_LIBRARY: Final = HardwareFault(
+    "gpio-library",
+    "GPIOZERO_PIN_FACTORY is set, and does not work: {error}",
+    "Remove it from the environment (sudo systemctl edit ptt-appliance): the default, "
+    "lgpio, works on every Pi.",
+    help=_PANEL,
+)
 NO_PINS: Final = HardwareFault(
     "pins-none", "this machine has no pins to use: {error}", help=_PANEL
 )

@@ -1,21 +1,32 @@
 """Checks of hardware, network and server, each with a remedy."""
 
+import asyncio
+import os
 import socket
 import ssl
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.util import find_spec
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+from appliance.audio.card_levels import levels_found
+from appliance.audio.device_list import all_devices, card_name
+from appliance.audio.devices import Device, Direction, chosen
+from appliance.audio.portaudio import PortAudio
+from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.hardware_fault import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
-from appliance.errors import ApplianceError
+from appliance.doctor.questions import RemoteClock
+from appliance.errors import ApplianceError, SoundError
 from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
+from appliance.process.state_files import state_folder
+from appliance.process.store import Store
 from appliance.tokens.source import TokenSource
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
@@ -191,3 +202,105 @@ def _until(ends_at_s: float | None, now_s: float) -> str:
     if ends_at_s - now_s >= DAY_S:
         return "for more than a day"
     return f"until {datetime.fromtimestamp(ends_at_s, UTC).astimezone():%H:%M}"
+
+
+@dataclass(frozen=True, slots=True)
+class Probes:
+    """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
+
+    find_card: Callable[[Direction], str]
+    """Return the name of the card for a direction."""
+    find_levels: Callable[[Direction], tuple[str, str]]
+    """Return the hardware levels of that card and advice; no advice: they are good."""
+    fetch_token: Callable[[], tuple[str, str]]
+    """Fetch a token; return a description without the token, and its server's URL."""
+
+
+def probes_of(config: Config) -> Probes:
+    """Return the questions for this configuration."""
+    wishes: dict[Direction, Cards] = {
+        "microphone": config.sound.microphone,
+        "speaker": config.sound.speaker,
+    }
+    search = _Search()
+
+    def find_card(direction: Direction) -> str:
+        wished = wishes[direction]
+        if wished == "none":
+            return "none configured"
+        return card_name(wished, direction, search.devices())
+
+    def find_levels(direction: Direction) -> tuple[str, str]:
+        wished = wishes[direction]
+        if wished == "none":
+            return "none configured", ""
+        return levels_found(chosen(wished, search.devices(), direction), direction)
+
+    def fetch_token() -> tuple[str, str]:
+        identity = Store(state_folder(os.environ), _ignore).read().identity
+        source = TokenSource(config, identity=identity, post=_ignore)
+        return asyncio.run(try_token(source, time.time()))
+
+    return Probes(find_card, find_levels, fetch_token)
+
+
+class _Search:
+    """One search for cards, for all questions: a card may take seconds to fail."""
+
+    def __init__(self) -> None:
+        self._found: tuple[Device, ...] | SoundError | None = None
+
+    def devices(self) -> tuple[Device, ...]:
+        """Return the cards.
+
+        Raises:
+            SoundError: PortAudio cannot list them, or does not answer.
+        """
+        if self._found is None:
+            try:
+                with PortAudio() as driver:
+                    self._found = all_devices(driver)
+            except SoundError as exc:
+                self._found = exc
+        if isinstance(self._found, SoundError):
+            raise self._found
+        return self._found
+
+
+def _ignore(_event: object) -> None:
+    """Ignore the event: there is no control loop here."""
+
+
+OLDEST_YEAR: Final = 2026
+"""Year of this version; the clock of a Pi without network starts in the past."""
+TOLERANCE_S: Final = 60
+"""A token that is valid from now on is refused by a server whose clock is behind."""
+_UNITS: Final = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+
+
+def clock(now_s: float, remote: RemoteClock | None) -> Finding:
+    """Compare the clock with that of another machine.
+
+    Args:
+        now_s: seconds since the epoch, right after the remote clock was read.
+        remote: clock of another machine; None: nobody says the time.
+    """
+    now = datetime.fromtimestamp(now_s, UTC)
+    found = f"{now:%Y-%m-%d %H:%M} UTC"
+    if remote is None:
+        if now.year < OLDEST_YEAR:
+            return finding("clock", fault_table.CLOCK_WRONG, now=found)
+        return Finding("clock", f"{found}, not compared: no server has answered")
+    difference_s = now_s - remote.now_s
+    if abs(difference_s) <= TOLERANCE_S:
+        return Finding("clock", f"{found}, as at {remote.host}")
+    way = "ahead of" if difference_s > 0 else "behind"
+    found += f", {_duration(abs(difference_s))} {way} {remote.host}"
+    return finding("clock", fault_table.CLOCK_WRONG, now=found)
+
+
+def _duration(seconds: float) -> str:
+    for unit_s, unit in _UNITS:
+        if seconds >= 2 * unit_s:
+            return f"{seconds / unit_s:.0f} {unit}"
+    return f"{seconds:.0f} seconds"

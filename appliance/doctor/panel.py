@@ -9,10 +9,10 @@ from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import LGPIO
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
-from appliance.panel.input_pin import Input
 from appliance.panel.lamps import Output
 from appliance.panel.pins import (
     Factory,
+    Input,
     PinSource,
     import_errors,
     open_factory,

@@ -1,5 +1,6 @@
 """Check of the power saving of Wi-Fi, which delays packets by tenths of a second."""
 
+import errno
 import shlex
 import shutil
 from collections.abc import Callable
@@ -8,13 +9,16 @@ from typing import Final
 
 from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding
-from appliance.doctor.programs import finished
+from appliance.doctor.questions import finished
 
 INTERFACES: Final = Path("/sys/class/net")
 IW: Final = "/usr/sbin/iw"
 """In Debian it is in a folder that only root has in its PATH."""
 CALL_S: Final = 5.0
 """Longest time for `iw` and `nmcli`, which only take long if a driver hangs."""
+
+_UNSUPPORTED: Final = f"(-{errno.EOPNOTSUPP})"
+"""End of iw's message for a driver without this setting."""
 
 
 def wifi(
@@ -43,23 +47,31 @@ def wifi(
         return Finding("Wi-Fi", f"not used, the network is on {interface}")
     program = iw or shutil.which("iw") or IW
     state = _power_save(program, interface)
-    found = f"{interface} power save {state}"
     match state:
         case "on":
             commands = _remedy(interface, nmcli)
             facts = {"interface": interface, "commands": commands}
             return finding("Wi-Fi", fault_table.WIFI_SLEEPS, **facts)
         case "off":
-            return Finding("Wi-Fi", found)
-        case _:
+            return Finding("Wi-Fi", f"{interface} power save off")
+        case "unsupported":
+            return Finding("Wi-Fi", f"the driver of {interface} has no power save")
+        case "missing":
             advice = "Install iw (sudo apt install iw) and run doctor again."
-            return Finding("Wi-Fi", found, advice)
+        case _:
+            question = f"sudo {program} dev {interface} get power_save"
+            advice = f"Run {question} for the reason."
+    return Finding("Wi-Fi", f"{interface} power save unknown", advice)
 
 
 def _power_save(iw: str, interface: str) -> str:
-    """Return `on`, `off` or `unknown`."""
+    """Return `on`, `off`, `unsupported` by the driver, `missing` (iw), or `unknown`."""
     done = finished([iw, "dev", interface, "get", "power_save"], CALL_S)
-    state = done.stdout.strip().rpartition(" ")[2] if done else ""
+    if done is None:
+        return "unknown" if Path(iw).exists() else "missing"
+    if _UNSUPPORTED in done.stderr:
+        return "unsupported"
+    state = done.stdout.strip().rpartition(" ")[2]
     return state if state in {"on", "off"} else "unknown"
 
 

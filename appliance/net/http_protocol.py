@@ -24,7 +24,7 @@ from uvicorn.server import ServerState
 from websockets.exceptions import WebSocketException
 
 from appliance.net.http_limits import READS, ServerLimits
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 
 MALFORMED = (
     h11.ProtocolError,

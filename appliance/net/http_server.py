@@ -20,7 +20,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.http_limits import ConnectionLimits, RateLimit, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
 """Exceptions raised in the application when its client has disconnected."""

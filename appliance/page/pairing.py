@@ -25,7 +25,7 @@ from appliance.page.pairing_file import (
 from appliance.page.pin_lockout import Lockouts
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 
 _log = logging.getLogger(__name__)
 

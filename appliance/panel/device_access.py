@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from appliance.core import fault_table
-
-SERVICE: Final = "ptt-appliance"
-"""Installed service, and its user."""
+from appliance.process.group_access import SERVICE_USER as SERVICE
+from appliance.process.group_access import join_group
 
 _RULES: Final = {"gpiochip": ("gpio", "gpio"), "i2c": ("i2c-dev", "i2c")}
 """Subsystem of udev and usual group of a device, by its name without the number."""
@@ -97,8 +96,7 @@ def _remedy(file: DeviceFile, account: Account) -> str:
         return "The service's own limits refuse it: see DeviceAllow in its unit."
     user = SERVICE if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
-        join = f"sudo usermod -aG {file.group} {user}"
-        return f"Run: {join} && sudo systemctl restart {SERVICE}."
+        return f"Run: {join_group(file.group, user)}."
     subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
     return f"Write into /etc/udev/rules.d/60-{SERVICE}.rules: {rule}; then restart."

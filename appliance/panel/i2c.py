@@ -62,8 +62,9 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
     try:
         return open_bus(number)
     except FileNotFoundError as exc:
-        reason = fault_table.NO_BUS.text(bus=number)
-        raise PanelError(NAME, reason) from exc
+        is_usual = number == ScreenConfig().bus
+        fault = fault_table.NO_BUS if is_usual else fault_table.NO_OTHER_BUS
+        raise PanelError(NAME, fault.text(bus=number)) from exc
     except PermissionError as exc:
         raise PanelError(NAME, refusal(device(number))) from exc
     except OSError as exc:

@@ -10,12 +10,12 @@ from appliance.core.view import Lamps as Lit
 from appliance.core.view import View
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import GpioChips
-from appliance.panel.pin_group import PinGroup
 from appliance.panel.pins import (
     CHIPS,
     RETRY_S,
     Factory,
     OpenFactory,
+    PinGroup,
     PinSource,
     is_active_high,
     open_factory,

@@ -4,6 +4,6 @@
 that fails and recovers to the log and to the core. `logs` sends log lines to the
 journal or to standard error, without secrets (`redaction`); `native_stderr` limits what
 native libraries write there. `systemd` sends readiness, status and watchdog signals.
-`store` keeps identity and volume over restarts in `state_files`.
-Start with `background` and `fault_report`.
+`store` keeps identity, volume and more over restarts, in `state_files`. Start
+with `background` and `fault_report`.
 """

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
-from appliance.process.log_limit import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 
 class FaultLog:

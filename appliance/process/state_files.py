@@ -1,9 +1,12 @@
 """State directory, and atomic writing of the files in it."""
 
 import contextlib
+import hashlib
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Final
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:
@@ -60,3 +63,55 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+MACHINE_FILES: Final = (
+    Path("/proc/device-tree/serial-number"),
+    Path("/etc/machine-id"),
+)
+LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without letters and digits that are easily confused."""
+LENGTH: Final = 8
+"""Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
+LARGEST_ID: Final = 256
+"""Characters; a machine has less than 40."""
+_SALT: Final = b"ptt-appliance identity"
+
+
+def derived_identity(
+    folder: Path, machine_files: Iterable[Path] = MACHINE_FILES
+) -> str | None:
+    """Return the identity of this machine; None where it has no number of its own.
+
+    Args:
+        folder: state directory, because two boxes on one machine need two identities.
+        machine_files: files with a number of the machine, best first.
+    """
+    for path in machine_files:
+        if number := _number(path):
+            content = b"\0".join((_SALT, number.encode(), str(folder).encode()))
+            return _spelled(int.from_bytes(hashlib.sha256(content).digest()))
+    return None
+
+
+def random_identity() -> str:
+    """Return an identity for a machine without a number of its own."""
+    return _spelled(secrets.randbits(64))
+
+
+def _number(path: Path) -> str:
+    """Return the machine's number; empty where there is none, or only a placeholder."""
+    try:
+        text = path.read_bytes()[:LARGEST_ID].decode("ascii").strip(" \0\n")
+    except (OSError, UnicodeDecodeError):
+        return ""
+    is_placeholder = text == "uninitialized" or not text.strip("0")
+    return "" if is_placeholder else text
+
+
+def _spelled(number: int) -> str:
+    letters = []
+    for _ in range(LENGTH):
+        number, remainder = divmod(number, len(LETTERS))
+        letters.append(LETTERS[remainder])
+    return f"box-{''.join(letters)}"

@@ -23,12 +23,12 @@ from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
-from appliance.process.identity import (
+from appliance.process.state_files import (
     MACHINE_FILES,
     derived_identity,
     random_identity,
+    write_whole,
 )
-from appliance.process.state_files import write_whole
 
 _log = logging.getLogger(__name__)
 

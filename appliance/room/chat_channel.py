@@ -13,7 +13,7 @@ from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.ports import Post
 from appliance.process.background import Spawn
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.room import chat_format
 from appliance.room.chat_streams import ChatStreams
 from appliance.room.names import short_id

@@ -9,7 +9,7 @@ from livekit import rtc
 
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.ports import Post
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.room.failures import ONLY_ONCE, Failure
 from appliance.room.publisher import Publisher
 

@@ -8,7 +8,7 @@ import logging
 from pathlib import PurePath
 from typing import Final
 
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.process.redaction import redacted
 
 _NATIVE: Final = "%s:%s:%s - %s"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from livekit import rtc
 
 from appliance.ports import Playback
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.room.audio_io import RemoteAudio
 from appliance.room.encryption import Decryption
 from appliance.room.ffi import Fail

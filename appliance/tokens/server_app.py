@@ -32,7 +32,7 @@ from appliance.net.http_limits import (
     read_body,
 )
 from appliance.net.url import host_and_port
-from appliance.process.log_limit import LogLimit
+from appliance.process.logs import LogLimit
 from appliance.tokens.issue import Issuer, LiveKitIssuer, Order
 from appliance.tokens.server_access import Access, client_address
 from appliance.tokens.server_config import (

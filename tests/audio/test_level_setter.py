@@ -15,7 +15,7 @@ from appliance.audio.devices import Device, Direction
 from appliance.audio.level_setter import LevelSetter
 from appliance.config import MixerConfig
 from appliance.errors import SoundError
-from appliance.process.log_limit import FAULT_LINES
+from appliance.process.logs import FAULT_LINES
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 
 DEADLINE_S = 10.0

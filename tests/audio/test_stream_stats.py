@@ -16,7 +16,7 @@ from appliance.audio.stream_clock import (
 from appliance.audio.stream_stats import DEAF, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
-from appliance.process.log_limit import FAULT_LINES
+from appliance.process.logs import FAULT_LINES
 from tests.audio.fakes import Clock
 
 NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.SPEAKER}

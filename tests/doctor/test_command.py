@@ -8,8 +8,8 @@ import pytest
 from appliance.config import ButtonsConfig, Config, LampsConfig, ScreenConfig
 from appliance.core.events import Cause
 from appliance.doctor import checks
+from appliance.doctor.checks import Probes
 from appliance.doctor.command import doctor, room
-from appliance.doctor.probes import Probes
 from appliance.errors import SoundError, TokenUnreachable
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)

@@ -12,10 +12,11 @@ from appliance.net.monitor import current_address, current_interface
 NO_NMCLI = "/nowhere/nmcli"
 
 
-def program(folder, name, output):
-    """Return the path of a program that prints this."""
+def program(folder, name, output, status=0):
+    """Return the path of a program that prints this, in case of an error as one."""
     script = folder / name
-    script.write_text(f"#!/bin/sh\necho '{output}'\n")
+    stream = ">&2" if status else ""
+    script.write_text(f"#!/bin/sh\necho '{output}' {stream}\nexit {status}\n")
     script.chmod(0o755)
     return str(script)
 
@@ -54,6 +55,22 @@ def test_without_networkmanager_the_remedy_is_a_rule_for_each_start(
 def test_power_saving_that_is_off_is_good(tmp_path, interfaces):
     off = program(tmp_path, "iw", "Power save: off")
     assert wifi(lambda: "wlan0", interfaces, off, NO_NMCLI).is_good
+
+
+def test_a_driver_without_power_saving_is_good(tmp_path, interfaces):
+    said = "command failed: Operation not supported (-95)"
+    iw = program(tmp_path, "iw", said, status=161)
+    finding = wifi(lambda: "wlan0", interfaces, iw, NO_NMCLI)
+    assert finding.is_good
+    assert finding.found == "the driver of wlan0 has no power save"
+
+
+def test_the_advice_to_install_iw_is_only_for_systems_without_it(tmp_path, interfaces):
+    missing = wifi(lambda: "wlan0", interfaces, "/nowhere/iw", NO_NMCLI)
+    assert "sudo apt install iw" in missing.advice
+    iw = program(tmp_path, "iw", "command failed: No such device (-19)", status=237)
+    failed = wifi(lambda: "wlan0", interfaces, iw, NO_NMCLI)
+    assert failed.advice == f"Run sudo {iw} dev wlan0 get power_save for the reason."
 
 
 def test_wifi_that_is_not_in_use_does_not_matter(tmp_path, interfaces):

@@ -10,7 +10,7 @@ import pytest
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, OpenGate
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event
-from appliance.panel.debounce import (
+from appliance.panel.buttons import (
     Contact,
     ContactReport,
     ContactReports,

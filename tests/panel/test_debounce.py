@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.panel.debounce import (
+from appliance.panel.buttons import (
     LATE_S,
     QUIET_S,
     Contact,

@@ -18,8 +18,7 @@ from appliance.core.events import Event
 from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
 from appliance.panel.oled import open_oled
-from appliance.panel.screen import DisplaySupervisor
-from appliance.panel.screen_saver import DRIFT_S
+from appliance.panel.screen import DRIFT_S, DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 
@@ -341,6 +340,18 @@ def test_a_bus_that_cannot_be_opened_has_advice(error, advice):
 
     with pytest.raises(PanelError, match=advice):
         open_oled(CONFIG, no_bus)
+
+
+def test_the_remedies_name_the_bus_of_the_configuration():
+    def refuse(number: int) -> FakeBus:
+        if number == 3:
+            raise FileNotFoundError(errno.ENOENT, "No such file")
+        raise OSError(errno.EBUSY, "Device or resource busy")
+
+    with pytest.raises(PanelError, match=r"add dtoverlay=i2c3 to"):
+        open_oled(ScreenConfig(bus=3), refuse)
+    with pytest.raises(PanelError, match=r"i2cdetect -y 4`"):
+        open_oled(ScreenConfig(bus=4), refuse)
 
 
 def test_a_machine_without_i2c_is_reported():

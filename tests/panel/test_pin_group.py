@@ -12,14 +12,14 @@ from appliance.config import Pin
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, GpioChips, query_device
-from appliance.panel.input_pin import Input
-from appliance.panel.pin_group import PinGroup
 from appliance.panel.pins import (
     BOOT_RETRY_S,
     BOOT_TRIES,
     RETRY_S,
     Factory,
+    Input,
     OpenFactory,
+    PinGroup,
     PinSource,
 )
 from appliance.panel.simulated import REVISION

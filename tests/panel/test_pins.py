@@ -26,7 +26,7 @@ open_factory()
 """
 OPEN_INPUT = """
 from appliance.config import Pin
-from appliance.panel.input_pin import Input
+from appliance.panel.pins import Input
 Input(None, Pin(pin=17), print)
 """
 OPEN_BUS = """
@@ -83,7 +83,8 @@ def test_gpiozeros_own_choice_of_pins_is_respected(tmp_path):
 
 def test_a_missing_library_is_a_panel_error():
     said = found(GPIOZERO_PIN_FACTORY="nonsense")
-    assert said.startswith("GPIO: this machine has no pins to use: ")
+    assert said.startswith("GPIO: GPIOZERO_PIN_FACTORY is set, and does not work: ")
+    assert "Remove it from the environment" in said
 
 
 def error_without(package: str, program: str) -> str:

@@ -16,10 +16,14 @@ from appliance.config import ScreenConfig
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.screen import BOOT_S, PAUSE_S, PROBE_S, DisplaySupervisor, Screen
-from appliance.panel.screen_saver import (
+from appliance.panel.screen import (
+    BOOT_S,
     DRIFT_S,
+    PAUSE_S,
+    PROBE_S,
     Brightness,
+    DisplaySupervisor,
+    Screen,
     activity,
     brightness,
     next_change_s,

@@ -6,7 +6,7 @@ import pytest
 
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.fault_report import FaultLog, FaultReport
-from appliance.process.log_limit import FAULT_LINES
+from appliance.process.logs import FAULT_LINES
 from tests.clock import Clock
 
 _log = logging.getLogger(__name__)

@@ -3,7 +3,7 @@ import logging
 
 import pytest
 
-from appliance.process.log_limit import LINES, WINDOW_S, LogLimit
+from appliance.process.logs import LINES, WINDOW_S, LogLimit
 from tests.clock import Clock
 
 

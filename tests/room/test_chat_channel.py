@@ -8,7 +8,7 @@ import pytest
 from appliance.config import ChatConfig, Config
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatReceived, ChatSent
-from appliance.process.log_limit import LINES
+from appliance.process.logs import LINES
 from appliance.room.chat_streams import ChatStreams
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S

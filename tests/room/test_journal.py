@@ -3,7 +3,7 @@
 import logging
 
 from appliance.core.events import ChatReceived
-from appliance.process.log_limit import LINES
+from appliance.process.logs import LINES
 from appliance.room.names import short_id
 
 FOREIGN = 250

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.process.log_limit import LINES
+from appliance.process.logs import LINES
 from appliance.process.redaction import redacted
 from appliance.room import sdk_log
 

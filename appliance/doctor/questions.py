@@ -1,9 +1,11 @@
-"""HTTP questions of the doctor: the clock of a server, the health of this box.
+"""Questions of the doctor to servers and programs, which may be missing or hang.
 
-Both are asked without checking certificates, because with a wrong clock none is valid.
+The clock of a server and the health of this box are asked without checking
+certificates, because with a wrong clock none is valid.
 """
 
 import ssl
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +16,19 @@ import msgspec
 
 from appliance.net.listen import EVERYWHERE, parsed
 from appliance.tokens.client import date_s
+
+
+def finished(
+    command: list[str], longest_s: float
+) -> subprocess.CompletedProcess[str] | None:
+    """Run a program; None if it is missing or does not end in time."""
+    try:
+        return subprocess.run(
+            command, check=False, capture_output=True, text=True, timeout=longest_s
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+
 
 ASK_S: Final = 5.0
 """Longest time for one question; as for a token source's connection."""
