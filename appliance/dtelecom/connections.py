@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import h11
 
-from appliance.dtelecom.frames import FrameError, FrameFilter
+from appliance.dtelecom.signal_filter import FrameError, FrameFilter
 
 CONNECT_S: Final = 2.0
 """Time-out for TCP and TLS: the SDK waits 5 s, and another node may have to be tried.

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from appliance.dtelecom.http_post import PostError, post_json
-from appliance.dtelecom.node_account import Node, is_domain
-from appliance.dtelecom.registry import Registry
+from appliance.dtelecom.registry import Node, Registry, is_domain
 from appliance.net.url import ip
 
 if TYPE_CHECKING:

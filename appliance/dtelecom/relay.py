@@ -34,8 +34,7 @@ from appliance.dtelecom.connections import (
     read_place,
     trust,
 )
-from appliance.dtelecom.frames import FrameFilter
-from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
 from appliance.net.http_limits import ConnectionLimits, Rate
 from appliance.net.http_server import Acceptor
 from appliance.process.background import Spawn

@@ -1,12 +1,12 @@
 """Adapter for LiveKit: joins a room, publishes the microphone, plays the others, chats.
 
 Start with `adapter`: it takes the core's commands and starts one `session` per ticket.
-A session opens a `connection`, publishes our track (`publisher`, `own_track`),
-subscribes to the others (`subscriber`, `participants`) and exchanges chat
-(`chat_channel`, `chat_streams`, with the wire formats in `chat_format`). `audio_io` and
-`ffi` carry audio to and from the native library without the asyncio loop; `apm` is its
-echo canceller and noise suppressor. `dtelecom` is the connection to dTelecom's servers.
-`agent_slot` loads `agent` (state and turns of a voice agent) and `captions` when one
-comes, and `kept_speech` when one is expected. `failures` maps what the SDK reports to
+A session opens a `connection`, publishes our track (`publisher`), subscribes to the
+others (`subscriber`, `participants`) and exchanges chat (`chat_channel`, with the wire
+formats in `chat_format`). `audio_io` and `ffi` carry audio to and from the native
+library without the asyncio loop; `apm` is its echo canceller and noise suppressor.
+`dtelecom` is the connection to dTelecom's servers.
+`agent_slot` loads `agent` (state, turns and captions of a voice agent) when one comes,
+and `pre_connect_audio` when one is expected. `failures` maps what the SDK reports to
 causes and sentences; `stats` reads WebRTC statistics.
 """

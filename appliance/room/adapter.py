@@ -15,7 +15,7 @@ from appliance.core.commands import (
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
-from appliance.room import sdk_log
+from appliance.room import ffi
 from appliance.room.connection import RoomStyle, SessionContext
 from appliance.room.session import Session
 
@@ -53,7 +53,7 @@ class LiveKitRoom:
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
-        sdk_log.limit_log()
+        ffi.limit_log()
         await self._background.open()
         return self
 

@@ -14,7 +14,7 @@ from appliance.room.subscriber import Subscriber
 
 if TYPE_CHECKING:
     from appliance.room.agent import RoomAgent
-    from appliance.room.kept_speech import KeptSpeech
+    from appliance.room.pre_connect_audio import PreConnectAudio
 
 
 class AgentSlot:
@@ -40,13 +40,13 @@ class AgentSlot:
         """
         self._has_calls = not style.is_dtelecom
         is_kept = command.expects_agent and self._has_calls
-        self._kept_speech = _kept_speech(room, context) if is_kept else None
+        self._pre_connect = _pre_connect(room, context) if is_kept else None
         self._arguments = (
             command.ticket,
             room,
             context,
             subscriber,
-            self._kept_speech,
+            self._pre_connect,
         )
         self._room = room
         self._agent: RoomAgent | None = None
@@ -65,7 +65,7 @@ class AgentSlot:
     @property
     def recorded(self) -> Callable[[Send], Send] | None:
         """Adds the recorder for an expected agent to a sink; None: none is expected."""
-        return self._kept_speech.recorded if self._kept_speech else None
+        return self._pre_connect.recorded if self._pre_connect else None
 
     def joined(self) -> None:
         """Post the agent that is there, after `RoomJoined`, and every later change."""
@@ -89,16 +89,16 @@ class AgentSlot:
 
     def _do_without_agent(self, command: MuteAgent | TakeTurn) -> None:
         is_cancelled = isinstance(command, TakeTurn) and command.turn is Turn.CANCEL
-        if is_cancelled and self._kept_speech is not None:
-            self._kept_speech.forget()
+        if is_cancelled and self._pre_connect is not None:
+            self._pre_connect.forget()
 
     def close(self) -> None:
         """Stop everything."""
         self._has_joined = False
         if self._agent is not None:
             self._agent.close()
-        if self._kept_speech is not None:
-            self._kept_speech.close()
+        if self._pre_connect is not None:
+            self._pre_connect.close()
 
     def _changed(self, *_: object) -> None:
         """Receive captions from now on; they may follow in the same moment."""
@@ -118,7 +118,7 @@ class AgentSlot:
             self._agent.changed()
 
 
-def _kept_speech(room: rtc.Room, context: SessionContext) -> "KeptSpeech":
-    from appliance.room.kept_speech import KeptSpeech
+def _pre_connect(room: rtc.Room, context: SessionContext) -> "PreConnectAudio":
+    from appliance.room.pre_connect_audio import PreConnectAudio
 
-    return KeptSpeech(room, context.spawn)
+    return PreConnectAudio(room, context.spawn)

@@ -24,9 +24,8 @@ from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, RoomStyle, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
-from appliance.room.own_track import OwnTrack
 from appliance.room.participants import Participants
-from appliance.room.publisher import Publisher
+from appliance.room.publisher import OwnTrack, Publisher
 from appliance.room.subscriber import Subscriber
 
 _log = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from appliance.dtelecom.frames import MAX_MESSAGE, FrameError, FrameFilter
+from appliance.dtelecom.signal_filter import MAX_MESSAGE, FrameError, FrameFilter
 
 
 def frame(data, opcode=Opcode.BINARY, *, fin=True):

@@ -6,9 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.dtelecom.node_account import is_domain
 from appliance.dtelecom.nodes import MAX_BODY, choose_node
-from appliance.dtelecom.registry import Registry, RegistrySettings
+from appliance.dtelecom.registry import Registry, RegistrySettings, is_domain
 
 NODES = ("a.example.com", "b.example.com", "c.example.com")
 

@@ -9,17 +9,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.dtelecom.base58 import encode
-from appliance.dtelecom.node_account import ACCOUNT_BYTES, Node, is_domain, read_account
 from appliance.dtelecom.registry import (
+    ACCOUNT_BYTES,
     AUTHORITY,
     CONTRACT,
     FRESH_S,
     MAX_BODY,
     RETRY_S,
+    Node,
     Registry,
     RegistryError,
     RegistrySettings,
     fetch_nodes,
+    is_domain,
+    read_account,
     settings_fault,
 )
 

@@ -8,12 +8,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.config import RoomKind
 from appliance.dtelecom.base58 import decode, encode
-from appliance.dtelecom.node_account import (
+from appliance.dtelecom.registry import (
+    AUTHORITY,
+    CONTRACT,
     is_on_curve,
     program_address,
     registry_address,
 )
-from appliance.dtelecom.registry import AUTHORITY, CONTRACT
 from appliance.dtelecom.tokens import (
     KeyPairError,
     TokenWishes,

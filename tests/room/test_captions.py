@@ -8,7 +8,7 @@ import pytest
 from livekit import rtc
 
 from appliance.core.events import AgentChanged, AgentState, CaptionReceived
-from appliance.room.captions import CHARACTERS
+from appliance.room.agent import CHARACTERS
 from tests.room.conftest import open_box
 
 TOPIC = "lk.transcription"
@@ -198,7 +198,7 @@ async def test_the_state_of_an_agent_and_its_name_are_followed(server, box):
 def test_nothing_for_agents_is_loaded_until_there_is_one():
     program = (
         "import sys, appliance.assembly\n"
-        "names = ('agent', 'captions', 'kept_speech')\n"
+        "names = ('agent', 'pre_connect_audio')\n"
         "print([x for x in names if f'appliance.room.{x}' in sys.modules])"
     )
     done = subprocess.run(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from appliance.room.chat_channel import ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
-from appliance.room.chat_streams import ChatStreams
 
 
 class Reader:

@@ -35,7 +35,7 @@ SEND_S: Final = 10.0
 _log = logging.getLogger(__name__)
 
 
-class KeptSpeech:
+class PreConnectAudio:
     """Ring of the blocks that were sent while there was no agent.
 
     Thread: the function returned by `recorded` the audio adapter's, one at a time; all
@@ -85,11 +85,11 @@ class KeptSpeech:
         here = self._room.remote_participants.get(agent.identity)
         if not track_sid or key in self._sent or here is None or here.sid != agent.sid:
             return
-        if STATE not in agent.attributes and not self._has_waited(agent):
+        if STATE not in agent.attributes and not self._is_overdue(agent):
             return
         self._sent.add(key)
         self._is_recording = False
-        task = self._spawn(self._send(agent.identity, track_sid, self._taken()))
+        task = self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -101,7 +101,7 @@ class KeptSpeech:
         for task in self._tasks:
             task.cancel()
 
-    def _has_waited(self, agent: rtc.RemoteParticipant) -> bool:
+    def _is_overdue(self, agent: rtc.RemoteParticipant) -> bool:
         """Return whether the agent had time to publish its state; offer again then."""
         timer = self._waiting.get(agent.sid)
         if timer is None:
@@ -116,8 +116,8 @@ class KeptSpeech:
         )
         return next(microphones, "")
 
-    def _taken(self) -> bytes:
-        """Return what is kept as PCM, and forget it."""
+    def _take_pcm(self) -> bytes:
+        """Return what is kept as PCM, and keep nothing."""
         is_stale = self._now_s() - self._last_s > STALE_S
         blocks = [self._blocks.popleft() for _ in range(len(self._blocks))]
         if is_stale or not blocks:

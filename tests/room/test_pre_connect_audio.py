@@ -10,7 +10,7 @@ import pytest
 from livekit import rtc
 
 from appliance.pcm import SILENCE
-from appliance.room.kept_speech import KEPT_BLOCKS, STALE_S, KeptSpeech
+from appliance.room.pre_connect_audio import KEPT_BLOCKS, STALE_S, PreConnectAudio
 from tests.room.fakes import BLOCK
 
 MICROPHONE = rtc.TrackSource.SOURCE_MICROPHONE
@@ -64,7 +64,7 @@ class Stage:
         room: Any = SimpleNamespace(
             local_participant=me, remote_participants=self.others
         )
-        self.kept = KeptSpeech(room, self._spawn, lambda: self.now_s)
+        self.kept = PreConnectAudio(room, self._spawn, lambda: self.now_s)
         self.passed: list[object] = []
         self.send = self.kept.recorded(self.passed.append)
 
