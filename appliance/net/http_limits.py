@@ -16,6 +16,10 @@ from typing import TYPE_CHECKING
 
 from appliance.errors import ApplianceError
 
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -95,10 +99,6 @@ class RateLimit:
         now_s = self._now_s()
         return self._each.is_spent(address, now_s) or self._total.is_spent(now_s)
 
-
-if TYPE_CHECKING:
-    from starlette.requests import Request
-    from starlette.responses import Response
 
 REQUEST_S = 10.0
 """Longest time until the head of a request is complete: idle clients must not use up

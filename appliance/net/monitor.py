@@ -1,7 +1,8 @@
 """Network monitor: posts `LinkChanged` when the address of this machine changes.
 
 The kernel reports changes on a netlink socket, so there is no polling. Loopback does
-not count as a network, nor does a container's interface. A box whose server is on
+not count as a network, nor does the interface of a container or a tunnel without the
+default route. A box whose server is on
 loopback joins nevertheless: `LinkChanged` only changes the banner and ends waits.
 """
 
@@ -40,14 +41,19 @@ _LINK = struct.Struct("=BxHiII")
 _ADDRESS = struct.Struct("=BBBBI")
 _ATTRIBUTE = struct.Struct("=HH")
 _LOOPBACK = 0x8
+_POINT_TO_POINT = 0x10
 _RUNNING = 0x40
 _TENTATIVE = 0x40
 _FAILED = 0x08
+_BRIDGE = 10
 _LINK_INFO = 18
 _INFO_KIND = 1
-_CONTAINER_KINDS = {b"bridge", b"veth"}
-"""Interfaces of container programs and virtual machines have a carrier without any
-network outside; they count only if the default route goes through them."""
+_VIRTUAL_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
+"""Interfaces of containers and virtual machines have a carrier without any network
+outside; so have tunnels, which are point-to-point. They count only if the default route
+goes through them."""
+_TUN_KIND = b"tun"
+"""As a port of a bridge, the network card of a virtual machine."""
 _IS_ADDRESS = 1
 _IS_LOCAL = 2
 _GLOBAL = 0
@@ -109,15 +115,22 @@ def running(data: bytes) -> frozenset[int]:
     )
 
 
-def of_containers(data: bytes) -> frozenset[int]:
-    """Return the interfaces that connect containers with this machine."""
-    found = []
+def without_hardware(data: bytes) -> frozenset[int]:
+    """Return the interfaces of containers, virtual machines and tunnels.
+
+    A bridge with a running hardware port is not one: it has the address of that port.
+    """
+    found, bridged = set[int](), set[bytes]()
     for body in _bodies(data, NEW_LINK, _LINK.size):
+        _, _, index, flags, _ = _LINK.unpack_from(body)
         facts = dict(_items(body[_LINK.size :], _ATTRIBUTE))
-        kind = dict(_items(facts.get(_LINK_INFO, b""), _ATTRIBUTE)).get(_INFO_KIND, b"")
-        if kind.rstrip(b"\0") in _CONTAINER_KINDS:
-            found.append(_LINK.unpack_from(body)[2])
-    return frozenset(found)
+        info = dict(_items(facts.get(_LINK_INFO, b""), _ATTRIBUTE))
+        kind = info.get(_INFO_KIND, b"").rstrip(b"\0")
+        if kind in _VIRTUAL_KINDS or flags & _POINT_TO_POINT:
+            found.add(index)
+        elif flags & _RUNNING and kind != _TUN_KIND:
+            bridged.add(facts.get(_BRIDGE, b""))
+    return frozenset(each for each in found if struct.pack("=I", each) not in bridged)
 
 
 def addresses(data: bytes) -> tuple[Address, ...]:
@@ -194,18 +207,18 @@ def current_address() -> str | None:
     """Return this machine's address on the LAN, None without a network.
 
     The address of the default route is preferred, then any interface with a carrier
-    that is not a container's.
+    that is not of a container, a virtual machine or a tunnel.
 
     Raises:
         OSError: the kernel does not answer.
     """
     links, sources = dump(GET_LINK), _sources()
-    with_carrier, inner = running(links), of_containers(links)
+    with_carrier, virtual = running(links), without_hardware(links)
     candidates = [
         known
         for known in addresses(dump(GET_ADDRESS))
         if known.interface in with_carrier
-        and (known.interface not in inner or str(known.address) in sources)
+        and (known.interface not in virtual or str(known.address) in sources)
     ]
     return best_address(candidates, sources)
 

@@ -21,6 +21,11 @@ from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
 
+if TYPE_CHECKING:
+    import httpx
+
+    from appliance.tokens.client import TokenClient
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -146,11 +151,6 @@ def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]
     words = {word for text in values for word in text.split()}
     return frozenset(values | words) - set(fills.values())
 
-
-if TYPE_CHECKING:
-    import httpx
-
-    from appliance.tokens.client import TokenClient
 
 START_S: Final = 0.5
 """Longest delay of the start-up for the first request. Our choice: too short to be

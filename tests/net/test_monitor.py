@@ -43,6 +43,10 @@ async def main():
         shown = ["ip", "link", "show", "docker0", "up"]
         while b"state UP" not in subprocess.run(shown, capture_output=True).stdout:
             await asyncio.sleep(0.01)
+        tunnel = os.open("/dev/net/tun", os.O_RDWR)
+        fcntl.ioctl(tunnel, 0x400454CA, struct.pack("16sH22x", b"tunnel", 0x1001))
+        ip("address", "add", "10.8.0.2/24", "dev", "tunnel")
+        ip("link", "set", "tunnel", "up")
         ip("link", "set", "box", "down")
         await told()
         ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
@@ -208,13 +212,32 @@ def test_changes_of_a_real_network_are_posted():
     assert told == [None, "10.1.2.3", None, "172.17.0.1", None], done.stderr
 
 
-def test_a_containers_interfaces_are_recognised_by_their_kind():
-    def link(index, kind):
-        body = struct.pack("=BxHiII", 0, 1, index, 0x41, 0)
-        return message(monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
+def virtual_link(index, kind, *, flags=0x41, bridge=None):
+    body = struct.pack("=BxHiII", 0, 1, index, flags, 0)
+    if bridge is not None:
+        body += attribute(10, struct.pack("=I", bridge))
+    return message(monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
 
-    data = link(2, b"bridge\0") + link(3, b"veth\0") + link(4, b"wlan\0")
-    assert monitor.of_containers(data) == {2, 3}
+
+def test_interfaces_of_containers_and_tunnels_are_recognised():
+    data = (
+        virtual_link(2, b"bridge\0")
+        + virtual_link(3, b"veth\0", bridge=2)
+        + virtual_link(4, b"vlan\0")
+        + virtual_link(5, b"wireguard\0", flags=0x51)
+        + virtual_link(6, b"tun\0", bridge=2)
+        + link_message(7, 0x41)
+    )
+    assert monitor.without_hardware(data) == {2, 3, 5}
+
+
+@pytest.mark.parametrize(("flags", "expected"), [(0x41, set()), (0x1, {2})])
+def test_a_bridge_counts_while_a_hardware_port_has_a_carrier(flags, expected):
+    data = virtual_link(2, b"bridge\0") + message(
+        monitor.NEW_LINK,
+        struct.pack("=BxHiII", 0, 1, 3, flags, 0) + attribute(10, struct.pack("=I", 2)),
+    )
+    assert monitor.without_hardware(data) == expected
 
 
 def test_only_interfaces_with_a_carrier_count_and_loopback_never():
@@ -265,7 +288,7 @@ def test_the_default_routes_address_is_preferred_if_its_interface_works(
 @given(st.binary(max_size=300))
 def test_any_message_can_be_parsed(data):
     monitor.running(data)
-    monitor.of_containers(data)
+    monitor.without_hardware(data)
     monitor.addresses(data)
 
 
@@ -274,5 +297,5 @@ def test_a_damaged_message_can_be_parsed(length, at, value):
     data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
     data[at % len(data)] = value
     monitor.running(bytes(data[:length]))
-    monitor.of_containers(bytes(data[:length]))
+    monitor.without_hardware(bytes(data[:length]))
     monitor.addresses(bytes(data[:length]))
