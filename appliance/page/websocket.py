@@ -10,9 +10,8 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.rate_limit import Bucket, Rate
-from appliance.page.answer import RequestRefused, refusal
-from appliance.page.commands import from_command
 from appliance.page.controls import Answer, Client, Controls
+from appliance.page.messages import RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import Snapshot
 
