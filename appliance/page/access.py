@@ -203,6 +203,7 @@ class PairingForm:
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         html = self._html.replace("{{problem}}", escape(sentence))
+        html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)
 
 
