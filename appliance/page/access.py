@@ -15,8 +15,15 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin, local_address
-from appliance.page.answer import JSON, NO_STORE, RequestRefused, body_of, json, refusal
-from appliance.page.commands import UNREADABLE
+from appliance.page.messages import (
+    JSON,
+    NO_STORE,
+    UNREADABLE,
+    RequestRefused,
+    body_of,
+    json_response,
+    refusal,
+)
 from appliance.page.pairing import Pairing
 
 COOKIE = "ptt_session"
@@ -196,13 +203,14 @@ class PairingForm:
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         html = self._html.replace("{{problem}}", escape(sentence))
+        html = html.replace("{{invalid}}", "true" if sentence else "false")
         return HTMLResponse(html, status, NO_STORE)
 
 
 def _paired(secret: str, *, is_json: bool) -> Response:
     """Return the response to the right PIN; `secret` is the cookie."""
     page = RedirectResponse("/", HTTPStatus.SEE_OTHER)
-    response = json({"paired": True}) if is_json else page
+    response = json_response({"paired": True}) if is_json else page
     response.set_cookie(
         COOKIE,
         secret,

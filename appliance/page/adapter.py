@@ -17,8 +17,7 @@ from appliance.core.view import View
 from appliance.display.line import Size
 from appliance.net import listen
 from appliance.net.http_limits import ServerLimits
-from appliance.page.pairing import Pairing
-from appliance.page.pairing_file import PairingFile
+from appliance.page.pairing import Pairing, PairingFile
 from appliance.page.snapshot import Snapshot
 from appliance.ports import Post
 from appliance.process.background import Background

@@ -13,7 +13,7 @@ import msgspec
 
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.monitor import current_address
-from appliance.page.pairing_file import (
+from appliance.page.pairing import (
     Keys,
     PairingFile,
     digest,

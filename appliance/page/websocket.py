@@ -10,9 +10,8 @@ import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.http_limits import Bucket, Rate
-from appliance.page.answer import RequestRefused, refusal
-from appliance.page.commands import from_command
 from appliance.page.controls import Answer, Client, Controls
+from appliance.page.messages import RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import Snapshot
 
@@ -30,7 +29,7 @@ SEND_S = 5.0
 """Longest time to send a message; then the client counts as gone."""
 
 POLICY_VIOLATION = 1008
-SESSION_GONE = 4401
+SESSION_INVALID = 4401
 """Makes the page open the pairing form; 4000-4999 are for applications."""
 
 Close = tuple[int, str]
@@ -136,7 +135,7 @@ class LiveEndpoint:
                 return None
             await asyncio.sleep(GAP_S)
             await self._snapshot.newer(number, REPEAT_S)
-        return SESSION_GONE, "not paired any more"
+        return SESSION_INVALID, "not paired any more"
 
     async def _receive(self, connection: Connection, client: Client) -> Close | None:
         """Execute commands until the socket closes or exceeds its limits."""

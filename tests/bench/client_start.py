@@ -15,7 +15,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
-from appliance.page.pairing_file import PairingFile, digest, fresh_keys
+from appliance.page.pairing import PairingFile, digest, fresh_keys
 from tests.bench.client import Client
 from tests.card.asound import Card, plug_in
 

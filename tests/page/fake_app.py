@@ -21,7 +21,7 @@ from appliance.core.events import (
 )
 from appliance.core.view import ConnectionState, Lamps, TalkState, View
 from appliance.page.adapter import Page, PageSettings
-from appliance.page.pairing_file import PairingFile
+from appliance.page.pairing import PairingFile
 from appliance.page.snapshot import STARTING
 from tests.clock import Clock
 from tests.loopback import http_client

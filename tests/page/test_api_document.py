@@ -9,8 +9,8 @@ import pytest
 
 import appliance.page
 from appliance.core.view import ConnectionState, TalkState
-from appliance.page.commands import AnyRequest, from_command
-from appliance.page.routes import POSTS
+from appliance.page.application import POSTS
+from appliance.page.messages import AnyRequest, from_command
 from appliance.page.snapshot import Snapshot
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()

@@ -140,9 +140,12 @@ async def test_a_typed_pin_pairs_even_without_javascript(
         page, _ = await opened(browser, java_script_enabled=has_javascript)
         await page.goto(served.url)
         wrong = "111111" if served.pin != "111111" else "222222"
-        await page.get_by_label("PIN").fill(wrong)
+        pin = page.get_by_label("PIN")
+        await expect(pin).to_have_attribute("aria-invalid", "false")
+        await pin.fill(wrong)
         await page.get_by_role("button", name="Pair").click()
         await expect(page.get_by_role("alert")).to_contain_text("4 tries left")
+        await expect(pin).to_have_attribute("aria-invalid", "true")
         await page.get_by_label("PIN").fill(served.pin)
         await page.get_by_role("button", name="Pair").click()
         await expect(page).to_have_url(f"{served.url}/")
@@ -166,9 +169,11 @@ async def test_holding_the_button_talks_and_releasing_it_ends_the_talk(phone):
     await phone.inbox.has(TalkAsked(is_on=True))
     await expect(button).to_have_attribute("aria-pressed", "true")
     await phone.text("talk-label").to_have_text("Talking")
+    await phone.text("talk-hint").to_have_text("Release to end the talk.")
     await phone.page.mouse.move(5, 5)
     await phone.page.mouse.up()
     await phone.inbox.has(TalkAsked(is_on=False))
+    await phone.text("talk-hint").to_have_text("Hold the button or the space bar.")
     await expect(button).to_have_attribute("aria-pressed", "false")
 
 
@@ -197,7 +202,7 @@ async def test_a_typed_line_is_sent_and_appears_with_its_state(phone):
     await field.press("Enter")
     await phone.inbox.until(lambda: phone.inbox.of(ChatTyped))
     line = phone.page.locator("#lines li").last
-    await expect(line.locator(".said")).to_have_text("Is the gate open?")
+    await expect(line.locator(".words")).to_have_text("Is the gate open?")
     await expect(line.locator(".delivery")).to_contain_text("sent")
     await expect(line.locator("time")).not_to_be_empty()
     await expect(field).to_have_value("")
@@ -234,8 +239,8 @@ async def test_hostile_text_is_not_parsed_as_html(phone):
         connection=ConnectionState.DISCONNECTED,
         faults=(HOSTILE,),
     )
-    await expect(phone.page.locator(".said")).to_have_text(HOSTILE)
-    await expect(phone.page.locator(".who")).to_have_text(HOSTILE)
+    await expect(phone.page.locator(".words")).to_have_text(HOSTILE)
+    await expect(phone.page.locator(".person-name")).to_have_text(HOSTILE)
     await expect(phone.page.locator("#faults li")).to_have_text(HOSTILE)
     assert await phone.page.locator("main img, main b").count() == 0
     assert await phone.page.title() == "kitchen · workshop"
@@ -387,6 +392,8 @@ async def test_a_lost_connection_is_shown_and_restored(phone, tmp_path):
     await phone.inbox.page.__aexit__(None, None, None)
     await expect(phone.page.locator("#away")).to_be_visible()
     await expect(phone.page.locator("#send")).to_be_disabled()
+    await phone.text("talk-label").to_have_text("Cannot talk")
+    await phone.text("talk-text").to_contain_text("not connected to the box")
     async with serving(tmp_path, Clock(), f"{host}:{port}") as again:
         again.inbox.show(room="garage")
         await phone.text("room").to_have_text("garage", timeout=20_000)
@@ -453,7 +460,41 @@ async def test_a_long_talk_counts_down(phone):
         talk_text="talking, time is nearly up",
         talk_left_s=7,
     )
-    await phone.text("talk-text").to_contain_text("7 s left")
+    await phone.text("talk-text").to_have_text("Talk limit is near: 7 s left")
+    spoken = phone.page.locator("#talk-text [aria-live]")
+    await expect(spoken).to_have_text("Talk limit is near")
+
+
+async def test_the_countdown_to_the_next_attempt_is_shown_and_not_read_out(phone):
+    cause = "disconnected: no network"
+    phone.inbox.show(
+        connection=ConnectionState.DISCONNECTED, banner=f"{cause}, retry in 5 s"
+    )
+    await phone.text("banner").to_have_text("Disconnected: no network, retry in 5 s")
+    spoken = phone.page.locator("#banner").get_by_role("status")
+    await expect(spoken).to_have_text("Disconnected: no network")
+    toast = phone.page.locator(".toast").last
+    await expect(toast).to_have_text("Disconnected: no network")
+
+
+async def test_leaving_on_request_is_no_error(phone):
+    phone.inbox.show(connection=ConnectionState.DISCONNECTED, banner="leaving")
+    toast = phone.page.locator(".toast").last
+    await expect(toast).to_have_text("Leaving")
+    await expect(toast).to_have_attribute("data-kind", "info")
+    await expect(phone.page.locator("#errors li")).to_have_count(0)
+
+
+async def test_each_slider_and_mute_are_described_for_screen_readers(phone):
+    page = phone.page
+    for device, slider in (("Microphone", "Gain"), ("Speaker", "Volume")):
+        group = page.get_by_role("group", name=device)
+        await expect(group.get_by_role("slider", name=slider)).to_be_visible()
+        await expect(group.locator("output")).to_have_attribute("aria-live", "off")
+    phone.inbox.show(is_muted_on_page=True)
+    # "Unmute, pressed" would say the opposite of what is true.
+    mute = page.get_by_role("button", name="Unmute", exact=True)
+    assert await mute.get_attribute("aria-pressed") is None
 
 
 @pytest.mark.parametrize("width", [320, 390, 860, 1280])
@@ -464,7 +505,7 @@ async def test_nothing_overflows_at_any_width(phone, width):
         room="z" * 100,
         name="n" * 60,
     )
-    await expect(phone.page.locator(".said")).to_contain_text("xxx")
+    await expect(phone.page.locator(".words")).to_contain_text("xxx")
     await phone.page.set_viewport_size({"width": width, "height": 800})
     wide = "document.documentElement.scrollWidth"
     assert await phone.page.evaluate(wide) <= width

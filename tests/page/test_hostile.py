@@ -19,7 +19,7 @@ from appliance.core.events import LeaveAsked, PageServed, StopAsked
 from appliance.core.state import State
 from appliance.page.adapter import Page
 from appliance.page.application import default_limits
-from appliance.page.pairing_file import PairingFile, digest, fresh_keys
+from appliance.page.pairing import PairingFile, digest, fresh_keys
 from appliance.ports import Adapters
 from tests.net.hostile import WIDE, Target, assault, attack, seeds, status_of, unlimited
 from tests.page.fake_app import site

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import Wish, pair, remedy
-from appliance.page.pairing_file import PairingFile, digest, fresh_keys, fresh_secret
-from appliance.page.pin_lockout import Lockout
+from appliance.page.pairing import PairingFile, digest, fresh_keys, fresh_secret
+from appliance.page.pairing_lockout import Lockout
 from tests.page.fake_app import serving
 
 
@@ -58,7 +58,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
 SYNCED = """
 import sys
 from pathlib import Path
-from appliance.page.pairing_file import PairingFile, fresh_keys
+from appliance.page.pairing import PairingFile, fresh_keys
 
 def audit(event, args):
     if event == "os.rename" or (event == "open" and str(args[0]) == sys.argv[1]):

@@ -12,22 +12,22 @@ from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.net.http_limits import Bucket, Buckets, Rate
 from appliance.net.url import is_loopback
 from appliance.page.access import _pin_of_form, _pin_of_json
-from appliance.page.answer import RequestRefused
-from appliance.page.commands import (
+from appliance.page.controls import TalkLeases
+from appliance.page.messages import (
     ChatRequest,
     JoinRequest,
+    RequestRefused,
     VolumeRequest,
     from_body,
     from_command,
 )
-from appliance.page.pin_lockout import (
+from appliance.page.pairing_lockout import (
     ADDRESSES,
     LONGEST_WAIT_S,
     WINDOW_S,
     Lockout,
     Lockouts,
 )
-from appliance.page.talk_leases import TalkLeases
 
 NAMES = own_names("Küche 1")
 

@@ -16,8 +16,8 @@ from appliance.core.events import (
     PhonePaired,
     TalkAsked,
 )
-from appliance.page.answer import LIMIT_BYTES
 from appliance.page.application import default_limits
+from appliance.page.messages import LIMIT_BYTES
 from appliance.page.pair_command import Wish, pair
 from tests.loopback import http_client
 from tests.page.fake_app import serving

@@ -6,9 +6,8 @@ import logging
 import pytest
 
 from appliance.core.events import PageServed, PairingAsked
-from appliance.page.answer import RequestRefused
-from appliance.page.pairing import Pairing
-from appliance.page.pairing_file import PairingFile
+from appliance.page.messages import RequestRefused
+from appliance.page.pairing import Pairing, PairingFile
 from tests.page.fake_app import serving
 from tests.page.test_security import guest
 

@@ -28,7 +28,7 @@ const keyOf = (caption) => `${caption.speaker}\n${caption.segment}`;
 
 function create() {
   const node = make("p", "caption");
-  const words = make("span", "said");
+  const words = make("span", "words");
   words.dir = "auto";
   node.append(make("span", "sender"), words);
   return node;

@@ -28,11 +28,11 @@ const send = connect({
   onState: (state) => {
     if (state === isLive) return;
     isLive = state;
-    status.page(state);
+    status.showLink(state);
     if (state) return;
     debug.note("This page has lost its connection to the box.");
-    talk.away();
-    chat.away();
+    talk.disconnected();
+    chat.disconnected();
   },
 });
 

@@ -25,11 +25,11 @@ function draw({ width, height, bits }) {
   const rows = Uint8Array.from(atob(bits), (letter) => letter.charCodeAt(0));
   if (canvas.width !== width) canvas.width = width;
   if (canvas.height !== height) canvas.height = height;
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(width, height);
+  const context = canvas.getContext("2d");
+  const image = context.createImageData(width, height);
   for (let i = 0; i < width * height; i += 1) {
     const isLit = (rows[i >> 3] >> (7 - (i & 7))) & 1;
     image.data.set(isLit ? LIT : DARK, 4 * i);
   }
-  pen.putImageData(image, 0, 0);
+  context.putImageData(image, 0, 0);
 }

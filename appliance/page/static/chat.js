@@ -51,7 +51,7 @@ export function show(view) {
   refresh();
 }
 
-export function away() {
+export function disconnected() {
   refusal = "This page is not connected to the box.";
   refresh();
 }
@@ -95,8 +95,8 @@ function create(line) {
   const node = make("li", line.senderId === "" ? "line own" : "line");
   const head = make("p", "head");
   head.append(make("span", "sender"), make("time"));
-  node.append(head, make("p", "said"), make("p", "delivery"));
-  node.querySelector(".said").dir = "auto";
+  node.append(head, make("p", "words"), make("p", "delivery"));
+  node.querySelector(".words").dir = "auto";
   return node;
 }
 
@@ -110,7 +110,7 @@ function update(node, line) {
   }
   const isOwn = line.senderId === "";
   setText(node.querySelector(".sender"), isOwn ? "This box" : (line.senderName ?? line.senderId));
-  setText(node.querySelector(".said"), line.text);
+  setText(node.querySelector(".words"), line.text);
   node.dataset.state = line.state;
   setText(node.querySelector(".delivery"), isOwn ? delivery(line) : "");
 }

@@ -5,7 +5,7 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 // The box sends a view at least every 5 s.
 const SILENCE_MS = 12000;
-const SESSION_GONE = 4401;
+const SESSION_INVALID = 4401;
 
 export function connect({ onView, onAnswer, onState }) {
   let socket = null;
@@ -17,15 +17,15 @@ export function connect({ onView, onAnswer, onState }) {
     clearTimeout(retry);
     const scheme = location.protocol === "https:" ? "wss:" : "ws:";
     socket = new WebSocket(`${scheme}//${location.host}/api/live`);
-    const mine = socket;
-    const isMine = () => mine === socket;
-    watch();
-    mine.addEventListener("message", (event) => isMine() && take(event.data));
-    mine.addEventListener("close", (event) => isMine() && lost(event.code));
+    const opened = socket;
+    const isCurrent = () => opened === socket;
+    restartSilenceTimer();
+    opened.addEventListener("message", (event) => isCurrent() && receive(event.data));
+    opened.addEventListener("close", (event) => isCurrent() && closed(event.code));
   }
 
-  function take(data) {
-    watch();
+  function receive(data) {
+    restartSilenceTimer();
     wait = FIRST_WAIT_MS;
     const message = JSON.parse(data);
     if ("connection" in message) {
@@ -37,18 +37,18 @@ export function connect({ onView, onAnswer, onState }) {
     }
   }
 
-  function watch() {
+  function restartSilenceTimer() {
     clearTimeout(silence);
-    silence = setTimeout(() => lost(0), SILENCE_MS);
+    silence = setTimeout(() => closed(0), SILENCE_MS);
   }
 
-  function lost(code) {
+  function closed(code) {
     clearTimeout(silence);
     const dead = socket;
     socket = null;
     dead?.close();
     onState(false);
-    if (code === SESSION_GONE) location.assign("/pair");
+    if (code === SESSION_INVALID) location.assign("/pair");
     else checkSession();
   }
 
@@ -64,14 +64,14 @@ export function connect({ onView, onAnswer, onState }) {
     }
   }
 
-  function now() {
+  function reconnectNow() {
     if (socket !== null || document.hidden) return;
     wait = FIRST_WAIT_MS;
     open();
   }
 
-  addEventListener("online", now);
-  document.addEventListener("visibilitychange", now);
+  addEventListener("online", reconnectNow);
+  document.addEventListener("visibilitychange", reconnectNow);
   open();
 
   return function send(command) {

@@ -20,18 +20,18 @@ function emptyWords(view) {
 
 function create(person) {
   const node = make("li", "person");
-  const face = make("span", "face");
-  face.setAttribute("aria-hidden", "true");
-  face.dataset.hue = String(hue(person.id));
-  node.append(face, make("span", "who"), make("span", "doing"));
+  const avatar = make("span", "avatar");
+  avatar.setAttribute("aria-hidden", "true");
+  avatar.dataset.hue = String(hue(person.id));
+  node.append(avatar, make("span", "person-name"), make("span", "person-state"));
   return node;
 }
 
 function update(node, person) {
-  const [face, who, doing] = node.children;
-  setText(face, initial(person.name));
-  setText(who, person.name);
-  setText(doing, person.is_muted ? "muted" : person.is_speaking ? "speaking" : "");
+  const [avatar, name, state] = node.children;
+  setText(avatar, initial(person.name));
+  setText(name, person.name);
+  setText(state, person.is_muted ? "muted" : person.is_speaking ? "speaking" : "");
   setAttribute(node, "title", person.sound_fault);
   setAttribute(node, "data-speaking", person.is_speaking && !person.is_muted);
   setAttribute(node, "data-muted", person.is_muted);

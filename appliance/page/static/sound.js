@@ -13,14 +13,15 @@ const sliders = [
 
 export function start(send) {
   mute.addEventListener("click", () => {
-    send({ do: "mute", on: mute.getAttribute("aria-pressed") !== "true" });
+    send({ do: "mute", on: mute.dataset.muted !== "true" });
   });
   for (const slider of sliders) watch(slider, send);
 }
 
 export function show(view) {
   const isMuted = view.is_muted_at_box || view.is_muted_on_page;
-  setAttribute(mute, "aria-pressed", isMuted);
+  // Not `aria-pressed`: the label says what a press does, "Unmute, pressed" would not.
+  setAttribute(mute, "data-muted", isMuted);
   mute.disabled = view.is_muted_at_box;
   setText(mute, muteLabel(view));
   const voice = meter(byId("microphone"), view.microphone_dbfs, view.has_microphone);

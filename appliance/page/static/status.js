@@ -22,8 +22,9 @@ export function start(send) {
 export function show(view) {
   header(view);
   const isFine = view.connection === "connected";
-  setText(byId("banner"), sentence(view.banner));
   setHidden(byId("banner"), isFine);
+  setText(byId("banner-text"), sentence(cause(view)));
+  setText(byId("banner-retry"), view.banner.slice(cause(view).length));
   byId("banner").dataset.state = view.connection;
   faults(view.faults);
   setText(byId("rtt"), view.rtt_ms === null ? "–" : `${view.rtt_ms} ms`);
@@ -32,7 +33,7 @@ export function show(view) {
   previous = view;
 }
 
-export function page(isLive) {
+export function showLink(isLive) {
   document.body.dataset.page = isLive ? "live" : "away";
   setHidden(byId("away"), isLive);
   setText(byId("link-text"), isLive ? "live" : "not connected to the box");
@@ -84,9 +85,15 @@ function changes(view) {
   if (before === null || before.connection === view.connection) return;
   if (view.connection === "connected") toast(`In the room ${view.room}`.trim(), "good");
   else if (before.connection === "connected") {
-    note(view.banner);
-    toast(sentence(view.banner), view.connection === "left" ? "info" : "bad");
+    const isOnPurpose = view.connection === "left" || view.banner === "leaving";
+    if (!isOnPurpose) note(view.banner);
+    toast(sentence(cause(view)), isOnPurpose ? "info" : "bad");
   }
+}
+
+// The banner without the countdown, which screen readers would read out every second.
+function cause({ banner }) {
+  return banner.split(/, (?:retry|asks again) in /, 1)[0];
 }
 
 function sentence(text) {

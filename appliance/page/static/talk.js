@@ -16,13 +16,14 @@ const LABELS = {
 const WORDS = { muted: "Nobody hears you.", talking: "Everybody in the room hears you." };
 const HINTS = {
   hold: "Hold the button or the space bar.",
+  held: "Release to end the talk.",
   switch: "Tap the button or press the space bar.",
 };
 
 const button = byId("talk");
 let send = () => false;
 let isDown = false;
-let isSpent = false;
+let hasEnded = false;
 // Effect of a press: null: talks; true: mutes the box; false: unmutes it.
 let mutes = null;
 let refusal = "";
@@ -47,15 +48,18 @@ export function start(sender) {
 }
 
 export function show(view) {
-  isSpent = isDown && view.is_page_spent;
+  hasEnded = isDown && view.is_page_spent;
   refusal = refusalOf(view);
   mutes = switchOf(view);
-  const state = isSpent ? "locked" : refusal ? "unavailable" : view.talk;
+  const state = hasEnded ? "locked" : refusal ? "unavailable" : view.talk;
   document.body.dataset.talk = state;
   setAttribute(button, "aria-disabled", refusal !== "");
   setText(byId("talk-label"), label(state));
-  setText(byId("talk-text"), words(view));
-  setText(byId("talk-hint"), mutes === null ? HINTS.hold : HINTS.switch);
+  setText(byId("talk-words"), words(view));
+  // Not read out by screen readers: it changes every second, and they would be heard.
+  setText(byId("talk-left"), isLimitNear(view) ? `: ${view.talk_left_s} s left` : "");
+  setText(byId("talk-hint"), hint());
+  document.body.dataset.muted = mutes === false;
 }
 
 function refusalOf(view) {
@@ -78,18 +82,31 @@ function label(state) {
   return mutes ? "Tap to mute" : "Muted. Tap to unmute";
 }
 
-export function away() {
+export function disconnected() {
   release();
   refusal = "this page is not connected to the box";
+  document.body.dataset.talk = "unavailable";
   setAttribute(button, "aria-disabled", true);
+  setText(byId("talk-label"), LABELS.unavailable);
+  setText(byId("talk-words"), refusal);
+  setText(byId("talk-left"), "");
+}
+
+function hint() {
+  if (mutes !== null) return HINTS.switch;
+  return isDown && !hasEnded ? HINTS.held : HINTS.hold;
+}
+
+function isLimitNear(view) {
+  return view.talk_left_s !== null && !hasEnded && refusal === "" && mutes !== false;
 }
 
 function words(view) {
-  if (isSpent) return "That talk has ended. Release the button, then press it again.";
+  if (hasEnded) return "That talk has ended. Release the button, then press it again.";
   if (refusal) return refusal;
   if (view.is_muted_by_room && mutes === false) return "Muted by a moderator. Nobody hears you.";
   if (view.is_muted_on_page) return "Muted on the page. Nobody hears you.";
-  if (view.talk_left_s !== null) return `Talk limit is near: ${view.talk_left_s} s left`;
+  if (isLimitNear(view)) return "Talk limit is near";
   if (view.is_silent && view.talk === "talking") return "The microphone delivers only silence.";
   if (view.is_muted_by_room) return "Muted by a moderator. Hold to talk again.";
   return WORDS[view.talk] ?? view.talk_text;
@@ -125,7 +142,7 @@ function press() {
 function release() {
   if (!isDown) return;
   isDown = false;
-  isSpent = false;
+  hasEnded = false;
   send({ do: "talk", on: false });
   mark();
 }

@@ -1,0 +1,213 @@
+"""Messages of the API: commands from clients, responses, and refusals with a reason.
+
+Starlette is imported inside the functions that need it: the adapter imports this module
+at start-up, when joining the room must not wait for Starlette.
+"""
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Annotated, ClassVar, TypeVar
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from appliance.config import Percent
+from appliance.errors import ApplianceError
+from appliance.net.http_limits import BodyTooLongError, BodyTooSlowError, read_body
+
+if TYPE_CHECKING:
+    from starlette.requests import Request
+    from starlette.responses import Response
+
+JSON = "application/json"
+NO_STORE = {"cache-control": "no-store"}
+LIMIT_BYTES = 32 * 1024
+"""Longest request body; a chat line of 2000 emoji, each escaped as twelve ASCII
+characters, fits."""
+SENTENCES = {
+    HTTPStatus.NOT_FOUND: "There is nothing at this address.",
+    HTTPStatus.METHOD_NOT_ALLOWED: "This address does not support this method.",
+}
+
+
+class RequestRefused(ApplianceError):
+    """A request that is answered with an error status and a reason."""
+
+    def __init__(
+        self,
+        status: HTTPStatus,
+        sentence: str,
+        *,
+        key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        """Store status and sentence, and the name of the field at fault, if any."""
+        super().__init__(status, sentence)
+        self.status = status
+        self.sentence = sentence
+        self.key = key
+        self.headers = headers
+
+    def __str__(self) -> str:
+        """Return the sentence for the person."""
+        return self.sentence
+
+    @property
+    def body(self) -> dict[str, str]:
+        """The response body: `{"error": sentence}`, with `key` if there is one."""
+        key = {} if self.key is None else {"key": self.key}
+        return {"error": self.sentence, **key}
+
+
+def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> "Response":
+    """Return a JSON response that is not to be cached."""
+    from starlette.responses import Response
+
+    return Response(msgspec.json.encode(content), status, NO_STORE, JSON)
+
+
+def refusal(refused: RequestRefused) -> "Response":
+    """Return the response to a refused request."""
+    response = json_response(refused.body, refused.status)
+    response.headers.update(refused.headers or {})
+    return response
+
+
+async def on_refused(_: "Request", exc: Exception) -> "Response":
+    """Return the response to a refused request; Starlette's exception handler."""
+    assert isinstance(exc, RequestRefused)
+    return refusal(exc)
+
+
+async def on_http_error(_: "Request", exc: Exception) -> "Response":
+    """Return Starlette's own errors (404, 405) in the same format as ours."""
+    from starlette.exceptions import HTTPException
+
+    assert isinstance(exc, HTTPException)
+    status = HTTPStatus(exc.status_code)
+    sentence = SENTENCES.get(status, status.phrase)
+    return refusal(RequestRefused(status, sentence, headers=exc.headers))
+
+
+async def body_of(request: "Request") -> bytes:
+    """Return the request body.
+
+    Raises:
+        RequestRefused: 413 as soon as it is too long, 408 if it takes too long.
+    """
+    try:
+        return await read_body(request, LIMIT_BYTES)
+    except BodyTooLongError as exc:
+        sentence = f"The body is too long; at most {LIMIT_BYTES} bytes are allowed."
+        raise RequestRefused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, sentence) from exc
+    except BodyTooSlowError as exc:
+        sentence = "The request body was not complete in time."
+        raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, sentence) from exc
+
+
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+
+
+class ControlRequest(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"
+):
+    """Command; `do` is its name on the WebSocket and optional in a POST."""
+
+    EXAMPLE: ClassVar[str] = "{}"
+
+
+class TalkRequest(ControlRequest, frozen=True, tag="talk"):
+    """Press or release of the talk button."""
+
+    EXAMPLE: ClassVar[str] = '{"on": true}'
+    on: bool
+
+
+class MuteRequest(ControlRequest, frozen=True, tag="mute"):
+    """Mute or unmute."""
+
+    EXAMPLE: ClassVar[str] = '{"on": true}'
+    on: bool
+
+
+class LeaveRequest(ControlRequest, frozen=True, tag="leave"):
+    """Leave the room without rejoining."""
+
+
+class JoinRequest(ControlRequest, frozen=True, tag="join"):
+    """Join the room again, or another one."""
+
+    EXAMPLE: ClassVar[str] = '{"preset": "garage"}'
+    preset: Name | UnsetType | None = UNSET
+    """null: the room of the section `room`; absent: the current preset."""
+    display_name: Name | None = None
+
+
+class VolumeRequest(ControlRequest, frozen=True, tag="volume"):
+    """Volume of the speaker."""
+
+    EXAMPLE: ClassVar[str] = '{"percent": 80}'
+    percent: Percent
+
+
+class GainRequest(ControlRequest, frozen=True, tag="microphone_gain"):
+    """Gain of the microphone."""
+
+    EXAMPLE: ClassVar[str] = '{"db": 6}'
+    db: Annotated[float, Meta(ge=-30, le=30)]
+
+
+class ChatRequest(ControlRequest, frozen=True, tag="chat"):
+    """Chat line for the room."""
+
+    EXAMPLE: ClassVar[str] = '{"text": "Hello"}'
+    text: str
+
+
+AnyRequest = (
+    TalkRequest
+    | MuteRequest
+    | LeaveRequest
+    | JoinRequest
+    | VolumeRequest
+    | GainRequest
+    | ChatRequest
+)
+RequestT = TypeVar("RequestT", bound=AnyRequest)
+
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Exceptions of msgspec for bytes that are not the expected JSON."""
+
+_COMMAND: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
+
+
+def from_body(body: bytes, kind: type[RequestT]) -> RequestT:
+    """Return the command in the body of a POST; an empty body is read as `{}`.
+
+    Raises:
+        RequestRefused: 400, with an example.
+    """
+    try:
+        return msgspec.json.decode(body or b"{}", type=kind)
+    except UNREADABLE as exc:
+        raise _malformed(exc, kind.EXAMPLE) from exc
+
+
+def from_command(text: str | bytes) -> AnyRequest:
+    """Return the command in a WebSocket message.
+
+    Raises:
+        RequestRefused: 400, with an example.
+    """
+    try:
+        return _COMMAND.decode(text)
+    except UNREADABLE as exc:
+        raise _malformed(exc, '{"do": "talk", "on": true}') from exc
+
+
+def _malformed(exc: Exception, example: str) -> RequestRefused:
+    """Return the refusal of a malformed body; msgspec names the key after `$.`."""
+    found, _, path = str(exc).partition(" - at `$")
+    key = path.strip("`.[]") or None
+    sentence = f"Invalid body: {found}. Write {example}"
+    return RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key=key)
