@@ -34,7 +34,7 @@ Folders:
 Adapters (audio, room, page, panel, tokens) import the other folders, never each other;
 only `cli`, `run`, `assembly`, `demo` and `doctor` name concrete adapters.
 
-Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`, `core.effects`,
+Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`,
 `core.session`, `core.talk`, then `app`, `assembly`, and one adapter.
 
 Glossary:

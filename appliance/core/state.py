@@ -242,6 +242,18 @@ class State:
         """
         return self.phase is Phase.IN_ROOM and not self.is_link_down
 
+    @property
+    def is_removed(self) -> bool:
+        """Whether a moderator ended the session and the box waits to rejoin."""
+        return self.phase is Phase.WAITING and self.cause is Cause.ROOM_CLOSED
+
+    @property
+    def is_out(self) -> bool:
+        """Whether a press on the leave button means joining again."""
+        if self.phase is Phase.LEAVING:
+            return self.goal is Goal.STAY_OUT
+        return self.phase in {Phase.LEFT, Phase.REFUSED} or self.is_removed
+
 
 Step = tuple[State, tuple[Command, ...]]
 """Result of handling an event: the new state and the commands to carry out."""

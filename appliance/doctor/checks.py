@@ -11,7 +11,7 @@ from urllib.parse import SplitResult, urlsplit
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
-from appliance.core.hardware_fault import HardwareFault
+from appliance.core.fault_table import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.errors import ApplianceError
 from appliance.net.url import without_query

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from appliance.config import Pin, PinConfig
 from appliance.core import fault_table
-from appliance.core.hardware_fault import HardwareFault
+from appliance.core.fault_table import HardwareFault
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import ALL_PINS, GpioChips, Line
 

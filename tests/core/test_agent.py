@@ -31,7 +31,7 @@ from appliance.core.events import (
     TokenReady,
 )
 from appliance.core.state import Lock
-from appliance.core.talk_limit import KEPT_S
+from appliance.core.talk import KEPT_S
 from appliance.core.view import TalkState
 from tests.core.story import (
     ALICE,
