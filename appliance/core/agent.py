@@ -76,7 +76,7 @@ def due_s(state: State) -> float:
 
 
 def tick(state: State, now_s: float) -> Step:
-    """Remove old captions, notice a deaf agent, and signal that the agent thinks."""
+    """Remove old captions, notice a missing reaction, and signal that it thinks."""
     if now_s < due_s(state):
         return state, ()
     conversation = state.conversation
@@ -84,7 +84,7 @@ def tick(state: State, now_s: float) -> Step:
     if until_s is not None and now_s >= until_s:
         conversation = replace(conversation, captions=(), captions_until_s=None)
     if now_s >= _reaction_due_s(conversation):
-        conversation = replace(conversation, asked_at_s=None, is_deaf=True)
+        conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
     return _blink(replace(state, conversation=conversation), now_s)
 
 
@@ -137,7 +137,7 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
             has_come=True,
             has_turn=False,
             hears_us=False,
-            is_deaf=False,
+            is_unresponsive=False,
             asked_at_s=_restarted(conversation, now_s),
         )
     elif before.state is AgentState.INITIALIZING:
@@ -154,11 +154,11 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
 
 
 def _failed(state: State, event: AgentFailed) -> State:
-    """Mark an agent as deaf whose own session has ended."""
+    """Mark an agent as unresponsive whose own session has ended."""
     agent = state.conversation.agent
     if agent is None or agent.id != event.id:
         return state
-    conversation = replace(state.conversation, is_deaf=True, asked_at_s=None)
+    conversation = replace(state.conversation, is_unresponsive=True, asked_at_s=None)
     return replace(state, conversation=conversation)
 
 
@@ -188,14 +188,16 @@ def _without_agent(conversation: Conversation) -> Conversation:
         agent=None,
         has_turn=False,
         is_answering=False,
-        is_deaf=False,
+        is_unresponsive=False,
         asked_at_s=None,
         beats=0,
     )
 
 
 def _reacted(conversation: Conversation) -> Conversation:
-    return replace(conversation, asked_at_s=None, has_voice=False, is_deaf=False)
+    return replace(
+        conversation, asked_at_s=None, has_voice=False, is_unresponsive=False
+    )
 
 
 def _restarted(conversation: Conversation, now_s: float) -> float | None:
@@ -291,7 +293,7 @@ def _earcons(beats: int) -> int:
 def faults(state: State) -> tuple[str, ...]:
     """Return one sentence if the agent does not react."""
     conversation = state.conversation
-    if not conversation.is_deaf:
+    if not conversation.is_unresponsive:
         return ()
     if conversation.agent is None:
         return ("no voice agent has come, so what was said did not reach one",)
@@ -308,7 +310,11 @@ def status(state: State) -> str:
     conversation = state.conversation
     if conversation.agent is None:
         return "waiting for the agent" if conversation.is_awaited else ""
-    return f"{conversation.agent.name} does not react" if conversation.is_deaf else ""
+    return (
+        f"{conversation.agent.name} does not react"
+        if conversation.is_unresponsive
+        else ""
+    )
 
 
 def note(state: State) -> str:

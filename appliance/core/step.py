@@ -141,7 +141,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
-            return talk.flow(state, is_flowing=isinstance(event, TalkFlowed)), ()
+            return talk.transmitting(state, is_on=isinstance(event, TalkFlowed)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:

@@ -52,7 +52,7 @@ def release(state: State, at_s: float) -> Step:
     talk = state.talk
     if not talk.is_button_down:
         return state, ()
-    is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_spent
+    is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_press_ignored
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     is_latched = is_hybrid and is_tap and may_talk(state)
     talk = replace(
@@ -60,7 +60,7 @@ def release(state: State, at_s: float) -> Step:
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
         # After a bounce the press continues without its lock, so it must stay spent.
-        is_spent=talk.is_spent or talk.lock is not Lock.NONE,
+        is_press_ignored=talk.is_press_ignored or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
     )
     return replace(state, talk=talk), ()
@@ -84,12 +84,12 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     if not is_on:
         is_latched = state.config.talk.mode is TalkMode.OPEN
         talk = replace(
-            talk, is_page_down=False, is_page_spent=False, is_latched=is_latched
+            talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
         return replace(state, talk=talk), ()
     if talk.is_muted_at_box:
         return state, ()
-    if talk.is_muted_on_page or talk.is_page_spent or not may_talk(state):
+    if talk.is_muted_on_page or talk.is_page_press_ignored or not may_talk(state):
         return state, REFUSED_COMMANDS
     return replace(state, talk=replace(talk, is_page_down=True)), ()
 
@@ -98,14 +98,14 @@ def page_mute(state: State, *, is_on: bool) -> State:
     """Handle the mute switch of the page; only in `open` mode does unmuting talk."""
     talk = replace(state.talk, is_muted_on_page=is_on)
     if is_on and state.config.talk.mode is not TalkMode.OPEN:
-        talk = replace(page_talk_ended(talk), is_latched=False, is_spent=True)
+        talk = replace(page_talk_ended(talk), is_latched=False, is_press_ignored=True)
     return replace(state, talk=talk)
 
 
-def flow(state: State, *, is_flowing: bool) -> State:
+def transmitting(state: State, *, is_on: bool) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
-    is_flowing = is_flowing and state.talk.is_open
-    return replace(state, talk=replace(state.talk, is_flowing=is_flowing))
+    is_transmitting = is_on and state.talk.is_open
+    return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
 
 
 def initial_talk(mode: TalkMode) -> Talk:
@@ -120,7 +120,7 @@ def ended(talk: Talk, mode: TalkMode) -> Talk:
     be a way around the mute button.
     """
     is_latched = mode is TalkMode.OPEN
-    return replace(page_talk_ended(talk), is_latched=is_latched, is_spent=True)
+    return replace(page_talk_ended(talk), is_latched=is_latched, is_press_ignored=True)
 
 
 def may_talk(state: State) -> bool:
@@ -132,11 +132,11 @@ def refusal(state: State) -> str:
     """Return the reason why a press would be refused; empty: it would not."""
     if state.config.sound.microphone == "none":
         return "configured without a microphone"
-    return _hindrance(state)
+    return _temporary_refusal(state)
 
 
-def _hindrance(state: State) -> str:
-    """Return what prevents a talk now; empty: nothing."""
+def _temporary_refusal(state: State) -> str:
+    """Return why the present situation refuses a talk; empty: it does not."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
     if state.is_link_down:
@@ -154,12 +154,12 @@ def _hindrance(state: State) -> str:
 def update_gate(state: State, now_s: float) -> Step:
     """Open or close the gate according to the rest of the state."""
     is_allowed = may_talk(state)
-    if state.talk.is_flowing and not is_allowed:
+    if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
-        state = flow(state, is_flowing=False)
-    if _is_muted(state) and state.talk.is_flowing and not state.talk.is_open:
+        state = transmitting(state, is_on=False)
+    if _is_muted(state) and state.talk.is_transmitting and not state.talk.is_open:
         # Muted during the release tail: cut the tail.
-        return flow(state, is_flowing=False), (CloseGate(0),)
+        return transmitting(state, is_on=False), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
     if not is_wanted and state.talk.began_at_s is not None:
         state = replace(state, talk=replace(state.talk, began_at_s=None))
@@ -185,13 +185,17 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
     talk = replace(talk, is_muted_on_page=False)
     match mode:
         case TalkMode.HOLD:
-            return replace(talk, is_spent=is_refused)
+            return replace(talk, is_press_ignored=is_refused)
         case TalkMode.TOGGLE:
             is_latched = not (was_on or is_refused)
             return replace(page_talk_ended(talk), is_latched=is_latched)
         case TalkMode.HYBRID:
-            is_spent = was_on or is_refused
-            return replace(page_talk_ended(talk), is_spent=is_spent, is_latched=False)
+            is_press_ignored = was_on or is_refused
+            return replace(
+                page_talk_ended(talk),
+                is_press_ignored=is_press_ignored,
+                is_latched=False,
+            )
         case TalkMode.OPEN:
             return replace(talk, is_muted_at_box=not was_muted)
         case _:
@@ -203,8 +207,8 @@ def page_talk_ended(talk: Talk) -> Talk:
 
     If its button is still held, it has to be released before it can talk again.
     """
-    is_spent = talk.is_page_spent or talk.is_page_down
-    return replace(talk, is_page_down=False, is_page_spent=is_spent)
+    is_press_ignored = talk.is_page_press_ignored or talk.is_page_down
+    return replace(talk, is_page_down=False, is_page_press_ignored=is_press_ignored)
 
 
 def _closed(state: State) -> Step:
@@ -220,7 +224,7 @@ def _closed(state: State) -> Step:
         state.talk,
         opened_at_s=None,
         has_warned=False,
-        is_flowing=state.talk.is_flowing and tail_ms > 0,
+        is_transmitting=state.talk.is_transmitting and tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has an earcon of its own.

@@ -179,7 +179,7 @@ def view(state: State, now_s: float) -> View:
         page_url=state.page_url,
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
-        is_page_spent=state.talk.is_page_spent,
+        is_page_spent=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_muted,
     )
     return _with_agent(_with_settings(shown, state), state)
@@ -218,7 +218,7 @@ def _lamps(state: State, speakers: tuple[str, ...], said: tuple[str, ...]) -> La
 
 def _is_talking(state: State) -> bool:
     """Return whether audio passes the gate and reaches the room."""
-    return state.is_connected and state.talk.is_flowing
+    return state.is_connected and state.talk.is_transmitting
 
 
 def _is_silent(state: State) -> bool:
