@@ -31,10 +31,19 @@ Folders:
     doctor    fault finding                     demo     everything without hardware
     dtelecom  rooms on dTelecom's network, shared by room and tokens
 
-Adapters (audio, room, page, panel, tokens) import the other folders, never each other;
-only `cli`, `run`, `assembly`, `demo` and `doctor` name concrete adapters.
+Modules at the top:
 
-Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`, `core.effects`,
+    cli        commands, with `arguments`       run      start of `ptt-appliance run`
+    app        control loop: inbox to commands  assembly builds and connects adapters
+    ports      interfaces of the adapters       pcm      types of audio blocks
+    errors     exceptions of the appliance
+
+Adapters are in audio, room, page, panel, tokens, net (network monitor), metrics (push)
+and process (store, systemd); audio, room, page, panel and tokens import the other
+folders, never each other. Only `cli`, `run`, `assembly`, `demo` and `doctor` name
+concrete adapters.
+
+Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`,
 `core.session`, `core.talk`, then `app`, `assembly`, and one adapter.
 
 Glossary:

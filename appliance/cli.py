@@ -161,7 +161,7 @@ def _config_check(args: argparse.Namespace) -> int:
 
 
 def _config_show(args: argparse.Namespace) -> int:
-    from appliance.config.dump import show, values
+    from appliance.config.load import show, values
 
     loaded = _loaded(args)
     print(_json(values(loaded)) if args.json else show(loaded))
@@ -169,7 +169,7 @@ def _config_show(args: argparse.Namespace) -> int:
 
 
 def _config_schema(_: argparse.Namespace) -> int:
-    from appliance.config.json_schema import config_schema
+    from appliance.config.schema import config_schema
 
     print(_json(config_schema()))
     return EXIT_OK

@@ -2,9 +2,9 @@
 
 Names, types, ranges, defaults and descriptions of the keys stand here and nowhere else.
 `load` reads the file, the environment and `--set` into these classes, `checks` has the
-rules that a type cannot express, `dump` prints the values in force and `json_schema`
-writes the schema for editors. `repr=False` marks a secret, whose value is neither shown
-nor part of an error. Start with `load`.
+rules that a type cannot express, `messages` the sentences about mistakes, and `schema`
+writes the JSON Schema for editors. `repr=False` marks a secret, whose value is neither
+shown nor part of an error. Start with `load`.
 """
 
 from dataclasses import dataclass, field

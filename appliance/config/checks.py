@@ -14,7 +14,7 @@ from appliance.config import (
 )
 from appliance.config.messages import found
 from appliance.config.request_texts import placeholder_fault, used
-from appliance.config.schema_fields import fields_of, join
+from appliance.config.schema import fields_of, join
 from appliance.net.url import address_fault, host_and_port, is_host
 
 Finding = tuple[str, str]

@@ -19,7 +19,7 @@ from appliance.config.messages import (
     may_be_null,
     written,
 )
-from appliance.config.schema_fields import (
+from appliance.config.schema import (
     SchemaField,
     Section,
     SectionT,

@@ -1,4 +1,11 @@
-"""Parts of a fault sentence: expected type, value found, advice."""
+"""Parts of a fault sentence: expected type, value found, advice.
+
+For a button or lamp the advice knows the names that other programs have for the pins of
+the 40-pin header.
+
+Source: Raspberry Pi documentation, "GPIO and the 40-pin header"; gpiozero 2.0, "Pin
+Numbering" (GPIO17, BCM17, BOARD11, J8:11, WPI0); WiringPi, "Pins".
+"""
 
 import re
 from collections.abc import Iterator
@@ -7,12 +14,12 @@ from difflib import get_close_matches
 from enum import Enum
 from json import dumps
 from types import NoneType, UnionType
-from typing import Annotated, Literal, Union, get_args, get_origin
+from typing import Annotated, Final, Literal, Union, get_args, get_origin
 
 import msgspec
 
 from appliance.config import ZERO_IS_OFF, GpioNumber
-from appliance.config.schema_fields import Section, fields_of, fits, long_form
+from appliance.config.schema import Section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
@@ -20,6 +27,32 @@ _TRUTHS = {"true": True, "enabled": True, "false": False, "disabled": False}
 _SAFE_PLAIN = re.compile(
     r"[A-Za-z0-9_./…-]([A-Za-z0-9_./… -]|:(?=[A-Za-z0-9/]))*(?<! )"
 )
+
+LOWEST_GPIO: Final = 2
+"""GPIO 0 and 1 are the HAT's EEPROM."""
+HEADER: Final[dict[int, int]] = {
+    3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24,
+    19: 10, 21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 27: 0, 28: 1, 29: 5, 31: 6, 32: 12,
+    33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21,
+}  # fmt: skip
+"""GPIO by position on the header."""
+POWER: Final[dict[int, str]] = {
+    **dict.fromkeys((1, 17), "3.3 V"),
+    **dict.fromkeys((2, 4), "5 V"),
+    **dict.fromkeys((6, 9, 14, 20, 25, 30, 34, 39), "GND"),
+}
+"""Positions without a GPIO."""
+WIRING_PI: Final[dict[int, int]] = {
+    0: 17, 1: 18, 2: 27, 3: 22, 4: 23, 5: 24, 6: 25, 7: 4, 8: 2, 9: 3, 10: 8, 11: 7,
+    12: 10, 13: 9, 14: 11, 15: 14, 16: 15, 21: 5, 22: 6, 23: 13, 24: 19, 25: 26, 26: 12,
+    27: 16, 28: 20, 29: 21, 30: 0, 31: 1,
+}  # fmt: skip
+"""GPIO by WiringPi's number."""
+
+_PIN_NUMBER: Final = r"[\s_:.#-]*(\d{1,2})"
+_POSITION: Final = rf"(?:BOARD|PHYS|PHYSICAL|HEADER|J8|P1[:_-]){_PIN_NUMBER}"
+_WIRING_PI: Final = rf"(?:WPI|WIRINGPI){_PIN_NUMBER}"
+_AMBIGUOUS: Final = rf"(?:PIN|POS|POSITION|#){_PIN_NUMBER}"
 
 
 def expected(wanted: object) -> str:
@@ -56,11 +89,8 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
-    if GpioNumber in {wanted, *get_args(wanted)}:
-        from appliance.config.pin_names import pin_hint
-
-        if hint := pin_hint(value):
-            return f" {hint}"
+    if GpioNumber in {wanted, *get_args(wanted)} and (hint := pin_hint(value)):
+        return f" {hint}"
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
@@ -200,3 +230,49 @@ def _is_long(arm: object) -> bool:
 def _all(wanted: object) -> list[object]:
     bare = _bare(wanted)
     return [_bare(arm) for arm in _arms(bare)] if _is_union(bare) else [bare]
+
+
+def pin_hint(value: object) -> str:
+    """Return a sentence with the GPIO number that was meant; empty: none is known."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _number_hint(value)
+    if not isinstance(value, str):
+        return ""
+    name = value.strip()
+    if match := re.fullmatch(_POSITION, name.upper()):
+        return _position_gpio_hint(name, int(match[1]))
+    if match := re.fullmatch(_WIRING_PI, name.upper()):
+        return _gpio_hint(name, WIRING_PI.get(int(match[1])))
+    if match := re.fullmatch(_AMBIGUOUS, name.upper()):
+        return _ambiguous_pin_hint(int(match[1]))
+    return ""
+
+
+def _number_hint(number: int) -> str:
+    """Return the hint for a number that is no GPIO of the header's."""
+    name = f"position {number} of the header"
+    gpio = HEADER.get(number, 0)
+    return f"If you mean {name}, write {gpio}." if gpio >= LOWEST_GPIO else ""
+
+
+def _position_gpio_hint(name: str, position: int) -> str:
+    if position in POWER:
+        return f"{name} is {POWER[position]} and no GPIO. Write another."
+    return _gpio_hint(name, HEADER.get(position))
+
+
+def _ambiguous_pin_hint(number: int) -> str:
+    gpio = HEADER.get(number, 0)
+    if gpio < LOWEST_GPIO or number < LOWEST_GPIO:
+        return ""
+    at = f"{gpio} for position {number} of the header"
+    is_gpio = LOWEST_GPIO <= number <= max(HEADER.values())
+    return f"Write {number} for GPIO{number}, or {at}." if is_gpio else f"Write {at}."
+
+
+def _gpio_hint(name: str, gpio: int | None) -> str:
+    if gpio is None:
+        return f"There is no {name}."
+    if gpio < LOWEST_GPIO:
+        return f"{name} is GPIO{gpio}, which is the HAT's EEPROM. Write another."
+    return f"Write {gpio}: {name} is GPIO{gpio}."

@@ -1,18 +1,21 @@
-"""Conversation with a voice agent: its state, captions, local silence and turns.
+"""Conversation with a voice agent: state, captions, local silence, turns, its texts.
 
 While somebody talks here, the agent is muted locally: the ear notices an interruption
-at once, the agent itself after up to a second. People are never muted.
+at once, the agent itself after up to a second. People are never muted. While it
+thinks, a lamp blinks and an earcon sounds now and then: without them five silent
+seconds look like a failure.
 """
 
 from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
-from appliance.core import thinking_signal
 from appliance.core.chat import with_caption
 from appliance.core.commands import (
     Command,
+    Earcon,
     MuteAgent,
+    PlayEarcon,
     TakeTurn,
     Turn,
 )
@@ -33,6 +36,13 @@ REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
 ARRIVAL_S: Final = 30.0
 """Time that an agent has to come; what was said before is too old afterwards."""
+BEAT_S: Final = 0.5
+"""Half a period of the blinking lamp while the agent is thinking."""
+LAST_BEAT: Final = 120
+"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
+FIRST_EARCON_BEAT: Final = 2
+EARCON_BEATS: Final = 5
+"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
@@ -61,12 +71,12 @@ def due_s(state: State) -> float:
     return min(
         float("inf") if until_s is None else until_s,
         _reaction_due_s(conversation),
-        thinking_signal.due_s(conversation),
+        _blink_due_s(conversation),
     )
 
 
 def tick(state: State, now_s: float) -> Step:
-    """Remove old captions, notice a deaf agent, and signal that the agent thinks."""
+    """Remove old captions, notice a missing reaction, and signal that it thinks."""
     if now_s < due_s(state):
         return state, ()
     conversation = state.conversation
@@ -74,8 +84,8 @@ def tick(state: State, now_s: float) -> Step:
     if until_s is not None and now_s >= until_s:
         conversation = replace(conversation, captions=(), captions_until_s=None)
     if now_s >= _reaction_due_s(conversation):
-        conversation = replace(conversation, asked_at_s=None, is_deaf=True)
-    return thinking_signal.tick(replace(state, conversation=conversation), now_s)
+        conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
+    return _blink(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
@@ -127,7 +137,7 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
             has_come=True,
             has_turn=False,
             hears_us=False,
-            is_deaf=False,
+            is_unresponsive=False,
             asked_at_s=_restarted(conversation, now_s),
         )
     elif before.state is AgentState.INITIALIZING:
@@ -144,11 +154,11 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
 
 
 def _failed(state: State, event: AgentFailed) -> State:
-    """Mark an agent as deaf whose own session has ended."""
+    """Mark an agent as unresponsive whose own session has ended."""
     agent = state.conversation.agent
     if agent is None or agent.id != event.id:
         return state
-    conversation = replace(state.conversation, is_deaf=True, asked_at_s=None)
+    conversation = replace(state.conversation, is_unresponsive=True, asked_at_s=None)
     return replace(state, conversation=conversation)
 
 
@@ -178,14 +188,16 @@ def _without_agent(conversation: Conversation) -> Conversation:
         agent=None,
         has_turn=False,
         is_answering=False,
-        is_deaf=False,
+        is_unresponsive=False,
         asked_at_s=None,
         beats=0,
     )
 
 
 def _reacted(conversation: Conversation) -> Conversation:
-    return replace(conversation, asked_at_s=None, has_voice=False, is_deaf=False)
+    return replace(
+        conversation, asked_at_s=None, has_voice=False, is_unresponsive=False
+    )
 
 
 def _restarted(conversation: Conversation, now_s: float) -> float | None:
@@ -240,3 +252,82 @@ def _with_turn(state: State, *, is_talking: bool) -> Step:
     conversation = replace(state.conversation, has_turn=is_talking)
     commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
     return replace(state, conversation=conversation), commands
+
+
+def is_thinking_lamp_lit(state: State) -> bool:
+    """Return whether the receiving lamp is in the lit half of its blinking."""
+    is_even = state.conversation.beats % 2 == 0
+    return state.is_connected and _is_thinking(state.conversation) and is_even
+
+
+def _blink_due_s(conversation: Conversation) -> float:
+    """Return when the lamp changes next; infinity: it does not blink."""
+    if not _is_thinking(conversation) or conversation.beats >= LAST_BEAT:
+        return float("inf")
+    return conversation.since_s + (conversation.beats + 1) * BEAT_S
+
+
+def _blink(state: State, now_s: float) -> Step:
+    """Blink if it is due, and play the earcon with some of the beats."""
+    conversation = state.conversation
+    if now_s < _blink_due_s(conversation):
+        return state, ()
+    before = conversation.beats
+    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
+    conversation = replace(conversation, beats=beats)
+    is_due = _earcons(beats) > _earcons(before) and not state.talk.is_on
+    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
+    return replace(state, conversation=conversation), earcon
+
+
+def _is_thinking(conversation: Conversation) -> bool:
+    agent = conversation.agent
+    return agent is not None and agent.state is AgentState.THINKING
+
+
+def _earcons(beats: int) -> int:
+    """Return how many earcons are due until this beat."""
+    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
+
+
+def faults(state: State) -> tuple[str, ...]:
+    """Return one sentence if the agent does not react."""
+    conversation = state.conversation
+    if not conversation.is_unresponsive:
+        return ()
+    if conversation.agent is None:
+        return ("no voice agent has come, so what was said did not reach one",)
+    sentence = (
+        f"{conversation.agent.name} does not react to what was said here: it may "
+        "listen to another participant only, or its session is over; leave and join "
+        "again"
+    )
+    return (sentence,)
+
+
+def status(state: State) -> str:
+    """Return what the status line says about the agent; empty: nothing."""
+    conversation = state.conversation
+    if conversation.agent is None:
+        return "waiting for the agent" if conversation.is_awaited else ""
+    return (
+        f"{conversation.agent.name} does not react"
+        if conversation.is_unresponsive
+        else ""
+    )
+
+
+def note(state: State) -> str:
+    """Return what several participants with one agent may expect; empty: nothing."""
+    agent = state.conversation.agent
+    if agent is None or all(person.id == agent.id for person in state.people):
+        return ""
+    if agent.takes_turns:
+        return (
+            f"{agent.name} listens to whoever talks; a talk that begins elsewhere "
+            "takes its attention away from this box."
+        )
+    return (
+        f"{agent.name} listens to one participant only, usually the first who joined; "
+        "everybody hears its answers."
+    )

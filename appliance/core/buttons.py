@@ -1,11 +1,15 @@
-"""Effects of the buttons; `talk` has the talk button, `levels` the volume."""
+"""Effects of the buttons, and volume and gain; `talk` has the talk button."""
 
 from dataclasses import replace
+from typing import Final
 
-from appliance.core import levels, session, talk
-from appliance.core.commands import Command
+from appliance.core import session, talk
+from appliance.core.commands import Command, KeepLevels, SetGain, SetVolume
 from appliance.core.events import Button, ButtonPressed, ButtonReleased
 from appliance.core.state import Goal, ScreenPage, State, Step
+
+VOLUME_STEP_PERCENT: Final = 5
+"""Our choice: twenty presses over the whole range."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -54,12 +58,12 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
         case Button.NEXT_PAGE:
             return _next_page(state), ()
         case _:
-            return levels.turn_volume(state, is_up=button is Button.VOLUME_UP)
+            return _turn_volume(state, is_up=button is Button.VOLUME_UP)
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
     """Rejoin after a talk press, if a moderator removed the box; a new press talks."""
-    if not session.is_removed(state):
+    if not state.is_removed:
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)
     return state, (*commands, *joining)
@@ -69,7 +73,7 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Continue a press that has had its effect; only holding it still counts."""
     if event.button is Button.TALK:
         return talk.resume(state)
-    is_held = state.config.talk.leave_hold_ms > 0 and not session.is_out(state)
+    is_held = state.config.talk.leave_hold_ms > 0 and not state.is_out
     if event.button is Button.LEAVE and is_held:
         return replace(state, leave_down_s=_at_s(event, now_s))
     return state
@@ -82,7 +86,7 @@ def _at_s(event: ButtonPressed | ButtonReleased, now_s: float) -> float:
 
 def _leave(state: State, now_s: float) -> Step:
     """Leave at once or after the hold time; joining again needs no hold."""
-    if session.is_out(state) or state.config.talk.leave_hold_ms == 0:
+    if state.is_out or state.config.talk.leave_hold_ms == 0:
         return session.press_leave(state, now_s)
     return replace(state, leave_down_s=now_s), ()
 
@@ -97,3 +101,26 @@ def _next_page(state: State) -> State:
 def _others(state: State, button: Button) -> tuple[Button, ...]:
     """Return the stuck buttons except this one."""
     return tuple(other for other in state.stuck if other is not button)
+
+
+def stored_levels(state: State) -> tuple[Command, ...]:
+    """Return the commands that apply the stored levels after the start."""
+    return SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
+
+
+def set_volume(state: State, percent: int) -> Step:
+    """Set the volume of the speaker and store it."""
+    state = replace(state, volume_percent=percent)
+    return state, (SetVolume(percent), KeepLevels(percent, state.microphone_gain_db))
+
+
+def set_gain(state: State, db: float) -> Step:
+    """Set the gain of the microphone and store it."""
+    state = replace(state, microphone_gain_db=db)
+    return state, (SetGain(db), KeepLevels(state.volume_percent, db))
+
+
+def _turn_volume(state: State, *, is_up: bool) -> Step:
+    """Raise or lower the volume by one step of its button."""
+    step = VOLUME_STEP_PERCENT if is_up else -VOLUME_STEP_PERCENT
+    return set_volume(state, max(0, min(100, state.volume_percent + step)))

@@ -3,14 +3,24 @@
 import functools
 from typing import Final
 
-from appliance.core import agent_text, fault_table, permissions
+from appliance.core import agent, fault_table
 from appliance.core.events import Button, Part
-from appliance.core.hardware_fault import FaultKind
+from appliance.core.fault_table import FaultKind
+from appliance.core.session import room_name
 from appliance.core.state import Lock, State
-from appliance.core.status_text import room_name
 
 SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
+_GRANT: Final = "the issuer of the token, or a moderator, has to grant"
+NO_PUBLISHING: Final = (
+    f"the room does not allow this box to talk: {_GRANT} canPublish for the microphone"
+)
+NO_SUBSCRIBING: Final = (
+    f"the room does not allow this box to hear the others: {_GRANT} canSubscribe"
+)
+NO_DATA: Final = (
+    f"the room does not allow this box to send chat: {_GRANT} canPublishData"
+)
 _OTHER: Final = {
     Part.MICROPHONE: fault_table.CARD_NOT_OPEN,
     Part.SPEAKER: fault_table.CARD_NOT_OPEN,
@@ -76,8 +86,8 @@ def sentences(state: State) -> tuple[str, ...]:
     # Also during the next attempt: a lamp that goes out would mean that it works.
     reasons = (state.reason,) if state.reason else ()
     room = (
-        *permissions.faults(state),
-        *agent_text.faults(state),
+        *_permission_faults(state),
+        *agent.faults(state),
         *_sound_faults(state),
         *_failed_change(state),
     )
@@ -97,3 +107,17 @@ def _sound_faults(state: State) -> tuple[str, ...]:
     more = len(faults) - SOUND_FAULTS_SHOWN
     rest = (f"and {more} more participants with an audio fault",) if more > 0 else ()
     return (*faults[:SOUND_FAULTS_SHOWN], *rest)
+
+
+def _permission_faults(state: State) -> tuple[str, ...]:
+    """Return one sentence for each missing permission."""
+    has, sound = state.permissions, state.config.sound
+    return tuple(
+        sentence
+        for is_granted, sentence in (
+            (has.may_publish or sound.microphone == "none", NO_PUBLISHING),
+            (has.may_subscribe or sound.speaker == "none", NO_SUBSCRIBING),
+            (has.may_send_data, NO_DATA),
+        )
+        if not is_granted
+    )

@@ -36,11 +36,9 @@ def answered(state: State, event: ChatSent | ChatFailed) -> State:
     return replace(state, chat=chat)
 
 
-def due(before: State, after: State) -> tuple[Command, ...]:
-    """Return the queued lines to send, if the connection has just come back."""
-    if before.is_connected or not after.is_connected:
-        return ()
-    return tuple(_send(after, line) for line in after.chat.queued)
+def queued(state: State) -> tuple[Command, ...]:
+    """Return the commands that send every queued line."""
+    return tuple(_send(state, line) for line in state.chat.queued)
 
 
 def _send(state: State, line: ChatLine) -> Command:

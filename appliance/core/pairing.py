@@ -48,6 +48,6 @@ def screen_page(state: State) -> ScreenPage:
     """
     if state.pairing_until_s is None:
         return state.screen_page
-    is_talking = state.talk.is_open or state.talk.is_flowing
+    is_talking = state.talk.is_open or state.talk.is_transmitting
     is_open_mode = state.config.talk.mode is TalkMode.OPEN
     return ScreenPage.TALK if is_talking and not is_open_mode else ScreenPage.PAIRING

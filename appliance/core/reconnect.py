@@ -2,8 +2,9 @@
 
 The first retry comes soon, later ones up to 30 s apart. Where nothing answers, the wait
 stays at 8 s for five minutes first; after a refusal it is 10 minutes. After a moderator
-removed the box it doubles from 1 to 10 minutes. If another room cannot be joined, the
-box goes back to the room before.
+removed the box it doubles from 1 to 10 minutes, after another client with the same
+identity replaced it from 1 to 30 minutes. If another room cannot be joined, the box
+goes back to the room before.
 """
 
 from dataclasses import replace

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
-from appliance.core.events import Cause, Permissions, RoomJoined, TokenReady
+from appliance.core.events import Permissions, RoomJoined, TokenReady
 from appliance.core.state import Conversation, Goal, Phase, RoomChange, State, Step
 from appliance.net.url import is_local
 
@@ -61,21 +61,9 @@ def after_leaving(state: State, now_s: float) -> Step:
 
 def press_leave(state: State, now_s: float) -> Step:
     """Leave and stay out, or join again when already out or leaving."""
-    if is_out(state):
+    if state.is_out:
         return join(state, state.preset, None, now_s)
     return leave(state, Goal.STAY_OUT, now_s)
-
-
-def is_out(state: State) -> bool:
-    """Return whether a press on the leave button means joining again."""
-    if state.phase is Phase.LEAVING:
-        return state.goal is Goal.STAY_OUT
-    return state.phase in {Phase.LEFT, Phase.REFUSED} or is_removed(state)
-
-
-def is_removed(state: State) -> bool:
-    """Return whether a moderator ended the session and the box waits to rejoin."""
-    return state.phase is Phase.WAITING and state.cause is Cause.ROOM_CLOSED
 
 
 def join(
@@ -214,7 +202,7 @@ def _change(state: State) -> RoomChange | None:
     """Return the change to another room; None if there is no room to go back to."""
     if state.change is not None:
         back_to = state.change.back_to
-    elif state.room and not (is_out(state) and state.phase is not Phase.REFUSED):
+    elif state.room and not (state.is_out and state.phase is not Phase.REFUSED):
         back_to = state.preset
     else:
         return None
@@ -230,3 +218,8 @@ def failures_cleared(state: State) -> State:
 def _combined(older: Goal, newer: Goal) -> Goal:
     """Return the goal to follow: stopping is final, otherwise the newer one."""
     return older if older is Goal.STOP else newer
+
+
+def room_name(preset: str | None) -> str:
+    """Return the name of a configured room."""
+    return "first room" if preset is None else preset

@@ -94,11 +94,12 @@ class Talk:
 
     is_button_down: bool = False
     button_down_s: float = 0.0
-    is_spent: bool = False
-    """This press has already had its effect, such as ending a latched talk."""
+    is_press_ignored: bool = False
+    """The button has no effect until its next press: this one ended a talk or was
+    refused."""
     is_page_down: bool = False
     """A talk button on the page is held and requests to talk."""
-    is_page_spent: bool = False
+    is_page_press_ignored: bool = False
     """A talk button on the page is held, but ignored until it is released."""
     is_latched: bool = False
     """A tap or toggle keeps the gate open; in `open` mode: not muted."""
@@ -110,7 +111,7 @@ class Talk:
     """Time of the last `OpenGate`; None: closed since."""
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
-    is_flowing: bool = False
+    is_transmitting: bool = False
     """Whether audio passes the gate: from `TalkFlowed` to `TailEnded`."""
     has_warned: bool = False
 
@@ -122,13 +123,13 @@ class Talk:
     @property
     def is_on(self) -> bool:
         """Whether somebody talks: from the press to the end of the release tail."""
-        return self.is_open or self.is_flowing
+        return self.is_open or self.is_transmitting
 
     def is_wanted(self, mode: TalkMode) -> bool:
         """Return whether a talk is requested, regardless of the room."""
         if self.is_muted_on_page or self.is_muted_at_box:
             return False
-        holds = mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_spent
+        holds = mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_press_ignored
         pressed = holds and self.is_button_down and self.lock is Lock.NONE
         return pressed or self.is_page_down or self.is_latched
 
@@ -160,7 +161,7 @@ class Conversation:
     """End of a talk to which the agent has not reacted yet."""
     hears_us: bool = False
     """The agent has transcribed what was said here."""
-    is_deaf: bool = False
+    is_unresponsive: bool = False
     """The agent did not react to what was said."""
     beats: int = 0
     """Half seconds since the agent has been thinking."""
@@ -241,6 +242,18 @@ class State:
         The kernel reports at once that an interface is down, LiveKit after 10 to 15 s.
         """
         return self.phase is Phase.IN_ROOM and not self.is_link_down
+
+    @property
+    def is_removed(self) -> bool:
+        """Whether a moderator ended the session and the box waits to rejoin."""
+        return self.phase is Phase.WAITING and self.cause is Cause.ROOM_CLOSED
+
+    @property
+    def is_out(self) -> bool:
+        """Whether a press on the leave button means joining again."""
+        if self.phase is Phase.LEAVING:
+            return self.goal is Goal.STAY_OUT
+        return self.phase in {Phase.LEFT, Phase.REFUSED} or self.is_removed
 
 
 Step = tuple[State, tuple[Command, ...]]

@@ -1,7 +1,8 @@
 """Decisions of the appliance: `step(state, event, now_s) -> (state, commands)`.
 
 Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
-then `effects` adds what follows for gate, sound card, outbox and earcons.
+then `_with_effects` compares the state before with the state after and adds what
+follows from every change, whatever its event: gate, sound card, outbox and earcons.
 """
 
 from dataclasses import replace
@@ -11,15 +12,19 @@ from appliance.config import TalkMode
 from appliance.core import (
     agent,
     buttons,
-    effects,
-    levels,
     outbox,
     pairing,
-    permissions,
     reconnect,
     session,
     talk,
-    talk_limit,
+)
+from appliance.core.commands import (
+    CloseSound,
+    Command,
+    Earcon,
+    Exit,
+    OpenSound,
+    PlayEarcon,
 )
 from appliance.core.events import (
     AgentEvent,
@@ -67,6 +72,8 @@ from appliance.core.state import Goal, Phase, State, Step
 
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
 """Parts of which there is one: any device that is found replaces the missing one."""
+SILENT: Final = frozenset({Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED})
+"""Phases without a session or an attempt at one: the sound card is closed."""
 
 
 def step(state: State, event: Event, now_s: float) -> Step:
@@ -80,9 +87,9 @@ def step(state: State, event: Event, now_s: float) -> Step:
     if state.phase is Phase.STOPPED:
         return state, ()
     after, commands = _handle(state, event, now_s)
-    after, first = effects.apply(state, after, now_s)
+    after, first = _with_effects(state, after, now_s)
     # Close the gate before leaving the room, which may take LiveKit seconds.
-    return after, (*first, *commands, *effects.closing(state, after))
+    return after, (*first, *commands, *_closing(state, after))
 
 
 def wake_at_s(state: State) -> float:
@@ -91,10 +98,10 @@ def wake_at_s(state: State) -> float:
         return float("inf")
     return min(
         reconnect.deadline_s(state),
-        talk_limit.warning_at_s(state),
-        talk_limit.limit_at_s(state),
-        talk_limit.alone_at_s(state),
-        talk_limit.kept_until_s(state),
+        talk.warning_at_s(state),
+        talk.limit_at_s(state),
+        talk.alone_at_s(state),
+        talk.kept_until_s(state),
         buttons.leave_due_s(state),
         pairing.until_s(state),
         agent.due_s(state),
@@ -134,7 +141,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
-            return talk.flow(state, is_flowing=isinstance(event, TalkFlowed)), ()
+            return talk.transmitting(state, is_on=isinstance(event, TalkFlowed)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
@@ -163,7 +170,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
         case PeopleChanged() | RttMeasured() | ReceptionMeasured():
             return _with_room_data(state, event), ()
         case PermissionsChanged():
-            return permissions.changed(state, event), ()
+            return talk.permissions_changed(state, event), ()
         case ChatReceived(message=message):
             return replace(state, chat=state.chat.received(message)), ()
         case ChatSent() | ChatFailed():
@@ -196,7 +203,7 @@ def _with_room_data(state: State, event: SessionEvent) -> State:
 
 def _started(state: State, now_s: float) -> Step:
     """Set the levels and begin the first session, unless the room was left already."""
-    first = levels.stored(state)
+    first = buttons.stored_levels(state)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN
@@ -207,12 +214,12 @@ def _started(state: State, now_s: float) -> Step:
 
 def _set_level(state: State, event: VolumeAsked | GainAsked) -> Step:
     if isinstance(event, VolumeAsked):
-        return levels.set_volume(state, event.percent)
-    return levels.set_gain(state, event.db)
+        return buttons.set_volume(state, event.percent)
+    return buttons.set_gain(state, event.db)
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = talk_limit.tick(pairing.tick(state, now_s), now_s)
+    state, warning = talk.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
@@ -242,3 +249,67 @@ def _others(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
 def _is_same(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
     is_named = event.part in SINGLE_PARTS or lost.name == event.name
     return lost.part is event.part and is_named
+
+
+def _with_effects(before: State, after: State, now_s: float) -> Step:
+    """Return the adjusted state and the commands that go first."""
+    after = _room_left(before, after)
+    after, gate = talk.update_gate(after, now_s)
+    after, unmuting = talk.unmute_track(after)
+    after, conversation = agent.follow(before, after, now_s)
+    return after, (
+        *_opening(before, after),
+        *_earcon(before, after),
+        *unmuting,
+        *conversation,
+        *gate,
+        *_reconnected_lines(before, after),
+    )
+
+
+def _closing(before: State, after: State) -> tuple[Command, ...]:
+    """Return the commands that go last."""
+    if after.phase is Phase.STOPPED:
+        return CloseSound(), Exit()
+    is_over = after.phase in SILENT and before.phase not in SILENT
+    return (CloseSound(),) if is_over else ()
+
+
+def _room_left(before: State, after: State) -> State:
+    """Return the state without the talk and the queued lines of a room that was left.
+
+    An outage keeps both.
+    """
+    is_other_room = after.preset != before.preset
+    if is_other_room:
+        chat = after.chat.given_up("the box went to another room")
+        after = replace(after, chat=chat)
+    if not (is_other_room or _is_left(after)):
+        return after
+    return replace(after, talk=talk.ended(after.talk, after.config.talk.mode))
+
+
+def _is_left(state: State) -> bool:
+    """Return whether the room was left, or is being left, on request."""
+    return state.is_out and state.phase is not Phase.REFUSED
+
+
+def _opening(before: State, after: State) -> tuple[Command, ...]:
+    is_new = before.phase in SILENT and after.phase not in SILENT
+    return (OpenSound(),) if is_new else ()
+
+
+def _earcon(before: State, after: State) -> tuple[Command, ...]:
+    """Return the sound for a joined or lost room; leaving on request has none."""
+    was_in = before.is_connected
+    if after.is_connected:
+        return () if was_in else (PlayEarcon(Earcon.JOINED),)
+    is_lost = was_in and after.phase is not Phase.LEAVING
+    return (PlayEarcon(Earcon.LOST),) if is_lost else ()
+
+
+def _reconnected_lines(before: State, after: State) -> tuple[Command, ...]:
+    """Return the queued chat lines to send, if the connection has just come back."""
+    if before.is_connected or not after.is_connected:
+        return ()
+    return outbox.queued(after)

@@ -1,17 +1,22 @@
-"""Push-to-talk: talk button, talk and mute on the page, and the gate."""
+"""Push-to-talk: talk button, talk and mute on the page, the gate, and time limits."""
 
 from dataclasses import replace
+from math import ceil
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
-from appliance.core.commands import CloseGate, Earcon, OpenGate, PlayEarcon
-from appliance.core.events import Part
+from appliance.core.commands import CloseGate, Earcon, OpenGate, PlayEarcon, UnmuteTrack
+from appliance.core.events import Part, PermissionsChanged
 from appliance.core.state import Lock, Phase, State, Step, Talk
 
 TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
+ALONE_S: Final = 10.0
+"""Time that the other participants have to rejoin after an outage; our choice."""
+KEPT_S: Final = 10.0
+"""Longest talk that is kept until the expected voice agent comes."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -47,7 +52,7 @@ def release(state: State, at_s: float) -> Step:
     talk = state.talk
     if not talk.is_button_down:
         return state, ()
-    is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_spent
+    is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_press_ignored
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     is_latched = is_hybrid and is_tap and may_talk(state)
     talk = replace(
@@ -55,7 +60,7 @@ def release(state: State, at_s: float) -> Step:
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
         # After a bounce the press continues without its lock, so it must stay spent.
-        is_spent=talk.is_spent or talk.lock is not Lock.NONE,
+        is_press_ignored=talk.is_press_ignored or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
     )
     return replace(state, talk=talk), ()
@@ -79,12 +84,12 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     if not is_on:
         is_latched = state.config.talk.mode is TalkMode.OPEN
         talk = replace(
-            talk, is_page_down=False, is_page_spent=False, is_latched=is_latched
+            talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
         return replace(state, talk=talk), ()
     if talk.is_muted_at_box:
         return state, ()
-    if talk.is_muted_on_page or talk.is_page_spent or not may_talk(state):
+    if talk.is_muted_on_page or talk.is_page_press_ignored or not may_talk(state):
         return state, REFUSED_COMMANDS
     return replace(state, talk=replace(talk, is_page_down=True)), ()
 
@@ -93,14 +98,14 @@ def page_mute(state: State, *, is_on: bool) -> State:
     """Handle the mute switch of the page; only in `open` mode does unmuting talk."""
     talk = replace(state.talk, is_muted_on_page=is_on)
     if is_on and state.config.talk.mode is not TalkMode.OPEN:
-        talk = replace(page_talk_ended(talk), is_latched=False, is_spent=True)
+        talk = replace(page_talk_ended(talk), is_latched=False, is_press_ignored=True)
     return replace(state, talk=talk)
 
 
-def flow(state: State, *, is_flowing: bool) -> State:
+def transmitting(state: State, *, is_on: bool) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
-    is_flowing = is_flowing and state.talk.is_open
-    return replace(state, talk=replace(state.talk, is_flowing=is_flowing))
+    is_transmitting = is_on and state.talk.is_open
+    return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
 
 
 def initial_talk(mode: TalkMode) -> Talk:
@@ -115,7 +120,7 @@ def ended(talk: Talk, mode: TalkMode) -> Talk:
     be a way around the mute button.
     """
     is_latched = mode is TalkMode.OPEN
-    return replace(page_talk_ended(talk), is_latched=is_latched, is_spent=True)
+    return replace(page_talk_ended(talk), is_latched=is_latched, is_press_ignored=True)
 
 
 def may_talk(state: State) -> bool:
@@ -127,11 +132,11 @@ def refusal(state: State) -> str:
     """Return the reason why a press would be refused; empty: it would not."""
     if state.config.sound.microphone == "none":
         return "configured without a microphone"
-    return _hindrance(state)
+    return _temporary_refusal(state)
 
 
-def _hindrance(state: State) -> str:
-    """Return what prevents a talk now; empty: nothing."""
+def _temporary_refusal(state: State) -> str:
+    """Return why the present situation refuses a talk; empty: it does not."""
     if state.phase is not Phase.IN_ROOM:
         return "not connected"
     if state.is_link_down:
@@ -149,12 +154,12 @@ def _hindrance(state: State) -> str:
 def update_gate(state: State, now_s: float) -> Step:
     """Open or close the gate according to the rest of the state."""
     is_allowed = may_talk(state)
-    if state.talk.is_flowing and not is_allowed:
+    if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
-        state = flow(state, is_flowing=False)
-    if _is_muted(state) and state.talk.is_flowing and not state.talk.is_open:
+        state = transmitting(state, is_on=False)
+    if _is_muted(state) and state.talk.is_transmitting and not state.talk.is_open:
         # Muted during the release tail: cut the tail.
-        return flow(state, is_flowing=False), (CloseGate(0),)
+        return transmitting(state, is_on=False), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
     if not is_wanted and state.talk.began_at_s is not None:
         state = replace(state, talk=replace(state.talk, began_at_s=None))
@@ -180,13 +185,17 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
     talk = replace(talk, is_muted_on_page=False)
     match mode:
         case TalkMode.HOLD:
-            return replace(talk, is_spent=is_refused)
+            return replace(talk, is_press_ignored=is_refused)
         case TalkMode.TOGGLE:
             is_latched = not (was_on or is_refused)
             return replace(page_talk_ended(talk), is_latched=is_latched)
         case TalkMode.HYBRID:
-            is_spent = was_on or is_refused
-            return replace(page_talk_ended(talk), is_spent=is_spent, is_latched=False)
+            is_press_ignored = was_on or is_refused
+            return replace(
+                page_talk_ended(talk),
+                is_press_ignored=is_press_ignored,
+                is_latched=False,
+            )
         case TalkMode.OPEN:
             return replace(talk, is_muted_at_box=not was_muted)
         case _:
@@ -198,8 +207,8 @@ def page_talk_ended(talk: Talk) -> Talk:
 
     If its button is still held, it has to be released before it can talk again.
     """
-    is_spent = talk.is_page_spent or talk.is_page_down
-    return replace(talk, is_page_down=False, is_page_spent=is_spent)
+    is_press_ignored = talk.is_page_press_ignored or talk.is_page_down
+    return replace(talk, is_page_down=False, is_page_press_ignored=is_press_ignored)
 
 
 def _closed(state: State) -> Step:
@@ -215,7 +224,7 @@ def _closed(state: State) -> Step:
         state.talk,
         opened_at_s=None,
         has_warned=False,
-        is_flowing=state.talk.is_flowing and tail_ms > 0,
+        is_transmitting=state.talk.is_transmitting and tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has an earcon of its own.
@@ -247,3 +256,94 @@ def muted_text(state: State) -> str:
     if state.talk.is_muted_at_box:
         return "muted by the button"
     return "muted on the page" if state.talk.is_muted_on_page else "muted"
+
+
+def permissions_changed(state: State, event: PermissionsChanged) -> State:
+    """Apply new permissions.
+
+    A mute by a moderator acts like the mute switch of the page: only a person at the
+    appliance or on the page can undo it. A talk that loses its permission ends and does
+    not resume by itself, except in `open` mode.
+    """
+    if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
+        return state
+    before, after = state.permissions, event.permissions
+    state = replace(state, permissions=after)
+    if after.is_muted and not before.is_muted:
+        state = page_mute(state, is_on=True)
+    if before.may_publish and not after.may_publish:
+        talk = ended(state.talk, state.config.talk.mode)
+        state = replace(state, talk=talk)
+    return state
+
+
+def unmute_track(state: State) -> Step:
+    """Unmute the track if a talk has begun since a moderator muted it."""
+    if not (state.talk.is_open and state.permissions.is_muted):
+        return state, ()
+    unmuted = replace(state.permissions, is_muted=False)
+    return replace(state, permissions=unmuted), (UnmuteTrack(state.ticket),)
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Warn before the time limit and end the talk at it."""
+    if now_s >= alone_at_s(state):
+        return replace(state, talk=replace(state.talk, is_latched=False)), ()
+    if now_s >= min(limit_at_s(state), kept_until_s(state)):
+        talk = state.talk
+        lock = Lock.LIMIT if talk.is_button_down else talk.lock
+        talk = replace(page_talk_ended(talk), lock=lock, is_latched=False)
+        return replace(state, talk=talk), ()
+    if now_s >= warning_at_s(state):
+        state = replace(state, talk=replace(state.talk, has_warned=True))
+        return state, (PlayEarcon(Earcon.WARNING),)
+    return state, ()
+
+
+def alone_at_s(state: State) -> float:
+    """Return when a latched talk ends that an outage interrupted; infinity: never.
+
+    Participants from before the outage are back within seconds. One who joins hours
+    later must not listen in on people who believe themselves alone.
+    """
+    is_waiting = state.talk.is_latched and not state.talk.is_open
+    if state.phase is Phase.IN_ROOM and is_waiting and is_alone(state):
+        return state.since_s + ALONE_S
+    return float("inf")
+
+
+def limit_at_s(state: State) -> float:
+    """Return when the talk has to end; infinity when nothing ends it.
+
+    The time also runs during an outage: a latched talk must not resume by itself hours
+    after the press.
+    """
+    limit_s = state.config.talk.limit_s
+    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
+    if state.talk.began_at_s is None or is_endless:
+        return float("inf")
+    return state.talk.began_at_s + limit_s
+
+
+def kept_until_s(state: State) -> float:
+    """Return when a talk ends to which only an expected agent listens later."""
+    is_kept = is_alone(state) and state.conversation.is_awaited
+    if not is_kept or state.talk.opened_at_s is None:
+        return float("inf")
+    return state.talk.opened_at_s + KEPT_S
+
+
+def warning_at_s(state: State) -> float:
+    """Return when the warning is due; infinity when there is none or it was given."""
+    config = state.config.talk
+    if state.talk.has_warned or not state.talk.is_open:
+        return float("inf")
+    # With a limit as short as the warning time, it would sound during the first word.
+    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+
+
+def left_s(state: State, now_s: float) -> int | None:
+    """Return the seconds until the limit, rounded up; None before the warning."""
+    if not state.talk.has_warned:
+        return None
+    return max(0, ceil(limit_at_s(state) - now_s))

@@ -2,22 +2,14 @@
 
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import (
-    agent_text,
-    faults,
-    outbox,
-    pairing,
-    talk,
-    talk_limit,
-    thinking_signal,
-)
+from appliance.core import agent, faults, outbox, pairing, session, talk
 from appliance.core.chat import ChatLine
-from appliance.core.events import Agent, Caption, Part, Participant
+from appliance.core.events import Agent, Caption, Cause, Part, Participant
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
-from appliance.core.status_text import banner
 
 
 class ConnectionState(StrEnum):
@@ -42,6 +34,23 @@ CONNECTIONS: Final = {
     Phase.PAUSED: ConnectionState.RECONNECTING,
     Phase.LEFT: ConnectionState.LEFT,
     Phase.REFUSED: ConnectionState.REFUSED,
+}
+CAUSE_TEXT: Final = {
+    Cause.NO_LINK: "no network",
+    Cause.NO_INTERNET: "no internet",
+    Cause.TOKEN_SOURCE: "no token",
+    Cause.REFUSED: "refused",
+    Cause.SERVER_LOST: "server lost",
+    Cause.ROOM_CLOSED: "room closed",
+    Cause.REPLACED: "replaced by another box",
+    Cause.MISCONFIGURED: "wrong configuration",
+}
+NEED_LINK: Final = frozenset({Cause.NO_INTERNET, Cause.SERVER_LOST, Cause.TOKEN_SOURCE})
+"""Causes that a missing network explains."""
+FIXED_TEXT: Final = {
+    Phase.STARTING: "starting",
+    Phase.LEFT: "left, press leave to rejoin",
+    Phase.STOPPED: "stopped",
 }
 
 
@@ -150,7 +159,7 @@ def view(state: State, now_s: float) -> View:
         speakers=speakers,
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
-        talk_left_s=talk_limit.left_s(state, now_s),
+        talk_left_s=talk.left_s(state, now_s),
         is_muted=not (state.talk.is_open or _is_talking(state)),
         is_muted_at_box=state.talk.is_muted_at_box,
         microphone_dbfs=state.levels.microphone_dbfs,
@@ -170,7 +179,7 @@ def view(state: State, now_s: float) -> View:
         page_url=state.page_url,
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
-        is_page_spent=state.talk.is_page_spent,
+        is_page_spent=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_muted,
     )
     return _with_agent(_with_settings(shown, state), state)
@@ -195,21 +204,21 @@ def _with_agent(shown: View, state: State) -> View:
     return replace(
         shown,
         agent=conversation.agent,
-        agent_note=agent_text.note(state),
+        agent_note=agent.note(state),
         captions=conversation.captions,
     )
 
 
 def _lamps(state: State, speakers: tuple[str, ...], said: tuple[str, ...]) -> Lamps:
     has_fault = faults.is_lamp_lit(state, said)
-    is_receiving = bool(speakers) or thinking_signal.is_lamp_lit(state)
+    is_receiving = bool(speakers) or agent.is_thinking_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
     return Lamps(state.is_connected, is_talking, is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:
     """Return whether audio passes the gate and reaches the room."""
-    return state.is_connected and state.talk.is_flowing
+    return state.is_connected and state.talk.is_transmitting
 
 
 def _is_silent(state: State) -> bool:
@@ -247,3 +256,68 @@ def _talk_text(state: State, talk_state: TalkState) -> str:
             return "talking" if not _is_silent(state) else "talking, but without sound"
         case _:
             return talk.muted_text(state)
+
+
+def banner(state: State, now_s: float) -> str:
+    """Return state, cause and next attempt, and which change of rooms failed."""
+    status = _status(state, now_s)
+    failed = state.failed_change
+    if failed is None:
+        return status
+    return f"{status} ({session.room_name(failed.preset)}: {CAUSE_TEXT[failed.cause]})"
+
+
+def _status(state: State, now_s: float) -> str:
+    """Return state, cause and next attempt; it fits on two lines of the OLED."""
+    match state.phase:
+        case Phase.FETCHING | Phase.JOINING:
+            return _with_cause("connecting", _cause(state))
+        case Phase.IN_ROOM:
+            return _in_room(state)
+        case Phase.WAITING:
+            status = _with_cause("disconnected", _cause(state))
+            press = " or on a press" if state.is_removed else ""
+            return f"{status}, retry in {retry_s(state, now_s)} s{press}"
+        case Phase.REFUSED:
+            return _with_cause("refused", state.cause) + _next_attempt(state, now_s)
+        case Phase.PAUSED | Phase.LEAVING:
+            return _interrupted(state)
+        case _:
+            return FIXED_TEXT[state.phase]
+
+
+def retry_s(state: State, now_s: float) -> int:
+    """Return the seconds until the next attempt, rounded up; 0 when it is due."""
+    return max(0, ceil(state.retry_at_s - now_s))
+
+
+def _in_room(state: State) -> str:
+    if state.is_link_down:
+        return _with_cause("reconnecting", Cause.NO_LINK)
+    place = f"in {state.room}" if state.room else "connected"
+    return ", ".join(filter(None, (place, agent.status(state))))
+
+
+def _cause(state: State) -> Cause | None:
+    """Return the cause of the outage; a missing network explains most others."""
+    is_offline = state.cause in {None, *NEED_LINK} and state.is_link_down
+    return Cause.NO_LINK if is_offline else state.cause
+
+
+def _next_attempt(state: State, now_s: float) -> str:
+    return f", asks again in {ceil(retry_s(state, now_s) / 60)} min"
+
+
+def _interrupted(state: State) -> str:
+    """Return the text while a session is interrupted or ends."""
+    if state.phase is Phase.PAUSED:
+        cause = Cause.NO_LINK if state.is_link_down else None
+        return _with_cause("reconnecting", cause)
+    if state.goal is Goal.REJOIN:
+        return _with_cause("reconnecting", _cause(state))
+    return "leaving"
+
+
+def _with_cause(status: str, cause: Cause | None) -> str:
+    text = CAUSE_TEXT[cause] if cause is not None else ""
+    return status if text in {"", status} else f"{status}: {text}"

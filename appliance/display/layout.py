@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
+from appliance.core.chat import ChatLine, Delivery
+from appliance.core.events import AgentState, Caption, Participant
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
-from appliance.display.agent import with_agent
 from appliance.display.line import (
     Area,
     Line,
@@ -33,11 +34,22 @@ from appliance.display.text import (
 )
 
 SPEAKER: Final = "\N{SPEAKER}"
+TAIL_CHARACTERS: Final = 60
+"""End of a caption that is shown, the newest words: three lines of the small font."""
+FLAT_CHARACTERS: Final = 16
+"""The same on a flat screen, which has room for one line."""
+_AGENT_TEXT: Final = {
+    AgentState.INITIALIZING: "is starting",
+    AgentState.IDLE: "is idle",
+    AgentState.LISTENING: "is listening",
+    AgentState.THINKING: "is thinking",
+    AgentState.SPEAKING: "is speaking",
+}
 
 
 def layout(view: View, size: Size) -> tuple[Line, ...]:
     """Return the lines for a screen of this size (px)."""
-    view = with_agent(view, is_flat=not is_tall(size))
+    view = _with_agent(view, is_flat=not is_tall(size))
     match view.screen_page:
         case ScreenPage.TALK:
             return _talk_page(view, size)
@@ -247,3 +259,50 @@ def _participants(view: View) -> str:
     if names:
         return f"{len(view.people)} here: {names}"
     return "" if view.talk is TalkState.UNAVAILABLE else "nobody else here"
+
+
+def _with_agent(view: View, *, is_flat: bool) -> View:
+    """Return the view with the agent's state beside its name, and its words as a line.
+
+    Of several unfinished captions the newest is shown; a finished one is a line of the
+    chat already.
+    """
+    if view.agent is None and not view.captions:
+        return view
+    growing = [caption for caption in view.captions if not caption.is_final]
+    characters = FLAT_CHARACTERS if is_flat else TAIL_CHARACTERS
+    return replace(
+        view,
+        people=tuple(_with_agent_state(person, view) for person in view.people),
+        chat=(
+            *view.chat,
+            *(_caption_line(caption, view, characters) for caption in growing[-1:]),
+        ),
+    )
+
+
+def _with_agent_state(person: Participant, view: View) -> Participant:
+    if view.agent is None or view.agent.id != person.id:
+        return person
+    return replace(person, name=f"{person.name} {_AGENT_TEXT[view.agent.state]}")
+
+
+def _caption_line(caption: Caption, view: View, characters: int) -> ChatLine:
+    """Return the newest words as a line of whoever speaks them."""
+    is_other = any(person.id == caption.speaker_id for person in view.people)
+    return ChatLine(
+        id=caption.segment,
+        sender_id=caption.speaker_id if is_other else "",
+        sender_name=caption.speaker,
+        text=_caption_end(caption.text, characters),
+        ts_ms=caption.ts_ms,
+        state=Delivery.SENT,
+    )
+
+
+def _caption_end(text: str, characters: int) -> str:
+    """Return the end of the text, from the beginning of a word."""
+    if len(text) <= characters:
+        return text
+    _, _, words = text[-characters:].partition(" ")
+    return f"…{words or text[-characters:]}"

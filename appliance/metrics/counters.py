@@ -108,7 +108,7 @@ class Counters:
             after: state after the step.
             now_s: time of the step on the monotonic clock.
         """
-        if before.talk.is_flowing:
+        if before.talk.is_transmitting:
             self.talk_s += max(0.0, now_s - self._seen_s)
         self._seen_s = now_s
         if before.phase is not after.phase:

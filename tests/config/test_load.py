@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from appliance.config import Config, MixerConfig, Pin, Preset, TalkMode
 from appliance.config.load import Loaded, load, need_room
-from appliance.config.schema_fields import leaves
+from appliance.config.schema import leaves
 from appliance.core.state import State
 from appliance.core.view import view
 from appliance.display.rendering import lines

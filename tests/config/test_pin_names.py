@@ -4,7 +4,7 @@ import pytest
 from gpiozero.pins.mock import MockFactory
 
 from appliance.config.load import load
-from appliance.config.pin_names import HEADER, POWER, WIRING_PI, pin_hint
+from appliance.config.messages import HEADER, POWER, WIRING_PI, pin_hint
 from appliance.errors import ConfigError
 
 FACTORY = MockFactory(revision="902120")

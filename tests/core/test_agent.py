@@ -31,7 +31,7 @@ from appliance.core.events import (
     TokenReady,
 )
 from appliance.core.state import Lock
-from appliance.core.talk_limit import KEPT_S
+from appliance.core.talk import KEPT_S
 from appliance.core.view import TalkState
 from tests.core.story import (
     ALICE,
@@ -215,7 +215,7 @@ def test_a_mute_takes_the_turn_back():
 def test_an_agent_is_not_deaf_to_what_a_mute_took_back():
     box = with_agent(HYBRID)
     box.play(PRESS, TalkFlowed(0.01), VOICE, MUTE, TailEnded(), 9.0)
-    assert not box.state.conversation.is_deaf
+    assert not box.state.conversation.is_unresponsive
 
 
 def test_a_mute_takes_back_what_is_kept_for_an_agent_that_has_not_come():

@@ -9,8 +9,7 @@ import pytest
 from appliance.config import Config, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.events import Button, ButtonPressed, Part, PartFound, PartLost
-from appliance.core.fault_table import TABLE
-from appliance.core.hardware_fault import FaultKind
+from appliance.core.fault_table import TABLE, FaultKind
 from tests.core.story import Box
 
 REPOSITORY = Path(__file__).parents[2]

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core.commands import CloseGate, Earcon, OpenGate, UnmuteTrack
 from appliance.core.events import Permissions, RoomJoined, TalkFlowed
-from appliance.core.permissions import NO_DATA, NO_PUBLISHING, NO_SUBSCRIBING
+from appliance.core.faults import NO_DATA, NO_PUBLISHING, NO_SUBSCRIBING
 from appliance.core.view import TalkState
 from appliance.display.rendering import lines
 from tests.core.story import (

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
-from appliance.core.status_text import CAUSE_TEXT, banner, retry_s
+from appliance.core.view import CAUSE_TEXT, banner, retry_s
 from tests.core.story import ALICE, LEAVE, PRESS, Box, in_room, joining, started
 
 

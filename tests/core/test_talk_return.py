@@ -147,7 +147,7 @@ def test_the_talking_lamp_waits_for_sound_and_stays_through_the_tail():
 def test_the_talking_lamp_goes_out_with_the_room_even_if_no_tail_is_reported(blow):
     box = in_room()
     box.play(PRESS, TalkFlowed(0.02), getattr(box, blow)())
-    assert not box.state.talk.is_flowing
+    assert not box.state.talk.is_transmitting
 
 
 def test_a_late_report_of_an_ended_talk_does_not_light_the_lamp():
@@ -181,7 +181,7 @@ def test_muting_during_the_release_tail_cuts_it():
     box.play(PRESS, TalkFlowed(0.01), 1, RELEASE)
     commands = box.play(MuteAsked(is_on=True))
     assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
-    assert not box.state.talk.is_flowing
+    assert not box.state.talk.is_transmitting
 
 
 @pytest.mark.parametrize("mode", [TOGGLE, HYBRID])

@@ -126,7 +126,7 @@ def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():
 
 def test_audio_that_reaches_no_room_does_not_light_the_talking_lamp():
     box = started()
-    box.state = replace(box.state, talk=Talk(is_flowing=True))
+    box.state = replace(box.state, talk=Talk(is_transmitting=True))
     assert not box.view().lamps.talking
     assert box.view().is_muted
 

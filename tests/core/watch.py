@@ -169,7 +169,7 @@ class Watch:
             assert isinstance(event, may_open)
         if before.talk.is_muted_at_box and isinstance(event, PAGE):
             assert after.talk.is_muted_at_box
-        if after.talk.is_flowing or self.is_gate_open:
+        if after.talk.is_transmitting or self.is_gate_open:
             assert after.is_connected
 
     def _check_sound(self, after: State) -> None:

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from appliance.config.schema_fields import leaves
+from appliance.config.schema import leaves
 from appliance.errors import ConfigError
 from appliance.tokens.server_config import TokenServerConfig
 from appliance.tokens.server_settings import read_settings

@@ -3,8 +3,7 @@ import pytest
 import yaml
 
 from appliance.config import Config
-from appliance.config.json_schema import config_schema
-from appliance.config.schema_fields import leaves
+from appliance.config.schema import config_schema, leaves
 from tests.config.test_load import REFERENCE
 
 validate = fastjsonschema.compile(config_schema())
