@@ -11,6 +11,8 @@ else may own. A `Host` header is accepted if it is
 * the IP address to which the connection was made.
 
 The port is not compared: port forwarding and proxies change it.
+Starlette's `TrustedHostMiddleware` compares with a fixed list only, which cannot have
+the address of each connection.
 """
 
 import re

@@ -3,6 +3,9 @@
 `Acceptor` handles every error of accept(): asyncio's own server reports a lack of file
 descriptors to the loop's exception handler, once per connection in the backlog, and
 raises the network errors that accept() returns.
+
+uvicorn's `limit_concurrency` is not used: it counts all clients together, and refuses
+only after the head of a request, so that it does not limit idle connections.
 """
 
 import asyncio
