@@ -57,7 +57,9 @@ class Mixer:
         self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
-        """Idle window of the card's callback; ended when there is sound to play."""
+        """Idle window of the stream that captures, or of one that does both."""
+        self.playback_window = IdleWindow()
+        """Idle window of a stream that only plays."""
         self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
@@ -80,13 +82,21 @@ class Mixer:
         permit tone for its echo and remove up to 66 ms of it (measured).
         """
 
+    def end_idle(self) -> None:
+        """End the idle windows, after writing the sound: the next period is processed.
+
+        Thread: any.
+        """
+        self.idle_window.end()
+        self.playback_window.end()
+
     def add(self, talker: str) -> Callable[[Block], None]:
         """Add a talker and return the function that takes its blocks."""
         jitter_buffer = JitterBuffer()
         self._keep_counts(self._jitter_buffers.get(talker))
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
-        self.idle_window.end()
+        self.end_idle()
 
         def write(block: Block) -> None:
             is_heard = jitter_buffer.write(block, self._now_s())
@@ -96,7 +106,7 @@ class Mixer:
                     peak, jitter_buffer.loudness * LOUDNESS_DECAY
                 )
             if is_heard:
-                self.idle_window.end()
+                self.end_idle()
 
         return write
 
@@ -124,7 +134,7 @@ class Mixer:
     def play(self, samples: Samples) -> None:
         """Play an earcon; a running one is replaced."""
         self._requested.append(samples)
-        self.idle_window.end()
+        self.end_idle()
 
     def next(self) -> Block | None:
         """Return the next block to play, read-only, and set `reference`.

@@ -6,14 +6,19 @@ from typing import Any
 import pytest
 
 from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
-from appliance.audio.stream_clock import (
+from appliance.audio.stream_stats import (
     ADC_BLOCKS,
+    DEAF,
+    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
+    LOSING,
+    MOST_ZEROS_S,
+    SILENT,
     STALL_S,
+    ZEROS_S,
     StreamClock,
+    StreamStats,
 )
-from appliance.audio.stream_stats import DEAF, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.process.log_limit import FAULT_LINES

@@ -5,11 +5,15 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.capture import COMPARE_BLOCKS
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_clock import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
+from appliance.audio.stream_callbacks import (
+    COMPARE_BLOCKS,
+    CaptureCallback,
+    DuplexCallback,
+    PlaybackCallback,
+)
+from appliance.audio.stream_stats import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
