@@ -1,6 +1,5 @@
 """Mixer of the remote participants' sound and the earcons, for playback."""
 
-import contextlib
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -28,6 +27,8 @@ from appliance.pcm import Block
 MOST_TALKERS: Final = 16
 """Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
 Zero 2 W has no CPU time for more. Silent ones do not count."""
+MOST_EARCONS: Final = 4
+"""Earcons that may be requested within one block."""
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 LIMITER_FREE_GAIN: Final = 0.75
@@ -63,8 +64,8 @@ class Mixer:
         self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
-        # A new earcon waits here until the card's thread takes it.
-        self._requested: deque[Samples] = deque(maxlen=1)
+        # New earcons wait here until the card's thread takes them.
+        self._requested: deque[Samples] = deque(maxlen=MOST_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         self._was_muted = False
         self._limiter = Limiter()
@@ -132,7 +133,7 @@ class Mixer:
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
-        """Play an earcon; a running one is replaced."""
+        """Play an earcon after those that have not begun; a running one is replaced."""
         self._requested.append(samples)
         self.end_idle()
 
@@ -228,8 +229,9 @@ class Mixer:
 
     def _next_tone(self) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        with contextlib.suppress(IndexError):
-            self._earcon = self._requested.popleft()
+        if self._requested:
+            waiting = [self._requested.popleft() for _ in range(len(self._requested))]
+            self._earcon = np.concatenate(waiting)
         if not len(self._earcon):
             return None
         now, self._earcon = np.split(self._earcon, [BLOCK_FRAMES])

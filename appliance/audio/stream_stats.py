@@ -2,6 +2,7 @@
 
 import logging
 import math
+import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -96,8 +97,10 @@ class StreamClock:
 
         Args:
             status: PortAudio's flags; not 0 after an xrun.
-            adc_s: time at which the first captured frame was converted; 0: unknown.
+            adc_s: time at which the first captured frame was converted; 0, or not a
+                finite number: unknown.
         """
+        adc_s = adc_s if math.isfinite(adc_s) else 0.0
         self.at_s = self._now_s()
         self.blocks += 1
         if status & INPUT_UNDERFLOW:
@@ -212,6 +215,8 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         self._silent_microphone = SilentMicrophone()
+        # Held while counts of closed streams take the place of their clocks.
+        self._changing = threading.Lock()
         self.is_deaf = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
@@ -315,24 +320,26 @@ class StreamStats:
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        closing = set(self.clocks if directions is None else directions)
-        self.is_deaf = self.is_deaf and "microphone" not in closing
         clocks = self.clocks
-        self.clocks = {way: clocks[way] for way in clocks if way not in closing}
-        for direction in closing & clocks.keys():
+        closing = set(clocks if directions is None else directions) & clocks.keys()
+        self.is_deaf = self.is_deaf and "microphone" not in closing
+        faults, blocks = dict(self._faults), dict(self._blocks)
+        for direction in closing:
             self._opened.pop(direction, None)
             self._working.pop(direction, None)
-            stream_clock = clocks[direction]
-            self.add(direction, AudioFault.XRUN, stream_clock.xruns)
-            if direction == "microphone":
-                self.add(direction, AudioFault.DROP, stream_clock.drops)
-            past = self._blocks.get(direction, 0)
-            self._blocks[direction] = past + stream_clock.blocks
+            for kind in (AudioFault.XRUN, AudioFault.DROP):
+                faults[direction, kind] = self.count(direction, kind)
+            blocks[direction] = self.blocks(direction)
+        left = {way: clock for way, clock in clocks.items() if way not in closing}
+        # At once, because a counter that another thread reads must not go back.
+        with self._changing:
+            self._faults, self._blocks, self.clocks = faults, blocks, left
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
-        past = self._faults.get((direction, kind), 0)
-        stream_clock = self.clocks.get(direction)
+        with self._changing:
+            past = self._faults.get((direction, kind), 0)
+            stream_clock = self.clocks.get(direction)
         if stream_clock is None:
             return past
         if kind is AudioFault.XRUN:
@@ -342,8 +349,9 @@ class StreamStats:
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
-        stream_clock = self.clocks.get(direction)
-        past = self._blocks.get(direction, 0)
+        with self._changing:
+            stream_clock = self.clocks.get(direction)
+            past = self._blocks.get(direction, 0)
         return past + (stream_clock.blocks if stream_clock else 0)
 
     @property

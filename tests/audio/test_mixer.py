@@ -115,6 +115,15 @@ def test_an_earcon_that_is_requested_while_another_sounds_replaces_it():
     assert not room.say().any()
 
 
+def test_earcons_that_are_requested_at_once_are_played_one_after_the_other():
+    room = Room(0)
+    room.mixer.play(np.full(480, 1000, np.float32))
+    room.mixer.play(np.full(480, 2000, np.float32))
+    assert (room.say() == 1000).all()
+    assert (room.say() == 2000).all()
+    assert not room.say().any()
+
+
 def test_half_duplex_mutes_and_unmutes_with_a_fade():
     room = Room(1, is_half_duplex=True)
     room.say(9000, blocks=20)

@@ -21,7 +21,7 @@ from appliance.audio.sender import (
 )
 from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
 from appliance.pcm import SILENCE
-from tests.audio.fakes import Path
+from tests.audio.fakes import Path, Processor
 
 DEADLINE_S = 10.0
 SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
@@ -185,6 +185,18 @@ def test_packets_skipped_while_silence_is_sent_are_not_lost(path):
     path.put(0)
     packets = path.packets + 2 * SKIPPED + MAX_INSERTED
     assert path.sender.encoder_feed.blocks == PACKET_BLOCKS * packets
+
+
+def test_the_noise_suppressor_adapts_in_place_of_a_skipped_block():
+    processor = Processor()
+    path = Path(cleaner=processor)
+    path.fall_silent()
+    processor.cleaned = 0
+    path.sender.put(SILENCE, SILENCE)
+    path.sender.put(block(10), SILENCE)
+    path.sender.run_waiting()
+    assert processor.cleaned == 2
+    assert not SILENCE.any()
 
 
 def test_skipping_begins_only_at_a_packet_boundary(path):

@@ -182,6 +182,25 @@ def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(lost):
     assert stream_clock.drops == lost
 
 
+@pytest.mark.parametrize("adc_s", [float("nan"), float("inf")])
+def test_a_converter_time_that_is_no_number_is_unknown(adc_s):
+    _, stream_clock, card = clocked()
+    for _ in range(3 * ADC_BLOCKS):
+        card.call(heard(1), blank(), 0, adc_s)
+    assert stream_clock.drops == 0
+    assert stream_clock.blocks == 3 * ADC_BLOCKS
+
+
+def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    for _ in range(30):
+        card.call(heard(0, 0), blank(), 0, 0.0)
+    for _ in range(3):
+        card.call(heard(0, 3000), blank(), 0, 0.0)
+    assert sink.last_samples[30:] == [3000] * 3
+
+
 def test_a_converter_slower_than_its_nominal_rate_discards_nothing():
     _, stream_clock, card = clocked()
     for count in range(6000):
