@@ -2,7 +2,7 @@
 
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import nlargest
 from typing import Final
 
@@ -143,11 +143,7 @@ class Mixer:
         None is silence.
         """
         now_s = self._now_s()
-        parts = [
-            part
-            for jitter_buffer in self._chosen()
-            if (part := _audible(jitter_buffer, now_s)) is not None
-        ]
+        parts = self._parts(now_s)
         voices = self._faded(np.add.reduce(parts) if parts else None)
         tone = self._next_tone()
         if tone is None:
@@ -199,13 +195,21 @@ class Mixer:
         """Times a jitter buffer was too full and was cut."""
         return self._past_overruns + sum(each.overruns for each in self._talkers)
 
-    def _chosen(self) -> Sequence[JitterBuffer]:
-        """Return the jitter buffers to mix now."""
-        talkers = self._talkers
-        if len(talkers) <= MOST_TALKERS:
-            return talkers
-        awake = [talker for talker in talkers if not talker.is_idle]
-        return nlargest(MOST_TALKERS, awake, key=lambda talker: talker.loudness)
+    def _parts(self, now_s: float) -> list[Samples]:
+        """Return the next block of each talker that is heard."""
+        talkers = chosen = self._talkers
+        dropped: list[JitterBuffer] = []
+        if len(talkers) > MOST_TALKERS:
+            awake = [talker for talker in talkers if not talker.is_idle]
+            loudest = nlargest(MOST_TALKERS, awake, key=lambda each: each.loudness)
+            chosen = tuple(loudest)
+            # Those that were mixed until now are read once more, to fade them out.
+            dropped = [x for x in awake if not x.was_muted and x not in chosen]
+        parts = [
+            *(_audible(each, now_s, is_muted=each.is_muted) for each in chosen),
+            *(_audible(each, now_s, is_muted=True) for each in dropped),
+        ]
+        return [part for part in parts if part is not None]
 
     def _faded(self, voices: Samples | None) -> Samples | None:
         """Return the voices, faded where half duplex mutes or unmutes them."""
@@ -250,9 +254,11 @@ class Mixer:
             self._past_overruns += jitter_buffer.overruns
 
 
-def _audible(jitter_buffer: JitterBuffer, now_s: float) -> Samples | None:
+def _audible(
+    jitter_buffer: JitterBuffer, now_s: float, *, is_muted: bool
+) -> Samples | None:
     """Return the next block; a muted talker's is read, but not returned."""
-    was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, jitter_buffer.is_muted
+    was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, is_muted
     block = jitter_buffer.read(BLOCK_FRAMES, now_s)
     if block is None or was_muted == jitter_buffer.was_muted:
         return None if was_muted else block

@@ -176,6 +176,19 @@ def test_the_number_of_talkers_mixed_at_once_is_bounded():
     assert max(peaks) <= 100 * MOST_TALKERS + 2
 
 
+def test_another_choice_of_the_loudest_talkers_does_not_click():
+    room = Room(MOST_TALKERS + 1)
+    others = [1000] * MOST_TALKERS
+    before = room.say(-1100, *others, blocks=60)[-480:]
+    changing = room.say(-900, *others, blocks=40)
+    after = room.say(-1100, *others, blocks=40)
+    assert (before == 1000 * (MOST_TALKERS - 1) - 1100).all()
+    assert (changing[-480:] == 1000 * MOST_TALKERS).all()
+    assert (after[-480:] == 1000 * (MOST_TALKERS - 1) - 1100).all()
+    played = np.concatenate((before, changing, after)).astype(int)
+    assert np.abs(np.diff(played)).max() < 400
+
+
 def test_a_muted_talker_is_silent_from_the_next_block_on_and_the_others_are_not():
     room = Room(2)
     assert room.say(5000, 5000, blocks=20).max() == 10_000
