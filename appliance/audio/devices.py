@@ -3,6 +3,7 @@
 The index changes with every hot-plug and every boot.
 """
 
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -201,12 +202,13 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     name = str(info["name"])
     number = re.search(r"\(hw:(\d+)", name)
     folder = cards / (f"card{number[1]}" if number else "none")
+    rate_hz = float(str(info["default_samplerate"]))
     return Device(
         index=index,
         name=name,
         microphone_channels=int(str(info["max_input_channels"])),
         speaker_channels=int(str(info["max_output_channels"])),
-        rate_hz=round(float(str(info["default_samplerate"]))),
+        rate_hz=round(rate_hz) if math.isfinite(rate_hz) else 0,
         card_id=kernel_text(folder / "id"),
         usb_id=kernel_text(folder / "usbid").lower(),
         is_default=name == "default",

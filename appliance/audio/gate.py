@@ -22,7 +22,7 @@ class Gate:
     The pre-roll is a delay line: the sound from before the press is sent first, and
     everything after it is delayed by as much until the gate has closed.
 
-    Thread: `open` and `close` from any, `passed` from the sender's.
+    Thread: `open` and `close` from any, `apply` from the sender's.
     """
 
     def __init__(self, pre_roll_ms: int) -> None:
@@ -60,7 +60,7 @@ class Gate:
         self._quiet_blocks = 0
         self._is_wanted = False
 
-    def passed(self, block: Block) -> Block:
+    def apply(self, block: Block) -> Block:
         """Return the block to send in place of this one.
 
         Args:

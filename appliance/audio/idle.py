@@ -1,17 +1,17 @@
-"""Idle mode: while both sides are silent, the audio callback only counts periods.
+"""Idle mode: while both sides are silent, the audio callback skips most periods.
 
 An optimisation of CPU time, which most of the CPU time of an idle box would otherwise
-go into. Without it every period is processed, as in a stream that only plays.
+go into. The callback in the sound process only counts the skipped periods; the next
+processed one accounts for them. Speech, a press or an earcon ends the skipping.
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Final
 
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_stats import StreamClock
 
-if TYPE_CHECKING:
-    # The driver's interface, which it needs, has an idle window itself.
-    from appliance.audio.capture import Capture
+IDLE_PERIODS: Final = 7
+"""Periods skipped in a row; with the processed one they are four whole packets."""
 
 
 class IdleWindow:
@@ -57,7 +57,7 @@ class IdleWindow:
     def passes(self, status: int) -> bool:
         """Return whether to skip this period; if so, it is counted.
 
-        The callback in `portaudio` contains the same code without a call.
+        The callback in the sound process contains the same code without a call.
         """
         if self.is_over or status or not self.left:
             return False
@@ -72,7 +72,7 @@ class IdleWindow:
 
 
 class IdleMode:
-    """Opens idle windows of whole packets and accounts for the skipped periods.
+    """Opens idle windows and counts the skipped periods.
 
     Thread: the callback's.
     """
@@ -80,42 +80,30 @@ class IdleMode:
     def __init__(
         self,
         window: IdleWindow,
-        capture: "Capture",
         stream_clock: StreamClock,
-        is_still: Callable[[], bool],
+        is_silent: Callable[[], bool],
     ) -> None:
         """Start without skipping.
 
         Args:
-            window: window that the callback checks before each period.
-            capture: limits the window and accounts for what was skipped.
+            window: window that is checked before each period.
             stream_clock: counts the skipped periods.
-            is_still: returns whether there is nothing to play.
+            is_silent: returns whether the next periods need no processing.
         """
         # Reset what earlier streams have left.
         window.taken()
         self._window = window
-        self._capture = capture
         self._stream_clock = stream_clock
-        self._is_still = is_still
+        self._is_silent = is_silent
 
-    def skips(self, status: int) -> bool:
-        """Account for skipped periods, and return whether this one is skipped too."""
-        skipped = self._window.taken()
-        if not skipped:
-            return False
-        is_calm = not status and not self._window.is_over
-        skipped += is_calm
-        self._stream_clock.skip(skipped)
-        self._capture.skip(skipped)
-        if is_calm:
-            self.begin()
-        return is_calm
+    def skipped(self) -> int:
+        """Return how many periods were skipped before this one, and count them."""
+        if skipped := self._window.taken():
+            self._stream_clock.skip(skipped)
+        return skipped
 
     def begin(self) -> None:
-        """Open an idle window with the next period, if both sides are silent."""
+        """Open an idle window with the next period, if there is only silence."""
         self._window.open()
-        packets = self._capture.idle_packets
-        if packets and self._is_still():
-            # The last period is processed, and with it all skipped ones are counted.
-            self._window.begin(2 * packets - 1)
+        if self._is_silent():
+            self._window.begin(IDLE_PERIODS)

@@ -68,7 +68,7 @@ class JitterBuffer:
         self.is_muted = False
         """Whether the mixer reads the samples without playing them."""
         self.was_muted = False
-        """Whether it did so with the last block."""
+        """Whether it did so, or left the talker out, with the last block."""
         self._idle_since_s: float | None = None
         # Time of an audible underrun whose length is not known yet.
         self._starved_at_s: float | None = None

@@ -101,8 +101,8 @@ class LatencySteps:
         self._settled_s = now_s + (SETTLED_S if is_other else REOPENED_S)
         self._looks.clear()
 
-    def has_moved(self, losses: int, now_s: float, *, is_idle: bool) -> bool:
-        """Return whether the streams must be reopened with another buffer.
+    def update(self, losses: int, now_s: float, *, is_idle: bool) -> bool:
+        """Count losses, and return whether to reopen the streams with another buffer.
 
         Args:
             losses: losses since `start`.
@@ -117,12 +117,12 @@ class LatencySteps:
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         if self.is_losing:
-            has_moved = self._moved_to(self.latency_step + 1)
-            if has_moved:
+            is_longer = self._is_changed_to(self.latency_step + 1)
+            if is_longer:
                 self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return has_moved
+            return is_longer
         is_calm = now_s - self._calm_since_s >= self._calm_s
-        return is_calm and is_idle and self._moved_to(self.latency_step - 1)
+        return is_calm and is_idle and self._is_changed_to(self.latency_step - 1)
 
     @property
     def is_losing(self) -> bool:
@@ -135,7 +135,8 @@ class LatencySteps:
             losses - recent >= BURST_LOSSES or losses - self._looks[0][1] >= SLOW_LOSSES
         )
 
-    def _moved_to(self, latency_step: int) -> bool:
+    def _is_changed_to(self, latency_step: int) -> bool:
+        """Change the step, within its limits, and return whether it is another one."""
         step = min(max(latency_step, 0), self._top)
         if step == self.latency_step:
             return False

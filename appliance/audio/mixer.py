@@ -1,9 +1,8 @@
 """Mixer of the remote participants' sound and the earcons, for playback."""
 
-import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from heapq import nlargest
 from typing import Final
 
@@ -28,6 +27,8 @@ from appliance.pcm import Block
 MOST_TALKERS: Final = 16
 """Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
 Zero 2 W has no CPU time for more. Silent ones do not count."""
+MOST_EARCONS: Final = 4
+"""Earcons that may be requested within one block."""
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 LIMITER_FREE_GAIN: Final = 0.75
@@ -57,12 +58,14 @@ class Mixer:
         self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
-        """Idle window of the card's callback; ended when there is sound to play."""
+        """Idle window of the stream that captures, or of one that does both."""
+        self.playback_window = IdleWindow()
+        """Idle window of a stream that only plays."""
         self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
-        # A new earcon waits here until the card's thread takes it.
-        self._requested: deque[Samples] = deque(maxlen=1)
+        # New earcons wait here until the card's thread takes them.
+        self._requested: deque[Samples] = deque(maxlen=MOST_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         self._was_muted = False
         self._limiter = Limiter()
@@ -80,13 +83,21 @@ class Mixer:
         permit tone for its echo and remove up to 66 ms of it (measured).
         """
 
+    def end_idle(self) -> None:
+        """End the idle windows, after writing the sound: the next period is processed.
+
+        Thread: any.
+        """
+        self.idle_window.end()
+        self.playback_window.end()
+
     def add(self, talker: str) -> Callable[[Block], None]:
         """Add a talker and return the function that takes its blocks."""
         jitter_buffer = JitterBuffer()
         self._keep_counts(self._jitter_buffers.get(talker))
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
-        self.idle_window.end()
+        self.end_idle()
 
         def write(block: Block) -> None:
             is_heard = jitter_buffer.write(block, self._now_s())
@@ -96,7 +107,7 @@ class Mixer:
                     peak, jitter_buffer.loudness * LOUDNESS_DECAY
                 )
             if is_heard:
-                self.idle_window.end()
+                self.end_idle()
 
         return write
 
@@ -122,9 +133,9 @@ class Mixer:
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
-        """Play an earcon; a running one is replaced."""
+        """Play an earcon after those that have not begun; a running one is replaced."""
         self._requested.append(samples)
-        self.idle_window.end()
+        self.end_idle()
 
     def next(self) -> Block | None:
         """Return the next block to play, read-only, and set `reference`.
@@ -132,11 +143,7 @@ class Mixer:
         None is silence.
         """
         now_s = self._now_s()
-        parts = [
-            part
-            for jitter_buffer in self._chosen()
-            if (part := _audible(jitter_buffer, now_s)) is not None
-        ]
+        parts = self._parts(now_s)
         voices = self._faded(np.add.reduce(parts) if parts else None)
         tone = self._next_tone()
         if tone is None:
@@ -188,13 +195,21 @@ class Mixer:
         """Times a jitter buffer was too full and was cut."""
         return self._past_overruns + sum(each.overruns for each in self._talkers)
 
-    def _chosen(self) -> Sequence[JitterBuffer]:
-        """Return the jitter buffers to mix now."""
-        talkers = self._talkers
-        if len(talkers) <= MOST_TALKERS:
-            return talkers
-        awake = [talker for talker in talkers if not talker.is_idle]
-        return nlargest(MOST_TALKERS, awake, key=lambda talker: talker.loudness)
+    def _parts(self, now_s: float) -> list[Samples]:
+        """Return the next block of each talker that is heard."""
+        talkers = chosen = self._talkers
+        dropped: list[JitterBuffer] = []
+        if len(talkers) > MOST_TALKERS:
+            awake = [talker for talker in talkers if not talker.is_idle]
+            loudest = nlargest(MOST_TALKERS, awake, key=lambda each: each.loudness)
+            chosen = tuple(loudest)
+            # Those that were mixed until now are read once more, to fade them out.
+            dropped = [x for x in awake if not x.was_muted and x not in chosen]
+        parts = [
+            *(_audible(each, now_s, is_muted=each.is_muted) for each in chosen),
+            *(_audible(each, now_s, is_muted=True) for each in dropped),
+        ]
+        return [part for part in parts if part is not None]
 
     def _faded(self, voices: Samples | None) -> Samples | None:
         """Return the voices, faded where half duplex mutes or unmutes them."""
@@ -218,8 +233,9 @@ class Mixer:
 
     def _next_tone(self) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        with contextlib.suppress(IndexError):
-            self._earcon = self._requested.popleft()
+        if self._requested:
+            waiting = [self._requested.popleft() for _ in range(len(self._requested))]
+            self._earcon = np.concatenate(waiting)
         if not len(self._earcon):
             return None
         now, self._earcon = np.split(self._earcon, [BLOCK_FRAMES])
@@ -238,9 +254,11 @@ class Mixer:
             self._past_overruns += jitter_buffer.overruns
 
 
-def _audible(jitter_buffer: JitterBuffer, now_s: float) -> Samples | None:
+def _audible(
+    jitter_buffer: JitterBuffer, now_s: float, *, is_muted: bool
+) -> Samples | None:
     """Return the next block; a muted talker's is read, but not returned."""
-    was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, jitter_buffer.is_muted
+    was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, is_muted
     block = jitter_buffer.read(BLOCK_FRAMES, now_s)
     if block is None or was_muted == jitter_buffer.was_muted:
         return None if was_muted else block

@@ -1,13 +1,14 @@
 """Sender: processes, gates and sends captured blocks, on a thread of its own.
 
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
-underrun of the playback. While the microphone is missing, silence is sent in its place,
-because a track without packets increases the delay at the receiver.
+underrun of the playback. Silence is sent too, while the gate is closed and while the
+microphone is missing, because a track without packets increases the delay at the
+receiver. Opus makes of it one packet every 0.4 s (DTX), so in idle mode it may be late.
 """
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -15,34 +16,80 @@ import numpy as np
 
 from appliance.audio.dsp import BLOCK_FRAMES, Samples, db_gain, to_block
 from appliance.audio.echo import CaptureProcessing, ToneRemover
-from appliance.audio.encoder_feed import PACKET_BLOCKS, PACKET_S, EncoderFeed
 from appliance.audio.gate import Gate
+from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import TailEnded, TalkFlowed
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import SILENCE, Block, Packet
 from appliance.ports import Post
 
+PACKET_BLOCKS: Final = 2
+"""An Opus packet is 20 ms. Passing both blocks together wakes the encoder half as often
+and does not delay the packet."""
+PACKET_S: Final = PACKET_BLOCKS * 0.01
 MAX_WAITING: Final = 6
 """Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
-PATIENCE_S: Final = 0.04
+MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
 MAX_INSERTED: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
-IDLE_PACKETS: Final = 3
-"""In idle mode one packet in four is processed, and sent together with the three before
-it: 60 ms of additional jitter for the receivers, in silence only."""
+IDLE_S: Final = IDLE_PERIODS * 0.01
+"""In idle mode one block in eight is processed, and the four packets are sent together:
+60 ms of additional jitter for the receivers, in silence only."""
 SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
 
 
+class EncoderFeed:
+    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
+
+    Thread: `send` the sender's; `connect` and `disconnect` the loop's.
+    """
+
+    def __init__(self) -> None:
+        """Start without a track."""
+        self._sending = threading.Lock()
+        self._send: Callable[[Block], None] | None = None
+        self.blocks = 0
+        """Number of blocks sent."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a track, so that what is sent goes anywhere."""
+        return self._send is not None
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Pass every packet to `send` from now on."""
+        with self._sending:
+            self._send = send
+
+    def disconnect(self) -> None:
+        """Stop sending; when this returns, `send` is not running."""
+        with self._sending:
+            self._send = None
+
+    def send(self, packets: Iterable[Packet]) -> bool:
+        """Send the packets and return whether a track is connected."""
+        # One lock for all, so that a new track does not begin in between: its encoder
+        # would combine the second half of one packet with the first of the next.
+        with self._sending:
+            if self._send is None:
+                return False
+            for packet in packets:
+                for block in packet:
+                    self._send(block)
+                self.blocks += len(packet)
+            return True
+
+
 class Sender:
     """Queue and thread between the card's callback and the encoder.
 
-    Thread: `put`, `skip_packets` and `idle_packets` the card's; commands the loop's.
+    Thread: `put`, `skip_packets` and `is_idle` the card's; commands the loop's.
     """
 
     def __init__(
@@ -60,18 +107,20 @@ class Sender:
         self._post = post
         self._processing = processing
         self._now_s = now_s
-        # Each packet with the number of packets skipped before it.
+        # Each packet with the number of packets skipped so far.
         self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.meter = Meter(post)
         self._spare: _Pair | None = None
-        self._skipped = 0
+        # Packets skipped so far, counted by the card's thread, and those of them for
+        # which the sender's has sent silence.
+        self._skipped = self._skipped_sent = 0
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
         self._quiet_packets = 0
-        self._put_s = self._filled_s = now_s()
-        self._card_s = 0.0
+        self._packet_at_s = self._silence_at_s = now_s()
+        self._card_latency_s = 0.0
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
@@ -94,31 +143,29 @@ class Sender:
             self._spare = pair
             return
         packet, self._spare = (self._spare, pair), None
-        self._put_s = self._now_s()
+        self._packet_at_s = self._now_s()
         if self._queue.qsize() >= MAX_WAITING:
             self.overflows += len(packet)
             return
-        skipped, self._skipped = self._skipped, 0
-        self._queue.put((skipped, packet))
+        self._queue.put((self._skipped, packet))
 
     def skip_packets(self, packets: int) -> None:
         """Let silence be sent in place of skipped packets, with the next packet."""
-        self._put_s = self._now_s()
+        self._packet_at_s = self._now_s()
         self._skipped += packets
 
     @property
-    def idle_packets(self) -> int:
-        """How many of the next packets may be skipped, because they are silence."""
+    def is_idle(self) -> bool:
+        """Whether the next periods may be skipped, because only silence is sent."""
         is_settled = self._quiet_packets >= SETTLED_PACKETS
-        is_idle = is_settled and not self.gate.is_open and not self._skipped
-        return IDLE_PACKETS if is_idle and self._spare is None else 0
+        return is_settled and not self.gate.is_open and self._spare is None
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the press."""
         self._asked_at_s = asked_at_s
         self._at_end = None
         self.gate.open()
-        self.mixer.idle_window.end()
+        self.mixer.end_idle()
 
     def close_gate(self, tail_ms: int) -> None:
         """Close the gate after a tail of up to `tail_ms`."""
@@ -136,7 +183,7 @@ class Sender:
 
     def set_delay(self, delay_ms: int) -> None:
         """Adapt to new streams with this delay from speaker to microphone."""
-        self._card_s = delay_ms / 1000
+        self._card_latency_s = delay_ms / 1000
         self._processing.restart(delay_ms)
         self._spare = None
 
@@ -158,30 +205,31 @@ class Sender:
         """Send the silence that is due while no blocks arrive."""
         now_s = self._now_s()
         # What the card still holds is not lost: both would add up at the receivers.
-        late_s = now_s - max(self._put_s + self._card_s, self._filled_s)
+        late_s = now_s - max(
+            self._packet_at_s + self._card_latency_s, self._silence_at_s
+        )
         if late_s < self._wait_s:
             return
-        self._filled_s = now_s
-        skipped, self._skipped = self._skipped, 0
+        self._silence_at_s = now_s
+        self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
-        self._send_skipped(skipped)
         self._quiet_packets = 0
         for _ in range(min(max(1, round(late_s / PACKET_S)), MAX_INSERTED)):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
-        self.mixer.idle_window.end()
+        self.mixer.end_idle()
 
     @property
     def _wait_s(self) -> float:
         """Time without packets after which the card counts as missing."""
         is_resting = self._quiet_packets >= SETTLED_PACKETS
-        return PATIENCE_S + self._card_s + is_resting * IDLE_PACKETS * PACKET_S
+        return MISSING_AFTER_S + self._card_latency_s + is_resting * IDLE_S
 
     def _run(self) -> None:
         raise_priority()
-        self._put_s = self._filled_s = self._now_s()
+        self._packet_at_s = self._silence_at_s = self._now_s()
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
@@ -202,12 +250,19 @@ class Sender:
         self._quiet_packets = 0 if is_busy else self._quiet_packets + 1
         return True
 
-    def _send_skipped(self, packets: int) -> None:
+    def _send_skipped(self, skipped: int) -> None:
+        """Send silence for the packets skipped so far."""
+        # An older number may have been in the queue.
+        packets = max(0, skipped - self._skipped_sent)
         if packets:
+            self._skipped_sent = skipped
             self.meter.skip(packets * PACKET_BLOCKS)
             self.encoder_feed.send([(SILENCE, SILENCE)] * packets)
 
     def _send_packet(self, packet: _Packet) -> None:
+        (first_heard, _), (second_heard, _) = packet
+        if first_heard is SILENCE and not self.gate.is_open:
+            self._processing.adapt(second_heard)
         (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])
         self._post_change(is_open=was_open, is_sent=is_sent)
@@ -215,6 +270,16 @@ class Sender:
 
     def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return the block to send, and whether the gate is open."""
+        if microphone is SILENCE:
+            self.meter.skip(1)
+        else:
+            microphone = self._processed(microphone, played)
+        block = self.gate.apply(microphone)
+        is_open = self.gate.is_open
+        self.mixer.is_muted = self.mixer.is_half_duplex and is_open
+        return block, is_open
+
+    def _processed(self, microphone: Block, played: Block) -> Block:
         if (tone := self._tone) is not None:
             tone.apply(microphone)
             if self._now_s() >= tone.until_s:
@@ -228,17 +293,14 @@ class Sender:
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
         self.meter.take(microphone, self.mixer)
-        block = self.gate.passed(microphone)
-        is_open = self.gate.is_open
-        self.mixer.is_muted = self.mixer.is_half_duplex and is_open
-        return block, is_open
+        return microphone
 
     def _post_change(self, *, is_open: bool, is_sent: bool) -> None:
         """Post a change of the gate after its first block was sent."""
         if self._asked_at_s is not None and is_open and is_sent:
-            access_s = self._now_s() - self._asked_at_s
+            since_press_s = self._now_s() - self._asked_at_s
             self._asked_at_s = None
-            self._post(TalkFlowed(access_s))
+            self._post(TalkFlowed(since_press_s))
         if self._was_open and not is_open:
             self._post(TailEnded())
             self._play_end()

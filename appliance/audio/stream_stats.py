@@ -1,13 +1,14 @@
 """Statistics of the card's streams, and events for lost and found directions."""
 
 import logging
-from collections.abc import Iterable
+import math
+import threading
+import time
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
 from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import SilentMicrophone
-from appliance.audio.stream_clock import STALL_S, StreamClock
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
@@ -25,7 +26,169 @@ STOPPED: Final = fault_table.CARD_STOPPED.text()
 DEAF: Final = fault_table.CARD_DEAF.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
+STALL_S: Final = 1.0
+"""Time without callbacks, or without captured samples, after which a stream counts as
+stopped."""
+INPUT_UNDERFLOW: Final = 1
+"""PortAudio's flag for a callback without captured samples. Source: portaudio.h,
+`paInputUnderflow`."""
+BLOCKS_PER_S: Final = 100
+ADC_CERTAINTY: Final = 0.25
+"""A period counts as discarded if three quarters of it are missing in the converter's
+time, which is not exact."""
+ADC_BLOCKS: Final = 10
+"""The converter's time is compared by its earliest value in so many periods, because
+some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
+ADC_RATE_ERROR: Final = 0.001
+"""The converter's clock may be slower than the nominal rate by this."""
+FIRST_ZEROS_S: Final = 2.0
+"""Time with the gate open in which a microphone that has never delivered anything else
+may deliver zeros; our choice, longer than it takes to begin to speak."""
+ZEROS_S: Final = 4.5
+"""The same for a microphone that did deliver sound; our choice, longer than the pauses
+of a talk. Doubled each time that sound comes after all."""
+MOST_ZEROS_S: Final = 72.0
+"""After four mutes that were noticed, the next ones are still named; our choice."""
 _log = logging.getLogger(__name__)
+
+
+class StreamClock:
+    """Heartbeat and counters of one stream, written by its callback.
+
+    Single numbers, so that reading needs no lock.
+    """
+
+    def __init__(
+        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start now.
+
+        Args:
+            rate_hz: rate of the card.
+            now_s: monotonic clock.
+        """
+        self.rate_hz = rate_hz
+        self._now_s = now_s
+        self.at_s = now_s()
+        """Time of the last callback."""
+        self.blocks = 0
+        """Periods of 10 ms so far."""
+        self.xruns = 0
+        self.drops = 0
+        """Captured periods that PortAudio discarded without reporting it, which it does
+        when the speaker is not ready in time."""
+        self.delay_ms = 0
+        self.has_sound = False
+        """Whether anything but zeros was captured."""
+        self.zeros_since_s: float | None = None
+        """Time since which only zeros are captured; None: there is sound."""
+        self.deaf_since_s: float | None = None
+        """Time since which PortAudio has had no captured samples for any callback; it
+        passes zeros in their place. None: there are samples."""
+        self._missed = 0
+        # Periods by which the converter's time is ahead of the callbacks: at the last
+        # comparison, and the least value since.
+        self._ahead: float | None = None
+        self._least_ahead = 0.0
+        self._compared_blocks = 0
+
+    def note(self, status: int, adc_s: float = 0.0) -> None:
+        """Record one callback.
+
+        Args:
+            status: PortAudio's flags; not 0 after an xrun.
+            adc_s: time at which the first captured frame was converted; 0, or not a
+                finite number: unknown.
+        """
+        adc_s = adc_s if math.isfinite(adc_s) else 0.0
+        self.at_s = self._now_s()
+        self.blocks += 1
+        if status & INPUT_UNDERFLOW:
+            self._note_missed()
+            return
+        # More are a microphone that had stopped.
+        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        self._missed, self.deaf_since_s = 0, None
+        if status:
+            self.xruns += 1
+        if status or not adc_s:
+            self._ahead = None
+        if adc_s:
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
+
+    def note_sound(self, *, is_zero: bool) -> None:
+        """Record whether all samples of a captured block are 0."""
+        if not is_zero:
+            self.has_sound, self.zeros_since_s = True, None
+        elif self.zeros_since_s is None:
+            self.zeros_since_s = self.at_s
+
+    def _note_drops(self, ahead: float) -> None:
+        """Count the periods that stay missing in the converter's time."""
+        if self._ahead is None:
+            self._ahead = self._least_ahead = ahead
+            self._compared_blocks = self.blocks
+        self._least_ahead = min(self._least_ahead, ahead)
+        passed = self.blocks - self._compared_blocks
+        if passed < ADC_BLOCKS:
+            return
+        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        self.drops += missing
+        latest = self._ahead + missing + passed * ADC_RATE_ERROR
+        self._ahead = min(latest, self._least_ahead)
+        self._least_ahead, self._compared_blocks = math.inf, self.blocks
+
+    def _note_missed(self) -> None:
+        """Record a callback without captured samples.
+
+        It is an xrun if the microphone goes on, and not if it has stopped.
+        """
+        self._missed += 1
+        self._ahead = None
+        if self.deaf_since_s is None:
+            self.deaf_since_s = self.at_s
+
+    def skip(self, blocks: int) -> None:
+        """Record callbacks that were skipped in idle mode, which had no flags."""
+        self.deaf_since_s = None
+        self.at_s = self._now_s()
+        self.blocks += blocks
+
+
+class SilentMicrophone:
+    """Detector for one opened stream.
+
+    Thread: the supervisor's.
+    """
+
+    def __init__(self) -> None:
+        """Start with a microphone that works."""
+        self.is_silent = False
+        self._zeros_since_s: float | None = None
+        self._open_at_s: float | None = None
+        self._talked_s = 0.0
+        """Time with the gate open since the zeros began, over several talks."""
+        self._longest_s = ZEROS_S
+
+    def update(self, stream_clock: StreamClock, *, is_gate_open: bool) -> bool:
+        """Return whether the microphone is silent; it stays so until sound comes.
+
+        Args:
+            stream_clock: of the microphone.
+            is_gate_open: whether the captured sound is being sent.
+        """
+        zeros_since_s, now_s = stream_clock.zeros_since_s, stream_clock.at_s
+        if zeros_since_s != self._zeros_since_s:
+            self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
+            if self.is_silent:
+                self.is_silent = False
+                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
+        opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
+        if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
+            self._talked_s += now_s - max(opened_at_s, zeros_since_s)
+            longest_s = self._longest_s if stream_clock.has_sound else FIRST_ZEROS_S
+            self.is_silent = self.is_silent or self._talked_s >= longest_s
+        return self.is_silent
 
 
 class StreamStats:
@@ -52,6 +215,8 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         self._silent_microphone = SilentMicrophone()
+        # Held while counts of closed streams take the place of their clocks.
+        self._changing = threading.Lock()
         self.is_deaf = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
@@ -155,24 +320,26 @@ class StreamStats:
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        closing = set(self.clocks if directions is None else directions)
-        self.is_deaf = self.is_deaf and "microphone" not in closing
         clocks = self.clocks
-        self.clocks = {way: clocks[way] for way in clocks if way not in closing}
-        for direction in closing & clocks.keys():
+        closing = set(clocks if directions is None else directions) & clocks.keys()
+        self.is_deaf = self.is_deaf and "microphone" not in closing
+        faults, blocks = dict(self._faults), dict(self._blocks)
+        for direction in closing:
             self._opened.pop(direction, None)
             self._working.pop(direction, None)
-            stream_clock = clocks[direction]
-            self.add(direction, AudioFault.XRUN, stream_clock.xruns)
-            if direction == "microphone":
-                self.add(direction, AudioFault.DROP, stream_clock.drops)
-            past = self._blocks.get(direction, 0)
-            self._blocks[direction] = past + stream_clock.blocks
+            for kind in (AudioFault.XRUN, AudioFault.DROP):
+                faults[direction, kind] = self.count(direction, kind)
+            blocks[direction] = self.blocks(direction)
+        left = {way: clock for way, clock in clocks.items() if way not in closing}
+        # At once, because a counter that another thread reads must not go back.
+        with self._changing:
+            self._faults, self._blocks, self.clocks = faults, blocks, left
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
-        past = self._faults.get((direction, kind), 0)
-        stream_clock = self.clocks.get(direction)
+        with self._changing:
+            past = self._faults.get((direction, kind), 0)
+            stream_clock = self.clocks.get(direction)
         if stream_clock is None:
             return past
         if kind is AudioFault.XRUN:
@@ -182,8 +349,9 @@ class StreamStats:
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
-        stream_clock = self.clocks.get(direction)
-        past = self._blocks.get(direction, 0)
+        with self._changing:
+            stream_clock = self.clocks.get(direction)
+            past = self._blocks.get(direction, 0)
         return past + (stream_clock.blocks if stream_clock else 0)
 
     @property

@@ -7,13 +7,17 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from appliance.audio.capture import BlockSink
 from appliance.audio.devices import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_callbacks import (
+    BlockSink,
+    CaptureCallback,
+    DuplexCallback,
+    PlaybackCallback,
+)
+from appliance.audio.stream_stats import StreamClock
 from appliance.core import fault_table
 from appliance.errors import SoundError
 

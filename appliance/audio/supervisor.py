@@ -191,7 +191,7 @@ class Supervisor:
         steps, is_sending = self._latency_steps, self._sender.gate.is_open
         now_s = time.monotonic()
         is_idle = not (is_sending or is_playing)
-        if steps.has_moved(self.stats.losses, now_s, is_idle=is_idle):
+        if steps.update(self.stats.losses, now_s, is_idle=is_idle):
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # A search would interrupt a talk for a second.

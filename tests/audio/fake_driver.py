@@ -102,7 +102,7 @@ class Steps:
     def start(self, card, _now_s):
         self.cards.append(card)
 
-    def has_moved(self, _losses, _now_s, *, is_idle):
+    def update(self, _losses, _now_s, *, is_idle):
         if not self.must_move.is_set():
             return False
         self.must_move.clear()

@@ -5,9 +5,9 @@ import numpy as np
 from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
-from appliance.audio.playback import DuplexCallback
 from appliance.audio.sender import Sender
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_callbacks import DuplexCallback
+from appliance.audio.stream_stats import StreamClock
 from appliance.pcm import SILENCE
 
 NOTHING = memoryview(b"")
@@ -28,11 +28,11 @@ class Clock:
 class Sink:
     """Block sink that records what it gets; skipped packets are zeros."""
 
-    def __init__(self, idle_packets=0):
+    def __init__(self, *, is_idle=False):
         self.heard: list[np.ndarray] = []
         self.played: list[np.ndarray] = []
         self.skipped = 0
-        self.idle_packets = idle_packets
+        self.is_idle = is_idle
 
     def put(self, microphone, played):
         self.heard.append(microphone)
@@ -85,11 +85,12 @@ class Path:
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
         self.stream_clock = StreamClock(rate_hz, self.clock)
         self.card = DuplexCallback(self.mixer, self.sender, self.stream_clock)
-        self.passed = 0
+        self.passed = self.packets = 0
 
     def put(self, value, played=SILENCE):
         """Capture a packet of this value and process it as the thread does."""
         self.clock.now_s += 0.02
+        self.packets += 1
         for _ in range(2):
             self.sender.put(np.full(480, value, np.int16), played)
         self.sender.run_waiting()

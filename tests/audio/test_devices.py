@@ -123,6 +123,12 @@ def test_alsa_id_and_usb_id_are_read_for_a_hardware_device(tmp_path):
     assert (hdmi.card_id, hdmi.usb_id) == ("", "")
 
 
+def test_a_rate_that_is_no_number_is_unknown(tmp_path):
+    device = {"name": "Odd", "max_input_channels": 1, "max_output_channels": 0}
+    (odd,) = listed([device | {"default_samplerate": float("nan")}], tmp_path)
+    assert odd.rate_hz == 0
+
+
 def test_a_sound_server_is_recognised():
     assert DEFAULT.is_shared
     assert not USB.is_shared

@@ -19,33 +19,33 @@ def numbered(number: int) -> np.ndarray:
 
 def test_a_closed_gate_returns_silence_for_each_block():
     gate = Gate(pre_roll_ms=0)
-    assert gate.passed(LOUD) is SILENCE
+    assert gate.apply(LOUD) is SILENCE
 
 
 def test_the_first_block_after_opening_is_faded_in():
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    passed = gate.passed(LOUD)
+    passed = gate.apply(LOUD)
     assert passed[0] == 0
     assert (passed[FADE_FRAMES:] == 6000).all()
-    assert (gate.passed(LOUD) == 6000).all()
+    assert (gate.apply(LOUD) == 6000).all()
 
 
 def test_closing_without_a_tail_passes_no_further_sample():
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.close(tail_ms=0)
-    assert gate.passed(LOUD) is SILENCE
+    assert gate.apply(LOUD) is SILENCE
     assert not gate.is_open
 
 
 def test_a_loud_tail_has_the_configured_length_and_is_faded_out():
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.close(tail_ms=50)
-    tail = [gate.passed(LOUD) for _ in range(6)]
+    tail = [gate.apply(LOUD) for _ in range(6)]
     assert [bool(block.any()) for block in tail] == [True] * 5 + [False]
     assert tail[3][-1] == 6000
     assert tail[4][-1] == 0
@@ -54,11 +54,11 @@ def test_a_loud_tail_has_the_configured_length_and_is_faded_out():
 def test_silence_ends_the_tail_early():
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.close(tail_ms=500)
     for _ in range(SILENT_BLOCKS):
         assert gate.is_open
-        gate.passed(QUIET)
+        gate.apply(QUIET)
     assert not gate.is_open
 
 
@@ -67,28 +67,28 @@ def test_a_plosive_inside_a_word_does_not_end_the_tail():
     gate.open()
     gate.close(tail_ms=500)
     for _ in range(SILENT_BLOCKS - 1):
-        gate.passed(QUIET)
-    gate.passed(LOUD)
-    gate.passed(QUIET)
+        gate.apply(QUIET)
+    gate.apply(LOUD)
+    gate.apply(QUIET)
     assert gate.is_open
 
 
 def test_a_press_during_the_tail_continues_without_a_gap():
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.close(tail_ms=100)
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.open()
-    assert all((gate.passed(LOUD) == 6000).all() for _ in range(30))
+    assert all((gate.apply(LOUD) == 6000).all() for _ in range(30))
 
 
 def test_the_pre_roll_sends_the_sound_from_before_the_press():
     gate = Gate(pre_roll_ms=30)
     for number in range(5):
-        gate.passed(numbered(number))
+        gate.apply(numbered(number))
     gate.open()
-    sent = [gate.passed(numbered(number)) for number in range(5, 9)]
+    sent = [gate.apply(numbered(number)) for number in range(5, 9)]
     assert [block[-1] - 1000 for block in sent] == [2, 3, 4, 5]
 
 
@@ -110,7 +110,7 @@ def test_a_closed_gate_never_passes_captured_sound(story, pre_roll_ms):
             gate.open()
         elif isinstance(turn, bool):
             was_open = gate.is_open
-            passed = gate.passed(LOUD if turn else QUIET)
+            passed = gate.apply(LOUD if turn else QUIET)
             assert passed.shape == (BLOCK_FRAMES,)
             assert was_open or passed is SILENCE
         else:
@@ -124,11 +124,11 @@ CLOSURES_MS = [50, 60, 90, 120, 140]
 def test_the_sound_after_the_closure_of_a_final_plosive_is_sent(closure_ms):
     gate = Gate(pre_roll_ms=0)
     gate.open()
-    gate.passed(LOUD)
+    gate.apply(LOUD)
     gate.close(tail_ms=250)
     for _ in range(closure_ms // 10):
-        gate.passed(QUIET)
-    assert all(gate.passed(LOUD).any() for _ in range(6))
+        gate.apply(QUIET)
+    assert all(gate.apply(LOUD).any() for _ in range(6))
 
 
 def test_a_pre_roll_without_a_tail_sends_what_was_said_until_the_release():
@@ -136,9 +136,9 @@ def test_a_pre_roll_without_a_tail_sends_what_was_said_until_the_release():
     gate = Gate(pre_roll_ms=30)
     gate.open()
     for number in range(10):
-        gate.passed(numbered(number))
+        gate.apply(numbered(number))
     gate.close(tail_ms=30)
-    sent = [gate.passed(numbered(number)) for number in range(10, 20)]
+    sent = [gate.apply(numbered(number)) for number in range(10, 20)]
     assert max(int(block.max()) for block in sent) == 1009
     assert not gate.is_open
 
@@ -147,6 +147,6 @@ def test_closing_at_once_drops_the_pre_roll_too():
     gate = Gate(pre_roll_ms=30)
     gate.open()
     for number in range(10):
-        gate.passed(numbered(number))
+        gate.apply(numbered(number))
     gate.close(tail_ms=0)
-    assert gate.passed(numbered(10)) is SILENCE
+    assert gate.apply(numbered(10)) is SILENCE

@@ -5,23 +5,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
+from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
-from appliance.audio.playback import CaptureCallback, DuplexCallback
 from appliance.audio.ring_buffer import SIZE_BLOCKS
-from appliance.audio.sender import IDLE_PACKETS
-from appliance.audio.stream_clock import StreamClock
+from appliance.audio.stream_callbacks import (
+    CaptureCallback,
+    DuplexCallback,
+    PlaybackCallback,
+)
+from appliance.audio.stream_stats import StreamClock
 from appliance.pcm import SILENCE
 from tests.audio.fakes import NOTHING, Path, Sink
 
-WINDOW = 2 * IDLE_PACKETS
+CYCLE = IDLE_PERIODS + 1
 
 
 class Card:
     """Duplex callback whose captured samples are the number of the period."""
 
     def __init__(self, sink=None):
-        self.sink = sink or Sink(IDLE_PACKETS)
+        self.sink = sink or Sink(is_idle=True)
         self.mixer = Mixer()
         self.stream_clock = StreamClock(48_000)
         self.duplex = DuplexCallback(self.mixer, self.sink, self.stream_clock)
@@ -41,11 +45,11 @@ class Card:
         return [self.period() for _ in range(periods)]
 
 
-def test_while_idle_one_period_per_window_is_processed_and_every_packet_is_counted():
+def test_while_idle_one_period_in_eight_is_processed_and_every_packet_is_counted():
     card = Card()
-    card.run(1 + 40 * WINDOW)
+    card.run(1 + 40 * CYCLE)
     assert card.processed == 1 + 40
-    assert card.sink.skipped == 40 * IDLE_PACKETS
+    assert card.sink.skipped == 40 * (IDLE_PERIODS // 2)
     assert len(card.sink.heard) == card.stream_clock.blocks == card.periods
 
 
@@ -55,17 +59,21 @@ def test_processed_periods_give_the_speaker_silence_while_idle():
     assert not any(each.any() for each in played)
 
 
-@pytest.mark.parametrize("passed", range(WINDOW + 1))
+@pytest.mark.parametrize("passed", range(CYCLE + 1))
 def test_from_a_press_on_every_period_is_captured_at_its_position(passed):
     card = Card()
-    card.run(1 + WINDOW + passed)
-    card.sink.idle_packets = 0
+    card.run(1 + CYCLE + passed)
+    card.sink.is_idle = False
     card.mixer.idle_window.end()
     first = card.periods + 1
     card.run(40)
     numbers = card.sink.last_samples[first - 1 :]
     assert numbers == list(range(first, first + 40))
-    assert not any(card.sink.last_samples[1 : first - 1])
+    before = list(enumerate(card.sink.last_samples[: first - 1], 1))
+    assert {number for number, sample in before if sample} == set(
+        range(1, first, CYCLE)
+    )
+    assert all(sample in {0, number} for number, sample in before)
 
 
 def test_xruns_are_counted_while_idle_too():
@@ -82,7 +90,7 @@ class Late(Sink):
         super().__init__()
         self._action = action
         self._moment = moment
-        self.is_idle = True
+        self.is_busy = False
 
     def put(self, microphone, played):
         super().put(microphone, played)
@@ -90,14 +98,14 @@ class Late(Sink):
             self._action(self)
 
     @property
-    def idle_packets(self):
-        answer = IDLE_PACKETS if self.is_idle else 0
+    def is_idle(self):
+        answer = not self.is_busy
         if self._moment == "after the check":
             self._action(self)
         return answer
 
-    @idle_packets.setter
-    def idle_packets(self, _):
+    @is_idle.setter
+    def is_idle(self, _):
         pass
 
 
@@ -110,7 +118,7 @@ def test_speech_that_begins_while_an_idle_window_opens_is_not_missed(what, momen
         elif what == "earcon":
             card.mixer.play(np.full(48_000, 4000, np.float32))
         else:
-            sink.is_idle = False
+            sink.is_busy = True
             card.mixer.idle_window.end()
 
     card = Card(Late(act, moment))
@@ -159,14 +167,35 @@ def test_inaudible_noise_does_not_end_an_idle_window():
 
 
 def test_a_capture_stream_without_playback_skips_periods_too():
-    sink, mixer = Sink(IDLE_PACKETS), Mixer()
+    sink, mixer = Sink(is_idle=True), Mixer()
     reference = EchoReference()
     reference.take()
     microphone = CaptureCallback(mixer, reference, sink, StreamClock(48_000))
-    for _ in range(1 + 5 * WINDOW):
+    for _ in range(1 + 5 * CYCLE):
         if not microphone.idle_window.passes(0):
             microphone.call(memoryview(bytes(960)), NOTHING, 0, 0.0)
-    assert sink.skipped == 5 * IDLE_PACKETS
+    assert sink.skipped == 5 * (IDLE_PERIODS // 2)
+
+
+def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
+    mixer, stream_clock = Mixer(), StreamClock(48_000)
+    speaker = PlaybackCallback(mixer, EchoReference(), stream_clock)
+    processed = []
+
+    def period():
+        played = memoryview(bytearray(b"x" * 960))
+        if not speaker.idle_window.passes(0):
+            speaker.call(NOTHING, played, 0, 0.0)
+            processed.append(np.frombuffer(played, np.int16))
+
+    for _ in range(1 + 5 * CYCLE):
+        period()
+    assert len(processed) == 1 + 5
+    assert stream_clock.blocks == 1 + 5 * CYCLE
+    mixer.play(np.full(480, 4000, np.float32))
+    period()
+    assert len(processed) == 1 + 6
+    assert processed[-1].any()
 
 
 @given(
@@ -182,9 +211,9 @@ def test_captured_sound_keeps_its_position_in_any_sequence_of_events(story):
         if word == "earcon":
             card.mixer.play(np.full(100, 4000, np.float32))
         if word in {"busy", "free"}:
-            card.sink.idle_packets = len(story) % 5 if word == "free" else 0
+            card.sink.is_idle = word == "free"
         card.period(status=4 if word == "xrun" else 0)
-    card.sink.idle_packets = 0
+    card.sink.is_idle = False
     card.mixer.idle_window.end()
     card.run(8)
     numbers = np.array(card.sink.last_samples)
@@ -213,7 +242,7 @@ def test_after_a_press_blocks_are_sent_in_whole_packets_and_in_order(before):
 
 
 @pytest.mark.parametrize("status", [0, 4])
-@pytest.mark.parametrize("passed", range(WINDOW))
+@pytest.mark.parametrize("passed", range(CYCLE))
 def test_a_talk_that_begins_in_an_idle_window_is_faded_in(passed, status):
     path = Path()
     path.fall_silent()

@@ -34,7 +34,7 @@ class Card:
                 while lost_s + every_s <= self.now_s:
                     lost_s += every_s
                     self.losses += 1
-            if self.steps.has_moved(self.losses, self.now_s, is_idle=is_idle):
+            if self.steps.update(self.losses, self.now_s, is_idle=is_idle):
                 self.steps.start(CARD, self.now_s)
                 self.losses = 0
                 return self.now_s - begun_s
@@ -147,7 +147,7 @@ def test_the_latency_step_is_always_in_range(story):
     steps.start(CARD, 0.0)
     for lost, wait_s, is_idle in story:
         losses, now_s = losses + lost, now_s + wait_s
-        if steps.has_moved(losses, now_s, is_idle=is_idle):
+        if steps.update(losses, now_s, is_idle=is_idle):
             steps.start(CARD, now_s)
             losses = 0
         assert 0 <= steps.latency_step < 3

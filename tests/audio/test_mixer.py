@@ -115,6 +115,15 @@ def test_an_earcon_that_is_requested_while_another_sounds_replaces_it():
     assert not room.say().any()
 
 
+def test_earcons_that_are_requested_at_once_are_played_one_after_the_other():
+    room = Room(0)
+    room.mixer.play(np.full(480, 1000, np.float32))
+    room.mixer.play(np.full(480, 2000, np.float32))
+    assert (room.say() == 1000).all()
+    assert (room.say() == 2000).all()
+    assert not room.say().any()
+
+
 def test_half_duplex_mutes_and_unmutes_with_a_fade():
     room = Room(1, is_half_duplex=True)
     room.say(9000, blocks=20)
@@ -165,6 +174,19 @@ def test_the_number_of_talkers_mixed_at_once_is_bounded():
     say = crowd(MOST_TALKERS + 4)
     peaks = say([100] * (MOST_TALKERS + 4), blocks=200)
     assert max(peaks) <= 100 * MOST_TALKERS + 2
+
+
+def test_another_choice_of_the_loudest_talkers_does_not_click():
+    room = Room(MOST_TALKERS + 1)
+    others = [1000] * MOST_TALKERS
+    before = room.say(-1100, *others, blocks=60)[-480:]
+    changing = room.say(-900, *others, blocks=40)
+    after = room.say(-1100, *others, blocks=40)
+    assert (before == 1000 * (MOST_TALKERS - 1) - 1100).all()
+    assert (changing[-480:] == 1000 * MOST_TALKERS).all()
+    assert (after[-480:] == 1000 * (MOST_TALKERS - 1) - 1100).all()
+    played = np.concatenate((before, changing, after)).astype(int)
+    assert np.abs(np.diff(played)).max() < 400
 
 
 def test_a_muted_talker_is_silent_from_the_next_block_on_and_the_others_are_not():

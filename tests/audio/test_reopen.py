@@ -18,8 +18,7 @@ from appliance.audio.reopen import (
     ReopenPolicy,
     SoundState,
 )
-from appliance.audio.stream_clock import StreamClock
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_stats import StreamClock, StreamStats
 from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"

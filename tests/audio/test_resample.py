@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from appliance.audio.resample import Resampler, resampler
+from appliance.audio.dsp import Resampler, resampler
 
 RATES_HZ = [8_000, 16_000, 32_000, 44_100, 96_000]
 

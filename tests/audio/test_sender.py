@@ -7,21 +7,25 @@ import numpy as np
 import pytest
 
 from appliance.audio.echo import CaptureProcessing
-from appliance.audio.encoder_feed import PACKET_BLOCKS, PACKET_S
 from appliance.audio.gate import Gate
+from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import (
-    IDLE_PACKETS,
+    IDLE_S,
     MAX_INSERTED,
     MAX_WAITING,
-    PATIENCE_S,
+    MISSING_AFTER_S,
+    PACKET_BLOCKS,
+    PACKET_S,
     Sender,
 )
 from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
 from appliance.pcm import SILENCE
-from tests.audio.fakes import Path
+from tests.audio.fakes import Path, Processor
 
 DEADLINE_S = 10.0
+SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
+"""Packets that are skipped in a row."""
 
 
 def block(value):
@@ -89,7 +93,7 @@ def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
     sent = path.taken()
     assert len(sent) == round(0.2 / PACKET_S) * PACKET_BLOCKS
     assert not any(one.any() for one in sent)
-    assert not path.sender.idle_packets, "the thread looks often until sound comes"
+    assert not path.sender.is_idle, "the thread looks often until sound comes"
 
 
 def test_silence_is_not_sent_for_what_the_card_still_holds(path):
@@ -118,19 +122,18 @@ def test_sound_after_an_interruption_is_sent_completely(path):
 
 
 def test_while_both_sides_are_silent_four_packets_are_sent_together(path):
-    assert path.sender.idle_packets == IDLE_PACKETS
-    path.sender.skip_packets(IDLE_PACKETS)
+    assert path.sender.is_idle
+    path.sender.skip_packets(SKIPPED)
     assert path.taken() == [], "the card's thread waits for no encoder"
-    assert not path.sender.idle_packets
-    assert len(path.put(10)) == (IDLE_PACKETS + 1) * PACKET_BLOCKS
-    assert path.sender.idle_packets == IDLE_PACKETS
+    assert len(path.put(10)) == (SKIPPED + 1) * PACKET_BLOCKS
+    assert path.sender.is_idle
 
 
 def test_nothing_is_processed_for_nobody(path):
     path.sender.encoder_feed.disconnect()
     path.clock.now_s += 60.0
     path.sender.send_silence()
-    assert path.sender.idle_packets == IDLE_PACKETS, "nothing was processed"
+    assert path.sender.is_idle, "nothing was processed"
     path.sender.encoder_feed.connect(path.sent.append)
     path.sender.send_silence()
     assert path.taken() == []
@@ -138,9 +141,9 @@ def test_nothing_is_processed_for_nobody(path):
 
 def test_no_extra_silence_is_sent_while_packets_are_skipped(path):
     """Also if the card's thread is a little late."""
-    path.sender.skip_packets(IDLE_PACKETS)
+    path.sender.skip_packets(SKIPPED)
     path.taken()
-    path.clock.now_s += IDLE_PACKETS * PACKET_S + 0.9 * PATIENCE_S
+    path.clock.now_s += IDLE_S + 0.9 * MISSING_AFTER_S
     path.sender.send_silence()
     assert path.taken() == []
 
@@ -152,39 +155,67 @@ def test_the_first_packets_of_a_silence_are_not_skipped(path):
     # Opus sends ten of them, and lateness would be jitter for the receivers.
     for _ in range(10):
         path.put(0)
-        assert not path.sender.idle_packets
+        assert not path.sender.is_idle
 
 
 def test_a_press_ends_the_skipping_of_packets(path):
     path.mixer.idle_window.open()
     path.sender.open_gate(0.0)
     assert path.mixer.idle_window.is_over
-    assert not path.sender.idle_packets
+    assert not path.sender.is_idle
     assert any(one.any() for one in path.put(1000))
 
 
 def test_a_remote_voice_ends_the_skipping_of_packets(path):
     path.put(1000, played=block(1))
-    assert not path.sender.idle_packets
+    assert not path.sender.is_idle
+
+
+def test_packets_skipped_while_silence_is_sent_are_not_lost(path):
+    """The thread of the card counts them meanwhile."""
+
+    class Meanwhile(int):
+        def __radd__(self, other):
+            path.clock.now_s += 10.0
+            path.sender.send_silence()
+            return int(other) + int(self)
+
+    path.sender.skip_packets(SKIPPED)
+    path.sender.skip_packets(Meanwhile(SKIPPED))
+    path.put(0)
+    packets = path.packets + 2 * SKIPPED + MAX_INSERTED
+    assert path.sender.encoder_feed.blocks == PACKET_BLOCKS * packets
+
+
+def test_the_noise_suppressor_adapts_in_place_of_a_skipped_block():
+    processor = Processor()
+    path = Path(cleaner=processor)
+    path.fall_silent()
+    processor.cleaned = 0
+    path.sender.put(SILENCE, SILENCE)
+    path.sender.put(block(10), SILENCE)
+    path.sender.run_waiting()
+    assert processor.cleaned == 2
+    assert not SILENCE.any()
 
 
 def test_skipping_begins_only_at_a_packet_boundary(path):
     path.sender.put(block(0), SILENCE)
-    assert not path.sender.idle_packets
+    assert not path.sender.is_idle
 
 
 def test_with_a_pre_roll_no_packet_is_skipped():
     path = Path(gate=Gate(20))
     path.fall_silent()
-    assert not path.sender.idle_packets
+    assert not path.sender.is_idle
 
 
 @pytest.mark.parametrize("wanted_dbfs", [-54, -42])
 def test_levels_are_posted_while_packets_are_skipped(path, wanted_dbfs):
     for _ in range(12):
         path.put(round(32_768 * 10 ** (wanted_dbfs / 20)))
-        if packets := path.sender.idle_packets:
-            path.sender.skip_packets(packets)
+        if path.sender.is_idle:
+            path.sender.skip_packets(SKIPPED)
     levels = [x for x in path.events if isinstance(x, LevelsMeasured)]
     assert levels[-1].microphone_dbfs == pytest.approx(wanted_dbfs, abs=3)
 

@@ -1,19 +1,25 @@
 """Tests of what is reported about streams that work, but not well."""
 
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
-from appliance.audio.stream_clock import (
+from appliance.audio.stream_stats import (
     ADC_BLOCKS,
+    DEAF,
+    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
+    LOSING,
+    MOST_ZEROS_S,
+    SILENT,
     STALL_S,
+    ZEROS_S,
     StreamClock,
+    StreamStats,
 )
-from appliance.audio.stream_stats import DEAF, LOSING, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.metrics.audio import AudioFault
 from appliance.process.logs import FAULT_LINES
@@ -173,6 +179,36 @@ def test_a_stream_that_was_closed_has_no_trouble():
     opened.stream.note(4)
     opened.stats.close()
     assert opened.look(is_losing=True) == {}
+
+
+class Watched(StreamClock):
+    """Clock that runs an action once while its xruns are read."""
+
+    action: Callable[[], None] | None = None
+
+    @property
+    def xruns(self):
+        action, self.action = self.action, None
+        if action is not None:
+            action()
+        return self._xruns
+
+    @xruns.setter
+    def xruns(self, count):
+        self._xruns = count
+
+
+def test_counts_do_not_go_back_while_a_stream_is_being_closed():
+    stats, clock, seen = StreamStats(lambda _: None), Watched(48_000), []
+    for _ in range(3):
+        clock.note(4)
+    stats.opened({"microphone": clock}, {})
+    clock.action = lambda: seen.append(
+        (stats.count("microphone", AudioFault.XRUN), stats.blocks("microphone"))
+    )
+    stats.close()
+    assert seen == [(3, 3)]
+    assert stats.count("microphone", AudioFault.XRUN) == 3
 
 
 @pytest.mark.parametrize("is_open", [True, False])

@@ -5,7 +5,7 @@ import queue
 import pytest
 
 from appliance.audio.devices import Device
-from appliance.audio.stream_clock import INPUT_UNDERFLOW
+from appliance.audio.stream_stats import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost

@@ -103,7 +103,7 @@ def work(blocks: int) -> float:
         if reference is None:
             reference = np.zeros(BLOCK, np.int16)
         processing.clean(microphone, reference, is_wanted=True, is_voice=True)
-        gate.passed(microphone)
+        gate.apply(microphone)
     return time.process_time() - start_s
 
 

@@ -6,7 +6,7 @@ import pytest
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.audio.encoder_feed import PACKET_BLOCKS
+from appliance.audio.sender import PACKET_BLOCKS
 from appliance.core.events import ReceptionMeasured, RoomResumed
 from appliance.room import publisher, stats
 from tests.room.conftest import Box, open_box

@@ -5,11 +5,15 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.capture import COMPARE_BLOCKS
-from appliance.audio.echo_reference import EchoReference
+from appliance.audio.echo import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.playback import CaptureCallback, DuplexCallback, PlaybackCallback
-from appliance.audio.stream_clock import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
+from appliance.audio.stream_callbacks import (
+    COMPARE_BLOCKS,
+    CaptureCallback,
+    DuplexCallback,
+    PlaybackCallback,
+)
+from appliance.audio.stream_stats import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
@@ -176,6 +180,25 @@ def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(lost):
         passed = count + (lost if count > 3000 else 0)
         card.call(heard(1), blank(), 0, 5.0 + 0.01 * passed + late_s)
     assert stream_clock.drops == lost
+
+
+@pytest.mark.parametrize("adc_s", [float("nan"), float("inf")])
+def test_a_converter_time_that_is_no_number_is_unknown(adc_s):
+    _, stream_clock, card = clocked()
+    for _ in range(3 * ADC_BLOCKS):
+        card.call(heard(1), blank(), 0, adc_s)
+    assert stream_clock.drops == 0
+    assert stream_clock.blocks == 3 * ADC_BLOCKS
+
+
+def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():
+    sink = Sink()
+    card = duplex(Mixer(), sink)
+    for _ in range(30):
+        card.call(heard(0, 0), blank(), 0, 0.0)
+    for _ in range(3):
+        card.call(heard(0, 3000), blank(), 0, 0.0)
+    assert sink.last_samples[30:] == [3000] * 3
 
 
 def test_a_converter_slower_than_its_nominal_rate_discards_nothing():

@@ -1,0 +1,241 @@
+"""Callbacks of the PortAudio streams: one period of the card is one block of 10 ms.
+
+They copy, mix and hand over; they do not log and hold locks only for moments. They work
+on bytes where possible: with cold caches each NumPy call has a noticeable cost.
+"""
+
+import threading
+from types import TracebackType
+from typing import Final, Protocol
+
+import numpy as np
+
+from appliance.audio.driver import SAMPLE_BYTES, Raw
+from appliance.audio.dsp import QUIET_PEAK, RATE_HZ, faded_in, resampler, to_block
+from appliance.audio.echo import EchoReference
+from appliance.audio.idle import IdleMode
+from appliance.audio.mixer import Mixer
+from appliance.audio.stream_stats import StreamClock
+from appliance.pcm import SILENCE, Block
+
+COMPARE_BLOCKS: Final = 20
+"""The two channels of a microphone are compared five times a second, and in every block
+while the chosen one is silent, so that no first word is lost."""
+QUIET_POWER: Final = float(QUIET_PEAK**2)
+"""Power of a sample, up to which a channel counts as silent."""
+LOUDER: Final = 4.0
+"""Ratio of powers, 6 dB, from which the other channel is taken instead: one of the two
+may have no microphone, but both have one in most cards."""
+
+
+class BlockSink(Protocol):
+    """Consumer of captured blocks."""
+
+    def put(self, microphone: Block, played: Block) -> None:
+        """Take 10 ms and the voices played meanwhile; the blocks are not reused.
+
+        A microphone that is `SILENCE` itself stands for a skipped period.
+        """
+
+    def skip_packets(self, packets: int) -> None:
+        """Account for packets of 20 ms that were skipped in silence."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next periods may be skipped."""
+
+
+class Capture:
+    """Converts periods of 10 ms into mono blocks at 48 kHz for a `BlockSink`.
+
+    Thread: the card's.
+    """
+
+    def __init__(self, block_sink: BlockSink, stream_clock: StreamClock) -> None:
+        """Start with the first channel.
+
+        Args:
+            block_sink: takes the blocks.
+            stream_clock: takes whether there is sound.
+        """
+        rate_hz = stream_clock.rate_hz
+        self._block_sink = block_sink
+        self._stream_clock = stream_clock
+        self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
+        self._convert = resampler(rate_hz, RATE_HZ)
+        self._channel = 0
+        self._blocks_to_compare = 0
+        self._is_after_gap = False
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether the next periods may be skipped."""
+        return self._block_sink.is_idle
+
+    def skip(self, blocks: int) -> None:
+        """Account for skipped blocks, beginning at a packet boundary."""
+        packets, half = divmod(blocks, 2)
+        if packets:
+            self._block_sink.skip_packets(packets)
+        if half:
+            # Speech that ended the skipping began after this half of a packet.
+            self._block_sink.put(SILENCE, SILENCE)
+            self._is_after_gap = True
+
+    def add(self, heard: Raw | bytes, played: Block | None) -> None:
+        """Take one captured period and the voices played in it, at 48 kHz."""
+        # The sink keeps the block, so each needs memory of its own.
+        block = np.frombuffer(bytearray(heard), np.int16)
+        if len(heard) > self._period_bytes:
+            block = self._louder(block.reshape(-1, len(heard) // self._period_bytes))
+        self._stream_clock.note_sound(is_zero=not block.any())
+        if self._convert is not None:
+            block = self._convert(block)
+        if self._is_after_gap:
+            self._is_after_gap = False
+            block = to_block(faded_in(block.astype(np.float32)))
+        self._block_sink.put(block, SILENCE if played is None else played)
+
+    def _louder(self, frames: Block) -> Block:
+        """Return the louder channel of a stereo microphone."""
+        self._blocks_to_compare -= 1
+        if self._blocks_to_compare <= 0:
+            samples = frames.astype(np.float32)
+            power = np.einsum("ij,ij->j", samples, samples) / len(frames)
+            loudest = int(power.argmax())
+            if power[loudest] > LOUDER * power[self._channel]:
+                self._channel = loudest
+            is_quiet = power[self._channel] <= QUIET_POWER
+            self._blocks_to_compare = 1 if is_quiet else COMPARE_BLOCKS
+        return frames[:, self._channel].copy()
+
+
+class Output:
+    """Writes mono blocks to the card's output buffer, at its rate and channels."""
+
+    def __init__(self, rate_hz: int) -> None:
+        """Start with silence."""
+        self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
+        self._convert = resampler(RATE_HZ, rate_hz)
+
+    def fill(self, outdata: Raw, block: Block | None) -> None:
+        """Write the block to every channel; None is silence."""
+        if block is None:
+            outdata[:] = bytes(len(outdata))
+            return
+        if self._convert is not None:
+            block = self._convert(block)
+        outdata[:] = block.repeat(len(outdata) // self._period_bytes).tobytes()
+
+
+class PlaybackCallback:
+    """Callback of a stream that only plays."""
+
+    def __init__(
+        self, mixer: Mixer, reference: EchoReference, stream_clock: StreamClock
+    ) -> None:
+        """Start with silence."""
+        self.idle_window = mixer.playback_window
+        self._mixer = mixer
+        self._reference = reference
+        self._stream_clock = stream_clock
+        self._output = Output(stream_clock.rate_hz)
+        self._idle_mode = IdleMode(
+            self.idle_window, stream_clock, lambda: mixer.is_still
+        )
+
+    def call(self, _heard: Raw, played: Raw, status: int, _adc_s: float) -> None:
+        """Fill one period for playback."""
+        with _end_process_on_error:
+            if skipped := self._idle_mode.skipped():
+                self._reference.put_silence(skipped)
+            self._stream_clock.note(status)
+            block = self._mixer.next()
+            self._reference.put(self._mixer.reference)
+            self._output.fill(played, block)
+            self._idle_mode.begin()
+
+
+class CaptureCallback:
+    """Callback of a stream that only captures."""
+
+    def __init__(
+        self,
+        mixer: Mixer,
+        reference: EchoReference,
+        block_sink: BlockSink,
+        stream_clock: StreamClock,
+    ) -> None:
+        """Start without captured sound."""
+        self.idle_window = mixer.idle_window
+        self._reference = reference
+        self._capture = capture = Capture(block_sink, stream_clock)
+        self._stream_clock = stream_clock
+        self._idle_mode = IdleMode(
+            mixer.idle_window,
+            stream_clock,
+            lambda: capture.is_idle and mixer.is_still and reference.is_still,
+        )
+
+    def call(self, heard: Raw, _played: Raw, status: int, adc_s: float) -> None:
+        """Take one captured period."""
+        with _end_process_on_error:
+            if skipped := self._idle_mode.skipped():
+                self._reference.skip(skipped)
+                self._capture.skip(skipped)
+            self._stream_clock.note(status, adc_s)
+            self._capture.add(heard, self._reference.take())
+            self._idle_mode.begin()
+
+
+class DuplexCallback:
+    """Callback of a duplex stream: one clock, so the echo's delay is constant."""
+
+    def __init__(
+        self, mixer: Mixer, block_sink: BlockSink, stream_clock: StreamClock
+    ) -> None:
+        """Start with silence."""
+        self.idle_window = mixer.idle_window
+        self._mixer = mixer
+        self._stream_clock = stream_clock
+        self._capture = capture = Capture(block_sink, stream_clock)
+        self._output = Output(stream_clock.rate_hz)
+        self._idle_mode = IdleMode(
+            mixer.idle_window,
+            stream_clock,
+            lambda: capture.is_idle and mixer.is_still,
+        )
+
+    def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
+        """Take one captured period and fill one for playback."""
+        with _end_process_on_error:
+            if skipped := self._idle_mode.skipped():
+                self._capture.skip(skipped)
+            self._stream_clock.note(status, adc_s)
+            self._output.fill(played, self._mixer.next())
+            self._capture.add(heard, self._mixer.reference)
+            self._idle_mode.begin()
+
+
+class _EndProcessOnError:
+    """Context manager that passes an exception to `threading.excepthook`.
+
+    Without it cffi prints the exception and ends the stream, which looks like an
+    unplugged card.
+    """
+
+    def __enter__(self) -> None:
+        """Do nothing: this runs 100 times a second."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is not None:
+            here = threading.current_thread()
+            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, here)))
+
+
+_end_process_on_error = _EndProcessOnError()
