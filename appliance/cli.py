@@ -118,8 +118,7 @@ def _doctor(args: argparse.Namespace) -> int:
 
 def _devices(args: argparse.Namespace) -> int:
     from appliance.audio.card_levels import device_levels
-    from appliance.audio.device_list import all_devices
-    from appliance.audio.device_table import print_devices
+    from appliance.audio.device_list import all_devices, print_devices
     from appliance.audio.portaudio import PortAudio
 
     with PortAudio() as driver:

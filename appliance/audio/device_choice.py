@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.device_list import in_use, unlisted
+from appliance.audio.device_list import PROCESSES, closed_pcms, in_use, unlisted
 from appliance.audio.devices import (
     ALSA_CARDS,
     SHARED,
@@ -14,7 +14,6 @@ from appliance.audio.devices import (
     not_the_first,
     preference,
 )
-from appliance.audio.pcm_users import PROCESSES, closed_pcms
 from appliance.audio.stream_stats import PARTS
 from appliance.config import SoundConfig
 from appliance.core.events import PartFound

@@ -6,9 +6,14 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
+import json
+import os
 import re
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
@@ -23,10 +28,74 @@ from appliance.audio.devices import (
     usb_port,
 )
 from appliance.audio.driver import Driver
-from appliance.audio.pcm_users import OURS, PROCESSES, is_allowed, user_of
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.group_access import join_group
+
+PROCESSES: Final = Path("/proc")
+NODES: Final = Path("/dev/snd")
+OURS: Final = "ptt-appliance"
+"""Name under which this program is reported as the user of a card."""
+
+
+def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
+    """Return a text that differs if other PCMs can be opened now than before.
+
+    It does not depend on those that this program has open itself.
+    """
+    closed = (
+        f"\n{pcm.parent.name}/{pcm.name}"
+        for pcm in sorted(cards.glob("card[0-9]*/pcm*[cp]"))
+        if not _is_free(pcm, processes)
+    )
+    return "".join(closed)
+
+
+def user_of(pcm: Path, processes: Path) -> str:
+    """Return program and process id that hold the PCM open; empty if it is free."""
+    owner = _owner(pcm)
+    return _program(owner, processes) if owner else ""
+
+
+def is_allowed(nodes: str) -> bool:
+    """Return whether all PCMs whose node has such a name may be opened."""
+    return all(os.access(x, os.R_OK | os.W_OK) for x in NODES.glob(nodes))
+
+
+def _is_free(pcm: Path, processes: Path) -> bool:
+    """Return whether this program has the PCM open, or could open it."""
+    owner = _owner(pcm)
+    if owner:
+        status = kernel_text(processes / owner / "status")
+        groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
+        return str(os.getpid()) in groups
+    return is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
+
+
+def _owner(pcm: Path) -> str:
+    """Return the id of the thread that has the PCM open; empty if it is free."""
+    for status in sorted(pcm.glob("sub*/status")):
+        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
+        if owner:
+            return owner[1]
+    return ""
+
+
+def _program(thread_id: str, processes: Path) -> str:
+    """Return the name and process id of a thread's program."""
+    status = kernel_text(processes / thread_id / "status")
+    group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
+    process_id = group[1] if group else thread_id
+    words = kernel_text(processes / process_id / "cmdline").split("\0")
+    is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
+    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
+    return f"{name or 'another program'} (pid {process_id})"
+
+
+def _is_module(words: list[str]) -> bool:
+    pairs = pairwise(words)
+    return any(x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairs)
+
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
@@ -163,3 +232,54 @@ def _name(card: Path, number: str) -> str:
     first = short[1] if short else kernel_text(card / "id")
     second = part[1] if part else "PCM"
     return f"{first}: {second} (hw:{card.name[4:]},{number})"
+
+
+def print_devices(
+    devices: tuple[Device, ...],
+    levels_of: Callable[[Device], str] = lambda _: "",
+    *,
+    as_json: bool,
+) -> int:
+    """Print the cards and the names to put into the configuration.
+
+    Args:
+        devices: to be printed.
+        levels_of: returns the hardware levels of a device in words.
+        as_json: print JSON, for scripts.
+    """
+    if as_json:
+        facts = [
+            asdict(x) | {"name": x.stable_name, "levels": levels_of(x)} for x in devices
+        ]
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return 0
+    names = Counter(device.stable_name for device in devices)
+    for device in devices:
+        levels = levels_of(device)
+        words = line(device, is_unique=names[device.stable_name] == 1)
+        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
+    if not devices:
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
+    return 0
+
+
+def line(device: Device, *, is_unique: bool = True) -> str:
+    """Return the line for one device; its quoted name fits into the configuration.
+
+    That is the USB port for a card whose name another one has, too.
+    """
+    can = " and ".join(
+        word
+        for word, count in (
+            ("microphone", device.microphone_channels),
+            ("speaker", device.speaker_channels),
+        )
+        if count
+    )
+    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
+    name = device.stable_name
+    ids = (device.card_id, device.usb_id, device.usb_port)
+    if not is_unique and device.usb_port:
+        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
+    facts = (can, rate, *ids, device.obstacle)
+    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)

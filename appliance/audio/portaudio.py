@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Final, Self
 
-from appliance.audio.alsa_errors import reason_in
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.audio.sound_process import (
     ProcessGoneError,
     RefusedError,
     SoundProcess,
     Value,
+    reason_in,
 )
 from appliance.core import fault_table
 from appliance.errors import SoundError

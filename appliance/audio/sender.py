@@ -205,17 +205,19 @@ class Sender:
         """Send the silence that is due while no blocks arrive."""
         now_s = self._now_s()
         # What the card still holds is not lost: both would add up at the receivers.
-        late_s = now_s - max(
-            self._packet_at_s + self._card_latency_s, self._silence_at_s
-        )
-        if late_s < self._wait_s:
+        since_s = max(self._packet_at_s + self._card_latency_s, self._silence_at_s)
+        if now_s - since_s < self._wait_s:
             return
-        self._silence_at_s = now_s
+        # Rounded down, and the rest is sent next time: half a packet too many each time
+        # would have added a second to the delay after ten seconds.
+        packets = int((now_s - since_s) / PACKET_S)
+        is_bounded = packets <= MAX_INSERTED
+        self._silence_at_s = since_s + packets * PACKET_S if is_bounded else now_s
         self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
         self._quiet_packets = 0
-        for _ in range(min(max(1, round(late_s / PACKET_S)), MAX_INSERTED)):
+        for _ in range(min(packets, MAX_INSERTED)):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))

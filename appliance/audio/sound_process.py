@@ -8,27 +8,171 @@ write 880,000 lines in three seconds.
 import fcntl
 import marshal
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import suppress
+from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.alsa_errors import with_host_text
-from appliance.audio.driver import PeriodCallback, StreamRequest
-from appliance.audio.pcm_users import OURS
-from appliance.audio.period_thread import PeriodThread
+from appliance.audio.device_list import OURS
+from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
 from appliance.audio.portaudio_process import (
     CALL_BYTES,
     CALL_PLACE,
+    HEARD,
     MOST_BYTES,
+    PLAYED,
     SHARED_BYTES,
     STREAMS,
 )
+from appliance.audio.realtime import raise_priority
 from appliance.core import fault_table
+
+_PLACE: Final = re.compile(
+    r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
+)
+"""Source: alsa-lib 1.2, conf.c, `snd_config_load` and `snd_config_error`. The file is
+empty or `_toplevel_` for the outermost one."""
+_FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
+_ANY: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
+_NO_BANDWIDTH: Final = "No space left on device"
+"""Error of the kernel whose own words mislead.
+
+Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
+would overcommit the usb bandwidth reserved for periodic transfers."""
+
+
+def with_host_text(sentence: str, host_text: str) -> str:
+    """Return PortAudio's sentence with the text of the host, and a remedy if known.
+
+    Args:
+        sentence: PortAudio's message.
+        host_text: ALSA's text; empty: there is none.
+    """
+    if not host_text:
+        return sentence
+    if host_text == _NO_BANDWIDTH:
+        return fault_table.USB_BANDWIDTH.text(sentence=sentence, host=host_text)
+    return f"{sentence} ({host_text})"
+
+
+def reason_in(written: str) -> str:
+    """Return the cause in one sentence, with file and line where ALSA names them.
+
+    Args:
+        written: output of ALSA.
+
+    Returns:
+        Empty where the output names no cause.
+    """
+    place, file = _PLACE.search(written), _FILE.search(written)
+    if place is None:
+        other = _ANY.search(written)
+        return other["words"].strip() if other else ""
+    named = place["file"].strip()
+    if named in {"", "_toplevel_"} and file is not None:
+        named = file["file"].strip()
+    return fault_table.ALSA_CONFIGURATION.text(
+        file=named or "the ALSA configuration",
+        line=place["line"],
+        words=place["words"].strip(),
+    )
+
+
+@dataclass(slots=True)
+class _Running:
+    """Stream whose periods are exchanged."""
+
+    number: int
+    callback: PeriodCallback
+    heard: memoryview
+    message: bytearray
+    played: memoryview
+
+
+class PeriodThread:
+    """Thread that calls the callback of one stream at a time.
+
+    Thread: the supervisor's, except the callback.
+    """
+
+    def __init__(self, ours: socket.socket, flag: memoryview) -> None:
+        """Prepare; `begin` starts the thread.
+
+        Args:
+            ours: our end of the socket.
+            flag: byte that the sound process reads within an idle window.
+        """
+        self._socket = ours
+        self._flag = flag
+        self._received = bytearray(MOST_BYTES)
+        self._running: _Running | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no stream uses it."""
+        return self._running is None
+
+    def begin(
+        self, number: int, wanted: StreamRequest, callback: PeriodCallback
+    ) -> None:
+        """Call the callback from now on, for the stream with this number."""
+        frames = wanted.period_frames * SAMPLE_BYTES
+        heard_bytes = frames * wanted.microphone_channels
+        message = bytearray(PLAYED.size + frames * wanted.speaker_channels)
+        heard = memoryview(self._received)[HEARD.size : HEARD.size + heard_bytes]
+        played = memoryview(message)[PLAYED.size :]
+        callback.idle_window.share(self._flag)
+        self._running = _Running(number, callback, heard, message, played)
+        if self._thread is None:
+            self._thread = threading.Thread(
+                target=self._run, name="card periods", daemon=True
+            )
+            self._thread.start()
+
+    def stop(self) -> None:
+        """Stop calling the callback."""
+        self._running = None
+
+    def end(self) -> None:
+        """Stop the thread and wait for its end."""
+        self.stop()
+        # It is waiting for the next period.
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        if self._thread is not None:
+            self._thread.join()
+        self._socket.close()
+
+    def _run(self) -> None:
+        raise_priority()
+        # A process that ends before it has read everything resets the connection.
+        with suppress(ConnectionError):
+            self._exchange()
+
+    def _exchange(self) -> None:
+        receive, send = self._socket.recv_into, self._socket.send
+        received, unpack, pack = self._received, HEARD.unpack_from, PLAYED.pack_into
+        while receive(received):
+            running = self._running
+            number, period, skipped, flags, adc_s = unpack(received)
+            if running is None or running.number != number:
+                continue
+            window = running.callback.idle_window
+            window.left -= skipped
+            running.callback.call(running.heard, running.played, flags, adc_s)
+            pack(running.message, 0, number, period, window.left)
+            # A process that does not read is about to be killed.
+            with suppress(OSError):
+                send(running.message, socket.MSG_DONTWAIT)
+
 
 WAITING_BYTES: Final = 32_768
 """Periods that wait for the appliance, some ten of them; later ones are dropped."""

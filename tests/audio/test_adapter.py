@@ -595,7 +595,7 @@ from appliance.config import Config, MixerConfig, SoundConfig
 for mixer in (None, MixerConfig(speaker=90)):
     config = Config(sound=SoundConfig(mixer=mixer))
     AudioAdapter(config, print, None, CaptureProcessing(None, None))
-    print("appliance.audio.level_setter" in sys.modules, "ctypes" in sys.modules)
+    print("appliance.audio.card_levels" in sys.modules, "ctypes" in sys.modules)
 """
 """Prints whether the setter of levels is loaded, without and with levels to set."""
 

@@ -1,6 +1,6 @@
 import pytest
 
-from appliance.audio.alsa_errors import reason_in, with_host_text
+from appliance.audio.sound_process import reason_in, with_host_text
 
 UNEXPECTED = "Unanticipated host error"
 

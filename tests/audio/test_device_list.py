@@ -10,8 +10,9 @@ from appliance.audio.device_list import (
     all_devices,
     card_name,
     in_use,
+    line,
+    print_devices,
 )
-from appliance.audio.device_table import line, print_devices
 from appliance.audio.devices import Device, chosen
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig

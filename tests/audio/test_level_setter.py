@@ -9,10 +9,9 @@ from dataclasses import replace
 import pytest
 
 from appliance.audio.alsa_mixer import loaded, opened
-from appliance.audio.card_levels import device_levels, levels_found
-from appliance.audio.device_table import print_devices
+from appliance.audio.card_levels import LevelSetter, device_levels, levels_found
+from appliance.audio.device_list import print_devices
 from appliance.audio.devices import Device, Direction
-from appliance.audio.level_setter import LevelSetter
 from appliance.config import MixerConfig
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES

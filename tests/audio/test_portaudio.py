@@ -19,9 +19,9 @@ import pytest
 from appliance.audio.devices import Device, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
-from appliance.audio.period_thread import PeriodThread
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.portaudio_callback import HEARD
+from appliance.audio.portaudio_process import HEARD
+from appliance.audio.sound_process import PeriodThread
 from appliance.errors import SoundError
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
@@ -317,9 +317,9 @@ def children():
 
 PARENT = """
 import os, sys
-from appliance.audio.period_thread import PeriodThread
+from appliance.audio.sound_process import PeriodThread
 from appliance.audio.portaudio import PortAudio
-from appliance.audio.portaudio_callback import HEARD
+from appliance.audio.portaudio_process import HEARD
 driver = PortAudio()
 driver.renew()
 print(*open(f"/proc/self/task/{os.getpid()}/children").read().split(), flush=True)

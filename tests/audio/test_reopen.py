@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio.devices import Direction
-from appliance.audio.reopen import (
+from appliance.audio.stream_stats import StreamClock, StreamStats
+from appliance.audio.supervisor import (
     BLIND_LATEST_S,
     LATER_LATEST_S,
     LATEST_S,
@@ -18,7 +19,6 @@ from appliance.audio.reopen import (
     ReopenPolicy,
     SoundState,
 )
-from appliance.audio.stream_stats import StreamClock, StreamStats
 from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"

@@ -96,6 +96,22 @@ def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
     assert not path.sender.is_idle, "the thread looks often until sound comes"
 
 
+@pytest.mark.parametrize("latency_ms", [0, 15, 25, 35, 60])
+def test_the_silence_of_a_long_interruption_is_as_long_as_it(path, latency_ms):
+    """Too much of it would stay in the receivers' buffers and delay all speech."""
+    path.sender.set_delay(latency_ms)
+    path.put(0)
+    missing_s = 0.0
+    # The thread looks as soon as silence is due, each time a little late.
+    look_s = MISSING_AFTER_S + latency_ms / 1000 + 0.0003
+    while missing_s < 10.0:
+        path.clock.now_s += look_s
+        missing_s += look_s
+        path.sender.send_silence()
+    sent_s = len(path.taken()) * 0.01
+    assert missing_s - 0.2 <= sent_s <= missing_s - latency_ms / 1000
+
+
 def test_silence_is_not_sent_for_what_the_card_still_holds(path):
     """Otherwise each interruption would add the card's buffer to the delay."""
     path.sender.set_delay(60)
