@@ -8,7 +8,7 @@ callback.
 `supervisor` opens the PortAudio streams (`streams`, `portaudio`), detects lost and
 stalled cards and reopens them. PortAudio runs in a process of its own, which is killed
 and started again when it hangs or crashes (`sound_process`; in that process:
-`portaudio_process`, `portaudio_callback`). `idle` and `latency_steps` are optimisations
+`portaudio_process`). `idle` and `latency_steps` are optimisations
 of CPU time and latency, without which the path would work too. Start reading at
 `adapter`, which builds all of it and executes the core's commands.
 """
