@@ -127,14 +127,14 @@ def _devices(args: argparse.Namespace) -> int:
 
 
 def _pair(args: argparse.Namespace) -> int:
-    from appliance.page.pair_command import Wish, pair
+    from appliance.page.pair_command import PairOptions, pair
     from appliance.process.state_files import state_folder
 
     config = _loaded(args).config
     return pair(
         state_folder(os.environ),
         config.page.listen,
-        Wish(is_reset=args.reset, is_token=args.token, is_json=args.json),
+        PairOptions(is_reset=args.reset, is_token=args.token, is_json=args.json),
         is_enabled=config.page.enabled,
     )
 

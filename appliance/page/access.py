@@ -16,9 +16,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from appliance.net.host_check import is_own_host, is_same_origin, local_address
 from appliance.page.messages import (
+    DECODE_ERRORS,
     JSON,
     NO_STORE,
-    UNREADABLE,
     RequestRefused,
     body_of,
     json_response,
@@ -73,16 +73,16 @@ class AccessControl:
         """Pass the request on or answer it."""
         connection = HTTPConnection(scope)
         send_with_headers = _with_headers(send, scope["path"])
-        owner = owner_of(connection, self._pairing)
-        response = self._refusal(connection, owner)
+        session = session_of(connection, self._pairing)
+        response = self._refusal(connection, session)
         if response is not None:
             await response(scope, receive, send_with_headers)
             return
-        scope["state"] = {"owner": owner}
+        scope["state"] = {"session": session}
         await self._app(scope, receive, send_with_headers)
 
     def _refusal(
-        self, connection: HTTPConnection, owner: str | None
+        self, connection: HTTPConnection, session: str | None
     ) -> Response | None:
         """Return the response to a request that is not passed on, else None."""
         try:
@@ -90,7 +90,7 @@ class AccessControl:
         except RequestRefused as refused:
             return refusal(refused)
         path = connection.scope["path"]
-        if owner is not None or path in OPEN_PATHS:
+        if session is not None or path in OPEN_PATHS:
             return None
         if path == "/":
             return RedirectResponse(FORM, HTTPStatus.SEE_OTHER)
@@ -119,11 +119,11 @@ class AccessControl:
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
 
 
-def owner_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
+def session_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
     """Return the digest of the valid cookie or bearer token; None without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return pairing.owner(cookie=_cookie(connection), bearer=bearer)
+    return pairing.session_of(cookie=_cookie(connection), bearer=bearer)
 
 
 def _cookie(connection: HTTPConnection) -> str:
@@ -162,7 +162,7 @@ def _with_headers(send: Send, path: str) -> Send:
     return send_all
 
 
-class Entered(msgspec.Struct, frozen=True):
+class PairingRequest(msgspec.Struct, frozen=True):
     """JSON body of a pairing request."""
 
     pin: str
@@ -179,9 +179,9 @@ class PairingForm:
 
     async def show(self, request: Request) -> Response:
         """Return the form, or a redirect to the page for a paired client."""
-        if request.state.owner is not None:
+        if request.state.session is not None:
             return RedirectResponse("/", HTTPStatus.SEE_OTHER)
-        self._pairing.ask()
+        self._pairing.request_pin_display()
         return self._page("", HTTPStatus.OK)
 
     async def enter(self, request: Request) -> Response:
@@ -191,9 +191,9 @@ class PairingForm:
         try:
             pin = _pin_of_json(content) if is_json else _pin_of_form(content)
             address = request.client.host if request.client else ""
-            secret = await self._pairing.admit(pin, address)
+            secret = await self._pairing.pair(pin, address)
         except RequestRefused as refused:
-            self._pairing.ask()
+            self._pairing.request_pin_display()
             if is_json:
                 raise
             page = self._page(refused.sentence, refused.status)
@@ -232,8 +232,8 @@ def _pin_of_form(content: bytes) -> str:
 
 def _pin_of_json(content: bytes) -> str:
     try:
-        return _pin_of(msgspec.json.decode(content, type=Entered).pin)
-    except UNREADABLE as exc:
+        return _pin_of(msgspec.json.decode(content, type=PairingRequest).pin)
+    except DECODE_ERRORS as exc:
         sentence = 'The body cannot be read. Write {"pin": "123456"}'
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc
 

@@ -65,7 +65,7 @@ class Page:
         self,
         config: PageConfig,
         post: Post,
-        site: PageSettings,
+        settings: PageSettings,
         *,
         retry_s: float = RETRY_S,
         watch_s: float = WATCH_S,
@@ -73,11 +73,13 @@ class Page:
         """Store the settings; the server starts when the adapter is opened."""
         self._config = config
         self._post = post
-        self._site = site
+        self._settings = settings
         self._retry_s = retry_s
         self._watch_s = watch_s
-        self._snapshot = Snapshot(site.screen_px)
-        self._pairing = Pairing(PairingFile(site.state_directory), post, site.now_s)
+        self._snapshot = Snapshot(settings.screen_px)
+        self._pairing = Pairing(
+            PairingFile(settings.state_directory), post, settings.now_s
+        )
         self._background = Background()
         self._job: asyncio.Task[None] | None = None
         failing = f"page cannot be served  listen={config.listen}"
@@ -107,7 +109,7 @@ class Page:
 
     async def _run(self) -> None:
         await self._pairing.open()
-        web = await asyncio.to_thread(self._web)
+        web = await asyncio.to_thread(self._web_server)
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
@@ -140,9 +142,9 @@ class Page:
             posted = served
             await asyncio.sleep(self._watch_s)
 
-    def _web(self) -> "WebServer":
+    def _web_server(self) -> "WebServer":
         from appliance.page.application import WebServer
 
         return WebServer(
-            self._background, self._site, self._snapshot, self._pairing, self._post
+            self._background, self._settings, self._snapshot, self._pairing, self._post
         )

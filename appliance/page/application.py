@@ -76,7 +76,7 @@ POSTS: dict[str, type[AnyRequest]] = {
     "/api/microphone_gain": GainRequest,
 }
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
-KINDS = {
+MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
     ".html": "text/html; charset=utf-8",
     ".js": "text/javascript; charset=utf-8",
@@ -91,7 +91,7 @@ NEEDS_SOUND = frozenset(
         ConnectionState.RECONNECTING,
     }
 )
-OUT = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
+NOT_IN_ROOM = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
 CONNECTIONS = ConnectionLimits(
     total=80,
     each=24,
@@ -115,8 +115,8 @@ class Asset:
     """Content of a static file."""
 
     content: bytes
-    kind: str
-    tag: str
+    media_type: str
+    etag: str
     """ETag, so that browsers load changed files at once after an upgrade."""
 
 
@@ -143,7 +143,7 @@ class Api:
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         found = self._assets.get(request.path_params["name"])
-        if found is None or found.kind == KINDS[".html"]:
+        if found is None or found.media_type == MEDIA_TYPES[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
         return _file_response(found, request)
 
@@ -159,7 +159,7 @@ class Api:
         picture = self._snapshot.drawing().picture
         if picture is None:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
-        return Response(png(picture), HTTPStatus.OK, NO_STORE, KINDS[".png"])
+        return Response(png(picture), HTTPStatus.OK, NO_STORE, MEDIA_TYPES[".png"])
 
     async def metrics(self, _: Request) -> Response:
         """`GET /metrics`."""
@@ -179,7 +179,7 @@ class Api:
         content = await body_of(request)
         command = from_body(content, POSTS[request.url.path])
         return json_response(
-            self._controls.execute(command, Client(request.state.owner))
+            self._controls.execute(command, Client(request.state.session))
         )
 
 
@@ -191,7 +191,7 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
         (not view.has_speaker and not view.is_announcer, "no speaker"),
     )
     sound = tuple(words for is_wrong, words in checks if is_wrong and is_wanted)
-    room = (f"room: {view.connection}",) if view.connection in OUT else ()
+    room = (f"room: {view.connection}",) if view.connection in NOT_IN_ROOM else ()
     return bool(sound), sound + room
 
 
@@ -221,26 +221,26 @@ def load_assets() -> dict[str, Asset]:
     """Return all static files by name."""
     found = {}
     for entry in files("appliance.page").joinpath("static").iterdir():
-        kind = KINDS.get("." + entry.name.rpartition(".")[2])
-        if kind is not None:
+        media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
+        if media_type is not None:
             content = entry.read_bytes()
-            tag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-            found[entry.name] = Asset(content, kind, tag)
+            etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+            found[entry.name] = Asset(content, media_type, etag)
     return found
 
 
 def build_version(assets: dict[str, Asset]) -> str:
     """Return a version for these files, which differs if any of them differs."""
-    facts = "".join(f"{name}{assets[name].tag}" for name in sorted(assets))
+    facts = "".join(f"{name}{assets[name].etag}" for name in sorted(assets))
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
 def _file_response(asset: Asset, request: Request) -> Response:
     """Return the file, or 304 if the browser has it in its cache."""
-    headers = {"cache-control": "no-cache", "etag": asset.tag}
-    if request.headers.get("if-none-match") == asset.tag:
+    headers = {"cache-control": "no-cache", "etag": asset.etag}
+    if request.headers.get("if-none-match") == asset.etag:
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(asset.content, HTTPStatus.OK, headers, asset.kind)
+    return Response(asset.content, HTTPStatus.OK, headers, asset.media_type)
 
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
@@ -258,7 +258,7 @@ class WebServer:
     def __init__(
         self,
         background: Background,
-        site: PageSettings,
+        settings: PageSettings,
         snapshot: Snapshot,
         pairing: Pairing,
         post: Post,
@@ -268,15 +268,15 @@ class WebServer:
         snapshot.build = build_version(assets)
         self._background = background
         self._leases = TalkLeases(post)
-        controls = Controls(snapshot, post, self._leases, site.now_s)
+        controls = Controls(snapshot, post, self._leases, settings.now_s)
         form_html = assets["pair.html"].content.decode()
         routes = application(
-            Api(snapshot, controls, assets, site.metrics),
-            LiveEndpoint(snapshot, controls, pairing, site.now_s),
-            PairingForm(pairing, form_html, site.pin_hint),
+            Api(snapshot, controls, assets, settings.metrics),
+            LiveEndpoint(snapshot, controls, pairing, settings.now_s),
+            PairingForm(pairing, form_html, settings.pin_hint),
         )
-        self._app = AccessControl(routes, pairing, own_names(site.name))
-        self._limits = site.limits or default_limits(site.now_s)
+        self._app = AccessControl(routes, pairing, own_names(settings.name))
+        self._limits = settings.limits or default_limits(settings.now_s)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]

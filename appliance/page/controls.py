@@ -46,8 +46,8 @@ TEXT_BYTES = 8192
 CHAT_EACH = Rate(burst=5, per_s=1)
 """Our choice: faster than people type."""
 CHAT_ALL = Rate(burst=10, per_s=2)
-SHUT = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
-ON_AIR = frozenset({TalkState.TALKING, TalkState.WARNING})
+CANNOT_TALK = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
+TALKING = frozenset({TalkState.TALKING, TalkState.WARNING})
 
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
@@ -204,7 +204,7 @@ class Controls:
             return {"on": False}
         is_new = self._leases.press(holder, lease_s)
         # A repeat does not start a talk: the talk limit may have ended it meanwhile.
-        answer: Answer = {"on": is_new or view.talk in ON_AIR}
+        answer: Answer = {"on": is_new or view.talk in TALKING}
         return answer if lease_s is None else {**answer, "lease_s": lease_s}
 
     def _mute(self, request: MuteRequest) -> Answer:
@@ -251,7 +251,7 @@ def _talk_refusal(view: View) -> str:
         return MUTED_AT_BOX
     if view.is_muted_on_page:
         return MUTED_ON_PAGE
-    return view.talk_text if view.talk in SHUT else ""
+    return view.talk_text if view.talk in CANNOT_TALK else ""
 
 
 def _checked(text: str) -> str:

@@ -175,7 +175,7 @@ AnyRequest = (
 )
 RequestT = TypeVar("RequestT", bound=AnyRequest)
 
-UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Exceptions of msgspec for bytes that are not the expected JSON."""
 
 _COMMAND: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
@@ -189,7 +189,7 @@ def from_body(body: bytes, kind: type[RequestT]) -> RequestT:
     """
     try:
         return msgspec.json.decode(body or b"{}", type=kind)
-    except UNREADABLE as exc:
+    except DECODE_ERRORS as exc:
         raise _malformed(exc, kind.EXAMPLE) from exc
 
 
@@ -201,7 +201,7 @@ def from_command(text: str | bytes) -> AnyRequest:
     """
     try:
         return _COMMAND.decode(text)
-    except UNREADABLE as exc:
+    except DECODE_ERRORS as exc:
         raise _malformed(exc, '{"do": "talk", "on": true}') from exc
 
 

@@ -14,11 +14,11 @@ import msgspec
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.monitor import current_address
 from appliance.page.pairing import (
-    Keys,
+    Credentials,
     PairingFile,
     digest,
-    fresh_keys,
-    fresh_secret,
+    new_credentials,
+    new_secret,
 )
 
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
@@ -26,7 +26,7 @@ SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class PairOptions:
     """Options of the command."""
 
     is_reset: bool = False
@@ -40,7 +40,7 @@ class Wish:
 def pair(
     directory: Path,
     listen: str,
-    wish: Wish,
+    options: PairOptions,
     *,
     is_enabled: bool = True,
     service: Path = SERVICE_DIRECTORY,
@@ -50,7 +50,7 @@ def pair(
     Args:
         directory: state directory with the pairing file.
         listen: the page's `host:port`.
-        wish: what to print.
+        options: what to print.
         is_enabled: whether the page is enabled in the configuration.
         service: state directory of the installed service.
     """
@@ -58,11 +58,11 @@ def pair(
         sys.stderr.write(f"{warning}\n")
     file = PairingFile(directory)
     try:
-        keys = _keys(file, is_reset=wish.is_reset)
-        if wish.is_token:
-            return _token(file, keys, is_json=wish.is_json)
+        credentials = _credentials(file, is_reset=options.is_reset)
+        if options.is_token:
+            return _token(file, credentials, is_json=options.is_json)
     except OSError as exc:
-        kept = None if wish.is_reset or wish.is_token else _kept(file)
+        kept = None if options.is_reset or options.is_token else _readable(file)
         sys.stderr.write(
             f"{file.path} cannot be written: {exc.strerror}. {remedy(exc)}\n"
         )
@@ -70,9 +70,13 @@ def pair(
             return 1
         # A box that cannot write has a new PIN in its memory after each pairing.
         sys.stderr.write("If this PIN is refused, restart the box: it is valid then.\n")
-        keys = kept
+        credentials = kept
     urls = _urls(*parsed(listen))
-    shown = _as_json(urls, keys.pin) if wish.is_json else _sheet(urls, keys.pin)
+    shown = (
+        _as_json(urls, credentials.pin)
+        if options.is_json
+        else _as_text(urls, credentials.pin)
+    )
     sys.stdout.write(shown)
     return 0
 
@@ -96,8 +100,8 @@ def remedy(exc: OSError) -> str:
             return "Check the disk: sudo dmesg | tail."
 
 
-def _kept(file: PairingFile) -> Keys | None:
-    """Return the keys in a file that may only be read; None without them."""
+def _readable(file: PairingFile) -> Credentials | None:
+    """Return the credentials in a file that may only be read; None without them."""
     try:
         return file.read()
     except OSError:
@@ -117,16 +121,16 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
         )
 
 
-def _keys(file: PairingFile, *, is_reset: bool) -> Keys:
-    fresh = fresh_keys()
+def _credentials(file: PairingFile, *, is_reset: bool) -> Credentials:
+    fresh = new_credentials()
     if is_reset:
         return file.change(lambda _: fresh, fresh)
-    return file.change(lambda keys: keys, fresh)
+    return file.change(lambda credentials: credentials, fresh)
 
 
-def _token(file: PairingFile, keys: Keys, *, is_json: bool) -> int:
-    secret = fresh_secret()
-    file.change(lambda kept: kept.with_token(digest(secret)), keys)
+def _token(file: PairingFile, credentials: Credentials, *, is_json: bool) -> int:
+    secret = new_secret()
+    file.change(lambda kept: kept.with_token(digest(secret)), credentials)
     shown = msgspec.json.encode({"token": secret}).decode() if is_json else secret
     sys.stdout.write(f"{shown}\n")
     return 0
@@ -150,7 +154,7 @@ def _as_json(urls: tuple[str, ...], pin: str) -> str:
     return msgspec.json.encode(shown).decode() + "\n"
 
 
-def _sheet(urls: tuple[str, ...], pin: str) -> str:
+def _as_text(urls: tuple[str, ...], pin: str) -> str:
     import segno
 
     code = segno.make(pairing_url(urls[0], pin), error="l", micro=False)

@@ -48,7 +48,7 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
 
 
-class Keys(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True):
     """PIN and digests, the content of the file."""
 
     pin: Annotated[str, Meta(pattern="^[0-9]{6}$")]
@@ -58,18 +58,20 @@ class Keys(msgspec.Struct, frozen=True):
     """SHA-256 of each bearer token, oldest first."""
     lockouts: StoredLockouts = msgspec.field(name="guesses", default=StoredLockouts())
 
-    def with_session(self, digest: str) -> "Keys":
-        """Return the keys with one more session; the oldest is dropped at the limit."""
+    def with_session(self, digest: str) -> "Credentials":
+        """Add a session; the oldest is dropped at the limit."""
         sessions = (*self.sessions, digest)[-KEPT_SESSIONS:]
         return msgspec.structs.replace(self, sessions=sessions)
 
-    def with_token(self, digest: str) -> "Keys":
-        """Return the keys with one more token; the oldest is dropped at the limit."""
+    def with_token(self, digest: str) -> "Credentials":
+        """Add a token; the oldest is dropped at the limit."""
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
 
-    def with_lockouts(self, lockouts: StoredLockouts, pins: tuple[str, str]) -> "Keys":
-        """Return the keys with these wrong PINs and, unless it was changed, a new PIN.
+    def with_lockouts(
+        self, lockouts: StoredLockouts, pins: tuple[str, str]
+    ) -> "Credentials":
+        """Set these wrong PINs and, unless it was changed meanwhile, a new PIN.
 
         Args:
             lockouts: of all addresses.
@@ -79,17 +81,17 @@ class Keys(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, pin=pin, lockouts=lockouts)
 
 
-def fresh_keys() -> Keys:
-    """Return keys with a new PIN, without sessions and tokens."""
-    return Keys(pin=fresh_pin())
+def new_credentials() -> Credentials:
+    """Return credentials with a new PIN, without sessions and tokens."""
+    return Credentials(pin=new_pin())
 
 
-def fresh_pin() -> str:
+def new_pin() -> str:
     """Return six random digits."""
     return f"{secrets.randbelow(10**PIN_DIGITS):0{PIN_DIGITS}}"
 
 
-def fresh_secret() -> str:
+def new_secret() -> str:
     """Return 256 random bits as text, for a cookie or a bearer token."""
     return secrets.token_urlsafe(32)
 
@@ -115,14 +117,16 @@ class PairingFile:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def read(self) -> Keys | None:
+    def read(self) -> Credentials | None:
         """Return the content; None if the file is missing or damaged."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Keys)
+            return msgspec.json.decode(self.path.read_bytes(), type=Credentials)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
-    def change(self, changed: Callable[[Keys], Keys], otherwise: Keys) -> Keys:
+    def change(
+        self, changed: Callable[[Credentials], Credentials], otherwise: Credentials
+    ) -> Credentials:
         """Replace the content by the result of `changed`, and return that.
 
         The file is written even if nothing changed, to detect that it cannot be.
@@ -169,7 +173,7 @@ class Pairing:
         self._post = post
         self._now_s = now_s
         self._wall_s = wall_s
-        self._keys = fresh_keys()
+        self._credentials = new_credentials()
         self._stamp: Stamp | None = None
         self._lockouts = Lockouts()
         self._show = Bucket(SHOW, now_s())
@@ -186,7 +190,7 @@ class Pairing:
     @property
     def pin(self) -> str:
         """The current PIN."""
-        return self._keys.pin
+        return self._credentials.pin
 
     async def open(self) -> None:
         """Read the file, or create it with the current PIN.
@@ -194,11 +198,11 @@ class Pairing:
         If it cannot be written, the count of wrong PINs is lost at a restart: then the
         PIN is a new one at each start.
         """
-        await self._change(lambda keys: keys)
-        pin = self._keys.pin
+        await self._change(lambda credentials: credentials)
+        pin = self._credentials.pin
         self.refresh()
         if self._fault.is_lost:
-            self._keys = msgspec.structs.replace(self._keys, pin=pin)
+            self._credentials = msgspec.structs.replace(self._credentials, pin=pin)
 
     def refresh(self) -> None:
         """Read the file if the command line changed it; cheap if it did not."""
@@ -209,35 +213,40 @@ class Pairing:
             stamp = self._file.stamp()
             if stamp is None or stamp == self._stamp:
                 return
-            keys = self._file.read()
+            credentials = self._file.read()
         except OSError as exc:
             self._lost(exc)
             return
         self._stamp = stamp
-        if keys is not None:
-            self._replace(keys)
+        if credentials is not None:
+            self._replace(credentials)
 
-    def owner(self, *, cookie: str, bearer: str) -> str | None:
+    def session_of(self, *, cookie: str, bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
         self.refresh()
-        keys = self._keys
-        for secret, known in ((cookie, keys.sessions), (bearer, keys.tokens)):
+        credentials = self._credentials
+        for secret, known in (
+            (cookie, credentials.sessions),
+            (bearer, credentials.tokens),
+        ):
             if secret and digest(secret) in known:
                 return digest(secret)
         return None
 
-    def still_knows(self, owner: str) -> bool:
+    def is_valid(self, session: str) -> bool:
         """Return whether this digest is still valid."""
         self.refresh()
-        return owner in self._keys.sessions or owner in self._keys.tokens
+        return (
+            session in self._credentials.sessions or session in self._credentials.tokens
+        )
 
-    def ask(self) -> None:
+    def request_pin_display(self) -> None:
         """Request that the OLED shows the PIN, for somebody who has opened the form."""
         now_s = self._now_s()
         if self._show.may(now_s) and self._show_again.may(now_s):
             self._post(PairingAsked())
 
-    async def admit(self, pin: str, address: str) -> str:
+    async def pair(self, pin: str, address: str) -> str:
         """Return the cookie of a new session.
 
         Raises:
@@ -250,17 +259,19 @@ class Pairing:
         if not self._is_right(pin, address, now_s):
             raise await self._failed(address, now_s)
         self._lockouts.passed(address)
-        secret = fresh_secret()
+        secret = new_secret()
         known = digest(secret)
-        self._keys = self._keys.with_session(known)
-        await self._keep(lambda keys: keys.with_session(known), self._renewed())
+        self._credentials = self._credentials.with_session(known)
+        await self._keep(
+            lambda credentials: credentials.with_session(known), self._renewed()
+        )
         self._post(PhonePaired())
         self._show_again = Bucket(SHOW_AGAIN, self._now_s())
         _log.info("phone paired")
         return secret
 
     def _is_right(self, pin: str, address: str, now_s: float) -> bool:
-        if hmac.compare_digest(pin.encode(), self._keys.pin.encode()):
+        if hmac.compare_digest(pin.encode(), self._credentials.pin.encode()):
             self._used = (pin, address, now_s + RESUBMIT_S)
             return True
         return (pin, address) == self._used[:2] and now_s < self._used[2]
@@ -275,7 +286,7 @@ class Pairing:
         lockout = self._lockouts.of(address)
         wait_s = self._lockouts.wait_s(address, now_s)
         pins = self._renewed() if wait_s else (self.pin, self.pin)
-        await self._keep(lambda keys: keys, pins)
+        await self._keep(lambda credentials: credentials, pins)
         if wait_s:
             failures = lockout.failures
             _log.warning("pairing locked  wrong_pins=%d wait_s=%d", failures, wait_s)
@@ -287,23 +298,25 @@ class Pairing:
 
     def _renewed(self) -> tuple[str, str]:
         """Replace the PIN, and return the old and the new one."""
-        old, new = self._keys.pin, fresh_pin()
-        self._keys = msgspec.structs.replace(self._keys, pin=new)
+        old, new = self._credentials.pin, new_pin()
+        self._credentials = msgspec.structs.replace(self._credentials, pin=new)
         return old, new
 
     async def _keep(
-        self, changed: Callable[[Keys], Keys], pins: tuple[str, str]
+        self, changed: Callable[[Credentials], Credentials], pins: tuple[str, str]
     ) -> None:
         """Write the change, the new PIN and the wrong PINs counted so far."""
-        lockouts = self._lockouts.to_keep(self._now_s(), self._wall_s())
-        await self._change(lambda keys: changed(keys).with_lockouts(lockouts, pins))
+        lockouts = self._lockouts.stored(self._now_s(), self._wall_s())
+        await self._change(
+            lambda credentials: changed(credentials).with_lockouts(lockouts, pins)
+        )
 
-    async def _change(self, changed: Callable[[Keys], Keys]) -> None:
+    async def _change(self, changed: Callable[[Credentials], Credentials]) -> None:
         """Change the file in a thread: writing to an SD card may take a second."""
         self._writes += 1
         try:
             async with self._lock:
-                await asyncio.to_thread(self._file.change, changed, self._keys)
+                await asyncio.to_thread(self._file.change, changed, self._credentials)
         except OSError as exc:
             self._lost(exc)
             return
@@ -311,12 +324,12 @@ class Pairing:
             self._writes -= 1
         self._fault.found()
 
-    def _replace(self, keys: Keys) -> None:
-        if keys.pin != self._keys.pin:
+    def _replace(self, credentials: Credentials) -> None:
+        if credentials.pin != self._credentials.pin:
             times_s = self._now_s(), self._wall_s()
-            self._lockouts = Lockouts.kept(keys.lockouts, *times_s)
+            self._lockouts = Lockouts.restored(credentials.lockouts, *times_s)
             self._used = ("", "", 0.0)
-        self._keys = keys
+        self._credentials = credentials
 
     def _lost(self, exc: OSError) -> None:
         # Reads and writes may fail for different reasons; only the first is reported.

@@ -8,13 +8,13 @@ import msgspec
 FREE_TRIES = 5
 FIRST_WAIT_S = 60
 LONGEST_WAIT_S = 3600
-TRIES_OF_ALL = 30
+TRIES_ALL_ADDRESSES = 30
 WINDOW_S = 3600
 """At most 30 wrong PINs per hour over all addresses: about two years for a 50 % chance
 of guessing one. An address is locked out long before it uses up this budget."""
 ADDRESSES = 256
 """Addresses kept; our choice: more would be one attacker with many addresses."""
-SLACK_S = 0.001
+ROUNDING_S = 0.001
 """Rounding error of sums of floating point numbers."""
 
 
@@ -57,10 +57,12 @@ class Lockouts:
     def __init__(self) -> None:
         """Start without wrong PINs."""
         self._each: OrderedDict[str, Lockout] = OrderedDict()
-        self._all_s: deque[float] = deque(maxlen=TRIES_OF_ALL)
+        self._all_s: deque[float] = deque(maxlen=TRIES_ALL_ADDRESSES)
 
     @classmethod
-    def kept(cls, stored: StoredLockouts, now_s: float, wall_s: float) -> "Lockouts":
+    def restored(
+        cls, stored: StoredLockouts, now_s: float, wall_s: float
+    ) -> "Lockouts":
         """Return the lock-outs that were stored before a restart.
 
         Args:
@@ -79,8 +81,8 @@ class Lockouts:
             lockouts._each[address] = Lockout(each.failures, until_s)
         return lockouts
 
-    def to_keep(self, now_s: float, wall_s: float) -> StoredLockouts:
-        """Return what to store for a restart; see `kept`."""
+    def stored(self, now_s: float, wall_s: float) -> StoredLockouts:
+        """Return what to store for a restart; see `restored`."""
         shift_s = wall_s - now_s
         return StoredLockouts(
             tuple(at_s + shift_s for at_s in self._all_s),
@@ -96,8 +98,8 @@ class Lockouts:
 
     def wait_s(self, address: str, now_s: float) -> int:
         """Return the whole seconds until this address may try a PIN; 0: now."""
-        is_spent = len(self._all_s) == TRIES_OF_ALL
-        all_s = _whole_s(self._all_s[0] + WINDOW_S - now_s) if is_spent else 0
+        is_used_up = len(self._all_s) == TRIES_ALL_ADDRESSES
+        all_s = _whole_s(self._all_s[0] + WINDOW_S - now_s) if is_used_up else 0
         return max(self.of(address).wait_s(now_s), all_s)
 
     def failed(self, address: str, now_s: float) -> None:
@@ -123,4 +125,4 @@ def _longest_wait_s(failures: int) -> int:
 
 
 def _whole_s(left_s: float) -> int:
-    return max(0, ceil(left_s - SLACK_S))
+    return max(0, ceil(left_s - ROUNDING_S))

@@ -76,7 +76,9 @@ STARTING = View(
 """View before the app has published the first one."""
 
 # Fields that must not be logged (`repr=False`) must not be sent either.
-_SENT = tuple(item.name for item in fields(View) if item.repr and item.name != "chat")
+_SENT_FIELDS = tuple(
+    item.name for item in fields(View) if item.repr and item.name != "chat"
+)
 
 
 class Snapshot:
@@ -89,7 +91,7 @@ class Snapshot:
         """Start with the view `STARTING`."""
         self.view = STARTING
         self.number = 0
-        """Number of the view, for `newer`."""
+        """Number of the view, for `wait_newer`."""
         self.build = ""
         """Version of the static files; an open page reloads when it changes."""
         self._screen_px = screen_px
@@ -108,7 +110,7 @@ class Snapshot:
         changed, self._changed = self._changed, asyncio.Event()
         changed.set()
 
-    async def newer(self, number: int, wait_s: float) -> None:
+    async def wait_newer(self, number: int, wait_s: float) -> None:
         """Wait for a view newer than this number, at most this long."""
         if self.number != number:
             return
@@ -137,8 +139,10 @@ class Snapshot:
 
         The PIN is hidden: only people at the box are allowed to read it.
         """
-        quiet = replace(self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False)
-        view = replace(quiet, pin=HIDDEN_PIN)
+        without_levels = replace(
+            self.view, microphone_dbfs=0, speaker_dbfs=0, is_voice=False
+        )
+        view = replace(without_levels, pin=HIDDEN_PIN)
         if self._drawn is None or self._drawn[0] != view:
             self._drawn = (view, _drawing(view, self._screen_px))
         return self._drawn[1]
@@ -154,7 +158,7 @@ def _drawing(view: View, size: Size) -> Drawing:
 
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
-    shown = {name: getattr(view, name) for name in _SENT}
+    shown = {name: getattr(view, name) for name in _SENT_FIELDS}
     return msgspec.json.encode(
         {
             **shown,

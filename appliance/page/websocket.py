@@ -15,15 +15,15 @@ from appliance.page.messages import RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import Snapshot
 
-SOCKETS = 16
+MAX_SOCKETS = 16
 """Open at once; our choice: a handful of phones show the page of a box."""
-GAP_S = 0.1
+VIEW_INTERVAL_S = 0.1
 """Interval of views: ten a second are enough for level meters."""
-REPEAT_S = 5.0
+REPEAT_INTERVAL_S = 5.0
 """A view is sent at least this often, so that the page detects a lost connection."""
-COMMANDS = Rate(burst=60, per_s=20)
+COMMAND_RATE = Rate(burst=60, per_s=20)
 """Rate of commands; a slider sends ten a second."""
-REFUSED = Rate(burst=40, per_s=0.2)
+REFUSED_COMMAND_RATE = Rate(burst=40, per_s=0.2)
 """Rate of refused commands beyond which the socket is closed."""
 SEND_S = 5.0
 """Longest time to send a message; then the client counts as gone."""
@@ -104,13 +104,13 @@ class LiveEndpoint:
 
     async def __call__(self, socket: WebSocket) -> None:
         """Serve one connection until either side ends it."""
-        if self._connections >= SOCKETS:
-            sentence = f"{SOCKETS} pages are open already. Close one of them."
+        if self._connections >= MAX_SOCKETS:
+            sentence = f"{MAX_SOCKETS} pages are open already. Close one of them."
             refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
             await socket.send_denial_response(refusal(refused))
             return
         self._connections += 1
-        client = Client(socket.state.owner, f"socket {uuid.uuid4()}")
+        client = Client(socket.state.session, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
             await self._serve(Connection(socket), client)
@@ -129,18 +129,18 @@ class LiveEndpoint:
     async def _send_views(self, connection: Connection, client: Client) -> Close | None:
         """Send each new view as long as the session is valid."""
         await self._snapshot.prepare()
-        while self._pairing.still_knows(client.session):
+        while self._pairing.is_valid(client.session):
             number = self._snapshot.number
             if not await connection.send(self._snapshot.json()):
                 return None
-            await asyncio.sleep(GAP_S)
-            await self._snapshot.newer(number, REPEAT_S)
+            await asyncio.sleep(VIEW_INTERVAL_S)
+            await self._snapshot.wait_newer(number, REPEAT_INTERVAL_S)
         return SESSION_INVALID, "not paired any more"
 
     async def _receive(self, connection: Connection, client: Client) -> Close | None:
         """Execute commands until the socket closes or exceeds its limits."""
-        commands = Bucket(COMMANDS, self._now_s())
-        refused_left = Bucket(REFUSED, self._now_s())
+        commands = Bucket(COMMAND_RATE, self._now_s())
+        refused_left = Bucket(REFUSED_COMMAND_RATE, self._now_s())
         while (message := await connection.receive()) is not None:
             answer = self._answer(message, client, commands)
             if "error" in answer and not refused_left.may(self._now_s()):

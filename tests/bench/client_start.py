@@ -15,7 +15,7 @@ import httpx
 from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import ClientConnection, connect
 
-from appliance.page.pairing import PairingFile, digest, fresh_keys
+from appliance.page.pairing import PairingFile, digest, new_credentials
 from tests.bench.client import Client
 from tests.card.asound import Card, plug_in
 
@@ -151,7 +151,9 @@ class Page:
         self._folder = folder
         self._token = secrets.token_urlsafe(32)
         kept = PairingFile(folder / "state")
-        kept.change(lambda keys: keys.with_token(digest(self._token)), fresh_keys())
+        kept.change(
+            lambda keys: keys.with_token(digest(self._token)), new_credentials()
+        )
 
     @asynccontextmanager
     async def live(self) -> AsyncIterator[ClientConnection]:

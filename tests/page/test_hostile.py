@@ -19,7 +19,7 @@ from appliance.core.events import LeaveAsked, PageServed, StopAsked
 from appliance.core.state import State
 from appliance.page.adapter import Page
 from appliance.page.application import default_limits
-from appliance.page.pairing import PairingFile, digest, fresh_keys
+from appliance.page.pairing import PairingFile, digest, new_credentials
 from appliance.ports import Adapters
 from tests.net.hostile import WIDE, Target, assault, attack, seeds, status_of, unlimited
 from tests.page.fake_app import site
@@ -45,7 +45,7 @@ class Idle:
 async def running(directory, limits=None):
     """Run an appliance with no adapter but the page; yield its address."""
     PairingFile(directory).change(
-        lambda keys: keys.with_token(digest(SECRET)), fresh_keys()
+        lambda keys: keys.with_token(digest(SECRET)), new_credentials()
     )
     app, served = App(), asyncio.get_running_loop().create_future()
     settings = site(directory, limits=limits)

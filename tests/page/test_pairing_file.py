@@ -15,21 +15,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import PageServed, Part, PartLost
-from appliance.page.pair_command import Wish, pair, remedy
-from appliance.page.pairing import PairingFile, digest, fresh_keys, fresh_secret
+from appliance.page.pair_command import PairOptions, pair, remedy
+from appliance.page.pairing import PairingFile, digest, new_credentials, new_secret
 from appliance.page.pairing_lockout import Lockout
 from tests.page.fake_app import serving
 
 
 def test_pins_have_six_digits_and_differ():
-    pins = {fresh_keys().pin for _ in range(50)}
+    pins = {new_credentials().pin for _ in range(50)}
     assert all(len(pin) == 6 and pin.isdecimal() for pin in pins)
     assert len(pins) > 40
 
 
 def test_the_file_is_private_and_read_back(tmp_path):
     file = PairingFile(tmp_path / "state")
-    keys = file.change(lambda keys: keys.with_session(digest("a")), fresh_keys())
+    keys = file.change(lambda keys: keys.with_session(digest("a")), new_credentials())
     assert file.read() == keys
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["pairing.json"]
@@ -48,7 +48,7 @@ def full_disk():
 
 def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
     file = PairingFile(tmp_path)
-    keys = file.change(lambda keys: keys, fresh_keys())
+    keys = file.change(lambda keys: keys, new_credentials())
     with full_disk(), pytest.raises(OSError, match="File too large"):
         file.change(lambda keys: keys.with_session(digest("a")), keys)
     assert file.read() == keys
@@ -58,7 +58,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
 SYNCED = """
 import sys
 from pathlib import Path
-from appliance.page.pairing import PairingFile, fresh_keys
+from appliance.page.pairing import PairingFile, new_credentials
 
 def audit(event, args):
     if event == "os.rename" or (event == "open" and str(args[0]) == sys.argv[1]):
@@ -66,7 +66,7 @@ def audit(event, args):
 
 file = PairingFile(Path(sys.argv[1]))
 sys.addaudithook(audit)
-file.change(lambda keys: keys, fresh_keys())
+file.change(lambda keys: keys, new_credentials())
 """
 """Prints when the file is renamed and when its directory is opened."""
 
@@ -80,8 +80,8 @@ def test_the_directory_is_synced_after_the_file_is_replaced(tmp_path):
 
 def test_concurrent_changes_are_all_kept(tmp_path):
     file = PairingFile(tmp_path)
-    first = fresh_keys()
-    digests = [digest(fresh_secret()) for _ in range(24)]
+    first = new_credentials()
+    digests = [digest(new_secret()) for _ in range(24)]
 
     def add(each):
         PairingFile(tmp_path).change(lambda keys: keys.with_session(each), first)
@@ -121,7 +121,7 @@ def test_wrong_pins_are_stored_under_the_names_of_earlier_versions(tmp_path):
     }
     file = PairingFile(tmp_path)
     file.path.write_text(json.dumps(stored))
-    keys = file.change(lambda keys: keys, fresh_keys())
+    keys = file.change(lambda keys: keys, new_credentials())
     assert keys.lockouts.by_address == {"10.0.0.7": Lockout(6, 99.5)}
     assert json.loads(file.path.read_text()) == stored
 
@@ -142,7 +142,7 @@ async def test_a_directory_that_cannot_be_written_is_reported_and_pairing_works(
 
 @pytest.mark.parametrize("is_json", [False, True])
 def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
-    assert pair(tmp_path, "10.0.0.7:8080", Wish(is_json=is_json)) == 0
+    assert pair(tmp_path, "10.0.0.7:8080", PairOptions(is_json=is_json)) == 0
     out = capsys.readouterr().out
     keys = PairingFile(tmp_path).read()
     assert keys is not None
@@ -157,25 +157,25 @@ def test_pair_prints_address_and_pin(tmp_path, capsys, is_json):
 
 
 def test_pair_prints_only_addresses_of_the_page(tmp_path, capsys):
-    pair(tmp_path, "0.0.0.0:80", Wish(is_json=True))
+    pair(tmp_path, "0.0.0.0:80", PairOptions(is_json=True))
     hostname = socket.gethostname().lower().partition(".")[0]
     urls = json.loads(capsys.readouterr().out)["urls"]
     assert urls[-1] == f"http://{hostname}.local:80"
-    pair(tmp_path, "127.0.0.1:80", Wish(is_json=True))
+    pair(tmp_path, "127.0.0.1:80", PairOptions(is_json=True))
     assert json.loads(capsys.readouterr().out)["urls"] == ["http://127.0.0.1:80"]
 
 
 def test_pair_twice_is_the_same_pin_until_it_is_reset(tmp_path, capsys):
     pins = []
     for is_reset in (False, False, True):
-        pair(tmp_path, "0.0.0.0:80", Wish(is_reset=is_reset, is_json=True))
+        pair(tmp_path, "0.0.0.0:80", PairOptions(is_reset=is_reset, is_json=True))
         pins.append(json.loads(capsys.readouterr().out)["pin"])
     assert pins[0] == pins[1] != pins[2]
 
 
 def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
-    wish = Wish(is_token=True)
-    assert pair(tmp_path, "0.0.0.0:8080", wish, service=tmp_path) == 0
+    options = PairOptions(is_token=True)
+    assert pair(tmp_path, "0.0.0.0:8080", options, service=tmp_path) == 0
     out, err = capsys.readouterr()
     keys = PairingFile(tmp_path).read()
     assert keys is not None
@@ -185,8 +185,8 @@ def test_a_token_is_printed_alone_and_kept_as_a_digest(tmp_path, capsys):
 
 @pytest.mark.parametrize("is_enabled", [True, False])
 def test_pair_warns_when_the_page_is_disabled(tmp_path, capsys, is_enabled):
-    wish = Wish(is_json=True)
-    pair(tmp_path, "0.0.0.0:80", wish, is_enabled=is_enabled, service=tmp_path)
+    options = PairOptions(is_json=True)
+    pair(tmp_path, "0.0.0.0:80", options, is_enabled=is_enabled, service=tmp_path)
     out, err = capsys.readouterr()
     assert json.loads(out)["pin"]
     assert ("disabled" in err) is not is_enabled
@@ -199,30 +199,33 @@ def test_pair_warns_when_the_service_uses_another_directory(
     (tmp_path / "private").mkdir()
     (tmp_path / "service").symlink_to(tmp_path / "private")
     service = tmp_path / "service"
-    pair(tmp_path / used, "0.0.0.0:80", Wish(is_json=True), service=service)
+    pair(tmp_path / used, "0.0.0.0:80", PairOptions(is_json=True), service=service)
     err = capsys.readouterr().err
     assert (f"STATE_DIRECTORY={service}" in err) is is_said
 
 
 def test_pair_does_not_warn_without_an_installed_service(tmp_path, capsys):
     nowhere = tmp_path / "nowhere"
-    pair(tmp_path, "0.0.0.0:80", Wish(is_json=True), service=nowhere)
+    pair(tmp_path, "0.0.0.0:80", PairOptions(is_json=True), service=nowhere)
     assert capsys.readouterr().err == ""
 
 
 def test_pair_says_what_to_do_when_it_cannot_write(tmp_path, capsys):
     in_the_way = tmp_path / "state"
     in_the_way.write_text("")
-    assert pair(in_the_way, "0.0.0.0:8080", Wish(is_token=True)) == 1
+    assert pair(in_the_way, "0.0.0.0:8080", PairOptions(is_token=True)) == 1
     out, err = capsys.readouterr()
     assert out == ""
     assert "pairing.json" in err
 
 
 def test_with_a_full_disk_pair_prints_the_kept_pin_and_leaves_no_file(tmp_path, capsys):
-    keys = PairingFile(tmp_path).change(lambda keys: keys, fresh_keys())
+    keys = PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
     with full_disk():
-        assert pair(tmp_path, "0.0.0.0:80", Wish(is_json=True), service=tmp_path) == 0
+        assert (
+            pair(tmp_path, "0.0.0.0:80", PairOptions(is_json=True), service=tmp_path)
+            == 0
+        )
     out, err = capsys.readouterr()
     assert json.loads(out)["pin"] == keys.pin
     assert "cannot be written: File too large" in err
@@ -230,13 +233,15 @@ def test_with_a_full_disk_pair_prints_the_kept_pin_and_leaves_no_file(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["pairing.json"]
 
 
-@pytest.mark.parametrize("wish", [Wish(), Wish(is_reset=True), Wish(is_token=True)])
-def test_with_a_full_disk_nothing_new_is_promised(tmp_path, capsys, wish):
-    if wish != Wish():
-        PairingFile(tmp_path).change(lambda keys: keys, fresh_keys())
+@pytest.mark.parametrize(
+    "options", [PairOptions(), PairOptions(is_reset=True), PairOptions(is_token=True)]
+)
+def test_with_a_full_disk_nothing_new_is_promised(tmp_path, capsys, options):
+    if options != PairOptions():
+        PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
     before = [path.read_bytes() for path in tmp_path.iterdir()]
     with full_disk():
-        assert pair(tmp_path, "0.0.0.0:80", wish) == 1
+        assert pair(tmp_path, "0.0.0.0:80", options) == 1
     assert capsys.readouterr().out == ""
     assert [path.read_bytes() for path in tmp_path.iterdir()] == before
 
@@ -260,7 +265,7 @@ def test_what_root_writes_belongs_to_the_service(tmp_path, capsys):
     # Only root can change the owner of a file.
     owner = (12345, 12345) if os.geteuid() == 0 else (os.geteuid(), os.getegid())
     os.chown(tmp_path, *owner)
-    pair(tmp_path, "0.0.0.0:8080", Wish(is_reset=True))
+    pair(tmp_path, "0.0.0.0:8080", PairOptions(is_reset=True))
     found = (tmp_path / "pairing.json").stat()
     assert (found.st_uid, found.st_gid) == owner
     assert found.st_mode & 0o777 == 0o600

@@ -170,8 +170,8 @@ def test_a_restart_shortens_no_wait_by_more_than_the_clock_says(passed_s, failur
     before = Lockouts()
     for _ in range(failures):
         before.failed("a", 100.0)
-    kept = before.to_keep(100.0, 1e9)
-    after = Lockouts.kept(kept, 5.0, 1e9 + passed_s)
+    kept = before.stored(100.0, 1e9)
+    after = Lockouts.restored(kept, 5.0, 1e9 + passed_s)
     for guest in ("a", "b"):
         wait_s = before.wait_s(guest, 100.0)
         left_s = max(0, wait_s - max(0.0, passed_s))
@@ -183,7 +183,7 @@ def test_the_memory_for_wrong_pins_is_bounded():
     lockouts = Lockouts()
     for number in range(1000):
         lockouts.failed(str(number), 0.0)
-    assert len(lockouts.to_keep(0.0, 0.0).by_address) == ADDRESSES
+    assert len(lockouts.stored(0.0, 0.0).by_address) == ADDRESSES
 
 
 @given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))

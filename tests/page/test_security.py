@@ -18,7 +18,7 @@ from appliance.core.events import (
 )
 from appliance.page.application import default_limits
 from appliance.page.messages import LIMIT_BYTES
-from appliance.page.pair_command import Wish, pair
+from appliance.page.pair_command import PairOptions, pair
 from tests.loopback import http_client
 from tests.page.fake_app import serving
 
@@ -292,7 +292,7 @@ async def test_what_is_not_http_is_closed(served, paired, garbage):
 
 
 async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
-    pair(served.directory, "0.0.0.0:8080", Wish(is_token=True))
+    pair(served.directory, "0.0.0.0:8080", PairOptions(is_token=True))
     token = capsys.readouterr().out.strip()
     async with served.client() as client:
         for scheme in ("Bearer", "bearer"):
@@ -307,7 +307,7 @@ async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
 async def test_a_reset_invalidates_sessions_and_tokens_and_posts_the_new_pin(
     served, paired, capsys
 ):
-    pair(served.directory, "0.0.0.0:8080", Wish(is_reset=True, is_json=True))
+    pair(served.directory, "0.0.0.0:8080", PairOptions(is_reset=True, is_json=True))
     pin = json.loads(capsys.readouterr().out)["pin"]
     assert (await paired.get("/api/view")).status_code == 401
     await served.inbox.has(PageServed(served.url, pin))

@@ -21,7 +21,7 @@ from appliance.core.events import (
 )
 from appliance.core.view import TalkState
 from appliance.page.application import default_limits
-from appliance.page.pair_command import Wish, pair
+from appliance.page.pair_command import PairOptions, pair
 from tests.page.fake_app import serving
 
 
@@ -246,7 +246,7 @@ async def test_the_number_of_sockets_is_limited(served):
 async def test_a_reset_closes_the_sockets_of_invalid_sessions(served, capsys):
     async with live(served) as socket:
         await read(socket)
-        pair(served.directory, "127.0.0.1:8080", Wish(is_reset=True))
+        pair(served.directory, "127.0.0.1:8080", PairOptions(is_reset=True))
         served.inbox.show(room="garage")
         code = await closing(socket)
         assert code == 4401

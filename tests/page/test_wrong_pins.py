@@ -101,7 +101,7 @@ async def test_a_request_between_two_writes_brings_no_old_pin_back(tmp_path):
     await pairing.open()
     old = pairing.pin
     wrong = "111111" if old != "111111" else "222222"
-    tries = [asyncio.ensure_future(pairing.admit(wrong, "a")) for _ in range(5)]
+    tries = [asyncio.ensure_future(pairing.pair(wrong, "a")) for _ in range(5)]
     waits = asyncio.gather(*tries, return_exceptions=True)
     while old == pairing.pin:
         await asyncio.sleep(0)
