@@ -266,7 +266,13 @@ async def test_twenty_sessions_leak_nothing(server, box):
     await sessions(1, 3)
     before = await leftovers()
     await sessions(3, 23)
-    assert await leftovers() == before
+    # The library releases some objects of the last session a little later.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(10):
+            while any(now > before[name] for name, now in (await leftovers()).items()):
+                await asyncio.sleep(0.05)
+    after = await leftovers()
+    assert all(now <= before[name] for name, now in after.items()), (before, after)
 
 
 async def test_closing_the_adapter_leaves_the_room(server):
