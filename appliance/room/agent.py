@@ -38,7 +38,8 @@ _FINAL: Final = "lk.transcription_final"
 _ID_CHARACTERS: Final = 128
 _STREAMS: Final = 24
 _STREAMS_EACH: Final = 6
-"""Streams read at once, together and of one speaker; an agent needs two."""
+"""Streams read at once, of all guests together and of one speaker; an agent needs two.
+"""
 _SEGMENTS: Final = 64
 _SEGMENTS_EACH: Final = 16
 """Segments whose newest stream is remembered, together and of one speaker."""
@@ -89,8 +90,9 @@ class Captions:
     def _opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         attributes = reader.info.attributes or {}
         segment = attributes.get(_SEGMENT) or reader.info.stream_id
-        is_full = self._reading.total() >= _STREAMS
-        is_full = is_full or self._reading[identity] >= _STREAMS_EACH
+        is_full = self._reading[identity] >= _STREAMS_EACH or (
+            self._reading.total() >= _STREAMS and not self._is_speaker(identity)
+        )
         longest = max(len(segment), len(identity))
         if is_full or not identity or longest > _ID_CHARACTERS:
             reader.close()
@@ -110,6 +112,16 @@ class Captions:
         task = self._spawn(self._read(reader, stream))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    def _is_speaker(self, identity: str) -> bool:
+        """Return whether these are an agent's words, or ours, which an agent sends.
+
+        Only the server makes a participant an agent, so no guest can pretend to be one
+        to get past the common limit.
+        """
+        known = self._room.remote_participants.get(identity)
+        is_own = identity == self._room.local_participant.identity
+        return is_own or (known is not None and is_agent(known))
 
     def _forget_oldest(self, identity: str) -> None:
         """Forget a segment if there are too many, rather one of the same speaker."""

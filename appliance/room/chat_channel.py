@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any, Final
@@ -60,6 +60,7 @@ class _Stream:
     has_place: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once later messages cannot come before this one any more."""
     timer: asyncio.TimerHandle | None = None
+    task: asyncio.Task[Any] | None = None
 
 
 class ChatStreams:
@@ -87,13 +88,32 @@ class ChatStreams:
     def _text_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         self._attached.extend(reader.info.attachments)
         own = [stream for stream in self._open if stream.identity == identity]
-        if len(self._open) >= _STREAMS or len(own) >= _STREAMS_EACH:
+        if len(own) >= _STREAMS_EACH or not self._has_room(len(own)):
             reader.close()
             self._deliver(Dropped("too many at once"), identity)
             return
         stream = _Stream(reader, identity, own[-1] if own else None)
         self._open.append(stream)
-        self._run(self._receive(stream))
+        stream.task = self._run(self._receive(stream))
+
+    def _has_room(self, own: int) -> bool:
+        """Return whether a sender with so many streams may open one more.
+
+        Beyond `_STREAMS` it takes the place of the oldest stream of the sender that has
+        most, so that a few senders cannot keep the others from being read.
+        """
+        if len(self._open) < _STREAMS:
+            return True
+        counts = Counter(stream.identity for stream in self._open)
+        identity, most = counts.most_common(1)[0]
+        if most <= own + 1:
+            return False
+        oldest = next(each for each in self._open if each.identity == identity)
+        self._open.remove(oldest)
+        if oldest.task is not None:
+            oldest.task.cancel()
+        self._deliver(Dropped("too many at once"), identity)
+        return True
 
     def _file_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
         """Show that a file was sent; its content is not read."""
@@ -112,7 +132,8 @@ class ChatStreams:
             fault = "aborted or too long"
         finally:
             stream.reader.close()
-            self._open.remove(stream)
+            if stream in self._open:
+                self._open.remove(stream)
             if stream.timer is not None:
                 stream.timer.cancel()
             stream.has_place.set()

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from livekit import rtc
@@ -111,6 +111,20 @@ async def test_unfinished_streams_do_not_keep_others_from_being_read(server, sta
         if isinstance(event, CaptionReceived) and event.caption.speaker_id == "eve"
     }
     assert len(of_eve) <= 6
+
+
+async def test_streams_of_many_guests_leave_room_for_the_agent(server, stage):
+    async with stage() as (box, robot), AsyncExitStack() as guests:
+        for name in ("eve", "mallory", "trudy", "oscar"):
+            guest = await guests.enter_async_context(server.friend(name))
+            for number in range(8):
+                writer = await begun(guest, f"s{number}")
+                await writer.write("spam")
+        # Streams arrive in order, so these are being read before the agent's.
+        await caption(box, lambda x: x.speaker_id == "oscar")
+        await said(robot, "it is late")
+        last = await caption(box, lambda x: x.speaker_id == ROBOT and x.is_final)
+    assert last.text == "it is late"
 
 
 async def test_impossible_captions_are_dropped_and_odd_ones_made_harmless(stage):

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from appliance.core.events import ChatMessage
 from appliance.room.chat_channel import ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
 
@@ -13,8 +14,9 @@ from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
 class Reader:
     """Stream that sends a chunk whenever the test says so."""
 
-    def __init__(self):
-        self.info = SimpleNamespace(stream_id="s1", timestamp=None, attachments=[])
+    def __init__(self, stream_id="s1"):
+        info = SimpleNamespace(stream_id=stream_id, timestamp=None, attachments=[])
+        self.info = info
         self._chunks: asyncio.Queue[str | None] = asyncio.Queue()
 
     def send(self, chunk):
@@ -55,17 +57,45 @@ class Room:
         pass
 
 
+class Stage:
+    """Chat of a room whose streams a test opens."""
+
+    def __init__(self):
+        room: Any = Room()
+        self.room = room
+        self.taken: list[Any] = []
+        self.tasks: list[asyncio.Task[None]] = []
+        ChatStreams(room, lambda line, _: self.taken.append(line), self._run)
+
+    def _run(self, work):
+        self.tasks.append(asyncio.ensure_future(work))
+        return self.tasks[-1]
+
+
+async def test_streams_that_guests_never_end_do_not_keep_others_from_being_read():
+    stage = Stage()
+    for guest in ("eve", "mallory", "trudy"):
+        for number in range(100):
+            stage.room.opened(Reader(f"{guest}{number}"), guest)
+    stage.taken.clear()
+    honest = Reader("line")
+    stage.room.opened(honest, "ann")
+    honest.send("dinner is ready")
+    honest.send(None)
+    await honest.all_read()
+    await asyncio.sleep(0)
+    texts = [line.text for line in stage.taken if isinstance(line, ChatMessage)]
+    assert texts == ["dinner is ready"]
+    assert len([task for task in stage.tasks if not task.done()]) <= 64
+    for task in stage.tasks:
+        task.cancel()
+    await asyncio.gather(*stage.tasks, return_exceptions=True)
+
+
 @pytest.mark.parametrize("sign", ["x", "\u202e"])
 async def test_a_text_that_is_too_long_is_not_read_again_while_it_grows(sign):
-    room: Any = Room()
-    taken: list[Any] = []
-    tasks: list[asyncio.Task[None]] = []
-
-    def run(work):
-        tasks.append(asyncio.ensure_future(work))
-        return tasks[-1]
-
-    ChatStreams(room, lambda line, _: taken.append(line), run)
+    stage = Stage()
+    room, taken, tasks = stage.room, stage.taken, stage.tasks
     reader = Reader()
     room.opened(reader, "ann")
     reader.send(sign * (TEXT_CHARACTERS + 1))
