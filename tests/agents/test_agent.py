@@ -114,6 +114,22 @@ async def test_an_agent_whose_session_is_over_is_named(server, agent):
         box.release()
 
 
+async def test_an_agent_that_stopped_hearing_when_the_box_left_is_named(server, agent):
+    """The framework ends an agent's session when its participant leaves."""
+    async with agent.visiting(server):
+        async with a_box(server) as box:
+            await box.until(is_state(LISTENING))
+            await box.say()
+            await box.until(lambda view: ("Agent", "that is right") in lines(view))
+        asked = len(agent.now(asked="one two three"))
+        async with a_box(server) as box:
+            await box.until(lambda view: view.agent is not None)
+            await box.say()
+            view = await box.until(lambda view: view.faults)
+        assert len(agent.now(asked="one two three")) == asked
+    assert "Agent does not react" in view.faults[0]
+
+
 async def test_what_is_said_before_the_agent_comes_is_answered(server, agent):
     async with a_box(server, expects_agent=True) as box:
         assert box.view.banner == "in kitchen, waiting for the agent"
