@@ -9,7 +9,7 @@ import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeAlias
 
 from appliance.audio.alsa_mixer import Control, opened
 from appliance.audio.devices import Device, Direction
@@ -179,6 +179,10 @@ def _is_bad(control: Control) -> bool:
 _log = logging.getLogger(__name__)
 
 
+Levels: TypeAlias = list[tuple[str, Direction, int]]
+"""Card, direction and percent of each level to set."""
+
+
 class LevelSetter:
     """Setter of the configured levels; the card's driver cannot block the caller."""
 
@@ -194,17 +198,19 @@ class LevelSetter:
             "speaker": config.speaker,
         }
         self._open_mixer = open_mixer
-        self._thread: threading.Thread | None = None
+        self._changing = threading.Lock()
+        # What the thread sets next; None: it has ended, or is about to.
+        self._wanted: Levels | None = None
         self._fault = FaultLog(_log, "level of the card not set")
         self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
     def set(self, devices: Mapping[Direction, Device]) -> None:
         """Set the levels of these devices on a thread of its own.
 
-        While an earlier call has not ended, because a driver does not answer, nothing
-        is done.
+        While an earlier call has not ended, because a driver is slow or does not
+        answer, they wait for its end; only the newest ones are kept.
 
-        Thread: any, one at a time.
+        Thread: any.
         """
         wanted = [
             (device.card_id, direction, percent)
@@ -213,19 +219,25 @@ class LevelSetter:
         ]
         if not wanted:
             return
-        if self._thread is not None and self._thread.is_alive():
+        with self._changing:
+            is_running, self._wanted = self._wanted is not None, wanted
+        if is_running:
             self._fault.failed("the card's mixer does not answer")
             return
-        self._thread = threading.Thread(
-            target=self._set_all, args=(wanted,), name="card levels", daemon=True
-        )
-        self._thread.start()
+        threading.Thread(target=self._run, name="card levels", daemon=True).start()
 
-    def _set_all(self, wanted: list[tuple[str, Direction, int]]) -> None:
+    def _run(self) -> None:
+        while wanted := self._wanted:
+            self._set_all(wanted)
+            with self._changing:
+                if self._wanted is wanted:
+                    self._wanted = None
+
+    def _set_all(self, wanted: Levels) -> None:
         try:
             for card_id, direction, percent in wanted:
                 self._set_one(card_id, direction, percent)
-        except SoundError as exc:
+        except (SoundError, OSError) as exc:
             self._fault.failed(exc)
         else:
             self._fault.worked()

@@ -175,3 +175,46 @@ def test_a_driver_that_does_not_answer_blocks_nobody(mixer, caplog):
     assert len(warnings) == 1
     assert "does not answer" in warnings[0].getMessage()
     assert mixer.values()["PCM Playback Volume"] == 24
+
+
+def test_a_card_that_comes_while_another_is_being_set_gets_its_level(mixer):
+    called, release = threading.Event(), threading.Event()
+    calls: list[str] = []
+
+    @contextmanager
+    def waits(card_id):
+        calls.append(card_id)
+        called.set()
+        release.wait(DEADLINE_S)
+        with opened("Device") as real:
+            yield real
+
+    setter = LevelSetter(MixerConfig(speaker=75), waits)
+    setter.set(OTHER)
+    assert called.wait(DEADLINE_S)
+    setter.set(BOTH)
+    release.set()
+    finish()
+    assert calls == ["Other", "Device"]
+    setter.set(OTHER)
+    finish()
+    assert calls == ["Other", "Device", "Other"]
+
+
+def test_an_error_of_the_kernel_does_not_end_the_setting_of_levels(mixer, caplog):
+    faults = [OSError(19, "No such device")]
+
+    @contextmanager
+    def fails_once(card_id):
+        if faults:
+            raise faults.pop()
+        with opened(card_id) as real:
+            yield real
+
+    setter = LevelSetter(MixerConfig(speaker=75), fails_once)
+    setter.set(BOTH)
+    finish()
+    assert "No such device" in caplog.text
+    setter.set(BOTH)
+    finish()
+    assert mixer.values()["PCM Playback Volume"] == 24
