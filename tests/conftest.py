@@ -1,3 +1,5 @@
+"""Guards for every test: no thread, task or priority is left behind."""
+
 import asyncio
 import inspect
 import os

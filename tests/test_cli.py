@@ -1,3 +1,5 @@
+"""The command line: usage, exit status and messages."""
+
 import json
 import os
 import subprocess

@@ -1,3 +1,5 @@
+"""The guards for every test."""
+
 from pathlib import Path
 
 pytest_plugins = ["pytester"]

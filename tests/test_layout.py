@@ -206,3 +206,9 @@ def test_the_top_level_is_as_designed():
 )
 def test_the_search_for_broad_excepts_finds_them(code, is_caught):
     assert any(map(catches_everything, ast.walk(ast.parse(code)))) == is_caught
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "tests").rglob("*.py")), ids=name)
+def test_a_test_module_says_what_it_is_about(path):
+    module = tree(path)
+    assert not module.body or ast.get_docstring(module), f"{name(path)}: no docstring"

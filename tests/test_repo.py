@@ -1,3 +1,5 @@
+"""Linter, formatter and type checker."""
+
 import subprocess
 import sys
 from pathlib import Path

@@ -1,3 +1,5 @@
+"""Words of alsa-lib from which the reason of a refusal is read."""
+
 import pytest
 
 from appliance.audio.sound_process import reason_in, with_host_text

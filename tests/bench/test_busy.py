@@ -1,3 +1,5 @@
+"""Buffer changes that the busy section counts."""
+
 from tests.bench.busy import Look, lengthened
 from tests.bench.client import Line
 

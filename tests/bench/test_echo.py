@@ -1,3 +1,5 @@
+"""The simulated room, and what both kinds of processing do in it."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Figures that the sections of the benchmark compute from readings."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""Delay and lost speech, judged from a recording."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The plot of the delay over time."""
+
 import math
 from xml.etree import ElementTree as ET
 

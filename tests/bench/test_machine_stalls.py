@@ -1,3 +1,5 @@
+"""Pauses of the machine that the benchmark reports."""
+
 import asyncio
 import os
 import signal

@@ -1,3 +1,5 @@
+"""Instruction counts and the estimates for Raspberry Pis."""
+
 import pytest
 
 from tests.bench.pi_estimate import MODELS, instructions, table, work

@@ -1,3 +1,5 @@
+"""Speech lost at the start and at the end of a talk."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Readings of processes, metrics and import times."""
+
 import math
 import os
 import sys

@@ -1,3 +1,5 @@
+"""The table of the benchmark: goals, verdicts and missing figures."""
+
 import json
 import math
 

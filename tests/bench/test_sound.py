@@ -1,3 +1,5 @@
+"""Speech and noise that the benchmark plays."""
+
 import math
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The three numbers that stand for many values."""
+
 import math
 
 import pytest

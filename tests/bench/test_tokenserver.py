@@ -1,3 +1,5 @@
+"""Load on the token server."""
+
 from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build

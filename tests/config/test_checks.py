@@ -1,3 +1,5 @@
+"""Checks of values that concern several keys, such as pins with two uses."""
+
 import pytest
 
 from appliance.config import RoomKind

@@ -1,3 +1,5 @@
+"""What `config show` prints: every key with its origin, and no secret."""
+
 import yaml
 
 from appliance.config import Config

@@ -1,3 +1,5 @@
+"""Reading the layers: defaults, file, environment and command line."""
+
 import errno
 import socket
 import subprocess

@@ -1,3 +1,5 @@
+"""Texts of the configuration that count as secrets, and their placeholders."""
+
 from appliance.config import Config, MetricsConfig, Preset, RoomConfig
 from appliance.config.request_texts import secrets
 

@@ -1,3 +1,5 @@
+"""The JSON Schema accepts and refuses what the program does."""
+
 import fastjsonschema
 import pytest
 import yaml

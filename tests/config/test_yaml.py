@@ -1,3 +1,5 @@
+"""The strict subset of YAML that the configuration is written in."""
+
 import contextlib
 
 import pytest

@@ -1,3 +1,5 @@
+"""What each button does, pressed shortly and held."""
+
 import pytest
 
 from appliance.config import Config, TalkConfig

@@ -1,3 +1,5 @@
+"""The chat log: duplicates, edits, captions and its limits."""
+
 from dataclasses import replace
 from functools import reduce
 

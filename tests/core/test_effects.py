@@ -1,3 +1,5 @@
+"""Commands to the sound card and the room that follow from a change of state."""
+
 import pytest
 
 from appliance.core.commands import CloseSound, Earcon, FetchToken, OpenSound

@@ -18,8 +18,8 @@ from tests.core.environment import (
     configs,
     stories,
 )
+from tests.core.invariants import Watch
 from tests.core.story import of
-from tests.core.watch import Watch
 
 STABLE = {
     Phase.STARTING,

@@ -1,3 +1,5 @@
+"""Lines that wait to be sent: order, repetition and failure."""
+
 from appliance.core.chat import OUTBOX_LINES, Delivery
 from appliance.core.commands import SendChat
 from appliance.core.events import (

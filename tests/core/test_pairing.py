@@ -1,3 +1,5 @@
+"""The PIN on the screen while somebody pairs a phone."""
+
 import pytest
 
 from appliance.config import TalkMode

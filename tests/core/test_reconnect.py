@@ -1,3 +1,5 @@
+"""Waits between attempts to reach the room."""
+
 from dataclasses import replace
 from itertools import pairwise
 

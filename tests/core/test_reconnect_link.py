@@ -1,3 +1,5 @@
+"""Attempts after the network was away."""
+
 import pytest
 
 from appliance.config import Config, TalkConfig

@@ -1,3 +1,5 @@
+"""A session from the token to the room, and its end."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""Requests for another room or name."""
+
 import pytest
 
 from appliance.core.commands import (

@@ -1,3 +1,5 @@
+"""The texts of the connection's state."""
+
 from dataclasses import replace
 
 import pytest

@@ -1,3 +1,5 @@
+"""Properties of `step` as a whole."""
+
 import pytest
 
 from appliance.core.commands import (

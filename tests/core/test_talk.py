@@ -1,3 +1,5 @@
+"""Talking by button in every mode."""
+
 import pytest
 
 from appliance.config import Config, TalkConfig, TalkMode

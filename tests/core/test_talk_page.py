@@ -1,3 +1,5 @@
+"""Talking from the page."""
+
 import pytest
 
 from appliance.config import Config, TalkConfig, TalkMode

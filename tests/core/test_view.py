@@ -1,3 +1,5 @@
+"""The view that screen, lamps and page show."""
+
 from dataclasses import replace
 from itertools import pairwise
 

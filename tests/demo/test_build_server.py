@@ -1,3 +1,5 @@
+"""Finding or building a LiveKit server."""
+
 import os
 import stat
 import threading

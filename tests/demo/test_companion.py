@@ -1,3 +1,5 @@
+"""The companion repeats talks and answers chat."""
+
 import asyncio
 import time
 from contextlib import asynccontextmanager

@@ -1,3 +1,5 @@
+"""Keys of the terminal, and the script that presses for nobody."""
+
 import asyncio
 
 import pytest

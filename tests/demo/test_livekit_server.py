@@ -1,3 +1,5 @@
+"""The demo's own LiveKit server."""
+
 import asyncio
 import contextlib
 import os

@@ -1,3 +1,5 @@
+"""The card that plays a file and records one."""
+
 import threading
 import wave
 from dataclasses import replace

@@ -1,3 +1,5 @@
+"""Descriptions of a token and of a failing source."""
+
 from datetime import UTC, datetime
 
 import httpx
@@ -5,8 +7,8 @@ import pytest
 
 from appliance.doctor.checks import try_token
 from appliance.errors import TokenRefused, TokenUnreachable
-from tests.tokens.papers import NOW_S, answer_of, jwt_of
 from tests.tokens.test_source import Office, ok
+from tests.tokens.token_texts import NOW_S, answer_of, jwt_of
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,5 @@
+"""What `doctor` prints, and its exit status."""
+
 import json
 import socket
 import threading

@@ -1,3 +1,5 @@
+"""Nodes, keys and relays for the tests of dTelecom."""
+
 from pathlib import Path
 
 import pytest

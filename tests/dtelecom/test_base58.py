@@ -1,3 +1,5 @@
+"""Base58 texts of keys."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""WebSocket frames of the signalling connection."""
+
 import struct
 from contextlib import suppress
 

@@ -1,3 +1,5 @@
+"""Choice of a node."""
+
 import json
 
 import httpx

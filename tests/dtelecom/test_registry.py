@@ -1,3 +1,5 @@
+"""The list of nodes from the registry."""
+
 import base64
 import json
 import struct

@@ -1,3 +1,5 @@
+"""The relay between the SDK and a node."""
+
 import asyncio
 import socket
 import ssl

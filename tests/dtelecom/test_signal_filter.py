@@ -1,3 +1,5 @@
+"""Removal of what nodes add to messages."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

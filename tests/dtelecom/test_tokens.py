@@ -1,3 +1,5 @@
+"""Tokens, byte for byte those of dTelecom's own package."""
+
 import base64
 import json
 import shutil

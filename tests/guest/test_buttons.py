@@ -1,3 +1,5 @@
+"""Edges of the guest's simulated button."""
+
 import pytest
 
 from tests.guest.buttons import HELD_S, edges, is_one_talk

@@ -1,3 +1,5 @@
+"""Keys of the guest's cached files."""
+
 import pytest
 
 from tests.guest.cache import INSTALLED, key

@@ -1,3 +1,5 @@
+"""The guest's relay to the outside."""
+
 from tests.guest.relay import direct_request
 
 

@@ -1,3 +1,5 @@
+"""Verdicts of the guest's checks."""
+
 from tests.guest.verdict import Findings, Result, exit_status, line, summary
 
 GOOD = Result("boot", 14.4, ("in the room 12.3 s",))

@@ -1,3 +1,5 @@
+"""The link with delay, jitter, loss and stalls."""
+
 import os
 import random
 

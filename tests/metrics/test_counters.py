@@ -1,3 +1,5 @@
+"""Counts of joins, leaves and reconnects."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Reports of joins and leaves to an address."""
+
 import asyncio
 import json
 from contextlib import asynccontextmanager

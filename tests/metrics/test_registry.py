@@ -1,3 +1,5 @@
+"""The metrics, their names and labels."""
+
 import subprocess
 import sys
 

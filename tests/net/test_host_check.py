@@ -1,3 +1,5 @@
+"""Host headers that are accepted, against DNS rebinding."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

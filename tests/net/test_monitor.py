@@ -1,3 +1,5 @@
+"""The address of this machine, and its changes."""
+
 import asyncio
 import json
 import os

@@ -1,3 +1,5 @@
+"""Addresses: their shown part, loopback and host names."""
+
 from urllib.parse import urlsplit
 
 import pytest

@@ -103,7 +103,7 @@ async def test_five_thousand_mutated_connections_do_not_end_the_process(tmp_path
 
 async def test_a_lack_of_file_descriptors_does_not_end_the_process(tmp_path):
     box = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.page.few_files", str(tmp_path)),
+        *(sys.executable, "-m", "tests.page.page_with_few_files", str(tmp_path)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

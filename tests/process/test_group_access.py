@@ -1,3 +1,5 @@
+"""The command that lets a user use a device."""
+
 import os
 import pwd
 

@@ -1,3 +1,5 @@
+"""The limit on repeated log lines."""
+
 import asyncio
 import logging
 

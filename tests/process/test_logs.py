@@ -1,3 +1,5 @@
+"""Log lines: secrets, areas and their handler."""
+
 import logging
 import os
 import subprocess

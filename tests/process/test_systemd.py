@@ -1,3 +1,5 @@
+"""Readiness, status and watchdog signals to systemd."""
+
 import asyncio
 import socket
 from dataclasses import replace

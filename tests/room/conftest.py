@@ -1,3 +1,5 @@
+"""A real LiveKit server, friends in its room, and a box."""
+
 import asyncio
 import time
 from contextlib import asynccontextmanager

@@ -1,3 +1,5 @@
+"""Which of LiveKit's audio processing is switched on."""
+
 import dataclasses
 from typing import Any
 

@@ -1,3 +1,5 @@
+"""Chat as it is sent and received in a real room."""
+
 import asyncio
 import inspect
 import json

@@ -1,3 +1,5 @@
+"""Wire formats of chat."""
+
 import json
 
 import pytest

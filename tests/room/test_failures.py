@@ -1,3 +1,5 @@
+"""Causes and sentences for what the SDK reports."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st

@@ -1,3 +1,5 @@
+"""Direct calls of LiveKit's native library."""
+
 import asyncio
 import ctypes
 import inspect

@@ -292,7 +292,7 @@ async def test_the_process_ends_without_a_panic(server, moment):
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
-        "tests.room.short_life",
+        "tests.room.adapter_run",
         moment,
         server.url,
         server.token("box"),

@@ -1,3 +1,5 @@
+"""Speech to and from others in a real room."""
+
 import asyncio
 
 import pytest

@@ -1,3 +1,5 @@
+"""The lock file and the declared dependencies."""
+
 import re
 import tomllib
 from pathlib import Path

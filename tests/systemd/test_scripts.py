@@ -1,3 +1,5 @@
+"""The shell scripts and CI's command."""
+
 import hashlib
 import os
 import shutil

@@ -1,3 +1,5 @@
+"""The systemd units."""
+
 import grp
 import os
 import pwd

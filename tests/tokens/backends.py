@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Host, Route, Router
 
-from tests.tokens.papers import dtelecom_jwt, grant, jwt_of
+from tests.tokens.token_texts import dtelecom_jwt, grant, jwt_of
 
 SERVER = "wss://lk.example.com"
 VOICE = {"provider": "elevenlabs", "voice_id": "EXAVITQu4vr4xnSDxMaL"}

@@ -13,7 +13,7 @@ from appliance.config import Config, RoomConfig
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
 from appliance.tokens.source import Clock, TokenSource
-from tests.tokens.papers import NOW_S, jwt_of
+from tests.tokens.token_texts import NOW_S, jwt_of
 
 LONGEST_REASON = 1500
 KEY, WORD, QUERY, ADDRESS, BODY = (

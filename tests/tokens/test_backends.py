@@ -16,7 +16,7 @@ from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
 from appliance.tokens.source import Clock, TokenSource
 from tests.tokens.backends import SERVER, Network
-from tests.tokens.papers import NOW_S
+from tests.tokens.token_texts import NOW_S
 
 REPOSITORY = Path(__file__).parents[2]
 DOCUMENT = REPOSITORY / "appliance/tokens/BACKENDS.md"

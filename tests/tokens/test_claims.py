@@ -1,10 +1,12 @@
+"""Claims of an access token."""
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
 from appliance.tokens.response import MAX_TOKEN_CHARACTERS, Claims, read_claims
-from tests.tokens.papers import DTELECOM_KEY, NOW_S, grant, jwt_of, part
+from tests.tokens.token_texts import DTELECOM_KEY, NOW_S, grant, jwt_of, part
 
 
 def test_the_claims_of_a_token_are_read():

@@ -1,3 +1,5 @@
+"""Responses and failures of a token source."""
+
 import asyncio
 import gzip
 import socket

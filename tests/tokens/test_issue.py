@@ -1,3 +1,5 @@
+"""Tokens that the token server issues."""
+
 import jwt
 import pytest
 from hypothesis import given

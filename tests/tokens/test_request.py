@@ -1,3 +1,5 @@
+"""The request to a token source."""
+
 import json
 
 import httpx

@@ -1,3 +1,5 @@
+"""Every known form of a token source's response."""
+
 import json
 from dataclasses import replace
 
@@ -9,7 +11,7 @@ from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer, remark
-from tests.tokens.papers import (
+from tests.tokens.token_texts import (
     NOW_S,
     ROOM,
     answer_of,

@@ -1,3 +1,5 @@
+"""The token server as a program."""
+
 import asyncio
 import signal
 import socket

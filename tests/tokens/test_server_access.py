@@ -1,3 +1,5 @@
+"""Who gets tokens from the token server."""
+
 import pytest
 
 from appliance.tokens.server_config import Networks

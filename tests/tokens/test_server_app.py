@@ -1,3 +1,5 @@
+"""Endpoints of the token server."""
+
 import asyncio
 import json
 import socket

@@ -1,3 +1,5 @@
+"""The token server for dTelecom's rooms."""
+
 import json
 import subprocess
 import sys

@@ -1,3 +1,5 @@
+"""Requests to the token server, and what a token then says."""
+
 import json
 
 import pytest

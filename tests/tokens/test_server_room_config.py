@@ -1,3 +1,5 @@
+"""Room configuration, and the agents of a room."""
+
 import pytest
 
 from tests.tokens.token_server import asking, claims_of

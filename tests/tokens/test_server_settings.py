@@ -1,3 +1,5 @@
+"""The token server's configuration file."""
+
 from pathlib import Path
 
 import pytest

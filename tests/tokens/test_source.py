@@ -1,3 +1,5 @@
+"""The token source: one request and one event for each fetch."""
+
 import asyncio
 import logging
 from dataclasses import replace
@@ -10,7 +12,7 @@ from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.tokens.source import Clock, TokenSource
-from tests.tokens.papers import NOW_S, ROOM, answer_of, jwt_of
+from tests.tokens.token_texts import NOW_S, ROOM, answer_of, jwt_of
 
 CONFIG = Config(
     name="Kitchen",

@@ -1,3 +1,5 @@
+"""Talks that an outage or a pause interrupts."""
+
 import pytest
 
 from appliance.config import TalkMode

@@ -1,3 +1,5 @@
+"""Buttons that were down at boot or when a talk was ended."""
+
 import pytest
 
 from appliance.config import TalkMode
