@@ -70,6 +70,7 @@ ALERT = frozenset(
     {
         "delay",
         "drift",
+        "clocks",
         "gate",
         "rooms",
         "flood",
@@ -89,6 +90,10 @@ LENGTHY = frozenset({"soak", "clocks"})
 def main() -> int:
     """Measure, print, and return 1 if something could not be measured."""
     options = _parser().parse_args()
+    if options.list:
+        for name, measure in FIGURES.items():
+            print(f"{name:12}{(measure.__doc__ or '').partition(chr(10))[0]}")
+        return 0
     plan = QUICK if options.quick else LONG if options.long else DEFAULT
     if options.minutes is not None:
         minutes = options.minutes
@@ -159,6 +164,9 @@ def _parser() -> argparse.ArgumentParser:
     lengths = parser.add_mutually_exclusive_group()
     lengths.add_argument("--quick", action="store_true", help="2 minutes, rough")
     lengths.add_argument("--long", action="store_true", help="an hour and a half")
+    parser.add_argument(
+        "--list", action="store_true", help="say what each figure is, and measure none"
+    )
     parser.add_argument(
         "--only", action="append", choices=FIGURES, help="just this; may be repeated"
     )
