@@ -183,7 +183,11 @@ END_S = 0.2
 LOOK_S = 0.005
 SPIN_US = 200_000
 """Processor time of a real-time thread without sleeping; a period takes 0.1 ms."""
-ORDINARY = os.sched_param(0)
+WATCH_S = 0.03
+SPIN_S = WATCH_S / 3
+"""A thread that uses so much of this time is spinning."""
+THREAD_CLOCK = 6
+"""Kind of a thread's clock of processor time (Linux, `make_thread_cpuclock`)."""
 LIBRARY = "libportaudio.so.2"
 _HOST_ERROR = -9999
 """`paUnanticipatedHostError`, of which ALSA knows the reason."""
@@ -312,7 +316,7 @@ class Process:
         raise NativeError(reason, host_text)
 
     def _parameters(self, wanted: Parameters) -> tuple[Native, Native]:
-        """Return PortAudio's parameters for both directions; NULL for an unused one."""
+        """Return PortAudio's parameters of both directions; NULL for an unused one."""
         microphone, heard, speaker, played, _, latency_s = wanted
 
         def one(device: int, channels: int) -> Native:
@@ -338,22 +342,43 @@ def _limit_real_time() -> None:
     PortAudio's thread spins for seconds after an unplug. On one processor neither the
     appliance nor LiveKit's threads, whose buffers grow meanwhile, would run.
     """
-    _, most_us = resource.getrlimit(resource.RLIMIT_RTTIME)
-    resource.setrlimit(resource.RLIMIT_RTTIME, (SPIN_US, most_us))
+    _set_limit()
     # The kernel's signal is for the thread below, which all others therefore block.
     signals.pthread_sigmask(signals.SIG_BLOCK, {signals.SIGXCPU})
     start_new_thread(_lower_priority_when_told, ())
+
+
+def _set_limit() -> None:
+    """Set the limit; with each signal the kernel raises it by a second."""
+    _, most_us = resource.getrlimit(resource.RLIMIT_RTTIME)
+    resource.setrlimit(resource.RLIMIT_RTTIME, (SPIN_US, most_us))
 
 
 def _lower_priority_when_told() -> None:
     while True:
         raise_priority()
         signals.sigwait({signals.SIGXCPU})
-        for task in os.scandir("/proc/self/task"):
+        before = _used_s()
+        time.sleep(WATCH_S)
+        now = _used_s().items()
+        for thread in (x for x, used in now if used - before.get(x, used) > SPIN_S):
             try:
-                os.sched_setscheduler(int(task.name), os.SCHED_OTHER, ORDINARY)
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
+                os.setpriority(os.PRIO_PROCESS, thread, 19)
             except ProcessLookupError:
                 continue
+        _set_limit()
+
+
+def _used_s() -> dict[int, float]:
+    """Return the processor time that each thread has used, in seconds."""
+    used = {}
+    for thread in (int(task.name) for task in os.scandir("/proc/self/task")):
+        try:
+            used[thread] = time.clock_gettime(~thread << 3 | THREAD_CLOCK)
+        except OSError:
+            continue
+    return used
 
 
 def main() -> None:
