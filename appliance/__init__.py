@@ -20,6 +20,9 @@ Audio path, int16 mono 48 kHz; every buffer is bounded:
     playback:  room ─▶ jitter buffer per participant ─▶ mixer ─▶ volume, earcons,
                     limiter ─▶ card (and, as echo reference, the echo canceller)
 
+PortAudio, which opens the card, runs in a process of its own: a hang or crash in it
+ends neither the room nor the page. Periods of 10 ms pass over a socket.
+
 Folders:
 
     core      decisions: events, commands, state, step, view
@@ -48,6 +51,7 @@ Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`,
 
 Glossary:
 
+    period     10 ms of the card, at its rate and channels
     block      10 ms of samples: 480 frames        packet    20 ms of Opus: two blocks
     gate       sends the microphone or silence to the room; the track stays published
     earcon     short sound for the person at the appliance
@@ -55,6 +59,9 @@ Glossary:
     ticket     number of a session; events of older sessions are dropped
     adapter    connects the core with something outside: sound card, room, page
     viewer     adapter that shows the view
+    banner     text of the connection's state, or of why it is missing
+    link       network of this machine; it changes with the address
+    second choice   card in use while the wanted one is missing
     tail       end of a talk that is still sent after the release
     latched    a talk that goes on without a held button
     preset     another room that can be chosen

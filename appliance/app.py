@@ -98,7 +98,8 @@ class App:
             observe: called for each event, for metrics.
 
         Raises:
-            BaseExceptionGroup: a task of an adapter failed; systemd restarts it.
+            BaseExceptionGroup: a task of an adapter failed; systemd restarts the
+                process.
         """
         self._state = state
         self._observe = observe
@@ -173,9 +174,14 @@ class App:
                 self._queued.append(command)
             case KeepLevels():
                 self._adapters.store.do(command)
-            case JoinRoom() | LeaveRoom() | UnmuteTrack() | SendChat():
-                self._adapters.room.do(command)
-            case MuteAgent() | TakeTurn():
+            case (
+                JoinRoom()
+                | LeaveRoom()
+                | UnmuteTrack()
+                | SendChat()
+                | MuteAgent()
+                | TakeTurn()
+            ):
                 self._adapters.room.do(command)
             case _:
                 self._adapters.sound.do(command)

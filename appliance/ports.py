@@ -26,6 +26,9 @@ Post = Callable[[Event], None]
 
 CommandT_contra = TypeVar("CommandT_contra", contravariant=True)
 
+EventSource = AbstractAsyncContextManager[object]
+"""Adapter that only posts events: buttons, network monitor."""
+
 
 class CommandHandler(
     AbstractAsyncContextManager["CommandHandler[CommandT_contra]"],
@@ -57,8 +60,6 @@ Tokens = CommandHandler[TokenCommand]
 Room = CommandHandler[RoomCommand]
 Sound = CommandHandler[SoundCommand]
 Store = CommandHandler[StoreCommand]
-EventSource = AbstractAsyncContextManager[object]
-"""Adapter that only posts events: buttons, network monitor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ class MicrophoneFeed(Protocol):
         Args:
             send: takes one block. Called on the audio adapter's threads, never
                 concurrently, for the blocks of whole packets of 20 ms in a row; silent
-                packets come up to 40 ms late. It must not keep the block, whose memory
+                packets come up to 60 ms late. It must not keep the block, whose memory
                 is reused.
         """
 

@@ -60,6 +60,20 @@ SENT_TONES: Final = {
 """Pitch in Hz of the earcons that sound while the gate is open: the microphone hears
 them."""
 
+DEAD_S: Final = 10.0
+"""A thread whose heartbeat is older is stuck; PortAudio may take some seconds to open a
+card."""
+ECHO_S: Final = 0.3
+"""Time in which an earcon's echo arrives: latency of the card and decay of the room."""
+SWITCH_S: Final = 0.0005
+"""Interval after which a thread yields the interpreter lock. With Python's default of
+5 ms, 30 ms of work on a page or a picture makes the card lose period after period
+(measured: 412 lost in 8 s, and none with this value)."""
+_WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
+    ("microphone", Way.SEND),
+    ("speaker", Way.RECEIVE),
+)
+
 
 @cache
 def sound(earcon: Earcon) -> NDArray[np.float32]:
@@ -72,23 +86,6 @@ def _note(hz: float, length_s: float) -> NDArray[np.float32]:
     at = np.arange(count) / RATE_HZ
     edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)
     return (LOUDNESS * edge * np.sin(2 * np.pi * hz * at)).astype(np.float32)
-
-
-DEAD_S: Final = 10.0
-"""A thread whose heartbeat is older is stuck; PortAudio may take some seconds to open a
-card."""
-
-ECHO_S: Final = 0.3
-"""Time in which an earcon's echo arrives: latency of the card and decay of the room."""
-SWITCH_S: Final = 0.0005
-"""Interval after which a thread yields the interpreter lock. With Python's default of
-5 ms, 30 ms of work on a page or a picture makes the card lose period after period
-(measured: 412 lost in 8 s, and none with this value)."""
-
-_WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
-    ("microphone", Way.SEND),
-    ("speaker", Way.RECEIVE),
-)
 
 
 class AudioAdapter:

@@ -46,6 +46,10 @@ _SERIES: Final = re.compile(
 """Elements that the whole sound passes; the others are inputs or outputs beside each
 other, one of which may be muted because another is in use."""
 
+_log = logging.getLogger(__name__)
+Levels: TypeAlias = list[tuple[str, Direction, int]]
+"""Card, direction and percent of each level to set."""
+
 
 class SettableMixer(Protocol):
     """Open mixer of a card, as this module uses it."""
@@ -174,13 +178,6 @@ def _is_bad(control: Control) -> bool:
         return True
     is_speaker = control.direction == "speaker"
     return is_speaker and control.db is not None and control.db <= QUIET_DB
-
-
-_log = logging.getLogger(__name__)
-
-
-Levels: TypeAlias = list[tuple[str, Direction, int]]
-"""Card, direction and percent of each level to set."""
 
 
 class LevelSetter:

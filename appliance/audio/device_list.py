@@ -37,6 +37,10 @@ NODES: Final = Path("/dev/snd")
 OURS: Final = "ptt-appliance"
 """Name under which this program is reported as the user of a card."""
 
+_DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
+_ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
+"""End of the names that PortAudio gives to hardware devices."""
+
 
 def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
     """Return a text that differs if other PCMs can be opened now than before.
@@ -95,11 +99,6 @@ def _program(thread_id: str, processes: Path) -> str:
 def _is_module(words: list[str]) -> bool:
     pairs = pairwise(words)
     return any(x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairs)
-
-
-_DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
-_ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
-"""End of the names that PortAudio gives to hardware devices."""
 
 
 def unlisted(

@@ -1,4 +1,7 @@
-"""Control of a jitter buffer's delay: target depth, reading rate and clock drift."""
+"""Control of a jitter buffer's delay: target depth, reading rate and clock drift.
+
+The drift between two cards is followed by `echo.EchoReference`.
+"""
 
 from typing import Final
 

@@ -5,7 +5,10 @@ time. It is needed only while there is an echo, which in push-to-talk is rare wh
 talking. So it adapts whenever the speaker plays, and its output is used from the
 beginning of playback until the first pause afterwards. Noise suppression and gain
 control are needed only while somebody speaks here; in silence they track the room's
-noise, which costs little because few blocks are processed then.
+noise, which costs little because few blocks are processed then. The processing itself
+is LiveKit's, set up in `room.apm`.
+
+With two cards `EchoReference` brings what is played to the clock of the microphone.
 """
 
 import time

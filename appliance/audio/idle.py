@@ -1,7 +1,7 @@
 """Idle mode: while both sides are silent, the audio callback skips most periods.
 
-An optimisation of CPU time, which most of the CPU time of an idle box would otherwise
-go into. The callback in the sound process only counts the skipped periods; the next
+Saves CPU time: without it, processing silence would take most of an idle box's. The
+callback in the sound process only counts the skipped periods; the next
 processed one accounts for them. Speech, a press or an earcon ends the skipping.
 """
 

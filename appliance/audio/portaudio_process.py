@@ -27,11 +27,15 @@ from appliance.audio.realtime import raise_priority
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    # Importing `typing` would cost half as much memory as all the rest.
+    # Importing `typing` would cost half as much memory as all the rest, and `signal`
+    # imports `enum`.
+    import signal as signals
     from typing import Any, TypeAlias
 
     Native: TypeAlias = Any
     """Object of cffi, or a parameter of one; they have no type annotations."""
+else:
+    import _signal as signals
 
 HEARD = struct.Struct("=IIIId")
 """Header of a captured period: stream, number, periods skipped before it, PortAudio's
@@ -47,6 +51,28 @@ Facts = tuple[int, float]
 Parameters = tuple[int, int, int, int, int, float]
 """Device and channels of the microphone, the same of the speaker, rate in Hz, latency
 in seconds. A direction without channels is not opened."""
+
+MOST_BYTES = 65_536
+"""Longest message."""
+STREAMS = 2
+CALL_PLACE = 16
+CALL_BYTES = 48
+"""Place in the shared memory of the name of the native call that is being made. Before
+it is one byte per stream, which ends the idle window."""
+SHARED_BYTES = 4096
+END_S = 0.2
+"""Time in which a stream ends by itself, unless its card is unplugged."""
+LOOK_S = 0.005
+SPIN_US = 200_000
+"""Processor time of a real-time thread without sleeping; a period takes 0.1 ms."""
+WATCH_S = 0.03
+SPIN_S = WATCH_S / 3
+"""A thread that uses so much of this time is spinning."""
+THREAD_CLOCK = 6
+"""Kind of a thread's clock of processor time (Linux, `make_thread_cpuclock`)."""
+LIBRARY = "libportaudio.so.2"
+_HOST_ERROR = -9999
+"""`paUnanticipatedHostError`, of which ALSA knows the reason."""
 
 
 def callback(
@@ -158,39 +184,6 @@ class Exchange:
             pass
         self._late = LATE
         return NOTHING, skipped
-
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    # Importing `typing` would cost half as much memory as all the rest, and `signal`
-    # imports `enum`.
-    import signal as signals
-
-    from appliance.audio.portaudio_process import Native
-else:
-    import _signal as signals
-
-MOST_BYTES = 65_536
-"""Longest message."""
-STREAMS = 2
-CALL_PLACE = 16
-CALL_BYTES = 48
-"""Place in the shared memory of the name of the native call that is being made. Before
-it is one byte per stream, which ends the idle window."""
-SHARED_BYTES = 4096
-END_S = 0.2
-"""Time in which a stream ends by itself, unless its card is unplugged."""
-LOOK_S = 0.005
-SPIN_US = 200_000
-"""Processor time of a real-time thread without sleeping; a period takes 0.1 ms."""
-WATCH_S = 0.03
-SPIN_S = WATCH_S / 3
-"""A thread that uses so much of this time is spinning."""
-THREAD_CLOCK = 6
-"""Kind of a thread's clock of processor time (Linux, `make_thread_cpuclock`)."""
-LIBRARY = "libportaudio.so.2"
-_HOST_ERROR = -9999
-"""`paUnanticipatedHostError`, of which ALSA knows the reason."""
 
 
 class NativeError(Exception):

@@ -3,7 +3,8 @@
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
 underrun of the playback. Silence is sent too, while the gate is closed and while the
 microphone is missing, because a track without packets increases the delay at the
-receiver. Opus makes of it one packet every 0.4 s (DTX), so in idle mode it may be late.
+receiver. Of silence Opus makes one packet every 0.4 s (DTX), so in idle mode silence
+may be late.
 """
 
 import threading
@@ -29,11 +30,11 @@ PACKET_BLOCKS: Final = 2
 """An Opus packet is 20 ms. Passing both blocks together wakes the encoder half as often
 and does not delay the packet."""
 PACKET_S: Final = PACKET_BLOCKS * 0.01
-MAX_WAITING: Final = 6
+MAX_WAITING_PACKETS: Final = 6
 """Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
 MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
-MAX_INSERTED: Final = 25
+MAX_INSERTED_PACKETS: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
 IDLE_S: Final = IDLE_PERIODS * 0.01
 """In idle mode one block in eight is processed, and the four packets are sent together:
@@ -89,7 +90,8 @@ class EncoderFeed:
 class Sender:
     """Queue and thread between the card's callback and the encoder.
 
-    Thread: `put`, `skip_packets` and `is_idle` the card's; commands the loop's.
+    Thread: `put`, `skip_packets` and `is_idle` the card's; `set_delay` the
+    supervisor's; `run_waiting` and `send_silence` its own; everything else the loop's.
     """
 
     def __init__(
@@ -111,7 +113,7 @@ class Sender:
         self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.meter = Meter(post)
-        self._spare: _Pair | None = None
+        self._first_half: _Pair | None = None
         # Packets skipped so far, counted by the card's thread, and those of them for
         # which the sender's has sent silence.
         self._skipped = self._skipped_sent = 0
@@ -139,12 +141,12 @@ class Sender:
     def put(self, microphone: Block, played: Block) -> None:
         """Enqueue 10 ms of sound; the blocks are kept, so they must not be reused."""
         pair = (microphone, played)
-        if self._spare is None:
-            self._spare = pair
+        if self._first_half is None:
+            self._first_half = pair
             return
-        packet, self._spare = (self._spare, pair), None
+        packet, self._first_half = (self._first_half, pair), None
         self._packet_at_s = self._now_s()
-        if self._queue.qsize() >= MAX_WAITING:
+        if self._queue.qsize() >= MAX_WAITING_PACKETS:
             self.overflows += len(packet)
             return
         self._queue.put((self._skipped, packet))
@@ -158,7 +160,7 @@ class Sender:
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
         is_settled = self._quiet_packets >= SETTLED_PACKETS
-        return is_settled and not self.gate.is_open and self._spare is None
+        return is_settled and not self.gate.is_open and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the press."""
@@ -185,7 +187,7 @@ class Sender:
         """Adapt to new streams with this delay from speaker to microphone."""
         self._card_latency_s = delay_ms / 1000
         self._processing.restart(delay_ms)
-        self._spare = None
+        self._first_half = None
 
     def set_gain(self, db: float) -> None:
         """Set the microphone's gain."""
@@ -211,13 +213,13 @@ class Sender:
         # Rounded down, and the rest is sent next time: half a packet too many each time
         # would have added a second to the delay after ten seconds.
         packets = int((now_s - since_s) / PACKET_S)
-        is_bounded = packets <= MAX_INSERTED
+        is_bounded = packets <= MAX_INSERTED_PACKETS
         self._silence_at_s = since_s + packets * PACKET_S if is_bounded else now_s
         self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
         self._quiet_packets = 0
-        for _ in range(min(packets, MAX_INSERTED)):
+        for _ in range(min(packets, MAX_INSERTED_PACKETS)):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
@@ -265,12 +267,12 @@ class Sender:
         (first_heard, _), (second_heard, _) = packet
         if first_heard is SILENCE and not self.gate.is_open:
             self._processing.adapt(second_heard)
-        (first, was_open), (second, is_open) = (self._ready(*pair) for pair in packet)
+        (first, was_open), (second, is_open) = (self._gated(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])
         self._post_change(is_open=was_open, is_sent=is_sent)
         self._post_change(is_open=is_open, is_sent=is_sent)
 
-    def _ready(self, microphone: Block, played: Block) -> tuple[Block, bool]:
+    def _gated(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return the block to send, and whether the gate is open."""
         if microphone is SILENCE:
             self.meter.skip(1)

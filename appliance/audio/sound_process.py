@@ -1,8 +1,9 @@
-"""The sound process as the appliance sees it: calls with a time limit, and periods.
+"""Our side of the sound process: calls with a time limit, and the threads for periods.
 
 It is light to start (4 MB), and killing it is always safe: the kernel then closes the
-cards. Its standard error is memory of a fixed size, because PortAudio was observed to
-write 880,000 lines in three seconds.
+cards. Its standard output and error are memory of a fixed size, because PortAudio was
+observed to write 880,000 lines in three seconds. What alsa-lib says there about the
+cause of a refusal is put into words.
 """
 
 import fcntl
@@ -34,18 +35,31 @@ from appliance.audio.portaudio_process import (
 from appliance.audio.realtime import raise_priority
 from appliance.core import fault_table
 
-_PLACE: Final = re.compile(
+_CONFIGURATION_LINE: Final = re.compile(
     r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"
 )
 """Source: alsa-lib 1.2, conf.c, `snd_config_load` and `snd_config_error`. The file is
 empty or `_toplevel_` for the outermost one."""
-_FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
-_ANY: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
+_BROKEN_FILE: Final = re.compile(r"\) (?P<file>.+) may be old or corrupted")
+_ANY_ALSA_ERROR: Final = re.compile(r"ALSA lib [^(]*\(\w+\) (?P<words>.*)")
 _NO_BANDWIDTH: Final = "No space left on device"
 """Error of the kernel whose own words mislead.
 
 Source: Linux, Documentation/driver-api/usb/error-codes.rst, `ENOSPC`: this request
 would overcommit the usb bandwidth reserved for periodic transfers."""
+
+WAITING_BYTES: Final = 32_768
+"""Periods that wait for the appliance, some ten of them; later ones are dropped."""
+OUTPUT_BYTES: Final = 16_384
+"""Room for what native libraries write; the rest is dropped."""
+KILLED_S: Final = 1.0
+"""Time in which a killed process ends, unless it is stuck in the kernel."""
+_OPTIONS: Final = ("-I", "-S", "-B")
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""systemd and Ctrl-C address the appliance, which closes the cards first."""
+_ROOT: Final = str(Path(__file__).parents[2])
+Value: TypeAlias = Any
+"""What a call takes or returns: numbers, texts and lists of them."""
 
 
 def with_host_text(sentence: str, host_text: str) -> str:
@@ -71,9 +85,9 @@ def reason_in(written: str) -> str:
     Returns:
         Empty where the output names no cause.
     """
-    place, file = _PLACE.search(written), _FILE.search(written)
+    place, file = _CONFIGURATION_LINE.search(written), _BROKEN_FILE.search(written)
     if place is None:
-        other = _ANY.search(written)
+        other = _ANY_ALSA_ERROR.search(written)
         return other["words"].strip() if other else ""
     named = place["file"].strip()
     if named in {"", "_toplevel_"} and file is not None:
@@ -172,22 +186,6 @@ class PeriodThread:
             # A process that does not read is about to be killed.
             with suppress(OSError):
                 send(running.message, socket.MSG_DONTWAIT)
-
-
-WAITING_BYTES: Final = 32_768
-"""Periods that wait for the appliance, some ten of them; later ones are dropped."""
-OUTPUT_BYTES: Final = 16_384
-"""Room for what native libraries write; the rest is dropped."""
-KILLED_S: Final = 1.0
-"""Time in which a killed process ends, unless it is stuck in the kernel."""
-_OPTIONS: Final = ("-I", "-S", "-B")
-_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""systemd and Ctrl-C address the appliance, which closes the cards first."""
-_ROOT: Final = str(Path(__file__).parents[2])
-
-
-Value: TypeAlias = Any
-"""What a call takes or returns: numbers, texts and lists of them."""
 
 
 class RefusedError(Exception):
@@ -293,7 +291,10 @@ class SoundProcess:
             self._periods[slot].stop()
 
     def kill(self) -> None:
-        """Kill it; the kernel closes the cards. The last call besides `has_ended`."""
+        """Kill it; the kernel closes the cards.
+
+        Only `has_ended` and `release` may be called afterwards.
+        """
         self._child.kill()
         with suppress(subprocess.TimeoutExpired):
             self._child.wait(KILLED_S)

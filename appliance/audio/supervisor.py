@@ -1,7 +1,8 @@
 """Supervisor of the sound streams: detects lost or stalled cards and reopens them.
 
 PortAudio does not report an unplugged card: its callbacks just stop. A thread notices
-that, initialises PortAudio again, which finds new cards only then, and opens them.
+that, initialises PortAudio again, which finds new cards only then, and opens them. A
+library that hangs or crashes is ended and started again by `portaudio`.
 """
 
 import logging
@@ -42,6 +43,13 @@ BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
 """Without ALSA's list a new card is not noticed, nor the end of what keeps a card from
 answering: search each second for a minute."""
+
+CHECK_S: Final = 0.25
+PAUSE_S: Final = 2.0
+"""A pause this long in a talk may be interrupted."""
+LONG_LIFE_S: Final = 10.0
+"""A card that has worked for this long is searched again at once when it is lost."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,14 +170,6 @@ class ReopenPolicy:
     @property
     def _doublings(self) -> int:
         return max(0, min(self._searches - 1, 10))
-
-
-CHECK_S: Final = 0.25
-PAUSE_S: Final = 2.0
-"""A pause this long in a talk may be interrupted."""
-LONG_LIFE_S: Final = 10.0
-"""A card that has worked for this long is searched again at once when it is lost."""
-_log = logging.getLogger(__name__)
 
 
 class _Order(Enum):

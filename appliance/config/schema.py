@@ -26,6 +26,10 @@ import msgspec
 from appliance import config as config_module
 from appliance.config import Config, Preset
 
+DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
+"""Dialect that msgspec writes."""
+Schema = dict[str, Any]
+
 
 class Section(Protocol):
     """Protocol of any dataclass."""
@@ -34,10 +38,6 @@ class Section(Protocol):
 
 
 SectionT = TypeVar("SectionT", bound=Section)
-DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
-"""Dialect that msgspec writes."""
-
-Schema = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,16 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+_SOUND: Final = "no sound from the speaker"
+_SECOND: Final = "`speaker: …, not a USB card`"
+_ALSA: Final = "`sound: /etc/asound.conf, line 4: …`"
+_SILENCE: Final = "`it delivers only silence`"
+_LOSSES: Final = "`it loses sound`"
+_PANEL: Final = "a button, a lamp or the screen does nothing"
+_HELD: Final = "`button is held down`"
+_STORE: Final = "`store: …`"
+_PAGE: Final = "the page does not open"
+
 
 class FaultKind(Enum):
     """Effect of a fault on its part."""
@@ -95,16 +105,6 @@ def _pieces(words: str) -> list[str]:
 def _is_telling(piece: str) -> bool:
     return any(map(str.isalpha, piece))
 
-
-_SOUND: Final = "no sound from the speaker"
-_SECOND: Final = "`speaker: …, not a USB card`"
-_ALSA: Final = "`sound: /etc/asound.conf, line 4: …`"
-_SILENCE: Final = "`it delivers only silence`"
-_LOSSES: Final = "`it loses sound`"
-_PANEL: Final = "a button, a lamp or the screen does nothing"
-_HELD: Final = "`button is held down`"
-_STORE: Final = "`store: …`"
-_PAGE: Final = "the page does not open"
 
 # sound card
 

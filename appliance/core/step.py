@@ -2,7 +2,8 @@
 
 Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
 then `_with_effects` compares the state before with the state after and adds what
-follows from every change, whatever its event: gate, sound card, outbox and earcons.
+follows from every change, whatever its event: gate, sound card, mute of the track,
+agent, outbox and earcons. `_closing` adds the end of the sound.
 """
 
 from dataclasses import replace
@@ -131,13 +132,13 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
         case VolumeAsked() | GainAsked():
-            return _set_level(state, event)
+            return _set_volume_or_gain(state, event)
         case ChatTyped():
             return outbox.typed(state, event)
         case PartLost():
-            return _lost(state, event), ()
+            return _part_lost(state, event), ()
         case PartFound():
-            return _found(state, event), ()
+            return _part_found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
         case TailEnded() | TalkFlowed():
@@ -189,7 +190,10 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
 
 
 def _with_room_data(state: State, event: SessionEvent) -> State:
-    """Store participants or round-trip time, while in the room."""
+    """Store participants or round-trip time, while in the room.
+
+    `ReceptionMeasured` is for the metrics only.
+    """
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
     match event:
@@ -212,7 +216,7 @@ def _started(state: State, now_s: float) -> Step:
     return state, (*first, *commands)
 
 
-def _set_level(state: State, event: VolumeAsked | GainAsked) -> Step:
+def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
     if isinstance(event, VolumeAsked):
         return buttons.set_volume(state, event.percent)
     return buttons.set_gain(state, event.db)
@@ -226,27 +230,32 @@ def _tick(state: State, now_s: float) -> Step:
     return state, (*warning, *leaving, *thinking, *waiting)
 
 
-def _lost(state: State, event: PartLost) -> State:
+def _part_lost(state: State, event: PartLost) -> State:
     """Record the loss; a repeated report keeps its place in the list."""
-    state = replace(state, second_choices=_others(state, event))
-    if not any(_is_same(lost, event) for lost in state.lost):
+    state = replace(state, second_choices=_second_choices_but(state, event))
+    if not any(_is_same_part(lost, event) for lost in state.lost):
         return replace(state, lost=(*state.lost, event))
-    lost = tuple(event if _is_same(lost, event) else lost for lost in state.lost)
+    lost = tuple(event if _is_same_part(lost, event) else lost for lost in state.lost)
     return replace(state, lost=lost)
 
 
-def _found(state: State, event: PartFound) -> State:
-    lost = tuple(lost for lost in state.lost if not _is_same(lost, event))
-    second_choices = (*_others(state, event), *((event,) if event.notice else ()))
+def _part_found(state: State, event: PartFound) -> State:
+    lost = tuple(lost for lost in state.lost if not _is_same_part(lost, event))
+    second_choices = (
+        *_second_choices_but(state, event),
+        *((event,) if event.notice else ()),
+    )
     return replace(state, lost=lost, second_choices=second_choices)
 
 
-def _others(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
+def _second_choices_but(
+    state: State, event: PartLost | PartFound
+) -> tuple[PartFound, ...]:
     """Return the second choices that this event is not about."""
-    return tuple(x for x in state.second_choices if not _is_same(x, event))
+    return tuple(x for x in state.second_choices if not _is_same_part(x, event))
 
 
-def _is_same(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
+def _is_same_part(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
     is_named = event.part in SINGLE_PARTS or lost.name == event.name
     return lost.part is event.part and is_named
 
@@ -276,9 +285,9 @@ def _closing(before: State, after: State) -> tuple[Command, ...]:
 
 
 def _room_left(before: State, after: State) -> State:
-    """Return the state without the talk and the queued lines of a room that was left.
+    """Return the state without the talk, if the room was left.
 
-    An outage keeps both.
+    Going to another room also gives up the queued lines. An outage keeps both.
     """
     is_other_room = after.preset != before.preset
     if is_other_room:

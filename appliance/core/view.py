@@ -11,6 +11,24 @@ from appliance.core.chat import ChatLine
 from appliance.core.events import Agent, Caption, Cause, Part, Participant
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 
+CAUSE_TEXT: Final = {
+    Cause.NO_LINK: "no network",
+    Cause.NO_INTERNET: "no internet",
+    Cause.TOKEN_SOURCE: "no token",
+    Cause.REFUSED: "refused",
+    Cause.SERVER_LOST: "server lost",
+    Cause.ROOM_CLOSED: "room closed",
+    Cause.REPLACED: "replaced by another box",
+    Cause.MISCONFIGURED: "wrong configuration",
+}
+NEED_LINK: Final = frozenset({Cause.NO_INTERNET, Cause.SERVER_LOST, Cause.TOKEN_SOURCE})
+"""Causes that a missing network explains."""
+FIXED_TEXT: Final = {
+    Phase.STARTING: "starting",
+    Phase.LEFT: "left, press leave to rejoin",
+    Phase.STOPPED: "stopped",
+}
+
 
 class ConnectionState(StrEnum):
     """Connection of the appliance to its room."""
@@ -34,23 +52,6 @@ CONNECTIONS: Final = {
     Phase.PAUSED: ConnectionState.RECONNECTING,
     Phase.LEFT: ConnectionState.LEFT,
     Phase.REFUSED: ConnectionState.REFUSED,
-}
-CAUSE_TEXT: Final = {
-    Cause.NO_LINK: "no network",
-    Cause.NO_INTERNET: "no internet",
-    Cause.TOKEN_SOURCE: "no token",
-    Cause.REFUSED: "refused",
-    Cause.SERVER_LOST: "server lost",
-    Cause.ROOM_CLOSED: "room closed",
-    Cause.REPLACED: "replaced by another box",
-    Cause.MISCONFIGURED: "wrong configuration",
-}
-NEED_LINK: Final = frozenset({Cause.NO_INTERNET, Cause.SERVER_LOST, Cause.TOKEN_SOURCE})
-"""Causes that a missing network explains."""
-FIXED_TEXT: Final = {
-    Phase.STARTING: "starting",
-    Phase.LEFT: "left, press leave to rejoin",
-    Phase.STOPPED: "stopped",
 }
 
 

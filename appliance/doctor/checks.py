@@ -38,6 +38,12 @@ CONNECT_S = 5.0
 DAY_S = 86_400
 """Seconds; for longer times the time of day alone would be misleading."""
 
+OLDEST_YEAR: Final = 2026
+"""Year of this version; the clock of a Pi without network starts in the past."""
+TOLERANCE_S: Final = 60
+"""A token that is valid from now on is refused by a server whose clock is behind."""
+_UNITS: Final = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -269,13 +275,6 @@ class _Search:
 
 def _ignore(_event: object) -> None:
     """Ignore the event: there is no control loop here."""
-
-
-OLDEST_YEAR: Final = 2026
-"""Year of this version; the clock of a Pi without network starts in the past."""
-TOLERANCE_S: Final = 60
-"""A token that is valid from now on is refused by a server whose clock is behind."""
-_UNITS: Final = ((86_400, "days"), (3600, "hours"), (60, "minutes"))
 
 
 def clock(now_s: float, remote: RemoteClock | None) -> Finding:

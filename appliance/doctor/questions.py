@@ -17,6 +17,10 @@ import msgspec
 from appliance.net.listen import EVERYWHERE, parsed
 from appliance.tokens.client import date_s
 
+ASK_S: Final = 5.0
+"""Longest time for one question; as for a token source's connection."""
+_SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
+
 
 def finished(
     command: list[str], longest_s: float
@@ -28,11 +32,6 @@ def finished(
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
-
-
-ASK_S: Final = 5.0
-"""Longest time for one question; as for a token source's connection."""
-_SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
 @dataclass(frozen=True, slots=True)

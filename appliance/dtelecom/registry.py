@@ -44,6 +44,23 @@ _CURVE_D: Final = -121665 * pow(121666, -1, _PRIME) % _PRIME
 _MARK: Final = b"ProgramDerivedAddress"
 _HIGHEST_BUMP: Final = 255
 
+if TYPE_CHECKING:
+    import httpx
+CONTRACT: Final = "E2FcHsC9STeB6FEtxBKGAwMTX7cbfYMyjSHKs4QbBAmh"
+RPC_URL: Final = "https://api.mainnet-beta.solana.com"
+AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
+FRESH_S: Final = 300.0
+"""Time for which a list is used without asking again; our choice."""
+RETRY_S: Final = 10.0
+"""Pause after a failure, so that every token request does not ask again."""
+RPC_S: Final = 5.0
+"""Time-out for the whole answer."""
+MAX_BODY: Final = 2 * 1024 * 1024
+"""Bytes; room for 3,000 nodes."""
+MAX_NODES: Final = 1000
+"""Further nodes are ignored."""
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class Node:
@@ -135,27 +152,6 @@ def is_on_curve(point: bytes) -> bool:
         # x is 0, which has no negative counterpart.
         return sign == 0
     return pow(numerator * denominator, (_PRIME - 1) // 2, _PRIME) == 1
-
-
-if TYPE_CHECKING:
-    import httpx
-
-CONTRACT: Final = "E2FcHsC9STeB6FEtxBKGAwMTX7cbfYMyjSHKs4QbBAmh"
-RPC_URL: Final = "https://api.mainnet-beta.solana.com"
-AUTHORITY: Final = "6KVRs6Yr2oYzddepFdtWrFmVq8sgELcXzbUy7apwuQX4"
-
-FRESH_S: Final = 300.0
-"""Time for which a list is used without asking again; our choice."""
-RETRY_S: Final = 10.0
-"""Pause after a failure, so that every token request does not ask again."""
-RPC_S: Final = 5.0
-"""Time-out for the whole answer."""
-MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes; room for 3,000 nodes."""
-MAX_NODES: Final = 1000
-"""Further nodes are ignored."""
-
-_log = logging.getLogger(__name__)
 
 
 class RegistryError(ApplianceError, ConnectionError):

@@ -36,6 +36,26 @@ _SHORT: Final = 125
 _SHORTEST_HEAD: Final = 2
 _LENGTHS: Final = {126: struct.Struct(">H"), 127: struct.Struct(">Q")}
 
+_VARINT: Final = 0
+_FIXED_64: Final = 1
+_LENGTH_DELIMITED: Final = 2
+_FIXED_32: Final = 5
+_SIZES: Final = {_FIXED_64: 8, _FIXED_32: 4}
+_MORE: Final = 0x80
+"""Bit of a varint that says that more bytes follow."""
+_VARINT_BYTES: Final = 10
+"""Longest varint, of a negative number."""
+MAX_FIELDS: Final = 20_000
+"""Fields of one message; our choice: enough for joining a room with 1,500 participants,
+and read in 0.2 s on a Pi. A message with more is passed on as it is."""
+_Kind = tuple[int, int]
+"""Number and wire type of a field."""
+_ROOM_KEY: Final = (11, _LENGTH_DELIMITED)
+_NUM_PUBLISHERS: Final = (11, _VARINT)
+_PARTICIPANT_FLAG: Final = (14, _VARINT)
+_JOIN: Final = (1, _LENGTH_DELIMITED)
+_ROOM: Final = (1, _LENGTH_DELIMITED)
+
 
 class FrameError(ApplianceError, ValueError):
     """Bytes that are no frames of a server, or a message that is too long."""
@@ -156,27 +176,6 @@ def _frame(message: bytes) -> bytes:
     return bytes((first, marker)) + _LENGTHS[marker].pack(length) + message
 
 
-_VARINT: Final = 0
-_FIXED_64: Final = 1
-_LENGTH_DELIMITED: Final = 2
-_FIXED_32: Final = 5
-_SIZES: Final = {_FIXED_64: 8, _FIXED_32: 4}
-_MORE: Final = 0x80
-"""Bit of a varint that says that more bytes follow."""
-_VARINT_BYTES: Final = 10
-"""Longest varint, of a negative number."""
-
-MAX_FIELDS: Final = 20_000
-"""Fields of one message; our choice: enough for joining a room with 1,500 participants,
-and read in 0.2 s on a Pi. A message with more is passed on as it is."""
-
-_Kind = tuple[int, int]
-"""Number and wire type of a field."""
-_ROOM_KEY: Final = (11, _LENGTH_DELIMITED)
-_NUM_PUBLISHERS: Final = (11, _VARINT)
-_PARTICIPANT_FLAG: Final = (14, _VARINT)
-
-
 class _MalformedError(ValueError):
     """Bytes that are no protobuf message, or one with too many fields."""
 
@@ -235,8 +234,6 @@ def _shape(participant: _Shape) -> _Shape:
 
 _RESPONSE: Final = _shape(_Shape(dropped=_PARTICIPANT_FLAG))
 _RESPONSE_OF_LIVEKIT: Final = _shape(_Shape())
-_JOIN: Final = (1, _LENGTH_DELIMITED)
-_ROOM: Final = (1, _LENGTH_DELIMITED)
 
 
 def _is_livekit(message: bytes, numbers: Iterator[int]) -> bool:

@@ -20,6 +20,22 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
+REQUEST_S = 10.0
+"""Longest time until the head of a request is complete: idle clients must not use up
+the connections."""
+HEAD_BYTES = 16 * 1024
+"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
+browsers have about 1 kB."""
+PING_S = 5.0
+"""Interval of WebSocket pings, and the time-out of their answers: a phone that left the
+Wi-Fi is detected, and its talk ended, within 10 s."""
+READS = 256
+"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
+Clients that send single bytes or an endless body are disconnected."""
+BODY_S = 10.0
+"""Longest time for a whole body; our choice: far more than 32 KiB take on the worst
+Wi-Fi."""
+
 
 @dataclass(frozen=True, slots=True)
 class Rate:
@@ -98,23 +114,6 @@ class RateLimit:
         """Return whether `take` would refuse; counts nothing."""
         now_s = self._now_s()
         return self._each.is_spent(address, now_s) or self._total.is_spent(now_s)
-
-
-REQUEST_S = 10.0
-"""Longest time until the head of a request is complete: idle clients must not use up
-the connections."""
-HEAD_BYTES = 16 * 1024
-"""Longest request line with headers, for `h11_max_incomplete_event_size`; those of
-browsers have about 1 kB."""
-PING_S = 5.0
-"""Interval of WebSocket pings, and the time-out of their answers: a phone that left the
-Wi-Fi is detected, and its talk ended, within 10 s."""
-READS = 256
-"""Most reads from the socket for one request; 32 kB on the worst Wi-Fi take under 50.
-Clients that send single bytes or an endless body are disconnected."""
-BODY_S = 10.0
-"""Longest time for a whole body; our choice: far more than 32 KiB take on the worst
-Wi-Fi."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,8 +2,11 @@
 
 The kernel reports changes on a netlink socket, so there is no polling. Loopback does
 not count as a network, nor does the interface of a container or a tunnel without the
-default route. A box whose server is on
-loopback joins nevertheless: `LinkChanged` only changes the banner and ends waits.
+default route. A box whose server is on loopback joins nevertheless: `LinkChanged` only
+changes the banner and ends waits.
+
+First come the parsers of the kernel's messages, then the choice of the address, then
+the monitor. Source of their numbers: Linux, `rtnetlink.h`, `if_link.h`, `if_addr.h`.
 """
 
 import asyncio
@@ -54,12 +57,21 @@ outside; so have tunnels, which are point-to-point. They count only if the defau
 goes through them."""
 _TUN_KIND = b"tun"
 """As a port of a bridge, the network card of a virtual machine."""
-_IS_ADDRESS = 1
-_IS_LOCAL = 2
+_IFA_ADDRESS = 1
+_IFA_LOCAL = 2
 _GLOBAL = 0
 _ON_LINK = 253
 _TIMEOUT_S = 1.0
 """The kernel answers at once; the limit is for one that does not answer at all."""
+
+SETTLE_S = 0.2
+"""Changes come in bursts (interface, route, addresses): one reading per burst."""
+UNUSED_ADDRESSES = (
+    (socket.AF_INET, "192.0.2.1"),
+    (socket.AF_INET6, "2001:db8::1"),
+)
+"""Addresses for documentation (RFC 5737, RFC 3849): no machine has them, so they are
+reached by the default route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,20 +199,10 @@ def _address(body: bytes) -> Address | None:
         return None
     known = dict(_items(body[_ADDRESS.size :], _ATTRIBUTE))
     # On a point-to-point interface `IFA_ADDRESS` is the peer's.
-    packed = known.get(_IS_LOCAL, known.get(_IS_ADDRESS, b""))
+    packed = known.get(_IFA_LOCAL, known.get(_IFA_ADDRESS, b""))
     if len(packed) != (4 if is_ipv4 else 16):
         return None
     return Address(index, ip_address(packed), is_global=scope == _GLOBAL)
-
-
-SETTLE_S = 0.2
-"""Changes come in bursts (interface, route, addresses): one reading per burst."""
-DOCUMENTATION = (
-    (socket.AF_INET, "192.0.2.1"),
-    (socket.AF_INET6, "2001:db8::1"),
-)
-"""Addresses for documentation (RFC 5737, RFC 3849): no machine has them, so they are
-reached by the default route."""
 
 
 def current_address() -> str | None:
@@ -339,7 +341,7 @@ def _empty(sock: socket.socket) -> None:
 
 def _sources() -> list[str]:
     """Return the source addresses of the default routes."""
-    return [source for target in DOCUMENTATION for source in _source(*target)]
+    return [source for target in UNUSED_ADDRESSES for source in _source(*target)]
 
 
 def _source(family: socket.AddressFamily, target: str) -> list[str]:

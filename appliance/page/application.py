@@ -184,7 +184,10 @@ class Api:
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
-    """Return whether a sound device is missing, and the faults without any names."""
+    """Return whether a sound device is missing, and the faults without any names.
+
+    The faults also name the state of the room, which is no fault of the box.
+    """
     is_wanted = view.connection in NEEDS_SOUND
     checks = (
         (not view.has_microphone and not view.is_listener, "no microphone"),

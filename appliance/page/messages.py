@@ -29,6 +29,10 @@ SENTENCES = {
     HTTPStatus.METHOD_NOT_ALLOWED: "This address does not support this method.",
 }
 
+Name = Annotated[str, Meta(min_length=1, max_length=200)]
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""Exceptions of msgspec for bytes that are not the expected JSON."""
+
 
 class RequestRefused(ApplianceError):
     """A request that is answered with an error status and a reason."""
@@ -105,9 +109,6 @@ async def body_of(request: "Request") -> bytes:
         raise RequestRefused(HTTPStatus.REQUEST_TIMEOUT, sentence) from exc
 
 
-Name = Annotated[str, Meta(min_length=1, max_length=200)]
-
-
 class ControlRequest(
     msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag_field="do"
 ):
@@ -175,8 +176,6 @@ AnyRequest = (
 )
 RequestT = TypeVar("RequestT", bound=AnyRequest)
 
-DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""Exceptions of msgspec for bytes that are not the expected JSON."""
 
 _COMMAND: msgspec.json.Decoder[AnyRequest] = msgspec.json.Decoder(AnyRequest)
 

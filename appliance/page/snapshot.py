@@ -25,23 +25,6 @@ _log = logging.getLogger(__name__)
 SILENT_DBFS = -96
 HIDDEN_PIN = "******"
 
-
-@dataclass(frozen=True, slots=True)
-class Drawing:
-    """Content of the OLED, as text and as a picture."""
-
-    size: Size
-    lines: tuple[str, ...] = ()
-    picture: "Image | None" = None
-    """None: Pillow is not installed."""
-
-    def bits(self) -> bytes:
-        """Return the rows from the top; a byte is 8 px, the highest bit leftmost."""
-        if self.picture is None:
-            return bytes(self.size[0] * self.size[1] // 8)
-        return self.picture.tobytes()
-
-
 STARTING = View(
     name="",
     connection=ConnectionState.CONNECTING,
@@ -74,11 +57,26 @@ STARTING = View(
     pin="",
 )
 """View before the app has published the first one."""
-
 # Fields that must not be logged (`repr=False`) must not be sent either.
 _SENT_FIELDS = tuple(
     item.name for item in fields(View) if item.repr and item.name != "chat"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Drawing:
+    """Content of the OLED, as text and as a picture."""
+
+    size: Size
+    lines: tuple[str, ...] = ()
+    picture: "Image | None" = None
+    """None: Pillow is not installed."""
+
+    def bits(self) -> bytes:
+        """Return the rows from the top; a byte is 8 px, the highest bit leftmost."""
+        if self.picture is None:
+            return bytes(self.size[0] * self.size[1] // 8)
+        return self.picture.tobytes()
 
 
 class Snapshot:

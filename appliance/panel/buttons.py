@@ -41,6 +41,26 @@ Only decisions based on the absence of an edge wait for it: the release of a pre
 shorter than `QUIET_S`, and a lost edge.
 """
 
+SLOT_S: Final = 0.02
+"""One period of mains hum, and the longest bounce."""
+FLOAT_DECAY: Final = 0.5
+"""Taken off the suspicion in each slot: edges in half of the slots are no fault."""
+FLOAT_LIMIT: Final = 90
+"""Suspicion from which the wire floats: 3.6 s with edges in every slot.
+
+Our choice: 50 presses a second for three seconds are still presses.
+"""
+EDGES_PER_COUNT: Final = 20
+"""Edges in one slot that count as another slot, so that 10,000 edges a second are
+detected in 0.2 s; a bounce of 20 ms has up to 40."""
+_log = logging.getLogger(__name__)
+READ_S: Final = 0.5
+"""Time between two readings of all levels: an edge can get lost, a level cannot."""
+TRIAL_S: Final = 5.0
+"""Time without too many edges after which a wire that floated is trusted again."""
+OLD_S: Final = 5.0
+"""Greatest age of an edge: an older time stamp is from another clock."""
+
 
 @dataclass(frozen=True, slots=True)
 class ContactReport:
@@ -85,7 +105,7 @@ class Contact:
         return min(settles_s, found_s) + LATE_S
 
 
-def opened(now_s: float, *, is_closed: bool) -> Contact:
+def new_contact(now_s: float, *, is_closed: bool) -> Contact:
     """Return the contact with the level that it had when its pin was opened."""
     return Contact(is_closed, is_closed, now_s - QUIET_S)
 
@@ -146,20 +166,6 @@ def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]
     return replace(contact, is_reported=is_closed), (report,)
 
 
-SLOT_S: Final = 0.02
-"""One period of mains hum, and the longest bounce."""
-DECAY: Final = 0.5
-"""Loss of the level per slot: edges in half of all slots are not suspicious."""
-LIMIT: Final = 90
-"""Level from which the wire floats: 3.6 s with edges in every slot.
-
-Our choice: 50 presses a second for three seconds are still presses.
-"""
-EDGES: Final = 20
-"""Edges in one slot that count as another slot, so that 10,000 edges a second are
-detected in 0.2 s; a bounce of 20 ms has up to 40."""
-
-
 @dataclass(frozen=True, slots=True)
 class EdgeRate:
     """Recent edges of one contact."""
@@ -168,32 +174,24 @@ class EdgeRate:
     """Number of the newest slot with an edge."""
     edges: int = 0
     """Edges in it."""
-    level: float = 0.0
+    suspicion: float = 0.0
 
     @property
     def is_floating(self) -> bool:
         """Whether no finger can have made these edges."""
-        return self.level >= LIMIT
+        return self.suspicion >= FLOAT_LIMIT
 
     def after(self, edge_s: float) -> "EdgeRate":
         """Return the rate after an edge at this time."""
         slot = int(edge_s / SLOT_S)
         passed = slot - self.slot
         if passed > 0:
-            level = max(0.0, self.level - DECAY * (passed - 1))
-            return EdgeRate(slot, 1, level + 1 - DECAY)
+            suspicion = max(0.0, self.suspicion - FLOAT_DECAY * (passed - 1))
+            return EdgeRate(slot, 1, suspicion + 1 - FLOAT_DECAY)
         edges = self.edges + 1
-        return replace(self, edges=edges, level=self.level + (edges % EDGES == 0))
-
-
-_log = logging.getLogger(__name__)
-
-READ_S: Final = 0.5
-"""Time between two readings of all levels: an edge can get lost, a level cannot."""
-TRIAL_S: Final = 5.0
-"""Time without too many edges after which a wire that floated is trusted again."""
-OLD_S: Final = 5.0
-"""Greatest age of an edge: an older time stamp is from another clock."""
+        return replace(
+            self, edges=edges, suspicion=self.suspicion + (edges % EDGES_PER_COUNT == 0)
+        )
 
 
 class Buttons:
@@ -211,7 +209,7 @@ class Buttons:
         clock: Callable[[], float] = time.monotonic,
         chips: GpioChips = CHIPS,
     ) -> None:
-        """Keep the wiring; nothing is opened yet."""
+        """Keep the wiring; nothing is new_contact yet."""
         wiring = {button.value: getattr(config, button) for button in Button}
         source = PinSource(open_factory, chips)
         self._group = PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)
@@ -310,7 +308,7 @@ class Buttons:
 
     def _begin(self, name: str, *, is_closed: bool) -> None:
         """Report a button that is closed already as held since the start."""
-        self._contacts[name] = opened(self._clock(), is_closed=is_closed)
+        self._contacts[name] = new_contact(self._clock(), is_closed=is_closed)
         if is_closed and not self._group.is_suspect(name):
             _log.warning("button is held down at the start  name=%s", name)
             self._post(ButtonPressed(Button(name), is_at_boot=True))

@@ -43,6 +43,17 @@ _PAGE: Final = 0xB0
 _WINDOW: Final = 0x21
 """First command of luma's horizontal addressing."""
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+BRIGHT: Final = 0xCF
+"""Default contrast of luma.oled."""
+DIM: Final = 0x01
+FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
+"""First visible column by chip: the glass is in the middle of an SH1106's 132."""
+_IS_OFF: Final = 0x40
+_HALF_TURN: Final = 2
+"""luma counts quarter turns."""
+
 
 class Interface(Protocol):
     """Serial interface as luma's devices use it; errors are those of `bus_errors`."""
@@ -138,19 +149,6 @@ def bus_errors() -> tuple[type[Exception], ...]:
     from luma.core.error import Error
 
     return OSError, Error
-
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-BRIGHT: Final = 0xCF
-"""Default contrast of luma.oled."""
-DIM: Final = 0x01
-FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
-"""First visible column by chip: the glass is in the middle of an SH1106's 132."""
-_IS_OFF: Final = 0x40
-_HALF_TURN: Final = 2
-"""luma counts quarter turns."""
 
 
 class _Device(Protocol):

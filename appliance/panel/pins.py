@@ -36,6 +36,8 @@ OpenFactory = Callable[[], Factory]
 """Returns the pins of this machine; raises `PanelError` if there are none."""
 CHIPS: Final = GpioChips()
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, slots=True)
 class PinSource:
@@ -225,9 +227,6 @@ def float_reason(pull: str) -> str:
     is_open = pull == "none"
     fault = fault_table.WIRE_UNPULLED if is_open else fault_table.WIRE_FLOATS
     return fault.text()
-
-
-_log = logging.getLogger(__name__)
 
 
 class Closable(Protocol):

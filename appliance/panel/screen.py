@@ -25,6 +25,20 @@ from appliance.process.fault_report import FaultLog, FaultReport
 DRIFT_S: Final = 60.0
 """Time between two steps of the picture's drift; as in kvmd."""
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+_log = logging.getLogger(__name__)
+PAUSE_S: Final = 0.05
+"""Time between two pictures; the bus needs 25 ms for one."""
+PROBE_S: Final = 1.5
+"""Time between two probes, of a missing screen and of a working one."""
+BOOT_S: Final = 5.0
+"""Time after the start in which a missing screen is not reported yet.
+
+Our choice: a bus is switched on by its driver, and opened to the group by udev, up to
+some seconds after this program starts.
+"""
+
 
 class Brightness(Enum):
     """Brightness of the screen, reduced while idle to protect the OLED from burn-in."""
@@ -57,23 +71,6 @@ def activity(view: View) -> tuple[object, ...]:
     """
     state = view.connection, view.talk, view.speakers, view.chat, view.faults
     return *state, view.screen_page, view.volume_percent, view.preset
-
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
-
-_log = logging.getLogger(__name__)
-
-PAUSE_S: Final = 0.05
-"""Time between two pictures; the bus needs 25 ms for one."""
-PROBE_S: Final = 1.5
-"""Time between two probes, of a missing screen and of a working one."""
-BOOT_S: Final = 5.0
-"""Time after the start in which a missing screen is not reported yet.
-
-Our choice: a bus is switched on by its driver, and opened to the group by udev, up to
-some seconds after this program starts.
-"""
 
 
 class Display(Protocol):

@@ -3,7 +3,8 @@
 `background` starts and cancels the tasks of an adapter. `fault_report` reports a part
 that fails and recovers to the log and to the core. `logs` sends log lines to the
 journal or to standard error, without secrets (`redaction`); `native_stderr` limits what
-native libraries write there. `systemd` sends readiness, status and watchdog signals.
-`store` keeps identity, volume and more over restarts, in `state_files`. Start
+native libraries write there, through the program `stderr_filter`. `systemd` sends
+readiness, status and watchdog signals. `store` keeps identity, volume and more over
+restarts, in `state_files`. `group_access` says how to get access to a device. Start
 with `background` and `fault_report`.
 """

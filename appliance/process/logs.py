@@ -27,6 +27,39 @@ FAULT_LINES: Final = 10
 FAULT_WINDOW_S: Final = 3600.0
 """Lines about the losses of a part in an hour, and as many about its returns."""
 
+AREAS = {
+    "appliance.tokens": "auth",
+    "appliance.room.chat_format": "chat",
+    "appliance.room.chat_channel": "chat",
+    "appliance.room": "rtc",
+    "appliance.page": "ui",
+    "appliance.audio": "audio",
+    "appliance.panel": "panel",
+    "livekit": "rtc",
+    "httpx": "auth",
+    "httpcore": "auth",
+    "uvicorn": "ui",
+    "starlette": "ui",
+    "websockets": "ui",
+    "gpiozero": "panel",
+    "luma": "panel",
+    "PIL": "panel",
+}
+"""Area of each logger; all others have the area `system`."""
+CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
+"""Libraries that log every request; only their warnings are written."""
+LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warn": logging.WARNING,
+    "error": logging.ERROR,
+}
+FIELDS = frozenset(
+    {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
+)
+"""Fields kept in a journal entry; others hold the arguments without redaction."""
+_log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class _Window:
@@ -119,41 +152,6 @@ def _write_count(window: _Window, write: Callable[[int], None]) -> None:
     left_out, window.left_out = window.left_out, 0
     if left_out:
         write(left_out)
-
-
-AREAS = {
-    "appliance.tokens": "auth",
-    "appliance.room.chat_format": "chat",
-    "appliance.room.chat_channel": "chat",
-    "appliance.room": "rtc",
-    "appliance.page": "ui",
-    "appliance.audio": "audio",
-    "appliance.panel": "panel",
-    "livekit": "rtc",
-    "httpx": "auth",
-    "httpcore": "auth",
-    "uvicorn": "ui",
-    "starlette": "ui",
-    "websockets": "ui",
-    "gpiozero": "panel",
-    "luma": "panel",
-    "PIL": "panel",
-}
-"""Area of each logger; all others have the area `system`."""
-CHATTY = ("httpx", "httpcore", "websockets", "uvicorn", "livekit", "PIL", "asyncio")
-"""Libraries that log every request; only their warnings are written."""
-LEVELS = {
-    "debug": logging.DEBUG,
-    "info": logging.INFO,
-    "warn": logging.WARNING,
-    "error": logging.ERROR,
-}
-FIELDS = frozenset(
-    {"PRIORITY", "LOGGER", "THREAD_NAME", "CODE_FILE", "CODE_LINE", "CODE_FUNC"}
-)
-"""Fields kept in a journal entry; others hold the arguments without redaction."""
-
-_log = logging.getLogger(__name__)
 
 
 def start_logging(

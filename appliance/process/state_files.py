@@ -8,6 +8,18 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
+MACHINE_FILES: Final = (
+    Path("/proc/device-tree/serial-number"),
+    Path("/etc/machine-id"),
+)
+LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
+"""Without letters and digits that are easily confused."""
+LENGTH: Final = 8
+"""Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
+LARGEST_ID: Final = 256
+"""Characters; a machine has less than 40."""
+_SALT: Final = b"ptt-appliance identity"
+
 
 def state_folder(environ: Mapping[str, str]) -> Path:
     """Return the state directory; of several that systemd names, the first one."""
@@ -63,19 +75,6 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-MACHINE_FILES: Final = (
-    Path("/proc/device-tree/serial-number"),
-    Path("/etc/machine-id"),
-)
-LETTERS: Final = "abcdefghjkmnpqrstuvwxyz23456789"
-"""Without letters and digits that are easily confused."""
-LENGTH: Final = 8
-"""Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
-LARGEST_ID: Final = 256
-"""Characters; a machine has less than 40."""
-_SALT: Final = b"ptt-appliance identity"
 
 
 def derived_identity(

@@ -50,6 +50,27 @@ _LAST_MS: Final = 2**53
 Key = tuple[str, str]
 """Identity of the speaker, and id of the segment."""
 
+if TYPE_CHECKING:
+    from appliance.room.pre_connect_audio import PreConnectAudio
+STATE: Final = "lk.agent.state"
+ON_BEHALF: Final = "lk.publish_on_behalf"
+"""Attribute of an avatar, which speaks for the agent with this identity."""
+PUSH_TO_TALK: Final = "push-to-talk"
+"""Attribute that says "1" if the agent takes turns."""
+METHODS: Final = {
+    Turn.START: "start_turn",
+    Turn.END: "end_turn",
+    Turn.CANCEL: "cancel_turn",
+}
+REFUSALS: Final = 3
+"""Requests that an agent may not know before it is told of no turn any more: it may
+offer the methods a moment after its state says that it is ready."""
+ARRIVAL_S: Final = 2.0
+"""Time-out for the request to arrive; the library's own 7 s are for relays."""
+ANSWER_S: Final = 6.0
+"""Time-out for the answer: an agent may wait 5 s for its transcription."""
+_log = logging.getLogger(__name__)
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -194,30 +215,6 @@ class Captions:
             return name_of(self._room, known)
         me = self._room.local_participant
         return display_name(me.name if identity == me.identity else "", identity)
-
-
-if TYPE_CHECKING:
-    from appliance.room.pre_connect_audio import PreConnectAudio
-
-STATE: Final = "lk.agent.state"
-ON_BEHALF: Final = "lk.publish_on_behalf"
-"""Attribute of an avatar, which speaks for the agent with this identity."""
-PUSH_TO_TALK: Final = "push-to-talk"
-"""Attribute that says "1" if the agent takes turns."""
-METHODS: Final = {
-    Turn.START: "start_turn",
-    Turn.END: "end_turn",
-    Turn.CANCEL: "cancel_turn",
-}
-REFUSALS: Final = 3
-"""Requests that an agent may not know before it is told of no turn any more: it may
-offer the methods a moment after its state says that it is ready."""
-ARRIVAL_S: Final = 2.0
-"""Time-out for the request to arrive; the library's own 7 s are for relays."""
-ANSWER_S: Final = 6.0
-"""Time-out for the answer: an agent may wait 5 s for its transcription."""
-
-_log = logging.getLogger(__name__)
 
 
 class RoomAgent:

@@ -44,6 +44,12 @@ _ORDER_S: Final = 0.2
 Deliver = Callable[[ChatMessage | Dropped, str], None]
 """Take a message, or why it was dropped, and the sender's identity."""
 
+NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishData)"
+"""Reason of the failure; the server itself drops such messages without an answer."""
+_log = logging.getLogger(__name__)
+_SEND_S: Final = 10.0
+"""Time-out for sending; far above the round trip of a slow link."""
+
 
 @dataclass(slots=True)
 class _Stream:
@@ -212,15 +218,6 @@ async def _take_place(stream: _Stream) -> None:
             await asyncio.wait_for(stream.earlier.has_place.wait(), _ORDER_S)
         stream.earlier = None
     stream.has_place.set()
-
-
-NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishData)"
-"""Reason of the failure; the server itself drops such messages without an answer."""
-
-_log = logging.getLogger(__name__)
-
-_SEND_S: Final = 10.0
-"""Time-out for sending; far above the round trip of a slow link."""
 
 
 class ChatChannel:

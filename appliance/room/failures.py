@@ -12,6 +12,11 @@ from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause
 
+_REFUSED_TOKEN: Final = (
+    "the server refused the token ({status}): it may be expired or made for another "
+    "server; check the token source, its API key and this box's clock"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -38,10 +43,6 @@ ONLY_ONCE: Final = Failure(
     "this server takes the microphone's track only once in a session; joining again",
 )
 
-_REFUSED_TOKEN: Final = (
-    "the server refused the token ({status}): it may be expired or made for another "
-    "server; check the token source, its API key and this box's clock"
-)
 
 _CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
     (

@@ -65,6 +65,14 @@ _log = logging.getLogger(__name__)
 # work (measured on two cores: 5 % more CPU). Read when the library is first used.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
 
+_NATIVE: Final = "%s:%s:%s - %s"
+"""The format of lines that the SDK passes on from the native library."""
+_IGNORED: Final = ("ignoring text stream", "ignoring byte stream")
+"""Logged for each stream on a topic without a handler; the sender chooses the number
+and the topic. Agents send several a second."""
+_CALLBACK_FAILED: Final = "error running user callback"
+"""The SDK logs the whole event after this, chat and tokens included."""
+
 
 class Call:
     """Request that is encoded once and made many times."""
@@ -251,15 +259,6 @@ def handle(
 ) -> FfiHandle:
     """Return the library's handle of this object."""
     return owner._ffi_handle
-
-
-_NATIVE: Final = "%s:%s:%s - %s"
-"""The format of lines that the SDK passes on from the native library."""
-_IGNORED: Final = ("ignoring text stream", "ignoring byte stream")
-"""Logged for each stream on a topic without a handler; the sender chooses the number
-and the topic. Agents send several a second."""
-_CALLBACK_FAILED: Final = "error running user callback"
-"""The SDK logs the whole event after this, chat and tokens included."""
 
 
 def limit_log() -> None:

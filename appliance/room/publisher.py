@@ -50,6 +50,9 @@ Send = Callable[[Block], None]
 
 _log = logging.getLogger(__name__)
 
+AGAIN_S: Final = 1.0
+"""Pause after publishing again, in case the server drops the track each time."""
+
 
 class Publisher:
     """Publication of the microphone's track."""
@@ -196,10 +199,6 @@ async def _wait_for_stream(room: rtc.Room, known: dict[str, str]) -> dict[str, s
 
 async def _streams(room: rtc.Room) -> dict[str, str]:
     return encoders((await room.get_rtc_stats()).publisher_stats)
-
-
-AGAIN_S: Final = 1.0
-"""Pause after publishing again, in case the server drops the track each time."""
 
 
 class OwnTrack:

@@ -48,6 +48,25 @@ _SENT: Final = "http11.send_request_body.complete"
 _GZIP_OR_ZLIB: Final = 47
 """Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
 
+LONGEST_SHOWN: Final = 300
+"""Characters of an error sentence that a redirect may determine."""
+_SEE_OTHER: Final = 303
+_ANONYMOUS_HEADERS: Final = ("accept", "content-type")
+"""Headers that say nothing about the sender, so that any host may get them."""
+_WITHOUT_TLS: Final = "it is without TLS."
+_THIS_MACHINE: Final = "only this machine itself may name a service on it."
+_OTHER_HOST: Final = (
+    "another host would get what room.token_body says. If it should, write its address "
+    "to room.token_url."
+)
+_REFUSALS: Final = {
+    401: "unauthorized (401): check room.token_headers",
+    403: "forbidden (403): check room.identity, token_headers and token_query",
+}
+# A proxy may answer 404 while the server behind it is starting: not final.
+_NOT_FOUND: Final = 404
+_NO_ROUTE: Final = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
+
 
 @dataclass(frozen=True, slots=True)
 class HttpReply:
@@ -209,19 +228,6 @@ async def _error_body(response: httpx.Response) -> bytes:
         return b""
 
 
-LONGEST_SHOWN: Final = 300
-"""Characters of an error sentence that a redirect may determine."""
-_SEE_OTHER: Final = 303
-_ANONYMOUS_HEADERS: Final = ("accept", "content-type")
-"""Headers that say nothing about the sender, so that any host may get them."""
-_WITHOUT_TLS: Final = "it is without TLS."
-_THIS_MACHINE: Final = "only this machine itself may name a service on it."
-_OTHER_HOST: Final = (
-    "another host would get what room.token_body says. If it should, write its address "
-    "to room.token_url."
-)
-
-
 def redirected(request: Request, status: int, location: str) -> Request:
     """Return the request to the address to which the response redirects.
 
@@ -272,15 +278,6 @@ def _fault(before: httpx.URL, after: httpx.URL) -> str | None:
     if is_local(str(after)) and not is_local(str(before)):
         return _THIS_MACHINE
     return None
-
-
-_REFUSALS: Final = {
-    401: "unauthorized (401): check room.token_headers",
-    403: "forbidden (403): check room.identity, token_headers and token_query",
-}
-# A proxy may answer 404 while the server behind it is starting: not final.
-_NOT_FOUND: Final = 404
-_NO_ROUTE: Final = {errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTUNREACH}
 
 
 def date_s(text: str) -> float | None:

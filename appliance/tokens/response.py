@@ -29,6 +29,31 @@ _JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
 
 StructT = TypeVar("StructT", bound=msgspec.Struct)
 
+TOKEN_KEYS: Final = (
+    *("participant_token", "participantToken", "token", "accessToken"),
+    *("access_token", "jwt"),
+)
+_WRAPPERS: Final = ("result", "data", "body")
+"""Keys whose value is the response proper: Firebase callables, serverless proxies."""
+_REMARK_KEYS: Final = ("error", "message", "detail")
+_LONGEST_REMARK: Final = 120
+"""Characters of an error sentence that the token source itself may write."""
+URL_KEYS: Final = (
+    *("server_url", "serverUrl", "wsUrl", "ws_url"),
+    *("livekitUrl", "livekit_url", "url"),
+)
+FALLBACKS_KEY: Final = "fallback_urls"
+"""Key of our own token server's answers about dTelecom rooms."""
+MAX_FALLBACKS: Final = 4
+_LONGEST_KEYS: Final = 80
+"""Characters of an error sentence that may list the keys of a response."""
+_LONGEST_URL: Final = 500
+"""Characters; the error sentence contains the address twice."""
+_NO_TOKEN: Final = "a text that is not a JSON Web Token."
+_MILLISECONDS: Final = 10_000_000_000.0
+"""Times above this are in milliseconds; as seconds they would be after 2286."""
+_LATEST: Final = _MILLISECONDS * 1000
+
 
 class _Header(msgspec.Struct):
     alg: str
@@ -110,17 +135,6 @@ def _has_agents(room_config: object) -> bool:
             return False
 
 
-TOKEN_KEYS: Final = (
-    *("participant_token", "participantToken", "token", "accessToken"),
-    *("access_token", "jwt"),
-)
-_WRAPPERS: Final = ("result", "data", "body")
-"""Keys whose value is the response proper: Firebase callables, serverless proxies."""
-_REMARK_KEYS: Final = ("error", "message", "detail")
-_LONGEST_REMARK: Final = 120
-"""Characters of an error sentence that the token source itself may write."""
-
-
 def read_values(body: bytes) -> dict[str, object] | None:
     """Return the keys of a response in any known form; None: it is none of them.
 
@@ -192,23 +206,6 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     if len(text) > _LONGEST_REMARK:
         text = f"{text[: _LONGEST_REMARK - 1]}…"
     return f'It says: "{text}".' if text else ""
-
-
-URL_KEYS: Final = (
-    *("server_url", "serverUrl", "wsUrl", "ws_url"),
-    *("livekitUrl", "livekit_url", "url"),
-)
-FALLBACKS_KEY: Final = "fallback_urls"
-"""Key of our own token server's answers about dTelecom rooms."""
-MAX_FALLBACKS: Final = 4
-_LONGEST_KEYS: Final = 80
-"""Characters of an error sentence that may list the keys of a response."""
-_LONGEST_URL: Final = 500
-"""Characters; the error sentence contains the address twice."""
-_NO_TOKEN: Final = "a text that is not a JSON Web Token."
-_MILLISECONDS: Final = 10_000_000_000.0
-"""Times above this are in milliseconds; as seconds they would be after 2286."""
-_LATEST: Final = _MILLISECONDS * 1000
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,10 @@ _FORWARDING: Final = (
 """Headers that proxies add; clients on the same network as the server send none."""
 _BEARER = re.compile(r"(?i)bearer +(\S+)")
 
+_LONGEST_HOPS: Final = 1000
+_LOOPBACK: Final = Networks(("loopback",))
+_EVERYWHERE: Final = Networks(("anybody",))
+
 
 @dataclass(frozen=True, slots=True)
 class Caller:
@@ -218,8 +222,3 @@ def _alike(name: str) -> str:
     """Return the name without differences that people do not see."""
     shown = unicodedata.normalize("NFKC", name).casefold()
     return "".join(sign for sign in shown if sign.isprintable() and sign != " ")
-
-
-_LONGEST_HOPS: Final = 1000
-_LOOPBACK: Final = Networks(("loopback",))
-_EVERYWHERE: Final = Networks(("anybody",))

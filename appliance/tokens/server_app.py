@@ -49,6 +49,14 @@ LINES: Final = 20
 
 _log = logging.getLogger(__name__)
 
+MAX_BODY: Final = 16 * 1024
+"""Bytes; longer than everything that may be in a request."""
+PATHS: Final = ("/api/token", "/api/join", "/api/connection-details")
+"""LiveKit's standard endpoint, dTelecom's and LiveKit Meet's; all do the same."""
+_URL_NAMES: Final = ("server_url", "serverUrl", "wsUrl")
+_TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "accessToken")
+_UNAUTHORIZED: Final = 401
+
 
 class Counts:
     """Counts of issued tokens and refusals, with a rate-limited log of them."""
@@ -103,14 +111,6 @@ def metrics_registry(counts: Counts) -> CollectorRegistry:
 def metrics_text(registry: CollectorRegistry) -> bytes:
     """Return all metrics in Prometheus' text format."""
     return generate_latest(registry)
-
-
-MAX_BODY: Final = 16 * 1024
-"""Bytes; longer than everything that may be in a request."""
-PATHS: Final = ("/api/token", "/api/join", "/api/connection-details")
-"""LiveKit's standard endpoint, dTelecom's and LiveKit Meet's; all do the same."""
-_URL_NAMES: Final = ("server_url", "serverUrl", "wsUrl")
-_TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "accessToken")
 
 
 def app(
@@ -287,6 +287,3 @@ def _refusal(exc: Refused) -> Response:
     body = {"error": exc.sentence} | ({"key": exc.key} if exc.key else {})
     headers = {"www-authenticate": "Bearer"} if exc.status == _UNAUTHORIZED else None
     return JSONResponse(body, exc.status, headers)
-
-
-_UNAUTHORIZED: Final = 401

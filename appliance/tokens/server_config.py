@@ -27,6 +27,11 @@ WORDS: Final = {
 }
 """Networks that the words in `allow` stand for."""
 
+LONGEST_NAME: Final = 200
+"""Characters of a room, an identity or a display name."""
+LONGEST_TEXT: Final = 4096
+"""Characters of metadata, and of all attributes together."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
@@ -163,12 +168,6 @@ class Networks:
             return False
         parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(parsed in network for network in self._networks)
-
-
-LONGEST_NAME: Final = 200
-"""Characters of a room, an identity or a display name."""
-LONGEST_TEXT: Final = 4096
-"""Characters of metadata, and of all attributes together."""
 
 
 class Reason(StrEnum):

@@ -53,6 +53,21 @@ MOST: Final = 86_400
 
 _AGENT_FIELDS: Final = {"agent_name", "agentName", "metadata"}
 
+Values = Mapping[str, object]
+_IDENTITY: Final = "participant_identity"
+_METADATA: Final = "participant_metadata"
+_ATTRIBUTES: Final = "participant_attributes"
+_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
+    "room_name": ("room_name", "roomName", "room"),
+    _IDENTITY: (_IDENTITY, "participantIdentity", "identity"),
+    "participant_name": ("participant_name", "participantName", "name"),
+    _METADATA: (_METADATA, "participantMetadata", "metadata"),
+    _ATTRIBUTES: (_ATTRIBUTES, "participantAttributes", "attributes"),
+    "room_config": ("room_config", "roomConfig"),
+}
+"""Fields by their names in LiveKit's standard endpoint, with those that others use."""
+_KNOWN: Final = {name for names in _SPELLINGS.values() for name in names}
+
 
 def room_config(
     value: object, key: str, room: str, config: TokenServerConfig
@@ -130,23 +145,6 @@ def _agent(value: object, key: str) -> dict[str, str]:
         raise wrong(key, "expected agent_name and metadata.")
     name = text(value.get("agent_name") or value.get("agentName"), key) or ""
     return {"agentName": name, "metadata": long_text(value.get("metadata"), key)}
-
-
-Values = Mapping[str, object]
-
-_IDENTITY: Final = "participant_identity"
-_METADATA: Final = "participant_metadata"
-_ATTRIBUTES: Final = "participant_attributes"
-_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
-    "room_name": ("room_name", "roomName", "room"),
-    _IDENTITY: (_IDENTITY, "participantIdentity", "identity"),
-    "participant_name": ("participant_name", "participantName", "name"),
-    _METADATA: (_METADATA, "participantMetadata", "metadata"),
-    _ATTRIBUTES: (_ATTRIBUTES, "participantAttributes", "attributes"),
-    "room_config": ("room_config", "roomConfig"),
-}
-"""Fields by their names in LiveKit's standard endpoint, with those that others use."""
-_KNOWN: Final = {name for names in _SPELLINGS.values() for name in names}
 
 
 @dataclass(frozen=True, slots=True)

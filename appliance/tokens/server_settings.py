@@ -57,6 +57,9 @@ _REGISTRY: Final = (
 )
 _KNOWN: Final = {name for wanted in WANTED.values() for name in wanted} | {*_REGISTRY}
 
+_SLASHES_OF_AN_ORIGIN: Final = 2
+_NETWORKS: Final = "addresses and networks"
+
 
 def read_settings(
     path: Path | None, listen: str | None, environment: Mapping[str, str]
@@ -180,8 +183,6 @@ def _is_header(text: str) -> bool:
     return text.isascii() and text.replace("-", "").isalnum()
 
 
-_SLASHES_OF_AN_ORIGIN: Final = 2
-_NETWORKS: Final = "addresses and networks"
 _RULES: Final[dict[str, tuple[Callable[[str], bool], str, str]]] = {
     "hosts": (is_host, "host names and nothing more", "[tokens.example.com]"),
     "allow": (

@@ -1,4 +1,7 @@
-"""Token source of the appliance: one request and one event for each `FetchToken`."""
+"""Client of the token source: one request and one event for each `FetchToken`.
+
+`token_request` builds the request from the configuration of a room.
+"""
 
 import asyncio
 import contextlib
@@ -25,6 +28,15 @@ if TYPE_CHECKING:
     import httpx
 
     from appliance.tokens.client import TokenClient
+
+START_S: Final = 0.5
+"""Longest delay of the start-up for the first request. Our choice: too short to be
+noticed, and longer than a name lookup that succeeds."""
+LONGEST_WAIT_S: Final = 8.0
+"""Longest wait for a token to become valid; with the 10 s of the request it is less
+than the core's time limit. Tokens that become valid later count as
+unreachable."""
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,17 +162,6 @@ def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]
     values = {filled(text, fills) for text in room_secrets(room)}
     words = {word for text in values for word in text.split()}
     return frozenset(values | words) - set(fills.values())
-
-
-START_S: Final = 0.5
-"""Longest delay of the start-up for the first request. Our choice: too short to be
-noticed, and longer than a name lookup that succeeds."""
-
-LONGEST_WAIT_S: Final = 8.0
-"""Longest wait for a token to become valid; with the 10 s of the request it is less
-than the core's time limit. Tokens that become valid later are refused."""
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

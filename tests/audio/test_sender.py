@@ -12,8 +12,8 @@ from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import (
     IDLE_S,
-    MAX_INSERTED,
-    MAX_WAITING,
+    MAX_INSERTED_PACKETS,
+    MAX_WAITING_PACKETS,
     MISSING_AFTER_S,
     PACKET_BLOCKS,
     PACKET_S,
@@ -66,10 +66,10 @@ def test_the_microphone_gain_amplifies_the_sent_sound(path):
 
 
 def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted(path):
-    for _ in range(2 * (MAX_WAITING + 5)):
+    for _ in range(2 * (MAX_WAITING_PACKETS + 5)):
         path.sender.put(block(1), SILENCE)
     assert path.sender.overflows == 10
-    assert path.sender.depth_s == MAX_WAITING * PACKET_S
+    assert path.sender.depth_s == MAX_WAITING_PACKETS * PACKET_S
 
 
 def test_half_a_packet_from_before_a_reopening_is_discarded(path):
@@ -124,7 +124,7 @@ def test_silence_is_not_sent_for_what_the_card_still_holds(path):
 def test_silence_sent_after_a_long_stop_of_the_process_is_bounded(path):
     path.clock.now_s += 60.0
     path.sender.send_silence()
-    assert len(path.taken()) == MAX_INSERTED * PACKET_BLOCKS
+    assert len(path.taken()) == MAX_INSERTED_PACKETS * PACKET_BLOCKS
 
 
 def test_sound_after_an_interruption_is_sent_completely(path):
@@ -199,7 +199,7 @@ def test_packets_skipped_while_silence_is_sent_are_not_lost(path):
     path.sender.skip_packets(SKIPPED)
     path.sender.skip_packets(Meanwhile(SKIPPED))
     path.put(0)
-    packets = path.packets + 2 * SKIPPED + MAX_INSERTED
+    packets = path.packets + 2 * SKIPPED + MAX_INSERTED_PACKETS
     assert path.sender.encoder_feed.blocks == PACKET_BLOCKS * packets
 
 

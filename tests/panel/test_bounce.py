@@ -16,7 +16,7 @@ from appliance.panel.buttons import (
     ContactReports,
     after_edge,
     after_reading,
-    opened,
+    new_contact,
 )
 from tests.core.story import in_room, with_mode
 
@@ -101,7 +101,7 @@ def debounced(edges: list[Edge]) -> Iterator[tuple[float, ContactReport]]:
     After each edge that is seen, and whenever it is due, the level is read as it is at
     that moment: a reading may know more than the edges seen so far.
     """
-    contact = opened(0.0, is_closed=False)
+    contact = new_contact(0.0, is_closed=False)
     pending, now_s = list(edges), 0.0
     end_s = edges[-1].seen_s + 1.0
     while now_s < end_s:
@@ -163,7 +163,7 @@ def test_a_contact_that_opens_briefly_while_held_has_no_lasting_effect(mode):
 def gates(
     mode: TalkMode, reports: list[tuple[float, ContactReport]]
 ) -> list[tuple[float, bool]]:
-    """Return the times at which the core opened and closed the gate."""
+    """Return the times at which the core new_contact and closed the gate."""
     box = in_room(with_mode(mode))
     start_s, before = box.now_s, len(box.commands)
     moves: list[tuple[float, bool]] = []

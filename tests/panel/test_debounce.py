@@ -11,10 +11,10 @@ from appliance.panel.buttons import (
     ContactReports,
     after_edge,
     after_reading,
-    opened,
+    new_contact,
 )
 
-OPEN = opened(0.0, is_closed=False)
+OPEN = new_contact(0.0, is_closed=False)
 gaps_s = st.floats(min_value=0.0001, max_value=0.03)
 Edge = tuple[float, bool]
 
@@ -78,7 +78,7 @@ def test_the_first_edge_counts_at_once_and_20_ms_of_bounce_are_one_press():
 
 
 def test_a_release_that_bounces_is_one_release():
-    contact = opened(0.0, is_closed=True)
+    contact = new_contact(0.0, is_closed=True)
     assert play(bounce(1.0, 0.020, ends_closed=False), contact)[1] == [(1.0, False)]
 
 
