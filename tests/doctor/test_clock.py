@@ -39,7 +39,9 @@ def test_a_right_clock_is_good_and_says_what_it_was_compared_with(error_s):
 
 def test_without_a_server_only_a_year_in_the_past_is_a_fault():
     assert not clock(0.0, None).is_good
-    assert clock(NOW_S, None).is_good
+    finding = clock(NOW_S, None)
+    assert finding.is_good
+    assert finding.found.endswith("UTC, not compared: no server has answered")
 
 
 @pytest.mark.parametrize("status", ["200 OK", "404 Not Found", "500 Oops", "302 Found"])
