@@ -5,6 +5,7 @@ A card is opened at a rate that it supports in hardware; others are resampled he
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Final
 
 from appliance.audio.devices import Device, Direction
@@ -72,19 +73,11 @@ class Streams:
         """
         if is_split or speaker is None or not _is_one_card(microphone, speaker):
             return self._open_separately(microphone, speaker, latency_s)
-        common_hz = self._rate_hz(speaker, speaker, latency_s)
-        if self._is_enough(common_hz, speaker, latency_s):
-            if self._has_opened_duplex(speaker, latency_s):
-                return {}
-            return self._open_separately(microphone, speaker, latency_s)
-        failures = self._open_separately(microphone, speaker, latency_s)
-        if not failures or common_hz is None:
-            return failures
-        # Some cards cannot run at two rates at a time.
-        self.close()
-        if self._has_opened_duplex(speaker, latency_s):
-            return {}
-        return self._open_separately(microphone, speaker, latency_s)
+        try:
+            return self._open_card(speaker, latency_s)
+        except SoundError as exc:
+            # The library has ended while it was asked for the card's rates.
+            return {"speaker": exc, "microphone": exc}
 
     def close(self) -> None:
         """Stop and close; may be called twice, and while the card is unplugged."""
@@ -100,6 +93,23 @@ class Streams:
                 opened[1].close()
         clocks = self.clocks.items()
         self.clocks = {way: clock for way, clock in clocks if way not in directions}
+
+    def _open_card(self, card: Device, latency_s: float) -> dict[Direction, SoundError]:
+        """Open both directions of one card, with one stream if that costs no quality.
+
+        Raises:
+            SoundError: the library has ended.
+        """
+        common_hz = self._rate_hz(card, card, latency_s)
+        if not self._is_enough(common_hz, card, latency_s):
+            failures = self._open_separately(card, card, latency_s)
+            if not failures or common_hz is None:
+                return failures
+            # Some cards cannot run at two rates at a time.
+            self.close()
+        if self._has_opened_duplex(card, latency_s):
+            return {}
+        return self._open_separately(card, card, latency_s)
 
     def _is_enough(
         self, common_hz: int | None, device: Device, latency_s: float
@@ -204,7 +214,14 @@ class Streams:
         if rate_hz is not None:
             return wanted
         known = ", ".join(str(rate_hz) for rate_hz in RATES_HZ)
-        raise SoundError(wanted.device_name, fault_table.CARD_RATES.text(rates=known))
+        device = microphone or speaker
+        listed_hz = device.rate_hz if device else 0
+        # PortAudio refuses a card that is in use at each rate.
+        if listed_hz and self._driver.can(replace(wanted, rate_hz=listed_hz)):
+            reason = fault_table.CARD_RATE_UNUSABLE.text(rate=listed_hz, rates=known)
+        else:
+            reason = fault_table.CARD_RATES.text(rates=known)
+        raise SoundError(wanted.device_name, reason)
 
     def _rate_hz(
         self, microphone: Device | None, speaker: Device | None, latency_s: float

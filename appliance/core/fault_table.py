@@ -138,6 +138,12 @@ CARD_RATES: Final = HardwareFault(
     "Is another program using it?",
     help=_SOUND,
 )
+CARD_RATE_UNUSABLE: Final = HardwareFault(
+    "card-rate-unusable",
+    "it runs at {rate} Hz, but at none of {rates} Hz",
+    "Use another sound card.",
+    help=_SOUND,
+)
 CARD_DEAF: Final = HardwareFault(
     "card-deaf",
     "it delivers nothing",

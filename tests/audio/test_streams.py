@@ -1,10 +1,13 @@
 """Tests of the rates at which a card is opened, as one stream or as two."""
 
+from dataclasses import replace
+
 import pytest
 
 from appliance.audio.devices import Device
 from appliance.audio.mixer import Mixer
 from appliance.audio.streams import Streams
+from appliance.errors import SoundError
 from tests.audio.fake_driver import FakeDriver
 from tests.audio.fakes import Sink
 
@@ -55,3 +58,45 @@ def test_a_card_that_cannot_run_at_two_rates_is_opened_at_the_common_one():
 def test_a_card_without_a_common_rate_is_opened_as_two():
     rates_hz = opened({16_000}, {48_000})
     assert rates_hz == [(SPEAKER, 48_000), (MICROPHONE, 16_000)]
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_card_with_only_an_unusable_rate_is_not_said_to_be_in_use(is_split):
+    driver = FakeDriver()
+    driver.rates_hz = {"microphone": {22_050}, "speaker": {22_050}}
+    card = replace(CARD, rate_hz=22_050)
+    failures = Streams(driver, Mixer(), Sink()).open(
+        card, card, 0.02, is_split=is_split
+    )
+    assert set(failures) == BOTH
+    for failure in failures.values():
+        assert failure.reason.startswith("it runs at 22050 Hz, but at none of 48000, ")
+        assert failure.reason.endswith("Use another sound card.")
+
+
+def test_a_card_that_is_refused_at_every_rate_may_be_in_use():
+    driver = FakeDriver()
+    driver.rates_hz = {"microphone": set(), "speaker": set()}
+    failures = Streams(driver, Mixer(), Sink()).open(CARD, CARD, 0.02)
+    assert set(failures) == BOTH
+    for failure in failures.values():
+        assert failure.reason.endswith("Is another program using it?")
+
+
+class Ending(FakeDriver):
+    """Driver whose library crashes when it is asked for a rate."""
+
+    def can(self, wanted):
+        raise SoundError(wanted.device_name, "the sound library crashed")
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_a_library_that_ends_while_rates_are_asked_is_the_reason_of_both_losses(
+    is_split,
+):
+    streams = Streams(Ending(), Mixer(), Sink())
+    failures = streams.open(CARD, CARD, 0.02, is_split=is_split)
+    assert {way: x.reason for way, x in failures.items()} == {
+        "speaker": "the sound library crashed",
+        "microphone": "the sound library crashed",
+    }
