@@ -48,9 +48,9 @@ _POINT_TO_POINT = 0x10
 _RUNNING = 0x40
 _TENTATIVE = 0x40
 _FAILED = 0x08
-_BRIDGE = 10
-_LINK_INFO = 18
-_INFO_KIND = 1
+_IFLA_MASTER = 10
+_IFLA_LINKINFO = 18
+_IFLA_INFO_KIND = 1
 _VIRTUAL_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
 """Interfaces of containers and virtual machines have a carrier without any network
 outside; so have tunnels, which are point-to-point. They count only if the default route
@@ -136,12 +136,12 @@ def without_hardware(data: bytes) -> frozenset[int]:
     for body in _bodies(data, NEW_LINK, _LINK.size):
         _, _, index, flags, _ = _LINK.unpack_from(body)
         facts = dict(_items(body[_LINK.size :], _ATTRIBUTE))
-        info = dict(_items(facts.get(_LINK_INFO, b""), _ATTRIBUTE))
-        kind = info.get(_INFO_KIND, b"").rstrip(b"\0")
+        info = dict(_items(facts.get(_IFLA_LINKINFO, b""), _ATTRIBUTE))
+        kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
         if kind in _VIRTUAL_KINDS or flags & _POINT_TO_POINT:
             found.add(index)
         elif flags & _RUNNING and kind != _TUN_KIND:
-            bridged.add(facts.get(_BRIDGE, b""))
+            bridged.add(facts.get(_IFLA_MASTER, b""))
     return frozenset(each for each in found if struct.pack("=I", each) not in bridged)
 
 

@@ -1,5 +1,6 @@
 """Tests of the PortAudio driver: the sound process on virtual cards."""
 
+import contextlib
 import os
 import re
 import select
@@ -299,8 +300,13 @@ def test_only_threads_that_never_sleep_lose_their_real_time_priority(tmp_path):
 
 def lowered(child):
     """Return the threads with the lowest ordinary priority."""
-    threads = [int(x.name) for x in Path(f"/proc/{child}/task").iterdir()]
-    return [x for x in threads if os.getpriority(os.PRIO_PROCESS, x) == 19]
+    found = []
+    for thread in (int(x.name) for x in Path(f"/proc/{child}/task").iterdir()):
+        # Others end meanwhile.
+        with contextlib.suppress(ProcessLookupError):
+            if os.getpriority(os.PRIO_PROCESS, thread) == 19:
+                found.append(thread)
+    return found
 
 
 def real_time_limit(child):
@@ -323,8 +329,13 @@ def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
 
 def children():
     listed = Path(f"/proc/self/task/{os.getpid()}/children").read_text()
-    pids = map(int, listed.split())
-    return [x for x in pids if b"portaudio" in Path(f"/proc/{x}/cmdline").read_bytes()]
+    found = []
+    for child in map(int, listed.split()):
+        # Others end meanwhile.
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            if b"portaudio" in Path(f"/proc/{child}/cmdline").read_bytes():
+                found.append(child)
+    return found
 
 
 PARENT = """

@@ -46,7 +46,11 @@ async def join(server):
 
 def listening_addresses(pid):
     """Return the local addresses of unconnected sockets, in hexadecimal."""
-    own = {str(fd.readlink()) for fd in Path(f"/proc/{pid}/fd").iterdir()}
+    own = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        # The server opens and closes others meanwhile.
+        with contextlib.suppress(FileNotFoundError):
+            own.add(str(descriptor.readlink()))
     tables = [
         Path(f"/proc/{pid}/net/{name}") for name in ("tcp", "tcp6", "udp", "udp6")
     ]

@@ -26,6 +26,7 @@ MOVED = (
 DEADLINE_S = 20.0
 COUNT_WORKERS = """
 import time
+from contextlib import suppress
 from pathlib import Path
 from appliance.room.ffi import ffi_events
 ffi_events()
@@ -33,7 +34,9 @@ names = []
 # The library starts them before its audio thread, and each names itself.
 while "livekit-audio" not in names:
     time.sleep(0.01)
-    names = [x.read_text().strip() for x in Path("/proc/self/task").glob("*/comm")]
+    # Other threads end meanwhile.
+    with suppress(FileNotFoundError, ProcessLookupError):
+        names = [x.read_text().strip() for x in Path("/proc/self/task").glob("*/comm")]
 print(names.count("tokio-rt-worker"))
 """
 
