@@ -8,12 +8,12 @@ microphone. Playback runs from one jitter buffer per remote participant
 processing is in `dsp`, levels are in `meter`.
 
 `supervisor` opens the streams (`streams`, `stream_stats`), detects lost and stalled
-cards and reopens them; `device_choice` chooses among `devices`, `device_list` also
-knows those in use. `portaudio` implements `driver`: PortAudio runs in a process of its
-own, which is killed and started again when it hangs or crashes (`sound_process`; in
-that process: `portaudio_process`, both with `realtime` priority). `card_levels` reads
-and sets the card's own mixer (`alsa_mixer`). `idle` and `latency_steps` save CPU time
-and delay; the path would work without them.
+cards and reopens them (when: `reopen_policy`); `device_choice` chooses among `devices`,
+`device_list` also knows those in use. `portaudio` implements `driver`: PortAudio runs
+in a process of its own, which is killed and started again when it hangs or crashes
+(`sound_process`; in that process: `portaudio_process`, both with `realtime` priority).
+`card_levels` reads and sets the card's own mixer (`alsa_mixer`). `idle` and
+`latency_steps` save CPU time and delay; the path would work without them.
 
 Start reading at `adapter`, which builds all of it and executes the core's commands.
 """

@@ -61,8 +61,8 @@ SENT_TONES: Final = {
 them."""
 
 DEAD_S: Final = 10.0
-"""A thread whose heartbeat is older is stuck; PortAudio may take some seconds to open a
-card."""
+"""A thread whose heartbeat is older is stuck; a call into PortAudio may take five
+seconds, and ending the process that makes it two more."""
 ECHO_S: Final = 0.3
 """Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 SWITCH_S: Final = 0.0005

@@ -95,6 +95,9 @@ class Stream(Protocol):
 class Driver(Protocol):
     """PortAudio as the audio path uses it."""
 
+    answered_at_s: float
+    """Time of the last answer, on the monotonic clock; 0: no call can hang."""
+
     def failure(self) -> str:
         """Return why every stream has ended; empty: they have not."""
 

@@ -55,6 +55,8 @@ class PortAudio:
         self._log_limit = LogLimit(LOG_LINES, window_s=FAULT_WINDOW_S)
         self._hangs = 0
         self._streams = 0
+        self.answered_at_s = 0.0
+        """Time at which the last call ended, also if it ended the process."""
 
     def __enter__(self) -> Self:
         """Start the process, which searches for cards."""
@@ -182,6 +184,8 @@ class PortAudio:
         except ProcessGoneError as exc:
             self._discard(process, str(exc))
             raise SoundError(card, str(exc)) from exc
+        finally:
+            self.answered_at_s = time.monotonic()
 
     @property
     def _limit_s(self) -> float:

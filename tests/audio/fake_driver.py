@@ -39,6 +39,7 @@ class FakeDriver:
     def __init__(self, cards=(("USB Audio", 2, 2),)):
         self.searches = 0
         self.broken = ""
+        self.answered_at_s = 0.0
         self.is_closed = threading.Event()
         self.cards = cards
         self.streams: queue.Queue[FakeStream] = queue.Queue()
@@ -111,7 +112,8 @@ class Steps:
 
 
 @contextmanager
-def running(driver, steps, config=None, choice=None, set_levels=None):
+def supervising(driver, steps, config=None, choice=None, set_levels=None):
+    """Run a supervisor on the driver; yield it and the events it posts."""
     events: queue.Queue[object] = queue.Queue()
     sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
     choice = choice or Choice(config or SoundConfig())
@@ -120,9 +122,16 @@ def running(driver, steps, config=None, choice=None, set_levels=None):
     supervisor.start()
     supervisor.open()
     try:
-        yield events
+        yield supervisor, events
     finally:
         supervisor.end()
+
+
+@contextmanager
+def running(driver, steps, **parts):
+    """Run a supervisor as `supervising` does; yield the events it posts."""
+    with supervising(driver, steps, **parts) as (_, events):
+        yield events
 
 
 def beat(callback, status=0):

@@ -34,6 +34,8 @@ class Listing:
         rate = {"default_samplerate": 48_000.0}
         return [dict(zip(keys, facts, strict=True)) | rate for facts in self._found]
 
+    answered_at_s = 0.0
+
     def renew(self) -> None:
         """Find no new cards."""
 

@@ -115,6 +115,13 @@ def test_the_callback_gets_each_period_in_the_requested_directions(
     assert sizes == {(960 * microphone, 1920 * speaker, microphone)}
 
 
+def test_each_answer_of_the_library_is_a_sign_of_life(driver, card):
+    asked = wanted(driver, card)
+    before_s = driver.answered_at_s
+    assert driver.can(asked)
+    assert driver.answered_at_s > before_s > 0
+
+
 def test_two_streams_run_at_the_same_time(driver, card):
     echoes = Echo(), Echo()
     heard = driver.open(wanted(driver, card, speaker=False), echoes[0])

@@ -1,6 +1,7 @@
 """Tests of the supervisor with a fake of PortAudio."""
 
 import queue
+import threading
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.audio.fake_driver import (
     Steps,
     beat,
     running,
+    supervising,
 )
 
 
@@ -69,7 +71,7 @@ def test_a_direction_that_is_configured_as_none_is_neither_opened_nor_missed(
     config, wanted, part
 ):
     driver = FakeDriver()
-    with running(driver, Steps(), config) as events:
+    with running(driver, Steps(), config=config) as events:
         _, callback = driver.opened.get(timeout=DEADLINE_S)
         beat(callback)
         found = events.get(timeout=DEADLINE_S)
@@ -81,7 +83,7 @@ def test_a_direction_that_is_configured_as_none_is_neither_opened_nor_missed(
 def test_without_microphone_and_speaker_cards_are_never_searched():
     driver = FakeDriver()
     config = SoundConfig(microphone="none", speaker="none")
-    with running(driver, Steps(), config) as events:
+    with running(driver, Steps(), config=config) as events:
         pass
     assert not driver.searches
     assert events.empty()
@@ -161,3 +163,27 @@ def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
             assert {x.name for x in opened.values()} == {"USB Audio"}
             assert set(opened) == {"microphone", "speaker"}
             steps.must_move.set()
+
+
+class Slow(FakeDriver):
+    """Driver that asks a card for its rates until the test lets it end."""
+
+    def __init__(self):
+        super().__init__()
+        self.is_asked = threading.Event()
+        self.may_end = threading.Event()
+
+    def can(self, wanted):
+        self.is_asked.set()
+        self.may_end.wait(DEADLINE_S)
+        return super().can(wanted)
+
+
+def test_a_long_search_is_no_hang_as_long_as_its_calls_end():
+    driver = Slow()
+    with supervising(driver, Steps()) as (supervisor, _):
+        assert driver.is_asked.wait(DEADLINE_S)
+        stale_s = supervisor.heartbeat_s
+        driver.answered_at_s = answered_at_s = stale_s + 100.0
+        assert supervisor.heartbeat_s == answered_at_s
+        driver.may_end.set()

@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.audio.devices import Direction
-from appliance.audio.stream_stats import StreamClock, StreamStats
-from appliance.audio.supervisor import (
+from appliance.audio.reopen_policy import (
     BLIND_LATEST_S,
     LATER_LATEST_S,
     LATEST_S,
@@ -19,6 +18,7 @@ from appliance.audio.supervisor import (
     ReopenPolicy,
     SoundState,
 )
+from appliance.audio.stream_stats import StreamClock, StreamStats
 from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"

@@ -1,0 +1,144 @@
+"""Policy of reopening: when to search for sound cards again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+SOON_S: Final = 1.0
+"""Sound must return within 3 s of the card's return; opening takes up to 1 s."""
+STUCK_S: Final = 0.5
+"""After a call that did not return, which has taken two more seconds."""
+LATEST_S: Final = 30.0
+EARLY_SEARCHES: Final = 4
+"""Searches for a missing direction or the first choice 1, 2, 4 and 8 s after each
+change of the list."""
+LATER_S: Final = 60.0
+LATER_LATEST_S: Final = 3600.0
+"""First and longest interval of later searches, which is doubled each time: the card
+that is listed may be one that can never be opened."""
+LONGEST_WAIT_S: Final = 120.0
+"""Longest time for which speech delays a search: a noisy room looks like speech."""
+BLIND_LATEST_S: Final = 10.0
+BLIND_TRIES: Final = 60
+"""Without ALSA's list a new card is not noticed, nor the end of what keeps a card from
+answering: search each second for a minute."""
+
+
+@dataclass(frozen=True, slots=True)
+class SoundState:
+    """State of the streams, as far as a search depends on it."""
+
+    is_open: bool
+    """A stream is open."""
+    is_stuck: bool = False
+    """The card, or PortAudio, did not answer."""
+    is_lost: bool = False
+    """Microphone or speaker is missing."""
+    is_deaf: bool = False
+    """The microphone is open and delivers nothing: opening it again may help."""
+    is_best: bool = True
+    """The open devices are the first choice."""
+    is_talking: bool = False
+    """Somebody at this box talks."""
+    is_playing: bool = False
+    """Somebody else is heard, or an earcon."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether there is nothing to search for."""
+        return self.is_open and self.is_best and not self.is_lost
+
+
+class ReopenPolicy:
+    """Back-off of the searches for sound cards."""
+
+    def __init__(self, is_better_listed: Callable[[], bool] = lambda: True) -> None:
+        """Start with a search that is due at once.
+
+        Args:
+            is_better_listed: returns whether a card may be there for a missing
+                direction, or a better one than the open one.
+        """
+        self._is_better_listed = is_better_listed
+        self._searched_at_s = float("-inf")
+        self._searches = 0
+        self._cards = ""
+        self._looked_at_s = float("-inf")
+        self._waiting_since_s: float | None = None
+
+    def reset(self) -> None:
+        """Make a search due at once: on a command, or when a good card was lost."""
+        self._searched_at_s = float("-inf")
+        self._searches = 0
+
+    def postpone(self, now_s: float) -> None:
+        """Let the wait for the next search begin now, because something has failed."""
+        self._searched_at_s = now_s
+
+    def note(self, cards: str, now_s: float) -> None:
+        """Record a search, or that the list offers nothing to search for.
+
+        Args:
+            cards: ALSA's list from before the search; empty where there is none.
+            now_s: monotonic clock, after the search.
+        """
+        self._searches = 1 if cards != self._cards else self._searches + 1
+        self._cards = cards
+        self._searched_at_s = now_s
+        self._waiting_since_s = None
+
+    def is_due(
+        self, list_cards: Callable[[], str], now_s: float, state: SoundState
+    ) -> bool:
+        """Return whether to search now.
+
+        Args:
+            list_cards: returns ALSA's list; called only if it is needed.
+            now_s: monotonic clock.
+            state: of the streams.
+        """
+        is_early = state.is_open and now_s - self._looked_at_s < SOON_S
+        if state.is_complete or is_early:
+            return False
+        self._looked_at_s = now_s
+        waited_s, cards = now_s - self._searched_at_s, list_cards()
+        is_changed = cards != self._cards
+        if not state.is_open:
+            wait_s = SOON_S if is_changed else self._closed_wait_s(cards, state)
+            return waited_s >= wait_s
+        if waited_s < (SOON_S if is_changed else self._open_wait_s()):
+            return False
+        if not state.is_deaf and not self._is_better_listed():
+            self.note(cards, now_s)
+            return False
+        return not self._has_to_wait(state, now_s, is_changed=is_changed)
+
+    def _has_to_wait(
+        self, state: SoundState, now_s: float, *, is_changed: bool
+    ) -> bool:
+        """Return whether a search would interrupt what is being said."""
+        is_urgent = state.is_lost and is_changed
+        if not state.is_talking and (is_urgent or not state.is_playing):
+            return False
+        if self._waiting_since_s is None:
+            self._waiting_since_s = now_s
+        return now_s - self._waiting_since_s < LONGEST_WAIT_S
+
+    def _closed_wait_s(self, cards: str, state: SoundState) -> float:
+        """Return the time between two searches while nothing is open."""
+        if cards and not state.is_stuck:
+            return float(min(SOON_S * 2**self._doublings, LATEST_S))
+        if self._searches >= BLIND_TRIES:
+            return BLIND_LATEST_S
+        return STUCK_S if state.is_stuck else SOON_S
+
+    def _open_wait_s(self) -> float:
+        """Return the time between two searches that would interrupt a stream."""
+        if self._searches <= EARLY_SEARCHES:
+            return float(SOON_S * 2**self._doublings)
+        later = self._doublings - EARLY_SEARCHES
+        return float(min(LATER_S * 2**later, LATER_LATEST_S))
+
+    @property
+    def _doublings(self) -> int:
+        return max(0, min(self._searches - 1, 10))
