@@ -60,7 +60,8 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
     Thread: any; buttons and lamps share the pins.
 
     Raises:
-        PanelError: this machine has no pins, or there is no permission to use them.
+        PanelError: this machine has no pins, there is no permission to use them, or the
+            variable asks for pins that are not real.
     """
     # lgpio creates a FIFO in the working directory, which may be read-only.
     folder = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
@@ -69,6 +70,8 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
     library = os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
     is_usual = library == "lgpio"
     fault = fault_table.NO_PINS if is_usual else fault_table.PIN_LIBRARY
+    if library == "mock":
+        raise PanelError(ALL_PINS, fault.text(error="mock pins are not real"))
     with _opening, pin_errors(ALL_PINS, fault):
         from gpiozero import Device
 

@@ -18,7 +18,7 @@ from appliance.panel.pins import open_factory
 try:
     print(type(open_factory()).__name__, os.environ["LG_WD"])
 except PanelError as error:
-    print(error)
+    print(error, os.environ["LG_WD"])
 """
 OPEN_PINS = """
 from appliance.panel.pins import open_factory
@@ -77,8 +77,14 @@ def test_a_number_is_a_pin_with_defaults():
 
 
 def test_gpiozeros_own_choice_of_pins_is_respected(tmp_path):
-    said = found(GPIOZERO_PIN_FACTORY="mock", RUNTIME_DIRECTORY=str(tmp_path))
-    assert said == f"MockFactory {tmp_path}"
+    said = found(GPIOZERO_PIN_FACTORY="native", RUNTIME_DIRECTORY=str(tmp_path))
+    assert "unable to locate Pi revision" in said, "lgpio would say something else"
+    assert said.endswith(str(tmp_path)), "the folder in which lgpio makes its file"
+
+
+def test_pins_that_are_not_real_are_no_pins():
+    said = found(GPIOZERO_PIN_FACTORY="mock")
+    assert "GPIOZERO_PIN_FACTORY is set, and does not work: mock pins are not" in said
 
 
 def test_a_missing_library_is_a_panel_error():
