@@ -87,7 +87,7 @@ def answer(server):
     return json.dumps(url).encode()
 
 
-class Box:
+class BoxProcess:
     """Process of `ptt-appliance run`."""
 
     def __init__(self, folder: Path, source_url: str):
@@ -204,7 +204,7 @@ async def read(friend):
 
 async def test_a_conversation_from_start_to_stop(tmp_path, server):
     async with token_source(answer=answer(server)) as source:
-        box = Box(tmp_path, source.url)
+        box = BoxProcess(tmp_path, source.url)
         box.card.speak(tone(1000), at_s=0.0)
         async with (
             Friend(server.url, token(server, "anna"), rtc.RoomOptions()) as anna,
@@ -257,7 +257,7 @@ async def test_a_server_that_dies_and_comes_back_is_joined_again_by_itself(
     tmp_path, server
 ):
     async with token_source(answer=answer(server)) as source:
-        box = Box(tmp_path, source.url)
+        box = BoxProcess(tmp_path, source.url)
         async with box, box.page() as page:
             await page.view(lambda view: view["connection"] == "connected")
             await server.kill()
@@ -307,7 +307,7 @@ async def test_sigterm_ends_the_box_cleanly_at_every_stage(
     facts = {"answer": answer(server)} | facts
     async with (
         token_source(**facts) as source,
-        Box(tmp_path, source.url) as box,
+        BoxProcess(tmp_path, source.url) as box,
     ):
         await stage(box, source)
         assert await box.ended() == 0
@@ -331,7 +331,7 @@ async def test_sigterm_while_a_silent_server_is_being_joined_ends_the_box(tmp_pa
         body = {"serverUrl": f"ws://127.0.0.1:{port}", "participantToken": made}
         async with (
             token_source(answer=json.dumps(body).encode()) as source,
-            Box(tmp_path, source.url) as box,
+            BoxProcess(tmp_path, source.url) as box,
         ):
             await connected.wait()
             assert await box.ended() == 0
@@ -339,7 +339,10 @@ async def test_sigterm_while_a_silent_server_is_being_joined_ends_the_box(tmp_pa
 
 @pytest.mark.parametrize("after_s", [0.0, 0.05, 0.1, 0.2, 0.3, 0.5])
 async def test_sigterm_while_it_is_still_starting_is_no_crash(tmp_path, after_s):
-    async with token_source(is_silent=True) as source, Box(tmp_path, source.url) as box:
+    async with (
+        token_source(is_silent=True) as source,
+        BoxProcess(tmp_path, source.url) as box,
+    ):
         await asyncio.sleep(after_s)
         # Before Python has started, nothing can catch the signal; systemd regards both
         # as a clean exit.
@@ -348,7 +351,10 @@ async def test_sigterm_while_it_is_still_starting_is_no_crash(tmp_path, after_s)
 
 
 async def test_a_box_that_the_kernel_ends_says_where_each_thread_hung(tmp_path):
-    async with token_source(is_silent=True) as source, Box(tmp_path, source.url) as box:
+    async with (
+        token_source(is_silent=True) as source,
+        BoxProcess(tmp_path, source.url) as box,
+    ):
         await box.says("started")
         assert await box.ended(signal.SIGXCPU) == -signal.SIGXCPU
     assert "most recent call first" in "".join(box.lines)
@@ -358,7 +364,7 @@ async def test_a_mistake_in_alsas_configuration_costs_the_box_its_sound_only(
     tmp_path, server
 ):
     async with token_source(answer=answer(server)) as source:
-        ours = Box(tmp_path, source.url)
+        ours = BoxProcess(tmp_path, source.url)
         path = tmp_path / "asound.conf"
         whole = path.read_text()
         path.write_text("pcm.broken {\n}}\n")
@@ -376,7 +382,7 @@ async def test_a_mistake_in_alsas_configuration_costs_the_box_its_sound_only(
 async def test_native_standard_error_of_a_box_is_not_its_log(tmp_path):
     async with (
         token_source(is_silent=True) as source,
-        Box(tmp_path, source.url) as ours,
+        BoxProcess(tmp_path, source.url) as ours,
     ):
         await ours.says("started")
         native = Path(f"/proc/{ours.process.pid}/fd/2")
@@ -389,7 +395,7 @@ async def test_native_standard_error_of_a_box_is_not_its_log(tmp_path):
 
 
 async def test_a_wrong_configuration_ends_with_78_and_names_every_key(tmp_path):
-    box = Box(tmp_path, "http://tokens.example/")
+    box = BoxProcess(tmp_path, "http://tokens.example/")
     box.settings |= {"sond": {}, "talk": {"mode": "shout"}}
     async with box:
         async with asyncio.timeout(PATIENCE_S):

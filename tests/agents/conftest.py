@@ -129,7 +129,7 @@ class Fake:
         pass
 
 
-class Box:
+class AgentHarness:
     """Core and room of a box; sound card, buttons and screen are fakes."""
 
     def __init__(self, feed, server, identity, mode, *, expects_agent):
@@ -223,7 +223,7 @@ class Box:
 async def a_box(server, identity="box", mode=TalkMode.HOLD, *, expects_agent=False):
     with FakeFeed() as feed:
         feed.is_open = False
-        box = Box(feed, server, identity, mode, expects_agent=expects_agent)
+        box = AgentHarness(feed, server, identity, mode, expects_agent=expects_agent)
         async with AsyncExitStack() as stack:
             running = asyncio.ensure_future(box.run())
             stack.callback(running.cancel)

@@ -50,7 +50,7 @@ FEW = 5
 """Accepted lost periods per second; with Python's default switch interval: fifty."""
 
 
-class Box:
+class AudioHarness:
     """Audio adapter on virtual cards, with the events it posted."""
 
     def __init__(
@@ -102,9 +102,9 @@ def box(
     sound: SoundConfig | None = None,
     talk: TalkConfig | None = None,
     driver: Callable[[], PortAudio] = PortAudio,
-) -> Iterator[Box]:
+) -> Iterator[AudioHarness]:
     with environment(plug_in(tmp_path / "asound.conf", *cards)):
-        yield Box(sound or SoundConfig(), talk or TalkConfig(), driver)
+        yield AudioHarness(sound or SoundConfig(), talk or TalkConfig(), driver)
 
 
 def tone(seconds: float, hz: float = 1000.0, rate_hz: int = 48_000) -> np.ndarray:

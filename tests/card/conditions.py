@@ -172,7 +172,7 @@ CONDITIONS: Final = (
 
 
 @dataclass(slots=True)
-class Box:
+class RunningBox:
     """A running box, its newest view and its far end."""
 
     client: Client
@@ -241,7 +241,7 @@ async def measured(condition: Condition, server: LocalServer, folder: Path) -> R
 
 
 async def _taken(
-    condition: Condition, fault: CardFault, box: Box, began_s: float
+    condition: Condition, fault: CardFault, box: RunningBox, began_s: float
 ) -> Row:
     """Return the row of a box that runs."""
     first_line = 0
@@ -282,7 +282,7 @@ async def _taken(
     return replace(row, said=said, healed_s=healed_s, lines=lines)
 
 
-async def _begun(condition: Condition, fault: CardFault, box: Box) -> float:
+async def _begun(condition: Condition, fault: CardFault, box: RunningBox) -> float:
     """Let the fault begin while the box runs; return its moment."""
     if condition.begin is Begin.REPLUG:
         box.card.unplug()
@@ -293,7 +293,7 @@ async def _begun(condition: Condition, fault: CardFault, box: Box) -> float:
     return time.monotonic()
 
 
-async def _disturbed(box: Box, condition: Condition) -> tuple[str, ...]:
+async def _disturbed(box: RunningBox, condition: Condition) -> tuple[str, ...]:
     """Return what does not work besides the faulty part."""
     checks: dict[str, Awaitable[bool]] = {
         "chat": _is_answered(box),
@@ -308,7 +308,7 @@ async def _disturbed(box: Box, condition: Condition) -> tuple[str, ...]:
     return (*failed, *(() if has_signal else ("watchdog",)))
 
 
-async def _is_answered(box: Box) -> bool:
+async def _is_answered(box: RunningBox) -> bool:
     with suppress(TimeoutError, httpx.HTTPError):
         async with asyncio.timeout(ANSWER_S):
             await box.page.chat("hello")
@@ -328,7 +328,7 @@ async def _is_served(page: Page) -> bool:
 
 
 @asynccontextmanager
-async def running(seat: Seat, token: str) -> AsyncIterator[Box]:
+async def running(seat: Seat, token: str) -> AsyncIterator[RunningBox]:
     """Run the box with a far end; on entry its page is served."""
     page = Page(seat.folder)
     async with FarEnd() as far_end:
@@ -337,7 +337,7 @@ async def running(seat: Seat, token: str) -> AsyncIterator[Box]:
         try:
             await client.says("page served")
             async with page.live() as socket:
-                box = Box(client, seat.card, page, far_end)
+                box = RunningBox(client, seat.card, page, far_end)
                 async with asyncio.TaskGroup() as group:
                     reader = group.create_task(_read(socket, box))
                     yield box
@@ -346,7 +346,7 @@ async def running(seat: Seat, token: str) -> AsyncIterator[Box]:
             await client.stop()
 
 
-async def _read(socket: Any, box: Box) -> None:
+async def _read(socket: Any, box: RunningBox) -> None:
     """Keep the newest view."""
     with suppress(WebSocketException):
         async for message in socket:

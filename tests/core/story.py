@@ -56,7 +56,7 @@ MOST_WAKES = 100_000
 CommandT = TypeVar("CommandT")
 
 
-class Box:
+class CoreHarness:
     """Core with a simulated clock, which records every command."""
 
     def __init__(self, config: Config | None = None, jitter: float = 0.5) -> None:
@@ -155,28 +155,28 @@ class Box:
         raise AssertionError(message)
 
 
-def started(config: Config | None = None) -> Box:
+def started(config: Config | None = None) -> CoreHarness:
     """Return a box that is fetching its first token."""
-    box = Box(config)
+    box = CoreHarness(config)
     box.play(Started())
     return box
 
 
-def joining(config: Config | None = None) -> Box:
+def joining(config: Config | None = None) -> CoreHarness:
     """Return a box that is waiting for the server."""
     box = started(config)
     box.play(box.token())
     return box
 
 
-def in_room(config: Config | None = None) -> Box:
+def in_room(config: Config | None = None) -> CoreHarness:
     """Return a box in the room "kitchen" with Alice."""
     box = started(config)
     box.enter()
     return box
 
 
-def live(mode: TalkMode) -> Box:
+def live(mode: TalkMode) -> CoreHarness:
     """Return a box in the room whose talk button is held."""
     box = in_room(with_mode(mode))
     box.play(PRESS)

@@ -43,7 +43,7 @@ from tests.core.story import (
     PUSH_TO_TALK,
     RELEASE,
     URL,
-    Box,
+    CoreHarness,
     earcons,
     in_room,
     joining,
@@ -74,7 +74,7 @@ def caption(box, text, *, is_final=False, segment="s1", speaker=ROBOT.id):
     return CaptionReceived(box.state.ticket, spoken)
 
 
-def with_agent(mode=HOLD, state=LISTENING) -> Box:
+def with_agent(mode=HOLD, state=LISTENING) -> CoreHarness:
     """Return a box in a room with an agent and nobody else."""
     box = joining(with_mode(mode))
     box.play(box.joined(ROBOT))
@@ -93,7 +93,7 @@ def spoken(box):
     return [(line.sender_name, line.text, line.state) for line in box.view().chat]
 
 
-def expecting(mode=HOLD) -> Box:
+def expecting(mode=HOLD) -> CoreHarness:
     """Return a box alone in a room into which the token brings an agent."""
     box = started(with_mode(mode))
     token = TokenReady(1, URL, "secret", "box", "kitchen", expects_agent=True)

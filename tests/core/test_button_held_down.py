@@ -19,7 +19,7 @@ from tests.core.story import (
     PUSH_TO_TALK,
     RELEASE,
     TOGGLE,
-    Box,
+    CoreHarness,
     earcons,
     in_room,
     of,
@@ -32,7 +32,7 @@ from tests.core.story import (
 
 @pytest.mark.parametrize("mode", TalkMode)
 def test_a_button_held_at_boot_is_locked_out_and_named(mode):
-    box = Box(with_mode(mode))
+    box = CoreHarness(with_mode(mode))
     box.play(PRESS_AT_BOOT)
     assert box.state.talk.lock is Lock.BOOT
     assert BUTTON_HELD.text(button="talk") in box.view().faults

@@ -20,7 +20,7 @@ from appliance.core.events import (
 )
 from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Phase, ScreenPage
-from tests.core.story import LEAVE, LEAVE_UP, Box, in_room, of, started
+from tests.core.story import LEAVE, LEAVE_UP, CoreHarness, in_room, of, started
 
 HELD = Config(talk=TalkConfig(leave_hold_ms=1000))
 NOT_TALK = tuple(button for button in Button if button is not Button.TALK)
@@ -96,7 +96,7 @@ def test_a_button_held_at_boot_has_no_effect_and_is_named_once(button):
 
 
 def test_each_button_held_at_boot_is_named_until_it_comes_up():
-    box = Box()
+    box = CoreHarness()
     box.play(*(ButtonPressed(button, is_at_boot=True) for button in NOT_TALK))
     assert len(box.view().faults) == len(NOT_TALK)
     box.play(ButtonReleased(Button.LEAVE))
@@ -108,14 +108,14 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
 
 
 def test_the_volume_buttons_step_and_are_kept():
-    box = Box()
+    box = CoreHarness()
     assert box.play(LOUDER) == (SetVolume(85), KeepLevels(85, 0.0))
     assert box.play(QUIETER, QUIETER)[-2:] == (SetVolume(75), KeepLevels(75, 0.0))
     assert box.view().volume_percent == 75
 
 
 def test_the_volume_stays_within_its_bounds():
-    box = Box()
+    box = CoreHarness()
     box.play(VolumeAsked(98), LOUDER)
     assert box.view().volume_percent == 100
     box.play(VolumeAsked(2), QUIETER)
@@ -123,7 +123,7 @@ def test_the_volume_stays_within_its_bounds():
 
 
 def test_the_page_sets_volume_and_gain():
-    box = Box()
+    box = CoreHarness()
     assert box.play(VolumeAsked(40)) == (SetVolume(40), KeepLevels(40, 0.0))
     assert box.play(GainAsked(6.5)) == (SetGain(6.5), KeepLevels(40, 6.5))
     assert box.view().microphone_gain_db == 6.5

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.core.commands import CloseSound, Earcon, FetchToken, OpenSound
 from appliance.core.events import JoinAsked, LeaveAsked, LinkChanged, Started
-from tests.core.story import ALICE, LEAVE, Box, earcons, in_room, started
+from tests.core.story import ALICE, LEAVE, CoreHarness, earcons, in_room, started
 
 
 def sound(*commands) -> list[type]:
@@ -16,7 +16,7 @@ def sound(*commands) -> list[type]:
 
 
 def test_the_microphone_is_opened_with_the_first_attempt_and_not_before():
-    box = Box()
+    box = CoreHarness()
     assert sound(*box.play(LinkChanged("10.0.0.7"), JoinAsked(), 60)) == []
     assert isinstance(box.play(Started())[0], OpenSound)
 

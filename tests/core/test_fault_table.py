@@ -10,7 +10,7 @@ from appliance.config import Config, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.events import Button, ButtonPressed, Part, PartFound, PartLost
 from appliance.core.fault_table import TABLE, FaultKind
-from tests.core.story import Box
+from tests.core.story import CoreHarness
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "appliance"
@@ -77,7 +77,7 @@ def test_a_sentence_says_what_is_wrong_and_then_what_to_do(fault):
 
 @pytest.mark.parametrize("fault", of_kind(FaultKind.LOST), ids=by_id)
 def test_a_lost_part_is_shown_with_the_words_and_lights_the_lamp(fault):
-    box, text = Box(), fault.text(**facts(fault))
+    box, text = CoreHarness(), fault.text(**facts(fault))
     box.play(PartLost(Part.SPEAKER, "USB Audio", text))
     assert box.view().faults == (f"speaker: USB Audio: {text}",)
     assert box.view().lamps.fault
@@ -85,14 +85,14 @@ def test_a_lost_part_is_shown_with_the_words_and_lights_the_lamp(fault):
 
 @pytest.mark.parametrize("fault", of_kind(FaultKind.NOTICE), ids=by_id)
 def test_a_part_that_works_with_a_notice_is_shown_and_lights_the_lamp(fault):
-    box, text = Box(), fault.text(**facts(fault))
+    box, text = CoreHarness(), fault.text(**facts(fault))
     box.play(PartFound(Part.SPEAKER, "USB Audio", text))
     assert box.view().faults == (f"speaker: USB Audio, {text}",)
     assert box.view().lamps.fault
 
 
 def test_a_button_that_is_held_down_is_shown_and_lights_the_lamp():
-    box = Box()
+    box = CoreHarness()
     box.play(ButtonPressed(Button.LEAVE, is_at_boot=True))
     assert box.view().faults == (fault_table.BUTTON_HELD.text(button="leave"),)
     assert box.view().lamps.fault
@@ -100,7 +100,7 @@ def test_a_button_that_is_held_down_is_shown_and_lights_the_lamp():
 
 @pytest.mark.parametrize(("driver", "is_lit"), [("auto", False), ("ssd1306", True)])
 def test_a_missing_screen_lights_the_lamp_only_if_it_is_configured(driver, is_lit):
-    box = Box(Config(screen=ScreenConfig(driver=driver)))
+    box = CoreHarness(Config(screen=ScreenConfig(driver=driver)))
     text = fault_table.SCREEN_ABSENT.text(addresses="0x3C", bus=1)
     box.play(PartLost(Part.SCREEN, "OLED", text))
     assert box.view().faults == (f"screen: OLED: {text}",)
@@ -160,7 +160,7 @@ SEEN = of_kind(FaultKind.LOST, FaultKind.NOTICE)
 
 @pytest.mark.parametrize("fault", SEEN, ids=by_id)
 def test_the_view_has_the_identifier_of_each_fault(fault):
-    box, text = Box(), fault.text(**facts(fault))
+    box, text = CoreHarness(), fault.text(**facts(fault))
     if fault.kind is FaultKind.LOST:
         box.play(PartLost(Part.SPEAKER, "USB Audio", text))
     else:
@@ -173,14 +173,17 @@ def test_the_view_has_the_identifier_of_each_fault(fault):
 
 
 def test_a_button_that_is_held_down_has_an_identifier():
-    box = Box()
+    box = CoreHarness()
     box.play(ButtonPressed(Button.LEAVE, is_at_boot=True))
     assert box.view().fault_ids == (fault_table.BUTTON_HELD.id,)
 
 
 def test_a_missing_screen_has_an_identifier_only_if_it_is_configured():
     lost = PartLost(Part.SCREEN, "OLED", "nobody answers")
-    optional, fixed = Box(), Box(Config(screen=ScreenConfig(driver="ssd1306")))
+    optional, fixed = (
+        CoreHarness(),
+        CoreHarness(Config(screen=ScreenConfig(driver="ssd1306"))),
+    )
     optional.play(lost)
     fixed.play(lost)
     assert optional.view().fault_ids == ()

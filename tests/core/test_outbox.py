@@ -9,17 +9,25 @@ from appliance.core.events import (
     ChatTyped,
     JoinAsked,
 )
-from tests.core.story import LEAVE, Box, in_room, message, of, started, with_presets
+from tests.core.story import (
+    LEAVE,
+    CoreHarness,
+    in_room,
+    message,
+    of,
+    started,
+    with_presets,
+)
 
 HELLO = ChatTyped("c1", "hello", 5)
 
 
-def sends(box: Box, *story) -> tuple[str, ...]:
+def sends(box: CoreHarness, *story) -> tuple[str, ...]:
     """Play and return the ids of the lines that are sent."""
     return tuple(command.id for command in of(SendChat, box.play(*story)))
 
 
-def deliveries(box: Box) -> list[Delivery]:
+def deliveries(box: CoreHarness) -> list[Delivery]:
     return [line.state for line in box.view().chat]
 
 

@@ -24,7 +24,7 @@ from appliance.core.state import Goal, Phase
 from appliance.core.step import wake_at_s
 from tests.core.story import (
     LEAVE,
-    Box,
+    CoreHarness,
     in_room,
     joining,
     of,
@@ -36,13 +36,13 @@ jitters = st.floats(0, 1)
 HOME, ELSEWHERE = map(LinkChanged, ("192.168.1.5", "10.0.0.7"))
 
 
-def remaining_s(box: Box) -> float:
+def remaining_s(box: CoreHarness) -> float:
     """Return how long the box is going to wait before its next attempt."""
     assert box.phase() is Phase.WAITING
     return box.state.retry_at_s - box.now_s
 
 
-def next_try(box: Box) -> None:
+def next_try(box: CoreHarness) -> None:
     box.play(remaining_s(box))
     assert box.phase() is Phase.FETCHING
 

@@ -28,7 +28,7 @@ from tests.core.story import (
     PRESS,
     RELEASE,
     TOGGLE,
-    Box,
+    CoreHarness,
     in_room,
     joining,
     of,
@@ -39,13 +39,13 @@ from tests.core.story import (
 AWAY, HOME, ELSEWHERE = map(LinkChanged, (None, "192.168.1.5", "10.0.0.7"))
 
 
-def wait_s(box: Box) -> float:
+def wait_s(box: CoreHarness) -> float:
     """Return how long the box is going to wait before its next attempt."""
     assert box.phase() is Phase.WAITING
     return box.state.retry_at_s - box.now_s
 
 
-def next_try(box: Box) -> None:
+def next_try(box: CoreHarness) -> None:
     box.play(wait_s(box))
     assert box.phase() is Phase.FETCHING
 
@@ -159,7 +159,7 @@ def test_a_lost_link_does_not_hide_another_cause(order):
 # the same identity twice
 
 
-def replaced(box: Box, stay_s: float = 300) -> float:
+def replaced(box: CoreHarness, stay_s: float = 300) -> float:
     """Replace the box in the room after a while; return how long it waits."""
     box.enter()
     box.play(stay_s, box.lost(Cause.REPLACED))
@@ -217,7 +217,7 @@ def test_a_press_ends_the_wait_after_a_replacement():
 # removed by a moderator
 
 
-def removed(box: Box) -> float:
+def removed(box: CoreHarness) -> float:
     """Remove the box from the room; return how long it waits."""
     box.enter()
     box.play(box.lost(Cause.ROOM_CLOSED))

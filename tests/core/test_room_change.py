@@ -14,14 +14,14 @@ from appliance.core.events import (
 from appliance.core.reconnect import CHANGE_ATTEMPTS
 from appliance.core.session import FETCH_S, JOIN_S, LEAVE_S
 from appliance.core.state import Phase
-from tests.core.story import Box, in_room, of, started, with_presets
+from tests.core.story import CoreHarness, in_room, of, started, with_presets
 
 GARAGE = JoinAsked("garage")
 WAIT_S = 2.0
 """Longer than the first two waits, shorter than the time-out for a token."""
 
 
-def moving(*names: str) -> Box:
+def moving(*names: str) -> CoreHarness:
     """Return a box in the kitchen that has left it for the garage."""
     box = in_room(with_presets("garage", *names))
     box.play(GARAGE, box.left())

@@ -28,7 +28,7 @@ from tests.core.story import (
     LEAVE,
     PRESS,
     URL,
-    Box,
+    CoreHarness,
     in_room,
     joining,
     of,
@@ -43,7 +43,7 @@ NEXT_ROOM = ButtonPressed(Button.NEXT_ROOM)
 
 
 def test_a_started_box_fetches_a_token_joins_and_is_in_the_room():
-    box = Box()
+    box = CoreHarness()
     assert of(FetchToken, box.play(Started())) == (FetchToken(1, None, None),)
     assert of(JoinRoom, box.play(box.token())) == (JoinRoom(1, URL, "secret"),)
     assert box.play(box.joined(ALICE)) == (PlayEarcon(Earcon.JOINED),)
@@ -53,7 +53,7 @@ def test_a_started_box_fetches_a_token_joins_and_is_in_the_room():
 
 
 def test_every_server_that_accepts_the_token_may_be_joined():
-    box = Box()
+    box = CoreHarness()
     box.play(Started())
     others = ("wss://b.example.com", "wss://c.example.com")
     (join,) = of(JoinRoom, box.play(replace(box.token(), fallback_urls=others)))
@@ -209,14 +209,14 @@ def test_a_refused_box_tries_again_on_a_press_and_stays_out_if_the_page_says_lea
 
 
 def test_a_request_to_join_before_the_start_sets_the_first_room():
-    box = Box(with_presets("garage"))
+    box = CoreHarness(with_presets("garage"))
     assert box.play(JoinAsked("garage", "Hall")) == ()
     started = of(FetchToken, box.play(Started()))
     assert started == (FetchToken(1, "garage", "Hall"),)
 
 
 def test_a_box_that_is_told_to_leave_before_the_start_stays_out():
-    box = Box()
+    box = CoreHarness()
     box.play(LEAVE)
     assert not of(FetchToken, box.play(Started()))
     assert box.phase() is Phase.LEFT

@@ -7,15 +7,15 @@ import pytest
 from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
 from appliance.core.view import CAUSE_TEXT, banner, retry_s
-from tests.core.story import ALICE, LEAVE, PRESS, Box, in_room, joining, started
+from tests.core.story import ALICE, LEAVE, PRESS, CoreHarness, in_room, joining, started
 
 
-def words(box: Box) -> str:
+def words(box: CoreHarness) -> str:
     return banner(box.state, box.now_s)
 
 
 def test_each_phase_has_its_text():
-    box = Box()
+    box = CoreHarness()
     seen = [words(box)]
     box = started()
     seen.append(words(box))
@@ -142,6 +142,6 @@ def test_a_stopping_box_is_leaving():
 @pytest.mark.parametrize("phase", Phase)
 @pytest.mark.parametrize("cause", [None, *Cause])
 def test_the_banner_is_never_empty(phase, cause):
-    box = Box()
+    box = CoreHarness()
     box.state = replace(box.state, phase=phase, cause=cause)
     assert words(box)

@@ -32,7 +32,7 @@ from tests.core.story import (
     ALICE,
     LEAVE,
     PRESS,
-    Box,
+    CoreHarness,
     in_room,
     joining,
     of,
@@ -51,7 +51,7 @@ def test_a_step_changes_nothing_but_its_answer():
 
 
 def test_the_start_sets_the_levels_that_the_page_shows():
-    box = Box()
+    box = CoreHarness()
     box.play(VolumeAsked(35), GainAsked(-6.0))
     commands = box.play(Started())
     assert of(SetVolume, commands) == (SetVolume(35),)
@@ -69,49 +69,49 @@ def test_an_idle_box_asks_for_no_tick():
 # stopping at every stage
 
 
-def waiting() -> Box:
+def waiting() -> CoreHarness:
     box = started()
     box.play(box.no_token())
     return box
 
 
-def paused() -> Box:
+def paused() -> CoreHarness:
     box = in_room()
     box.play(box.paused())
     return box
 
 
-def talking() -> Box:
+def talking() -> CoreHarness:
     box = in_room()
     box.play(PRESS)
     return box
 
 
-def leaving() -> Box:
+def leaving() -> CoreHarness:
     box = in_room()
     box.play(LEAVE)
     return box
 
 
-def moving() -> Box:
+def moving() -> CoreHarness:
     box = in_room()
     box.play(JoinAsked(display_name="Hall"))
     return box
 
 
-def left() -> Box:
+def left() -> CoreHarness:
     box = leaving()
     box.play(box.left())
     return box
 
 
-def refused() -> Box:
+def refused() -> CoreHarness:
     box = started()
     box.play(box.no_token(is_final=True))
     return box
 
 
-@pytest.mark.parametrize("make", [Box, waiting, left, refused])
+@pytest.mark.parametrize("make", [CoreHarness, waiting, left, refused])
 def test_a_stop_outside_a_session_is_immediate(make):
     box = make()
     assert box.play(StopAsked()) == END
@@ -141,7 +141,7 @@ def test_a_stop_while_leaving_waits_for_its_end(make):
 
 
 EVERY_STAGE = [
-    Box,
+    CoreHarness,
     started,
     joining,
     in_room,
@@ -181,7 +181,7 @@ def test_a_stopped_box_does_nothing_any_more(make):
 
 
 def test_a_missing_part_is_named_until_it_is_found():
-    box = Box()
+    box = CoreHarness()
     box.play(PartLost(Part.BUTTON, "GPIO17", "busy"))
     assert box.view().faults == ("button: GPIO17: busy",)
     box.play(PartFound(Part.BUTTON, "GPIO17"))
@@ -189,14 +189,14 @@ def test_a_missing_part_is_named_until_it_is_found():
 
 
 def test_another_part_of_the_same_kind_that_is_found_does_not_help():
-    box = Box()
+    box = CoreHarness()
     box.play(PartLost(Part.LAMP, "GPIO22", "busy"), PartFound(Part.LAMP, "GPIO23"))
     assert box.view().faults == ("lamp: GPIO22: busy",)
 
 
 @pytest.mark.parametrize("part", [Part.MICROPHONE, Part.SPEAKER, Part.SCREEN])
 def test_any_device_that_is_found_replaces_the_missing_one(part):
-    box = Box()
+    box = CoreHarness()
     box.play(PartLost(part, "the old one", "unplugged"))
     assert box.state.lost
     box.play(PartFound(part, "another one"))
@@ -223,7 +223,7 @@ def test_a_second_choice_works_and_is_a_fault_until_the_first_is_found_or_it_is_
 
 
 def test_a_loss_that_is_reported_again_keeps_its_place_and_its_newest_reason():
-    box = Box()
+    box = CoreHarness()
     busy, broken = (PartLost(Part.LAMP, "GPIO22", why) for why in ("busy", "broken"))
     box.play(busy, PartLost(Part.SCREEN, "0x3C", "silent"))
     box.play(broken, PartLost(Part.SCREEN, "0x3D", "silent"))

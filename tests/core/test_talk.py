@@ -26,7 +26,7 @@ from tests.core.story import (
     PUSH_TO_TALK,
     RELEASE,
     TOGGLE,
-    Box,
+    CoreHarness,
     earcons,
     in_room,
     live,
@@ -124,7 +124,7 @@ def test_only_open_mode_starts_with_a_talk(mode):
 
 
 def test_open_mode_talks_even_without_an_initial_talk_state():
-    box = Box(with_mode(OPEN))
+    box = CoreHarness(with_mode(OPEN))
     box.state = State(with_mode(OPEN))
     box.play(Started())
     box.enter()

@@ -29,7 +29,7 @@ from tests.core.story import (
     MICROPHONE_LOST,
     PRESS,
     RELEASE,
-    Box,
+    CoreHarness,
     in_room,
     joining,
     message,
@@ -45,7 +45,7 @@ SPEAKER_LOST = PartLost(Part.SPEAKER, "USB", "unplugged")
 
 
 def test_the_first_session_connects_and_later_ones_reconnect():
-    box = Box()
+    box = CoreHarness()
     assert box.view().connection is ConnectionState.CONNECTING
     box = started()
     assert box.view().connection is ConnectionState.CONNECTING
@@ -95,7 +95,7 @@ def test_a_stopping_and_a_stopped_box_are_disconnected():
 
 
 def test_a_box_that_is_starting_shows_no_lamp():
-    assert Box().view().lamps == Lamps()
+    assert CoreHarness().view().lamps == Lamps()
 
 
 def test_the_online_lamp_is_lit_only_in_the_room():
@@ -204,11 +204,11 @@ def test_names_of_rooms_and_of_the_box_are_shown():
     box.play(JoinAsked("garage"))
     assert box.view().preset == "garage"
     assert box.view().name == ""
-    assert Box(Config(name="hall")).view().name == "hall"
+    assert CoreHarness(Config(name="hall")).view().name == "hall"
 
 
 def test_missing_sound_parts_are_shown():
-    box = Box()
+    box = CoreHarness()
     assert box.view().has_microphone
     assert box.view().has_speaker
     box.play(MICROPHONE_LOST, SPEAKER_LOST)
@@ -217,7 +217,7 @@ def test_missing_sound_parts_are_shown():
 
 
 def test_the_address_is_shown_as_far_as_it_is_known():
-    box = Box()
+    box = CoreHarness()
     assert box.view().address == ""
     box.play(LinkChanged("10.0.0.7"))
     assert box.view().address == "10.0.0.7"

@@ -17,7 +17,7 @@ EVERY_S = 0.2
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
+class InstalledBox:
     """The appliance's service in a running guest."""
 
     machine: Machine

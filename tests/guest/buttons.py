@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.guest.box import TALK, TALKING, Box
+from tests.guest.box import TALK, TALKING, InstalledBox
 from tests.guest.site import Site
 
 BOUNCE_S = 0.003
@@ -46,7 +46,7 @@ async def bounce(site: Site) -> None:
                 await _series(site, box, mode, bounces)
 
 
-async def _series(site: Site, box: Box, mode: str, bounces: int) -> None:
+async def _series(site: Site, box: InstalledBox, mode: str, bounces: int) -> None:
     bad = []
     delays_ms = []
     for _ in range(PRESSES):

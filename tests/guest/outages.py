@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from statistics import median
 
 from tests.guest import taps
-from tests.guest.box import ONLINE, TALKING, Box, until
+from tests.guest.box import ONLINE, TALKING, InstalledBox, until
 from tests.guest.site import Site
 
 KILLS = 5
@@ -123,7 +123,7 @@ async def interface(site: Site) -> None:
         await site.talks(box, "a press then")
 
 
-async def _expect_named(site: Site, box: Box) -> None:
+async def _expect_named(site: Site, box: InstalledBox) -> None:
     start_s = time.monotonic()
 
     async def is_named() -> bool:

@@ -24,7 +24,7 @@ from tests.bench.client_start import Ours, Seat
 from tests.bench.hearing import MOST_S, judge
 from tests.card.asound import Card, Samples
 from tests.guest import taps
-from tests.guest.box import TALKING, Box, until
+from tests.guest.box import TALKING, InstalledBox, until
 from tests.guest.headset import Headset
 from tests.guest.i2c_adapter import I2cAdapter
 from tests.guest.machine import Built, boot
@@ -67,7 +67,7 @@ class Site:
     findings: Findings = field(default_factory=Findings)
 
     @asynccontextmanager
-    async def box(self, *words: str, **sections: Any) -> AsyncIterator[Box]:
+    async def box(self, *words: str, **sections: Any) -> AsyncIterator[InstalledBox]:
         """Boot the guest with a configuration; the service then starts by itself.
 
         Args:
@@ -77,7 +77,7 @@ class Site:
         config = json.dumps(self._config() | sections)
         try:
             async with boot(self.built, self.folder, *words, config=config) as machine:
-                box = Box(machine, f"in {ROOM}")
+                box = InstalledBox(machine, f"in {ROOM}")
                 try:
                     yield box
                 finally:
@@ -124,7 +124,7 @@ class Site:
         await until("sound", lambda: heard(since_s) is not None, within_s)
         return (heard(since_s) or since_s) - since_s
 
-    async def talks(self, box: Box, words: str) -> None:
+    async def talks(self, box: InstalledBox, words: str) -> None:
         """Press, expect speech at the far end and the lamp, release, expect neither.
 
         Somebody must be speaking at the box.

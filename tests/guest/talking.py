@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.guest.box import ONLINE, TALKING, Box, until
+from tests.guest.box import ONLINE, TALKING, InstalledBox, until
 from tests.guest.site import Reception, Site
 
 BOOT_S = 40.0
@@ -40,7 +40,7 @@ async def boot(site: Site) -> None:
         )
 
 
-async def _joined_s(box: Box) -> float:
+async def _joined_s(box: InstalledBox) -> float:
     """Return when the box was in the room, in seconds since the kernel's start."""
     command = "journalctl -b -u ptt-appliance -o short-monotonic --no-pager"
     lines = await box.machine.shell(f"{command} | grep -m1 'joined  ticket'")

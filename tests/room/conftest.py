@@ -62,7 +62,7 @@ async def server(binary):
         yield running
 
 
-class Box:
+class RoomHarness:
     """The adapter and everything it posted."""
 
     def __init__(self, feed, config=None, playback=None):
@@ -120,7 +120,7 @@ class Box:
 @asynccontextmanager
 async def open_box(config=None, hz=440, playback=None):
     with FakeFeed(hz) as feed:
-        box = Box(feed, config, playback)
+        box = RoomHarness(feed, config, playback)
         async with box.room:
             yield box
 

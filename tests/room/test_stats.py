@@ -9,7 +9,7 @@ from livekit.rtc._proto.stats_pb2 import RtcStats
 from appliance.audio.sender import PACKET_BLOCKS
 from appliance.core.events import ReceptionMeasured, RoomResumed
 from appliance.room import publisher, stats
-from tests.room.conftest import Box, open_box
+from tests.room.conftest import RoomHarness, open_box
 from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
 
 KEPT_S = 0.06
@@ -41,7 +41,7 @@ class Counting(FakeFeed):
 
 async def test_no_packet_is_lost_after_connecting(server):
     with Counting() as feed:
-        box = Box(feed)
+        box = RoomHarness(feed)
         async with box.room:
             await box.join(server)
             await asyncio.sleep(0.5)
@@ -62,7 +62,7 @@ async def test_no_packet_is_lost_when_the_server_answers_without_dtx(
 
     monkeypatch.setattr(publisher, "encoders", misunderstood)
     with Counting() as feed:
-        box = Box(feed)
+        box = RoomHarness(feed)
         async with box.room, server.friend("ann") as friend:
             await box.join(server)
             # The jitter buffer is new for the first half second.
