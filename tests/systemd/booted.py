@@ -24,6 +24,7 @@ CLONE = f"/home/{USER}/ptt"
 BOOT_S = 60.0
 # Settings of this machine that the other system needs to fetch packages.
 OWN_FILES = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificates.crt")
+OWN_HOME_FILES = (".npmrc", ".config/go/env")
 
 # Without a pivot systemd could make no user namespaces; without shared mounts it could
 # not hand credentials to a service.
@@ -92,6 +93,11 @@ class Booted:
             (self._folder / name).mkdir()
         clone = str(self._folder / "upper") + CLONE
         run(["git", "clone", "--quiet", str(self._clone), clone])
+        for name in OWN_HOME_FILES:
+            if (Path.home() / name).exists():
+                copy = Path(clone).parent / name
+                copy.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy(Path.home() / name, copy)
         script = BOOT.format(root=root_of(self._suite), top=self._folder)
         apart = ("--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup")
         with (self._folder / "console").open("wb") as console:
