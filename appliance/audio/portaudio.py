@@ -100,13 +100,18 @@ class PortAudio:
         """Initialise PortAudio again, because it finds new cards only then.
 
         Raises:
-            SoundError: it cannot be initialised, as with an error in asound.conf.
+            SoundError: it cannot be initialised, as with an error in asound.conf, or
+                its process cannot be started.
         """
         if self._process is None:
             if self._killed is not None and not self._killed.has_ended:
                 # The kernel does not let it go, and another one would fare the same.
                 raise SoundError(ANY_CARD, self._failure)
-            self._process = SoundProcess()
+            try:
+                self._process = SoundProcess()
+            except OSError as exc:
+                reason = fault_table.SOUND_NOT_STARTED.text(error=exc.strerror or exc)
+                raise SoundError(ANY_CARD, reason) from exc
         missing, error = self._call(ANY_CARD, "load", limit_s=PATIENCE_S)
         if missing == "package":
             raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())

@@ -109,8 +109,9 @@ class Sender:
         self._post = post
         self._processing = processing
         self._now_s = now_s
-        # Each packet with the number of packets skipped so far.
-        self._queue: SimpleQueue[tuple[int, _Packet] | None] = SimpleQueue()
+        # Each packet with the time of its arrival and the number of packets skipped so
+        # far.
+        self._queue: SimpleQueue[tuple[float, int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.meter = Meter(post)
         self._first_half: _Pair | None = None
@@ -121,8 +122,10 @@ class Sender:
         self._asked_at_s: float | None = None
         self._was_open = False
         self._quiet_packets = 0
-        self._packet_at_s = self._silence_at_s = now_s()
+        self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
         self._card_latency_s = 0.0
+        # Packets of silence sent since the card's last packet, and when.
+        self._inserted, self._inserted_at_s = 0, now_s()
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
@@ -141,15 +144,17 @@ class Sender:
     def put(self, microphone: Block, played: Block) -> None:
         """Enqueue 10 ms of sound; the blocks are kept, so they must not be reused."""
         pair = (microphone, played)
-        if self._first_half is None:
+        # New streams may discard it meanwhile.
+        first = self._first_half
+        if first is None:
             self._first_half = pair
             return
-        packet, self._first_half = (self._first_half, pair), None
-        self._packet_at_s = self._now_s()
+        self._first_half = None
+        self._packet_at_s = at_s = self._now_s()
         if self._queue.qsize() >= MAX_WAITING_PACKETS:
-            self.overflows += len(packet)
+            self.overflows += PACKET_BLOCKS
             return
-        self._queue.put((self._skipped, packet))
+        self._queue.put((at_s, self._skipped, (first, pair)))
 
     def skip_packets(self, packets: int) -> None:
         """Let silence be sent in place of skipped packets, with the next packet."""
@@ -203,8 +208,15 @@ class Sender:
         while not self._queue.empty():
             self._take(self._queue.get())
 
-    def send_silence(self) -> None:
-        """Send the silence that is due while no blocks arrive."""
+    def send_silence(self, late_s: float = 0.0) -> None:
+        """Send the silence that is due while no blocks arrive.
+
+        Args:
+            late_s: by how much the caller itself is late. Blocks that arrived while the
+                whole process stood still are seen after it.
+        """
+        if late_s > PACKET_S:
+            return
         now_s = self._now_s()
         # What the card still holds is not lost: both would add up at the receivers.
         since_s = max(self._packet_at_s + self._card_latency_s, self._silence_at_s)
@@ -219,7 +231,10 @@ class Sender:
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
         self._quiet_packets = 0
-        for _ in range(min(packets, MAX_INSERTED_PACKETS)):
+        packets = min(packets, MAX_INSERTED_PACKETS)
+        self._inserted += packets
+        self._inserted_at_s = now_s
+        for _ in range(packets):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
@@ -237,22 +252,42 @@ class Sender:
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
+            wait_s = self._wait_s
+            due_s = self._now_s() + wait_s
             try:
-                is_wanted = self._take(self._queue.get(timeout=self._wait_s))
+                is_wanted = self._take(self._queue.get(timeout=wait_s))
             except Empty:
-                self.send_silence()
+                self.send_silence(self._now_s() - due_s)
 
-    def _take(self, taken: tuple[int, _Packet] | None) -> bool:
+    def _take(self, taken: tuple[float, int, _Packet] | None) -> bool:
         """Process one entry of the queue; return False at its end."""
         if taken is None:
             return False
-        skipped, packet = taken
+        at_s, skipped, packet = taken
+        is_late = self._is_late(at_s)
         self._send_skipped(skipped)
+        if is_late and self._inserted:
+            # Sent as well, it would stay in the receivers' buffers for long.
+            self._inserted -= 1
+            return True
         self._send_packet(packet)
         is_talk = self._was_open or self.gate.has_pre_roll
         is_busy = is_talk or self._processing.is_at_work
         self._quiet_packets = 0 if is_busy else self._quiet_packets + 1
         return True
+
+    def _is_late(self, at_s: float) -> bool:
+        """Return whether a packet that arrived then belongs to the time before.
+
+        Several that arrive at once had waited for a thread or process that stood still;
+        the silence sent in their place stands for them. A card that is back delivers
+        one packet after the other.
+        """
+        is_late = at_s - self._taken_at_s < PACKET_S / 2
+        if not is_late and self._taken_at_s >= self._inserted_at_s:
+            self._inserted = 0
+        self._taken_at_s = at_s
+        return is_late
 
     def _send_skipped(self, skipped: int) -> None:
         """Send silence for the packets skipped so far."""
@@ -261,7 +296,9 @@ class Sender:
         if packets:
             self._skipped_sent = skipped
             self.meter.skip(packets * PACKET_BLOCKS)
-            self.encoder_feed.send([(SILENCE, SILENCE)] * packets)
+            sent = min(packets, self._inserted)
+            self._inserted -= sent
+            self.encoder_feed.send([(SILENCE, SILENCE)] * (packets - sent))
 
     def _send_packet(self, packet: _Packet) -> None:
         (first_heard, _), (second_heard, _) = packet

@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from mmap import mmap
 from pathlib import Path
@@ -209,25 +209,37 @@ class SoundProcess:
     """
 
     def __init__(self) -> None:
-        """Start it."""
-        memory = os.memfd_create("ptt-sound")
-        os.ftruncate(memory, SHARED_BYTES)
-        self._shared = mmap(memory, SHARED_BYTES)
-        self._output = _bounded_memory()
-        self._control, control = _pair()
-        self._periods: list[PeriodThread] = []
-        inherited = [memory]
-        for slot in range(STREAMS):
-            ours, theirs = _pair()
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, WAITING_BYTES)
-            theirs.settimeout(0)
-            flag = memoryview(self._shared)[slot : slot + 1]
-            self._periods.append(PeriodThread(ours, flag))
-            inherited.append(theirs.detach())
-        self._child = _started(control, self._output, inherited)
-        control.close()
-        for descriptor in inherited:
-            os.close(descriptor)
+        """Start it.
+
+        Raises:
+            OSError: the system has no memory, files or processes left.
+        """
+        with ExitStack() as opened:
+            memory = os.memfd_create("ptt-sound")
+            opened.callback(os.close, memory)
+            os.ftruncate(memory, SHARED_BYTES)
+            self._shared = mmap(memory, SHARED_BYTES)
+            with ExitStack() as kept:
+                self._output = _bounded_memory()
+                kept.callback(os.close, self._output)
+                self._control, control = _pair()
+                kept.enter_context(self._control)
+                opened.enter_context(control)
+                pairs = [_pair() for _ in range(STREAMS)]
+                for ours, theirs in pairs:
+                    kept.enter_context(ours)
+                    opened.enter_context(theirs)
+                    theirs.setsockopt(
+                        socket.SOL_SOCKET, socket.SO_SNDBUF, WAITING_BYTES
+                    )
+                    theirs.settimeout(0)
+                inherited = [memory, *(theirs.fileno() for _, theirs in pairs)]
+                self._child = _started(control, self._output, inherited)
+                kept.pop_all()
+        self._periods = [
+            PeriodThread(ours, memoryview(self._shared)[slot : slot + 1])
+            for slot, (ours, _) in enumerate(pairs)
+        ]
 
     @property
     def has_ended(self) -> bool:

@@ -172,6 +172,12 @@ SOUND_CRASHED: Final = HardwareFault(
     "Try another sound card.",
     help=_SOUND,
 )
+SOUND_NOT_STARTED: Final = HardwareFault(
+    "sound-not-started",
+    "the sound library's process cannot be started: {error}",
+    "The box tries again; if it stays so, restart the computer.",
+    help=_SOUND,
+)
 SOUND_PACKAGE: Final = HardwareFault(
     "sound-package",
     "the Python package sounddevice is not installed",

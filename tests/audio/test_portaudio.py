@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import resource
 import select
 import socket
 import subprocess
@@ -120,6 +121,25 @@ def test_each_answer_of_the_library_is_a_sign_of_life(driver, card):
     before_s = driver.answered_at_s
     assert driver.can(asked)
     assert driver.answered_at_s > before_s > 0
+
+
+def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing(
+    driver,
+):
+    driver.close()
+    free = os.dup(0)
+    os.close(free)
+    before = len(os.listdir("/proc/self/fd"))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, hard))
+    try:
+        with pytest.raises(SoundError, match="cannot be started: Too many open files"):
+            driver.renew()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(os.listdir("/proc/self/fd")) == before
+    driver.renew()
+    assert list(driver.devices())
 
 
 def test_two_streams_run_at_the_same_time(driver, card):

@@ -137,6 +137,55 @@ def test_sound_after_an_interruption_is_sent_completely(path):
     assert sent == [200, 200, 300, 300, 400, 400, 500, 500]
 
 
+def waiting(path, values):
+    """Let packets arrive at once that had waited for this process."""
+    for value in values:
+        path.sender.put(block(value), SILENCE)
+        path.sender.put(block(value), SILENCE)
+    path.sender.run_waiting()
+    return last_samples(path.taken())
+
+
+def test_sound_that_arrives_after_silence_was_sent_for_it_adds_no_delay(path):
+    path.sender.open_gate(0.0)
+    path.put(100)
+    path.clock.now_s += 0.12
+    path.sender.send_silence()
+    inserted = len(path.taken())
+    assert inserted == 6 * PACKET_BLOCKS
+    sent = waiting(path, [200, 300, 400, 500, 600, 700])
+    assert inserted + len(sent) == 7 * PACKET_BLOCKS, "one packet more has arrived"
+    assert last_samples(path.put(800)) == [800, 800]
+    assert waiting(path, [900]) == [900, 900], "later lateness is no reason to drop"
+
+
+def test_skipped_packets_for_which_silence_was_sent_add_no_delay(path):
+    path.sender.skip_packets(SKIPPED)
+    path.put(0)
+    path.clock.now_s += 0.2
+    path.sender.send_silence()
+    inserted = len(path.taken()) // PACKET_BLOCKS
+    path.sender.skip_packets(SKIPPED)
+    assert len(path.put(0)) == PACKET_BLOCKS, "all skipped ones are among the inserted"
+    assert inserted > SKIPPED
+
+
+def test_a_card_that_is_back_loses_nothing_to_the_silence_sent_before(path):
+    path.sender.open_gate(0.0)
+    path.put(100)
+    path.clock.now_s += 0.3
+    path.sender.send_silence()
+    path.taken()
+    assert [last_samples(path.put(n))[0] for n in (200, 300)] == [200, 300]
+    assert waiting(path, [400, 500]) == [400, 400, 500, 500]
+
+
+def test_no_silence_is_sent_by_a_thread_that_stood_still_itself(path):
+    path.clock.now_s += 0.2
+    path.sender.send_silence(late_s=0.1)
+    assert path.taken() == []
+
+
 def test_while_both_sides_are_silent_four_packets_are_sent_together(path):
     assert path.sender.is_idle
     path.sender.skip_packets(SKIPPED)
@@ -197,9 +246,10 @@ def test_packets_skipped_while_silence_is_sent_are_not_lost(path):
             return int(other) + int(self)
 
     path.sender.skip_packets(SKIPPED)
-    path.sender.skip_packets(Meanwhile(SKIPPED))
+    path.sender.skip_packets(Meanwhile(2 * MAX_INSERTED_PACKETS))
     path.put(0)
-    packets = path.packets + 2 * SKIPPED + MAX_INSERTED_PACKETS
+    # The silence sent meanwhile stands for some of them.
+    packets = path.packets + SKIPPED + 2 * MAX_INSERTED_PACKETS
     assert path.sender.encoder_feed.blocks == PACKET_BLOCKS * packets
 
 
