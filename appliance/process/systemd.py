@@ -6,7 +6,9 @@ Source: sd_notify(3) and sd_watchdog_enabled(3).
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Self, cast
 
 from appliance.core.view import View
@@ -47,8 +49,9 @@ def systemd_notify(environ: Mapping[str, str]) -> Notify:
     try:
         from systemd.daemon import notify
     except ImportError:
-        _log.warning("systemd cannot be notified; install python3-systemd")
-        return _no_notification
+        # Without READY=1 systemd would restart the box every 90 seconds.
+        _log.warning("python3-systemd is missing; install it")
+        return partial(_notify_socket, environ["NOTIFY_SOCKET"])
     return cast("Notify", notify)
 
 
@@ -136,6 +139,14 @@ def status_of(view: View) -> str:
     # A line feed would end the value and start another variable.
     banner = " ".join(view.banner.split())
     return ", ".join(filter(None, (banner, *missing))) + faults
+
+
+def _notify_socket(address: str, lines: str) -> None:
+    """Send to systemd's socket; a leading `@` means an abstract name."""
+    if address.startswith("@"):
+        address = f"\0{address[1:]}"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.sendto(lines.encode(), address)
 
 
 def _no_notification(_lines: str) -> None:
