@@ -13,6 +13,11 @@ MARGIN_STEP_FRAMES: Final = 240
 """Raise after an interruption that is too long to be covered."""
 MARGIN_MOST_FRAMES: Final = 2880
 """60 ms: more jitter than this is a fault that a deeper buffer does not cure."""
+ONCE_MOST_FRAMES: Final = 480
+"""10 ms: raise after a single gap, as of a machine that is busy for a moment. A whole
+gap would be held for minutes after that."""
+REPEATED_FRAMES: Final = 60 * RATE_HZ
+"""A second gap within a minute will not be the last one."""
 MEMORY_FRAMES: Final = 600 * RATE_HZ
 """Every 10 minutes the margin is reduced to what was needed in that time."""
 SPARE_FRAMES: Final = 96
@@ -51,6 +56,7 @@ class DelayControl:
         self._reads = 0
         self._frames = 0
         self._remembered_frames = 0.0
+        self._since_gap_frames = float("inf")
         self._least = MARGIN_MOST_FRAMES
 
     @property
@@ -107,13 +113,17 @@ class DelayControl:
     def raise_margin(self, missing_frames: float) -> None:
         """Raise the margin after an audible gap of that length."""
         is_coverable = missing_frames <= MARGIN_MOST_FRAMES
-        raised = self.margin + (missing_frames if is_coverable else MARGIN_STEP_FRAMES)
-        self.margin = min(round(raised), MARGIN_MOST_FRAMES)
+        raise_frames = missing_frames if is_coverable else MARGIN_STEP_FRAMES
+        if self._since_gap_frames > REPEATED_FRAMES:
+            raise_frames = min(raise_frames, ONCE_MOST_FRAMES)
+        self._since_gap_frames = 0.0
+        self.margin = min(round(self.margin + raise_frames), MARGIN_MOST_FRAMES)
         self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
 
     def pass_time(self, frames: float) -> None:
         """Reduce the margin to what was needed in the last `MEMORY_FRAMES`."""
         self._remembered_frames += frames
+        self._since_gap_frames += frames
         if self._remembered_frames < MEMORY_FRAMES:
             return
         unneeded = max(0, self._least - SPARE_FRAMES)

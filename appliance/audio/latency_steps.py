@@ -1,8 +1,8 @@
 """Choice of the card's buffer size: the shortest one without repeated losses.
 
-A card that loses blocks gets the next longer buffer; after a time without any, and
-while both sides are silent, it gets the next shorter one. Each step up doubles that
-time. The step of each card is kept over restarts. Time is an argument.
+A card that loses blocks gets the next longer buffer. After some time of use without
+any, it gets the next shorter one as soon as both sides are silent; each step up doubles
+that time. Both are kept for each card over restarts. Time is an argument.
 """
 
 import logging
@@ -27,11 +27,23 @@ REOPENED_S: Final = 0.5
 """The same after a change of the buffer."""
 CALM_S: Final = 60.0
 CALM_MOST_S: Final = 3600.0
+"""Shortest and longest time of use without losses before a shorter buffer. Silence
+proves nothing: in idle mode a late appliance is not missed."""
+LOOK_MOST_S: Final = 1.0
+"""Time of use that counts between two looks, which are four a second."""
 FILE_NAME: Final = "latency.json"
 MOST_BYTES: Final = 65_536
 """A larger file is damaged."""
 MOST_CARDS: Final = 50
 _log = logging.getLogger(__name__)
+
+
+class KeptStep(msgspec.Struct, frozen=True):
+    """What is known of a card."""
+
+    step: int = 0
+    calm_s: float = CALM_S
+    """Time of use without losses before the next shorter buffer."""
 
 
 class KeptSteps:
@@ -40,23 +52,29 @@ class KeptSteps:
     def __init__(self, folder: Path | None) -> None:
         """Read the file; None: nothing is kept."""
         self._path = None if folder is None else folder / FILE_NAME
-        self._steps: dict[str, int] = {}
+        self._steps: dict[str, KeptStep] = {}
         if self._path is None:
             return
         try:
             content = self._path.read_bytes()[:MOST_BYTES]
-            self._steps = msgspec.json.decode(content, type=dict[str, int])
+            found = msgspec.json.decode(content, type=dict[str, KeptStep | int])
         except FileNotFoundError:
-            pass
+            return
         except (OSError, msgspec.DecodeError) as exc:
             _log.warning("latency steps not read  reason=%r", str(exc))
+            return
+        # A file with the steps alone is valid.
+        self._steps = {
+            card: KeptStep(kept) if isinstance(kept, int) else kept
+            for card, kept in found.items()
+        }
 
-    def step(self, card: str) -> int:
-        """Return the step of the card; 0 for an unknown one."""
-        return self._steps.get(card, 0)
+    def step(self, card: str) -> KeptStep:
+        """Return what is known of the card; the shortest buffer for an unknown one."""
+        return self._steps.get(card, KeptStep())
 
-    def keep(self, card: str, step: int) -> None:
-        """Store the step of the card."""
+    def keep(self, card: str, step: KeptStep) -> None:
+        """Store what is known of the card."""
         self._steps.pop(card, None)
         known = [*self._steps.items(), (card, step)][-MOST_CARDS:]
         self._steps = dict(known)
@@ -81,7 +99,8 @@ class LatencySteps:
         self._top = steps - 1
         self._card = ""
         self._calm_s = CALM_S
-        self._calm_since_s = 0.0
+        self._used_s = 0.0
+        """Time of use since the last loss."""
         self._settled_s = 0.0
         # Times and losses of the looks in the last minute.
         self._looks: deque[tuple[float, int]] = deque()
@@ -95,9 +114,11 @@ class LatencySteps:
         """
         is_other = card != self._card
         if is_other:
-            self._card, self._calm_s = card, CALM_S
-            self.latency_step = min(max(self._kept.step(card), 0), self._top)
-        self._calm_since_s = now_s
+            kept = self._kept.step(card)
+            self._card = card
+            self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
+            self.latency_step = min(max(kept.step, 0), self._top)
+        self._used_s = 0.0
         self._settled_s = now_s + (SETTLED_S if is_other else REOPENED_S)
         self._looks.clear()
 
@@ -107,22 +128,23 @@ class LatencySteps:
         Args:
             losses: losses since `start`.
             now_s: monotonic clock.
-            is_idle: whether the interruption would be inaudible.
+            is_idle: whether both sides are silent, so that an interruption would be
+                inaudible.
         """
         if now_s < self._settled_s:
             self._looks.clear()
         if self._looks and losses != self._looks[-1][1]:
-            self._calm_since_s = now_s
+            self._used_s = 0.0
+        elif self._looks and not is_idle:
+            self._used_s += min(now_s - self._looks[-1][0], LOOK_MOST_S)
         self._looks.append((now_s, losses))
         while now_s - self._looks[0][0] > SLOW_S:
             self._looks.popleft()
         if self.is_losing:
-            is_longer = self._is_changed_to(self.latency_step + 1)
-            if is_longer:
-                self._calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return is_longer
-        is_calm = now_s - self._calm_since_s >= self._calm_s
-        return is_calm and is_idle and self._is_changed_to(self.latency_step - 1)
+            calm_s = min(2 * self._calm_s, CALM_MOST_S)
+            return self._change_to(self.latency_step + 1, calm_s)
+        is_calm = self._used_s >= self._calm_s
+        return is_calm and is_idle and self._change_to(self.latency_step - 1)
 
     @property
     def is_losing(self) -> bool:
@@ -135,11 +157,17 @@ class LatencySteps:
             losses - recent >= BURST_LOSSES or losses - self._looks[0][1] >= SLOW_LOSSES
         )
 
-    def _is_changed_to(self, latency_step: int) -> bool:
-        """Change the step, within its limits, and return whether it is another one."""
+    def _change_to(self, latency_step: int, calm_s: float | None = None) -> bool:
+        """Change the step, within its limits, and return whether it is another one.
+
+        Args:
+            latency_step: the new step.
+            calm_s: time of use before the next shorter buffer; None: as before.
+        """
         step = min(max(latency_step, 0), self._top)
         if step == self.latency_step:
             return False
         self.latency_step = step
-        self._kept.keep(self._card, step)
+        self._calm_s = calm_s or self._calm_s
+        self._kept.keep(self._card, KeptStep(step, self._calm_s))
         return True

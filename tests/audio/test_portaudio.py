@@ -129,7 +129,7 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
     driver.close()
     free = os.dup(0)
     os.close(free)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(tuple(Path("/proc/self/fd").iterdir()))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (free + 4, hard))
     try:
@@ -137,7 +137,7 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
             driver.renew()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(tuple(Path("/proc/self/fd").iterdir())) == before
     driver.renew()
     assert list(driver.devices())
 
