@@ -36,6 +36,14 @@ REACTION_S: Final = 8.0
 """An agent that is connected to its models begins to think within 5 s."""
 ARRIVAL_S: Final = 30.0
 """Time that an agent has to come; what was said before is too old afterwards."""
+STARTING_S: Final = 20.0
+"""Our choice: an agent that is not ready by then may never say that it is."""
+PAUSE_S: Final = 0.8
+"""Pause that ends an utterance in a latched talk; our choice: longer than those between
+words, and what agents that detect the end of a turn themselves wait for."""
+UTTERANCE_S: Final = 1.0
+"""Our choice: a shorter sound in a latched talk may be a noise, which no agent answers.
+"""
 BEAT_S: Final = 0.5
 """Half a period of the blinking lamp while the agent is thinking."""
 LAST_BEAT: Final = 120
@@ -70,6 +78,7 @@ def due_s(state: State) -> float:
         return float("inf")
     return min(
         float("inf") if until_s is None else until_s,
+        conversation.utterance_until_s or float("inf"),
         _reaction_due_s(conversation),
         _blink_due_s(conversation),
     )
@@ -95,23 +104,78 @@ def follow(before: State, after: State, now_s: float) -> Step:
         return _silenced(after, is_wanted=False)
     was_talking, is_talking = before.talk.is_on, after.talk.is_on
     if is_talking and not was_talking:
-        conversation = replace(conversation, has_voice=False, is_answering=False)
-    if is_talking and after.levels.is_voice:
-        conversation = replace(conversation, has_voice=True)
-    if was_talking and not is_talking and conversation.has_voice:
-        asked_at_s = now_s if _should_react(after) else None
-        conversation = replace(conversation, asked_at_s=asked_at_s, has_voice=False)
-    after = replace(after, conversation=conversation)
-    is_heard = conversation.is_answering or after.config.talk.mode is TalkMode.OPEN
+        conversation = replace(conversation, voice_at_s=None, is_answering=False)
+        after = replace(after, conversation=conversation)
+    after = _with_voice(before, after, now_s)
+    conversation = after.conversation
+    is_heard = conversation.is_answering or _is_open(after)
     has_agent = conversation.agent is not None
     after, muting = _silenced(
         after, is_wanted=is_talking and has_agent and not is_heard
     )
-    after, turn = _with_turn(after, is_talking=is_talking and _listens(conversation))
+    is_speaking = conversation.utterance_until_s is not None
+    is_turn = is_speaking if _is_open(after) else is_talking
+    after, turn = _with_turn(after, is_talking=is_turn and _listens(conversation))
     if was_talking and not is_talking and not has_agent and _is_taken_back(after):
         # What was said is kept for the agent, and it is not to hear that either.
         turn = (TakeTurn(after.ticket, Turn.CANCEL),)
     return after, (*muting, *turn)
+
+
+def _with_voice(before: State, after: State, now_s: float) -> State:
+    """Follow what is said here, and begin the wait for a reaction at its end.
+
+    That is the end of the talk, and in a latched one, which may go on for hours, a
+    pause.
+    """
+    conversation = after.conversation
+    until_s = conversation.utterance_until_s
+    is_latched = after.talk.is_on and after.talk.is_latched
+    has_paused = until_s is not None and now_s >= until_s
+    if has_paused or not is_latched:
+        until_s = None
+    if after.talk.is_on and after.levels.is_voice:
+        until_s = float("inf") if is_latched else None
+        if conversation.voice_at_s is None and _is_new_speech(after):
+            conversation = replace(conversation, voice_at_s=now_s)
+    elif until_s == float("inf"):
+        until_s = now_s + PAUSE_S
+    conversation = replace(conversation, utterance_until_s=until_s)
+    after = replace(after, conversation=conversation)
+    if before.talk.is_on and not after.talk.is_on:
+        return _asked(after, now_s, UTTERANCE_S if _is_open(after) else 0.0)
+    is_asked = has_paused and (_is_open(after) or not _takes_turns(after))
+    return _asked(after, now_s, UTTERANCE_S + PAUSE_S) if is_asked else after
+
+
+def _is_open(state: State) -> bool:
+    """Return whether the talk has no end, so that each utterance is a turn."""
+    return state.config.talk.mode is TalkMode.OPEN
+
+
+def _takes_turns(state: State) -> bool:
+    agent = state.conversation.agent
+    return agent is not None and agent.takes_turns
+
+
+def _is_new_speech(state: State) -> bool:
+    """Return whether a voice is not just the agent's own, played in a latched talk."""
+    agent = state.conversation.agent
+    is_active = agent is not None and agent.state in _ACTIVE
+    return not (is_active and state.talk.is_latched)
+
+
+def _asked(state: State, now_s: float, least_s: float) -> State:
+    """Begin the wait for a reaction to what was said, if it began `least_s` ago."""
+    conversation = state.conversation
+    voice_at_s = conversation.voice_at_s
+    if voice_at_s is None:
+        return state
+    conversation = replace(conversation, voice_at_s=None)
+    if now_s - voice_at_s >= least_s:
+        asked_at_s = now_s if _should_react(state) else None
+        conversation = replace(conversation, asked_at_s=asked_at_s)
+    return replace(state, conversation=conversation)
 
 
 def _listens(conversation: Conversation) -> bool:
@@ -138,6 +202,7 @@ def _changed(state: State, agent: Agent | None, now_s: float) -> State:
             has_turn=False,
             hears_us=False,
             is_unresponsive=False,
+            since_s=now_s,
             asked_at_s=_restarted(conversation, now_s),
         )
     elif before.state is AgentState.INITIALIZING:
@@ -190,18 +255,19 @@ def _without_agent(conversation: Conversation) -> Conversation:
         is_answering=False,
         is_unresponsive=False,
         asked_at_s=None,
+        utterance_until_s=None,
         beats=0,
     )
 
 
 def _reacted(conversation: Conversation) -> Conversation:
     return replace(
-        conversation, asked_at_s=None, has_voice=False, is_unresponsive=False
+        conversation, asked_at_s=None, voice_at_s=None, is_unresponsive=False
     )
 
 
 def _restarted(conversation: Conversation, now_s: float) -> float | None:
-    """Return the begin of the wait for a reaction, which was no use before now."""
+    """Restart the wait for a reaction: the agent could not react earlier."""
     return None if conversation.asked_at_s is None else now_s
 
 
@@ -221,18 +287,23 @@ def _should_react(state: State) -> bool:
 
 
 def _reaction_due_s(conversation: Conversation) -> float:
-    if conversation.asked_at_s is None:
+    asked_at_s, agent = conversation.asked_at_s, conversation.agent
+    if asked_at_s is None or conversation.utterance_until_s is not None:
         return float("inf")
-    agent = conversation.agent
     if agent is None:
-        return conversation.asked_at_s + ARRIVAL_S
+        return asked_at_s + ARRIVAL_S
     if agent.state is AgentState.INITIALIZING:
-        return float("inf")
-    return conversation.asked_at_s + REACTION_S
+        asked_at_s = max(asked_at_s, conversation.since_s + STARTING_S)
+    return asked_at_s + REACTION_S
 
 
 def _is_taken_back(state: State) -> bool:
-    return state.talk.is_muted_on_page or state.talk.is_muted_at_box
+    """Return whether a mute takes back what was said.
+
+    Not in `open` mode, where the mute is the only way to end a talk.
+    """
+    is_muted = state.talk.is_muted_on_page or state.talk.is_muted_at_box
+    return is_muted and not _is_open(state)
 
 
 def _silenced(state: State, *, is_wanted: bool) -> Step:

@@ -101,7 +101,9 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
     """Join the room with the new token."""
     if state.phase is not Phase.FETCHING:
         return state, ()
-    is_expected = event.expects_agent or _is_agent_configured(state)
+    is_wanted = event.expects_agent or _is_agent_configured(state)
+    # No agent comes into a room of dTelecom, and nothing could be kept for it there.
+    is_expected = is_wanted and not event.is_dtelecom
     state = replace(
         entered(state, Phase.JOINING, now_s),
         identity=event.identity,

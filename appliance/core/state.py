@@ -149,8 +149,11 @@ class Conversation:
     """The newest ones, in order of their beginning."""
     captions_until_s: float | None = None
     """They are removed then, because nobody speaks any more."""
-    has_voice: bool = False
-    """Voice was detected during this talk."""
+    voice_at_s: float | None = None
+    """First voice of this talk to which the agent has not reacted; None: none."""
+    utterance_until_s: float | None = None
+    """End of the utterance in a latched talk, infinity while voice is detected; None:
+    nobody speaks here."""
     has_turn: bool = False
     """The agent was told that our turn has begun."""
     is_muted: bool = False

@@ -441,6 +441,126 @@ def test_several_participants_are_told_what_to_expect_of_one_agent():
     assert "listens to whoever talks" in box.view().agent_note
 
 
+def speak(box, seconds=2.0, pause_s=1.0):
+    """Speak for some seconds in a talk that goes on, and pause."""
+    return box.play(VOICE, seconds, QUIET, pause_s)
+
+
+def test_in_open_mode_a_turn_begins_with_the_voice_and_ends_after_a_pause():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01))
+    assert of(TakeTurn, box.commands) == ()
+    for _ in range(2):
+        assert of(TakeTurn, box.play(VOICE, 1.0, QUIET, 0.5, VOICE, 1.0)) == (
+            TakeTurn(1, START),
+        )
+        assert of(TakeTurn, box.play(QUIET, 0.7)) == ()
+        assert of(TakeTurn, box.play(0.2)) == (TakeTurn(1, END),)
+
+
+def test_a_caption_during_a_pause_does_not_end_the_turn():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01), VOICE, 1.0, QUIET, 0.3)
+    assert of(TakeTurn, box.play(caption(box, "hm", speaker="box"), 0.3)) == ()
+
+
+def test_in_open_mode_a_mute_ends_the_turn_and_takes_nothing_back():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01), VOICE, 2.0)
+    assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, END),)
+    box.play(QUIET, 9.0)
+    assert box.view().faults
+
+
+def test_in_a_latched_talk_a_pause_does_not_end_the_turn():
+    box = with_agent(HYBRID)
+    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
+    assert of(TakeTurn, speak(box)) == ()
+    assert of(TakeTurn, box.play(PRESS, RELEASE, TailEnded())) == (TakeTurn(1, END),)
+
+
+@pytest.mark.parametrize("mode", [OPEN, HYBRID])
+def test_a_deaf_agent_is_named_although_the_talk_goes_on(mode):
+    box = with_agent(mode)
+    if mode is HYBRID:
+        box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
+    box.play(TalkFlowed(0.01))
+    speak(box)
+    box.play(7.0)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert "Robot does not react" in box.view().faults[0]
+    assert box.is_live()
+
+
+def test_an_expected_agent_that_does_not_come_is_named_in_open_mode_too():
+    box = expecting(OPEN)
+    box.play(TalkFlowed(0.01))
+    speak(box)
+    box.play(31.0)
+    assert "no voice agent has come" in box.view().faults[0]
+
+
+def test_an_agent_need_not_react_to_a_short_noise_in_a_talk_that_goes_on():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01))
+    speak(box, 0.4)
+    box.play(20.0)
+    assert box.view().faults == ()
+
+
+def test_an_agent_need_not_react_to_its_own_answer_in_the_microphone():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01), agent(box, SPEAKING), VOICE, 10.0)
+    box.play(agent(box, LISTENING), 0.4, QUIET, 20.0)
+    assert box.view().faults == ()
+
+
+def test_an_agent_is_not_deaf_while_somebody_goes_on_speaking():
+    box = with_agent(OPEN)
+    box.play(TalkFlowed(0.01))
+    speak(box)
+    box.play(VOICE, 20.0)
+    assert box.view().faults == ()
+    box.play(QUIET, 8.0)
+    assert box.view().faults == ()
+    box.play(1.0)
+    assert box.view().faults
+
+
+def test_an_agent_that_takes_turns_need_not_react_before_the_latched_turn_ends():
+    box = with_agent(HYBRID)
+    box.play(agent(box, takes_turns=True))
+    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
+    speak(box)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(PRESS, RELEASE, TailEnded(), 8.5)
+    assert box.view().faults
+
+
+def test_an_agent_that_never_says_that_it_is_ready_is_named_at_last():
+    box = with_agent(state=INITIALIZING)
+    say(box)
+    box.play(26.0)
+    assert box.view().faults == ()
+    box.play(2.0)
+    assert "Robot does not react" in box.view().faults[0]
+    box.play(agent(box, THINKING), agent(box, INITIALIZING), 60.0)
+    assert box.view().faults == ()
+    say(box)
+    box.play(8.5)
+    assert box.view().faults
+
+
+def test_no_agent_is_expected_in_a_room_of_dtelecom():
+    box = started(Config(room=RoomConfig(expect_agent=True)))
+    token = TokenReady(1, URL, "secret", "box", "kitchen", is_dtelecom=True)
+    box.play(token, box.joined())
+    assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [False]
+    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+
+
 @given(
     st.lists(
         st.sampled_from(["press", "release", "tail", "flow", "mute", "voice", "gone"])
