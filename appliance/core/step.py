@@ -309,12 +309,21 @@ def _opening(before: State, after: State) -> tuple[Command, ...]:
 
 
 def _earcon(before: State, after: State) -> tuple[Command, ...]:
-    """Return the sound for a joined or lost room; leaving on request has none."""
-    was_in = before.is_connected
-    if after.is_connected:
-        return () if was_in else (PlayEarcon(Earcon.JOINED),)
+    """Return the sound for a joined or lost room; leaving on request has none.
+
+    Neither sounds while the gate is open, which would send it.
+    """
+    was_in = _is_heard(before)
+    if _is_heard(after):
+        is_silent = was_in or after.talk.is_open
+        return () if is_silent else (PlayEarcon(Earcon.JOINED),)
     is_lost = was_in and after.phase is not Phase.LEAVING
     return (PlayEarcon(Earcon.LOST),) if is_lost else ()
+
+
+def _is_heard(state: State) -> bool:
+    """Return whether the room counts as joined; a talk outlasts a resume."""
+    return state.is_connected or (state.phase is Phase.PAUSED and state.talk.is_open)
 
 
 def _reconnected_lines(before: State, after: State) -> tuple[Command, ...]:

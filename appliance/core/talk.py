@@ -137,7 +137,9 @@ def refusal(state: State) -> str:
 
 def _temporary_refusal(state: State) -> str:
     """Return why the present situation refuses a talk; empty: it does not."""
-    if state.phase is not Phase.IN_ROOM:
+    # While LiveKit resumes, the audio may still get through: a talk is not cut.
+    is_going_on = state.phase is Phase.PAUSED and state.talk.is_open
+    if state.phase is not Phase.IN_ROOM and not is_going_on:
         return "not connected"
     if state.is_link_down:
         return "no network"

@@ -155,7 +155,7 @@ class Watch:
         assert self.is_gate_open == after.talk.is_open
         is_missing = any(lost.part is Part.MICROPHONE for lost in after.lost)
         if self.is_gate_open:
-            assert after.phase is Phase.IN_ROOM
+            assert after.phase in {Phase.IN_ROOM, Phase.PAUSED}
             assert after.talk.lock is Lock.NONE
             assert not is_missing
             assert not after.talk.is_muted_at_box
@@ -165,12 +165,14 @@ class Watch:
             assert after.people or after.config.talk.mode is TalkMode.OPEN
         if after.talk.is_open and not before.talk.is_open:
             is_open_mode = after.config.talk.mode is TalkMode.OPEN
+            assert after.phase is Phase.IN_ROOM
             may_open = (*MAY_OPEN, *(IN_OPEN_MODE if is_open_mode else ()))
             assert isinstance(event, may_open)
         if before.talk.is_muted_at_box and isinstance(event, PAGE):
             assert after.talk.is_muted_at_box
         if after.talk.is_transmitting or self.is_gate_open:
-            assert after.is_connected
+            assert after.is_connected or after.phase is Phase.PAUSED
+            assert not after.is_link_down
 
     def _check_sound(self, after: State) -> None:
         if after.phase in NEEDS_SOUND:

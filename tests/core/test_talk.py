@@ -205,14 +205,15 @@ def test_a_refused_press_on_the_page_sounds_and_never_goes_live_later():
 def test_a_press_that_ends_a_latched_talk_during_an_outage_ends_it_for_good():
     box = live(HYBRID)
     box.play(0.1, RELEASE, box.paused())
-    assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
+    assert earcons(box.play(PRESS)) == (Earcon.LOST,)
     box.play(0.1, RELEASE, box.resumed(), 10)
     assert not box.is_live()
 
 
 def test_a_tap_whose_room_goes_before_its_release_does_not_latch():
     box = live(HYBRID)
-    box.play(box.paused(), 0.1, RELEASE, box.resumed())
+    box.play(box.lost(), 0.1, RELEASE, 2)
+    box.enter()
     assert not box.is_live()
 
 
