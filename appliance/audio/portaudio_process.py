@@ -182,7 +182,8 @@ class Exchange:
         except OSError:
             # The appliance has not read the last periods, or has just ended.
             pass
-        self._late = LATE
+        # What was heard waits in the socket: only a period to play can be missed.
+        self._late = LATE if played else 0
         return NOTHING, skipped
 
 

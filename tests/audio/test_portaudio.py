@@ -190,15 +190,18 @@ def test_sound_ends_an_idle_window_at_once(driver, card):
     assert echo.skipped < 10_000
 
 
-def test_a_late_appliance_gets_every_captured_period_and_an_underflow(driver, card):
+@pytest.mark.parametrize("has_speaker", [True, False])
+def test_a_late_appliance_gets_every_captured_period_and_an_underflow_of_the_speaker(
+    driver, card, has_speaker
+):
     echo = Echo()
-    stream = driver.open(wanted(driver, card), echo)
+    stream = driver.open(wanted(driver, card, speaker=has_speaker), echo)
     stream.start()
     echo.wait(10)
     echo.nap_s = 0.05
     echo.wait(30)
     stream.close()
-    assert any(call[3] & 4 for call in echo.calls)
+    assert any(call[3] & 4 for call in echo.calls) is has_speaker
 
 
 def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
