@@ -1,9 +1,9 @@
 """Access tokens for LiveKit rooms: fetching them, and issuing them.
 
 `source` executes the core's `FetchToken` and `DropToken`: it builds a request and posts
-the event, `client` sends the request and names what failed, and `response` reads the
-response and the token in it. BACKENDS.md lists the configuration for each known token
-source.
+the event, `client` sends the request and names what failed, `response` reads the
+response, and `claims` the token in it. BACKENDS.md lists the configuration for each
+known token source.
 
 `server` is `ptt-appliance token-server`, a small token source: `server_settings` reads
 and checks its configuration (`server_config`), `server_app` responds to requests and

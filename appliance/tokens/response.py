@@ -1,33 +1,23 @@
-"""Parser of token sources' responses, and of the access tokens in them.
-
-A token's claims are read without verifying its signature, for which only the server has
-the key (RFC 7519, section 7.2).
+"""Parser of token sources' responses.
 
 Each error's sentence begins with its subject, so that it can be shown unchanged.
 """
 
-import binascii
 import contextlib
 import re
-from base64 import urlsafe_b64decode
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Annotated, Final, TypeVar
+from typing import Final
 
 import msgspec
 
 from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
-from appliance.errors import TokenRefused, TokenUnreachable
+from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
-from appliance.process.redaction import redacted
-
-MAX_TOKEN_CHARACTERS: Final = 16_384
-"""Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
-# Python's decoder skips all other characters, the server's does not.
-_JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
-
-StructT = TypeVar("StructT", bound=msgspec.Struct)
+from appliance.process.redaction import HIDDEN, redacted
+from appliance.tokens.claims import Claims, read_claims
 
 TOKEN_KEYS: Final = (
     *("participant_token", "participantToken", "token", "accessToken"),
@@ -53,86 +43,6 @@ _NO_TOKEN: Final = "a text that is not a JSON Web Token."
 _MILLISECONDS: Final = 10_000_000_000.0
 """Times above this are in milliseconds; as seconds they would be after 2286."""
 _LATEST: Final = _MILLISECONDS * 1000
-
-
-class _Header(msgspec.Struct):
-    alg: str
-
-
-class _Video(msgspec.Struct, rename="camel"):
-    room: str = ""
-    room_join: bool = False
-
-
-class _Payload(msgspec.Struct, rename="camel"):
-    iss: object = None
-    sub: str = ""
-    exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
-    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
-    video: _Video = msgspec.field(default_factory=_Video)
-    room_config: object = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claims:
-    """Identity, room and validity of a token."""
-
-    identity: str
-    room: str
-    may_join: bool
-    expires_at_s: float | None
-    """Seconds since the epoch; None: never."""
-    not_before_s: float
-    """Seconds since the epoch; 0: valid from the start."""
-    profile: RoomKind
-    """`DTELECOM` if signed with EdDSA by an Ed25519 key in base58, else `LIVEKIT`."""
-    expects_agent: bool = False
-    """The server brings a voice agent into the room (claim `roomConfig.agents`)."""
-
-
-def read_claims(token: str) -> Claims | None:
-    """Return the claims of a token; None if it is not a JSON Web Token of this kind."""
-    parts = _JWT.fullmatch(token) if len(token) <= MAX_TOKEN_CHARACTERS else None
-    if parts is None:
-        return None
-    header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
-    if header is None or payload is None:
-        return None
-    is_dtelecom = _is_dtelecom(header.alg, payload.iss)
-    return Claims(
-        identity=payload.sub,
-        room=payload.video.room,
-        may_join=payload.video.room_join,
-        expires_at_s=payload.exp,
-        not_before_s=payload.nbf,
-        profile=RoomKind.DTELECOM if is_dtelecom else RoomKind.LIVEKIT,
-        expects_agent=_has_agents(payload.room_config),
-    )
-
-
-def _decoded(part: str, shape: type[StructT]) -> StructT | None:
-    try:
-        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
-        return msgspec.json.decode(raw, type=shape)
-    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
-        return None
-
-
-def _is_dtelecom(alg: str, issuer: object) -> bool:
-    """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
-    if alg != "EdDSA" or not isinstance(issuer, str):
-        return False
-    from appliance.dtelecom.base58 import is_public_key
-
-    return is_public_key(issuer)
-
-
-def _has_agents(room_config: object) -> bool:
-    match room_config:
-        case {"agents": [_, *_]}:
-            return True
-        case _:
-            return False
 
 
 def read_values(body: bytes) -> dict[str, object] | None:
@@ -193,19 +103,38 @@ def remark(body: bytes, secrets: frozenset[str]) -> str:
     """Return what a token source says about an error, as a sentence; "": nothing.
 
     Args:
-        body: of the response; JSON with `error` or `message`.
+        body: of the response; JSON with `error` or `message`, or plain text, of which
+            the first line counts.
         secrets: texts to hide.
     """
-    values = read_values(body) or {}
-    inner = values.get("error")
-    found = texts_of(inner, ("message",)) if isinstance(inner, dict) else []
-    found += texts_of(values, _REMARK_KEYS)
+    values = read_values(body)
+    if values is None:
+        found = _first_line(body)
+    else:
+        inner = values.get("error")
+        found = texts_of(inner, ("message",)) if isinstance(inner, dict) else []
+        found += texts_of(values, _REMARK_KEYS)
     text = " ".join(found[0].split()) if found else ""
     # Redacted last: characters that are left out could hide a secret.
     text = redacted("".join(filter(str.isprintable, text)), secrets)
     if len(text) > _LONGEST_REMARK:
         text = f"{text[: _LONGEST_REMARK - 1]}…"
-    return f'It says: "{text}".' if text else ""
+    return "" if text in {"", HIDDEN} else f'It says: "{text}".'
+
+
+def _first_line(body: bytes) -> list[str]:
+    """Return the first line of plain text or of a JSON string, if it is one of them."""
+    try:
+        text = body.decode("utf-8-sig").strip()
+    except UnicodeError:
+        return []
+    try:
+        value = msgspec.json.decode(text)
+        text = value.strip() if isinstance(value, str) else ""
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        # A web page, or JSON that is cut off.
+        text = "" if text[:1] in {"<", "{"} else text
+    return text.splitlines()[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,25 +174,27 @@ def read_answer(
         secrets: texts that no error sentence may contain.
 
     Raises:
-        TokenRefused: the response cannot be used, and a retry would not help.
-        TokenUnreachable: the response cannot be used, but a retry may help.
+        TokenUnreachable: the response cannot be used. A retry may help, because a token
+            source may be deployed or configured right now.
     """
     values = read_values(body)
     if values is None:
         sentence = f"{where} answered with {kind_of(body)}, where JSON was expected."
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+        raise _not_usable(sentence)
     tokens = texts_of(values, TOKEN_KEYS)
     if not tokens:
         raise _without_token(values, body, where, secrets)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, f"{where} gave")
+    claims = _claims(token, room, f"{where} gave", _not_usable)
     if claims is not None and claims.expires_at_s is None:
         stated = values.get("expires_at", values.get("expiresAt"))
         claims = replace(claims, expires_at_s=_time_s(stated))
     fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
     if claims is None or fault is not None:
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{where} gave {fault}")
-    url = _server(texts_of(values, URL_KEYS), room, where, secrets)
+        sentence = f"{where} gave {fault}"
+        raise _not_usable(sentence)
+    urls = texts_of(values, URL_KEYS)
+    url = _server(urls, room, where, _not_usable, secrets)
     answer = _answer(url, token, claims, room.kind, claims.not_before_s - now_s)
     return replace(answer, fallback_urls=_fallbacks(values, room, where))
 
@@ -275,14 +206,24 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         TokenRefused: the token cannot be used.
     """
     assert room.token is not None
-    claims = _claims(room.token, room, "room.token is")
+    claims = _claims(room.token, room, "room.token is", _misconfigured)
     fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
     if claims is None or fault is not None:
         sentence = f"room.token is {fault} Write another, or token_url."
-        raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        raise _misconfigured(sentence)
     # The server itself judges the start of its validity.
-    url = _server([], room, "room.token")
+    url = _server([], room, "room.token", _misconfigured)
     return _answer(url, room.token, claims, room.kind, wait_s=0.0)
+
+
+def _not_usable(sentence: str) -> TokenError:
+    """Return the error for a response whose token or server cannot be used."""
+    return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+
+
+def _misconfigured(sentence: str) -> TokenError:
+    """Return the error for a token from the configuration that cannot be used."""
+    return TokenRefused(Cause.MISCONFIGURED, sentence)
 
 
 def _answer(
@@ -332,11 +273,13 @@ def _without_token(
     return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
-def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
+def _claims(
+    token: str, room: RoomSettings, subject: str, error: Callable[[str], TokenError]
+) -> Claims | None:
     """Return the claims of the token, None if it is not a token.
 
     Raises:
-        TokenRefused: the token is for dTelecom, and the configuration says LiveKit.
+        TokenError: `error`: it is for dTelecom, and the configuration says LiveKit.
     """
     claims = read_claims(token)
     if claims is None or claims.profile is RoomKind.LIVEKIT:
@@ -344,7 +287,7 @@ def _claims(token: str, room: RoomSettings, subject: str) -> Claims | None:
     if room.kind is not RoomKind.LIVEKIT:
         return claims
     sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
-    raise TokenRefused(Cause.MISCONFIGURED, sentence)
+    raise error(sentence)
 
 
 def _token_fault(claims: Claims, now_s: float) -> str | None:
@@ -365,13 +308,18 @@ def _server(
     answered: list[str],
     room: RoomSettings,
     where: str,
+    error: Callable[[str], TokenError],
     secrets: frozenset[str] = frozenset(),
 ) -> str:
-    """Return the address of the server if connecting to it is allowed."""
+    """Return the address of the server.
+
+    Raises:
+        TokenError: `error`: there is none, or connecting to it is not allowed.
+    """
     url = next(iter(answered), room.url)
     if url is None:
         sentence = f"{where} names no server. Write its address to room.url."
-        raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        raise error(sentence)
     # Some sources give the https address that their dashboard shows.
     url = re.sub(r"^http(?=s?://)", "ws", url)
     fault = f"its address has more than {_LONGEST_URL} characters."
@@ -380,7 +328,7 @@ def _server(
     if fault:
         shown = redacted(fault, secrets)
         sentence = f"the server that {where} names cannot be used: {shown}"
-        raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        raise error(sentence)
     return url
 
 
@@ -391,7 +339,7 @@ def _fallbacks(
     named = values.get(FALLBACKS_KEY)
     found = []
     for url in named[:MAX_FALLBACKS] if isinstance(named, list) else ():
-        with contextlib.suppress(TokenRefused):
+        with contextlib.suppress(TokenError):
             if isinstance(url, str) and url:
-                found.append(_server([url], room, where))
+                found.append(_server([url], room, where, _not_usable))
     return tuple(found)

@@ -217,7 +217,7 @@ def test_after_a_refusal_the_next_attempt_is_in_ten_minutes_or_on_a_new_address(
     assert of(FetchToken, box.play(ELSEWHERE))
 
 
-def test_an_answer_that_names_no_usable_server_is_asked_for_again():
+def test_a_token_of_the_configuration_that_cannot_be_used_is_tried_again():
     box = started()
     box.play(box.no_token(Cause.MISCONFIGURED, is_final=True))
     assert box.play(539) == ()

@@ -25,7 +25,11 @@ COOKIE = "random-participant-postfix"
 
 
 class Refused(Exception):
-    """The token source refuses the request with this status and text."""
+    """The token source refuses the request with this status and text, as JSON."""
+
+
+class RefusedInText(Exception):
+    """The same as plain text, as `NextResponse` of Next.js writes it."""
 
 
 def token(identity: str, room: str, room_config: object = None) -> str:
@@ -90,10 +94,18 @@ async def old_sandbox(request: Request) -> Response:
     return connection(name, room, name)
 
 
+def need_parameter(request: Request, name: str) -> str:
+    """Return a parameter; its absence is answered as LiveKit Meet does."""
+    value = request.query_params.get(name)
+    if not value:
+        raise RefusedInText(400, f"Missing required query parameter: {name}")
+    return value
+
+
 async def meet(request: Request) -> Response:
     """Give an identity that the cookie of the first answer keeps the same."""
-    room = need(request.query_params.get("roomName"), 400, "no roomName")
-    name = need(request.query_params.get("participantName"), 400, "no name")
+    room = need_parameter(request, "roomName")
+    name = need_parameter(request, "participantName")
     postfix = request.cookies.get(COOKIE) or token_hex(2)
     response = connection(f"{name}__{postfix}", room, name)
     response.set_cookie(COOKIE, postfix, secure=True, httponly=True)
@@ -103,7 +115,9 @@ async def meet(request: Request) -> Response:
 async def starter(request: Request) -> Response:
     body = await body_of(request)
     agents = body.get("room_config", {}).get("agents", [{}])
-    name = need(agents[0].get("agent_name"), 500, "agent_name is missing")
+    name = agents[0].get("agent_name")
+    if name is None:
+        raise RefusedInText(500, "agent_name is missing")
     config = {"agents": [{"agentName": name}]}
     return connection("voice_assistant_user_7", "voice_room_7", "user", config)
 
@@ -163,6 +177,11 @@ async def refusal(_: Request, exc: Exception) -> Response:
     return JSONResponse({"error": text}, status)
 
 
+async def refusal_in_text(_: Request, exc: Exception) -> Response:
+    status, text = exc.args
+    return PlainTextResponse(text, status)
+
+
 Endpoint = Callable[[Request], Awaitable[Response]]
 _POSTS: dict[tuple[str, str], Endpoint] = {
     ("cloud-api.livekit.io", "/api/v2/sandbox/connection-details"): sandbox,
@@ -191,7 +210,8 @@ def stand_in() -> Starlette:
             route = Route(path, endpoint, methods=[method])
             routes.setdefault(host, []).append(route)
     hosts = [Host(host, Router(routes[host])) for host in routes]
-    return Starlette(routes=hosts, exception_handlers={Refused: refusal})
+    handlers = {Refused: refusal, RefusedInText: refusal_in_text}
+    return Starlette(routes=hosts, exception_handlers=handlers)
 
 
 class Network(httpx.AsyncBaseTransport):

@@ -156,12 +156,29 @@ async def test_without_its_lines_a_token_source_refuses(url, port):
     assert f"{url} answered " in answer.reason
 
 
-async def test_the_words_of_a_token_source_are_shown(port):
-    url = "https://us-central1-your-project.cloudfunctions.net/getToken"
-    answer = await fetched(Config(room=RoomConfig(token_url=url)), port)
+@pytest.mark.parametrize(
+    ("url", "method", "status", "said"),
+    [
+        (
+            "https://us-central1-your-project.cloudfunctions.net/getToken",
+            *("POST", 400, "Bad Request"),
+        ),
+        (
+            "https://meet.example.com/api/connection-details",
+            *("GET", 400, "Missing required query parameter: roomName"),
+        ),
+        (
+            "https://starter.example.com/api/connection-details",
+            *("POST", 500, "agent_name is missing"),
+        ),
+    ],
+)
+async def test_the_words_of_a_token_source_are_shown(port, url, method, status, said):
+    room = RoomConfig(token_url=url, token_method=method)
+    answer = await fetched(Config(room=room), port)
     assert isinstance(answer, TokenFailed)
     assert answer.reason.endswith(
-        'answered 400 instead of a token. It says: "Bad Request".'
+        f'answered {status} instead of a token. It says: "{said}".'
     )
 
 

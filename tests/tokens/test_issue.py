@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
+from appliance.tokens.claims import read_claims
 from appliance.tokens.issue import LiveKitIssuer, Order, issue
-from appliance.tokens.response import read_claims
 from appliance.tokens.server_config import Credentials
 from appliance.tokens.server_request import Grant
 from tests.tokens.token_server import NOW_S, SECRET

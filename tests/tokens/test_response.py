@@ -172,7 +172,39 @@ def test_what_the_token_source_says_is_in_the_sentence(values, said):
     assert caught.value.reason == f"{caught.value.sentence} {caught.value.remark}"
 
 
-@pytest.mark.parametrize("body", [b"", b"oops", b"<p>error", b'{"error": 5}', b"[]"])
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"LIVEKIT_URL is not defined", "LIVEKIT_URL is not defined"),
+        (b"\xef\xbb\xbfno such room\r\n", "no such room"),
+        (b"\n no  such\troom \n  at server.js:12\n", "no such room"),
+        (b'"no such room"', "no such room"),
+        ("no\u202e r\u00f6om\x1b[31m".encode(), "no r\u00f6om[31m"),
+        (b"x " * 500, f"{'x ' * 59}x\u2026"),
+        (f"wrong token {jwt_of()}".encode(), "wrong token <hidden>"),
+        (b"key KEY1 is unknown", "key <hidden> is unknown"),
+        ("key KE\u200bY1 is unknown".encode(), "key <hidden> is unknown"),
+    ],
+)
+def test_an_error_in_plain_text_is_in_the_sentence(body, said):
+    assert remark(body, frozenset({"KEY1"})) == f'It says: "{said}".'
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(
+            b"",
+            b" \n",
+            b"<p>error",
+            b" \n<!doctype html>",
+            b'{"error": 5}',
+            b"[]",
+            b"5",
+        ),
+        *(b"\xff\xfe", b"\x00\x01", b'{"error": "cut o', jwt_of().encode()),
+    ],
+)
 def test_an_error_that_says_nothing_adds_nothing(body):
     assert remark(body, frozenset()) == ""
 
@@ -311,10 +343,10 @@ def test_a_response_without_a_usable_token_may_be_retried(body, sentence):
         ),
     ],
 )
-def test_a_response_that_cannot_be_used_is_final(body, sentence):
+def test_a_response_without_a_usable_server_may_be_retried(body, sentence):
     exc = trouble(body)
     assert exc.reason == sentence
-    assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
+    assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
 
 @pytest.mark.parametrize(
@@ -347,12 +379,12 @@ def test_an_allowed_host_may_be_unencrypted():
     assert read(answer_of(server_url="ws://nas.local:7880"), room).url.startswith("ws:")
 
 
-def test_a_livekit_room_refuses_a_token_signed_with_eddsa():
+def test_a_livekit_room_does_not_use_a_token_signed_with_eddsa():
     room = replace(ROOM, kind=RoomKind.LIVEKIT)
     exc = trouble(answer_of(participant_token=dtelecom_jwt()), room)
     sentence = "gave a token signed with EdDSA, but room.kind is livekit."
     assert exc.reason == f"{WHERE} {sentence}"
-    assert (type(exc), exc.cause) == (TokenRefused, Cause.MISCONFIGURED)
+    assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
 
 @pytest.mark.parametrize("kind", RoomKind)
@@ -411,15 +443,25 @@ def test_a_fixed_token_needs_no_request():
 
 
 @pytest.mark.parametrize(
-    ("token", "start"),
+    ("changes", "start"),
     [
-        (jwt_of(exp=NOW_S - 1), "room.token is a token that expired 1 s ago."),
-        ("a.b.c", "room.token is a text that is not a JSON Web Token."),
+        (
+            {"token": jwt_of(exp=NOW_S - 1)},
+            "room.token is a token that expired 1 s ago.",
+        ),
+        ({"token": "a.b.c"}, "room.token is a text that is not a JSON Web Token."),
+        (
+            {"token": dtelecom_jwt(), "kind": RoomKind.LIVEKIT},
+            "room.token is a token signed with EdDSA, but room.kind is livekit.",
+        ),
+        ({"url": None}, "room.token names no server. Write its address to room.url."),
+        ({"url": "ws://h"}, "the server that room.token names cannot be used: ws://h"),
     ],
 )
-def test_a_fixed_token_that_cannot_be_used_is_final(token, start):
+def test_a_fixed_token_that_cannot_be_used_is_final(changes, start):
+    room = replace(RoomConfig(url="wss://h", token=jwt_of()), **changes)
     with pytest.raises(TokenRefused) as caught:
-        fixed_answer(RoomConfig(url="wss://h", token=token), NOW_S)
+        fixed_answer(room, NOW_S)
     assert caught.value.reason.startswith(start)
     assert caught.value.cause == Cause.MISCONFIGURED
 

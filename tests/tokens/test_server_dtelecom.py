@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from appliance.config import RoomKind
 from appliance.dtelecom.base58 import encode
 from appliance.errors import ConfigError
-from appliance.tokens.response import read_claims
+from appliance.tokens.claims import read_claims
 from appliance.tokens.server_dtelecom import DTelecomIssuer
 from tests.tokens.token_server import NOW_S, asking_server, settings
 

@@ -121,6 +121,15 @@ async def test_not_found_is_not_final():
     assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
 
 
+@pytest.mark.parametrize("url", [None, "ws://lk.example.com", "lk.example.com"])
+async def test_an_answer_without_a_usable_server_is_not_final(url):
+    """A back-end that is being deployed may not know its server's address yet."""
+    office = Office(ok(answer_of(server_url=url)))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+
+
 async def test_servers_to_fall_back_to_come_with_the_token():
     others = ["wss://b.example.com", "wss://c.example.com"]
     answer = await fetch(
