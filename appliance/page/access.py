@@ -29,6 +29,9 @@ from appliance.page.pairing import Pairing
 COOKIE = "ptt_session"
 FORM = "/pair"
 HEALTH = "/health"
+TO_FORM = "pair"
+TO_PAGE = "./"
+"""Redirects between page and form; relative, because a proxy may add a path prefix."""
 OPEN_FILES = ("style.css", "pair.js", "icon.svg", "icon.png", "manifest.webmanifest")
 """Files of the pairing form, and icons, which browsers fetch without cookies."""
 OPEN_PATHS = {FORM, HEALTH, *(f"/static/{name}" for name in OPEN_FILES)}
@@ -93,7 +96,7 @@ class AccessControl:
         if session is not None or path in OPEN_PATHS:
             return None
         if path == "/":
-            return RedirectResponse(FORM, HTTPStatus.SEE_OTHER)
+            return RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         sentence = "Not paired. Open /pair in a browser, or send a bearer token."
         headers = {"www-authenticate": "Bearer"}
         return refusal(
@@ -180,7 +183,7 @@ class PairingForm:
     async def show(self, request: Request) -> Response:
         """Return the form, or a redirect to the page for a paired client."""
         if request.state.session is not None:
-            return RedirectResponse("/", HTTPStatus.SEE_OTHER)
+            return RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
         self._pairing.request_pin_display()
         return self._page("", HTTPStatus.OK)
 
@@ -209,12 +212,15 @@ class PairingForm:
 
 def _paired(secret: str, *, is_json: bool) -> Response:
     """Return the response to the right PIN; `secret` is the cookie."""
-    page = RedirectResponse("/", HTTPStatus.SEE_OTHER)
+    page = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
     response = json_response({"paired": True}) if is_json else page
     response.set_cookie(
         COOKIE,
         secret,
         max_age=COOKIE_DAYS * 86_400,
+        # The browser takes the folder of this request: "/", or a proxy's path prefix,
+        # so that several boxes behind one proxy have a cookie each.
+        path=None,
         httponly=True,
         samesite="strict",
     )

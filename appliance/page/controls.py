@@ -227,6 +227,10 @@ class Controls:
 
     def _chat(self, request: ChatRequest, client: Client) -> Answer:
         text = _checked(request.text)
+        line_id = str(uuid.uuid4()) if request.id is UNSET else request.id
+        # Without the limits below: the line may be the one that fills the outbox.
+        if (state := self._state_of(line_id)) is not None:
+            return {"id": line_id, "state": state}
         if refusal := self._snapshot.view.chat_refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         now_s = self._now_s()
@@ -236,9 +240,18 @@ class Controls:
             sentence = "Too many chat lines. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
-        line_id = str(uuid.uuid4())
         self._post(ChatTyped(line_id, text, time.time_ns() // 1_000_000))
         return {"id": line_id, "state": Delivery.QUEUED}
+
+    def _state_of(self, line_id: str) -> Delivery | None:
+        """Return the delivery state of a line of this box; None: it has no such line.
+
+        A line that the newest view does not have yet is recognised by the chat log.
+        """
+        lines = self._snapshot.view.chat
+        return next(
+            (line.state for line in lines if line.is_own and line.id == line_id), None
+        )
 
 
 def _holder(client: Client) -> str:

@@ -30,6 +30,7 @@ SENTENCES = {
 }
 
 Name = Annotated[str, Meta(min_length=1, max_length=200)]
+LineId = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,64}\Z")]
 DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 """Exceptions of msgspec for bytes that are not the expected JSON."""
 
@@ -163,6 +164,8 @@ class ChatRequest(ControlRequest, frozen=True, tag="chat"):
 
     EXAMPLE: ClassVar[str] = '{"text": "Hello"}'
     text: str
+    id: LineId | UnsetType = UNSET
+    """The same when a line is sent again because its answer was lost; absent: new."""
 
 
 AnyRequest = (

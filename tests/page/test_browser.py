@@ -2,15 +2,12 @@
 
 import json
 import re
-import shutil
-from dataclasses import dataclass
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright, expect
+from playwright.async_api import expect
 
 from appliance.config import TalkMode
-from appliance.core.chat import ChatLine, Delivery
+from appliance.core.chat import Delivery
 from appliance.core.events import (
     Agent,
     AgentState,
@@ -24,84 +21,15 @@ from appliance.core.events import (
 )
 from appliance.core.view import ConnectionState, TalkState
 from tests.clock import Clock
-from tests.page.fake_app import Served, serving
+from tests.page.fake_app import serving
+from tests.page.phone import line_with, opened
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-SWITCHES = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--no-first-run",
-]
-PHONE = {"width": 390, "height": 844}
 LIT = """canvas => canvas.getContext("2d").getImageData(0, 0, 128, 64).data
     .filter((value, at) => at % 4 === 0 && value > 99).length"""
 ORDER = ["leave", "talk", "preset", "scroll", "text", "mute", "gain", "volume"]
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> &amp; <b>bold</b>"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser():
-    async with async_playwright() as playwright:
-        chromium = await playwright.chromium.launch(
-            executable_path=CHROMIUM, args=SWITCHES
-        )
-        yield chromium
-        await chromium.close()
-
-
-@dataclass
-class OpenPage:
-    """A paired browser with the page open."""
-
-    page: Page
-    served: Served
-    problems: list[str]
-    expected: str = "no problem"
-    """Part of the text of problems that are no failure."""
-
-    @property
-    def inbox(self):
-        return self.served.inbox
-
-    def text(self, name):
-        return expect(self.page.locator(f"#{name}"))
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def phone(browser, tmp_path):
-    async with serving(tmp_path, Clock()) as served:
-        page, problems = await opened(browser, viewport=PHONE, has_touch=True)
-        name, _, value = (await served.cookie()).partition("=")
-        cookie = {"name": name, "value": value, "url": served.url}
-        await page.context.add_cookies([cookie])
-        await page.goto(served.url)
-        await expect(page.locator("#link-text")).to_have_text("live")
-        phone = OpenPage(page, served, problems)
-        yield phone
-        await page.context.close()
-        assert [each for each in problems if phone.expected not in each] == []
-
-
-async def opened(browser: Browser, **options):
-    """Return a page in a new context, and the errors on its console."""
-    context = await browser.new_context(**options)
-    page = await context.new_page()
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.on("console", lambda line: note(problems, line))
-    return page, problems
-
-
-def note(problems, line):
-    """Record errors except 401, the expected response before pairing."""
-    if line.type == "error" and "401" not in line.text:
-        problems.append(line.text)
 
 
 async def test_a_scanned_code_pairs_and_the_pin_leaves_the_address_bar(phone):
@@ -522,18 +450,6 @@ async def test_every_control_has_a_name_and_the_focus_order_is_logical(phone):
         "nodes => nodes.filter(n => !(n.textContent.trim() || n.labels?.length)).length"
     )
     assert nameless == 0
-
-
-def line_with(phone, **changes):
-    known = {
-        "id": "9",
-        "sender_id": "" if "state" in changes else "anna",
-        "sender_name": "Anna",
-        "text": "text",
-        "ts_ms": 1_760_000_000_000,
-        "state": Delivery.RECEIVED,
-    }
-    return ChatLine(**{**known, **changes})
 
 
 async def test_the_agent_its_state_and_growing_captions_are_shown(phone):

@@ -112,6 +112,11 @@ async def test_the_longest_line_fits_however_a_script_escapes_it(served, paired)
         ("/api/chat", b'{"text": "\\u0000\\u001b"}', "text"),
         ("/api/chat", b'{"text": "\\ud800"}', None),
         ("/api/chat", b'{"text": "a", "more": 1}', None),
+        ("/api/chat", b'{"text": "a", "id": ""}', "id"),
+        ("/api/chat", b'{"text": "a", "id": null}', "id"),
+        ("/api/chat", b'{"text": "a", "id": "a b"}', "id"),
+        ("/api/chat", b'{"text": "a", "id": "a\\n"}', "id"),
+        ("/api/chat", b'{"text": "a", "id": "%b"}' % (b"a" * 65), "id"),
         ("/api/chat", b"not json", None),
         ("/api/chat", b'{"text": "\xff"}', None),
         ("/api/talk", b'{"on": 1}', "on"),
@@ -329,3 +334,22 @@ async def test_a_cached_file_is_not_sent_again(paired):
 @pytest.mark.parametrize("name", ["..%2fserver.py", "pair.html", "%00", "app.py"])
 async def test_only_the_pages_own_files_are_served(paired, name):
     assert (await paired.get(f"/static/{name}")).status_code == 404
+
+
+async def test_a_line_that_is_sent_again_with_its_id_is_one_line(served, paired):
+    line = {"id": "0a1b2c", "text": "Hello"}
+    first = await paired.post("/api/chat", json=line)
+    served.inbox.show(chat_refusal="20 lines are waiting for the room already")
+    again = [await paired.post("/api/chat", json=line) for _ in range(20)]
+    (event,) = served.inbox.of(ChatTyped)
+    assert (event.id, event.text) == ("0a1b2c", "Hello")
+    assert first.json() == {"id": "0a1b2c", "state": "queued"}
+    assert [answer.json() for answer in again] == [
+        {"id": "0a1b2c", "state": "sent"}
+    ] * 20
+
+
+async def test_the_id_of_another_participants_line_is_free(served, paired):
+    answer = await paired.post("/api/chat", json={"id": "1", "text": "Hello"})
+    assert answer.json() == {"id": "1", "state": "queued"}
+    assert len(served.inbox.of(ChatTyped)) == 1

@@ -58,7 +58,7 @@ async def test_an_invented_cookie_is_not_a_session(served, cookie):
 async def test_an_unpaired_client_is_redirected_to_the_pairing_form(served):
     async with served.client() as client:
         answer = await client.get("/")
-        assert (answer.status_code, answer.headers["location"]) == (303, "/pair")
+        assert (answer.status_code, answer.headers["location"]) == (303, "pair")
         form = await client.get("/pair")
     assert form.status_code == 200
     assert served.pin not in form.text
@@ -143,6 +143,23 @@ async def test_the_session_is_found_among_other_cookies(served, cookie):
     own = await served.cookie()
     async with served.client(headers={"cookie": cookie.replace("{}", own)}) as client:
         assert (await client.get("/api/view")).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "status"),
+    [
+        ("kitchen.local", "https://kitchen.local", 200),
+        ("127.0.0.1:8080", "https://127.0.0.1:8080", 200),
+        ("127.0.0.1:8080", "https://kitchen.local", 403),
+        ("home.example", "https://home.example", 403),
+    ],
+)
+async def test_a_proxy_sends_a_host_of_the_box_and_the_same_origin(
+    paired, host, origin, status
+):
+    headers = {"host": host, "origin": origin}
+    answer = await paired.post("/api/talk", json={"on": True}, headers=headers)
+    assert answer.status_code == status
 
 
 async def test_a_post_of_the_page_itself_is_accepted(served, paired):

@@ -4,8 +4,10 @@ import { byId, fill, make, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
 import { toast } from "./toast.js";
 
-const STATES = { queued: "waiting to be sent", sent: "sent", received: "received", failed: "not sent" };
-const MARKS = { queued: "◷", sent: "✓", received: "✓✓", failed: "!" };
+// Of own lines; those of others have no delivery state to show.
+const STATES = { queued: "waiting to be sent", sent: "sent", failed: "not sent" };
+const MARKS = { queued: "◷", sent: "✓", failed: "!" };
+const ANSWER_MS = 10000;
 const NEAR_PX = 48;
 const CHARACTERS = 2000;
 const WARN_AT = 1800;
@@ -19,6 +21,9 @@ const calendar = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "sh
 
 let refusal = "The box is starting.";
 let isSending = false;
+// The line that the box does not have yet, as far as this page knows. It keeps its id when
+// it is sent again, so that a line of which only the answer was lost is shown once.
+let unsent = null;
 let newestKey = "";
 
 export function start() {
@@ -28,8 +33,10 @@ export function start() {
   });
   field.addEventListener("input", refresh);
   field.addEventListener("keydown", (event) => {
-    // During composition (Chinese, Japanese) Enter only completes a word.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+    // During composition (Chinese, Japanese) Enter only completes a word. Safari ends the
+    // composition before this event, and then only the key code 229 tells.
+    if (event.key !== "Enter" || event.shiftKey) return;
+    if (event.isComposing || event.keyCode === 229) return;
     event.preventDefault();
     submit();
   });
@@ -48,6 +55,7 @@ export function show(view) {
     else setHidden(byId("newest"), false);
   }
   refusal = view.chat_refusal;
+  if (view.chat.some((line) => line.senderId === "" && line.id === unsent?.id)) taken(unsent);
   refresh();
 }
 
@@ -59,21 +67,38 @@ export function disconnected() {
 async function submit() {
   const text = field.value.trim();
   if (!text || refusal || isSending) return;
+  if (unsent?.text !== text) unsent = { id: newId(), text };
+  const line = unsent;
   isSending = true;
   refresh();
   try {
-    const answer = await fetch("/api/chat", {
+    // Not by the WebSocket: a POST has one answer, and a time limit, for each line.
+    const answer = await fetch("api/chat", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ text }),
+      body: JSON.stringify(line),
+      signal: AbortSignal.timeout(ANSWER_MS),
     });
-    if (answer.ok) field.value = "";
+    if (answer.ok) taken(line);
     else complain((await answer.json()).error);
   } catch {
-    complain("The message did not reach the box. Send it again.");
+    // The line may be in a view although its answer was lost.
+    if (unsent === line) complain("The message did not reach the box. Send it again.");
   }
   isSending = false;
   refresh();
+}
+
+// `crypto.randomUUID` is missing on pages that are served by plain HTTP.
+function newId() {
+  const bytes = crypto.getRandomValues(new Uint8Array(16));
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}
+
+// The box has the line. What was typed meanwhile stays in the field.
+function taken(line) {
+  if (unsent === line) unsent = null;
+  if (field.value.trim() === line.text) field.value = "";
 }
 
 function complain(sentence) {

@@ -5,7 +5,9 @@ const FIRST_WAIT_MS = 500;
 const LONGEST_WAIT_MS = 8000;
 // The box sends a view at least every 5 s.
 const SILENCE_MS = 12000;
-const SESSION_INVALID = 4401;
+// After waking, the first view has to arrive within this time; it takes 50 ms on a LAN.
+const WAKE_MS = 2000;
+const LOGIN_INVALID = 4401;
 
 export function connect({ onView, onAnswer, onState }) {
   let socket = null;
@@ -15,17 +17,18 @@ export function connect({ onView, onAnswer, onState }) {
 
   function open() {
     clearTimeout(retry);
-    const scheme = location.protocol === "https:" ? "wss:" : "ws:";
-    socket = new WebSocket(`${scheme}//${location.host}/api/live`);
-    const opened = socket;
+    const replaced = socket;
+    const opened = new WebSocket(socketUrl());
     const isCurrent = () => opened === socket;
-    restartSilenceTimer();
+    socket = opened;
+    replaced?.close();
+    restartSilenceTimer(SILENCE_MS);
     opened.addEventListener("message", (event) => isCurrent() && receive(event.data));
     opened.addEventListener("close", (event) => isCurrent() && closed(event.code));
   }
 
   function receive(data) {
-    restartSilenceTimer();
+    restartSilenceTimer(SILENCE_MS);
     wait = FIRST_WAIT_MS;
     const message = JSON.parse(data);
     if ("connection" in message) {
@@ -37,9 +40,9 @@ export function connect({ onView, onAnswer, onState }) {
     }
   }
 
-  function restartSilenceTimer() {
+  function restartSilenceTimer(longestMs) {
     clearTimeout(silence);
-    silence = setTimeout(() => closed(0), SILENCE_MS);
+    silence = setTimeout(() => closed(0), longestMs);
   }
 
   function closed(code) {
@@ -48,30 +51,39 @@ export function connect({ onView, onAnswer, onState }) {
     socket = null;
     dead?.close();
     onState(false);
-    if (code === SESSION_INVALID) location.assign("/pair");
-    else checkSession();
+    if (code === LOGIN_INVALID) location.assign("pair");
+    else checkLogin();
   }
 
   // A refused WebSocket has no status code in a browser; a plain request has one.
-  async function checkSession() {
+  async function checkLogin() {
     retry = setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     try {
-      const answer = await fetch("/api/view", { cache: "no-store" });
-      if (answer.status === 401) location.assign("/pair");
+      const answer = await fetch("api/view", { cache: "no-store" });
+      if (answer.status === 401) location.assign("pair");
     } catch {
       // Not reachable: the timer tries again.
     }
   }
 
+  // While a phone sleeps, its connection may end unnoticed: the socket still counts as open.
+  // The last view stays, because the new connection usually is there in a moment.
   function reconnectNow() {
-    if (socket !== null || document.hidden) return;
+    if (document.hidden) return;
     wait = FIRST_WAIT_MS;
-    open();
+    if (socket?.readyState !== WebSocket.CONNECTING) open();
+    restartSilenceTimer(WAKE_MS);
   }
 
-  addEventListener("online", reconnectNow);
+  addEventListener("online", () => {
+    // The network was lost, and with it a talk of this page.
+    onState(false);
+    reconnectNow();
+  });
   document.addEventListener("visibilitychange", reconnectNow);
+  // A page that is loaded is connecting already; this one comes from the browser's cache.
+  addEventListener("pageshow", (event) => event.persisted && reconnectNow());
   open();
 
   return function send(command) {
@@ -79,4 +91,11 @@ export function connect({ onView, onAnswer, onState }) {
     socket.send(JSON.stringify(command));
     return true;
   };
+}
+
+// Older browsers accept only absolute URLs with the scheme of WebSockets.
+function socketUrl() {
+  const url = new URL("api/live", location.href);
+  url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+  return url;
 }

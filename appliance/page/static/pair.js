@@ -4,11 +4,11 @@ const form = document.getElementById("pair");
 
 async function start() {
   const pin = location.hash.slice(1);
-  history.replaceState(null, "", "/pair");
+  history.replaceState(null, "", location.pathname);
   // A link from another site is opened without the cookie, even on a paired phone.
-  const answer = await fetch("/api/view", { cache: "no-store" });
+  const answer = await fetch("api/view", { cache: "no-store" });
   if (answer.ok) {
-    location.replace("/");
+    location.replace("./");
     return;
   }
   if (!/^[0-9]{6}$/.test(pin)) return;

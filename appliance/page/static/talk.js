@@ -20,6 +20,8 @@ const HINTS = {
   switch: "Tap the button or press the space bar.",
 };
 
+const NOT_CONNECTED = "this page is not connected to the box";
+
 const button = byId("talk");
 let send = () => false;
 let isDown = false;
@@ -84,7 +86,7 @@ function label(state) {
 
 export function disconnected() {
   release();
-  refusal = "this page is not connected to the box";
+  refusal = NOT_CONNECTED;
   document.body.dataset.talk = "unavailable";
   setAttribute(button, "aria-disabled", true);
   setText(byId("talk-label"), LABELS.unavailable);
@@ -136,6 +138,7 @@ function press() {
     return;
   }
   isDown = send({ do: "talk", on: true });
+  if (!isDown) toast(`Cannot talk: ${NOT_CONNECTED}.`);
   mark();
 }
 
