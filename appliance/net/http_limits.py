@@ -10,7 +10,7 @@ start-up, when nothing may wait for Starlette and uvicorn.
 import asyncio
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -138,6 +138,8 @@ class ServerLimits:
     requests: RateLimit
     refusal: "Response"
     """Response to a request beyond the rate; has the header `connection: close`."""
+    proxies: Container[str] = ()
+    """Addresses of trusted proxies, each of whose clients has a rate of its own."""
     request_s: float = REQUEST_S
     ping_s: float = PING_S
 

@@ -95,8 +95,7 @@ class HttpProtocol(H11Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data, or refuse the request if the client exceeds its rate."""
-        requests = self._limits.requests
-        if self.conn.their_state is h11.IDLE and requests.is_spent(self._client[0]):
+        if self.conn.their_state is h11.IDLE and self._is_over_rate():
             self._unset_keepalive_if_required()
             self._close_with(wire(self._limits.refusal))
             return
@@ -156,6 +155,11 @@ class HttpProtocol(H11Protocol):
     def _log_malformed(self) -> None:
         message = "connection closed for malformed input"
         self._log_limit.log(_log, logging.INFO, message)
+
+    def _is_over_rate(self) -> bool:
+        """Return whether it is; the clients of a proxy have rates of their own."""
+        address, limits = self._client[0], self._limits
+        return address not in limits.proxies and limits.requests.is_spent(address)
 
     def _close_with(self, response: bytes) -> None:
         self.transport.write(response)

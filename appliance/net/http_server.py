@@ -23,6 +23,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 
 from appliance.net.http_limits import ConnectionLimits, RateLimit, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
+from appliance.net.url import unmapped
 from appliance.process.logs import LogLimit
 
 CLIENT_LEFT = (ClientDisconnect, ClientDisconnected, WebSocketDisconnect)
@@ -171,7 +172,7 @@ class Acceptor:
 
     def _admit(self, connection: socket.socket, address: tuple[str, int]) -> bool:
         """Serve the connection if it is within the limits, and return whether it is."""
-        host = address[0]
+        host = unmapped(address[0])
         if not self._rate.take(host) or self._is_full(host):
             connection.close()
             self._log_limit.log(_log, logging.INFO, "connection refused")

@@ -113,6 +113,16 @@ def is_loopback(host: str) -> bool:
     return address is not None and address.is_loopback
 
 
+def unmapped(address: str) -> str:
+    """Return the usual form of an IP address, of an IPv4-mapped one that of IPv4.
+
+    A socket that listens on IPv6 has IPv4 clients as `::ffff:192.168.1.5`. Other text
+    is returned as it is.
+    """
+    found = ip(address)
+    return str(getattr(found, "ipv4_mapped", None) or found or address)
+
+
 def ip(text: str) -> Address | None:
     """Return the IP address that `text` is, without brackets; None for another text."""
     try:

@@ -49,6 +49,12 @@ BURST_EACH: Final = 20
 CONNECTS: Final = Rate(burst=100, per_s=50)
 """New connections at least: each request of a box has one of its own."""
 CONNECTS_EACH: Final = Rate(burst=40, per_s=10)
+_FOR_PAGES: Final = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "retry-after",
+}
+"""Headers with which a web page can read a refusal; it is sent before `Origin` is read,
+and says nothing that a page may not know."""
 
 _log = logging.getLogger(__name__)
 
@@ -172,8 +178,13 @@ def client_limits(config: TokenServerConfig) -> ServerLimits:
         refusal=JSONResponse(
             {"error": "too many requests; wait a few seconds."},
             429,
-            {"retry-after": "5", "connection": "close"},
+            {
+                "retry-after": "5",
+                "connection": "close",
+                **(_FOR_PAGES if config.origins else {}),
+            },
         ),
+        proxies=Networks(config.trusted_proxies),
     )
 
 

@@ -1,12 +1,13 @@
 """Access to the token server: who sends a request, and which identities they may use.
 
-Address and headers decide, in this order: a secret (`Authorization: Bearer …`), the
-user that a trusted proxy names, the address. A request that came through a proxy that
-is not trusted has no known address.
+Address and headers decide, in this order: the user that a trusted proxy names, a secret
+(`Authorization: Bearer …`), the address. A request that came through a proxy that is
+not trusted has no known address. IPv4-mapped addresses are judged as IPv4.
 """
 
 import hashlib
 import hmac
+import json
 import re
 import unicodedata
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from appliance.net.url import unmapped
 from appliance.tokens.server_config import (
     LONGEST_NAME,
     Networks,
@@ -56,13 +58,19 @@ class RealClient:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on with the client's address."""
         client = scope.get("client")
-        if client is not None and client[0] in self._proxies:
-            scope["peer"] = client[0]
-            hops = Headers(scope=scope).getlist("x-forwarded-for")
-            address = _last_outside(",".join(hops), self._proxies)
-            if address is not None:
-                scope["client"] = (address, 0)
+        if client is not None:
+            peer = unmapped(client[0])
+            scope["client"] = (peer, client[1])
+            if peer in self._proxies:
+                self._read_client(scope, peer)
         await self._app(scope, receive, send)
+
+    def _read_client(self, scope: Scope, peer: str) -> None:
+        scope["peer"] = peer
+        hops = Headers(scope=scope).getlist("x-forwarded-for")
+        address = _last_outside(",".join(hops), self._proxies)
+        if address is not None:
+            scope["client"] = (unmapped(address), 0)
 
 
 class Access:
@@ -84,13 +92,14 @@ class Access:
             Refused: 401 or 403.
         """
         headers = Headers(scope=scope)
-        authorization = header_text(headers, "authorization")
-        if authorization is not None:
-            return self._by_secret(authorization)
+        # First: a proxy may pass on the header Authorization of the log-in there.
         if self._user_header is not None and "peer" in scope:
             user = header_text(headers, self._user_header)
             if user is not None:
                 return Caller(self._user(user))
+        authorization = header_text(headers, "authorization")
+        if authorization is not None:
+            return self._by_secret(authorization)
         self._check_address(scope, headers)
         return Caller()
 
@@ -102,7 +111,12 @@ class Access:
         """
         if caller.identity is not None:
             if wished not in {None, caller.identity}:
-                sentence = "this sender may only use its own identity; leave it out."
+                own = caller.identity
+                sentence = (
+                    f"this sender may only be {own}: write room: {{identity: "
+                    f"{json.dumps(own, ensure_ascii=False)}}} in a box, leave it out "
+                    "elsewhere."
+                )
                 raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
             return caller.identity
         if wished is not None and _alike(wished) in self._reserved:
@@ -121,10 +135,20 @@ class Access:
         if authorization is not None:
             is_allowed = self._is_shared(_bearer_hash(authorization))
         else:
-            is_allowed = _address(scope, headers) in _LOOPBACK
+            is_allowed = self._sender(scope, headers) in _LOOPBACK
         if not is_allowed:
             sentence = "metrics are for this machine and for the shared secret."
             raise Refused(403, Reason.ADDRESS, sentence)
+
+    def _sender(self, scope: Scope, headers: Headers) -> str:
+        """Return the client's address, or a proxy's for a request of its own machine.
+
+        Without a header of a proxy it is from a program beside the proxy.
+        """
+        added = (*_FORWARDING, *filter(None, [self._user_header]))
+        if "peer" in scope and not any(name in headers for name in added):
+            return str(scope["peer"])
+        return _address(scope, headers)
 
     def _by_secret(self, authorization: str) -> Caller:
         given = _bearer_hash(authorization)

@@ -156,9 +156,9 @@ class Networks:
         self._networks = tuple(ip_network(part, strict=False) for part in parts)
         self._contains = lru_cache(1024)(self._search)
 
-    def __contains__(self, address: str) -> bool:
+    def __contains__(self, address: object) -> bool:
         """Return whether the address is in one of them; an IPv4-mapped one counts."""
-        return self._contains(address)
+        return isinstance(address, str) and self._contains(address)
 
     def _search(self, address: str) -> bool:
         """Return whether the address is in one of them; False for other text."""

@@ -90,8 +90,12 @@ def room_config(
         if matches(room, (agent.room,))
     }
     wished = asked.get("agents")
-    for agent in wished if isinstance(wished, list) else ():
-        agents.setdefault(agent["agentName"], agent)
+    for at, agent in enumerate(wished if isinstance(wished, list) else ()):
+        known = agents.setdefault(agent["agentName"], agent)
+        if agent["metadata"] not in {"", known["metadata"]}:
+            sentence = "the server's file has this agent with other metadata; "
+            where = f"{key}.agents[{at}].metadata"
+            raise Refused(403, Reason.FIELD, f"{sentence}leave it out.", where)
     if not agents:
         return asked
     return {"departureTimeout": DEPARTURE_S, **asked, "agents": [*agents.values()]}
@@ -102,7 +106,7 @@ def _asked(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, objec
         return {}
     if not isinstance(value, dict):
         raise wrong(key, "expected fields and their values.")
-    asked = {}
+    asked: dict[str, object] = {}
     for name, item in value.items():
         if not is_given(item):
             continue
@@ -112,7 +116,9 @@ def _asked(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, objec
             raise wrong(full, "this field is not known here; leave it out.")
         if known not in allowed:
             raise not_passed(full, f"room_config: [{known}]")
-        asked[ROOM_FIELDS[known]] = _value(known, item, full)
+        given = _value(known, item, full)
+        if asked.setdefault(ROOM_FIELDS[known], given) != given:
+            raise wrong(full, "differs from its other spelling; send one of them.")
     return asked
 
 
@@ -137,13 +143,25 @@ def _value(name: str, value: object, key: str) -> object:
 def _agents(value: object, key: str) -> list[dict[str, str]]:
     if not isinstance(value, list) or len(value) > MOST_AGENTS:
         raise wrong(key, f"expected a list of at most {MOST_AGENTS} agents.")
-    return [_agent(item, f"{key}[{at}]") for at, item in enumerate(value)]
+    agents: dict[str, dict[str, str]] = {}
+    for at, item in enumerate(value):
+        agent = _agent(item, f"{key}[{at}]")
+        if agents.setdefault(agent["agentName"], agent) is not agent:
+            sentence = "the name of an earlier agent; name each of them once."
+            where = f"{key}[{at}]"
+            raise wrong(where, sentence)
+    return [*agents.values()]
 
 
 def _agent(value: object, key: str) -> dict[str, str]:
     if not isinstance(value, dict) or not value.keys() <= _AGENT_FIELDS:
         raise wrong(key, "expected agent_name and metadata.")
-    name = text(value.get("agent_name") or value.get("agentName"), key) or ""
+    names = [value[name] for name in ("agent_name", "agentName") if value.get(name)]
+    if any(name != names[0] for name in names):
+        sentence = "differs from agent_name; send one of them."
+        where = f"{key}.agentName"
+        raise wrong(where, sentence)
+    name = text(names[0] if names else None, key) or ""
     return {"agentName": name, "metadata": long_text(value.get("metadata"), key)}
 
 

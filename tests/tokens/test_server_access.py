@@ -1,9 +1,19 @@
 """Who gets tokens from the token server."""
 
+import httpx
 import pytest
 
+from appliance.tokens.server import application, client_limits
 from appliance.tokens.server_config import Networks
-from tests.tokens.token_server import BOX, SHARED, asking, bearer, claims_of
+from tests.tokens.token_server import (
+    BOX,
+    NOW_S,
+    SHARED,
+    asking,
+    bearer,
+    claims_of,
+    settings,
+)
 
 LAN = "192.168.1.5"
 PROXY = "192.168.1.2"
@@ -76,7 +86,13 @@ async def test_a_box_with_its_own_secret_gets_its_own_identity():
     body = {"participant_identity": "garage"}
     response = await ask(bearer(BOX), body, address=LAN, boxes=boxes)
     assert response.status_code == 403
-    assert response.json()["key"] == "participant_identity"
+    assert response.json() == {
+        "error": (
+            'this sender may only be kitchen: write room: {identity: "kitchen"} in a '
+            "box, leave it out elsewhere."
+        ),
+        "key": "participant_identity",
+    }
 
 
 @pytest.mark.parametrize(
@@ -117,6 +133,22 @@ async def test_a_header_that_is_given_twice_is_refused(name):
     response = await ask(headers, address=PROXY, **keys)
     assert response.status_code == 400
     assert response.json()["key"].lower() == name
+
+
+@pytest.mark.parametrize("value", ["Basic YW5uYTpwYXNz", f"Bearer {SHARED}", "x"])
+async def test_the_log_in_at_a_proxy_is_not_judged_as_a_secret(value):
+    """nginx passes the header on with which the user has logged in there."""
+    headers = {
+        "authorization": value,
+        "x-forwarded-user": "anna",
+        "x-forwarded-for": "198.51.100.7",
+    }
+    keys = USERS | {"secret": BOX}
+    response = await ask(headers, address=PROXY, **keys)
+    assert claims_of(response)["sub"] == "anna"
+    assert await status(headers, address=LAN, **keys) == 401
+    del headers["x-forwarded-user"]
+    assert await status(headers, address=PROXY, **keys) == 401
 
 
 async def test_nobody_else_is_believed_to_name_a_user():
@@ -189,6 +221,43 @@ async def test_each_client_of_a_trusted_proxy_has_a_rate_of_its_own():
 
         assert 429 in await statuses(30, "198.51.100.1")
         assert await statuses(1, "198.51.100.2") == [200]
+
+
+@pytest.mark.parametrize("peer", ["127.0.0.1", "::ffff:127.0.0.1"])
+async def test_beside_a_proxy_on_this_machine_programs_use_another_loopback_address(
+    peer,
+):
+    keys = {"trusted_proxies": ["127.0.0.1"]}
+    assert await status(address=peer, **keys) == 403
+    assert await status(address="127.0.0.2", **keys) == 201
+
+
+async def test_an_ipv4_address_in_ipv6_form_is_the_same_client():
+    chosen = settings(requests_per_s_each=1, trusted_proxies=[PROXY], allow=["anybody"])
+    serves = application(chosen, client_limits(chosen.config), lambda: NOW_S)
+
+    async def statuses(count, address, headers=None):
+        transport = httpx.ASGITransport(serves, client=(address, 5000))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://127.0.0.1:8787"
+        ) as client:
+            get = [
+                await client.get("/api/token", headers=headers) for _ in range(count)
+            ]
+        return [response.status_code for response in get]
+
+    assert 429 in await statuses(30, "::ffff:198.51.100.7")
+    assert await statuses(1, "198.51.100.7") == [429]
+    named = {"x-forwarded-for": "::ffff:c633:6407"}
+    assert await statuses(1, f"::ffff:{PROXY}", named) == [429]
+    named = {"x-forwarded-for": "2001:DB8:0::8"}
+    assert 429 in await statuses(30, PROXY, named)
+    assert await statuses(1, "2001:db8::8") == [429]
+
+
+async def test_a_refusal_names_an_ipv4_address_as_such():
+    response = await ask(address="::ffff:192.168.1.5")
+    assert response.json()["error"].startswith("requests from 192.168.1.5 are not")
 
 
 def test_an_address_that_is_none_is_in_no_network():

@@ -270,3 +270,42 @@ async def test_metrics_are_for_this_machine_and_for_the_shared_secret():
     async with asking() as near:
         forwarded = {"x-forwarded-for": "127.0.0.1"}
         assert (await near.get("/metrics", headers=forwarded)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::ffff:127.0.0.1", {}, 200),
+        ("127.0.0.1", {"x-forwarded-for": "198.51.100.1"}, 403),
+        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, 403),
+        ("127.0.0.1", {"x-real-ip": "198.51.100.1"}, 403),
+        ("127.0.0.1", {"via": "1.1 proxy"}, 403),
+        ("192.168.1.2", {}, 403),
+    ],
+)
+async def test_metrics_can_be_read_beside_a_proxy_on_this_machine(
+    address, headers, status
+):
+    """A request without a proxy's headers is from a program on this machine."""
+    proxies = ["127.0.0.1", "192.168.1.2"]
+    async with asking(address=address, trusted_proxies=proxies) as client:
+        response = await client.get("/metrics", headers=headers)
+    assert response.status_code == status
+
+
+async def test_a_web_page_can_read_that_it_asks_too_often():
+    origin = {"origin": "https://app.example.com"}
+    async with asking(requests_per_s_each=1) as client:
+        answers = [await client.get("/api/token", headers=origin) for _ in range(30)]
+    refused = answers[-1]
+    assert refused.status_code == 429
+    assert refused.headers["access-control-allow-origin"] in {"*", origin["origin"]}
+    assert refused.headers["access-control-expose-headers"] == "retry-after"
+
+
+async def test_without_web_pages_no_origin_may_read_anything():
+    async with asking(requests_per_s_each=1, origins=[]) as client:
+        answers = [await client.get("/api/token") for _ in range(30)]
+    assert answers[-1].status_code == 429
+    assert "access-control-allow-origin" not in answers[-1].headers

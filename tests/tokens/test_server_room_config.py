@@ -62,14 +62,68 @@ async def test_agents_are_configured_for_each_room():
     }
 
 
-async def test_a_requested_agent_does_not_replace_a_configured_one():
-    config = {"agents": [{"agent_name": "a", "metadata": "evil"}, {"agent_name": "b"}]}
-    agents = [{"name": "a", "metadata": "good"}]
-    found = await room_config(config, agents=agents, room_config=["agents"])
+AGENTS = {"agents": [{"name": "a", "metadata": "good"}], "room_config": ["agents"]}
+
+
+@pytest.mark.parametrize("metadata", ["", "good"])
+async def test_a_requested_agent_may_be_a_configured_one(metadata):
+    config = {"agents": [{"agent_name": "a", "metadata": metadata}, {"agentName": "b"}]}
+    found = await room_config(config, **AGENTS)
     assert found["agents"] == [
         {"agentName": "a", "metadata": "good"},
         {"agentName": "b", "metadata": ""},
     ]
+
+
+@pytest.mark.parametrize("configured", ["good", ""])
+async def test_other_metadata_for_a_configured_agent_is_refused(configured):
+    config = {"agents": [{"agent_name": "b"}, {"agent_name": "a", "metadata": "evil"}]}
+    keys = AGENTS | {"agents": [{"name": "a", "metadata": configured}]}
+    response = await ask(config, **keys)
+    assert response.status_code == 403
+    assert response.json() == {
+        "error": "the server's file has this agent with other metadata; leave it out.",
+        "key": "room_config.agents[1].metadata",
+    }
+
+
+@pytest.mark.parametrize(
+    "second", [{"agentName": "a"}, {"agent_name": "a", "metadata": "m"}]
+)
+async def test_two_requested_agents_of_one_name_are_refused(second):
+    config = {"agents": [{"agent_name": "a"}, second]}
+    response = await ask(config, room_config=["agents"])
+    assert response.status_code == 400
+    assert response.json() == {
+        "error": "the name of an earlier agent; name each of them once.",
+        "key": "room_config.agents[1]",
+    }
+
+
+@pytest.mark.parametrize(
+    ("config", "key"),
+    [
+        ({"empty_timeout": 5, "emptyTimeout": 6}, "room_config.emptyTimeout"),
+        (
+            {"agents": [{"agent_name": "a", "agentName": "b"}]},
+            "room_config.agents[0].agentName",
+        ),
+    ],
+)
+async def test_two_spellings_that_differ_are_refused(config, key):
+    response = await ask(config, room_config=EVERYTHING)
+    assert response.status_code == 400
+    assert response.json()["key"] == key
+
+
+async def test_two_spellings_may_agree():
+    config = {
+        "empty_timeout": 5,
+        "emptyTimeout": 5,
+        "agents": [{"agent_name": "a", "agentName": "a"}],
+    }
+    found = await room_config(config, room_config=EVERYTHING)
+    assert (found["emptyTimeout"], len(found["agents"])) == (5, 1)
 
 
 async def test_a_room_without_agents_has_a_token_without_room_configuration():
