@@ -177,6 +177,10 @@ class Limiter:
         """Whether the gain is back at 1."""
         return self._gain >= 1.0
 
+    def rest(self) -> None:
+        """Return to full gain: in silence nobody hears the step."""
+        self._gain = 1.0
+
     def apply(self, samples: Samples) -> Samples:
         """Return the samples, none of them beyond `CEILING`.
 

@@ -78,6 +78,7 @@ class CaptureProcessing:
         """
         self._canceller = canceller
         self._cleaner = cleaner
+        self._is_off = canceller is None and cleaner is None
         self._delay_ms = 0
         self._warm_up_blocks = WARM_UP_BLOCKS
         self._echo_blocks = 0
@@ -121,6 +122,7 @@ class CaptureProcessing:
             self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
         if self._cleaner is not None:
             self._clean(self._cleaner, microphone, is_of_use=is_of_use)
+        is_of_use = is_of_use and not self._is_off
         self._is_at_work = is_of_use or self.has_echo or self._is_output_used
 
     def adapt(self, microphone: Block) -> None:

@@ -13,6 +13,9 @@ EVERY_BLOCKS: Final = 10
 """One block in ten is measured: a syllable lasts longer than 100 ms. While periods are
 skipped it is one in twenty, which is enough to detect a voice."""
 STEP_DB: Final = 3
+HOLD_DB: Final = 2.5
+"""A smaller difference to the displayed step changes nothing; beside a border between
+two steps, room noise would redraw page and screen five times a second."""
 FLOOR_DBFS: Final = -60
 """Lower levels are shown as silence, because noise would redraw page and screen."""
 VOICE_DBFS: Final = -45.0
@@ -52,8 +55,8 @@ class Meter:
         if self._blocks < METER_BLOCKS:
             return
         levels = LevelsMeasured(
-            _coarse(self._loudest_dbfs),
-            _coarse(mixer.level_dbfs),
+            _coarse(self._loudest_dbfs, self._posted.microphone_dbfs),
+            _coarse(mixer.level_dbfs, self._posted.speaker_dbfs),
             is_voice=self._loudest_dbfs > VOICE_DBFS,
         )
         self._blocks = 0
@@ -63,6 +66,8 @@ class Meter:
             self._post(levels)
 
 
-def _coarse(dbfs: float) -> int:
+def _coarse(dbfs: float, displayed_dbfs: int) -> int:
     """Return the level rounded to the displayed steps."""
+    if abs(dbfs - displayed_dbfs) <= HOLD_DB:
+        return displayed_dbfs
     return SILENCE_DBFS if dbfs < FLOOR_DBFS else STEP_DB * round(dbfs / STEP_DB)

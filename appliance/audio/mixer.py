@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from heapq import nlargest
 from typing import Final
 
@@ -222,6 +223,7 @@ class Mixer:
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
         if voices is None:
+            self._limiter.rest()
             return None
         # Read once, because the loop may change it meanwhile.
         gain = self._gain
@@ -233,8 +235,12 @@ class Mixer:
 
     def _next_tone(self) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        if self._requested:
-            waiting = [self._requested.popleft() for _ in range(len(self._requested))]
+        waiting = []
+        # Another thread may clear it meanwhile.
+        with suppress(IndexError):
+            while True:
+                waiting.append(self._requested.popleft())
+        if waiting:
             self._earcon = np.concatenate(waiting)
         if not len(self._earcon):
             return None

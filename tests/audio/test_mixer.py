@@ -96,6 +96,16 @@ def test_an_earcon_over_loud_voices_is_limited_and_not_clipped():
     assert np.abs(np.diff(played[960:4000].astype(int))).max() < 100, "no clipped edge"
 
 
+def test_after_a_silence_the_first_word_is_not_softened_by_what_was_loud_before():
+    room = Room(3)
+    room.say(16_000, 16_000, 16_000, blocks=20)
+    room.wait(5)
+    played = room.say(9000, 0, 0, blocks=12)
+    # It fades in within a block.
+    spoken = played[np.flatnonzero(played)[0] + 480 :]
+    assert spoken.min() >= 8990
+
+
 def test_the_echo_reference_has_the_voices_without_the_earcon():
     room = Room(1)
     room.say(1000, blocks=20)

@@ -116,9 +116,9 @@ def test_silence_is_not_sent_for_what_the_card_still_holds(path):
     """Otherwise each interruption would add the card's buffer to the delay."""
     path.sender.set_delay(60)
     path.put(0)
-    path.clock.now_s += 0.2
+    path.clock.now_s += 0.305
     path.sender.send_silence()
-    assert len(path.taken()) == round(0.14 / PACKET_S) * PACKET_BLOCKS
+    assert len(path.taken()) == 12 * PACKET_BLOCKS
 
 
 def test_silence_sent_after_a_long_stop_of_the_process_is_bounded(path):
@@ -229,6 +229,21 @@ def test_a_press_ends_the_skipping_of_packets(path):
     assert path.mixer.idle_window.is_over
     assert not path.sender.is_idle
     assert any(one.any() for one in path.put(1000))
+
+
+def test_a_voice_near_the_box_is_no_reason_to_process_without_any_processing(path):
+    for _ in range(100):
+        path.put(3000)
+    assert path.sender.meter.is_voice
+    assert path.sender.is_idle
+
+
+def test_a_level_at_the_border_of_two_steps_is_posted_once(path):
+    path.events.clear()
+    for count in range(400):
+        path.put(432 + 3 * (count % 7))
+    levels = [x for x in path.events if isinstance(x, LevelsMeasured)]
+    assert len(levels) == 1
 
 
 def test_a_remote_voice_ends_the_skipping_of_packets(path):
