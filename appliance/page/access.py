@@ -1,6 +1,7 @@
-"""Access control in front of every route, and the pairing form, which gives a session.
+"""Access control in front of every route, and the pairing form, which gives a login.
 
-A request needs an accepted host and origin and, except on the open paths, a session.
+A request needs an accepted host and origin and, except on the open paths, a login: the
+cookie of a paired phone, or the bearer token of a script.
 """
 
 import re
@@ -64,7 +65,7 @@ FIELDS = 10
 
 
 class AccessControl:
-    """ASGI middleware that requires a session, except on the open paths."""
+    """ASGI middleware that requires a login, except on the open paths."""
 
     def __init__(self, app: ASGIApp, pairing: Pairing, names: frozenset[str]) -> None:
         """Wrap `app`; `names` are the accepted host names."""
@@ -76,16 +77,16 @@ class AccessControl:
         """Pass the request on or answer it."""
         connection = HTTPConnection(scope)
         send_with_headers = _with_headers(send, scope["path"])
-        session = session_of(connection, self._pairing)
-        response = self._refusal(connection, session)
+        login = login_of(connection, self._pairing)
+        response = self._refusal(connection, login)
         if response is not None:
             await response(scope, receive, send_with_headers)
             return
-        scope["state"] = {"session": session}
+        scope["state"] = {"login": login}
         await self._app(scope, receive, send_with_headers)
 
     def _refusal(
-        self, connection: HTTPConnection, session: str | None
+        self, connection: HTTPConnection, login: str | None
     ) -> Response | None:
         """Return the response to a request that is not passed on, else None."""
         try:
@@ -93,7 +94,7 @@ class AccessControl:
         except RequestRefused as refused:
             return refusal(refused)
         path = connection.scope["path"]
-        if session is not None or path in OPEN_PATHS:
+        if login is not None or path in OPEN_PATHS:
             return None
         if path == "/":
             return RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
@@ -122,15 +123,15 @@ class AccessControl:
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
 
 
-def session_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
+def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
     """Return the digest of the valid cookie or bearer token; None without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return pairing.session_of(cookie=_cookie(connection), bearer=bearer)
+    return pairing.login_of(cookie=_cookie(connection), bearer=bearer)
 
 
 def _cookie(connection: HTTPConnection) -> str:
-    """Return the session cookie, or an empty text.
+    """Return the cookie of a login, or an empty text.
 
     `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
     (CVE-2024-7592). Our cookie is never quoted.
@@ -182,13 +183,13 @@ class PairingForm:
 
     async def show(self, request: Request) -> Response:
         """Return the form, or a redirect to the page for a paired client."""
-        if request.state.session is not None:
+        if request.state.login is not None:
             return RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
         self._pairing.request_pin_display()
         return self._page("", HTTPStatus.OK)
 
     async def enter(self, request: Request) -> Response:
-        """Check the PIN and return a session cookie."""
+        """Check the PIN and return the cookie of a login."""
         content = await body_of(request)
         is_json = request.headers.get("content-type", "").startswith(JSON)
         try:

@@ -18,7 +18,7 @@ from appliance.display.line import Size
 from appliance.net import listen
 from appliance.net.http_limits import ServerLimits
 from appliance.page.pairing import Pairing, PairingFile
-from appliance.page.snapshot import Snapshot
+from appliance.page.snapshot import LatestView
 from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
@@ -76,7 +76,7 @@ class Page:
         self._settings = settings
         self._retry_s = retry_s
         self._watch_s = watch_s
-        self._snapshot = Snapshot(settings.screen_px)
+        self._latest = LatestView(settings.screen_px)
         self._pairing = Pairing(
             PairingFile(settings.state_directory), post, settings.now_s
         )
@@ -105,7 +105,7 @@ class Page:
 
     def show(self, view: View) -> None:
         """Publish a new view."""
-        self._snapshot.show(view)
+        self._latest.show(view)
 
     async def _run(self) -> None:
         await self._pairing.open()
@@ -126,7 +126,7 @@ class Page:
 
     async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
         host, port = listening.getsockname()[:2]
-        url = listen.url(host, port, self._snapshot.view.address)
+        url = listen.url(host, port, self._latest.view.address)
         _log.info("page served  url=%s", url)
         await web.serve(listening, self._announce(host, port))
 
@@ -135,7 +135,7 @@ class Page:
         posted: PageServed | None = None
         while True:
             self._pairing.refresh()
-            url = listen.url(host, port, self._snapshot.view.address)
+            url = listen.url(host, port, self._latest.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
                 self._post(served)
@@ -146,5 +146,5 @@ class Page:
         from appliance.page.application import WebServer
 
         return WebServer(
-            self._background, self._settings, self._snapshot, self._pairing, self._post
+            self._background, self._settings, self._latest, self._pairing, self._post
         )

@@ -61,7 +61,7 @@ from appliance.page.messages import (
     on_refused,
 )
 from appliance.page.pairing import Pairing
-from appliance.page.snapshot import Snapshot
+from appliance.page.snapshot import LatestView
 from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -125,13 +125,13 @@ class Api:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        latest: LatestView,
         controls: Controls,
         assets: dict[str, Asset],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
-        """Read from `snapshot`; commands go to `controls`."""
-        self._snapshot = snapshot
+        """Read from `latest`; commands go to `controls`."""
+        self._latest = latest
         self._controls = controls
         self._assets = assets
         self._metrics = metrics
@@ -149,14 +149,14 @@ class Api:
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
-        await self._snapshot.prepare()
-        content = self._snapshot.json()
+        await self._latest.prepare()
+        content = self._latest.json()
         return Response(content, HTTPStatus.OK, NO_STORE, JSON)
 
     async def screen(self, _: Request) -> Response:
         """`GET /api/screen.png`."""
-        await self._snapshot.prepare()
-        picture = self._snapshot.drawing().picture
+        await self._latest.prepare()
+        picture = self._latest.drawing().picture
         if picture is None:
             raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
         return Response(png(picture), HTTPStatus.OK, NO_STORE, MEDIA_TYPES[".png"])
@@ -167,7 +167,7 @@ class Api:
 
     async def health(self, _: Request) -> Response:
         """`GET /health`."""
-        view = self._snapshot.view
+        view = self._latest.view
         sick, faults = health(view)
         status = HTTPStatus.SERVICE_UNAVAILABLE if sick else HTTPStatus.OK
         word = "sick" if sick else "ok"
@@ -179,7 +179,7 @@ class Api:
         content = await body_of(request)
         command = from_body(content, POSTS[request.url.path])
         return json_response(
-            self._controls.execute(command, Client(request.state.session))
+            self._controls.execute(command, Client(request.state.login))
         )
 
 
@@ -262,20 +262,20 @@ class WebServer:
         self,
         background: Background,
         settings: PageSettings,
-        snapshot: Snapshot,
+        latest: LatestView,
         pairing: Pairing,
         post: Post,
     ) -> None:
         """Create the application; requests run as tasks of `background`."""
         assets = load_assets()
-        snapshot.build = build_version(assets)
+        latest.build = build_version(assets)
         self._background = background
         self._leases = TalkLeases(post)
-        controls = Controls(snapshot, post, self._leases, settings.now_s)
+        controls = Controls(latest, post, self._leases, settings.now_s)
         form_html = assets["pair.html"].content.decode()
         routes = application(
-            Api(snapshot, controls, assets, settings.metrics),
-            LiveEndpoint(snapshot, controls, pairing, settings.now_s),
+            Api(latest, controls, assets, settings.metrics),
+            LiveEndpoint(latest, controls, pairing, settings.now_s),
             PairingForm(pairing, form_html, settings.pin_hint),
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))

@@ -34,7 +34,7 @@ from appliance.page.messages import (
     TalkRequest,
     VolumeRequest,
 )
-from appliance.page.snapshot import Snapshot
+from appliance.page.snapshot import LatestView
 from appliance.ports import Post
 
 LEASE_S = 30.0
@@ -126,7 +126,7 @@ class TalkLeases:
 class Client:
     """Sender of a command."""
 
-    session: str
+    login: str
     """Digest of the cookie or token: the same for all tabs of a phone."""
     socket: str | None = None
     """Unique for a WebSocket; None for a plain request."""
@@ -140,13 +140,13 @@ class Controls:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        latest: LatestView,
         post: Post,
         leases: TalkLeases,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check commands against `snapshot`; talk uses `leases`, the others `post`."""
-        self._snapshot = snapshot
+        """Check commands against `latest`; talk uses `leases`, the others `post`."""
+        self._latest = latest
         self._post = post
         self._leases = leases
         self._now_s = now_s
@@ -168,8 +168,11 @@ class Controls:
                 return self._chat(request, client)
             case JoinRequest():
                 return self._join(request)
-            case LeaveRequest() | VolumeRequest() | GainRequest():
-                return self._plain(request)
+            case LeaveRequest():
+                self._post(LeaveAsked())
+                return {}
+            case VolumeRequest() | GainRequest():
+                return self._set_level(request)
             case _:
                 assert_never(request)
 
@@ -177,19 +180,16 @@ class Controls:
         """Release the talk button of a closed WebSocket."""
         self._leases.release(_holder(client))
 
-    def _plain(self, request: LeaveRequest | VolumeRequest | GainRequest) -> Answer:
+    def _set_level(self, request: VolumeRequest | GainRequest) -> Answer:
         if isinstance(request, VolumeRequest):
             self._post(VolumeAsked(request.percent))
             return {"percent": request.percent}
-        if isinstance(request, GainRequest):
-            self._post(GainAsked(request.db))
-            return {"db": request.db}
-        self._post(LeaveAsked())
-        return {}
+        self._post(GainAsked(request.db))
+        return {"db": request.db}
 
     def _talk(self, request: TalkRequest, client: Client) -> Answer:
         """Press or release; a refused press is dropped and must not transmit later."""
-        holder, view = _holder(client), self._snapshot.view
+        holder, view = _holder(client), self._latest.view
         lease_s = LEASE_S if client.socket is None else None
         if request.on and view.is_page_spent:
             # A repeat is not a release: the next one must not count as a new press.
@@ -208,16 +208,14 @@ class Controls:
         return answer if lease_s is None else {**answer, "lease_s": lease_s}
 
     def _mute(self, request: MuteRequest) -> Answer:
-        if not request.on and self._snapshot.view.is_muted_at_box:
+        if not request.on and self._latest.view.is_muted_at_box:
             raise RequestRefused(HTTPStatus.CONFLICT, MUTED_AT_BOX)
         self._post(MuteAsked(request.on))
         return {"on": request.on}
 
     def _join(self, request: JoinRequest) -> Answer:
-        presets = self._snapshot.view.presets
-        preset = (
-            self._snapshot.view.preset if request.preset is UNSET else request.preset
-        )
+        presets = self._latest.view.presets
+        preset = self._latest.view.preset if request.preset is UNSET else request.preset
         if preset is not None and preset not in presets:
             known = ", ".join(presets) or "none are configured"
             sentence = f"Unknown preset. Write one of: {known}."
@@ -231,12 +229,10 @@ class Controls:
         # Without the limits below: the line may be the one that fills the outbox.
         if (state := self._state_of(line_id)) is not None:
             return {"id": line_id, "state": state}
-        if refusal := self._snapshot.view.chat_refusal:
+        if refusal := self._latest.view.chat_refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         now_s = self._now_s()
-        if not (
-            self._chat_each.may(client.session, now_s) and self._chat_all.may(now_s)
-        ):
+        if not (self._chat_each.may(client.login, now_s) and self._chat_all.may(now_s)):
             sentence = "Too many chat lines. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)
@@ -248,14 +244,14 @@ class Controls:
 
         A line that the newest view does not have yet is recognised by the chat log.
         """
-        lines = self._snapshot.view.chat
+        lines = self._latest.view.chat
         return next(
             (line.state for line in lines if line.is_own and line.id == line_id), None
         )
 
 
 def _holder(client: Client) -> str:
-    return client.socket or client.session
+    return client.socket or client.login
 
 
 def _talk_refusal(view: View) -> str:

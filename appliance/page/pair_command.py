@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from appliance.core import fault_table
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.monitor import current_address
 from appliance.page.pairing import (
@@ -30,7 +31,7 @@ class PairOptions:
     """Options of the command."""
 
     is_reset: bool = False
-    """Create a new PIN first, and invalidate every session and token."""
+    """Create a new PIN first, and invalidate every cookie and token."""
     is_token: bool = False
     """Print a new bearer token and nothing else."""
     is_json: bool = False
@@ -85,11 +86,9 @@ def remedy(exc: OSError) -> str:
     """Return what to do about a state directory that cannot be written."""
     match exc.errno:
         case errno.ENOSPC | errno.EDQUOT:
-            return (
-                "The disk is full. Make room (df -h; sudo apt clean; "
-                "sudo journalctl --vacuum-size=50M), then run this again."
-            )
+            return fault_table.STORE_FULL.advice()
         case errno.EROFS:
+            # Not the fault table's advice, which is to ignore it: this command cannot.
             return (
                 "The file system is read-only. Make it writable while you run this: "
                 "sudo mount -o remount,rw /."

@@ -1,5 +1,6 @@
-"""Pairing of phones: PIN, sessions, bearer tokens and the file that stores them.
+"""Pairing of phones: PIN, logins and the file that stores them.
 
+A login is the cookie of a paired phone, or a bearer token of a script.
 Both the service and the command line write `pairing.json`: each reads, changes and
 replaces it while it holds a lock on the directory.
 """
@@ -40,7 +41,7 @@ SHOW_AGAIN = Rate(burst=6, per_s=1 / 240)
 shows it for a minute each time; a pairing refills the bucket."""
 RESUBMIT_S = 10.0
 """Time in which a used PIN pairs the same address again: browsers resubmit forms."""
-KEPT_SESSIONS = 32
+KEPT_COOKIES = 32
 KEPT_TOKENS = 16
 PIN_DIGITS = 6
 
@@ -49,19 +50,24 @@ Stamp = tuple[int, int, int]
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """PIN and digests, the content of the file."""
+    """PIN and digests, the content of the file.
+
+    Names that differ in the file belong to its format: under another name, what a box
+    has stored would not be found after an upgrade.
+    """
 
     pin: Annotated[str, Meta(pattern="^[0-9]{6}$")]
-    sessions: tuple[Digest, ...] = ()
+    cookies: tuple[Digest, ...] = msgspec.field(name="sessions", default=())
     """SHA-256 of each cookie, oldest first."""
     tokens: tuple[Digest, ...] = ()
     """SHA-256 of each bearer token, oldest first."""
     lockouts: StoredLockouts = msgspec.field(name="guesses", default=StoredLockouts())
+    """Wrong PINs."""
 
-    def with_session(self, digest: str) -> "Credentials":
-        """Add a session; the oldest is dropped at the limit."""
-        sessions = (*self.sessions, digest)[-KEPT_SESSIONS:]
-        return msgspec.structs.replace(self, sessions=sessions)
+    def with_cookie(self, digest: str) -> "Credentials":
+        """Add a cookie; the oldest is dropped at the limit."""
+        cookies = (*self.cookies, digest)[-KEPT_COOKIES:]
+        return msgspec.structs.replace(self, cookies=cookies)
 
     def with_token(self, digest: str) -> "Credentials":
         """Add a token; the oldest is dropped at the limit."""
@@ -82,7 +88,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 def new_credentials() -> Credentials:
-    """Return credentials with a new PIN, without sessions and tokens."""
+    """Return credentials with a new PIN, without cookies and tokens."""
     return Credentials(pin=new_pin())
 
 
@@ -154,7 +160,7 @@ def _file_lock(directory: Path) -> Iterator[None]:
 
 
 class Pairing:
-    """PIN, sessions and tokens of the running service.
+    """PIN and logins of the running service.
 
     If the file cannot be read or written they are kept in memory until the next start.
 
@@ -221,24 +227,22 @@ class Pairing:
         if credentials is not None:
             self._replace(credentials)
 
-    def session_of(self, *, cookie: str, bearer: str) -> str | None:
+    def login_of(self, *, cookie: str, bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
         self.refresh()
         credentials = self._credentials
         for secret, known in (
-            (cookie, credentials.sessions),
+            (cookie, credentials.cookies),
             (bearer, credentials.tokens),
         ):
             if secret and digest(secret) in known:
                 return digest(secret)
         return None
 
-    def is_valid(self, session: str) -> bool:
-        """Return whether this digest is still valid."""
+    def is_valid(self, login: str) -> bool:
+        """Return whether the login with this digest is still valid."""
         self.refresh()
-        return (
-            session in self._credentials.sessions or session in self._credentials.tokens
-        )
+        return login in self._credentials.cookies or login in self._credentials.tokens
 
     def request_pin_display(self) -> None:
         """Request that the OLED shows the PIN, for somebody who has opened the form."""
@@ -247,7 +251,7 @@ class Pairing:
             self._post(PairingAsked())
 
     async def pair(self, pin: str, address: str) -> str:
-        """Return the cookie of a new session.
+        """Return the cookie of a new login.
 
         Raises:
             RequestRefused: wrong PIN (403), or too many of them (429).
@@ -261,9 +265,9 @@ class Pairing:
         self._lockouts.passed(address)
         secret = new_secret()
         known = digest(secret)
-        self._credentials = self._credentials.with_session(known)
+        self._credentials = self._credentials.with_cookie(known)
         await self._keep(
-            lambda credentials: credentials.with_session(known), self._renewed()
+            lambda credentials: credentials.with_cookie(known), self._renewed()
         )
         self._post(PhonePaired())
         self._show_again = Bucket(SHOW_AGAIN, self._now_s())

@@ -49,6 +49,7 @@ class StoredLockouts(msgspec.Struct, frozen=True):
     recent_s: tuple[float, ...] = ()
     """Times of those from all addresses, in seconds since the epoch."""
     by_address: dict[str, Lockout] = msgspec.field(name="guests", default_factory=dict)
+    """Named `guests` in the file, whose format stays the same for installed boxes."""
 
 
 class Lockouts:

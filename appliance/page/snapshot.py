@@ -79,8 +79,8 @@ class Drawing:
         return self.picture.tobytes()
 
 
-class Snapshot:
-    """Holder of the newest view; wakes waiting clients and caches the JSON for all.
+class LatestView:
+    """The newest view: wakes the clients that wait for it and caches its JSON for all.
 
     Thread: the loop's.
     """

@@ -13,7 +13,7 @@ from appliance.net.http_limits import Bucket, Rate
 from appliance.page.controls import Answer, Client, Controls
 from appliance.page.messages import RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing
-from appliance.page.snapshot import Snapshot
+from appliance.page.snapshot import LatestView
 
 MAX_SOCKETS = 16
 """Open at once; our choice: a handful of phones show the page of a box."""
@@ -29,7 +29,7 @@ SEND_S = 5.0
 """Longest time to send a message; then the client counts as gone."""
 
 POLICY_VIOLATION = 1008
-SESSION_INVALID = 4401
+LOGIN_INVALID = 4401
 """Makes the page open the pairing form; 4000-4999 are for applications."""
 
 Close = tuple[int, str]
@@ -90,13 +90,13 @@ class LiveEndpoint:
 
     def __init__(
         self,
-        snapshot: Snapshot,
+        latest: LatestView,
         controls: Controls,
         pairing: Pairing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Send views of `snapshot`; commands go to `controls`."""
-        self._snapshot = snapshot
+        """Send views of `latest`; commands go to `controls`."""
+        self._latest = latest
         self._controls = controls
         self._pairing = pairing
         self._now_s = now_s
@@ -110,7 +110,7 @@ class LiveEndpoint:
             await socket.send_denial_response(refusal(refused))
             return
         self._connections += 1
-        client = Client(socket.state.session, f"socket {uuid.uuid4()}")
+        client = Client(socket.state.login, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
             await self._serve(Connection(socket), client)
@@ -127,15 +127,15 @@ class LiveEndpoint:
             await connection.close(*reason)
 
     async def _send_views(self, connection: Connection, client: Client) -> Close | None:
-        """Send each new view as long as the session is valid."""
-        await self._snapshot.prepare()
-        while self._pairing.is_valid(client.session):
-            number = self._snapshot.number
-            if not await connection.send(self._snapshot.json()):
+        """Send each new view as long as the login is valid."""
+        await self._latest.prepare()
+        while self._pairing.is_valid(client.login):
+            number = self._latest.number
+            if not await connection.send(self._latest.json()):
                 return None
             await asyncio.sleep(VIEW_INTERVAL_S)
-            await self._snapshot.wait_newer(number, REPEAT_INTERVAL_S)
-        return SESSION_INVALID, "not paired any more"
+            await self._latest.wait_newer(number, REPEAT_INTERVAL_S)
+        return LOGIN_INVALID, "not paired any more"
 
     async def _receive(self, connection: Connection, client: Client) -> Close | None:
         """Execute commands until the socket closes or exceeds its limits."""

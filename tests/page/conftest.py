@@ -26,7 +26,7 @@ async def served(tmp_path: Path, clock: Clock) -> AsyncIterator[Served]:
 
 @pytest.fixture
 async def paired(served: Served) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with a session."""
+    """A paired client."""
     cookie = await served.cookie()
     async with served.client(headers={"cookie": cookie}) as client:
         yield client

@@ -14,7 +14,7 @@ from appliance.core.events import Agent, AgentState, Caption
 from appliance.core.view import ConnectionState, TalkState
 from appliance.page.application import POSTS
 from appliance.page.messages import AnyRequest, from_command
-from appliance.page.snapshot import Drawing, Snapshot, as_json
+from appliance.page.snapshot import Drawing, LatestView, as_json
 from tests.page.fake_app import IN_ROOM
 
 DOCUMENT = (Path(appliance.page.__file__).parent / "API.md").read_text()
@@ -35,7 +35,7 @@ FULL = replace(
 def test_every_field_of_the_view_is_described_and_no_other():
     rows = re.findall(r"^\| (`.*?) \|", PARTS["View"], flags=re.MULTILINE)
     described = {name for row in rows for name in re.findall(r"`(\w+)`", row)}
-    sent = msgspec.json.decode(Snapshot((128, 64)).json(), type=dict[str, object])
+    sent = msgspec.json.decode(LatestView((128, 64)).json(), type=dict[str, object])
     assert described == set(sent)
 
 

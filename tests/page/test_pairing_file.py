@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core import fault_table
 from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import PairOptions, pair, remedy
 from appliance.page.pairing import PairingFile, digest, new_credentials, new_secret
@@ -29,7 +30,7 @@ def test_pins_have_six_digits_and_differ():
 
 def test_the_file_is_private_and_read_back(tmp_path):
     file = PairingFile(tmp_path / "state")
-    keys = file.change(lambda keys: keys.with_session(digest("a")), new_credentials())
+    keys = file.change(lambda keys: keys.with_cookie(digest("a")), new_credentials())
     assert file.read() == keys
     assert file.path.stat().st_mode & 0o777 == 0o600
     assert [entry.name for entry in (tmp_path / "state").iterdir()] == ["pairing.json"]
@@ -50,7 +51,7 @@ def test_a_write_that_fails_keeps_the_old_file_and_leaves_no_other(tmp_path):
     file = PairingFile(tmp_path)
     keys = file.change(lambda keys: keys, new_credentials())
     with full_disk(), pytest.raises(OSError, match="File too large"):
-        file.change(lambda keys: keys.with_session(digest("a")), keys)
+        file.change(lambda keys: keys.with_cookie(digest("a")), keys)
     assert file.read() == keys
     assert [entry.name for entry in tmp_path.iterdir()] == ["pairing.json"]
 
@@ -84,13 +85,13 @@ def test_concurrent_changes_are_all_kept(tmp_path):
     digests = [digest(new_secret()) for _ in range(24)]
 
     def add(each):
-        PairingFile(tmp_path).change(lambda keys: keys.with_session(each), first)
+        PairingFile(tmp_path).change(lambda keys: keys.with_cookie(each), first)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(add, digests))
     keys = file.read()
     assert keys is not None
-    assert set(keys.sessions) == set(digests)
+    assert set(keys.cookies) == set(digests)
 
 
 @given(content=st.binary(max_size=200) | st.text().map(str.encode))
@@ -109,10 +110,10 @@ async def test_a_damaged_file_is_replaced(tmp_path, clock, content):
         assert json.loads((tmp_path / "pairing.json").read_text())["pin"] == served.pin
 
 
-def test_wrong_pins_are_stored_under_the_names_of_earlier_versions(tmp_path):
+def test_cookies_and_wrong_pins_have_their_own_names_in_the_file(tmp_path):
     stored = {
         "pin": "123456",
-        "sessions": [],
+        "sessions": ["0" * 64],
         "tokens": [],
         "guesses": {
             "recent_s": [1.5],
@@ -122,6 +123,7 @@ def test_wrong_pins_are_stored_under_the_names_of_earlier_versions(tmp_path):
     file = PairingFile(tmp_path)
     file.path.write_text(json.dumps(stored))
     keys = file.change(lambda keys: keys, new_credentials())
+    assert keys.cookies == ("0" * 64,)
     assert keys.lockouts.by_address == {"10.0.0.7": Lockout(6, 99.5)}
     assert json.loads(file.path.read_text()) == stored
 
@@ -249,8 +251,8 @@ def test_with_a_full_disk_nothing_new_is_promised(tmp_path, capsys, options):
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.ENOSPC, "The disk is full. Make room"),
-        (errno.EDQUOT, "The disk is full"),
+        (errno.ENOSPC, fault_table.STORE_FULL.advice()),
+        (errno.EDQUOT, fault_table.STORE_FULL.advice()),
         (errno.EROFS, "remount,rw"),
         (errno.EACCES, "as root"),
         (errno.EPERM, "as root"),

@@ -1,4 +1,4 @@
-"""Access control: sessions, hosts, origins, lock-out and limits."""
+"""Access control: logins, hosts, origins, lock-out and limits."""
 
 import asyncio
 import json
@@ -37,7 +37,7 @@ GUARDED = [
 
 
 @pytest.mark.parametrize(("method", "path"), GUARDED)
-async def test_without_a_session_everything_is_401(served, method, path):
+async def test_without_a_login_everything_is_401(served, method, path):
     async with served.client() as client:
         answer = await client.request(method, path, json={"on": True, "text": "a"})
     assert answer.status_code == 401
@@ -48,7 +48,7 @@ async def test_without_a_session_everything_is_401(served, method, path):
 @pytest.mark.parametrize(
     "cookie", ["ptt_session=", "ptt_session=x", "ptt_session=ü", "=;;=", "a" * 4000]
 )
-async def test_an_invented_cookie_is_not_a_session(served, cookie):
+async def test_an_invented_cookie_is_no_login(served, cookie):
     async with served.client() as client:
         headers = {"cookie": cookie.encode()}
         answer = await client.get("/api/view", headers=headers)
@@ -100,7 +100,7 @@ async def test_a_pin_may_be_sent_as_json_and_with_spaces(served):
     "host",
     ["evil.example", "", "kitchen.evil.example", "127.0.0.1.evil.example", "a b"],
 )
-async def test_a_foreign_host_is_refused_even_with_a_session(served, paired, host):
+async def test_a_foreign_host_is_refused_even_with_a_login(served, paired, host):
     for path in ("/", "/api/view", "/pair"):
         answer = await paired.get(path, headers={"host": host})
         assert answer.status_code in {400, 403}
@@ -139,7 +139,7 @@ async def test_another_sites_post_is_refused_without_an_origin_too(served, paire
         "a=" + "\\" * 8000 + "; {}",
     ],
 )
-async def test_the_session_is_found_among_other_cookies(served, cookie):
+async def test_the_login_is_found_among_other_cookies(served, cookie):
     own = await served.cookie()
     async with served.client(headers={"cookie": cookie.replace("{}", own)}) as client:
         assert (await client.get("/api/view")).status_code == 200
@@ -321,7 +321,7 @@ async def test_a_bearer_token_opens_the_api_at_once(served, capsys):
             assert answer.status_code == 401
 
 
-async def test_a_reset_invalidates_sessions_and_tokens_and_posts_the_new_pin(
+async def test_a_reset_invalidates_cookies_and_tokens_and_posts_the_new_pin(
     served, paired, capsys
 ):
     pair(served.directory, "0.0.0.0:8080", PairOptions(is_reset=True, is_json=True))
@@ -332,7 +332,7 @@ async def test_a_reset_invalidates_sessions_and_tokens_and_posts_the_new_pin(
     assert answer.is_success
 
 
-async def test_sessions_outlive_a_restart(tmp_path, clock):
+async def test_logins_outlive_a_restart(tmp_path, clock):
     async with serving(tmp_path, clock) as first:
         cookie = await first.cookie()
     async with serving(tmp_path, clock) as second:
@@ -341,7 +341,7 @@ async def test_sessions_outlive_a_restart(tmp_path, clock):
             assert (await client.get("/api/view")).is_success
 
 
-async def test_only_so_many_sessions_are_kept_and_the_oldest_goes(served):
+async def test_only_so_many_cookies_are_kept_and_the_oldest_goes(served):
     cookies = [await served.cookie() for _ in range(33)]
     kept = msgspec.json.decode((served.directory / "pairing.json").read_bytes())
     assert len(kept["sessions"]) == 32

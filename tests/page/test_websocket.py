@@ -86,7 +86,7 @@ async def test_many_changes_are_few_messages_ending_with_the_newest_view(served)
         assert len(seen) <= 2
 
 
-async def test_a_socket_without_a_session_is_refused_before_it_opens(served):
+async def test_a_socket_without_a_login_is_refused_before_it_opens(served):
     with pytest.raises(InvalidStatus) as refused:
         async with live(served, cookie="ptt_session=none"):
             pass
@@ -243,7 +243,7 @@ async def test_the_number_of_sockets_is_limited(served):
         assert (await read(socket))["room"] == "workshop"
 
 
-async def test_a_reset_closes_the_sockets_of_invalid_sessions(served, capsys):
+async def test_a_reset_closes_the_sockets_of_invalid_logins(served, capsys):
     async with live(served) as socket:
         await read(socket)
         pair(served.directory, "127.0.0.1:8080", PairOptions(is_reset=True))
