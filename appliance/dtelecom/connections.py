@@ -17,10 +17,9 @@ import h11
 from appliance.dtelecom.signal_filter import FrameError, FrameFilter
 
 CONNECT_S: Final = 2.0
-"""Time-out for TCP and TLS: the SDK waits 5 s, and another node may have to be tried.
-"""
+"""Time-out for TCP and TLS; a slow mobile link takes about 1 s."""
 ANSWER_S: Final = 5.0
-"""Time-out for the answer."""
+"""Time-out for the answer; the SDK itself waits no longer."""
 HEAD_BYTES: Final = 32 * 1024
 """Longest head of a request or an answer; the token in it has 16 KiB at most."""
 BODY_BYTES: Final = 64 * 1024

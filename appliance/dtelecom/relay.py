@@ -41,6 +41,11 @@ from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0
 """Time-out for the head of a request."""
+NODE_S: Final = 2.0
+"""Time-out for connection and answer while other nodes are left to try: the SDK waits
+5 s, in which two more should be reached."""
+_JOIN_PATH: Final = b"/rtc"
+"""Path that every node knows."""
 _RATE: Final = Rate(burst=20, per_s=5)
 LIMITS: Final = ConnectionLimits(total=8, each=8, rate=_RATE, rate_each=_RATE)
 """The SDK has one connection, and two for a moment when it resumes."""
@@ -56,8 +61,9 @@ class Relay:
     """Relay for one session in a room; several connections one after the other.
 
     Until a node has accepted the session, the next one in the list is tried when one
-    cannot be reached or answers with a server error. Afterwards the session belongs to
-    its node, and while that is away the answer is 503.
+    cannot be reached or does not answer as a node, and is tried last from then on.
+    Afterwards the session belongs to its node, and while that is away the answer is
+    503.
 
     Thread: the loop's.
     """
@@ -148,33 +154,58 @@ class Relay:
         target: bytes,
         places: Sequence[Place],
     ) -> None:
-        """Pass the request on to the first node that answers without a server error."""
+        """Pass the request on to the first node that answers as a node does."""
         answer = _AWAY
         self.is_away = False
         for place in places:
             with contextlib.ExitStack() as closing:
                 try:
-                    node = await Upstream.connect(place, self._tls)
-                    closing.callback(node.close)
-                    path = place.path.encode() + target
-                    answer = await node.ask(path, _headers_for(place, request))
+                    async with asyncio.timeout(None if place == places[-1] else NODE_S):
+                        node = await Upstream.connect(place, self._tls)
+                        closing.callback(node.close)
+                        path = place.path.encode() + target
+                        found = await node.ask(path, _headers_for(place, request))
                 except UNREACHABLE as exc:
-                    _log.info(
-                        "node cannot be reached  host=%s error=%s",
-                        place.host,
-                        type(exc).__name__,
-                    )
-                    continue
-                if answer.status == HTTPStatus.SWITCHING_PROTOCOLS:
+                    _log_failure(place, exc)
+                    found = _AWAY
+                if client.reader.at_eof():
+                    # Joined now, the node would have a participant without a client.
+                    break
+                if found.status == HTTPStatus.SWITCHING_PROTOCOLS:
                     self._node = place
-                    client.send(answer)
+                    client.send(found)
                     frames = FrameFilter(self._signal.filtered)
                     await node.tunnel(client.reader, client.writer, frames)
                     return
-                if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                    break
+            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                answer = found
+            if _is_of_node(found, request, target):
+                break
+            self._try_last(place)
         self.is_away = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         client.send(answer)
+
+    def _try_last(self, place: Place) -> None:
+        others = tuple(other for other in self._places if other != place)
+        self._places = (*others, place)
+
+
+def _log_failure(place: Place, exc: Exception) -> None:
+    error = type(exc).__name__
+    _log.info("node cannot be reached  host=%s error=%s", place.host, error)
+
+
+def _is_of_node(answer: Answer, request: h11.Request, target: bytes) -> bool:
+    """Return whether a node answers like this, and not some other server.
+
+    A node refuses to become a WebSocket with a client error, and knows `_JOIN_PATH`.
+    """
+    is_upgrade = any(name == b"upgrade" for name, _ in request.headers)
+    least = HTTPStatus.BAD_REQUEST if is_upgrade else HTTPStatus.OK
+    path = target.partition(b"?")[0]
+    is_unknown = path == _JOIN_PATH and answer.status == HTTPStatus.NOT_FOUND
+    is_fitting = least <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    return is_fitting and not is_unknown
 
 
 def _without_secret(target: bytes, secret: bytes) -> tuple[bytes, bool]:

@@ -51,7 +51,6 @@ and read in 0.2 s on a Pi. A message with more is passed on as it is."""
 _Kind = tuple[int, int]
 """Number and wire type of a field."""
 _ROOM_KEY: Final = (11, _LENGTH_DELIMITED)
-_NUM_PUBLISHERS: Final = (11, _VARINT)
 _PARTICIPANT_FLAG: Final = (14, _VARINT)
 _JOIN: Final = (1, _LENGTH_DELIMITED)
 _ROOM: Final = (1, _LENGTH_DELIMITED)
@@ -239,7 +238,8 @@ _RESPONSE_OF_LIVEKIT: Final = _shape(_Shape())
 def _is_livekit(message: bytes, numbers: Iterator[int]) -> bool:
     """Return whether this is the join of a server with LiveKit's own `Room`.
 
-    A participant's kind has to pass there, because that is how agents are known.
+    A participant's kind has to pass there, because that is how agents are known. The
+    absence of the key tells: LiveKit's number is left out while it is 0.
     """
     kinds = {
         in_room.kind
@@ -247,7 +247,7 @@ def _is_livekit(message: bytes, numbers: Iterator[int]) -> bool:
         for room in _nested(join, _ROOM, numbers)
         for in_room in _fields(room, numbers)
     }
-    return _NUM_PUBLISHERS in kinds and _ROOM_KEY not in kinds
+    return bool(kinds) and _ROOM_KEY not in kinds
 
 
 def _nested(message: bytes, kind: _Kind, numbers: Iterator[int]) -> Iterator[bytes]:

@@ -6,13 +6,17 @@ import asyncio
 class FakeNode:
     """Server on loopback that records every head, and stops and starts again."""
 
-    def __init__(self, answers=None, begin=b"", *, is_short=False, tls=None):
+    def __init__(
+        self, answers=None, begin=b"", *, is_short=False, keeps=False, tls=None
+    ):
         self.answers = answers or {}
         """Path without its query → bytes of the answer; others get 101."""
         self.begin = begin
         """Sent directly behind the 101."""
         self.is_short = is_short
         """Whether it closes after that."""
+        self.keeps = keeps
+        """Whether it leaves the connection open after a prepared answer."""
         self.tls = tls
         self.heads = []
         self.received: asyncio.Queue[bytes] = asyncio.Queue()
@@ -64,6 +68,9 @@ class FakeNode:
             path = head.split()[1].partition(b"?")[0].decode()
             if path in self.answers:
                 writer.write(self.answers[path])
+                if self.keeps:
+                    await reader.read()
+                    self.closed.put_nowait(None)
             else:
                 writer.write(SWITCHING + self.begin)
                 while not self.is_short and (data := await reader.read(65_536)):

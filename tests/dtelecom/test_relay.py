@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place, trust
 from appliance.dtelecom.relay import Relay
 from appliance.process.background import Background
+from appliance.room.connection import CONNECT_S
 from tests.dtelecom.fake_node import FakeNode, http
 from tests.dtelecom.fork import response_of_fork
 from tests.dtelecom.test_frames import frame
@@ -232,6 +233,10 @@ async def test_a_dead_node_is_replaced_by_the_next(node):
     "broken",
     [
         http("502 Bad Gateway"),
+        # What a server of something else answers, as at a domain that was given up.
+        http("404 Not Found", b"nothing here"),
+        http("200 OK", b"this domain is for sale"),
+        http("301 Moved Permanently", b"", "Location: https://example.com/"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
         http("200 OK", b"x" * (BODY_BYTES + 1)),
@@ -244,6 +249,53 @@ async def test_a_node_that_answers_nonsense_is_replaced_by_the_next(node, broken
         relay_to([first.url, node.url]) as relay,
     ):
         await (await Client.joined(relay)).close()
+
+
+async def test_a_node_that_does_not_answer_is_replaced_by_the_next(node):
+    """Before the SDK gives up; the node is tried last from then on."""
+    async with (
+        FakeNode({"/rtc": b""}, keeps=True) as silent,
+        relay_to([silent.url, node.url]) as relay,
+    ):
+        async with asyncio.timeout(CONNECT_S):
+            client = await Client.joined(relay)
+        await client.close()
+        assert (len(silent.heads), len(node.heads)) == (1, 1)
+
+
+async def test_a_path_that_a_node_does_not_know_is_asked_for_at_one_node(node):
+    old = {"/rtc/v1": http("404 Not Found")}
+    async with FakeNode(old) as first, relay_to([first.url, node.url]) as relay:
+        assert (await get(relay, "/rtc/v1")).status_code == 404
+    assert node.heads == []
+
+
+async def test_a_node_that_failed_is_tried_last_from_then_on(node):
+    node.answers["/rtc/v1"] = http("404 Not Found")
+    async with (
+        FakeNode({"/rtc/v1": http("502 Bad Gateway")}) as first,
+        relay_to([first.url, node.url]) as relay,
+    ):
+        assert (await get(relay, "/rtc/v1")).status_code == 404
+        await (await Client.joined(relay)).close()
+        assert (len(first.heads), len(node.heads)) == (1, 2)
+
+
+async def test_no_node_is_joined_for_a_client_that_has_gone(node):
+    """The node would have a participant of our name, and the session would be its."""
+    async with (
+        FakeNode({"/rtc": b""}, keeps=True) as silent,
+        relay_to([silent.url, node.url]) as relay,
+    ):
+        client = await Client.connected(relay)
+        client.send(upgrade(f"{read_place(relay.url).path}/rtc"))
+        async with asyncio.timeout(DEADLINE_S):
+            while not silent.heads:
+                await asyncio.sleep(0.01)
+            await client.close()
+            await silent.closed.get()
+        await (await Client.joined(relay)).close()
+        assert len(node.heads) == 1
 
 
 async def test_a_node_that_refuses_the_token_is_not_replaced(node):

@@ -44,9 +44,11 @@ def test_a_message_without_additions_is_returned_itself(message):
     assert filtered(message) is message
 
 
-def test_the_join_of_a_newer_livekit_server_is_returned_itself():
-    """Its rooms have a number where dTelecom's have a key; agents have a kind."""
-    join = field(1, field(1, NEWER_ROOM) + field(2, PERSON) + field(3, AGENT))
+@pytest.mark.parametrize("room", [NEWER_ROOM, ROOM])
+def test_the_join_of_a_newer_livekit_server_is_returned_itself(room):
+    """Its rooms have a number where dTelecom's have a key, or none for 0; agents have a
+    kind."""
+    join = field(1, field(1, room) + field(2, PERSON) + field(3, AGENT))
     signal = SignalFilter()
     assert signal.filtered(join) is join
     update = field(5, field(1, AGENT))
