@@ -133,6 +133,36 @@ async def test_a_press_on_a_page_that_has_just_woken_says_that_it_cannot_talk(ph
     assert not phone.inbox.of(TalkAsked)
 
 
+async def test_a_page_without_a_network_does_not_collect_open_requests(phone):
+    page = phone.page
+    await page.add_init_script(FAST_TIMEOUTS)
+    sockets = await routed(phone)
+    phone.expected = "ERR_"
+    await page.route("**/api/view", lambda _: None)
+    sockets.is_network_dead = True
+    async with page.expect_event("requestfailed", timeout=SOON_MS) as failed:
+        await page.evaluate(WAKE["visible"])
+    assert (await failed.value).url.endswith("/api/view")
+
+
+@pytest.mark.parametrize("has_answer", [True, False])
+async def test_a_scanned_pin_is_filled_in_though_the_box_does_not_answer(
+    browser, tmp_path, has_answer
+):
+    async with serving(tmp_path, Clock()) as served:
+        page, _ = await opened(browser, viewport=PHONE)
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        await page.add_init_script(FAST_TIMEOUTS)
+        await page.route(
+            "**/api/view", lambda route: route.abort() if has_answer else None
+        )
+        await page.goto(f"{served.url}/pair#{served.pin}")
+        await expect(page.get_by_label("PIN")).to_have_value(served.pin)
+        await page.context.close()
+        assert errors == []
+
+
 class Sockets(list["Passage"]):
     """The WebSockets of a page in the order in which it opened them."""
 

@@ -60,7 +60,8 @@ export function connect({ onView, onAnswer, onState }) {
     retry = setTimeout(open, wait);
     wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     try {
-      const answer = await fetch("api/view", { cache: "no-store" });
+      const signal = AbortSignal.timeout(LONGEST_WAIT_MS);
+      const answer = await fetch("api/view", { cache: "no-store", signal });
       if (answer.status === 401) location.assign("pair");
     } catch {
       // Not reachable: the timer tries again.
