@@ -99,9 +99,9 @@ class TokenServerConfig:
     """Requests a second over all addresses; a burst may be five times as many."""
     requests_per_s_each: Annotated[int, Meta(ge=1, le=100_000)] = 2
     """Requests a second from one address; a burst may be twenty times as many."""
-    connections: Annotated[int, Meta(ge=1, le=10_000)] = 64
+    connections: Annotated[int, Meta(ge=1, le=10_000)] = 256
     """Connections open at once."""
-    connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 16
+    connections_each: Annotated[int, Meta(ge=1, le=10_000)] = 128
     """Connections open at once from one address."""
     dtelecom: DTelecomConfig = DTelecomConfig()
     """Only for rooms of dTelecom."""

@@ -3,6 +3,7 @@
 The host and path of a request choose the token source. Tokens are unsigned.
 """
 
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from secrets import token_hex
 from typing import Any
@@ -16,6 +17,7 @@ from starlette.routing import Host, Route, Router
 from tests.tokens.token_texts import dtelecom_jwt, grant, jwt_of
 
 SERVER = "wss://lk.example.com"
+PROXY = "tokens.example.com"
 VOICE = {"provider": "elevenlabs", "voice_id": "EXAVITQu4vr4xnSDxMaL"}
 SNAKE = {
     *("room_name", "participant_name", "participant_identity"),
@@ -215,21 +217,45 @@ def stand_in() -> Starlette:
 
 
 class Network(httpx.AsyncBaseTransport):
-    """Network in which every host is the stand-in, and `nas.local` a real server."""
+    """Network in which every host is the stand-in, and two are a real server.
+
+    `nas.local` is the server itself, `PROXY` a proxy in front of it with a log-in.
+    """
 
     def __init__(self, port: int) -> None:
-        """Send requests for `nas.local` to this port of loopback."""
+        """Send requests for the real server to this port of loopback."""
         self._port = port
-        self._real = httpx.AsyncHTTPTransport()
+        # The server trusts 127.0.0.1, the address of the proxy.
+        self._real = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+        self._proxy = httpx.AsyncHTTPTransport(local_address="127.0.0.1")
         self._stand_in = httpx.ASGITransport(stand_in())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer as the host of the request would."""
-        if request.url.host == "nas.local":
-            request.url = request.url.copy_with(host="127.0.0.1", port=self._port)
-            return await self._real.handle_async_request(request)
-        return await self._stand_in.handle_async_request(request)
+        host = request.url.host
+        if host not in {"nas.local", PROXY}:
+            return await self._stand_in.handle_async_request(request)
+        if host == PROXY:
+            user = _user(request.headers.get("authorization", ""))
+            if user is None:
+                return httpx.Response(401, html="<h1>401 Authorization Required</h1>")
+            # As nginx does, which passes the header Authorization on.
+            request.headers["x-forwarded-user"] = user
+            request.headers["x-forwarded-for"] = "198.51.100.7"
+        request.url = request.url.copy_with(
+            scheme="http", host="127.0.0.1", port=self._port
+        )
+        real = self._proxy if host == PROXY else self._real
+        return await real.handle_async_request(request)
 
     async def aclose(self) -> None:
         """Close the connections to the real server."""
         await self._real.aclose()
+        await self._proxy.aclose()
+
+
+def _user(authorization: str) -> str | None:
+    """Return the user of HTTP's basic authentication whose password is `password`."""
+    scheme, _, text = authorization.partition(" ")
+    user, _, password = b64decode(text).decode().partition(":")
+    return user if (scheme, password) == ("Basic", "password") else None

@@ -15,7 +15,7 @@ from appliance.config.load import load, need_room
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
 from appliance.tokens.source import Clock, TokenSource
-from tests.tokens.backends import SERVER, Network
+from tests.tokens.backends import PROXY, SERVER, Network
 from tests.tokens.token_texts import NOW_S
 
 REPOSITORY = Path(__file__).parents[2]
@@ -27,7 +27,10 @@ ENVIRONMENT = {
     "LIVEKIT_API_KEY": "key",
     "LIVEKIT_API_SECRET": SECRET,
     "TOKEN_SERVER_ROOMS": "[kitchen, garage]",
-    "TOKEN_SERVER_HOSTS": "[nas.local]",
+    "TOKEN_SERVER_HOSTS": "[nas.local, tokens.example.com]",
+    "TOKEN_SERVER_BOXES": "{kitchen: the-secret-of-this-box}",
+    "TOKEN_SERVER_TRUSTED_PROXIES": "[127.0.0.1]",
+    "TOKEN_SERVER_USER_HEADER": "X-Forwarded-User",
 }
 
 
@@ -110,6 +113,30 @@ async def test_a_documented_configuration_gets_a_token(block, tmp_path, port):
     )
     assert answer.room == asked_room or asked_room is None
     assert answer.expects_agent == ("agent_name" in block)
+
+
+async def test_the_lines_for_our_own_server_get_the_identity_they_are_for(
+    tmp_path, port
+):
+    blocks = [x for x in rooms(DOCUMENT) if "nas.local" in x or PROXY in x]
+    answers = [await fetched(config_of(block, tmp_path), port) for block in blocks]
+    identities = [
+        answer.identity for answer in answers if isinstance(answer, TokenReady)
+    ]
+    assert identities == ["box-1", "kitchen", "user"]
+
+
+@pytest.mark.parametrize(
+    ("without", "line"),
+    [("  identity: kitchen\n", "kitchen"), (", participant_identity: null", "user")],
+)
+async def test_without_its_line_about_the_identity_our_own_server_says_what_to_write(
+    tmp_path, port, without, line
+):
+    (block,) = (x for x in rooms(DOCUMENT) if without in x and "Authorization" in x)
+    answer = await fetched(config_of(block.replace(without, ""), tmp_path), port)
+    assert isinstance(answer, TokenFailed)
+    assert f'write room: {{identity: "{line}"}} in a box' in answer.reason
 
 
 async def test_a_preset_needs_only_a_name_where_the_room_is_a_placeholder(
@@ -196,5 +223,6 @@ def test_every_token_source_of_the_table_has_a_block():
         for n, h in headings
     ]
     assert rows == anchors
-    assert len(rooms(DOCUMENT)) == len(rows) + 1
+    # Three for our own server, two for dTelecom's documentation.
+    assert len(rooms(DOCUMENT)) == len(rows) + 3
     assert len(rooms(REPOSITORY / "README.md")) >= 4

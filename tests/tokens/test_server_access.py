@@ -1,10 +1,17 @@
 """Who gets tokens from the token server."""
 
+import re
+from dataclasses import replace
+from pathlib import Path
+
 import httpx
 import pytest
+import yaml
 
+from appliance.config import RoomConfig
 from appliance.tokens.server import application, client_limits
 from appliance.tokens.server_config import Networks
+from appliance.tokens.source import token_request
 from tests.tokens.token_server import (
     BOX,
     NOW_S,
@@ -15,6 +22,7 @@ from tests.tokens.token_server import (
     settings,
 )
 
+REFERENCE = Path(__file__).parents[2] / "systemd" / "token-server.yaml"
 LAN = "192.168.1.5"
 PROXY = "192.168.1.2"
 
@@ -112,6 +120,45 @@ async def test_another_identity_is_free_beside_named_boxes():
     body = {"participant_identity": "kitchen-2"}
     response = await ask(None, body, boxes={"kitchen": BOX})
     assert claims_of(response)["sub"] == "kitchen-2"
+
+
+def documented_lines(word):
+    """Return the lines for a box in the reference file that contain this word."""
+    text = REFERENCE.read_text()
+    lines = re.findall(r"^# (room: \{.*)$", text, re.MULTILINE)
+    (line,) = (line for line in lines if word in line)
+    return RoomConfig(
+        token_url="http://127.0.0.1:8787/api/token", **yaml.safe_load(line)["room"]
+    )
+
+
+async def as_box(room, more_headers=None, **keys):
+    """Send what a box with these lines and an identity of its own would send."""
+    request = token_request(room, room.identity or "ptt-7f3a", "Kitchen")
+    headers = {**request.headers, **(more_headers or {})}
+    async with asking(**keys) as client:
+        return await client.post("/api/token", content=request.body, headers=headers)
+
+
+async def test_the_documented_lines_of_a_named_box_get_its_token():
+    room = documented_lines("Bearer")
+    text = REFERENCE.read_text()
+    (line,) = re.findall(r"^# Example: (boxes: .*)$", text, re.MULTILINE)
+    boxes = yaml.safe_load(line)
+    response = await as_box(room, address=LAN, **boxes)
+    assert claims_of(response)["sub"] == "kitchen"
+    response = await as_box(replace(room, identity=None), address=LAN, **boxes)
+    assert response.status_code == 403
+    (advice,) = re.findall(r"room: (\{.*?\})", response.json()["error"])
+    advised = replace(room, **yaml.safe_load(advice))
+    response = await as_box(advised, address=LAN, **boxes)
+    assert claims_of(response)["sub"] == "kitchen"
+
+
+async def test_the_documented_lines_of_a_box_behind_a_log_in_get_its_token():
+    added = {"x-forwarded-user": "anna", "x-forwarded-for": "198.51.100.7"}
+    response = await as_box(documented_lines("Basic"), added, address=PROXY, **USERS)
+    assert claims_of(response)["sub"] == "anna"
 
 
 USERS = {"trusted_proxies": [PROXY], "user_header": "X-Forwarded-User"}
