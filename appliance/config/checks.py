@@ -82,8 +82,7 @@ def _rooms(config: Config) -> Iterator[Finding]:
 def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
     """Yield the faults of a room's keys; `key` is the full key of the room."""
     if room.token_url is not None:
-        fault = address_fault(room.token_url, "https", room.allow_insecure)
-        yield from _one(f"{key}.token_url", fault)
+        yield from _one(f"{key}.token_url", _token_url_fault(room.token_url, room))
     if room.url is not None:
         fault = address_fault(room.url, "wss", room.allow_insecure)
         yield from _one(f"{key}.url", fault)
@@ -95,6 +94,14 @@ def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
         if not is_host(host):
             sentence = f"expected host names and nothing more, found {found(host)}."
             yield (f"{key}.allow_insecure", f"{sentence} Write [nas.local].")
+
+
+def _token_url_fault(url: str, room: RoomSettings) -> str | None:
+    fault = address_fault(url, "https", room.allow_insecure)
+    host = re.split("[/?#]", url.partition("://")[2])[0]
+    if fault is None or not used(host):
+        return fault
+    return f"{fault} Placeholders are allowed only after the host."
 
 
 def _request(room: RoomSettings) -> tuple[object, ...]:

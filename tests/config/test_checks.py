@@ -256,5 +256,11 @@ def test_the_room_of_a_preset_needs_no_further_name():
     assert accepts("room.token_url=https://h", f"room.presets=[{preset}]")
 
 
-def test_a_placeholder_in_the_name_of_the_host_is_refused():
-    assert faults_of("room.token_url=https://{identity}.example.com/x") != []
+@pytest.mark.parametrize(
+    "url", ["https://{identity}.example.com/x", "https://h:{room}", "https://{x}?y=/"]
+)
+def test_a_placeholder_in_the_name_of_the_host_is_refused(url):
+    assert faults_of(f"room.token_url={url}")[0] == (
+        "room.token_url: expected an address like https://host/path, found something "
+        "else. Placeholders are allowed only after the host."
+    )
