@@ -16,7 +16,7 @@ from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
 from appliance.room import ffi
-from appliance.room.connection import RoomStyle, SessionContext
+from appliance.room.connection import RoomTraits, SessionContext
 from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
@@ -89,7 +89,7 @@ class LiveKitRoom:
     def _join(self, command: JoinRoom) -> None:
         if self.session is not None:
             self.session.leave()
-        self.session = Session(command, self._style(command), self._context)
+        self.session = Session(command, self._traits(command), self._context)
 
     def _leave(self, command: LeaveRoom) -> None:
         if session := self._current(command.ticket):
@@ -111,9 +111,9 @@ class LiveKitRoom:
             return None
         return session
 
-    def _style(self, command: JoinRoom) -> RoomStyle:
+    def _traits(self, command: JoinRoom) -> RoomTraits:
         config = self._room_config(command.preset)
-        return RoomStyle(
+        return RoomTraits(
             encryption_key_file=config.encryption_key_file,
             is_plain_chat=self._config.chat.format == "plain",
             is_dtelecom=command.is_dtelecom,

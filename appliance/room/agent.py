@@ -63,8 +63,8 @@ METHODS: Final = {
     Turn.CANCEL: "cancel_turn",
 }
 REFUSALS: Final = 3
-"""Requests that an agent may not know before it is told of no turn any more: it may
-offer the methods a moment after its state says that it is ready."""
+"""After so many refused requests the agent is told of no further turns. Not after one:
+it may offer the methods a moment after its state says that it is ready."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -80,6 +80,8 @@ class _Stream:
     key: Key
     speaker: str
     ts_ms: int
+    is_agent: bool
+    """An agent says this, whose streams nobody sends again if they are broken off."""
     text: str = ""
     shown: str = ""
     """Text of the last report."""
@@ -126,6 +128,7 @@ class Captions:
             key,
             self._name(identity),
             ts_ms if 0 < ts_ms <= _LAST_MS else time.time_ns() // 1_000_000,
+            self._is_of_agent(identity),
         )
         self._newest.pop(key, None)
         self._newest[key] = stream.number
@@ -140,9 +143,12 @@ class Captions:
         Only the server makes a participant an agent, so no guest can pretend to be one
         to get past the common limit.
         """
-        known = self._room.remote_participants.get(identity)
         is_own = identity == self._room.local_participant.identity
-        return is_own or (known is not None and is_agent(known))
+        return is_own or self._is_of_agent(identity)
+
+    def _is_of_agent(self, identity: str) -> bool:
+        known = self._room.remote_participants.get(identity)
+        return known is not None and is_agent(known)
 
     def _forget_oldest(self, identity: str) -> None:
         """Forget a segment if there are too many, rather one of the same speaker."""
@@ -157,7 +163,7 @@ class Captions:
         try:
             is_final = await self._read_all(reader, stream)
         except (TimeoutError, rtc.StreamError):
-            is_final = False
+            is_final = stream.is_agent
         finally:
             reader.close()
             self._reading -= Counter({identity: 1})
@@ -166,7 +172,12 @@ class Captions:
         self._report(stream, is_final=is_final)
 
     async def _read_all(self, reader: rtc.TextStreamReader, stream: _Stream) -> bool:
-        """Read to the end, and return whether the text is final."""
+        """Read to the end, and return whether the text is final.
+
+        Raises:
+            TimeoutError: the speaker paused for too long.
+            rtc.StreamError: the stream was broken off.
+        """
         raw_characters = 0
         while raw_characters <= _RAW_CHARACTERS:
             async with asyncio.timeout(IDLE_S):
@@ -177,7 +188,7 @@ class Captions:
             space = CHARACTERS - len(stream.text)
             stream.text += "".join(filter(is_text, chunk[:space]))
             self._report_soon(stream)
-        return False
+        return stream.is_agent
 
     def _report_soon(self, stream: _Stream) -> None:
         """Report the text now, or when the last report is old enough."""
@@ -250,15 +261,16 @@ class RoomAgent:
 
     def changed(self) -> None:
         """Post the agent, if it is different from the last one posted."""
-        found = self._find()
-        agent = None if found is None else self._described(found)
+        agents = self._agents()
+        agent = self._described(agents[0]) if agents else None
         if agent != self._posted:
             self._posted = agent
             self._post(AgentChanged(self._ticket, agent))
         if self._is_muted:
             self._apply_mute()
-        if found is not None and self._pre_connect is not None:
-            self._pre_connect.offer(found)
+        if self._pre_connect is not None:
+            for each in agents:
+                self._pre_connect.offer(each)
 
     def mute(self, *, is_on: bool) -> None:
         """Play what agents and their avatars say, or not."""
@@ -267,10 +279,10 @@ class RoomAgent:
 
     def take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
-        found = self._find()
-        if found is None or self._refusals[found.sid] >= REFUSALS:
+        agents = self._agents()
+        if not agents or self._refusals[agents[0].sid] >= REFUSALS:
             return
-        call = self._spawn(self._call(found, turn))
+        call = self._spawn(self._call(agents[0], turn))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
 
@@ -302,16 +314,17 @@ class RoomAgent:
         agents = frozenset(x.identity for x in others if is_agent(x))
         self._subscriber.mute(agents if self._is_muted else frozenset())
 
-    def _find(self) -> rtc.RemoteParticipant | None:
-        """Return the first agent, and rather one that publishes its state."""
-        agents = [
+    def _agents(self) -> list[rtc.RemoteParticipant]:
+        """Return the agents without avatars, first the one to talk to.
+
+        That is the first to come of those that publish their state, or else of all.
+        """
+        agents = (
             other
             for other in self._room.remote_participants.values()
             if is_agent(other) and ON_BEHALF not in other.attributes
-        ]
-        return next((x for x in agents if STATE in x.attributes), None) or next(
-            iter(agents), None
         )
+        return sorted(agents, key=lambda agent: STATE not in agent.attributes)
 
     def _described(self, found: rtc.RemoteParticipant) -> Agent:
         attributes = found.attributes

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
-from appliance.room.connection import RoomStyle, SessionContext
+from appliance.room.connection import RoomTraits, SessionContext
 from appliance.room.participants import is_agent
 from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber
@@ -25,7 +25,7 @@ class AgentSlot:
         command: JoinRoom,
         room: rtc.Room,
         context: SessionContext,
-        style: RoomStyle,
+        traits: RoomTraits,
         subscriber: Subscriber,
     ) -> None:
         """Listen to the room, which is not connected yet.
@@ -34,11 +34,11 @@ class AgentSlot:
             command: says whether an agent is expected.
             room: of the session.
             context: of the session.
-            style: dTelecom's servers carry neither streams nor remote procedure calls:
+            traits: dTelecom's servers carry neither streams nor remote procedure calls:
                 there are no turns, and nothing is kept for an expected agent.
             subscriber: plays the agent.
         """
-        self._has_calls = not style.is_dtelecom
+        self._has_calls = not traits.is_dtelecom
         is_kept = command.expects_agent and self._has_calls
         self._pre_connect = _pre_connect(room, context) if is_kept else None
         self._arguments = (

@@ -34,6 +34,9 @@ _STREAMS: Final = 64
 _STREAMS_EACH: Final = 24
 """Of one sender; our choice: twenty lines that were typed in an outage arrive at once.
 """
+_STREAM_CHARACTERS: Final = PACKET_BYTES
+"""Longest text that is collected. The SDK ends a stream of more than `PACKET_BYTES`,
+which are as many characters at most."""
 _SILENCE_S: Final = 10.0
 """Time-out between two chunks; a language model writes one line for a minute."""
 _GROWTH_S: Final = 0.25
@@ -94,7 +97,7 @@ class ChatStreams:
     def _text_opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
         self._attached.extend(reader.info.attachments)
         own = [stream for stream in self._open if stream.identity == identity]
-        if len(own) >= _STREAMS_EACH or not self._has_room(len(own)):
+        if len(own) >= _STREAMS_EACH or not self._make_place(len(own)):
             reader.close()
             self._deliver(Dropped("too many at once"), identity)
             return
@@ -102,11 +105,14 @@ class ChatStreams:
         self._open.append(stream)
         stream.task = self._run(self._receive(stream))
 
-    def _has_room(self, own: int) -> bool:
-        """Return whether a sender with so many streams may open one more.
+    def _make_place(self, own: int) -> bool:
+        """Make place for one more stream of a sender with so many, if it may have one.
 
-        Beyond `_STREAMS` it takes the place of the oldest stream of the sender that has
-        most, so that a few senders cannot keep the others from being read.
+        Beyond `_STREAMS` the oldest stream of the sender that has most is cancelled for
+        it, so that a few senders cannot keep the others from being read.
+
+        Returns:
+            Whether there is a place.
         """
         if len(self._open) < _STREAMS:
             return True
@@ -162,7 +168,7 @@ class ChatStreams:
             if chunk is None:
                 return
             stream.text += chunk
-            if len(stream.text) > PACKET_BYTES:
+            if len(stream.text) > _STREAM_CHARACTERS:
                 return
             await _take_place(stream)
             if stream.timer is None:

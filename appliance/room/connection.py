@@ -42,7 +42,7 @@ class SessionContext:
 
 
 @dataclass(frozen=True, slots=True)
-class RoomStyle:
+class RoomTraits:
     """Settings of the room that the session joins."""
 
     encryption_key_file: str | None = None

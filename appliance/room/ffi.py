@@ -167,18 +167,18 @@ class FfiEvents:
         Thread: the library's.
         """
         encoded = ctypes.string_at(address, size)
-        if encoded == _TAKEN or self._is_ours(FfiEvent.FromString(encoded)):
+        if encoded == _TAKEN or self._handled(FfiEvent.FromString(encoded)):
             self._keep_thread_state()
         else:
             self._rest(address, size)
 
-    def _is_ours(self, event: FfiEvent) -> bool:
+    def _handled(self, event: FfiEvent) -> bool:
         """Handle the event if it is ours, and return whether it was."""
         match event.WhichOneof("message"):
             case "audio_stream_event":
-                return self._is_delivered(event.audio_stream_event)
+                return self._delivered(event.audio_stream_event)
             case "capture_audio_frame":
-                return self._is_acknowledged(event.capture_audio_frame)
+                return self._acknowledged(event.capture_audio_frame)
         return False
 
     def open(self, request: FfiRequest, route: StreamRoute) -> FfiHandle:
@@ -202,7 +202,7 @@ class FfiEvents:
         """Number of streams that have not sent their last event yet."""
         return len(self._routes)
 
-    def _is_delivered(self, event: AudioStreamEvent) -> bool:
+    def _delivered(self, event: AudioStreamEvent) -> bool:
         """Deliver the event to its route, and return whether the stream is ours."""
         route = self._route(event.stream_handle)
         if route is None:
@@ -237,7 +237,7 @@ class FfiEvents:
         with self._changing:
             return self._routes.get(stream)
 
-    def _is_acknowledged(self, answer: CaptureAudioFrameCallback) -> bool:
+    def _acknowledged(self, answer: CaptureAudioFrameCallback) -> bool:
         """Log a refused block of ours, and return whether the block was ours."""
         if answer.async_id == OUR_CAPTURE and answer.error:
             level = logging.DEBUG if self._has_failed else logging.WARNING

@@ -21,7 +21,7 @@ from appliance.room import stats
 from appliance.room.agent_slot import AgentSlot
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, RoomStyle, SessionContext, connection
+from appliance.room.connection import CONNECT_S, RoomTraits, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.participants import Participants
@@ -40,35 +40,39 @@ class Session:
     """
 
     def __init__(
-        self, command: JoinRoom, style: RoomStyle, context: SessionContext
+        self, command: JoinRoom, traits: RoomTraits, context: SessionContext
     ) -> None:
         """Start joining."""
         self.ticket = ticket = command.ticket
-        self._style = style
+        self._traits = traits
         self._context = context
         self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
-        self._connection = connection(command, context, is_dtelecom=style.is_dtelecom)
+        self._connection = connection(command, context, is_dtelecom=traits.is_dtelecom)
         self.room = room = self._connection.room
         """The room of the SDK."""
-        has_key = style.encryption_key_file is not None
+        has_key = traits.encryption_key_file is not None
         self._subscriber = Subscriber(
             context.playback,
             self._fail,
             has_key=has_key,
             is_announcer=context.is_announcer,
         )
-        self.agent = AgentSlot(command, room, context, style, self._subscriber)
+        self.agent = AgentSlot(command, room, context, traits, self._subscriber)
         self._publisher = Publisher(
-            context.feed, self.agent.recorded, is_once=style.is_dtelecom
+            context.feed, self.agent.recorded, is_once=traits.is_dtelecom
         )
         self.own = OwnTrack(
             ticket, room, self._publisher, context.post, is_listener=context.is_listener
         )
         self._people = Participants(ticket, room, context.post, self._subscriber)
         self._chat_channel = ChatChannel(
-            ticket, room, context.post, context.spawn, has_streams=not style.is_dtelecom
+            ticket,
+            room,
+            context.post,
+            context.spawn,
+            has_streams=not traits.is_dtelecom,
         )
         self._listen()
         self._staying = context.spawn(self._stay(command))
@@ -86,7 +90,7 @@ class Session:
 
     def send(self, command: SendChat) -> None:
         """Send a chat message."""
-        self._chat_channel.send(command, is_plain=self._style.is_plain_chat)
+        self._chat_channel.send(command, is_plain=self._traits.is_plain_chat)
 
     async def _finish(self) -> None:
         """Wait for the end, close everything, and post how it ended."""
@@ -115,7 +119,7 @@ class Session:
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
-        key_file = self._style.encryption_key_file
+        key_file = self._traits.encryption_key_file
         key = None if key_file is None else encryption(key_file)
         if isinstance(key, Failure):
             return key

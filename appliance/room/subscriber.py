@@ -117,7 +117,10 @@ class Subscriber:
         ended = self._subscriptions.pop(sid)
         ended.audio.close()
         self._playback.remove(ended.name)
-        self.decryption.forget(ended.identity)
+        others = self._subscriptions.values()
+        if all(one.identity != ended.identity for one in others):
+            # Of another track, success would not be reported again.
+            self.decryption.forget(ended.identity)
         self._log_track("track ended  from=%s", ended.identity)
 
     def _log_track(self, message: str, identity: str) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import logging
 
-from appliance.core.events import AgentState, ChatTyped
+from appliance.core.events import AgentState, ChatTyped, MuteAsked
 from tests.agents.conftest import AGENT, a_box
 
 LISTENING, THINKING, SPEAKING = "listening", "thinking", "speaking"
@@ -100,6 +100,17 @@ async def test_an_agent_that_takes_turns_hears_whoever_presses(server, agent):
             await one.until(is_state(LISTENING))
         assert "listens to whoever talks" in box.view.agent_note
         assert not agent.now(turn="cancel")
+
+
+async def test_a_mute_takes_a_turn_back(server, agent):
+    async with agent.visiting(server, takes_turns=True), a_box(server) as box:
+        await box.until(is_state(LISTENING))
+        box.press()
+        await agent.until(turn="start", by="box")
+        box.app.post(MuteAsked(is_on=True))
+        await agent.until(turn="cancel", by="box")
+        box.release()
+        assert not agent.now(turn="end")
 
 
 async def test_an_agent_whose_session_is_over_is_named(server, agent):

@@ -98,6 +98,41 @@ async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
     assert longest == CHARACTERS
 
 
+async def test_what_an_agent_said_before_it_paused_for_long_is_final(
+    server, stage, monkeypatch
+):
+    monkeypatch.setattr("appliance.room.agent.IDLE_S", 1.0)
+    async with stage() as (box, robot), server.friend("ann") as ann:
+        for friend in (ann, robot):
+            writer = await begun(friend)
+            await writer.write("let me look that up")
+        last = await caption(box, lambda x: x.is_final)
+        assert (last.speaker_id, last.text) == (ROBOT, "let me look that up")
+        await said(ann, "over", "s2")
+        last = await caption(box, lambda x: x.is_final)
+        assert (last.speaker_id, last.text) == ("ann", "over")
+
+
+async def test_what_an_agent_said_before_it_crashed_is_final(stage):
+    async with stage() as (box, robot):
+        writer = await begun(robot)
+        await writer.write("the answer")
+        await caption(box)
+        await robot.room.disconnect()
+        last = await caption(box, lambda x: x.is_final)
+    assert (last.speaker_id, last.text) == (ROBOT, "the answer")
+
+
+async def test_of_what_an_agent_said_without_end_the_part_that_was_read_is_final(stage):
+    async with stage() as (box, robot):
+        writer = await begun(robot)
+        for _ in range(40):
+            await writer.write("x" * 1000)
+        last = await caption(box, lambda x: x.is_final)
+        await writer.aclose()
+    assert len(last.text) == CHARACTERS
+
+
 async def test_unfinished_streams_do_not_keep_others_from_being_read(server, stage):
     async with stage() as (box, robot), server.friend("eve") as eve:
         for number in range(12):

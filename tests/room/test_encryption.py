@@ -1,11 +1,13 @@
 """Encrypted rooms, and participants with another key or none."""
 
+import asyncio
+
 from livekit import rtc
 
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import JoinRoom
 from appliance.core.events import PeopleChanged, RoomJoined
-from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY
+from appliance.room.encryption import ENCRYPTED, NOT_ENCRYPTED, OTHER_KEY, PATIENCE_S
 from tests.room.conftest import open_box
 from tests.room.fakes import amplitude
 from tests.room.test_sound import heard, is_tone, listened
@@ -138,4 +140,25 @@ async def test_audio_encrypted_with_the_same_key_is_never_a_fault(
             await box.until(PeopleChanged, lambda event: event.people[0].is_muted)
             track.unmute()
         await heard(box)
+    assert all_faults(box) == []
+
+
+async def test_the_end_of_one_track_is_no_fault_of_another_of_the_same_participant(
+    server, tmp_path, encrypted
+):
+    """The library reports the first success of each track only."""
+    async with (
+        open_box(encrypted(key_file(tmp_path, "swordfish"))) as box,
+        server.friend("ann", with_key(b"swordfish")) as ann,
+    ):
+        await ann.say(700)
+        screen = await ann.say(1100)
+        await box.join(server)
+        await box.playback.count(2)
+        for talker in box.playback.talkers:
+            await asyncio.to_thread(box.playback.sound, talker, 0.5)
+        await ann.room.local_participant.unpublish_track(screen.sid)
+        await box.playback.count(1)
+        await asyncio.sleep(PATIENCE_S + 1)
+        assert is_tone(await heard(box), 700)
     assert all_faults(box) == []

@@ -203,7 +203,7 @@ class Watched(FfiEvents):
         if len(self.counts) == self._most:
             self.is_enough.set()
 
-    def _is_acknowledged(self, answer):
+    def _acknowledged(self, answer):
         raise AssertionError(MOVED)
 
 

@@ -1,9 +1,13 @@
 """Turns: what an agent is told, and when it offers the methods for it."""
 
 import asyncio
+import logging
+
+from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
 from appliance.core.events import AgentChanged
+from appliance.room.agent import REFUSALS
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
@@ -31,3 +35,34 @@ async def test_an_agent_may_offer_the_methods_for_turns_later(server, box):
         box.room.do(TakeTurn(1, Turn.START))
         async with asyncio.timeout(DEADLINE_S):
             assert [await told.get(), await told.get()] == ["box", "box"]
+
+
+async def test_an_agent_that_refused_three_turns_is_told_of_no_other(
+    server, box, monkeypatch, caplog
+):
+    caplog.set_level(logging.DEBUG, "appliance.room.agent")
+    asked = []
+    perform = rtc.LocalParticipant.perform_rpc
+
+    def counted(*arguments, **facts):
+        asked.append(facts["method"])
+        return perform(*arguments, **facts)
+
+    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", counted)
+    await box.join(server)
+    async with server.friend(ROBOT, kind="agent") as robot:
+        await robot.stay_muted()
+        await box.until(AgentChanged)
+        async with asyncio.timeout(DEADLINE_S):
+            for number in range(1, REFUSALS + 1):
+                box.room.do(TakeTurn(1, Turn.START))
+                while len(refusals(caplog)) < number:
+                    await asyncio.sleep(0.01)
+        box.room.do(TakeTurn(1, Turn.START))
+        await asyncio.sleep(0.1)
+    assert asked == ["start_turn"] * REFUSALS
+    assert all("code=1400" in refusal for refusal in refusals(caplog))
+
+
+def refusals(caplog):
+    return [line for line in caplog.messages if "turn not taken" in line]
