@@ -39,11 +39,9 @@ ARRIVAL_S: Final = 30.0
 STARTING_S: Final = 20.0
 """Our choice: an agent that is not ready by then may never say that it is."""
 PAUSE_S: Final = 0.8
-"""Pause that ends an utterance in a latched talk; our choice: longer than those between
-words, and what agents that detect the end of a turn themselves wait for."""
+"""Pause that ends an utterance in a latched talk; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0
-"""Our choice: a shorter sound in a latched talk may be a noise, which no agent answers.
-"""
+"""Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
 BEAT_S: Final = 0.5
 """Half a period of the blinking lamp while the agent is thinking."""
 LAST_BEAT: Final = 120
@@ -125,8 +123,7 @@ def follow(before: State, after: State, now_s: float) -> Step:
 def _with_voice(before: State, after: State, now_s: float) -> State:
     """Follow what is said here, and begin the wait for a reaction at its end.
 
-    That is the end of the talk, and in a latched one, which may go on for hours, a
-    pause.
+    That is the end of the talk, or a pause in a latched one, which may last for hours.
     """
     conversation = after.conversation
     until_s = conversation.utterance_until_s
@@ -144,18 +141,15 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     after = replace(after, conversation=conversation)
     if before.talk.is_on and not after.talk.is_on:
         return _asked(after, now_s, UTTERANCE_S if _is_open(after) else 0.0)
-    is_asked = has_paused and (_is_open(after) or not _takes_turns(after))
+    agent = conversation.agent
+    is_listening = _is_open(after) or agent is None or not agent.takes_turns
+    is_asked = has_paused and is_listening
     return _asked(after, now_s, UTTERANCE_S + PAUSE_S) if is_asked else after
 
 
 def _is_open(state: State) -> bool:
     """Return whether the talk has no end, so that each utterance is a turn."""
     return state.config.talk.mode is TalkMode.OPEN
-
-
-def _takes_turns(state: State) -> bool:
-    agent = state.conversation.agent
-    return agent is not None and agent.takes_turns
 
 
 def _is_new_speech(state: State) -> bool:
