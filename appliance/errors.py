@@ -111,7 +111,7 @@ class TokenError(ApplianceError, ConnectionError):
 
 
 class TokenRefused(TokenError):
-    """The source refused, or its answer cannot be used; asking again will not help."""
+    """The source refused, or the configuration is wrong; asking again will not help."""
 
 
 class TokenUnreachable(TokenError):

@@ -103,15 +103,15 @@ def test_a_hundred_boxes_that_ask_at_once_find_a_place():
 
 
 @asynccontextmanager
-async def running(**keys):
-    """Serve on loopback with the default limits and these keys; yield the address."""
+async def running(host="127.0.0.1", **keys):
+    """Serve with the default limits and these keys; yield the address on loopback."""
     chosen = settings(**keys)
     serves = server(chosen, client_limits(chosen.config))
-    with listening_socket("127.0.0.1:0") as listening:
-        host, port = listening.getsockname()
+    with listening_socket(f"{host}:0") as listening:
+        port = listening.getsockname()[1]
         task = asyncio.create_task(serves.serve([listening]))
         try:
-            yield f"http://{host}:{port}"
+            yield f"http://127.0.0.1:{port}"
         finally:
             serves.should_exit = True
             await task
@@ -132,6 +132,22 @@ async def test_a_hundred_boxes_behind_one_router_are_all_answered_at_once():
     assert len(issued) >= 40
     assert len(issued) + len(waiting) == 100
     assert all(response.headers["retry-after"] == "5" for response in waiting)
+
+
+async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address():
+    async with (
+        running("[::]") as url,
+        httpx.AsyncClient(base_url=url, trust_env=False) as client,
+    ):
+        assert (await client.get("/metrics")).status_code == 200
+        answers = [await client.get("/api/token") for _ in range(60)]
+        assert (answers[0].status_code, answers[-1].status_code) == (200, 429)
+        # Refused before the head is complete.
+        reader, writer = await asyncio.open_connection("127.0.0.1", httpx.URL(url).port)
+        writer.write(b"P")
+        async with asyncio.timeout(5):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 429")
+        writer.close()
 
 
 async def test_requests_of_a_proxy_itself_do_not_use_up_the_rate_of_its_clients():

@@ -65,6 +65,16 @@ async def test_agents_are_configured_for_each_room():
 AGENTS = {"agents": [{"name": "a", "metadata": "good"}], "room_config": ["agents"]}
 
 
+async def test_of_two_configured_agents_of_one_name_the_last_one_counts():
+    agents = [
+        {"name": "a", "metadata": "all"},
+        {"name": "a", "room": "lab-*", "metadata": "lab"},
+        {"name": "a", "room": "kitchen", "metadata": "kitchen"},
+    ]
+    found = await room_config(agents=agents)
+    assert found["agents"] == [{"agentName": "a", "metadata": "lab"}]
+
+
 @pytest.mark.parametrize("metadata", ["", "good"])
 async def test_a_requested_agent_may_be_a_configured_one(metadata):
     config = {"agents": [{"agent_name": "a", "metadata": metadata}, {"agentName": "b"}]}
