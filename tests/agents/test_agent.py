@@ -1,10 +1,13 @@
 """Conversations with a real voice agent, whose models are scripted."""
 
+import asyncio
 import itertools
 import logging
 
+from appliance.config import TalkMode
 from appliance.core.events import AgentState, ChatTyped, MuteAsked
-from tests.agents.conftest import AGENT, a_box
+from tests.agents.conftest import AGENT, QUIET, a_box
+from tests.room.fakes import DEADLINE_S
 
 LISTENING, THINKING, SPEAKING = "listening", "thinking", "speaking"
 LONG = "one two three four five six seven eight nine ten eleven twelve"
@@ -16,6 +19,10 @@ def is_state(state):
 
 def lines(view):
     return [(line.sender_name or "me", line.text) for line in view.chat]
+
+
+def refusals(caplog):
+    return [x for x in caplog.messages if "turn not taken" in x]
 
 
 def talker(box):
@@ -76,7 +83,9 @@ async def test_a_press_silences_the_agent_and_nobody_else(server, agent, caplog)
         box.release()
         await box.until(lambda view: view.talk == "muted")
         assert box.playback.muted == set()
-    refused = [x for x in caplog.messages if "turn not taken" in x]
+        async with asyncio.timeout(DEADLINE_S):
+            while len(refused := refusals(caplog)) < 2:
+                await asyncio.sleep(0.05)
     assert refused == [f"turn not taken  turn={x} code=1400" for x in ("start", "end")]
 
 
@@ -111,6 +120,22 @@ async def test_a_mute_takes_a_turn_back(server, agent):
         await agent.until(turn="cancel", by="box")
         box.release()
         assert not agent.now(turn="end")
+
+
+async def test_in_open_mode_an_agent_that_takes_turns_answers_after_a_pause(
+    server, agent
+):
+    async with (
+        agent.visiting(server, takes_turns=True),
+        a_box(server, mode=TalkMode.OPEN) as box,
+    ):
+        await box.until(is_state(LISTENING))
+        await agent.until(turn="start", by="box")
+        await asyncio.sleep(1.0)
+        box.app.post(QUIET)
+        await agent.until(turn="end", by="box")
+        await box.until(lambda view: ("Agent", "that is right") in lines(view))
+        assert box.view.talk == "talking"
 
 
 async def test_an_agent_whose_session_is_over_is_named(server, agent):
