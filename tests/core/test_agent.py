@@ -42,6 +42,7 @@ from tests.core.story import (
     PRESS,
     PUSH_TO_TALK,
     RELEASE,
+    UNMUTE,
     URL,
     CoreHarness,
     earcons,
@@ -561,23 +562,25 @@ def test_no_agent_is_expected_in_a_room_of_dtelecom():
     assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
 
 
-@given(
-    st.lists(
-        st.sampled_from(["press", "release", "tail", "flow", "mute", "voice", "gone"])
-        | st.sampled_from(list(AgentState))
-        | st.floats(0, 5),
-        max_size=30,
-    )
+STORY = st.lists(
+    st.sampled_from(["press", "release", "tail", "flow", "mute", "voice", "gone"])
+    | st.sampled_from(["quiet", "unmute"])
+    | st.sampled_from(list(AgentState))
+    | st.floats(0, 5),
+    max_size=30,
 )
-def test_the_agent_is_never_left_muted_and_turns_alternate(story):
-    box = with_agent(HOLD)
+
+
+def play(box, story):
     events = {
         "press": PRESS,
         "release": RELEASE,
         "tail": TailEnded(),
         "flow": TalkFlowed(0.01),
         "mute": MUTE,
+        "unmute": UNMUTE,
         "voice": VOICE,
+        "quiet": QUIET,
         "gone": gone(box),
     }
     for move in story:
@@ -588,7 +591,24 @@ def test_the_agent_is_never_left_muted_and_turns_alternate(story):
                 box.play(agent(box, move))
             case _:
                 box.play(events[move])
+
+
+@given(STORY)
+def test_the_agent_is_never_left_muted(story):
+    box = with_agent(HOLD)
+    play(box, story)
     box.play(RELEASE, TailEnded())
     muted = [command.is_on for command in of(MuteAgent, box.commands)]
     assert muted == [index % 2 == 0 for index in range(len(muted))]
     assert not muted or not muted[-1]
+
+
+@given(STORY, st.sampled_from([HOLD, HYBRID, OPEN]))
+def test_every_turn_that_began_ends_once_in_every_mode(story, mode):
+    box = with_agent(mode)
+    play(box, [move for move in story if move != "gone"])
+    box.play(RELEASE, MUTE, TailEnded(), QUIET, 1.0)
+    turns = [command.turn for command in of(TakeTurn, box.commands)]
+    assert all(turn is START for turn in turns[::2])
+    assert START not in turns[1::2]
+    assert len(turns) % 2 == 0
