@@ -1,8 +1,10 @@
 """Access to the token server: who sends a request, and which identities they may use.
 
-Address and headers decide, in this order: the user that a trusted proxy names, a secret
-(`Authorization: Bearer …`), the address. A request that came through a proxy that is
-not trusted has no known address. IPv4-mapped addresses are judged as IPv4.
+Address and headers decide, in this order: a secret (`Authorization: Bearer …`), the
+user that a trusted proxy names, the address. A wrong secret is refused except with such
+a user: the header may then be the log-in at the proxy. A request that came through a
+proxy that is not trusted has no known address. IPv4-mapped addresses are judged as
+IPv4.
 """
 
 import hashlib
@@ -92,14 +94,19 @@ class Access:
             Refused: 401 or 403.
         """
         headers = Headers(scope=scope)
-        # First: a proxy may pass on the header Authorization of the log-in there.
+        user = None
         if self._user_header is not None and "peer" in scope:
             user = header_text(headers, self._user_header)
-            if user is not None:
-                return Caller(self._user(user))
         authorization = header_text(headers, "authorization")
         if authorization is not None:
-            return self._by_secret(authorization)
+            caller = self._by_secret(authorization)
+            if caller is not None:
+                return caller
+        if user is not None:
+            return Caller(self._user(user))
+        if authorization is not None:
+            sentence = "the secret in the header Authorization is not known here."
+            raise Refused(401, Reason.SECRET, sentence)
         self._check_address(scope, headers)
         return Caller()
 
@@ -150,7 +157,8 @@ class Access:
             return str(scope["peer"])
         return _address(scope, headers)
 
-    def _by_secret(self, authorization: str) -> Caller:
+    def _by_secret(self, authorization: str) -> Caller | None:
+        """Return whose secret it is; None: it is not known here."""
         given = _bearer_hash(authorization)
         # All are compared, so that the time does not depend on which one it is.
         names = [
@@ -160,10 +168,7 @@ class Access:
         ]
         if self._is_shared(given):
             return Caller()
-        if not names:
-            sentence = "the secret in the header Authorization is not known here."
-            raise Refused(401, Reason.SECRET, sentence)
-        return Caller(names[0])
+        return Caller(names[0]) if names else None
 
     def _is_shared(self, given: bytes) -> bool:
         return self._shared is not None and hmac.compare_digest(self._shared, given)

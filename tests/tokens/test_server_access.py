@@ -198,6 +198,13 @@ async def test_the_log_in_at_a_proxy_is_not_judged_as_a_secret(value):
     assert await status(headers, address=PROXY, **keys) == 401
 
 
+async def test_a_secret_comes_before_the_user_that_a_proxy_names():
+    headers = {"x-forwarded-user": "anna", "x-forwarded-for": "198.51.100.7"}
+    keys = USERS | {"boxes": {"kitchen": BOX}}
+    response = await ask(headers | bearer(BOX), address=PROXY, **keys)
+    assert claims_of(response)["sub"] == "kitchen"
+
+
 async def test_nobody_else_is_believed_to_name_a_user():
     headers = {"x-forwarded-user": "anna"}
     assert await status(headers, address=LAN, **USERS) == 403
