@@ -17,6 +17,7 @@ from appliance.audio.dsp import RATE_HZ
 from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
+from appliance.audio.level_supervisor import LevelSupervisor
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.streams import LATENCY_STEPS_S
@@ -120,10 +121,9 @@ class AudioAdapter:
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = Choice(config.sound)
         self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
-        if config.sound.mixer is not None:
-            from appliance.audio.card_levels import LevelSetter
-
-            self._supervisor.set_levels = LevelSetter(config.sound.mixer).set
+        levels = LevelSupervisor(config.sound.mixer)
+        self._supervisor.set_levels = levels.apply
+        self._supervisor.stats.level_notice = levels.notice
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

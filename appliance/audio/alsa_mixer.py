@@ -1,7 +1,7 @@
 """Hardware mixer of a card: the part of libasound's simple mixer that is needed.
 
-Imported only where levels are shown or set. libasound itself is loaded already, because
-PortAudio needs it.
+libasound is loaded when the first mixer is opened; PortAudio has its own in another
+process.
 
 Source: alsa-lib 1.2, `mixer.h` ("Simple mixer interface") and `error.h`.
 """
@@ -182,7 +182,9 @@ class CardMixer:
     ) -> None:
         error = self._call(control.direction, name, element, value)
         if error < 0:
-            raise SoundError(control.name, _words(self._library, error))
+            error_words = f"{control.name}: {_words(self._library, error)}"
+            reason = fault_table.MIXER_FAILED.text(error=error_words)
+            raise SoundError(control.name, reason)
 
     def _call(self, direction: Direction, name: str, *arguments: object) -> int:
         """Call a function of an element; `{}` in its name is the direction."""

@@ -4,20 +4,15 @@ A card may be muted or quiet after a start of the system, which Debian's alsa-ut
 does to new cards (the speaker is then at -20 dB).
 """
 
-import logging
 import re
-import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
-from typing import Final, Protocol, TypeAlias
+from typing import Final, Protocol
 
 from appliance.audio.alsa_mixer import Control, opened
 from appliance.audio.devices import Device, Direction
-from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.process.fault_report import FaultLog
-from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 QUIET_DB: Final = -15.0
 """A speaker at this level or below is hard to hear; our choice."""
@@ -45,10 +40,6 @@ _SERIES: Final = re.compile(
 )
 """Elements that the whole sound passes; the others are inputs or outputs beside each
 other, one of which may be muted because another is in use."""
-
-_log = logging.getLogger(__name__)
-Levels: TypeAlias = list[tuple[str, Direction, int]]
-"""Card, direction and percent of each level to set."""
 
 
 class SettableMixer(Protocol):
@@ -118,11 +109,33 @@ def faults(controls: tuple[Control, ...]) -> tuple[Control, ...]:
 
 def advice(card_id: str, found: tuple[Control, ...], direction: Direction) -> str:
     """Return how to repair the controls, now and for the box at each start."""
+    return fault_table.CARD_LEVELS.advice(**_remedy(card_id, found, direction))
+
+
+def level_notice(
+    card_id: str, controls: tuple[Control, ...], direction: Direction
+) -> str:
+    """Return the notice that little or nothing is heard; empty: all is well.
+
+    Args:
+        card_id: ALSA's short name of the card.
+        controls: those of this direction.
+        direction: direction that they belong to.
+    """
+    found = faults(controls)
+    if not found:
+        return ""
+    remedy = _remedy(card_id, found, direction)
+    return fault_table.CARD_LEVELS.text(levels=described(found), **remedy)
+
+
+def _remedy(
+    card_id: str, found: tuple[Control, ...], direction: Direction
+) -> dict[str, object]:
+    """Return the facts of the remedy in the fault table."""
     percent = ADVISED_PERCENT[direction]
-    commands = (command(card_id, control, percent) for control in found)
-    return fault_table.CARD_LEVELS.advice(
-        commands=" && ".join(commands), direction=direction, percent=percent
-    )
+    commands = " && ".join(command(card_id, control, percent) for control in found)
+    return {"commands": commands, "direction": direction, "percent": percent}
 
 
 def command(card_id: str, control: Control, percent: int) -> str:
@@ -178,76 +191,3 @@ def _is_bad(control: Control) -> bool:
         return True
     is_speaker = control.direction == "speaker"
     return is_speaker and control.db is not None and control.db <= QUIET_DB
-
-
-class LevelSetter:
-    """Setter of the configured levels; the card's driver cannot block the caller."""
-
-    def __init__(self, config: MixerConfig, open_mixer: OpenMixer = opened) -> None:
-        """Set nothing yet.
-
-        Args:
-            config: percent for each direction; None: left as it is.
-            open_mixer: opens the mixer of a card.
-        """
-        self._percents: dict[Direction, int | None] = {
-            "microphone": config.microphone,
-            "speaker": config.speaker,
-        }
-        self._open_mixer = open_mixer
-        self._changing = threading.Lock()
-        # What the thread sets next; None: it has ended, or is about to.
-        self._wanted: Levels | None = None
-        self._fault = FaultLog(_log, "level of the card not set")
-        self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
-
-    def set(self, devices: Mapping[Direction, Device]) -> None:
-        """Set the levels of these devices on a thread of its own.
-
-        While an earlier call has not ended, because a driver is slow or does not
-        answer, they wait for its end; only the newest ones are kept.
-
-        Thread: any.
-        """
-        wanted = [
-            (device.card_id, direction, percent)
-            for direction, device in devices.items()
-            if device.card_id and (percent := self._percents.get(direction)) is not None
-        ]
-        if not wanted:
-            return
-        with self._changing:
-            is_running, self._wanted = self._wanted is not None, wanted
-        if is_running:
-            self._fault.failed("the card's mixer does not answer")
-            return
-        threading.Thread(target=self._run, name="card levels", daemon=True).start()
-
-    def _run(self) -> None:
-        while wanted := self._wanted:
-            self._set_all(wanted)
-            with self._changing:
-                if self._wanted is wanted:
-                    self._wanted = None
-
-    def _set_all(self, wanted: Levels) -> None:
-        try:
-            for card_id, direction, percent in wanted:
-                self._set_one(card_id, direction, percent)
-        except (SoundError, OSError) as exc:
-            self._fault.failed(exc)
-        else:
-            self._fault.worked()
-
-    def _set_one(self, card_id: str, direction: Direction, percent: int) -> None:
-        with self._open_mixer(card_id) as mixer:
-            controls = of_direction(mixer.controls(), direction)
-            if not controls:
-                raise SoundError(
-                    card_id, fault_table.NO_LEVEL.text(direction=direction)
-                )
-            for control in controls:
-                if mixer.set(control, percent):
-                    line = 'level of the card set  card=%s percent=%d was="%s"'
-                    was = facts(control)
-                    self._limit.log(_log, logging.INFO, line, card_id, percent, was)

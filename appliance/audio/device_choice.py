@@ -16,6 +16,7 @@ from appliance.audio.devices import (
 )
 from appliance.audio.stream_stats import PARTS
 from appliance.config import SoundConfig
+from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
 
@@ -51,7 +52,7 @@ class Choice:
         self._known_usb: set[Direction] = set()
         """Directions for which there has been a USB card."""
         self._obstacles: dict[Direction, str] = {}
-        """Programs that hold a better device open."""
+        """Notices about programs that hold a better device open."""
 
     @property
     def is_any_wanted(self) -> bool:
@@ -87,7 +88,9 @@ class Choice:
                 busy = in_use(wishes, devices, direction, self._cards, self._processes)
                 missing[direction] = busy or exc
         self._obstacles = {
-            direction: f"not {other.stable_name}, {other.obstacle}"
+            direction: fault_table.FIRST_IN_USE.text(
+                name=other.stable_name, user=other.used_by
+            )
             for direction, device in found.items()
             for other in hidden
             if other.used_by and other.channels(direction)

@@ -163,8 +163,11 @@ def all_devices(
 
 def card_name(
     wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
-) -> str:
+) -> tuple[str, str]:
     """Return the name of the device in use, or of the one that would be used now.
+
+    Returns:
+        The name and its user, and a notice if it is not the first choice, else empty.
 
     Raises:
         SoundError: there is none, or another program uses it.
@@ -173,7 +176,8 @@ def card_name(
     if not device.obstacle or device.used_by.startswith(OURS):
         has_usb = any(x.is_usb for x in devices if x.channels(direction))
         notice = not_the_first(wishes, device, direction, has_usb=has_usb)
-        return ", ".join(filter(None, (device.stable_name, device.obstacle, notice)))
+        found = filter(None, (device.stable_name, device.obstacle))
+        return ", ".join(found), notice
     if device.used_by:
         reason = fault_table.CARD_IN_USE.text(user=device.used_by)
         raise SoundError(device.stable_name, reason)
@@ -211,7 +215,7 @@ def _missing(
 def _obstacle(card: Path, number: str, user: str) -> str:
     """Return the likely reason why a PCM cannot be opened."""
     if user:
-        return fault_table.CARD_IN_USE.found(user=user)
+        return fault_table.CARD_IN_USE.described(user=user)
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return fault_table.CARD_NOT_OPEN.text()
     return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))

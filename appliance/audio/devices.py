@@ -19,7 +19,6 @@ ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names that stand for a sound server or a software mixer, not for one card."""
-
 SERVERS: Final = frozenset({"pulse", "pipewire"})
 """The shared names that stand for a sound server."""
 _HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
@@ -50,6 +49,9 @@ class Device:
     """Reason why PortAudio does not list the device; empty if it does."""
     used_by: str = ""
     """Program and process id that hold the device open."""
+    is_plugin: bool = False
+    """Whether it is a PCM of ALSA's configuration, such as `default` or `lavrate`, on a
+    machine whose cards the kernel lists."""
 
     @property
     def stable_name(self) -> str:
@@ -64,13 +66,14 @@ class Device:
 
     @property
     def is_shared(self) -> bool:
-        """Whether the device is a sound server or software mixer, not a card."""
-        return self.name in SHARED
+        """Whether the device is a sound server or another plugin, not a card."""
+        return self.is_plugin or self.name in SHARED
 
     @property
     def is_usb(self) -> bool:
         """Whether the device is a USB card."""
-        return bool(self.usb_id) or "usb" in self.name.casefold()
+        is_named = "usb" in self.name.casefold() and not self.is_plugin
+        return bool(self.usb_id) or is_named
 
     @property
     def is_onboard(self) -> bool:
@@ -108,7 +111,7 @@ def chosen(
     Args:
         wishes: names or ids in order of preference; an exact match goes before a
             partial one. Empty: a USB card, preferably with both directions; HDMI is
-            taken last.
+            the last of the cards.
         devices: devices that are there now.
         direction: direction that is needed.
 
@@ -156,14 +159,15 @@ def not_the_first(
         device: device in use.
         direction: direction it is used for.
         has_usb: whether a USB card is or was there. If not, a card on the pin header
-            needs no notice. HDMI always does, as does a sound server, because the USB
-            card may be missing.
+            needs no notice. HDMI and the headphone jack always do, as does a sound
+            server, because the USB card may be missing.
     """
     if not preference(wishes, device)[0]:
         return ""
     if wishes:
         return fault_table.OTHER_WISH.text(wish=wishes[0])
-    if not has_usb and not device.is_hdmi and not device.is_shared:
+    is_added = not (device.is_hdmi or device.is_onboard or device.is_shared)
+    if is_added and not has_usb:
         return ""
     return fault_table.NOT_USB.text(direction=direction)
 
@@ -213,6 +217,7 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
         usb_id=kernel_text(folder / "usbid").lower(),
         is_default=name == "default",
         usb_port=usb_port(number[1], cards) if number else "",
+        is_plugin=not _HW.search(name) and bool(kernel_text(cards / "cards")),
     )
 
 
@@ -225,8 +230,8 @@ def _is_exact(wish: str, device: Device) -> bool:
 
 def _is_meant(wish: str, device: Device) -> bool:
     part = _without_number(wish).casefold().strip()
-    is_part = bool(part) and part in device.stable_name.casefold()
-    return is_part or _is_exact(wish, device)
+    name = "" if device.is_plugin else device.stable_name.casefold()
+    return (bool(part) and part in name) or _is_exact(wish, device)
 
 
 def _without_number(name: str) -> str:
@@ -237,8 +242,8 @@ def _without_number(name: str) -> str:
 def _order(device: Device, *, has_server: bool) -> int:
     """Return the sort key for the choice without wishes; the lowest is taken.
 
-    HDMI is last: on a Raspberry Pi it is card 0 and, without a sound server, also
-    ALSA's `default`.
+    HDMI is the last card: on a Raspberry Pi it is card 0 and, without a sound server,
+    also ALSA's `default`. Other plugins stand for the same cards.
     """
     is_both = len(device.directions) > 1
     if device.is_usb:
@@ -249,4 +254,4 @@ def _order(device: Device, *, has_server: bool) -> int:
         return 4 if is_both else 5 + device.is_onboard
     if device.is_default:
         return 7
-    return 9 if device.is_hdmi else 8
+    return 8 if device.is_hdmi else 9

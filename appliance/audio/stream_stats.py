@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.audio.devices import Direction
+from appliance.audio.silent_microphone import SilentMicrophone
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
+from appliance.core.hardware_fault import joined
 from appliance.metrics.audio import AudioFault
 from appliance.ports import Post
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
@@ -41,14 +43,6 @@ ADC_BLOCKS: Final = 10
 some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
 ADC_RATE_ERROR: Final = 0.001
 """The converter's clock may be slower than the nominal rate by this."""
-FIRST_ZEROS_S: Final = 2.0
-"""Time with the gate open in which a microphone that has never delivered anything else
-may deliver zeros; our choice, longer than it takes to begin to speak."""
-ZEROS_S: Final = 4.5
-"""The same for a microphone that did deliver sound; our choice, longer than the pauses
-of a talk. Doubled each time that sound comes after all."""
-MOST_ZEROS_S: Final = 72.0
-"""After four mutes that were noticed, the next ones are still named; our choice."""
 _log = logging.getLogger(__name__)
 
 
@@ -155,42 +149,6 @@ class StreamClock:
         self.blocks += blocks
 
 
-class SilentMicrophone:
-    """Detector for one opened stream.
-
-    Thread: the supervisor's.
-    """
-
-    def __init__(self) -> None:
-        """Start with a microphone that works."""
-        self.is_silent = False
-        self._zeros_since_s: float | None = None
-        self._open_at_s: float | None = None
-        self._talked_s = 0.0
-        """Time with the gate open since the zeros began, over several talks."""
-        self._longest_s = ZEROS_S
-
-    def update(self, stream_clock: StreamClock, *, is_gate_open: bool) -> bool:
-        """Return whether the microphone is silent; it stays so until sound comes.
-
-        Args:
-            stream_clock: of the microphone.
-            is_gate_open: whether the captured sound is being sent.
-        """
-        zeros_since_s, now_s = stream_clock.zeros_since_s, stream_clock.at_s
-        if zeros_since_s != self._zeros_since_s:
-            self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
-            if self.is_silent:
-                self.is_silent = False
-                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
-        opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
-        if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
-            self._talked_s += now_s - max(opened_at_s, zeros_since_s)
-            longest_s = self._longest_s if stream_clock.has_sound else FIRST_ZEROS_S
-            self.is_silent = self.is_silent or self._talked_s >= longest_s
-        return self.is_silent
-
-
 class StreamStats:
     """Faults and counters per direction, kept over the lifetime of single streams.
 
@@ -214,6 +172,9 @@ class StreamStats:
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
+        """Notice last posted for each of them."""
+        self.level_notice: Callable[[Direction, str], str] = lambda *_: ""
+        """Returns the notice about the hardware level of this device; empty: none."""
         self._silent_microphone = SilentMicrophone()
         # Held while counts of closed streams take the place of their clocks.
         self._changing = threading.Lock()
@@ -249,7 +210,9 @@ class StreamStats:
         """Take the clocks of new streams and the events to post when each works."""
         self.clocks = clocks
         self._opened = dict(found)
-        self._silent_microphone = SilentMicrophone()
+        microphone = found.get("microphone")
+        if microphone and microphone.name != self._silent_microphone.name:
+            self._silent_microphone = SilentMicrophone(microphone.name)
         self.is_deaf = False
 
     def stopped(self, now_s: float) -> set[Direction]:
@@ -264,8 +227,9 @@ class StreamStats:
             if clock.blocks and not _is_deaf(direction, clock):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
-                self._troubles.pop(direction, None)
-                self._found(direction, found)
+                changed = self._with_troubles(direction, is_losing=False)
+                self._troubles[direction] = changed.notice
+                self._found(direction, changed)
 
     def note_deaf(self) -> bool:
         """Post that the microphone delivers nothing, and return whether that is new.
@@ -295,23 +259,27 @@ class StreamStats:
             is_losing: whether the card loses blocks with the longest buffer too.
             is_gate_open: whether the captured sound is being sent.
         """
-        for direction, found in self._working.items():
-            clock = self.clocks.get(direction)
-            is_silent = (
-                direction == "microphone"
-                and clock is not None
-                and self._silent_microphone.update(clock, is_gate_open=is_gate_open)
-            )
-            troubles = [found.notice] if found.notice else []
-            if is_losing and clock is not None and clock.xruns + clock.drops:
-                troubles.append(LOSING)
-            if is_silent:
-                troubles.append(SILENT)
-            notice = ", ".join(troubles)
-            if notice != self._troubles.get(direction, found.notice):
-                self._troubles[direction] = notice
-                changed = replace(found, notice=notice, is_silent=is_silent)
+        for direction in self._working:
+            clock = self.clocks[direction]
+            if direction == "microphone":
+                self._silent_microphone.update(clock, is_gate_open=is_gate_open)
+            is_lossy = is_losing and clock.xruns + clock.drops > 0
+            changed = self._with_troubles(direction, is_losing=is_lossy)
+            if changed.notice != self._troubles[direction]:
+                self._troubles[direction] = changed.notice
                 self._found(direction, changed)
+
+    def _with_troubles(self, direction: Direction, *, is_losing: bool) -> PartFound:
+        """Return the event for a stream that works, with its present troubles."""
+        found = self._working[direction]
+        is_silent = direction == "microphone" and self._silent_microphone.is_silent
+        notices = (
+            found.notice,
+            self.level_notice(direction, found.name),
+            LOSING if is_losing else "",
+            SILENT if is_silent else "",
+        )
+        return replace(found, notice=joined(notices), is_silent=is_silent)
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
         """Count a fault."""
@@ -370,8 +338,8 @@ class StreamStats:
         before = self._lost.pop(direction, None)
         is_new = before is not None or self._logged.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
-        notice = f' notice="{found.notice}"' if found.notice else ""
-        message, facts = '%s open  device="%s"%s', (direction, found.name, notice)
+        ending = f' notice="{found.notice}"' if found.notice else ""
+        message, facts = '%s open  device="%s"%s', (direction, found.name, ending)
         self._write(level if is_new else logging.DEBUG, message, *facts)
         self._logged[direction] = found
         self._post(found)

@@ -5,7 +5,7 @@ from typing import Final
 
 from appliance.core import agent, fault_table
 from appliance.core.events import Button, Part
-from appliance.core.fault_table import FaultKind
+from appliance.core.hardware_fault import FaultKind, separated
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
 
@@ -60,7 +60,11 @@ def ids(state: State) -> tuple[str, ...]:
     lost = [x for x in state.lost if not (is_optional and x.part is Part.SCREEN)]
     found = [
         *(_id_of(x.part, x.reason) for x in lost),
-        *(_id_of(x.part, x.notice) for x in state.second_choices),
+        *(
+            _id_of(x.part, notice)
+            for x in state.second_choices
+            for notice in separated(x.notice)
+        ),
     ]
     if state.stuck or state.talk.lock is Lock.BOOT:
         found.append(fault_table.BUTTON_HELD.id)

@@ -19,7 +19,7 @@ from appliance.audio.portaudio import PortAudio
 from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
-from appliance.core.fault_table import HardwareFault
+from appliance.core.hardware_fault import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.doctor.questions import RemoteClock
 from appliance.errors import ApplianceError, SoundError
@@ -62,18 +62,18 @@ class Finding:
 
 def finding(part: str, fault: HardwareFault, **facts: object) -> Finding:
     """Return the finding of this fault, with these facts."""
-    return Finding(part, fault.found(**facts), fault.advice(**facts))
+    return Finding(part, fault.described(**facts), fault.advice(**facts))
 
 
-def result_of(part: str, find: Callable[[], str]) -> Finding:
+def result_of(part: str, find: Callable[[], Result]) -> Finding:
     """Return the result of `find`, or the sentence of its error as the remedy.
 
     Args:
         part: name of the checked part.
-        find: returns what is found.
+        find: returns what is found, and a remedy if something is wrong with it.
     """
     try:
-        return Finding(part, find())
+        return Finding(part, *find())
     except ApplianceError as exc:
         return Finding(part, "does not work", str(exc))
 
@@ -214,9 +214,9 @@ def _until(ends_at_s: float | None, now_s: float) -> str:
 class Probes:
     """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
 
-    find_card: Callable[[Direction], str]
-    """Return the name of the card for a direction."""
-    find_levels: Callable[[Direction], tuple[str, str]]
+    find_card: Callable[[Direction], Result]
+    """Return the card for a direction, and a notice if it is not the first choice."""
+    find_levels: Callable[[Direction], Result]
     """Return the hardware levels of that card and advice; no advice: they are good."""
     fetch_token: Callable[[], tuple[str, str]]
     """Fetch a token; return a description without the token, and its server's URL."""
@@ -230,13 +230,13 @@ def probes_of(config: Config) -> Probes:
     }
     search = _Search()
 
-    def find_card(direction: Direction) -> str:
+    def find_card(direction: Direction) -> Result:
         wished = wishes[direction]
         if wished == "none":
-            return "none configured"
+            return "none configured", ""
         return card_name(wished, direction, search.devices())
 
-    def find_levels(direction: Direction) -> tuple[str, str]:
+    def find_levels(direction: Direction) -> Result:
         wished = wishes[direction]
         if wished == "none":
             return "none configured", ""

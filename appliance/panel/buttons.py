@@ -209,7 +209,7 @@ class Buttons:
         clock: Callable[[], float] = time.monotonic,
         chips: GpioChips = CHIPS,
     ) -> None:
-        """Keep the wiring; nothing is new_contact yet."""
+        """Keep the wiring; nothing is opened yet."""
         wiring = {button.value: getattr(config, button) for button in Button}
         source = PinSource(open_factory, chips)
         self._group = PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)

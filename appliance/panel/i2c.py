@@ -104,7 +104,8 @@ def bus_reason(exc: OSError, number: int) -> str:
     match exc.errno:
         case errno.EBUSY:
             return fault_table.SCREEN_TAKEN.text(address="the screen", bus=number)
-        case errno.ETIMEDOUT | errno.EAGAIN:
+        case errno.ETIMEDOUT | errno.EAGAIN | errno.EIO:
+            # EIO is i2c-bcm2835's error for a clock that is stretched for too long.
             return fault_table.BUS_BLOCKED.text(bus=number)
         case _:
             return fault_table.BUS_FAILED.text(bus=number, error=exc.strerror or exc)

@@ -1,6 +1,8 @@
 """SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled page by page."""
 
 import errno
+import logging
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -29,6 +31,9 @@ TRIES: Final = 4
 Our choice: with one failed transfer in a thousand a page of five transfers fails four
 times in a row once in 100 days of continuous pictures.
 """
+RESTART_S: Final = 60.0
+"""Time between two restarts of a lit chip that cannot be read, in case that it was
+without power; our choice, with a flicker of a few milliseconds."""
 COLUMNS: Final = 132
 """Columns in the memory of an SH1106; an SSD1306 has 128 and starts again at 0."""
 
@@ -53,6 +58,7 @@ FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
 _IS_OFF: Final = 0x40
 _HALF_TURN: Final = 2
 """luma counts quarter turns."""
+_log = logging.getLogger(__name__)
 
 
 class Interface(Protocol):
@@ -83,6 +89,8 @@ class PageInterface:
         self._wire = wire
         self._width_px = width_px
         self._column = column
+        self.keeps_picture = False
+        """Whether pictures are discarded, so that the chip's memory stays as it is."""
 
     def command(self, *codes: int) -> None:
         """Send command bytes; those of horizontal addressing are left out."""
@@ -91,6 +99,8 @@ class PageInterface:
 
     def data(self, data: Sequence[int]) -> None:
         """Send a picture, eight rows for each page."""
+        if self.keeps_picture:
+            return
         at = self._start()
         room = COLUMNS - (self._column or 0)
         for page, first in enumerate(range(0, len(data), self._width_px)):
@@ -172,8 +182,17 @@ class _Device(Protocol):
         """Switch the panel off."""
 
 
-def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
+def open_oled(
+    config: ScreenConfig,
+    open_bus: OpenBus = open_smbus,
+    now_s: Callable[[], float] = time.monotonic,
+) -> "Oled":
     """Return the first screen that responds, cleared.
+
+    Args:
+        config: bus, address and size.
+        open_bus: opens the bus.
+        now_s: monotonic clock.
 
     Raises:
         PanelError: there is no bus, no device on it, or a Python module is missing.
@@ -181,7 +200,7 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
     with import_errors(NAME):
         bus = opened(config.bus, open_bus)
         try:
-            return Oled(bus, found_address(bus, config), config)
+            return Oled(bus, found_address(bus, config), config, now_s)
         except (PanelError, ImportError):
             bus.close()
             raise
@@ -190,37 +209,61 @@ def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
 class Oled:
     """Opened screen; every method may raise `PanelError`, and then it is unusable."""
 
-    def __init__(self, bus: Bus, address: int, config: ScreenConfig) -> None:
+    def __init__(
+        self,
+        bus: Bus,
+        address: int,
+        config: ScreenConfig,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
         """Send the start commands and clear its memory."""
         self._bus = bus
         self._address = address
         self._config = config
+        self._now_s = now_s
+        self._is_lit = True
         self._is_known_lit = False
         """Lit, and confirmed by the chip: not every board can be read."""
+        self._contrast = BRIGHT
+        self._restart_at_s = now_s() + RESTART_S
         self._device = self._started()
 
     def show(self, picture: "Image") -> None:
-        """Send the picture; the panel is lit."""
+        """Send the picture; the panel stays lit or dark."""
         self._send(self._device.display, picture)
-        if not self._is_known_lit:
+        if self._is_lit and not self._is_known_lit:
             self._is_known_lit = self._is_off() is False
 
     def check(self) -> bool:
-        """Return False after a power cut, which lost the picture; restart the chip."""
+        """Return False if the picture has to be sent again; the chip was restarted.
+
+        That is after a power cut, and where the chip cannot be read once per
+        `RESTART_S`: without power it has lost picture and settings, but responds.
+        """
         self._send(self._device.command, NOTHING)
-        if not (self._is_known_lit and self._is_off()):
+        if self._is_known_lit:
+            if not self._is_off():
+                return True
+            _log.info("screen was without power")
+        elif not self._is_lit or self._now_s() < self._restart_at_s:
             return True
-        self._is_known_lit = False
-        self._device = self._started()
+        self._restart(keeps_picture=not self._is_known_lit)
         return False
 
     def dim(self, *, is_dim: bool) -> None:
         """Dim the panel, or end dimming."""
-        self._send(self._device.contrast, DIM if is_dim else BRIGHT)
+        self._contrast = DIM if is_dim else BRIGHT
+        self._send(self._device.contrast, self._contrast)
 
     def light(self, *, is_lit: bool) -> None:
-        """Switch the panel on or off; the chip keeps its picture."""
+        """Switch the panel on or off; the chip keeps its picture.
+
+        It is restarted when it is switched on, in case that it was without power.
+        """
+        if is_lit and not self._is_lit:
+            self._restart(keeps_picture=True)
         self._send(self._device.show if is_lit else self._device.hide)
+        self._is_lit = is_lit
         self._is_known_lit = is_lit and self._is_off() is False
 
     def close(self) -> None:
@@ -238,8 +281,18 @@ class Oled:
         with _named(self._config):
             action(*arguments)
 
-    def _started(self) -> _Device:
-        """Return luma's device after its start commands; the memory is cleared.
+    def _restart(self, *, keeps_picture: bool) -> None:
+        """Send the start commands and the contrast again."""
+        self._device = self._started(keeps_picture=keeps_picture)
+        self._is_known_lit = False
+        self._restart_at_s = self._now_s() + RESTART_S
+        self._send(self._device.contrast, self._contrast)
+
+    def _started(self, *, keeps_picture: bool = False) -> _Device:
+        """Return luma's device after its start commands.
+
+        Args:
+            keeps_picture: leave the memory as it is; else it is cleared.
 
         The start commands of an SSD1306 are those of an SH1106, too.
 
@@ -251,11 +304,14 @@ class Oled:
         device, start = _device()
         wire = i2c(bus=self._bus, address=self._address)
         pages = PageInterface(wire, width, first_column(self._config))
+        pages.keeps_picture = keeps_picture
         with _named(self._config):
-            pages.clear(height // 8)
+            if not keeps_picture:
+                pages.clear(height // 8)
             start(
                 device, pages, width, height, _HALF_TURN if self._config.rotate else 0
             )
+        pages.keeps_picture = False
         # Disables luma's exit handler; `close` switches the panel off.
         device.persist = True
         return device

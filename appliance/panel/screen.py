@@ -80,7 +80,7 @@ class Display(Protocol):
         """Show a picture, and switch the panel on the first time."""
 
     def check(self) -> bool:
-        """Return False if the picture was lost by a power cut."""
+        """Return False if the picture has to be sent again, as after a power cut."""
 
     def dim(self, *, is_dim: bool) -> None:
         """Dim the panel, or end dimming."""
@@ -232,8 +232,6 @@ class DisplaySupervisor:
             self._display = self._open_display(self._config)
         elif self._display.check():
             return
-        else:
-            _log.info("screen was without power")
         self._shown = self._brightness = None
 
     def _update(
@@ -241,6 +239,9 @@ class DisplaySupervisor:
     ) -> None:
         wanted = brightness(idle_s, self._config)
         is_lit = wanted is not Brightness.DARK
+        if self._brightness is Brightness.DARK:
+            # A power cut is not seen while the panel is off.
+            self._shown = None
         if is_lit:
             with import_errors(NAME):
                 shown = picture(view, self._size, drift(int(now_s // DRIFT_S)))

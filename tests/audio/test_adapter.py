@@ -21,7 +21,8 @@ from appliance.audio.adapter import AudioAdapter
 from appliance.audio.dsp import BLOCK_FRAMES
 from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
-from appliance.config import Config, SoundConfig, TalkConfig
+from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
+from appliance.core import fault_table
 from appliance.core.commands import (
     CloseGate,
     CloseSound,
@@ -587,23 +588,31 @@ def test_the_shared_silence_block_is_read_only():
 
 
 ADAPTER = """
-import sys
+from pathlib import Path
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.echo import CaptureProcessing
-from appliance.config import Config, MixerConfig, SoundConfig
+from appliance.config import Config
 
-for mixer in (None, MixerConfig(speaker=90)):
-    config = Config(sound=SoundConfig(mixer=mixer))
-    AudioAdapter(config, print, None, CaptureProcessing(None, None))
-    print("appliance.audio.card_levels" in sys.modules, "ctypes" in sys.modules)
+AudioAdapter(Config(), print, None, CaptureProcessing(None, None))
+print("libasound" in Path("/proc/self/maps").read_text())
 """
-"""Prints whether the setter of levels is loaded, without and with levels to set."""
+"""Prints whether libasound is loaded before a card is opened."""
 
 
-def test_the_mixer_is_loaded_only_if_levels_are_configured():
+def test_libasound_is_not_loaded_before_a_card_is_opened():
     done = subprocess.run(
         [sys.executable, "-c", ADAPTER], capture_output=True, text=True, check=True
     )
-    without, with_levels = done.stdout.splitlines()
-    assert without.split()[0] == "False"
-    assert with_levels == "True True"
+    assert done.stdout == "False\n"
+
+
+async def test_a_level_that_cannot_be_set_is_a_notice(tmp_path):
+    # The virtual card is not one of the kernel's, and has no mixer.
+    sound = SoundConfig(mixer=MixerConfig(speaker=90))
+    with box(tmp_path, Card(tmp_path / "card"), sound=sound) as ours:
+        async with ours.adapter:
+            ours.adapter.do(OpenSound())
+            notice = ""
+            while not notice:
+                notice = (await ours.event(PartFound)).notice
+    assert notice == fault_table.NO_MIXER.text(direction="speaker")

@@ -105,7 +105,7 @@ def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
         found = speaker_found(events)
         assert (found.name, found.notice) == (
             "vc4-hdmi: Audio",
-            "not USB Boom: Audio, in use by pulseaudio (pid 99)",
+            "not USB Boom: Audio, in use by pulseaudio (pid 99); stop that program",
         )
         driver.cards = (HDMI, DUPLEX)
         machine.free(2, "pcm0p")

@@ -81,14 +81,14 @@ def test_a_card_in_use_by_the_service_is_listed_with_the_service_as_user(machine
 def test_the_doctor_accepts_a_card_in_use_by_the_service(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     said = f"{JABRA}: Audio, in use by ptt-appliance (pid 812)"
-    assert card_name((), "speaker", devices) == said
-    assert card_name(("jabra",), "microphone", devices) == said
+    assert card_name((), "speaker", devices) == (said, "")
+    assert card_name(("jabra",), "microphone", devices) == (said, "")
 
 
 def test_the_doctor_rejects_a_card_in_use_by_another_program_and_names_it(machine):
     machine.use(1, "pcm0p", 99)
     devices = devices_of(machine, (f"{JABRA}: Audio (hw:1,0)", 1, 0))
-    assert card_name((), "microphone", devices) == f"{JABRA}: Audio"
+    assert card_name((), "microphone", devices) == (f"{JABRA}: Audio", "")
     with pytest.raises(SoundError, match=r"in use by pulseaudio \(pid 99\)\. Stop"):
         card_name((), "speaker", devices)
 
@@ -106,13 +106,17 @@ def test_the_doctor_accepts_the_only_card_of_a_box(tmp_path):
     machine.add(1, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
     hat = ("seeed-2mic-voicecard: Audio (hw:1,0)", 2, 2)
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2), hat)
-    assert card_name((), "speaker", devices) == "seeed-2mic-voicecard: Audio"
+    found = card_name((), "speaker", devices)
+    assert found == ("seeed-2mic-voicecard: Audio", "")
 
 
 def test_the_doctor_reports_a_second_choice(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
     wishes = ("Anker", "hdmi")
-    assert card_name(wishes, "speaker", devices) == 'vc4-hdmi: Audio, not "Anker"'
+    assert card_name(wishes, "speaker", devices) == (
+        "vc4-hdmi: Audio",
+        'not "Anker"',
+    )
 
 
 def test_a_user_whose_process_has_ended_is_named_by_its_process_id(machine):
@@ -205,8 +209,8 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
     assert "ptt-appliance (pid 812)" in str(missing["microphone"])
     choice.use(found, found)
     assert not choice.is_best
-    assert (
-        choice.notice("speaker") == f"not {JABRA}: Audio, in use by pulseaudio (pid 99)"
+    assert choice.notice("speaker") == (
+        f"not {JABRA}: Audio, in use by pulseaudio (pid 99); stop that program"
     )
     assert not choice.is_better_listed()
     machine.free(1, "pcm0p")
@@ -255,8 +259,8 @@ def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_pa
     found, _ = choice.choose((partly,))
     choice.use(found, found)
     assert not choice.is_best
-    assert (
-        choice.notice("speaker") == f"not {JABRA}: Audio, in use by pulseaudio (pid 99)"
+    assert choice.notice("speaker") == (
+        f"not {JABRA}: Audio, in use by pulseaudio (pid 99); stop that program"
     )
     assert not choice.is_better_listed()
     machine.free(2, "pcm0p")

@@ -164,12 +164,41 @@ def test_without_a_sound_server_a_card_goes_before_alsas_default():
     assert chosen((), (JACK, HDMI, DEFAULT, DAC), "speaker") is DAC
 
 
-@pytest.mark.parametrize("device", [HAT, DAC, JACK])
+@pytest.mark.parametrize("device", [HAT, DAC])
 def test_the_only_card_needs_no_notice_without_a_usb_card(device):
     assert not not_the_first((), device, "speaker", has_usb=False)
     assert not_the_first((), device, "speaker", has_usb=True)
 
 
-@pytest.mark.parametrize("device", [HDMI, DEFAULT, PULSE])
-def test_hdmi_and_sound_servers_have_a_notice_always(device):
+@pytest.mark.parametrize("device", [HDMI, JACK, DEFAULT, PULSE])
+def test_onboard_outputs_and_sound_servers_have_a_notice_always(device):
     assert not_the_first((), device, "speaker", has_usb=False)
+
+
+PLUGINS = ("lavrate", "upmix", "speex", "jack", "front", "iec958", "usbstream")
+"""PCMs of alsa-lib and libasound2-plugins that PortAudio lists beside the cards."""
+
+
+def listed_with_kernel(folder, *names):
+    """Return devices as PortAudio lists them on a machine whose kernel lists cards."""
+    (folder / "cards").write_text(" 0 [vc4hdmi        ]: vc4-hdmi - vc4-hdmi\n")
+    keys = {"max_input_channels": 2, "max_output_channels": 2}
+    keys["default_samplerate"] = 48_000
+    return listed([{"name": name} | keys for name in names], folder)
+
+
+@pytest.mark.parametrize("plugin", PLUGINS)
+@pytest.mark.parametrize("other", ["vc4-hdmi: MAI PCM (hw:0,0)", "default", "pulse"])
+def test_a_plugin_is_never_preferred_to_a_card_or_a_sound_server(
+    tmp_path, plugin, other
+):
+    found = listed_with_kernel(tmp_path, plugin, other)
+    assert chosen((), found, "speaker").name == other
+    assert chosen(("USB", "hdmi", other), found, "speaker").name == other
+    assert chosen((plugin,), found, "speaker").name == plugin
+
+
+def test_a_plugin_is_no_card_on_the_pin_header(tmp_path):
+    (plugin,) = listed_with_kernel(tmp_path, "lavrate")
+    assert plugin.is_shared
+    assert not_the_first((), plugin, "speaker", has_usb=False)

@@ -7,20 +7,19 @@ from typing import Any
 import pytest
 
 from appliance.audio.devices import Direction
+from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_stats import (
     ADC_BLOCKS,
     DEAF,
-    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
     LOSING,
-    MOST_ZEROS_S,
     SILENT,
     STALL_S,
-    ZEROS_S,
     StreamClock,
     StreamStats,
 )
 from appliance.core.events import Part, PartFound, PartLost
+from appliance.core.hardware_fault import joined
 from appliance.metrics.audio import AudioFault
 from appliance.process.logs import FAULT_LINES
 from tests.audio.fakes import Clock
@@ -125,6 +124,45 @@ def test_the_event_says_that_the_microphone_is_silent():
     assert [event.is_silent for event in opened.events] == [True]
 
 
+def reopened(opened, name="USB"):
+    """Close the card and open it, or another one, again; return what is posted."""
+    opened.stats.close()
+    opened.stream = StreamClock(48_000, opened.clock)
+    found = {way: PartFound(part, name) for way, part in NAMES.items()}
+    opened.stats.opened(dict.fromkeys(NAMES, opened.stream), found)
+    opened.stream.note(0)
+    opened.stream.note_sound(is_zero=True)
+    opened.stats.note_first_callbacks()
+    events, opened.events = opened.events, []
+    return [event for event in events if event.part is Part.MICROPHONE]
+
+
+def test_a_silent_microphone_stays_silent_when_it_is_opened_again():
+    opened = Opened()
+    opened.deliver(FIRST_ZEROS_S + 1, is_zero=True)
+    silent = PartFound(Part.MICROPHONE, "USB", SILENT, is_silent=True)
+    for _ in range(2):
+        assert reopened(opened) == [silent]
+        assert opened.deliver(60, is_zero=True, is_gate_open=False) == {}
+    assert opened.deliver(1, is_zero=False) == {Part.MICROPHONE: ""}
+
+
+def test_another_microphone_than_the_silent_one_works():
+    opened = Opened()
+    opened.deliver(FIRST_ZEROS_S + 1, is_zero=True)
+    assert reopened(opened, "other") == [PartFound(Part.MICROPHONE, "other")]
+    assert opened.deliver(1, is_zero=True) == {}
+
+
+def test_a_notice_about_the_levels_of_a_card_is_posted_and_withdrawn():
+    opened, notices = Opened(), {("speaker", "USB"): "too quiet"}
+    opened.stats.level_notice = lambda way, name: notices.get((way, name), "")
+    assert opened.look() == {Part.SPEAKER: "too quiet"}
+    assert opened.look() == {}
+    del notices["speaker", "USB"]
+    assert opened.look() == {Part.SPEAKER: ""}
+
+
 def test_a_noise_gate_in_an_endless_talk_causes_few_reports():
     opened, reports = Opened(), 0
     for _ in range(8640):
@@ -169,7 +207,7 @@ def test_one_direction_can_be_closed_alone():
 def test_a_card_that_loses_blocks_with_the_longest_buffer_is_a_trouble():
     opened = Opened(notice="not a USB card")
     opened.stream.note(4)
-    trouble = f"not a USB card, {LOSING}"
+    trouble = joined(("not a USB card", LOSING))
     assert opened.look(is_losing=True) == dict.fromkeys(NAMES.values(), trouble)
     assert opened.look() == dict.fromkeys(NAMES.values(), "not a USB card")
 

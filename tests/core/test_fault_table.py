@@ -9,15 +9,19 @@ import pytest
 from appliance.config import Config, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.events import Button, ButtonPressed, Part, PartFound, PartLost
-from appliance.core.fault_table import TABLE, FaultKind
+from appliance.core.fault_table import TABLE
+from appliance.core.hardware_fault import FaultKind, joined
 from tests.core.story import CoreHarness
 
 REPOSITORY = Path(__file__).parents[2]
 PACKAGE = REPOSITORY / "appliance"
 NAME = re.compile(r"{(\w+)}")
 QUOTED = re.compile(r"`([^`]+)`")
-REASONED = ("SoundError", "PanelError", ".lost")
+ADAPTERS = ("audio", "panel", "process", "page", "doctor")
+REASONED = ("SoundError", "PanelError", "PartLost", ".lost")
 """Calls that take the reason of a fault."""
+REASON = re.compile(r"(^|_)(reason|notice|obstacle|trouble)s?\b")
+"""Names of what becomes the words of a fault."""
 README_TITLE = "## When something is wrong\n"
 
 
@@ -69,8 +73,8 @@ def test_each_fault_is_reported_by_some_module(fault):
 @pytest.mark.parametrize("fault", TABLE, ids=by_id)
 def test_a_sentence_says_what_is_wrong_and_then_what_to_do(fault):
     text = fault.text(**facts(fault))
-    assert text.startswith(fault.found(**facts(fault)))
-    rest = text.removeprefix(fault.found(**facts(fault)))
+    assert text.startswith(fault.described(**facts(fault)))
+    rest = text.removeprefix(fault.described(**facts(fault)))
     assert fault.advice(**facts(fault)).strip(".").casefold() in rest.casefold()
     assert not fault.remedy or fault.remedy[-1] in ".?}"
 
@@ -110,8 +114,8 @@ def test_a_missing_screen_lights_the_lamp_only_if_it_is_configured(driver, is_li
 @pytest.mark.parametrize("fault", TABLE, ids=by_id)
 def test_each_fault_that_a_person_sees_has_a_row_in_the_readme(fault):
     is_seen = fault.kind is not FaultKind.CHECK
-    assert bool(fault.help) is is_seen
-    assert not is_seen or any(fault.help in row for row in trouble_rows())
+    assert bool(fault.readme_row) is is_seen
+    assert not is_seen or any(fault.readme_row in row for row in trouble_rows())
 
 
 @pytest.mark.parametrize("quoted", QUOTED.findall("\n".join(trouble_rows())))
@@ -133,26 +137,72 @@ def pattern_of(fault):
 
 
 def test_the_adapters_have_no_sentences_about_faults_of_their_own():
-    folders = ("audio", "panel", "process")
-    paths = [path for folder in folders for path in (PACKAGE / folder).glob("*.py")]
-    assert [where for path in paths for where in own_sentences(path)] == []
+    paths = [path for folder in ADAPTERS for path in (PACKAGE / folder).glob("*.py")]
+    found = [
+        f"{path.name}:{line}"
+        for path in paths
+        for line in own_sentences(ast.parse(path.read_text()))
+    ]
+    assert found == []
 
 
-def own_sentences(path):
-    """Yield where a text in the code itself becomes the reason of a fault."""
-    for node in ast.walk(ast.parse(path.read_text())):
-        texts: list[ast.expr] = []
-        if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(REASONED):
-            texts = node.args
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "reason":
-            texts = [node.value]
-        yield from (f"{path.name}:{x.lineno}" for x in texts if is_text(x))
+@pytest.mark.parametrize(
+    "code",
+    [
+        "raise SoundError(name, 'it is broken')",
+        "report.lost(f'{name} is broken')",
+        "reason = 'it is broken' if name else ''",
+        "self._obstacles = {name: f'not {name}, in use' for name in names}",
+        "notice: str = 'it is broken'",
+        "reasons[name] = f'{name} is broken'",
+        "def _obstacle(name):\n    return 'it is broken'",
+        "Device(obstacle=f'{name} is broken')",
+    ],
+)
+def test_a_sentence_in_the_code_of_an_adapter_is_found(code):
+    assert list(own_sentences(ast.parse(code)))
+
+
+def own_sentences(tree):
+    """Yield the line of each text in the code itself that becomes a fault's words."""
+    for node in ast.walk(tree):
+        for value in reasons_in(node):
+            yield from (x.lineno for x in shown_nodes(value) if is_text(x))
+
+
+def reasons_in(node):
+    """Return the expressions of this node that become the words of a fault."""
+    match node:
+        case ast.Call() if ast.unparse(node.func).endswith(REASONED):
+            return node.args
+        case ast.Assign() if REASON.search(ast.unparse(node.targets[0])):
+            return [node.value]
+        case ast.AnnAssign(value=ast.expr()) if REASON.search(ast.unparse(node.target)):
+            return [node.value]
+        case ast.keyword(arg=str(name)) if REASON.search(name):
+            return [node.value]
+        case ast.FunctionDef() if REASON.search(node.name):
+            returned = (x for x in ast.walk(node) if isinstance(x, ast.Return))
+            return [x.value for x in returned if x.value is not None]
+    return []
+
+
+def shown_nodes(node):
+    """Yield the expression and its parts, without the arguments of other functions."""
+    yield node
+    if isinstance(node, ast.Call | ast.JoinedStr | ast.Compare):
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from shown_nodes(child)
 
 
 def is_text(node):
     """Return whether it is a sentence: several words written in the code."""
-    is_plain = isinstance(node, ast.Constant) and isinstance(node.value, str)
-    return isinstance(node, ast.JoinedStr) or (is_plain and " " in node.value)
+    parts = node.values if isinstance(node, ast.JoinedStr) else [node]
+    return any(
+        isinstance(x, ast.Constant) and isinstance(x.value, str) and " " in x.value
+        for x in parts
+    )
 
 
 SEEN = of_kind(FaultKind.LOST, FaultKind.NOTICE)
@@ -170,6 +220,13 @@ def test_the_view_has_the_identifier_of_each_fault(fault):
     assert is_unknown == (fault.words == "{error}" and not fault.remedy)
     expected = fault_table.CARD_NOT_OPEN.id if is_unknown else fault.id
     assert box.view().fault_ids == (expected,)
+
+
+def test_each_of_several_notices_has_its_identifier():
+    faults = of_kind(FaultKind.NOTICE)
+    box, texts = CoreHarness(), [fault.text(**facts(fault)) for fault in faults]
+    box.play(PartFound(Part.SPEAKER, "USB Audio", joined(texts)))
+    assert box.view().fault_ids == tuple(fault.id for fault in faults)
 
 
 def test_a_button_that_is_held_down_has_an_identifier():

@@ -20,7 +20,7 @@ BARE = Config(buttons=NO_BUTTONS, lamps=NO_LAMPS, screen=ScreenConfig(driver="no
 
 
 def card(direction):
-    return f"USB {direction}"
+    return f"USB {direction}", ""
 
 
 def levels(direction):
@@ -62,6 +62,16 @@ def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys
     assert "ok     screen: none configured" in output
     assert "ok     service: " in output
     assert "level" not in output
+
+
+def second_choice(direction):
+    return "vc4-hdmi: Audio", f"not a USB card; write this name into sound.{direction}"
+
+
+def test_a_second_choice_is_reported_with_its_remedy(capsys):
+    assert doctor(BARE, Probes(second_choice, levels, token)) == 1
+    output = capsys.readouterr().out
+    assert "WRONG  speaker: vc4-hdmi: Audio\n       not a USB card; write" in output
 
 
 def test_a_level_that_is_too_low_is_reported_with_its_remedy(capsys):

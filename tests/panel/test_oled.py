@@ -17,8 +17,9 @@ from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.display.rendering import drift, picture
 from appliance.errors import PanelError
-from appliance.panel.oled import open_oled
+from appliance.panel.oled import RESTART_S, open_oled
 from appliance.panel.screen import DRIFT_S, DisplaySupervisor
+from tests.clock import Clock
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 
@@ -146,6 +147,14 @@ def test_one_failed_transfer_in_a_hundred_leaves_pictures_right_and_the_log_empt
     assert [x for x in caplog.records if x.levelno >= logging.INFO] == []
 
 
+def test_a_clock_stretched_for_too_long_is_a_blocked_bus():
+    # The Raspberry Pi's driver ends it with EIO.
+    bus = FakeBus()
+    bus.error = OSError(errno.EIO, "Input/output error")
+    with pytest.raises(PanelError, match=r"bus 1 is blocked: .* check its wires"):
+        open_oled(CONFIG, bus)
+
+
 def test_a_blocked_bus_is_named_and_not_tried_many_times():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
@@ -184,18 +193,82 @@ def test_a_lit_screen_passes_the_check(is_readable):
     assert oled.check()
 
 
-def test_a_screen_is_restarted_after_a_power_cut():
-    bus = FakeBus()
-    oled = open_oled(CONFIG, bus)
+@CHIPS
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_screen_is_restarted_after_a_power_cut(is_readable, is_sh1106):
+    clock, bus = Clock(), FakeBus(is_sh1106=is_sh1106)
+    bus.is_readable = is_readable
+    oled = open_oled(CONFIG, bus, clock)
     wanted = picture(SITUATIONS["silent"], TALL)
     oled.show(wanted)
+    oled.dim(is_dim=True)
     assert oled.check()
     bus.cut_power()
+    clock.now_s += RESTART_S
     assert not oled.check()
     oled.show(wanted)
     assert bus.picture(64) == wanted
-    assert bus.is_on
+    assert (bus.is_on, bus.contrast) == (True, 0x01)
     assert oled.check()
+
+
+@CHIPS
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_a_screen_without_power_while_it_sleeps_works_when_it_wakes(
+    is_readable, is_sh1106
+):
+    bus = FakeBus(is_sh1106=is_sh1106)
+    bus.is_readable = is_readable
+    config = ScreenConfig(dim_after_s=0, sleep_after_s=60)
+    events: list[Event] = []
+    supervisor = DisplaySupervisor(
+        config, events.append, lambda config: open_oled(config, bus)
+    )
+    view = SITUATIONS["silent"]
+    supervisor.refresh(view, 0, 0)
+    contrast = bus.contrast
+    supervisor.refresh(view, 1, 60)
+    assert not bus.is_on
+    bus.cut_power()
+    supervisor.refresh(view, 2, 0)
+    assert bus.picture(64) == picture(view, TALL, drift(0))
+    assert (bus.is_on, bus.contrast) == (True, contrast)
+
+
+@CHIPS
+def test_the_restart_of_a_screen_that_cannot_be_read_keeps_its_picture(is_sh1106):
+    clock, bus = Clock(), FakeBus(is_sh1106=is_sh1106)
+    bus.is_readable = False
+    oled = open_oled(CONFIG, bus, clock)
+    oled.show(WANTED)
+    clock.now_s += RESTART_S
+    assert not oled.check()
+    assert bus.picture(64) == WANTED
+    oled.light(is_lit=False)
+    clock.now_s += 10 * RESTART_S
+    assert oled.check()
+    assert not bus.is_on
+
+
+def test_a_screen_that_can_be_read_is_not_restarted_without_need():
+    clock, bus = Clock(), FakeBus()
+    oled = open_oled(CONFIG, bus, clock)
+    oled.show(WANTED)
+    clock.now_s += 10 * RESTART_S
+    assert oled.check()
+
+
+@pytest.mark.parametrize("is_readable", [True, False])
+def test_only_a_power_cut_is_logged_as_one(is_readable, caplog):
+    caplog.set_level(logging.INFO)
+    clock, bus = Clock(), FakeBus()
+    bus.is_readable = is_readable
+    oled = open_oled(CONFIG, bus, clock)
+    oled.show(WANTED)
+    bus.cut_power()
+    clock.now_s += RESTART_S
+    assert not oled.check()
+    assert ("screen was without power" in caplog.text) == is_readable
 
 
 def test_one_device_of_luma_is_used_for_all_connections():
@@ -278,7 +351,7 @@ def test_only_an_address_that_nobody_acknowledges_has_no_device(code):
         open_oled(CONFIG, bus)
 
 
-@pytest.mark.parametrize("code", [errno.EIO, errno.ENODEV, errno.EOPNOTSUPP])
+@pytest.mark.parametrize("code", [errno.ENODEV, errno.EOPNOTSUPP])
 def test_another_error_of_the_bus_is_not_called_a_missing_device(code):
     bus = FakeBus()
     bus.error = OSError(code, os.strerror(code))
