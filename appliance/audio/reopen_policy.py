@@ -61,7 +61,7 @@ class ReopenPolicy:
         """
         self._is_better_listed = is_better_listed
         self._searched_at_s = float("-inf")
-        self._searches = 0
+        self._searches = self._half_searches = 0
         self._cards = ""
         self._looked_at_s = float("-inf")
         self._waiting_since_s: float | None = None
@@ -69,20 +69,25 @@ class ReopenPolicy:
     def reset(self) -> None:
         """Make a search due at once: on a command, or when a good card was lost."""
         self._searched_at_s = float("-inf")
-        self._searches = 0
+        self._searches = self._half_searches = 0
 
     def postpone(self, now_s: float) -> None:
         """Let the wait for the next search begin now, because something has failed."""
         self._searched_at_s = now_s
 
-    def note(self, cards: str, now_s: float) -> None:
+    def note(self, cards: str, now_s: float, *, is_open: bool) -> None:
         """Record a search, or that the list offers nothing to search for.
 
         Args:
             cards: ALSA's list from before the search; empty where there is none.
             now_s: monotonic clock, after the search.
+            is_open: whether a stream is open now. Searches that would interrupt it are
+                counted apart.
         """
-        self._searches = 1 if cards != self._cards else self._searches + 1
+        if cards != self._cards:
+            self._searches = self._half_searches = 0
+        self._searches += not is_open
+        self._half_searches += is_open
         self._cards = cards
         self._searched_at_s = now_s
         self._waiting_since_s = None
@@ -109,7 +114,7 @@ class ReopenPolicy:
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
         if not state.is_deaf and not self._is_better_listed():
-            self.note(cards, now_s)
+            self.note(cards, now_s, is_open=True)
             return False
         return not self._has_to_wait(state, now_s, is_changed=is_changed)
 
@@ -127,18 +132,19 @@ class ReopenPolicy:
     def _closed_wait_s(self, cards: str, state: SoundState) -> float:
         """Return the time between two searches while nothing is open."""
         if cards and not state.is_stuck:
-            return float(min(SOON_S * 2**self._doublings, LATEST_S))
+            return float(min(SOON_S * 2 ** _doublings(self._searches), LATEST_S))
         if self._searches >= BLIND_TRIES:
             return BLIND_LATEST_S
         return STUCK_S if state.is_stuck else SOON_S
 
     def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""
-        if self._searches <= EARLY_SEARCHES:
-            return float(SOON_S * 2**self._doublings)
-        later = self._doublings - EARLY_SEARCHES
+        doublings = _doublings(self._half_searches)
+        if self._half_searches <= EARLY_SEARCHES:
+            return float(SOON_S * 2**doublings)
+        later = doublings - EARLY_SEARCHES
         return float(min(LATER_S * 2**later, LATER_LATEST_S))
 
-    @property
-    def _doublings(self) -> int:
-        return max(0, min(self._searches - 1, 10))
+
+def _doublings(searches: int) -> int:
+    return max(0, min(searches - 1, 10))

@@ -8,7 +8,7 @@ library that hangs or crashes is ended and started again by `portaudio`.
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final
@@ -75,6 +75,11 @@ class Supervisor:
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
+        self._left_out: Direction | None = None
+        """Direction that hung when it was opened; the next attempt is made without it,
+        so that the other one works."""
+        self._hangs = self._alone_at_hang = 0
+        """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
         self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
         """Sets the hardware levels of devices that were opened; None: nobody does."""
@@ -225,28 +230,54 @@ class Supervisor:
         self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)
-        self._reopen_policy.note(cards, time.monotonic())
+        is_open = self._streams is not None
+        self._reopen_policy.note(cards, time.monotonic(), is_open=is_open)
 
     def _open(self, driver: Driver, wanted: dict[Direction, Device]) -> None:
+        left_out, self._left_out = self._left_out, None
+        if left_out in wanted and len(wanted) > 1:
+            wanted = {way: wanted[way] for way in wanted if way != left_out}
         self._devices = wanted
         card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
         self._latency_steps.start(card, time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
-        is_split = self._split_for == self._choice.list_cards()
-        failures = streams.open(*devices, latency_s, is_split=is_split)
+        cards = self._choice.list_cards()
+        failures = streams.open(*devices, latency_s, is_split=self._split_for == cards)
         self._note_missing(failures)
+        if failures and driver.failure():
+            self._note_hang(failures, cards)
+            streams.close()
+            return
         if not streams.clocks:
             streams.close()
             return
         self._streams = streams
+        self._hangs = self._alone_at_hang = 0
         if self.set_levels is not None:
             self.set_levels(wanted)
         self._choice.use(wanted, streams.clocks)
         self.stats.opened(streams.clocks, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
+
+    def _note_hang(self, failures: Collection[Direction], cards: str) -> None:
+        """Note which direction made PortAudio hang or crash when it was opened."""
+        devices = self._devices
+        is_one_card = devices.get("microphone") == devices.get("speaker")
+        if is_one_card and self._split_for != cards:
+            # It was a duplex stream, or will be clear with two.
+            self._split_for = cards
+        else:
+            # The speaker is opened first, and what follows a hang fails as well.
+            hung: Direction = "speaker" if "speaker" in failures else "microphone"
+            self._hangs += 1
+            # If the other one hangs as well, the next attempts are for both: with one
+            # of them open, the search for the other would wait for silence.
+            if len(devices) > 1 and self._hangs >= self._alone_at_hang:
+                self._left_out = hung
+                self._alone_at_hang = 2 * self._hangs + 8
 
     def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
         for direction, exc in missing.items():

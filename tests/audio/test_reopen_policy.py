@@ -29,7 +29,7 @@ def looks(reopen_policy, cards, seconds, state, since=0):
     made = []
     for now_s in range(since, since + seconds):
         if reopen_policy.is_due(partial(str, cards), float(now_s), state):
-            reopen_policy.note(cards, float(now_s))
+            reopen_policy.note(cards, float(now_s), is_open=state.is_open)
             made.append(now_s)
     return made
 
@@ -53,9 +53,9 @@ def test_a_card_that_does_not_answer_is_tried_twice_a_second_and_later_more_seld
     assert made[:60] == list(range(60))
     gaps = [later - earlier for earlier, later in itertools.pairwise(made[60:])]
     assert set(gaps) == {int(BLIND_LATEST_S)}
-    reopen_policy.note(USB, 500.0)
+    reopen_policy.note(USB, 500.0, is_open=False)
     reopen_policy.reset()
-    reopen_policy.note(USB, 600.0)
+    reopen_policy.note(USB, 600.0, is_open=False)
     assert not reopen_policy.is_due(lambda: USB, 600.4, stuck)
     assert reopen_policy.is_due(lambda: USB, 600.5, stuck)
 
@@ -68,7 +68,7 @@ def test_a_new_card_is_searched_after_a_second():
 
 def test_a_card_listed_before_it_can_be_opened_is_tried_again():
     reopen_policy = ReopenPolicy()
-    reopen_policy.note("no cards", 0.0)
+    reopen_policy.note("no cards", 0.0, is_open=False)
     assert looks(reopen_policy, USB, 10, MISSING) == [1, 2, 4, 8]
 
 
@@ -78,7 +78,7 @@ DAY_S = 86_400
 @pytest.mark.parametrize("state", [HALF, SECOND_CHOICE])
 def test_what_works_is_never_interrupted_while_nothing_better_is_listed(state):
     policy = ReopenPolicy(lambda: False)
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     assert looks(policy, USB, DAY_S, state) == []
     assert looks(policy, USB + " 2 [Camera]", DAY_S, state, since=DAY_S) == []
 
@@ -93,7 +93,7 @@ def test_a_card_that_is_listed_and_cannot_be_opened_interrupts_less_and_less():
 def test_a_card_for_the_missing_direction_is_searched_soon_after_it_is_listed():
     better: list[str] = []
     policy = ReopenPolicy(lambda: bool(better))
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     assert looks(policy, USB, 1000, HALF) == []
     better.append("microphone")
     more = USB + " 2 [Microphone]"
@@ -102,7 +102,7 @@ def test_a_card_for_the_missing_direction_is_searched_soon_after_it_is_listed():
 
 def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     policy = ReopenPolicy()
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     talking = replace(HALF, is_talking=True)
     playing = replace(HALF, is_playing=True)
     assert looks(policy, USB, 60, talking) == []
@@ -114,28 +114,28 @@ def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
 
 def test_noise_that_looks_like_speech_does_not_prevent_a_search_for_ever():
     policy = ReopenPolicy()
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     made = looks(policy, "another card", 200, replace(HALF, is_talking=True), since=900)
     assert made == [900 + int(LONGEST_WAIT_S)]
 
 
 def test_a_second_choice_that_plays_is_not_replaced():
     policy = ReopenPolicy()
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     state = replace(SECOND_CHOICE, is_playing=True)
     assert looks(policy, "another card", 100, state) == []
 
 
 def test_no_search_is_made_while_both_first_choices_work():
     reopen_policy = ReopenPolicy()
-    reopen_policy.note(USB, 0.0)
+    reopen_policy.note(USB, 0.0, is_open=True)
     assert looks(reopen_policy, USB, 1000, FINE) == []
     assert not reopen_policy.is_due(lambda: USB + " 2 [Other]", 2000.0, FINE)
 
 
 def test_a_better_card_that_cannot_be_opened_is_tried_again_after_each_change():
     reopen_policy = ReopenPolicy()
-    reopen_policy.note(USB, 0.0)
+    reopen_policy.note(USB, 0.0, is_open=True)
     made = looks(reopen_policy, USB, 200, SECOND_CHOICE)
     assert made == [1, 3, 7, 15, 75, 195]
     more = USB + " 2 [Jabra]"
@@ -164,7 +164,7 @@ def test_searches_are_at_least_a_second_apart(lists):
         now_s = count / 4
         if reopen_policy.is_due(partial(str, cards), now_s, MISSING):
             assert now_s - last_s >= 1.0
-            reopen_policy.note(cards, now_s)
+            reopen_policy.note(cards, now_s, is_open=False)
             last_s = now_s
 
 
@@ -186,14 +186,14 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
             stats.opened({"speaker": clock}, found)
             clock.note(0)
             stats.note_first_callbacks()
-            policy.note(USB, float(now_s))
+            policy.note(USB, float(now_s), is_open=True)
     assert 5 < searches < 40
     assert len(caplog.records) <= 20
 
 
 def test_a_microphone_that_delivers_nothing_is_opened_again_less_and_less_often():
     policy = ReopenPolicy(lambda: False)
-    policy.note(USB, 0.0)
+    policy.note(USB, 0.0, is_open=True)
     deaf = replace(HALF, is_deaf=True)
     assert looks(policy, USB, 200, deaf) == [1, 3, 7, 15, 75, 195]
     playing = replace(deaf, is_playing=True)

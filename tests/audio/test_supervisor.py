@@ -10,6 +10,7 @@ from appliance.audio.stream_stats import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
+from appliance.errors import SoundError
 from tests.audio.fake_driver import (
     DEADLINE_S,
     Beating,
@@ -187,3 +188,48 @@ def test_a_long_search_is_no_hang_as_long_as_its_calls_end():
         driver.answered_at_s = answered_at_s = stale_s + 100.0
         assert supervisor.heartbeat_s == answered_at_s
         driver.may_end.set()
+
+
+class Hanging(FakeDriver):
+    """Driver that hangs, and is killed, when it opens some directions."""
+
+    def __init__(self, *directions, cards=(("USB Audio", 2, 2),)):
+        super().__init__(cards)
+        self.hangs = set(directions)
+
+    def open(self, wanted, callback):
+        if self.broken or wanted.directions & self.hangs:
+            self.wanted.append(wanted.directions)
+            self.broken = "does not answer"
+            raise SoundError(wanted.device_name, self.broken)
+        return super().open(wanted, callback)
+
+
+@pytest.mark.parametrize("well", ["microphone", "speaker"])
+@pytest.mark.parametrize(
+    "cards",
+    [
+        [("USB Audio", 2, 2)],
+        [("USB Mic: Audio (hw:1,0)", 1, 0), ("USB Box: Audio (hw:2,0)", 0, 2)],
+    ],
+)
+def test_a_direction_that_hangs_leaves_the_other_one_to_work(well, cards):
+    (hanging,) = {"microphone", "speaker"} - {well}
+    driver = Hanging(hanging, cards=cards)
+    with running(driver, Steps()) as events:
+        while True:
+            stream = driver.streams.get(timeout=DEADLINE_S)
+            _, callback = driver.opened.get(timeout=DEADLINE_S)
+            beat(callback)
+            if driver.wanted[-1] == {well} and not driver.broken:
+                break
+        with Beating(callback):
+            found = events.get(timeout=DEADLINE_S)
+            while not isinstance(found, PartFound):
+                assert found.reason == "does not answer"
+                found = events.get(timeout=DEADLINE_S)
+            assert found.part is Part(well)
+            assert not stream.is_closed.is_set()
+            driver.hangs.clear()
+            assert stream.is_closed.wait(DEADLINE_S), "it is tried again"
+        assert driver.streams.get(timeout=DEADLINE_S).ways

@@ -38,6 +38,10 @@ _SHARED = struct.Struct("=19q")
 _COUNTERS = 6
 
 
+STUCK_MICROPHONE = 1
+STUCK_SPEAKER = 2
+
+
 class Control(IntEnum):
     """Control of a card, switchable at any time; the value is its place in `shared`."""
 
@@ -53,8 +57,9 @@ class Control(IntEnum):
     """Duration of each attempt to open it, successful or not."""
     START_ERRNO = 12
     """Error of each start of a stream."""
-    IS_START_STUCK = 13
-    """A start of a stream does not return while this is set."""
+    START_STUCK = 13
+    """Bit mask of the directions whose start does not return: `STUCK_MICROPHONE` and
+    `STUCK_SPEAKER`."""
     IS_ERROR_LOOP = 14
     """While the card is unplugged, stopping or closing its streams does not return and
     writes about 100,000 lines a second to standard error."""

@@ -59,7 +59,10 @@ BOTH: Final = frozenset({"microphone", "speaker"})
 LOST: Final = "(microphone|speaker|sound): "
 HANGS: Final = "does not answer"
 HANGING: Final = frozenset(
-    {"start-refused", "start-hangs", "open-hangs", "open-slow", "error-loop"}
+    {
+        *("start-refused", "start-hangs", "open-hangs", "open-slow", "error-loop"),
+        *("microphone-hangs", "speaker-hangs"),
+    }
 )
 """Faults in which a call into PortAudio does not return."""
 
@@ -161,6 +164,8 @@ CONDITIONS: Final = (
         for name in ("start-refused", "start-hangs", "open-hangs", "open-slow")
         for begin in (Begin.START, Begin.REPLUG)
     ),
+    Condition("microphone-hangs", Begin.START, HANGS, frozenset({"speaker"})),
+    Condition("speaker-hangs", Begin.START, HANGS, frozenset({"microphone"})),
     Condition("microphone-busy", Begin.START, "microphone: ", frozenset({"speaker"})),
     Condition("speaker-busy", Begin.START, "speaker: ", frozenset({"microphone"})),
     Condition("speaker-busy", Begin.REPLUG, "speaker: ", frozenset({"microphone"})),

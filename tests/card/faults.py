@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from tests.card.asound import Card, Control
+from tests.card.asound import STUCK_MICROPHONE, STUCK_SPEAKER, Card, Control
 
 FOR_EVER_MS: Final = 1_000_000_000
 LATE_MS: Final = 1500
@@ -22,7 +22,7 @@ AT_OPENING: Final = {
     Control.OPEN_ERRNO_SPEAKER,
     Control.OPEN_MS,
     Control.START_ERRNO,
-    Control.IS_START_STUCK,
+    Control.START_STUCK,
 }
 """Controls without an effect on a stream that runs."""
 
@@ -116,7 +116,17 @@ FAULTS: Final = {
         _switched(
             "start-hangs",
             "starting a stream does not return",
-            (Control.IS_START_STUCK, 1),
+            (Control.START_STUCK, STUCK_MICROPHONE | STUCK_SPEAKER),
+        ),
+        _switched(
+            "microphone-hangs",
+            "starting the microphone does not return, the speaker works",
+            (Control.START_STUCK, STUCK_MICROPHONE),
+        ),
+        _switched(
+            "speaker-hangs",
+            "starting the speaker does not return, the microphone works",
+            (Control.START_STUCK, STUCK_SPEAKER),
         ),
         _switched("open-slow", "opening it takes 60 s", (Control.OPEN_MS, 60_000)),
         _switched(

@@ -70,7 +70,7 @@ struct shared {
     _Atomic int64_t openable_at_ns;  /* before this time of CLOCK_MONOTONIC: -EACCES */
     _Atomic int64_t open_ms;         /* duration of an open */
     _Atomic int64_t start_errno;     /* starting a stream fails with this error */
-    _Atomic int64_t is_start_stuck;  /* starting a stream does not return while this is set */
+    _Atomic int64_t is_start_stuck;  /* starting these directions does not return: 1 microphone, 2 speaker */
     _Atomic int64_t is_error_loop;   /* nor does stopping while the card is unplugged */
     _Atomic int64_t is_dead[2];      /* the clock of this direction stands still */
     _Atomic int64_t silent_channels; /* bit mask of the microphone's channels: exact zeros */
@@ -487,7 +487,7 @@ static int ptt_start(snd_pcm_ioplug_t *io)
 {
     struct stream *s = io->private_data;
     int64_t tick, other;
-    while (s->shared->is_start_stuck)
+    while (s->shared->is_start_stuck & (1 << s->is_playback))
         usleep(10000);
     tick = running_tick(s) + 1;
     if (s->card->is_gone || s->is_lost)
