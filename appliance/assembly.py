@@ -40,7 +40,7 @@ class Hardware:
     """Hardware behind the adapters; the demo replaces it by simulations."""
 
     sound_library: Callable[[], Driver] = PortAudio
-    """Imports PortAudio or its replacement."""
+    """Creates the driver of PortAudio, or its replacement."""
     open_factory: OpenFactory = open_factory
     """Opens the pin factory of gpiozero."""
     open_display: "OpenDisplay" = open_oled

@@ -7,7 +7,7 @@
     ├── TokenError (also ConnectionError)
     │   ├── TokenRefused                         asking again will not help
     │   └── TokenUnreachable                     try again later
-    ├── PageError (also OSError)                 the page cannot be served
+    ├── ListenError (also OSError)               a server cannot listen on its address
     └── DemoError                                the demo cannot be set up
 
 Each is also the standard exception it resembles, so that either can be caught.
@@ -118,7 +118,7 @@ class TokenUnreachable(TokenError):
     """The token source gave no answer, or an invalid one; try again later."""
 
 
-class PageError(ApplianceError, OSError):
+class ListenError(ApplianceError, OSError):
     """The page cannot be served at the configured address."""
 
 

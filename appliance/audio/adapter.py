@@ -77,7 +77,7 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
 
 
 @cache
-def sound(earcon: Earcon) -> NDArray[np.float32]:
+def earcon_samples(earcon: Earcon) -> NDArray[np.float32]:
     """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
     return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
 
@@ -108,7 +108,7 @@ class AudioAdapter:
         Args:
             config: cards, earcons and pre-roll.
             post: takes the events.
-            driver: imports PortAudio or its replacement.
+            driver: creates the driver of PortAudio, or its replacement.
             processing: echo cancellation and noise suppression.
             state_directory: where the cards' latency steps are kept; None: nowhere.
         """
@@ -160,7 +160,7 @@ class AudioAdapter:
 
     def _play(self, earcon: Earcon) -> None:
         """Play an earcon so that it is not heard in the room."""
-        tone = sound(earcon)
+        tone = earcon_samples(earcon)
         if earcon is Earcon.END:
             self._sender.play_at_end(tone)
             return

@@ -279,7 +279,7 @@ class EchoReference:
         if (missing := at + BLOCK_FRAMES + _SPARE - written) > 0:
             self._target = min(self._target + missing, MOST_DELAY_FRAMES)
             return None
-        window = self._ring.stretch(at - 1, BLOCK_FRAMES + _SPARE)
+        window = self._ring.view(at - 1, BLOCK_FRAMES + _SPARE)
         return to_block(interpolated(window, fraction, rate, BLOCK_FRAMES))
 
     def skip(self, blocks: int) -> None:

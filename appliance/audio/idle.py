@@ -1,8 +1,8 @@
 """Idle mode: while both sides are silent, the audio callback skips most periods.
 
-Saves CPU time: without it, processing silence would take most of an idle box's. The
-callback in the sound process only counts the skipped periods; the next processed one
-accounts for them. Speech, a press or an earcon ends the skipping.
+Saves CPU time: without it, processing silence would take most of what an idle box
+uses. The callback in the sound process only counts the skipped periods; the next
+processed one accounts for them. Speech, a press or an earcon ends the skipping.
 """
 
 from collections.abc import Callable

@@ -195,7 +195,7 @@ class JitterBuffer:
             if self._at - self._loud_until_frame > SIZE_FRAMES:
                 self._become_idle(now_s)
             return None
-        window = self._ring.stretch(self._at - 1, frames + _SPARE)
+        window = self._ring.view(self._at - 1, frames + _SPARE)
         samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
         self._advance(frames * step)
         if is_quiet:
@@ -219,7 +219,7 @@ class JitterBuffer:
         if was_silent or left < FADE_FRAMES:
             return None
         rest = np.zeros(frames, np.float32)
-        rest[:left] = faded_out(self._ring.stretch(self._at, left))
+        rest[:left] = faded_out(self._ring.view(self._at, left))
         self._at += left
         return rest
 

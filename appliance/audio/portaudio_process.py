@@ -2,8 +2,9 @@
 
 A native call that never returns, a crash or a flood of messages in PortAudio or
 alsa-lib ends only this process; `portaudio` starts another one. The callback sends each
-captured period to the appliance and waits some milliseconds for the period to play, so
-mixing and all decisions stay there. Within an idle window it only counts.
+captured period to the appliance and waits some milliseconds for the answer, which is
+the period to be played, so mixing and all decisions stay there. Within an idle window
+it only counts.
 
 It imports as little as possible, to need only 4 MB. Descriptor 0 is a socket of calls
 and answers, in the form of `marshal`; its end is the end of this process. What native

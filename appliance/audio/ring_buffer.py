@@ -38,7 +38,7 @@ class RingBuffer:
         # Last, so that the reader never sees a partly written block.
         self.written += BLOCK_FRAMES
 
-    def stretch(self, first: int, frames: int) -> Samples:
+    def view(self, first: int, frames: int) -> Samples:
         """Return a read-only view of the samples from this position on.
 
         It is valid until the ring overwrites them.

@@ -168,7 +168,7 @@ class Sender:
         return is_settled and not self.gate.is_open and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
-        """Open the gate; `asked_at_s` is the monotonic time of the press."""
+        """Open the gate; `asked_at_s` is the monotonic time of the request."""
         self._asked_at_s = asked_at_s
         self._at_end = None
         self.gate.open()

@@ -220,8 +220,8 @@ class DuplexCallback:
 class _EndProcessOnError:
     """Context manager that passes an exception to `threading.excepthook`.
 
-    Without it cffi prints the exception and ends the stream, which looks like an
-    unplugged card.
+    Without it an exception would end the thread of the periods, which looks like an
+    unplugged card; with it, the appliance ends and is started again.
     """
 
     def __enter__(self) -> None:

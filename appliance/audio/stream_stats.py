@@ -38,8 +38,8 @@ BLOCKS_PER_S: Final = 100
 ADC_CERTAINTY: Final = 0.25
 """A period counts as discarded if three quarters of it are missing in the converter's
 time, which is not exact."""
-ADC_BLOCKS: Final = 10
-"""The converter's time is compared by its earliest value in so many periods, because
+ADC_VALUES: Final = 10
+"""The converter's time is compared by the earliest of so many values, because
 some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
 ADC_RATE_ERROR: Final = 0.001
 """The converter's clock may be slower than the nominal rate by this."""
@@ -84,7 +84,7 @@ class StreamClock:
         # comparison, and the least value since.
         self._ahead: float | None = None
         self._least_ahead = 0.0
-        self._compared_blocks = 0
+        self._compared_blocks = self._values = 0
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback.
@@ -121,16 +121,19 @@ class StreamClock:
         """Count the periods that stay missing in the converter's time."""
         if self._ahead is None:
             self._ahead = self._least_ahead = ahead
-            self._compared_blocks = self.blocks
+            self._compared_blocks, self._values = self.blocks, 0
         self._least_ahead = min(self._least_ahead, ahead)
-        passed = self.blocks - self._compared_blocks
-        if passed < ADC_BLOCKS:
+        # In idle mode one period in eight has a value.
+        self._values += 1
+        if self._values <= ADC_VALUES:
             return
+        passed = self.blocks - self._compared_blocks
         missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
         self.drops += missing
         latest = self._ahead + missing + passed * ADC_RATE_ERROR
         self._ahead = min(latest, self._least_ahead)
         self._least_ahead, self._compared_blocks = math.inf, self.blocks
+        self._values = 1
 
     def _note_missed(self) -> None:
         """Record a callback without captured samples.

@@ -34,7 +34,7 @@ FULL_RATE_HZ: Final = 32_000
 class Streams:
     """The open streams of a microphone and a speaker.
 
-    Thread: the supervisor's; the callbacks are PortAudio's.
+    Thread: the supervisor's; the callbacks are called by `PeriodThread`.
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
@@ -107,7 +107,7 @@ class Streams:
                 return failures
             # Some cards cannot run at two rates at a time.
             self.close()
-        if self._has_opened_duplex(card, latency_s):
+        if self._try_duplex(card, latency_s):
             return {}
         return self._open_separately(card, card, latency_s)
 
@@ -124,7 +124,7 @@ class Streams:
         microphone_hz = self._rate_hz(device, None, latency_s)
         return microphone_hz == self._rate_hz(None, device, latency_s)
 
-    def _has_opened_duplex(self, device: Device, latency_s: float) -> bool:
+    def _try_duplex(self, device: Device, latency_s: float) -> bool:
         """Open one stream for both directions; return False if that is impossible."""
         try:
             self._open_duplex(device, latency_s)

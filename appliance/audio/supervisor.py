@@ -57,7 +57,7 @@ class Supervisor:
 
         Args:
             choice: chooses the devices for microphone and speaker.
-            driver: imports PortAudio, or raises `SoundError`; called on its thread.
+            driver: creates the driver; called on the supervisor's thread.
             sender: consumer of captured blocks, with the mixer to be played.
             post: takes `PartLost` and `PartFound`.
             latency_steps: chooses one of `LATENCY_STEPS_S`.

@@ -131,7 +131,7 @@ class OpenGate:
     """Send the microphone signal to the room; answered by `TalkFlowed`."""
 
     asked_at_s: float = field(default=0.0, compare=False)
-    """Time of the press, monotonic clock; access time is measured from it."""
+    """When it was asked to open, on the monotonic clock; access time counts from it."""
 
 
 @dataclass(frozen=True, slots=True)

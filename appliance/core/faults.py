@@ -62,7 +62,7 @@ def ids(state: State) -> tuple[str, ...]:
         *(_id_of(x.part, x.reason) for x in lost),
         *(
             _id_of(x.part, notice)
-            for x in state.second_choices
+            for x in state.noticed
             for notice in separated(x.notice)
         ),
     ]
@@ -82,7 +82,7 @@ def _id_of(part: Part, text: str) -> str:
 def sentences(state: State) -> tuple[str, ...]:
     """Return one sentence for each fault."""
     lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
-    other = (f"{x.part}: {x.name}, {x.notice}" for x in state.second_choices)
+    other = (f"{x.part}: {x.name}, {x.notice}" for x in state.noticed)
     parts = (*lost, *other)
     at_boot = (Button.TALK,) if state.talk.lock is Lock.BOOT else ()
     held = (*at_boot, *state.stuck)

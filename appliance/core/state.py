@@ -221,8 +221,8 @@ class State:
     microphone_gain_db: float = 0.0
     lost: tuple[PartLost, ...] = ()
     """Parts that do not work now."""
-    second_choices: tuple[PartFound, ...] = ()
-    """Parts that work, but not with the configured device."""
+    noticed: tuple[PartFound, ...] = ()
+    """Parts that work, but not as they should; each has a notice."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
     """Page that was chosen with the button."""

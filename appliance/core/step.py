@@ -73,7 +73,9 @@ from appliance.core.state import Goal, Phase, State, Step
 
 SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
 """Parts of which there is one: any device that is found replaces the missing one."""
-SILENT: Final = frozenset({Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED})
+SOUND_CLOSED: Final = frozenset(
+    {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}
+)
 """Phases without a session or an attempt at one: the sound card is closed."""
 
 
@@ -232,7 +234,7 @@ def _tick(state: State, now_s: float) -> Step:
 
 def _part_lost(state: State, event: PartLost) -> State:
     """Record the loss; a repeated report keeps its place in the list."""
-    state = replace(state, second_choices=_second_choices_but(state, event))
+    state = replace(state, noticed=_noticed_but(state, event))
     if not any(_is_same_part(lost, event) for lost in state.lost):
         return replace(state, lost=(*state.lost, event))
     lost = tuple(event if _is_same_part(lost, event) else lost for lost in state.lost)
@@ -241,18 +243,16 @@ def _part_lost(state: State, event: PartLost) -> State:
 
 def _part_found(state: State, event: PartFound) -> State:
     lost = tuple(lost for lost in state.lost if not _is_same_part(lost, event))
-    second_choices = (
-        *_second_choices_but(state, event),
+    noticed = (
+        *_noticed_but(state, event),
         *((event,) if event.notice else ()),
     )
-    return replace(state, lost=lost, second_choices=second_choices)
+    return replace(state, lost=lost, noticed=noticed)
 
 
-def _second_choices_but(
-    state: State, event: PartLost | PartFound
-) -> tuple[PartFound, ...]:
-    """Return the second choices that this event is not about."""
-    return tuple(x for x in state.second_choices if not _is_same_part(x, event))
+def _noticed_but(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
+    """Return the parts with a notice that this event is not about."""
+    return tuple(x for x in state.noticed if not _is_same_part(x, event))
 
 
 def _is_same_part(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
@@ -280,7 +280,7 @@ def _closing(before: State, after: State) -> tuple[Command, ...]:
     """Return the commands that go last."""
     if after.phase is Phase.STOPPED:
         return CloseSound(), Exit()
-    is_over = after.phase in SILENT and before.phase not in SILENT
+    is_over = after.phase in SOUND_CLOSED and before.phase not in SOUND_CLOSED
     return (CloseSound(),) if is_over else ()
 
 
@@ -304,7 +304,7 @@ def _is_left(state: State) -> bool:
 
 
 def _opening(before: State, after: State) -> tuple[Command, ...]:
-    is_new = before.phase in SILENT and after.phase not in SILENT
+    is_new = before.phase in SOUND_CLOSED and after.phase not in SOUND_CLOSED
     return (OpenSound(),) if is_new else ()
 
 

@@ -223,7 +223,7 @@ def _is_talking(state: State) -> bool:
 
 
 def _is_silent(state: State) -> bool:
-    return any(found.is_silent for found in state.second_choices)
+    return any(found.is_silent for found in state.noticed)
 
 
 def _connection(state: State) -> ConnectionState:

@@ -15,7 +15,7 @@ Size = tuple[int, int]
 
 TALL_PX: Final = 64
 """Height from which a screen has room for a heading and for gaps."""
-DRIFT_PX: Final = (3, 1)
+SHIFT_PX: Final = (3, 1)
 """Margin on the right and, on a tall screen, at the bottom, for the pixel shift.
 
 On a flat screen the lowest row, which only descenders reach, may be shifted out.
@@ -119,7 +119,7 @@ class Area:
 def whole(size: Size, *, is_dense: bool = False) -> Area:
     """Return the space of an empty screen."""
     width_px, height_px = size
-    right_px, down_px = DRIFT_PX
+    right_px, down_px = SHIFT_PX
     free_px = down_px if is_tall(size) else 0
     return Area(width_px - right_px, height_px - free_px, is_dense)
 

@@ -7,7 +7,7 @@ from appliance.core.view import View
 from appliance.display import fonts
 from appliance.display.fonts import Font
 from appliance.display.layout import layout
-from appliance.display.line import DRIFT_PX, Line, Look, Size, is_tall
+from appliance.display.line import SHIFT_PX, Line, Look, Size, is_tall
 from appliance.display.text import cut
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _DARK: Final = 0
 _LIT: Final = 1
 _CAPITALS: Final = {8: (1, 6), 15: (2, 10), 16: (3, 10)}
 """Pixels above the capitals of a font and their height, by font height."""
-_DRIFT: Final = ((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))
+_SHIFTS: Final = ((0, 0), (1, 0), (2, 0), (3, 0), (3, 1), (2, 1), (1, 1), (0, 1))
 """Pixel shifts, a loop within the margins."""
 
 
@@ -61,9 +61,9 @@ def png(image: "Image") -> bytes:
     return file.getvalue()
 
 
-def drift(step: int) -> Size:
+def pixel_shift(step: int) -> Size:
     """Return the pixel shift of this step, which spreads the wear of the OLED."""
-    return _DRIFT[step % len(_DRIFT)]
+    return _SHIFTS[step % len(_SHIFTS)]
 
 
 class _Pen:
@@ -73,7 +73,7 @@ class _Pen:
         self._canvas = draw
         # No anti-aliasing: a pixel is lit or dark.
         self._canvas.fontmode = "1"
-        self._right = size[0] - DRIFT_PX[0]
+        self._right = size[0] - SHIFT_PX[0]
         self._is_tall = is_tall(size)
 
     def draw(self, line: Line, y: int) -> None:

@@ -1,4 +1,4 @@
-"""Listening socket of the page, and the addresses under which it is reachable."""
+"""Listening sockets, and the addresses under which the page is reachable."""
 
 import socket
 from ipaddress import IPv4Address

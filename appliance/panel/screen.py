@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 from appliance.config import ScreenConfig
 from appliance.core.events import Part
 from appliance.core.view import View
-from appliance.display.rendering import drift, picture
+from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.i2c import NAME
 from appliance.panel.oled import open_oled, size_px
@@ -22,8 +22,8 @@ from appliance.ports import Post
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog, FaultReport
 
-DRIFT_S: Final = 60.0
-"""Time between two steps of the picture's drift; as in kvmd."""
+SHIFT_S: Final = 60.0
+"""Time between two steps of the picture's shift; as in kvmd."""
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -58,10 +58,10 @@ def brightness(idle_s: float, config: ScreenConfig) -> Brightness:
 
 
 def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
-    """Return the time until brightness or drift change."""
+    """Return the time until brightness or shift change."""
     limits_s = (config.dim_after_s, config.sleep_after_s)
     changes_s = (limit_s - idle_s for limit_s in limits_s if limit_s > idle_s)
-    return min((DRIFT_S - now_s % DRIFT_S, *changes_s))
+    return min((SHIFT_S - now_s % SHIFT_S, *changes_s))
 
 
 def activity(view: View) -> tuple[object, ...]:
@@ -244,7 +244,7 @@ class DisplaySupervisor:
             self._shown = None
         if is_lit:
             with import_errors(NAME):
-                shown = picture(view, self._size, drift(int(now_s // DRIFT_S)))
+                shown = picture(view, self._size, pixel_shift(int(now_s // SHIFT_S)))
             if shown != self._shown:
                 display.show(shown)
                 self._shown = shown

@@ -1,6 +1,7 @@
 """Persistent settings: identity, volume and microphone gain.
 
-Two small files in the state directory, replaced atomically, and only on changes.
+`levels.json` and `identity.json` in the state directory, replaced atomically, and only
+on changes.
 """
 
 import asyncio

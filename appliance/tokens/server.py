@@ -17,7 +17,7 @@ import uvicorn
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
-from appliance.errors import PageError
+from appliance.errors import ListenError
 from appliance.net.http_limits import (
     HEAD_BYTES,
     ConnectionLimits,
@@ -64,7 +64,7 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
 
     Raises:
         ConfigError: the configuration cannot be used.
-        PageError: the server cannot listen on the address.
+        ListenError: the server cannot listen on the address.
     """
     settings = read_settings(path, listen, environment)
     start_logging("info", settings.secrets)
@@ -104,7 +104,7 @@ def listening_socket(listen: str) -> socket.socket:
     """Return a socket that listens on `HOST:PORT`.
 
     Raises:
-        PageError: the port is in use or privileged, or no interface has the address.
+        ListenError: the port is in use or privileged, or no interface has the address.
     """
     try:
         listening = listener(*parsed(listen))
@@ -112,7 +112,7 @@ def listening_socket(listen: str) -> socket.socket:
     except OSError as exc:
         reason = os.strerror(exc.errno or 0).lower()
         sentence = f"cannot listen on {listen}: {reason}. Choose another address."
-        raise PageError(sentence) from exc
+        raise ListenError(sentence) from exc
     return listening
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.echo import EchoReference
+from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
     COMPARE_BLOCKS,
@@ -13,7 +14,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import ADC_BLOCKS, INPUT_UNDERFLOW, StreamClock
+from appliance.audio.stream_stats import ADC_VALUES, INPUT_UNDERFLOW, StreamClock
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
@@ -165,19 +166,23 @@ def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goe
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
     _, stream_clock, card = clocked()
     adc_s = 5.0
-    for lost in (0, 0, 1, 0, 3, *[0] * 2 * ADC_BLOCKS):
+    for lost in (0, 0, 1, 0, 3, *[0] * 2 * ADC_VALUES):
         adc_s += 0.01 * (1 + lost)
         card.call(heard(1), blank(), 0, adc_s)
     assert stream_clock.drops == 4
     assert stream_clock.xruns == 0
 
 
+@pytest.mark.parametrize("skipped", [0, IDLE_PERIODS])
 @pytest.mark.parametrize("lost", [0, 3])
-def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(lost):
+def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(
+    lost, skipped
+):
     _, stream_clock, card = clocked()
     lateness_s = np.random.default_rng(1).uniform(0, 0.012, 6000)
     for count, late_s in enumerate(lateness_s):
-        passed = count + (lost if count > 3000 else 0)
+        stream_clock.skip(skipped)
+        passed = count * (1 + skipped) + (lost if count > 3000 else 0)
         card.call(heard(1), blank(), 0, 5.0 + 0.01 * passed + late_s)
     assert stream_clock.drops == lost
 
@@ -185,10 +190,10 @@ def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(lost):
 @pytest.mark.parametrize("adc_s", [float("nan"), float("inf")])
 def test_a_converter_time_that_is_no_number_is_unknown(adc_s):
     _, stream_clock, card = clocked()
-    for _ in range(3 * ADC_BLOCKS):
+    for _ in range(3 * ADC_VALUES):
         card.call(heard(1), blank(), 0, adc_s)
     assert stream_clock.drops == 0
-    assert stream_clock.blocks == 3 * ADC_BLOCKS
+    assert stream_clock.blocks == 3 * ADC_VALUES
 
 
 def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():

@@ -9,7 +9,7 @@ import pytest
 from appliance.audio.devices import Direction
 from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_stats import (
-    ADC_BLOCKS,
+    ADC_VALUES,
     DEAF,
     INPUT_UNDERFLOW,
     LOSING,
@@ -254,7 +254,7 @@ def test_counts_are_kept_when_streams_are_closed(is_open):
     opened = Opened()
     opened.stream.note(4, 5.0)
     opened.stream.note(0, 5.01)
-    for count in range(2 * ADC_BLOCKS):
+    for count in range(2 * ADC_VALUES):
         opened.stream.note(0, 5.04 + 0.01 * count)
     if not is_open:
         opened.stats.close()
@@ -262,7 +262,7 @@ def test_counts_are_kept_when_streams_are_closed(is_open):
     assert counted("microphone", AudioFault.XRUN) == 1
     assert counted("microphone", AudioFault.DROP) == 2
     assert counted("speaker", AudioFault.DROP) == 0
-    assert opened.stats.blocks("microphone") == 3 + 2 * ADC_BLOCKS
+    assert opened.stats.blocks("microphone") == 3 + 2 * ADC_VALUES
 
 
 def test_a_loss_is_posted_again_only_if_its_reason_changes():

@@ -18,7 +18,7 @@ from appliance.core.view import ConnectionState, TalkState
 from appliance.display import fonts
 from appliance.display.layout import SPEAKER, layout
 from appliance.display.line import Look, bar, whole
-from appliance.display.rendering import drift, lines, picture
+from appliance.display.rendering import lines, picture, pixel_shift
 from tests.pictures.situations import SCRIPTS, SILENT, SITUATIONS, line
 
 PICTURES = Path(__file__).parents[1] / "pictures"
@@ -143,7 +143,7 @@ def test_no_pixel_is_lost_by_the_pixel_shift():
     for size in SIZES:
         at_rest = picture(SITUATIONS["talking"], size)
         for step in range(8):
-            moved = picture(SITUATIONS["talking"], size, drift(step))
+            moved = picture(SITUATIONS["talking"], size, pixel_shift(step))
             assert moved.histogram() == at_rest.histogram()
 
 
@@ -172,7 +172,7 @@ def test_lines_fit_the_screen_for_any_text(view, size):
     assert used_px + shown[-1].height_px <= height_px
     for each in shown:
         assert each.indent_px + each.font.width_px(each.text) <= width_px
-    assert picture(view, size, drift(5)).size == size
+    assert picture(view, size, pixel_shift(5)).size == size
 
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])

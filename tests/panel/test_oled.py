@@ -15,10 +15,10 @@ from PIL import Image
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Event
-from appliance.display.rendering import drift, picture
+from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.oled import RESTART_S, open_oled
-from appliance.panel.screen import DRIFT_S, DisplaySupervisor
+from appliance.panel.screen import SHIFT_S, DisplaySupervisor
 from tests.clock import Clock
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
@@ -142,7 +142,9 @@ def test_one_failed_transfer_in_a_hundred_leaves_pictures_right_and_the_log_empt
     shown = [SITUATIONS["silent"], SITUATIONS["talking"]] * 100
     for second, view in enumerate(shown):
         supervisor.refresh(view, second, 0)
-        assert bus.picture(64) == picture(view, TALL, drift(int(second // DRIFT_S)))
+        assert bus.picture(64) == picture(
+            view, TALL, pixel_shift(int(second // SHIFT_S))
+        )
     assert events == []
     assert [x for x in caplog.records if x.levelno >= logging.INFO] == []
 
@@ -231,7 +233,7 @@ def test_a_screen_without_power_while_it_sleeps_works_when_it_wakes(
     assert not bus.is_on
     bus.cut_power()
     supervisor.refresh(view, 2, 0)
-    assert bus.picture(64) == picture(view, TALL, drift(0))
+    assert bus.picture(64) == picture(view, TALL, pixel_shift(0))
     assert (bus.is_on, bus.contrast) == (True, contrast)
 
 

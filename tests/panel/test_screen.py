@@ -14,13 +14,13 @@ from PIL import Image
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Event, Part, PartFound, PartLost
-from appliance.display.rendering import drift, picture
+from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.screen import (
     BOOT_S,
-    DRIFT_S,
     PAUSE_S,
     PROBE_S,
+    SHIFT_S,
     Brightness,
     DisplaySupervisor,
     Screen,
@@ -45,13 +45,13 @@ FOUND = PartFound(Part.SCREEN, "OLED")
 async def shown(display: SimulatedDisplay, wanted: Image.Image) -> None:
     """Return when the display shows the picture, whatever it showed before."""
     async with asyncio.timeout(WAIT_S):
-        # The picture may have been shown at another step of its drift.
+        # The picture may have been shown at another step of its shift.
         while display.picture is None or not is_same(display.picture, wanted):
             await asyncio.sleep(0.01)
 
 
 def is_same(one: Image.Image, other: Image.Image) -> bool:
-    """Return True if both show the same, at any step of the drift."""
+    """Return True if both show the same, at any step of the shift."""
     return one.histogram() == other.histogram()
 
 
@@ -282,7 +282,7 @@ def test_a_screen_has_its_picture_within_two_seconds_of_the_buss_answer(back_at_
     display.is_plugged = False
     display.picture = None
     assert replugged(display, 100.0, back_at_s) <= back_at_s + 2
-    assert display.picture == picture(SILENT, TALL, drift(1))
+    assert display.picture == picture(SILENT, TALL, pixel_shift(1))
     assert display.is_lit
 
 
@@ -366,12 +366,12 @@ def test_an_idle_screen_dims_sleeps_and_wakes_with_the_newest_picture():
     assert display.picture == picture(TALKING, TALL)
 
 
-def test_the_picture_drifts_over_minutes():
+def test_the_picture_shifts_over_minutes():
     display = PluggableDisplay()
     seen = set()
     for minute in range(8):
-        display.supervisor.refresh(SILENT, minute * DRIFT_S, 0)
-        assert display.picture == picture(SILENT, TALL, drift(minute))
+        display.supervisor.refresh(SILENT, minute * SHIFT_S, 0)
+        assert display.picture == picture(SILENT, TALL, pixel_shift(minute))
         seen.add(display.picture.tobytes())
     assert len(seen) == 8
 
@@ -391,7 +391,7 @@ def test_zero_means_never():
     assert next_change_s(90.0, 1e9, config) == 30
 
 
-def test_the_next_change_is_the_nearest_of_drift_dimming_and_sleep():
+def test_the_next_change_is_the_nearest_of_shift_dimming_and_sleep():
     assert next_change_s(0.0, 0.0, IDLE_CONFIG) == 60
     assert next_change_s(0.0, 50.0, IDLE_CONFIG) == 10
     assert next_change_s(59.0, 50.0, IDLE_CONFIG) == 1
