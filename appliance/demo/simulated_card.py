@@ -97,8 +97,7 @@ class SimulatedCard:
         self._unsaid = samples[:0]
         self._thread: threading.Thread | None = None
         self._is_wanted = False
-        self.answered_at_s = 0.0
-        self.latency_s = 0.0
+        self.latency_s = self.answered_at_s = 0.0
         """Latency from the speaker's buffer to the microphone's."""
 
     def speak(self) -> None:

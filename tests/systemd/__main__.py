@@ -229,7 +229,9 @@ def command_of(title):
 
 def can_be_tried(system, _):
     demo = f"{command_of('Try it')} --seconds 25 --listen 127.0.0.1:8096"
-    words, _status = system.do(f"cd {CLONE} && script -qefc '{demo}'", user=USER)
+    words, _status = system.do(
+        f"cd {CLONE} && script -qefc '{demo}' /dev/null", user=USER
+    )
     assert "Traceback" not in words, words
     joined = [x.strip() for x in words.splitlines() if x.startswith("Joined ")]
     assert joined, words

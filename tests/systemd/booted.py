@@ -27,7 +27,7 @@ OWN_FILES = ("/etc/resolv.conf", "/etc/pip.conf", "/etc/ssl/certs/ca-certificate
 OWN_HOME_FILES = (".npmrc", ".config/go/env")
 
 # Without a pivot systemd could make no user namespaces; without shared mounts it could
-# not hand credentials to a service.
+# not hand credentials to a service. On Debian everybody may use TUN devices.
 BOOT = """\
 set -e
 mount --make-rprivate /
@@ -40,6 +40,10 @@ mount -t cgroup2 cgroup2 sys/fs/cgroup
 mount -t tmpfs -o mode=755 tmpfs run
 mount -t tmpfs tmpfs tmp
 mount --rbind /dev dev
+if [ -e dev/net/tun ]; then
+  mknod -m 666 run/tun c 10 200
+  mount --bind run/tun dev/net/tun
+fi
 mkdir -p old
 pivot_root . old
 umount -l /old
