@@ -83,6 +83,19 @@ class AgentProcess:
             self.do("leave")
             await self.until(left=True)
 
+    @asynccontextmanager
+    async def working(self, server, name):
+        """Let it be a worker to which the server dispatches jobs with this name."""
+        self.reports.clear()
+        keys = {"api_key": server.api_key, "api_secret": server.api_secret}
+        self.do("work", url=server.url, name=name, **keys)
+        await self.until(registered=True)
+        try:
+            yield
+        finally:
+            self.do("leave")
+            await self.until(left=True)
+
     def wait(self, facts):
         with self._changed:
             found = self._changed.wait_for(

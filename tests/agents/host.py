@@ -14,7 +14,16 @@ import time
 
 import numpy as np
 from livekit import rtc
-from livekit.agents import Agent, AgentSession, llm, stt, tts, vad
+from livekit.agents import (
+    Agent,
+    AgentServer,
+    AgentSession,
+    JobExecutorType,
+    llm,
+    stt,
+    tts,
+    vad,
+)
 from livekit.agents.testing import fake_job_context
 
 RATE_HZ = 24_000
@@ -156,6 +165,52 @@ def said(kind, text):
     return stt.SpeechEvent(kind, alternatives=[stt.SpeechData("en", text)])
 
 
+def scripted_session(*, takes_turns):
+    return AgentSession(
+        stt=NoStt(),
+        llm=NoLlm(),
+        tts=NoTts(),
+        vad=Loudness(),
+        turn_handling={
+            "turn_detection": "manual" if takes_turns else "vad",
+            "endpointing": {"min_delay": 0.1, "max_delay": 0.5},
+            "interruption": {"mode": "vad", "min_duration": 0.5},
+            "preemptive_generation": {"enabled": False},
+        },
+    )
+
+
+async def work(job):
+    """Do a job that LiveKit dispatches to this worker."""
+    await job.connect()
+    session = scripted_session(takes_turns=False)
+    await session.start(Scripted({}), room=job.room, record=False)
+    report(job=job.job.id)
+
+
+class Work:
+    """This process as a registered worker, to which LiveKit dispatches jobs."""
+
+    def __init__(self, command):
+        self._server = AgentServer(
+            job_executor_type=JobExecutorType.THREAD,
+            ws_url=command["url"],
+            api_key=command["api_key"],
+            api_secret=command["api_secret"],
+            host="127.0.0.1",
+            # On a busy machine LiveKit would give it no job.
+            load_fnc=lambda: 0.0,
+        )
+        self._server.rtc_session(work, agent_name=command["name"])
+        self._server.on("worker_registered", lambda *_: report(registered=True))
+        self._running = asyncio.create_task(self._server.run(devmode=True))
+
+    async def end(self):
+        await self._server.aclose()
+        await self._running
+        report(left=True)
+
+
 class Visit:
     """The agent in one room."""
 
@@ -167,18 +222,7 @@ class Visit:
     async def start(self):
         command = self._command
         takes_turns = command.get("takes_turns", False)
-        self._session = session = AgentSession(
-            stt=NoStt(),
-            llm=NoLlm(),
-            tts=NoTts(),
-            vad=Loudness(),
-            turn_handling={
-                "turn_detection": "manual" if takes_turns else "vad",
-                "endpointing": {"min_delay": 0.1, "max_delay": 0.5},
-                "interruption": {"mode": "vad", "min_duration": 0.5},
-                "preemptive_generation": {"enabled": False},
-            },
-        )
+        self._session = session = scripted_session(takes_turns=takes_turns)
         for event in ("agent_state_changed",):
             session.on(event, lambda change: report(state=change.new_state))
         await self._room.connect(command["url"], command["token"])
@@ -255,6 +299,8 @@ async def main():
             case "join":
                 visit = Visit(command)
                 await visit.start()
+            case "work":
+                visit = Work(command)
             case "say":
                 visit.say(command["text"])
             case "leave":
