@@ -39,6 +39,9 @@ MAX_INSERTED_PACKETS: Final = 25
 IDLE_S: Final = IDLE_PERIODS * 0.01
 """In idle mode one block in eight is processed, and the four packets are sent together:
 60 ms of additional jitter for the receivers, in silence only."""
+IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
+LEAST_WAIT_S: Final = 0.01
+"""Time for blocks to arrive that are as late as this thread."""
 SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
@@ -218,10 +221,10 @@ class Sender:
         if late_s > PACKET_S:
             return
         now_s = self._now_s()
+        if now_s < self._silence_due_s:
+            return
         # What the card still holds is not lost: both would add up at the receivers.
         since_s = max(self._packet_at_s + self._card_latency_s, self._silence_at_s)
-        if now_s - since_s < self._wait_s:
-            return
         # Rounded down, and the rest is sent next time: half a packet too many each time
         # would have added a second to the delay after ten seconds.
         packets = int((now_s - since_s) / PACKET_S)
@@ -241,10 +244,21 @@ class Sender:
         self.mixer.end_idle()
 
     @property
-    def _wait_s(self) -> float:
-        """Time without packets after which the card counts as missing."""
+    def _silence_due_s(self) -> float:
+        """Time at which silence is sent if no packet arrives before.
+
+        Silence that stands in for the card is sent packet by packet, because receivers
+        answer each delay with a longer buffer; when Opus sends almost nothing of it,
+        as rarely as in idle mode.
+        """
+        if self._silence_at_s > self._packet_at_s:
+            is_needed = self.encoder_feed.is_connected or self.gate.is_open
+            is_settled = self._inserted >= SETTLED_PACKETS and not self.gate.is_open
+            together = IDLE_PACKETS if is_settled or not is_needed else 1
+            return self._silence_at_s + together * PACKET_S
         is_resting = self._quiet_packets >= SETTLED_PACKETS
-        return MISSING_AFTER_S + self._card_latency_s + is_resting * IDLE_S
+        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s + is_resting * IDLE_S
+        return self._packet_at_s + wait_s
 
     def _run(self) -> None:
         raise_priority()
@@ -252,12 +266,12 @@ class Sender:
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
-            wait_s = self._wait_s
-            due_s = self._now_s() + wait_s
+            now_s = self._now_s()
+            wait_s = max(LEAST_WAIT_S, self._silence_due_s - now_s)
             try:
                 is_wanted = self._take(self._queue.get(timeout=wait_s))
             except Empty:
-                self.send_silence(self._now_s() - due_s)
+                self.send_silence(self._now_s() - now_s - wait_s)
 
     def _take(self, taken: tuple[float, int, _Packet] | None) -> bool:
         """Process one entry of the queue; return False at its end."""

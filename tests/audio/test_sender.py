@@ -103,13 +103,55 @@ def test_the_silence_of_a_long_interruption_is_as_long_as_it(path, latency_ms):
     path.put(0)
     missing_s = 0.0
     # The thread looks as soon as silence is due, each time a little late.
-    look_s = MISSING_AFTER_S + latency_ms / 1000 + 0.0003
+    look_s = MISSING_AFTER_S + 2 * latency_ms / 1000 + 0.0003
     while missing_s < 10.0:
         path.clock.now_s += look_s
         missing_s += look_s
         path.sender.send_silence()
     sent_s = len(path.taken()) * 0.01
     assert missing_s - 0.2 <= sent_s <= missing_s - latency_ms / 1000
+
+
+@pytest.mark.parametrize("is_idle", [False, True])
+def test_silence_for_a_missing_card_begins_as_soon_as_it_is_due(path, is_idle):
+    """Receivers lengthen their buffers by the lateness of a single packet."""
+    path.sender.set_delay(20)
+    if not is_idle:
+        path.sender.open_gate(0.0)
+    path.put(5000)
+    due_s = MISSING_AFTER_S + 2 * 0.02 + is_idle * IDLE_S
+    path.clock.now_s += due_s - 0.001
+    path.sender.send_silence()
+    assert path.taken() == []
+    path.clock.now_s += 0.002
+    path.sender.send_silence()
+    assert len(path.taken()) == int((due_s - 0.02) / PACKET_S) * PACKET_BLOCKS
+
+
+def test_silence_for_a_missing_card_is_sent_packet_by_packet_until_it_is_settled(path):
+    path.put(5000)
+    path.clock.now_s += 0.2001
+    path.sender.send_silence()
+    at_once = []
+    for _ in range(40):
+        path.taken()
+        path.clock.now_s += PACKET_S
+        path.sender.send_silence()
+        at_once.append(len(path.taken()) // PACKET_BLOCKS)
+    assert at_once[:5] == [1] * 5
+    assert sorted(at_once[-8:]) == [0] * 6 + [4] * 2, "Opus sends hardly any of it"
+
+
+def test_silence_in_a_talk_is_sent_packet_by_packet(path):
+    path.sender.open_gate(0.0)
+    path.put(5000)
+    path.clock.now_s += 0.5001
+    path.sender.send_silence()
+    for _ in range(5):
+        path.taken()
+        path.clock.now_s += PACKET_S
+        path.sender.send_silence()
+        assert len(path.taken()) == PACKET_BLOCKS
 
 
 def test_silence_is_not_sent_for_what_the_card_still_holds(path):
