@@ -175,7 +175,7 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_server(args: argparse.Namespace) -> int:
-    from appliance.tokens.server import serve
+    from appliance.token_server.command import serve
 
     return serve(args.config, args.listen, os.environ)
 

@@ -20,7 +20,7 @@ from livekit import rtc
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.card.asound import Card, plug_in
 from tests.loopback import http_client
 from tests.room.fakes import amplitude, strongest_hz

@@ -30,7 +30,7 @@ from appliance.net.listen import pairing_url
 from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
 from appliance.ports import Viewer
 from appliance.run import appliance
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 
 DAY_S: Final = 86_400
 """Validity of the demo's tokens."""

@@ -16,7 +16,7 @@ from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.errors import DemoError
 from appliance.page.snapshot import STARTING
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.room.friend import Friend
 
 QUIET = np.zeros(480, np.int16)

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.bench import sound
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Seat

@@ -6,9 +6,9 @@ import logging
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
-from appliance.tokens.server import client_limits, listening_socket, server
+from appliance.token_server.command import client_limits, listening_socket, server
 from tests.net.hostile import WIDE, Target, assault, seeds, status_of, unlimited
-from tests.tokens.token_server import settings
+from tests.token_server.clients import settings
 
 DEFAULT = client_limits(settings().config)
 

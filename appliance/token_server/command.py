@@ -1,7 +1,7 @@
 """`ptt-appliance token-server`: issues short-lived tokens for the configured rooms.
 
-It stores nothing. `server_settings` reads its configuration, and `server_app` responds
-to the requests.
+It stores nothing. `load` reads its configuration, and `application` responds to the
+requests.
 """
 
 import logging
@@ -29,15 +29,15 @@ from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
-from appliance.tokens.issue import Issuer
-from appliance.tokens.server_access import RealClient
-from appliance.tokens.server_app import app
-from appliance.tokens.server_config import (
+from appliance.token_server.access import RealClient
+from appliance.token_server.application import app
+from appliance.token_server.config import (
     Networks,
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_settings import read_settings
+from appliance.token_server.load import read_settings
+from appliance.token_server.signing import Issuer
 
 BACKLOG: Final = 256
 """Connections that wait to be accepted: after a power cut all boxes ask at once, and a

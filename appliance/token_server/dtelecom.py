@@ -16,14 +16,14 @@ from appliance.dtelecom.registry import (
 )
 from appliance.dtelecom.tokens import KeyPairError, TokenWishes, read_key_pair, sign
 from appliance.net.url import address_fault
-from appliance.tokens.issue import Issued, Order
-from appliance.tokens.server_config import (
+from appliance.token_server.config import (
     Credentials,
     Reason,
     Refused,
     TokenServerConfig,
     TokenServerSettings,
 )
+from appliance.token_server.signing import Issued, Order
 
 if TYPE_CHECKING:
     import httpx

@@ -9,10 +9,10 @@ import pytest
 import yaml
 
 from appliance.config import RoomConfig
-from appliance.tokens.server import application, client_limits
-from appliance.tokens.server_config import Networks
+from appliance.token_server.command import application, client_limits
+from appliance.token_server.config import Networks
 from appliance.tokens.source import token_request
-from tests.tokens.token_server import (
+from tests.token_server.clients import (
     BOX,
     NOW_S,
     SHARED,

@@ -6,11 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
+from appliance.token_server.config import Credentials
+from appliance.token_server.request import Grant
+from appliance.token_server.signing import LiveKitIssuer, Order, issue
 from appliance.tokens.claims import read_claims
-from appliance.tokens.issue import LiveKitIssuer, Order, issue
-from appliance.tokens.server_config import Credentials
-from appliance.tokens.server_request import Grant
-from tests.tokens.token_server import NOW_S, SECRET
+from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ISSUER = LiveKitIssuer(Credentials("key", SECRET, "wss://lk.example.com"))

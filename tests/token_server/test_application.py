@@ -7,8 +7,15 @@ import socket
 import httpx
 import pytest
 
-from appliance.tokens.server_app import MAX_BODY, PATHS, app
-from tests.tokens.token_server import NOW_S, SHARED, asking, bearer, claims_of, settings
+from appliance.token_server.application import MAX_BODY, PATHS, app
+from tests.token_server.clients import (
+    NOW_S,
+    SHARED,
+    asking,
+    bearer,
+    claims_of,
+    settings,
+)
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from livekit import rtc
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.tokens.token_server import asking_server, settings
+from tests.token_server.clients import asking_server, settings
 
 KEYS = {
     "metadata": True,

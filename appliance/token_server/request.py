@@ -12,8 +12,8 @@ from typing import Final
 
 import msgspec
 
-from appliance.tokens.server_access import Access, Caller
-from appliance.tokens.server_config import (
+from appliance.token_server.access import Access, Caller
+from appliance.token_server.config import (
     LONGEST_TEXT,
     Reason,
     Refused,

@@ -1,8 +1,8 @@
 """ASGI application of the token server: endpoints, CORS and the `Host` check.
 
 It implements LiveKit's standard endpoint and the ones of other projects, with every
-spelling of the fields, so that each client can use it. A request passes `server_access`
-(who asks) and `server_request` (what for), then `issue` signs.
+spelling of the fields, so that each client can use it. A request passes `access` (who
+asks) and `request` (what for), then `signing` makes the token.
 """
 
 import logging
@@ -33,16 +33,16 @@ from appliance.net.http_limits import (
 )
 from appliance.net.url import host_and_port
 from appliance.process.logs import LogLimit
-from appliance.tokens.issue import Issuer, LiveKitIssuer, Order
-from appliance.tokens.server_access import Access, client_address
-from appliance.tokens.server_config import (
+from appliance.token_server.access import Access, client_address
+from appliance.token_server.config import (
     Reason,
     Refused,
     TokenServerSettings,
     header_text,
     shown,
 )
-from appliance.tokens.server_request import GrantReader, Values
+from appliance.token_server.request import GrantReader, Values
+from appliance.token_server.signing import Issuer, LiveKitIssuer, Order
 
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
@@ -220,7 +220,7 @@ class _Routes:
 
 def _issuer(settings: TokenServerSettings) -> Issuer:
     if settings.config.kind == "dtelecom":
-        from appliance.tokens.server_dtelecom import DTelecomIssuer
+        from appliance.token_server.dtelecom import DTelecomIssuer
 
         return DTelecomIssuer(settings)
     return LiveKitIssuer(settings.credentials)

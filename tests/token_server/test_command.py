@@ -13,9 +13,14 @@ import pytest
 
 from appliance.net.http_limits import HEAD_BYTES, Rate
 from appliance.process.logs import Redacting
-from appliance.tokens.server import client_limits, listening_socket, server, warnings
-from appliance.tokens.server_config import TokenServerConfig
-from tests.tokens.token_server import ENVIRONMENT, SECRET, SHARED, asking, settings
+from appliance.token_server.command import (
+    client_limits,
+    listening_socket,
+    server,
+    warnings,
+)
+from appliance.token_server.config import TokenServerConfig
+from tests.token_server.clients import ENVIRONMENT, SECRET, SHARED, asking, settings
 
 ROOT = Path(__file__).parents[2]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.tokens.token_server import asking, claims_of
+from tests.token_server.clients import asking, claims_of
 
 EVERYTHING = [
     *("agents", "departure_timeout", "empty_timeout", "max_participants"),

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from tests.tokens.token_server import asking, claims_of
+from tests.token_server.clients import asking, claims_of
 
 
 async def ask(body=None, headers=None, **keys):

@@ -8,10 +8,10 @@ from typing import Any
 import httpx
 import jwt
 
-from appliance.tokens.issue import Issuer
-from appliance.tokens.server import application, client_limits
-from appliance.tokens.server_config import TokenServerSettings
-from appliance.tokens.server_settings import read_settings
+from appliance.token_server.command import application, client_limits
+from appliance.token_server.config import TokenServerSettings
+from appliance.token_server.load import read_settings
+from appliance.token_server.signing import Issuer
 
 NOW_S = 1_700_000_000
 SECRET = "0123456789abcdef0123456789abcdef"

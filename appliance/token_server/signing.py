@@ -15,8 +15,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from appliance.tokens.server_config import Credentials
-    from appliance.tokens.server_request import Grant
+    from appliance.token_server.config import Credentials
+    from appliance.token_server.request import Grant
 
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""

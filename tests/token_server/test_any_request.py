@@ -8,9 +8,9 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.tokens.server_app import LINES, PATHS
-from appliance.tokens.server_config import Reason
-from tests.tokens.token_server import BOX, SECRET, SHARED, asking, claims_of
+from appliance.token_server.application import LINES, PATHS
+from appliance.token_server.config import Reason
+from tests.token_server.clients import BOX, SECRET, SHARED, asking, claims_of
 
 PROXY = "192.168.1.2"
 RULES: dict[str, Any] = {

@@ -14,9 +14,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from appliance.config import RoomKind
 from appliance.dtelecom.base58 import encode
 from appliance.errors import ConfigError
+from appliance.token_server.dtelecom import DTelecomIssuer
 from appliance.tokens.claims import read_claims
-from appliance.tokens.server_dtelecom import DTelecomIssuer
-from tests.tokens.token_server import NOW_S, asking_server, settings
+from tests.token_server.clients import NOW_S, asking_server, settings
 
 SEED = bytes(range(32))
 PUBLIC = Ed25519PrivateKey.from_private_bytes(SEED).public_key()
@@ -174,8 +174,8 @@ def test_secrets_are_known_to_the_log():
 
 def test_a_server_for_livekit_does_not_load_the_signatures_of_dtelecom():
     code = (
-        "import sys, appliance.tokens.server as s, os;"
-        "from appliance.tokens.server_settings import read_settings as r;"
+        "import sys, appliance.token_server.command as s, os;"
+        "from appliance.token_server.load import read_settings as r;"
         "c = r(None, None, os.environ);"
         "s.server(c, s.client_limits(c.config));"
         "print([m for m in sys.modules if 'dtelecom' in m or 'cryptography' in m])"

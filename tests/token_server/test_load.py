@@ -7,9 +7,9 @@ import yaml
 
 from appliance.config.schema import leaves
 from appliance.errors import ConfigError
-from appliance.tokens.server_config import TokenServerConfig
-from appliance.tokens.server_settings import read_settings
-from tests.tokens.token_server import BOX, ENVIRONMENT, SECRET, SHARED, environment
+from appliance.token_server.config import TokenServerConfig
+from appliance.token_server.load import read_settings
+from tests.token_server.clients import BOX, ENVIRONMENT, SECRET, SHARED, environment
 
 REFERENCE = Path(__file__).parents[2] / "systemd" / "token-server.yaml"
 KEYS = {name: ENVIRONMENT[name] for name in ENVIRONMENT if name.startswith("LIVEKIT")}

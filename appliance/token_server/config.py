@@ -1,7 +1,7 @@
 """Configuration of the token server: names, types, defaults and meaning of its keys.
 
-`systemd/token-server.yaml` is the reference for people. `server_settings` reads and
-checks the values.
+`systemd/token-server.yaml` is the reference for people. `load` reads and checks the
+values.
 """
 
 from collections.abc import Iterable, Mapping

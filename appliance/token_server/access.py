@@ -19,7 +19,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import unmapped
-from appliance.tokens.server_config import (
+from appliance.token_server.config import (
     LONGEST_NAME,
     Networks,
     Reason,

@@ -22,13 +22,13 @@ from appliance.net.url import (
     is_local,
     is_loopback,
 )
-from appliance.tokens.server_config import (
+from appliance.token_server.config import (
     WORDS,
     Credentials,
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.tokens.server_request import ROOM_FIELDS
+from appliance.token_server.request import ROOM_FIELDS
 
 DEVELOPMENT: Final = ("devkey", "secret")
 """Key and secret of `livekit-server --dev`."""
@@ -157,7 +157,7 @@ def findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
         yield ("boxes", f"{sentence}whose it is. Write one for each box.")
     yield from _wrong_items(config)
     if config.kind == "dtelecom":
-        from appliance.tokens.server_dtelecom import config_faults
+        from appliance.token_server.dtelecom import config_faults
 
         yield from config_faults(config)
 
@@ -213,7 +213,7 @@ def key_faults(keys: Credentials, config: TokenServerConfig) -> Iterator[Fault]:
     if config.kind == "livekit":
         yield from _livekit_faults(keys, config)
     elif not missing:
-        from appliance.tokens.server_dtelecom import variable_faults
+        from appliance.token_server.dtelecom import variable_faults
 
         for name, sentence in variable_faults(keys):
             yield Fault(name, sentence, "environment")
