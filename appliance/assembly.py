@@ -31,7 +31,7 @@ from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
-    from appliance.metrics.registry import Registry
+    from appliance.metrics.registry import MetricsRegistry
     from appliance.panel.screen import OpenDisplay
 
 
@@ -97,10 +97,10 @@ def metrics_text(
     """
 
     @cache
-    def registry() -> "Registry":
-        from appliance.metrics.registry import Registry
+    def registry() -> "MetricsRegistry":
+        from appliance.metrics.registry import MetricsRegistry
 
-        return Registry(counts, figures)
+        return MetricsRegistry(counts, figures)
 
     async def text() -> str:
         return (await asyncio.to_thread(registry)).text()

@@ -26,7 +26,7 @@ from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store, StoredState
-from appliance.tokens.source import TokenSource
+from appliance.tokens.adapter import TokenAdapter
 
 if TYPE_CHECKING:
     from appliance.assembly import Hardware
@@ -78,7 +78,7 @@ async def appliance(
     store = Store(state_folder(os.environ), app.post)
     stored = store.read()
     counts = Counters()
-    tokens = TokenSource(config, identity=stored.identity, post=app.post)
+    tokens = TokenAdapter(config, identity=stored.identity, post=app.post)
 
     async def make() -> Adapters:
         await tokens.asked()

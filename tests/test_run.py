@@ -43,7 +43,7 @@ async def server(binary):
 
 
 @dataclass
-class TokenSource:
+class FakeTokenSource:
     """HTTP server that gives the same answer to every request."""
 
     answer: bytes = b""
@@ -69,7 +69,7 @@ class TokenSource:
 
 @asynccontextmanager
 async def token_source(**facts):
-    source = TokenSource(**facts)
+    source = FakeTokenSource(**facts)
     async with await asyncio.start_server(source.serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         source.url = f"http://127.0.0.1:{port}/token?tenant=secret-tenant"

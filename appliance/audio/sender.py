@@ -22,7 +22,7 @@ from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
-from appliance.core.events import TailEnded, TalkFlowed
+from appliance.core.events import FirstBlockSent, TailEnded
 from appliance.pcm import SILENCE, Block, Packet
 from appliance.ports import Post
 
@@ -102,7 +102,7 @@ class Sender:
         processing: CaptureProcessing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `post` takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`."""
+        """Prepare; `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`."""
         self.gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()
@@ -341,7 +341,7 @@ class Sender:
         if self._asked_at_s is not None and is_open and is_sent:
             since_press_s = self._now_s() - self._asked_at_s
             self._asked_at_s = None
-            self._post(TalkFlowed(since_press_s))
+            self._post(FirstBlockSent(since_press_s))
         if self._was_open and not is_open:
             self._post(TailEnded())
             self._play_end()

@@ -110,7 +110,7 @@ class Capture:
         return frames[:, self._channel].copy()
 
 
-class Output:
+class OutputBuffer:
     """Writes mono blocks to the card's output buffer, at its rate and channels."""
 
     def __init__(self, rate_hz: int) -> None:
@@ -139,7 +139,7 @@ class PlaybackCallback:
         self._mixer = mixer
         self._reference = reference
         self._stream_clock = stream_clock
-        self._output = Output(stream_clock.rate_hz)
+        self._output = OutputBuffer(stream_clock.rate_hz)
         self._idle_mode = IdleMode(
             self.idle_window, stream_clock, lambda: mixer.is_still
         )
@@ -199,7 +199,7 @@ class DuplexCallback:
         self._mixer = mixer
         self._stream_clock = stream_clock
         self._capture = capture = Capture(block_sink, stream_clock)
-        self._output = Output(stream_clock.rate_hz)
+        self._output = OutputBuffer(stream_clock.rate_hz)
         self._idle_mode = IdleMode(
             mixer.idle_window,
             stream_clock,

@@ -20,13 +20,13 @@ from appliance.core.commands import (
     Turn,
 )
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentEvent,
     AgentFailed,
     AgentState,
     Caption,
     CaptionReceived,
+    VoiceAgent,
 )
 from appliance.core.state import Conversation, Phase, State, Step
 
@@ -184,7 +184,7 @@ def _listens(conversation: Conversation) -> bool:
     return is_ready or agent.takes_turns or conversation.has_turn
 
 
-def _changed(state: State, agent: Agent | None, now_s: float) -> State:
+def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     """Store the agent, and notice its reaction to what was said."""
     before, conversation = state.conversation.agent, state.conversation
     if agent is None:

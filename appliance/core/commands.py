@@ -128,7 +128,7 @@ class CloseSound:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """Send the microphone signal to the room; answered by `TalkFlowed`."""
+    """Send the microphone signal to the room; answered by `FirstBlockSent`."""
 
     asked_at_s: float = field(default=0.0, compare=False)
     """When it was asked to open, on the monotonic clock; access time counts from it."""

@@ -7,7 +7,6 @@ from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
 from appliance.core.commands import Command
 from appliance.core.events import (
-    Agent,
     Button,
     Caption,
     Cause,
@@ -16,6 +15,7 @@ from appliance.core.events import (
     Participant,
     PartLost,
     Permissions,
+    VoiceAgent,
 )
 
 
@@ -112,7 +112,7 @@ class Talk:
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
-    """Whether audio passes the gate: from `TalkFlowed` to `TailEnded`."""
+    """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
     has_warned: bool = False
 
     @property
@@ -140,7 +140,7 @@ class Conversation:
 
     is_expected: bool = False
     """An agent is on its way: what is said before it comes is kept for it."""
-    agent: Agent | None = None
+    agent: VoiceAgent | None = None
     since_s: float = 0.0
     """Start of the agent's state."""
     has_come: bool = False

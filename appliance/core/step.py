@@ -36,6 +36,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    FirstBlockSent,
     GainAsked,
     JoinAsked,
     LeaveAsked,
@@ -63,7 +64,6 @@ from appliance.core.events import (
     StopAsked,
     TailEnded,
     TalkAsked,
-    TalkFlowed,
     Ticked,
     TokenFailed,
     TokenReady,
@@ -143,8 +143,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return _part_found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
-        case TailEnded() | TalkFlowed():
-            return talk.transmitting(state, is_on=isinstance(event, TalkFlowed)), ()
+        case TailEnded() | FirstBlockSent():
+            return talk.transmitting(state, is_on=isinstance(event, FirstBlockSent)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:

@@ -8,7 +8,7 @@ from typing import Final
 from appliance.config import TalkMode
 from appliance.core import agent, faults, outbox, pairing, session, talk
 from appliance.core.chat import ChatLine
-from appliance.core.events import Agent, Caption, Cause, Part, Participant
+from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 
 CAUSE_TEXT: Final = {
@@ -69,8 +69,8 @@ class TalkState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lamps:
-    """Lamps that are lit."""
+class LampStates:
+    """LampStates that are lit."""
 
     online: bool = False
     talking: bool = False
@@ -109,7 +109,7 @@ class View:
     chat: tuple[ChatLine, ...]
     chat_refusal: str
     """Reason why the outbox accepts no line; empty: it does."""
-    lamps: Lamps
+    lamps: LampStates
     faults: tuple[str, ...]
     """One sentence for each fault; `fault_ids` has the fault table's ids of some."""
     has_microphone: bool
@@ -131,7 +131,7 @@ class View:
     is_listener: bool = False
     is_announcer: bool = False
     """Configured without a microphone, without a speaker: neither is a fault."""
-    agent: Agent | None = None
+    agent: VoiceAgent | None = None
     """Voice agent in the room."""
     agent_note: str = ""
     """What several participants with one agent may expect."""
@@ -210,11 +210,13 @@ def _with_agent(shown: View, state: State) -> View:
     )
 
 
-def _lamps(state: State, speakers: tuple[str, ...], said: tuple[str, ...]) -> Lamps:
+def _lamps(
+    state: State, speakers: tuple[str, ...], said: tuple[str, ...]
+) -> LampStates:
     has_fault = faults.is_lamp_lit(state, said)
     is_receiving = bool(speakers) or agent.is_thinking_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
-    return Lamps(state.is_connected, is_talking, is_receiving, has_fault)
+    return LampStates(state.is_connected, is_talking, is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:

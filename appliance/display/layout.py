@@ -11,9 +11,9 @@ from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
 from appliance.display.line import (
     Area,
-    Line,
     Look,
     Size,
+    TextLine,
     bar,
     chat_lines,
     fault_count,
@@ -47,7 +47,7 @@ _AGENT_TEXT: Final = {
 }
 
 
-def layout(view: View, size: Size) -> tuple[Line, ...]:
+def layout(view: View, size: Size) -> tuple[TextLine, ...]:
     """Return the lines for a screen of this size (px)."""
     view = _with_agent(view, is_flat=not is_tall(size))
     match view.screen_page:
@@ -63,19 +63,19 @@ def layout(view: View, size: Size) -> tuple[Line, ...]:
             assert_never(view.screen_page)
 
 
-def _chat_page(view: View, size: Size) -> tuple[Line, ...]:
+def _chat_page(view: View, size: Size) -> tuple[TextLine, ...]:
     if not view.chat:
         return (heading("chat", whole(size)),)
     return chat_lines(view.chat, whole(size, is_dense=True))[0]
 
 
-def _pairing_page(view: View, size: Size) -> tuple[Line, ...]:
+def _pairing_page(view: View, size: Size) -> tuple[TextLine, ...]:
     room = whole(size)
     top = heading("pairing", room)
     if not readable(view.page_url):
         return (top, room.line("there is no page now", fonts.small()))
     title, small = fonts.title(), fonts.small()
-    pin = Line(f"PIN {view.pin}", title, title.height_px)
+    pin = TextLine(f"PIN {view.pin}", title, title.height_px)
     if not is_tall(size):
         return (pin, *room.below((pin,)).dense(view.page_url))
     hint = replace(room.line("Open this on a phone:", small), gap_px=2)
@@ -83,7 +83,7 @@ def _pairing_page(view: View, size: Size) -> tuple[Line, ...]:
     return (top, hint, *url[:-1], replace(url[-1], gap_px=8), pin)
 
 
-def _health_page(view: View, size: Size) -> tuple[Line, ...]:
+def _health_page(view: View, size: Size) -> tuple[TextLine, ...]:
     room = whole(size, is_dense=not is_tall(size))
     if view.faults:
         top = heading(fault_count(view), room)
@@ -96,9 +96,9 @@ def _health_page(view: View, size: Size) -> tuple[Line, ...]:
     return (top, state, *_fitting(filter(None, facts), room.below((top, state))))
 
 
-def _fitting(texts: Iterator[str], room: Area) -> tuple[Line, ...]:
+def _fitting(texts: Iterator[str], room: Area) -> tuple[TextLine, ...]:
     """Return one line for each text, as many as fit."""
-    shown: tuple[Line, ...] = ()
+    shown: tuple[TextLine, ...] = ()
     for text in texts:
         line = room.line(text, fonts_for(text)[-1])
         if room.below((*shown, line)).height_px < 0:
@@ -107,11 +107,11 @@ def _fitting(texts: Iterator[str], room: Area) -> tuple[Line, ...]:
     return shown
 
 
-def _faults(faults: tuple[str, ...], room: Area) -> tuple[Line, ...]:
+def _faults(faults: tuple[str, ...], room: Area) -> tuple[TextLine, ...]:
     """Return the faults, cut so that the beginning of each is shown."""
     small = fonts.small()
     share_px = max(room.height_px // len(faults), small.height_px)
-    shown: tuple[Line, ...] = ()
+    shown: tuple[TextLine, ...] = ()
     for fault in faults:
         height_px = min(share_px, room.below(shown).height_px)
         shown += replace(room, height_px=height_px).dense(fault)
@@ -130,7 +130,7 @@ class _About:
     """Limit of lines if it has to be cut."""
 
 
-def _talk_page(view: View, size: Size) -> tuple[Line, ...]:
+def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
     """Return the lines of the main page."""
     is_flat = not is_tall(size)
     title = _title(view)
@@ -155,7 +155,7 @@ def _talk_page(view: View, size: Size) -> tuple[Line, ...]:
     return (*head, *_body(view, about, room.below(head)))
 
 
-def _body(view: View, about: _About, room: Area) -> tuple[Line, ...]:
+def _body(view: View, about: _About, room: Area) -> tuple[TextLine, ...]:
     """Return the text under the bar and the chat, with the newest line in full."""
     for paragraph in _options(about, room, has_chat=bool(view.chat)):
         lines = marked(room.lines(paragraph), about.mark)
@@ -191,7 +191,7 @@ def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
     return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
 
 
-def _with_state(about: _About, state: str, room: Area) -> Line:
+def _with_state(about: _About, state: str, room: Area) -> TextLine:
     """Return the text as one large line, with the talk state in the small font."""
     small, indent_px = fonts.small(), mark_px(about.mark)
     width_px = room.width_px - indent_px - small.width_px(state) - small.space_px

@@ -27,7 +27,7 @@ from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
-from appliance.tokens.source import TokenSource
+from appliance.tokens.adapter import TokenAdapter
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
@@ -185,7 +185,7 @@ def _is_known(host: str) -> bool:
         return False
 
 
-async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
+async def try_token(source: TokenAdapter, now_s: float) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
     Args:
@@ -244,7 +244,7 @@ def probes_of(config: Config) -> Probes:
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
-        source = TokenSource(config, identity=identity, post=_ignore)
+        source = TokenAdapter(config, identity=identity, post=_ignore)
         return asyncio.run(try_token(source, time.time()))
 
     return Probes(find_card, find_levels, fetch_token)

@@ -190,7 +190,7 @@ class _Answer(msgspec.Struct):
     error: _Trouble | None = None
 
 
-class Registry:
+class NodeRegistry:
     """Cached list of nodes; at most one request is under way.
 
     Thread: the loop's.

@@ -13,8 +13,8 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    FirstBlockSent,
     ReceptionMeasured,
-    TalkFlowed,
 )
 from appliance.core.state import Goal, Phase, State
 from appliance.metrics.audio import AudioDirection
@@ -113,7 +113,7 @@ class Counters:
         self._seen_s = now_s
         if before.phase is not after.phase:
             self._count_phase(before, after)
-        if isinstance(event, TalkFlowed):
+        if isinstance(event, FirstBlockSent):
             self.access.add(event.access_s)
         self._count_reception(event, before, after)
         self._count_chat(event, before, after)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from appliance.core.chat import ChatLine
-from appliance.core.events import Agent, Caption
+from appliance.core.events import Caption, VoiceAgent
 from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 from appliance.display import fonts
 from appliance.display.line import Size
 from appliance.display.rendering import lines, picture
@@ -46,7 +46,7 @@ STARTING = View(
     microphone_gain_db=0.0,
     chat=(),
     chat_refusal="The box is starting.",
-    lamps=Lamps(),
+    lamps=LampStates(),
     faults=(),
     has_microphone=True,
     has_speaker=True,
@@ -174,7 +174,7 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     )
 
 
-def _agent(agent: Agent | None) -> dict[str, str] | None:
+def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
     if agent is None:
         return None
     return {"id": agent.id, "name": agent.name, "state": agent.state}

@@ -12,12 +12,12 @@ from livekit import rtc
 
 from appliance.core.commands import Turn
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentFailed,
     AgentState,
     Caption,
     CaptionReceived,
+    VoiceAgent,
 )
 from appliance.ports import Post
 from appliance.process.background import Spawn
@@ -247,7 +247,7 @@ class RoomAgent:
         self._subscriber = subscriber
         self._pre_connect = pre_connect
         self._captions = Captions(ticket, room, context.post, context.spawn)
-        self._posted: Agent | None = None
+        self._posted: VoiceAgent | None = None
         self._is_muted = False
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
@@ -326,9 +326,9 @@ class RoomAgent:
         )
         return sorted(agents, key=lambda agent: STATE not in agent.attributes)
 
-    def _described(self, found: rtc.RemoteParticipant) -> Agent:
+    def _described(self, found: rtc.RemoteParticipant) -> VoiceAgent:
         attributes = found.attributes
-        return Agent(
+        return VoiceAgent(
             found.identity,
             name_of(self._room, found),
             _state(attributes.get(STATE)),

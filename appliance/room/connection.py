@@ -1,4 +1,4 @@
-"""Connection to a LiveKit server that can be abandoned at any moment."""
+"""RoomConnection to a LiveKit server that can be abandoned at any moment."""
 
 import asyncio
 import logging
@@ -51,8 +51,8 @@ class RoomTraits:
     """The room is on dTelecom's network, whose servers can do less."""
 
 
-class Connection(Protocol):
-    """Connection of one session, used once."""
+class RoomConnection(Protocol):
+    """RoomConnection of one session, used once."""
 
     @property
     def room(self) -> rtc.Room:
@@ -69,17 +69,17 @@ class Connection(Protocol):
 
 def connection(
     command: JoinRoom, context: SessionContext, *, is_dtelecom: bool
-) -> Connection:
+) -> RoomConnection:
     """Return the connection for a session, which creates its room."""
     if is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
         return NodeConnection(command, context)
-    return RoomConnection(context.spawn, context.pending)
+    return LiveKitConnection(context.spawn, context.pending)
 
 
-class RoomConnection:
-    """Connection of one `rtc.Room`, used once.
+class LiveKitConnection:
+    """RoomConnection of one `rtc.Room`, used once.
 
     The SDK cannot abort connecting: cancelled in Python, it goes on natively, and once
     connected it ends the process because its events have no receiver. So an attempt

@@ -23,7 +23,7 @@ from appliance.room.chat_format import (
     ChatSender,
     read_packet,
 )
-from appliance.room.connection import RoomConnection, SessionContext
+from appliance.room.connection import LiveKitConnection, SessionContext
 from appliance.room.failures import Failure
 from appliance.room.names import short_id
 from appliance.room.participants import sender
@@ -39,11 +39,11 @@ _log = logging.getLogger(__name__)
 
 
 class NodeConnection:
-    """Connection to a node, used once; takes the place of `RoomConnection`."""
+    """Connection to a node, used once; takes the place of `LiveKitConnection`."""
 
     def __init__(self, command: JoinRoom, context: SessionContext) -> None:
         """Create the room; nothing is sent yet."""
-        self._connection = RoomConnection(context.spawn, context.pending)
+        self._connection = LiveKitConnection(context.spawn, context.pending)
         self._relay = Relay((command.url, *command.fallback_urls), context.spawn)
         self._ticket = command.ticket
         self._post = context.post

@@ -223,7 +223,7 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
         from appliance.token_server.dtelecom import DTelecomIssuer
 
         return DTelecomIssuer(settings)
-    return LiveKitIssuer(settings.credentials)
+    return LiveKitIssuer(settings.api_keys)
 
 
 def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middleware]:

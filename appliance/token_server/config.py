@@ -34,7 +34,7 @@ LONGEST_TEXT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Agent:
+class AgentDispatch:
     """Voice agent that is dispatched to a room."""
 
     name: Annotated[Text, Meta(examples=["assistant"])]
@@ -93,7 +93,7 @@ class TokenServerConfig:
     """Accepted names in `participant_attributes`; `*` at the end as for rooms."""
     room_config: tuple[Text, ...] = ()
     """Accepted fields of `room_config`, for example `agents`."""
-    agents: tuple[Agent, ...] = ()
+    agents: tuple[AgentDispatch, ...] = ()
     """Agents that are dispatched to a room when a token creates it."""
     requests_per_s: Annotated[int, Meta(ge=1, le=100_000)] = 20
     """Requests a second over all addresses; a burst may be five times as many."""
@@ -111,7 +111,7 @@ class TokenServerConfig:
 
 
 @dataclass(frozen=True, slots=True)
-class Credentials:
+class ApiKeys:
     """Address and keys of the server that has the rooms."""
 
     key: str = field(repr=False)
@@ -127,7 +127,7 @@ class TokenServerSettings:
     """The configuration, and address and keys from the environment."""
 
     config: TokenServerConfig
-    credentials: Credentials
+    api_keys: ApiKeys
     is_development: bool = False
     """The keys are those of `livekit-server --dev`, which everybody knows."""
 
@@ -135,7 +135,7 @@ class TokenServerSettings:
     def secrets(self) -> tuple[str, ...]:
         """Values that must never be logged."""
         shared = self.config.secret or ""
-        values = (self.credentials.secret, shared, *self.config.boxes.values())
+        values = (self.api_keys.secret, shared, *self.config.boxes.values())
         return tuple(filter(None, values))
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from appliance.dtelecom.nodes import choose_node
 from appliance.dtelecom.registry import (
-    Registry,
+    NodeRegistry,
     RegistryError,
     RegistrySettings,
     settings_fault,
@@ -17,7 +17,7 @@ from appliance.dtelecom.registry import (
 from appliance.dtelecom.tokens import KeyPairError, TokenWishes, read_key_pair, sign
 from appliance.net.url import address_fault
 from appliance.token_server.config import (
-    Credentials,
+    ApiKeys,
     Reason,
     Refused,
     TokenServerConfig,
@@ -44,9 +44,9 @@ class DTelecomIssuer:
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
         """Prepare the keys; `transport` replaces the network, for tests."""
-        config, keys = settings.config.dtelecom, settings.credentials
+        config, keys = settings.config.dtelecom, settings.api_keys
         self._keys = read_key_pair(keys.key, keys.secret)
-        self._registry = Registry(_registry(keys, config.nodes), transport)
+        self._registry = NodeRegistry(_registry(keys, config.nodes), transport)
         self._transport = transport
         self._web_hook_url = config.web_hook_url or ""
         self._role = config.role
@@ -87,7 +87,7 @@ def config_faults(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
             yield ("dtelecom.web_hook_url", sentence)
 
 
-def variable_faults(keys: Credentials) -> Iterator[tuple[str, str]]:
+def variable_faults(keys: ApiKeys) -> Iterator[tuple[str, str]]:
     """Yield variable and sentence of each fault in keys and registry."""
     try:
         read_key_pair(keys.key, keys.secret)
@@ -102,7 +102,7 @@ def variable_faults(keys: Credentials) -> Iterator[tuple[str, str]]:
         yield (_VARIABLES["rpc_url"], sentence)
 
 
-def _registry(keys: Credentials, nodes: tuple[str, ...]) -> RegistrySettings:
+def _registry(keys: ApiKeys, nodes: tuple[str, ...]) -> RegistrySettings:
     values = {
         name: keys.registry[variable]
         for name, variable in _VARIABLES.items()

@@ -24,7 +24,7 @@ from appliance.net.url import (
 )
 from appliance.token_server.config import (
     WORDS,
-    Credentials,
+    ApiKeys,
     TokenServerConfig,
     TokenServerSettings,
 )
@@ -84,7 +84,7 @@ def read_settings(
     for key, sentence in findings(config):
         if key not in reading.blamed:
             reading.blame(key, sentence, reading.origins.get(key, layers[0]))
-    keys = _credentials(variables, config)
+    keys = _api_keys(variables, config)
     wrong = () if faults else key_faults(keys, config)
     faults += [*more, *reading.faults, *wrong]
     if faults:
@@ -93,15 +93,13 @@ def read_settings(
     return TokenServerSettings(config, keys, is_development=is_development)
 
 
-def _credentials(
-    variables: Mapping[str, str], config: TokenServerConfig
-) -> Credentials:
+def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKeys:
     given = {name: variables.get(name, "").strip() for name in _KNOWN}
     if config.kind == "dtelecom":
         registry = {name: given[name] for name in _REGISTRY if given[name]}
-        return Credentials(given["API_KEY"], given["API_SECRET"], registry=registry)
+        return ApiKeys(given["API_KEY"], given["API_SECRET"], registry=registry)
     key, secret = given["LIVEKIT_API_KEY"], given["LIVEKIT_API_SECRET"]
-    return Credentials(key, secret, given["LIVEKIT_URL"])
+    return ApiKeys(key, secret, given["LIVEKIT_URL"])
 
 
 def _with_files(environment: Mapping[str, str]) -> tuple[dict[str, str], list[Fault]]:
@@ -202,7 +200,7 @@ _RULES: Final[dict[str, tuple[Callable[[str], bool], str, str]]] = {
 """Check, expectation and example of each key whose values are checked one by one."""
 
 
-def key_faults(keys: Credentials, config: TokenServerConfig) -> Iterator[Fault]:
+def key_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[Fault]:
     """Yield every fault in address and keys, which come from the environment."""
     wanted = WANTED[config.kind]
     given = {"URL": keys.url, "KEY": keys.key, "SECRET": keys.secret}
@@ -219,7 +217,7 @@ def key_faults(keys: Credentials, config: TokenServerConfig) -> Iterator[Fault]:
             yield Fault(name, sentence, "environment")
 
 
-def _livekit_faults(keys: Credentials, config: TokenServerConfig) -> Iterator[Fault]:
+def _livekit_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[Fault]:
     if keys.url:
         plain = config.allow_insecure
         fault = address_fault(keys.url, "wss", plain, key="allow_insecure")

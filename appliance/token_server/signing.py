@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
-    from appliance.token_server.config import Credentials
+    from appliance.token_server.config import ApiKeys
     from appliance.token_server.request import Grant
 
 _LEEWAY_S: Final = 10
@@ -132,10 +132,10 @@ class Issuer(Protocol):
 class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
-    def __init__(self, credentials: "Credentials") -> None:
+    def __init__(self, api_keys: "ApiKeys") -> None:
         """Prepare the keys."""
-        self._url = credentials.url
-        self._signer = Signer(credentials.key, credentials.secret)
+        self._url = api_keys.url
+        self._signer = Signer(api_keys.key, api_keys.secret)
 
     async def issue(self, order: Order) -> Issued:
         """Return a token that allows to talk, listen and chat in one room."""

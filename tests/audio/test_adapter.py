@@ -33,12 +33,12 @@ from appliance.core.commands import (
     SetVolume,
 )
 from appliance.core.events import (
+    FirstBlockSent,
     LevelsMeasured,
     Part,
     PartFound,
     PartLost,
     TailEnded,
-    TalkFlowed,
 )
 from appliance.pcm import SILENCE
 from tests.card.asound import Card, plug_in
@@ -158,7 +158,7 @@ async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
             await ours.blocks(5)
             assert is_silent(await ours.blocks(10))
             ours.adapter.do(OpenGate(time.monotonic()))
-            flowed = await ours.event(TalkFlowed)
+            flowed = await ours.event(FirstBlockSent)
             assert flowed.access_s >= 0
             ours.forget()
             await ours.blocks(3)
@@ -206,7 +206,7 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             card.unplug()
             lost = {(await ours.event(PartLost)).part for _ in range(2)}
             assert lost == {Part.MICROPHONE, Part.SPEAKER}
@@ -428,7 +428,7 @@ async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             since_s = wall.now_s()
             ours.adapter.do(PlayEarcon(Earcon.JOINED))
             await ours.blocks(60)
@@ -466,7 +466,7 @@ async def test_a_card_with_44100_hz_only_keeps_the_pitch_in_both_directions(tmp_
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             ours.forget()
             await ours.blocks(5)
             assert pitch_hz(await ours.blocks(50)) == pytest.approx(1000, abs=5)
@@ -487,7 +487,7 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             say = ours.adapter.mixer.add("somebody")
             since_s = card.now_s()
             for block in tone(0.5).reshape(-1, BLOCK_FRAMES):
@@ -509,7 +509,7 @@ async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
             since_s = card.now_s()
             ours.adapter.do(OpenGate())
             ours.adapter.do(PlayEarcon(Earcon.PERMIT))
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             sent = await ours.blocks(40)
             ours.adapter.do(CloseGate(tail_ms=50))
             ours.adapter.do(PlayEarcon(Earcon.END))

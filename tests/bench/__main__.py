@@ -33,7 +33,7 @@ from tests.bench import (
     shutdown,
     soak,
     startup,
-    tokenserver,
+    token_server,
 )
 from tests.bench.bench_run import BenchRun
 from tests.bench.busy_loop import awake
@@ -55,7 +55,7 @@ FIGURES: dict[str, Callable[[BenchRun], Awaitable[Section]]] = {
     "rooms": room_change.measure,
     "shutdown": shutdown.measure,
     "flood": flood.measure,
-    "tokenserver": tokenserver.measure,
+    "tokenserver": token_server.measure,
     "relay": relay.measure,
     "agent": agent.measure,
     "links": links.measure,

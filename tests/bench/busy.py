@@ -16,7 +16,7 @@ import numpy as np
 
 from tests.bench import hearing, sound
 from tests.bench.bench_run import BenchRun
-from tests.bench.client import Client, Line
+from tests.bench.client import Client, LogLine
 from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.compiler import compiling
 from tests.bench.hearing import Hearing, back_s, judge
@@ -156,7 +156,7 @@ async def _watch(card: Card, looks: list[Look]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-def lengthened(lines: Sequence[Line], looks: Sequence[Look]) -> tuple[int, int]:
+def lengthened(lines: Sequence[LogLine], looks: Sequence[Look]) -> tuple[int, int]:
     """Return how often the buffer was lengthened, and how often without an xrun."""
     buffer_ms, longer, unfounded = SHORTEST_MS, 0, 0
     for line in lines:

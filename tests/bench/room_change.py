@@ -13,7 +13,7 @@ from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Ours, Page
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import extremes
-from tests.bench.tokensource import TokenSource
+from tests.bench.token_source import RecordingTokenSource
 
 GOAL_S = 1.5
 SPEECH_S = 5.0
@@ -45,7 +45,9 @@ async def _moves(run: BenchRun, count: int) -> list[float]:
     async with AsyncExitStack() as stack:
         sources = [
             await stack.enter_async_context(
-                TokenSource(run.server.url, partial(run.token, room, seat.name))
+                RecordingTokenSource(
+                    run.server.url, partial(run.token, room, seat.name)
+                )
             )
             for room in rooms
         ]

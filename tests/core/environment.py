@@ -7,7 +7,6 @@ from hypothesis import strategies as st
 from appliance.config import Config, Preset, RoomConfig, TalkConfig, TalkMode
 from appliance.core.commands import FetchToken, JoinRoom, LeaveRoom, SendChat
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentState,
     Button,
@@ -21,6 +20,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    FirstBlockSent,
     GainAsked,
     JoinAsked,
     LeaveAsked,
@@ -45,10 +45,10 @@ from appliance.core.events import (
     StopAsked,
     TailEnded,
     TalkAsked,
-    TalkFlowed,
     Ticked,
     TokenFailed,
     TokenReady,
+    VoiceAgent,
     VolumeAsked,
 )
 from tests.core.story import ALICE, BOB, URL, message
@@ -90,7 +90,7 @@ _world = st.one_of(
     st.builds(LinkChanged, st.sampled_from([None, "10.0.0.7", "10.0.0.8"])),
     st.builds(PartLost, st.sampled_from(Part), st.just("x"), st.just("gone")),
     st.builds(PartFound, st.sampled_from(Part), st.just("y"), st.sampled_from(NOTICES)),
-    st.sampled_from([TailEnded(), TalkFlowed(0.01), Ticked(), PairingAsked()]),
+    st.sampled_from([TailEnded(), FirstBlockSent(0.01), Ticked(), PairingAsked()]),
     st.just(LevelsMeasured(-20, -90, is_voice=True)),
 )
 _waits = st.sampled_from([0.0, 0.1, 0.25, 0.4, 1.0, 2.5, 6.0, 11.0, 31.0, 3700.0])
@@ -174,8 +174,8 @@ def _claims(ticket: int) -> list[Event]:
         PermissionsChanged(ticket, Permissions(may_publish=False)),
         PermissionsChanged(ticket, Permissions(may_send_data=False, is_muted=True)),
         RoomJoined(ticket, "kitchen", (ALICE,), Permissions(may_publish=False)),
-        AgentChanged(ticket, Agent("agent", "Agent", AgentState.LISTENING)),
-        AgentChanged(ticket, Agent("agent", "Agent", AgentState.THINKING)),
+        AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.LISTENING)),
+        AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.THINKING)),
         AgentChanged(ticket, None),
         CaptionReceived(ticket, Caption("s", "agent", "Agent", "hi", False, 1)),
     ]

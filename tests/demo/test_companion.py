@@ -10,7 +10,7 @@ import pytest
 from livekit import rtc
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.view import ConnectionState, Lamps
+from appliance.core.view import ConnectionState, LampStates
 from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener, Summary
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
@@ -23,7 +23,7 @@ QUIET = np.zeros(480, np.int16)
 LOUD = np.full(480, 3000, np.int16)
 DEADLINE_S = 30.0
 CONNECTED = replace(STARTING, connection=ConnectionState.CONNECTED)
-TALKING = replace(CONNECTED, lamps=Lamps(talking=True))
+TALKING = replace(CONNECTED, lamps=LampStates(talking=True))
 SPEAKING = replace(CONNECTED, speakers=("Companion",), speaker_dbfs=-20)
 CHAT = (
     ChatLine("1", "", "", "hello", 0, Delivery.SENT),

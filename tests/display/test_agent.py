@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.core.events import Agent, AgentState, Caption
+from appliance.core.events import AgentState, Caption, VoiceAgent
 from appliance.display.rendering import lines
 from tests.pictures.situations import ROBOT, SILENT, SPOKEN
 
@@ -23,7 +23,7 @@ def shown(size=(128, 64), **changes):
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 @pytest.mark.parametrize("state", AgentState)
 def test_the_state_of_the_agent_stands_beside_its_name(size, state):
-    text = " ".join(shown(size, agent=Agent(ROBOT.id, ROBOT.name, state)).split())
+    text = " ".join(shown(size, agent=VoiceAgent(ROBOT.id, ROBOT.name, state)).split())
     assert "Robot is " in text
     assert state in text or state is AgentState.INITIALIZING
 

@@ -9,7 +9,6 @@ from playwright.async_api import expect
 from appliance.config import TalkMode
 from appliance.core.chat import Delivery
 from appliance.core.events import (
-    Agent,
     AgentState,
     Caption,
     ChatTyped,
@@ -17,6 +16,7 @@ from appliance.core.events import (
     LeaveAsked,
     MuteAsked,
     TalkAsked,
+    VoiceAgent,
     VolumeAsked,
 )
 from appliance.core.view import ConnectionState, TalkState
@@ -456,7 +456,10 @@ async def test_the_agent_its_state_and_growing_captions_are_shown(phone):
     page, show = phone.page, phone.inbox.show
     card = page.locator("#agent-card")
     await expect(card).to_be_hidden()
-    show(agent=Agent("agent-7", "Assistant", AgentState.THINKING), agent_note="Note.")
+    show(
+        agent=VoiceAgent("agent-7", "Assistant", AgentState.THINKING),
+        agent_note="Note.",
+    )
     await expect(page.locator("#agent-state")).to_have_text("thinking…")
     await expect(page.locator("#agent-note")).to_have_text("Note.")
     region = page.locator("#captions")

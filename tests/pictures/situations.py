@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Agent, AgentState, Caption, Participant
+from appliance.core.events import AgentState, Caption, Participant, VoiceAgent
 from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 
 
 def line(name: str, text: str, state: Delivery = Delivery.RECEIVED) -> ChatLine:
@@ -45,7 +45,7 @@ SILENT = View(
     microphone_gain_db=0.0,
     chat=(line("Anna", "Hello?"), line("", "on my way")),
     chat_refusal="",
-    lamps=Lamps(online=True),
+    lamps=LampStates(online=True),
     faults=(),
     has_microphone=True,
     has_speaker=True,
@@ -61,7 +61,7 @@ OUT = replace(
     people=(),
     talk=TalkState.UNAVAILABLE,
     talk_text="cannot talk: not connected",
-    lamps=Lamps(),
+    lamps=LampStates(),
     rtt_ms=None,
 )
 
@@ -134,14 +134,14 @@ SITUATIONS = {
     "agent_thinking": replace(
         SILENT,
         people=(ROBOT,),
-        agent=Agent("agent", "Robot", AgentState.THINKING),
+        agent=VoiceAgent("agent", "Robot", AgentState.THINKING),
         chat=(line("", "what time is it?"),),
     ),
     "agent_speaking": replace(
         SILENT,
         people=(ROBOT,),
         speakers=("Robot",),
-        agent=Agent("agent", "Robot", AgentState.SPEAKING),
+        agent=VoiceAgent("agent", "Robot", AgentState.SPEAKING),
         chat=(line("", "what time is it?"),),
         captions=(
             Caption("s0", "me", "Box", "what time is it?", is_final=True, ts_ms=1),

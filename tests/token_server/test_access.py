@@ -11,7 +11,7 @@ import yaml
 from appliance.config import RoomConfig
 from appliance.token_server.command import application, client_limits
 from appliance.token_server.config import Networks
-from appliance.tokens.source import token_request
+from appliance.tokens.adapter import token_request
 from tests.token_server.clients import (
     BOX,
     NOW_S,

@@ -155,7 +155,7 @@ def test_the_error_for_a_server_on_the_lan_names_a_key_that_exists():
     )
     plain = environment(allow_insecure=["nas.local"])
     url = "ws://nas.local:7880"
-    assert read(plain | {"LIVEKIT_URL": url}).credentials.url == url
+    assert read(plain | {"LIVEKIT_URL": url}).api_keys.url == url
 
 
 def test_a_file_and_the_command_line_are_read_too(tmp_path):
@@ -204,14 +204,14 @@ def test_systemds_credentials_are_read(tmp_path, prefix):
     settings = read(
         {"CREDENTIALS_DIRECTORY": str(tmp_path)}, tmp_path / "token-server.yaml"
     )
-    assert settings.credentials.url == KEYS["LIVEKIT_URL"]
+    assert settings.api_keys.url == KEYS["LIVEKIT_URL"]
     assert settings.secrets == (SECRET, BOX, f"{BOX}2")
 
 
 def test_a_variable_takes_precedence_over_a_credential(tmp_path):
     (tmp_path / "LIVEKIT_URL").write_text("wss://other.example.com")
     settings = read(ENVIRONMENT | {"CREDENTIALS_DIRECTORY": str(tmp_path)})
-    assert settings.credentials.url == ENVIRONMENT["LIVEKIT_URL"]
+    assert settings.api_keys.url == ENVIRONMENT["LIVEKIT_URL"]
 
 
 def test_a_folder_of_credentials_that_is_missing_changes_nothing(tmp_path):

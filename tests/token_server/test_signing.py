@@ -6,14 +6,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.token_server.config import Credentials
+from appliance.token_server.config import ApiKeys
 from appliance.token_server.request import Grant
 from appliance.token_server.signing import LiveKitIssuer, Order, issue
 from appliance.tokens.claims import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-ISSUER = LiveKitIssuer(Credentials("key", SECRET, "wss://lk.example.com"))
+ISSUER = LiveKitIssuer(ApiKeys("key", SECRET, "wss://lk.example.com"))
 
 
 def test_a_token_is_valid_for_one_room_one_identity_and_a_limited_time():

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import tokenserver
+from tests.bench import token_server
 from tests.bench.bench_run import BenchRun
 from tests.bench.plan import QUICK
 from tests.bench.report import Section, is_complete
@@ -14,7 +14,7 @@ from tests.bench.token_load import is_complete as is_whole
 async def test_a_small_load_is_measured_for_both_kinds_of_rooms(tmp_path):
     plan = replace(QUICK, token_requests=200)
     run = BenchRun(LocalServer(find_or_build(print)), tmp_path, plan)
-    section = await tokenserver.measure(run)
+    section = await token_server.measure(run)
     assert isinstance(section, Section)
     assert is_complete([section])
     failures = [row.ours for row in section.rows if "refused" in row.name]

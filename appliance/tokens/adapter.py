@@ -1,4 +1,4 @@
-"""Client of the token source: one request and one event for each `FetchToken`.
+"""Adapter for tokens: implements `ports.Tokens` as client of the token source.
 
 `token_request` builds the request from the configuration of a room.
 """
@@ -176,7 +176,7 @@ class Clock:
 CLOCK: Final = Clock()
 
 
-class TokenSource:
+class TokenAdapter:
     """Client of the configured token source; the core decides on retries."""
 
     def __init__(

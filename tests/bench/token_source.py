@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Self
 
 
-class TokenSource:
+class RecordingTokenSource:
     """Answers every request on loopback with a fresh token."""
 
     def __init__(self, url: str, token: Callable[[], str]) -> None:

@@ -11,7 +11,7 @@ import pytest
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.commands import DropToken, FetchToken
 from appliance.core.events import Cause, TokenFailed, TokenReady
-from appliance.tokens.source import Clock, TokenSource
+from appliance.tokens.adapter import Clock, TokenAdapter
 from tests.tokens.token_texts import NOW_S, ROOM, answer_of, jwt_of
 
 CONFIG = Config(
@@ -43,8 +43,8 @@ class Office:
             )
         raise answer
 
-    def source(self, config: Config = CONFIG) -> TokenSource:
-        return TokenSource(
+    def source(self, config: Config = CONFIG) -> TokenAdapter:
+        return TokenAdapter(
             config,
             identity="box-1",
             post=self.events.put_nowait,
@@ -254,7 +254,7 @@ async def test_asked_returns_when_the_first_request_has_been_sent():
     server = await asyncio.start_server(hold, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     config = Config(room=RoomConfig(token_url=f"http://127.0.0.1:{port}/token"))
-    async with server, TokenSource(config, identity="b", post=ignore) as source:
+    async with server, TokenAdapter(config, identity="b", post=ignore) as source:
         source.do(FetchToken(1, None, None))
         await source.asked(PATIENCE_S)
         # Never answered.
