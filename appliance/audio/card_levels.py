@@ -17,7 +17,7 @@ from appliance.errors import SoundError
 QUIET_DB: Final = -15.0
 """A speaker at this level or below is hard to hear; our choice."""
 ADVISED_PERCENT: Final[dict[Direction, int]] = {"microphone": 80, "speaker": 90}
-"""Our choice: loud, and with some room above."""
+"""Our choice: loud, and with some headroom."""
 _WORDS: Final[dict[Direction, tuple[str, str]]] = {
     "microphone": ("capture", "cap"),
     "speaker": ("playback", "unmute"),

@@ -51,7 +51,7 @@ would overcommit the usb bandwidth reserved for periodic transfers."""
 WAITING_BYTES: Final = 32_768
 """Periods that wait for the appliance, some ten of them; later ones are dropped."""
 OUTPUT_BYTES: Final = 16_384
-"""Room for what native libraries write; the rest is dropped."""
+"""Space for what native libraries write; the rest is dropped."""
 KILLED_S: Final = 1.0
 """Time in which a killed process ends, unless it is stuck in the kernel."""
 _OPTIONS: Final = ("-I", "-S", "-B")

@@ -229,9 +229,9 @@ def _captioned(state: State, caption: Caption, now_s: float) -> State:
         captions=with_caption(conversation.captions, caption),
         captions_until_s=now_s + CAPTION_S,
     )
-    is_own = caption.speaker_id == state.identity
+    is_own = caption.talker_id == state.identity
     agent = conversation.agent
-    if is_own or (agent is not None and agent.id == caption.speaker_id):
+    if is_own or (agent is not None and agent.id == caption.talker_id):
         conversation = _reacted(conversation)
         hears_us = conversation.hears_us or is_own
         conversation = replace(conversation, hears_us=hears_us)

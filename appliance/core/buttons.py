@@ -39,7 +39,7 @@ def tick(state: State, now_s: float) -> Step:
     """Leave when the leave button has been held for its hold time."""
     if now_s < leave_due_s(state):
         return state, ()
-    return session.leave(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
+    return session.end(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
 
 
 def leave_due_s(state: State) -> float:

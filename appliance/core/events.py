@@ -123,10 +123,10 @@ class Caption:
     """Words as somebody speaks them, with size and types already checked."""
 
     segment: str
-    """Unique together with `speaker_id`; a later caption replaces an earlier one."""
-    speaker_id: str
+    """Unique together with `talker_id`; a later caption replaces an earlier one."""
+    talker_id: str
     """LiveKit identity; that of this box for what was said here."""
-    speaker: str
+    talker: str
     """Name to display."""
     text: str = field(repr=False)
     is_final: bool

@@ -44,7 +44,7 @@ class Phase(StrEnum):
 
 
 class Goal(StrEnum):
-    """Continuation after leaving the room."""
+    """What follows when the session has ended."""
 
     REJOIN = "rejoin"
     STAY_OUT = "stay_out"

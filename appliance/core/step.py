@@ -118,7 +118,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case Ticked():
             return _tick(state, now_s)
         case StopAsked():
-            return session.leave(state, Goal.STOP, now_s)
+            return session.end(state, Goal.STOP, now_s)
         case LinkChanged():
             return reconnect.link_changed(state, event, now_s)
         case ButtonPressed():
@@ -130,7 +130,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case LeaveAsked():
-            return session.leave(state, Goal.STAY_OUT, now_s)
+            return session.end(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
         case VolumeAsked() | GainAsked():
@@ -185,7 +185,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
 def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) -> Step:
     """End the session; while leaving, it does not matter which side ended it."""
     if state.phase is Phase.LEAVING:
-        return session.after_leaving(state, now_s)
+        return session.after_end(state, now_s)
     if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
     return reconnect.failed(state, event, now_s)

@@ -173,7 +173,7 @@ class Summary:
         begins = view.lamps.talking and not self.is_talking
         self.is_talking = view.lamps.talking
         self.talks_sent += begins
-        if self.is_repeating and view.speakers and view.speaker_dbfs > VOICE_DBFS:
+        if self.is_repeating and view.talkers and view.speaker_dbfs > VOICE_DBFS:
             self.is_repeating = False
             # A talk with a long pause in it is repeated in parts.
             heard_back = self.talks_heard_back + 1

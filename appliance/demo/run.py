@@ -206,7 +206,7 @@ def _news(view: View) -> Iterator[str]:
     # Without the countdown to the next try.
     yield f"{view.banner.partition(', retry')[0]}: {view.talk_text}"
     yield from view.faults
-    yield from (f"{name} speaks" for name in view.speakers)
+    yield from (f"{name} speaks" for name in view.talkers)
     for line in view.chat[-1:]:
         name = f"you ({line.state})" if line.is_own else line.sender_name
         yield f"{name}: {line.text}"

@@ -14,7 +14,7 @@ Size = tuple[int, int]
 """Width and height in px."""
 
 TALL_PX: Final = 64
-"""Height from which a screen has room for a heading and for gaps."""
+"""Height from which a screen has space for a heading and for gaps."""
 SHIFT_PX: Final = (3, 1)
 """Margin on the right and, on a tall screen, at the bottom, for the pixel shift.
 
@@ -125,31 +125,31 @@ def whole(size: Size, *, is_dense: bool = False) -> Area:
 
 
 def is_tall(size: Size) -> bool:
-    """Return whether the screen has room for a heading."""
+    """Return whether the screen has space for a heading."""
     return size[1] >= TALL_PX
 
 
-def heading(text: str, room: Area, aside: str = "") -> TextLine:
+def heading(text: str, area: Area, aside: str = "") -> TextLine:
     """Return the heading, in the large font only if no other has its characters."""
     font = fonts_for(text)[-1]
     small = fonts.small()
     taken_px = small.width_px(aside) + small.space_px if aside else 0
-    shown = cut(text, font, room.width_px - taken_px)
-    gap_px = 0 if room.is_dense else 1
+    shown = cut(text, font, area.width_px - taken_px)
+    gap_px = 0 if area.is_dense else 1
     return TextLine(shown, font, font.height_px, gap_px, aside=aside)
 
 
-def bar(text: str, look: Look, room: Area, *, is_small: bool) -> TextLine:
+def bar(text: str, look: Look, area: Area, *, is_small: bool) -> TextLine:
     """Return the bar in the boldest font in which its text fits."""
     small, title = fonts.small(), fonts.title()
-    width_px = room.width_px - 2 * GAP_PX
+    width_px = area.width_px - 2 * GAP_PX
     is_wide = title.width_px(text) > width_px
     is_title = not is_small and not is_wide and title.can_show(text)
     font = title if is_title else fonts_for(text)[-1]
     text = cut(text, font, width_px)
     if is_small:
         return TextLine(text, font, small.height_px, look=look)
-    if room.is_dense:
+    if area.is_dense:
         return TextLine(text, font, BAR_FLAT_PX, 1, look)
     return TextLine(text, font, BAR_TALL_PX, GAP_PX, look)
 
@@ -175,15 +175,15 @@ def marked(lines: tuple[TextLine, ...], mark: str) -> tuple[TextLine, ...]:
     )
 
 
-def ruled(lines: tuple[TextLine, ...], room: Area) -> tuple[TextLine, ...]:
+def ruled(lines: tuple[TextLine, ...], area: Area) -> tuple[TextLine, ...]:
     """Return the lines with a rule below the last, if there is space for it."""
-    if not lines or room.is_dense:
+    if not lines or area.is_dense:
         return lines
     return (*lines[:-1], replace(lines[-1], look=Look.RULED, gap_px=RULE_PX))
 
 
 def chat_lines(
-    chat: tuple[ChatLine, ...], room: Area
+    chat: tuple[ChatLine, ...], area: Area
 ) -> tuple[tuple[TextLine, ...], bool]:
     """Return the newest lines that fit, the newest at the bottom.
 
@@ -193,7 +193,7 @@ def chat_lines(
     shown: tuple[TextLine, ...] = ()
     is_whole = may_be_large = True
     for message in reversed(chat):
-        left = room.below(shown)
+        left = area.below(shown)
         paragraph = left.fitted(readable(said(message)), may_be_large=may_be_large)
         if not shown:
             is_whole = paragraph.is_whole

@@ -102,7 +102,7 @@ class _Pen:
         """Draw dark text on a lit bar, or lit text in a frame."""
         small = fonts.small()
         is_lit = line.look is Look.LIT
-        # A bar of small letters has no room for a frame.
+        # A bar of small letters has no space for a frame.
         is_box = is_lit or line.height_px > small.height_px
         if is_box:
             self._draw_box(y, line.height_px, fill=_LIT if is_lit else _DARK)

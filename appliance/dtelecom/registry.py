@@ -56,7 +56,7 @@ RETRY_S: Final = 10.0
 RPC_S: Final = 5.0
 """Time-out for the whole answer."""
 MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes; room for 3,000 nodes."""
+"""Bytes; space for 3,000 nodes."""
 MAX_NODES: Final = 1000
 """Further nodes are ignored."""
 _log = logging.getLogger(__name__)

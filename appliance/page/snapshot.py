@@ -5,7 +5,7 @@ import contextlib
 import logging
 from base64 import b64encode
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -33,7 +33,7 @@ STARTING = View(
     preset=None,
     presets=(),
     people=(),
-    speakers=(),
+    talkers=(),
     talk=TalkState.UNAVAILABLE,
     talk_text="starting",
     talk_left_s=None,
@@ -61,6 +61,11 @@ STARTING = View(
 _SENT_FIELDS = tuple(
     item.name for item in fields(View) if item.repr and item.name != "chat"
 )
+_JSON_NAMES: Final = {
+    "talkers": "speakers",
+    "is_page_press_ignored": "is_page_spent",
+}
+"""Fields of the view that have another name in the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def _drawing(view: View, size: Size) -> Drawing:
 
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
-    shown = {name: getattr(view, name) for name in _SENT_FIELDS}
+    shown = {_JSON_NAMES.get(name, name): getattr(view, name) for name in _SENT_FIELDS}
     return msgspec.json.encode(
         {
             **shown,
@@ -183,7 +188,7 @@ def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
 def _caption(caption: Caption) -> dict[str, object]:
     return {
         "segment": caption.segment,
-        "speaker": caption.speaker,
+        "speaker": caption.talker,
         "text": caption.text,
         "final": caption.is_final,
     }

@@ -102,10 +102,10 @@ class PageInterface:
         if self.keeps_picture:
             return
         at = self._start()
-        room = COLUMNS - (self._column or 0)
+        free = COLUMNS - (self._column or 0)
         for page, first in enumerate(range(0, len(data), self._width_px)):
             row = data[first : first + self._width_px]
-            self._send_page(page, at, row[:room])
+            self._send_page(page, at, row[:free])
 
     def clear(self, pages: int) -> None:
         """Clear every column, also those beside the picture."""

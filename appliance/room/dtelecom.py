@@ -93,14 +93,12 @@ class _Caption(msgspec.Struct):
 _CAPTION: Final = msgspec.json.Decoder(_Caption)
 
 
-def read_caption(
-    payload: bytes, speaker: ChatSender, now_ms: int
-) -> ChatMessage | None:
+def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage | None:
     """Return a caption as a line of chat, within the limits of chat; None: it is none.
 
     Args:
         payload: untrusted bytes.
-        speaker: who sent it.
+        sender: who sent it.
         now_ms: replaces a missing time, ms since the epoch.
 
     Source: dTelecom's components-core 0.6: `{timestamp, transcription, language}`, each
@@ -116,7 +114,7 @@ def read_caption(
     line = read_packet(
         PACKET_TOPIC,
         msgspec.json.encode(words),
-        speaker,
+        sender,
         now_ms=now_ms,
         takes_streams=False,
     )

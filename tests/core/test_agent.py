@@ -69,9 +69,9 @@ def gone(box):
     return AgentChanged(box.state.ticket, None)
 
 
-def caption(box, text, *, is_final=False, segment="s1", speaker=ROBOT.id):
+def caption(box, text, *, is_final=False, segment="s1", talker=ROBOT.id):
     names = {"box": "Box", ROBOT.id: "Robot"}
-    spoken = Caption(segment, speaker, names.get(speaker, "?"), text, is_final, 7)
+    spoken = Caption(segment, talker, names.get(talker, "?"), text, is_final, 7)
     return CaptionReceived(box.state.ticket, spoken)
 
 
@@ -136,8 +136,8 @@ def test_a_caption_grows_and_then_becomes_one_line_of_the_chat():
 
 def test_what_was_said_here_becomes_a_line_of_this_box():
     box = with_agent()
-    box.play(caption(box, "what time", speaker="box"))
-    box.play(caption(box, "what time is it", is_final=True, speaker="box"))
+    box.play(caption(box, "what time", talker="box"))
+    box.play(caption(box, "what time is it", is_final=True, talker="box"))
     (line,) = box.view().chat
     assert line.is_own
     assert (line.text, line.state) == ("what time is it", Delivery.SENT)
@@ -146,7 +146,7 @@ def test_what_was_said_here_becomes_a_line_of_this_box():
 def test_a_caption_replaces_no_line_that_was_typed():
     box = with_agent()
     box.play(ChatTyped("mine", "typed", 1))
-    box.play(caption(box, "forged", is_final=True, segment="mine", speaker="box"))
+    box.play(caption(box, "forged", is_final=True, segment="mine", talker="box"))
     assert [line.text for line in box.view().chat] == ["typed"]
 
 
@@ -274,18 +274,18 @@ def test_the_fault_is_cleared_when_the_agent_reacts(state):
     assert (box.view().faults, box.view().banner) == ((), "in kitchen")
 
 
-@pytest.mark.parametrize("speaker", ["box", ROBOT.id])
-def test_a_caption_is_a_reaction(speaker):
+@pytest.mark.parametrize("talker", ["box", ROBOT.id])
+def test_a_caption_is_a_reaction(talker):
     box = with_agent()
     say(box)
-    box.play(7.0, caption(box, "hm", speaker=speaker), 20.0)
+    box.play(7.0, caption(box, "hm", talker=talker), 20.0)
     assert box.view().faults == ()
 
 
 def test_the_words_of_others_are_no_reaction():
     box = with_agent()
     say(box)
-    box.play(caption(box, "hm", speaker="bob"), 9.0)
+    box.play(caption(box, "hm", talker="bob"), 9.0)
     assert box.view().faults
 
 
@@ -295,7 +295,7 @@ def test_among_several_participants_an_agent_may_listen_to_another_one():
     say(box)
     box.play(20.0)
     assert box.view().faults == ()
-    box.play(caption(box, "hm", speaker="box"))
+    box.play(caption(box, "hm", talker="box"))
     say(box)
     box.play(20.0)
     assert box.view().faults
@@ -464,7 +464,7 @@ def test_in_open_mode_a_turn_begins_with_the_voice_and_ends_after_a_pause():
 def test_a_caption_during_a_pause_does_not_end_the_turn():
     box = with_agent(OPEN)
     box.play(FirstBlockSent(0.01), VOICE, 1.0, QUIET, 0.3)
-    assert of(TakeTurn, box.play(caption(box, "hm", speaker="box"), 0.3)) == ()
+    assert of(TakeTurn, box.play(caption(box, "hm", talker="box"), 0.3)) == ()
 
 
 def test_in_open_mode_a_mute_ends_the_turn_and_takes_nothing_back():

@@ -107,15 +107,15 @@ def test_the_online_lamp_is_lit_only_in_the_room():
     assert not box.view().lamps.online
 
 
-def test_the_receiving_lamp_and_the_speakers_follow_the_room():
+def test_the_receiving_lamp_and_the_talkers_follow_the_room():
     box = in_room()
     assert not box.view().lamps.receiving
     box.play(box.people(ALICE, BOB))
     assert box.view().lamps.receiving
-    assert box.view().speakers == ("Bob",)
+    assert box.view().talkers == ("Bob",)
     box.play(box.paused())
     assert not box.view().lamps.receiving
-    assert box.view().speakers == ()
+    assert box.view().talkers == ()
 
 
 def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():

@@ -24,7 +24,7 @@ LOUD = np.full(480, 3000, np.int16)
 DEADLINE_S = 30.0
 CONNECTED = replace(STARTING, connection=ConnectionState.CONNECTED)
 TALKING = replace(CONNECTED, lamps=LampStates(talking=True))
-SPEAKING = replace(CONNECTED, speakers=("Companion",), speaker_dbfs=-20)
+SPEAKING = replace(CONNECTED, talkers=("Companion",), speaker_dbfs=-20)
 CHAT = (
     ChatLine("1", "", "", "hello", 0, Delivery.SENT),
     ChatLine("2", "companion", "Companion", "You wrote: hello", 0, Delivery.RECEIVED),

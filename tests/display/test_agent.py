@@ -12,8 +12,8 @@ SIZES = [(128, 64), (128, 32)]
 VIEW = replace(SILENT, people=(ROBOT,), chat=())
 
 
-def caption(text, segment="s", speaker=ROBOT.id, *, is_final=False):
-    return Caption(segment, speaker, "Robot", text, is_final, 1)
+def caption(text, segment="s", talker=ROBOT.id, *, is_final=False):
+    return Caption(segment, talker, "Robot", text, is_final, 1)
 
 
 def shown(size=(128, 64), **changes):
@@ -46,7 +46,7 @@ def test_of_several_captions_the_newest_is_shown():
 
 
 def test_what_is_being_said_here_is_shown_as_mine():
-    assert "me: hello" in shown(captions=(caption("hello", speaker="box"),))
+    assert "me: hello" in shown(captions=(caption("hello", talker="box"),))
 
 
 def test_a_text_without_spaces_is_cut_all_the_same():

@@ -39,7 +39,7 @@ IN_ROOM = replace(
         Participant("ben", "Ben Müller", is_muted=True),
         Participant("agent-7", "Assistant"),
     ),
-    speakers=("Anna",),
+    talkers=("Anna",),
     talk=TalkState.MUTED,
     talk_text="muted",
     microphone_dbfs=-34,

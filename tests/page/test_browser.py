@@ -239,17 +239,21 @@ async def test_a_talk_that_ended_while_held_asks_for_a_release(phone):
     await phone.page.locator("#talk").hover()
     await phone.page.mouse.down()
     await phone.inbox.has(TalkAsked(is_on=True))
-    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    phone.inbox.show(
+        talk=TalkState.MUTED, talk_text="muted", is_page_press_ignored=True
+    )
     await phone.text("talk-label").to_have_text("Release")
     await phone.text("talk-text").to_contain_text("talk has ended")
     await phone.page.mouse.up()
     await phone.inbox.has(TalkAsked(is_on=False))
-    phone.inbox.show(is_page_spent=False)
+    phone.inbox.show(is_page_press_ignored=False)
     await phone.text("talk-label").to_have_text("Hold to talk")
 
 
 async def test_a_page_that_does_not_hold_the_button_asks_for_no_release(phone):
-    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    phone.inbox.show(
+        talk=TalkState.MUTED, talk_text="muted", is_page_press_ignored=True
+    )
     await phone.text("talk-label").to_have_text("Hold to talk")
 
 

@@ -32,7 +32,7 @@ SILENT = View(
     preset=None,
     presets=(),
     people=(ANNA, BEN),
-    speakers=(),
+    talkers=(),
     talk=TalkState.MUTED,
     talk_text="muted",
     talk_left_s=None,
@@ -84,7 +84,7 @@ def _in_script(name: str, room: str, text: str) -> View:
         banner=f"in {room}",
         room=room,
         people=(person, ANNA),
-        speakers=(name,),
+        talkers=(name,),
         chat=(line("Anna", "Hello?"), line(name, text)),
     )
 
@@ -127,9 +127,9 @@ SITUATIONS = {
     "locked": replace(
         SILENT, talk=TalkState.LOCKED, talk_text="time is up: release the button"
     ),
-    "listening": replace(SILENT, speakers=("Anna",)),
+    "listening": replace(SILENT, talkers=("Anna",)),
     "three_talkers": replace(
-        SILENT, people=(ANNA, BEN, CHLOE), speakers=("Anna", "Ben", "Chloé")
+        SILENT, people=(ANNA, BEN, CHLOE), talkers=("Anna", "Ben", "Chloé")
     ),
     "agent_thinking": replace(
         SILENT,
@@ -140,7 +140,7 @@ SITUATIONS = {
     "agent_speaking": replace(
         SILENT,
         people=(ROBOT,),
-        speakers=("Robot",),
+        talkers=("Robot",),
         agent=VoiceAgent("agent", "Robot", AgentState.SPEAKING),
         chat=(line("", "what time is it?"),),
         captions=(
@@ -200,10 +200,10 @@ SITUATIONS = {
         chat=tuple(view.chat[-1] for view in SCRIPTS.values()),
         screen_page=ScreenPage.CHAT,
     ),
-    "silent_arabic": replace(SCRIPTS["arabic"], speakers=()),
+    "silent_arabic": replace(SCRIPTS["arabic"], talkers=()),
     "talking_chinese": replace(
         SCRIPTS["chinese"],
-        speakers=(),
+        talkers=(),
         talk=TalkState.TALKING,
         talk_text="talking",
         is_muted=False,
