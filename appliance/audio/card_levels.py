@@ -14,7 +14,7 @@ from appliance.audio.devices import Device, Direction
 from appliance.core import fault_table
 from appliance.errors import SoundError
 
-QUIET_DB: Final = -15.0
+FAINT_DB: Final = -15.0
 """A speaker at this level or below is hard to hear; our choice."""
 ADVISED_PERCENT: Final[dict[Direction, int]] = {"microphone": 80, "speaker": 90}
 """Our choice: loud, and with some headroom."""
@@ -190,4 +190,4 @@ def _is_bad(control: Control) -> bool:
     if control.is_on is False or control.percent == 0:
         return True
     is_speaker = control.direction == "speaker"
-    return is_speaker and control.db is not None and control.db <= QUIET_DB
+    return is_speaker and control.db is not None and control.db <= FAINT_DB

@@ -55,7 +55,7 @@ INTEGRAL: Final = 0.01
 """Part of the error that is corrected in a second, and that is added to the drift each
 second: 300 ppm are found within 20 s, with an error of 1 ms meanwhile."""
 RATE_MOST: Final = 0.001
-STILL_FRAMES: Final = RATE_HZ // 5
+IDLE_FRAMES: Final = RATE_HZ // 5
 _SPARE: Final = 6
 """Extra samples fetched for the spline."""
 _RISING: Final[Samples] = np.linspace(0.0, 1.0, BLOCK_FRAMES, dtype=np.float32)
@@ -82,7 +82,7 @@ class CaptureProcessing:
         self._delay_ms = 0
         self._warm_up_blocks = WARM_UP_BLOCKS
         self._echo_blocks = 0
-        self._cancelled_blocks = self._quiet_blocks = 0
+        self._cancelled_blocks = self._pause_blocks = 0
         self._is_output_used = False
         self._is_at_work = False
 
@@ -170,11 +170,11 @@ class CaptureProcessing:
 
     def _uses_output(self, heard: Block, *, is_wanted: bool) -> bool:
         if self.has_echo:
-            self._quiet_blocks = 0
+            self._pause_blocks = 0
             return self._cancelled_blocks > STALE_BLOCKS
         is_quiet = level_dbfs(heard) < VOICE_DBFS
-        self._quiet_blocks = self._quiet_blocks + 1 if is_quiet else 0
-        is_pause = not is_wanted or self._quiet_blocks >= PAUSE_BLOCKS
+        self._pause_blocks = self._pause_blocks + 1 if is_quiet else 0
+        is_pause = not is_wanted or self._pause_blocks >= PAUSE_BLOCKS
         return self._is_output_used and not is_pause
 
 
@@ -245,7 +245,7 @@ class EchoReference:
         self._ring = RingBuffer()
         self._speaker = _SampleClock()
         self._microphone = _SampleClock()
-        self._loud_until_frame = -STILL_FRAMES
+        self._loud_until_frame = -IDLE_FRAMES
         self._at = 0
         self._fraction = 0.0
         self._rate = self._drift = 0.0
@@ -289,9 +289,9 @@ class EchoReference:
             self._advance(blocks)
 
     @property
-    def is_still(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether there has been nothing to take for a while."""
-        return self._loud_until_frame + STILL_FRAMES <= self._at
+        return self._loud_until_frame + IDLE_FRAMES <= self._at
 
     def _advance(self, blocks: int) -> None:
         moved = self._fraction + blocks * BLOCK_FRAMES * (1.0 + self._rate)

@@ -33,7 +33,7 @@ SPLINE_FRAMES: Final = 3
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
-"""100 ms after the last block above `QUIET_PEAK` are played too: faint noise around
+"""100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
@@ -82,7 +82,7 @@ class JitterBuffer:
         return self._idle_since_s is not None and self._loud_until_frame <= self._at
 
     @property
-    def _is_quiet(self) -> bool:
+    def _is_silent(self) -> bool:
         return self._loud_until_frame + HANGOVER_FRAMES <= self._at
 
     @property
@@ -188,9 +188,9 @@ class JitterBuffer:
         return True
 
     def _taken(self, frames: int, now_s: float) -> Samples | None:
-        is_quiet = self._is_quiet
+        is_silent = self._is_silent
         step = 1.0 + self._delay_control.rate
-        if is_quiet and self._was_silent:
+        if is_silent and self._was_silent:
             self._advance(frames * step)
             if self._at - self._loud_until_frame > SIZE_FRAMES:
                 self._become_idle(now_s)
@@ -198,11 +198,11 @@ class JitterBuffer:
         window = self._ring.view(self._at - 1, frames + _SPARE)
         samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
         self._advance(frames * step)
-        if is_quiet:
+        if is_silent:
             samples = faded_out(samples)
         elif self._was_silent:
             samples = faded_in(samples)
-        self._was_silent = is_quiet
+        self._was_silent = is_silent
         return samples
 
     def _underrun(self, stock: int, frames: int, now_s: float) -> Samples | None:
@@ -225,13 +225,13 @@ class JitterBuffer:
 
     def _end_window(self) -> None:
         """Correct the delay once per window."""
-        is_quiet = self._is_quiet and self._was_silent
+        is_silent = self._is_silent and self._was_silent
         whole = round(self._fraction)
         # Reading at whole positions needs no interpolation.
-        if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
+        if is_silent or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
-        self._skip(self._delay_control.end_window(self._fraction, is_quiet=is_quiet))
+        self._skip(self._delay_control.end_window(self._fraction, is_silent=is_silent))
 
     def _skip(self, frames: int) -> int:
         """Move the read position and return the new fill level."""

@@ -121,7 +121,7 @@ class Sender:
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._quiet_packets = 0
+        self._silent_packets = 0
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
         self._card_latency_s = 0.0
         # Packets of silence sent since the card's last packet, and when.
@@ -164,7 +164,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
-        is_settled = self._quiet_packets >= SETTLED_PACKETS
+        is_settled = self._silent_packets >= SETTLED_PACKETS
         return is_settled and not self.gate.is_open and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
@@ -230,7 +230,7 @@ class Sender:
         self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
-        self._quiet_packets = 0
+        self._silent_packets = 0
         packets = min(packets, MAX_INSERTED_PACKETS)
         self._inserted += packets
         self._inserted_at_s = now_s
@@ -243,8 +243,8 @@ class Sender:
     @property
     def _wait_s(self) -> float:
         """Time without packets after which the card counts as missing."""
-        is_resting = self._quiet_packets >= SETTLED_PACKETS
-        return MISSING_AFTER_S + self._card_latency_s + is_resting * IDLE_S
+        is_settled = self._silent_packets >= SETTLED_PACKETS
+        return MISSING_AFTER_S + self._card_latency_s + is_settled * IDLE_S
 
     def _run(self) -> None:
         raise_priority()
@@ -273,7 +273,7 @@ class Sender:
         self._send_packet(packet)
         is_talk = self._was_open or self.gate.has_pre_roll
         is_busy = is_talk or self._processing.is_at_work
-        self._quiet_packets = 0 if is_busy else self._quiet_packets + 1
+        self._silent_packets = 0 if is_busy else self._silent_packets + 1
         return True
 
     def _is_late(self, at_s: float) -> bool:

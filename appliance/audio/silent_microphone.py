@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from appliance.audio.stream_stats import StreamClock
+    from appliance.audio.stream_stats import StreamCounters
 
 FIRST_ZEROS_S: Final = 2.0
 """Time with the gate open in which a microphone that has never delivered anything else
@@ -35,23 +35,23 @@ class SilentMicrophone:
         """Time with the gate open since the zeros began, over several talks."""
         self._longest_s = ZEROS_S
 
-    def update(self, stream_clock: "StreamClock", *, is_gate_open: bool) -> bool:
+    def update(self, counters: "StreamCounters", *, is_gate_open: bool) -> bool:
         """Return whether the microphone is silent; it stays so until sound comes.
 
         Args:
-            stream_clock: of the microphone.
+            counters: of the microphone.
             is_gate_open: whether the captured sound is being sent.
         """
-        zeros_since_s, now_s = stream_clock.zeros_since_s, stream_clock.at_s
+        zeros_since_s, now_s = counters.zeros_since_s, counters.at_s
         if zeros_since_s != self._zeros_since_s:
             self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
             # A stream that was just opened has had neither zeros nor sound yet.
-            if self.is_silent and stream_clock.has_sound:
+            if self.is_silent and counters.has_sound:
                 self.is_silent = False
                 self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
         opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
         if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
             self._talked_s += now_s - max(opened_at_s, zeros_since_s)
-            longest_s = self._longest_s if stream_clock.has_sound else FIRST_ZEROS_S
+            longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
             self.is_silent = self.is_silent or self._talked_s >= longest_s
         return self.is_silent

@@ -25,7 +25,7 @@ PARTS: Final[dict[Direction, Part]] = {
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 STOPPED: Final = fault_table.CARD_STOPPED.text()
-DEAF: Final = fault_table.CARD_DEAF.text()
+NO_SAMPLES: Final = fault_table.CARD_NO_SAMPLES.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
 STALL_S: Final = 1.0
@@ -46,7 +46,7 @@ ADC_RATE_ERROR: Final = 0.001
 _log = logging.getLogger(__name__)
 
 
-class StreamClock:
+class StreamCounters:
     """Heartbeat and counters of one stream, written by its callback.
 
     Single numbers, so that reading needs no lock.
@@ -76,7 +76,7 @@ class StreamClock:
         """Whether anything but zeros was captured."""
         self.zeros_since_s: float | None = None
         """Time since which only zeros are captured; None: there is sound."""
-        self.deaf_since_s: float | None = None
+        self.no_samples_since_s: float | None = None
         """Time since which PortAudio has had no captured samples for any callback; it
         passes zeros in their place. None: there are samples."""
         self._missed = 0
@@ -102,7 +102,7 @@ class StreamClock:
             return
         # More are a microphone that had stopped.
         self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
-        self._missed, self.deaf_since_s = 0, None
+        self._missed, self.no_samples_since_s = 0, None
         if status:
             self.xruns += 1
         if status or not adc_s:
@@ -142,12 +142,12 @@ class StreamClock:
         """
         self._missed += 1
         self._ahead = None
-        if self.deaf_since_s is None:
-            self.deaf_since_s = self.at_s
+        if self.no_samples_since_s is None:
+            self.no_samples_since_s = self.at_s
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""
-        self.deaf_since_s = None
+        self.no_samples_since_s = None
         self.at_s = self._now_s()
         self.blocks += blocks
 
@@ -166,7 +166,7 @@ class StreamStats:
         """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
         self._blocks: dict[Direction, int] = {}
-        self.clocks: dict[Direction, StreamClock] = {}
+        self.counters: dict[Direction, StreamCounters] = {}
         """Clocks of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """Events for opened streams that have not called back yet."""
@@ -179,9 +179,9 @@ class StreamStats:
         self.level_notice: Callable[[Direction, str], str] = lambda *_: ""
         """Returns the notice about the hardware level of this device; empty: none."""
         self._silent_microphone = SilentMicrophone()
-        # Held while counts of closed streams take the place of their clocks.
+        # Held while counts of closed streams take the place of their counters.
         self._changing = threading.Lock()
-        self.is_deaf = False
+        self.has_no_samples = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
     @property
@@ -208,51 +208,53 @@ class StreamStats:
         self._post(event)
 
     def opened(
-        self, clocks: dict[Direction, StreamClock], found: dict[Direction, PartFound]
+        self,
+        counters: dict[Direction, StreamCounters],
+        found: dict[Direction, PartFound],
     ) -> None:
-        """Take the clocks of new streams and the events to post when each works."""
-        self.clocks = clocks
+        """Take the counters of new streams and the events to post when each works."""
+        self.counters = counters
         self._opened = dict(found)
         microphone = found.get("microphone")
         if microphone and microphone.name != self._silent_microphone.name:
             self._silent_microphone = SilentMicrophone(microphone.name)
-        self.is_deaf = False
+        self.has_no_samples = False
 
     def stopped(self, now_s: float) -> set[Direction]:
         """Return the directions whose stream does not call back any more."""
-        clocks = self.clocks.items()
-        return {way for way, clock in clocks if now_s - clock.at_s > STALL_S}
+        counters = self.counters.items()
+        return {way for way, counts in counters if now_s - counts.at_s > STALL_S}
 
     def note_first_callbacks(self) -> None:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
-            clock = self.clocks[direction]
-            if clock.blocks and not _is_deaf(direction, clock):
+            counts = self.counters[direction]
+            if counts.blocks and not _has_no_samples(direction, counts):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
                 changed = self._with_troubles(direction, is_losing=False)
                 self._troubles[direction] = changed.notice
                 self._found(direction, changed)
 
-    def note_deaf(self) -> bool:
+    def note_missing_samples(self) -> bool:
         """Post that the microphone delivers nothing, and return whether that is new.
 
         Its stream stays open: the speaker of the same card plays on, and the microphone
         is reported again as soon as it delivers samples.
         """
-        clock, was_deaf = self.clocks.get("microphone"), self.is_deaf
-        since_s = None if clock is None else clock.deaf_since_s
-        self.is_deaf = (
-            clock is not None
+        counts, had_no_samples = self.counters.get("microphone"), self.has_no_samples
+        since_s = None if counts is None else counts.no_samples_since_s
+        self.has_no_samples = (
+            counts is not None
             and since_s is not None
-            and clock.at_s - since_s >= STALL_S
+            and counts.at_s - since_s >= STALL_S
         )
-        if was_deaf or not self.is_deaf:
+        if had_no_samples or not self.has_no_samples:
             return False
         found = self._working.pop("microphone", None) or self._opened["microphone"]
         self._opened["microphone"] = found
         self.add("microphone", AudioFault.STALL)
-        self.lost("microphone", found.name, DEAF)
+        self.lost("microphone", found.name, NO_SAMPLES)
         return True
 
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
@@ -263,10 +265,10 @@ class StreamStats:
             is_gate_open: whether the captured sound is being sent.
         """
         for direction in self._working:
-            clock = self.clocks[direction]
+            counts = self.counters[direction]
             if direction == "microphone":
-                self._silent_microphone.update(clock, is_gate_open=is_gate_open)
-            is_lossy = is_losing and clock.xruns + clock.drops > 0
+                self._silent_microphone.update(counts, is_gate_open=is_gate_open)
+            is_lossy = is_losing and counts.xruns + counts.drops > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
             if changed.notice != self._troubles[direction]:
                 self._troubles[direction] = changed.notice
@@ -291,9 +293,9 @@ class StreamStats:
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        clocks = self.clocks
-        closing = set(clocks if directions is None else directions) & clocks.keys()
-        self.is_deaf = self.is_deaf and "microphone" not in closing
+        counters = self.counters
+        closing = set(counters if directions is None else directions) & counters.keys()
+        self.has_no_samples = self.has_no_samples and "microphone" not in closing
         faults, blocks = dict(self._faults), dict(self._blocks)
         for direction in closing:
             self._opened.pop(direction, None)
@@ -301,41 +303,41 @@ class StreamStats:
             for kind in (AudioFault.XRUN, AudioFault.DROP):
                 faults[direction, kind] = self.count(direction, kind)
             blocks[direction] = self.blocks(direction)
-        left = {way: clock for way, clock in clocks.items() if way not in closing}
+        left = {way: counts for way, counts in counters.items() if way not in closing}
         # At once, because a counter that another thread reads must not go back.
         with self._changing:
-            self._faults, self._blocks, self.clocks = faults, blocks, left
+            self._faults, self._blocks, self.counters = faults, blocks, left
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
         with self._changing:
             past = self._faults.get((direction, kind), 0)
-            stream_clock = self.clocks.get(direction)
-        if stream_clock is None:
+            counts = self.counters.get(direction)
+        if counts is None:
             return past
         if kind is AudioFault.XRUN:
-            return past + stream_clock.xruns
+            return past + counts.xruns
         is_drop = kind is AudioFault.DROP and direction == "microphone"
-        return past + (stream_clock.drops if is_drop else 0)
+        return past + (counts.drops if is_drop else 0)
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
         with self._changing:
-            stream_clock = self.clocks.get(direction)
+            counts = self.counters.get(direction)
             past = self._blocks.get(direction, 0)
-        return past + (stream_clock.blocks if stream_clock else 0)
+        return past + (counts.blocks if counts else 0)
 
     @property
     def delay_ms(self) -> int:
         """Latency from output to input, as reported by PortAudio."""
-        # A duplex stream has one clock for both directions.
-        return sum(stream_clock.delay_ms for stream_clock in set(self.clocks.values()))
+        # A duplex stream has one object for both directions.
+        return sum(counts.delay_ms for counts in set(self.counters.values()))
 
     @property
     def losses(self) -> int:
         """Xruns and discarded periods since the streams were opened."""
-        clocks = self.clocks.values()
-        return max((clock.xruns + clock.drops for clock in clocks), default=0)
+        counters = self.counters.values()
+        return max((counts.xruns + counts.drops for counts in counters), default=0)
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
@@ -355,5 +357,5 @@ class StreamStats:
             _log.debug(message, *facts)
 
 
-def _is_deaf(direction: Direction, clock: StreamClock) -> bool:
-    return direction == "microphone" and clock.deaf_since_s is not None
+def _has_no_samples(direction: Direction, counts: StreamCounters) -> bool:
+    return direction == "microphone" and counts.no_samples_since_s is not None

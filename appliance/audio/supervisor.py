@@ -138,7 +138,7 @@ class Supervisor:
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
-        if self.stats.note_deaf():
+        if self.stats.note_missing_samples():
             self._note_loss()
         self._close_stopped()
         state = self._state()
@@ -155,10 +155,10 @@ class Supervisor:
             is_open=self._streams is not None,
             is_stuck=self._driver is not None and bool(self._driver.failure()),
             is_lost=self.stats.is_anything_lost,
-            is_deaf=self.stats.is_deaf,
+            has_no_samples=self.stats.has_no_samples,
             is_best=self._choice.is_best,
             is_talking=sender.gate.is_open and has_spoken,
-            is_playing="speaker" in self.stats.clocks and not sender.mixer.is_still,
+            is_playing="speaker" in self.stats.counters and not sender.mixer.is_idle,
         )
 
     def _close_stopped(self) -> None:
@@ -166,21 +166,21 @@ class Supervisor:
         if self._streams is None or self._driver is None:
             return
         is_over = bool(self._driver.failure())
-        now_s, clocks = time.monotonic(), self.stats.clocks
-        stopped = set(clocks) if is_over else self.stats.stopped(now_s)
+        now_s, counters = time.monotonic(), self.stats.counters
+        stopped = set(counters) if is_over else self.stats.stopped(now_s)
         if not stopped:
             return
         devices = self._devices
-        rest = {way: devices[way] for way in clocks.keys() - stopped}
+        rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
             self.stats.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
             self._choice.use(rest, rest)
             if "speaker" in stopped:
-                self._sender.mixer.rest()
+                self._sender.mixer.drop_pending()
         else:
-            if not any(clock.blocks for clock in clocks.values()):
+            if not any(counts.blocks for counts in counters.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
@@ -250,15 +250,15 @@ class Supervisor:
             self._note_hang(failures, cards)
             streams.close()
             return
-        if not streams.clocks:
+        if not streams.counters:
             streams.close()
             return
         self._streams = streams
         self._hangs = self._alone_at_hang = 0
         if self.set_levels is not None:
             self.set_levels(wanted)
-        self._choice.use(wanted, streams.clocks)
-        self.stats.opened(streams.clocks, self._choice.found())
+        self._choice.use(wanted, streams.counters)
+        self.stats.opened(streams.counters, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
 
@@ -288,4 +288,4 @@ class Supervisor:
         if self._streams is not None:
             self._streams.close()
             self._streams = None
-            self._sender.mixer.rest()
+            self._sender.mixer.drop_pending()

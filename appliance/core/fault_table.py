@@ -70,7 +70,7 @@ CARD_RATE_UNUSABLE: Final = HardwareFault(
     "Use another sound card.",
     readme_row=_SOUND,
 )
-CARD_DEAF: Final = HardwareFault(
+CARD_NO_SAMPLES: Final = HardwareFault(
     "card-deaf",
     "it delivers nothing",
     "Unplug it and plug it in again.",

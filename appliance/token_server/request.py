@@ -46,7 +46,7 @@ Without `egress`, which can send a recording anywhere. Source: livekit_room.prot
 DEPARTURE_S: Final = 1
 """Seconds after which a room with agents is closed when the last person left. An agent
 stops listening when the participant it serves leaves: with LiveKit's 20 s somebody who
-comes back meets the deaf agent, after one second a new room with a new one."""
+comes back meets that agent, after one second a new room with a new one."""
 MOST_AGENTS: Final = 8
 MOST: Final = 86_400
 """Largest number: a day in seconds."""

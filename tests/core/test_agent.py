@@ -215,7 +215,7 @@ def test_a_mute_takes_the_turn_back():
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
 
 
-def test_an_agent_is_not_deaf_to_what_a_mute_took_back():
+def test_an_agent_is_not_unresponsive_to_what_a_mute_took_back():
     box = with_agent(HYBRID)
     box.play(PRESS, FirstBlockSent(0.01), VOICE, MUTE, TailEnded(), 9.0)
     assert not box.state.conversation.is_unresponsive
@@ -315,7 +315,7 @@ def test_an_agent_that_was_told_nothing_need_not_react():
     assert box.view().faults == ()
 
 
-def test_an_agent_that_answers_during_the_talk_is_not_deaf():
+def test_an_agent_that_answers_during_the_talk_is_not_unresponsive():
     box = with_agent(HYBRID)
     box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
     box.play(agent(box, THINKING), agent(box, SPEAKING), agent(box, LISTENING))
@@ -483,7 +483,7 @@ def test_in_a_latched_talk_a_pause_does_not_end_the_turn():
 
 
 @pytest.mark.parametrize("mode", [OPEN, HYBRID])
-def test_a_deaf_agent_is_named_although_the_talk_goes_on(mode):
+def test_a_unresponsive_agent_is_named_although_the_talk_goes_on(mode):
     box = with_agent(mode)
     if mode is HYBRID:
         box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
@@ -519,7 +519,7 @@ def test_an_agent_need_not_react_to_its_own_answer_in_the_microphone():
     assert box.view().faults == ()
 
 
-def test_an_agent_is_not_deaf_while_somebody_goes_on_speaking():
+def test_an_agent_is_not_unresponsive_while_somebody_goes_on_speaking():
     box = with_agent(OPEN)
     box.play(FirstBlockSent(0.01))
     speak(box)
