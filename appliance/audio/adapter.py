@@ -10,14 +10,14 @@ from typing import Final, Self, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.devices import Direction
+from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.card_volume_supervisor import CardVolumeSupervisor
+from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.device_wishes import Direction
 from appliance.audio.driver import Driver
 from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
-from appliance.audio.level_supervisor import LevelSupervisor
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.streams import LATENCY_STEPS_S
@@ -119,11 +119,11 @@ class AudioAdapter:
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
-        choice = Choice(config.sound)
+        choice = DeviceChoice(config.sound)
         self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
-        levels = LevelSupervisor(config.sound.mixer)
-        self._supervisor.set_levels = levels.apply
-        self._supervisor.stats.level_notice = levels.notice
+        levels = CardVolumeSupervisor(config.sound.mixer)
+        self._supervisor.set_card_volumes = levels.apply
+        self._supervisor.stats.card_volume_notice = levels.notice
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.core import fault_table
 from appliance.errors import SoundError
 

@@ -23,9 +23,11 @@ from appliance.audio.dsp import (
     interpolated,
     is_loud,
 )
-from appliance.audio.ring_buffer import SIZE_FRAMES, RingBuffer
 from appliance.pcm import SILENCE, Block
 
+SIZE_BLOCKS: Final = 16
+"""160 ms; a longer burst is an outage, and storing it would only add delay."""
+SIZE_FRAMES: Final = SIZE_BLOCKS * BLOCK_FRAMES
 DEEPEST_BLOCKS: Final = 10
 """A fill level above 100 ms is cut at once: reading faster would take a minute."""
 SPLINE_FRAMES: Final = 3
@@ -39,6 +41,41 @@ ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
 _SPARE: Final = 6
 """Extra samples fetched for the spline and for reading 0.5 % faster."""
+
+
+class RingBuffer:
+    """Lock-free ring for one writer and one reader.
+
+    Thread: `write` from one, `stretch` from another.
+    """
+
+    def __init__(self) -> None:
+        """Start with silence."""
+        # Everything is written twice, so that any range is contiguous.
+        self._samples = np.zeros(2 * SIZE_FRAMES, np.float32)
+        # From `SIZE_BLOCKS` on the ring is all zeros: silence is not written again.
+        self._silent_blocks = SIZE_BLOCKS
+        self.written = 0
+        """Position of the next sample to be written."""
+
+    def write(self, block: Block) -> None:
+        """Add one block; it is copied."""
+        if block is not SILENCE or self._silent_blocks < SIZE_BLOCKS:
+            start = self.written % SIZE_FRAMES
+            self._samples[start : start + BLOCK_FRAMES] = block
+            second = start + SIZE_FRAMES
+            self._samples[second : second + BLOCK_FRAMES] = block
+        self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
+        # Last, so that the reader never sees a partly written block.
+        self.written += BLOCK_FRAMES
+
+    def view(self, first: int, frames: int) -> Samples:
+        """Return a read-only view of the samples from this position on.
+
+        It is valid until the ring overwrites them.
+        """
+        start = first % SIZE_FRAMES
+        return self._samples[start : start + frames]
 
 
 class JitterBuffer:

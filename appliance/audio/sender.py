@@ -15,8 +15,8 @@ from typing import Final
 
 import numpy as np
 
+from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import BLOCK_FRAMES, Samples, db_gain, to_block
-from appliance.audio.echo import CaptureProcessing, ToneRemover
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter

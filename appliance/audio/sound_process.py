@@ -21,7 +21,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.device_list import OURS
+from appliance.audio.alsa_devices import OURS
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
 from appliance.audio.portaudio_process import (
     CALL_BYTES,

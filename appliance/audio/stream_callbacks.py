@@ -12,7 +12,7 @@ import numpy as np
 
 from appliance.audio.driver import SAMPLE_BYTES, Raw
 from appliance.audio.dsp import RATE_HZ, SILENT_PEAK, faded_in, resampler, to_block
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IdleMode
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_stats import StreamCounters

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.audio.silent_microphone import SilentMicrophone
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
@@ -176,7 +176,7 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
-        self.level_notice: Callable[[Direction, str], str] = lambda *_: ""
+        self.card_volume_notice: Callable[[Direction, str], str] = lambda *_: ""
         """Returns the notice about the hardware level of this device; empty: none."""
         self._silent_microphone = SilentMicrophone()
         # Held while counts of closed streams take the place of their counters.
@@ -280,7 +280,7 @@ class StreamStats:
         is_silent = direction == "microphone" and self._silent_microphone.is_silent
         notices = (
             found.notice,
-            self.level_notice(direction, found.name),
+            self.card_volume_notice(direction, found.name),
             LOSING if is_losing else "",
             SILENT if is_silent else "",
         )

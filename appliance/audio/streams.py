@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.devices import Device, Direction
+from appliance.audio.device_wishes import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
     BlockSink,

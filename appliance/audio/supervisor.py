@@ -13,8 +13,8 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.devices import Device, Direction, listed
+from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.device_wishes import Device, Direction, listed
 from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen_policy import ReopenPolicy, SoundState
@@ -47,7 +47,7 @@ class Supervisor:
 
     def __init__(
         self,
-        choice: Choice,
+        choice: DeviceChoice,
         driver: Callable[[], Driver],
         sender: Sender,
         post: Post,
@@ -81,7 +81,7 @@ class Supervisor:
         self._hangs = self._alone_at_hang = 0
         """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
-        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
+        self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
         """Sets the hardware levels of devices that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
@@ -255,8 +255,8 @@ class Supervisor:
             return
         self._streams = streams
         self._hangs = self._alone_at_hang = 0
-        if self.set_levels is not None:
-            self.set_levels(wanted)
+        if self.set_card_volumes is not None:
+            self.set_card_volumes(wanted)
         self._choice.use(wanted, streams.counters)
         self.stats.opened(streams.counters, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)

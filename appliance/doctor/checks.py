@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from appliance.audio.card_levels import levels_found
-from appliance.audio.device_list import all_devices, card_name
-from appliance.audio.devices import Device, Direction, chosen
+from appliance.audio.alsa_devices import all_devices, card_name
+from appliance.audio.card_volume import levels_found
+from appliance.audio.device_wishes import Device, Direction, chosen
 from appliance.audio.portaudio import PortAudio
 from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table

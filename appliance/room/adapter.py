@@ -15,8 +15,8 @@ from appliance.core.commands import (
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
-from appliance.room import ffi
 from appliance.room.connection import RoomTraits, SessionContext
+from appliance.room.sdk_log import limit_log
 from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
@@ -53,7 +53,7 @@ class LiveKitRoom:
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
-        ffi.limit_log()
+        limit_log()
         await self._background.open()
         return self
 

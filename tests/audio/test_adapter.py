@@ -18,8 +18,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.adapter import AudioAdapter
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
 from appliance.core import fault_table
@@ -590,7 +590,7 @@ def test_the_shared_silence_block_is_read_only():
 ADAPTER = """
 from pathlib import Path
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.config import Config
 
 AudioAdapter(Config(), print, None, CaptureProcessing(None, None))

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
-from appliance.audio.echo import (
+from appliance.audio.capture_processing import (
     HANGOVER_BLOCKS,
     PAUSE_BLOCKS,
     STALE_BLOCKS,
     WARM_UP_BLOCKS,
     CaptureProcessing,
 )
+from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
 from appliance.audio.meter import FLOOR_DBFS
 from appliance.config import SoundConfig
 from appliance.pcm import SILENCE

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IDLE_PERIODS
+from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
-from appliance.audio.ring_buffer import SIZE_BLOCKS
 from appliance.audio.stream_callbacks import (
     CaptureCallback,
     DuplexCallback,

@@ -19,8 +19,12 @@ from appliance.audio.drift import (
     DelayControl,
 )
 from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.audio.jitter_buffer import DEEPEST_BLOCKS, JitterBuffer
-from appliance.audio.ring_buffer import SIZE_BLOCKS, RingBuffer
+from appliance.audio.jitter_buffer import (
+    DEEPEST_BLOCKS,
+    SIZE_BLOCKS,
+    JitterBuffer,
+    RingBuffer,
+)
 from appliance.pcm import SILENCE
 
 TONE_HZ = 440.0

@@ -17,7 +17,7 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.devices import Device, listed
+from appliance.audio.device_wishes import Device, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
 from appliance.audio.portaudio import PortAudio

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.audio.reopen_policy import (
     BLIND_LATEST_S,
     LATER_LATEST_S,

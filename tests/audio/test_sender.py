@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer

@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_stats import (
     ADC_VALUES,
@@ -156,7 +156,7 @@ def test_another_microphone_than_the_silent_one_works():
 
 def test_a_notice_about_the_levels_of_a_card_is_posted_and_withdrawn():
     opened, notices = Opened(), {("speaker", "USB"): "too quiet"}
-    opened.stats.level_notice = lambda way, name: notices.get((way, name), "")
+    opened.stats.card_volume_notice = lambda way, name: notices.get((way, name), "")
     assert opened.look() == {Part.SPEAKER: "too quiet"}
     assert opened.look() == {}
     del notices["speaker", "USB"]

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.devices import Device
+from appliance.audio.device_wishes import Device
 from appliance.audio.mixer import Mixer
 from appliance.audio.streams import Streams
 from appliance.errors import SoundError

@@ -5,8 +5,8 @@ from contextlib import contextmanager
 import pytest
 
 from appliance.audio.alsa_mixer import Control
-from appliance.audio.card_levels import faults, levels_found, of_direction
-from appliance.audio.devices import Device
+from appliance.audio.card_volume import faults, levels_found, of_direction
+from appliance.audio.device_wishes import Device
 from appliance.errors import SoundError
 
 DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from appliance.audio.adapter import AudioAdapter
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.dsp import BLOCK_FRAMES, level_dbfs
-from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, SoundConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume

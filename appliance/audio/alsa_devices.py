@@ -17,7 +17,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from appliance.audio.devices import (
+from appliance.audio.device_wishes import (
     ALSA_CARDS,
     Device,
     Direction,
@@ -239,7 +239,7 @@ def _name(card: Path, number: str) -> str:
 
 def print_devices(
     devices: tuple[Device, ...],
-    levels_of: Callable[[Device], str] = lambda _: "",
+    volumes_of: Callable[[Device], str] = lambda _: "",
     *,
     as_json: bool,
 ) -> int:
@@ -247,18 +247,19 @@ def print_devices(
 
     Args:
         devices: to be printed.
-        levels_of: returns the hardware levels of a device in words.
+        volumes_of: returns the hardware levels of a device in words.
         as_json: print JSON, for scripts.
     """
     if as_json:
         facts = [
-            asdict(x) | {"name": x.stable_name, "levels": levels_of(x)} for x in devices
+            asdict(x) | {"name": x.stable_name, "levels": volumes_of(x)}
+            for x in devices
         ]
         sys.stdout.write(json.dumps(facts) + "\n")
         return 0
     names = Counter(device.stable_name for device in devices)
     for device in devices:
-        levels = levels_of(device)
+        levels = volumes_of(device)
         words = line(device, is_unique=names[device.stable_name] == 1)
         sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
     if not devices:

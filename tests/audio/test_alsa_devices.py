@@ -5,15 +5,15 @@ import os
 
 import pytest
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.device_list import (
+from appliance.audio.alsa_devices import (
     all_devices,
     card_name,
     in_use,
     line,
     print_devices,
 )
-from appliance.audio.devices import Device, chosen
+from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.device_wishes import Device, chosen
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
@@ -170,7 +170,7 @@ def test_the_names_printed_for_two_cards_of_one_kind_choose_each_of_them(
 def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
     machine = kernel(tmp_path)
     machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
-    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
     free = choice.list_cards()
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(1, "pcm0p", 99)
@@ -186,7 +186,7 @@ def test_a_sound_server_of_the_wish_list_may_start_at_any_time(tmp_path):
     machine = kernel(tmp_path)
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     wishes = SoundConfig(microphone="none", speaker=("pulse", "hdmi"))
-    choice = Choice(wishes, machine.cards, machine.processes)
+    choice = DeviceChoice(wishes, machine.cards, machine.processes)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     choice.use({"speaker": hdmi}, {"speaker"})
     assert choice.is_better_listed()
@@ -201,7 +201,7 @@ JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
 
 
 def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
-    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    choice = DeviceChoice(JABRA_FIRST, machine.cards, machine.processes)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     machine.use(1, "pcm0p", 99)
     found, missing = choice.choose((hdmi,))
@@ -220,7 +220,7 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
 
 
 def test_no_card_is_better_than_the_first_choice(machine):
-    choice = Choice(JABRA_FIRST, machine.cards, machine.processes)
+    choice = DeviceChoice(JABRA_FIRST, machine.cards, machine.processes)
     jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
     found, _ = choice.choose((jabra,))
     choice.use(found, found)
@@ -230,13 +230,13 @@ def test_no_card_is_better_than_the_first_choice(machine):
 
 
 def test_without_alsas_list_a_better_card_is_assumed_possible(tmp_path):
-    assert Choice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
+    assert DeviceChoice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
 
 
 def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
     """Without one, a search would only interrupt the direction that works."""
     machine = kernel(tmp_path)
-    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
     machine.add(1, "USB Speaker", "Speaker", "pcm0p", usb_id="0d8c:0014")
     speaker = Device(0, "USB Speaker: Audio (hw:1,0)", 0, 2, 48_000, "Speaker", "a:b")
     choice.use({"speaker": speaker}, {"speaker"})
@@ -254,7 +254,7 @@ def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_pa
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(microphone="none", speaker=("USB",))
-    choice = Choice(config, machine.cards, machine.processes)
+    choice = DeviceChoice(config, machine.cards, machine.processes)
     partly = Device(0, "USB PnP: Audio (hw:1,0)", 0, 2, 48_000, "Device")
     found, _ = choice.choose((partly,))
     choice.use(found, found)

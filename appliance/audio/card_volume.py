@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from typing import Final, Protocol
 
 from appliance.audio.alsa_mixer import Control, opened
-from appliance.audio.devices import Device, Direction
+from appliance.audio.device_wishes import Device, Direction
 from appliance.core import fault_table
 from appliance.errors import SoundError
 
@@ -55,7 +55,7 @@ class SettableMixer(Protocol):
 OpenMixer = Callable[[str], AbstractContextManager[SettableMixer]]
 
 
-def device_levels(device: Device, open_mixer: OpenMixer = opened) -> str:
+def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
     """Return the levels of a device's directions in words; empty: none are known."""
     if not device.card_id:
         return ""
@@ -109,10 +109,10 @@ def faults(controls: tuple[Control, ...]) -> tuple[Control, ...]:
 
 def advice(card_id: str, found: tuple[Control, ...], direction: Direction) -> str:
     """Return how to repair the controls, now and for the box at each start."""
-    return fault_table.CARD_LEVELS.advice(**_remedy(card_id, found, direction))
+    return fault_table.CARD_VOLUME.advice(**_remedy(card_id, found, direction))
 
 
-def level_notice(
+def card_volume_notice(
     card_id: str, controls: tuple[Control, ...], direction: Direction
 ) -> str:
     """Return the notice that little or nothing is heard; empty: all is well.
@@ -126,7 +126,7 @@ def level_notice(
     if not found:
         return ""
     remedy = _remedy(card_id, found, direction)
-    return fault_table.CARD_LEVELS.text(levels=described(found), **remedy)
+    return fault_table.CARD_VOLUME.text(levels=described(found), **remedy)
 
 
 def _remedy(

@@ -7,8 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from appliance.audio.alsa_mixer import opened
-from appliance.audio.card_levels import OpenMixer, facts, level_notice, of_direction
-from appliance.audio.devices import Device, Direction
+from appliance.audio.card_volume import (
+    OpenMixer,
+    card_volume_notice,
+    facts,
+    of_direction,
+)
+from appliance.audio.device_wishes import Device, Direction
 from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
@@ -22,7 +27,7 @@ ANSWER_S: Final = 5.0
 _log = logging.getLogger(__name__)
 
 
-class LevelSupervisor:
+class CardVolumeSupervisor:
     """Thread that sets and examines the levels of devices that were opened.
 
     The driver of a card may block it, and then nobody else. It ends when no level has a
@@ -146,13 +151,13 @@ class LevelSupervisor:
     def _examined(self, direction: Direction, card_id: str) -> str:
         with self._open_mixer(card_id) as mixer:
             controls = of_direction(mixer.controls(), direction)
-        return level_notice(card_id, controls, direction)
+        return card_volume_notice(card_id, controls, direction)
 
     def _set(self, direction: Direction, card_id: str, percent: int) -> str:
         with self._open_mixer(card_id) as mixer:
             controls = of_direction(mixer.controls(), direction)
             if not controls:
-                return fault_table.NO_LEVEL.text(direction=direction)
+                return fault_table.NO_CARD_VOLUME.text(direction=direction)
             for control in controls:
                 if mixer.set(control, percent):
                     line = 'level of the card set  card=%s percent=%d was="%s"'

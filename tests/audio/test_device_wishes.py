@@ -4,7 +4,13 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.devices import Device, chosen, listed, not_the_first, preference
+from appliance.audio.device_wishes import (
+    Device,
+    chosen,
+    listed,
+    not_the_first,
+    preference,
+)
 from appliance.errors import SoundError
 
 USB = Device(

@@ -10,11 +10,11 @@ from dataclasses import replace
 import pytest
 
 from appliance.audio import alsa_mixer
+from appliance.audio.alsa_devices import print_devices
 from appliance.audio.alsa_mixer import loaded, opened
-from appliance.audio.card_levels import device_levels, levels_found
-from appliance.audio.device_list import print_devices
-from appliance.audio.devices import Device, Direction
-from appliance.audio.level_supervisor import ANSWER_S, LevelSupervisor
+from appliance.audio.card_volume import device_volumes, levels_found
+from appliance.audio.card_volume_supervisor import ANSWER_S, CardVolumeSupervisor
+from appliance.audio.device_wishes import Device, Direction
 from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
@@ -54,10 +54,10 @@ def mixer(tmp_path):
 @pytest.fixture
 def supervise(mixer):
     """Makes supervisors of the card's levels, and ends their threads."""
-    made: list[LevelSupervisor] = []
+    made: list[CardVolumeSupervisor] = []
 
     def make(*arguments, **parts):
-        made.append(LevelSupervisor(*arguments, **parts))
+        made.append(CardVolumeSupervisor(*arguments, **parts))
         return made[-1]
 
     yield make
@@ -87,16 +87,16 @@ def test_percent_decibels_and_switches_are_those_of_the_card(mixer):
 
 def test_the_list_of_cards_has_the_levels_of_each_direction(mixer, capsys):
     only_heard = replace(OTHER["speaker"], card_id="Device")
-    assert device_levels(only_heard) == "speaker level PCM 38 % (-20 dB) switched off"
-    assert device_levels(OTHER["speaker"]) == ""
-    print_devices((DEVICE, OTHER["speaker"]), device_levels, as_json=False)
+    assert device_volumes(only_heard) == "speaker level PCM 38 % (-20 dB) switched off"
+    assert device_volumes(OTHER["speaker"]) == ""
+    print_devices((DEVICE, OTHER["speaker"]), device_volumes, as_json=False)
     first, second = capsys.readouterr().out.splitlines()
     assert first.endswith(
         "; microphone level Mic 0 % (0 dB) switched off"
         "; speaker level PCM 38 % (-20 dB) switched off"
     )
     assert "level" not in second
-    print_devices((DEVICE,), device_levels, as_json=True)
+    print_devices((DEVICE,), device_volumes, as_json=True)
     assert "PCM 38 %" in json.loads(capsys.readouterr().out)[0]["levels"]
 
 
