@@ -16,8 +16,7 @@ from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
-from appliance.metrics.audio import AudioFigures
-from appliance.metrics.counters import Counters
+from appliance.metrics.counters import AudioFigures, Counters
 from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
 from appliance.panel.lamps import Lamps

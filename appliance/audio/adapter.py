@@ -15,7 +15,6 @@ from appliance.audio.card_volume_supervisor import CardVolumeSupervisor
 from appliance.audio.device_choice import DeviceChoice
 from appliance.audio.device_wishes import Direction
 from appliance.audio.driver import Driver
-from appliance.audio.dsp import RATE_HZ
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
@@ -34,8 +33,9 @@ from appliance.core.commands import (
     SetVolume,
     SoundCommand,
 )
-from appliance.metrics.audio import AudioDirection as Way
-from appliance.metrics.audio import AudioFault, AudioFigures
+from appliance.metrics.counters import AudioDirection as Way
+from appliance.metrics.counters import AudioFault, AudioFigures
+from appliance.pcm import RATE_HZ
 from appliance.ports import Post
 
 LOUDNESS: Final = 6000.0

@@ -30,7 +30,7 @@ from appliance.audio.device_wishes import (
 from appliance.audio.driver import Driver
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.process.group_access import join_group
+from appliance.process.device_access import join_group
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")

@@ -13,15 +13,9 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import (
-    BLOCK_FRAMES,
-    RATE_HZ,
-    Samples,
-    level_dbfs,
-    to_block,
-)
+from appliance.audio.dsp import Samples, level_dbfs, to_block
 from appliance.audio.meter import VOICE_DBFS
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 from appliance.ports import EchoCanceller, NoiseSuppressor
 
 WARM_UP_BLOCKS: Final = 300

@@ -5,7 +5,7 @@ The drift between two cards is followed by `echo.EchoReference`.
 
 from typing import Final
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 
 MARGIN_FRAMES: Final = 240
 """5 ms: the usual jitter between two threads of a small machine."""

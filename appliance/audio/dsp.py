@@ -10,11 +10,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.pcm import Block
+from appliance.pcm import BLOCK_FRAMES, Block
 
-RATE_HZ: Final = 48_000
-BLOCK_FRAMES: Final = 480
-"""10 ms at 48 kHz, as LiveKit's `AudioSource` and audio processing require."""
 FULL_SCALE: Final = 32_768.0
 SILENCE_DBFS: Final = -96
 """Lower end of the dynamic range of 16 bits."""

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, interpolated, is_loud, to_block
+from appliance.audio.dsp import interpolated, is_loud, to_block
 from appliance.audio.jitter_buffer import SIZE_FRAMES, RingBuffer
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
 DELAY_FRAMES: Final = BLOCK_FRAMES + 240
 """One block and 5 ms for late callbacks. No echo arrives that early: the card alone

@@ -6,9 +6,8 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.dsp import faded_in, faded_out, level_dbfs, to_block
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_MS, SILENCE, Block
 
-BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
 """Quieter than a whisper into a close microphone: the end of speech."""
 SILENT_BLOCKS: Final = 15

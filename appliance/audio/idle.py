@@ -8,7 +8,7 @@ processed one accounts for them. Speech, a press or an earcon ends the skipping.
 from collections.abc import Callable
 from typing import Final
 
-from appliance.audio.stream_stats import StreamCounters
+from appliance.audio.stream_counters import StreamCounters
 
 IDLE_PERIODS: Final = 7
 """Periods skipped in a row; with the processed one they are four whole packets."""

@@ -14,16 +14,14 @@ import numpy as np
 
 from appliance.audio.drift import ArrivalEstimator, DelayControl
 from appliance.audio.dsp import (
-    BLOCK_FRAMES,
     FADE_FRAMES,
-    RATE_HZ,
     Samples,
     faded_in,
     faded_out,
     interpolated,
     is_loud,
 )
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
 SIZE_BLOCKS: Final = 16
 """160 ms; a longer burst is an outage, and storing it would only add delay."""

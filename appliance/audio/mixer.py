@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.dsp import (
-    BLOCK_FRAMES,
     CEILING,
     SILENCE_DBFS,
     Limiter,
@@ -23,7 +22,7 @@ from appliance.audio.dsp import (
 )
 from appliance.audio.idle import IdleWindow
 from appliance.audio.jitter_buffer import JitterBuffer
-from appliance.pcm import Block
+from appliance.pcm import BLOCK_FRAMES, Block
 
 MOST_TALKERS: Final = 16
 """Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi

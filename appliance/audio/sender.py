@@ -16,14 +16,14 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
-from appliance.audio.dsp import BLOCK_FRAMES, Samples, db_gain, to_block
+from appliance.audio.dsp import Samples, db_gain, to_block
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
-from appliance.pcm import SILENCE, Block, Packet
+from appliance.pcm import BLOCK_FRAMES, SILENCE, Block, Packet
 from appliance.ports import Post
 
 PACKET_BLOCKS: Final = 2

@@ -11,12 +11,12 @@ from typing import Final, Protocol
 import numpy as np
 
 from appliance.audio.driver import SAMPLE_BYTES, Raw
-from appliance.audio.dsp import RATE_HZ, SILENT_PEAK, faded_in, resampler, to_block
+from appliance.audio.dsp import SILENT_PEAK, faded_in, resampler, to_block
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IdleMode
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_stats import StreamCounters
-from appliance.pcm import SILENCE, Block
+from appliance.audio.stream_counters import StreamCounters
+from appliance.pcm import RATE_HZ, SILENCE, Block
 
 COMPARE_BLOCKS: Final = 20
 """The two channels of a microphone are compared five times a second, and in every block

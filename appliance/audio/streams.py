@@ -18,7 +18,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import StreamCounters
+from appliance.audio.stream_counters import StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
 

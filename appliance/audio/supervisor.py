@@ -22,7 +22,7 @@ from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
-from appliance.metrics.audio import AudioFault
+from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 
 CHECK_S: Final = 0.25

@@ -16,11 +16,12 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
+from appliance.audio.dsp import level_dbfs
 from appliance.core.chat import Delivery
 from appliance.core.view import ConnectionState, View
 from appliance.demo.simulated_card import Samples
 from appliance.errors import DemoError
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 from appliance.room.chat_format import STREAM_TOPIC
 
 ANSWER: Final = "You wrote: "

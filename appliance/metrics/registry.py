@@ -18,8 +18,14 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from appliance.core.events import Cause
-from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
-from appliance.metrics.counters import CHAT, RESUMED, Counters
+from appliance.metrics.counters import (
+    CHAT,
+    RESUMED,
+    AudioDirection,
+    AudioFault,
+    AudioFigures,
+    Counters,
+)
 
 
 class MetricsRegistry:

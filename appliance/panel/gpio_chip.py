@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.core import fault_table
 from appliance.errors import PanelError
-from appliance.panel.device_access import refusal
+from appliance.process.device_access import refusal
 
 DEVICES: Final = Path("/dev")
 ALL_PINS: Final = "GPIO"

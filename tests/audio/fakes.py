@@ -7,7 +7,7 @@ from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_callbacks import DuplexCallback
-from appliance.audio.stream_stats import StreamCounters
+from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import SILENCE
 
 NOTHING = memoryview(b"")

@@ -19,7 +19,6 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.dsp import BLOCK_FRAMES
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
 from appliance.core import fault_table
@@ -40,7 +39,7 @@ from appliance.core.events import (
     PartLost,
     TailEnded,
 )
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, SILENCE
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.here import environment

@@ -8,11 +8,12 @@ import pytest
 
 from appliance.audio.adapter import AudioAdapter
 from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.dsp import BLOCK_FRAMES, level_dbfs
+from appliance.audio.dsp import level_dbfs
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, SoundConfig
 from appliance.core.commands import OpenGate, OpenSound, SetVolume
 from appliance.core.events import PartFound
+from appliance.pcm import BLOCK_FRAMES
 from appliance.room.apm import echo_canceller, voice_cleaner
 from tests.card.asound import Card, plug_in
 from tests.card.here import environment

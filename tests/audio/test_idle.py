@@ -14,7 +14,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import StreamCounters
+from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import SILENCE
 from tests.audio.fakes import NOTHING, Path, Sink
 

@@ -18,14 +18,13 @@ from appliance.audio.drift import (
     WINDOW_FRAMES,
     DelayControl,
 )
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
 from appliance.audio.jitter_buffer import (
     DEEPEST_BLOCKS,
     SIZE_BLOCKS,
     JitterBuffer,
     RingBuffer,
 )
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE
 
 TONE_HZ = 440.0
 

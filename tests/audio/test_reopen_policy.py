@@ -18,7 +18,8 @@ from appliance.audio.reopen_policy import (
     ReopenPolicy,
     SoundState,
 )
-from appliance.audio.stream_stats import StreamCounters, StreamStats
+from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_stats import StreamStats
 from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"

@@ -14,7 +14,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import ADC_VALUES, INPUT_UNDERFLOW, StreamCounters
+from appliance.audio.stream_counters import ADC_VALUES, INPUT_UNDERFLOW, StreamCounters
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 

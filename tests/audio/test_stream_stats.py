@@ -7,20 +7,19 @@ from typing import Any
 import pytest
 
 from appliance.audio.device_wishes import Direction
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
-from appliance.audio.stream_stats import (
+from appliance.audio.stream_counters import (
     ADC_VALUES,
+    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
-    LOSING,
-    NO_SAMPLES,
-    SILENT,
+    MOST_ZEROS_S,
     STALL_S,
+    ZEROS_S,
     StreamCounters,
-    StreamStats,
 )
+from appliance.audio.stream_stats import LOSING, NO_SAMPLES, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.hardware_fault import joined
-from appliance.metrics.audio import AudioFault
+from appliance.metrics.counters import AudioFault
 from appliance.process.logs import FAULT_LINES
 from tests.audio.fakes import Clock
 

@@ -6,7 +6,7 @@ import threading
 import pytest
 
 from appliance.audio.device_wishes import Device
-from appliance.audio.stream_stats import INPUT_UNDERFLOW
+from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost

@@ -10,8 +10,12 @@ from appliance.assembly import metrics_text
 from appliance.config import Config
 from appliance.core.events import FirstBlockSent, ReceptionMeasured, RttMeasured, Ticked
 from appliance.core.state import Phase, State
-from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
-from appliance.metrics.counters import Counters
+from appliance.metrics.counters import (
+    AudioDirection,
+    AudioFault,
+    AudioFigures,
+    Counters,
+)
 from appliance.metrics.registry import MetricsRegistry
 
 SOUND = AudioFigures(

@@ -1,13 +1,16 @@
-"""Device files that the box may not use."""
+"""Device files that the box may not use, and how a user gets access."""
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
 
-from appliance.panel.device_access import (
+from appliance.process.device_access import (
     Account,
     DeviceFile,
     device_file,
+    join_group,
     may_use,
     own_account,
     refusal,
@@ -76,3 +79,18 @@ def test_a_real_file_is_described(tmp_path):
 
 def test_a_device_that_is_gone_is_named(tmp_path):
     assert refusal(tmp_path / "i2c-1").startswith(f"no permission for {tmp_path}")
+
+
+def test_the_service_gets_the_group_and_not_the_person():
+    assert join_group("gpio", "ptt-appliance") == (
+        "sudo usermod -aG gpio ptt-appliance && sudo systemctl restart ptt-appliance"
+    )
+
+
+def test_a_person_has_to_log_in_again():
+    assert join_group("audio", "pi") == "sudo usermod -aG audio pi, then log in again"
+
+
+def test_the_user_of_this_process_is_named():
+    name = pwd.getpwuid(os.geteuid()).pw_name
+    assert f"usermod -aG audio {name}" in join_group("audio")

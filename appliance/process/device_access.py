@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Final
 
 from appliance.core import fault_table
-from appliance.process.group_access import SERVICE_USER as SERVICE
-from appliance.process.group_access import join_group
 
+SERVICE_USER: Final = "ptt-appliance"
+"""User of the installed service, as which `doctor` runs too."""
 _RULES: Final = {"gpiochip": ("gpio", "gpio"), "i2c": ("i2c-dev", "i2c")}
 """Subsystem of udev and usual group of a device, by its name without the number."""
 _READ_WRITE: Final = 0o6
@@ -66,6 +66,20 @@ def may_use(account: Account, file: DeviceFile) -> bool:
     return bits & _READ_WRITE == _READ_WRITE
 
 
+def join_group(group: str, user: str = "") -> str:
+    """Return the command that adds the user to the group for good, and what then.
+
+    Args:
+        group: of the device's file.
+        user: who needs the device; empty: the user of this process.
+    """
+    name = user or _user(os.geteuid())
+    command = f"sudo usermod -aG {group} {name}"
+    if name == SERVICE_USER:
+        return f"{command} && sudo systemctl restart {SERVICE_USER}"
+    return f"{command}, then log in again"
+
+
 def refusal(
     path: Path,
     look: Callable[[Path], DeviceFile] = device_file,
@@ -94,18 +108,21 @@ def _remedy(file: DeviceFile, account: Account) -> str:
     """Return what to do for the user that the box runs as, who is no person."""
     if may_use(account, file):
         return "The service's own limits refuse it: see DeviceAllow in its unit."
-    user = SERVICE if account.user == "root" else account.user
+    user = SERVICE_USER if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
         return f"Run: {join_group(file.group, user)}."
     subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
-    return f"Write into /etc/udev/rules.d/60-{SERVICE}.rules: {rule}; then restart."
+    return (
+        f"Write into /etc/udev/rules.d/60-{SERVICE_USER}.rules: {rule}; then restart."
+    )
 
 
 def _user(number: int) -> str:
     try:
         return pwd.getpwuid(number).pw_name
     except KeyError:
+        # A container may run as a user without a name.
         return str(number)
 
 
