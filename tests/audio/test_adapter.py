@@ -42,7 +42,7 @@ from appliance.core.events import (
 from appliance.pcm import BLOCK_FRAMES, SILENCE
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
-from tests.card.here import environment
+from tests.card.sounddevice_access import environment
 
 PATIENCE_S = 20.0
 """Time-out on a busy machine for steps that usually take three seconds."""

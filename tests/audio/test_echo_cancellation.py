@@ -16,7 +16,7 @@ from appliance.core.events import PartFound
 from appliance.pcm import BLOCK_FRAMES
 from appliance.room.apm import echo_canceller, voice_cleaner
 from tests.card.asound import Card, plug_in
-from tests.card.here import environment
+from tests.card.sounddevice_access import environment
 
 SECONDS = 3
 TRIES = 3

@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tests.bench import hearing, sound
+from tests.bench import hearing, speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, LogLine
 from tests.bench.client_start import Kind, MediaDevices, Ours
@@ -108,7 +108,8 @@ async def call(run: BenchRun, kinds: tuple[Kind, Kind]) -> Found:
     lengths_s = plan.busy_settle_s, plan.busy_edge_s, plan.busy_s, 2 * plan.busy_edge_s
     edges_s: list[float] = np.cumsum(lengths_s).tolist()
     speeches = [
-        sound.conversation(np.random.default_rng(seed), edges_s[-1]) for seed in (1, 2)
+        speech_signal.conversation(np.random.default_rng(seed), edges_s[-1])
+        for seed in (1, 2)
     ]
     async with run.call(*kinds) as pair:
         looks: list[list[Look]] = [[], []]

@@ -8,7 +8,7 @@ from tests.bench import token_server
 from tests.bench.bench_run import BenchRun
 from tests.bench.plan import QUICK
 from tests.bench.report import Section, is_complete
-from tests.bench.token_load import is_complete as is_whole
+from tests.bench.token_server_load import is_complete as is_whole
 
 
 async def test_a_small_load_is_measured_for_both_kinds_of_rooms(tmp_path):

@@ -79,7 +79,12 @@ class Server:
         options += ["--connections", str(CONNECTIONS)]
         options += ["--reconnect"] if reconnects else []
         client = await asyncio.create_subprocess_exec(
-            *(*together_with_us(), sys.executable, "-m", "tests.bench.token_load"),
+            *(
+                *together_with_us(),
+                sys.executable,
+                "-m",
+                "tests.bench.token_server_load",
+            ),
             *(self.listen, *options),
             env=inherited(),
             cwd=ROOT,

@@ -5,8 +5,8 @@ import asyncio
 import numpy as np
 from livekit import rtc
 
-from appliance.pcm import Block
-from tests.room.fakes import BLOCK, DEADLINE_S, RATE_HZ, tone
+from appliance.pcm import RATE_HZ, Block
+from tests.room.fakes import BLOCK, DEADLINE_S, tone
 
 StreamedLine = tuple[str, rtc.TextStreamInfo, str]
 """Sender, header and text of a text stream."""

@@ -191,7 +191,7 @@ def test_a_secret_may_be_a_file(tmp_path):
     path.write_text(f"{SECRET}\n")
     given = ENVIRONMENT | {"LIVEKIT_API_SECRET_FILE": str(path)}
     del given["LIVEKIT_API_SECRET"]
-    assert read(given).credentials.secret == SECRET
+    assert read(given).api_keys.secret == SECRET
 
 
 @pytest.mark.parametrize("prefix", ["", "token-server_"])

@@ -1,6 +1,6 @@
 """The guest's relay to the outside."""
 
-from tests.guest.relay import direct_request
+from tests.guest.package_proxy import direct_request
 
 
 def test_a_request_to_a_proxy_becomes_one_to_its_server():

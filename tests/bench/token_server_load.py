@@ -1,4 +1,4 @@
-"""Client that loads a token server: `python -m tests.bench.token_load HOST:PORT`.
+"""Load on a token server: `python -m tests.bench.token_server_load HOST:PORT`.
 
 Prints one line of JSON: seconds, and the response time of each request in ms.
 """

@@ -14,7 +14,7 @@ from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one, spread
 from tests.dtelecom.fake_node import SWITCHING
-from tests.dtelecom.fork import Node, response_of_fork
+from tests.dtelecom.real_node import Node, response_of_fork
 from tests.dtelecom.wire import field
 
 JOINS = 10
