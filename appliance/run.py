@@ -108,15 +108,15 @@ def _make(
 
 
 def _initial_state(config: Config, stored: StoredState) -> State:
-    levels = stored.levels
+    kept = stored.volume_and_gain
     return State(
         config=config,
         jitter=randbelow(1000) / 1000,
         identity=config.room.identity or stored.identity,
         talk=initial_talk(config.talk.mode),
-        volume_percent=levels.volume if levels else config.sound.volume,
+        volume_percent=kept.volume if kept else config.sound.volume,
         microphone_gain_db=(
-            levels.microphone_gain_db if levels else config.sound.microphone_gain_db
+            kept.microphone_gain_db if kept else config.sound.microphone_gain_db
         ),
     )
 

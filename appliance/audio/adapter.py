@@ -1,4 +1,8 @@
-"""Audio adapter: builds the audio path and executes the core's commands on it."""
+"""Adapter for audio: implements `ports.Sound` with the audio path, which it builds.
+
+For the room it has the microphone (`ports.MicrophoneFeed`) and the mixer
+(`ports.Playback`).
+"""
 
 import sys
 import time

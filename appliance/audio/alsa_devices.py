@@ -1,4 +1,4 @@
-"""List of the sound cards, also of those that a program holds open.
+"""Sound cards as the kernel lists them, also those that a program holds open.
 
 PortAudio lists a card only while it can open it, so a card in use is not in its list.
 
@@ -247,7 +247,7 @@ def print_devices(
 
     Args:
         devices: to be printed.
-        volumes_of: returns the hardware levels of a device in words.
+        volumes_of: returns the volumes of a device's own mixer in words.
         as_json: print JSON, for scripts.
     """
     if as_json:

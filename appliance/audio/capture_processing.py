@@ -159,7 +159,12 @@ class ToneRemover:
     """
 
     def __init__(self, hz: float, until_s: float) -> None:
-        """Prepare for a tone of this frequency, to be removed until a time."""
+        """Start with the tone's waveform.
+
+        Args:
+            hz: pitch of the earcon.
+            until_s: monotonic time at which it has faded.
+        """
         self.until_s = until_s
         angle = 2 * np.pi * hz / RATE_HZ * np.arange(TONE_FRAMES)
         waves, _ = np.linalg.qr(np.stack((np.sin(angle), np.cos(angle)), axis=1))

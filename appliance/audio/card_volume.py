@@ -1,4 +1,4 @@
-"""Levels and switches of a card's hardware mixer: what is wrong, and the remedy.
+"""Volumes and switches of a card's own mixer: what is wrong, and the remedy.
 
 A card may be muted or quiet after a start of the system, which Debian's alsa-utils
 does to new cards (the speaker is then at -20 dB).
@@ -15,7 +15,7 @@ from appliance.core import fault_table
 from appliance.errors import SoundError
 
 FAINT_DB: Final = -15.0
-"""A speaker at this level or below is hard to hear; our choice."""
+"""A speaker at this volume or below is hard to hear; our choice."""
 ADVISED_PERCENT: Final[dict[Direction, int]] = {"microphone": 80, "speaker": 90}
 """Our choice: loud, and with some headroom."""
 _WORDS: Final[dict[Direction, tuple[str, str]]] = {
@@ -30,7 +30,7 @@ _OTHER: Final = re.compile(
     r"|deemphasis|zc|auto.?mute|auto gain|agc|alc|iec958|effect|surround|center|lfe",
     re.IGNORECASE,
 )
-"""Elements that are not the level of a microphone or speaker."""
+"""Elements that are not the volume of a microphone or speaker."""
 _INPUT: Final = re.compile(
     r"\b(mic|microphone|line(?! ?out)|aux|cd|input|capture)\b", re.IGNORECASE
 )
@@ -46,17 +46,17 @@ class SettableMixer(Protocol):
     """Open mixer of a card, as this module uses it."""
 
     def controls(self) -> tuple[Control, ...]:
-        """Return every level and switch."""
+        """Return every volume and switch."""
 
     def set(self, wanted: Control, percent: int) -> bool:
-        """Set a level and switch it on; return whether anything was changed."""
+        """Set a volume and switch it on; return whether anything was changed."""
 
 
 OpenMixer = Callable[[str], AbstractContextManager[SettableMixer]]
 
 
 def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
-    """Return the levels of a device's directions in words; empty: none are known."""
+    """Return the volumes of a device's directions in words; empty: none are known."""
     if not device.card_id:
         return ""
     try:
@@ -76,7 +76,7 @@ def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
 def of_direction(
     controls: Iterable[Control], direction: Direction
 ) -> tuple[Control, ...]:
-    """Return the controls that decide about the level of a direction."""
+    """Return the controls that decide about the volume of a direction."""
     return tuple(x for x in controls if x.direction == direction and _is_on_path(x))
 
 
@@ -153,7 +153,7 @@ def command(card_id: str, control: Control, percent: int) -> str:
 def levels_found(
     device: Device, direction: Direction, open_mixer: OpenMixer = opened
 ) -> tuple[str, str]:
-    """Return the levels of a device in words, and advice; empty: nothing is wrong."""
+    """Return the volumes of a device in words, and advice; empty: nothing is wrong."""
     if not device.card_id:
         return f"{device.stable_name} has none of its own", ""
     try:
@@ -177,7 +177,7 @@ def _is_on_path(control: Control) -> bool:
         return False
     if control.direction == "microphone":
         return not _UNUSED_INPUT.search(control.name)
-    # The level of an input in the speaker is a sidetone.
+    # The volume of an input in the speaker is a sidetone.
     return not control.is_both and not _INPUT.search(control.name)
 
 

@@ -1,4 +1,4 @@
-"""Supervisor of the hardware levels: sets the configured ones, examines the others."""
+"""Supervisor of the cards' own volumes: sets configured ones, examines the others."""
 
 import logging
 import threading
@@ -20,18 +20,18 @@ from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
 AGAIN_S: Final = 10.0
-"""Time after which a level with a fault is examined again; our choice, so that the
-fault ends soon after somebody has raised the level."""
+"""Time after which a volume with a fault is examined again; our choice, so that the
+fault ends soon after somebody has raised the volume."""
 ANSWER_S: Final = 5.0
 """Time after which a mixer counts as one that does not answer; our choice."""
 _log = logging.getLogger(__name__)
 
 
 class CardVolumeSupervisor:
-    """Thread that sets and examines the levels of devices that were opened.
+    """Thread that sets and examines the volumes of devices that were opened.
 
-    The driver of a card may block it, and then nobody else. It ends when no level has a
-    fault; a level that is changed later is examined when the device is opened again.
+    The driver of a card may block it, and then nobody else. It ends when no volume has
+    a fault; one that is changed later is examined when the device is opened again.
     """
 
     def __init__(
@@ -42,12 +42,12 @@ class CardVolumeSupervisor:
         again_s: float = AGAIN_S,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Do nothing yet.
+        """Start without devices; `apply` starts the thread.
 
         Args:
-            config: percent for each direction; None: all levels are left as they are.
+            config: percent for each direction; None: all volumes are left as they are.
             open_mixer: opens the mixer of a card.
-            again_s: time after which a level with a fault is examined again.
+            again_s: time after which a volume with a fault is examined again.
             now_s: monotonic clock.
         """
         config = config or MixerConfig()
@@ -70,7 +70,7 @@ class CardVolumeSupervisor:
         self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
     def apply(self, devices: Mapping[Direction, Device]) -> None:
-        """Set or examine the levels of these devices, without waiting for it.
+        """Set or examine the volumes of these devices, without waiting for it.
 
         While a driver does not answer, only the newest devices are kept.
 
@@ -85,7 +85,7 @@ class CardVolumeSupervisor:
         threading.Thread(target=self._run, name="card levels", daemon=True).start()
 
     def notice(self, direction: Direction, name: str) -> str:
-        """Return the notice about the level of a device; empty: there is none.
+        """Return the notice about the volume of a device; empty: there is none.
 
         Thread: any.
 
@@ -124,7 +124,7 @@ class CardVolumeSupervisor:
         return devices
 
     def _is_at_fault(self, direction: Direction, device: Device) -> bool:
-        """Set or examine a level; return whether to do it again after a while."""
+        """Set or examine a volume; return whether to do it again after a while."""
         self._asked = direction, self._now_s()
         notice = self._done(direction, device)
         self._asked = None
@@ -132,7 +132,7 @@ class CardVolumeSupervisor:
         return bool(notice and device.card_id)
 
     def _done(self, direction: Direction, device: Device) -> str:
-        """Set or examine a level; return the notice about it."""
+        """Set or examine a volume; return the notice about it."""
         percent, card_id = self._percents[direction], device.card_id
         if not card_id:
             fault = fault_table.NO_MIXER
@@ -145,7 +145,7 @@ class CardVolumeSupervisor:
             reason = exc.reason
         except OSError as exc:
             reason = fault_table.MIXER_FAILED.text(error=exc.strerror or exc)
-        # A card without a mixer needs none, unless a level is to be set.
+        # A card without a mixer needs none, unless a volume is to be set.
         return "" if percent is None else reason
 
     def _examined(self, direction: Direction, card_id: str) -> str:

@@ -102,7 +102,15 @@ class Sender:
         processing: CaptureProcessing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`."""
+        """Start with the gate closed and nobody connected; `start` starts the thread.
+
+        Args:
+            gate: passes the microphone or silence.
+            mixer: plays earcons, and is measured by the meter.
+            post: takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
+            processing: echo cancellation and noise suppression.
+            now_s: monotonic clock.
+        """
         self.gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()

@@ -117,7 +117,7 @@ class PeriodThread:
     """
 
     def __init__(self, ours: socket.socket, flag: memoryview) -> None:
-        """Prepare; `begin` starts the thread.
+        """Start without a stream; `begin` starts the thread.
 
         Args:
             ours: our end of the socket.

@@ -54,7 +54,7 @@ class StreamStats:
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
         self.card_volume_notice: Callable[[Direction, str], str] = lambda *_: ""
-        """Returns the notice about the hardware level of this device; empty: none."""
+        """Returns the notice about the card's own volume; empty: none."""
         self._silent_microphone = SilentMicrophone()
         # Held while counts of closed streams take the place of their counters.
         self._changing = threading.Lock()

@@ -38,7 +38,7 @@ class Streams:
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
-        """Prepare; nothing is opened yet.
+        """Start without streams; `open` opens them.
 
         Args:
             driver: PortAudio or a replacement for it.

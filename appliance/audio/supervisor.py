@@ -53,7 +53,7 @@ class Supervisor:
         post: Post,
         latency_steps: LatencySteps,
     ) -> None:
-        """Prepare.
+        """Start with the card closed; `start` starts the thread, `open` opens the card.
 
         Args:
             choice: chooses the devices for microphone and speaker.
@@ -82,7 +82,7 @@ class Supervisor:
         """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
-        """Sets the hardware levels of devices that were opened; None: nobody does."""
+        """Sets the own volumes of cards that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self._iterated_at_s = time.monotonic()

@@ -167,7 +167,7 @@ class PlayEarcon:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepLevels:
+class StoreVolumeAndGain:
     """Store volume and gain, so that they survive a restart."""
 
     percent: int
@@ -187,5 +187,5 @@ RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat | MuteAgent | TakeTu
 SoundCommand = (
     OpenSound | CloseSound | OpenGate | CloseGate | SetVolume | SetGain | PlayEarcon
 )
-StoreCommand = KeepLevels
+StoreCommand = StoreVolumeAndGain
 Command = TokenCommand | RoomCommand | SoundCommand | StoreCommand | Exit

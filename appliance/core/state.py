@@ -62,7 +62,7 @@ class Lock(StrEnum):
 
 
 class ScreenPage(StrEnum):
-    """Page of the OLED."""
+    """Screen page: one of the contents that the OLED can show."""
 
     TALK = "talk"
     CHAT = "chat"
@@ -225,7 +225,7 @@ class State:
     """Parts that work, but not as they should; each has a notice."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
-    """Page that was chosen with the button."""
+    """Screen page that was chosen with the button."""
     pairing_until_s: float | None = None
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
     stuck: tuple[Button, ...] = ()

@@ -208,8 +208,8 @@ def _with_room_data(state: State, event: SessionEvent) -> State:
 
 
 def _started(state: State, now_s: float) -> Step:
-    """Set the levels and begin the first session, unless the room was left already."""
-    first = buttons.stored_levels(state)
+    """Set volume and gain; begin the first session unless the room was left already."""
+    first = buttons.stored_volume_and_gain(state)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN

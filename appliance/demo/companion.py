@@ -65,7 +65,7 @@ class Companion:
     """Member of the room while its context is open."""
 
     def __init__(self, begin_repetition: Callable[[], None]) -> None:
-        """Prepare; `begin_repetition` is called before each repetition."""
+        """Start outside of the room; `begin_repetition` is called before it repeats."""
         self._begin_repetition = begin_repetition
         self._room = rtc.Room()
         self._source = rtc.AudioSource(RATE_HZ, 1)

@@ -61,7 +61,7 @@ class Demo(Viewer):
     """One run of the demo, and a viewer of its appliance. Thread: the event loop's."""
 
     def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
-        """Prepare; `run` starts. `say` prints a line for people."""
+        """Load the configuration; `run` starts. `say` prints a line for people."""
         self.summary = Summary(setup.server is not None)
         self.is_time_up = False
         """Whether it ended after `Setup.seconds`, not by a key or a signal."""

@@ -1,4 +1,4 @@
-"""Layout of the screen: the lines of each page, from the top."""
+"""Layout of the screen: the lines of each screen page, from the top."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -131,7 +131,7 @@ class _About:
 
 
 def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
-    """Return the lines of the main page."""
+    """Return the lines of the screen page about talking."""
     is_flat = not is_tall(size)
     title = _title(view)
     is_dense = is_flat or fonts_for(title)[-1] != fonts.small()

@@ -1,4 +1,4 @@
-"""Lines of the screen, free space and chat: the building blocks of all pages."""
+"""Lines of the screen, free space and chat: the building blocks of all screen pages."""
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto

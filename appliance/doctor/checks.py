@@ -217,7 +217,7 @@ class Probes:
     find_card: Callable[[Direction], Result]
     """Return the card for a direction, and a notice if it is not the first choice."""
     find_levels: Callable[[Direction], Result]
-    """Return the hardware levels of that card and advice; no advice: they are good."""
+    """Return that card's own volumes and advice; no advice: they are good."""
     fetch_token: Callable[[], tuple[str, str]]
     """Fetch a token; return a description without the token, and its server's URL."""
 

@@ -202,7 +202,7 @@ class NodeRegistry:
         transport: "httpx.AsyncBaseTransport | None" = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; nothing is sent yet.
+        """Start with an empty list, which the first call fetches.
 
         Args:
             settings: see `settings_fault`, which checks them.

@@ -111,7 +111,7 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
     """Yield the reasons why the service may not accept what is printed."""
     if not is_enabled:
         yield "The page is disabled. Write `page: {enabled: true}` to use this."
-    # It may be a link into a directory that only root can read.
+    # It may be a symbolic link into a directory that only root can read.
     is_other = os.path.realpath(directory) != os.path.realpath(service)
     if is_other and os.path.lexists(service):
         yield (

@@ -1,4 +1,8 @@
-"""Adapter for LiveKit rooms: takes the core's commands, one session at a time."""
+"""Adapter for LiveKit rooms: implements `ports.Room`, one session at a time.
+
+It takes the core's room commands and connects the microphone and the playback of the
+audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room.
+"""
 
 from typing import Final, Self, assert_never
 
@@ -29,7 +33,7 @@ class LiveKitRoom:
     def __init__(
         self, config: Config, post: Post, feed: MicrophoneFeed, playback: Playback
     ) -> None:
-        """Prepare; nothing is opened.
+        """Start without a session; `JoinRoom` begins the first one.
 
         Args:
             config: rooms and format of chat.

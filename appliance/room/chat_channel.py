@@ -51,7 +51,7 @@ NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishD
 """Reason of the failure; the server itself drops such messages without an answer."""
 _log = logging.getLogger(__name__)
 _SEND_S: Final = 10.0
-"""Time-out for sending; far above the round trip of a slow link."""
+"""Time-out for sending; far above the round trip of a slow network."""
 
 
 @dataclass(slots=True)

@@ -14,7 +14,7 @@ from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
 
 CONNECT_S: Final = 5.0
-"""Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""
+"""Time-out for each of the SDK's attempts; a slow mobile network takes about 2 s."""
 JOIN_S: Final = 15.0
 """Time-out for all attempts; then a new token and name lookup are more promising."""
 DISCONNECT_S: Final = 1.0

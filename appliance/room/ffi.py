@@ -129,7 +129,7 @@ class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Prepare; `install` begins.
+        """Create the callback; the library calls it from `install` on.
 
         Args:
             rest: takes the events that are not ours.

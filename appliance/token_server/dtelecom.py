@@ -43,7 +43,15 @@ class DTelecomIssuer:
         settings: TokenServerSettings,
         transport: "httpx.AsyncBaseTransport | None" = None,
     ) -> None:
-        """Prepare the keys; `transport` replaces the network, for tests."""
+        """Start without a list of nodes, which the first token fetches.
+
+        Args:
+            settings: the configuration and the API keys.
+            transport: replaces the network, for tests.
+
+        Raises:
+            KeyPairError: key and secret do not belong together.
+        """
         config, keys = settings.config.dtelecom, settings.api_keys
         self._keys = read_key_pair(keys.key, keys.secret)
         self._registry = NodeRegistry(_registry(keys, config.nodes), transport)

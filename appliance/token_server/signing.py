@@ -27,7 +27,7 @@ class Signer:
     """Signer with one API key of a LiveKit server."""
 
     def __init__(self, key: str, secret: str) -> None:
-        """Prepare header and key.
+        """Encode the header and the key once for all tokens.
 
         Args:
             key: LiveKit API key.
@@ -133,7 +133,7 @@ class LiveKitIssuer:
     """Signer for a LiveKit server."""
 
     def __init__(self, api_keys: "ApiKeys") -> None:
-        """Prepare the keys."""
+        """Take the server's URL and the API keys that sign all tokens."""
         self._url = api_keys.url
         self._signer = Signer(api_keys.key, api_keys.secret)
 

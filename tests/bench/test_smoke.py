@@ -13,6 +13,7 @@ from tests.bench import (
     gate,
     room_change,
     soak,
+    speech_signal,
 )
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import stay
@@ -34,7 +35,7 @@ async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
         run = BenchRun(server, tmp_path, QUICK)
         async with run.call(OURS, OURS) as pair:
             there, back = await delay.ways(pair, 1.6, seed=1, before_s=BEFORE_S)
-            figures = await stay(pair, 1.0, speech.noise)
+            figures = await stay(pair, 1.0, speech_signal.noise)
     heard = [x for x in (*there, *back) if not math.isnan(x)]
     assert heard
     assert figures.receptions
