@@ -29,16 +29,17 @@ Folders:
     display   view to 1-bit picture             config   dataclasses, files, checks
     audio     sound card, capture, playback     room     LiveKit session and chat
     page      web page and HTTP API             panel    buttons, lamps, OLED
-    tokens    token source, token server        net      URLs, HTTP, network monitor
+    tokens    client of the token source        net      URLs, HTTP, network monitor
     process   tasks, faults, log, systemd       metrics  counters, Prometheus
     doctor    fault finding                     demo     everything without hardware
-    dtelecom  rooms on dTelecom's network, shared by room and tokens
+    dtelecom  rooms on dTelecom's network, shared by room and token_server
+    token_server  the command `token-server`, which issues tokens
 
 Modules at the top:
 
     cli        commands, with `arguments`       run      start of `ptt-appliance run`
     app        control loop: inbox to commands  assembly builds and connects adapters
-    ports      interfaces of the adapters       pcm      types of audio blocks
+    ports      interfaces of the adapters       pcm      format of audio, blocks
     errors     exceptions of the appliance
 
 Adapters are in audio, room, page, panel, tokens, net (network monitor), metrics (push)
@@ -59,17 +60,32 @@ Glossary:
     ticket     number of a session; events of older sessions are dropped
     adapter    connects the core with something outside: sound card, room, page
     viewer     adapter that shows the view
+    view       immutable description of everything that is shown
+    snapshot   JSON form of the view that the page receives
     banner     text of the connection's state, or of why it is missing
     link       network of this machine; it changes with the address
-    second choice   card in use while the wanted one is missing
+    page       web page; a screen page is one of the contents of the OLED
+    part       hardware or service that may fail while the rest works
+    lease      hold of the talk button on the page, which ends unless it is renewed
+    preset     another room that can be chosen
+
+    talker     person who speaks                speaker   loudspeaker
+    talk       from the press to the end of its tail
     tail       end of a talk that is still sent after the release
     latched    a talk that goes on without a held button
-    preset     another room that can be chosen
     agent      program in the room that answers what is said (LiveKit's agents)
     turn       time in which the agent listens to this box, as the box tells it
     caption    spoken words as text, while they are spoken
-    part       hardware or service that may fail while the rest works
-    lease      hold of the talk button on the page, which ends unless it is renewed
-    snapshot   JSON form of the view that the page receives
-    view       immutable description of everything that is shown
+
+    level      loudness of samples in dBFS; of a pin: high or low
+    volume     loudness of playback in percent; the card's own is set in its mixer
+    mixer      sum of all talkers; the card's own mixer has its volumes and switches
+    second choice   card in use while the wanted one is missing
+
+    silent     samples so low that they count as silence; a silent microphone delivers
+               only zeros while somebody talks
+    idle       silent in both directions for a while: most periods are skipped
+    stopped    a stream that does not call back any more
+    no samples   state of an open microphone for which PortAudio has had none for 1 s
+    settled    unchanged for so long that it counts: a contact, the silence before idle
 """

@@ -19,10 +19,10 @@ from appliance.core.commands import (
     Exit,
     FetchToken,
     JoinRoom,
-    KeepLevels,
     LeaveRoom,
     MuteAgent,
     SendChat,
+    StoreVolumeAndGain,
     TakeTurn,
     UnmuteTrack,
 )
@@ -172,7 +172,7 @@ class App:
                     self._tokens.do(command)
             case _ if self._adapters is None:
                 self._queued.append(command)
-            case KeepLevels():
+            case StoreVolumeAndGain():
                 self._adapters.store.do(command)
             case (
                 JoinRoom()

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING
 
 from appliance.app import App
 from appliance.audio.adapter import AudioAdapter
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
-from appliance.audio.echo import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
-from appliance.metrics.audio import AudioFigures
-from appliance.metrics.counters import Counters
+from appliance.metrics.counters import AudioFigures, Counters
 from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
 from appliance.panel.lamps import Lamps
@@ -31,7 +30,7 @@ from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
-    from appliance.metrics.registry import Registry
+    from appliance.metrics.registry import MetricsRegistry
     from appliance.panel.screen import OpenDisplay
 
 
@@ -97,10 +96,10 @@ def metrics_text(
     """
 
     @cache
-    def registry() -> "Registry":
-        from appliance.metrics.registry import Registry
+    def registry() -> "MetricsRegistry":
+        from appliance.metrics.registry import MetricsRegistry
 
-        return Registry(counts, figures)
+        return MetricsRegistry(counts, figures)
 
     async def text() -> str:
         return (await asyncio.to_thread(registry)).text()

@@ -117,13 +117,13 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.audio.card_levels import device_levels
-    from appliance.audio.device_list import all_devices, print_devices
+    from appliance.audio.alsa_devices import all_devices, print_devices
+    from appliance.audio.card_volume import device_volumes
     from appliance.audio.portaudio import PortAudio
 
     with PortAudio() as driver:
         devices = all_devices(driver)
-    return print_devices(devices, device_levels, as_json=args.json)
+    return print_devices(devices, device_volumes, as_json=args.json)
 
 
 def _pair(args: argparse.Namespace) -> int:
@@ -175,7 +175,7 @@ def _config_schema(_: argparse.Namespace) -> int:
 
 
 def _token_server(args: argparse.Namespace) -> int:
-    from appliance.tokens.server import serve
+    from appliance.token_server.command import serve
 
     return serve(args.config, args.listen, os.environ)
 

@@ -26,7 +26,7 @@ from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store, StoredState
-from appliance.tokens.source import TokenSource
+from appliance.tokens.adapter import TokenAdapter
 
 if TYPE_CHECKING:
     from appliance.assembly import Hardware
@@ -78,7 +78,7 @@ async def appliance(
     store = Store(state_folder(os.environ), app.post)
     stored = store.read()
     counts = Counters()
-    tokens = TokenSource(config, identity=stored.identity, post=app.post)
+    tokens = TokenAdapter(config, identity=stored.identity, post=app.post)
 
     async def make() -> Adapters:
         await tokens.asked()
@@ -108,15 +108,15 @@ def _make(
 
 
 def _initial_state(config: Config, stored: StoredState) -> State:
-    levels = stored.levels
+    kept = stored.volume_and_gain
     return State(
         config=config,
         jitter=randbelow(1000) / 1000,
         identity=config.room.identity or stored.identity,
         talk=initial_talk(config.talk.mode),
-        volume_percent=levels.volume if levels else config.sound.volume,
+        volume_percent=kept.volume if kept else config.sound.volume,
         microphone_gain_db=(
-            levels.microphone_gain_db if levels else config.sound.microphone_gain_db
+            kept.microphone_gain_db if kept else config.sound.microphone_gain_db
         ),
     )
 

@@ -19,7 +19,7 @@ NATIVE = "Dummy-"
 """Threads of native libraries, once they have called into Python."""
 PATIENCE_S = 3.0
 """Time-out for the end of a thread."""
-SERVERS = {"net", "page", "tokens"}
+SERVERS = {"net", "page", "token_server", "tokens"}
 """Folders of tests in which an error that reaches the event loop's exception handler,
 which would end the process, fails the test."""
 

@@ -20,7 +20,7 @@ from livekit import rtc
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.card.asound import Card, plug_in
 from tests.loopback import http_client
 from tests.room.fakes import amplitude, strongest_hz
@@ -43,7 +43,7 @@ async def server(binary):
 
 
 @dataclass
-class TokenSource:
+class FakeTokenSource:
     """HTTP server that gives the same answer to every request."""
 
     answer: bytes = b""
@@ -69,7 +69,7 @@ class TokenSource:
 
 @asynccontextmanager
 async def token_source(**facts):
-    source = TokenSource(**facts)
+    source = FakeTokenSource(**facts)
     async with await asyncio.start_server(source.serve, "127.0.0.1", 0) as listening:
         port = listening.sockets[0].getsockname()[1]
         source.url = f"http://127.0.0.1:{port}/token?tenant=secret-tenant"

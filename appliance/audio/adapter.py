@@ -1,4 +1,8 @@
-"""Audio adapter: builds the audio path and executes the core's commands on it."""
+"""Adapter for audio: implements `ports.Sound` with the audio path, which it builds.
+
+For the room it has the microphone (`ports.MicrophoneFeed`) and the mixer
+(`ports.Playback`).
+"""
 
 import sys
 import time
@@ -10,14 +14,13 @@ from typing import Final, Self, assert_never
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.devices import Direction
+from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.card_volume_supervisor import CardVolumeSupervisor
+from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.device_wishes import Direction
 from appliance.audio.driver import Driver
-from appliance.audio.dsp import RATE_HZ
-from appliance.audio.echo import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
-from appliance.audio.level_supervisor import LevelSupervisor
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.streams import LATENCY_STEPS_S
@@ -34,8 +37,9 @@ from appliance.core.commands import (
     SetVolume,
     SoundCommand,
 )
-from appliance.metrics.audio import AudioDirection as Way
-from appliance.metrics.audio import AudioFault, AudioFigures
+from appliance.metrics.counters import AudioDirection as Way
+from appliance.metrics.counters import AudioFault, AudioFigures
+from appliance.pcm import RATE_HZ
 from appliance.ports import Post
 
 LOUDNESS: Final = 6000.0
@@ -119,11 +123,11 @@ class AudioAdapter:
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
-        choice = Choice(config.sound)
+        choice = DeviceChoice(config.sound)
         self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
-        levels = LevelSupervisor(config.sound.mixer)
-        self._supervisor.set_levels = levels.apply
-        self._supervisor.stats.level_notice = levels.notice
+        levels = CardVolumeSupervisor(config.sound.mixer)
+        self._supervisor.set_card_volumes = levels.apply
+        self._supervisor.stats.card_volume_notice = levels.notice
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.core import fault_table
 from appliance.errors import SoundError
 
@@ -21,7 +21,7 @@ LIBRARY: Final = "libasound.so.2"
 CHANNELS: Final = (0, 1)
 """Front left, which is also the number of a mono channel, and front right."""
 SILENT_DB: Final = -1000.0
-"""libasound has a number far below this for a level that is mute."""
+"""libasound has a number far below this for a volume that is mute."""
 Library: TypeAlias = Any
 """Functions of libasound, which ctypes does not know the types of."""
 Pointer: TypeAlias = ctypes.c_void_p
@@ -56,7 +56,7 @@ class Control:
     index: int = 0
     """Distinguishes elements of the same name."""
     is_both: bool = False
-    """Whether the element has levels of both directions."""
+    """Whether the element has volumes of both directions."""
 
 
 class CardMixer:
@@ -71,11 +71,11 @@ class CardMixer:
         self._handle = handle
 
     def controls(self) -> tuple[Control, ...]:
-        """Return every level and switch of the card."""
+        """Return every volume and switch of the card."""
         return tuple(control for control, _ in self._all())
 
     def set(self, wanted: Control, percent: int) -> bool:
-        """Set the level of a control and switch it on.
+        """Set the volume of a control and switch it on.
 
         Returns:
             Whether anything had to be changed.

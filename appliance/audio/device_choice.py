@@ -1,10 +1,10 @@
-"""Choice of the devices for microphone and speaker, and detection of better ones."""
+"""Devices chosen for microphone and speaker, and detection of better ones."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.device_list import PROCESSES, closed_pcms, in_use, unlisted
-from appliance.audio.devices import (
+from appliance.audio.alsa_devices import PROCESSES, closed_pcms, in_use, unlisted
+from appliance.audio.device_wishes import (
     ALSA_CARDS,
     SHARED,
     Device,
@@ -21,7 +21,7 @@ from appliance.core.events import PartFound
 from appliance.errors import SoundError
 
 
-class Choice:
+class DeviceChoice:
     """Devices chosen by the configuration's wish list, and those in use.
 
     Thread: the card's.

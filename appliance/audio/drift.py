@@ -5,7 +5,7 @@ The drift between two cards is followed by `echo.EchoReference`.
 
 from typing import Final
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 
 MARGIN_FRAMES: Final = 240
 """5 ms: the usual jitter between two threads of a small machine."""
@@ -78,13 +78,13 @@ class DelayControl:
         self._frames += frames
         return self._frames >= WINDOW_FRAMES
 
-    def end_window(self, beyond: float, *, is_quiet: bool) -> int:
+    def end_window(self, beyond: float, *, is_silent: bool) -> int:
         """Set the reading speed from the mean delay in the window.
 
         Args:
             beyond: fractional part of the read position, in frames; 0 after the next
                 window.
-            is_quiet: whether a jump in time would be inaudible.
+            is_silent: whether a jump in time would be inaudible.
 
         Returns:
             How many frames to jump forward, or back.
@@ -94,9 +94,9 @@ class DelayControl:
         delay = self._delay_sum / self._reads - moved / 2
         self._measure_drift(delay + moved)
         excess = delay - self.target
-        jump = round(excess) if is_quiet else 0
+        jump = round(excess) if is_silent else 0
         self._delay = delay - jump
-        if is_quiet or abs(excess) <= SLACK_FRAMES:
+        if is_silent or abs(excess) <= SLACK_FRAMES:
             excess = 0.0
         within = min(max(excess, -MOVED_FRAMES), MOVED_FRAMES)
         self.rate = (round(within + beyond) - beyond) / WINDOW_FRAMES

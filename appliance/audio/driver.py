@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from appliance.audio.devices import Device, Direction
+from appliance.audio.device_wishes import Device, Direction
 from appliance.audio.idle import IdleWindow
 
 Raw = memoryview

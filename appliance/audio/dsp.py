@@ -10,17 +10,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from appliance.pcm import Block
+from appliance.pcm import BLOCK_FRAMES, Block
 
-RATE_HZ: Final = 48_000
-BLOCK_FRAMES: Final = 480
-"""10 ms at 48 kHz, as LiveKit's `AudioSource` and audio processing require."""
 FULL_SCALE: Final = 32_768.0
 SILENCE_DBFS: Final = -96
 """Lower end of the dynamic range of 16 bits."""
 FADE_FRAMES: Final = 96
 """2 ms: too short to shorten a syllable audibly, long enough not to click."""
-QUIET_PEAK: Final = 32
+SILENT_PEAK: Final = 32
 """-60 dBFS: a peak up to this counts as silence."""
 CEILING: Final = 32_000.0
 """Peak level that the limiter enforces; a little under full scale, so that the
@@ -65,10 +62,11 @@ def level_dbfs(block: Block) -> float:
 
 
 def is_loud(block: Block) -> bool:
-    """Return whether the peak of the block exceeds `QUIET_PEAK`."""
+    """Return whether the peak of the block exceeds `SILENT_PEAK`."""
     # The reductions themselves: `block.max()` goes through Python code of NumPy's.
     return bool(
-        np.maximum.reduce(block) > QUIET_PEAK or np.minimum.reduce(block) < -QUIET_PEAK
+        np.maximum.reduce(block) > SILENT_PEAK
+        or np.minimum.reduce(block) < -SILENT_PEAK
     )
 
 
@@ -173,11 +171,11 @@ class Limiter:
         self._gain = 1.0
 
     @property
-    def is_at_rest(self) -> bool:
+    def is_at_full_gain(self) -> bool:
         """Whether the gain is back at 1."""
         return self._gain >= 1.0
 
-    def rest(self) -> None:
+    def reset(self) -> None:
         """Return to full gain: in silence nobody hears the step."""
         self._gain = 1.0
 
@@ -187,7 +185,7 @@ class Limiter:
         Args:
             samples: float32, one block.
         """
-        if self.is_at_rest and float(np.abs(samples).max()) <= CEILING:
+        if self.is_at_full_gain and float(np.abs(samples).max()) <= CEILING:
             return samples
         limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)
         return limited

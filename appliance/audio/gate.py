@@ -6,9 +6,8 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.dsp import faded_in, faded_out, level_dbfs, to_block
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_MS, SILENCE, Block
 
-BLOCK_MS: Final = 10
 SILENT_DBFS: Final = -50.0
 """Quieter than a whisper into a close microphone: the end of speech."""
 SILENT_BLOCKS: Final = 15
@@ -30,7 +29,7 @@ class Gate:
         self._line: deque[Block] = deque(maxlen=pre_roll_ms // BLOCK_MS + 1)
         self._is_wanted = False
         self._tail_blocks = 0
-        self._quiet_blocks = 0
+        self._silent_blocks = 0
         self._was_open = False
 
     @property
@@ -57,7 +56,7 @@ class Gate:
         """
         blocks = -(-tail_ms // BLOCK_MS)
         self._tail_blocks = blocks if self._is_wanted else 0
-        self._quiet_blocks = 0
+        self._silent_blocks = 0
         self._is_wanted = False
 
     def apply(self, block: Block) -> Block:
@@ -84,7 +83,7 @@ class Gate:
     def _shorten(self, block: Block) -> None:
         self._tail_blocks -= 1
         is_silent = level_dbfs(block) < SILENT_DBFS
-        self._quiet_blocks = self._quiet_blocks + 1 if is_silent else 0
+        self._silent_blocks = self._silent_blocks + 1 if is_silent else 0
         held = (self._line.maxlen or 1) - 1
-        if self._quiet_blocks >= SILENT_BLOCKS + held:
+        if self._silent_blocks >= SILENT_BLOCKS + held:
             self._tail_blocks = 0

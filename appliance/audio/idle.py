@@ -8,7 +8,7 @@ processed one accounts for them. Speech, a press or an earcon ends the skipping.
 from collections.abc import Callable
 from typing import Final
 
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_counters import StreamCounters
 
 IDLE_PERIODS: Final = 7
 """Periods skipped in a row; with the processed one they are four whole packets."""
@@ -80,26 +80,26 @@ class IdleMode:
     def __init__(
         self,
         window: IdleWindow,
-        stream_clock: StreamClock,
+        counters: StreamCounters,
         is_silent: Callable[[], bool],
     ) -> None:
         """Start without skipping.
 
         Args:
             window: window that is checked before each period.
-            stream_clock: counts the skipped periods.
+            counters: counts the skipped periods.
             is_silent: returns whether the next periods need no processing.
         """
         # Reset what earlier streams have left.
         window.taken()
         self._window = window
-        self._stream_clock = stream_clock
+        self._counters = counters
         self._is_silent = is_silent
 
     def skipped(self) -> int:
         """Return how many periods were skipped before this one, and count them."""
         if skipped := self._window.taken():
-            self._stream_clock.skip(skipped)
+            self._counters.skip(skipped)
         return skipped
 
     def begin(self) -> None:

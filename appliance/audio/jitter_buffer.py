@@ -14,18 +14,18 @@ import numpy as np
 
 from appliance.audio.drift import ArrivalEstimator, DelayControl
 from appliance.audio.dsp import (
-    BLOCK_FRAMES,
     FADE_FRAMES,
-    RATE_HZ,
     Samples,
     faded_in,
     faded_out,
     interpolated,
     is_loud,
 )
-from appliance.audio.ring_buffer import SIZE_FRAMES, RingBuffer
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
+SIZE_BLOCKS: Final = 16
+"""160 ms; a longer burst is an outage, and storing it would only add delay."""
+SIZE_FRAMES: Final = SIZE_BLOCKS * BLOCK_FRAMES
 DEEPEST_BLOCKS: Final = 10
 """A fill level above 100 ms is cut at once: reading faster would take a minute."""
 SPLINE_FRAMES: Final = 3
@@ -33,12 +33,47 @@ SPLINE_FRAMES: Final = 3
 SILENT_AFTER_S: Final = 0.2
 """A participant that sends nothing for this long is silent, not late."""
 HANGOVER_FRAMES: Final = RATE_HZ // 10
-"""100 ms after the last block above `QUIET_PEAK` are played too: faint noise around
+"""100 ms after the last block above `SILENT_PEAK` are played too: faint noise around
 that level would otherwise be chopped, and the decay of words cut."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
 _SPARE: Final = 6
 """Extra samples fetched for the spline and for reading 0.5 % faster."""
+
+
+class RingBuffer:
+    """Lock-free ring for one writer and one reader.
+
+    Thread: `write` from one, `stretch` from another.
+    """
+
+    def __init__(self) -> None:
+        """Start with silence."""
+        # Everything is written twice, so that any range is contiguous.
+        self._samples = np.zeros(2 * SIZE_FRAMES, np.float32)
+        # From `SIZE_BLOCKS` on the ring is all zeros: silence is not written again.
+        self._silent_blocks = SIZE_BLOCKS
+        self.written = 0
+        """Position of the next sample to be written."""
+
+    def write(self, block: Block) -> None:
+        """Add one block; it is copied."""
+        if block is not SILENCE or self._silent_blocks < SIZE_BLOCKS:
+            start = self.written % SIZE_FRAMES
+            self._samples[start : start + BLOCK_FRAMES] = block
+            second = start + SIZE_FRAMES
+            self._samples[second : second + BLOCK_FRAMES] = block
+        self._silent_blocks = self._silent_blocks + 1 if block is SILENCE else 0
+        # Last, so that the reader never sees a partly written block.
+        self.written += BLOCK_FRAMES
+
+    def view(self, first: int, frames: int) -> Samples:
+        """Return a read-only view of the samples from this position on.
+
+        It is valid until the ring overwrites them.
+        """
+        start = first % SIZE_FRAMES
+        return self._samples[start : start + frames]
 
 
 class JitterBuffer:
@@ -82,7 +117,7 @@ class JitterBuffer:
         return self._idle_since_s is not None and self._loud_until_frame <= self._at
 
     @property
-    def _is_quiet(self) -> bool:
+    def _is_silent(self) -> bool:
         return self._loud_until_frame + HANGOVER_FRAMES <= self._at
 
     @property
@@ -188,9 +223,9 @@ class JitterBuffer:
         return True
 
     def _taken(self, frames: int, now_s: float) -> Samples | None:
-        is_quiet = self._is_quiet
+        is_silent = self._is_silent
         step = 1.0 + self._delay_control.rate
-        if is_quiet and self._was_silent:
+        if is_silent and self._was_silent:
             self._advance(frames * step)
             if self._at - self._loud_until_frame > SIZE_FRAMES:
                 self._become_idle(now_s)
@@ -198,11 +233,11 @@ class JitterBuffer:
         window = self._ring.view(self._at - 1, frames + _SPARE)
         samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
         self._advance(frames * step)
-        if is_quiet:
+        if is_silent:
             samples = faded_out(samples)
         elif self._was_silent:
             samples = faded_in(samples)
-        self._was_silent = is_quiet
+        self._was_silent = is_silent
         return samples
 
     def _underrun(self, stock: int, frames: int, now_s: float) -> Samples | None:
@@ -225,13 +260,13 @@ class JitterBuffer:
 
     def _end_window(self) -> None:
         """Correct the delay once per window."""
-        is_quiet = self._is_quiet and self._was_silent
+        is_silent = self._is_silent and self._was_silent
         whole = round(self._fraction)
         # Reading at whole positions needs no interpolation.
-        if is_quiet or abs(whole - self._fraction) < ON_A_SAMPLE:
+        if is_silent or abs(whole - self._fraction) < ON_A_SAMPLE:
             self._at += whole
             self._fraction = 0.0
-        self._skip(self._delay_control.end_window(self._fraction, is_quiet=is_quiet))
+        self._skip(self._delay_control.end_window(self._fraction, is_silent=is_silent))
 
     def _skip(self, frames: int) -> int:
         """Move the read position and return the new fill level."""

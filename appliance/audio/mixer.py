@@ -10,7 +10,6 @@ from typing import Final
 import numpy as np
 
 from appliance.audio.dsp import (
-    BLOCK_FRAMES,
     CEILING,
     SILENCE_DBFS,
     Limiter,
@@ -23,7 +22,7 @@ from appliance.audio.dsp import (
 )
 from appliance.audio.idle import IdleWindow
 from appliance.audio.jitter_buffer import JitterBuffer
-from appliance.pcm import Block
+from appliance.pcm import BLOCK_FRAMES, Block
 
 MOST_TALKERS: Final = 16
 """Largest number of talkers mixed at the same time, the loudest ones; a Raspberry Pi
@@ -153,14 +152,14 @@ class Mixer:
             self._mix_tone(voices, tone)
         return self.played
 
-    def rest(self) -> None:
+    def drop_pending(self) -> None:
         """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
         self._requested.clear()
         self._earcon = np.zeros(0, np.float32)
 
     @property
-    def is_still(self) -> bool:
+    def is_idle(self) -> bool:
         """Whether there has been nothing to play for a while."""
         has_tone = self._requested or len(self._earcon)
         return not has_tone and all(talker.is_idle for talker in self._talkers)
@@ -223,12 +222,12 @@ class Mixer:
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
         if voices is None:
-            self._limiter.rest()
+            self._limiter.reset()
             return None
         # Read once, because the loop may change it meanwhile.
         gain = self._gain
         is_free = talkers == 1 and gain <= LIMITER_FREE_GAIN
-        if is_free and self._limiter.is_at_rest:
+        if is_free and self._limiter.is_at_full_gain:
             softer: Samples = np.rint(voices * gain)
             return softer.astype(np.int16)
         return to_block(self._limiter.apply(voices * gain))

@@ -47,7 +47,7 @@ class PortAudio:
     """
 
     def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        """Do nothing yet; `renew` starts the process."""
+        """Start without a process; entering the context starts it."""
         self._patience_s = patience_s
         self._process: SoundProcess | None = None
         self._killed: SoundProcess | None = None

@@ -130,7 +130,7 @@ class Exchange:
     """
 
     def __init__(self, socket: int, number: int, latency_s: float) -> None:
-        """Prepare.
+        """Start before the first period of the stream.
 
         Args:
             socket: for the periods.
@@ -202,7 +202,7 @@ class Process:
     """PortAudio and its open streams."""
 
     def __init__(self, shared: mmap, sockets: tuple[int, ...]) -> None:
-        """Prepare; `load` comes first.
+        """Start without the library; `load` comes first, then commands open streams.
 
         Args:
             shared: memory shared with the appliance.

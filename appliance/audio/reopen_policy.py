@@ -34,7 +34,7 @@ class SoundState:
     """The card, or PortAudio, did not answer."""
     is_lost: bool = False
     """Microphone or speaker is missing."""
-    is_deaf: bool = False
+    has_no_samples: bool = False
     """The microphone is open and delivers nothing: opening it again may help."""
     is_best: bool = True
     """The open devices are the first choice."""
@@ -113,7 +113,7 @@ class ReopenPolicy:
             return waited_s >= wait_s
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
-        if not state.is_deaf and not self._is_better_listed():
+        if not state.has_no_samples and not self._is_better_listed():
             self.note(cards, now_s, is_open=True)
             return False
         return not self._has_to_wait(state, now_s, is_changed=is_changed)

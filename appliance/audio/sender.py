@@ -15,15 +15,15 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import BLOCK_FRAMES, Samples, db_gain, to_block
-from appliance.audio.echo import CaptureProcessing, ToneRemover
+from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
+from appliance.audio.dsp import Samples, db_gain, to_block
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
-from appliance.core.events import TailEnded, TalkFlowed
-from appliance.pcm import SILENCE, Block, Packet
+from appliance.core.events import FirstBlockSent, TailEnded
+from appliance.pcm import BLOCK_FRAMES, SILENCE, Block, Packet
 from appliance.ports import Post
 
 PACKET_BLOCKS: Final = 2
@@ -105,7 +105,15 @@ class Sender:
         processing: CaptureProcessing,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; `post` takes `TalkFlowed`, `TailEnded` and `LevelsMeasured`."""
+        """Start with the gate closed and nobody connected; `start` starts the thread.
+
+        Args:
+            gate: passes the microphone or silence.
+            mixer: plays earcons, and is measured by the meter.
+            post: takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
+            processing: echo cancellation and noise suppression.
+            now_s: monotonic clock.
+        """
         self.gate = gate
         self.mixer = mixer
         self.encoder_feed = EncoderFeed()
@@ -124,7 +132,7 @@ class Sender:
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._quiet_packets = 0
+        self._silent_packets = 0
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
         self._card_latency_s = 0.0
         # Packets of silence sent since the card's last packet, and when.
@@ -167,7 +175,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
-        is_settled = self._quiet_packets >= SETTLED_PACKETS
+        is_settled = self._silent_packets >= SETTLED_PACKETS
         return is_settled and not self.gate.is_open and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
@@ -233,7 +241,7 @@ class Sender:
         self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             return
-        self._quiet_packets = 0
+        self._silent_packets = 0
         packets = min(packets, MAX_INSERTED_PACKETS)
         self._inserted += packets
         self._inserted_at_s = now_s
@@ -256,8 +264,8 @@ class Sender:
             is_settled = self._inserted >= SETTLED_PACKETS and not self.gate.is_open
             together = IDLE_PACKETS if is_settled or not is_needed else 1
             return self._silence_at_s + together * PACKET_S
-        is_resting = self._quiet_packets >= SETTLED_PACKETS
-        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s + is_resting * IDLE_S
+        is_idle = self._silent_packets >= SETTLED_PACKETS
+        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s + is_idle * IDLE_S
         return self._packet_at_s + wait_s
 
     def _run(self) -> None:
@@ -287,7 +295,7 @@ class Sender:
         self._send_packet(packet)
         is_talk = self._was_open or self.gate.has_pre_roll
         is_busy = is_talk or self._processing.is_at_work
-        self._quiet_packets = 0 if is_busy else self._quiet_packets + 1
+        self._silent_packets = 0 if is_busy else self._silent_packets + 1
         return True
 
     def _is_late(self, at_s: float) -> bool:
@@ -355,7 +363,7 @@ class Sender:
         if self._asked_at_s is not None and is_open and is_sent:
             since_press_s = self._now_s() - self._asked_at_s
             self._asked_at_s = None
-            self._post(TalkFlowed(since_press_s))
+            self._post(FirstBlockSent(since_press_s))
         if self._was_open and not is_open:
             self._post(TailEnded())
             self._play_end()

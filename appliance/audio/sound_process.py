@@ -21,7 +21,7 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.device_list import OURS
+from appliance.audio.alsa_devices import OURS
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
 from appliance.audio.portaudio_process import (
     CALL_BYTES,
@@ -51,7 +51,7 @@ would overcommit the usb bandwidth reserved for periodic transfers."""
 WAITING_BYTES: Final = 32_768
 """Periods that wait for the appliance, some ten of them; later ones are dropped."""
 OUTPUT_BYTES: Final = 16_384
-"""Room for what native libraries write; the rest is dropped."""
+"""Space for what native libraries write; the rest is dropped."""
 KILLED_S: Final = 1.0
 """Time in which a killed process ends, unless it is stuck in the kernel."""
 _OPTIONS: Final = ("-I", "-S", "-B")
@@ -117,7 +117,7 @@ class PeriodThread:
     """
 
     def __init__(self, ours: socket.socket, flag: memoryview) -> None:
-        """Prepare; `begin` starts the thread.
+        """Start without a stream; `begin` starts the thread.
 
         Args:
             ours: our end of the socket.

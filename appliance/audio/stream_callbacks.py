@@ -11,17 +11,17 @@ from typing import Final, Protocol
 import numpy as np
 
 from appliance.audio.driver import SAMPLE_BYTES, Raw
-from appliance.audio.dsp import QUIET_PEAK, RATE_HZ, faded_in, resampler, to_block
-from appliance.audio.echo import EchoReference
+from appliance.audio.dsp import SILENT_PEAK, faded_in, resampler, to_block
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IdleMode
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_stats import StreamClock
-from appliance.pcm import SILENCE, Block
+from appliance.audio.stream_counters import StreamCounters
+from appliance.pcm import RATE_HZ, SILENCE, Block
 
 COMPARE_BLOCKS: Final = 20
 """The two channels of a microphone are compared five times a second, and in every block
 while the chosen one is silent, so that no first word is lost."""
-QUIET_POWER: Final = float(QUIET_PEAK**2)
+SILENT_POWER: Final = float(SILENT_PEAK**2)
 """Power of a sample, up to which a channel counts as silent."""
 LOUDER: Final = 4.0
 """Ratio of powers, 6 dB, from which the other channel is taken instead: one of the two
@@ -51,16 +51,16 @@ class Capture:
     Thread: the card's.
     """
 
-    def __init__(self, block_sink: BlockSink, stream_clock: StreamClock) -> None:
+    def __init__(self, block_sink: BlockSink, counters: StreamCounters) -> None:
         """Start with the first channel.
 
         Args:
             block_sink: takes the blocks.
-            stream_clock: takes whether there is sound.
+            counters: takes whether there is sound.
         """
-        rate_hz = stream_clock.rate_hz
+        rate_hz = counters.rate_hz
         self._block_sink = block_sink
-        self._stream_clock = stream_clock
+        self._counters = counters
         self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._convert = resampler(rate_hz, RATE_HZ)
         self._channel = 0
@@ -88,7 +88,7 @@ class Capture:
         block = np.frombuffer(bytearray(heard), np.int16)
         if len(heard) > self._period_bytes:
             block = self._louder(block.reshape(-1, len(heard) // self._period_bytes))
-        self._stream_clock.note_sound(is_zero=not block.any())
+        self._counters.note_sound(is_zero=not block.any())
         if self._convert is not None:
             block = self._convert(block)
         if self._is_after_gap:
@@ -105,12 +105,12 @@ class Capture:
             loudest = int(power.argmax())
             if power[loudest] > LOUDER * power[self._channel]:
                 self._channel = loudest
-            is_quiet = power[self._channel] <= QUIET_POWER
-            self._blocks_to_compare = 1 if is_quiet else COMPARE_BLOCKS
+            is_silent = power[self._channel] <= SILENT_POWER
+            self._blocks_to_compare = 1 if is_silent else COMPARE_BLOCKS
         return frames[:, self._channel].copy()
 
 
-class Output:
+class OutputBuffer:
     """Writes mono blocks to the card's output buffer, at its rate and channels."""
 
     def __init__(self, rate_hz: int) -> None:
@@ -132,24 +132,22 @@ class PlaybackCallback:
     """Callback of a stream that only plays."""
 
     def __init__(
-        self, mixer: Mixer, reference: EchoReference, stream_clock: StreamClock
+        self, mixer: Mixer, reference: EchoReference, counters: StreamCounters
     ) -> None:
         """Start with silence."""
         self.idle_window = mixer.playback_window
         self._mixer = mixer
         self._reference = reference
-        self._stream_clock = stream_clock
-        self._output = Output(stream_clock.rate_hz)
-        self._idle_mode = IdleMode(
-            self.idle_window, stream_clock, lambda: mixer.is_still
-        )
+        self._counters = counters
+        self._output = OutputBuffer(counters.rate_hz)
+        self._idle_mode = IdleMode(self.idle_window, counters, lambda: mixer.is_idle)
 
     def call(self, _heard: Raw, played: Raw, status: int, _adc_s: float) -> None:
         """Fill one period for playback."""
         with _end_process_on_error:
             if skipped := self._idle_mode.skipped():
                 self._reference.put_silence(skipped)
-            self._stream_clock.note(status)
+            self._counters.note(status)
             block = self._mixer.next()
             self._reference.put(self._mixer.reference)
             self._output.fill(played, block)
@@ -164,17 +162,17 @@ class CaptureCallback:
         mixer: Mixer,
         reference: EchoReference,
         block_sink: BlockSink,
-        stream_clock: StreamClock,
+        counters: StreamCounters,
     ) -> None:
         """Start without captured sound."""
         self.idle_window = mixer.idle_window
         self._reference = reference
-        self._capture = capture = Capture(block_sink, stream_clock)
-        self._stream_clock = stream_clock
+        self._capture = capture = Capture(block_sink, counters)
+        self._counters = counters
         self._idle_mode = IdleMode(
             mixer.idle_window,
-            stream_clock,
-            lambda: capture.is_idle and mixer.is_still and reference.is_still,
+            counters,
+            lambda: capture.is_idle and mixer.is_idle and reference.is_idle,
         )
 
     def call(self, heard: Raw, _played: Raw, status: int, adc_s: float) -> None:
@@ -183,7 +181,7 @@ class CaptureCallback:
             if skipped := self._idle_mode.skipped():
                 self._reference.skip(skipped)
                 self._capture.skip(skipped)
-            self._stream_clock.note(status, adc_s)
+            self._counters.note(status, adc_s)
             self._capture.add(heard, self._reference.take())
             self._idle_mode.begin()
 
@@ -192,18 +190,18 @@ class DuplexCallback:
     """Callback of a duplex stream: one clock, so the echo's delay is constant."""
 
     def __init__(
-        self, mixer: Mixer, block_sink: BlockSink, stream_clock: StreamClock
+        self, mixer: Mixer, block_sink: BlockSink, counters: StreamCounters
     ) -> None:
         """Start with silence."""
         self.idle_window = mixer.idle_window
         self._mixer = mixer
-        self._stream_clock = stream_clock
-        self._capture = capture = Capture(block_sink, stream_clock)
-        self._output = Output(stream_clock.rate_hz)
+        self._counters = counters
+        self._capture = capture = Capture(block_sink, counters)
+        self._output = OutputBuffer(counters.rate_hz)
         self._idle_mode = IdleMode(
             mixer.idle_window,
-            stream_clock,
-            lambda: capture.is_idle and mixer.is_still,
+            counters,
+            lambda: capture.is_idle and mixer.is_idle,
         )
 
     def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
@@ -211,7 +209,7 @@ class DuplexCallback:
         with _end_process_on_error:
             if skipped := self._idle_mode.skipped():
                 self._capture.skip(skipped)
-            self._stream_clock.note(status, adc_s)
+            self._counters.note(status, adc_s)
             self._output.fill(played, self._mixer.next())
             self._capture.add(heard, self._mixer.reference)
             self._idle_mode.begin()

@@ -1,19 +1,17 @@
 """Statistics of the card's streams, and events for lost and found directions."""
 
 import logging
-import math
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import SilentMicrophone
+from appliance.audio.device_wishes import Direction
+from appliance.audio.stream_counters import STALL_S, SilentMicrophone, StreamCounters
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.hardware_fault import joined
-from appliance.metrics.audio import AudioFault
+from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
@@ -25,131 +23,10 @@ PARTS: Final[dict[Direction, Part]] = {
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
 STOPPED: Final = fault_table.CARD_STOPPED.text()
-DEAF: Final = fault_table.CARD_DEAF.text()
+NO_SAMPLES: Final = fault_table.CARD_NO_SAMPLES.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
-STALL_S: Final = 1.0
-"""Time without callbacks, or without captured samples, after which a stream counts as
-stopped."""
-INPUT_UNDERFLOW: Final = 1
-"""PortAudio's flag for a callback without captured samples. Source: portaudio.h,
-`paInputUnderflow`."""
-BLOCKS_PER_S: Final = 100
-ADC_CERTAINTY: Final = 0.25
-"""A period counts as discarded if three quarters of it are missing in the converter's
-time, which is not exact."""
-ADC_VALUES: Final = 10
-"""The converter's time is compared by the earliest of so many values, because
-some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
-ADC_RATE_ERROR: Final = 0.001
-"""The converter's clock may be slower than the nominal rate by this."""
 _log = logging.getLogger(__name__)
-
-
-class StreamClock:
-    """Heartbeat and counters of one stream, written by its callback.
-
-    Single numbers, so that reading needs no lock.
-    """
-
-    def __init__(
-        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Start now.
-
-        Args:
-            rate_hz: rate of the card.
-            now_s: monotonic clock.
-        """
-        self.rate_hz = rate_hz
-        self._now_s = now_s
-        self.at_s = now_s()
-        """Time of the last callback."""
-        self.blocks = 0
-        """Periods of 10 ms so far."""
-        self.xruns = 0
-        self.drops = 0
-        """Captured periods that PortAudio discarded without reporting it, which it does
-        when the speaker is not ready in time."""
-        self.delay_ms = 0
-        self.has_sound = False
-        """Whether anything but zeros was captured."""
-        self.zeros_since_s: float | None = None
-        """Time since which only zeros are captured; None: there is sound."""
-        self.deaf_since_s: float | None = None
-        """Time since which PortAudio has had no captured samples for any callback; it
-        passes zeros in their place. None: there are samples."""
-        self._missed = 0
-        # Periods by which the converter's time is ahead of the callbacks: at the last
-        # comparison, and the least value since.
-        self._ahead: float | None = None
-        self._least_ahead = 0.0
-        self._compared_blocks = self._values = 0
-
-    def note(self, status: int, adc_s: float = 0.0) -> None:
-        """Record one callback.
-
-        Args:
-            status: PortAudio's flags; not 0 after an xrun.
-            adc_s: time at which the first captured frame was converted; 0, or not a
-                finite number: unknown.
-        """
-        adc_s = adc_s if math.isfinite(adc_s) else 0.0
-        self.at_s = self._now_s()
-        self.blocks += 1
-        if status & INPUT_UNDERFLOW:
-            self._note_missed()
-            return
-        # More are a microphone that had stopped.
-        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
-        self._missed, self.deaf_since_s = 0, None
-        if status:
-            self.xruns += 1
-        if status or not adc_s:
-            self._ahead = None
-        if adc_s:
-            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
-
-    def note_sound(self, *, is_zero: bool) -> None:
-        """Record whether all samples of a captured block are 0."""
-        if not is_zero:
-            self.has_sound, self.zeros_since_s = True, None
-        elif self.zeros_since_s is None:
-            self.zeros_since_s = self.at_s
-
-    def _note_drops(self, ahead: float) -> None:
-        """Count the periods that stay missing in the converter's time."""
-        if self._ahead is None:
-            self._ahead = self._least_ahead = ahead
-            self._compared_blocks, self._values = self.blocks, 0
-        self._least_ahead = min(self._least_ahead, ahead)
-        # In idle mode one period in eight has a value.
-        self._values += 1
-        if self._values <= ADC_VALUES:
-            return
-        passed = self.blocks - self._compared_blocks
-        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
-        self.drops += missing
-        latest = self._ahead + missing + passed * ADC_RATE_ERROR
-        self._ahead = min(latest, self._least_ahead)
-        self._least_ahead, self._compared_blocks = math.inf, self.blocks
-        self._values = 1
-
-    def _note_missed(self) -> None:
-        """Record a callback without captured samples.
-
-        It is an xrun if the microphone goes on, and not if it has stopped.
-        """
-        self._missed += 1
-        self._ahead = None
-        if self.deaf_since_s is None:
-            self.deaf_since_s = self.at_s
-
-    def skip(self, blocks: int) -> None:
-        """Record callbacks that were skipped in idle mode, which had no flags."""
-        self.deaf_since_s = None
-        self.at_s = self._now_s()
-        self.blocks += blocks
 
 
 class StreamStats:
@@ -166,7 +43,7 @@ class StreamStats:
         """Reasons reported for a loss, the current one last."""
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
         self._blocks: dict[Direction, int] = {}
-        self.clocks: dict[Direction, StreamClock] = {}
+        self.counters: dict[Direction, StreamCounters] = {}
         """Clocks of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """Events for opened streams that have not called back yet."""
@@ -176,12 +53,12 @@ class StreamStats:
         """Events of the streams that work, without the troubles."""
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
-        self.level_notice: Callable[[Direction, str], str] = lambda *_: ""
-        """Returns the notice about the hardware level of this device; empty: none."""
+        self.card_volume_notice: Callable[[Direction, str], str] = lambda *_: ""
+        """Returns the notice about the card's own volume; empty: none."""
         self._silent_microphone = SilentMicrophone()
-        # Held while counts of closed streams take the place of their clocks.
+        # Held while counts of closed streams take the place of their counters.
         self._changing = threading.Lock()
-        self.is_deaf = False
+        self.has_no_samples = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
     @property
@@ -208,51 +85,53 @@ class StreamStats:
         self._post(event)
 
     def opened(
-        self, clocks: dict[Direction, StreamClock], found: dict[Direction, PartFound]
+        self,
+        counters: dict[Direction, StreamCounters],
+        found: dict[Direction, PartFound],
     ) -> None:
-        """Take the clocks of new streams and the events to post when each works."""
-        self.clocks = clocks
+        """Take the counters of new streams and the events to post when each works."""
+        self.counters = counters
         self._opened = dict(found)
         microphone = found.get("microphone")
         if microphone and microphone.name != self._silent_microphone.name:
             self._silent_microphone = SilentMicrophone(microphone.name)
-        self.is_deaf = False
+        self.has_no_samples = False
 
     def stopped(self, now_s: float) -> set[Direction]:
         """Return the directions whose stream does not call back any more."""
-        clocks = self.clocks.items()
-        return {way for way, clock in clocks if now_s - clock.at_s > STALL_S}
+        counters = self.counters.items()
+        return {way for way, counts in counters if now_s - counts.at_s > STALL_S}
 
     def note_first_callbacks(self) -> None:
         """Post the streams that work; one that opens but never calls back does not."""
         for direction in tuple(self._opened):
-            clock = self.clocks[direction]
-            if clock.blocks and not _is_deaf(direction, clock):
+            counts = self.counters[direction]
+            if counts.blocks and not _has_no_samples(direction, counts):
                 found = self._opened.pop(direction)
                 self._working[direction] = found
                 changed = self._with_troubles(direction, is_losing=False)
                 self._troubles[direction] = changed.notice
                 self._found(direction, changed)
 
-    def note_deaf(self) -> bool:
+    def note_missing_samples(self) -> bool:
         """Post that the microphone delivers nothing, and return whether that is new.
 
         Its stream stays open: the speaker of the same card plays on, and the microphone
         is reported again as soon as it delivers samples.
         """
-        clock, was_deaf = self.clocks.get("microphone"), self.is_deaf
-        since_s = None if clock is None else clock.deaf_since_s
-        self.is_deaf = (
-            clock is not None
+        counts, had_no_samples = self.counters.get("microphone"), self.has_no_samples
+        since_s = None if counts is None else counts.no_samples_since_s
+        self.has_no_samples = (
+            counts is not None
             and since_s is not None
-            and clock.at_s - since_s >= STALL_S
+            and counts.at_s - since_s >= STALL_S
         )
-        if was_deaf or not self.is_deaf:
+        if had_no_samples or not self.has_no_samples:
             return False
         found = self._working.pop("microphone", None) or self._opened["microphone"]
         self._opened["microphone"] = found
         self.add("microphone", AudioFault.STALL)
-        self.lost("microphone", found.name, DEAF)
+        self.lost("microphone", found.name, NO_SAMPLES)
         return True
 
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
@@ -263,10 +142,10 @@ class StreamStats:
             is_gate_open: whether the captured sound is being sent.
         """
         for direction in self._working:
-            clock = self.clocks[direction]
+            counts = self.counters[direction]
             if direction == "microphone":
-                self._silent_microphone.update(clock, is_gate_open=is_gate_open)
-            is_lossy = is_losing and clock.xruns + clock.drops > 0
+                self._silent_microphone.update(counts, is_gate_open=is_gate_open)
+            is_lossy = is_losing and counts.xruns + counts.drops > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
             if changed.notice != self._troubles[direction]:
                 self._troubles[direction] = changed.notice
@@ -278,7 +157,7 @@ class StreamStats:
         is_silent = direction == "microphone" and self._silent_microphone.is_silent
         notices = (
             found.notice,
-            self.level_notice(direction, found.name),
+            self.card_volume_notice(direction, found.name),
             LOSING if is_losing else "",
             SILENT if is_silent else "",
         )
@@ -291,9 +170,9 @@ class StreamStats:
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        clocks = self.clocks
-        closing = set(clocks if directions is None else directions) & clocks.keys()
-        self.is_deaf = self.is_deaf and "microphone" not in closing
+        counters = self.counters
+        closing = set(counters if directions is None else directions) & counters.keys()
+        self.has_no_samples = self.has_no_samples and "microphone" not in closing
         faults, blocks = dict(self._faults), dict(self._blocks)
         for direction in closing:
             self._opened.pop(direction, None)
@@ -301,41 +180,41 @@ class StreamStats:
             for kind in (AudioFault.XRUN, AudioFault.DROP):
                 faults[direction, kind] = self.count(direction, kind)
             blocks[direction] = self.blocks(direction)
-        left = {way: clock for way, clock in clocks.items() if way not in closing}
+        left = {way: counts for way, counts in counters.items() if way not in closing}
         # At once, because a counter that another thread reads must not go back.
         with self._changing:
-            self._faults, self._blocks, self.clocks = faults, blocks, left
+            self._faults, self._blocks, self.counters = faults, blocks, left
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
         with self._changing:
             past = self._faults.get((direction, kind), 0)
-            stream_clock = self.clocks.get(direction)
-        if stream_clock is None:
+            counts = self.counters.get(direction)
+        if counts is None:
             return past
         if kind is AudioFault.XRUN:
-            return past + stream_clock.xruns
+            return past + counts.xruns
         is_drop = kind is AudioFault.DROP and direction == "microphone"
-        return past + (stream_clock.drops if is_drop else 0)
+        return past + (counts.drops if is_drop else 0)
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
         with self._changing:
-            stream_clock = self.clocks.get(direction)
+            counts = self.counters.get(direction)
             past = self._blocks.get(direction, 0)
-        return past + (stream_clock.blocks if stream_clock else 0)
+        return past + (counts.blocks if counts else 0)
 
     @property
     def delay_ms(self) -> int:
         """Latency from output to input, as reported by PortAudio."""
-        # A duplex stream has one clock for both directions.
-        return sum(stream_clock.delay_ms for stream_clock in set(self.clocks.values()))
+        # A duplex stream has one object for both directions.
+        return sum(counts.delay_ms for counts in set(self.counters.values()))
 
     @property
     def losses(self) -> int:
         """Xruns and discarded periods since the streams were opened."""
-        clocks = self.clocks.values()
-        return max((clock.xruns + clock.drops for clock in clocks), default=0)
+        counters = self.counters.values()
+        return max((counts.xruns + counts.drops for counts in counters), default=0)
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
@@ -355,5 +234,5 @@ class StreamStats:
             _log.debug(message, *facts)
 
 
-def _is_deaf(direction: Direction, clock: StreamClock) -> bool:
-    return direction == "microphone" and clock.deaf_since_s is not None
+def _has_no_samples(direction: Direction, counts: StreamCounters) -> bool:
+    return direction == "microphone" and counts.no_samples_since_s is not None

@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.devices import Device, Direction
+from appliance.audio.device_wishes import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
     BlockSink,
@@ -18,7 +18,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_counters import StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
 
@@ -38,7 +38,7 @@ class Streams:
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
-        """Prepare; nothing is opened yet.
+        """Start without streams; `open` opens them.
 
         Args:
             driver: PortAudio or a replacement for it.
@@ -50,7 +50,7 @@ class Streams:
         self._block_sink = block_sink
         self._reference = EchoReference()
         self._open: list[tuple[set[Direction], Stream]] = []
-        self.clocks: dict[Direction, StreamClock] = {}
+        self.counters: dict[Direction, StreamCounters] = {}
 
     def open(
         self,
@@ -83,7 +83,7 @@ class Streams:
         """Stop and close; may be called twice, and while the card is unplugged."""
         while self._open:
             self._open.pop()[1].close()
-        self.clocks = {}
+        self.counters = {}
 
     def close_some(self, directions: Collection[Direction]) -> None:
         """Close the streams of these directions; others go on."""
@@ -91,8 +91,10 @@ class Streams:
             if opened[0] <= set(directions):
                 self._open.remove(opened)
                 opened[1].close()
-        clocks = self.clocks.items()
-        self.clocks = {way: clock for way, clock in clocks if way not in directions}
+        counters = self.counters.items()
+        self.counters = {
+            way: counts for way, counts in counters if way not in directions
+        }
 
     def _open_card(self, card: Device, latency_s: float) -> dict[Direction, SoundError]:
         """Open both directions of one card, with one stream if that costs no quality.
@@ -135,13 +137,13 @@ class Streams:
 
     def _open_duplex(self, device: Device, latency_s: float) -> None:
         wanted = self._wanted(device, device, latency_s)
-        stream_clock = StreamClock(wanted.rate_hz)
+        counts = StreamCounters(wanted.rate_hz)
         self._start(
             wanted,
-            DuplexCallback(self._mixer, self._block_sink, stream_clock),
-            stream_clock,
+            DuplexCallback(self._mixer, self._block_sink, counts),
+            counts,
         )
-        self.clocks = {"microphone": stream_clock, "speaker": stream_clock}
+        self.counters = {"microphone": counts, "speaker": counts}
 
     def _open_separately(
         self,
@@ -170,33 +172,31 @@ class Streams:
 
     def _open_speaker(self, speaker: Device, latency_s: float) -> None:
         wanted = self._wanted(None, speaker, latency_s)
-        stream_clock = StreamClock(wanted.rate_hz)
+        counts = StreamCounters(wanted.rate_hz)
         self._start(
             wanted,
-            PlaybackCallback(self._mixer, self._reference, stream_clock),
-            stream_clock,
+            PlaybackCallback(self._mixer, self._reference, counts),
+            counts,
         )
-        self.clocks["speaker"] = stream_clock
+        self.counters["speaker"] = counts
 
     def _open_microphone(self, microphone: Device, latency_s: float) -> None:
         wanted = self._wanted(microphone, None, latency_s)
-        stream_clock = StreamClock(wanted.rate_hz)
+        counts = StreamCounters(wanted.rate_hz)
         self._start(
             wanted,
-            CaptureCallback(
-                self._mixer, self._reference, self._block_sink, stream_clock
-            ),
-            stream_clock,
+            CaptureCallback(self._mixer, self._reference, self._block_sink, counts),
+            counts,
         )
-        self.clocks["microphone"] = stream_clock
+        self.counters["microphone"] = counts
 
     def _start(
-        self, wanted: StreamRequest, callback: PeriodCallback, stream_clock: StreamClock
+        self, wanted: StreamRequest, callback: PeriodCallback, counts: StreamCounters
     ) -> None:
         stream = self._driver.open(wanted, callback)
         self._open.append((wanted.directions, stream))
         stream.start()
-        stream_clock.delay_ms = round(stream.latency_s * 1000)
+        counts.delay_ms = round(stream.latency_s * 1000)
 
     def _wanted(
         self,

@@ -13,8 +13,8 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.devices import Device, Direction, listed
+from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.device_wishes import Device, Direction, listed
 from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen_policy import ReopenPolicy, SoundState
@@ -22,7 +22,7 @@ from appliance.audio.sender import Sender
 from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
-from appliance.metrics.audio import AudioFault
+from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 
 CHECK_S: Final = 0.25
@@ -47,13 +47,13 @@ class Supervisor:
 
     def __init__(
         self,
-        choice: Choice,
+        choice: DeviceChoice,
         driver: Callable[[], Driver],
         sender: Sender,
         post: Post,
         latency_steps: LatencySteps,
     ) -> None:
-        """Prepare.
+        """Start with the card closed; `start` starts the thread, `open` opens the card.
 
         Args:
             choice: chooses the devices for microphone and speaker.
@@ -81,8 +81,8 @@ class Supervisor:
         self._hangs = self._alone_at_hang = 0
         """Hangs since the last success, and after how many one is left out again."""
         self._latency_steps = latency_steps
-        self.set_levels: Callable[[dict[Direction, Device]], None] | None = None
-        """Sets the hardware levels of devices that were opened; None: nobody does."""
+        self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
+        """Sets the own volumes of cards that were opened; None: nobody does."""
         self.stats = StreamStats(post)
         """Lost directions and counters."""
         self._iterated_at_s = time.monotonic()
@@ -138,7 +138,7 @@ class Supervisor:
         if not self._is_wanted:
             return
         self.stats.note_first_callbacks()
-        if self.stats.note_deaf():
+        if self.stats.note_missing_samples():
             self._note_loss()
         self._close_stopped()
         state = self._state()
@@ -155,10 +155,10 @@ class Supervisor:
             is_open=self._streams is not None,
             is_stuck=self._driver is not None and bool(self._driver.failure()),
             is_lost=self.stats.is_anything_lost,
-            is_deaf=self.stats.is_deaf,
+            has_no_samples=self.stats.has_no_samples,
             is_best=self._choice.is_best,
             is_talking=sender.gate.is_open and has_spoken,
-            is_playing="speaker" in self.stats.clocks and not sender.mixer.is_still,
+            is_playing="speaker" in self.stats.counters and not sender.mixer.is_idle,
         )
 
     def _close_stopped(self) -> None:
@@ -166,21 +166,21 @@ class Supervisor:
         if self._streams is None or self._driver is None:
             return
         is_over = bool(self._driver.failure())
-        now_s, clocks = time.monotonic(), self.stats.clocks
-        stopped = set(clocks) if is_over else self.stats.stopped(now_s)
+        now_s, counters = time.monotonic(), self.stats.counters
+        stopped = set(counters) if is_over else self.stats.stopped(now_s)
         if not stopped:
             return
         devices = self._devices
-        rest = {way: devices[way] for way in clocks.keys() - stopped}
+        rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
             self.stats.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
             self._choice.use(rest, rest)
             if "speaker" in stopped:
-                self._sender.mixer.rest()
+                self._sender.mixer.drop_pending()
         else:
-            if not any(clock.blocks for clock in clocks.values()):
+            if not any(counts.blocks for counts in counters.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
             self._close_streams()
@@ -250,15 +250,15 @@ class Supervisor:
             self._note_hang(failures, cards)
             streams.close()
             return
-        if not streams.clocks:
+        if not streams.counters:
             streams.close()
             return
         self._streams = streams
         self._hangs = self._alone_at_hang = 0
-        if self.set_levels is not None:
-            self.set_levels(wanted)
-        self._choice.use(wanted, streams.clocks)
-        self.stats.opened(streams.clocks, self._choice.found())
+        if self.set_card_volumes is not None:
+            self.set_card_volumes(wanted)
+        self._choice.use(wanted, streams.counters)
+        self.stats.opened(streams.counters, self._choice.found())
         self._sender.set_delay(self.stats.delay_ms)
         self._opened_at_s = time.monotonic()
 
@@ -288,4 +288,4 @@ class Supervisor:
         if self._streams is not None:
             self._streams.close()
             self._streams = None
-            self._sender.mixer.rest()
+            self._sender.mixer.drop_pending()

@@ -20,13 +20,13 @@ from appliance.core.commands import (
     Turn,
 )
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentEvent,
     AgentFailed,
     AgentState,
     Caption,
     CaptionReceived,
+    VoiceAgent,
 )
 from appliance.core.state import Conversation, Phase, State, Step
 
@@ -184,7 +184,7 @@ def _listens(conversation: Conversation) -> bool:
     return is_ready or agent.takes_turns or conversation.has_turn
 
 
-def _changed(state: State, agent: Agent | None, now_s: float) -> State:
+def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     """Store the agent, and notice its reaction to what was said."""
     before, conversation = state.conversation.agent, state.conversation
     if agent is None:
@@ -229,9 +229,9 @@ def _captioned(state: State, caption: Caption, now_s: float) -> State:
         captions=with_caption(conversation.captions, caption),
         captions_until_s=now_s + CAPTION_S,
     )
-    is_own = caption.speaker_id == state.identity
+    is_own = caption.talker_id == state.identity
     agent = conversation.agent
-    if is_own or (agent is not None and agent.id == caption.speaker_id):
+    if is_own or (agent is not None and agent.id == caption.talker_id):
         conversation = _reacted(conversation)
         hears_us = conversation.hears_us or is_own
         conversation = replace(conversation, hears_us=hears_us)

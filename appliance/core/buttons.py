@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.core import session, talk
-from appliance.core.commands import Command, KeepLevels, SetGain, SetVolume
+from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonPressed, ButtonReleased
 from appliance.core.state import Goal, ScreenPage, State, Step
 
@@ -39,7 +39,7 @@ def tick(state: State, now_s: float) -> Step:
     """Leave when the leave button has been held for its hold time."""
     if now_s < leave_due_s(state):
         return state, ()
-    return session.leave(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
+    return session.end(replace(state, leave_down_s=None), Goal.STAY_OUT, now_s)
 
 
 def leave_due_s(state: State) -> float:
@@ -92,7 +92,7 @@ def _leave(state: State, now_s: float) -> Step:
 
 
 def _next_page(state: State) -> State:
-    """Show the next page of the OLED, also instead of an automatically shown PIN."""
+    """Show the next screen page, also instead of an automatically shown PIN."""
     pages = tuple(ScreenPage)
     following = pages[(pages.index(state.screen_page) + 1) % len(pages)]
     return replace(state, screen_page=following, pairing_until_s=None)
@@ -103,21 +103,24 @@ def _others(state: State, button: Button) -> tuple[Button, ...]:
     return tuple(other for other in state.stuck if other is not button)
 
 
-def stored_levels(state: State) -> tuple[Command, ...]:
-    """Return the commands that apply the stored levels after the start."""
+def stored_volume_and_gain(state: State) -> tuple[Command, ...]:
+    """Return the commands that apply the stored volume and gain after the start."""
     return SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
 
 
 def set_volume(state: State, percent: int) -> Step:
     """Set the volume of the speaker and store it."""
     state = replace(state, volume_percent=percent)
-    return state, (SetVolume(percent), KeepLevels(percent, state.microphone_gain_db))
+    return state, (
+        SetVolume(percent),
+        StoreVolumeAndGain(percent, state.microphone_gain_db),
+    )
 
 
 def set_gain(state: State, db: float) -> Step:
     """Set the gain of the microphone and store it."""
     state = replace(state, microphone_gain_db=db)
-    return state, (SetGain(db), KeepLevels(state.volume_percent, db))
+    return state, (SetGain(db), StoreVolumeAndGain(state.volume_percent, db))
 
 
 def _turn_volume(state: State, *, is_up: bool) -> Step:

@@ -94,14 +94,14 @@ class ChatLog:
             caption: the words and who spoke them.
             is_own: they were spoken here.
         """
-        sender_id = "" if is_own else caption.speaker_id
+        sender_id = "" if is_own else caption.talker_id
         if self._find(sender_id, caption.segment) is not None:
             return self
         return self._grown(
             ChatLine(
                 id=caption.segment,
                 sender_id=sender_id,
-                sender_name="" if is_own else caption.speaker,
+                sender_name="" if is_own else caption.talker,
                 text=caption.text,
                 ts_ms=caption.ts_ms,
                 state=Delivery.SENT if is_own else Delivery.RECEIVED,
@@ -170,9 +170,9 @@ def with_caption(
     captions: tuple[Caption, ...], caption: Caption
 ) -> tuple[Caption, ...]:
     """Return the newest captions; one that may grow is replaced by its successor."""
-    key = (caption.speaker_id, caption.segment)
+    key = (caption.talker_id, caption.segment)
     for known in captions:
-        if (known.speaker_id, known.segment) == key:
+        if (known.talker_id, known.segment) == key:
             if known.is_final:
                 return captions
             return tuple(caption if x is known else x for x in captions)

@@ -128,7 +128,7 @@ class CloseSound:
 
 @dataclass(frozen=True, slots=True)
 class OpenGate:
-    """Send the microphone signal to the room; answered by `TalkFlowed`."""
+    """Send the microphone signal to the room; answered by `FirstBlockSent`."""
 
     asked_at_s: float = field(default=0.0, compare=False)
     """When it was asked to open, on the monotonic clock; access time counts from it."""
@@ -167,7 +167,7 @@ class PlayEarcon:
 
 
 @dataclass(frozen=True, slots=True)
-class KeepLevels:
+class StoreVolumeAndGain:
     """Store volume and gain, so that they survive a restart."""
 
     percent: int
@@ -187,5 +187,5 @@ RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat | MuteAgent | TakeTu
 SoundCommand = (
     OpenSound | CloseSound | OpenGate | CloseGate | SetVolume | SetGain | PlayEarcon
 )
-StoreCommand = KeepLevels
+StoreCommand = StoreVolumeAndGain
 Command = TokenCommand | RoomCommand | SoundCommand | StoreCommand | Exit

@@ -106,7 +106,7 @@ class AgentState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Agent:
+class VoiceAgent:
     """Voice agent in the room: a participant that answers what is said."""
 
     id: str
@@ -123,10 +123,10 @@ class Caption:
     """Words as somebody speaks them, with size and types already checked."""
 
     segment: str
-    """Unique together with `speaker_id`; a later caption replaces an earlier one."""
-    speaker_id: str
+    """Unique together with `talker_id`; a later caption replaces an earlier one."""
+    talker_id: str
     """LiveKit identity; that of this box for what was said here."""
-    speaker: str
+    talker: str
     """Name to display."""
     text: str = field(repr=False)
     is_final: bool
@@ -293,7 +293,7 @@ class TailEnded:
 
 
 @dataclass(frozen=True, slots=True)
-class TalkFlowed:
+class FirstBlockSent:
     """The first block of a talk was handed to the encoder."""
 
     access_s: float
@@ -444,7 +444,7 @@ class AgentChanged:
     """The voice agent came, left or changed."""
 
     ticket: int
-    agent: Agent | None
+    agent: VoiceAgent | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -521,7 +521,7 @@ Event = (
     | GainAsked
     | ChatTyped
     | TailEnded
-    | TalkFlowed
+    | FirstBlockSent
     | LevelsMeasured
     | SessionEvent
 )

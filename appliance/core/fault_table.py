@@ -26,7 +26,7 @@ _SECOND: Final = "`speaker: …, not a USB card`"
 _ALSA: Final = "`sound: /etc/asound.conf, line 4: …`"
 _SILENCE: Final = "`it delivers only silence`"
 _LOSSES: Final = "`it loses sound`"
-_LEVELS: Final = "`its level is too low: …`"
+_VOLUME: Final = "`its level is too low: …`"
 _PANEL: Final = "a button, a lamp or the screen does nothing"
 _HELD: Final = "`button is held down`"
 _STORE: Final = "`store: …`"
@@ -70,7 +70,7 @@ CARD_RATE_UNUSABLE: Final = HardwareFault(
     "Use another sound card.",
     readme_row=_SOUND,
 )
-CARD_DEAF: Final = HardwareFault(
+CARD_NO_SAMPLES: Final = HardwareFault(
     "card-deaf",
     "it delivers nothing",
     "Unplug it and plug it in again.",
@@ -154,34 +154,34 @@ SILENT_MICROPHONE: Final = HardwareFault(
     _SILENCE,
 )
 
-CARD_LEVELS: Final = HardwareFault(
+CARD_VOLUME: Final = HardwareFault(
     "card-levels",
     "its level is too low: {levels}",
     "Run: {commands} && sudo alsactl store. Or write "
     "sound: {{mixer: {{{direction}: {percent}}}}}, and the box sets it each time.",
     FaultKind.NOTICE,
-    _LEVELS,
+    _VOLUME,
 )
 MIXER_FAILED: Final = HardwareFault(
     "card-mixer-failed",
     "its mixer: {error}",
     "Unplug it and plug it in again, or write sound.mixer: null.",
     FaultKind.NOTICE,
-    _LEVELS,
+    _VOLUME,
 )
 MIXER_STUCK: Final = HardwareFault(
     "card-mixer-stuck",
     "its mixer does not answer",
     "Unplug it and plug it in again.",
     FaultKind.NOTICE,
-    _LEVELS,
+    _VOLUME,
 )
-NO_LEVEL: Final = HardwareFault(
+NO_CARD_VOLUME: Final = HardwareFault(
     "card-no-level",
     "its mixer has no level for the {direction}",
     "Write null into sound.mixer.{direction}.",
     FaultKind.NOTICE,
-    _LEVELS,
+    _VOLUME,
 )
 NO_MIXER: Final = HardwareFault(
     "card-no-mixer",
@@ -189,7 +189,7 @@ NO_MIXER: Final = HardwareFault(
     "Write the name of a card into sound.{direction}, or null into "
     "sound.mixer.{direction}.",
     FaultKind.NOTICE,
-    _LEVELS,
+    _VOLUME,
 )
 
 # screen

@@ -1,6 +1,6 @@
 """Pairing of a phone: the OLED shows the PIN while somebody needs it.
 
-This is automatic because many appliances have no button for the pages of the OLED.
+This is automatic because many appliances have no button for the screen pages.
 """
 
 from dataclasses import replace
@@ -42,7 +42,7 @@ def until_s(state: State) -> float:
 
 
 def screen_page(state: State) -> ScreenPage:
-    """Return the page of the OLED: a talk has priority over the PIN.
+    """Return the screen page: a talk has priority over the PIN.
 
     In `open` mode the talk never ends, so the PIN has priority.
     """

@@ -80,7 +80,7 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     is_new = before not in {"", event.address}
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
-    return session.leave(replace(state, failures=0), Goal.REJOIN, now_s)
+    return session.end(replace(state, failures=0), Goal.REJOIN, now_s)
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -90,14 +90,14 @@ def tick(state: State, now_s: float) -> Step:
     if state.phase in RETRYING:
         return session.start(state, now_s)
     if state.phase is Phase.LEAVING:
-        return session.after_leaving(state, now_s)
+        return session.after_end(state, now_s)
     if state.phase is Phase.FETCHING:
         state = _with_failure(state, Cause.TOKEN_SOURCE, "no token arrived in time")
         if (back := _change_undone(state)) is not None:
-            return session.leave(back, Goal.REJOIN, now_s)
+            return session.end(back, Goal.REJOIN, now_s)
         return _with_retry(state, now_s), (DropToken(state.ticket),)
     state = _with_failure(state, Cause.SERVER_LOST, "the server did not answer in time")
-    return session.leave(_change_undone(state) or state, Goal.REJOIN, now_s)
+    return session.end(_change_undone(state) or state, Goal.REJOIN, now_s)
 
 
 def deadline_s(state: State) -> float:

@@ -33,7 +33,7 @@ def start(state: State, now_s: float) -> Step:
     return state, (FetchToken(ticket, state.preset, state.display_name),)
 
 
-def leave(state: State, goal: Goal, now_s: float) -> Step:
+def end(state: State, goal: Goal, now_s: float) -> Step:
     """End the session, if there is one; `goal` says what comes next."""
     if state.phase is Phase.LEAVING:
         return replace(state, goal=_combined(state.goal, goal)), ()
@@ -41,11 +41,11 @@ def leave(state: State, goal: Goal, now_s: float) -> Step:
         state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
         return state, (LeaveRoom(state.ticket),)
     dropped = (DropToken(state.ticket),) if state.phase is Phase.FETCHING else ()
-    state, commands = after_leaving(replace(state, goal=goal), now_s)
+    state, commands = after_end(replace(state, goal=goal), now_s)
     return state, (*dropped, *commands)
 
 
-def after_leaving(state: State, now_s: float) -> Step:
+def after_end(state: State, now_s: float) -> Step:
     """Continue with the goal after the session has ended."""
     match state.goal:
         case Goal.REJOIN:
@@ -63,7 +63,7 @@ def press_leave(state: State, now_s: float) -> Step:
     """Leave and stay out, or join again when already out or leaving."""
     if state.is_out:
         return join(state, state.preset, None, now_s)
-    return leave(state, Goal.STAY_OUT, now_s)
+    return end(state, Goal.STAY_OUT, now_s)
 
 
 def join(
@@ -85,7 +85,7 @@ def join(
     # Before `Started` no token can be fetched: the first session will use the target.
     if (is_same and state.phase in IN_SESSION) or state.phase is Phase.STARTING:
         return state, ()
-    return leave(failures_cleared(state), Goal.REJOIN, now_s)
+    return end(failures_cleared(state), Goal.REJOIN, now_s)
 
 
 def next_room(state: State, now_s: float) -> Step:

@@ -7,7 +7,6 @@ from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
 from appliance.core.commands import Command
 from appliance.core.events import (
-    Agent,
     Button,
     Caption,
     Cause,
@@ -16,6 +15,7 @@ from appliance.core.events import (
     Participant,
     PartLost,
     Permissions,
+    VoiceAgent,
 )
 
 
@@ -44,7 +44,7 @@ class Phase(StrEnum):
 
 
 class Goal(StrEnum):
-    """Continuation after leaving the room."""
+    """What follows when the session has ended."""
 
     REJOIN = "rejoin"
     STAY_OUT = "stay_out"
@@ -62,7 +62,7 @@ class Lock(StrEnum):
 
 
 class ScreenPage(StrEnum):
-    """Page of the OLED."""
+    """Screen page: one of the contents that the OLED can show."""
 
     TALK = "talk"
     CHAT = "chat"
@@ -112,7 +112,7 @@ class Talk:
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
-    """Whether audio passes the gate: from `TalkFlowed` to `TailEnded`."""
+    """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
     has_warned: bool = False
 
     @property
@@ -140,7 +140,7 @@ class Conversation:
 
     is_expected: bool = False
     """An agent is on its way: what is said before it comes is kept for it."""
-    agent: Agent | None = None
+    agent: VoiceAgent | None = None
     since_s: float = 0.0
     """Start of the agent's state."""
     has_come: bool = False
@@ -225,7 +225,7 @@ class State:
     """Parts that work, but not as they should; each has a notice."""
     chat: ChatLog = field(default_factory=ChatLog)
     screen_page: ScreenPage = ScreenPage.TALK
-    """Page that was chosen with the button."""
+    """Screen page that was chosen with the button."""
     pairing_until_s: float | None = None
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
     stuck: tuple[Button, ...] = ()

@@ -36,6 +36,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    FirstBlockSent,
     GainAsked,
     JoinAsked,
     LeaveAsked,
@@ -63,7 +64,6 @@ from appliance.core.events import (
     StopAsked,
     TailEnded,
     TalkAsked,
-    TalkFlowed,
     Ticked,
     TokenFailed,
     TokenReady,
@@ -118,7 +118,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case Ticked():
             return _tick(state, now_s)
         case StopAsked():
-            return session.leave(state, Goal.STOP, now_s)
+            return session.end(state, Goal.STOP, now_s)
         case LinkChanged():
             return reconnect.link_changed(state, event, now_s)
         case ButtonPressed():
@@ -130,7 +130,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
         case LeaveAsked():
-            return session.leave(state, Goal.STAY_OUT, now_s)
+            return session.end(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
         case VolumeAsked() | GainAsked():
@@ -143,8 +143,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return _part_found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
-        case TailEnded() | TalkFlowed():
-            return talk.transmitting(state, is_on=isinstance(event, TalkFlowed)), ()
+        case TailEnded() | FirstBlockSent():
+            return talk.transmitting(state, is_on=isinstance(event, FirstBlockSent)), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
@@ -185,7 +185,7 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
 def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) -> Step:
     """End the session; while leaving, it does not matter which side ended it."""
     if state.phase is Phase.LEAVING:
-        return session.after_leaving(state, now_s)
+        return session.after_end(state, now_s)
     if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
         return state, ()
     return reconnect.failed(state, event, now_s)
@@ -208,8 +208,8 @@ def _with_room_data(state: State, event: SessionEvent) -> State:
 
 
 def _started(state: State, now_s: float) -> Step:
-    """Set the levels and begin the first session, unless the room was left already."""
-    first = buttons.stored_levels(state)
+    """Set volume and gain; begin the first session unless the room was left already."""
+    first = buttons.stored_volume_and_gain(state)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN

@@ -8,7 +8,7 @@ from typing import Final
 from appliance.config import TalkMode
 from appliance.core import agent, faults, outbox, pairing, session, talk
 from appliance.core.chat import ChatLine
-from appliance.core.events import Agent, Caption, Cause, Part, Participant
+from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
 
 CAUSE_TEXT: Final = {
@@ -69,8 +69,8 @@ class TalkState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Lamps:
-    """Lamps that are lit."""
+class LampStates:
+    """LampStates that are lit."""
 
     online: bool = False
     talking: bool = False
@@ -90,7 +90,7 @@ class View:
     preset: str | None
     presets: tuple[str, ...]
     people: tuple[Participant, ...]
-    speakers: tuple[str, ...]
+    talkers: tuple[str, ...]
     """Names of the other participants who are speaking."""
     talk: TalkState
     talk_text: str
@@ -109,7 +109,7 @@ class View:
     chat: tuple[ChatLine, ...]
     chat_refusal: str
     """Reason why the outbox accepts no line; empty: it does."""
-    lamps: Lamps
+    lamps: LampStates
     faults: tuple[str, ...]
     """One sentence for each fault; `fault_ids` has the fault table's ids of some."""
     has_microphone: bool
@@ -121,7 +121,7 @@ class View:
     pin: str = field(repr=False)
     is_muted_on_page: bool = False
     """Muted by the switch of the page, which can undo it."""
-    is_page_spent: bool = False
+    is_page_press_ignored: bool = False
     """A talk button on the page is still held, but its talk was ended."""
     mode: TalkMode = TalkMode.HYBRID
     is_muted_by_room: bool = False
@@ -131,7 +131,7 @@ class View:
     is_listener: bool = False
     is_announcer: bool = False
     """Configured without a microphone, without a speaker: neither is a fault."""
-    agent: Agent | None = None
+    agent: VoiceAgent | None = None
     """Voice agent in the room."""
     agent_note: str = ""
     """What several participants with one agent may expect."""
@@ -146,7 +146,7 @@ def view(state: State, now_s: float) -> View:
     Time appears in whole seconds: an idle appliance has an equal view almost always.
     """
     people = state.people if state.is_connected else ()
-    speakers = tuple(person.name for person in people if person.is_speaking)
+    talkers = tuple(person.name for person in people if person.is_speaking)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
     shown = View(
@@ -157,7 +157,7 @@ def view(state: State, now_s: float) -> View:
         preset=state.preset,
         presets=tuple(preset.name for preset in state.config.room.presets),
         people=state.people,
-        speakers=speakers,
+        talkers=talkers,
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
         talk_left_s=talk.left_s(state, now_s),
@@ -170,7 +170,7 @@ def view(state: State, now_s: float) -> View:
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
         chat_refusal=outbox.refusal(state),
-        lamps=_lamps(state, speakers, sentences),
+        lamps=_lamps(state, talkers, sentences),
         faults=sentences,
         has_microphone=faults.is_working(state, Part.MICROPHONE),
         has_speaker=faults.is_working(state, Part.SPEAKER),
@@ -180,7 +180,7 @@ def view(state: State, now_s: float) -> View:
         page_url=state.page_url,
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
-        is_page_spent=state.talk.is_page_press_ignored,
+        is_page_press_ignored=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_muted,
     )
     return _with_agent(_with_settings(shown, state), state)
@@ -210,11 +210,11 @@ def _with_agent(shown: View, state: State) -> View:
     )
 
 
-def _lamps(state: State, speakers: tuple[str, ...], said: tuple[str, ...]) -> Lamps:
+def _lamps(state: State, talkers: tuple[str, ...], said: tuple[str, ...]) -> LampStates:
     has_fault = faults.is_lamp_lit(state, said)
-    is_receiving = bool(speakers) or agent.is_thinking_lamp_lit(state)
+    is_receiving = bool(talkers) or agent.is_thinking_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
-    return Lamps(state.is_connected, is_talking, is_receiving, has_fault)
+    return LampStates(state.is_connected, is_talking, is_receiving, has_fault)
 
 
 def _is_talking(state: State) -> bool:

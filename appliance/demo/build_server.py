@@ -94,7 +94,7 @@ class _Build:
         free_gb = shutil.disk_usage(target.parent).free / 1e9
         if free_gb < NEEDED_GB and not self._folder.exists():
             sentence = f"{target.parent}: {NEEDED_GB} GB needed, {free_gb:.1f} GB free."
-            raise DemoError(sentence + " Make room, or set XDG_CACHE_HOME.")
+            raise DemoError(sentence + " Free some space, or set XDG_CACHE_HOME.")
         self._folder.mkdir(exist_ok=True)
         self._progress(
             f"building LiveKit server {_pin(_MODULE)}, once: about three minutes, and"

@@ -11,7 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from appliance.audio.devices import chosen, listed
+from appliance.audio.device_wishes import chosen, listed
 from appliance.audio.driver import Driver, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import LATENCY_STEPS_S, RATES_HZ

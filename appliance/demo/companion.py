@@ -16,11 +16,12 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc.participant import PublishTrackError
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
+from appliance.audio.dsp import level_dbfs
 from appliance.core.chat import Delivery
 from appliance.core.view import ConnectionState, View
 from appliance.demo.simulated_card import Samples
 from appliance.errors import DemoError
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 from appliance.room.chat_format import STREAM_TOPIC
 
 ANSWER: Final = "You wrote: "
@@ -64,7 +65,7 @@ class Companion:
     """Member of the room while its context is open."""
 
     def __init__(self, begin_repetition: Callable[[], None]) -> None:
-        """Prepare; `begin_repetition` is called before each repetition."""
+        """Start outside of the room; `begin_repetition` is called before it repeats."""
         self._begin_repetition = begin_repetition
         self._room = rtc.Room()
         self._source = rtc.AudioSource(RATE_HZ, 1)
@@ -173,7 +174,7 @@ class Summary:
         begins = view.lamps.talking and not self.is_talking
         self.is_talking = view.lamps.talking
         self.talks_sent += begins
-        if self.is_repeating and view.speakers and view.speaker_dbfs > VOICE_DBFS:
+        if self.is_repeating and view.talkers and view.speaker_dbfs > VOICE_DBFS:
             self.is_repeating = False
             # A talk with a long pause in it is repeated in parts.
             heard_back = self.talks_heard_back + 1

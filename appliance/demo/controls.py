@@ -39,7 +39,7 @@ class Script:
     def __init__(
         self, pins: SimulatedPins, post: Post, speak: Callable[[], Awaitable[None]]
     ) -> None:
-        """Prepare; `speak` returns when the talk button can be released."""
+        """Start paused; `speak` returns when the talk button can be released."""
         self._pins = pins
         self._post = post
         self._speak = speak
@@ -80,7 +80,7 @@ class Keyboard:
     """
 
     def __init__(self, pins: SimulatedPins, is_talking: Callable[[], bool]) -> None:
-        """Prepare; `is_talking` returns whether a talk is in progress."""
+        """Start without a pressed key; `is_talking` returns whether a talk is on."""
         self._pins = pins
         self._is_talking = is_talking
         self._loop = asyncio.get_running_loop()

@@ -31,9 +31,11 @@ class LocalServer:
     """
 
     def __init__(self, binary: Path, address: str = "127.0.0.1") -> None:
-        """Prepare to run `binary`, which `find_or_build` returns.
+        """Choose an API key; `start` runs the server.
 
-        It listens on `address`: another one only in a network namespace of its own.
+        Args:
+            binary: the server, as `find_or_build` returns it.
+            address: to listen on; another one only in a network namespace of its own.
         """
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)

@@ -30,7 +30,7 @@ from appliance.net.listen import pairing_url
 from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
 from appliance.ports import Viewer
 from appliance.run import appliance
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 
 DAY_S: Final = 86_400
 """Validity of the demo's tokens."""
@@ -61,7 +61,7 @@ class Demo(Viewer):
     """One run of the demo, and a viewer of its appliance. Thread: the event loop's."""
 
     def __init__(self, setup: Setup, say: Callable[[str], None]) -> None:
-        """Prepare; `run` starts. `say` prints a line for people."""
+        """Load the configuration; `run` starts. `say` prints a line for people."""
         self.summary = Summary(setup.server is not None)
         self.is_time_up = False
         """Whether it ended after `Setup.seconds`, not by a key or a signal."""
@@ -206,7 +206,7 @@ def _news(view: View) -> Iterator[str]:
     # Without the countdown to the next try.
     yield f"{view.banner.partition(', retry')[0]}: {view.talk_text}"
     yield from view.faults
-    yield from (f"{name} speaks" for name in view.speakers)
+    yield from (f"{name} speaks" for name in view.talkers)
     for line in view.chat[-1:]:
         name = f"you ({line.state})" if line.is_own else line.sender_name
         yield f"{name}: {line.text}"

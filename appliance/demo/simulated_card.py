@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.audio.driver import PeriodCallback, StreamRequest
-from appliance.audio.dsp import RATE_HZ
 from appliance.audio.realtime import raise_priority
 from appliance.errors import DemoError, SoundError
+from appliance.pcm import RATE_HZ
 
 NAME: Final = "Simulated USB sound card"
 REACTION_S: Final = 0.1

@@ -1,4 +1,4 @@
-"""Layout of the screen: the lines of each page, from the top."""
+"""Layout of the screen: the lines of each screen page, from the top."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
 from appliance.display.line import (
     Area,
-    Line,
     Look,
     Size,
+    TextLine,
     bar,
     chat_lines,
     fault_count,
@@ -37,7 +37,7 @@ SPEAKER: Final = "\N{SPEAKER}"
 TAIL_CHARACTERS: Final = 60
 """End of a caption that is shown, the newest words: three lines of the small font."""
 FLAT_CHARACTERS: Final = 16
-"""The same on a flat screen, which has room for one line."""
+"""The same on a flat screen, which has space for one line."""
 _AGENT_TEXT: Final = {
     AgentState.INITIALIZING: "is starting",
     AgentState.IDLE: "is idle",
@@ -47,7 +47,7 @@ _AGENT_TEXT: Final = {
 }
 
 
-def layout(view: View, size: Size) -> tuple[Line, ...]:
+def layout(view: View, size: Size) -> tuple[TextLine, ...]:
     """Return the lines for a screen of this size (px)."""
     view = _with_agent(view, is_flat=not is_tall(size))
     match view.screen_page:
@@ -63,64 +63,64 @@ def layout(view: View, size: Size) -> tuple[Line, ...]:
             assert_never(view.screen_page)
 
 
-def _chat_page(view: View, size: Size) -> tuple[Line, ...]:
+def _chat_page(view: View, size: Size) -> tuple[TextLine, ...]:
     if not view.chat:
         return (heading("chat", whole(size)),)
     return chat_lines(view.chat, whole(size, is_dense=True))[0]
 
 
-def _pairing_page(view: View, size: Size) -> tuple[Line, ...]:
-    room = whole(size)
-    top = heading("pairing", room)
+def _pairing_page(view: View, size: Size) -> tuple[TextLine, ...]:
+    area = whole(size)
+    top = heading("pairing", area)
     if not readable(view.page_url):
-        return (top, room.line("there is no page now", fonts.small()))
+        return (top, area.line("there is no page now", fonts.small()))
     title, small = fonts.title(), fonts.small()
-    pin = Line(f"PIN {view.pin}", title, title.height_px)
+    pin = TextLine(f"PIN {view.pin}", title, title.height_px)
     if not is_tall(size):
-        return (pin, *room.below((pin,)).dense(view.page_url))
-    hint = replace(room.line("Open this on a phone:", small), gap_px=2)
-    url = room.below((top, hint, pin)).dense(view.page_url)
+        return (pin, *area.below((pin,)).dense(view.page_url))
+    hint = replace(area.line("Open this on a phone:", small), gap_px=2)
+    url = area.below((top, hint, pin)).dense(view.page_url)
     return (top, hint, *url[:-1], replace(url[-1], gap_px=8), pin)
 
 
-def _health_page(view: View, size: Size) -> tuple[Line, ...]:
-    room = whole(size, is_dense=not is_tall(size))
+def _health_page(view: View, size: Size) -> tuple[TextLine, ...]:
+    area = whole(size, is_dense=not is_tall(size))
     if view.faults:
-        top = heading(fault_count(view), room)
-        return (top, *_faults(view.faults, room.below((top,))))
-    top = heading("health", room)
+        top = heading(fault_count(view), area)
+        return (top, *_faults(view.faults, area.below((top,))))
+    top = heading("health", area)
     rtt = "" if view.rtt_ms is None else f"server in {view.rtt_ms} ms"
     facts = (readable(view.banner), rtt, view.address)
     well = "all is well"
-    state = room.line(well, fonts_for(well)[0 if is_tall(size) else -1])
-    return (top, state, *_fitting(filter(None, facts), room.below((top, state))))
+    state = area.line(well, fonts_for(well)[0 if is_tall(size) else -1])
+    return (top, state, *_fitting(filter(None, facts), area.below((top, state))))
 
 
-def _fitting(texts: Iterator[str], room: Area) -> tuple[Line, ...]:
+def _fitting(texts: Iterator[str], area: Area) -> tuple[TextLine, ...]:
     """Return one line for each text, as many as fit."""
-    shown: tuple[Line, ...] = ()
+    shown: tuple[TextLine, ...] = ()
     for text in texts:
-        line = room.line(text, fonts_for(text)[-1])
-        if room.below((*shown, line)).height_px < 0:
+        line = area.line(text, fonts_for(text)[-1])
+        if area.below((*shown, line)).height_px < 0:
             break
         shown = (*shown, line)
     return shown
 
 
-def _faults(faults: tuple[str, ...], room: Area) -> tuple[Line, ...]:
+def _faults(faults: tuple[str, ...], area: Area) -> tuple[TextLine, ...]:
     """Return the faults, cut so that the beginning of each is shown."""
     small = fonts.small()
-    share_px = max(room.height_px // len(faults), small.height_px)
-    shown: tuple[Line, ...] = ()
+    share_px = max(area.height_px // len(faults), small.height_px)
+    shown: tuple[TextLine, ...] = ()
     for fault in faults:
-        height_px = min(share_px, room.below(shown).height_px)
-        shown += replace(room, height_px=height_px).dense(fault)
+        height_px = min(share_px, area.below(shown).height_px)
+        shown += replace(area, height_px=height_px).dense(fault)
     return shown
 
 
 @dataclass(frozen=True, slots=True)
 class _About:
-    """Text under the bar: speakers, participants, or the cause of an outage."""
+    """Text under the bar: talkers, participants, or the cause of an outage."""
 
     text: str
     mark: str = ""
@@ -130,13 +130,13 @@ class _About:
     """Limit of lines if it has to be cut."""
 
 
-def _talk_page(view: View, size: Size) -> tuple[Line, ...]:
-    """Return the lines of the main page."""
+def _talk_page(view: View, size: Size) -> tuple[TextLine, ...]:
+    """Return the lines of the screen page about talking."""
     is_flat = not is_tall(size)
     title = _title(view)
     is_dense = is_flat or fonts_for(title)[-1] != fonts.small()
-    room = whole(size, is_dense=is_dense)
-    top = () if is_flat else (heading(title, room, fault_count(view)),)
+    area = whole(size, is_dense=is_dense)
+    top = () if is_flat else (heading(title, area, fault_count(view)),)
     about = _about(view)
     if is_flat and not about.text:
         # The bar may have left no space for the title.
@@ -145,43 +145,43 @@ def _talk_page(view: View, size: Size) -> tuple[Line, ...]:
     needs = _needs_large(view, about) if is_flat else (False, False)
     if all(needs) and about.is_important and look is Look.FRAMED:
         # Two large lines leave no space for a bar.
-        head = (_with_state(about, state, room),)
-        return (*head, *chat_lines(view.chat, room.below(head))[0])
+        head = (_with_state(about, state, area),)
+        return (*head, *chat_lines(view.chat, area.below(head))[0])
     is_small = any(needs) and (about.is_important or not needs[0])
-    drawn = bar(state, look, room, is_small=is_small)
+    drawn = bar(state, look, area, is_small=is_small)
     if is_flat and view.connection is ConnectionState.CONNECTED:
         drawn = replace(drawn, aside=readable(view.banner))
     head = (*top, drawn)
-    return (*head, *_body(view, about, room.below(head)))
+    return (*head, *_body(view, about, area.below(head)))
 
 
-def _body(view: View, about: _About, room: Area) -> tuple[Line, ...]:
+def _body(view: View, about: _About, area: Area) -> tuple[TextLine, ...]:
     """Return the text under the bar and the chat, with the newest line in full."""
-    for paragraph in _options(about, room, has_chat=bool(view.chat)):
-        lines = marked(room.lines(paragraph), about.mark)
-        top = ruled(lines, room) if view.chat else lines
-        chat, is_whole = chat_lines(view.chat, room.below(top))
+    for paragraph in _options(about, area, has_chat=bool(view.chat)):
+        lines = marked(area.lines(paragraph), about.mark)
+        top = ruled(lines, area) if view.chat else lines
+        chat, is_whole = chat_lines(view.chat, area.below(top))
         if is_whole:
             return (*top, *chat)
     is_large = bool(lines) and lines[0].font == fonts.text()
     if not about.is_important and (is_large or not chat):
-        return chat_lines(view.chat, room)[0]
+        return chat_lines(view.chat, area)[0]
     return (*top, *chat) if chat else lines
 
 
-def _options(about: _About, room: Area, *, has_chat: bool) -> Iterator[Paragraph]:
+def _options(about: _About, area: Area, *, has_chat: bool) -> Iterator[Paragraph]:
     """Yield the possible ways to show the text, the best first; at least one."""
     choice = fonts_for(about.text)
     if has_chat and not about.is_important:
         choice = choice[-1:]
-    width_px = room.width_px - mark_px(about.mark)
+    width_px = area.width_px - mark_px(about.mark)
     for font in choice:
-        rows = min(2, room.rows(font))
+        rows = min(2, area.rows(font))
         paragraph = fitted(about.text, font, width_px, rows)
         if paragraph.is_whole:
             yield paragraph
     font = choice[-1]
-    rows = min(about.rows, room.rows(font))
+    rows = min(about.rows, area.rows(font))
     yield fitted(about.text, font, width_px, rows)
 
 
@@ -191,12 +191,12 @@ def _needs_large(view: View, about: _About) -> tuple[bool, bool]:
     return len(fonts_for(about.text)) == 1, len(fonts_for(newest)) == 1
 
 
-def _with_state(about: _About, state: str, room: Area) -> Line:
+def _with_state(about: _About, state: str, area: Area) -> TextLine:
     """Return the text as one large line, with the talk state in the small font."""
     small, indent_px = fonts.small(), mark_px(about.mark)
-    width_px = room.width_px - indent_px - small.width_px(state) - small.space_px
+    width_px = area.width_px - indent_px - small.width_px(state) - small.space_px
     (text,) = fitted(about.text, fonts.text(), width_px, 1).lines
-    (line,) = marked((room.line(text, fonts.text()),), about.mark)
+    (line,) = marked((area.line(text, fonts.text()),), about.mark)
     is_rtl = is_right_to_left(text)
     return replace(line, aside=state, is_right_to_left=is_rtl)
 
@@ -235,8 +235,8 @@ def _about(view: View) -> _About:
         return _About(readable(view.talk_text), is_important=True, rows=2)
     has_all = view.has_speaker or view.is_announcer
     warning = "" if has_all else "no speaker! "
-    if view.speakers:
-        text = warning + readable(", ".join(view.speakers))
+    if view.talkers:
+        text = warning + readable(", ".join(view.talkers))
         return _About(text, SPEAKER, is_important=True)
     text = warning + _participants(view)
     return _About(text, is_important=not has_all)
@@ -289,11 +289,11 @@ def _with_agent_state(person: Participant, view: View) -> Participant:
 
 def _caption_line(caption: Caption, view: View, characters: int) -> ChatLine:
     """Return the newest words as a line of whoever speaks them."""
-    is_other = any(person.id == caption.speaker_id for person in view.people)
+    is_other = any(person.id == caption.talker_id for person in view.people)
     return ChatLine(
         id=caption.segment,
-        sender_id=caption.speaker_id if is_other else "",
-        sender_name=caption.speaker,
+        sender_id=caption.talker_id if is_other else "",
+        sender_name=caption.talker,
         text=_caption_end(caption.text, characters),
         ts_ms=caption.ts_ms,
         state=Delivery.SENT,

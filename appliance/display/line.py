@@ -1,4 +1,4 @@
-"""Lines of the screen, free space and chat: the building blocks of all pages."""
+"""Lines of the screen, free space and chat: the building blocks of all screen pages."""
 
 from dataclasses import dataclass, replace
 from enum import Enum, auto
@@ -14,7 +14,7 @@ Size = tuple[int, int]
 """Width and height in px."""
 
 TALL_PX: Final = 64
-"""Height from which a screen has room for a heading and for gaps."""
+"""Height from which a screen has space for a heading and for gaps."""
 SHIFT_PX: Final = (3, 1)
 """Margin on the right and, on a tall screen, at the bottom, for the pixel shift.
 
@@ -41,7 +41,7 @@ class Look(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """One line of the screen."""
 
     text: str
@@ -76,20 +76,20 @@ class Area:
         """Return how many lines of this font fit."""
         return self.height_px // self.pitch_px(font)
 
-    def below(self, lines: tuple[Line, ...]) -> "Area":
+    def below(self, lines: tuple[TextLine, ...]) -> "Area":
         """Return the space that the lines leave free."""
         used_px = sum(line.height_px + line.gap_px for line in lines)
         return Area(self.width_px, self.height_px - used_px, self.is_dense)
 
-    def line(self, text: str, font: Font) -> Line:
+    def line(self, text: str, font: Font) -> TextLine:
         """Return one line, cut to the width."""
-        return Line(cut(text, font, self.width_px), font, self.pitch_px(font))
+        return TextLine(cut(text, font, self.width_px), font, self.pitch_px(font))
 
-    def lines(self, paragraph: Paragraph) -> tuple[Line, ...]:
+    def lines(self, paragraph: Paragraph) -> tuple[TextLine, ...]:
         """Return the lines of the paragraph."""
         font, is_rtl = paragraph.font, paragraph.is_right_to_left
         return tuple(
-            Line(text, font, self.pitch_px(font), is_right_to_left=is_rtl)
+            TextLine(text, font, self.pitch_px(font), is_right_to_left=is_rtl)
             for text in paragraph.lines
         )
 
@@ -111,7 +111,7 @@ class Area:
                 break
         return paragraph
 
-    def dense(self, text: str) -> tuple[Line, ...]:
+    def dense(self, text: str) -> tuple[TextLine, ...]:
         """Return the text in the smallest font that has its characters."""
         return self.lines(self.fitted(readable(text), may_be_large=False))
 
@@ -125,33 +125,33 @@ def whole(size: Size, *, is_dense: bool = False) -> Area:
 
 
 def is_tall(size: Size) -> bool:
-    """Return whether the screen has room for a heading."""
+    """Return whether the screen has space for a heading."""
     return size[1] >= TALL_PX
 
 
-def heading(text: str, room: Area, aside: str = "") -> Line:
+def heading(text: str, area: Area, aside: str = "") -> TextLine:
     """Return the heading, in the large font only if no other has its characters."""
     font = fonts_for(text)[-1]
     small = fonts.small()
     taken_px = small.width_px(aside) + small.space_px if aside else 0
-    shown = cut(text, font, room.width_px - taken_px)
-    gap_px = 0 if room.is_dense else 1
-    return Line(shown, font, font.height_px, gap_px, aside=aside)
+    shown = cut(text, font, area.width_px - taken_px)
+    gap_px = 0 if area.is_dense else 1
+    return TextLine(shown, font, font.height_px, gap_px, aside=aside)
 
 
-def bar(text: str, look: Look, room: Area, *, is_small: bool) -> Line:
+def bar(text: str, look: Look, area: Area, *, is_small: bool) -> TextLine:
     """Return the bar in the boldest font in which its text fits."""
     small, title = fonts.small(), fonts.title()
-    width_px = room.width_px - 2 * GAP_PX
+    width_px = area.width_px - 2 * GAP_PX
     is_wide = title.width_px(text) > width_px
     is_title = not is_small and not is_wide and title.can_show(text)
     font = title if is_title else fonts_for(text)[-1]
     text = cut(text, font, width_px)
     if is_small:
-        return Line(text, font, small.height_px, look=look)
-    if room.is_dense:
-        return Line(text, font, BAR_FLAT_PX, 1, look)
-    return Line(text, font, BAR_TALL_PX, GAP_PX, look)
+        return TextLine(text, font, small.height_px, look=look)
+    if area.is_dense:
+        return TextLine(text, font, BAR_FLAT_PX, 1, look)
+    return TextLine(text, font, BAR_TALL_PX, GAP_PX, look)
 
 
 def fault_count(view: View) -> str:
@@ -167,7 +167,7 @@ def mark_px(mark: str) -> int:
     return fonts.small().width_px(mark) + 2 * GAP_PX if mark else 0
 
 
-def marked(lines: tuple[Line, ...], mark: str) -> tuple[Line, ...]:
+def marked(lines: tuple[TextLine, ...], mark: str) -> tuple[TextLine, ...]:
     """Return the lines indented, the first with the mark."""
     return tuple(
         replace(line, mark=mark if line is lines[0] else "", indent_px=mark_px(mark))
@@ -175,23 +175,25 @@ def marked(lines: tuple[Line, ...], mark: str) -> tuple[Line, ...]:
     )
 
 
-def ruled(lines: tuple[Line, ...], room: Area) -> tuple[Line, ...]:
+def ruled(lines: tuple[TextLine, ...], area: Area) -> tuple[TextLine, ...]:
     """Return the lines with a rule below the last, if there is space for it."""
-    if not lines or room.is_dense:
+    if not lines or area.is_dense:
         return lines
     return (*lines[:-1], replace(lines[-1], look=Look.RULED, gap_px=RULE_PX))
 
 
-def chat_lines(chat: tuple[ChatLine, ...], room: Area) -> tuple[tuple[Line, ...], bool]:
+def chat_lines(
+    chat: tuple[ChatLine, ...], area: Area
+) -> tuple[tuple[TextLine, ...], bool]:
     """Return the newest lines that fit, the newest at the bottom.
 
     Returns:
         The lines, and whether the newest is shown in full.
     """
-    shown: tuple[Line, ...] = ()
+    shown: tuple[TextLine, ...] = ()
     is_whole = may_be_large = True
     for message in reversed(chat):
-        left = room.below(shown)
+        left = area.below(shown)
         paragraph = left.fitted(readable(said(message)), may_be_large=may_be_large)
         if not shown:
             is_whole = paragraph.is_whole

@@ -7,7 +7,7 @@ from appliance.core.view import View
 from appliance.display import fonts
 from appliance.display.fonts import Font
 from appliance.display.layout import layout
-from appliance.display.line import SHIFT_PX, Line, Look, Size, is_tall
+from appliance.display.line import SHIFT_PX, Look, Size, TextLine, is_tall
 from appliance.display.text import cut
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ class _Pen:
         self._right = size[0] - SHIFT_PX[0]
         self._is_tall = is_tall(size)
 
-    def draw(self, line: Line, y: int) -> None:
+    def draw(self, line: TextLine, y: int) -> None:
         """Draw the line with its top at `y`."""
         if line.look in {Look.FRAMED, Look.LIT}:
             self._draw_bar(line, y)
@@ -98,11 +98,11 @@ class _Pen:
             dots = [(x, at) for x in range(0, self._right, RULE_STEP_PX)]
             self._canvas.point(dots, _LIT)
 
-    def _draw_bar(self, line: Line, y: int) -> None:
+    def _draw_bar(self, line: TextLine, y: int) -> None:
         """Draw dark text on a lit bar, or lit text in a frame."""
         small = fonts.small()
         is_lit = line.look is Look.LIT
-        # A bar of small letters has no room for a frame.
+        # A bar of small letters has no space for a frame.
         is_box = is_lit or line.height_px > small.height_px
         if is_box:
             self._draw_box(y, line.height_px, fill=_LIT if is_lit else _DARK)

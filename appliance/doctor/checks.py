@@ -12,9 +12,9 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from appliance.audio.card_levels import levels_found
-from appliance.audio.device_list import all_devices, card_name
-from appliance.audio.devices import Device, Direction, chosen
+from appliance.audio.alsa_devices import all_devices, card_name
+from appliance.audio.card_volume import levels_found
+from appliance.audio.device_wishes import Device, Direction, chosen
 from appliance.audio.portaudio import PortAudio
 from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table
@@ -27,7 +27,7 @@ from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
-from appliance.tokens.source import TokenSource
+from appliance.tokens.adapter import TokenAdapter
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
 PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
@@ -185,7 +185,7 @@ def _is_known(host: str) -> bool:
         return False
 
 
-async def try_token(source: TokenSource, now_s: float) -> tuple[str, str]:
+async def try_token(source: TokenAdapter, now_s: float) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
     Args:
@@ -217,7 +217,7 @@ class Probes:
     find_card: Callable[[Direction], Result]
     """Return the card for a direction, and a notice if it is not the first choice."""
     find_levels: Callable[[Direction], Result]
-    """Return the hardware levels of that card and advice; no advice: they are good."""
+    """Return that card's own volumes and advice; no advice: they are good."""
     fetch_token: Callable[[], tuple[str, str]]
     """Fetch a token; return a description without the token, and its server's URL."""
 
@@ -244,7 +244,7 @@ def probes_of(config: Config) -> Probes:
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
-        source = TokenSource(config, identity=identity, post=_ignore)
+        source = TokenAdapter(config, identity=identity, post=_ignore)
         return asyncio.run(try_token(source, time.time()))
 
     return Probes(find_card, find_levels, fetch_token)

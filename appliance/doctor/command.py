@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Final
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.config import Config
 from appliance.core import fault_table
 from appliance.doctor import checks

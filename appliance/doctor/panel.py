@@ -9,7 +9,7 @@ from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import LGPIO
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
-from appliance.panel.lamps import Output
+from appliance.panel.lamps import OutputPin
 from appliance.panel.pins import (
     Factory,
     Input,
@@ -112,7 +112,7 @@ def _tried(factory: Factory, wire: _Wire) -> str:
         PanelError: it cannot be opened.
     """
     if not wire.is_button:
-        Output(factory, wire.pin, is_lit=False).close()
+        OutputPin(factory, wire.pin, is_lit=False).close()
         return ""
     button = Input(factory, wire.pin, _ignore)
     button.close()

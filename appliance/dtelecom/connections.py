@@ -17,7 +17,7 @@ import h11
 from appliance.dtelecom.signal_filter import FrameError, FrameFilter
 
 CONNECT_S: Final = 2.0
-"""Time-out for TCP and TLS; a slow mobile link takes about 1 s."""
+"""Time-out for TCP and TLS; a slow mobile network takes about 1 s."""
 ANSWER_S: Final = 5.0
 """Time-out for the answer; the SDK itself waits no longer."""
 HEAD_BYTES: Final = 32 * 1024

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from appliance.dtelecom.http_post import PostError, post_json
-from appliance.dtelecom.registry import Node, Registry, is_domain
+from appliance.dtelecom.registry import Node, NodeRegistry, is_domain
 from appliance.net.url import ip
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ class _Relevant(msgspec.Struct):
 
 
 async def choose_node(
-    registry: Registry,
+    registry: NodeRegistry,
     client_ip: str | None,
     transport: "httpx.AsyncBaseTransport | None" = None,
     shuffle: Shuffle = random.shuffle,

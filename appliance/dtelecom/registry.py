@@ -56,7 +56,7 @@ RETRY_S: Final = 10.0
 RPC_S: Final = 5.0
 """Time-out for the whole answer."""
 MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes; room for 3,000 nodes."""
+"""Bytes; space for 3,000 nodes."""
 MAX_NODES: Final = 1000
 """Further nodes are ignored."""
 _log = logging.getLogger(__name__)
@@ -190,7 +190,7 @@ class _Answer(msgspec.Struct):
     error: _Trouble | None = None
 
 
-class Registry:
+class NodeRegistry:
     """Cached list of nodes; at most one request is under way.
 
     Thread: the loop's.
@@ -202,7 +202,7 @@ class Registry:
         transport: "httpx.AsyncBaseTransport | None" = None,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Prepare; nothing is sent yet.
+        """Start with an empty list, which the first call fetches.
 
         Args:
             settings: see `settings_fault`, which checks them.

@@ -69,7 +69,7 @@ class Relay:
     """
 
     def __init__(self, urls: Sequence[str], spawn: Spawn, tls: Tls = trust) -> None:
-        """Prepare; `open` starts listening.
+        """Start with a secret path and no listening socket; `open` starts listening.
 
         Args:
             urls: addresses of nodes in the order in which to try them; checked, and at

@@ -1,9 +1,13 @@
-"""Counters of joins, reconnects, chat and talk, kept from events and states."""
+"""Counters of joins, reconnects, chat and talk, and figures of the audio path.
+
+The counters are kept from events and states, the figures by the audio path itself.
+"""
 
 import math
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from appliance.core.chat import ChatLine
 from appliance.core.events import (
@@ -13,11 +17,52 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     Event,
+    FirstBlockSent,
     ReceptionMeasured,
-    TalkFlowed,
 )
 from appliance.core.state import Goal, Phase, State
-from appliance.metrics.audio import AudioDirection
+
+
+class AudioDirection(StrEnum):
+    """Direction of audio or chat, seen from the appliance."""
+
+    SEND = "send"
+    """Microphone to room."""
+    RECEIVE = "receive"
+    """Room to speaker."""
+
+
+class AudioFault(StrEnum):
+    """Faults of the audio path."""
+
+    XRUN = "xrun"
+    """PortAudio reported samples lost or missing at the card."""
+    DROP = "drop"
+    """PortAudio discarded captured samples without reporting it."""
+    STALL = "stall"
+    """The card's callback stopped coming."""
+    UNPLUG = "unplug"
+    """The card went away."""
+    OVERFLOW = "overflow"
+    """A buffer was full: audio was dropped."""
+    UNDERFLOW = "underflow"
+    """A buffer was empty: silence was played instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFigures:
+    """Counts since the process started, and present values."""
+
+    blocks: Mapping[AudioDirection, int] = field(default_factory=dict)
+    """Blocks of 10 ms that went to the encoder or to the card."""
+    faults: Mapping[tuple[AudioDirection, AudioFault], int] = field(
+        default_factory=dict
+    )
+    depth_s: Mapping[str, float] = field(default_factory=dict)
+    """Audio waiting in each buffer, by the buffer's name."""
+    drift_ppm: float = 0.0
+    """How much faster the speaker's clock runs than the network's."""
+
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)
 """Seconds; 0.025 is our target, 0.3 the limit of 3GPP TS 22.179 for 95 %."""
@@ -113,7 +158,7 @@ class Counters:
         self._seen_s = now_s
         if before.phase is not after.phase:
             self._count_phase(before, after)
-        if isinstance(event, TalkFlowed):
+        if isinstance(event, FirstBlockSent):
             self.access.add(event.access_s)
         self._count_reception(event, before, after)
         self._count_chat(event, before, after)

@@ -1,4 +1,4 @@
-"""Registry of every metric of `GET /metrics`, on top of prometheus-client.
+"""MetricsRegistry of every metric of `GET /metrics`, on top of prometheus-client.
 
 The registry is our own and holds two collectors: one for the appliance and the
 library's one for the process. The library's default registry is not used.
@@ -18,11 +18,17 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from appliance.core.events import Cause
-from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
-from appliance.metrics.counters import CHAT, RESUMED, Counters
+from appliance.metrics.counters import (
+    CHAT,
+    RESUMED,
+    AudioDirection,
+    AudioFault,
+    AudioFigures,
+    Counters,
+)
 
 
-class Registry:
+class MetricsRegistry:
     """All metrics of the process.
 
     Thread: the event loop's.
@@ -48,7 +54,7 @@ class ApplianceCollector(Collector):
     """Collector of everything with the prefix `ptt_`."""
 
     def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
-        """Keep the sources; see `Registry`."""
+        """Keep the sources; see `MetricsRegistry`."""
         self._counts = counts
         self._figures = figures
 

@@ -2,7 +2,7 @@
 
 The numbers that both have in common, the types of those that each sets for itself, and
 the bounded reading of request bodies. The page sets its own in `page.application`, and
-those of one WebSocket in `page.websocket`; the token server in `tokens.server`.
+those of one WebSocket in `page.websocket`; the token server in `token_server.command`.
 `http_server` and `http_protocol` enforce them. The page imports this module at
 start-up, when nothing may wait for Starlette and uvicorn.
 """

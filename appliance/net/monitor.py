@@ -261,7 +261,7 @@ class NetworkMonitor:
         watch: Callable[[], socket.socket] = watch,
         settle_s: float = SETTLE_S,
     ) -> None:
-        """Store the settings.
+        """Start without a known address; the first one is posted after opening.
 
         Args:
             post: gets the events.

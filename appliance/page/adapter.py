@@ -1,4 +1,7 @@
-"""Adapter that serves the page on the LAN with uvicorn."""
+"""Adapter for the web page: implements `ports.Viewer`, served on the LAN with uvicorn.
+
+What people do on the page is posted as events.
+"""
 
 import asyncio
 import errno

@@ -191,7 +191,7 @@ class Controls:
         """Press or release; a refused press is dropped and must not transmit later."""
         holder, view = _holder(client), self._latest.view
         lease_s = LEASE_S if client.socket is None else None
-        if request.on and view.is_page_spent:
+        if request.on and view.is_page_press_ignored:
             # A repeat is not a release: the next one must not count as a new press.
             self._leases.prolong(holder, lease_s)
             raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)

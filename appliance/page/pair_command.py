@@ -15,7 +15,7 @@ from appliance.core import fault_table
 from appliance.net.listen import pairing_url, parsed, url
 from appliance.net.monitor import current_address
 from appliance.page.pairing import (
-    Credentials,
+    PairingCredentials,
     PairingFile,
     digest,
     new_credentials,
@@ -99,7 +99,7 @@ def remedy(exc: OSError) -> str:
             return "Check the disk: sudo dmesg | tail."
 
 
-def _readable(file: PairingFile) -> Credentials | None:
+def _readable(file: PairingFile) -> PairingCredentials | None:
     """Return the credentials in a file that may only be read; None without them."""
     try:
         return file.read()
@@ -111,7 +111,7 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
     """Yield the reasons why the service may not accept what is printed."""
     if not is_enabled:
         yield "The page is disabled. Write `page: {enabled: true}` to use this."
-    # It may be a link into a directory that only root can read.
+    # It may be a symbolic link into a directory that only root can read.
     is_other = os.path.realpath(directory) != os.path.realpath(service)
     if is_other and os.path.lexists(service):
         yield (
@@ -120,14 +120,14 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
         )
 
 
-def _credentials(file: PairingFile, *, is_reset: bool) -> Credentials:
+def _credentials(file: PairingFile, *, is_reset: bool) -> PairingCredentials:
     fresh = new_credentials()
     if is_reset:
         return file.change(lambda _: fresh, fresh)
     return file.change(lambda credentials: credentials, fresh)
 
 
-def _token(file: PairingFile, credentials: Credentials, *, is_json: bool) -> int:
+def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool) -> int:
     secret = new_secret()
     file.change(lambda kept: kept.with_token(digest(secret)), credentials)
     shown = msgspec.json.encode({"token": secret}).decode() if is_json else secret

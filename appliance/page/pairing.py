@@ -49,7 +49,7 @@ Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
 
 
-class Credentials(msgspec.Struct, frozen=True):
+class PairingCredentials(msgspec.Struct, frozen=True):
     """PIN and digests, the content of the file.
 
     Names that differ in the file belong to its format: under another name, what a box
@@ -64,19 +64,19 @@ class Credentials(msgspec.Struct, frozen=True):
     lockouts: StoredLockouts = msgspec.field(name="guesses", default=StoredLockouts())
     """Wrong PINs."""
 
-    def with_cookie(self, digest: str) -> "Credentials":
+    def with_cookie(self, digest: str) -> "PairingCredentials":
         """Add a cookie; the oldest is dropped at the limit."""
         cookies = (*self.cookies, digest)[-KEPT_COOKIES:]
         return msgspec.structs.replace(self, cookies=cookies)
 
-    def with_token(self, digest: str) -> "Credentials":
+    def with_token(self, digest: str) -> "PairingCredentials":
         """Add a token; the oldest is dropped at the limit."""
         tokens = (*self.tokens, digest)[-KEPT_TOKENS:]
         return msgspec.structs.replace(self, tokens=tokens)
 
     def with_lockouts(
         self, lockouts: StoredLockouts, pins: tuple[str, str]
-    ) -> "Credentials":
+    ) -> "PairingCredentials":
         """Set these wrong PINs and, unless it was changed meanwhile, a new PIN.
 
         Args:
@@ -87,9 +87,9 @@ class Credentials(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, pin=pin, lockouts=lockouts)
 
 
-def new_credentials() -> Credentials:
+def new_credentials() -> PairingCredentials:
     """Return credentials with a new PIN, without cookies and tokens."""
-    return Credentials(pin=new_pin())
+    return PairingCredentials(pin=new_pin())
 
 
 def new_pin() -> str:
@@ -123,16 +123,18 @@ class PairingFile:
             return None
         return found.st_mtime_ns, found.st_ino, found.st_size
 
-    def read(self) -> Credentials | None:
+    def read(self) -> PairingCredentials | None:
         """Return the content; None if the file is missing or damaged."""
         try:
-            return msgspec.json.decode(self.path.read_bytes(), type=Credentials)
+            return msgspec.json.decode(self.path.read_bytes(), type=PairingCredentials)
         except (FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
             return None
 
     def change(
-        self, changed: Callable[[Credentials], Credentials], otherwise: Credentials
-    ) -> Credentials:
+        self,
+        changed: Callable[[PairingCredentials], PairingCredentials],
+        otherwise: PairingCredentials,
+    ) -> PairingCredentials:
         """Replace the content by the result of `changed`, and return that.
 
         The file is written even if nothing changed, to detect that it cannot be.
@@ -307,7 +309,9 @@ class Pairing:
         return old, new
 
     async def _keep(
-        self, changed: Callable[[Credentials], Credentials], pins: tuple[str, str]
+        self,
+        changed: Callable[[PairingCredentials], PairingCredentials],
+        pins: tuple[str, str],
     ) -> None:
         """Write the change, the new PIN and the wrong PINs counted so far."""
         lockouts = self._lockouts.stored(self._now_s(), self._wall_s())
@@ -315,7 +319,9 @@ class Pairing:
             lambda credentials: changed(credentials).with_lockouts(lockouts, pins)
         )
 
-    async def _change(self, changed: Callable[[Credentials], Credentials]) -> None:
+    async def _change(
+        self, changed: Callable[[PairingCredentials], PairingCredentials]
+    ) -> None:
         """Change the file in a thread: writing to an SD card may take a second."""
         self._writes += 1
         try:
@@ -328,7 +334,7 @@ class Pairing:
             self._writes -= 1
         self._fault.found()
 
-    def _replace(self, credentials: Credentials) -> None:
+    def _replace(self, credentials: PairingCredentials) -> None:
         if credentials.pin != self._credentials.pin:
             times_s = self._now_s(), self._wall_s()
             self._lockouts = Lockouts.restored(credentials.lockouts, *times_s)

@@ -5,14 +5,14 @@ import contextlib
 import logging
 from base64 import b64encode
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from appliance.core.chat import ChatLine
-from appliance.core.events import Agent, Caption
+from appliance.core.events import Caption, VoiceAgent
 from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 from appliance.display import fonts
 from appliance.display.line import Size
 from appliance.display.rendering import lines, picture
@@ -33,7 +33,7 @@ STARTING = View(
     preset=None,
     presets=(),
     people=(),
-    speakers=(),
+    talkers=(),
     talk=TalkState.UNAVAILABLE,
     talk_text="starting",
     talk_left_s=None,
@@ -46,7 +46,7 @@ STARTING = View(
     microphone_gain_db=0.0,
     chat=(),
     chat_refusal="The box is starting.",
-    lamps=Lamps(),
+    lamps=LampStates(),
     faults=(),
     has_microphone=True,
     has_speaker=True,
@@ -61,6 +61,11 @@ STARTING = View(
 _SENT_FIELDS = tuple(
     item.name for item in fields(View) if item.repr and item.name != "chat"
 )
+_JSON_NAMES: Final = {
+    "talkers": "speakers",
+    "is_page_press_ignored": "is_page_spent",
+}
+"""Fields of the view that have another name in the API."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +161,7 @@ def _drawing(view: View, size: Size) -> Drawing:
 
 def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     """Return the view as JSON, with the field names in `API.md`."""
-    shown = {name: getattr(view, name) for name in _SENT_FIELDS}
+    shown = {_JSON_NAMES.get(name, name): getattr(view, name) for name in _SENT_FIELDS}
     return msgspec.json.encode(
         {
             **shown,
@@ -174,7 +179,7 @@ def as_json(view: View, drawing: Drawing, build: str) -> bytes:
     )
 
 
-def _agent(agent: Agent | None) -> dict[str, str] | None:
+def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
     if agent is None:
         return None
     return {"id": agent.id, "name": agent.name, "state": agent.state}
@@ -183,7 +188,7 @@ def _agent(agent: Agent | None) -> dict[str, str] | None:
 def _caption(caption: Caption) -> dict[str, object]:
     return {
         "segment": caption.segment,
-        "speaker": caption.speaker,
+        "speaker": caption.talker,
         "text": caption.text,
         "final": caption.is_final,
     }

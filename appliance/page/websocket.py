@@ -36,7 +36,7 @@ Close = tuple[int, str]
 """Close code and reason."""
 
 
-class Connection:
+class WebSocketConnection:
     """WebSocket on which every failure is a normal end.
 
     Thread: the loop's; several tasks may use it at once.
@@ -113,12 +113,12 @@ class LiveEndpoint:
         client = Client(socket.state.login, f"socket {uuid.uuid4()}")
         try:
             await socket.accept()
-            await self._serve(Connection(socket), client)
+            await self._serve(WebSocketConnection(socket), client)
         finally:
             self._connections -= 1
             self._controls.disconnected(client)
 
-    async def _serve(self, connection: Connection, client: Client) -> None:
+    async def _serve(self, connection: WebSocketConnection, client: Client) -> None:
         """Send and receive until either ends, then close with its reason."""
         reason = await first_of(
             self._send_views(connection, client), self._receive(connection, client)
@@ -126,7 +126,9 @@ class LiveEndpoint:
         if reason is not None:
             await connection.close(*reason)
 
-    async def _send_views(self, connection: Connection, client: Client) -> Close | None:
+    async def _send_views(
+        self, connection: WebSocketConnection, client: Client
+    ) -> Close | None:
         """Send each new view as long as the login is valid."""
         await self._latest.prepare()
         while self._pairing.is_valid(client.login):
@@ -137,7 +139,9 @@ class LiveEndpoint:
             await self._latest.wait_newer(number, REPEAT_INTERVAL_S)
         return LOGIN_INVALID, "not paired any more"
 
-    async def _receive(self, connection: Connection, client: Client) -> Close | None:
+    async def _receive(
+        self, connection: WebSocketConnection, client: Client
+    ) -> Close | None:
         """Execute commands until the socket closes or exceeds its limits."""
         commands = Bucket(COMMAND_RATE, self._now_s())
         refused_left = Bucket(REFUSED_COMMAND_RATE, self._now_s())

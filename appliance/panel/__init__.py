@@ -5,6 +5,6 @@
 gpiozero and retries missing pins; `gpio_chip` asks the kernel for the right chip and
 for who uses a pin. `screen` shows the newest view, dimmed after a while, in a thread of
 its own; `oled` drives both kinds of chip through luma.oled, and `i2c` is the bus.
-`device_access` names refused device files. `fault_display` shows why the box cannot
-run. `simulated` is a panel without hardware. Start with `buttons` and `screen`.
+`fault_display` shows why the box cannot run. `simulated` is a panel without hardware.
+Start with `buttons` and `screen`.
 """

@@ -27,7 +27,7 @@ from appliance.panel.pins import (
 from appliance.ports import Post
 from appliance.process.background import Background
 
-QUIET_S: Final = 0.008
+SETTLED_S: Final = 0.008
 """A level that lasts this long is not bounce.
 
 Our choice: contacts bounce with gaps of 1-2 ms, and a button pressed 50 times a second
@@ -38,7 +38,7 @@ LATE_S: Final = 0.15
 
 Our choice: well above the 100 ms by which a busy single-core board delays a thread.
 Only decisions based on the absence of an edge wait for it: the release of a press
-shorter than `QUIET_S`, and a lost edge.
+shorter than `SETTLED_S`, and a lost edge.
 """
 
 SLOT_S: Final = 0.02
@@ -91,15 +91,15 @@ class Contact:
     """First reading that differed from `is_closed`: an edge is late, or was lost."""
 
     @property
-    def quiet_at_s(self) -> float:
+    def settled_at_s(self) -> float:
         """Stamp from which another edge is not bounce of the newest one."""
-        return self.changed_at_s + QUIET_S
+        return self.changed_at_s + SETTLED_S
 
     @property
     def due_s(self) -> float:
         """Time from which a reading may yield a report; infinity: none will."""
         is_settled = self.is_reported == self.is_closed
-        settles_s = float("inf") if is_settled else self.quiet_at_s
+        settles_s = float("inf") if is_settled else self.settled_at_s
         since_s = self.differs_since_s
         found_s = float("inf") if since_s is None else since_s
         return min(settles_s, found_s) + LATE_S
@@ -107,7 +107,7 @@ class Contact:
 
 def new_contact(now_s: float, *, is_closed: bool) -> Contact:
     """Return the contact with the level that it had when its pin was opened."""
-    return Contact(is_closed, is_closed, now_s - QUIET_S)
+    return Contact(is_closed, is_closed, now_s - SETTLED_S)
 
 
 def after_edge(
@@ -125,7 +125,7 @@ def after_edge(
     # is unknown.
     if is_closed != contact.is_closed:
         contact, reports = _settled(contact, at_s)
-    if at_s >= contact.quiet_at_s and is_closed != contact.is_reported:
+    if at_s >= contact.settled_at_s and is_closed != contact.is_reported:
         contact = replace(contact, is_reported=is_closed)
         reports = (*reports, ContactReport(is_closed, at_s))
     changed = replace(
@@ -157,10 +157,10 @@ def after_reading(
 def _settled(contact: Contact, until_s: float) -> tuple[Contact, ContactReports]:
     """Report a level that lasted until this stamp and is not reported yet."""
     is_settled = contact.is_reported == contact.is_closed
-    if is_settled or until_s < contact.quiet_at_s:
+    if is_settled or until_s < contact.settled_at_s:
         return contact, ()
     # An edge that closes the contact is reported at once, unless it follows the edge of
-    # a release by less than `QUIET_S`.
+    # a release by less than `SETTLED_S`.
     is_closed = contact.is_closed
     report = ContactReport(is_closed, contact.changed_at_s, is_resumed=is_closed)
     return replace(contact, is_reported=is_closed), (report,)

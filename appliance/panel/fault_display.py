@@ -68,10 +68,10 @@ def _show(display: Oled, config: ScreenConfig, faults: tuple[Fault, ...]) -> Non
         str(replace(fault, source=Path(fault.source).name)) for fault in faults
     )
     shown = view(State(config=Config(screen=config)), 0.0)
-    page = replace(shown, screen_page=ScreenPage.HEALTH, faults=sentences)
+    fault_view = replace(shown, screen_page=ScreenPage.HEALTH, faults=sentences)
     try:
         with import_errors(NAME):
-            display.show(picture(page, size_px(config)))
+            display.show(picture(fault_view, size_px(config)))
         # It stays for days, perhaps: protect the OLED from burn-in.
         display.dim(is_dim=True)
     finally:

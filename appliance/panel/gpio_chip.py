@@ -14,7 +14,7 @@ from typing import Final
 
 from appliance.core import fault_table
 from appliance.errors import PanelError
-from appliance.panel.device_access import refusal
+from appliance.process.device_access import refusal
 
 DEVICES: Final = Path("/dev")
 ALL_PINS: Final = "GPIO"
@@ -38,7 +38,7 @@ Query = Callable[[Path, int, bytes], bytes]
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class GpioLine:
     """Use of one line of a chip."""
 
     is_used: bool
@@ -100,7 +100,7 @@ class GpioChips:
             raise PanelError(ALL_PINS, refusal(refused[0]))
         return None
 
-    def line(self, chip: int, number: int) -> Line | None:
+    def line(self, chip: int, number: int) -> GpioLine | None:
         """Return the use of a line; None: not known."""
         data = _LINE.pack(b"", b"", number, 0, 0)
         try:
@@ -108,7 +108,7 @@ class GpioChips:
         except OSError:
             return None
         _, consumer, _, _, flags = _LINE.unpack(answer)
-        return Line(bool(flags & _IS_USED), _text(consumer))
+        return GpioLine(bool(flags & _IS_USED), _text(consumer))
 
     def _label(self, device: Path) -> str:
         answer = self._query(device, CHIP_INFO, bytes(_CHIP.size))

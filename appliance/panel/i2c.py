@@ -8,7 +8,7 @@ from typing import Final, Protocol
 from appliance.config import ScreenConfig
 from appliance.core import fault_table
 from appliance.errors import PanelError
-from appliance.panel.device_access import refusal
+from appliance.process.device_access import refusal
 
 NAME: Final = "OLED"
 ADDRESSES: Final = (0x3C, 0x3D)

@@ -6,8 +6,7 @@ from typing import Self
 
 from appliance.config import LampsConfig, Pin
 from appliance.core.events import Part
-from appliance.core.view import Lamps as Lit
-from appliance.core.view import View
+from appliance.core.view import LampStates, View
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.pins import (
@@ -41,7 +40,7 @@ class Lamps:
         wiring = {item.name: getattr(config, item.name) for item in fields(config)}
         source = PinSource(open_factory, chips)
         self._group = PinGroup(Part.LAMP, wiring, post, source, self._open_pin)
-        self._wanted = Lit()
+        self._wanted = LampStates()
         self._background = Background()
 
     async def __aenter__(self) -> Self:
@@ -69,8 +68,8 @@ class Lamps:
             wait_s = await self._group.find()
             await asyncio.sleep(min(wait_s, self._retry_s))
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "Output":
-        return Output(factory, pin, is_lit=getattr(self._wanted, name))
+    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "OutputPin":
+        return OutputPin(factory, pin, is_lit=getattr(self._wanted, name))
 
     def _light(self, name: str) -> None:
         try:
@@ -79,8 +78,8 @@ class Lamps:
             self._group.lose(name, exc)
 
 
-class Output:
-    """Output pin; every method raises `PanelError` if it is busy or has failed."""
+class OutputPin:
+    """OutputPin pin; every method raises `PanelError` if it is busy or has failed."""
 
     def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
         """Open the pin and set its first level."""

@@ -1,4 +1,7 @@
-"""SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled page by page."""
+"""SSD1306 and SH1106 screens on the I²C bus, driven by luma.oled.
+
+A picture is sent one memory page at a time: eight rows of the chip's memory.
+"""
 
 import errno
 import logging
@@ -26,7 +29,7 @@ from appliance.panel.i2c import (
 from appliance.panel.pins import import_errors
 
 TRIES: Final = 4
-"""Attempts for one command or one page.
+"""Attempts for one command or one memory page.
 
 Our choice: with one failed transfer in a thousand a page of five transfers fails four
 times in a row once in 100 days of continuous pictures.
@@ -75,7 +78,7 @@ class Interface(Protocol):
 
 
 class PageInterface:
-    """Interface that converts a picture to pages."""
+    """Interface that converts a picture to memory pages of eight rows."""
 
     def __init__(self, wire: Interface, width_px: int, column: int | None) -> None:
         """Keep the wire; nothing is sent.
@@ -102,10 +105,10 @@ class PageInterface:
         if self.keeps_picture:
             return
         at = self._start()
-        room = COLUMNS - (self._column or 0)
+        free = COLUMNS - (self._column or 0)
         for page, first in enumerate(range(0, len(data), self._width_px)):
             row = data[first : first + self._width_px]
-            self._send_page(page, at, row[:room])
+            self._send_page(page, at, row[:free])
 
     def clear(self, pages: int) -> None:
         """Clear every column, also those beside the picture."""

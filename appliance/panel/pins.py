@@ -15,7 +15,7 @@ from appliance.core import fault_table
 from appliance.core.events import Part
 from appliance.core.hardware_fault import HardwareFault
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import ALL_PINS, GpioChips, Line
+from appliance.panel.gpio_chip import ALL_PINS, GpioChips, GpioLine
 from appliance.ports import Post
 from appliance.process.fault_report import FaultLog, FaultReport
 
@@ -47,7 +47,7 @@ class PinSource:
     chips: GpioChips = CHIPS
     """Says who uses a pin."""
 
-    def user(self, factory: Factory, number: int) -> Line | None:
+    def user(self, factory: Factory, number: int) -> GpioLine | None:
         """Return the use of a pin; None: not known."""
         # gpiozero's other factories have no chip.
         chip = getattr(factory, "chip", None)

@@ -69,7 +69,7 @@ def activity(view: View) -> tuple[object, ...]:
 
     Not the banner: its countdown would keep the screen on while there is no network.
     """
-    state = view.connection, view.talk, view.speakers, view.chat, view.faults
+    state = view.connection, view.talk, view.talkers, view.chat, view.faults
     return *state, view.screen_page, view.volume_percent, view.preset
 
 

@@ -5,6 +5,6 @@ that fails and recovers to the log and to the core. `logs` sends log lines to th
 journal or to standard error, without secrets (`redaction`); `native_stderr` limits what
 native libraries write there, through the program `stderr_filter`. `systemd` sends
 readiness, status and watchdog signals. `store` keeps identity, volume and more over
-restarts, in `state_files`. `group_access` says how to get access to a device. Start
-with `background` and `fault_report`.
+restarts, in `state_files`. `device_access` says who may use a device file, and how to
+get access. Start with `background` and `fault_report`.
 """

@@ -50,7 +50,7 @@ def write_whole(path: Path, content: bytes) -> None:
         _write_through(scratch, content)
         scratch.replace(path)
     except OSError:
-        # A full disk has room for an empty file, which would remain.
+        # A full disk has space for an empty file, which would remain.
         with contextlib.suppress(OSError):
             scratch.unlink()
         raise

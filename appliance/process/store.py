@@ -19,7 +19,7 @@ from msgspec import Meta
 
 from appliance.config import Percent, Text
 from appliance.core import fault_table
-from appliance.core.commands import KeepLevels
+from appliance.core.commands import StoreVolumeAndGain
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -33,8 +33,8 @@ from appliance.process.state_files import (
 
 _log = logging.getLogger(__name__)
 
-REST_S = 5.0
-"""Time without changes before the levels are written: one write per adjustment."""
+SETTLE_S = 5.0
+"""Time without changes before volume and gain are written: one write per adjustment."""
 _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,
@@ -43,7 +43,7 @@ LARGEST_FILE = 4096
 """Bytes; the files have less than 100, a larger one is damaged."""
 
 
-class Levels(msgspec.Struct, frozen=True):
+class VolumeAndGain(msgspec.Struct, frozen=True):
     """Volume and microphone gain."""
 
     volume: Percent
@@ -56,7 +56,7 @@ class Identity(msgspec.Struct, frozen=True):
     identity: Text
 
 
-KeptT = TypeVar("KeptT", Levels, Identity)
+KeptT = TypeVar("KeptT", VolumeAndGain, Identity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class StoredState:
     """Stored settings."""
 
     identity: str
-    levels: Levels | None
+    volume_and_gain: VolumeAndGain | None
     """None: never changed; the values of the configuration apply."""
 
 
@@ -76,7 +76,7 @@ class Store:
         folder: Path,
         post: Post,
         *,
-        rest_s: float = REST_S,
+        settle_s: float = SETTLE_S,
         machine_files: Iterable[Path] = MACHINE_FILES,
     ) -> None:
         """Keep the folder; nothing is read or written yet.
@@ -85,15 +85,15 @@ class Store:
             folder: created when the first file is written.
             post: receives `PartLost` when nothing can be written, and `PartFound`
                 when it can be again.
-            rest_s: time without changes before levels are written.
+            settle_s: time without changes before volume and gain are written.
             machine_files: where the identity is derived from.
         """
         self._folder = folder
         self._post = post
-        self._rest_s = rest_s
+        self._settle_s = settle_s
         self._machine_files = machine_files
-        self._wanted: Levels | None = None
-        self._written: Levels | None = None
+        self._wanted: VolumeAndGain | None = None
+        self._written: VolumeAndGain | None = None
         self._changed = asyncio.Event()
         self._fault = FaultLog(
             _log,
@@ -109,7 +109,7 @@ class Store:
 
         Call it before entering the store, which then posts a fault found here.
         """
-        self._written = self._wanted = self._decoded("levels.json", Levels)
+        self._written = self._wanted = self._decoded("levels.json", VolumeAndGain)
         return StoredState(self._identity(), self._written)
 
     async def __aenter__(self) -> Self:
@@ -120,15 +120,15 @@ class Store:
         return self
 
     async def __aexit__(self, *failure: object) -> None:
-        """Write the levels that are not written yet."""
+        """Write volume and gain if they are not written yet."""
         if not self._background.is_open:
             return
         await self._background.close(*failure)
         self._flush(self._wanted)
 
-    def do(self, command: KeepLevels) -> None:
-        """Write the levels once they have not changed for a while."""
-        self._wanted = Levels(command.percent, command.db)
+    def do(self, command: StoreVolumeAndGain) -> None:
+        """Write volume and gain once they have not changed for a while."""
+        self._wanted = VolumeAndGain(command.percent, command.db)
         self._changed.set()
 
     def _identity(self) -> str:
@@ -150,21 +150,21 @@ class Store:
             await self._changed.wait()
             while self._changed.is_set():
                 self._changed.clear()
-                await asyncio.sleep(self._rest_s)
+                await asyncio.sleep(self._settle_s)
             # Off the event loop: an SD card may need half a second.
             await asyncio.to_thread(self._flush, self._wanted)
 
-    def _flush(self, levels: Levels | None) -> None:
-        """Write the levels if they differ from the file.
+    def _flush(self, volume_and_gain: VolumeAndGain | None) -> None:
+        """Write volume and gain if they differ from the file.
 
         Thread: any.
         """
         with self._writing:
-            is_new = levels is not None and levels != self._written
-            if is_new and self._write("levels.json", levels):
-                self._written = levels
+            is_new = volume_and_gain is not None and volume_and_gain != self._written
+            if is_new and self._write("levels.json", volume_and_gain):
+                self._written = volume_and_gain
 
-    def _write(self, name: str, content: Levels | Identity | None) -> bool:
+    def _write(self, name: str, content: VolumeAndGain | Identity | None) -> bool:
         """Write the file, report fault or recovery, and return True on success."""
         try:
             write_whole(self._folder / name, msgspec.json.encode(content))

@@ -1,4 +1,8 @@
-"""Adapter for LiveKit rooms: takes the core's commands, one session at a time."""
+"""Adapter for LiveKit rooms: implements `ports.Room`, one session at a time.
+
+It takes the core's room commands and connects the microphone and the playback of the
+audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room.
+"""
 
 from typing import Final, Self, assert_never
 
@@ -15,8 +19,8 @@ from appliance.core.commands import (
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
-from appliance.room import ffi
 from appliance.room.connection import RoomTraits, SessionContext
+from appliance.room.sdk_log import limit_log
 from appliance.room.session import Session
 
 CLOSE_S: Final = 2.0
@@ -29,7 +33,7 @@ class LiveKitRoom:
     def __init__(
         self, config: Config, post: Post, feed: MicrophoneFeed, playback: Playback
     ) -> None:
-        """Prepare; nothing is opened.
+        """Start without a session; `JoinRoom` begins the first one.
 
         Args:
             config: rooms and format of chat.
@@ -53,7 +57,7 @@ class LiveKitRoom:
 
     async def __aenter__(self) -> Self:
         """Open; the room itself is only joined by command."""
-        ffi.limit_log()
+        limit_log()
         await self._background.open()
         return self
 

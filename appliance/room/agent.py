@@ -12,12 +12,12 @@ from livekit import rtc
 
 from appliance.core.commands import Turn
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentFailed,
     AgentState,
     Caption,
     CaptionReceived,
+    VoiceAgent,
 )
 from appliance.ports import Post
 from appliance.process.background import Spawn
@@ -30,7 +30,7 @@ TOPIC: Final = "lk.transcription"
 CHARACTERS: Final = 4000
 """Longest text kept, as of a chat line: five minutes of speech."""
 IDLE_S: Final = 20.0
-"""Our choice: a stream that has not grown for so long is not that of a speaker."""
+"""Our choice: a stream that has not grown for so long is not that of a talker."""
 STEP_S: Final = 0.1
 """Least interval between two reports of one segment: the page is sent no more."""
 _SEGMENT: Final = "lk.segment_id"
@@ -38,17 +38,17 @@ _FINAL: Final = "lk.transcription_final"
 _ID_CHARACTERS: Final = 128
 _STREAMS: Final = 24
 _STREAMS_EACH: Final = 6
-"""Streams read at once, of all guests together and of one speaker; an agent needs two.
+"""Streams read at once, of all guests together and of one talker; an agent needs two.
 """
 _SEGMENTS: Final = 64
 _SEGMENTS_EACH: Final = 16
-"""Segments whose newest stream is remembered, together and of one speaker."""
+"""Segments whose newest stream is remembered, together and of one talker."""
 _RAW_CHARACTERS: Final = 8 * CHARACTERS
 """A longer stream is closed."""
 _LAST_MS: Final = 2**53
 
 Key = tuple[str, str]
-"""Identity of the speaker, and id of the segment."""
+"""Identity of the talker, and id of the segment."""
 
 if TYPE_CHECKING:
     from appliance.room.pre_connect_audio import PreConnectAudio
@@ -78,7 +78,7 @@ class _Stream:
 
     number: int
     key: Key
-    speaker: str
+    talker: str
     ts_ms: int
     is_agent: bool
     """An agent says this, whose streams nobody sends again if they are broken off."""
@@ -114,7 +114,7 @@ class Captions:
         attributes = reader.info.attributes or {}
         segment = attributes.get(_SEGMENT) or reader.info.stream_id
         is_full = self._reading[identity] >= _STREAMS_EACH or (
-            self._reading.total() >= _STREAMS and not self._is_speaker(identity)
+            self._reading.total() >= _STREAMS and not self._is_talker(identity)
         )
         longest = max(len(segment), len(identity))
         if is_full or not identity or longest > _ID_CHARACTERS:
@@ -137,7 +137,7 @@ class Captions:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def _is_speaker(self, identity: str) -> bool:
+    def _is_talker(self, identity: str) -> bool:
         """Return whether these are an agent's words, or ours, which an agent sends.
 
         Only the server makes a participant an agent, so no guest can pretend to be one
@@ -151,7 +151,7 @@ class Captions:
         return known is not None and is_agent(known)
 
     def _forget_oldest(self, identity: str) -> None:
-        """Forget a segment if there are too many, rather one of the same speaker."""
+        """Forget a segment if there are too many, rather one of the same talker."""
         own = [key for key in self._newest if key[0] == identity]
         if len(own) > _SEGMENTS_EACH:
             del self._newest[own[0]]
@@ -175,7 +175,7 @@ class Captions:
         """Read to the end, and return whether the text is final.
 
         Raises:
-            TimeoutError: the speaker paused for too long.
+            TimeoutError: the talker paused for too long.
             rtc.StreamError: the stream was broken off.
         """
         raw_characters = 0
@@ -216,7 +216,7 @@ class Captions:
         stream.shown = text
         identity, segment = stream.key
         caption = Caption(
-            segment, identity, stream.speaker, text, is_final, stream.ts_ms
+            segment, identity, stream.talker, text, is_final, stream.ts_ms
         )
         self._post(CaptionReceived(self._ticket, caption))
 
@@ -247,7 +247,7 @@ class RoomAgent:
         self._subscriber = subscriber
         self._pre_connect = pre_connect
         self._captions = Captions(ticket, room, context.post, context.spawn)
-        self._posted: Agent | None = None
+        self._posted: VoiceAgent | None = None
         self._is_muted = False
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
@@ -326,9 +326,9 @@ class RoomAgent:
         )
         return sorted(agents, key=lambda agent: STATE not in agent.attributes)
 
-    def _described(self, found: rtc.RemoteParticipant) -> Agent:
+    def _described(self, found: rtc.RemoteParticipant) -> VoiceAgent:
         attributes = found.attributes
-        return Agent(
+        return VoiceAgent(
             found.identity,
             name_of(self._room, found),
             _state(attributes.get(STATE)),

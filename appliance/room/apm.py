@@ -19,9 +19,8 @@ from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from numpy.typing import NDArray
 
 from appliance.config import SoundConfig
-from appliance.pcm import Block
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, Block
 from appliance.ports import EchoCanceller
-from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
 from appliance.room.ffi import BLOCK_BYTES, Call, handle
 
 _Samples: TypeAlias = NDArray[np.float64]
@@ -70,8 +69,8 @@ class ApmEchoCanceller:
         """Start converged on a synthetic echo; `module` is a fake, for tests."""
         self._module = module or rtc.AudioProcessingModule(echo_cancellation=True)
         self._delay_ms = -_DELAY_STEP_MS - 1
-        self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
-        self._far: Block = np.zeros(BLOCK_SAMPLES, np.int16)
+        self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
+        self._far: Block = np.zeros(BLOCK_FRAMES, np.int16)
         native = handle(self._module).handle
         self._clean = _clean(native, self._near)
         self._analyse = _analyse(native, self._far)
@@ -109,7 +108,7 @@ class ApmNoiseSuppressor:
             high_pass_filter=config.high_pass_filter,
             auto_gain_control=config.automatic_gain,
         )
-        self._near: Block = np.zeros(BLOCK_SAMPLES, np.int16)
+        self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
         self._clean = _clean(handle(self._module).handle, self._near)
 
     def clean(self, microphone: Block) -> None:
@@ -171,7 +170,7 @@ def _converge(canceller: EchoCanceller) -> None:
     Source: measured, because the states of AEC3 cannot be read through LiveKit's
     library.
     """
-    size = _NOISE_BLOCKS * BLOCK_SAMPLES
+    size = _NOISE_BLOCKS * BLOCK_FRAMES
     noise = np.random.default_rng(1).normal(scale=_NOISE_RMS, size=size)
     echo = np.zeros_like(noise)
     for delay_ms in _ECHO_DELAYS_MS:
@@ -186,4 +185,4 @@ def _delayed(samples: _Samples, delay_ms: int) -> _Samples:
 
 
 def _blocks(samples: _Samples) -> list[Block]:
-    return list(samples.astype(np.int16).reshape(_NOISE_BLOCKS, BLOCK_SAMPLES))
+    return list(samples.astype(np.int16).reshape(_NOISE_BLOCKS, BLOCK_FRAMES))

@@ -9,7 +9,7 @@ from livekit import rtc
 from livekit.rtc._proto.audio_frame_pb2 import AudioStreamType
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, BLOCK_MS, RATE_HZ, SILENCE, Block
 from appliance.room.ffi import (
     OUR_CAPTURE,
     Call,
@@ -19,10 +19,6 @@ from appliance.room.ffi import (
     ffi_events,
     handle,
 )
-
-RATE_HZ: Final = 48_000
-BLOCK_SAMPLES: Final = 480
-BLOCK_MS: Final = 10
 
 _SLOTS: Final = 8
 """Blocks that may be in flight to the encoder. The library copies each before the call
@@ -97,7 +93,7 @@ class _Slot:
 
 
 def _slot(source: int) -> _Slot:
-    samples = np.zeros(BLOCK_SAMPLES, np.int16)
+    samples = np.zeros(BLOCK_FRAMES, np.int16)
     request = FfiRequest()
     capture = request.capture_audio_frame
     capture.source_handle = source
@@ -105,5 +101,5 @@ def _slot(source: int) -> _Slot:
     capture.buffer.data_ptr = samples.ctypes.data
     capture.buffer.num_channels = 1
     capture.buffer.sample_rate = RATE_HZ
-    capture.buffer.samples_per_channel = BLOCK_SAMPLES
+    capture.buffer.samples_per_channel = BLOCK_FRAMES
     return _Slot(samples, Call(request))

@@ -23,7 +23,7 @@ from appliance.room.chat_format import (
     STREAM_TOPIC,
     TEXT_CHARACTERS,
     Dropped,
-    Line,
+    ReceivedLine,
     read_line,
 )
 from appliance.room.names import short_id
@@ -51,7 +51,7 @@ NOT_ALLOWED: Final = "the room does not allow this box to send chat (canPublishD
 """Reason of the failure; the server itself drops such messages without an answer."""
 _log = logging.getLogger(__name__)
 _SEND_S: Final = 10.0
-"""Time-out for sending; far above the round trip of a slow link."""
+"""Time-out for sending; far above the round trip of a slow network."""
 
 
 @dataclass(slots=True)
@@ -209,7 +209,7 @@ class ChatStreams:
         *,
         files: int,
     ) -> ChatMessage | Dropped:
-        line = Line(info.stream_id, text, info.timestamp, files=files)
+        line = ReceivedLine(info.stream_id, text, info.timestamp, files=files)
         now_ms = time.time_ns() // 1_000_000
         return read_line(line, sender(self._room, identity), now_ms)
 

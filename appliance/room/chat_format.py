@@ -47,7 +47,7 @@ class ChatSender:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReceivedLine:
     """Chat line as its sender wrote it, in any wire format; nothing is checked."""
 
     id: str
@@ -68,7 +68,9 @@ class Dropped:
     """False: it is probably another application's data."""
 
 
-def read_line(line: Line, sender: ChatSender, now_ms: int) -> ChatMessage | Dropped:
+def read_line(
+    line: ReceivedLine, sender: ChatSender, now_ms: int
+) -> ChatMessage | Dropped:
     """Return the message, if every part of it is within its limits.
 
     Args:
@@ -201,7 +203,7 @@ def _from_packet(
     if is_flagged and takes_streams:
         return None
     line_id = found.id or _id_for(found.timestamp, found.message)
-    line = Line(line_id, found.message, found.timestamp, is_edit)
+    line = ReceivedLine(line_id, found.message, found.timestamp, is_edit)
     return read_line(line, sender, now_ms)
 
 
@@ -209,7 +211,7 @@ def _from_plain(
     found: _Plain, sender: ChatSender, now_ms: int
 ) -> ChatMessage | Dropped:
     line_id = "" if found.id is None else str(found.id)
-    line = Line(line_id or _id_for(found.ts, found.text), found.text, found.ts)
+    line = ReceivedLine(line_id or _id_for(found.ts, found.text), found.text, found.ts)
     if sender.identity:
         # The sender named in the packet is not authenticated.
         return read_line(line, sender, now_ms)

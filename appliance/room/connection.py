@@ -1,4 +1,4 @@
-"""Connection to a LiveKit server that can be abandoned at any moment."""
+"""RoomConnection to a LiveKit server that can be abandoned at any moment."""
 
 import asyncio
 import logging
@@ -14,7 +14,7 @@ from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
 
 CONNECT_S: Final = 5.0
-"""Time-out for each of the SDK's attempts; a slow mobile link takes about 2 s."""
+"""Time-out for each of the SDK's attempts; a slow mobile network takes about 2 s."""
 JOIN_S: Final = 15.0
 """Time-out for all attempts; then a new token and name lookup are more promising."""
 DISCONNECT_S: Final = 1.0
@@ -51,8 +51,8 @@ class RoomTraits:
     """The room is on dTelecom's network, whose servers can do less."""
 
 
-class Connection(Protocol):
-    """Connection of one session, used once."""
+class RoomConnection(Protocol):
+    """RoomConnection of one session, used once."""
 
     @property
     def room(self) -> rtc.Room:
@@ -69,17 +69,17 @@ class Connection(Protocol):
 
 def connection(
     command: JoinRoom, context: SessionContext, *, is_dtelecom: bool
-) -> Connection:
+) -> RoomConnection:
     """Return the connection for a session, which creates its room."""
     if is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
         return NodeConnection(command, context)
-    return RoomConnection(context.spawn, context.pending)
+    return LiveKitConnection(context.spawn, context.pending)
 
 
-class RoomConnection:
-    """Connection of one `rtc.Room`, used once.
+class LiveKitConnection:
+    """RoomConnection of one `rtc.Room`, used once.
 
     The SDK cannot abort connecting: cancelled in Python, it goes on natively, and once
     connected it ends the process because its events have no receiver. So an attempt

@@ -23,7 +23,7 @@ from appliance.room.chat_format import (
     ChatSender,
     read_packet,
 )
-from appliance.room.connection import RoomConnection, SessionContext
+from appliance.room.connection import LiveKitConnection, SessionContext
 from appliance.room.failures import Failure
 from appliance.room.names import short_id
 from appliance.room.participants import sender
@@ -39,11 +39,11 @@ _log = logging.getLogger(__name__)
 
 
 class NodeConnection:
-    """Connection to a node, used once; takes the place of `RoomConnection`."""
+    """Connection to a node, used once; takes the place of `LiveKitConnection`."""
 
     def __init__(self, command: JoinRoom, context: SessionContext) -> None:
         """Create the room; nothing is sent yet."""
-        self._connection = RoomConnection(context.spawn, context.pending)
+        self._connection = LiveKitConnection(context.spawn, context.pending)
         self._relay = Relay((command.url, *command.fallback_urls), context.spawn)
         self._ticket = command.ticket
         self._post = context.post
@@ -93,14 +93,12 @@ class _Caption(msgspec.Struct):
 _CAPTION: Final = msgspec.json.Decoder(_Caption)
 
 
-def read_caption(
-    payload: bytes, speaker: ChatSender, now_ms: int
-) -> ChatMessage | None:
+def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage | None:
     """Return a caption as a line of chat, within the limits of chat; None: it is none.
 
     Args:
         payload: untrusted bytes.
-        speaker: who sent it.
+        sender: who sent it.
         now_ms: replaces a missing time, ms since the epoch.
 
     Source: dTelecom's components-core 0.6: `{timestamp, transcription, language}`, each
@@ -116,7 +114,7 @@ def read_caption(
     line = read_packet(
         PACKET_TOPIC,
         msgspec.json.encode(words),
-        speaker,
+        sender,
         now_ms=now_ms,
         takes_streams=False,
     )

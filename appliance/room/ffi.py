@@ -16,7 +16,6 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from pathlib import PurePath
 from threading import Lock, local
 from types import TracebackType
 from typing import Final, TypeAlias
@@ -37,8 +36,6 @@ from livekit.rtc._proto.audio_frame_pb2 import (
 from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
 
 from appliance.pcm import SILENCE, Block
-from appliance.process.logs import LogLimit
-from appliance.process.redaction import redacted
 
 BLOCK_BYTES: Final = 960
 _ZEROS: Final = bytes(BLOCK_BYTES)
@@ -64,14 +61,6 @@ _log = logging.getLogger(__name__)
 # One worker thread instead of one per core: several wake each other to share too little
 # work (measured on two cores: 5 % more CPU). Read when the library is first used.
 os.environ.setdefault("TOKIO_WORKER_THREADS", "1")
-
-_NATIVE: Final = "%s:%s:%s - %s"
-"""The format of lines that the SDK passes on from the native library."""
-_IGNORED: Final = ("ignoring text stream", "ignoring byte stream")
-"""Logged for each stream on a topic without a handler; the sender chooses the number
-and the topic. Agents send several a second."""
-_CALLBACK_FAILED: Final = "error running user callback"
-"""The SDK logs the whole event after this, chat and tokens included."""
 
 
 class Call:
@@ -140,7 +129,7 @@ class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Prepare; `install` begins.
+        """Create the callback; the library calls it from `install` on.
 
         Args:
             rest: takes the events that are not ours.
@@ -259,48 +248,3 @@ def handle(
 ) -> FfiHandle:
     """Return the library's handle of this object."""
     return owner._ffi_handle
-
-
-def limit_log() -> None:
-    """Install the filter; calling it again changes nothing."""
-    for logger in (logging.getLogger("livekit"), logging.getLogger()):
-        if not any(isinstance(known, _SdkFilter) for known in logger.filters):
-            logger.addFilter(_SdkFilter())
-
-
-class _SdkFilter(logging.Filter):
-    """Rewrites records that come from the SDK, whichever logger it used."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._limit = LogLimit()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if PurePath(record.pathname).parts[-3:-1] != ("livekit", "rtc"):
-            return True
-        if record.msg == _NATIVE:
-            # Everything that matters in them is reported as an event as well.
-            _demote(record)
-        for start in _IGNORED:
-            if str(record.msg).startswith(start):
-                _demote(record)
-                record.msg, record.args = start, ()
-        if str(record.msg).startswith(_CALLBACK_FAILED):
-            record.msg, record.args = _CALLBACK_FAILED, ()
-        if not logging.getLogger(record.name).isEnabledFor(record.levelno):
-            return False
-        record.msg, record.args = redacted(record.getMessage()), ()
-        return self._is_admitted(record)
-
-    def _is_admitted(self, record: logging.LogRecord) -> bool:
-        """Return whether the rate limit admits it; the line of code is the kind."""
-        if record.levelno < logging.INFO:
-            return True
-        left_out = self._limit.admitted((record.pathname, record.lineno))
-        if left_out:
-            record.msg = f"{record.msg}  left_out={left_out}"
-        return left_out is not None
-
-
-def _demote(record: logging.LogRecord) -> None:
-    record.levelno, record.levelname = logging.DEBUG, "DEBUG"

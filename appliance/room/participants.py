@@ -31,7 +31,7 @@ class Participants:
         self._room = room
         self._post = post
         self._subscriber = subscriber
-        self._speakers: frozenset[str] = frozenset()
+        self._talkers: frozenset[str] = frozenset()
         self._is_speaking = asyncio.Event()
         self._last: tuple[Participant, ...] = ()
 
@@ -50,10 +50,10 @@ class Participants:
         if self.now() != before:
             self._post(PeopleChanged(self._ticket, self._last))
 
-    def speakers_changed(self, speakers: list[rtc.Participant]) -> None:
+    def active_speakers_changed(self, talkers: list[rtc.Participant]) -> None:
         """Store the server's list of active speakers."""
-        self._speakers = frozenset(speaker.identity for speaker in speakers)
-        if self._speakers:
+        self._talkers = frozenset(talker.identity for talker in talkers)
+        if self._talkers:
             self._is_speaking.set()
         else:
             self._is_speaking.clear()
@@ -67,7 +67,7 @@ class Participants:
             self.changed()
 
     def _participant(self, other: rtc.RemoteParticipant) -> Participant:
-        is_named = other.identity in self._speakers
+        is_named = other.identity in self._talkers
         return Participant(
             id=other.identity,
             name=name_of(self._room, other),

@@ -15,9 +15,8 @@ from typing import Any, Final
 import numpy as np
 from livekit import rtc
 
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.process.background import Spawn
-from appliance.room.audio_io import RATE_HZ
 
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
 STATE: Final = "lk.agent.state"

@@ -64,7 +64,7 @@ class Publisher:
         *,
         is_once: bool = False,
     ) -> None:
-        """Prepare.
+        """Start with a track that is not published; `feed` is not connected yet.
 
         Args:
             feed: source of the audio.
@@ -213,7 +213,7 @@ class OwnTrack:
         *,
         is_listener: bool = False,
     ) -> None:
-        """Do nothing yet.
+        """Start before the room is joined; `ticket` stands in every event.
 
         Args:
             ticket: number of the session.

@@ -181,7 +181,7 @@ class Session:
         on("track_subscribed", self._later(self._subscriber.open))
         # Its arguments: the track, the publication, the participant.
         on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
-        on("active_speakers_changed", self._later(self._people.speakers_changed))
+        on("active_speakers_changed", self._later(self._people.active_speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
         on("data_received", self._later(self._chat_channel.take))
         on("reconnecting", self._later(self._paused))

@@ -9,6 +9,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.core.events import ReceptionMeasured, RttMeasured
+from appliance.pcm import RATE_HZ
 from appliance.ports import Post
 
 EVERY_S: Final = 10.0
@@ -17,7 +18,6 @@ FIRST_S: Final = 1.0
 """Interval until the first round trip time is known."""
 STEP_S: Final = 0.005
 """Smallest change of the round trip time that is posted: each redraws the screen."""
-RATE_HZ: Final = 48_000
 
 
 async def measure(ticket: int, room: rtc.Room, post: Post) -> None:

@@ -24,8 +24,8 @@ from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
+from appliance.tokens.adapter import Request
 from appliance.tokens.response import remark
-from appliance.tokens.source import Request
 
 CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""

@@ -16,10 +16,10 @@ from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    FirstBlockSent,
     LevelsMeasured,
     StopAsked,
     TailEnded,
-    TalkFlowed,
     TokenReady,
 )
 from appliance.core.state import State
@@ -224,7 +224,7 @@ class AgentHarness:
         match command:
             case OpenGate():
                 self.feed.is_open = True
-                self.app.post(TalkFlowed(0.01))
+                self.app.post(FirstBlockSent(0.01))
                 self.app.post(VOICE)
             case CloseGate():
                 self.feed.is_open = False

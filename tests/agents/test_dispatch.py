@@ -4,7 +4,7 @@ import asyncio
 import time
 
 from tests.agents.conftest import a_box
-from tests.tokens.token_server import asking_server, settings
+from tests.token_server.clients import asking_server, settings
 
 ABSENT_S = 3.0
 """Longer than the room's `departureTimeout` in the tokens."""

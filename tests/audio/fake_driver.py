@@ -4,8 +4,8 @@ import queue
 import threading
 from contextlib import contextmanager
 
-from appliance.audio.device_choice import Choice
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.device_choice import DeviceChoice
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
@@ -112,13 +112,13 @@ class Steps:
 
 
 @contextmanager
-def supervising(driver, steps, config=None, choice=None, set_levels=None):
+def supervising(driver, steps, config=None, choice=None, set_card_volumes=None):
     """Run a supervisor on the driver; yield it and the events it posts."""
     events: queue.Queue[object] = queue.Queue()
     sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
-    choice = choice or Choice(config or SoundConfig())
+    choice = choice or DeviceChoice(config or SoundConfig())
     supervisor = Supervisor(choice, lambda: driver, sender, events.put, steps)
-    supervisor.set_levels = set_levels
+    supervisor.set_card_volumes = set_card_volumes
     supervisor.start()
     supervisor.open()
     try:

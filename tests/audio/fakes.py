@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_callbacks import DuplexCallback
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import SILENCE
 
 NOTHING = memoryview(b"")
@@ -83,8 +83,8 @@ class Path:
             self.clock,
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
-        self.stream_clock = StreamClock(rate_hz, self.clock)
-        self.card = DuplexCallback(self.mixer, self.sender, self.stream_clock)
+        self.counters = StreamCounters(rate_hz, self.clock)
+        self.card = DuplexCallback(self.mixer, self.sender, self.counters)
         self.passed = self.packets = 0
 
     def put(self, value, played=SILENCE):

@@ -18,8 +18,7 @@ import numpy as np
 import pytest
 
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.dsp import BLOCK_FRAMES
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config, MixerConfig, SoundConfig, TalkConfig
 from appliance.core import fault_table
@@ -33,17 +32,17 @@ from appliance.core.commands import (
     SetVolume,
 )
 from appliance.core.events import (
+    FirstBlockSent,
     LevelsMeasured,
     Part,
     PartFound,
     PartLost,
     TailEnded,
-    TalkFlowed,
 )
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, SILENCE
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
-from tests.card.here import environment
+from tests.card.sounddevice_access import environment
 
 PATIENCE_S = 20.0
 """Time-out on a busy machine for steps that usually take three seconds."""
@@ -158,7 +157,7 @@ async def test_an_open_gate_passes_captured_sound_and_a_closed_one_silence(
             await ours.blocks(5)
             assert is_silent(await ours.blocks(10))
             ours.adapter.do(OpenGate(time.monotonic()))
-            flowed = await ours.event(TalkFlowed)
+            flowed = await ours.event(FirstBlockSent)
             assert flowed.access_s >= 0
             ours.forget()
             await ours.blocks(3)
@@ -206,7 +205,7 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             card.unplug()
             lost = {(await ours.event(PartLost)).part for _ in range(2)}
             assert lost == {Part.MICROPHONE, Part.SPEAKER}
@@ -428,7 +427,7 @@ async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
             assert await ours.opened() == {Part.MICROPHONE, Part.SPEAKER}
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             since_s = wall.now_s()
             ours.adapter.do(PlayEarcon(Earcon.JOINED))
             await ours.blocks(60)
@@ -466,7 +465,7 @@ async def test_a_card_with_44100_hz_only_keeps_the_pitch_in_both_directions(tmp_
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             ours.forget()
             await ours.blocks(5)
             assert pitch_hz(await ours.blocks(50)) == pytest.approx(1000, abs=5)
@@ -487,7 +486,7 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
             await ours.opened()
             ours.connect()
             ours.adapter.do(OpenGate())
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             say = ours.adapter.mixer.add("somebody")
             since_s = card.now_s()
             for block in tone(0.5).reshape(-1, BLOCK_FRAMES):
@@ -509,7 +508,7 @@ async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
             since_s = card.now_s()
             ours.adapter.do(OpenGate())
             ours.adapter.do(PlayEarcon(Earcon.PERMIT))
-            await ours.event(TalkFlowed)
+            await ours.event(FirstBlockSent)
             sent = await ours.blocks(40)
             ours.adapter.do(CloseGate(tail_ms=50))
             ours.adapter.do(PlayEarcon(Earcon.END))
@@ -590,7 +589,7 @@ def test_the_shared_silence_block_is_read_only():
 ADAPTER = """
 from pathlib import Path
 from appliance.audio.adapter import AudioAdapter
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.config import Config
 
 AudioAdapter(Config(), print, None, CaptureProcessing(None, None))

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
-from appliance.audio.echo import (
+from appliance.audio.capture_processing import (
     HANGOVER_BLOCKS,
     PAUSE_BLOCKS,
     STALE_BLOCKS,
     WARM_UP_BLOCKS,
     CaptureProcessing,
 )
+from appliance.audio.dsp import level_dbfs
 from appliance.audio.meter import FLOOR_DBFS
 from appliance.config import SoundConfig
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE
 from appliance.room.apm import ApmEchoCanceller, voice_cleaner
 from tests.audio.fakes import Processor
 from tests.room.fakes import tone

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from appliance.audio.device_choice import Choice
+from appliance.audio.device_choice import DeviceChoice
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound
 from tests.audio.fake_driver import (
@@ -72,7 +72,7 @@ def speaker_found(events: queue.Queue[object]) -> PartFound:
 @pytest.mark.parametrize("wishes", [(), ("Boom",)])
 def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, wishes):
     driver = FakeDriver((HDMI, MICROPHONE))
-    choice = Choice(
+    choice = DeviceChoice(
         SoundConfig(speaker=(*wishes, "hdmi") if wishes else ()),
         machine.cards,
         machine.processes,
@@ -100,7 +100,7 @@ def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
     machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(speaker=wishes)
-    choice = Choice(config, machine.cards, machine.processes)
+    choice = DeviceChoice(config, machine.cards, machine.processes)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == (
@@ -121,7 +121,7 @@ def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     machine.add(3, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
     driver = FakeDriver((HDMI, HAT))
-    choice = Choice(SoundConfig(), machine.cards, machine.processes)
+    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == ("seeed-2mic-voicecard: HiFi", "")

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from appliance.audio import dsp
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, SILENCE
 
-blocks = arrays(np.int16, (dsp.BLOCK_FRAMES,))
+blocks = arrays(np.int16, (BLOCK_FRAMES,))
 
 
 def test_a_full_scale_square_wave_is_0_dbfs():

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.dsp import BLOCK_FRAMES, FADE_FRAMES
+from appliance.audio.dsp import FADE_FRAMES
 from appliance.audio.gate import SILENT_BLOCKS, Gate
-from appliance.pcm import SILENCE
+from appliance.pcm import BLOCK_FRAMES, SILENCE
 
 LOUD = np.full(BLOCK_FRAMES, 6000, np.int16)
 QUIET = np.full(BLOCK_FRAMES, 5, np.int16)

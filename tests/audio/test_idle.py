@@ -5,16 +5,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IDLE_PERIODS
+from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
-from appliance.audio.ring_buffer import SIZE_BLOCKS
 from appliance.audio.stream_callbacks import (
     CaptureCallback,
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import StreamClock
+from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import SILENCE
 from tests.audio.fakes import NOTHING, Path, Sink
 
@@ -27,8 +27,8 @@ class Card:
     def __init__(self, sink=None):
         self.sink = sink or Sink(is_idle=True)
         self.mixer = Mixer()
-        self.stream_clock = StreamClock(48_000)
-        self.duplex = DuplexCallback(self.mixer, self.sink, self.stream_clock)
+        self.counters = StreamCounters(48_000)
+        self.duplex = DuplexCallback(self.mixer, self.sink, self.counters)
         self.periods = self.processed = 0
 
     def period(self, status=0):
@@ -50,7 +50,7 @@ def test_while_idle_one_period_in_eight_is_processed_and_every_packet_is_counted
     card.run(1 + 40 * CYCLE)
     assert card.processed == 1 + 40
     assert card.sink.skipped == 40 * (IDLE_PERIODS // 2)
-    assert len(card.sink.heard) == card.stream_clock.blocks == card.periods
+    assert len(card.sink.heard) == card.counters.blocks == card.periods
 
 
 def test_processed_periods_give_the_speaker_silence_while_idle():
@@ -80,7 +80,7 @@ def test_xruns_are_counted_while_idle_too():
     card = Card()
     card.run(3)
     card.period(status=4)
-    assert card.stream_clock.xruns == 1
+    assert card.counters.xruns == 1
 
 
 class Late(Sink):
@@ -170,7 +170,7 @@ def test_a_capture_stream_without_playback_skips_periods_too():
     sink, mixer = Sink(is_idle=True), Mixer()
     reference = EchoReference()
     reference.take()
-    microphone = CaptureCallback(mixer, reference, sink, StreamClock(48_000))
+    microphone = CaptureCallback(mixer, reference, sink, StreamCounters(48_000))
     for _ in range(1 + 5 * CYCLE):
         if not microphone.idle_window.passes(0):
             microphone.call(memoryview(bytes(960)), NOTHING, 0, 0.0)
@@ -178,8 +178,8 @@ def test_a_capture_stream_without_playback_skips_periods_too():
 
 
 def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
-    mixer, stream_clock = Mixer(), StreamClock(48_000)
-    speaker = PlaybackCallback(mixer, EchoReference(), stream_clock)
+    mixer, counters = Mixer(), StreamCounters(48_000)
+    speaker = PlaybackCallback(mixer, EchoReference(), counters)
     processed = []
 
     def period():
@@ -191,7 +191,7 @@ def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
     for _ in range(1 + 5 * CYCLE):
         period()
     assert len(processed) == 1 + 5
-    assert stream_clock.blocks == 1 + 5 * CYCLE
+    assert counters.blocks == 1 + 5 * CYCLE
     mixer.play(np.full(480, 4000, np.float32))
     period()
     assert len(processed) == 1 + 6

@@ -18,10 +18,13 @@ from appliance.audio.drift import (
     WINDOW_FRAMES,
     DelayControl,
 )
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ
-from appliance.audio.jitter_buffer import DEEPEST_BLOCKS, JitterBuffer
-from appliance.audio.ring_buffer import SIZE_BLOCKS, RingBuffer
-from appliance.pcm import SILENCE
+from appliance.audio.jitter_buffer import (
+    DEEPEST_BLOCKS,
+    SIZE_BLOCKS,
+    JitterBuffer,
+    RingBuffer,
+)
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE
 
 TONE_HZ = 440.0
 
@@ -115,7 +118,7 @@ def test_the_delay_does_not_depend_on_the_phase_of_writer_and_reader(phase_s):
 def test_a_gap_cancels_a_pending_correction_of_the_delay():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target + 2 * MOVED_FRAMES, 0)
-    assert delay_control.end_window(0.0, is_quiet=False) == 0
+    assert delay_control.end_window(0.0, is_silent=False) == 0
     assert delay_control.rate == MOVED_FRAMES / WINDOW_FRAMES
     delay_control.restart()
     assert delay_control.rate == 0
@@ -124,7 +127,7 @@ def test_a_gap_cancels_a_pending_correction_of_the_delay():
 def test_a_fractional_read_position_is_removed_within_a_window():
     delay_control = DelayControl()
     delay_control.note(WINDOW_FRAMES, delay_control.target, 0)
-    delay_control.end_window(0.75, is_quiet=False)
+    delay_control.end_window(0.75, is_silent=False)
     assert 0.75 + delay_control.rate * WINDOW_FRAMES == pytest.approx(1.0)
 
 
@@ -388,7 +391,7 @@ def test_a_single_gap_costs_ten_milliseconds_of_delay_at_most():
 def test_what_was_needed_in_the_last_ten_minutes_is_kept():
     control = repeated(1000.0, MARGIN_FRAMES)
     control.note(WINDOW_FRAMES, control.target, spare_frames=200)
-    control.end_window(0.0, is_quiet=False)
+    control.end_window(0.0, is_silent=False)
     control.pass_time(MEMORY_FRAMES)
     assert control.margin > MARGIN_FRAMES + 800
 

@@ -17,7 +17,7 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.devices import Device, listed
+from appliance.audio.device_wishes import Device, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
 from appliance.audio.portaudio import PortAudio
@@ -26,7 +26,7 @@ from appliance.audio.sound_process import PeriodThread
 from appliance.errors import SoundError
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
-from tests.card.here import environment
+from tests.card.sounddevice_access import environment
 
 MOVED = "sounddevice has moved its declarations: look at audio/portaudio_process.py"
 PATIENCE_S = 20.0

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.devices import Direction
+from appliance.audio.device_wishes import Direction
 from appliance.audio.reopen_policy import (
     BLIND_LATEST_S,
     LATER_LATEST_S,
@@ -18,7 +18,8 @@ from appliance.audio.reopen_policy import (
     ReopenPolicy,
     SoundState,
 )
-from appliance.audio.stream_stats import StreamClock, StreamStats
+from appliance.audio.stream_counters import StreamCounters
+from appliance.audio.stream_stats import StreamStats
 from appliance.core.events import Part, PartFound
 
 USB = " 1 [Device]: USB-Audio"
@@ -182,7 +183,7 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
             searches += 1
             stats.close()
             stats.lost("microphone", "USB Audio", ("stopped", "busy")[searches % 2])
-            clock = StreamClock(48_000)
+            clock = StreamCounters(48_000)
             stats.opened({"speaker": clock}, found)
             clock.note(0)
             stats.note_first_callbacks()
@@ -194,7 +195,7 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
 def test_a_microphone_that_delivers_nothing_is_opened_again_less_and_less_often():
     policy = ReopenPolicy(lambda: False)
     policy.note(USB, 0.0, is_open=True)
-    deaf = replace(HALF, is_deaf=True)
-    assert looks(policy, USB, 200, deaf) == [1, 3, 7, 15, 75, 195]
-    playing = replace(deaf, is_playing=True)
+    silent = replace(HALF, has_no_samples=True)
+    assert looks(policy, USB, 200, silent) == [1, 3, 7, 15, 75, 195]
+    playing = replace(silent, is_playing=True)
     assert looks(policy, USB, 100, playing, since=1000) == []

@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
@@ -19,7 +19,7 @@ from appliance.audio.sender import (
     PACKET_S,
     Sender,
 )
-from appliance.core.events import LevelsMeasured, TailEnded, TalkFlowed
+from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
 from appliance.pcm import SILENCE
 from tests.audio.fakes import Path, Processor
 
@@ -52,7 +52,7 @@ def test_a_closed_gate_sends_silence_and_an_open_one_the_captured_sound(path):
 def test_opening_and_closing_are_posted_after_they_took_effect(path):
     path.sender.open_gate(path.clock.now_s - 0.005)
     path.put(1)
-    (flowed,) = (x for x in path.events if isinstance(x, TalkFlowed))
+    (flowed,) = (x for x in path.events if isinstance(x, FirstBlockSent))
     assert flowed.access_s == pytest.approx(0.025)
     path.sender.close_gate(tail_ms=0)
     path.put(1)

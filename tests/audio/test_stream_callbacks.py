@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.echo import EchoReference
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
@@ -14,7 +14,7 @@ from appliance.audio.stream_callbacks import (
     DuplexCallback,
     PlaybackCallback,
 )
-from appliance.audio.stream_stats import ADC_VALUES, INPUT_UNDERFLOW, StreamClock
+from appliance.audio.stream_counters import ADC_VALUES, INPUT_UNDERFLOW, StreamCounters
 from tests.audio.fakes import NOTHING, Clock, Sink
 
 
@@ -43,7 +43,7 @@ def heard(*channels, rate_hz=48_000):
 
 
 def duplex(mixer, sink, rate_hz=48_000, clock=None):
-    clock = clock or StreamClock(rate_hz)
+    clock = clock or StreamCounters(rate_hz)
     return DuplexCallback(mixer, sink, clock)
 
 
@@ -128,49 +128,49 @@ def test_two_channels_of_similar_level_are_not_switched():
 
 def clocked():
     clock = Clock()
-    stream_clock = StreamClock(48_000, clock)
-    return clock, stream_clock, duplex(Mixer(), Sink(), clock=stream_clock)
+    counters = StreamCounters(48_000, clock)
+    return clock, counters, duplex(Mixer(), Sink(), clock=counters)
 
 
 def test_zeros_are_told_from_sound():
-    clock, stream_clock, card = clocked()
+    clock, counters, card = clocked()
 
     def run(value):
         clock.now_s += 0.01
         card.call(heard(value), blank(), 0, 0.0)
-        return stream_clock.zeros_since_s
+        return counters.zeros_since_s
 
     assert run(0) == clock.now_s
     assert run(0) == clock.now_s - 0.01
-    assert not stream_clock.has_sound
+    assert not counters.has_sound
     assert run(1) is None
-    assert stream_clock.has_sound
+    assert counters.has_sound
     assert run(0) == clock.now_s
 
 
 def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goes_on():
-    clock, stream_clock, card = clocked()
+    clock, counters, card = clocked()
     flags = (0, INPUT_UNDERFLOW, INPUT_UNDERFLOW, 0, INPUT_UNDERFLOW)
     seen: list[tuple[bool, int]] = []
     for flag in flags:
         clock.now_s += 0.01
         card.call(heard(1), blank(), flag, 0.0)
-        seen.append((stream_clock.deaf_since_s is not None, stream_clock.xruns))
+        seen.append((counters.no_samples_since_s is not None, counters.xruns))
     assert seen == [(False, 0), (True, 0), (True, 0), (False, 2), (True, 2)]
-    assert stream_clock.deaf_since_s == clock.now_s
+    assert counters.no_samples_since_s == clock.now_s
     for flag in [INPUT_UNDERFLOW] * 200 + [0]:
         card.call(heard(1), blank(), flag, 0.0)
-    assert stream_clock.xruns == 2
+    assert counters.xruns == 2
 
 
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
-    _, stream_clock, card = clocked()
+    _, counters, card = clocked()
     adc_s = 5.0
     for lost in (0, 0, 1, 0, 3, *[0] * 2 * ADC_VALUES):
         adc_s += 0.01 * (1 + lost)
         card.call(heard(1), blank(), 0, adc_s)
-    assert stream_clock.drops == 4
-    assert stream_clock.xruns == 0
+    assert counters.drops == 4
+    assert counters.xruns == 0
 
 
 @pytest.mark.parametrize("skipped", [0, IDLE_PERIODS])
@@ -178,22 +178,22 @@ def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
 def test_a_converter_time_that_varies_does_not_count_as_discarded_periods(
     lost, skipped
 ):
-    _, stream_clock, card = clocked()
+    _, counters, card = clocked()
     lateness_s = np.random.default_rng(1).uniform(0, 0.012, 6000)
     for count, late_s in enumerate(lateness_s):
-        stream_clock.skip(skipped)
+        counters.skip(skipped)
         passed = count * (1 + skipped) + (lost if count > 3000 else 0)
         card.call(heard(1), blank(), 0, 5.0 + 0.01 * passed + late_s)
-    assert stream_clock.drops == lost
+    assert counters.drops == lost
 
 
 @pytest.mark.parametrize("adc_s", [float("nan"), float("inf")])
 def test_a_converter_time_that_is_no_number_is_unknown(adc_s):
-    _, stream_clock, card = clocked()
+    _, counters, card = clocked()
     for _ in range(3 * ADC_VALUES):
         card.call(heard(1), blank(), 0, adc_s)
-    assert stream_clock.drops == 0
-    assert stream_clock.blocks == 3 * ADC_VALUES
+    assert counters.drops == 0
+    assert counters.blocks == 3 * ADC_VALUES
 
 
 def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():
@@ -207,20 +207,20 @@ def test_the_first_word_of_a_microphone_in_the_second_channel_is_complete():
 
 
 def test_a_converter_slower_than_its_nominal_rate_discards_nothing():
-    _, stream_clock, card = clocked()
+    _, counters, card = clocked()
     for count in range(6000):
         card.call(heard(1), blank(), 0, 5.0 + 0.01 * count * 1.0005)
-    assert stream_clock.drops == 0
+    assert counters.drops == 0
 
 
 def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
-    _, stream_clock, card = clocked()
+    _, counters, card = clocked()
     for adc_s, status in ((5.0, 0), (5.012, 0), (5.02, 0), (5.9, 4), (5.91, 0)):
         card.call(heard(1), blank(), status, adc_s)
-    stream_clock.skip(5)
+    counters.skip(5)
     card.call(heard(1), blank(), 0, 5.97)
-    assert stream_clock.drops == 0
-    assert stream_clock.xruns == 1
+    assert counters.drops == 0
+    assert counters.xruns == 1
 
 
 def two_cards(ppm, seconds, late_s=0.0):
@@ -235,8 +235,8 @@ def two_cards(ppm, seconds, late_s=0.0):
     lateness = iter(late.tolist())
     clock, mixer, sink = Clock(), Loud(), Sink()
     reference = EchoReference(clock)
-    speaker = PlaybackCallback(mixer, reference, StreamClock(48_000, clock))
-    microphone = CaptureCallback(mixer, reference, sink, StreamClock(48_000, clock))
+    speaker = PlaybackCallback(mixer, reference, StreamCounters(48_000, clock))
+    microphone = CaptureCallback(mixer, reference, sink, StreamCounters(48_000, clock))
     delays, begun_s, captured = [], clock.now_s, 0
     for count in range(round(100 * seconds)):
         clock.now_s = begun_s + count * 0.01

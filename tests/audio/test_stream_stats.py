@@ -6,21 +6,20 @@ from typing import Any
 
 import pytest
 
-from appliance.audio.devices import Direction
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
-from appliance.audio.stream_stats import (
+from appliance.audio.device_wishes import Direction
+from appliance.audio.stream_counters import (
     ADC_VALUES,
-    DEAF,
+    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
-    LOSING,
-    SILENT,
+    MOST_ZEROS_S,
     STALL_S,
-    StreamClock,
-    StreamStats,
+    ZEROS_S,
+    StreamCounters,
 )
+from appliance.audio.stream_stats import LOSING, NO_SAMPLES, SILENT, StreamStats
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.hardware_fault import joined
-from appliance.metrics.audio import AudioFault
+from appliance.metrics.counters import AudioFault
 from appliance.process.logs import FAULT_LINES
 from tests.audio.fakes import Clock
 
@@ -34,12 +33,12 @@ class Opened:
         self.events: list[Any] = []
         self.clock = Clock()
         self.stats = StreamStats(self._post)
-        self.stream = StreamClock(48_000, self.clock)
-        clocks: dict[Direction, StreamClock] = dict.fromkeys(NAMES, self.stream)
+        self.stream = StreamCounters(48_000, self.clock)
+        counters: dict[Direction, StreamCounters] = dict.fromkeys(NAMES, self.stream)
         self.found = {
             way: PartFound(part, "USB", notice) for way, part in NAMES.items()
         }
-        self.stats.opened(clocks, self.found)
+        self.stats.opened(counters, self.found)
         self.stream.note(status)
         self.stats.note_first_callbacks()
         self.first, self.events = self.events, []
@@ -127,7 +126,7 @@ def test_the_event_says_that_the_microphone_is_silent():
 def reopened(opened, name="USB"):
     """Close the card and open it, or another one, again; return what is posted."""
     opened.stats.close()
-    opened.stream = StreamClock(48_000, opened.clock)
+    opened.stream = StreamCounters(48_000, opened.clock)
     found = {way: PartFound(part, name) for way, part in NAMES.items()}
     opened.stats.opened(dict.fromkeys(NAMES, opened.stream), found)
     opened.stream.note(0)
@@ -156,7 +155,7 @@ def test_another_microphone_than_the_silent_one_works():
 
 def test_a_notice_about_the_levels_of_a_card_is_posted_and_withdrawn():
     opened, notices = Opened(), {("speaker", "USB"): "too quiet"}
-    opened.stats.level_notice = lambda way, name: notices.get((way, name), "")
+    opened.stats.card_volume_notice = lambda way, name: notices.get((way, name), "")
     assert opened.look() == {Part.SPEAKER: "too quiet"}
     assert opened.look() == {}
     del notices["speaker", "USB"]
@@ -177,8 +176,8 @@ def test_a_microphone_without_samples_for_a_second_is_lost_until_it_delivers_som
         opened.clock.now_s += 0.01
         opened.stream.note(INPUT_UNDERFLOW)
         opened.stats.note_first_callbacks()
-        opened.stats.note_deaf()
-    assert opened.events == [PartLost(Part.MICROPHONE, "USB", DEAF)]
+        opened.stats.note_missing_samples()
+    assert opened.events == [PartLost(Part.MICROPHONE, "USB", NO_SAMPLES)]
     assert not opened.stats.stopped(opened.clock.now_s), "the speaker plays on"
     opened.stream.note(0)
     opened.stats.note_first_callbacks()
@@ -199,7 +198,7 @@ def test_one_direction_can_be_closed_alone():
     opened = Opened()
     opened.stream.note(4)
     opened.stats.close(["microphone"])
-    assert set(opened.stats.clocks) == {"speaker"}
+    assert set(opened.stats.counters) == {"speaker"}
     assert opened.stats.count("microphone", AudioFault.XRUN) == 1
     assert opened.stats.count("speaker", AudioFault.XRUN) == 1
 
@@ -219,7 +218,7 @@ def test_a_stream_that_was_closed_has_no_trouble():
     assert opened.look(is_losing=True) == {}
 
 
-class Watched(StreamClock):
+class Watched(StreamCounters):
     """Clock that runs an action once while its xruns are read."""
 
     action: Callable[[], None] | None = None

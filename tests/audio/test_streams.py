@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.devices import Device
+from appliance.audio.device_wishes import Device
 from appliance.audio.mixer import Mixer
 from appliance.audio.streams import Streams
 from appliance.errors import SoundError
@@ -22,7 +22,7 @@ def opened(microphone_hz, speaker_hz, *, has_one_clock=False):
     driver.has_one_clock = has_one_clock
     streams = Streams(driver, Mixer(), Sink())
     assert streams.open(CARD, CARD, 0.02) == {}
-    assert set(streams.clocks) == BOTH
+    assert set(streams.counters) == BOTH
     return driver.running_hz
 
 

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from appliance.audio.devices import Device
-from appliance.audio.stream_stats import INPUT_UNDERFLOW
+from appliance.audio.device_wishes import Device
+from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
@@ -158,7 +158,7 @@ def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
 def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
     driver, steps = FakeDriver(), Steps()
     devices: queue.Queue[dict[str, Device]] = queue.Queue()
-    with running(driver, steps, set_levels=devices.put):
+    with running(driver, steps, set_card_volumes=devices.put):
         for _ in range(2):
             opened = devices.get(timeout=DEADLINE_S)
             assert {x.name for x in opened.values()} == {"USB Audio"}

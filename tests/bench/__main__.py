@@ -17,10 +17,11 @@ from appliance.errors import DemoError
 from tests.bench import (
     agent,
     busy,
+    clock_drift,
     cpu,
     crowd,
     delay,
-    drift,
+    dtelecom_relay,
     echo,
     flood,
     gate,
@@ -28,12 +29,11 @@ from tests.bench import (
     links,
     memory,
     outage,
-    relay,
     room_change,
     shutdown,
     soak,
     startup,
-    tokenserver,
+    token_server,
 )
 from tests.bench.bench_run import BenchRun
 from tests.bench.busy_loop import awake
@@ -45,8 +45,8 @@ from tests.bench.report import Row, Section, as_json, is_complete, table
 
 FIGURES: dict[str, Callable[[BenchRun], Awaitable[Section]]] = {
     "delay": delay.measure,
-    "drift": drift.measure,
-    "clocks": drift.measure_long,
+    "drift": clock_drift.measure,
+    "clocks": clock_drift.measure_long,
     "cpu": cpu.measure,
     "memory": memory.measure,
     "gate": gate.measure,
@@ -55,8 +55,8 @@ FIGURES: dict[str, Callable[[BenchRun], Awaitable[Section]]] = {
     "rooms": room_change.measure,
     "shutdown": shutdown.measure,
     "flood": flood.measure,
-    "tokenserver": tokenserver.measure,
-    "relay": relay.measure,
+    "tokenserver": token_server.measure,
+    "relay": dtelecom_relay.measure,
     "agent": agent.measure,
     "links": links.measure,
     "presses": link_presses.measure,

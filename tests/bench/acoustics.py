@@ -6,7 +6,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.card.asound import Samples
 
 FULL_SCALE = 32_768.0

@@ -10,13 +10,13 @@ import msgspec
 import numpy as np
 from livekit import rtc
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import TTL_S, BenchRun
 from tests.bench.client import PATIENCE_S, Client
 from tests.bench.client_start import Ours, Page, Seat
 from tests.bench.presses import move
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.bench.spread import spread
 from tests.card.asound import Samples
 
@@ -123,11 +123,13 @@ async def _agent(run: BenchRun, room: str) -> AsyncIterator[rtc.Room]:
 
 
 async def _hum(source: rtc.AudioSource) -> None:
-    at_s = np.arange(sound.BLOCK) / RATE_HZ
+    at_s = np.arange(speech_signal.BLOCK) / RATE_HZ
     # A block has a whole number of periods.
     block = (PEAK * np.sin(2 * np.pi * TONE_HZ * at_s)).astype(np.int16).tobytes()
     while True:
-        await source.capture_frame(rtc.AudioFrame(block, RATE_HZ, 1, sound.BLOCK))
+        await source.capture_frame(
+            rtc.AudioFrame(block, RATE_HZ, 1, speech_signal.BLOCK)
+        )
 
 
 async def _captions(

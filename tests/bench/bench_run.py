@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.bench.call_figures import CallFigures
 from tests.bench.client import Client
 from tests.bench.client_start import Chromium, Kind, MediaDevices, Seat

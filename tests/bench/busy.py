@@ -14,9 +14,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tests.bench import hearing, sound
+from tests.bench import hearing, speech_signal
 from tests.bench.bench_run import BenchRun
-from tests.bench.client import Client, Line
+from tests.bench.client import Client, LogLine
 from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.compiler import compiling
 from tests.bench.hearing import Hearing, back_s, judge
@@ -108,7 +108,8 @@ async def call(run: BenchRun, kinds: tuple[Kind, Kind]) -> Found:
     lengths_s = plan.busy_settle_s, plan.busy_edge_s, plan.busy_s, 2 * plan.busy_edge_s
     edges_s: list[float] = np.cumsum(lengths_s).tolist()
     speeches = [
-        sound.conversation(np.random.default_rng(seed), edges_s[-1]) for seed in (1, 2)
+        speech_signal.conversation(np.random.default_rng(seed), edges_s[-1])
+        for seed in (1, 2)
     ]
     async with run.call(*kinds) as pair:
         looks: list[list[Look]] = [[], []]
@@ -156,7 +157,7 @@ async def _watch(card: Card, looks: list[Look]) -> None:
         await asyncio.sleep(LOOK_S)
 
 
-def lengthened(lines: Sequence[Line], looks: Sequence[Look]) -> tuple[int, int]:
+def lengthened(lines: Sequence[LogLine], looks: Sequence[Look]) -> tuple[int, int]:
     """Return how often the buffer was lengthened, and how often without an xrun."""
     buffer_ms, longer, unfounded = SHORTEST_MS, 0, 0
     for line in lines:

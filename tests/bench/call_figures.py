@@ -7,10 +7,10 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.client import Client
 from tests.bench.process import Memory, cpu_s, memory, shares, threads_s
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.card.asound import Samples
 
 Voice: TypeAlias = Callable[[np.random.Generator, float], Samples]
@@ -61,7 +61,7 @@ class CallFigures:
 
     usage: tuple[Usage, Usage]
     receptions: tuple[Reception, Reception] | None
-    """None if both were silent, or for `sound.talk`, which is not searched for."""
+    """None if both were silent, or for the signal `talk`, which is not searched for."""
 
 
 async def stay(
@@ -79,7 +79,7 @@ async def stay(
         quiet_s: silence before they begin to speak.
     """
     speeches = [_speech(voice, seed) for seed in (1, 2)]
-    is_heard = voice in {sound.noise, sound.sentences}
+    is_heard = voice in {speech_signal.noise, speech_signal.sentences}
     start_s = pair[0].card.now_s() + quiet_s
     since_s = start_s + SETTLE_S
     async with asyncio.TaskGroup() as tasks:
@@ -91,7 +91,9 @@ async def stay(
         speaking.cancel()
     if not is_heard:
         return CallFigures(usages, None)
-    times = [since_s + x for x in sound.windows(seconds, WINDOW_S, LOOK_EVERY_S)]
+    times = [
+        since_s + x for x in speech_signal.windows(seconds, WINDOW_S, LOOK_EVERY_S)
+    ]
     first, second = pair
     receptions = (
         _reception(first, speeches[1], start_s, times),
@@ -150,11 +152,13 @@ def _reception(
         said = loop[first : first + round(LOOK_EVERY_S * RATE_HZ)]
         heard = client.card.heard(at_s, at_s + LOOK_EVERY_S + MOST_S)
         window = round(WINDOW_S * RATE_HZ)
-        ms = sound.delay_ms(said[:window], heard[: window - len(said)], MOST_S)
+        ms = speech_signal.delay_ms(said[:window], heard[: window - len(said)], MOST_S)
         delays.append(ms)
-        if not np.isnan(ms) and sound.silent_percent(said) == 0.0:
+        if not np.isnan(ms) and speech_signal.silent_percent(said) == 0.0:
             later = round(ms * RATE_HZ / 1000)
-            silent.append(sound.silent_percent(heard[later : later + len(said)]))
+            silent.append(
+                speech_signal.silent_percent(heard[later : later + len(said)])
+            )
         else:
             silent.append(float("nan"))
     known = [percent for percent in silent if not np.isnan(percent)]

@@ -26,8 +26,8 @@ class UnmeasurableError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """Line of output of a process."""
+class LogLine:
+    """LogLine of output of a process."""
 
     at_s: float
     """Monotonic time of arrival."""
@@ -43,7 +43,7 @@ class Client:
     process: Process
     started_s: float
     """Monotonic time just before the process was created."""
-    lines: list[Line] = field(default_factory=list)
+    lines: list[LogLine] = field(default_factory=list)
     exit_s: float | None = None
     """Time from SIGTERM to the end; None: it had to be killed."""
     _news: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -121,13 +121,13 @@ class Client:
     async def _read(self) -> None:
         assert self.process.stdout is not None
         async for raw in self.process.stdout:
-            self.lines.append(Line(time.monotonic(), raw.decode(errors="replace")))
+            self.lines.append(LogLine(time.monotonic(), raw.decode(errors="replace")))
             async with self._news:
                 self._news.notify_all()
         async with self._news:
             self._news.notify_all()
 
-    def _found(self, text: str, since_s: float) -> Line | None:
+    def _found(self, text: str, since_s: float) -> LogLine | None:
         said = (x for x in self.lines if x.at_s > since_s and text in x.text)
         return next(said, None)
 

@@ -6,7 +6,7 @@ speed of the machine are the same for both.
 
 from dataclasses import dataclass
 
-from tests.bench import shared_calls, sound
+from tests.bench import shared_calls, speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import CallFigures, Usage, Voice
 from tests.bench.client_start import MediaDevices, Ours
@@ -36,7 +36,7 @@ MATCHES = (
         "two-way call, processing off",
         (Ours(has_processing=False), Ours(has_processing=False, has_page=False)),
         MediaDevices(),
-        sound.noise,
+        speech_signal.noise,
         0.75,
         "0.75 of MediaDevices",
     ),
@@ -44,7 +44,7 @@ MATCHES = (
         "two-way call, processing on",
         (Ours(), Ours(has_page=False)),
         MediaDevices(has_processing=True),
-        sound.talk,
+        speech_signal.talk,
         1.0,
         "MediaDevices with its own",
     ),

@@ -18,7 +18,7 @@ from tests.bench.client_start import Ours
 from tests.bench.delay import BEFORE_S
 from tests.bench.process import cpu_s, wake_ups
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import BLOCK, RATE_HZ
+from tests.bench.speech_signal import BLOCK, RATE_HZ
 from tests.bench.spread import Spread, spread
 
 PEOPLE = 16

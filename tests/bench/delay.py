@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
 from tests.bench.client_start import Kind, MediaDevices, Ours
@@ -54,7 +54,7 @@ class Found:
     @property
     def medians_ms(self) -> list[float]:
         """Return the median of each start and direction."""
-        return [x for groups in self.groups for x in sound.medians(groups)]
+        return [x for groups in self.groups for x in speech_signal.medians(groups)]
 
     def _all(self) -> list[float]:
         return [x for groups in self.groups for group in groups for x in group]
@@ -89,15 +89,17 @@ async def ways(
     rng = np.random.default_rng(seed)
     half_s = seconds / 2
     starts_s = (0.0, half_s + TURN_S)
-    speeches = [sound.bursts(rng, start_s, start_s + half_s) for start_s in starts_s]
+    speeches = [
+        speech_signal.bursts(rng, start_s, start_s + half_s) for start_s in starts_s
+    ]
     at_s = first.card.now_s() + before_s
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech.samples, at_s)
-    until_s = at_s + seconds + TURN_S + sound.MOST_S
+    until_s = at_s + seconds + TURN_S + speech_signal.MOST_S
     await asyncio.sleep(until_s - first.card.now_s())
     return (
-        sound.delays_ms(speeches[0], second.card.heard(at_s, until_s)),
-        sound.delays_ms(speeches[1], first.card.heard(at_s, until_s)),
+        speech_signal.delays_ms(speeches[0], second.card.heard(at_s, until_s)),
+        speech_signal.delays_ms(speeches[1], first.card.heard(at_s, until_s)),
     )
 
 

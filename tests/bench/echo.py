@@ -16,15 +16,16 @@ import numpy as np
 from livekit import rtc
 from numpy.typing import NDArray
 
-from appliance.audio.echo import CaptureProcessing, EchoReference
+from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.echo_reference import EchoReference
 from appliance.config import SoundConfig
 from appliance.pcm import SILENCE, Block
 from appliance.room.apm import echo_canceller, voice_cleaner
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.acoustics import AIR_S, CARD_S, Acoustics, captured
 from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import BLOCK, RATE_HZ
+from tests.bench.speech_signal import BLOCK, RATE_HZ
 from tests.bench.spread import Spread, one, spread
 from tests.card.asound import Samples
 from tests.card.measure import lag
@@ -158,9 +159,9 @@ async def measure(run: BenchRun) -> Section:
 def talks(part_s: float, seed: int = 1) -> Talks:
     """Return three parts: the far end alone, both, the far end alone."""
     rng = np.random.default_rng(seed)
-    far = sound.conversation(rng, 3 * part_s)
+    far = speech_signal.conversation(rng, 3 * part_s)
     far[: round(QUIET_S * RATE_HZ)] = 0
-    near = sound.conversation(rng, 3 * part_s) // 2
+    near = speech_signal.conversation(rng, 3 * part_s) // 2
     near[: round(part_s * RATE_HZ)] = near[round(2 * part_s * RATE_HZ) :] = 0
     return Talks(far, near, (part_s, 2 * part_s))
 

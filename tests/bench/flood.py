@@ -6,7 +6,7 @@ import math
 import sys
 from dataclasses import dataclass, field
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import LOOK_EVERY_S, SETTLE_S, CallFigures, stay
 from tests.bench.client import ROOT, Client, inherited, together_with_us
@@ -62,7 +62,7 @@ async def _rows(run: BenchRun, kind: str, words: str) -> list[Row]:
         from_s = pair[0].card.now_s() + BEFORE_S + SETTLE_S + CALM_S
         total_s = CALM_S + seconds + BACK_S + AFTER_S
         figures, cpu_percent, count = await asyncio.gather(
-            stay(pair, total_s, sound.noise, BEFORE_S),
+            stay(pair, total_s, speech_signal.noise, BEFORE_S),
             _used(pair[0], from_s, seconds),
             _flood(pair[0], box.listen, kind, from_s, seconds),
         )
@@ -138,7 +138,7 @@ def silent_blocks(figures: CallFigures, from_s: float, to_s: float) -> Spread | 
         for percent in _between(reception.at_s, reception.silent_each, from_s, to_s)
         if not math.isnan(percent)
     ]
-    blocks = LOOK_EVERY_S * sound.RATE_HZ / sound.BLOCK
+    blocks = LOOK_EVERY_S * speech_signal.RATE_HZ / speech_signal.BLOCK
     return one(round(sum(found) / 100.0 * blocks)) if found else None
 
 

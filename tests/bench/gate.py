@@ -4,13 +4,13 @@ import asyncio
 
 import numpy as np
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Ours, Page, histogram
 from tests.bench.presses import Press, Pressed, lost, move
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.bench.spread import Spread, bucket, extremes
 from tests.card.asound import Samples
 from tests.card.measure import Burst
@@ -44,9 +44,9 @@ async def _rows(run: BenchRun, count: int, *, is_on: bool) -> list[Row]:
     # Hybrid, so that its own microphone is not sent.
     listener = Ours(has_processing=is_on, has_page=False, mode="hybrid")
     async with run.call(pressed, listener) as (box, far):
-        speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
+        speech = speech_signal.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
         presses = [await _press(box, speech, n) for n in range(count)]
-        await asyncio.sleep(sound.MOST_S)
+        await asyncio.sleep(speech_signal.MOST_S)
         lost = [_lost(press, speech, far) for press in presses]
         access = pressed.page and await _access(pressed.page)
     heard = [x for x in lost if not np.isnan(x.delay_s)]
@@ -80,18 +80,18 @@ async def _interruptions(run: BenchRun, count: int) -> Row:
 
     The speaker is not coupled to the microphone, the hardest case for the canceller.
     """
-    speech = sound.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
+    speech = speech_signal.talk(np.random.default_rng(7), HELD_S + 2 * BEFORE_S)
     lost = []
     for number in range(count):
         talker = Ours(has_processing=False, has_page=False)
         async with run.call(Pressed(is_on=True), talker) as (box, far):
             from_s = far.card.now_s() + 0.05
-            voice = sound.talk(np.random.default_rng(number), FAR_S)
+            voice = speech_signal.talk(np.random.default_rng(number), FAR_S)
             far.card.speak(voice, from_s)
             press_s = from_s + INTERRUPTED_S[number % len(INTERRUPTED_S)] - BEFORE_S
             await asyncio.sleep(press_s - far.card.now_s())
             press = await _press(box, speech, number)
-            await asyncio.sleep(sound.MOST_S)
+            await asyncio.sleep(speech_signal.MOST_S)
             lost.append(_lost(press, speech, far))
     heard = [x for x in lost if not np.isnan(x.delay_s)]
     within = sum(x.lost_within_ms for x in heard)
@@ -126,7 +126,7 @@ async def _press(box: Client, speech: Samples, number: int) -> Press:
 
 def _lost(press: Press, speech: Samples, far: Client) -> Burst:
     """Return the loss of the speech between press and release."""
-    until_s = press.to_s + sound.MOST_S
+    until_s = press.to_s + speech_signal.MOST_S
     heard = far.card.heard(press.from_s, until_s)
     span_s = press.down_s - press.from_s, min(press.up_s, press.to_s) - press.from_s
     return lost(speech, heard, span_s)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.card.asound import Samples
 from tests.card.measure import lag
 

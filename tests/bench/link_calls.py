@@ -14,7 +14,7 @@ import msgspec
 import numpy as np
 
 from appliance.demo.build_server import find_or_build
-from tests.bench import hearing, sound
+from tests.bench import hearing, speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Chromium, Kind, MediaDevices, Ours
@@ -118,7 +118,7 @@ async def _talk(
     """Let both ends speak all the time, and judge what was heard."""
     rngs = [np.random.default_rng([seed, n]) for n in (0, 1)]
     length_s = order.settle_s + order.seconds
-    speeches = [sound.conversation(rng, length_s) for rng in rngs]
+    speeches = [speech_signal.conversation(rng, length_s) for rng in rngs]
     start_s = pair[0].card.now_s() + AHEAD_S
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech, start_s)

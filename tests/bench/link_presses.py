@@ -19,7 +19,7 @@ import msgspec
 import numpy as np
 
 from appliance.demo.build_server import find_or_build
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
 from tests.bench.client_start import Ours
@@ -28,7 +28,7 @@ from tests.bench.links import LINKS, in_namespace
 from tests.bench.plan import QUICK
 from tests.bench.presses import Pressed, lost_word, move
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.bench.spread import extremes
 from tests.link.bad_link import bad_link
 from tests.link.middle import Quality
@@ -108,8 +108,8 @@ async def _press(pair: Sequence[Client], number: int) -> Loss:
     """Press, speak, release, and return the loss."""
     box, far = pair
     rng = np.random.default_rng(number)
-    voice_s, closure_s = rng.uniform(*VOICE_S), rng.uniform(*sound.CLOSURE_S)
-    word = sound.word(rng, voice_s, closure_s)
+    voice_s, closure_s = rng.uniform(*VOICE_S), rng.uniform(*speech_signal.CLOSURE_S)
+    word = speech_signal.word(rng, voice_s, closure_s)
     from_s = box.card.now_s() + 0.1
     box.card.speak(word, from_s)
     await asyncio.sleep(from_s - AFTER_S - box.card.now_s())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
 from tests.bench.client_start import MediaDevices, Ours
@@ -97,14 +97,14 @@ class _Return:
     def _look(self, side: int) -> None:
         client = self._pair[side]
         speech = self._speeches[1 - side]
-        until_s = self.passed_s - sound.MOST_S - WINDOW_S
+        until_s = self.passed_s - speech_signal.MOST_S - WINDOW_S
         while self._looked_s[side] < until_s:
             at_s = self._looked_s[side]
-            first = round(at_s * sound.RATE_HZ)
-            said = speech[first : first + round(WINDOW_S * sound.RATE_HZ)]
+            first = round(at_s * speech_signal.RATE_HZ)
+            said = speech[first : first + round(WINDOW_S * speech_signal.RATE_HZ)]
             from_s = self._start_s[side] + at_s
-            heard = client.card.heard(from_s, from_s + WINDOW_S + sound.MOST_S)
-            delay_ms = sound.delay_ms(said, heard)
+            heard = client.card.heard(from_s, from_s + WINDOW_S + speech_signal.MOST_S)
+            delay_ms = speech_signal.delay_ms(said, heard)
             if not np.isnan(delay_ms):
                 self._back_s[side] = at_s + delay_ms / 1000
                 return
@@ -112,7 +112,7 @@ class _Return:
 
 
 def _speech(seed: int) -> Samples:
-    return sound.noise(np.random.default_rng(seed), MOST_S + RIVAL_MORE_S + 5.0)
+    return speech_signal.noise(np.random.default_rng(seed), MOST_S + RIVAL_MORE_S + 5.0)
 
 
 def _spread(seconds: float) -> Spread | None:

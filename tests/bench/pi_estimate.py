@@ -40,14 +40,14 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.echo import CaptureProcessing
+from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.config import SoundConfig
 from appliance.room.apm import echo_canceller, voice_cleaner
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.client import ROOT
-from tests.bench.sound import BLOCK
+from tests.bench.speech_signal import BLOCK
 
 BLOCKS: Final = 200
 """Blocks of the shorter run; the longer one takes three times as many, and start-up
@@ -85,7 +85,7 @@ def work(blocks: int) -> float:
 
     Without a card: the blocks come as fast as they are processed.
     """
-    voice = sound.talk(np.random.default_rng(1), 2.0).reshape(-1, BLOCK)
+    voice = speech_signal.talk(np.random.default_rng(1), 2.0).reshape(-1, BLOCK)
     config = SoundConfig()
     processing = CaptureProcessing(echo_canceller(config), voice_cleaner(config))
     gate = Gate(pre_roll_ms=0)

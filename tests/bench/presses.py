@@ -6,10 +6,10 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Page, Seat
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.card.asound import Samples
 from tests.card.measure import AUDIBLE, Burst, bursts, lag
 
@@ -70,7 +70,7 @@ def lost(
         span_s: start and end of the talk in both.
         near_s: largest change of the delay within it.
     """
-    (whole,) = bursts(said, heard, [span_s], most_s=sound.MOST_S)
+    (whole,) = bursts(said, heard, [span_s], most_s=speech_signal.MOST_S)
     if np.isnan(whole.delay_s):
         return whole
     count = max(1, round((span_s[1] - span_s[0]) / PART_S))
@@ -96,7 +96,7 @@ def lost_word(
     delay. If it is missing, its length is lost at the end.
 
     Args:
-        said: `sound.word`.
+        said: `speech_signal.word`.
         heard: received samples, from the same moment on.
         voice_s: start and end of the first plosive and the voice.
         near_s: largest change of the delay within the word.
@@ -107,7 +107,7 @@ def lost_word(
     first, last = (round(x * RATE_HZ) for x in voice_s)
     later = round(voice.delay_s * RATE_HZ)
     gain = _rms(heard[first + later : last + later]) / _rms(said[first:last])
-    plosive = said[-round(sound.RELEASE_S * RATE_HZ) :]
+    plosive = said[-round(speech_signal.RELEASE_S * RATE_HZ) :]
     near = round(near_s * RATE_HZ)
     # Not in the end of the voice, which a receiver that misses a packet repeats.
     since = max(last + later, len(said) - len(plosive) + later - near)

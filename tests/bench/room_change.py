@@ -7,13 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Ours, Page
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import extremes
-from tests.bench.tokensource import TokenSource
+from tests.bench.token_source import RecordingTokenSource
 
 GOAL_S = 1.5
 SPEECH_S = 5.0
@@ -45,7 +45,9 @@ async def _moves(run: BenchRun, count: int) -> list[float]:
     async with AsyncExitStack() as stack:
         sources = [
             await stack.enter_async_context(
-                TokenSource(run.server.url, partial(run.token, room, seat.name))
+                RecordingTokenSource(
+                    run.server.url, partial(run.token, room, seat.name)
+                )
             )
             for room in rooms
         ]
@@ -69,7 +71,9 @@ async def _moves(run: BenchRun, count: int) -> list[float]:
 
 async def _move(box: Client, page: Page, listener: Client, preset: str | None) -> float:
     """Return the seconds until the listener hears the box in its room."""
-    box.card.speak(sound.talk(np.random.default_rng(1), SPEECH_S), box.card.now_s())
+    box.card.speak(
+        speech_signal.talk(np.random.default_rng(1), SPEECH_S), box.card.now_s()
+    )
     # The listener in the room that is left hears the box by then.
     await asyncio.sleep(1.0)
     since_s = listener.card.now_s()
@@ -79,7 +83,7 @@ async def _move(box: Client, page: Page, listener: Client, preset: str | None) -
     loud = np.flatnonzero(np.abs(heard.astype(np.int32)) > LOUD_PEAK)
     if not len(loud):
         return float("nan")
-    first_s = float(loud[0]) / sound.RATE_HZ
+    first_s = float(loud[0]) / speech_signal.RATE_HZ
     if first_s == 0.0:
         sentence = "the listener heard something before the change"
         raise UnmeasurableError(sentence)

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import QUIET_S, CallFigures, Voice, stay
 from tests.bench.client_start import Kind, MediaDevices, Ours
@@ -20,7 +20,7 @@ async def plain_call(run: BenchRun) -> CallFigures:
     """Ours without processing, both speak, clocks apart; only a has a page."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     return await _once(
-        run, kinds, run.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
+        run, kinds, run.plan.call_s, speech_signal.sentences, ppm=PPM, quiet_s=BEFORE_S
     )
 
 
@@ -29,20 +29,22 @@ async def clocks_call(run: BenchRun) -> CallFigures:
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     seconds = 60 * run.plan.clocks_minutes
     return await _once(
-        run, kinds, seconds, sound.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
+        run, kinds, seconds, speech_signal.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
     )
 
 
 async def rival_plain_call(run: BenchRun) -> CallFigures:
     """The same with the SDK's own client."""
     kinds = (MediaDevices(), MediaDevices())
-    return await _once(run, kinds, run.plan.rival_call_s, sound.sentences, ppm=PPM)
+    return await _once(
+        run, kinds, run.plan.rival_call_s, speech_signal.sentences, ppm=PPM
+    )
 
 
 async def call(run: BenchRun) -> CallFigures:
     """Ours by default, voices in both directions; a with page and screen, b without."""
     kinds = (Ours(), Ours(has_page=False))
-    return await _once(run, kinds, run.plan.memory_s, sound.talk)
+    return await _once(run, kinds, run.plan.memory_s, speech_signal.talk)
 
 
 async def beside(
@@ -56,7 +58,7 @@ async def beside(
         rivals: kind of the clients of the other pair.
         voice: speech of the first pair; the other one never pauses.
     """
-    always = sound.talk if rivals.has_processing else sound.noise
+    always = speech_signal.talk if rivals.has_processing else speech_signal.noise
     # A silent box is idle when its receivers' buffers have been primed.
     quiet_s = QUIET_S if voice else BEFORE_S
     return await asyncio.gather(

@@ -12,14 +12,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from tests.bench import delay, sound
+from tests.bench import delay, speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client
 from tests.bench.client_start import Ours
 from tests.bench.compiler import compiling
 from tests.bench.process import Resources, resources
 from tests.bench.report import Goal, Row, Section
-from tests.bench.sound import RATE_HZ, Speech
+from tests.bench.speech_signal import RATE_HZ, Speech
 from tests.bench.spread import extremes, growth, one
 
 NEAR_MS = 25.0
@@ -115,7 +115,9 @@ async def speech_back_s(pair: Sequence[Client], seed: int) -> float:
     """
     rng = np.random.default_rng(seed)
     # The same bursts at both ends would be echo.
-    speeches = [sound.bursts(rng, since_s, MOST_BACK_S) for since_s in (0.0, BOTH_S)]
+    speeches = [
+        speech_signal.bursts(rng, since_s, MOST_BACK_S) for since_s in (0.0, BOTH_S)
+    ]
     start_s = pair[0].card.now_s()
     for client, speech in zip(pair, speeches, strict=True):
         client.card.speak(speech.samples, start_s)
@@ -134,13 +136,15 @@ async def speech_back_s(pair: Sequence[Client], seed: int) -> float:
 
 def _first_s(client: Client, speech: Speech, start_s: float) -> float:
     """Return when the first burst was heard whose echo could have arrived by now."""
-    passed_s = client.card.now_s() - start_s - sound.MOST_S
+    passed_s = client.card.now_s() - start_s - speech_signal.MOST_S
     for first_s, last_s in speech.spans_s:
         if last_s > passed_s:
             break
         first, last = (round(x * RATE_HZ) for x in (first_s, last_s))
-        heard = client.card.heard(start_s + first_s, start_s + last_s + sound.MOST_S)
-        ms = sound.delay_ms(speech.samples[first:last], heard)
+        heard = client.card.heard(
+            start_s + first_s, start_s + last_s + speech_signal.MOST_S
+        )
+        ms = speech_signal.delay_ms(speech.samples[first:last], heard)
         if not np.isnan(ms):
             return first_s + ms / 1000
     return float("nan")

@@ -7,7 +7,7 @@ from tests.bench.bench_run import BenchRun
 from tests.bench.client_start import Kind, MediaDevices, Ours
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import spread
-from tests.bench.tokensource import TokenSource
+from tests.bench.token_source import RecordingTokenSource
 
 ATTEMPT_S = 0.5
 JOINED_S = 1.0
@@ -56,7 +56,7 @@ async def _start(run: BenchRun) -> tuple[float, float]:
     room = run.fresh_room()
     seat = run.seat(room, 0)
     token = partial(run.token, room, seat.name)
-    async with TokenSource(run.server.url, token) as source:
+    async with RecordingTokenSource(run.server.url, token) as source:
         kind = Ours(mode="hybrid", token_url=source.address)
         client = await kind.start(seat)
         try:

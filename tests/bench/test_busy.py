@@ -1,12 +1,12 @@
 """Buffer changes that the busy section counts."""
 
 from tests.bench.busy import Look, lengthened
-from tests.bench.client import Line
+from tests.bench.client import LogLine
 
 
 def changed(at_s, ms):
     text = f"20:00:00 INFO    [audio] buffer size changed  latency_ms={ms}"
-    return Line(at_s, text)
+    return LogLine(at_s, text)
 
 
 LOOKS = [Look(at_s, xruns=5 if at_s < 100 else 8) for at_s in range(300)]
@@ -21,5 +21,5 @@ def test_a_longer_buffer_long_after_the_last_xrun_has_none():
 
 
 def test_a_shorter_buffer_is_not_counted():
-    lines = [changed(103.0, 20), changed(250.0, 10), Line(260.0, "joined")]
+    lines = [changed(103.0, 20), changed(250.0, 10), LogLine(260.0, "joined")]
     assert lengthened(lines, LOOKS) == (1, 0)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench import echo, sound
+from tests.bench import echo, speech_signal
 from tests.bench.acoustics import (
     AIR_S,
     CARD_S,
@@ -13,7 +13,7 @@ from tests.bench.acoustics import (
     captured,
     impulse_response,
 )
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 from tests.card.measure import lag
 
 PART_S = 4.0
@@ -59,7 +59,7 @@ def test_a_room_has_the_ordered_level_and_decay(reverberation_s):
 
 
 def test_the_echo_of_a_faster_card_comes_earlier_and_earlier():
-    played = sound.talk(np.random.default_rng(1), 11.0)
+    played = speech_signal.talk(np.random.default_rng(1), 11.0)
     room = Acoustics(0.15, echo_db=-6.0, ppm=100.0)
     heard = captured(room, played, np.zeros_like(played), np.random.default_rng(2))
     late = []

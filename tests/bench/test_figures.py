@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench import agent, drift, shutdown
+from tests.bench import agent, clock_drift, shutdown
 from tests.bench.bench_run import Exit
 from tests.bench.call_figures import Reception
 from tests.bench.spread import one
@@ -13,15 +13,20 @@ from tests.bench.spread import one
 
 def test_growth_of_the_delay_counts_in_both_directions():
     times = [float(x) for x in range(60)]
-    shrinking = drift.grown(Reception(times, [100.0 - x for x in times], 0.0), 60.0)
+    shrinking = clock_drift.grown(
+        Reception(times, [100.0 - x for x in times], 0.0), 60.0
+    )
     assert shrinking
     assert shrinking.median == pytest.approx(49.0, abs=1.0)
-    assert drift.grown(Reception(times, [60.0] * 60, 0.0), 60.0) == one(0.0)
+    assert clock_drift.grown(Reception(times, [60.0] * 60, 0.0), 60.0) == one(0.0)
 
 
 def test_a_delay_that_was_never_found_has_not_grown():
-    assert drift.grown(Reception([1.0, 2.0], [math.nan, math.nan], 0.0), 60.0) is None
-    assert drift.grown(Reception([], [], 0.0), 60.0) is None
+    assert (
+        clock_drift.grown(Reception([1.0, 2.0], [math.nan, math.nan], 0.0), 60.0)
+        is None
+    )
+    assert clock_drift.grown(Reception([], [], 0.0), 60.0) is None
 
 
 def test_a_killed_process_is_no_clean_exit():
@@ -48,7 +53,7 @@ def test_a_delay_that_departs_for_a_moment_is_found():
     times = [float(x) for x in range(60)]
     delays = [60.0] * 60
     delays[40], delays[50] = 90.0, math.nan
-    found = drift.departed(Reception(times, delays, 0.0))
+    found = clock_drift.departed(Reception(times, delays, 0.0))
     assert found
     assert (found.low, found.high) == (0.0, 30.0)
-    assert drift.departed(Reception([1.0], [math.nan], 0.0)) is None
+    assert clock_drift.departed(Reception([1.0], [math.nan], 0.0)) is None

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from tests.bench import sound
+from tests.bench import speech_signal
 from tests.bench.hearing import MOST_S, Hearing, back_s, judge
-from tests.bench.sound import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ
 
 SECONDS = 6.0
 SPAN_S = (0.0, SECONDS)
@@ -16,7 +16,7 @@ PACKET = RATE_HZ // 50
 
 @pytest.fixture(scope="module")
 def said():
-    return sound.conversation(np.random.default_rng(3), SECONDS)
+    return speech_signal.conversation(np.random.default_rng(3), SECONDS)
 
 
 def later(samples, delay_ms):
@@ -72,7 +72,7 @@ def test_a_changed_delay_is_no_loss(said):
 
 
 def test_another_voice_is_all_lost(said):
-    other = sound.conversation(np.random.default_rng(5), SECONDS)
+    other = speech_signal.conversation(np.random.default_rng(5), SECONDS)
     found = judge(said, later(other, 80.0), SPAN_S)
     assert found.lost_percent == 100.0
     assert all(math.isnan(x) for x in found.delay_ms)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from tests.bench.presses import lost, lost_word
-from tests.bench.sound import RATE_HZ, RELEASE_S, talk, word
+from tests.bench.speech_signal import RATE_HZ, RELEASE_S, talk, word
 
 SPAN_S = (0.2, 0.7)
 FIRST, LAST = (round(x * RATE_HZ) for x in SPAN_S)

@@ -5,7 +5,16 @@ from dataclasses import replace
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from tests.bench import busy, crowd, delay, gate, relay, room_change, soak, sound
+from tests.bench import (
+    busy,
+    crowd,
+    delay,
+    dtelecom_relay,
+    gate,
+    room_change,
+    soak,
+    speech_signal,
+)
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import stay
 from tests.bench.client_start import Ours
@@ -26,7 +35,7 @@ async def test_two_boxes_join_speak_are_measured_and_leave(tmp_path):
         run = BenchRun(server, tmp_path, QUICK)
         async with run.call(OURS, OURS) as pair:
             there, back = await delay.ways(pair, 1.6, seed=1, before_s=BEFORE_S)
-            figures = await stay(pair, 1.0, sound.noise)
+            figures = await stay(pair, 1.0, speech_signal.noise)
     heard = [x for x in (*there, *back) if not math.isnan(x)]
     assert heard
     assert figures.receptions
@@ -51,7 +60,7 @@ async def test_presses_pass_sound_and_are_counted(tmp_path):
 
 async def test_the_relay_is_joined_through_and_its_cost_is_measured(tmp_path):
     async with LocalServer(find_or_build(print)) as server:
-        section = await relay.measure(BenchRun(server, tmp_path, QUICK))
+        section = await dtelecom_relay.measure(BenchRun(server, tmp_path, QUICK))
     assert all(row.ours is not None for row in section.rows)
 
 

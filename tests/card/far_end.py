@@ -8,7 +8,8 @@ from typing import Any, Self
 import numpy as np
 from livekit import rtc
 
-from appliance.audio.dsp import BLOCK_FRAMES, RATE_HZ, level_dbfs
+from appliance.audio.dsp import level_dbfs
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 from appliance.room.chat_format import STREAM_TOPIC
 
 ANSWER = "answer to "

@@ -13,8 +13,8 @@ import pytest
 import sounddevice as sd
 
 from tests.card.asound import Card, plug_in
-from tests.card.here import look_again, seen_here
 from tests.card.measure import bursts, lag, mouth_to_ear_s
+from tests.card.sounddevice_access import look_again, seen_here
 
 RATE_HZ = 48_000
 BLOCK = 480

@@ -18,7 +18,7 @@ import sounddevice as sd
 from appliance.audio.portaudio import PortAudio
 from tests.card.asound import Control, plug_in
 from tests.card.faults import FAULTS, table
-from tests.card.here import seen_here
+from tests.card.sounddevice_access import seen_here
 
 STREAM = {"samplerate": 48_000, "blocksize": 480, "dtype": "int16", "latency": 0.3}
 PATIENCE_S = 10.0

@@ -16,19 +16,19 @@ from appliance.core.commands import (
     Turn,
 )
 from appliance.core.events import (
-    Agent,
     AgentChanged,
     AgentFailed,
     AgentState,
     Caption,
     CaptionReceived,
     ChatTyped,
+    FirstBlockSent,
     JoinAsked,
     LevelsMeasured,
     Participant,
     TailEnded,
-    TalkFlowed,
     TokenReady,
+    VoiceAgent,
 )
 from appliance.core.state import Lock
 from appliance.core.talk import KEPT_S
@@ -61,7 +61,7 @@ START, END, CANCEL = Turn
 
 
 def agent(box, state=LISTENING, name="Robot", key=ROBOT.id, *, takes_turns=False):
-    found = Agent(key, name, state, takes_turns)
+    found = VoiceAgent(key, name, state, takes_turns)
     return AgentChanged(box.state.ticket, found)
 
 
@@ -69,9 +69,9 @@ def gone(box):
     return AgentChanged(box.state.ticket, None)
 
 
-def caption(box, text, *, is_final=False, segment="s1", speaker=ROBOT.id):
+def caption(box, text, *, is_final=False, segment="s1", talker=ROBOT.id):
     names = {"box": "Box", ROBOT.id: "Robot"}
-    spoken = Caption(segment, speaker, names.get(speaker, "?"), text, is_final, 7)
+    spoken = Caption(segment, talker, names.get(talker, "?"), text, is_final, 7)
     return CaptionReceived(box.state.ticket, spoken)
 
 
@@ -86,7 +86,9 @@ def with_agent(mode=HOLD, state=LISTENING) -> CoreHarness:
 def say(box, seconds=1.0):
     """Press, speak and release."""
     before = len(box.commands)
-    box.play(PRESS, TalkFlowed(0.01), VOICE, seconds, RELEASE, 0.2, QUIET, TailEnded())
+    box.play(
+        PRESS, FirstBlockSent(0.01), VOICE, seconds, RELEASE, 0.2, QUIET, TailEnded()
+    )
     return box.commands[before:]
 
 
@@ -106,7 +108,7 @@ def test_the_agent_and_its_state_are_shown():
     box = in_room()
     assert box.view().agent is None
     box.play(agent(box, THINKING))
-    assert box.view().agent == Agent(ROBOT.id, "Robot", THINKING)
+    assert box.view().agent == VoiceAgent(ROBOT.id, "Robot", THINKING)
     box.play(gone(box))
     assert box.view().agent is None
 
@@ -134,8 +136,8 @@ def test_a_caption_grows_and_then_becomes_one_line_of_the_chat():
 
 def test_what_was_said_here_becomes_a_line_of_this_box():
     box = with_agent()
-    box.play(caption(box, "what time", speaker="box"))
-    box.play(caption(box, "what time is it", is_final=True, speaker="box"))
+    box.play(caption(box, "what time", talker="box"))
+    box.play(caption(box, "what time is it", is_final=True, talker="box"))
     (line,) = box.view().chat
     assert line.is_own
     assert (line.text, line.state) == ("what time is it", Delivery.SENT)
@@ -144,7 +146,7 @@ def test_what_was_said_here_becomes_a_line_of_this_box():
 def test_a_caption_replaces_no_line_that_was_typed():
     box = with_agent()
     box.play(ChatTyped("mine", "typed", 1))
-    box.play(caption(box, "forged", is_final=True, segment="mine", speaker="box"))
+    box.play(caption(box, "forged", is_final=True, segment="mine", talker="box"))
     assert [line.text for line in box.view().chat] == ["typed"]
 
 
@@ -165,7 +167,7 @@ def test_only_the_newest_captions_are_kept_and_not_for_ever():
 def test_the_agent_is_muted_from_the_press_to_the_end_of_the_talk(mode):
     box = with_agent(mode, SPEAKING)
     assert of(MuteAgent, box.play(PRESS)) == (MuteAgent(1, is_on=True),)
-    box.play(TalkFlowed(0.01), 1.0)
+    box.play(FirstBlockSent(0.01), 1.0)
     if mode is HOLD:
         assert of(MuteAgent, box.play(RELEASE)) == ()
         assert of(MuteAgent, box.play(TailEnded())) == (MuteAgent(1, is_on=False),)
@@ -192,7 +194,7 @@ def test_in_open_mode_the_agent_is_never_muted():
 
 def test_an_agent_that_answers_during_a_latched_talk_is_heard():
     box = with_agent(HYBRID, SPEAKING)
-    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE, VOICE)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE)
     assert box.state.talk.is_latched
     assert of(MuteAgent, box.commands) == (MuteAgent(1, is_on=True),)
     box.play(agent(box, LISTENING))
@@ -203,25 +205,25 @@ def test_an_agent_that_answers_during_a_latched_talk_is_heard():
 def test_the_agent_is_told_about_our_turn_and_its_end_after_the_last_word():
     box = with_agent(HOLD)
     assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
-    assert of(TakeTurn, box.play(TalkFlowed(0.01), VOICE, 1.0, RELEASE)) == ()
+    assert of(TakeTurn, box.play(FirstBlockSent(0.01), VOICE, 1.0, RELEASE)) == ()
     assert of(TakeTurn, box.play(TailEnded())) == (TakeTurn(1, END),)
 
 
 def test_a_mute_takes_the_turn_back():
     box = with_agent(HYBRID)
-    box.play(PRESS, TalkFlowed(0.01), VOICE)
+    box.play(PRESS, FirstBlockSent(0.01), VOICE)
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
 
 
-def test_an_agent_is_not_deaf_to_what_a_mute_took_back():
+def test_an_agent_is_not_unresponsive_to_what_a_mute_took_back():
     box = with_agent(HYBRID)
-    box.play(PRESS, TalkFlowed(0.01), VOICE, MUTE, TailEnded(), 9.0)
+    box.play(PRESS, FirstBlockSent(0.01), VOICE, MUTE, TailEnded(), 9.0)
     assert not box.state.conversation.is_unresponsive
 
 
 def test_a_mute_takes_back_what_is_kept_for_an_agent_that_has_not_come():
     box = expecting(HYBRID)
-    box.play(PRESS, TalkFlowed(0.01), VOICE)
+    box.play(PRESS, FirstBlockSent(0.01), VOICE)
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
 
 
@@ -234,7 +236,7 @@ def test_another_agent_is_told_about_the_turn_anew():
 
 def test_an_agent_that_comes_during_a_talk_is_told_when_it_is_ready():
     box = in_room(with_mode(HOLD))
-    box.play(PRESS, TalkFlowed(0.01))
+    box.play(PRESS, FirstBlockSent(0.01))
     assert of(TakeTurn, box.play(agent(box, INITIALIZING))) == ()
     assert of(TakeTurn, box.play(agent(box, LISTENING))) == (TakeTurn(1, START),)
     # It starts anew, which does not end our turn.
@@ -272,18 +274,18 @@ def test_the_fault_is_cleared_when_the_agent_reacts(state):
     assert (box.view().faults, box.view().banner) == ((), "in kitchen")
 
 
-@pytest.mark.parametrize("speaker", ["box", ROBOT.id])
-def test_a_caption_is_a_reaction(speaker):
+@pytest.mark.parametrize("talker", ["box", ROBOT.id])
+def test_a_caption_is_a_reaction(talker):
     box = with_agent()
     say(box)
-    box.play(7.0, caption(box, "hm", speaker=speaker), 20.0)
+    box.play(7.0, caption(box, "hm", talker=talker), 20.0)
     assert box.view().faults == ()
 
 
 def test_the_words_of_others_are_no_reaction():
     box = with_agent()
     say(box)
-    box.play(caption(box, "hm", speaker="bob"), 9.0)
+    box.play(caption(box, "hm", talker="bob"), 9.0)
     assert box.view().faults
 
 
@@ -293,7 +295,7 @@ def test_among_several_participants_an_agent_may_listen_to_another_one():
     say(box)
     box.play(20.0)
     assert box.view().faults == ()
-    box.play(caption(box, "hm", speaker="box"))
+    box.play(caption(box, "hm", talker="box"))
     say(box)
     box.play(20.0)
     assert box.view().faults
@@ -309,13 +311,13 @@ def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
 
 def test_an_agent_that_was_told_nothing_need_not_react():
     box = with_agent()
-    box.play(PRESS, TalkFlowed(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
+    box.play(PRESS, FirstBlockSent(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
     assert box.view().faults == ()
 
 
-def test_an_agent_that_answers_during_the_talk_is_not_deaf():
+def test_an_agent_that_answers_during_the_talk_is_not_unresponsive():
     box = with_agent(HYBRID)
-    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
     box.play(agent(box, THINKING), agent(box, SPEAKING), agent(box, LISTENING))
     box.play(PRESS, RELEASE, TailEnded(), 20.0)
     assert not box.state.talk.is_latched
@@ -361,7 +363,7 @@ def test_a_thinking_agent_blinks_the_lamp_and_sounds_now_and_then():
 
 def test_no_earcon_sounds_while_somebody_talks():
     box = with_agent()
-    box.play(agent(box, THINKING), PRESS, TalkFlowed(0.01))
+    box.play(agent(box, THINKING), PRESS, FirstBlockSent(0.01))
     assert earcons(box.play(5.0)) == ()
 
 
@@ -403,7 +405,7 @@ def test_the_configuration_may_expect_an_agent_that_the_token_does_not_name(is_p
 
 def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
     box = expecting()
-    box.play(PRESS, TalkFlowed(0.01), KEPT_S - 0.5)
+    box.play(PRESS, FirstBlockSent(0.01), KEPT_S - 0.5)
     assert box.is_live()
     box.play(1.0)
     assert not box.is_live()
@@ -412,7 +414,7 @@ def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
 
 def test_a_talk_goes_on_when_the_agent_comes():
     box = expecting()
-    box.play(PRESS, TalkFlowed(0.01), 5.0, box.people(ROBOT), agent(box), 20.0)
+    box.play(PRESS, FirstBlockSent(0.01), 5.0, box.people(ROBOT), agent(box), 20.0)
     assert box.is_live()
 
 
@@ -449,7 +451,7 @@ def speak(box, seconds=2.0, pause_s=1.0):
 
 def test_in_open_mode_a_turn_begins_with_the_voice_and_ends_after_a_pause():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01))
+    box.play(FirstBlockSent(0.01))
     assert of(TakeTurn, box.commands) == ()
     for _ in range(2):
         assert of(TakeTurn, box.play(VOICE, 1.0, QUIET, 0.5, VOICE, 1.0)) == (
@@ -461,13 +463,13 @@ def test_in_open_mode_a_turn_begins_with_the_voice_and_ends_after_a_pause():
 
 def test_a_caption_during_a_pause_does_not_end_the_turn():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01), VOICE, 1.0, QUIET, 0.3)
-    assert of(TakeTurn, box.play(caption(box, "hm", speaker="box"), 0.3)) == ()
+    box.play(FirstBlockSent(0.01), VOICE, 1.0, QUIET, 0.3)
+    assert of(TakeTurn, box.play(caption(box, "hm", talker="box"), 0.3)) == ()
 
 
 def test_in_open_mode_a_mute_ends_the_turn_and_takes_nothing_back():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01), VOICE, 2.0)
+    box.play(FirstBlockSent(0.01), VOICE, 2.0)
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, END),)
     box.play(QUIET, 9.0)
     assert box.view().faults
@@ -475,17 +477,17 @@ def test_in_open_mode_a_mute_ends_the_turn_and_takes_nothing_back():
 
 def test_in_a_latched_talk_a_pause_does_not_end_the_turn():
     box = with_agent(HYBRID)
-    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
     assert of(TakeTurn, speak(box)) == ()
     assert of(TakeTurn, box.play(PRESS, RELEASE, TailEnded())) == (TakeTurn(1, END),)
 
 
 @pytest.mark.parametrize("mode", [OPEN, HYBRID])
-def test_a_deaf_agent_is_named_although_the_talk_goes_on(mode):
+def test_a_unresponsive_agent_is_named_although_the_talk_goes_on(mode):
     box = with_agent(mode)
     if mode is HYBRID:
-        box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
-    box.play(TalkFlowed(0.01))
+        box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    box.play(FirstBlockSent(0.01))
     speak(box)
     box.play(7.0)
     assert box.view().faults == ()
@@ -496,7 +498,7 @@ def test_a_deaf_agent_is_named_although_the_talk_goes_on(mode):
 
 def test_an_expected_agent_that_does_not_come_is_named_in_open_mode_too():
     box = expecting(OPEN)
-    box.play(TalkFlowed(0.01))
+    box.play(FirstBlockSent(0.01))
     speak(box)
     box.play(31.0)
     assert "no voice agent has come" in box.view().faults[0]
@@ -504,7 +506,7 @@ def test_an_expected_agent_that_does_not_come_is_named_in_open_mode_too():
 
 def test_an_agent_need_not_react_to_a_short_noise_in_a_talk_that_goes_on():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01))
+    box.play(FirstBlockSent(0.01))
     speak(box, 0.4)
     box.play(20.0)
     assert box.view().faults == ()
@@ -512,14 +514,14 @@ def test_an_agent_need_not_react_to_a_short_noise_in_a_talk_that_goes_on():
 
 def test_an_agent_need_not_react_to_its_own_answer_in_the_microphone():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01), agent(box, SPEAKING), VOICE, 10.0)
+    box.play(FirstBlockSent(0.01), agent(box, SPEAKING), VOICE, 10.0)
     box.play(agent(box, LISTENING), 0.4, QUIET, 20.0)
     assert box.view().faults == ()
 
 
-def test_an_agent_is_not_deaf_while_somebody_goes_on_speaking():
+def test_an_agent_is_not_unresponsive_while_somebody_goes_on_speaking():
     box = with_agent(OPEN)
-    box.play(TalkFlowed(0.01))
+    box.play(FirstBlockSent(0.01))
     speak(box)
     box.play(VOICE, 20.0)
     assert box.view().faults == ()
@@ -532,7 +534,7 @@ def test_an_agent_is_not_deaf_while_somebody_goes_on_speaking():
 def test_an_agent_that_takes_turns_need_not_react_before_the_latched_turn_ends():
     box = with_agent(HYBRID)
     box.play(agent(box, takes_turns=True))
-    box.play(PRESS, TalkFlowed(0.01), 0.1, RELEASE)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
     speak(box)
     box.play(20.0)
     assert box.view().faults == ()
@@ -576,7 +578,7 @@ def play(box, story):
         "press": PRESS,
         "release": RELEASE,
         "tail": TailEnded(),
-        "flow": TalkFlowed(0.01),
+        "flow": FirstBlockSent(0.01),
         "mute": MUTE,
         "unmute": UNMUTE,
         "voice": VOICE,

@@ -5,10 +5,10 @@ import pytest
 from appliance.config import Config, TalkConfig
 from appliance.core.commands import (
     FetchToken,
-    KeepLevels,
     LeaveRoom,
     SetGain,
     SetVolume,
+    StoreVolumeAndGain,
 )
 from appliance.core.events import (
     Button,
@@ -109,8 +109,11 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
 
 def test_the_volume_buttons_step_and_are_kept():
     box = CoreHarness()
-    assert box.play(LOUDER) == (SetVolume(85), KeepLevels(85, 0.0))
-    assert box.play(QUIETER, QUIETER)[-2:] == (SetVolume(75), KeepLevels(75, 0.0))
+    assert box.play(LOUDER) == (SetVolume(85), StoreVolumeAndGain(85, 0.0))
+    assert box.play(QUIETER, QUIETER)[-2:] == (
+        SetVolume(75),
+        StoreVolumeAndGain(75, 0.0),
+    )
     assert box.view().volume_percent == 75
 
 
@@ -124,8 +127,8 @@ def test_the_volume_stays_within_its_bounds():
 
 def test_the_page_sets_volume_and_gain():
     box = CoreHarness()
-    assert box.play(VolumeAsked(40)) == (SetVolume(40), KeepLevels(40, 0.0))
-    assert box.play(GainAsked(6.5)) == (SetGain(6.5), KeepLevels(40, 6.5))
+    assert box.play(VolumeAsked(40)) == (SetVolume(40), StoreVolumeAndGain(40, 0.0))
+    assert box.play(GainAsked(6.5)) == (SetGain(6.5), StoreVolumeAndGain(40, 6.5))
     assert box.view().microphone_gain_db == 6.5
 
 

@@ -5,12 +5,12 @@ import pytest
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, Earcon, OpenGate
 from appliance.core.events import (
+    FirstBlockSent,
     JoinAsked,
     LeaveAsked,
     LinkChanged,
     MuteAsked,
     TailEnded,
-    TalkFlowed,
 )
 from tests.core.story import (
     BOB,
@@ -43,7 +43,7 @@ def test_a_talk_goes_on_while_livekit_resumes(mode):
     box = in_room(with_mode(mode))
     if mode is not OPEN:
         box.play(PRESS)
-    box.play(TalkFlowed(0.01))
+    box.play(FirstBlockSent(0.01))
     assert box.play(box.paused()) == ()
     assert box.state.talk.is_open
     assert not box.view().lamps.talking, "nobody knows whether it is heard"
@@ -171,7 +171,7 @@ def test_the_talking_lamp_waits_for_sound_and_stays_through_the_tail():
     box = in_room()
     box.play(PRESS)
     assert not box.view().lamps.talking
-    box.play(TalkFlowed(0.02))
+    box.play(FirstBlockSent(0.02))
     assert box.view().lamps.talking
     box.play(1, RELEASE)
     assert box.view().lamps.talking
@@ -182,13 +182,13 @@ def test_the_talking_lamp_waits_for_sound_and_stays_through_the_tail():
 @pytest.mark.parametrize("blow", ["lost", "people"])
 def test_the_talking_lamp_goes_out_with_the_room_even_if_no_tail_is_reported(blow):
     box = in_room()
-    box.play(PRESS, TalkFlowed(0.02), getattr(box, blow)())
+    box.play(PRESS, FirstBlockSent(0.02), getattr(box, blow)())
     assert not box.state.talk.is_transmitting
 
 
 def test_a_late_report_of_an_ended_talk_does_not_light_the_lamp():
     box = in_room()
-    box.play(PRESS, 1, RELEASE, TalkFlowed(0.02))
+    box.play(PRESS, 1, RELEASE, FirstBlockSent(0.02))
     assert not box.view().lamps.talking
 
 
@@ -214,7 +214,7 @@ def test_a_latched_talk_goes_on_when_the_others_come_back_a_little_later():
 
 def test_muting_during_the_release_tail_cuts_it():
     box = in_room(with_mode(HOLD))
-    box.play(PRESS, TalkFlowed(0.01), 1, RELEASE)
+    box.play(PRESS, FirstBlockSent(0.01), 1, RELEASE)
     commands = box.play(MuteAsked(is_on=True))
     assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
     assert not box.state.talk.is_transmitting

@@ -9,7 +9,9 @@ from appliance.core.events import Event, Ticked
 from appliance.core.reconnect import REPLACED_LONGEST_S
 from appliance.core.state import Phase, State
 from appliance.core.step import step, wake_at_s
-from tests.core.environment import (
+from tests.core.invariants import Watch
+from tests.core.story import of
+from tests.core.strategies import (
     Answer,
     Claim,
     Move,
@@ -18,8 +20,6 @@ from tests.core.environment import (
     configs,
     stories,
 )
-from tests.core.invariants import Watch
-from tests.core.story import of
 
 STABLE = {
     Phase.STARTING,

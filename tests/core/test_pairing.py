@@ -6,9 +6,9 @@ from appliance.config import TalkMode
 from appliance.core.events import (
     Button,
     ButtonPressed,
+    FirstBlockSent,
     PairingAsked,
     PhonePaired,
-    TalkFlowed,
 )
 from appliance.core.pairing import SHOWN_S
 from appliance.core.state import ScreenPage
@@ -70,7 +70,7 @@ def test_a_talk_has_priority_over_the_pin(mode: TalkMode):
 
 def test_the_release_tail_of_a_talk_is_still_shown():
     box = in_room()
-    box.play(PairingAsked(), PRESS, TalkFlowed(0.01), 1, RELEASE)
+    box.play(PairingAsked(), PRESS, FirstBlockSent(0.01), 1, RELEASE)
     assert not box.state.talk.is_open
     assert box.view().screen_page is ScreenPage.TALK
 

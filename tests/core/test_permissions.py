@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.core.commands import CloseGate, Earcon, OpenGate, UnmuteTrack
-from appliance.core.events import Permissions, RoomJoined, TalkFlowed
+from appliance.core.events import FirstBlockSent, Permissions, RoomJoined
 from appliance.core.faults import NO_DATA, NO_PUBLISHING, NO_SUBSCRIBING
 from appliance.core.view import TalkState
 from appliance.display.rendering import lines
@@ -25,7 +25,7 @@ from tests.core.story import (
 )
 
 ALL_MODES = (*PUSH_TO_TALK, OPEN)
-FLOWED = TalkFlowed(0.01)
+FLOWED = FirstBlockSent(0.01)
 
 
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)

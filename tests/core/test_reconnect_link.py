@@ -16,9 +16,9 @@ from appliance.core.commands import (
 from appliance.core.events import (
     Cause,
     ChatTyped,
+    FirstBlockSent,
     JoinAsked,
     LinkChanged,
-    TalkFlowed,
 )
 from appliance.core.reconnect import REPLACED_LONGEST_S
 from appliance.core.state import Phase
@@ -115,7 +115,7 @@ def test_without_a_link_nothing_shows_that_the_box_is_in_the_room():
 
 def test_a_talk_stops_with_the_link_and_goes_on_when_it_is_back_soon():
     box = in_room()
-    box.play(HOME, PRESS, TalkFlowed(0.01))
+    box.play(HOME, PRESS, FirstBlockSent(0.01))
     assert of(CloseGate, box.play(AWAY)) == (CloseGate(tail_ms=0),)
     assert not box.view().lamps.talking
     assert of(OpenGate, box.play(5, HOME))

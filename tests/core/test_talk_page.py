@@ -116,10 +116,10 @@ def test_after_the_time_limit_the_page_button_has_to_be_released_first(mode):
     box = in_room(with_limit(30, 4, mode))
     box.play(PAGE_DOWN, 31)
     assert not box.is_live()
-    assert box.view().is_page_spent
+    assert box.view().is_page_press_ignored
     assert not of(OpenGate, box.play(PAGE_DOWN, 60))
     box.play(PAGE_UP)
-    assert not box.view().is_page_spent
+    assert not box.view().is_page_press_ignored
     assert of(OpenGate, box.play(PAGE_DOWN))
 
 
@@ -137,7 +137,7 @@ def test_a_talk_of_the_page_that_was_ended_does_not_resume_by_itself(end):
     box.play(PAGE_DOWN, *end)
     box.enter()
     assert not box.is_live()
-    assert box.view().is_page_spent
+    assert box.view().is_page_press_ignored
     box.play(PAGE_DOWN)
     assert not box.is_live()
     box.play(PAGE_UP, PAGE_DOWN)

@@ -9,6 +9,7 @@ from appliance.config import Config, ScreenConfig
 from appliance.core.events import (
     Cause,
     ChatReceived,
+    FirstBlockSent,
     JoinAsked,
     LinkChanged,
     MuteAsked,
@@ -18,10 +19,9 @@ from appliance.core.events import (
     Participant,
     PartLost,
     StopAsked,
-    TalkFlowed,
 )
 from appliance.core.state import Phase, Talk
-from appliance.core.view import ConnectionState, Lamps, TalkState, view
+from appliance.core.view import ConnectionState, LampStates, TalkState, view
 from tests.core.story import (
     ALICE,
     BOB,
@@ -95,7 +95,7 @@ def test_a_stopping_and_a_stopped_box_are_disconnected():
 
 
 def test_a_box_that_is_starting_shows_no_lamp():
-    assert CoreHarness().view().lamps == Lamps()
+    assert CoreHarness().view().lamps == LampStates()
 
 
 def test_the_online_lamp_is_lit_only_in_the_room():
@@ -107,20 +107,20 @@ def test_the_online_lamp_is_lit_only_in_the_room():
     assert not box.view().lamps.online
 
 
-def test_the_receiving_lamp_and_the_speakers_follow_the_room():
+def test_the_receiving_lamp_and_the_talkers_follow_the_room():
     box = in_room()
     assert not box.view().lamps.receiving
     box.play(box.people(ALICE, BOB))
     assert box.view().lamps.receiving
-    assert box.view().speakers == ("Bob",)
+    assert box.view().talkers == ("Bob",)
     box.play(box.paused())
     assert not box.view().lamps.receiving
-    assert box.view().speakers == ()
+    assert box.view().talkers == ()
 
 
 def test_the_talking_lamp_is_lit_only_while_frames_flow_into_a_room():
     box = in_room()
-    box.play(PRESS, TalkFlowed(0.01))
+    box.play(PRESS, FirstBlockSent(0.01))
     assert box.view().lamps.talking
     box.play(box.paused())
     assert not box.view().lamps.talking
@@ -152,7 +152,7 @@ def test_a_box_is_muted_only_when_no_sample_can_leave_it():
     assert box.view().is_muted
     box.play(PRESS)
     assert not box.view().is_muted
-    box.play(TalkFlowed(0.01), 1, RELEASE)
+    box.play(FirstBlockSent(0.01), 1, RELEASE)
     assert not box.view().is_muted
     box.play(MuteAsked(is_on=True), box.lost())
     assert box.view().is_muted
@@ -278,7 +278,7 @@ def test_participants_with_an_audio_fault_are_named_and_the_list_is_bounded():
 def test_a_silent_microphone_does_not_light_the_talking_lamp():
     box = in_room()
     silent = PartFound(Part.MICROPHONE, "USB", "only silence", is_silent=True)
-    box.play(PRESS, TalkFlowed(0.01))
+    box.play(PRESS, FirstBlockSent(0.01))
     assert box.view().lamps.talking
     box.play(silent)
     shown = box.view()

@@ -10,21 +10,21 @@ import pytest
 from livekit import rtc
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.view import ConnectionState, Lamps
+from appliance.core.view import ConnectionState, LampStates
 from appliance.demo.companion import LONGEST_BLOCKS, Companion, Listener, Summary
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.errors import DemoError
 from appliance.page.snapshot import STARTING
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.room.friend import Friend
 
 QUIET = np.zeros(480, np.int16)
 LOUD = np.full(480, 3000, np.int16)
 DEADLINE_S = 30.0
 CONNECTED = replace(STARTING, connection=ConnectionState.CONNECTED)
-TALKING = replace(CONNECTED, lamps=Lamps(talking=True))
-SPEAKING = replace(CONNECTED, speakers=("Companion",), speaker_dbfs=-20)
+TALKING = replace(CONNECTED, lamps=LampStates(talking=True))
+SPEAKING = replace(CONNECTED, talkers=("Companion",), speaker_dbfs=-20)
 CHAT = (
     ChatLine("1", "", "", "hello", 0, Delivery.SENT),
     ChatLine("2", "companion", "Companion", "You wrote: hello", 0, Delivery.RECEIVED),

@@ -27,7 +27,7 @@ from appliance.demo.command import listen_address
 from appliance.demo.controls import KEY_REPEAT_S
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
-from appliance.tokens.issue import issue
+from appliance.token_server.signing import issue
 from tests.card.faults import table
 
 REPOSITORY = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from appliance.audio.devices import Device, chosen, listed
+from appliance.audio.device_wishes import Device, chosen, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.dsp import level_dbfs
 from appliance.audio.idle import IdleWindow

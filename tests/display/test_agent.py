@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.core.events import Agent, AgentState, Caption
+from appliance.core.events import AgentState, Caption, VoiceAgent
 from appliance.display.rendering import lines
 from tests.pictures.situations import ROBOT, SILENT, SPOKEN
 
@@ -12,8 +12,8 @@ SIZES = [(128, 64), (128, 32)]
 VIEW = replace(SILENT, people=(ROBOT,), chat=())
 
 
-def caption(text, segment="s", speaker=ROBOT.id, *, is_final=False):
-    return Caption(segment, speaker, "Robot", text, is_final, 1)
+def caption(text, segment="s", talker=ROBOT.id, *, is_final=False):
+    return Caption(segment, talker, "Robot", text, is_final, 1)
 
 
 def shown(size=(128, 64), **changes):
@@ -23,7 +23,7 @@ def shown(size=(128, 64), **changes):
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 @pytest.mark.parametrize("state", AgentState)
 def test_the_state_of_the_agent_stands_beside_its_name(size, state):
-    text = " ".join(shown(size, agent=Agent(ROBOT.id, ROBOT.name, state)).split())
+    text = " ".join(shown(size, agent=VoiceAgent(ROBOT.id, ROBOT.name, state)).split())
     assert "Robot is " in text
     assert state in text or state is AgentState.INITIALIZING
 
@@ -46,7 +46,7 @@ def test_of_several_captions_the_newest_is_shown():
 
 
 def test_what_is_being_said_here_is_shown_as_mine():
-    assert "me: hello" in shown(captions=(caption("hello", speaker="box"),))
+    assert "me: hello" in shown(captions=(caption("hello", talker="box"),))
 
 
 def test_a_text_without_spaces_is_cut_all_the_same():

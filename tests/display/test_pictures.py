@@ -63,7 +63,7 @@ def test_the_bar_is_filled_while_talking_and_only_then(size):
 
 @pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
 def test_the_talk_page_shows_state_speaker_and_newest_line(size):
-    said = "\n".join(lines(replace(SILENT, speakers=("Anna",)), size))
+    said = "\n".join(lines(replace(SILENT, talkers=("Anna",)), size))
     for wanted in ("in kitchen", "MUTED", f"{SPEAKER} Anna", "me: on my way"):
         assert wanted in said
 
@@ -156,7 +156,7 @@ views = st.builds(
     talk=st.sampled_from(TalkState),
     connection=st.sampled_from(ConnectionState),
     people=st.builds(lambda name: (Participant(id=name, name=name),), names),
-    speakers=st.lists(names, max_size=5).map(tuple),
+    talkers=st.lists(names, max_size=5).map(tuple),
     chat=st.lists(st.builds(line, st.text(), st.text(max_size=300))).map(tuple),
     faults=st.lists(names, max_size=9).map(tuple),
     screen_page=st.sampled_from(ScreenPage),
@@ -179,7 +179,7 @@ def test_lines_fit_the_screen_for_any_text(view, size):
 @pytest.mark.parametrize("script", SCRIPTS)
 def test_speaker_and_chat_are_shown_in_every_script(script, size):
     said = lines(SCRIPTS[script], size)
-    speaker = SCRIPTS[script].speakers[0].split()[0]
+    speaker = SCRIPTS[script].talkers[0].split()[0]
     assert any(line.startswith(f"{SPEAKER} {speaker}") for line in said)
     assert any(line.startswith(f"{speaker}") and ": " in line for line in said)
 
@@ -198,7 +198,7 @@ def test_a_text_that_fits_large_is_large_and_a_longer_one_small(size):
 
 def test_the_newest_chat_line_is_whole_though_the_speaker_is_small_for_it():
     text = "The postman is here with two parcels and a letter"
-    view = replace(SILENT, speakers=("Anna",), chat=(line("Ben", text),))
+    view = replace(SILENT, talkers=("Anna",), chat=(line("Ben", text),))
     words = " ".join(" ".join(lines(view, TALL)).split())
     assert text in words
 

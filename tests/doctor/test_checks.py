@@ -7,7 +7,7 @@ import pytest
 
 from appliance.doctor.checks import try_token
 from appliance.errors import TokenRefused, TokenUnreachable
-from tests.tokens.test_source import Office, ok
+from tests.tokens.test_adapter import Office, ok
 from tests.tokens.token_texts import NOW_S, answer_of, jwt_of
 
 

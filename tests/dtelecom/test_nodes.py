@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.dtelecom.nodes import MAX_BODY, choose_node
-from appliance.dtelecom.registry import Registry, RegistrySettings, is_domain
+from appliance.dtelecom.registry import NodeRegistry, RegistrySettings, is_domain
 
 NODES = ("a.example.com", "b.example.com", "c.example.com")
 
@@ -40,7 +40,7 @@ def in_order(_):
 
 
 async def chosen(network, ip="203.0.113.7", nodes=NODES, shuffle=in_order):
-    registry = Registry(RegistrySettings(nodes=nodes))
+    registry = NodeRegistry(RegistrySettings(nodes=nodes))
     return await choose_node(registry, ip, network.transport, shuffle)
 
 

@@ -19,7 +19,7 @@ from appliance.dtelecom.registry import (
     MAX_BODY,
     RETRY_S,
     Node,
-    Registry,
+    NodeRegistry,
     RegistryError,
     RegistrySettings,
     fetch_nodes,
@@ -187,7 +187,7 @@ def test_anything_else_is_not_a_domain(text):
 async def test_a_list_is_kept_until_it_is_old():
     now_s = [0.0]
     rpc = Rpc(listing(account("a.example.com")))
-    registry = Registry(SETTINGS, rpc.transport, lambda: now_s[0])
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
     first = await registry.nodes()
     now_s[0] = FRESH_S - 1
     assert await registry.nodes() is first
@@ -200,7 +200,7 @@ async def test_a_list_is_kept_until_it_is_old():
 async def test_an_old_list_is_used_while_the_registry_does_not_answer(caplog):
     now_s = [0.0]
     rpc = Rpc(listing(account("a.example.com")))
-    registry = Registry(SETTINGS, rpc.transport, lambda: now_s[0])
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
     first = await registry.nodes()
     rpc.status = 500
     for _ in range(3):
@@ -213,7 +213,7 @@ async def test_an_old_list_is_used_while_the_registry_does_not_answer(caplog):
 async def test_a_registry_that_fails_is_not_asked_for_every_token():
     now_s = [0.0]
     rpc = Rpc({}, 500)
-    registry = Registry(SETTINGS, rpc.transport, lambda: now_s[0])
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
     for _ in range(3):
         with pytest.raises(RegistryError):
             await registry.nodes()
@@ -225,7 +225,7 @@ async def test_a_registry_that_fails_is_not_asked_for_every_token():
 
 async def test_a_configured_list_asks_nobody():
     rpc = Rpc({}, 500)
-    registry = Registry(ONE, rpc.transport)
+    registry = NodeRegistry(ONE, rpc.transport)
     assert await registry.nodes() == (Node("node1.example.com"),)
     assert rpc.asked == []
 

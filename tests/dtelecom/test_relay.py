@@ -16,9 +16,9 @@ from appliance.dtelecom.relay import Relay
 from appliance.process.background import Background
 from appliance.room.connection import CONNECT_S
 from tests.dtelecom.fake_node import FakeNode, http
-from tests.dtelecom.fork import response_of_fork
-from tests.dtelecom.test_frames import frame
+from tests.dtelecom.real_node import response_of_fork
 from tests.dtelecom.test_signal_filter import JOIN, UPDATE
+from tests.dtelecom.test_websocket_frames import frame
 from tests.room.fakes import DEADLINE_S
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.e30.c2ln"

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.dtelecom.signal_filter import MAX_FIELDS, SignalFilter
-from tests.dtelecom.fork import ROOM_KEY, response_of_fork
+from tests.dtelecom.real_node import ROOM_KEY, response_of_fork
 from tests.dtelecom.wire import field, fields, varint
 
 ROOM = field(1, "RM_x") + field(2, "kitchen") + field(10, 1) + field(9, 3)

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.cache import cache_folder
-from tests.guest import relay
+from tests.guest import package_proxy
 from tests.guest.machine import Built
 from tests.guest.taps import namespaced
 
@@ -126,7 +126,7 @@ async def _install(kernel: Path, root: Path) -> None:
     )
     way_out.close()
     with way_in:
-        serving = asyncio.create_task(relay.serve(way_in))
+        serving = asyncio.create_task(package_proxy.serve(way_in))
         status = await process.wait()
         serving.cancel()
     if status:

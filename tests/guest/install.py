@@ -12,7 +12,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.guest import relay, taps
+from tests.guest import package_proxy, taps
 from tests.guest.cache import INSTALLED, REPOSITORY
 from tests.guest.headset import Headset
 from tests.guest.i2c_adapter import I2cAdapter
@@ -34,7 +34,7 @@ def main(kernel: str, root: str, way_out: str) -> int:
     """
     taps.set_up()
     with socket.socket(fileno=int(way_out)) as pair:
-        relay.offer(pair)
+        package_proxy.offer(pair)
     _copy_the_clone(Path(root))
     try:
         asyncio.run(_install(Built(Path(kernel), Path(root))))

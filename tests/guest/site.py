@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.tokens.issue import issue
-from tests.bench import sound
+from appliance.token_server.signing import issue
+from tests.bench import speech_signal
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Seat
 from tests.bench.hearing import MOST_S, judge
@@ -39,8 +39,8 @@ HEARD_S, QUIET_S = 5.0, 1.5
 LOOP_S = 10.0
 """Period of the speech, longer than any delay that is searched."""
 SOON_S = 0.2
-FAR_LOOP = sound.talk(np.random.default_rng(1), LOOP_S)
-HERE_LOOP = sound.talk(np.random.default_rng(2), LOOP_S)
+FAR_LOOP = speech_signal.talk(np.random.default_rng(1), LOOP_S)
+HERE_LOOP = speech_signal.talk(np.random.default_rng(2), LOOP_S)
 """What is said at the far end and at the box: a voice that never pauses."""
 
 
@@ -198,15 +198,17 @@ def _speak(where: Headset | Card, loop: Samples, seconds: float) -> float:
 
 
 def _said(loop: Samples, since_s: float, seconds: float) -> Samples:
-    first = round(since_s * sound.RATE_HZ) % len(loop)
-    said: Samples = np.resize(np.roll(loop, -first), round(seconds * sound.RATE_HZ))
+    first = round(since_s * speech_signal.RATE_HZ) % len(loop)
+    said: Samples = np.resize(
+        np.roll(loop, -first), round(seconds * speech_signal.RATE_HZ)
+    )
     return said
 
 
 def _first_loud(where: Headset | Card, since_s: float, until_s: float) -> float | None:
     samples = where.heard(since_s, until_s)
     loud = np.flatnonzero(np.abs(samples.astype(np.int32)) > LOUD_PEAK)
-    return since_s + float(loud[0]) / sound.RATE_HZ if len(loud) else None
+    return since_s + float(loud[0]) / speech_signal.RATE_HZ if len(loud) else None
 
 
 def _received(
@@ -217,4 +219,4 @@ def _received(
     found = judge(said, heard, (0.0, seconds)).delay_ms
     known = [ms for ms in found if not np.isnan(ms)]
     ms = float(np.median(known)) if known else float("nan")
-    return Reception(ms, sound.silent_percent(heard[: len(said)]))
+    return Reception(ms, speech_signal.silent_percent(heard[: len(said)]))

@@ -12,6 +12,7 @@ from appliance.core.events import (
     ChatReceived,
     ChatSent,
     ChatTyped,
+    FirstBlockSent,
     JoinAsked,
     LeaveAsked,
     Participant,
@@ -26,7 +27,6 @@ from appliance.core.events import (
     StopAsked,
     TailEnded,
     TalkAsked,
-    TalkFlowed,
     Ticked,
     TokenReady,
 )
@@ -124,7 +124,7 @@ def test_talk_time_is_the_time_in_which_audio_was_sent():
     counts = counted(
         *IN_ROOM,
         TalkAsked(is_on=True),
-        TalkFlowed(0.012),
+        FirstBlockSent(0.012),
         (Ticked(), 2.0),
         (TalkAsked(is_on=False), 0.0),
         (TailEnded(), 0.5),

@@ -8,11 +8,15 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.assembly import metrics_text
 from appliance.config import Config
-from appliance.core.events import ReceptionMeasured, RttMeasured, TalkFlowed, Ticked
+from appliance.core.events import FirstBlockSent, ReceptionMeasured, RttMeasured, Ticked
 from appliance.core.state import Phase, State
-from appliance.metrics.audio import AudioDirection, AudioFault, AudioFigures
-from appliance.metrics.counters import Counters
-from appliance.metrics.registry import Registry
+from appliance.metrics.counters import (
+    AudioDirection,
+    AudioFault,
+    AudioFigures,
+    Counters,
+)
+from appliance.metrics.registry import MetricsRegistry
 
 SOUND = AudioFigures(
     blocks={AudioDirection.SEND: 7},
@@ -53,12 +57,12 @@ def counts():
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
     counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
     counts.observe(ReceptionMeasured(0, 0.08, 0.5, 3), in_room, in_room, 10.5)
-    counts.observe(TalkFlowed(0.012), in_room, in_room, 11.0)
+    counts.observe(FirstBlockSent(0.012), in_room, in_room, 11.0)
     return counts
 
 
 def text_of(counts, figures=SOUND):
-    return Registry(counts, lambda: figures).text()
+    return MetricsRegistry(counts, lambda: figures).text()
 
 
 def numbers(text):
@@ -104,7 +108,7 @@ def test_every_value_is_written_with_its_labels(counts):
 
 
 def test_each_request_reads_the_present_counts(counts):
-    registry = Registry(counts, AudioFigures)
+    registry = MetricsRegistry(counts, AudioFigures)
     counts.joins = 4
     assert numbers(registry.text())["ptt_joins_total",] == 4
     counts.joins = 5

@@ -19,7 +19,7 @@ from appliance.core.events import (
     TalkAsked,
     VolumeAsked,
 )
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 from appliance.page.adapter import Page, PageSettings
 from appliance.page.pairing import PairingFile
 from appliance.page.snapshot import STARTING
@@ -39,7 +39,7 @@ IN_ROOM = replace(
         Participant("ben", "Ben Müller", is_muted=True),
         Participant("agent-7", "Assistant"),
     ),
-    speakers=("Anna",),
+    talkers=("Anna",),
     talk=TalkState.MUTED,
     talk_text="muted",
     microphone_dbfs=-34,
@@ -56,7 +56,7 @@ IN_ROOM = replace(
         ),
     ),
     chat_refusal="",
-    lamps=Lamps(online=True, receiving=True),
+    lamps=LampStates(online=True, receiving=True),
     rtt_ms=23,
     address="192.168.1.20",
     page_url="http://kitchen.local:8080",

@@ -10,7 +10,7 @@ import pytest
 
 import appliance.page
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Agent, AgentState, Caption
+from appliance.core.events import AgentState, Caption, VoiceAgent
 from appliance.core.view import ConnectionState, TalkState
 from appliance.page.application import POSTS
 from appliance.page.messages import AnyRequest, from_command
@@ -26,7 +26,7 @@ FULL = replace(
         *IN_ROOM.chat,
         ChatLine("2", "", "", "text", 0, Delivery.FAILED, "nobody is there"),
     ),
-    agent=Agent("agent-7", "Assistant", AgentState.IDLE),
+    agent=VoiceAgent("agent-7", "Assistant", AgentState.IDLE),
     captions=(Caption("s", "anna", "Anna", "text", False, 0),),
 )
 """A view in which no field is empty that has fields of its own."""

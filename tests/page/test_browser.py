@@ -9,7 +9,6 @@ from playwright.async_api import expect
 from appliance.config import TalkMode
 from appliance.core.chat import Delivery
 from appliance.core.events import (
-    Agent,
     AgentState,
     Caption,
     ChatTyped,
@@ -17,6 +16,7 @@ from appliance.core.events import (
     LeaveAsked,
     MuteAsked,
     TalkAsked,
+    VoiceAgent,
     VolumeAsked,
 )
 from appliance.core.view import ConnectionState, TalkState
@@ -239,17 +239,21 @@ async def test_a_talk_that_ended_while_held_asks_for_a_release(phone):
     await phone.page.locator("#talk").hover()
     await phone.page.mouse.down()
     await phone.inbox.has(TalkAsked(is_on=True))
-    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    phone.inbox.show(
+        talk=TalkState.MUTED, talk_text="muted", is_page_press_ignored=True
+    )
     await phone.text("talk-label").to_have_text("Release")
     await phone.text("talk-text").to_contain_text("talk has ended")
     await phone.page.mouse.up()
     await phone.inbox.has(TalkAsked(is_on=False))
-    phone.inbox.show(is_page_spent=False)
+    phone.inbox.show(is_page_press_ignored=False)
     await phone.text("talk-label").to_have_text("Hold to talk")
 
 
 async def test_a_page_that_does_not_hold_the_button_asks_for_no_release(phone):
-    phone.inbox.show(talk=TalkState.MUTED, talk_text="muted", is_page_spent=True)
+    phone.inbox.show(
+        talk=TalkState.MUTED, talk_text="muted", is_page_press_ignored=True
+    )
     await phone.text("talk-label").to_have_text("Hold to talk")
 
 
@@ -456,7 +460,10 @@ async def test_the_agent_its_state_and_growing_captions_are_shown(phone):
     page, show = phone.page, phone.inbox.show
     card = page.locator("#agent-card")
     await expect(card).to_be_hidden()
-    show(agent=Agent("agent-7", "Assistant", AgentState.THINKING), agent_note="Note.")
+    show(
+        agent=VoiceAgent("agent-7", "Assistant", AgentState.THINKING),
+        agent_note="Note.",
+    )
     await expect(page.locator("#agent-state")).to_have_text("thinking…")
     await expect(page.locator("#agent-note")).to_have_text("Note.")
     region = page.locator("#captions")

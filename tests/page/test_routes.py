@@ -222,7 +222,7 @@ async def test_after_the_talk_limit_a_repeat_is_refused_until_its_release(
     served, paired
 ):
     await paired.post("/api/talk", json={"on": True})
-    served.inbox.show(talk=TalkState.MUTED, is_page_spent=True)
+    served.inbox.show(talk=TalkState.MUTED, is_page_press_ignored=True)
     for _ in range(3):
         answer = await paired.post("/api/talk", json={"on": True})
         assert answer.status_code == 409

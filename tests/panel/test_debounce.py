@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from appliance.panel.buttons import (
     LATE_S,
-    QUIET_S,
+    SETTLED_S,
     Contact,
     ContactReport,
     ContactReports,
@@ -61,7 +61,7 @@ def test_any_edges_give_alternating_reports_that_end_in_the_true_level(story, tr
     assert contact.is_reported == truth
 
 
-@given(st.lists(st.floats(min_value=QUIET_S, max_value=1.0)))
+@given(st.lists(st.floats(min_value=SETTLED_S, max_value=1.0)))
 def test_edges_further_apart_than_bounce_are_all_reported_at_once(story):
     now_s, edges = 0.0, []
     for i, gap_s in enumerate(story):
@@ -85,7 +85,7 @@ def test_a_release_that_bounces_is_one_release():
 def test_a_release_within_the_bounce_is_reported_with_its_own_time():
     contact, reported = play([(1.0, True), (1.003, False)])
     assert reported == [(1.0, True)]
-    late_s = 1.003 + QUIET_S + LATE_S + 0.001
+    late_s = 1.003 + SETTLED_S + LATE_S + 0.001
     reports = after_reading(contact, late_s, is_closed=False)[1]
     assert reports == (ContactReport(is_pressed=False, at_s=1.003),)
 

@@ -10,8 +10,7 @@ from gpiozero.pins.mock import MockFactory
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Part, PartFound, PartLost
-from appliance.core.view import Lamps as Lit
-from appliance.core.view import View
+from appliance.core.view import LampStates, View
 from appliance.panel.lamps import Lamps
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.panel.fakes import Inbox, MissingPins, failing_pin
@@ -21,7 +20,7 @@ CONFIG = LampsConfig(online=22, talking=Pin(pin=23, active="low"), fault=24)
 
 
 def view(**lit: bool) -> View:
-    return replace(SILENT, lamps=Lit(**lit))
+    return replace(SILENT, lamps=LampStates(**lit))
 
 
 class SimulatedLamps:

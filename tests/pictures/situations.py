@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import Agent, AgentState, Caption, Participant
+from appliance.core.events import AgentState, Caption, Participant, VoiceAgent
 from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 
 
 def line(name: str, text: str, state: Delivery = Delivery.RECEIVED) -> ChatLine:
@@ -32,7 +32,7 @@ SILENT = View(
     preset=None,
     presets=(),
     people=(ANNA, BEN),
-    speakers=(),
+    talkers=(),
     talk=TalkState.MUTED,
     talk_text="muted",
     talk_left_s=None,
@@ -45,7 +45,7 @@ SILENT = View(
     microphone_gain_db=0.0,
     chat=(line("Anna", "Hello?"), line("", "on my way")),
     chat_refusal="",
-    lamps=Lamps(online=True),
+    lamps=LampStates(online=True),
     faults=(),
     has_microphone=True,
     has_speaker=True,
@@ -61,7 +61,7 @@ OUT = replace(
     people=(),
     talk=TalkState.UNAVAILABLE,
     talk_text="cannot talk: not connected",
-    lamps=Lamps(),
+    lamps=LampStates(),
     rtt_ms=None,
 )
 
@@ -84,7 +84,7 @@ def _in_script(name: str, room: str, text: str) -> View:
         banner=f"in {room}",
         room=room,
         people=(person, ANNA),
-        speakers=(name,),
+        talkers=(name,),
         chat=(line("Anna", "Hello?"), line(name, text)),
     )
 
@@ -127,21 +127,21 @@ SITUATIONS = {
     "locked": replace(
         SILENT, talk=TalkState.LOCKED, talk_text="time is up: release the button"
     ),
-    "listening": replace(SILENT, speakers=("Anna",)),
+    "listening": replace(SILENT, talkers=("Anna",)),
     "three_talkers": replace(
-        SILENT, people=(ANNA, BEN, CHLOE), speakers=("Anna", "Ben", "Chloé")
+        SILENT, people=(ANNA, BEN, CHLOE), talkers=("Anna", "Ben", "Chloé")
     ),
     "agent_thinking": replace(
         SILENT,
         people=(ROBOT,),
-        agent=Agent("agent", "Robot", AgentState.THINKING),
+        agent=VoiceAgent("agent", "Robot", AgentState.THINKING),
         chat=(line("", "what time is it?"),),
     ),
     "agent_speaking": replace(
         SILENT,
         people=(ROBOT,),
-        speakers=("Robot",),
-        agent=Agent("agent", "Robot", AgentState.SPEAKING),
+        talkers=("Robot",),
+        agent=VoiceAgent("agent", "Robot", AgentState.SPEAKING),
         chat=(line("", "what time is it?"),),
         captions=(
             Caption("s0", "me", "Box", "what time is it?", is_final=True, ts_ms=1),
@@ -200,10 +200,10 @@ SITUATIONS = {
         chat=tuple(view.chat[-1] for view in SCRIPTS.values()),
         screen_page=ScreenPage.CHAT,
     ),
-    "silent_arabic": replace(SCRIPTS["arabic"], speakers=()),
+    "silent_arabic": replace(SCRIPTS["arabic"], talkers=()),
     "talking_chinese": replace(
         SCRIPTS["chinese"],
-        speakers=(),
+        talkers=(),
         talk=TalkState.TALKING,
         talk_text="talking",
         is_muted=False,

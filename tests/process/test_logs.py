@@ -161,7 +161,7 @@ def test_arguments_that_do_not_match_are_left_out():
 @pytest.mark.parametrize(
     ("logger", "tag"),
     [
-        ("appliance.tokens.source", "auth"),
+        ("appliance.tokens.adapter", "auth"),
         ("appliance.room.session", "rtc"),
         ("appliance.room.chat_format", "chat"),
         ("appliance.room.chat_channel", "chat"),

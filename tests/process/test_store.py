@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.core.commands import KeepLevels
+from appliance.core.commands import StoreVolumeAndGain
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.state_files import state_folder, write_whole
-from appliance.process.store import Levels, Store, store_reason
+from appliance.process.store import Store, VolumeAndGain, store_reason
 
 
 @contextmanager
@@ -42,7 +42,7 @@ def stored(folder, *machine_files):
 def test_without_a_number_of_the_machine_an_identity_is_made_once_and_stored(tmp_path):
     first = stored(tmp_path / "state")
     assert len(first.identity) == len("box-abcdefgh")
-    assert first.levels is None
+    assert first.volume_and_gain is None
     assert stored(tmp_path / "state") == first
     assert stored(tmp_path / "other").identity != first.identity
 
@@ -110,19 +110,19 @@ def test_stored_files_are_readable_by_their_owner_only(tmp_path):
 
 async def test_levels_survive_a_restart(tmp_path):
     async with Store(tmp_path, nobody) as store:
-        store.do(KeepLevels(35, -6.5))
-    assert stored(tmp_path).levels == Levels(35, -6.5)
+        store.do(StoreVolumeAndGain(35, -6.5))
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain(35, -6.5)
 
 
 async def test_levels_are_written_once_when_they_no_longer_change(tmp_path):
-    store = Store(tmp_path, nobody, rest_s=0.001)
+    store = Store(tmp_path, nobody, settle_s=0.001)
     async with store:
         for percent in range(50):
-            store.do(KeepLevels(percent, 0))
+            store.do(StoreVolumeAndGain(percent, 0))
         assert not list(tmp_path.iterdir())
         while not list(tmp_path.glob("levels.json")):
             await asyncio.sleep(0)
-        assert stored(tmp_path).levels == Levels(49, 0)
+        assert stored(tmp_path).volume_and_gain == VolumeAndGain(49, 0)
 
 
 async def test_nothing_is_written_when_nothing_changed(tmp_path):
@@ -131,7 +131,7 @@ async def test_nothing_is_written_when_nothing_changed(tmp_path):
     store = Store(tmp_path, nobody)
     store.read()
     async with store:
-        store.do(KeepLevels(5, 0))
+        store.do(StoreVolumeAndGain(5, 0))
     assert (tmp_path / "levels.json").stat() == before
 
 
@@ -143,7 +143,7 @@ async def test_a_folder_that_cannot_be_written_is_reported_once(tmp_path, caplog
     assert store.read().identity.startswith("box-")
     assert events == []
     async with store:
-        store.do(KeepLevels(5, 0))
+        store.do(StoreVolumeAndGain(5, 0))
     assert events == [PartLost(Part.STORE, str(folder), "Not a directory")]
     assert len([x for x in caplog.records if x.levelname == "WARNING"]) == 1
 
@@ -154,16 +154,16 @@ async def test_a_full_disk_keeps_the_old_levels_and_is_reported_once_until_recov
     events = asyncio.Queue[Event]()
     lost = PartLost(Part.STORE, str(tmp_path), "File too large")
     async with Store(tmp_path, nobody) as store:
-        store.do(KeepLevels(5, 0))
-    async with Store(tmp_path, events.put_nowait, rest_s=0.001) as store:
+        store.do(StoreVolumeAndGain(5, 0))
+    async with Store(tmp_path, events.put_nowait, settle_s=0.001) as store:
         with full_disk():
-            store.do(KeepLevels(6, 0))
+            store.do(StoreVolumeAndGain(6, 0))
             assert await events.get() == lost
-        assert stored(tmp_path).levels == Levels(5, 0)
+        assert stored(tmp_path).volume_and_gain == VolumeAndGain(5, 0)
         assert [path.name for path in tmp_path.glob("levels*")] == ["levels.json"]
-        store.do(KeepLevels(7, 0))
+        store.do(StoreVolumeAndGain(7, 0))
         assert await events.get() == PartFound(Part.STORE, str(tmp_path))
-    assert stored(tmp_path).levels == Levels(7, 0)
+    assert stored(tmp_path).volume_and_gain == VolumeAndGain(7, 0)
     assert events.empty()
 
 
@@ -176,7 +176,7 @@ def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
 ):
     (tmp_path / name).write_bytes(content)
     found = stored(tmp_path)
-    assert found.levels is None
+    assert found.volume_and_gain is None
     assert found.identity.startswith("box-")
     assert (tmp_path / f"{name}.bad").read_bytes() == content
     assert name in caplog.text

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, Lamps, TalkState, View
+from appliance.core.view import ConnectionState, LampStates, TalkState, View
 from appliance.process.systemd import (
     SystemdNotifier,
     status_of,
@@ -24,7 +24,7 @@ VIEW = View(
     preset=None,
     presets=(),
     people=(),
-    speakers=(),
+    talkers=(),
     talk=TalkState.MUTED,
     talk_text="muted",
     talk_left_s=None,
@@ -37,7 +37,7 @@ VIEW = View(
     microphone_gain_db=0.0,
     chat=(),
     chat_refusal="",
-    lamps=Lamps(),
+    lamps=LampStates(),
     faults=(),
     has_microphone=True,
     has_speaker=True,

@@ -7,9 +7,8 @@ import time
 
 import numpy as np
 
-from appliance.pcm import SILENCE
+from appliance.pcm import RATE_HZ, SILENCE
 
-RATE_HZ = 48_000
 BLOCK = 480
 DEADLINE_S = 45.0
 

@@ -5,10 +5,10 @@ import asyncio
 import numpy as np
 from livekit import rtc
 
-from appliance.pcm import Block
-from tests.room.fakes import BLOCK, DEADLINE_S, RATE_HZ, tone
+from appliance.pcm import RATE_HZ, Block
+from tests.room.fakes import BLOCK, DEADLINE_S, tone
 
-Line = tuple[str, rtc.TextStreamInfo, str]
+StreamedLine = tuple[str, rtc.TextStreamInfo, str]
 """Sender, header and text of a text stream."""
 
 
@@ -23,7 +23,7 @@ class Friend:
         self._has_left = False
         self.room = rtc.Room()
         self.packets: asyncio.Queue[rtc.DataPacket] = asyncio.Queue()
-        self.streams: asyncio.Queue[Line] = asyncio.Queue()
+        self.streams: asyncio.Queue[StreamedLine] = asyncio.Queue()
 
     async def __aenter__(self):
         self.room.on("track_subscribed", self._hear)

@@ -67,7 +67,7 @@ async def test_a_caption_grows_until_it_is_final(stage):
     assert texts == ["it is", "it is late", "it is late"]
     assert not first.is_final
     assert {x.segment for x in (first, second, last)} == {"s1"}
-    assert (last.speaker, last.speaker_id) == ("Agent", ROBOT)
+    assert (last.talker, last.talker_id) == ("Agent", ROBOT)
 
 
 async def test_words_that_come_fast_are_reported_together(stage):
@@ -107,10 +107,10 @@ async def test_what_an_agent_said_before_it_paused_for_long_is_final(
             writer = await begun(friend)
             await writer.write("let me look that up")
         last = await caption(box, lambda x: x.is_final)
-        assert (last.speaker_id, last.text) == (ROBOT, "let me look that up")
+        assert (last.talker_id, last.text) == (ROBOT, "let me look that up")
         await said(ann, "over", "s2")
         last = await caption(box, lambda x: x.is_final)
-        assert (last.speaker_id, last.text) == ("ann", "over")
+        assert (last.talker_id, last.text) == ("ann", "over")
 
 
 async def test_what_an_agent_said_before_it_crashed_is_final(stage):
@@ -120,7 +120,7 @@ async def test_what_an_agent_said_before_it_crashed_is_final(stage):
         await caption(box)
         await robot.room.disconnect()
         last = await caption(box, lambda x: x.is_final)
-    assert (last.speaker_id, last.text) == (ROBOT, "the answer")
+    assert (last.talker_id, last.text) == (ROBOT, "the answer")
 
 
 async def test_of_what_an_agent_said_without_end_the_part_that_was_read_is_final(stage):
@@ -139,11 +139,11 @@ async def test_unfinished_streams_do_not_keep_others_from_being_read(server, sta
             writer = await begun(eve, str(number))
             await writer.write("hm")
         await said(robot, "hello")
-        assert (await caption(box, lambda x: x.speaker_id == ROBOT)).text == "hello"
+        assert (await caption(box, lambda x: x.talker_id == ROBOT)).text == "hello"
     of_eve = {
         event.caption.segment
         for event in box.events
-        if isinstance(event, CaptionReceived) and event.caption.speaker_id == "eve"
+        if isinstance(event, CaptionReceived) and event.caption.talker_id == "eve"
     }
     assert len(of_eve) <= 6
 
@@ -156,9 +156,9 @@ async def test_streams_of_many_guests_leave_room_for_the_agent(server, stage):
                 writer = await begun(guest, f"s{number}")
                 await writer.write("spam")
         # Streams arrive in order, so these are being read before the agent's.
-        await caption(box, lambda x: x.speaker_id == "oscar")
+        await caption(box, lambda x: x.talker_id == "oscar")
         await said(robot, "it is late")
-        last = await caption(box, lambda x: x.speaker_id == ROBOT and x.is_final)
+        last = await caption(box, lambda x: x.talker_id == ROBOT and x.is_final)
     assert last.text == "it is late"
 
 
@@ -212,7 +212,7 @@ async def test_a_flood_of_captions_does_not_cut_off_the_agent(server, stage):
         await caption(box, lambda x: x.text == "over")
         await writer.write(" late")
         await writer.aclose(attributes={FINAL: "true"})
-        last = await caption(box, lambda x: x.speaker_id == ROBOT and x.is_final)
+        last = await caption(box, lambda x: x.talker_id == ROBOT and x.is_final)
     assert last.text == "it is late"
 
 

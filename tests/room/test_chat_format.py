@@ -50,7 +50,7 @@ def read(topic, payload, sender=ANN, *, takes_streams=True):
 
 
 def read_stream(text, **facts):
-    line = chat_format.Line("a", text, SENT_MS, **facts)
+    line = chat_format.ReceivedLine("a", text, SENT_MS, **facts)
     return chat_format.read_line(line, ANN, NOW_MS)
 
 

@@ -30,7 +30,7 @@ from appliance.core.events import (
 from appliance.dtelecom.signal_filter import SignalFilter
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
-from tests.dtelecom.fork import ROOM_KEY, Node, response_of_fork
+from tests.dtelecom.real_node import ROOM_KEY, Node, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz

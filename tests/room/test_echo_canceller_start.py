@@ -5,8 +5,8 @@ import pytest
 
 from appliance.audio.dsp import level_dbfs
 from appliance.demo.simulated_card import phrase
+from appliance.pcm import BLOCK_FRAMES, RATE_HZ
 from appliance.room.apm import ApmEchoCanceller
-from appliance.room.audio_io import BLOCK_SAMPLES, RATE_HZ
 
 CANCELLER_DELAY = 432
 """9 ms, in samples."""
@@ -45,9 +45,9 @@ def echo_of(played, path):
 def after_canceller(microphone, played):
     """Return what a new canceller leaves, without its delay."""
     canceller = ApmEchoCanceller()
-    blocks = len(played) // BLOCK_SAMPLES
+    blocks = len(played) // BLOCK_FRAMES
     heard, far = (
-        x[: blocks * BLOCK_SAMPLES].round().astype(np.int16).reshape(blocks, -1)
+        x[: blocks * BLOCK_FRAMES].round().astype(np.int16).reshape(blocks, -1)
         for x in (microphone, played)
     )
     for block, reference in zip(heard, far, strict=True):
@@ -56,14 +56,14 @@ def after_canceller(microphone, played):
 
 
 def levels_dbfs(samples):
-    blocks = samples.astype(float).reshape(-1, BLOCK_SAMPLES)
+    blocks = samples.astype(float).reshape(-1, BLOCK_FRAMES)
     return 10 * np.log10((blocks**2).mean(axis=1) + 1e-9) - 20 * np.log10(32_768)
 
 
 def lost_blocks(path, far_s):
     """Return how many of the first 100 blocks of an interruption are lost."""
     near = phrase()[:RATE_HZ].astype(float)
-    begin = round((LEAD_S + far_s) * RATE_HZ) // BLOCK_SAMPLES * BLOCK_SAMPLES
+    begin = round((LEAD_S + far_s) * RATE_HZ) // BLOCK_FRAMES * BLOCK_FRAMES
     played = np.pad(far_speech(far_s + 1.2), (round(LEAD_S * RATE_HZ), 0))
     said = np.zeros(len(played))
     said[begin : begin + len(near)] = near

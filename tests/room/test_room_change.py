@@ -13,7 +13,7 @@ from appliance.core.state import State
 from appliance.core.view import ConnectionState
 from appliance.ports import Adapters
 from appliance.room.adapter import LiveKitRoom
-from appliance.tokens.source import TokenSource
+from appliance.tokens.adapter import TokenAdapter
 from tests.room.conftest import administer
 from tests.room.fakes import DEADLINE_S, FakeFeed, FakePlayback
 from tests.room.test_permissions import hears_tone
@@ -40,7 +40,7 @@ async def running(server, preset):
             return adapters
 
         async with asyncio.TaskGroup() as tasks:
-            source = TokenSource(config, identity="box", post=app.post)
+            source = TokenAdapter(config, identity="box", post=app.post)
             tasks.create_task(app.run(State(config), source, make, lambda *_: None))
             await shows(viewer, lambda view: view.room == "kitchen")
             yield app, viewer

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from appliance.tokens.server_settings import read_settings
+from appliance.token_server.load import read_settings
 from tests.systemd.test_unit import analyze, settings
 
 REPOSITORY = Path(__file__).parents[2]
@@ -73,7 +73,7 @@ def test_the_installed_files_are_what_the_unit_reads(tmp_path):
     (loaded / "token-server_LIVEKIT_API_SECRET").write_text("x" * 32 + "\n")
     found = read_settings(config, None, {"CREDENTIALS_DIRECTORY": str(loaded)})
     assert found.config.rooms == ("kitchen",)
-    assert found.credentials.secret == "x" * 32
+    assert found.api_keys.secret == "x" * 32
 
 
 def test_an_upgrade_keeps_the_configuration(tmp_path):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
-from appliance.tokens.source import Clock, TokenSource
+from appliance.tokens.adapter import Clock, TokenAdapter
 from tests.tokens.token_texts import NOW_S, jwt_of
 
 LONGEST_REASON = 1500
@@ -101,7 +101,7 @@ class Server(httpx.AsyncBaseTransport):
 
 async def outcome(server: Server) -> object:
     events: asyncio.Queue[object] = asyncio.Queue()
-    async with TokenSource(
+    async with TokenAdapter(
         Config(room=ROOM),
         identity="box-1",
         post=events.put_nowait,

@@ -14,7 +14,7 @@ from appliance.config import Config, RoomConfig
 from appliance.config.load import load, need_room
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
-from appliance.tokens.source import Clock, TokenSource
+from appliance.tokens.adapter import Clock, TokenAdapter
 from tests.tokens.backends import PROXY, SERVER, Network
 from tests.tokens.token_texts import NOW_S
 
@@ -81,7 +81,7 @@ async def answers(
 ) -> AsyncIterator[object]:
     """Yield the answers to so many requests of one token source."""
     events: asyncio.Queue[object] = asyncio.Queue()
-    async with TokenSource(
+    async with TokenAdapter(
         config,
         identity="box-1",
         post=events.put_nowait,

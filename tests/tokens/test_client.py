@@ -13,8 +13,8 @@ import pytest
 from appliance.config import RoomConfig
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.tokens.adapter import Request, token_request
 from appliance.tokens.client import MAX_BODY, MAX_COOKIES, TokenClient
-from appliance.tokens.source import Request, token_request
 from tests.tokens.fake_server import (
     Answer,
     begins,

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from appliance.config import Preset, RoomConfig
-from appliance.tokens.source import token_request
+from appliance.tokens.adapter import token_request
 
 
 def test_a_post_has_the_standard_names_and_what_is_configured():

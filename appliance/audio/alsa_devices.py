@@ -1,0 +1,289 @@
+"""Sound cards as the kernel lists them, also those that a program holds open.
+
+PortAudio lists a card only while it can open it, so a card in use is not in its list.
+
+Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
+`cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
+"""
+
+import json
+import os
+import re
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Final
+
+from appliance.audio.device_wishes import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    kernel_text,
+    listed,
+    not_the_first,
+    usb_port,
+)
+from appliance.audio.driver import Driver
+from appliance.core import fault_table
+from appliance.errors import SoundError
+from appliance.process.device_access import join_group
+
+PROCESSES: Final = Path("/proc")
+NODES: Final = Path("/dev/snd")
+OURS: Final = "ptt-appliance"
+"""Name under which this program is reported as the user of a card."""
+
+_DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
+_ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
+"""End of the names that PortAudio gives to hardware devices."""
+
+
+def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
+    """Return a text that differs if other PCMs can be opened now than before.
+
+    It does not depend on those that this program has open itself.
+    """
+    closed = (
+        f"\n{pcm.parent.name}/{pcm.name}"
+        for pcm in sorted(cards.glob("card[0-9]*/pcm*[cp]"))
+        if not _is_free(pcm, processes)
+    )
+    return "".join(closed)
+
+
+def user_of(pcm: Path, processes: Path) -> str:
+    """Return program and process id that hold the PCM open; empty if it is free."""
+    owner = _owner(pcm)
+    return _program(owner, processes) if owner else ""
+
+
+def is_allowed(nodes: str) -> bool:
+    """Return whether all PCMs whose node has such a name may be opened."""
+    return all(os.access(x, os.R_OK | os.W_OK) for x in NODES.glob(nodes))
+
+
+def _is_free(pcm: Path, processes: Path) -> bool:
+    """Return whether this program has the PCM open, or could open it."""
+    owner = _owner(pcm)
+    if owner:
+        status = kernel_text(processes / owner / "status")
+        groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
+        return str(os.getpid()) in groups
+    return is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
+
+
+def _owner(pcm: Path) -> str:
+    """Return the id of the thread that has the PCM open; empty if it is free."""
+    for status in sorted(pcm.glob("sub*/status")):
+        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
+        if owner:
+            return owner[1]
+    return ""
+
+
+def _program(thread_id: str, processes: Path) -> str:
+    """Return the name and process id of a thread's program."""
+    status = kernel_text(processes / thread_id / "status")
+    group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
+    process_id = group[1] if group else thread_id
+    words = kernel_text(processes / process_id / "cmdline").split("\0")
+    is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
+    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
+    return f"{name or 'another program'} (pid {process_id})"
+
+
+def _is_module(words: list[str]) -> bool:
+    pairs = pairwise(words)
+    return any(x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairs)
+
+
+def unlisted(
+    found: Iterable[Device], cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+) -> tuple[Device, ...]:
+    """Return the directions of cards that PortAudio does not list, as devices.
+
+    Args:
+        found: devices listed by PortAudio.
+        cards: where ALSA describes its cards.
+        processes: where the kernel describes processes.
+    """
+    known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
+    for device in found:
+        address = _ADDRESS.search(device.name)
+        if address:
+            known[address[1], address[2]] |= device.directions
+    return tuple(
+        device
+        for card in sorted(cards.glob("card[0-9]*"))
+        for number in _pcm_numbers(card)
+        for device in _missing(card, number, known[card.name[4:], number], processes)
+    )
+
+
+def in_use(
+    wishes: tuple[str, ...],
+    found: Iterable[Device],
+    direction: Direction,
+    cards: Path = ALSA_CARDS,
+    processes: Path = PROCESSES,
+) -> SoundError | None:
+    """Return the error for a wanted device that a program holds open, else None.
+
+    Args:
+        wishes: as for `chosen`.
+        found: devices listed by PortAudio, without the wanted one.
+        direction: direction that is needed.
+        cards: where ALSA describes its cards.
+        processes: where the kernel describes processes.
+    """
+    used = tuple(x for x in unlisted(found, cards, processes) if x.used_by)
+    try:
+        device = chosen(wishes, used, direction)
+    except SoundError:
+        return None
+    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+    return SoundError(device.stable_name, reason)
+
+
+def all_devices(
+    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+) -> tuple[Device, ...]:
+    """Return the devices that PortAudio lists and those it cannot open now.
+
+    Raises:
+        SoundError: PortAudio cannot list its devices.
+    """
+    found = listed(driver.devices(), cards)
+    return (*found, *unlisted(found, cards, processes))
+
+
+def card_name(
+    wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
+) -> tuple[str, str]:
+    """Return the name of the device in use, or of the one that would be used now.
+
+    Returns:
+        The name and its user, and a notice if it is not the first choice, else empty.
+
+    Raises:
+        SoundError: there is none, or another program uses it.
+    """
+    device = chosen(wishes, devices, direction)
+    if not device.obstacle or device.used_by.startswith(OURS):
+        has_usb = any(x.is_usb for x in devices if x.channels(direction))
+        notice = not_the_first(wishes, device, direction, has_usb=has_usb)
+        found = filter(None, (device.stable_name, device.obstacle))
+        return ", ".join(found), notice
+    if device.used_by:
+        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+        raise SoundError(device.stable_name, reason)
+    raise SoundError(device.stable_name, device.obstacle)
+
+
+def _pcm_numbers(card: Path) -> list[str]:
+    return sorted({path.name[3:-1] for path in card.glob("pcm*[cp]")})
+
+
+def _missing(
+    card: Path, number: str, known: set[Direction], processes: Path
+) -> Iterator[Device]:
+    """Yield the unlisted directions of one PCM as one device per program using it."""
+    directions: dict[str, set[Direction]] = defaultdict(set)
+    for letter, direction in _DIRECTIONS.items():
+        pcm = card / f"pcm{number}{letter}"
+        if direction not in known and pcm.is_dir():
+            directions[user_of(pcm, processes)].add(direction)
+    for user, missing in directions.items():
+        yield Device(
+            index=-1,
+            name=_name(card, number),
+            microphone_channels=int("microphone" in missing),
+            speaker_channels=int("speaker" in missing),
+            rate_hz=0,
+            card_id=kernel_text(card / "id"),
+            usb_id=kernel_text(card / "usbid").lower(),
+            usb_port=usb_port(card.name[4:], card.parent),
+            obstacle=_obstacle(card, number, user),
+            used_by=user,
+        )
+
+
+def _obstacle(card: Path, number: str, user: str) -> str:
+    """Return the likely reason why a PCM cannot be opened."""
+    if user:
+        return fault_table.CARD_IN_USE.described(user=user)
+    if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
+        return fault_table.CARD_NOT_OPEN.text()
+    return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
+
+
+def _name(card: Path, number: str) -> str:
+    """Return the name that PortAudio would give the PCM."""
+    info = "".join(
+        kernel_text(pcm / "info") + "\n" for pcm in card.glob(f"pcm{number}[cp]")
+    )
+    short = re.search(
+        rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$",
+        kernel_text(card.parent / "cards"),
+        re.MULTILINE,
+    )
+    part = re.search(r"^name: (.*)$", info, re.MULTILINE)
+    first = short[1] if short else kernel_text(card / "id")
+    second = part[1] if part else "PCM"
+    return f"{first}: {second} (hw:{card.name[4:]},{number})"
+
+
+def print_devices(
+    devices: tuple[Device, ...],
+    volumes_of: Callable[[Device], str] = lambda _: "",
+    *,
+    as_json: bool,
+) -> int:
+    """Print the cards and the names to put into the configuration.
+
+    Args:
+        devices: to be printed.
+        volumes_of: returns the volumes of a device's own mixer in words.
+        as_json: print JSON, for scripts.
+    """
+    if as_json:
+        facts = [
+            asdict(x) | {"name": x.stable_name, "levels": volumes_of(x)}
+            for x in devices
+        ]
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return 0
+    names = Counter(device.stable_name for device in devices)
+    for device in devices:
+        levels = volumes_of(device)
+        words = line(device, is_unique=names[device.stable_name] == 1)
+        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
+    if not devices:
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
+    return 0
+
+
+def line(device: Device, *, is_unique: bool = True) -> str:
+    """Return the line for one device; its quoted name fits into the configuration.
+
+    That is the USB port for a card whose name another one has, too.
+    """
+    can = " and ".join(
+        word
+        for word, count in (
+            ("microphone", device.microphone_channels),
+            ("speaker", device.speaker_channels),
+        )
+        if count
+    )
+    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
+    name = device.stable_name
+    ids = (device.card_id, device.usb_id, device.usb_port)
+    if not is_unique and device.usb_port:
+        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
+    facts = (can, rate, *ids, device.obstacle)
+    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)

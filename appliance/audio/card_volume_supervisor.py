@@ -1,0 +1,166 @@
+"""Supervisor of the cards' own volumes: sets configured ones, examines the others."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from appliance.audio.alsa_mixer import opened
+from appliance.audio.card_volume import (
+    OpenMixer,
+    card_volume_notice,
+    facts,
+    of_direction,
+)
+from appliance.audio.device_wishes import Device, Direction
+from appliance.config import MixerConfig
+from appliance.core import fault_table
+from appliance.errors import SoundError
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+
+AGAIN_S: Final = 10.0
+"""Time after which a volume with a fault is examined again; our choice, so that the
+fault ends soon after somebody has raised the volume."""
+ANSWER_S: Final = 5.0
+"""Time after which a mixer counts as one that does not answer; our choice."""
+_log = logging.getLogger(__name__)
+
+
+class CardVolumeSupervisor:
+    """Thread that sets and examines the volumes of devices that were opened.
+
+    The driver of a card may block it, and then nobody else. It ends when no volume has
+    a fault; one that is changed later is examined when the device is opened again.
+    """
+
+    def __init__(
+        self,
+        config: MixerConfig | None,
+        open_mixer: OpenMixer = opened,
+        *,
+        again_s: float = AGAIN_S,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Start without devices; `apply` starts the thread.
+
+        Args:
+            config: percent for each direction; None: all volumes are left as they are.
+            open_mixer: opens the mixer of a card.
+            again_s: time after which a volume with a fault is examined again.
+            now_s: monotonic clock.
+        """
+        config = config or MixerConfig()
+        self._percents: dict[Direction, int | None] = {
+            "microphone": config.microphone,
+            "speaker": config.speaker,
+        }
+        self._open_mixer = open_mixer
+        self._again_s = again_s
+        self._now_s = now_s
+        self._changed = threading.Condition()
+        self._opened: Mapping[Direction, Device] | None = None
+        """Devices that the thread takes next; None: it has taken them."""
+        self._is_running = False
+        # Replaced as a whole, so that reading needs no lock.
+        self._notices: dict[Direction, tuple[str, str]] = {}
+        """Name of the device examined last, and the notice about it."""
+        self._asked: tuple[Direction, float] | None = None
+        """Direction whose mixer has not answered yet, and the time of the question."""
+        self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
+
+    def apply(self, devices: Mapping[Direction, Device]) -> None:
+        """Set or examine the volumes of these devices, without waiting for it.
+
+        While a driver does not answer, only the newest devices are kept.
+
+        Thread: any.
+        """
+        with self._changed:
+            self._opened = dict(devices)
+            self._changed.notify()
+            if self._is_running:
+                return
+            self._is_running = True
+        threading.Thread(target=self._run, name="card levels", daemon=True).start()
+
+    def notice(self, direction: Direction, name: str) -> str:
+        """Return the notice about the volume of a device; empty: there is none.
+
+        Thread: any.
+
+        Args:
+            direction: direction that the device is used for.
+            name: stable name of the device.
+        """
+        asked, asked_at_s = self._asked or (None, 0.0)
+        is_late = asked == direction and self._now_s() - asked_at_s > ANSWER_S
+        if is_late and self._percents[direction] is not None:
+            return fault_table.MIXER_STUCK.text()
+        examined, notice = self._notices.get(direction, ("", ""))
+        return notice if examined == name else ""
+
+    def _run(self) -> None:
+        devices: Mapping[Direction, Device] = {}
+        while devices := self._next(devices):
+            devices = {
+                direction: device
+                for direction, device in devices.items()
+                if self._is_at_fault(direction, device)
+            }
+
+    def _next(self, at_fault: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
+        """Return devices that were opened, or after a while those with a fault.
+
+        Args:
+            at_fault: devices with a fault; none: there is nothing to wait for.
+        """
+        with self._changed:
+            if self._opened is None and at_fault:
+                self._changed.wait(self._again_s)
+            devices = at_fault if self._opened is None else self._opened
+            self._opened = None
+            self._is_running = bool(devices)
+        return devices
+
+    def _is_at_fault(self, direction: Direction, device: Device) -> bool:
+        """Set or examine a volume; return whether to do it again after a while."""
+        self._asked = direction, self._now_s()
+        notice = self._done(direction, device)
+        self._asked = None
+        self._notices = {**self._notices, direction: (device.stable_name, notice)}
+        return bool(notice and device.card_id)
+
+    def _done(self, direction: Direction, device: Device) -> str:
+        """Set or examine a volume; return the notice about it."""
+        percent, card_id = self._percents[direction], device.card_id
+        if not card_id:
+            fault = fault_table.NO_MIXER
+            return "" if percent is None else fault.text(direction=direction)
+        try:
+            if percent is None:
+                return self._examined(direction, card_id)
+            return self._set(direction, card_id, percent)
+        except SoundError as exc:
+            reason = exc.reason
+        except OSError as exc:
+            reason = fault_table.MIXER_FAILED.text(error=exc.strerror or exc)
+        # A card without a mixer needs none, unless a volume is to be set.
+        return "" if percent is None else reason
+
+    def _examined(self, direction: Direction, card_id: str) -> str:
+        with self._open_mixer(card_id) as mixer:
+            controls = of_direction(mixer.controls(), direction)
+        return card_volume_notice(card_id, controls, direction)
+
+    def _set(self, direction: Direction, card_id: str, percent: int) -> str:
+        with self._open_mixer(card_id) as mixer:
+            controls = of_direction(mixer.controls(), direction)
+            if not controls:
+                return fault_table.NO_CARD_VOLUME.text(direction=direction)
+            for control in controls:
+                if mixer.set(control, percent):
+                    line = 'level of the card set  card=%s percent=%d was="%s"'
+                    was = facts(control)
+                    self._limit.log(_log, logging.INFO, line, card_id, percent, was)
+        return ""

@@ -1,0 +1,178 @@
+"""Heartbeat and counters of one stream, and detection of a microphone without sound."""
+
+import math
+import time
+from collections.abc import Callable
+from typing import Final
+
+STALL_S: Final = 1.0
+"""Time without callbacks, or without captured samples, after which a stream counts as
+stopped."""
+INPUT_UNDERFLOW: Final = 1
+"""PortAudio's flag for a callback without captured samples. Source: portaudio.h,
+`paInputUnderflow`."""
+BLOCKS_PER_S: Final = 100
+ADC_CERTAINTY: Final = 0.25
+"""A period counts as discarded if three quarters of it are missing in the converter's
+time, which is not exact."""
+ADC_VALUES: Final = 10
+"""The converter's time is compared by the earliest of so many values, because
+some drivers report it up to 12 ms late. Of 10, one is nearly always in time."""
+ADC_RATE_ERROR: Final = 0.001
+"""The converter's clock may be slower than the nominal rate by this."""
+FIRST_ZEROS_S: Final = 2.0
+"""Time with the gate open in which a microphone that has never delivered anything else
+may deliver zeros; our choice, longer than it takes to begin to speak."""
+ZEROS_S: Final = 4.5
+"""The same for a microphone that did deliver sound; our choice, longer than the pauses
+of a talk. Doubled each time that sound comes after all."""
+MOST_ZEROS_S: Final = 72.0
+"""After four mutes that were noticed, the next ones are still named; our choice."""
+
+
+class StreamCounters:
+    """Heartbeat and counters of one stream, written by its callback.
+
+    Single numbers, so that reading needs no lock.
+    """
+
+    def __init__(
+        self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start now.
+
+        Args:
+            rate_hz: rate of the card.
+            now_s: monotonic clock.
+        """
+        self.rate_hz = rate_hz
+        self._now_s = now_s
+        self.at_s = now_s()
+        """Time of the last callback."""
+        self.blocks = 0
+        """Periods of 10 ms so far."""
+        self.xruns = 0
+        self.drops = 0
+        """Captured periods that PortAudio discarded without reporting it, which it does
+        when the speaker is not ready in time."""
+        self.delay_ms = 0
+        self.has_sound = False
+        """Whether anything but zeros was captured."""
+        self.zeros_since_s: float | None = None
+        """Time since which only zeros are captured; None: there is sound."""
+        self.no_samples_since_s: float | None = None
+        """Time since which PortAudio has had no captured samples for any callback; it
+        passes zeros in their place. None: there are samples."""
+        self._missed = 0
+        # Periods by which the converter's time is ahead of the callbacks: at the last
+        # comparison, and the least value since.
+        self._ahead: float | None = None
+        self._least_ahead = 0.0
+        self._compared_blocks = self._values = 0
+
+    def note(self, status: int, adc_s: float = 0.0) -> None:
+        """Record one callback.
+
+        Args:
+            status: PortAudio's flags; not 0 after an xrun.
+            adc_s: time at which the first captured frame was converted; 0, or not a
+                finite number: unknown.
+        """
+        adc_s = adc_s if math.isfinite(adc_s) else 0.0
+        self.at_s = self._now_s()
+        self.blocks += 1
+        if status & INPUT_UNDERFLOW:
+            self._note_missed()
+            return
+        # More are a microphone that had stopped.
+        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        self._missed, self.no_samples_since_s = 0, None
+        if status:
+            self.xruns += 1
+        if status or not adc_s:
+            self._ahead = None
+        if adc_s:
+            self._note_drops(adc_s * BLOCKS_PER_S - self.blocks)
+
+    def note_sound(self, *, is_zero: bool) -> None:
+        """Record whether all samples of a captured block are 0."""
+        if not is_zero:
+            self.has_sound, self.zeros_since_s = True, None
+        elif self.zeros_since_s is None:
+            self.zeros_since_s = self.at_s
+
+    def _note_drops(self, ahead: float) -> None:
+        """Count the periods that stay missing in the converter's time."""
+        if self._ahead is None:
+            self._ahead = self._least_ahead = ahead
+            self._compared_blocks, self._values = self.blocks, 0
+        self._least_ahead = min(self._least_ahead, ahead)
+        # In idle mode one period in eight has a value.
+        self._values += 1
+        if self._values <= ADC_VALUES:
+            return
+        passed = self.blocks - self._compared_blocks
+        missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        self.drops += missing
+        latest = self._ahead + missing + passed * ADC_RATE_ERROR
+        self._ahead = min(latest, self._least_ahead)
+        self._least_ahead, self._compared_blocks = math.inf, self.blocks
+        self._values = 1
+
+    def _note_missed(self) -> None:
+        """Record a callback without captured samples.
+
+        It is an xrun if the microphone goes on, and not if it has stopped.
+        """
+        self._missed += 1
+        self._ahead = None
+        if self.no_samples_since_s is None:
+            self.no_samples_since_s = self.at_s
+
+    def skip(self, blocks: int) -> None:
+        """Record callbacks that were skipped in idle mode, which had no flags."""
+        self.no_samples_since_s = None
+        self.at_s = self._now_s()
+        self.blocks += blocks
+
+
+class SilentMicrophone:
+    """Detector for one microphone, over all streams that are opened on it.
+
+    Thread: the supervisor's.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        """Start with a microphone that works.
+
+        Args:
+            name: name of the device.
+        """
+        self.name = name
+        self.is_silent = False
+        self._zeros_since_s: float | None = None
+        self._open_at_s: float | None = None
+        self._talked_s = 0.0
+        """Time with the gate open since the zeros began, over several talks."""
+        self._longest_s = ZEROS_S
+
+    def update(self, counters: StreamCounters, *, is_gate_open: bool) -> bool:
+        """Return whether the microphone is silent; it stays so until sound comes.
+
+        Args:
+            counters: of the microphone.
+            is_gate_open: whether the captured sound is being sent.
+        """
+        zeros_since_s, now_s = counters.zeros_since_s, counters.at_s
+        if zeros_since_s != self._zeros_since_s:
+            self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
+            # A stream that was just opened has had neither zeros nor sound yet.
+            if self.is_silent and counters.has_sound:
+                self.is_silent = False
+                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
+        opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
+        if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
+            self._talked_s += now_s - max(opened_at_s, zeros_since_s)
+            longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
+            self.is_silent = self.is_silent or self._talked_s >= longest_s
+        return self.is_silent

@@ -1,0 +1,192 @@
+"""`ptt-appliance token-server`: issues short-lived tokens for the configured rooms.
+
+It stores nothing. `load` reads its configuration, and `application` responds to the
+requests.
+"""
+
+import logging
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import uvicorn
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from appliance.errors import ListenError
+from appliance.net.http_limits import (
+    HEAD_BYTES,
+    ConnectionLimits,
+    Rate,
+    RateLimit,
+    ServerLimits,
+)
+from appliance.net.http_server import BoundedServer, RateLimited
+from appliance.net.listen import listener, parsed
+from appliance.net.url import host_and_port, is_loopback
+from appliance.process.logs import start_logging
+from appliance.token_server.access import RealClient
+from appliance.token_server.application import app
+from appliance.token_server.config import (
+    Networks,
+    TokenServerConfig,
+    TokenServerSettings,
+)
+from appliance.token_server.load import read_settings
+from appliance.token_server.signing import Issuer
+
+BACKLOG: Final = 256
+"""Connections that wait to be accepted: after a power cut all boxes ask at once, and a
+client that finds no place tries again after a second."""
+BURST: Final = 5
+"""Seconds' worth of requests in a burst over all addresses."""
+BURST_EACH: Final = 20
+"""The same from one address: many boxes behind one router may start at once."""
+CONNECTS: Final = Rate(burst=100, per_s=50)
+"""New connections at least: each request of a box has one of its own."""
+CONNECTS_EACH: Final = Rate(burst=40, per_s=10)
+_FOR_PAGES: Final = {
+    "access-control-allow-origin": "*",
+    "access-control-expose-headers": "retry-after",
+}
+"""Headers with which a web page can read a refusal; it is sent before `Origin` is read,
+and says nothing that a page may not know."""
+
+_log = logging.getLogger(__name__)
+
+
+def serve(path: Path | None, listen: str | None, environment: Mapping[str, str]) -> int:
+    """Issue tokens until SIGTERM or Ctrl-C, and return the exit status.
+
+    Raises:
+        ConfigError: the configuration cannot be used.
+        ListenError: the server cannot listen on the address.
+    """
+    settings = read_settings(path, listen, environment)
+    start_logging("info", settings.secrets)
+    listening = listening_socket(settings.config.listen)
+    host, port = listening.getsockname()[:2]
+    _log.info("token server listens  address=%s port=%d", host, port)
+    for sentence in warnings(settings):
+        _log.warning("%s", sentence)
+    # uvicorn raises the signal once more after it has shut down cleanly.
+    for ending in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ending, lambda *_: None)
+    server(settings, client_limits(settings.config)).run(sockets=[listening])
+    return 0
+
+
+def warnings(settings: TokenServerSettings) -> Iterator[str]:
+    """Yield what an administrator should know about the configuration."""
+    config = settings.config
+    place = host_and_port(config.listen)
+    is_local = place is not None and is_loopback(place[0])
+    if settings.is_development:
+        yield "the keys are those of `livekit-server --dev`, for trying only"
+    if is_local:
+        yield (
+            "only programs on this machine reach this address; for boxes elsewhere "
+            "write listen: 0.0.0.0:8787, and who may ask: allow, secret or boxes"
+        )
+    elif "anybody" in config.allow:
+        yield "everybody who reaches this address gets tokens (allow: [anybody])"
+    elif set(config.allow) <= {"loopback"} and not (
+        config.secret or config.boxes or config.user_header
+    ):
+        yield "other machines are refused; write who may ask: allow, secret or boxes"
+
+
+def listening_socket(listen: str) -> socket.socket:
+    """Return a socket that listens on `HOST:PORT`.
+
+    Raises:
+        ListenError: the port is in use or privileged, or no interface has the address.
+    """
+    try:
+        listening = listener(*parsed(listen))
+        listening.listen(BACKLOG)
+    except OSError as exc:
+        reason = os.strerror(exc.errno or 0).lower()
+        sentence = f"cannot listen on {listen}: {reason}. Choose another address."
+        raise ListenError(sentence) from exc
+    return listening
+
+
+def server(
+    settings: TokenServerSettings, limits: ServerLimits, issuer: Issuer | None = None
+) -> BoundedServer:
+    """Return the server; its sockets are passed to `run` or `serve`."""
+    served = application(settings, limits, issuer=issuer)
+    return BoundedServer(_config(served), limits)
+
+
+def application(
+    settings: TokenServerSettings,
+    limits: ServerLimits,
+    now_s: Callable[[], float] = time.time,
+    issuer: Issuer | None = None,
+) -> ASGIApp:
+    """Return the ASGI application with the rate limit of each client's own address.
+
+    `now_s` and `issuer` are those of `app`.
+    """
+    limited = RateLimited(app(settings, now_s, issuer=issuer), limits)
+    return RealClient(limited, Networks(settings.config.trusted_proxies))
+
+
+def _config(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(
+        app,
+        h11_max_incomplete_event_size=HEAD_BYTES,
+        ws="none",
+        lifespan="off",
+        # uvicorn's own handlers would not hide secrets.
+        log_config=None,
+        # No warnings: anybody could fill the journal with malformed requests.
+        log_level="error",
+        access_log=False,
+        # uvicorn would believe X-Forwarded-For from every program on this machine.
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
+def client_limits(config: TokenServerConfig) -> ServerLimits:
+    """Return the limits on clients of the server.
+
+    Connections of one address are not limited where there are trusted proxies, which
+    bring all clients from one address; requests are, by the client's own address.
+    """
+    connects = _at_least(CONNECTS, config.connections, config.requests_per_s)
+    each = _at_least(CONNECTS_EACH, config.connections_each, config.requests_per_s_each)
+    is_proxied = bool(config.trusted_proxies)
+    per_s, per_s_each = config.requests_per_s, config.requests_per_s_each
+    return ServerLimits(
+        connections=ConnectionLimits(
+            total=config.connections,
+            each=config.connections if is_proxied else config.connections_each,
+            rate=connects,
+            rate_each=connects if is_proxied else each,
+        ),
+        requests=RateLimit(
+            Rate(BURST_EACH * per_s_each, per_s_each), Rate(BURST * per_s, per_s)
+        ),
+        refusal=JSONResponse(
+            {"error": "too many requests; wait a few seconds."},
+            429,
+            {
+                "retry-after": "5",
+                "connection": "close",
+                **(_FOR_PAGES if config.origins else {}),
+            },
+        ),
+        proxies=Networks(config.trusted_proxies),
+    )
+
+
+def _at_least(rate: Rate, burst: float, per_s: float) -> Rate:
+    return Rate(burst=max(rate.burst, burst), per_s=max(rate.per_s, per_s))

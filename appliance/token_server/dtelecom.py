@@ -1,0 +1,137 @@
+"""Tokens for rooms of dTelecom: signing, and the choice of a node near the client."""
+
+import json
+from collections.abc import Iterator
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from appliance.dtelecom.nodes import choose_node
+from appliance.dtelecom.registry import (
+    NodeRegistry,
+    RegistryError,
+    RegistrySettings,
+    settings_fault,
+)
+from appliance.dtelecom.tokens import KeyPairError, TokenWishes, read_key_pair, sign
+from appliance.net.url import address_fault
+from appliance.token_server.config import (
+    ApiKeys,
+    Reason,
+    Refused,
+    TokenServerConfig,
+    TokenServerSettings,
+)
+from appliance.token_server.signing import Issued, Order
+
+if TYPE_CHECKING:
+    import httpx
+
+_VARIABLES: Final = {
+    "contract": "SOLANA_CONTRACT_ADDRESS",
+    "rpc_url": "SOLANA_NETWORK_HOST_HTTP",
+    "authority": "SOLANA_REGISTRY_AUTHORITY",
+}
+
+
+class DTelecomIssuer:
+    """Signer for dTelecom, with the network's list of nodes."""
+
+    def __init__(
+        self,
+        settings: TokenServerSettings,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+    ) -> None:
+        """Start without a list of nodes, which the first token fetches.
+
+        Args:
+            settings: the configuration and the API keys.
+            transport: replaces the network, for tests.
+
+        Raises:
+            KeyPairError: key and secret do not belong together.
+        """
+        config, keys = settings.config.dtelecom, settings.api_keys
+        self._keys = read_key_pair(keys.key, keys.secret)
+        self._registry = NodeRegistry(_registry(keys, config.nodes), transport)
+        self._transport = transport
+        self._web_hook_url = config.web_hook_url or ""
+        self._role = config.role
+
+    async def issue(self, order: Order) -> Issued:
+        """Return a token, and the node that the network recommends for the client."""
+        grant = order.grant
+        # A node cannot know where a private address is.
+        client = order.address if _is_global(order.address) else None
+        try:
+            node = await choose_node(self._registry, client, self._transport)
+        except RegistryError as exc:
+            raise Refused(503, Reason.SERVER, str(exc)) from exc
+        wishes = TokenWishes(
+            identity=grant.identity,
+            room=grant.room,
+            name=grant.name,
+            metadata=_with_role(grant.metadata, self._role),
+            web_hook_url=self._web_hook_url,
+            ttl_s=order.ttl_s,
+        )
+        token = sign(self._keys, wishes, order.now_s)
+        return Issued(token, node.url, node.fallback_urls)
+
+
+def config_faults(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
+    """Yield key and sentence of each fault in the configuration."""
+    for key in ("agents", "attributes", "room_config"):
+        if getattr(config, key):
+            yield (key, "rooms of dTelecom have none. Leave it out.")
+    own = config.dtelecom
+    fault = settings_fault(RegistrySettings(nodes=own.nodes))
+    if fault is not None:
+        yield ("dtelecom.nodes", fault[1])
+    if own.web_hook_url is not None:
+        sentence = address_fault(own.web_hook_url, "https", config.allow_insecure)
+        if sentence is not None:
+            yield ("dtelecom.web_hook_url", sentence)
+
+
+def variable_faults(keys: ApiKeys) -> Iterator[tuple[str, str]]:
+    """Yield variable and sentence of each fault in keys and registry."""
+    try:
+        read_key_pair(keys.key, keys.secret)
+    except KeyPairError as exc:
+        yield ("API_SECRET", str(exc))
+    registry = _registry(keys, ())
+    fault = settings_fault(registry)
+    if fault is not None:
+        yield fault
+    sentence = address_fault(registry.rpc_url, "https")
+    if sentence is not None:
+        yield (_VARIABLES["rpc_url"], sentence)
+
+
+def _registry(keys: ApiKeys, nodes: tuple[str, ...]) -> RegistrySettings:
+    values = {
+        name: keys.registry[variable]
+        for name, variable in _VARIABLES.items()
+        if variable in keys.registry
+    }
+    return RegistrySettings(nodes=nodes, **values)
+
+
+def _with_role(metadata: str, role: str | None) -> str:
+    """Return the metadata with the configured role; text that is no object stays."""
+    if role is None:
+        return metadata
+    try:
+        own = msgspec.json.decode(metadata or "{}", type=dict[str, object])
+        return json.dumps({**own, "role": role}, separators=(",", ":"))
+    except (msgspec.MsgspecError, RecursionError):
+        return metadata
+
+
+def _is_global(address: str) -> bool:
+    try:
+        return ip_address(address).is_global
+    except ValueError:
+        return False

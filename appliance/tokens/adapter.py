@@ -1,0 +1,334 @@
+"""Adapter for tokens: implements `ports.Tokens` as client of the token source.
+
+`token_request` builds the request from the configuration of a room.
+"""
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Final, Self, assert_never
+from urllib.parse import quote
+
+import msgspec
+
+from appliance.config import Config, Preset, RoomConfig
+from appliance.config.request_texts import ROOM_KEYS, filled, room_secrets
+from appliance.core.commands import DropToken, FetchToken, TokenCommand
+from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.net.url import without_query
+from appliance.ports import Post
+from appliance.process.background import Background
+from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
+
+if TYPE_CHECKING:
+    import httpx
+
+    from appliance.tokens.client import TokenClient
+
+START_S: Final = 0.5
+"""Longest delay of the start-up for the first request. Our choice: too short to be
+noticed, and longer than a name lookup that succeeds."""
+LONGEST_WAIT_S: Final = 8.0
+"""Longest wait for a token to become valid; with the 10 s of the request it is less
+than the core's time limit. Tokens that become valid later count as
+unreachable."""
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """HTTP request, ready to be sent."""
+
+    method: str
+    url: str = field(repr=False)
+    """As configured, including its own query."""
+    headers: dict[str, bytes] = field(repr=False)
+    query: dict[str, str] = field(repr=False)
+    """Added to the query of `url`."""
+    body: bytes | None = field(repr=False)
+    allow_insecure: tuple[str, ...] = ()
+    """Hosts to which a redirect without TLS is followed."""
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
+    """Texts of the request that no error sentence may contain."""
+    is_body_private: bool = False
+    """The body has values of the configuration, which no other host may get."""
+    shown: str | None = None
+    """Text for `where` in place of the address."""
+
+    @property
+    def where(self) -> str:
+        """The address without its query, which may contain keys."""
+        return without_query(self.url) if self.shown is None else self.shown
+
+
+def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
+    """Return the request for a token to join `room` as `identity`.
+
+    `{room}` is the name of the room, or of the preset.
+    """
+    assert room.token_url is not None
+    fills = {
+        "identity": identity,
+        "display_name": name,
+        "name": name,
+        "room": room.name or "",
+    }
+    body = None
+    headers = {"accept": b"application/json"}
+    if room.token_method == "POST":
+        body = msgspec.json.encode(_body(room, fills))
+        headers["content-type"] = b"application/json"
+    for key, value in room.token_headers.items():
+        headers[key.lower()] = _header(filled(value, fills))
+    return Request(
+        room.token_method,
+        filled(room.token_url, {key: _escaped(fills[key]) for key in fills}),
+        headers,
+        {key: filled(value, fills) for key, value in room.token_query.items()},
+        body,
+        room.allow_insecure,
+        _secrets(room, fills),
+        is_body_private=_is_private(
+            _filled_keys(room.token_body, fills), {*fills.values(), ""}
+        ),
+    )
+
+
+def _body(room: RoomConfig | Preset, fills: dict[str, str]) -> dict[str, object]:
+    """Return the body of a POST; the configuration overrides our own keys.
+
+    Source: LiveKit's standard endpoint takes both in a JSON body. With null they are
+    left out: Firebase refuses every key that it does not know.
+    """
+    own = {"participant_identity": "{identity}", "participant_name": "{display_name}"}
+    values = _filled_keys(own | room.token_body, fills)
+    return {key: values[key] for key in values if key not in own or values[key]}
+
+
+def _filled_keys(values: dict[str, object], fills: dict[str, str]) -> dict[str, object]:
+    return {key: _filled(value, fills) for key, value in values.items()}
+
+
+def _filled(value: object, fills: dict[str, str]) -> object:
+    match value:
+        case str():
+            return filled(value, fills)
+        case list():
+            return [_filled(item, fills) for item in value]
+        case dict():
+            return _filled_keys(value, fills)
+        case _:
+            return value
+
+
+def _is_private(value: object, public: set[str]) -> bool:
+    """Return whether a filled JSON value contains more than these public texts."""
+    match value:
+        case None | bool():
+            return False
+        case str():
+            return value not in public
+        case list():
+            return any(_is_private(item, public) for item in value)
+        case dict():
+            items = (item for key, item in value.items() if key not in ROOM_KEYS)
+            return any(_is_private(item, public) for item in items)
+        case _:
+            return True
+
+
+def _escaped(text: str) -> str:
+    """Return the text as one segment of a path, which `..` must not leave."""
+    return quote(text, safe="") if text.strip(".") else "%2E" * len(text)
+
+
+def _header(text: str) -> bytes:
+    """Return the value of a header without unprintable characters.
+
+    A display name from the page may contain any.
+    """
+    return "".join(filter(str.isprintable, text)).strip().encode(errors="replace")
+
+
+def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]:
+    """Return the texts that may authenticate the appliance, and the words in them.
+
+    Identity and names are no secrets: everybody in the room sees them.
+    """
+    values = {filled(text, fills) for text in room_secrets(room)}
+    words = {word for text in values for word in text.split()}
+    return frozenset(values | words) - set(fills.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Wall clock and sleep function."""
+
+    now_s: Callable[[], float] = time.time
+    """Seconds since the epoch."""
+    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
+
+
+CLOCK: Final = Clock()
+
+
+class TokenAdapter:
+    """Client of the configured token source; the core decides on retries."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        identity: str,
+        post: Post,
+        transport: "httpx.AsyncBaseTransport | None" = None,
+        clock: Clock = CLOCK,
+    ) -> None:
+        """Store the settings; the first request is sent by `do`.
+
+        `identity` is used where the configuration sets none; `transport` replaces the
+        network, for tests.
+        """
+        self._rooms: dict[str | None, RoomConfig | Preset] = {
+            None: config.room,
+            **{preset.name: preset for preset in config.room.presets},
+        }
+        self._identity = identity
+        self._name = config.name or ""
+        self._post = post
+        self._transport = transport
+        self._clock = clock
+        self._background = Background()
+        self._fetches: dict[int, asyncio.Task[None]] = {}
+        self._last_sentence = ""
+        self._client: TokenClient | None = None
+        self._has_asked = asyncio.Event()
+
+    async def __aenter__(self) -> Self:
+        await self._background.open()
+        return self
+
+    async def __aexit__(self, *failure: object) -> None:
+        await self._background.close(*failure)
+
+    def do(self, command: TokenCommand) -> None:
+        """Start or cancel a request.
+
+        Thread: the loop's.
+        """
+        match command:
+            case FetchToken():
+                fetch = self._background.start(self._fetch(command))
+                self._fetches[command.ticket] = fetch
+                fetch.add_done_callback(
+                    lambda _: self._fetches.pop(command.ticket, None)
+                )
+            case DropToken(ticket) if ticket in self._fetches:
+                self._fetches[ticket].cancel()
+            case DropToken():
+                pass
+            case _:
+                assert_never(command)
+
+    async def asked(self, most_s: float = START_S) -> None:
+        """Wait until the first request has been sent or has failed, at most this long.
+
+        Imports in the meantime would delay the request.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(most_s):
+                await self._has_asked.wait()
+
+    async def answer(self, command: FetchToken) -> TokenAnswer:
+        """Fetch a token and return it, without posting an event.
+
+        Raises:
+            TokenError: no usable token.
+        """
+        room = self._room(command)
+        if room.token is not None:
+            return fixed_answer(room, self._clock.now_s())
+        if room.token_url is None:
+            sentence = "there is no token source. Write its address to room.token_url."
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        return await self._fetched(room)
+
+    async def _fetch(self, command: FetchToken) -> None:
+        try:
+            answer = await self.answer(command)
+        except TokenError as exc:
+            self._log_failure(exc)
+            self._post(
+                TokenFailed(
+                    command.ticket,
+                    Cause(exc.cause),
+                    exc.reason,
+                    is_final=isinstance(exc, TokenRefused),
+                    retry_after_s=exc.retry_after_s,
+                )
+            )
+            return
+        finally:
+            self._has_asked.set()
+        self._last_sentence = ""
+        _log.info("token fetch ended  room=%s", answer.room)
+        self._post(
+            TokenReady(
+                command.ticket,
+                answer.url,
+                answer.token,
+                answer.identity,
+                answer.room,
+                expects_agent=answer.expects_agent,
+                is_dtelecom=answer.is_dtelecom,
+                fallback_urls=answer.fallback_urls,
+            )
+        )
+
+    async def _fetched(self, room: RoomConfig | Preset) -> TokenAnswer:
+        request = token_request(
+            room, room.identity or self._identity, room.display_name or self._name
+        )
+        level = logging.DEBUG if self._last_sentence else logging.INFO
+        _log.log(level, "token fetch started  url=%s", request.where)
+        reply = await self._http().send(request)
+        # A token's times are those of its issuer's clock; ours may be wrong.
+        now_s = self._clock.now_s() if reply.date_s is None else reply.date_s
+        answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
+        if answer.wait_s > LONGEST_WAIT_S:
+            sentence = (
+                f"{request.where} gave a token that becomes valid in "
+                f"{answer.wait_s:.0f} s. Check the clock there."
+            )
+            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+        await self._clock.sleep(answer.wait_s)
+        return answer
+
+    def _http(self) -> "TokenClient":
+        """Return the HTTP client; its import is too long for the start-up."""
+        from appliance.tokens.client import TokenClient
+
+        if self._client is None:
+            self._client = TokenClient(self._transport, sent=self._has_asked.set)
+        return self._client
+
+    def _room(self, command: FetchToken) -> RoomConfig | Preset:
+        if command.preset not in self._rooms:
+            sentence = f'there is no preset "{command.preset}". Write room.presets.'
+            raise TokenRefused(Cause.MISCONFIGURED, sentence)
+        room = self._rooms[command.preset]
+        return replace(room, display_name=command.display_name or room.display_name)
+
+    def _log_failure(self, exc: TokenError) -> None:
+        """Log the failure once, not at every retry.
+
+        What the token source adds may differ each time (the number of the request).
+        """
+        is_repeat = exc.sentence == self._last_sentence
+        level = logging.DEBUG if is_repeat else logging.WARNING
+        self._last_sentence = exc.sentence
+        _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc.reason)

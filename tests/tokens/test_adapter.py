@@ -1,0 +1,319 @@
+"""The token source: one request and one event for each fetch."""
+
+import asyncio
+import logging
+from dataclasses import replace
+from email.utils import formatdate
+
+import httpx
+import pytest
+
+from appliance.config import Config, Preset, RoomConfig
+from appliance.core.commands import DropToken, FetchToken
+from appliance.core.events import Cause, TokenFailed, TokenReady
+from appliance.tokens.adapter import Clock, TokenAdapter
+from tests.tokens.token_texts import NOW_S, ROOM, answer_of, jwt_of
+
+CONFIG = Config(
+    name="Kitchen",
+    room=replace(ROOM, presets=(Preset(name="lab", token_url="https://lab/api"),)),
+)
+PATIENCE_S = 60.0
+READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
+
+
+class Office:
+    """A token source that records requests and events."""
+
+    def __init__(self, *answers: httpx.Response | httpx.HTTPError) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx.Request] = []
+        self.events: asyncio.Queue[object] = asyncio.Queue()
+        self.slept_s: list[float] = []
+
+    def handle(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0)
+        if isinstance(answer, httpx.Response):
+            # A body that the client reads in chunks, as from the network.
+            return httpx.Response(
+                answer.status_code,
+                headers=answer.headers,
+                stream=httpx.ByteStream(answer.content),
+            )
+        raise answer
+
+    def source(self, config: Config = CONFIG) -> TokenAdapter:
+        return TokenAdapter(
+            config,
+            identity="box-1",
+            post=self.events.put_nowait,
+            transport=httpx.MockTransport(self.handle),
+            clock=Clock(lambda: NOW_S, self.sleep),
+        )
+
+    async def sleep(self, wait_s: float) -> None:
+        self.slept_s.append(wait_s)
+
+
+def ignore(_event: object) -> None:
+    """Return at once."""
+
+
+def ok(
+    body: bytes = answer_of(), headers: dict[str, str] | None = None
+) -> httpx.Response:
+    return httpx.Response(200, content=body, headers=headers)
+
+
+def at(now_s: float) -> dict[str, str]:
+    """Return a `Date` header with the token source's clock."""
+    return {"date": formatdate(now_s, usegmt=True)}
+
+
+async def fetch(office: Office, command: FetchToken, config: Config = CONFIG) -> object:
+    async with office.source(config) as source:
+        source.do(command)
+        return await office.events.get()
+
+
+async def test_a_fetch_is_answered_with_a_token():
+    office = Office(ok())
+    assert await fetch(office, FetchToken(1, None, None)) == READY
+    (request,) = office.requests
+    assert request.url == "https://tokens.example.com/api?key=SECRET"
+    assert b'"participant_identity":"box-1"' in request.content
+    assert b'"participant_name":"Kitchen"' in request.content
+
+
+async def test_the_display_name_from_the_page_overrides_the_configured_one():
+    office = Office(ok())
+    await fetch(office, FetchToken(1, None, "Grandma"))
+    assert b'"participant_name":"Grandma"' in office.requests[0].content
+
+
+async def test_a_preset_has_its_own_source():
+    office = Office(ok())
+    await fetch(office, FetchToken(1, "lab", None))
+    assert office.requests[0].url == "https://lab/api"
+
+
+async def test_a_refusal_is_final_and_anything_else_is_not():
+    office = Office(httpx.Response(403), httpx.Response(500))
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        refused = await office.events.get()
+        source.do(FetchToken(2, None, None))
+        failed = await office.events.get()
+    assert isinstance(refused, TokenFailed)
+    assert isinstance(failed, TokenFailed)
+    assert (refused.ticket, refused.cause, refused.is_final) == (1, Cause.REFUSED, True)
+    assert (failed.ticket, failed.cause, failed.is_final) == (
+        2,
+        Cause.TOKEN_SOURCE,
+        False,
+    )
+
+
+async def test_not_found_is_not_final():
+    failed = await fetch(Office(httpx.Response(404)), FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+
+
+@pytest.mark.parametrize("url", [None, "ws://lk.example.com", "lk.example.com"])
+async def test_an_answer_without_a_usable_server_is_not_final(url):
+    """A back-end that is being deployed may not know its server's address yet."""
+    office = Office(ok(answer_of(server_url=url)))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.cause, failed.is_final) == (Cause.TOKEN_SOURCE, False)
+
+
+async def test_servers_to_fall_back_to_come_with_the_token():
+    others = ["wss://b.example.com", "wss://c.example.com"]
+    answer = await fetch(
+        Office(ok(answer_of(fallback_urls=others))), FetchToken(1, None, None)
+    )
+    assert isinstance(answer, TokenReady)
+    assert answer.fallback_urls == tuple(others)
+
+
+async def test_a_token_that_becomes_valid_soon_is_used_then():
+    office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 5))))
+    answer = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(answer, TokenReady)
+    assert office.slept_s == [5.0]
+
+
+async def test_a_token_that_becomes_valid_late_is_refused():
+    office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert not failed.is_final
+    assert "becomes valid in 90 s" in failed.reason
+
+
+@pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])
+async def test_validity_is_checked_by_the_clock_of_the_token_source(skew_s):
+    there_s = NOW_S + skew_s
+    token = jwt_of(nbf=there_s - 1, exp=there_s + 60)
+    office = Office(ok(answer_of(participant_token=token), at(there_s)))
+    answer = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(answer, TokenReady)
+    assert office.slept_s == [0.0]
+
+
+async def test_the_wait_that_the_source_asks_for_is_reported():
+    office = Office(httpx.Response(429, headers={"retry-after": "120"}))
+    failed = await fetch(office, FetchToken(1, None, None))
+    assert isinstance(failed, TokenFailed)
+    assert (failed.retry_after_s, failed.is_final) == (120.0, False)
+
+
+async def test_a_token_that_brings_an_agent_is_reported():
+    token = jwt_of(roomConfig={"agents": [{"agentName": "helper"}]})
+    answer = await fetch(
+        Office(ok(answer_of(participant_token=token))), FetchToken(1, None, None)
+    )
+    assert isinstance(answer, TokenReady)
+    assert answer.expects_agent
+
+
+async def test_cookies_are_sent_with_the_next_request():
+    office = Office(ok(headers={"set-cookie": "postfix=x7; Path=/"}), ok())
+    async with office.source() as source:
+        for ticket in range(2):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert office.requests[1].headers["cookie"] == "postfix=x7"
+
+
+async def test_a_failure_that_the_source_words_anew_each_time_is_logged_once(caplog):
+    bodies = [b'{"error": "request %d failed"}' % number for number in range(3)]
+    office = Office(*[httpx.Response(500, content=body) for body in bodies])
+    async with office.source() as source:
+        for ticket in range(3):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    (line,) = [r.getMessage() for r in caplog.records if r.levelname == "WARNING"]
+    assert line.endswith('It says: "request 0 failed".')
+
+
+async def test_a_fixed_token_sends_no_request():
+    office = Office()
+    config = Config(room=RoomConfig(url="wss://lk.example.com", token=jwt_of()))
+    assert await fetch(office, FetchToken(1, None, None), config) == READY
+    assert office.requests == []
+
+
+@pytest.mark.parametrize(
+    ("config", "preset"),
+    [(Config(), None), (CONFIG, "nowhere")],
+    ids=["none", "preset"],
+)
+async def test_a_missing_configuration_is_a_failed_fetch(config, preset):
+    answer = await fetch(Office(), FetchToken(7, preset, None), config)
+    assert isinstance(answer, TokenFailed)
+    assert (answer.ticket, answer.cause, answer.is_final) == (
+        7,
+        Cause.MISCONFIGURED,
+        True,
+    )
+
+
+async def test_a_dropped_fetch_is_not_answered():
+    office = Office(ok(), ok())
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        source.do(DropToken(1))
+        source.do(DropToken(99))
+        source.do(FetchToken(2, None, None))
+        answer = await office.events.get()
+    assert isinstance(answer, TokenReady)
+    assert answer.ticket == 2
+    assert office.events.empty()
+
+
+async def test_closing_cancels_running_requests():
+    office = Office(ok())
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+    assert office.events.empty()
+
+
+async def test_asked_returns_when_the_first_request_has_been_sent():
+    received = asyncio.Event()
+
+    async def hold(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        received.set()
+        await reader.read()
+        writer.close()
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    config = Config(room=RoomConfig(token_url=f"http://127.0.0.1:{port}/token"))
+    async with server, TokenAdapter(config, identity="b", post=ignore) as source:
+        source.do(FetchToken(1, None, None))
+        await source.asked(PATIENCE_S)
+        # Never answered.
+        await received.wait()
+        source.do(DropToken(1))
+
+
+@pytest.mark.parametrize("answer", [ok(), httpx.ConnectError("away")])
+async def test_asked_returns_when_the_first_request_has_failed(answer):
+    office = Office(answer)
+    async with office.source() as source:
+        source.do(FetchToken(1, None, None))
+        await source.asked(PATIENCE_S)
+        assert not office.events.empty()
+
+
+async def test_an_unexpected_error_ends_the_process():
+    office = Office()
+    with pytest.raises(ExceptionGroup) as caught:
+        await fetch(office, FetchToken(1, None, None))
+    assert isinstance(caught.value.exceptions[0], IndexError)
+
+
+async def test_a_failure_is_logged_once_and_its_end_too(caplog):
+    caplog.set_level(logging.INFO, "appliance")
+    office = Office(*[httpx.Response(500)] * 3, ok())
+    async with office.source() as source:
+        for ticket in range(4):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert [
+        (r.levelname, r.getMessage())
+        for r in caplog.records
+        if r.name.startswith("appliance")
+    ] == [
+        ("INFO", "token fetch started  url=https://tokens.example.com/api"),
+        (
+            "WARNING",
+            (
+                "token fetch failed  cause=token_source reason=https://tokens.example.com"
+                "/api answered 500 instead of a token. See its own log."
+            ),
+        ),
+        ("INFO", "token fetch ended  room=kitchen"),
+    ]
+
+
+async def test_no_log_line_contains_a_secret(caplog):
+    caplog.set_level(logging.DEBUG)
+    room = RoomConfig(
+        token_url="https://h/api?key=SECRET",
+        token_headers={"X-User-Id": "SECRET"},
+        token_query={"voice_id": "SECRET"},
+        token_body={"a": "SECRET"},
+    )
+    office = Office(ok(), httpx.Response(401), ok(b"<html>SECRET"))
+    async with office.source(Config(room=room)) as source:
+        for ticket in range(3):
+            source.do(FetchToken(ticket, None, None))
+            await office.events.get()
+    assert "SECRET" not in caplog.text
+    assert jwt_of() not in caplog.text
