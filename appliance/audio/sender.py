@@ -4,7 +4,7 @@ The card's callback only enqueues, so that slow processing or encoding cannot ca
 underrun of the playback. Silence is sent too, while the gate is closed and while the
 microphone is missing, because a track without packets increases the delay at the
 receiver. Of silence Opus makes one packet every 0.4 s (DTX), so in idle mode silence
-may be late.
+may be a packet late, see `idle`.
 """
 
 import threading
@@ -37,8 +37,7 @@ MISSING_AFTER_S: Final = 0.04
 MAX_INSERTED_PACKETS: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
 IDLE_S: Final = IDLE_PERIODS * 0.01
-"""In idle mode one block in eight is processed, and the four packets are sent together:
-60 ms of additional jitter for the receivers, in silence only."""
+"""In idle mode one block in four is processed, and two packets are sent together."""
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
