@@ -20,7 +20,7 @@ async def plain_call(run: BenchRun) -> CallFigures:
     """Ours without processing, both speak, clocks apart; only a has a page."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     return await _once(
-        run, kinds, run.plan.call_s, sound.sentences, ppm=PPM, quiet_s=BEFORE_S
+        run, kinds, run.plan.call_s, sound.conversation, ppm=PPM, quiet_s=BEFORE_S
     )
 
 
@@ -29,14 +29,14 @@ async def clocks_call(run: BenchRun) -> CallFigures:
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     seconds = 60 * run.plan.clocks_minutes
     return await _once(
-        run, kinds, seconds, sound.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
+        run, kinds, seconds, sound.conversation, ppm=FAR_PPM, quiet_s=BEFORE_S
     )
 
 
 async def rival_plain_call(run: BenchRun) -> CallFigures:
     """The same with the SDK's own client."""
     kinds = (MediaDevices(), MediaDevices())
-    return await _once(run, kinds, run.plan.rival_call_s, sound.sentences, ppm=PPM)
+    return await _once(run, kinds, run.plan.rival_call_s, sound.conversation, ppm=PPM)
 
 
 async def call(run: BenchRun) -> CallFigures:
