@@ -4,7 +4,7 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -68,6 +68,10 @@ class StreamClock:
         self.blocks = 0
         """Periods of 10 ms so far."""
         self.xruns = 0
+        """Callbacks with a flag for lost samples; of a duplex stream in either
+        direction, because PortAudio then starts both again."""
+        self.missing = 0
+        """Periods without captured samples, of a microphone that went on."""
         self.drops = 0
         """Captured periods that PortAudio discarded without reporting it, which it does
         when the speaker is not ready in time."""
@@ -101,7 +105,7 @@ class StreamClock:
             self._note_missed()
             return
         # More are a microphone that had stopped.
-        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        self.missing += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
         self._missed, self.deaf_since_s = 0, None
         if status:
             self.xruns += 1
@@ -138,12 +142,17 @@ class StreamClock:
     def _note_missed(self) -> None:
         """Record a callback without captured samples.
 
-        It is an xrun if the microphone goes on, and not if it has stopped.
+        It counts if the microphone goes on, and not if it has stopped.
         """
         self._missed += 1
         self._ahead = None
         if self.deaf_since_s is None:
             self.deaf_since_s = self.at_s
+
+    def losses(self, direction: Direction) -> int:
+        """Return the number of losses of every kind in this direction."""
+        captured = self.missing + self.drops
+        return self.xruns + (captured if direction == "microphone" else 0)
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""
@@ -174,6 +183,8 @@ class StreamStats:
         """Last event logged for each direction."""
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
+        self._listed: dict[Direction, str] = {}
+        """Names of the devices that worked and have not gone away since."""
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
         self.level_notice: Callable[[Direction, str], str] = lambda *_: ""
@@ -199,8 +210,6 @@ class StreamStats:
         message = '%s lost  device="%s" reason="%s"'
         level = logging.DEBUG if event in reported else logging.WARNING
         self._write(level, message, direction, name, reason)
-        if not reported:
-            self.add(direction, AudioFault.UNPLUG)
         if reported[-1:] == [event]:
             return
         others = [known for known in reported if known != event]
@@ -229,10 +238,18 @@ class StreamStats:
             clock = self.clocks[direction]
             if clock.blocks and not _is_deaf(direction, clock):
                 found = self._opened.pop(direction)
+                self._listed[direction] = found.name
                 self._working[direction] = found
                 changed = self._with_troubles(direction, is_losing=False)
                 self._troubles[direction] = changed.notice
                 self._found(direction, changed)
+
+    def note_listed(self, names: Collection[str]) -> None:
+        """Count devices that worked and are not among these any more as unplugged."""
+        for direction, name in tuple(self._listed.items()):
+            if name not in names:
+                del self._listed[direction]
+                self.add(direction, AudioFault.UNPLUG)
 
     def note_deaf(self) -> bool:
         """Post that the microphone delivers nothing, and return whether that is new.
@@ -266,7 +283,7 @@ class StreamStats:
             clock = self.clocks[direction]
             if direction == "microphone":
                 self._silent_microphone.update(clock, is_gate_open=is_gate_open)
-            is_lossy = is_losing and clock.xruns + clock.drops > 0
+            is_lossy = is_losing and clock.losses(direction) > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
             if changed.notice != self._troubles[direction]:
                 self._troubles[direction] = changed.notice
@@ -313,9 +330,11 @@ class StreamStats:
             stream_clock = self.clocks.get(direction)
         if stream_clock is None:
             return past
+        is_microphone = direction == "microphone"
         if kind is AudioFault.XRUN:
-            return past + stream_clock.xruns
-        is_drop = kind is AudioFault.DROP and direction == "microphone"
+            missing = stream_clock.missing if is_microphone else 0
+            return past + stream_clock.xruns + missing
+        is_drop = kind is AudioFault.DROP and is_microphone
         return past + (stream_clock.drops if is_drop else 0)
 
     def blocks(self, direction: Direction) -> int:
@@ -333,9 +352,9 @@ class StreamStats:
 
     @property
     def losses(self) -> int:
-        """Xruns and discarded periods since the streams were opened."""
-        clocks = self.clocks.values()
-        return max((clock.xruns + clock.drops for clock in clocks), default=0)
+        """Losses of the worse direction since the streams were opened."""
+        clocks = self.clocks.items()
+        return max((clock.losses(direction) for direction, clock in clocks), default=0)
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
