@@ -144,9 +144,9 @@ class CaptureProcessing:
         11 dB louder for the first two seconds of the next talk. In idle mode one block
         in eight is processed, and `adapt` passes it twice. Measured in the first second
         after a press, against a gate that was always open: noise that began 10 s before
-        the press is sent 10 dB louder, 30 s before it 2 dB, 60 s before it 1 dB. Passing
-        a block more often makes it worse: the gain control takes the repetition for a
-        voice.
+        the press is sent 10 dB louder, 30 s before it 2 dB, 60 s before it 1 dB. If a
+        block is passed more often, it is worse: the gain control takes the repetition
+        for a voice.
         """
         if is_of_use:
             cleaner.clean(microphone)
