@@ -187,6 +187,7 @@ class AudioAdapter:
             for kind in kinds
         }
         faults[Way.SEND, AudioFault.OVERFLOW] = self._sender.overflows
+        faults[Way.SEND, AudioFault.UNDERFLOW] = self._sender.underflows
         faults[Way.RECEIVE, AudioFault.OVERFLOW] = self.mixer.overruns
         faults[Way.RECEIVE, AudioFault.UNDERFLOW] = self.mixer.underruns
         return AudioFigures(

@@ -51,6 +51,8 @@ class DeviceChoice:
         self._used: dict[Direction, Device] = {}
         self._known_usb: set[Direction] = set()
         """Directions for which there has been a USB card."""
+        self.listed: frozenset[str] = frozenset()
+        """Names of all devices at the last choice, those in use elsewhere included."""
         self._obstacles: dict[Direction, str] = {}
         """Notices about programs that hold a better device open."""
 
@@ -79,6 +81,7 @@ class DeviceChoice:
         hidden = unlisted(devices, self._cards, self._processes)
         for device in (*devices, *hidden):
             self._known_usb |= device.directions if device.is_usb else set()
+        self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
         for direction, wishes in self._wishes.items():

@@ -5,6 +5,7 @@ brings what is played to the clock of the microphone.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable
 from typing import Final
 
@@ -16,6 +17,10 @@ DELAY_FRAMES: Final = BLOCK_FRAMES + 240
 """One block and 5 ms for late callbacks. No echo arrives that early: the card alone
 delays it by 20 ms."""
 MOST_DELAY_FRAMES: Final = 3 * BLOCK_FRAMES
+CALM_WINDOWS: Final = 60
+"""A minute, in which the delay was longer than needed, before it is shortened."""
+SHORTEN_FRAMES: Final = 24
+"""Shortening per second, by resampling: the canceller's filter follows."""
 WINDOW_BLOCKS: Final = 100
 """1 s: of so many callbacks one is in time."""
 JUMP_FRAMES: Final = 240
@@ -78,7 +83,11 @@ class EchoReference:
         self._at = 0
         self._fraction = 0.0
         self._rate = self._drift = 0.0
-        self._target = DELAY_FRAMES
+        self._target = self._enough = DELAY_FRAMES
+        # Longest delay that was needed in this second, and in each of the last minute
+        # with sound.
+        self._needed = 0
+        self._needs: deque[int] = deque(maxlen=CALM_WINDOWS)
         self._is_aligned = False
         self._windows = 0
 
@@ -105,8 +114,7 @@ class EchoReference:
         written = self._ring.written
         if self._loud_until_frame <= at - BLOCK_FRAMES or written - at > SIZE_FRAMES:
             return None
-        if (missing := at + BLOCK_FRAMES + _SPARE - written) > 0:
-            self._target = min(self._target + missing, MOST_DELAY_FRAMES)
+        if not self._is_there(at + BLOCK_FRAMES + _SPARE - written):
             return None
         window = self._ring.view(at - 1, BLOCK_FRAMES + _SPARE)
         return to_block(interpolated(window, fraction, rate, BLOCK_FRAMES))
@@ -121,6 +129,35 @@ class EchoReference:
     def is_idle(self) -> bool:
         """Whether there has been nothing to take for a while."""
         return self._loud_until_frame + IDLE_FRAMES <= self._at
+
+    def _is_there(self, missing: int) -> bool:
+        """Return whether no samples are missing; else lengthen the delay if that helps.
+
+        A card that stands still for longer than a callback is ever late has lost
+        samples, or brings them all at once: a longer delay would not have helped.
+        """
+        if missing <= 0:
+            self._enough = self._target
+        needed = self._enough + missing
+        if needed <= MOST_DELAY_FRAMES:
+            self._needed = max(self._needed, needed)
+            self._target = max(self._enough, needed)
+        else:
+            self._target = self._enough
+        return missing <= 0
+
+    def _shorten(self) -> int:
+        """Shorten the delay if less was enough for a minute; return by how much."""
+        if not self._needed:
+            return 0
+        self._needs.append(self._needed)
+        self._needed = 0
+        if len(self._needs) < CALM_WINDOWS:
+            return 0
+        spare = self._target - max(*self._needs, DELAY_FRAMES)
+        shortened = min(max(spare, 0), SHORTEN_FRAMES)
+        self._target -= shortened
+        return shortened
 
     def _advance(self, blocks: int) -> None:
         moved = self._fraction + blocks * BLOCK_FRAMES * (1.0 + self._rate)
@@ -146,5 +183,5 @@ class EchoReference:
             self._at += round(error)
             return
         self._drift += INTEGRAL * error / RATE_HZ
-        wanted = self._drift + PROPORTIONAL * error / RATE_HZ
+        wanted = self._drift + (PROPORTIONAL * error + self._shorten()) / RATE_HZ
         self._rate = min(max(wanted, -RATE_MOST), RATE_MOST)

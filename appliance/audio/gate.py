@@ -5,8 +5,8 @@ from typing import Final
 
 import numpy as np
 
-from appliance.audio.dsp import faded_in, faded_out, level_dbfs, to_block
-from appliance.pcm import BLOCK_MS, SILENCE, Block
+from appliance.audio.dsp import cut, faded_in, faded_out, level_dbfs, to_block
+from appliance.pcm import BLOCK_FRAMES, BLOCK_MS, SILENCE, Block
 
 SILENT_DBFS: Final = -50.0
 """Quieter than a whisper into a close microphone: the end of speech."""
@@ -31,6 +31,7 @@ class Gate:
         self._tail_blocks = 0
         self._silent_blocks = 0
         self._was_open = False
+        self._last_sample = 0
 
     @property
     def has_pre_roll(self) -> bool:
@@ -52,7 +53,7 @@ class Gate:
 
         Args:
             tail_ms: longest tail, with the pre-roll's delay; silence ends it earlier.
-                0: close at once.
+                0: close at once; only a fade from the last sample to zero is sent.
         """
         blocks = -(-tail_ms // BLOCK_MS)
         self._tail_blocks = blocks if self._is_wanted else 0
@@ -75,10 +76,15 @@ class Gate:
         oldest = self._line[0]
         was_open, self._was_open = self._was_open, is_open and not is_last
         if not is_open:
-            return SILENCE
+            # Nothing that was captured: the box may have been muted.
+            level = np.full(BLOCK_FRAMES, self._last_sample, np.float32)
+            return to_block(cut(level))
         if is_last:
-            return to_block(faded_out(oldest.astype(np.float32)))
-        return oldest if was_open else to_block(faded_in(oldest.astype(np.float32)))
+            oldest = to_block(faded_out(oldest.astype(np.float32)))
+        elif not was_open:
+            oldest = to_block(faded_in(oldest.astype(np.float32)))
+        self._last_sample = int(oldest[-1])
+        return oldest
 
     def _shorten(self, block: Block) -> None:
         self._tail_blocks -= 1

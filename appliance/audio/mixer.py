@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from heapq import nlargest
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -34,6 +34,9 @@ LOUDNESS_DECAY: Final = 0.98
 LIMITER_FREE_GAIN: Final = 0.75
 """Up to this gain a single talker cannot reach the limiter, even where the spline
 overshoots by a quarter: half of the work is saved in most calls."""
+
+
+_T = TypeVar("_T")
 
 
 class Mixer:
@@ -67,6 +70,8 @@ class Mixer:
         # New earcons wait here until the card's thread takes them.
         self._requested: deque[Samples] = deque(maxlen=MOST_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
+        # Talkers who have left, whose end is faded out with the next block.
+        self._leaving: deque[JitterBuffer] = deque()
         self._was_muted = False
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
@@ -93,8 +98,8 @@ class Mixer:
 
     def add(self, talker: str) -> Callable[[Block], None]:
         """Add a talker and return the function that takes its blocks."""
+        self.remove(talker)
         jitter_buffer = JitterBuffer()
-        self._keep_counts(self._jitter_buffers.get(talker))
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
         self.end_idle()
@@ -112,9 +117,14 @@ class Mixer:
         return write
 
     def remove(self, talker: str) -> None:
-        """Remove the talker."""
-        self._keep_counts(self._jitter_buffers.pop(talker, None))
-        self._talkers = tuple(self._jitter_buffers.values())
+        """Remove the talker, after a fade."""
+        jitter_buffer = self._jitter_buffers.pop(talker, None)
+        if jitter_buffer is not None:
+            self._past_underruns += jitter_buffer.underruns
+            self._past_overruns += jitter_buffer.overruns
+            # First, so that the card's thread finds it in one of both at any time.
+            self._leaving.append(jitter_buffer)
+            self._talkers = tuple(self._jitter_buffers.values())
 
     def mute(self, talker: str, *, is_on: bool) -> None:
         """Play the talker or not, from the next block on."""
@@ -133,7 +143,7 @@ class Mixer:
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
-        """Play an earcon after those that have not begun; a running one is replaced."""
+        """Play an earcon after those not begun; a running one is faded out."""
         self._requested.append(samples)
         self.end_idle()
 
@@ -156,13 +166,14 @@ class Mixer:
         """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
         self._requested.clear()
+        self._leaving.clear()
         self._earcon = np.zeros(0, np.float32)
 
     @property
     def is_idle(self) -> bool:
         """Whether there has been nothing to play for a while."""
-        has_tone = self._requested or len(self._earcon)
-        return not has_tone and all(talker.is_idle for talker in self._talkers)
+        has_end = self._leaving or self._requested or len(self._earcon)
+        return not has_end and all(talker.is_idle for talker in self._talkers)
 
     @property
     def talkers(self) -> int:
@@ -197,14 +208,18 @@ class Mixer:
 
     def _parts(self, now_s: float) -> list[Samples]:
         """Return the next block of each talker that is heard."""
-        talkers = chosen = self._talkers
-        dropped: list[JitterBuffer] = []
+        talkers = self._talkers
+        # After the others, so that none is missed; it may be in both.
+        dropped = _taken(self._leaving)
+        if dropped:
+            talkers = tuple(x for x in talkers if x not in dropped)
+        chosen = talkers
         if len(talkers) > MOST_TALKERS:
             awake = [talker for talker in talkers if not talker.is_idle]
             loudest = nlargest(MOST_TALKERS, awake, key=lambda each: each.loudness)
             chosen = tuple(loudest)
             # Those that were mixed until now are read once more, to fade them out.
-            dropped = [x for x in awake if not x.was_muted and x not in chosen]
+            dropped += [x for x in awake if not x.was_muted and x not in chosen]
         parts = [
             *(_audible(each, now_s, is_muted=each.is_muted) for each in chosen),
             *(_audible(each, now_s, is_muted=True) for each in dropped),
@@ -234,13 +249,11 @@ class Mixer:
 
     def _next_tone(self) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        waiting = []
-        # Another thread may clear it meanwhile.
-        with suppress(IndexError):
-            while True:
-                waiting.append(self._requested.popleft())
-        if waiting:
+        if waiting := _taken(self._requested):
+            end = self._earcon[:BLOCK_FRAMES]
             self._earcon = np.concatenate(waiting)
+            if len(end):
+                self._earcon = _with_end(self._earcon, end)
         if not len(self._earcon):
             return None
         now, self._earcon = np.split(self._earcon, [BLOCK_FRAMES])
@@ -253,10 +266,23 @@ class Mixer:
         self.played = to_block(np.clip(both * gain, -CEILING, CEILING))
         self.reference = None if voices is None else to_block(voices * gain)
 
-    def _keep_counts(self, jitter_buffer: JitterBuffer | None) -> None:
-        if jitter_buffer is not None:
-            self._past_underruns += jitter_buffer.underruns
-            self._past_overruns += jitter_buffer.overruns
+
+def _taken(waiting: deque[_T]) -> list[_T]:
+    """Take all entries of a queue, which another thread may clear meanwhile."""
+    taken = []
+    with suppress(IndexError):
+        while True:
+            taken.append(waiting.popleft())
+    return taken
+
+
+def _with_end(samples: Samples, end: Samples) -> Samples:
+    """Return the samples with the fading end of others, up to a block, before them."""
+    length = max(len(samples), BLOCK_FRAMES)
+    faded = cut(np.pad(end, (0, BLOCK_FRAMES - len(end))))
+    both = np.pad(samples, (0, length - len(samples)))
+    both[:BLOCK_FRAMES] += faded
+    return both
 
 
 def _audible(

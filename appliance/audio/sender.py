@@ -139,6 +139,9 @@ class Sender:
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
+        """Packets dropped because the queue was full."""
+        self.underflows = 0
+        """Interruptions of a talk in which silence was sent, because no blocks came."""
         self.heartbeat_s = time.monotonic()
 
     def start(self) -> None:
@@ -162,7 +165,7 @@ class Sender:
         self._first_half = None
         self._packet_at_s = at_s = self._now_s()
         if self._queue.qsize() >= MAX_WAITING_PACKETS:
-            self.overflows += PACKET_BLOCKS
+            self.overflows += 1
             return
         self._queue.put((at_s, self._skipped, (first, pair)))
 
@@ -242,6 +245,8 @@ class Sender:
             return
         self._silent_packets = 0
         packets = min(packets, MAX_INSERTED_PACKETS)
+        is_first = self._inserted_at_s <= self._taken_at_s
+        self.underflows += is_first and self.gate.is_open
         self._inserted += packets
         self._inserted_at_s = now_s
         for _ in range(packets):

@@ -5,6 +5,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from appliance.audio.device_wishes import Direction
+
 STALL_S: Final = 1.0
 """Time without callbacks, or without captured samples, after which a stream counts as
 stopped."""
@@ -52,6 +54,10 @@ class StreamCounters:
         self.blocks = 0
         """Periods of 10 ms so far."""
         self.xruns = 0
+        """Callbacks with a flag for lost samples; of a duplex stream in either
+        direction, because PortAudio then starts both again."""
+        self.missing = 0
+        """Periods without captured samples, of a microphone that went on."""
         self.drops = 0
         """Captured periods that PortAudio discarded without reporting it, which it does
         when the speaker is not ready in time."""
@@ -85,7 +91,7 @@ class StreamCounters:
             self._note_missed()
             return
         # More are a microphone that had stopped.
-        self.xruns += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
+        self.missing += self._missed if self._missed < STALL_S * BLOCKS_PER_S else 0
         self._missed, self.no_samples_since_s = 0, None
         if status:
             self.xruns += 1
@@ -122,12 +128,17 @@ class StreamCounters:
     def _note_missed(self) -> None:
         """Record a callback without captured samples.
 
-        It is an xrun if the microphone goes on, and not if it has stopped.
+        It counts if the microphone goes on, and not if it has stopped.
         """
         self._missed += 1
         self._ahead = None
         if self.no_samples_since_s is None:
             self.no_samples_since_s = self.at_s
+
+    def losses(self, direction: Direction) -> int:
+        """Return the number of losses of every kind in this direction."""
+        captured = self.missing + self.drops
+        return self.xruns + (captured if direction == "microphone" else 0)
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
@@ -51,6 +51,8 @@ class StreamStats:
         """Last event logged for each direction."""
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
+        self._listed: dict[Direction, str] = {}
+        """Names of the devices that worked and have not gone away since."""
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
         self.card_volume_notice: Callable[[Direction, str], str] = lambda *_: ""
@@ -76,8 +78,6 @@ class StreamStats:
         message = '%s lost  device="%s" reason="%s"'
         level = logging.DEBUG if event in reported else logging.WARNING
         self._write(level, message, direction, name, reason)
-        if not reported:
-            self.add(direction, AudioFault.UNPLUG)
         if reported[-1:] == [event]:
             return
         others = [known for known in reported if known != event]
@@ -108,10 +108,18 @@ class StreamStats:
             counts = self.counters[direction]
             if counts.blocks and not _has_no_samples(direction, counts):
                 found = self._opened.pop(direction)
+                self._listed[direction] = found.name
                 self._working[direction] = found
                 changed = self._with_troubles(direction, is_losing=False)
                 self._troubles[direction] = changed.notice
                 self._found(direction, changed)
+
+    def note_listed(self, names: Collection[str]) -> None:
+        """Count devices that worked and are not among these any more as unplugged."""
+        for direction, name in tuple(self._listed.items()):
+            if name not in names:
+                del self._listed[direction]
+                self.add(direction, AudioFault.UNPLUG)
 
     def note_missing_samples(self) -> bool:
         """Post that the microphone delivers nothing, and return whether that is new.
@@ -145,7 +153,7 @@ class StreamStats:
             counts = self.counters[direction]
             if direction == "microphone":
                 self._silent_microphone.update(counts, is_gate_open=is_gate_open)
-            is_lossy = is_losing and counts.xruns + counts.drops > 0
+            is_lossy = is_losing and counts.losses(direction) > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
             if changed.notice != self._troubles[direction]:
                 self._troubles[direction] = changed.notice
@@ -192,9 +200,11 @@ class StreamStats:
             counts = self.counters.get(direction)
         if counts is None:
             return past
+        is_microphone = direction == "microphone"
         if kind is AudioFault.XRUN:
-            return past + counts.xruns
-        is_drop = kind is AudioFault.DROP and direction == "microphone"
+            missing = counts.missing if is_microphone else 0
+            return past + counts.xruns + missing
+        is_drop = kind is AudioFault.DROP and is_microphone
         return past + (counts.drops if is_drop else 0)
 
     def blocks(self, direction: Direction) -> int:
@@ -212,9 +222,9 @@ class StreamStats:
 
     @property
     def losses(self) -> int:
-        """Xruns and discarded periods since the streams were opened."""
-        counters = self.counters.values()
-        return max((counts.xruns + counts.drops for counts in counters), default=0)
+        """Losses of the worse direction since the streams were opened."""
+        counters = self.counters.items()
+        return max((counts.losses(x) for x, counts in counters), default=0)
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)

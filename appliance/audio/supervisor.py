@@ -225,6 +225,7 @@ class Supervisor:
             self._driver = driver = self._driver or self._import()
             driver.renew()
             wanted, missing = self._choice.choose(listed(driver.devices()))
+            self.stats.note_listed(self._choice.listed)
         except SoundError as exc:
             missing = self._choice.missing_all(exc)
         self._note_missing(missing)

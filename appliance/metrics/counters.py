@@ -36,17 +36,21 @@ class AudioFault(StrEnum):
     """Faults of the audio path."""
 
     XRUN = "xrun"
-    """PortAudio reported samples lost or missing at the card."""
+    """Samples were lost or missing at the card, or no block was ready for it in time.
+    In a duplex stream a lost period counts for both directions, because PortAudio then
+    starts both again."""
     DROP = "drop"
     """PortAudio discarded captured samples without reporting it."""
     STALL = "stall"
-    """The card's callback stopped coming."""
+    """The card's callback stopped coming, as of an unplugged card too, or brought no
+    captured samples for a second."""
     UNPLUG = "unplug"
-    """The card went away."""
+    """A card that had worked was not listed any more."""
     OVERFLOW = "overflow"
-    """A buffer was full: audio was dropped."""
+    """A buffer was full: audio was dropped. Each time counts once."""
     UNDERFLOW = "underflow"
-    """A buffer was empty: silence was played instead."""
+    """A buffer was empty in speech: silence was played or sent instead. Each gap counts
+    once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,14 +58,15 @@ class AudioFigures:
     """Counts since the process started, and present values."""
 
     blocks: Mapping[AudioDirection, int] = field(default_factory=dict)
-    """Blocks of 10 ms that went to the encoder or to the card."""
+    """Blocks of 10 ms that went to the encoder or to the card, silence included."""
     faults: Mapping[tuple[AudioDirection, AudioFault], int] = field(
         default_factory=dict
     )
     depth_s: Mapping[str, float] = field(default_factory=dict)
     """Audio waiting in each buffer, by the buffer's name."""
     drift_ppm: float = 0.0
-    """How much faster the speaker's clock runs than the network's."""
+    """How much faster the speaker's clock runs than the network's, by the sound of the
+    newest talker."""
 
 
 ACCESS_BOUNDS_S = (0.005, 0.01, 0.015, 0.02, 0.025, 0.05, 0.1, 0.2, 0.3, 0.5, 1.0)

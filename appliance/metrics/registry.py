@@ -128,7 +128,8 @@ def _reception(counts: Counters) -> Iterator[Metric]:
 def _audio(figures: AudioFigures) -> Iterator[Metric]:
     yield _counter(
         "ptt_audio_blocks",
-        "Blocks of 10 ms, sent to the room or received from it.",
+        "Blocks of 10 ms given to the encoder (send) or played by the card (receive),"
+        " silence included.",
         ["direction"],
         {
             (direction,): figures.blocks.get(direction, 0)
@@ -137,7 +138,11 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
     )
     yield _counter(
         "ptt_audio_faults",
-        "Faults of the audio path.",
+        "Faults of the audio path. xrun: samples lost or missing at the card;"
+        " drop: captured samples discarded without a report; stall: the card stopped;"
+        " unplug: a card that had worked is not listed any more;"
+        " overflow: a full buffer, sound was dropped;"
+        " underflow: an empty buffer, silence took the place of speech.",
         ["direction", "kind"],
         {
             key: figures.faults.get(key, 0)
@@ -152,7 +157,8 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
     yield depths
     yield GaugeMetricFamily(
         "ptt_drift_ppm",
-        "How much faster the speaker's clock runs than the network's.",
+        "How much faster the speaker's clock runs than the network's, by the sound of"
+        " the newest talker.",
         figures.drift_ppm,
     )
 

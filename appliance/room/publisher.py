@@ -29,7 +29,7 @@ TRIES: Final = 3
 """The server (1.13) sometimes answers before it knows the track: without DTX, and with
 stereo. Measured: in 3 of 100 attempts, and no more often in the next attempt."""
 
-_OPTIONS: Final = rtc.TrackPublishOptions(
+OPTIONS: Final = rtc.TrackPublishOptions(
     source=rtc.TrackSource.SOURCE_MICROPHONE,
     # The gate is closed most of the time: without DTX that silence would be sent.
     dtx=True,
@@ -78,7 +78,7 @@ class Publisher:
         """Whether the track must not be published any more."""
         self._recorded = recorded
         self._options = rtc.TrackPublishOptions()
-        self._options.CopyFrom(_OPTIONS)
+        self._options.CopyFrom(OPTIONS)
         self._options.preconnect_buffer = recorded is not None
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None

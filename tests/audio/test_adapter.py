@@ -39,6 +39,7 @@ from appliance.core.events import (
     PartLost,
     TailEnded,
 )
+from appliance.metrics.counters import AudioDirection, AudioFault
 from appliance.pcm import BLOCK_FRAMES, SILENCE
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
@@ -196,6 +197,12 @@ async def test_two_talkers_and_an_earcon_are_mixed(tmp_path):
         assert spectrum[np.abs(at - hz) < 15].max() > 50 * rest, hz
 
 
+def counted(ours, kind):
+    """Return how often this fault was counted, in both directions."""
+    faults = ours.adapter.figures().faults
+    return [faults[way, kind] for way in AudioDirection]
+
+
 async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tmp_path):
     card = Card(tmp_path / "usb", is_looped=True)
     card.speak(tone(1.0), at_s=0.0)
@@ -216,6 +223,7 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
             ours.forget()
             await ours.blocks(10)
             assert pitch_hz(await ours.blocks(20)) == pytest.approx(1000, abs=20)
+            assert counted(ours, AudioFault.UNPLUG) == [1, 1]
 
 
 CALLS = {
@@ -263,6 +271,8 @@ async def test_a_stalled_card_is_reopened(tmp_path):
             assert "stopped" in lost.reason
             card.resume()
             await ours.opened()
+            assert counted(ours, AudioFault.STALL) == [1, 1]
+            assert counted(ours, AudioFault.UNPLUG) == [0, 0]
 
 
 async def test_a_missing_card_is_reported_and_opened_when_plugged_in(tmp_path):

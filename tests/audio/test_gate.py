@@ -11,6 +11,8 @@ from appliance.pcm import BLOCK_FRAMES, SILENCE
 
 LOUD = np.full(BLOCK_FRAMES, 6000, np.int16)
 QUIET = np.full(BLOCK_FRAMES, 5, np.int16)
+MOST_STEP = 1600
+"""0.05 of full scale: a larger step within one sample clicks."""
 
 
 def numbered(number: int) -> np.ndarray:
@@ -31,13 +33,39 @@ def test_the_first_block_after_opening_is_faded_in():
     assert (gate.apply(LOUD) == 6000).all()
 
 
-def test_closing_without_a_tail_passes_no_further_sample():
+def closed_at_once(pre_roll_ms, captured):
+    """Return what is sent for this block after a talk was closed without a tail."""
+    gate = Gate(pre_roll_ms)
+    gate.open()
+    sent = [gate.apply(LOUD) for _ in range(10)]
+    gate.close(tail_ms=0)
+    assert not gate.is_open
+    return np.concatenate((sent[-1], gate.apply(captured), gate.apply(captured)))
+
+
+@pytest.mark.parametrize("pre_roll_ms", [0, 30])
+def test_closing_without_a_tail_passes_no_further_sample(pre_roll_ms):
+    other = -LOUD[::-1]
+    sent = closed_at_once(pre_roll_ms, LOUD)
+    assert (sent == closed_at_once(pre_roll_ms, other)).all()
+    assert not sent[BLOCK_FRAMES + FADE_FRAMES :].any()
+
+
+@pytest.mark.parametrize("pre_roll_ms", [0, 30])
+def test_closing_without_a_tail_does_not_click(pre_roll_ms):
+    sent = closed_at_once(pre_roll_ms, LOUD)
+    assert np.abs(np.diff(sent.astype(int))).max() < MOST_STEP
+
+
+def test_a_talk_after_one_that_was_closed_at_once_does_not_click():
     gate = Gate(pre_roll_ms=0)
     gate.open()
     gate.apply(LOUD)
     gate.close(tail_ms=0)
-    assert gate.apply(LOUD) is SILENCE
-    assert not gate.is_open
+    first = gate.apply(LOUD)
+    gate.open()
+    sent = np.concatenate((first, gate.apply(LOUD)))
+    assert np.abs(np.diff(sent.astype(int))).max() < MOST_STEP
 
 
 def test_a_loud_tail_has_the_configured_length_and_is_faded_out():
@@ -112,7 +140,8 @@ def test_a_closed_gate_never_passes_captured_sound(story, pre_roll_ms):
             was_open = gate.is_open
             passed = gate.apply(LOUD if turn else QUIET)
             assert passed.shape == (BLOCK_FRAMES,)
-            assert was_open or passed is SILENCE
+            # The fade after a hard end is made of the last sample that was sent.
+            assert was_open or passed is SILENCE or not passed[FADE_FRAMES:].any()
         else:
             gate.close(turn)
 
@@ -149,4 +178,5 @@ def test_closing_at_once_drops_the_pre_roll_too():
     for number in range(10):
         gate.apply(numbered(number))
     gate.close(tail_ms=0)
-    assert gate.apply(numbered(10)) is SILENCE
+    gate.apply(numbered(10))
+    assert gate.apply(numbered(11)) is SILENCE

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.dsp import CEILING, volume_gain
+from appliance.audio.dsp import CEILING, FADE_FRAMES, volume_gain
 from appliance.audio.mixer import LIMITER_FREE_GAIN, MOST_TALKERS, Mixer
 from tests.audio.fakes import Clock
 
+MOST_STEP = 1600
+"""0.05 of full scale: a larger step within one sample clicks."""
 LATEST_BLOCKS = 4
 """Delay after which a talker is heard: the jitter buffer's."""
 
@@ -21,6 +23,10 @@ class Room:
         self.mixer = Mixer(is_half_duplex=is_half_duplex, now_s=self._clock)
         self.mixer.set_volume(percent)
         self._writes = [self.mixer.add(f"talker {n}") for n in range(talkers)]
+
+    def come_back(self, number):
+        """Add a talker who had left."""
+        self._writes[number] = self.mixer.add(f"talker {number}")
 
     def wait(self, seconds):
         """Let the card play while nothing arrives."""
@@ -121,8 +127,39 @@ def test_an_earcon_that_is_requested_while_another_sounds_replaces_it():
     room.mixer.play(np.full(4800, 1000, np.float32))
     room.say()
     room.mixer.play(np.full(480, 2000, np.float32))
-    assert (room.say() == 2000).all()
+    assert (room.say()[FADE_FRAMES:] == 2000).all()
     assert not room.say().any()
+
+
+def test_an_earcon_that_is_replaced_in_the_middle_of_its_wave_does_not_click():
+    room = Room(0)
+    for cycles in (7.3, 9.1):
+        wave = 20_000 * np.sin(np.arange(4800) * 2 * np.pi * cycles / 480)
+        room.mixer.play(wave.astype(np.float32))
+        first = room.say(blocks=3)
+        room.mixer.play(np.zeros(4800, np.float32))
+        played = np.concatenate((first, room.say())).astype(int)
+        usual = np.abs(np.diff(first.astype(int))).max()
+        assert np.abs(np.diff(played)).max() <= usual + 50
+
+
+def test_a_talker_who_leaves_in_the_middle_of_a_wave_does_not_click():
+    room = Room(2)
+    room.say(12_000, 3000, blocks=20)
+    room.mixer.remove("talker 0")
+    played = room.say(12_000, 3000, blocks=5).astype(int)
+    assert played[0] > 14_000
+    assert np.abs(np.diff(played)).max() < MOST_STEP
+    assert (played[480:] == 3000).all()
+
+
+def test_a_talker_who_leaves_and_comes_back_at_once_is_heard():
+    room = Room(1)
+    room.say(12_000, blocks=20)
+    room.mixer.remove("talker 0")
+    assert not room.mixer.is_idle, "the end is played first"
+    room.come_back(0)
+    assert (room.say(5000, blocks=20)[-480:] == 5000).all()
 
 
 def test_earcons_that_are_requested_at_once_are_played_one_after_the_other():

@@ -68,7 +68,7 @@ def test_the_microphone_gain_amplifies_the_sent_sound(path):
 def test_the_queue_to_a_slow_encoder_is_bounded_and_drops_are_counted(path):
     for _ in range(2 * (MAX_WAITING_PACKETS + 5)):
         path.sender.put(block(1), SILENCE)
-    assert path.sender.overflows == 10
+    assert path.sender.overflows == 5
     assert path.sender.depth_s == MAX_WAITING_PACKETS * PACKET_S
 
 
@@ -161,6 +161,19 @@ def test_silence_is_not_sent_for_what_the_card_still_holds(path):
     path.clock.now_s += 0.305
     path.sender.send_silence()
     assert len(path.taken()) == 12 * PACKET_BLOCKS
+
+
+def test_each_interruption_of_a_talk_in_which_silence_is_sent_is_counted(path):
+    path.clock.now_s += 1.0
+    path.sender.send_silence()
+    assert path.sender.underflows == 0, "nobody talks"
+    path.sender.open_gate(path.clock.now_s)
+    for _ in range(2):
+        path.put(1000)
+        for _ in range(3):
+            path.clock.now_s += 0.1
+            path.sender.send_silence()
+    assert path.sender.underflows == 2
 
 
 def test_silence_sent_after_a_long_stop_of_the_process_is_bounded(path):

@@ -155,12 +155,12 @@ def test_callbacks_without_captured_samples_are_xruns_only_if_the_microphone_goe
     for flag in flags:
         clock.now_s += 0.01
         card.call(heard(1), blank(), flag, 0.0)
-        seen.append((counters.no_samples_since_s is not None, counters.xruns))
+        seen.append((counters.no_samples_since_s is not None, counters.missing))
     assert seen == [(False, 0), (True, 0), (True, 0), (False, 2), (True, 2)]
     assert counters.no_samples_since_s == clock.now_s
     for flag in [INPUT_UNDERFLOW] * 200 + [0]:
         card.call(heard(1), blank(), flag, 0.0)
-    assert counters.xruns == 2
+    assert (counters.missing, counters.xruns) == (2, 0)
 
 
 def test_periods_that_portaudio_discards_silently_are_counted_by_their_time():
@@ -223,13 +223,15 @@ def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
     assert counters.xruns == 1
 
 
-def two_cards(ppm, seconds, late_s=0.0):
+def two_cards(ppm, seconds, late_s=0.0, stall_s=(0.0, 0.0), *, is_lost=False):
     """Return the delays in frames from playing a sample to its use as reference.
 
     Args:
         ppm: drift of the microphone's clock.
         seconds: duration.
         late_s: by how much callbacks are late; most by less, some by twice as much.
+        stall_s: start and length of a stall of the speaker's card.
+        is_lost: whether its callbacks are lost meanwhile, or come at once afterwards.
     """
     late = np.abs(np.random.default_rng(1).normal(0.0, late_s, 400 * seconds))
     lateness = iter(late.tolist())
@@ -237,12 +239,18 @@ def two_cards(ppm, seconds, late_s=0.0):
     reference = EchoReference(clock)
     speaker = PlaybackCallback(mixer, reference, StreamCounters(48_000, clock))
     microphone = CaptureCallback(mixer, reference, sink, StreamCounters(48_000, clock))
-    delays, begun_s, captured = [], clock.now_s, 0
+    delays, begun_s, captured, waiting = [], clock.now_s, 0, 0
     for count in range(round(100 * seconds)):
         clock.now_s = begun_s + count * 0.01
         next_s = clock.now_s + 0.01
         clock.now_s += next(lateness)
-        speaker.call(NOTHING, blank(), 0, 0.0)
+        passed_s = count * 0.01 - stall_s[0]
+        if 0 <= passed_s < stall_s[1]:
+            waiting += not is_lost
+        else:
+            for _ in range(waiting + 1):
+                speaker.call(NOTHING, blank(), 0, 0.0)
+            waiting = 0
         while (due_s := begun_s + 0.004 + captured * 0.01 * (1 + ppm / 1e6)) < next_s:
             captured += 1
             clock.now_s = due_s + next(lateness)
@@ -265,6 +273,23 @@ def test_with_two_cards_the_delay_of_the_echo_reference_stays_the_same(ppm, late
     assert np.abs(np.diff(means)).max() < 5
     assert np.ptp(means) < 96
     assert len(delays) > 0.99 * 6000
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+@pytest.mark.parametrize("length_s", [0.03, 0.1, 1.0])
+def test_after_a_stall_of_the_speakers_card_the_delay_of_the_reference_is_as_before(
+    length_s, is_lost
+):
+    delays = two_cards(50, 40, stall_s=(25.0, length_s), is_lost=is_lost)
+    before, after = delays[2000:2400], delays[-500:]
+    assert np.median(after) == pytest.approx(np.median(before), abs=48)
+
+
+def test_the_delay_of_the_reference_falls_again_when_callbacks_are_in_time():
+    delays = two_cards(50, 150, stall_s=(25.0, 0.015))
+    before, soon, after = delays[2000:2400], delays[3000:4000], delays[-500:]
+    assert np.median(soon) > np.median(before) + 96
+    assert np.median(after) == pytest.approx(np.median(before), abs=48)
 
 
 def test_an_exception_in_a_callback_reaches_threading_excepthook():

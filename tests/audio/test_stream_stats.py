@@ -264,6 +264,38 @@ def test_counts_are_kept_when_streams_are_closed(is_open):
     assert opened.stats.blocks("microphone") == 3 + 2 * ADC_VALUES
 
 
+def test_captured_samples_that_are_missing_are_no_fault_of_the_speaker():
+    opened = Opened()
+    opened.stream.note(INPUT_UNDERFLOW)
+    opened.stream.note(0)
+    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
+    assert opened.stats.count("speaker", AudioFault.XRUN) == 0
+    assert opened.stats.losses == 1
+    assert opened.look(is_losing=True) == {Part.MICROPHONE: LOSING}
+    opened.stats.close()
+    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
+    assert opened.stats.count("speaker", AudioFault.XRUN) == 0
+
+
+def test_only_a_card_that_is_not_listed_any_more_counts_as_unplugged():
+    opened = Opened()
+    for reason in ("it stopped", "it is busy"):
+        opened.stats.lost("speaker", "USB", reason)
+    opened.stats.note_listed({"USB", "HDMI"})
+    assert opened.stats.count("speaker", AudioFault.UNPLUG) == 0
+    for _ in range(3):
+        opened.stats.note_listed({"HDMI"})
+    assert opened.stats.count("speaker", AudioFault.UNPLUG) == 1
+    assert opened.stats.count("microphone", AudioFault.UNPLUG) == 1
+
+
+def test_a_card_that_was_never_there_does_not_count_as_unplugged():
+    stats = StreamStats(lambda _: None)
+    stats.lost("speaker", "USB", "it is not plugged in")
+    stats.note_listed(set())
+    assert stats.count("speaker", AudioFault.UNPLUG) == 0
+
+
 def test_a_loss_is_posted_again_only_if_its_reason_changes():
     opened = Opened()
     for reason in ("it stopped", "it stopped", "it is busy"):

@@ -29,6 +29,7 @@ from tests.bench import (
     links,
     memory,
     outage,
+    protection,
     room_change,
     shutdown,
     soak,
@@ -60,6 +61,7 @@ FIGURES: dict[str, Callable[[BenchRun], Awaitable[Section]]] = {
     "agent": agent.measure,
     "links": links.measure,
     "presses": link_presses.measure,
+    "protection": protection.measure,
     "busy": busy.measure,
     "crowd": crowd.measure,
     "soak": soak.measure,
@@ -77,13 +79,14 @@ ALERT = frozenset(
         "agent",
         "links",
         "presses",
+        "protection",
         "busy",
         "soak",
     }
 )
 """Modules that are measured with processors kept awake."""
 
-LENGTHY = frozenset({"soak", "clocks"})
+LENGTHY = frozenset({"soak", "clocks", "protection"})
 """Modules that are measured only if they are named."""
 
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from tests.bench import speech_signal
+from tests.bench import hearing, speech_signal
 from tests.bench.client import Client
 from tests.bench.process import Memory, cpu_s, memory, shares, threads_s
 from tests.bench.speech_signal import RATE_HZ
@@ -79,7 +79,7 @@ async def stay(
         quiet_s: silence before they begin to speak.
     """
     speeches = [_speech(voice, seed) for seed in (1, 2)]
-    is_heard = voice in {speech_signal.noise, speech_signal.sentences}
+    is_heard = voice in {speech_signal.noise, speech_signal.conversation}
     start_s = pair[0].card.now_s() + quiet_s
     since_s = start_s + SETTLE_S
     async with asyncio.TaskGroup() as tasks:
@@ -91,13 +91,11 @@ async def stay(
         speaking.cancel()
     if not is_heard:
         return CallFigures(usages, None)
-    times = [
-        since_s + x for x in speech_signal.windows(seconds, WINDOW_S, LOOK_EVERY_S)
-    ]
+    listen = _conversation if voice is speech_signal.conversation else _noise
     first, second = pair
     receptions = (
-        _reception(first, speeches[1], start_s, times),
-        _reception(second, speeches[0], start_s, times),
+        listen(first, speeches[1], start_s, (since_s, since_s + seconds)),
+        listen(second, speeches[0], start_s, (since_s, since_s + seconds)),
     )
     return CallFigures(usages, receptions)
 
@@ -142,10 +140,35 @@ async def _used(pair: tuple[Client, ...], seconds: float) -> tuple[Usage, Usage]
     return usages[0], usages[1]
 
 
-def _reception(
-    client: Client, speech: Samples, start_s: float, times: list[float]
+def _conversation(
+    client: Client, speech: Samples, start_s: float, span_s: tuple[float, float]
 ) -> Reception:
+    """Judge each repetition of a speech with pauses."""
+    times: list[float] = []
+    delays: list[float] = []
+    silent: list[float] = []
+    first = int((span_s[0] - start_s) / LOOP_S)
+    last = int((span_s[1] - start_s) / LOOP_S)
+    for number in range(first, last + 1):
+        at_s = start_s + number * LOOP_S
+        part_s = max(0.0, span_s[0] - at_s), min(LOOP_S, span_s[1] - at_s)
+        heard = client.card.heard(at_s, at_s + LOOP_S + hearing.MOST_S)
+        found = hearing.judge(speech, heard, part_s)
+        times += [at_s + x for x in found.at_s]
+        delays += found.delay_ms
+        silent += hearing.silent_percents(speech, heard, found)
+    return _reception(times, delays, silent)
+
+
+def _noise(
+    client: Client, speech: Samples, start_s: float, span_s: tuple[float, float]
+) -> Reception:
+    """Judge a sound without pauses."""
     delays, silent = [], []
+    length_s = span_s[1] - span_s[0]
+    times = [
+        span_s[0] + x for x in speech_signal.windows(length_s, WINDOW_S, LOOK_EVERY_S)
+    ]
     loop = np.concatenate((speech, speech[: round(LOOK_EVERY_S * RATE_HZ)]))
     for at_s in times:
         first = round((at_s - start_s) * RATE_HZ) % len(speech)
@@ -161,6 +184,12 @@ def _reception(
             )
         else:
             silent.append(float("nan"))
+    return _reception(times, delays, silent)
+
+
+def _reception(
+    times: list[float], delays: list[float], silent: list[float]
+) -> Reception:
     known = [percent for percent in silent if not np.isnan(percent)]
     mean = float(np.mean(known)) if known else float("nan")
     return Reception(times, delays, mean, silent)

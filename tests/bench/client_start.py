@@ -60,6 +60,8 @@ class Ours:
     token_url: str | None = None
     presets: tuple[tuple[str, str], ...] = ()
     """Name and token source of each."""
+    protection: tuple[str, int] | None = None
+    """`on` or `off` for RED, and kbit/s; None: the box's own choice."""
 
     async def start(self, seat: Seat) -> Client:
         """Start it on this seat."""
@@ -81,6 +83,9 @@ class Ours:
                 *screen,
             ]
         run = ["-m", "appliance", "run", "--config", str(file)]
+        if self.protection is not None:
+            choice = [str(x) for x in self.protection]
+            run = ["-m", "tests.bench.other_protection", *choice, str(file)]
         return [sys.executable, *self.options, *run]
 
     def _config(self, seat: Seat) -> dict[str, object]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tests.bench.speech_signal import RATE_HZ
+from tests.bench.speech_signal import RATE_HZ, SILENT_PEAK
 from tests.card.asound import Samples
 from tests.card.measure import lag
 
@@ -33,6 +33,10 @@ THERE = 0.3
 NEAR_S = 0.3
 """Time around a piece from which delays are tried: a jitter buffer changes them."""
 SLACK_S = 0.002
+BLOCK_S = 0.01
+INSIDE_BLOCKS = 2
+"""Blocks of speech on both sides of a block that is surely within speech, whatever the
+delay does in its window."""
 BEFORE_S = 5.0
 """Time before an event whose median delay is the usual one."""
 USUAL_MS = 40.0
@@ -73,6 +77,37 @@ def judge(said: Samples, heard: Samples, span_s: tuple[float, float]) -> Hearing
     ]
     share = 100.0 * float(np.mean(lost)) if lost else float("nan")
     return Hearing(tuple(times), tuple(1000.0 * x for x in delays), share)
+
+
+def silent_percents(said: Samples, heard: Samples, hearing: Hearing) -> list[float]:
+    """Return the share of silent blocks within the speech of each window.
+
+    Args:
+        said: spoken samples.
+        heard: received samples, as in `judge`.
+        hearing: result of `judge` for them.
+
+    Returns:
+        NaN for a window whose delay is not known, or without a block within speech.
+    """
+    spoken, received = _reduced(said), _reduced(heard)
+    size = round(BLOCK_S * REDUCED_HZ)
+    blocks = spoken[: len(spoken) // size * size].reshape(-1, size)
+    is_loud = _energy(blocks) > size * SPEECH_RMS**2
+    around = np.ones(2 * INSIDE_BLOCKS + 1)
+    is_inside = np.convolve(is_loud, around, "same") > len(around) - 0.5
+    result = []
+    for at_s, ms in zip(hearing.at_s, hearing.delay_ms, strict=True):
+        first = round(at_s / BLOCK_S)
+        wanted = is_inside[first : first + round(WINDOW_S / BLOCK_S)]
+        if np.isnan(ms) or not wanted.any():
+            result.append(float("nan"))
+            continue
+        start = first * size + round(ms * REDUCED_HZ / 1000)
+        found = received[start : start + len(wanted) * size].reshape(-1, size)
+        peaks = np.abs(found.astype(np.int32)).max(axis=1)
+        result.append(100.0 * float(np.mean(peaks[wanted] < SILENT_PEAK)))
+    return result
 
 
 def back_s(

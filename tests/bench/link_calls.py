@@ -8,6 +8,7 @@ import asyncio
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -20,14 +21,22 @@ from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Chromium, Kind, MediaDevices, Ours
 from tests.bench.hearing import Hearing, back_s, judge
 from tests.bench.plan import QUICK
+from tests.bench.process import cpu_s
 from tests.link.bad_link import BadLink, bad_link
 from tests.link.middle import Quality
 
+PLAIN = Ours(has_processing=False, has_page=False)
 KINDS: dict[str, Kind] = {
-    "ours": Ours(has_processing=False, has_page=False),
+    "ours": PLAIN,
     "MediaDevices": MediaDevices(),
     "Chromium": Chromium(),
 }
+PROTECTIONS = {
+    f"RED {red}, {kbit_s} kbit/s": replace(PLAIN, protection=(red, kbit_s))
+    for red in ("on", "off")
+    for kbit_s in (64, 48, 32, 24)
+}
+"""The same box with other protection of what it sends; the first is its usual one."""
 AHEAD_S = 0.5
 """Silence before the first word."""
 AFTER_S = 10.0
@@ -71,6 +80,8 @@ class Call(msgspec.Struct, frozen=True):
     """For each event, of the worse ear; None: the delay did not come back."""
     own_percent: tuple[float, ...] = ()
     """The clients' own counts of concealed speech, where they tell them."""
+    cpu_percent: tuple[float, ...] = ()
+    """CPU time of each end, in per cent of one core."""
     late_ms: float = 0.0
     """Delay by the link's own process, at most."""
     dropped_percent: float = 0.0
@@ -99,7 +110,8 @@ async def _call(
 ) -> Call:
     await link.change(order.quality, seed)
     try:
-        async with run.call(KINDS[kind], KINDS[kind]) as pair:
+        either = (KINDS | PROTECTIONS)[kind]
+        async with run.call(either, either) as pair:
             call = await _talk(pair, link, order, kind, seed)
     except UnmeasurableError as exc:
         return Call(order.name, kind, trouble=str(exc))
@@ -125,9 +137,11 @@ async def _talk(
     zero_s = start_s + order.settle_s
     await asyncio.sleep(zero_s - pair[0].card.now_s())
     count = await link.count()
+    before = [cpu_s(client.pid) for client in pair]
     happened = [await _happen(pair[0], link, event, zero_s) for event in order.events]
     until_s = zero_s + order.seconds
     await asyncio.sleep(until_s + hearing.MOST_S - pair[0].card.now_s())
+    used = [cpu_s(client.pid) - x for client, x in zip(pair, before, strict=True)]
     count = await link.count()
     ears = []
     for client, speech in zip(pair, reversed(speeches), strict=True):
@@ -139,6 +153,7 @@ async def _talk(
         kind,
         tuple(ears),
         tuple(_back(ears, order, happened)),
+        cpu_percent=tuple(100 * x / (order.seconds + hearing.MOST_S) for x in used),
         late_ms=count.late_ms,
         dropped_percent=100 * count.dropped / max(1, count.passed),
     )

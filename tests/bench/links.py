@@ -52,11 +52,11 @@ BACK_S = {"stall": 5.0, "gap": 1.0}
 
 async def measure(run: BenchRun) -> Section:
     """Make all calls in a network namespace, and draw the one with events."""
-    calls = await _calls([_order(name, run.plan) for name in run.plan.links])
+    made = await make_calls([_order(name, run.plan) for name in run.plan.links])
     rows: list[Row] = []
     for name in run.plan.links:
-        rows += _rows(name, [call for call in calls if call.name == name])
-    curves = _curves([call for call in calls if call.name == "events"])
+        rows += _rows(name, [call for call in made if call.name == name])
+    curves = _curves([call for call in made if call.name == "events"])
     if curves:
         spans = [(event.at_s, event.at_s + event.length_s) for event in EVENTS]
         PICTURE.write_text(plot(curves, spans), encoding="utf-8")
@@ -72,7 +72,8 @@ def _order(name: str, plan: Plan) -> Order:
     return Order(name, quality, seconds, starts=plan.link_starts, events=EVENTS)
 
 
-async def _calls(orders: Sequence[Order]) -> list[Call]:
+async def make_calls(orders: Sequence[Order]) -> list[Call]:
+    """Make the calls in a network namespace of their own."""
     text = msgspec.json.encode(orders).decode()
     out = await in_namespace("tests.bench.link_calls", text)
     return msgspec.msgpack.decode(out, type=list[Call])
@@ -98,31 +99,31 @@ async def in_namespace(module: str, order: str) -> bytes:
 
 def _rows(name: str, calls: Sequence[Call]) -> list[Row]:
     words, _ = LINKS[name]
-    delays = Row(
+    delay = Row(
         name=f"mouth to ear, {words}",
         unit="ms",
-        ours=_delays(calls, "ours"),
-        rival=_delays(calls, "MediaDevices"),
-        browser=_delays(calls, "Chromium"),
+        ours=delays(calls, "ours"),
+        rival=delays(calls, "MediaDevices"),
+        browser=delays(calls, "Chromium"),
         goal=Goal(MEDIAN_MS[name]) if name in MEDIAN_MS else None,
-        note=_note(calls),
+        note=trouble(calls),
     )
     if name == "events":
-        return [delays, *(_back(calls, n) for n in range(len(EVENTS)))]
+        return [delay, *(_back(calls, n) for n in range(len(EVENTS)))]
     slowest = [
-        replace(delays, name="the same, 95 %", goal=Goal(P95_MS[x], "high"), note="")
+        replace(delay, name="the same, 95 %", goal=Goal(P95_MS[x], "high"), note="")
         for x in P95_MS
         if x == name
     ]
-    lost = Row(
+    lost_row = Row(
         name=f"speech concealed or lost, {words}",
         unit="%",
-        ours=_lost(calls, "ours"),
-        rival=_lost(calls, "MediaDevices"),
-        browser=_lost(calls, "Chromium"),
+        ours=lost(calls, "ours"),
+        rival=lost(calls, "MediaDevices"),
+        browser=lost(calls, "Chromium"),
         note=_own(calls),
     )
-    return [delays, *slowest, replace(lost, goal=_most_lost(name, lost.browser))]
+    return [delay, *slowest, replace(lost_row, goal=_most_lost(name, lost_row.browser))]
 
 
 def _most_lost(name: str, browser: Spread | None) -> Goal | None:
@@ -134,13 +135,13 @@ def _most_lost(name: str, browser: Spread | None) -> Goal | None:
     return Goal(most)
 
 
-def _delays(calls: Sequence[Call], kind: str) -> Spread | None:
+def delays(calls: Sequence[Call], kind: str) -> Spread | None:
     """Return p5, median and p95 over both ends and all starts."""
     ears = [ear for call in calls if call.kind == kind for ear in call.ears]
     return spread([ms for ear in ears for ms in ear.delay_ms])
 
 
-def _lost(calls: Sequence[Call], kind: str) -> Spread | None:
+def lost(calls: Sequence[Call], kind: str) -> Spread | None:
     """Return the extremes of all ends and starts."""
     ears = [ear for call in calls if call.kind == kind for ear in call.ears]
     return extremes([ear.lost_percent for ear in ears])
@@ -177,14 +178,14 @@ def _times(calls: Sequence[Call], kind: str, number: int) -> list[float | None]:
     return [call.back_s[number] for call in calls if call.kind == kind and call.ears]
 
 
-def _note(calls: Sequence[Call]) -> str:
+def trouble(calls: Sequence[Call]) -> str:
     """Return what disturbed the calls."""
-    trouble = [f"{call.kind}: {call.trouble}" for call in calls if call.trouble]
+    found = [f"{call.kind}: {call.trouble}" for call in calls if call.trouble]
     late = [call for call in calls if call.late_ms > LATE_MS]
-    trouble += [
+    found += [
         f"{call.kind}: the link itself was {call.late_ms:.0f} ms late" for call in late
     ]
-    return "; ".join(trouble)
+    return "; ".join(found)
 
 
 def _own(calls: Sequence[Call]) -> str:

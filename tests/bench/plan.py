@@ -44,6 +44,8 @@ class Plan:
     """Calls of each kind of client over each link."""
     link_presses: int
     """Presses over each link."""
+    protection_starts: int
+    """Calls with each protection of speech over each link that loses packets."""
     busy_s: float
     """Time in which compilers take all processors."""
     busy_edge_s: float
@@ -79,6 +81,7 @@ QUICK = Plan(
     link_s=8.0,
     link_starts=1,
     link_presses=10,
+    protection_starts=1,
     busy_s=8.0,
     busy_edge_s=4.0,
     busy_settle_s=4.0,
@@ -107,6 +110,7 @@ DEFAULT = Plan(
     link_s=20.0,
     link_starts=3,
     link_presses=100,
+    protection_starts=1,
     busy_s=30.0,
     busy_edge_s=12.0,
     busy_settle_s=12.0,
@@ -135,6 +139,7 @@ LONG = Plan(
     link_s=30.0,
     link_starts=4,
     link_presses=300,
+    protection_starts=3,
     busy_s=60.0,
     busy_edge_s=20.0,
     busy_settle_s=12.0,

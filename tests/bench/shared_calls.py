@@ -20,7 +20,12 @@ async def plain_call(run: BenchRun) -> CallFigures:
     """Ours without processing, both speak, clocks apart; only a has a page."""
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     return await _once(
-        run, kinds, run.plan.call_s, speech_signal.sentences, ppm=PPM, quiet_s=BEFORE_S
+        run,
+        kinds,
+        run.plan.call_s,
+        speech_signal.conversation,
+        ppm=PPM,
+        quiet_s=BEFORE_S,
     )
 
 
@@ -29,7 +34,12 @@ async def clocks_call(run: BenchRun) -> CallFigures:
     kinds = (Ours(has_processing=False), Ours(has_processing=False, has_page=False))
     seconds = 60 * run.plan.clocks_minutes
     return await _once(
-        run, kinds, seconds, speech_signal.sentences, ppm=FAR_PPM, quiet_s=BEFORE_S
+        run,
+        kinds,
+        seconds,
+        speech_signal.conversation,
+        ppm=FAR_PPM,
+        quiet_s=BEFORE_S,
     )
 
 
@@ -37,7 +47,7 @@ async def rival_plain_call(run: BenchRun) -> CallFigures:
     """The same with the SDK's own client."""
     kinds = (MediaDevices(), MediaDevices())
     return await _once(
-        run, kinds, run.plan.rival_call_s, speech_signal.sentences, ppm=PPM
+        run, kinds, run.plan.rival_call_s, speech_signal.conversation, ppm=PPM
     )
 
 

@@ -22,10 +22,6 @@ BURST_S = 0.1
 """Too short for noise suppression to adapt to it."""
 EVERY_S = 0.4
 UNEVEN_S = 0.02
-SENTENCE_S = 2.5
-BREATH_S = 0.3
-"""Part of the sentence."""
-
 SENTENCE_RANGE_S = (1.5, 3.0)
 WORD_S = (0.2, 0.5)
 PAUSE_S = (0.4, 0.9)
@@ -56,14 +52,6 @@ def noise(rng: np.random.Generator, seconds: float) -> Samples:
     wave = np.fft.irfft(spectrum, count)
     result: Samples = (wave / np.abs(wave).max() * PEAK).astype(np.int16)
     return result
-
-
-def sentences(rng: np.random.Generator, seconds: float) -> Samples:
-    """Return the same with a breath after every sentence, as people speak."""
-    samples = noise(rng, seconds)
-    at_s = np.arange(len(samples)) / RATE_HZ % SENTENCE_S
-    samples[at_s >= SENTENCE_S - BREATH_S] = 0
-    return samples
 
 
 def talk(rng: np.random.Generator, seconds: float) -> Samples:

@@ -1,12 +1,13 @@
 """Delay and lost speech, judged from a recording."""
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
 from tests.bench import speech_signal
-from tests.bench.hearing import MOST_S, Hearing, back_s, judge
+from tests.bench.hearing import MOST_S, Hearing, back_s, judge, silent_percents
 from tests.bench.speech_signal import RATE_HZ
 
 SECONDS = 6.0
@@ -59,6 +60,28 @@ def test_silent_packets_are_lost(said):
         heard[first : first + PACKET] = 0
     found = judge(said, later(heard, 80.0), SPAN_S)
     assert found.lost_percent == pytest.approx(5.0, rel=0.5)
+
+
+def known(percents):
+    return [percent for percent in percents if not math.isnan(percent)]
+
+
+def test_pauses_and_closures_are_no_silent_blocks(said):
+    # What a receiver plays of the noise of a room is nothing, because of DTX.
+    heard = later(np.where(np.abs(said) < 6 * speech_signal.FLOOR, 0, said), 80.0)
+    found = known(silent_percents(said, heard, judge(said, heard, SPAN_S)))
+    assert len(found) > 20
+    assert set(found) == {0.0}
+
+
+def test_a_silent_block_within_speech_is_found(said):
+    heard = later(said, 80.0)
+    times = judge(said, heard, SPAN_S).at_s
+    at_s = next(x for x, y in pairwise(times) if y - x == pytest.approx(0.1))
+    first = round((at_s + 0.18) * RATE_HZ)
+    heard[first : first + RATE_HZ // 50] = 0
+    found = silent_percents(said, heard, judge(said, heard, SPAN_S))
+    assert max(known(found)) > 0.0
 
 
 def test_a_changed_delay_is_no_loss(said):

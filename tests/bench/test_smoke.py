@@ -3,6 +3,9 @@
 import math
 from dataclasses import replace
 
+import pytest
+from livekit import rtc
+
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from tests.bench import (
@@ -11,6 +14,7 @@ from tests.bench import (
     delay,
     dtelecom_relay,
     gate,
+    protection,
     room_change,
     soak,
     speech_signal,
@@ -18,10 +22,12 @@ from tests.bench import (
 from tests.bench.bench_run import BenchRun
 from tests.bench.call_figures import stay
 from tests.bench.client_start import Ours
+from tests.bench.hearing import Hearing
+from tests.bench.link_calls import PROTECTIONS, Call
 from tests.bench.plan import QUICK
 from tests.bench.process import resources, wake_ups
 from tests.bench.report import Row, Section, table
-from tests.bench.spread import spread
+from tests.bench.spread import extremes, spread
 
 OURS = Ours(has_processing=False, has_page=False)
 SPARE = 3
@@ -92,6 +98,38 @@ async def test_speech_passes_again_after_each_disturbance_of_a_call(tmp_path):
     for first, last in zip(before, after, strict=True):
         assert last.threads <= first.threads + SPARE
         assert last.files <= first.files + SPARE
+
+
+@pytest.mark.parametrize(("red", "codec"), [("on", "audio/red"), ("off", "audio/opus")])
+async def test_speech_is_protected_as_chosen(tmp_path, red, codec):
+    async with LocalServer(find_or_build(print)) as server:
+        run = BenchRun(server, tmp_path, QUICK)
+        room, guest = run.fresh_room(), rtc.Room()
+        box = await replace(OURS, protection=(red, 32)).start(run.seat(room, 0))
+        try:
+            await box.says("joined")
+            await guest.connect(server.url, run.token(room, "guest"))
+            (participant,) = guest.remote_participants.values()
+            (track,) = participant.track_publications.values()
+            assert track.mime_type == codec
+        finally:
+            await guest.disconnect()
+            await box.stop()
+
+
+def test_each_protection_has_its_rows_and_its_cpu_time():
+    plan = replace(QUICK, links=("plain", "loss3"))
+    assert [order.name for order in protection.orders(plan)] == ["loss3"]
+    kinds = list(PROTECTIONS)
+    ear = Hearing((0.0,), (90.0,), 0.5)
+    made = [Call("loss3", kinds[0], (ear, ear), cpu_percent=(8.0, 9.0))]
+    rows = protection.link_rows("loss3", made)
+    assert len(rows) == 2 * len(kinds)
+    assert rows[0].ours == extremes([0.5, 0.5])
+    assert rows[1].ours == spread([90.0, 90.0])
+    assert rows[2].ours is None
+    assert protection.cpu(made, kinds[0]) == spread([8.0, 9.0])
+    assert protection.cpu(made, kinds[1]) is None
 
 
 async def test_silent_participants_are_received_by_a_box(tmp_path):

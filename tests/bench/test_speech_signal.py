@@ -34,14 +34,6 @@ def test_continuous_sounds_have_no_silent_block(make, rng):
     assert speech_signal.silent_percent(make(rng, 2.0)) == 0.0
 
 
-def test_sentences_are_separated_by_a_pause_and_have_none_within(rng):
-    spoken = speech_signal.sentences(rng, 5.0).reshape(2, -1)
-    speech = round((speech_signal.SENTENCE_S - speech_signal.BREATH_S) * RATE_HZ)
-    for sentence in spoken:
-        assert speech_signal.silent_percent(sentence[:speech]) == 0.0
-        assert not sentence[speech:].any()
-
-
 def test_a_conversation_has_pauses_and_the_noise_of_a_room(rng):
     spoken = speech_signal.conversation(rng, 20.0)
     assert len(spoken) == 20 * RATE_HZ

@@ -107,6 +107,22 @@ def test_every_value_is_written_with_its_labels(counts):
     assert found["ptt_chat_messages_total", "failed", "send"] == 0
 
 
+def helps(text):
+    words = [line.split(maxsplit=3) for line in text.splitlines()]
+    return {line[2]: line[3] for line in words if line[:2] == ["#", "HELP"]}
+
+
+def test_the_help_says_what_each_kind_of_fault_is(counts):
+    explanation = helps(text_of(counts))["ptt_audio_faults_total"]
+    assert all(f"{kind}: " in explanation for kind in AudioFault)
+
+
+def test_the_help_says_that_received_blocks_are_those_that_the_card_played(counts):
+    explanation = helps(text_of(counts))["ptt_audio_blocks_total"]
+    assert "card" in explanation
+    assert "silence included" in explanation
+
+
 def test_each_request_reads_the_present_counts(counts):
     registry = MetricsRegistry(counts, AudioFigures)
     counts.joins = 4
