@@ -33,8 +33,11 @@ from appliance.process.state_files import (
 
 _log = logging.getLogger(__name__)
 
-REST_S = 5.0
+REST_S: Final = 2.0
 """Time without changes before the levels are written: one write per adjustment."""
+RETRY_S: Final = 2.0
+"""Time after which levels that could not be written are written again; our choice, so
+that the fault ends soon after the disk has room."""
 _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,
@@ -77,6 +80,7 @@ class Store:
         post: Post,
         *,
         rest_s: float = REST_S,
+        retry_s: float = RETRY_S,
         machine_files: Iterable[Path] = MACHINE_FILES,
     ) -> None:
         """Keep the folder; nothing is read or written yet.
@@ -86,11 +90,13 @@ class Store:
             post: receives `PartLost` when nothing can be written, and `PartFound`
                 when it can be again.
             rest_s: time without changes before levels are written.
+            retry_s: time after which they are written again if that failed.
             machine_files: where the identity is derived from.
         """
         self._folder = folder
         self._post = post
         self._rest_s = rest_s
+        self._retry_s = retry_s
         self._machine_files = machine_files
         self._wanted: Levels | None = None
         self._written: Levels | None = None
@@ -147,12 +153,23 @@ class Store:
 
     async def _write_changes(self) -> None:
         while True:
-            await self._changed.wait()
+            await self._until_due()
             while self._changed.is_set():
                 self._changed.clear()
                 await asyncio.sleep(self._rest_s)
             # Off the event loop: an SD card may need half a second.
             await asyncio.to_thread(self._flush, self._wanted)
+
+    async def _until_due(self) -> None:
+        """Wait for a change, or until what could not be written is tried again."""
+        is_unwritten = self._fault.reason is not None and self._is_new(self._wanted)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._retry_s if is_unwritten else None):
+                await self._changed.wait()
+
+    def _is_new(self, levels: Levels | None) -> bool:
+        """Return whether the levels differ from the file."""
+        return levels is not None and levels != self._written
 
     def _flush(self, levels: Levels | None) -> None:
         """Write the levels if they differ from the file.
@@ -160,8 +177,7 @@ class Store:
         Thread: any.
         """
         with self._writing:
-            is_new = levels is not None and levels != self._written
-            if is_new and self._write("levels.json", levels):
+            if self._is_new(levels) and self._write("levels.json", levels):
                 self._written = levels
 
     def _write(self, name: str, content: Levels | Identity | None) -> bool:

@@ -14,7 +14,7 @@ from appliance.audio.alsa_mixer import loaded, opened
 from appliance.audio.card_levels import device_levels, levels_found
 from appliance.audio.device_list import print_devices
 from appliance.audio.devices import Device, Direction
-from appliance.audio.level_supervisor import ANSWER_S, LevelSupervisor
+from appliance.audio.level_supervisor import AGAIN_S, ANSWER_S, LevelSupervisor
 from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.errors import SoundError
@@ -204,6 +204,10 @@ def test_a_level_that_is_too_low_is_a_notice_until_it_is_raised(mixer, supervise
     finish()
     assert not levels.notice("speaker", NAME)
     assert not levels.notice("microphone", NAME)
+
+
+def test_a_level_that_is_raised_is_noticed_soon():
+    assert AGAIN_S <= 2
 
 
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):
