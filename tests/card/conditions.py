@@ -49,8 +49,8 @@ HANG_LASTS_S: Final = 12.0
 """The same for a call that does not return: longer than `audio.adapter.DEAD_S`, after
 which the box would stop its watchdog signals and be restarted by systemd."""
 IN_GUEST: Final = (
-    "the kernel's own drivers for USB sound, GPIO and I²C, as checks unplug, screen, "
-    "bus, bounce, held, renumbered, bare, readonly, full and mixer"
+    "the same with the kernel's own drivers for USB sound, GPIO and I²C, as unplug, "
+    "screen, bus, bounce, held, taken, renumbered, bare, readonly, full and mixer"
 )
 """Conditions that need real drivers."""
 HANGS: Final = "does not answer"

@@ -1,9 +1,9 @@
 """Conditions of the panel and the machine, for the table of `conditions`.
 
 The box is the real one, with simulated parts of the panel. Its talk button mutes and
-unmutes, as in the mode `open`. Three conditions need the kernel's own drivers to be
-like real ones, so the boot guest has them as well: an I²C bus that appears late, a line
-of a real GPIO chip that is in use or renumbered, and a state directory on a full disk.
+unmutes, as in the mode `open`. What depends on the kernel's own drivers is a check of
+`tests.guest` as well: an I²C bus that appears late, a GPIO line that is in use, a chip
+with another number, a bouncing contact, and a full or read-only disk.
 """
 
 import asyncio
