@@ -44,13 +44,13 @@ class Hardware:
     """Creates the driver of PortAudio, or its replacement."""
     open_factory: OpenFactory = open_factory
     """Opens the pin factory of gpiozero."""
-    chips: GpioChips = CHIPS
-    """Says who uses a pin."""
     open_display: "OpenDisplay" = open_oled
     viewers: tuple[Viewer, ...] = ()
     """Additional viewers."""
     pin_hint: str = ""
     """Sentence that says where the PIN is shown when there is no screen."""
+    chips: GpioChips = CHIPS
+    """Says who uses a pin."""
 
 
 def adapters(

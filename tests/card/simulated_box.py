@@ -325,8 +325,9 @@ def main() -> None:
     # As `run` does: sounddevice redirects descriptor 2 to /dev/null for a while.
     start_logging(config.log.level, descriptor=os.dup(2))
     cards = folder / "asound"
-    adapter.Choice = partial(Choice, cards=cards)  # type: ignore[misc,assignment]
-    supervisor.listed = partial(listed, cards=cards)
+    # Nothing else tells them where the kernel's list is.
+    vars(adapter)["Choice"] = partial(Choice, cards=cards)
+    vars(supervisor)["listed"] = partial(listed, cards=cards)
     panel = Panel(config, folder / "gpio")
     for fault in faults:
         panel.begin(fault)

@@ -177,8 +177,8 @@ async def test_what_could_not_be_stored_is_stored_as_soon_as_the_disk_has_room(
     tmp_path,
 ):
     events = asyncio.Queue[Event]()
-    times = {"rest_s": 0.001, "retry_s": 0.01}
-    async with Store(tmp_path, events.put_nowait, **times) as store:
+    store = Store(tmp_path, events.put_nowait, rest_s=0.001, retry_s=0.01)
+    async with store:
         with full_disk():
             store.do(KeepLevels(6, 0))
             assert isinstance(await events.get(), PartLost)
