@@ -96,17 +96,9 @@ class Panel:
             self._pins.factory.chip = chip
         return self._pins.factory
 
-    def open_display(self, config: ScreenConfig) -> Oled:
+    def open_display(self, config: ScreenConfig) -> "WatchedScreen":
         """Open the screen as usual, and keep each picture that it is to show."""
-        screen = open_oled(config, self._open_bus)
-        send = screen.show
-
-        def show(picture: "Image") -> None:
-            self._picture = picture
-            send(picture)
-
-        screen.show = show  # type: ignore[method-assign]
-        return screen
+        return WatchedScreen(open_oled(config, self._open_bus), self._keep)
 
     def is_right(self) -> bool:
         """Whether the screen shows the newest picture."""
@@ -187,6 +179,9 @@ class Panel:
         else:
             self._floats.clear()
 
+    def _keep(self, picture: "Image") -> None:
+        self._picture = picture
+
     def _open_bus(self, number: int) -> FakeBus:
         if not self._has_bus:
             raise FileNotFoundError(errno.ENOENT, f"/dev/i2c-{number}")
@@ -212,6 +207,21 @@ class Panel:
             time.sleep(HUM_S)
             self._pins.release(SPARE)
             time.sleep(HUM_S)
+
+
+class WatchedScreen:
+    """Screen that reports each picture before it shows it."""
+
+    def __init__(self, screen: Oled, report: Callable[["Image"], None]) -> None:
+        self._screen = screen
+        self._report = report
+        self.check, self.dim, self.light = screen.check, screen.dim, screen.light
+        self.close = screen.close
+
+    def show(self, picture: "Image", /) -> None:
+        """Show a picture."""
+        self._report(picture)
+        self._screen.show(picture)
 
 
 Change = Callable[[Panel], object]
