@@ -17,6 +17,7 @@ from appliance.panel.pins import (
     OpenFactory,
     PinGroup,
     PinSource,
+    claim,
     is_active_high,
     open_factory,
     pin_errors,
@@ -89,6 +90,7 @@ class Output:
         with pin_errors(self._name):
             from gpiozero import OutputDevice
 
+            claim(factory, pin)
             self._device = OutputDevice(
                 pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
             )

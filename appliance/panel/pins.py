@@ -151,6 +151,15 @@ def _pin_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
+def claim(factory: Factory, pin: Pin) -> None:
+    """Take a pin from the kernel before gpiozero's device reserves it.
+
+    A device whose pin is refused keeps the reservation until Python has collected it,
+    which may take minutes, and the pin would seem to be in use all the time.
+    """
+    factory.pin(pin.pin)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """Edge seen by a thread of gpiozero's."""
@@ -179,6 +188,7 @@ class Input:
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 
+            claim(factory, pin)
             self._device = GPIODevice(pin.pin, pin_factory=factory)
         try:
             with pin_errors(self._name):

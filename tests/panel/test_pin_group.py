@@ -3,7 +3,9 @@
 import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from gpiozero.pins.mock import MockFactory, MockPin
@@ -12,6 +14,7 @@ from appliance.config import Pin
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, GpioChips, query_device
+from appliance.panel.lamps import Output
 from appliance.panel.pins import (
     BOOT_TRIES,
     RETRY_S,
@@ -93,6 +96,27 @@ async def test_a_pin_that_becomes_free_is_found(tmp_path):
     await group.pins.find()
     assert group.events[1:] == [PartFound(Part.BUTTON, "talk GPIO17")]
     group.pins.close()
+
+
+@pytest.mark.parametrize(
+    "open_pin",
+    [
+        lambda x: Input(x, Pin(pin=17), print),
+        lambda x: Output(x, Pin(pin=17), is_lit=False),
+    ],
+)
+def test_a_pin_that_was_refused_is_not_held_by_the_attempt(open_pin):
+    factory, pin = mock_factory(), MockFactory.pin
+    factory.pin = Mock(side_effect=OSError("GPIO busy"))
+    kept = []
+    try:
+        open_pin(factory)
+    except PanelError as exc:
+        # As a cycle of an exception and its frames does.
+        kept.append(exc)
+    assert kept
+    factory.pin = partial(pin, factory)
+    open_pin(factory).close()
 
 
 def test_a_closed_button_leaves_no_callback_at_its_pin():
