@@ -19,9 +19,10 @@ from appliance.config import Config
 from appliance.metrics.counters import AudioFigures, Counters
 from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
+from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
-from appliance.panel.pins import OpenFactory, open_factory
+from appliance.panel.pins import CHIPS, OpenFactory, open_factory
 from appliance.ports import Adapters, Viewer
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
@@ -47,6 +48,8 @@ class Hardware:
     """Additional viewers."""
     pin_hint: str = ""
     """Sentence that says where the PIN is shown when there is no screen."""
+    chips: GpioChips = CHIPS
+    """Says who uses a pin."""
 
 
 def adapters(
@@ -62,14 +65,17 @@ def adapters(
     driver, folder = hardware.sound_library, state_folder(os.environ)
     audio = AudioAdapter(config, app.post, driver, processing, folder)
 
-    post, open_pins = app.post, hardware.open_factory
+    post, open_pins, chips = app.post, hardware.open_factory, hardware.chips
     return Adapters(
         store=store,
         sound=audio,
         room=LiveKitRoom(config, post, audio.encoder_feed, audio.mixer),
-        event_sources=(NetworkMonitor(post), Buttons(config.buttons, post, open_pins)),
+        event_sources=(
+            NetworkMonitor(post),
+            Buttons(config.buttons, post, open_pins, chips=chips),
+        ),
         viewers=(
-            Lamps(config.lamps, post, open_pins),
+            Lamps(config.lamps, post, open_pins, chips=chips),
             *_screen(config, app, hardware),
             *_page(config, app, metrics_text(counts, audio.figures), hardware.pin_hint),
             *_metrics_push(config, counts),

@@ -19,7 +19,7 @@ from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
 
-AGAIN_S: Final = 10.0
+AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the
 fault ends soon after somebody has raised the volume."""
 ANSWER_S: Final = 5.0

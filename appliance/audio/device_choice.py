@@ -102,9 +102,31 @@ class DeviceChoice:
         }
         return found, missing
 
-    def missing_all(self, exc: SoundError) -> dict[Direction, SoundError]:
-        """Return the same reason for each direction."""
-        return dict.fromkeys(self._wishes, exc)
+    def missing_all(
+        self, exc: SoundError, *, is_stuck: bool = False
+    ) -> dict[Direction, SoundError]:
+        """Return the same reason for each direction.
+
+        Args:
+            exc: why there is none.
+            is_stuck: the search for cards did not end. A card is at fault then, most
+                likely the one that would be used.
+        """
+        if not is_stuck:
+            return dict.fromkeys(self._wishes, exc)
+        return {
+            direction: SoundError(self._expected(direction) or exc.device, exc.reason)
+            for direction in self._wishes
+        }
+
+    def _expected(self, direction: Direction) -> str:
+        """Return the name of the card that the kernel's list suggests; else empty."""
+        there = unlisted((), self._cards, self._processes)
+        try:
+            return chosen(self._wishes[direction], there, direction).stable_name
+        except SoundError:
+            used = self._used.get(direction)
+            return "" if used is None else used.stable_name
 
     def use(
         self, found: Mapping[Direction, Device], opened: Iterable[Direction]

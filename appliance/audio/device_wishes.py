@@ -165,7 +165,7 @@ def not_the_first(
     if not preference(wishes, device)[0]:
         return ""
     if wishes:
-        return fault_table.OTHER_WISH.text(wish=wishes[0])
+        return fault_table.OTHER_WISH.text(wish=wishes[0], direction=direction)
     is_added = not (device.is_hdmi or device.is_onboard or device.is_shared)
     if is_added and not has_usb:
         return ""

@@ -25,7 +25,10 @@ from appliance.errors import SoundError
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first; see `latency_steps` for the
 choice. Measured: 20, 30 and 60 ms from microphone to speaker."""
-RATES_HZ: Final = (48_000, 44_100, 32_000, 16_000, 96_000, 8_000)
+RATES_HZ: Final = (
+    *(48_000, 44_100, 32_000, 24_000, 16_000),
+    *(96_000, 88_200, 192_000, 8_000),
+)
 """Rates tried in this order; each has a whole number of frames in 10 ms."""
 FULL_RATE_HZ: Final = 32_000
 """Lowest rate at which speech loses nothing audible."""

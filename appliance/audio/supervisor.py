@@ -30,6 +30,11 @@ PAUSE_S: Final = 2.0
 """A pause this long in a talk may be interrupted."""
 LONG_LIFE_S: Final = 10.0
 """A card that has worked for this long is searched again at once when it is lost."""
+REJOIN_S: Final = 300.0
+"""Time after which a card whose duplex stream did not run is opened with one again,
+because two streams have a longer delay."""
+REJOIN_FACTOR: Final = 4
+"""Factor by which that time grows with each attempt: with some cards it never works."""
 _log = logging.getLogger(__name__)
 
 
@@ -75,6 +80,8 @@ class Supervisor:
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_for: str | None = None
         """List of cards with which a duplex stream did not run."""
+        self.rejoin_s = REJOIN_S
+        """Time after which such a card is opened with a duplex stream again."""
         self._left_out: Direction | None = None
         """Direction that hung when it was opened; the next attempt is made without it,
         so that the other one works."""
@@ -143,6 +150,8 @@ class Supervisor:
         self._close_stopped()
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
+        if not (state.is_talking or state.is_playing):
+            self._rejoin()
         if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
 
@@ -215,6 +224,21 @@ class Supervisor:
             return
         self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
+    def _rejoin(self) -> None:
+        """Open a card as one stream again after it has worked as two for a while."""
+        counters, driver = self.stats.counters, self._driver
+        is_both = len(set(map(id, counters.values()))) > 1
+        is_one_card = len(set(self._devices.values())) == 1
+        is_old = time.monotonic() - self._opened_at_s > self.rejoin_s
+        if driver is None or not (is_both and is_one_card and is_old):
+            return
+        if self._split_for is None or self._split_for != self._choice.list_cards():
+            return
+        self.rejoin_s *= REJOIN_FACTOR
+        self._split_for = None
+        self._close_streams()
+        self._open(driver, self._devices)
+
     def _reopen(self) -> None:
         """Search for cards and open the streams."""
         self._close_streams()
@@ -227,7 +251,8 @@ class Supervisor:
             wanted, missing = self._choice.choose(listed(driver.devices()))
             self.stats.note_listed(self._choice.listed)
         except SoundError as exc:
-            missing = self._choice.missing_all(exc)
+            is_stuck = self._driver is not None and bool(self._driver.failure())
+            missing = self._choice.missing_all(exc, is_stuck=is_stuck)
         self._note_missing(missing)
         if wanted:
             self._open(driver, wanted)

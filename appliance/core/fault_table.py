@@ -123,7 +123,11 @@ ALSA_CONFIGURATION: Final = HardwareFault(
     readme_row=_ALSA,
 )
 OTHER_WISH: Final = HardwareFault(
-    "card-other-wish", 'not "{wish}"', kind=FaultKind.NOTICE, readme_row=_SECOND
+    "card-other-wish",
+    'not "{wish}"',
+    "Plug that one in, or change sound.{direction}.",
+    FaultKind.NOTICE,
+    _SECOND,
 )
 FIRST_IN_USE: Final = HardwareFault(
     "card-first-in-use",

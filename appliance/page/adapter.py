@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-RETRY_S = 10.0
-"""Interval of attempts to listen; our choice."""
+RETRY_S = 2.0
+"""Interval of attempts to listen; our choice, so that the page is back soon after the
+port is free."""
 WATCH_S = 2.0
 """Interval of checks for a new address, or a new PIN from the command line."""
 

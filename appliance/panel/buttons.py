@@ -56,8 +56,11 @@ detected in 0.2 s; a bounce of 20 ms has up to 40."""
 _log = logging.getLogger(__name__)
 READ_S: Final = 0.5
 """Time between two readings of all levels: an edge can get lost, a level cannot."""
-TRIAL_S: Final = 5.0
+TRIAL_S: Final = 1.6
 """Time without too many edges after which a wire that floated is trusted again."""
+TRIAL_SUSPICION: Final = 60
+"""Suspicion against such a wire when it is tried again: 1.2 s with edges in every slot
+are enough."""
 OLD_S: Final = 5.0
 """Greatest age of an edge: an older time stamp is from another clock."""
 
@@ -240,13 +243,14 @@ class Buttons:
         while True:
             if self._clock() >= retry_at_s:
                 retry_at_s = self._clock() + await self._group.find()
-            await self._take_edges(self._wait_s())
+            await self._take_edges(self._wait_s(retry_at_s))
             for name in tuple(self._group.pins):
                 self._read(name)
 
-    def _wait_s(self) -> float:
+    def _wait_s(self, retry_at_s: float) -> float:
         """Return the time until something is due if there is no edge."""
-        due_s = min((c.due_s for c in self._contacts.values()), default=float("inf"))
+        contacts_s = (contact.due_s for contact in self._contacts.values())
+        due_s = min((retry_at_s, *contacts_s, *self._trial_ends_s.values()))
         return max(0.0, min(READ_S, due_s - self._clock()))
 
     async def _take_edges(self, wait_s: float) -> None:
@@ -300,9 +304,11 @@ class Buttons:
             self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
         wire = Input(factory, pin, on_edge)
-        if self._group.is_suspect(name):
-            self._trial_ends_s[name] = self._clock() + TRIAL_S
         self._rates[name] = EdgeRate()
+        if self._group.is_suspect(name):
+            now_s = self._clock()
+            self._trial_ends_s[name] = now_s + TRIAL_S
+            self._rates[name] = EdgeRate(int(now_s / SLOT_S), 0, TRIAL_SUSPICION)
         self._begin(name, is_closed=wire.was_closed)
         return wire
 

@@ -16,6 +16,7 @@ from appliance.panel.pins import (
     OpenFactory,
     PinGroup,
     PinSource,
+    claim,
     is_active_high,
     open_factory,
     pin_errors,
@@ -88,6 +89,7 @@ class OutputPin:
         with pin_errors(self._name):
             from gpiozero import OutputDevice
 
+            claim(factory, pin)
             self._device = OutputDevice(
                 pin.pin, active_high=is_high, initial_value=is_lit, pin_factory=factory
             )

@@ -21,15 +21,14 @@ from appliance.process.fault_report import FaultLog, FaultReport
 
 _opening: Final = threading.Lock()
 
-RETRY_S: Final = 5.0
-"""Time between two attempts; our choice: an attempt costs a millisecond."""
-BOOT_TRIES: Final = 5
+RETRY_S: Final = 1.0
+"""Time between two attempts; our choice: an attempt costs a millisecond, and a part
+that is repaired is to work within 3 s."""
+BOOT_TRIES: Final = 4
 """First attempts to open the chip, which are not reported if they fail.
 
 Our choice: its driver and udev may be some seconds later than this program.
 """
-BOOT_RETRY_S: Final = 1.0
-"""Time between them."""
 Factory = Any
 """A gpiozero pin factory; gpiozero has no type annotations."""
 OpenFactory = Callable[[], Factory]
@@ -152,6 +151,15 @@ def _pin_errors() -> tuple[type[Exception], ...]:
     return errors
 
 
+def claim(factory: Factory, pin: Pin) -> None:
+    """Take a pin from the kernel before gpiozero's device reserves it.
+
+    A device whose pin is refused keeps the reservation until Python has collected it,
+    which may take minutes, and the pin would seem to be in use all the time.
+    """
+    factory.pin(pin.pin)
+
+
 @dataclass(frozen=True, slots=True)
 class Edge:
     """Edge seen by a thread of gpiozero's."""
@@ -180,6 +188,7 @@ class Input:
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 
+            claim(factory, pin)
             self._device = GPIODevice(pin.pin, pin_factory=factory)
         try:
             with pin_errors(self._name):
@@ -285,7 +294,7 @@ class PinGroup(Generic[PinT]):
         if self._factory is None:
             await self._find_factory()
         if self._factory is None:
-            return BOOT_RETRY_S if self._failed_tries < BOOT_TRIES else RETRY_S
+            return RETRY_S
         for name in self._wired.keys() - self.pins.keys():
             try:
                 self.pins[name] = self._opened(name)

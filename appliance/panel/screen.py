@@ -32,11 +32,12 @@ PAUSE_S: Final = 0.05
 """Time between two pictures; the bus needs 25 ms for one."""
 PROBE_S: Final = 1.5
 """Time between two probes, of a missing screen and of a working one."""
-BOOT_S: Final = 5.0
+BOOT_S: Final = 2.5
 """Time after the start in which a missing screen is not reported yet.
 
-Our choice: a bus is switched on by its driver, and opened to the group by udev, up to
-some seconds after this program starts.
+Our choice: a bus is switched on by its driver, and opened to the group by udev, a
+second or two after this program starts. A screen that stays away is to be named within
+5 s of the start.
 """
 
 

@@ -33,8 +33,11 @@ from appliance.process.state_files import (
 
 _log = logging.getLogger(__name__)
 
-SETTLE_S = 5.0
+SETTLE_S: Final = 2.0
 """Time without changes before volume and gain are written: one write per adjustment."""
+RETRY_S: Final = 2.0
+"""Time after which what could not be written is written again; our choice, so that the
+fault ends soon after the disk has room."""
 _FAULTS: Final = {
     errno.ENOSPC: fault_table.STORE_FULL,
     errno.EROFS: fault_table.STORE_READ_ONLY,
@@ -77,6 +80,7 @@ class Store:
         post: Post,
         *,
         settle_s: float = SETTLE_S,
+        retry_s: float = RETRY_S,
         machine_files: Iterable[Path] = MACHINE_FILES,
     ) -> None:
         """Keep the folder; nothing is read or written yet.
@@ -86,11 +90,13 @@ class Store:
             post: receives `PartLost` when nothing can be written, and `PartFound`
                 when it can be again.
             settle_s: time without changes before volume and gain are written.
+            retry_s: time after which they are written again if that failed.
             machine_files: where the identity is derived from.
         """
         self._folder = folder
         self._post = post
         self._settle_s = settle_s
+        self._retry_s = retry_s
         self._machine_files = machine_files
         self._wanted: VolumeAndGain | None = None
         self._written: VolumeAndGain | None = None
@@ -147,12 +153,23 @@ class Store:
 
     async def _write_changes(self) -> None:
         while True:
-            await self._changed.wait()
+            await self._until_due()
             while self._changed.is_set():
                 self._changed.clear()
                 await asyncio.sleep(self._settle_s)
             # Off the event loop: an SD card may need half a second.
             await asyncio.to_thread(self._flush, self._wanted)
+
+    async def _until_due(self) -> None:
+        """Wait for a change, or until what could not be written is tried again."""
+        is_unwritten = self._fault.reason is not None and self._is_new(self._wanted)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._retry_s if is_unwritten else None):
+                await self._changed.wait()
+
+    def _is_new(self, volume_and_gain: VolumeAndGain | None) -> bool:
+        """Return whether these differ from the file."""
+        return volume_and_gain is not None and volume_and_gain != self._written
 
     def _flush(self, volume_and_gain: VolumeAndGain | None) -> None:
         """Write volume and gain if they differ from the file.
@@ -160,7 +177,7 @@ class Store:
         Thread: any.
         """
         with self._writing:
-            is_new = volume_and_gain is not None and volume_and_gain != self._written
+            is_new = self._is_new(volume_and_gain)
             if is_new and self._write("levels.json", volume_and_gain):
                 self._written = volume_and_gain
 

@@ -112,10 +112,14 @@ class Steps:
 
 
 @contextmanager
-def supervising(driver, steps, config=None, choice=None, set_card_volumes=None):
+def supervising(
+    driver, steps, config=None, choice=None, set_card_volumes=None, *, mixer=None
+):
     """Run a supervisor on the driver; yield it and the events it posts."""
     events: queue.Queue[object] = queue.Queue()
-    sender = Sender(Gate(0), Mixer(), events.put, CaptureProcessing(None, None))
+    sender = Sender(
+        Gate(0), mixer or Mixer(), events.put, CaptureProcessing(None, None)
+    )
     choice = choice or DeviceChoice(config or SoundConfig())
     supervisor = Supervisor(choice, lambda: driver, sender, events.put, steps)
     supervisor.set_card_volumes = set_card_volumes

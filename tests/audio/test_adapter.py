@@ -356,7 +356,9 @@ async def test_the_first_wish_replaces_the_second_without_a_restart(tmp_path):
     with box(tmp_path, other, jabra, sound=sound) as ours:
         async with ours.adapter:
             ours.adapter.do(OpenSound())
-            assert (await ours.event(PartFound)).notice == 'not "Jabra"'
+            assert (await ours.event(PartFound)).notice == (
+                'not "Jabra"; plug that one in, or change sound.microphone'
+            )
             jabra.plug()
             found = await ours.event(PartFound)
             while found.notice:

@@ -115,7 +115,7 @@ def test_the_doctor_reports_a_second_choice(machine):
     wishes = ("Anker", "hdmi")
     assert card_name(wishes, "speaker", devices) == (
         "vc4-hdmi: Audio",
-        'not "Anker"',
+        'not "Anker"; plug that one in, or change sound.speaker',
     )
 
 
@@ -216,7 +216,9 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
     machine.free(1, "pcm0p")
     assert choice.is_better_listed()
     choice.choose((hdmi,))
-    assert choice.notice("speaker") == 'not "Jabra"'
+    assert choice.notice("speaker") == (
+        'not "Jabra"; plug that one in, or change sound.speaker'
+    )
 
 
 def test_no_card_is_better_than_the_first_choice(machine):

@@ -13,7 +13,11 @@ from appliance.audio import alsa_mixer
 from appliance.audio.alsa_devices import print_devices
 from appliance.audio.alsa_mixer import loaded, opened
 from appliance.audio.card_volume import device_volumes, levels_found
-from appliance.audio.card_volume_supervisor import ANSWER_S, CardVolumeSupervisor
+from appliance.audio.card_volume_supervisor import (
+    AGAIN_S,
+    ANSWER_S,
+    CardVolumeSupervisor,
+)
 from appliance.audio.device_wishes import Device, Direction
 from appliance.config import MixerConfig
 from appliance.core import fault_table
@@ -204,6 +208,10 @@ def test_a_level_that_is_too_low_is_a_notice_until_it_is_raised(mixer, supervise
     finish()
     assert not levels.notice("speaker", NAME)
     assert not levels.notice("microphone", NAME)
+
+
+def test_a_level_that_is_raised_is_noticed_soon():
+    assert AGAIN_S <= 2
 
 
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):

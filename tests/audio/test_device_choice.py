@@ -6,8 +6,10 @@ import threading
 import pytest
 
 from appliance.audio.device_choice import DeviceChoice
+from appliance.audio.portaudio import ANY_CARD
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound
+from appliance.errors import SoundError
 from tests.audio.fake_driver import (
     DEADLINE_S,
     FakeDriver,
@@ -133,3 +135,29 @@ def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
         found = speaker_found(events)
     assert found.name == "seeed-2mic-voicecard: HiFi"
     assert found.notice.startswith("not a USB card")
+
+
+class Stuck(FakeDriver):
+    """Driver that does not come back from its initialisation."""
+
+    def renew(self):
+        self.broken = "the sound card does not answer (Pa_Initialize)"
+        raise SoundError(ANY_CARD, self.broken)
+
+
+def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    with running(Stuck(), Steps(), choice=choice) as events:
+        lost = [events.get(timeout=DEADLINE_S) for _ in range(2)]
+    assert {(x.part, x.name) for x in lost} == {
+        (Part.MICROPHONE, "USB Microphone: Audio"),
+        (Part.SPEAKER, "USB Boom: Audio"),
+    }
+
+
+def test_a_search_that_hangs_without_any_card_names_the_sound(tmp_path):
+    machine = kernel(tmp_path)
+    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    with running(Stuck(), Steps(), choice=choice) as events:
+        assert events.get(timeout=DEADLINE_S).name == ANY_CARD

@@ -81,7 +81,9 @@ def test_a_notice_says_that_a_device_is_not_the_first_choice():
     assert preference(("Jabra", "PnP"), JABRA) == (0, True)
     assert not_the_first(("Jabra", "PnP"), JABRA, "speaker") == ""
     assert preference(("Jabra", "Device"), USB) == (1, False)
-    assert not_the_first(("Jabra", "PnP"), USB, "speaker") == 'not "Jabra"'
+    assert not_the_first(("Jabra", "PnP"), USB, "speaker") == (
+        'not "Jabra"; plug that one in, or change sound.speaker'
+    )
     assert not_the_first((), USB, "speaker") == ""
     said = not_the_first((), HDMI, "speaker")
     assert said.startswith("not a USB card; plug one in")

@@ -113,6 +113,15 @@ def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     assert looks(policy, "another card", 10, playing, since=3010) == [3010], "once"
 
 
+def test_a_search_that_waits_for_a_pause_is_made_as_soon_as_there_is_one():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    talking = replace(HALF, is_talking=True)
+    assert looks(policy, USB, 5, talking) == []
+    assert not policy.is_due(lambda: USB, 5.0, talking)
+    assert policy.is_due(lambda: USB, 5.25, HALF)
+
+
 def test_noise_that_looks_like_speech_does_not_prevent_a_search_for_ever():
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)

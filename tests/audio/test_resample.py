@@ -5,7 +5,7 @@ import pytest
 
 from appliance.audio.dsp import Resampler, resampler
 
-RATES_HZ = [8_000, 16_000, 32_000, 44_100, 96_000]
+RATES_HZ = [8_000, 16_000, 24_000, 32_000, 44_100, 88_200, 96_000, 192_000]
 
 
 def converted(from_hz, to_hz, hz, seconds=1):

@@ -3,9 +3,11 @@
 import queue
 import threading
 
+import numpy as np
 import pytest
 
 from appliance.audio.device_wishes import Device
+from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
@@ -126,6 +128,7 @@ def test_a_failure_of_the_sound_library_ends_every_stream_and_is_named():
     assert driver.is_closed.is_set()
 
 
+LOUD = np.full(480, 5000, np.int16)
 TWO_CARDS = (("USB Speaker", 0, 2), ("USB Microphone", 1, 0))
 
 
@@ -233,3 +236,54 @@ def test_a_direction_that_hangs_leaves_the_other_one_to_work(well, cards):
             driver.hangs.clear()
             assert stream.is_closed.wait(DEADLINE_S), "it is tried again"
         assert driver.streams.get(timeout=DEADLINE_S).ways
+
+
+class HangingDuplex(Hanging):
+    """Driver that hangs when it opens both directions as one stream."""
+
+    def open(self, wanted, callback):
+        if self.broken or wanted.directions == self.hangs:
+            return super().open(wanted, callback)
+        return FakeDriver.open(self, wanted, callback)
+
+
+def both_running(driver):
+    """Return the next two streams that are not duplex, and their callbacks."""
+    return [
+        (
+            driver.streams.get(timeout=DEADLINE_S),
+            driver.opened.get(timeout=DEADLINE_S)[1],
+        )
+        for _ in range(2)
+    ]
+
+
+def test_a_card_that_was_split_is_one_stream_again_after_a_while():
+    driver = HangingDuplex("microphone", "speaker")
+    with supervising(driver, Steps()) as (supervisor, _):
+        (speaker, play), (microphone, capture) = both_running(driver)
+        assert (speaker.ways, microphone.ways) == ({"speaker"}, {"microphone"})
+        driver.hangs.clear()
+        with Beating(play), Beating(capture):
+            supervisor.rejoin_s = 0.1
+            assert speaker.is_closed.wait(DEADLINE_S)
+            duplex = driver.streams.get(timeout=DEADLINE_S)
+        assert duplex.ways == {"speaker", "microphone"}
+        assert supervisor.rejoin_s > 0.1
+    assert driver.searches == 2, "the cards are not searched for it"
+
+
+def test_a_card_that_is_split_is_not_interrupted_while_somebody_talks():
+    driver = HangingDuplex("microphone", "speaker")
+    mixer = Mixer()
+    talk = mixer.add("far")
+    with supervising(driver, Steps(), mixer=mixer) as (supervisor, _):
+        (speaker, play), (_, capture) = both_running(driver)
+        driver.hangs.clear()
+        with Beating(play), Beating(capture):
+            talk(LOUD)
+            supervisor.rejoin_s = 0.1
+            for _ in range(100):
+                talk(LOUD)
+                assert not speaker.is_closed.wait(0.01)
+            assert speaker.is_closed.wait(DEADLINE_S), "after the talk"

@@ -178,6 +178,12 @@ class Page:
         async with self._client() as client:
             (await client.post("/api/chat", json={"text": text})).raise_for_status()
 
+    async def set_volume(self, percent: int) -> None:
+        """Set the volume of the speaker, which the box stores."""
+        async with self._client() as client:
+            answer = await client.post("/api/volume", json={"percent": percent})
+            answer.raise_for_status()
+
     async def join(self, preset: str | None) -> None:
         """Ask for another room; None is that of the section `room`."""
         async with self._client() as client:

@@ -1,7 +1,8 @@
-"""Table of how the box takes each fault of its sound card.
+"""Table of how the box takes each fault of its hardware.
 
 `python -m tests.card.conditions [NAME …]` runs the real box on the virtual card through
 the conditions, with a real LiveKit server and a far end that speaks and answers chat.
+Those of the panel and the machine are in `machine_conditions`.
 Each row has what the box says, the seconds until it says it and until all is well again
 after the cause is gone, the lines in its journal, and what else was disturbed. It exits
 1 if a row misses a goal.
@@ -9,19 +10,16 @@ after the cause is gone, the lines in its journal, and what else was disturbed. 
 
 import argparse
 import asyncio
-import json
 import os
-import re
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 from websockets.exceptions import WebSocketException
@@ -29,34 +27,32 @@ from websockets.exceptions import WebSocketException
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
 from tests.bench.bench_run import BenchRun
-from tests.bench.client import Client, UnmeasurableError
-from tests.bench.client_start import Ours, Page, Seat
+from tests.bench.client import UnmeasurableError
 from tests.bench.plan import QUICK
-from tests.card.asound import Card
+from tests.card import machine_conditions
 from tests.card.demo import be_quiet, speak_always
-from tests.card.far_end import ANSWER, FarEnd
 from tests.card.faults import FAULTS, CardFault
+from tests.card.machine_conditions import MACHINE_CONDITIONS
+from tests.card.running_box import ANSWER_S, LOST, RunningBox, running, until
+from tests.card.table import (
+    HANG_NAMED_S,
+    HEADER,
+    NAMED_S,
+    ZEROS_NAMED_S,
+    Row,
+    line,
+)
 
-NAMED_S: Final = 5.0
-HANG_NAMED_S: Final = 8.0
-ZEROS_NAMED_S: Final = 6.0
-"""A microphone with a noise gate delivers zeros in a pause."""
-HEALED_S: Final = 3.0
-LINES: Final = 20
-ANSWER_S: Final = 3.0
-"""Time in which chat is answered and the page answers."""
-PATIENCE_S: Final = 15.0
-"""Time after which something counts as never happening."""
 LASTS_S: Final = 2.0
 """Time for which a fault goes on after it is named."""
 HANG_LASTS_S: Final = 12.0
 """The same for a call that does not return: longer than `audio.adapter.DEAD_S`, after
 which the box would stop its watchdog signals and be restarted by systemd."""
-NO_SIGNAL: Final = "audio does not run"
-"""Log line with which the watchdog signals end."""
-LOOK_S: Final = 0.05
-BOTH: Final = frozenset({"microphone", "speaker"})
-LOST: Final = "(microphone|speaker|sound): "
+IN_GUEST: Final = (
+    "the same with the kernel's own drivers for USB sound, GPIO and I²C, as unplug, "
+    "screen, bus, bounce, held, taken, renumbered, bare, readonly, full and mixer"
+)
+"""Conditions that need real drivers."""
 HANGS: Final = "does not answer"
 HANGING: Final = frozenset(
     {
@@ -108,42 +104,15 @@ class Condition:
         return usual_s if self.lasts_s is None else self.lasts_s
 
     @property
+    def row(self) -> Row:
+        """Row without results."""
+        is_for_ever = FAULTS[self.fault].is_lasting and bool(self.words)
+        return Row(self.name, self.named_goal_s if self.words else None, is_for_ever)
+
+    @property
     def is_hang(self) -> bool:
         """Whether a call into PortAudio does not return."""
         return self.fault in HANGING
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Result of one condition; times are None where it never happened."""
-
-    condition: Condition
-    said: str = ""
-    named_s: float | None = None
-    healed_s: float | None = None
-    lines: int = 0
-    disturbed: tuple[str, ...] = ()
-    """What else did not work meanwhile."""
-
-    @property
-    def misses(self) -> tuple[str, ...]:
-        """Goals that are missed."""
-        is_named = not self.condition.words or within(
-            self.named_s, self.condition.named_goal_s
-        )
-        is_for_ever = FAULTS[self.condition.fault].is_lasting and self.condition.words
-        goals = {
-            "named": is_named,
-            "healed": is_for_ever or within(self.healed_s, HEALED_S),
-            "lines": self.lines <= LINES,
-            "others": not self.disturbed,
-        }
-        return tuple(name for name, is_met in goals.items() if not is_met)
-
-
-def within(value_s: float | None, goal_s: float) -> bool:
-    """Return whether it happened within this time."""
-    return value_s is not None and value_s <= goal_s
 
 
 _MADE: Final = tuple(name for name, fault in FAULTS.items() if fault.is_lasting)
@@ -176,52 +145,6 @@ CONDITIONS: Final = (
 )
 
 
-@dataclass(slots=True)
-class RunningBox:
-    """A running box, its newest view and its far end."""
-
-    client: Client
-    card: Card
-    page: Page
-    far_end: FarEnd
-    view: dict[str, Any] = field(default_factory=dict)
-
-    def says(self, words: str) -> str:
-        """Return the first fault of the view that matches; empty if there is none."""
-        faults: Sequence[str] = self.view.get("faults", ())
-        return next((x for x in faults if re.search(words, x)), "")
-
-    def is_connected(self) -> bool:
-        """Return whether the far end is in the room with it."""
-        return self.view.get("connection") == "connected" and bool(self.view["people"])
-
-    def is_well(self) -> bool:
-        """Return whether it has no fault of its card and both directions work."""
-        return self.is_connected() and not self.says(LOST) and self.works(BOTH)
-
-    def works(self, directions: frozenset[str]) -> bool:
-        """Return whether sound passes in these directions."""
-        can_hear = "speaker" not in directions or is_playing(self.card)
-        return can_hear and ("microphone" not in directions or self.far_end.hears())
-
-
-def is_playing(card: Card) -> bool:
-    """Return whether the speaker has played something within the last second."""
-    now_s = card.now_s()
-    return bool(card.heard(max(0.0, now_s - 1.0), now_s).any())
-
-
-async def until(check: Callable[[], object], within_s: float = PATIENCE_S) -> bool:
-    """Wait until it is true, and return whether it became true in time."""
-    ends_s = time.monotonic() + within_s
-    while not check():
-        if time.monotonic() > ends_s:
-            return False
-        # Nothing announces what has been played.
-        await asyncio.sleep(LOOK_S)
-    return True
-
-
 async def measured(condition: Condition, server: LocalServer, folder: Path) -> Row:
     """Run the box through one condition.
 
@@ -242,7 +165,7 @@ async def measured(condition: Condition, server: LocalServer, folder: Path) -> R
         async with running(seat, run.token("room", "far")) as box:
             return await _taken(condition, fault, box, began_s)
     except (UnmeasurableError, OSError, httpx.HTTPError, WebSocketException) as exc:
-        return Row(condition, disturbed=(f"the box: {exc}".splitlines()[0],))
+        return replace(condition.row, disturbed=(f"the box: {exc}".splitlines()[0],))
 
 
 async def _taken(
@@ -252,10 +175,10 @@ async def _taken(
     first_line = 0
     if condition.begin is not Begin.START:
         if not await until(box.is_well):
-            return Row(condition, disturbed=("it did not work before",))
+            return replace(condition.row, disturbed=("it did not work before",))
         began_s = await _begun(condition, fault, box)
         first_line = len(box.client.lines)
-    row = Row(condition)
+    row = condition.row
     ended_s = began_s + fault.openable_after_ms / 1000
     if condition.words:
         is_named = await until(lambda: box.says(condition.words))
@@ -301,83 +224,34 @@ async def _begun(condition: Condition, fault: CardFault, box: RunningBox) -> flo
 async def _disturbed(box: RunningBox, condition: Condition) -> tuple[str, ...]:
     """Return what does not work besides the faulty part."""
     checks: dict[str, Awaitable[bool]] = {
-        "chat": _is_answered(box),
-        "page": _is_served(box.page),
+        "chat": box.is_answered(),
+        "page": box.is_served(),
     }
     for direction in condition.works:
         is_working = partial(box.works, frozenset({direction}))
         checks[direction] = until(is_working, ANSWER_S)
     results = await asyncio.gather(*checks.values())
     failed = (x for x, is_good in zip(checks, results, strict=True) if not is_good)
-    has_signal = not any(NO_SIGNAL in x.text for x in box.client.lines)
-    return (*failed, *(() if has_signal else ("watchdog",)))
+    return (*failed, *(() if box.has_signal() else ("watchdog",)))
 
 
-async def _is_answered(box: RunningBox) -> bool:
-    with suppress(TimeoutError, httpx.HTTPError):
-        async with asyncio.timeout(ANSWER_S):
-            await box.page.chat("hello")
-            return await until(
-                lambda: any(x["text"] == f"{ANSWER}hello" for x in box.view["chat"]),
-                ANSWER_S,
-            )
-    return False
+Measure = Callable[[LocalServer, Path], Awaitable[Row]]
+"""Runs the box through one condition, with files in an empty folder."""
 
 
-async def _is_served(page: Page) -> bool:
-    with suppress(TimeoutError, httpx.HTTPError):
-        async with asyncio.timeout(ANSWER_S):
-            await page.metrics()
-            return True
-    return False
+def chosen(names: frozenset[str]) -> list[Measure]:
+    """Return the measurements of the conditions with these names; none: of all."""
+    return [
+        *(partial(measured, x) for x in CONDITIONS if not names or x.fault in names),
+        *(
+            partial(machine_conditions.measured, x)
+            for x in MACHINE_CONDITIONS
+            if not names or x.fault in names
+        ),
+    ]
 
 
-@asynccontextmanager
-async def running(seat: Seat, token: str) -> AsyncIterator[RunningBox]:
-    """Run the box with a far end; on entry its page is served."""
-    page = Page(seat.folder)
-    async with FarEnd() as far_end:
-        await far_end.join(seat.url, token)
-        client = await Ours(has_processing=False).start(seat)
-        try:
-            await client.says("page served")
-            async with page.live() as socket:
-                box = RunningBox(client, seat.card, page, far_end)
-                async with asyncio.TaskGroup() as group:
-                    reader = group.create_task(_read(socket, box))
-                    yield box
-                    reader.cancel()
-        finally:
-            await client.stop()
-
-
-async def _read(socket: Any, box: RunningBox) -> None:
-    """Keep the newest view."""
-    with suppress(WebSocketException):
-        async for message in socket:
-            content = json.loads(message)
-            if "faults" in content:
-                box.view = content
-
-
-def line(row: Row) -> str:
-    """Return the row as text."""
-    named, healed = (
-        "–" if seconds is None else f"{seconds:.1f}"
-        for seconds in (row.named_s, row.healed_s)
-    )
-    verdict = f"MISSED: {', '.join(row.misses)}" if row.misses else "ok"
-    cells = (f"{row.condition.name:27}", f"{named:>5}", f"{healed:>6}")
-    others = ", ".join(row.disturbed) or "work"
-    return " | ".join((*cells, f"{row.lines:>5}", others, verdict, row.said))
-
-
-HEADER: Final = (
-    f"{'condition':27} | named | healed | lines | others | goals | what the box says"
-)
-
-
-async def run(conditions: Sequence[Condition]) -> int:
+async def run(measurements: Sequence[Measure]) -> int:
     """Run through the conditions, print the rows, and return the exit status."""
     # Without systemd's socket the box sends no signals, but it logs their end.
     os.environ["WATCHDOG_USEC"] = "1000000"
@@ -385,12 +259,13 @@ async def run(conditions: Sequence[Condition]) -> int:
     print(HEADER, flush=True)
     rows: list[Row] = []
     async with LocalServer(binary) as server:
-        for condition in conditions:
+        for measure in measurements:
             with tempfile.TemporaryDirectory(prefix="ptt-conditions-") as folder:
-                rows.append(await measured(condition, server, Path(folder)))
+                rows.append(await measure(server, Path(folder)))
             print(line(rows[-1]), flush=True)
     missed = [row for row in rows if row.misses]
     print(f"{len(rows) - len(missed)} of {len(rows)} conditions meet all goals")
+    print(f"In the boot guest (python -m tests.guest): {IN_GUEST}.")
     return 1 if missed else 0
 
 
@@ -398,10 +273,11 @@ def main() -> int:
     """Run the conditions with these faults, or all of them."""
     parser = argparse.ArgumentParser(prog="python -m tests.card.conditions")
     parser.add_argument("faults", nargs="*", metavar="NAME", help="just these faults")
-    names = set(parser.parse_args().faults)
-    if unknown := names - FAULTS.keys():
+    names = frozenset(parser.parse_args().faults)
+    known = FAULTS.keys() | {x.fault for x in MACHINE_CONDITIONS}
+    if unknown := names - known:
         parser.error(f"no such fault: {', '.join(sorted(unknown))}")
-    return asyncio.run(run([x for x in CONDITIONS if not names or x.fault in names]))
+    return asyncio.run(run(chosen(names)))
 
 
 if __name__ == "__main__":

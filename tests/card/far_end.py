@@ -16,6 +16,8 @@ ANSWER = "answer to "
 VOICE_DBFS = -50.0
 """Level above which a block counts as heard."""
 RECENT_S = 1.0
+QUEUE_MS = 100
+"""Speech that waits to be sent: it begins and ends by so much late."""
 
 
 class FarEnd:
@@ -24,7 +26,7 @@ class FarEnd:
     def __init__(self) -> None:
         """Prepare; `join` connects."""
         self._room = rtc.Room()
-        self._source = rtc.AudioSource(RATE_HZ, 1)
+        self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=QUEUE_MS)
         self._tasks: set[asyncio.Task[None]] = set()
         self._heard_at_s = float("-inf")
         self.is_speaking = True

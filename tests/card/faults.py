@@ -168,6 +168,9 @@ FAULTS: Final = {
         _made("s32", "its samples have 32 bits", sample_format="S32_LE"),
         _made("44100-hz", "44.1 kHz only", rates_hz=(44_100,)),
         _made("22050-hz", "22.05 kHz only", rates_hz=(22_050,)),
+        _made("192000-hz", "192 kHz only", rates_hz=(192_000,)),
+        _made("88200-hz", "88.2 kHz only", rates_hz=(88_200,)),
+        _made("24000-hz", "24 kHz only", rates_hz=(24_000,)),
         _made("16000-hz", "16 kHz only", rates_hz=(16_000,)),
         _made("8000-hz", "8 kHz only", rates_hz=(8_000,)),
         _made(

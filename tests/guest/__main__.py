@@ -30,7 +30,16 @@ from pathlib import Path
 from appliance.demo.build_server import find_or_build
 from appliance.errors import DemoError
 from tests.bench.client import UnmeasurableError
-from tests.guest import buttons, cache, outages, parts, starts, talking, taps
+from tests.guest import (
+    buttons,
+    cache,
+    header,
+    outages,
+    parts,
+    starts,
+    talking,
+    taps,
+)
 from tests.guest.machine import (
     OTHER_PRIORITY,
     OTHER_PROCESSORS,
@@ -48,8 +57,11 @@ CHECKS: dict[str, Check] = {
     "talk": talking.talk,
     "unplug": parts.unplug,
     "screen": parts.screen,
+    "bus": parts.bus,
     "bounce": buttons.bounce,
     "held": buttons.held,
+    "taken": header.taken,
+    "renumbered": header.renumbered,
     "kill": outages.kill,
     "server": outages.server,
     "silence": outages.silence,

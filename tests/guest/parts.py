@@ -3,16 +3,22 @@
 import asyncio
 import random
 import re
+import time
+from functools import partial
 from statistics import median
 
 from tests.bench.hearing import MOST_S
-from tests.guest.box import until
+from tests.guest.box import InstalledBox, until
 from tests.guest.site import Site
 
 PLUGS = 10
 AWAY_S = (1.2, 2.5, 0.2, 6.0, 4.0, 1.7, 0.6, 9.0, 3.0, 2.0)
-BACK_S = 10.0
-"""Longest time until there is sound again; 1.4 s is usual."""
+NAMED_S = 5.0
+"""Longest time until the box says that a part is gone."""
+BACK_S = 3.0
+"""Longest time until a part works again; 1.4 s is usual for sound."""
+PATIENCE_S = 15.0
+"""Time after which something counts as never happening."""
 BUFFERED_S = 0.3
 """Time for which the far end may still play what was said before."""
 LATE_MS = 400.0
@@ -20,7 +26,7 @@ LATE_MS = 400.0
 MOST_LEFT = 2
 """Threads and files that may be added by ten unplugs; some are made at first use."""
 MOST_LEFT_MB = 15.0
-SCREEN_S = 10.0
+AWAY_LONG_S = 8.0
 QUIET_DB = -15.0
 """Below this, a box on a table is hard to hear."""
 LOUD = {"earcons": False, "mixer": {"speaker": 90}}
@@ -43,13 +49,16 @@ async def unplug(site: Site) -> None:
                 await box.press()
                 await asyncio.sleep(0.5 + 2.0 * rng.random())
             site.headset.unplug()
-            await asyncio.sleep(AWAY_S[turn] + rng.random())
+            away_s = AWAY_S[turn] + rng.random()
+            if away_s > NAMED_S:
+                await _expect_named(site, box, "no microphone")
+            await asyncio.sleep(away_s)
             at_s = site.headset.now_s()
             site.headset.plug()
-            here_s.append(await site.until_heard(site.heard_here, at_s, BACK_S))
+            here_s.append(await site.until_heard(site.heard_here, at_s, PATIENCE_S))
             if is_talk:
                 later_s = at_s + BUFFERED_S
-                heard_s = await site.until_heard(site.heard_far, later_s, BACK_S)
+                heard_s = await site.until_heard(site.heard_far, later_s, PATIENCE_S)
                 far_s.append(heard_s + BUFFERED_S)
                 await box.release()
         await box.press()
@@ -62,8 +71,11 @@ async def unplug(site: Site) -> None:
         for where, delay_ms in (("here", here.delay_ms), ("there", far.delay_ms)):
             words = f"speech {delay_ms:.0f} ms late {where}, 3 s after the last unplug"
             findings.expect(delay_ms <= LATE_MS, words)
-        findings.note(f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays")
-        findings.note(f"{_spread(far_s)} until the far end hears")
+        for seconds, words in (
+            (here_s, f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays"),
+            (far_s, f"{_spread(far_s)} until the far end hears"),
+        ):
+            findings.expect(max(seconds) <= BACK_S, words)
         findings.expect(await box.pid() == pid, "the same process")
         for what, most in (("threads", MOST_LEFT), ("files", MOST_LEFT)):
             words = f"{what} {before[what]:.0f} to {after[what]:.0f}"
@@ -79,18 +91,41 @@ async def screen(site: Site) -> None:
     async with site.box() as box:
         await box.joined()
         pid = await box.pid()
-        await until("a picture on the screen", is_lit, SCREEN_S)
+        await until("a picture on the screen", is_lit, PATIENCE_S)
         for name, away, back in (
             ("power", site.adapter.power_off, site.adapter.power_on),
             ("bus", site.adapter.unplug, site.adapter.plug),
         ):
+            lost = await _lines(box, "screen lost")
             away()
-            await asyncio.sleep(8.0)
+            lost_s = await until(
+                f"the screen lost without its {name}",
+                partial(_has_more, box, "screen lost", lost),
+                PATIENCE_S,
+            )
+            findings.expect(lost_s <= NAMED_S, f"named {lost_s:.1f} s after the {name}")
+            await asyncio.sleep(AWAY_LONG_S)
             back()
-            back_s = await until(f"the picture after the {name}", is_lit, SCREEN_S)
-            findings.note(f"picture {back_s:.1f} s after the {name} is back")
+            back_s = await until(f"the picture after the {name}", is_lit, PATIENCE_S)
+            words = f"picture {back_s:.1f} s after the {name} is back"
+            findings.expect(back_s <= BACK_S, words)
         findings.expect(await box.pid() == pid, "the same process")
         findings.expect(await box.is_in_room(), "in the room all the time")
+
+
+async def bus(site: Site) -> None:
+    """Boot without the I²C bus, which appears a second after the service: no fault."""
+    findings = site.findings
+    site.adapter.unplug()
+    async with site.box() as box:
+        await until("the service", partial(_is_running, box), PATIENCE_S)
+        await asyncio.sleep(1.0)
+        site.adapter.plug()
+        lit_s = await until("a picture", site.adapter.is_lit, PATIENCE_S)
+        findings.note(f"picture {lit_s:.1f} s after the bus")
+        await box.joined()
+        lost = await _lines(box, "screen lost")
+        findings.expect(lost == 0, f"{lost} lines about it")
 
 
 async def mixer(site: Site) -> None:
@@ -111,6 +146,31 @@ async def mixer(site: Site) -> None:
         status, words = await box.machine.run("ptt-appliance doctor")
         said = "nothing wrong" if status == 0 else words
         findings.expect(status == 0, f"doctor then: {said}")
+
+
+async def _expect_named(site: Site, box: InstalledBox, words: str) -> None:
+    """Expect these words in the service's status in time."""
+    start_s = time.monotonic()
+
+    async def is_named() -> bool:
+        return words in await box.status()
+
+    await until(words, is_named, PATIENCE_S)
+    named_s = time.monotonic() - start_s
+    site.findings.expect(named_s <= NAMED_S, f"{words!r} after {named_s:.1f} s")
+
+
+async def _lines(box: InstalledBox, words: str) -> int:
+    """Return the number of journal lines with these words."""
+    return sum(words in line for line in (await box.journal()).splitlines())
+
+
+async def _has_more(box: InstalledBox, words: str, before: int) -> bool:
+    return await _lines(box, words) > before
+
+
+async def _is_running(box: InstalledBox) -> bool:
+    return await box.pid() > 0
 
 
 def _spread(seconds: list[float]) -> str:

@@ -11,7 +11,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
-from appliance.page.adapter import Page
+from appliance.page.adapter import RETRY_S, Page
 from tests.loopback import http_client
 from tests.page.fake_app import Inbox, serving, site
 
@@ -31,6 +31,10 @@ async def test_a_port_in_use_is_reported_and_retried(tmp_path):
             await inbox.has(PartFound(Part.PAGE, listen))
             await inbox.until(lambda: inbox.of(PageServed))
         assert len(inbox.of(PartLost)) == 1
+
+
+def test_a_port_that_becomes_free_is_used_soon():
+    assert RETRY_S <= 2
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,9 @@ class Inbox:
         async with asyncio.timeout(WAIT_S):
             return await self._events.get()
 
+    def is_empty(self) -> bool:
+        return self._events.empty()
+
     async def take(self, count: int) -> list[Event]:
         return [await self.next() for _ in range(count)]
 

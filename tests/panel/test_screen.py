@@ -267,6 +267,17 @@ def test_a_bus_that_is_still_absent_some_seconds_after_the_start_is_reported():
     assert display.events == [LOST]
 
 
+def test_a_bus_that_stays_absent_is_reported_within_five_seconds_of_the_start():
+    display = PluggableDisplay()
+    display.is_plugged = False
+    now_s = next_s = 0.0
+    while not display.events:
+        now_s = next_s
+        next_s += display.supervisor.refresh(SILENT, now_s, 0)
+    # The program itself needs up to a second on a fast machine.
+    assert now_s <= 4
+
+
 def test_a_screen_that_was_shown_is_reported_lost_at_once_also_after_the_start():
     display = PluggableDisplay()
     display.supervisor.refresh(SILENT, 0, 0)

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from appliance.core.commands import StoreVolumeAndGain
 from appliance.core.events import Event, Part, PartFound, PartLost
 from appliance.process.state_files import state_folder, write_whole
-from appliance.process.store import Store, VolumeAndGain, store_reason
+from appliance.process.store import (
+    RETRY_S,
+    SETTLE_S,
+    Store,
+    VolumeAndGain,
+    store_reason,
+)
 
 
 @contextmanager
@@ -165,6 +171,26 @@ async def test_a_full_disk_keeps_the_old_levels_and_is_reported_once_until_recov
         assert await events.get() == PartFound(Part.STORE, str(tmp_path))
     assert stored(tmp_path).volume_and_gain == VolumeAndGain(7, 0)
     assert events.empty()
+
+
+async def test_what_could_not_be_stored_is_stored_as_soon_as_the_disk_has_room(
+    tmp_path,
+):
+    events = asyncio.Queue[Event]()
+    store = Store(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
+    async with store:
+        with full_disk():
+            store.do(StoreVolumeAndGain(6, 0))
+            assert isinstance(await events.get(), PartLost)
+        async with asyncio.timeout(5):
+            assert await events.get() == PartFound(Part.STORE, str(tmp_path))
+        assert stored(tmp_path).volume_and_gain == VolumeAndGain(6, 0)
+    assert events.empty()
+
+
+def test_a_disk_that_cannot_be_written_is_named_and_is_found_to_be_writable_in_time():
+    assert SETTLE_S <= 4
+    assert RETRY_S <= 2
 
 
 @pytest.mark.parametrize("name", ["levels.json", "identity.json"])
