@@ -31,12 +31,7 @@ class LocalServer:
     """
 
     def __init__(self, binary: Path, address: str = "127.0.0.1") -> None:
-        """Choose an API key; `start` runs the server.
-
-        Args:
-            binary: the server, as `find_or_build` returns it.
-            address: to listen on; another one only in a network namespace of its own.
-        """
+        """Choose an API key; other addresses are for network namespaces."""
         self.api_key = f"key{secrets.token_hex(8)}"
         self.api_secret = secrets.token_hex(32)
         self.port = 0

@@ -42,7 +42,7 @@ async def test_a_spoken_question_is_shown_answered_and_kept(server, agent):
         await box.until(lambda view: len(view.chat) == 2)
         view = await box.until(is_state(LISTENING))
     assert lines(view) == [("me", "one two three"), ("Agent", "that is right")]
-    seen = [(x.speaker, x.text) for view in box.views for x in view.captions]
+    seen = [(x.talker, x.text) for view in box.views for x in view.captions]
     assert [x for x in dict.fromkeys(seen) if x[0] == "Box"] == [
         ("Box", "one"),
         ("Box", "one two"),

@@ -1,4 +1,4 @@
-"""Talk button: access delay, and loss of the speech around a press."""
+"""Talk button: access delay, delay in a talk, and loss of the speech around a press."""
 
 import asyncio
 
@@ -8,6 +8,7 @@ from tests.bench import speech_signal
 from tests.bench.bench_run import BenchRun
 from tests.bench.client import Client, UnmeasurableError
 from tests.bench.client_start import Ours, Page, histogram
+from tests.bench.delay import GOALS_MS
 from tests.bench.presses import Press, Pressed, lost, move
 from tests.bench.report import Goal, Row, Section
 from tests.bench.speech_signal import RATE_HZ
@@ -53,6 +54,12 @@ async def _rows(run: BenchRun, count: int, *, is_on: bool) -> list[Row]:
     within = sum(x.lost_within_ms for x in heard)
     note = f"{len(heard)} of {count} presses heard, {within:.0f} ms missing within"
     return [
+        Row(
+            name=f"microphone to speaker in a talk after silence, {words}",
+            unit="ms",
+            ours=extremes([1000.0 * x.delay_s for x in heard]),
+            goal=Goal(GOALS_MS["processing on" if is_on else "processing off"]),
+        ),
         Row(
             name=f"lost at the start, {words}",
             unit="ms",
