@@ -97,7 +97,7 @@ class MicrophoneFeed(Protocol):
         Args:
             send: takes one block. Called on the audio adapter's threads, never
                 concurrently, for the blocks of whole packets of 20 ms in a row; silent
-                packets come up to 60 ms late. It must not keep the block, whose memory
+                packets come up to 10 ms late. It must not keep the block, whose memory
                 is reused.
         """
 

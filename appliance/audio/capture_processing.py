@@ -108,7 +108,7 @@ class CaptureProcessing:
 
         Without adaptation, noise that began while the gate was closed is sent up to
         11 dB louder for the first two seconds of the next talk. In idle mode one block
-        in four is processed, and `adapt` passes it twice. If a block is passed more
+        in eight is processed, and `adapt` passes it twice. If a block is passed more
         often, it is worse: the gain control takes the repetition for a voice.
         """
         if is_of_use:

@@ -1,6 +1,6 @@
 """Control of a jitter buffer's delay: target depth, reading rate and clock drift.
 
-The drift between two cards is followed by `echo.EchoReference`.
+The drift between two cards is followed by `echo_reference.EchoReference`.
 """
 
 from typing import Final

@@ -44,7 +44,7 @@ _SPARE: Final = 6
 class RingBuffer:
     """Lock-free ring for one writer and one reader.
 
-    Thread: `write` from one, `stretch` from another.
+    Thread: `write` from one, `view` from another.
     """
 
     def __init__(self) -> None:

@@ -71,7 +71,7 @@ class Mixer:
         self._requested: deque[Samples] = deque(maxlen=MOST_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
-        self._leaving: deque[JitterBuffer] = deque()
+        self._leaving: deque[JitterBuffer] = deque(maxlen=MOST_TALKERS)
         self._was_muted = False
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
@@ -122,8 +122,10 @@ class Mixer:
         if jitter_buffer is not None:
             self._past_underruns += jitter_buffer.underruns
             self._past_overruns += jitter_buffer.overruns
-            # First, so that the card's thread finds it in one of both at any time.
-            self._leaving.append(jitter_buffer)
+            # After silence, or without a speaker, there is nothing to fade out. First,
+            # so that the card's thread finds it in one of both at any time.
+            if self.played is not None:
+                self._leaving.append(jitter_buffer)
             self._talkers = tuple(self._jitter_buffers.values())
 
     def mute(self, talker: str, *, is_on: bool) -> None:

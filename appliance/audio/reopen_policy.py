@@ -104,7 +104,10 @@ class ReopenPolicy:
         """
         is_early = state.is_open and now_s - self._looked_at_s < SOON_S
         # A pause in what is being said may be short.
-        if state.is_complete or (is_early and self._waiting_since_s is None):
+        if state.is_complete:
+            self._waiting_since_s = None
+            return False
+        if is_early and self._waiting_since_s is None:
             return False
         self._looked_at_s = now_s
         waited_s, cards = now_s - self._searched_at_s, list_cards()

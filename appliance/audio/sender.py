@@ -3,8 +3,7 @@
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
 underrun of the playback. Silence is sent too, while the gate is closed and while the
 microphone is missing, because a track without packets increases the delay at the
-receiver. Of silence Opus makes one packet every 0.4 s (DTX), so in idle mode silence
-may be a packet late, see `idle`.
+receiver. Opus makes one packet of it every 0.4 s (DTX).
 """
 
 import threading
@@ -37,7 +36,11 @@ MISSING_AFTER_S: Final = 0.04
 MAX_INSERTED_PACKETS: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
 IDLE_S: Final = IDLE_PERIODS * 0.01
-"""In idle mode one block in four is processed, and two packets are sent together."""
+"""In idle mode one block in eight is processed, with the last of four packets. The
+others are sent on time without looking: sent together with it, their lateness made
+receivers lengthen their buffers, and delayed the next talk by 50 ms, measured."""
+AHEAD_LATE_S: Final = 0.01
+"""Lateness of those others; the processed one comes before its turn."""
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
@@ -134,6 +137,8 @@ class Sender:
         self._silent_packets = 0
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
         self._card_latency_s = 0.0
+        # Packets of an idle window sent before the card's thread has counted them.
+        self._ahead = 0
         # Packets of silence sent since the card's last packet, and when.
         self._inserted, self._inserted_at_s = 0, now_s()
         self._tone: ToneRemover | None = None
@@ -142,6 +147,7 @@ class Sender:
         """Packets dropped because the queue was full."""
         self.underflows = 0
         """Interruptions of a talk in which silence was sent, because no blocks came."""
+        self._is_gap_counted = False
         self.heartbeat_s = time.monotonic()
 
     def start(self) -> None:
@@ -177,8 +183,7 @@ class Sender:
     @property
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
-        is_settled = self._silent_packets >= SETTLED_PACKETS
-        return is_settled and not self.gate.is_open and self._first_half is None
+        return self._is_settled and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the request."""
@@ -233,8 +238,13 @@ class Sender:
         now_s = self._now_s()
         if now_s < self._silence_due_s:
             return
+        if self._is_ahead_wanted:
+            self._send_ahead(now_s)
+        if now_s < self._missing_at_s:
+            return
         # What the card still holds is not lost: both would add up at the receivers.
-        since_s = max(self._packet_at_s + self._card_latency_s, self._silence_at_s)
+        lead_s = max(self._card_latency_s, self._ahead * PACKET_S)
+        since_s = max(self._packet_at_s + lead_s, self._silence_at_s)
         # Rounded down, and the rest is sent next time: half a packet too many each time
         # would have added a second to the delay after ten seconds.
         packets = int((now_s - since_s) / PACKET_S)
@@ -245,8 +255,9 @@ class Sender:
             return
         self._silent_packets = 0
         packets = min(packets, MAX_INSERTED_PACKETS)
-        is_first = self._inserted_at_s <= self._taken_at_s
-        self.underflows += is_first and self.gate.is_open
+        if self.gate.is_open and not self._is_gap_counted:
+            self._is_gap_counted = True
+            self.underflows += 1
         self._inserted += packets
         self._inserted_at_s = now_s
         for _ in range(packets):
@@ -254,6 +265,18 @@ class Sender:
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
         self.mixer.end_idle()
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether only silence has been sent for a while."""
+        return self._silent_packets >= SETTLED_PACKETS and not self.gate.is_open
+
+    @property
+    def _is_ahead_wanted(self) -> bool:
+        """Whether the next packet of an idle window is sent without waiting for it."""
+        is_there = self._silence_at_s <= self._packet_at_s
+        is_idle = self._is_settled and self.encoder_feed.is_connected
+        return is_there and is_idle and self._ahead < IDLE_PACKETS - 1
 
     @property
     def _silence_due_s(self) -> float:
@@ -268,9 +291,27 @@ class Sender:
             is_settled = self._inserted >= SETTLED_PACKETS and not self.gate.is_open
             together = IDLE_PACKETS if is_settled or not is_needed else 1
             return self._silence_at_s + together * PACKET_S
-        is_idle = self._silent_packets >= SETTLED_PACKETS
-        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s + is_idle * IDLE_S
-        return self._packet_at_s + wait_s
+        if self._is_ahead_wanted:
+            ahead_s = (self._ahead + 1) * PACKET_S + AHEAD_LATE_S
+            return self._packet_at_s + ahead_s
+        return self._missing_at_s
+
+    @property
+    def _missing_at_s(self) -> float:
+        """Time from which the card counts as missing, if no packet arrives before."""
+        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s
+        return self._packet_at_s + wait_s + self._is_settled * IDLE_S
+
+    def _send_ahead(self, now_s: float) -> None:
+        """Send those packets of an idle window whose time has passed."""
+        passed_s = now_s - self._packet_at_s - AHEAD_LATE_S
+        # Times that are equal may differ in their last digit.
+        passed = int(passed_s / PACKET_S + 1e-6)
+        packets = max(0, min(passed, IDLE_PACKETS - 1) - self._ahead)
+        self._ahead += packets
+        self._inserted += packets
+        self._inserted_at_s = now_s
+        self.encoder_feed.send([(SILENCE, SILENCE)] * packets)
 
     def _run(self) -> None:
         raise_priority()
@@ -290,6 +331,8 @@ class Sender:
         if taken is None:
             return False
         at_s, skipped, packet = taken
+        self._ahead = 0
+        self._is_gap_counted = False
         is_late = self._is_late(at_s)
         self._send_skipped(skipped)
         if is_late and self._inserted:

@@ -113,7 +113,7 @@ class StreamCounters:
             self._ahead = self._least_ahead = ahead
             self._compared_blocks, self._values = self.blocks, 0
         self._least_ahead = min(self._least_ahead, ahead)
-        # In idle mode one period in four has a value.
+        # In idle mode one period in eight has a value.
         self._values += 1
         if self._values <= ADC_VALUES:
             return

@@ -44,7 +44,7 @@ class StreamStats:
         self._faults: dict[tuple[Direction, AudioFault], int] = {}
         self._blocks: dict[Direction, int] = {}
         self.counters: dict[Direction, StreamCounters] = {}
-        """Clocks of the streams that are open now."""
+        """Counters of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """Events for opened streams that have not called back yet."""
         self._logged: dict[Direction, PartFound] = {}

@@ -82,6 +82,8 @@ class Supervisor:
         """List of cards with which a duplex stream did not run."""
         self.rejoin_s = REJOIN_S
         """Time after which such a card is opened with a duplex stream again."""
+        self._rejoin_for: str | None = None
+        """List of cards for which that time holds."""
         self._left_out: Direction | None = None
         """Direction that hung when it was opened; the next attempt is made without it,
         so that the other one works."""
@@ -192,6 +194,8 @@ class Supervisor:
             if not any(counts.blocks for counts in counters.values()):
                 cards = self._choice.list_cards()
                 self._split_for = None if self._split_for == cards else cards
+                if cards != self._rejoin_for:
+                    self._rejoin_for, self.rejoin_s = cards, REJOIN_S
             self._close_streams()
         # Closing may have failed as well, and names the call in which.
         reason = self._driver.failure() or STOPPED

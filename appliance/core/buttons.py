@@ -62,7 +62,7 @@ def _pressed(state: State, button: Button, now_s: float) -> Step:
 
 
 def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step:
-    """Rejoin after a talk press, if a moderator removed the box; a new press talks."""
+    """Rejoin after a talk press, if the box was put out; a new press talks."""
     if not state.is_removed:
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)

@@ -248,8 +248,9 @@ class State:
 
     @property
     def is_removed(self) -> bool:
-        """Whether a moderator ended the session and the box waits to rejoin."""
-        return self.phase is Phase.WAITING and self.cause is Cause.ROOM_CLOSED
+        """Whether somebody put the box out of the room, and it waits to rejoin."""
+        is_put_out = self.cause in {Cause.ROOM_CLOSED, Cause.REPLACED}
+        return self.phase is Phase.WAITING and is_put_out
 
     @property
     def is_out(self) -> bool:

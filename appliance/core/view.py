@@ -70,7 +70,7 @@ class TalkState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class LampStates:
-    """LampStates that are lit."""
+    """Which lamps are lit."""
 
     online: bool = False
     talking: bool = False

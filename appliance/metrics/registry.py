@@ -1,4 +1,4 @@
-"""MetricsRegistry of every metric of `GET /metrics`, on top of prometheus-client.
+"""Registry of every metric of `GET /metrics`, on top of prometheus-client.
 
 The registry is our own and holds two collectors: one for the appliance and the
 library's one for the process. The library's default registry is not used.

@@ -80,7 +80,7 @@ class Lamps:
 
 
 class OutputPin:
-    """OutputPin pin; every method raises `PanelError` if it is busy or has failed."""
+    """Output pin; every method raises `PanelError` if it is busy or has failed."""
 
     def __init__(self, factory: Factory, pin: Pin, *, is_lit: bool) -> None:
         """Open the pin and set its first level."""

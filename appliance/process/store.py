@@ -97,6 +97,8 @@ class Store:
         self._post = post
         self._settle_s = settle_s
         self._retry_s = retry_s
+        self._unwritten: dict[str, VolumeAndGain | Identity | None] = {}
+        """Content of the files that could not be written."""
         self._machine_files = machine_files
         self._wanted: VolumeAndGain | None = None
         self._written: VolumeAndGain | None = None
@@ -162,32 +164,32 @@ class Store:
 
     async def _until_due(self) -> None:
         """Wait for a change, or until what could not be written is tried again."""
-        is_unwritten = self._fault.reason is not None and self._is_new(self._wanted)
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._retry_s if is_unwritten else None):
+            async with asyncio.timeout(self._retry_s if self._unwritten else None):
                 await self._changed.wait()
 
-    def _is_new(self, volume_and_gain: VolumeAndGain | None) -> bool:
-        """Return whether these differ from the file."""
-        return volume_and_gain is not None and volume_and_gain != self._written
-
     def _flush(self, volume_and_gain: VolumeAndGain | None) -> None:
-        """Write volume and gain if they differ from the file.
+        """Write volume and gain if they differ from the file, and what failed before.
 
         Thread: any.
         """
         with self._writing:
-            is_new = self._is_new(volume_and_gain)
-            if is_new and self._write("levels.json", volume_and_gain):
-                self._written = volume_and_gain
+            is_new = volume_and_gain is not None and volume_and_gain != self._written
+            if is_new or "levels.json" in self._unwritten:
+                self._unwritten["levels.json"] = volume_and_gain
+            for name, content in tuple(self._unwritten.items()):
+                if self._write(name, content) and name == "levels.json":
+                    self._written = volume_and_gain
 
     def _write(self, name: str, content: VolumeAndGain | Identity | None) -> bool:
         """Write the file, report fault or recovery, and return True on success."""
         try:
             write_whole(self._folder / name, msgspec.json.encode(content))
         except OSError as exc:
+            self._unwritten[name] = content
             self._failed(exc)
             return False
+        self._unwritten.pop(name, None)
         if self._fault.worked():
             self._post(PartFound(Part.STORE, str(self._folder)))
         return True

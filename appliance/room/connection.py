@@ -52,7 +52,7 @@ class RoomTraits:
 
 
 class RoomConnection(Protocol):
-    """RoomConnection of one session, used once."""
+    """Connection of one session, used once."""
 
     @property
     def room(self) -> rtc.Room:
@@ -79,7 +79,7 @@ def connection(
 
 
 class LiveKitConnection:
-    """RoomConnection of one `rtc.Room`, used once.
+    """Connection of one `rtc.Room`, used once.
 
     The SDK cannot abort connecting: cancelled in Python, it goes on natively, and once
     connected it ends the process because its events have no receiver. So an attempt

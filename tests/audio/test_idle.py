@@ -45,7 +45,7 @@ class Card:
         return [self.period() for _ in range(periods)]
 
 
-def test_while_idle_one_period_in_four_is_processed_and_every_packet_is_counted():
+def test_while_idle_one_period_in_eight_is_processed_and_every_packet_is_counted():
     card = Card()
     card.run(1 + 40 * CYCLE)
     assert card.processed == 1 + 40

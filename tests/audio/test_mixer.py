@@ -162,6 +162,15 @@ def test_a_talker_who_leaves_and_comes_back_at_once_is_heard():
     assert (room.say(5000, blocks=20)[-480:] == 5000).all()
 
 
+def test_talkers_who_leave_while_there_is_no_speaker_are_not_kept():
+    mixer = Mixer()
+    for count in range(100):
+        mixer.add(f"talker {count}")(np.full(480, 5000, np.int16))
+        mixer.remove(f"talker {count}")
+    assert mixer.is_idle
+    assert mixer.next() is None
+
+
 def test_earcons_that_are_requested_at_once_are_played_one_after_the_other():
     room = Room(0)
     room.mixer.play(np.full(480, 1000, np.float32))

@@ -122,6 +122,15 @@ def test_a_search_that_waits_for_a_pause_is_made_as_soon_as_there_is_one():
     assert policy.is_due(lambda: USB, 5.25, HALF)
 
 
+def test_a_fault_that_ended_by_itself_does_not_shorten_the_wait_of_a_later_one():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    talking = replace(HALF, is_talking=True)
+    assert not policy.is_due(lambda: "another card", 5.0, talking)
+    assert not policy.is_due(lambda: USB, 6.0, FINE)
+    assert not policy.is_due(lambda: "another card", 9000.0, talking)
+
+
 def test_noise_that_looks_like_speech_does_not_prevent_a_search_for_ever():
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)

@@ -100,6 +100,7 @@ def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
 def test_the_silence_of_a_long_interruption_is_as_long_as_it(path, latency_ms):
     """Too much of it would stay in the receivers' buffers and delay all speech."""
     path.sender.set_delay(latency_ms)
+    path.sender.open_gate(0.0)
     path.put(0)
     missing_s = 0.0
     # The thread looks as soon as silence is due, each time a little late.
@@ -112,14 +113,12 @@ def test_the_silence_of_a_long_interruption_is_as_long_as_it(path, latency_ms):
     assert missing_s - 0.2 <= sent_s <= missing_s - latency_ms / 1000
 
 
-@pytest.mark.parametrize("is_idle", [False, True])
-def test_silence_for_a_missing_card_begins_as_soon_as_it_is_due(path, is_idle):
+def test_silence_for_a_missing_card_begins_as_soon_as_it_is_due(path):
     """Receivers lengthen their buffers by the lateness of a single packet."""
     path.sender.set_delay(20)
-    if not is_idle:
-        path.sender.open_gate(0.0)
+    path.sender.open_gate(0.0)
     path.put(5000)
-    due_s = MISSING_AFTER_S + 2 * 0.02 + is_idle * IDLE_S
+    due_s = MISSING_AFTER_S + 2 * 0.02
     path.clock.now_s += due_s - 0.001
     path.sender.send_silence()
     assert path.taken() == []
@@ -139,7 +138,7 @@ def test_silence_for_a_missing_card_is_sent_packet_by_packet_until_it_is_settled
         path.sender.send_silence()
         at_once.append(len(path.taken()) // PACKET_BLOCKS)
     assert at_once[:5] == [1] * 5
-    assert sorted(at_once[-8:]) == [0] * 4 + [2] * 4, "Opus sends hardly any of it"
+    assert sorted(at_once[-8:]) == [0] * 6 + [4] * 2, "Opus sends hardly any of it"
 
 
 def test_silence_in_a_talk_is_sent_packet_by_packet(path):
@@ -157,6 +156,7 @@ def test_silence_in_a_talk_is_sent_packet_by_packet(path):
 def test_silence_is_not_sent_for_what_the_card_still_holds(path):
     """Otherwise each interruption would add the card's buffer to the delay."""
     path.sender.set_delay(60)
+    path.sender.open_gate(0.0)
     path.put(0)
     path.clock.now_s += 0.305
     path.sender.send_silence()
@@ -168,15 +168,20 @@ def test_each_interruption_of_a_talk_in_which_silence_is_sent_is_counted(path):
     path.sender.send_silence()
     assert path.sender.underflows == 0, "nobody talks"
     path.sender.open_gate(path.clock.now_s)
+    path.clock.now_s += 0.1
+    path.sender.send_silence()
+    assert path.sender.underflows == 1, "a talk begins in it"
     for _ in range(2):
         path.put(1000)
         for _ in range(3):
             path.clock.now_s += 0.1
             path.sender.send_silence()
-    assert path.sender.underflows == 2
+    assert path.sender.underflows == 3
 
 
 def test_silence_sent_after_a_long_stop_of_the_process_is_bounded(path):
+    path.sender.open_gate(0.0)
+    path.put(0)
     path.clock.now_s += 60.0
     path.sender.send_silence()
     assert len(path.taken()) == MAX_INSERTED_PACKETS * PACKET_BLOCKS
@@ -241,7 +246,7 @@ def test_no_silence_is_sent_by_a_thread_that_stood_still_itself(path):
     assert path.taken() == []
 
 
-def test_while_both_sides_are_silent_two_packets_are_sent_together(path):
+def test_while_both_sides_are_silent_four_packets_are_sent(path):
     assert path.sender.is_idle
     path.sender.skip_packets(SKIPPED)
     assert path.taken() == [], "the card's thread waits for no encoder"
@@ -265,7 +270,49 @@ def test_no_extra_silence_is_sent_while_packets_are_skipped(path):
     path.taken()
     path.clock.now_s += IDLE_S + 0.9 * MISSING_AFTER_S
     path.sender.send_silence()
-    assert path.taken() == []
+    # The window's packets were sent on time; the card's thread has counted them.
+    assert len(path.taken()) == SKIPPED * PACKET_BLOCKS
+    assert len(path.put(0)) == PACKET_BLOCKS
+
+
+def test_in_an_idle_window_silence_is_sent_on_time_and_not_twice(path):
+    """Receivers would lengthen their buffers by its lateness, for the next talk too."""
+    feed = path.sender.encoder_feed
+    for _ in range(20):
+        before = feed.blocks
+        begun_s = path.clock.now_s
+        sent_ms = []
+        for count in range(7):
+            path.clock.now_s = begun_s + 0.01 * (count + 1)
+            path.sender.send_silence()
+            sent_ms.append((feed.blocks - before) * 10)
+        assert sent_ms == [0, 0, 20, 20, 40, 40, 60], "10 ms late at most"
+        path.sender.skip_packets(SKIPPED)
+        path.clock.now_s = begun_s + 0.06
+        path.put(0)
+        assert feed.blocks - before == 80 // 10
+
+
+def test_a_press_in_an_idle_window_adds_no_delay_to_the_talk(path):
+    feed = path.sender.encoder_feed
+    before, begun_s = feed.blocks, path.clock.now_s
+    path.clock.now_s += 0.031
+    path.sender.send_silence()
+    path.sender.open_gate(path.clock.now_s)
+    path.sender.skip_packets(1)
+    path.clock.now_s = begun_s + 0.02
+    assert last_samples(path.put(5000)) == [0, 0, 5000, 5000]
+    assert feed.blocks - before == 4
+
+
+def test_a_card_that_is_lost_in_an_idle_window_is_replaced_on_time(path):
+    feed = path.sender.encoder_feed
+    before, begun_s = feed.blocks, path.clock.now_s
+    while path.clock.now_s < begun_s + 2.0:
+        path.clock.now_s += 0.01
+        path.sender.send_silence()
+    sent_s = (feed.blocks - before) * 0.01
+    assert 1.9 <= sent_s <= 2.0
 
 
 def test_the_first_packets_of_a_silence_are_not_skipped(path):

@@ -27,7 +27,7 @@ class UnmeasurableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """LogLine of output of a process."""
+    """Line of output of a process."""
 
     at_s: float
     """Monotonic time of arrival."""

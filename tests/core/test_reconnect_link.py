@@ -241,9 +241,11 @@ def test_the_wait_after_a_removal_is_shown():
 
 
 @pytest.mark.parametrize("press", [PRESS, LEAVE, JoinAsked()])
-def test_a_press_rejoins_at_once_after_a_removal(press):
+@pytest.mark.parametrize("cause", [Cause.ROOM_CLOSED, Cause.REPLACED])
+def test_a_press_rejoins_at_once_after_a_removal(press, cause):
     box = started(Config(talk=TalkConfig(leave_hold_ms=800)))
-    removed(box)
+    box.enter()
+    box.play(box.lost(cause))
     assert of(FetchToken, box.play(press)) == (FetchToken(2, None, None),)
     assert removed(box) == 60
 

@@ -1,4 +1,4 @@
-"""The guest's relay to the outside."""
+"""The guest's package proxy."""
 
 from tests.guest.package_proxy import direct_request
 

@@ -188,6 +188,24 @@ async def test_what_could_not_be_stored_is_stored_as_soon_as_the_disk_has_room(
     assert events.empty()
 
 
+async def test_a_full_disk_is_no_fault_any_more_once_it_has_room_also_without_changes(
+    tmp_path,
+):
+    events = asyncio.Queue[Event]()
+    store = Store(tmp_path, events.put_nowait, settle_s=0.001, retry_s=0.01)
+    async with store:
+        store.do(StoreVolumeAndGain(5, 0))
+        with full_disk():
+            await asyncio.sleep(0.1)
+            store.do(StoreVolumeAndGain(6, 0))
+            assert isinstance(await events.get(), PartLost)
+            store.do(StoreVolumeAndGain(5, 0))
+            await asyncio.sleep(0.1)
+        async with asyncio.timeout(5):
+            assert await events.get() == PartFound(Part.STORE, str(tmp_path))
+        assert stored(tmp_path).volume_and_gain == VolumeAndGain(5, 0)
+
+
 def test_a_disk_that_cannot_be_written_is_named_and_is_found_to_be_writable_in_time():
     assert SETTLE_S <= 4
     assert RETRY_S <= 2
