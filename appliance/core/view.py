@@ -277,7 +277,9 @@ def _status(state: State, now_s: float) -> str:
             return _in_room(state)
         case Phase.WAITING:
             status = _with_cause("disconnected", _cause(state))
-            press = " or on a press" if state.is_removed else ""
+            # After another cause that a press ends, there is no room for it.
+            is_closed = state.cause is Cause.ROOM_CLOSED
+            press = " or on a press" if is_closed else ""
             return f"{status}, retry in {retry_s(state, now_s)} s{press}"
         case Phase.REFUSED:
             return _with_cause("refused", state.cause) + _next_attempt(state, now_s)

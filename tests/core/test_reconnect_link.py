@@ -210,7 +210,7 @@ def test_another_address_does_not_end_the_wait_after_a_replacement():
 def test_a_press_ends_the_wait_after_a_replacement():
     box = started()
     replaced(box)
-    assert of(FetchToken, box.play(LEAVE, LEAVE))
+    assert of(FetchToken, box.play(LEAVE))
     assert replaced(box) == 60
 
 
