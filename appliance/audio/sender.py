@@ -331,11 +331,13 @@ class Sender:
         if taken is None:
             return False
         at_s, skipped, packet = taken
-        self._ahead = 0
+        ahead, self._ahead = self._ahead, 0
         self._is_gap_counted = False
         is_late = self._is_late(at_s)
         self._send_skipped(skipped)
-        if is_late and self._inserted:
+        # The card was late, and skipped less than was sent ahead.
+        is_sent = bool(ahead) and not self.gate.is_open
+        if self._inserted and (is_late or is_sent):
             # Sent as well, it would stay in the receivers' buffers for long.
             self._inserted -= 1
             return True

@@ -226,7 +226,7 @@ def test_skipped_packets_for_which_silence_was_sent_add_no_delay(path):
     path.sender.send_silence()
     inserted = len(path.taken()) // PACKET_BLOCKS
     path.sender.skip_packets(SKIPPED)
-    assert len(path.put(0)) == PACKET_BLOCKS, "all skipped ones are among the inserted"
+    assert path.put(0) == [], "it and all skipped ones are among the inserted"
     assert inserted > SKIPPED
 
 
@@ -303,6 +303,22 @@ def test_a_press_in_an_idle_window_adds_no_delay_to_the_talk(path):
     path.clock.now_s = begun_s + 0.02
     assert last_samples(path.put(5000)) == [0, 0, 5000, 5000]
     assert feed.blocks - before == 4
+
+
+@pytest.mark.parametrize("is_pressed", [False, True])
+def test_silence_that_comes_late_and_was_not_skipped_is_not_sent_twice(
+    path, is_pressed
+):
+    feed = path.sender.encoder_feed
+    before, begun_s = feed.blocks, path.clock.now_s
+    for count in range(1, 11):
+        path.clock.now_s = begun_s + 0.04 * count - 0.005
+        path.sender.send_silence()
+        if is_pressed and count == 10:
+            path.sender.open_gate(path.clock.now_s)
+        path.clock.now_s = begun_s + 0.04 * count - 0.02
+        path.put(5000)
+    assert feed.blocks - before == (10 + is_pressed) * 2, "speech is never left out"
 
 
 def test_a_card_that_is_lost_in_an_idle_window_is_replaced_on_time(path):
