@@ -2,10 +2,10 @@
 
 Capture runs from the card's callback (`stream_callbacks`) through the thread of
 `sender`, which applies echo cancellation and noise suppression (`capture_processing`;
-with two cards `echo_reference`) and the gate (`gate`), to the encoder. It sends silence
-too, for DTX, also in place of a missing microphone. Playback runs from one jitter
-buffer per remote participant (`jitter_buffer`, `drift`) through `mixer` to the card's
-callback. Signal processing is in `dsp`, `meter` measures levels.
+with two cards `echo_reference`) and `gate`, to the encoder (`encoder_feed`). It sends
+silence too, for DTX, also in place of a missing microphone. Playback runs from one
+jitter buffer per remote participant (`jitter_buffer`, `drift`) through `mixer` to the
+card's callback. Signal processing is in `dsp`, `meter` measures levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
 (`stream_counters`, `stream_stats`) and reopens them (when: `reopen_policy`).

@@ -8,7 +8,7 @@ receiver. Opus makes one packet of it every 0.4 s (DTX).
 
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from queue import Empty, SimpleQueue
 from typing import Final
 
@@ -16,13 +16,14 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import Samples, db_gain, to_block
+from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
-from appliance.pcm import BLOCK_FRAMES, SILENCE, Block, Packet
+from appliance.pcm import BLOCK_FRAMES, SILENCE, Block
 from appliance.ports import Post
 
 PACKET_BLOCKS: Final = 2
@@ -48,48 +49,6 @@ SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
-
-
-class EncoderFeed:
-    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
-
-    Thread: `send` the sender's; `connect` and `disconnect` the loop's.
-    """
-
-    def __init__(self) -> None:
-        """Start without a track."""
-        self._sending = threading.Lock()
-        self._send: Callable[[Block], None] | None = None
-        self.blocks = 0
-        """Number of blocks sent."""
-
-    @property
-    def is_connected(self) -> bool:
-        """Whether there is a track, so that what is sent goes anywhere."""
-        return self._send is not None
-
-    def connect(self, send: Callable[[Block], None]) -> None:
-        """Pass every packet to `send` from now on."""
-        with self._sending:
-            self._send = send
-
-    def disconnect(self) -> None:
-        """Stop sending; when this returns, `send` is not running."""
-        with self._sending:
-            self._send = None
-
-    def send(self, packets: Iterable[Packet]) -> bool:
-        """Send the packets and return whether a track is connected."""
-        # One lock for all, so that a new track does not begin in between: its encoder
-        # would combine the second half of one packet with the first of the next.
-        with self._sending:
-            if self._send is None:
-                return False
-            for packet in packets:
-                for block in packet:
-                    self._send(block)
-                self.blocks += len(packet)
-            return True
 
 
 class Sender:
@@ -138,7 +97,7 @@ class Sender:
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
         self._card_latency_s = 0.0
         # Packets of an idle window sent before the card's thread has counted them.
-        self._ahead = 0
+        self._ahead, self._is_gap_counted = 0, False
         # Packets of silence sent since the card's last packet, and when.
         self._inserted, self._inserted_at_s = 0, now_s()
         self._tone: ToneRemover | None = None
@@ -147,7 +106,6 @@ class Sender:
         """Packets dropped because the queue was full."""
         self.underflows = 0
         """Interruptions of a talk in which silence was sent, because no blocks came."""
-        self._is_gap_counted = False
         self.heartbeat_s = time.monotonic()
 
     def start(self) -> None:

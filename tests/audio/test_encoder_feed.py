@@ -5,7 +5,7 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.sender import EncoderFeed
+from appliance.audio.encoder_feed import EncoderFeed
 from appliance.pcm import SILENCE
 
 
