@@ -38,10 +38,11 @@ MAX_INSERTED_PACKETS: Final = 25
 """Silence inserted at once, half a second; more is not needed after a stop."""
 IDLE_S: Final = IDLE_PERIODS * 0.01
 """In idle mode one block in eight is processed, with the last of four packets. The
-others are sent on time without looking: sent together with it, their lateness made
-receivers lengthen their buffers, and delayed the next talk by 50 ms, measured."""
+other three are sent at their time, before the card's thread has counted them: receivers
+lengthen their buffers when packets are late, and keep that for the next talk. Measured
+from microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
 AHEAD_LATE_S: Final = 0.01
-"""Lateness of those others; the processed one comes before its turn."""
+"""How late the three are sent, so that a card that is a little late comes first."""
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
