@@ -12,6 +12,8 @@ AFTER_S = 0.7
 """Time after the release in which the lamp goes off: the tail is part of it."""
 ON_S = 0.15
 PRESSES = 12
+SPEECH_S = 120.0
+"""Longer than the presses of one mode."""
 
 Lamp = list[tuple[float, int]]
 
@@ -40,6 +42,8 @@ async def bounce(site: Site) -> None:
     for mode in ("hybrid", "hold"):
         async with site.box(talk={"mode": mode}) as box:
             await box.joined()
+            # A microphone of only silence would be a fault, which refuses presses.
+            site.speaks(SPEECH_S)
             # The first seconds after a start take much of the guest's processor.
             await asyncio.sleep(8.0)
             for bounces in (0, BOUNCES):

@@ -1,6 +1,7 @@
 """Checks of parts that go away and come back, and of the sound card's mixer."""
 
 import asyncio
+import math
 import random
 import re
 import time
@@ -21,8 +22,13 @@ PATIENCE_S = 15.0
 """Time after which something counts as never happening."""
 BUFFERED_S = 0.3
 """Time for which the far end may still play what was said before."""
-LATE_MS = 400.0
-"""Largest delay soon after an unplug; 110 ms is usual."""
+LATE_MS = 200.0
+"""Largest delay when all has settled after the unplugs; 90 ms is usual."""
+SETTLED_S = 30.0
+"""Longest time until then. Each unplug stops the guest's only processor for 0.2 s,
+because PortAudio's thread spins; receivers' buffers get as long, and shrink slowly in a
+voice that never pauses."""
+WINDOW_S = 2.0
 MOST_LEFT = 2
 """Threads and files that may be added by ten unplugs; some are made at first use."""
 MOST_LEFT_MB = 15.0
@@ -62,15 +68,9 @@ async def unplug(site: Site) -> None:
                 far_s.append(heard_s + BUFFERED_S)
                 await box.release()
         await box.press()
-        await asyncio.sleep(3.0)
-        at_s = site.headset.now_s()
-        await asyncio.sleep(2.0 + MOST_S)
+        await _expect_settled(site)
         await box.release()
         after = await box.usage()
-        here, far = site.received_here(at_s, 2.0), site.received_far(at_s, 2.0)
-        for where, delay_ms in (("here", here.delay_ms), ("there", far.delay_ms)):
-            words = f"speech {delay_ms:.0f} ms late {where}, 3 s after the last unplug"
-            findings.expect(delay_ms <= LATE_MS, words)
         for seconds, words in (
             (here_s, f"{PLUGS} unplugs: {_spread(here_s)} until the speaker plays"),
             (far_s, f"{_spread(far_s)} until the far end hears"),
@@ -82,6 +82,26 @@ async def unplug(site: Site) -> None:
             findings.expect(after[what] - before[what] <= most, words)
         grown_mb = after["rss_mb"] - before["rss_mb"]
         findings.expect(grown_mb <= MOST_LEFT_MB, f"{grown_mb:+.1f} MB of memory")
+
+
+async def _expect_settled(site: Site) -> None:
+    """Expect that the delay in both directions is the usual one again in time."""
+    start_s = site.headset.now_s()
+    received = {"here": site.received_here, "there": site.received_far}
+    for where, listen in received.items():
+        first_ms = delay_ms = float("nan")
+        after_s = 0.0
+        # A NaN is not settled, either.
+        while not delay_ms <= LATE_MS and after_s < SETTLED_S:
+            at_s = site.headset.now_s()
+            await asyncio.sleep(WINDOW_S + MOST_S)
+            delay_ms = listen(at_s, WINDOW_S).delay_ms
+            if math.isnan(first_ms):
+                first_ms = delay_ms
+            after_s = at_s + WINDOW_S - start_s
+        words = f"speech {first_ms:.0f} ms late {where} at once"
+        words += f", {delay_ms:.0f} ms {after_s:.0f} s after the last unplug"
+        site.findings.expect(delay_ms <= LATE_MS, words)
 
 
 async def screen(site: Site) -> None:
