@@ -18,8 +18,13 @@ ONCE_MOST_FRAMES: Final = 480
 gap would be held for minutes after that."""
 REPEATED_FRAMES: Final = 60 * RATE_HZ
 """A second gap within a minute will not be the last one."""
-MEMORY_FRAMES: Final = 600 * RATE_HZ
-"""Every 10 minutes the margin is reduced to what was needed in that time."""
+MEMORY_INTERVALS: Final = 3
+"""The margin is kept for three intervals between gaps, and then reduced to what was
+needed in that time: a gap every half minute is covered for good, and half a minute with
+a gap every second costs nothing a few seconds after its end."""
+MEMORY_LEAST_FRAMES: Final = 5 * RATE_HZ
+MEMORY_MOST_FRAMES: Final = 600 * RATE_HZ
+"""10 minutes: also the time for which the little for a single gap is kept."""
 SPARE_FRAMES: Final = 96
 WINDOW_FRAMES: Final = RATE_HZ // 2
 MOVED_FRAMES: Final = WINDOW_FRAMES // 200
@@ -57,6 +62,8 @@ class DelayControl:
         self._frames = 0
         self._remembered_frames = 0.0
         self._since_gap_frames = float("inf")
+        self._longest_interval_frames = 0.0
+        self._memory_frames = float(MEMORY_MOST_FRAMES)
         self._least = MARGIN_MOST_FRAMES
 
     @property
@@ -116,15 +123,22 @@ class DelayControl:
         raise_frames = missing_frames if is_coverable else MARGIN_STEP_FRAMES
         if self._since_gap_frames > REPEATED_FRAMES:
             raise_frames = min(raise_frames, ONCE_MOST_FRAMES)
+            self._longest_interval_frames = 0.0
+            self._memory_frames = MEMORY_MOST_FRAMES
+        else:
+            longest = max(self._longest_interval_frames, self._since_gap_frames)
+            self._longest_interval_frames = longest
+            # 60 s at most, so three of them are less than the longest memory.
+            self._memory_frames = max(MEMORY_INTERVALS * longest, MEMORY_LEAST_FRAMES)
         self._since_gap_frames = 0.0
         self.margin = min(round(self.margin + raise_frames), MARGIN_MOST_FRAMES)
         self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
 
     def pass_time(self, frames: float) -> None:
-        """Reduce the margin to what was needed in the last `MEMORY_FRAMES`."""
+        """Reduce the margin, each time its memory ends, to what was needed in it."""
         self._remembered_frames += frames
         self._since_gap_frames += frames
-        if self._remembered_frames < MEMORY_FRAMES:
+        if self._remembered_frames < self._memory_frames:
             return
         unneeded = max(0, self._least - SPARE_FRAMES)
         self.margin = max(MARGIN_FRAMES, self.margin - unneeded)

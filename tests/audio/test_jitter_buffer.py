@@ -11,7 +11,8 @@ from appliance.audio.drift import (
     MARGIN_FRAMES,
     MARGIN_MOST_FRAMES,
     MARGIN_STEP_FRAMES,
-    MEMORY_FRAMES,
+    MEMORY_LEAST_FRAMES,
+    MEMORY_MOST_FRAMES,
     MOVED_FRAMES,
     ONCE_MOST_FRAMES,
     REPEATED_FRAMES,
@@ -369,11 +370,48 @@ def repeated(missing_frames, margin):
     return control
 
 
-def test_the_margin_is_raised_by_what_was_missing_and_forgotten_after_ten_minutes():
-    control = repeated(1000.0, MARGIN_FRAMES)
+@pytest.mark.parametrize(
+    ("interval_s", "memory_s"), [(0.5, 5.0), (10.0, 30.0), (60.0, 180.0)]
+)
+def test_the_margin_is_what_was_missing_and_is_kept_for_three_intervals(
+    interval_s, memory_s
+):
+    control = DelayControl()
+    control.raise_margin(0.0)
+    control.pass_time(interval_s * RATE_HZ)
+    control.raise_margin(1000.0)
     assert control.margin == MARGIN_FRAMES + 1000
-    control.pass_time(MEMORY_FRAMES - 1)
+    control.pass_time(memory_s * RATE_HZ - 1)
     assert control.margin == MARGIN_FRAMES + 1000
+    control.pass_time(1)
+    assert control.margin == MARGIN_FRAMES
+
+
+def test_the_longest_interval_of_a_series_of_gaps_counts():
+    """Two gaps in quick succession every half minute are covered, too."""
+    control = DelayControl()
+    for interval_s in (0.0, 30.0, 0.5):
+        control.pass_time(interval_s * RATE_HZ)
+        control.raise_margin(500.0)
+    control.pass_time(89 * RATE_HZ)
+    assert control.margin > MARGIN_FRAMES
+
+
+def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
+    control = DelayControl()
+    for _ in range(30):
+        control.pass_time(RATE_HZ)
+        control.raise_margin(1000.0)
+    assert control.margin == MARGIN_MOST_FRAMES
+    control.pass_time(MEMORY_LEAST_FRAMES)
+    assert control.margin == MARGIN_FRAMES
+
+
+def test_what_a_single_gap_costs_is_kept_for_ten_minutes():
+    control = DelayControl()
+    control.raise_margin(300.0)
+    control.pass_time(MEMORY_MOST_FRAMES - 1)
+    assert control.margin == MARGIN_FRAMES + 300
     control.pass_time(1)
     assert control.margin == MARGIN_FRAMES
 
@@ -388,11 +426,11 @@ def test_a_single_gap_costs_ten_milliseconds_of_delay_at_most():
         control.pass_time(REPEATED_FRAMES + 1)
 
 
-def test_what_was_needed_in_the_last_ten_minutes_is_kept():
+def test_what_was_needed_is_kept_when_the_memory_ends():
     control = repeated(1000.0, MARGIN_FRAMES)
     control.note(WINDOW_FRAMES, control.target, spare_frames=200)
     control.end_window(0.0, is_silent=False)
-    control.pass_time(MEMORY_FRAMES)
+    control.pass_time(MEMORY_LEAST_FRAMES)
     assert control.margin > MARGIN_FRAMES + 800
 
 
