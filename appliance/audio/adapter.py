@@ -27,6 +27,7 @@ from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config
 from appliance.core.commands import (
+    ClearPreRoll,
     CloseGate,
     CloseSound,
     Earcon,
@@ -119,7 +120,7 @@ class AudioAdapter:
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
-        gate = Gate(config.talk.pre_roll_ms)
+        gate = Gate(config.talk.used_pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
@@ -150,6 +151,8 @@ class AudioAdapter:
                 self._supervisor.close()
             case OpenGate(asked_at_s=asked_at_s):
                 self._sender.open_gate(asked_at_s)
+            case ClearPreRoll():
+                self._sender.gate.clear()
             case CloseGate(tail_ms=tail_ms):
                 self._sender.close_gate(tail_ms)
             case SetVolume(percent=percent):
