@@ -112,6 +112,8 @@ class Supervisor:
 
     def open(self) -> None:
         """Open the configured devices and keep them open."""
+        # Requested while the card was closed. Later ones are played when it is open.
+        self._sender.mixer.drop_earcons()
         self._inbox.put(_Order.OPEN)
 
     def close(self) -> None:

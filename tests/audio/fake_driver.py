@@ -139,7 +139,10 @@ def running(driver, steps, **parts):
 
 
 def beat(callback, status=0):
-    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+    """Run one period, and return what is played in it."""
+    played = memoryview(bytearray(1920))
+    callback.call(memoryview(bytes(1920)), played, status, 0.0)
+    return played
 
 
 class Beating:
