@@ -183,6 +183,22 @@ def kernel_text(path: Path) -> str:
         return ""
 
 
+def kernel_paths(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a kernel folder that match a name pattern, sorted.
+
+    Empty where the folder is missing: a card may be unplugged at any moment, for which
+    `Path.glob` of Python 3.11 raises an error.
+
+    Args:
+        folder: the folder.
+        pattern: pattern of names in this folder.
+    """
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
 def _missing(
     wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
 ) -> SoundError:
