@@ -23,6 +23,7 @@ from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
+from appliance.audio.stream_stats import StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config
@@ -125,10 +126,10 @@ class AudioAdapter:
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = DeviceChoice(config.sound)
-        self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
         levels = CardVolumeSupervisor(config.sound.mixer)
+        stats = StreamStats(post, levels.notice)
+        self._supervisor = Supervisor(choice, driver, self._sender, stats, steps)
         self._supervisor.set_card_volumes = levels.apply
-        self._supervisor.stats.card_volume_notice = levels.notice
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

@@ -105,8 +105,11 @@ class Mixer:
         self.playback_window.end()
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Add a talker and return the function that takes its blocks."""
-        self.remove(talker)
+        """Add a talker and return the function that takes its blocks.
+
+        Args:
+            talker: unique name; it must not be in use.
+        """
         jitter_buffer = JitterBuffer()
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
@@ -198,11 +201,6 @@ class Mixer:
             return True
         has_end = self._leaving or self._requested or len(self._earcon)
         return not has_end and all(talker.is_idle for talker in self._talkers)
-
-    @property
-    def talkers(self) -> int:
-        """Number of talkers, silent ones included."""
-        return len(self._talkers)
 
     @property
     def level_dbfs(self) -> float:

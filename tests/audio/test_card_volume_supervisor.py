@@ -184,7 +184,7 @@ def test_a_card_without_a_level_is_a_notice(mixer, supervise):
 
 
 def test_a_sound_server_whose_level_is_to_be_set_is_a_notice(mixer, supervise):
-    server = Device(0, "default", 32, 32, 48_000, is_default=True)
+    server = Device(0, "default", 32, 32, 48_000)
     levels = supervise(MixerConfig(speaker=75))
     levels.apply({"microphone": server, "speaker": server})
     finish()
