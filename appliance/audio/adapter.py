@@ -23,10 +23,12 @@ from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
+from appliance.audio.stream_stats import StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config
 from appliance.core.commands import (
+    ClearPreRoll,
     CloseGate,
     CloseSound,
     Earcon,
@@ -119,15 +121,15 @@ class AudioAdapter:
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker
         self.mixer = Mixer(is_half_duplex=config.sound.half_duplex)
-        gate = Gate(config.talk.pre_roll_ms)
+        gate = Gate(config.talk.used_pre_roll_ms)
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = DeviceChoice(config.sound)
-        self._supervisor = Supervisor(choice, driver, self._sender, post, steps)
         levels = CardVolumeSupervisor(config.sound.mixer)
+        stats = StreamStats(post, levels.notice)
+        self._supervisor = Supervisor(choice, driver, self._sender, stats, steps)
         self._supervisor.set_card_volumes = levels.apply
-        self._supervisor.stats.card_volume_notice = levels.notice
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""
@@ -150,6 +152,8 @@ class AudioAdapter:
                 self._supervisor.close()
             case OpenGate(asked_at_s=asked_at_s):
                 self._sender.open_gate(asked_at_s)
+            case ClearPreRoll():
+                self._sender.gate.clear()
             case CloseGate(tail_ms=tail_ms):
                 self._sender.close_gate(tail_ms)
             case SetVolume(percent=percent):

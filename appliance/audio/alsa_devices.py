@@ -6,13 +6,10 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 `cardN/usbid`, `cardN/pcmM{p,c}/info` and `.../subS/status`.
 """
 
-import json
 import os
 import re
-import sys
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import asdict
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -22,12 +19,10 @@ from appliance.audio.device_wishes import (
     Device,
     Direction,
     chosen,
+    kernel_paths,
     kernel_text,
-    listed,
-    not_the_first,
     usb_port,
 )
-from appliance.audio.driver import Driver
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.device_access import join_group
@@ -49,7 +44,8 @@ def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
     """
     closed = (
         f"\n{pcm.parent.name}/{pcm.name}"
-        for pcm in sorted(cards.glob("card[0-9]*/pcm*[cp]"))
+        for card in _cards(cards)
+        for pcm in kernel_paths(card, "pcm*[cp]")
         if not _is_free(pcm, processes)
     )
     return "".join(closed)
@@ -63,7 +59,7 @@ def user_of(pcm: Path, processes: Path) -> str:
 
 def is_allowed(nodes: str) -> bool:
     """Return whether all PCMs whose node has such a name may be opened."""
-    return all(os.access(x, os.R_OK | os.W_OK) for x in NODES.glob(nodes))
+    return all(os.access(x, os.R_OK | os.W_OK) for x in kernel_paths(NODES, nodes))
 
 
 def _is_free(pcm: Path, processes: Path) -> bool:
@@ -78,8 +74,9 @@ def _is_free(pcm: Path, processes: Path) -> bool:
 
 def _owner(pcm: Path) -> str:
     """Return the id of the thread that has the PCM open; empty if it is free."""
-    for status in sorted(pcm.glob("sub*/status")):
-        owner = re.search(r"^owner_pid *: *(\d+)", kernel_text(status), re.MULTILINE)
+    for sub in kernel_paths(pcm, "sub*"):
+        status = kernel_text(sub / "status")
+        owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
         if owner:
             return owner[1]
     return ""
@@ -118,7 +115,7 @@ def unlisted(
             known[address[1], address[2]] |= device.directions
     return tuple(
         device
-        for card in sorted(cards.glob("card[0-9]*"))
+        for card in _cards(cards)
         for number in _pcm_numbers(card)
         for device in _missing(card, number, known[card.name[4:], number], processes)
     )
@@ -149,43 +146,12 @@ def in_use(
     return SoundError(device.stable_name, reason)
 
 
-def all_devices(
-    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
-) -> tuple[Device, ...]:
-    """Return the devices that PortAudio lists and those it cannot open now.
-
-    Raises:
-        SoundError: PortAudio cannot list its devices.
-    """
-    found = listed(driver.devices(), cards)
-    return (*found, *unlisted(found, cards, processes))
-
-
-def card_name(
-    wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
-) -> tuple[str, str]:
-    """Return the name of the device in use, or of the one that would be used now.
-
-    Returns:
-        The name and its user, and a notice if it is not the first choice, else empty.
-
-    Raises:
-        SoundError: there is none, or another program uses it.
-    """
-    device = chosen(wishes, devices, direction)
-    if not device.obstacle or device.used_by.startswith(OURS):
-        has_usb = any(x.is_usb for x in devices if x.channels(direction))
-        notice = not_the_first(wishes, device, direction, has_usb=has_usb)
-        found = filter(None, (device.stable_name, device.obstacle))
-        return ", ".join(found), notice
-    if device.used_by:
-        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
-        raise SoundError(device.stable_name, reason)
-    raise SoundError(device.stable_name, device.obstacle)
+def _cards(cards: Path) -> list[Path]:
+    return kernel_paths(cards, "card[0-9]*")
 
 
 def _pcm_numbers(card: Path) -> list[str]:
-    return sorted({path.name[3:-1] for path in card.glob("pcm*[cp]")})
+    return sorted({path.name[3:-1] for path in kernel_paths(card, "pcm*[cp]")})
 
 
 def _missing(
@@ -223,9 +189,8 @@ def _obstacle(card: Path, number: str, user: str) -> str:
 
 def _name(card: Path, number: str) -> str:
     """Return the name that PortAudio would give the PCM."""
-    info = "".join(
-        kernel_text(pcm / "info") + "\n" for pcm in card.glob(f"pcm{number}[cp]")
-    )
+    pcms = kernel_paths(card, f"pcm{number}[cp]")
+    info = "".join(kernel_text(pcm / "info") + "\n" for pcm in pcms)
     short = re.search(
         rf"^ *{card.name[4:]} \[.*\]: .*? - (.*)$",
         kernel_text(card.parent / "cards"),
@@ -235,55 +200,3 @@ def _name(card: Path, number: str) -> str:
     first = short[1] if short else kernel_text(card / "id")
     second = part[1] if part else "PCM"
     return f"{first}: {second} (hw:{card.name[4:]},{number})"
-
-
-def print_devices(
-    devices: tuple[Device, ...],
-    volumes_of: Callable[[Device], str] = lambda _: "",
-    *,
-    as_json: bool,
-) -> int:
-    """Print the cards and the names to put into the configuration.
-
-    Args:
-        devices: to be printed.
-        volumes_of: returns the volumes of a device's own mixer in words.
-        as_json: print JSON, for scripts.
-    """
-    if as_json:
-        facts = [
-            asdict(x) | {"name": x.stable_name, "levels": volumes_of(x)}
-            for x in devices
-        ]
-        sys.stdout.write(json.dumps(facts) + "\n")
-        return 0
-    names = Counter(device.stable_name for device in devices)
-    for device in devices:
-        levels = volumes_of(device)
-        words = line(device, is_unique=names[device.stable_name] == 1)
-        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
-    if not devices:
-        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
-    return 0
-
-
-def line(device: Device, *, is_unique: bool = True) -> str:
-    """Return the line for one device; its quoted name fits into the configuration.
-
-    That is the USB port for a card whose name another one has, too.
-    """
-    can = " and ".join(
-        word
-        for word, count in (
-            ("microphone", device.microphone_channels),
-            ("speaker", device.speaker_channels),
-        )
-        if count
-    )
-    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
-    name = device.stable_name
-    ids = (device.card_id, device.usb_id, device.usb_port)
-    if not is_unique and device.usb_port:
-        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
-    facts = (can, rate, *ids, device.obstacle)
-    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)

@@ -60,17 +60,29 @@ def device_volumes(device: Device, open_mixer: OpenMixer = opened) -> str:
     if not device.card_id:
         return ""
     try:
-        with open_mixer(device.card_id) as mixer:
-            controls = mixer.controls()
+        found = {
+            way: controls_of(device.card_id, way, open_mixer)
+            for way in sorted(device.directions)
+        }
     except SoundError:
         return ""
-    ways: tuple[Direction, ...] = ("microphone", "speaker")
-    words = (
-        f"{way} level {described(of_direction(controls, way))}"
-        for way in ways
-        if device.channels(way) and of_direction(controls, way)
+    return "; ".join(
+        f"{way} level {described(controls)}"
+        for way, controls in found.items()
+        if controls
     )
-    return "; ".join(words)
+
+
+def controls_of(
+    card_id: str, direction: Direction, open_mixer: OpenMixer
+) -> tuple[Control, ...]:
+    """Return the controls of a card that decide about the volume of a direction.
+
+    Raises:
+        SoundError: its mixer cannot be opened or read.
+    """
+    with open_mixer(card_id) as mixer:
+        return of_direction(mixer.controls(), direction)
 
 
 def of_direction(
@@ -157,8 +169,7 @@ def levels_found(
     if not device.card_id:
         return f"{device.stable_name} has none of its own", ""
     try:
-        with open_mixer(device.card_id) as mixer:
-            controls = of_direction(mixer.controls(), direction)
+        controls = controls_of(device.card_id, direction, open_mixer)
     except SoundError as exc:
         return f"unknown, {exc.reason}", ""
     if not controls:

@@ -10,6 +10,7 @@ from appliance.audio.alsa_mixer import opened
 from appliance.audio.card_volume import (
     OpenMixer,
     card_volume_notice,
+    controls_of,
     facts,
     of_direction,
 )
@@ -149,8 +150,7 @@ class CardVolumeSupervisor:
         return "" if percent is None else reason
 
     def _examined(self, direction: Direction, card_id: str) -> str:
-        with self._open_mixer(card_id) as mixer:
-            controls = of_direction(mixer.controls(), direction)
+        controls = controls_of(card_id, direction, self._open_mixer)
         return card_volume_notice(card_id, controls, direction)
 
     def _set(self, direction: Direction, card_id: str, percent: int) -> str:

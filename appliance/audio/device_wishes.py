@@ -41,7 +41,6 @@ class Device:
     """ALSA's short name, as in `hw:CARD=Device`."""
     usb_id: str = ""
     """vendor:product, four hexadecimal digits each."""
-    is_default: bool = False
     usb_port: str = ""
     """Position of a USB card, as in `usb-0000:01:00.0-1.3`: the same at each boot, and
     the only difference between two cards of one kind."""
@@ -63,6 +62,11 @@ class Device:
         """Directions in which the device has channels."""
         both: tuple[Direction, ...] = ("microphone", "speaker")
         return {direction for direction in both if self.channels(direction)}
+
+    @property
+    def is_default(self) -> bool:
+        """Whether the device is ALSA's `default`."""
+        return self.name == "default"
 
     @property
     def is_shared(self) -> bool:
@@ -183,6 +187,22 @@ def kernel_text(path: Path) -> str:
         return ""
 
 
+def kernel_paths(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a kernel folder that match a name pattern, sorted.
+
+    Empty where the folder is missing: a card may be unplugged at any moment, for which
+    `Path.glob` of Python 3.11 raises an error.
+
+    Args:
+        folder: the folder.
+        pattern: pattern of names in this folder.
+    """
+    try:
+        return sorted(folder.glob(pattern))
+    except OSError:
+        return []
+
+
 def _missing(
     wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
 ) -> SoundError:
@@ -215,7 +235,6 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
         rate_hz=round(rate_hz) if math.isfinite(rate_hz) else 0,
         card_id=kernel_text(folder / "id"),
         usb_id=kernel_text(folder / "usbid").lower(),
-        is_default=name == "default",
         usb_port=usb_port(number[1], cards) if number else "",
         is_plugin=not _HW.search(name) and bool(kernel_text(cards / "cards")),
     )

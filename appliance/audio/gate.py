@@ -21,12 +21,12 @@ class Gate:
     The pre-roll is a delay line: the sound from before the press is sent first, and
     everything after it is delayed by as much until the gate has closed.
 
-    Thread: `open` and `close` from any, `apply` from the sender's.
+    Thread: `open`, `close` and `clear` from any, `apply` from the sender's.
     """
 
     def __init__(self, pre_roll_ms: int) -> None:
         """Start closed."""
-        self._line: deque[Block] = deque(maxlen=pre_roll_ms // BLOCK_MS + 1)
+        self._line = _silent_line(pre_roll_ms // BLOCK_MS + 1)
         self._is_wanted = False
         self._tail_blocks = 0
         self._silent_blocks = 0
@@ -59,6 +59,12 @@ class Gate:
         self._tail_blocks = blocks if self._is_wanted else 0
         self._silent_blocks = 0
         self._is_wanted = False
+
+    def clear(self) -> None:
+        """Replace what was captured so far by silence, so that no pre-roll has it."""
+        # As a whole, because `apply` may be running. It takes the block to send from
+        # the new line if the gate is opened afterwards.
+        self._line = _silent_line(self._line.maxlen or 1)
 
     def apply(self, block: Block) -> Block:
         """Return the block to send in place of this one.
@@ -93,3 +99,8 @@ class Gate:
         held = (self._line.maxlen or 1) - 1
         if self._silent_blocks >= SILENT_BLOCKS + held:
             self._tail_blocks = 0
+
+
+def _silent_line(blocks: int) -> deque[Block]:
+    """Return a full delay line, which returns each block after the same time."""
+    return deque([SILENCE] * blocks, maxlen=blocks)

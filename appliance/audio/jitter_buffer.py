@@ -127,11 +127,6 @@ class JitterBuffer:
         return stock / RATE_HZ
 
     @property
-    def rate(self) -> float:
-        """Deviation of the reading rate from the nominal one."""
-        return self._delay_control.rate
-
-    @property
     def drift_ppm(self) -> float:
         """Mean drift of the reader's clock against the writer's; positive: faster."""
         return self._delay_control.drift * 1e6

@@ -57,17 +57,11 @@ class KeptSteps:
             return
         try:
             content = self._path.read_bytes()[:MOST_BYTES]
-            found = msgspec.json.decode(content, type=dict[str, KeptStep | int])
+            self._steps = msgspec.json.decode(content, type=dict[str, KeptStep])
         except FileNotFoundError:
             return
         except (OSError, msgspec.DecodeError) as exc:
             _log.warning("latency steps not read  reason=%r", str(exc))
-            return
-        # A file with the steps alone is valid.
-        self._steps = {
-            card: KeptStep(kept) if isinstance(kept, int) else kept
-            for card, kept in found.items()
-        }
 
     def step(self, card: str) -> KeptStep:
         """Return what is known of the card; the shortest buffer for an unknown one."""

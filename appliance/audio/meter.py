@@ -19,6 +19,7 @@ two steps, room noise would redraw page and screen five times a second."""
 FLOOR_DBFS: Final = -60
 """Lower levels are shown as silence, because noise would redraw page and screen."""
 VOICE_DBFS: Final = -45.0
+SILENT: Final = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
 
 
 class Meter:
@@ -33,7 +34,13 @@ class Meter:
         self._loudest_dbfs: float = SILENCE_DBFS
         self._blocks = 0
         self._unmeasured = 0
-        self._posted = LevelsMeasured(SILENCE_DBFS, SILENCE_DBFS, is_voice=False)
+        self._posted = SILENT
+
+    def reset(self) -> None:
+        """Return to silence, because no sound is captured and none is sent."""
+        self._blocks = self._unmeasured = 0
+        self._loudest_dbfs = SILENCE_DBFS
+        self._post_change(SILENT)
 
     @property
     def is_voice(self) -> bool:
@@ -61,6 +68,9 @@ class Meter:
         )
         self._blocks = 0
         self._loudest_dbfs = SILENCE_DBFS
+        self._post_change(levels)
+
+    def _post_change(self, levels: LevelsMeasured) -> None:
         if levels != self._posted:
             self._posted = levels
             self._post(levels)

@@ -29,6 +29,12 @@ MOST_TALKERS: Final = 16
 Zero 2 W has no CPU time for more. Silent ones do not count."""
 MOST_EARCONS: Final = 4
 """Earcons that may be requested within one block."""
+EARCON_LATEST_S: Final = 2.0
+"""An earcon that could not begin for so long, because no speaker was open, is dropped.
+Our choice: the one for the joined room waits for a card that is being opened."""
+READ_S: Final = 0.5
+"""Time without `next` after which no speaker plays. An idle window is shorter, and a
+card that is late, too."""
 LOUDNESS_DECAY: Final = 0.98
 """Per block of 10 ms: halved after 0.35 s, longer than a pause between words."""
 LIMITER_FREE_GAIN: Final = 0.75
@@ -42,8 +48,8 @@ _T = TypeVar("_T")
 class Mixer:
     """Lock-free mixer with one jitter buffer per talker.
 
-    Thread: `next` the card's; `play` and the function returned by `add` any; `add`,
-    `remove`, `mute` and `is_sounding` the loop's.
+    Thread: `next` the card's; `play`, `drop_earcons` and the function returned by `add`
+    any; `add`, `remove`, `mute` and `is_sounding` the loop's.
     """
 
     def __init__(
@@ -67,8 +73,10 @@ class Mixer:
         self._jitter_buffers: dict[str, JitterBuffer] = {}
         # Replaced as a whole, because the card's thread reads it without a lock.
         self._talkers: tuple[JitterBuffer, ...] = ()
-        # New earcons wait here until the card's thread takes them.
-        self._requested: deque[Samples] = deque(maxlen=MOST_EARCONS)
+        self._read_at_s = float("-inf")
+        # New earcons wait here until the card's thread takes them, each with the time
+        # of its request.
+        self._requested: deque[tuple[float, Samples]] = deque(maxlen=MOST_EARCONS)
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
         self._leaving: deque[JitterBuffer] = deque(maxlen=MOST_TALKERS)
@@ -97,8 +105,11 @@ class Mixer:
         self.playback_window.end()
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Add a talker and return the function that takes its blocks."""
-        self.remove(talker)
+        """Add a talker and return the function that takes its blocks.
+
+        Args:
+            talker: unique name; it must not be in use.
+        """
         jitter_buffer = JitterBuffer()
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
@@ -133,10 +144,15 @@ class Mixer:
         if (jitter_buffer := self._jitter_buffers.get(talker)) is not None:
             jitter_buffer.is_muted = is_on
 
+    @property
+    def is_played(self) -> bool:
+        """Whether a speaker plays what `next` returns."""
+        return self._now_s() - self._read_at_s < READ_S
+
     def is_sounding(self, talker: str) -> bool:
         """Return whether the talker is heard or was heard just now."""
         jitter_buffer = self._jitter_buffers.get(talker)
-        if jitter_buffer is None or jitter_buffer.is_muted:
+        if jitter_buffer is None or jitter_buffer.is_muted or not self.is_played:
             return False
         return not jitter_buffer.is_idle
 
@@ -145,19 +161,26 @@ class Mixer:
         self._gain = np.float32(volume_gain(percent))
 
     def play(self, samples: Samples) -> None:
-        """Play an earcon after those not begun; a running one is faded out."""
-        self._requested.append(samples)
+        """Play an earcon after those not begun; a running one is faded out.
+
+        Without a speaker it waits, but not for longer than `EARCON_LATEST_S`.
+        """
+        self._requested.append((self._now_s(), samples))
         self.end_idle()
+
+    def drop_earcons(self) -> None:
+        """Drop the earcons that have not begun."""
+        self._requested.clear()
 
     def next(self) -> Block | None:
         """Return the next block to play, read-only, and set `reference`.
 
         None is silence.
         """
-        now_s = self._now_s()
+        self._read_at_s = now_s = self._now_s()
         parts = self._parts(now_s)
         voices = self._faded(np.add.reduce(parts) if parts else None)
-        tone = self._next_tone()
+        tone = self._next_tone(now_s)
         if tone is None:
             self.played = self.reference = self._limited(voices, len(parts))
         else:
@@ -167,30 +190,31 @@ class Mixer:
     def drop_pending(self) -> None:
         """Drop pending audio, so that it is not played after reopening the stream."""
         self.played = self.reference = None
-        self._requested.clear()
+        self.drop_earcons()
         self._leaving.clear()
         self._earcon = np.zeros(0, np.float32)
 
     @property
     def is_idle(self) -> bool:
-        """Whether there has been nothing to play for a while."""
+        """Whether there has been nothing to play for a while, or no speaker."""
+        if not self.is_played:
+            return True
         has_end = self._leaving or self._requested or len(self._earcon)
         return not has_end and all(talker.is_idle for talker in self._talkers)
-
-    @property
-    def talkers(self) -> int:
-        """Number of talkers, silent ones included."""
-        return len(self._talkers)
 
     @property
     def level_dbfs(self) -> float:
         """Level of the samples played last."""
         played = self.played
-        return float(SILENCE_DBFS) if played is None else level_dbfs(played)
+        if played is None or not self.is_played:
+            return float(SILENCE_DBFS)
+        return level_dbfs(played)
 
     @property
     def depth_s(self) -> float:
-        """Highest fill level of the jitter buffers, in seconds."""
+        """Highest fill level of the jitter buffers, in seconds; 0 without a speaker."""
+        if not self.is_played:
+            return 0.0
         return max((talker.depth_s for talker in self._talkers), default=0.0)
 
     @property
@@ -249,9 +273,11 @@ class Mixer:
             return softer.astype(np.int16)
         return to_block(self._limiter.apply(voices * gain))
 
-    def _next_tone(self) -> Samples | None:
+    def _next_tone(self, now_s: float) -> Samples | None:
         """Return the next samples of the earcon; None: there is none."""
-        if waiting := _taken(self._requested):
+        latest_s = now_s - EARCON_LATEST_S
+        taken = _taken(self._requested)
+        if waiting := [samples for at_s, samples in taken if at_s >= latest_s]:
             end = self._earcon[:BLOCK_FRAMES]
             self._earcon = np.concatenate(waiting)
             if len(end):

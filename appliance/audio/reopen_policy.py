@@ -9,9 +9,11 @@ SOON_S: Final = 1.0
 STUCK_S: Final = 0.5
 """After a call that did not return, which has taken two more seconds."""
 LATEST_S: Final = 30.0
-EARLY_SEARCHES: Final = 4
-"""Searches for a missing direction or the first choice 1, 2, 4 and 8 s after each
-change of the list."""
+EARLY_SEARCHES: Final = 8
+EARLY_S: Final = 2.0
+"""After each change of the list, eight searches for a missing direction or the first
+choice within 15 s: one after `SOON_S`, then one every 2 s, so that a card that was dead
+for a moment is back within 3 s. Each interrupts the other direction."""
 LATER_S: Final = 60.0
 LATER_LATEST_S: Final = 3600.0
 """First and longest interval of later searches, which is doubled each time: the card
@@ -72,8 +74,12 @@ class ReopenPolicy:
         self._searches = self._half_searches = 0
 
     def postpone(self, now_s: float) -> None:
-        """Let the wait for the next search begin now, because something has failed."""
-        self._searched_at_s = now_s
+        """Let a search that would interrupt a stream wait for `SOON_S` from now.
+
+        The other direction has failed soon after a search. Its failure does not prolong
+        a longer interval between two searches.
+        """
+        self._looked_at_s = now_s
 
     def note(self, cards: str, now_s: float, *, is_open: bool) -> None:
         """Record a search, or that the list offers nothing to search for.
@@ -143,11 +149,10 @@ class ReopenPolicy:
 
     def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""
-        doublings = _doublings(self._half_searches)
         if self._half_searches <= EARLY_SEARCHES:
-            return float(SOON_S * 2**doublings)
-        later = doublings - EARLY_SEARCHES
-        return float(min(LATER_S * 2**later, LATER_LATEST_S))
+            return EARLY_S if self._half_searches > 1 else SOON_S
+        doublings = _doublings(self._half_searches - EARLY_SEARCHES)
+        return float(min(LATER_S * 2**doublings, LATER_LATEST_S))
 
 
 def _doublings(searches: int) -> int:

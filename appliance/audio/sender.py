@@ -211,6 +211,7 @@ class Sender:
         self._silence_at_s = since_s + packets * PACKET_S if is_bounded else now_s
         self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
+            self.meter.reset()
             return
         self._silent_packets = 0
         packets = min(packets, MAX_INSERTED_PACKETS)

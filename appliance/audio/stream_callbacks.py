@@ -27,6 +27,10 @@ LOUDER: Final = 4.0
 """Ratio of powers, 6 dB, from which the other channel is taken instead: one of the two
 may have no microphone, but both have one in most cards."""
 
+FLUSH_BLOCKS: Final = 12
+"""Blocks of silence after which nothing is left in a resampler but its dither of 1.
+Measured: 2 at 44.1 kHz, 5 at 16 kHz, 11 at 8 kHz."""
+
 
 class BlockSink(Protocol):
     """Consumer of captured blocks."""
@@ -117,10 +121,24 @@ class OutputBuffer:
         """Start with silence."""
         self._period_bytes = rate_hz // 100 * SAMPLE_BYTES
         self._convert = resampler(RATE_HZ, rate_hz)
+        self._blocks_to_flush = 0
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no sound is left in the resampler."""
+        return not self._blocks_to_flush
 
     def fill(self, outdata: Raw, block: Block | None) -> None:
-        """Write the block to every channel; None is silence."""
-        if block is None:
+        """Write the block to every channel; None is silence.
+
+        With a resampler, the end of a sound is written with the silence after it.
+        """
+        if block is not None:
+            self._blocks_to_flush = 0 if self._convert is None else FLUSH_BLOCKS
+        elif self._blocks_to_flush:
+            self._blocks_to_flush -= 1
+            block = SILENCE
+        else:
             outdata[:] = bytes(len(outdata))
             return
         if self._convert is not None:
@@ -139,8 +157,10 @@ class PlaybackCallback:
         self._mixer = mixer
         self._reference = reference
         self._counters = counters
-        self._output = OutputBuffer(counters.rate_hz)
-        self._idle_mode = IdleMode(self.idle_window, counters, lambda: mixer.is_idle)
+        self._output = output = OutputBuffer(counters.rate_hz)
+        self._idle_mode = IdleMode(
+            self.idle_window, counters, lambda: mixer.is_idle and output.is_idle
+        )
 
     def call(self, _heard: Raw, played: Raw, status: int, _adc_s: float) -> None:
         """Fill one period for playback."""
@@ -197,11 +217,11 @@ class DuplexCallback:
         self._mixer = mixer
         self._counters = counters
         self._capture = capture = Capture(block_sink, counters)
-        self._output = OutputBuffer(counters.rate_hz)
+        self._output = output = OutputBuffer(counters.rate_hz)
         self._idle_mode = IdleMode(
             mixer.idle_window,
             counters,
-            lambda: capture.is_idle and mixer.is_idle,
+            lambda: capture.is_idle and mixer.is_idle and output.is_idle,
         )
 
     def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:

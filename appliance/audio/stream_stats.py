@@ -35,9 +35,20 @@ class StreamStats:
     Thread: written by the supervisor's, read by any.
     """
 
-    def __init__(self, post: Post) -> None:
-        """Start with nothing lost."""
+    def __init__(
+        self,
+        post: Post,
+        card_volume_notice: Callable[[Direction, str], str] = lambda *_: "",
+    ) -> None:
+        """Start with nothing lost.
+
+        Args:
+            post: takes `PartLost` and `PartFound`.
+            card_volume_notice: returns the notice about the own volume of the card with
+                this name; empty: none.
+        """
         self._post = post
+        self._card_volume_notice = card_volume_notice
         self._log_limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
         self._lost: dict[Direction, list[PartLost]] = {}
         """Reasons reported for a loss, the current one last."""
@@ -55,8 +66,6 @@ class StreamStats:
         """Names of the devices that worked and have not gone away since."""
         self._troubles: dict[Direction, str] = {}
         """Notice last posted for each of them."""
-        self.card_volume_notice: Callable[[Direction, str], str] = lambda *_: ""
-        """Returns the notice about the card's own volume; empty: none."""
         self._silent_microphone = SilentMicrophone()
         # Held while counts of closed streams take the place of their counters.
         self._changing = threading.Lock()
@@ -165,7 +174,7 @@ class StreamStats:
         is_silent = direction == "microphone" and self._silent_microphone.is_silent
         notices = (
             found.notice,
-            self.card_volume_notice(direction, found.name),
+            self._card_volume_notice(direction, found.name),
             LOSING if is_losing else "",
             SILENT if is_silent else "",
         )

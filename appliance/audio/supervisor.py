@@ -23,7 +23,6 @@ from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault
-from appliance.ports import Post
 
 CHECK_S: Final = 0.25
 PAUSE_S: Final = 2.0
@@ -55,7 +54,7 @@ class Supervisor:
         choice: DeviceChoice,
         driver: Callable[[], Driver],
         sender: Sender,
-        post: Post,
+        stats: StreamStats,
         latency_steps: LatencySteps,
     ) -> None:
         """Start with the card closed; `start` starts the thread, `open` opens the card.
@@ -64,7 +63,7 @@ class Supervisor:
             choice: chooses the devices for microphone and speaker.
             driver: creates the driver; called on the supervisor's thread.
             sender: consumer of captured blocks, with the mixer to be played.
-            post: takes `PartLost` and `PartFound`.
+            stats: counts faults, and posts lost and found directions.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
         self._choice = choice
@@ -92,7 +91,7 @@ class Supervisor:
         self._latency_steps = latency_steps
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
         """Sets the own volumes of cards that were opened; None: nobody does."""
-        self.stats = StreamStats(post)
+        self.stats = stats
         """Lost directions and counters."""
         self._iterated_at_s = time.monotonic()
 
@@ -112,6 +111,8 @@ class Supervisor:
 
     def open(self) -> None:
         """Open the configured devices and keep them open."""
+        # Requested while the card was closed. Later ones are played when it is open.
+        self._sender.mixer.drop_earcons()
         self._inbox.put(_Order.OPEN)
 
     def close(self) -> None:

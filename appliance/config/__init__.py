@@ -165,7 +165,7 @@ class TalkConfig:
     mode: TalkMode = TalkMode.HYBRID
     """Meaning of a press."""
     pre_roll_ms: Milliseconds = 0
-    """Audio from before the press that is sent too."""
+    """Audio from before the press that is sent too. Not used in `open` mode."""
     tail_ms: Milliseconds = 250
     """Audio after the release that is sent too; silence cuts it short."""
     limit_s: Annotated[int, Meta(ge=0, le=3600, extra=ZERO_IS_OFF)] = 120
@@ -174,6 +174,11 @@ class TalkConfig:
     """Time of the warning before the limit."""
     leave_hold_ms: Annotated[int, Meta(ge=0, le=10_000)] = 0
     """Time for which the leave button has to be held; 0: a short press is enough."""
+
+    @property
+    def used_pre_roll_ms(self) -> int:
+        """Pre-roll in this mode; none in `open` mode, where it would only delay."""
+        return 0 if self.mode is TalkMode.OPEN else self.pre_roll_ms
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -143,6 +143,11 @@ class CloseGate:
 
 
 @dataclass(frozen=True, slots=True)
+class ClearPreRoll:
+    """Do not send as pre-roll what was captured until now."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetVolume:
     """Set the speaker volume."""
 
@@ -185,7 +190,14 @@ class Exit:
 TokenCommand = FetchToken | DropToken
 RoomCommand = JoinRoom | LeaveRoom | UnmuteTrack | SendChat | MuteAgent | TakeTurn
 SoundCommand = (
-    OpenSound | CloseSound | OpenGate | CloseGate | SetVolume | SetGain | PlayEarcon
+    OpenSound
+    | CloseSound
+    | OpenGate
+    | CloseGate
+    | ClearPreRoll
+    | SetVolume
+    | SetGain
+    | PlayEarcon
 )
 StoreCommand = StoreVolumeAndGain
 Command = TokenCommand | RoomCommand | SoundCommand | StoreCommand | Exit

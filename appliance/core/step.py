@@ -271,6 +271,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
         *_earcon(before, after),
         *unmuting,
         *conversation,
+        *talk.clear_pre_roll(before, after),
         *gate,
         *_reconnected_lines(before, after),
     )

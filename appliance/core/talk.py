@@ -5,7 +5,15 @@ from math import ceil
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
-from appliance.core.commands import CloseGate, Earcon, OpenGate, PlayEarcon, UnmuteTrack
+from appliance.core.commands import (
+    ClearPreRoll,
+    CloseGate,
+    Command,
+    Earcon,
+    OpenGate,
+    PlayEarcon,
+    UnmuteTrack,
+)
 from appliance.core.events import Part, PermissionsChanged
 from appliance.core.state import Lock, Phase, State, Step, Talk
 
@@ -177,6 +185,22 @@ def update_gate(state: State, now_s: float) -> Step:
     return replace(state, talk=talk), commands
 
 
+def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
+    """Return the command after which a talk may send sound from before its press.
+
+    What was captured while muted, before this session or in another room must not be
+    part of a talk.
+    """
+    is_first = _may_be_sent_later(after) and not _may_be_sent_later(before)
+    has_pre_roll = after.config.talk.used_pre_roll_ms > 0
+    return (ClearPreRoll(),) if is_first and has_pre_roll else ()
+
+
+def _may_be_sent_later(state: State) -> bool:
+    """Return whether what is captured now may become the pre-roll of a talk."""
+    return state.phase in {Phase.IN_ROOM, Phase.PAUSED} and not _is_muted(state)
+
+
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
     """Return the talk state after a press in this mode.
 
@@ -239,7 +263,7 @@ def _tail_ms(state: State) -> int:
     is_cut = _is_muted(state) or not may_talk(state)
     # The pre-roll delays the whole talk: its last words are still on their way.
     talk = state.config.talk
-    return 0 if is_cut else talk.tail_ms + talk.pre_roll_ms
+    return 0 if is_cut else talk.tail_ms + talk.used_pre_roll_ms
 
 
 def _is_muted(state: State) -> bool:

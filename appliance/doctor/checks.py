@@ -12,7 +12,6 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from appliance.audio.alsa_devices import all_devices, card_name
 from appliance.audio.card_volume import levels_found
 from appliance.audio.device_wishes import Device, Direction, chosen
 from appliance.audio.portaudio import PortAudio
@@ -22,6 +21,7 @@ from appliance.core.commands import FetchToken
 from appliance.core.hardware_fault import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.doctor.questions import RemoteClock
+from appliance.doctor.sound_cards import all_devices, card_name
 from appliance.errors import ApplianceError, SoundError
 from appliance.net.url import without_query
 from appliance.panel.pins import missing_package

@@ -9,6 +9,7 @@ from appliance.audio.device_choice import DeviceChoice
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
+from appliance.audio.stream_stats import StreamStats
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
@@ -121,7 +122,8 @@ def supervising(
         Gate(0), mixer or Mixer(), events.put, CaptureProcessing(None, None)
     )
     choice = choice or DeviceChoice(config or SoundConfig())
-    supervisor = Supervisor(choice, lambda: driver, sender, events.put, steps)
+    stats = StreamStats(events.put)
+    supervisor = Supervisor(choice, lambda: driver, sender, stats, steps)
     supervisor.set_card_volumes = set_card_volumes
     supervisor.start()
     supervisor.open()
@@ -139,7 +141,10 @@ def running(driver, steps, **parts):
 
 
 def beat(callback, status=0):
-    callback.call(memoryview(bytes(1920)), memoryview(bytearray(1920)), status, 0.0)
+    """Run one period, and return what is played in it."""
+    played = memoryview(bytearray(1920))
+    callback.call(memoryview(bytes(1920)), played, status, 0.0)
+    return played
 
 
 class Beating:

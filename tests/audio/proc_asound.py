@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 CLOSED = "closed\n"
+JABRA = "Jabra SPEAK 410 USB"
+OUR_COMMAND = ("/opt/venv/bin/python", "/opt/venv/bin/ptt-appliance", "run")
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,4 +68,16 @@ def kernel(folder: Path) -> Kernel:
     made.cards.mkdir()
     made.processes.mkdir()
     (made.cards / "cards").touch()
+    return made
+
+
+def speakerphone(folder: Path) -> Kernel:
+    """Return a Raspberry Pi with HDMI and a speakerphone opened by the service."""
+    made = kernel(folder)
+    made.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    made.add(1, JABRA, "USB", "pcm0p", "pcm0c", usb_id="0B0E:0412")
+    made.run(812, OUR_COMMAND, 815)
+    made.run(99, ("/usr/bin/pulseaudio", "--daemonize"))
+    made.use(1, "pcm0p", 815)
+    made.use(1, "pcm0c", 815)
     return made

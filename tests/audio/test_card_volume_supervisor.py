@@ -10,7 +10,6 @@ from dataclasses import replace
 import pytest
 
 from appliance.audio import alsa_mixer
-from appliance.audio.alsa_devices import print_devices
 from appliance.audio.alsa_mixer import loaded, opened
 from appliance.audio.card_volume import device_volumes, levels_found
 from appliance.audio.card_volume_supervisor import (
@@ -21,6 +20,7 @@ from appliance.audio.card_volume_supervisor import (
 from appliance.audio.device_wishes import Device, Direction
 from appliance.config import MixerConfig
 from appliance.core import fault_table
+from appliance.doctor.sound_cards import print_devices
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
@@ -184,7 +184,7 @@ def test_a_card_without_a_level_is_a_notice(mixer, supervise):
 
 
 def test_a_sound_server_whose_level_is_to_be_set_is_a_notice(mixer, supervise):
-    server = Device(0, "default", 32, 32, 48_000, is_default=True)
+    server = Device(0, "default", 32, 32, 48_000)
     levels = supervise(MixerConfig(speaker=75))
     levels.apply({"microphone": server, "speaker": server})
     finish()

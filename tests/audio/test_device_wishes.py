@@ -20,7 +20,7 @@ JABRA = Device(
     1, "Jabra SPEAK 410 USB: Audio (hw:2,0)", 1, 2, 48_000, "USB", "0b0e:0412"
 )
 HDMI = Device(2, "vc4-hdmi: MAI PCM (hw:0,0)", 0, 2, 48_000, "vc4hdmi", "")
-DEFAULT = Device(3, "default", 32, 32, 44_100, is_default=True)
+DEFAULT = Device(3, "default", 32, 32, 44_100)
 ALL = (USB, JABRA, HDMI, DEFAULT)
 
 

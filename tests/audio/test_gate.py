@@ -120,6 +120,24 @@ def test_the_pre_roll_sends_the_sound_from_before_the_press():
     assert [block[-1] - 1000 for block in sent] == [2, 3, 4, 5]
 
 
+def test_a_pre_roll_that_is_longer_than_what_was_captured_begins_with_silence():
+    gate = Gate(pre_roll_ms=30)
+    gate.open()
+    sent = [gate.apply(numbered(number)) for number in range(5)]
+    assert [int(block[-1]) for block in sent] == [0, 0, 0, 1000, 1001]
+
+
+def test_sound_from_before_the_pre_roll_was_cleared_is_not_sent():
+    gate = Gate(pre_roll_ms=30)
+    for number in range(5):
+        gate.apply(numbered(number))
+    gate.clear()
+    gate.apply(numbered(5))
+    gate.open()
+    sent = [gate.apply(numbered(number)) for number in range(6, 10)]
+    assert [int(block[-1]) for block in sent] == [0, 0, 1005, 1006]
+
+
 @given(
     st.lists(
         st.one_of(

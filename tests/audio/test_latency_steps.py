@@ -153,11 +153,6 @@ def test_a_damaged_file_counts_as_none(tmp_path):
     assert KeptSteps(tmp_path).step(CARD).step == 1
 
 
-def test_a_file_with_the_steps_alone_is_read(tmp_path):
-    (tmp_path / FILE_NAME).write_text(f'{{"{CARD}": 2}}')
-    assert KeptSteps(tmp_path).step(CARD) == KeptStep(2, CALM_S)
-
-
 def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):
     KeptSteps(tmp_path).keep(CARD, KeptStep(7))
     assert Card(KeptSteps(tmp_path)).steps.latency_step == 2

@@ -5,8 +5,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.dsp import CEILING, FADE_FRAMES, volume_gain
-from appliance.audio.mixer import LIMITER_FREE_GAIN, MOST_TALKERS, Mixer
+from appliance.audio.dsp import CEILING, FADE_FRAMES, SILENCE_DBFS, volume_gain
+from appliance.audio.mixer import (
+    EARCON_LATEST_S,
+    LIMITER_FREE_GAIN,
+    MOST_TALKERS,
+    Mixer,
+)
 from tests.audio.fakes import Clock
 
 MOST_STEP = 1600
@@ -33,6 +38,13 @@ class Room:
         for _ in range(seconds * 100):
             self._clock.now_s += 0.01
             self.mixer.next()
+
+    def write(self, *values, blocks=1):
+        """Let sound arrive while there is no speaker."""
+        for _ in range(blocks):
+            self._clock.now_s += 0.01
+            for write, value in zip(self._writes, values, strict=True):
+                write(np.full(480, value, np.int16))
 
     def say(self, *values, blocks=1):
         """Return what is played, silence included, for constant or given samples."""
@@ -76,6 +88,7 @@ def test_several_talkers_are_added():
 
 def test_silent_and_removed_talkers_are_not_sounding():
     room = Room(1)
+    room.say(3000, blocks=5)
     assert room.mixer.is_sounding("talker 0")
     room.say(0, blocks=60)
     assert not room.mixer.is_sounding("talker 0")
@@ -91,6 +104,48 @@ def test_a_talker_who_was_muted_for_an_hour_is_heard_from_the_first_block():
     room.wait(3600)
     peaks = room.say(3000, blocks=20).reshape(20, 480).max(axis=1)
     assert sum(peaks == 3000) >= 20 - LATEST_BLOCKS
+
+
+def test_a_talker_is_not_sounding_while_no_speaker_plays():
+    clock = Clock()
+    mixer = Mixer(now_s=clock)
+    write = mixer.add("talker")
+    for _ in range(100):
+        clock.now_s += 0.01
+        write(np.full(480, 3000, np.int16))
+        assert not mixer.is_sounding("talker")
+        assert mixer.is_idle
+        assert mixer.depth_s == 0.0
+
+
+def test_a_talker_is_not_sounding_any_more_when_the_speaker_is_gone():
+    room = Room(1)
+    room.say(3000, blocks=20)
+    assert room.mixer.is_sounding("talker 0")
+    assert room.mixer.level_dbfs > -40
+    was_idle = room.mixer.is_idle
+    room.write(3000, blocks=100)
+    assert not room.mixer.is_sounding("talker 0")
+    assert room.mixer.level_dbfs == SILENCE_DBFS
+    assert (was_idle, room.mixer.is_idle) == (False, True)
+    room.say(3000, blocks=20)
+    assert room.mixer.is_sounding("talker 0")
+
+
+def test_an_earcon_is_heard_if_the_speaker_is_opened_soon_and_else_never():
+    for waited_s, peak in ((EARCON_LATEST_S / 2, 1000), (EARCON_LATEST_S + 1, 0)):
+        room = Room(0)
+        room.mixer.play(np.full(480, 1000, np.float32))
+        assert room.mixer.is_idle, "nothing waits for a speaker that is not there"
+        room.write(blocks=round(waited_s * 100))
+        assert room.say(blocks=3).max() == peak
+
+
+def test_dropped_earcons_are_not_played():
+    room = Room(0)
+    room.mixer.play(np.full(480, 1000, np.float32))
+    room.mixer.drop_earcons()
+    assert not room.say(blocks=3).any()
 
 
 def test_an_earcon_over_loud_voices_is_limited_and_not_clipped():

@@ -39,6 +39,8 @@ MISSING = SoundState(is_open=False, is_lost=True)
 HALF = SoundState(is_open=True, is_lost=True)
 FINE = SoundState(is_open=True)
 SECOND_CHOICE = SoundState(is_open=True, is_best=False)
+EARLY_THEN_LATER = [*range(1, 16, 2), 75, 195]
+"""Seconds of the searches that would interrupt something, after a change at 0."""
 
 
 def test_searches_without_a_card_back_off_while_the_list_of_cards_is_unchanged():
@@ -87,7 +89,7 @@ def test_what_works_is_never_interrupted_while_nothing_better_is_listed(state):
 def test_a_card_that_is_listed_and_cannot_be_opened_interrupts_less_and_less():
     made = looks(ReopenPolicy(), USB, 40_000, HALF)
     gaps = [later - earlier for earlier, later in itertools.pairwise(made)]
-    assert gaps[:6] == [1, 2, 4, 8, 60, 120]
+    assert gaps[:10] == [1, *[2] * 7, 60, 120]
     assert gaps[-1] == int(LATER_LATEST_S)
 
 
@@ -98,7 +100,8 @@ def test_a_card_for_the_missing_direction_is_searched_soon_after_it_is_listed():
     assert looks(policy, USB, 1000, HALF) == []
     better.append("microphone")
     more = USB + " 2 [Microphone]"
-    assert looks(policy, more, 10, HALF, since=1000) == [1000, 1001, 1003, 1007]
+    made = looks(policy, more, 10, HALF, since=1000)
+    assert made == [1000, 1001, 1003, 1005, 1007, 1009]
 
 
 def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
@@ -156,11 +159,22 @@ def test_a_better_card_that_cannot_be_opened_is_tried_again_after_each_change():
     reopen_policy = ReopenPolicy()
     reopen_policy.note(USB, 0.0, is_open=True)
     made = looks(reopen_policy, USB, 200, SECOND_CHOICE)
-    assert made == [1, 3, 7, 15, 75, 195]
+    assert made == EARLY_THEN_LATER
     more = USB + " 2 [Jabra]"
     assert looks(reopen_policy, more, 10, SECOND_CHOICE, since=200) == [
-        *(200, 201, 203, 207)
+        *(200, 201, 203, 205, 207, 209)
     ]
+
+
+def test_after_a_failure_what_works_is_not_interrupted_for_a_second():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    policy.postpone(1.25)
+    due_s = (x / 4 for x in range(5, 20) if policy.is_due(lambda: USB, x / 4, HALF))
+    assert next(due_s) == 2.25
+    policy.note(USB, 2.25, is_open=True)
+    policy.postpone(3.5)
+    assert next(due_s) == 4.5, "two seconds after the search, not after the failure"
 
 
 def test_without_alsas_list_cards_are_searched_every_second_at_first():
@@ -214,6 +228,6 @@ def test_a_microphone_that_delivers_nothing_is_opened_again_less_and_less_often(
     policy = ReopenPolicy(lambda: False)
     policy.note(USB, 0.0, is_open=True)
     silent = replace(HALF, has_no_samples=True)
-    assert looks(policy, USB, 200, silent) == [1, 3, 7, 15, 75, 195]
+    assert looks(policy, USB, 200, silent) == EARLY_THEN_LATER
     playing = replace(silent, is_playing=True)
     assert looks(policy, USB, 100, playing, since=1000) == []

@@ -87,6 +87,29 @@ def test_nothing_is_sent_after_disconnecting(path):
     assert path.sent == []
 
 
+def test_after_the_card_is_closed_the_levels_are_those_of_silence(path):
+    path.sender.open_gate(0.0)
+    for _ in range(20):
+        path.put(8000)
+    path.sender.close_gate(tail_ms=0)
+    path.put(8000)
+    assert levels(path)[-1].is_voice
+    path.sender.encoder_feed.disconnect()
+    for _ in range(3):
+        path.clock.now_s += 0.1
+        path.sender.send_silence()
+    assert levels(path)[-1] == LevelsMeasured(-96, -96, is_voice=False)
+    assert not path.sender.meter.is_voice
+    count = len(levels(path))
+    for _ in range(20):
+        path.put(8000)
+    assert len(levels(path)) > count, "the same level is posted again"
+
+
+def levels(path):
+    return [event for event in path.events if isinstance(event, LevelsMeasured)]
+
+
 def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):
     path.clock.now_s += 0.2
     path.sender.send_silence()

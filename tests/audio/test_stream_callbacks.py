@@ -10,8 +10,10 @@ from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_callbacks import (
     COMPARE_BLOCKS,
+    FLUSH_BLOCKS,
     CaptureCallback,
     DuplexCallback,
+    OutputBuffer,
     PlaybackCallback,
 )
 from appliance.audio.stream_counters import ADC_VALUES, INPUT_UNDERFLOW, StreamCounters
@@ -72,6 +74,42 @@ def test_every_output_channel_plays_the_same_samples(channels):
     duplex(Loud(), Sink()).call(heard(1), out, 0, 0.0)
     frames = np.frombuffer(out, np.int16).reshape(480, channels)
     assert all((frames[:, n] == np.arange(1, 481)).all() for n in range(channels))
+
+
+RESAMPLED_HZ = [8_000, 16_000, 32_000, 44_100, 96_000, 192_000]
+
+
+def written(output, rate_hz, block, count):
+    """Return what is written for this block, which is repeated."""
+    periods = [blank(rate_hz, channels=1) for _ in range(count)]
+    for period in periods:
+        output.fill(period, block)
+    return np.concatenate([np.frombuffer(period, np.int16) for period in periods])
+
+
+@pytest.mark.parametrize("rate_hz", RESAMPLED_HZ)
+def test_the_end_of_a_sound_is_played_at_once_by_a_card_of_another_rate(rate_hz):
+    output, loud = OutputBuffer(rate_hz), np.full(480, 8000, np.int16)
+    sound = written(output, rate_hz, loud, 20)
+    was_idle = output.is_idle
+    end = written(output, rate_hz, None, FLUSH_BLOCKS)
+    assert (was_idle, output.is_idle) == (False, True)
+    both = np.concatenate((sound, end))
+    assert (both > 4000).sum() == pytest.approx(rate_hz // 5, abs=rate_hz // 1000)
+    assert np.abs(np.diff(end.astype(int))).max() < 8000, "it does not click"
+    assert np.abs(end[-rate_hz // 1000 :]).max() <= 2, "nothing but dither"
+    assert not written(output, rate_hz, None, 3).any()
+    assert written(output, rate_hz, -loud, 20).max() < 1500, "only the filter's ringing"
+
+
+def test_a_card_of_another_rate_is_not_idle_before_the_end_of_a_sound_is_played():
+    mixer, counters = Mixer(), StreamCounters(16_000)
+    mixer.play(np.full(480, 5000, np.float32))
+    card = DuplexCallback(mixer, Sink(is_idle=True), counters)
+    for _ in range(1 + FLUSH_BLOCKS):
+        assert not card.idle_window.passes(0)
+        card.call(heard(0, rate_hz=16_000), blank(16_000), 0, 0.0)
+    assert card.idle_window.passes(0)
 
 
 def test_silence_overwrites_the_old_content_of_the_output_buffer():

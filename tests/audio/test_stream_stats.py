@@ -29,10 +29,10 @@ NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.S
 class Opened:
     """Statistics of an open duplex card whose callbacks have begun."""
 
-    def __init__(self, notice="", status=0):
+    def __init__(self, notice="", status=0, card_volume_notice=lambda *_: ""):
         self.events: list[Any] = []
         self.clock = Clock()
-        self.stats = StreamStats(self._post)
+        self.stats = StreamStats(self._post, card_volume_notice)
         self.stream = StreamCounters(48_000, self.clock)
         counters: dict[Direction, StreamCounters] = dict.fromkeys(NAMES, self.stream)
         self.found = {
@@ -154,8 +154,9 @@ def test_another_microphone_than_the_silent_one_works():
 
 
 def test_a_notice_about_the_levels_of_a_card_is_posted_and_withdrawn():
-    opened, notices = Opened(), {("speaker", "USB"): "too quiet"}
-    opened.stats.card_volume_notice = lambda way, name: notices.get((way, name), "")
+    notices: dict[tuple[str, str], str] = {}
+    opened = Opened(card_volume_notice=lambda *about: notices.get(about, ""))
+    notices["speaker", "USB"] = "too quiet"
     assert opened.look() == {Part.SPEAKER: "too quiet"}
     assert opened.look() == {}
     del notices["speaker", "USB"]

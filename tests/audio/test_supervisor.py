@@ -169,6 +169,17 @@ def test_the_levels_of_a_card_are_set_whenever_it_is_opened():
             steps.must_move.set()
 
 
+def test_earcons_from_before_the_card_is_opened_are_not_played_and_later_ones_are():
+    driver, mixer = FakeDriver(), Mixer()
+    tone = np.full(480, 5000, np.float32)
+    mixer.play(tone)
+    with running(driver, Steps(), mixer=mixer):
+        _, callback = driver.opened.get(timeout=DEADLINE_S)
+        assert not any(beat(callback))
+        mixer.play(tone)
+        assert any(beat(callback))
+
+
 class Slow(FakeDriver):
     """Driver that asks a card for its rates until the test lets it end."""
 

@@ -4,7 +4,7 @@ import pytest
 
 from appliance.config import Config, TalkConfig, TalkMode
 from appliance.core import talk
-from appliance.core.commands import CloseGate, Earcon, OpenGate
+from appliance.core.commands import ClearPreRoll, CloseGate, Earcon, OpenGate
 from appliance.core.events import (
     Button,
     ButtonPressed,
@@ -17,8 +17,10 @@ from tests.core.story import (
     BOB,
     HOLD,
     HYBRID,
+    LEAVE,
     MICROPHONE_FOUND,
     MICROPHONE_LOST,
+    MUTE,
     OPEN,
     PAGE_DOWN,
     PAGE_UP,
@@ -26,6 +28,7 @@ from tests.core.story import (
     PUSH_TO_TALK,
     RELEASE,
     TOGGLE,
+    UNMUTE,
     CoreHarness,
     earcons,
     in_room,
@@ -68,6 +71,45 @@ def test_in_hold_mode_talk_lasts_as_long_as_the_press(held_s):
     commands = box.play(RELEASE)
     assert of(CloseGate, commands) == (CloseGate(tail_ms=250),)
     assert earcons(commands) == (Earcon.END,)
+
+
+PRE_ROLL = Config(talk=TalkConfig(mode=HYBRID, pre_roll_ms=300))
+
+
+def test_the_pre_roll_is_cleared_on_entering_a_room_and_not_by_a_press():
+    box = started(PRE_ROLL)
+    assert of(ClearPreRoll, box.play(box.token(), box.joined()))
+    assert not of(ClearPreRoll, box.play(60, PRESS, 5, RELEASE))
+
+
+def test_in_each_new_session_the_pre_roll_is_cleared_again():
+    box = in_room(PRE_ROLL)
+    assert not of(ClearPreRoll, box.play(LEAVE, box.left(), LEAVE))
+    assert of(ClearPreRoll, box.enter())
+
+
+def test_what_is_said_while_muted_is_cleared_from_the_pre_roll_by_the_unmute():
+    box = in_room(PRE_ROLL)
+    assert not of(ClearPreRoll, box.play(MUTE, 60))
+    assert of(ClearPreRoll, box.play(UNMUTE))
+
+
+def test_a_press_that_undoes_a_mute_clears_the_pre_roll_before_the_gate_opens():
+    box = in_room(PRE_ROLL)
+    box.play(MUTE, 60)
+    kinds = [type(command) for command in box.play(PRESS)]
+    assert kinds.index(ClearPreRoll) < kinds.index(OpenGate)
+
+
+@pytest.mark.parametrize(("mode", "pre_roll_ms"), [(HYBRID, 0), (OPEN, 300)])
+def test_without_a_pre_roll_as_in_open_mode_there_is_nothing_to_clear(
+    mode, pre_roll_ms
+):
+    config = TalkConfig(mode=mode, pre_roll_ms=pre_roll_ms)
+    assert not config.used_pre_roll_ms
+    box = in_room(Config(talk=config))
+    box.play(MUTE, 60, PRESS)
+    assert not of(ClearPreRoll, box.commands)
 
 
 @pytest.mark.parametrize("tail_ms", [0, 250])

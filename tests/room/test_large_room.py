@@ -39,8 +39,24 @@ async def is_heard(playback, hz):
                 return
 
 
+class NamedMixer(Mixer):
+    """Mixer that keeps the names of the talkers."""
+
+    def __init__(self):
+        super().__init__()
+        self.talkers: set[str] = set()
+
+    def add(self, talker):
+        self.talkers.add(talker)
+        return super().add(talker)
+
+    def remove(self, talker):
+        self.talkers.discard(talker)
+        super().remove(talker)
+
+
 async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
-    playback = Mixer()
+    playback = NamedMixer()
     playback.set_volume(100)
     async with open_box(playback=playback) as box, AsyncExitStack() as stack:
         await box.join(server)
@@ -55,7 +71,7 @@ async def test_the_first_of_many_is_heard_and_shown_when_it_unmutes(server):
             await (await stack.enter_async_context(friend)).stay_muted()
         await box.until(PeopleChanged, lambda event: len(event.people) == PEOPLE)
         async with asyncio.timeout(DEADLINE_S):
-            while playback.talkers < PEOPLE:
+            while len(playback.talkers) < PEOPLE:
                 await played(playback)
         track.unmute()
         await is_heard(playback, 700)

@@ -1,0 +1,110 @@
+"""Sound cards as a person reads them: the list of `devices`, and the card in use."""
+
+import json
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+from appliance.audio.alsa_devices import OURS, PROCESSES, unlisted
+from appliance.audio.device_wishes import (
+    ALSA_CARDS,
+    Device,
+    Direction,
+    chosen,
+    listed,
+    not_the_first,
+)
+from appliance.audio.driver import Driver
+from appliance.core import fault_table
+from appliance.errors import SoundError
+
+
+def all_devices(
+    driver: Driver, cards: Path = ALSA_CARDS, processes: Path = PROCESSES
+) -> tuple[Device, ...]:
+    """Return the devices that PortAudio lists and those it cannot open now.
+
+    Raises:
+        SoundError: PortAudio cannot list its devices.
+    """
+    found = listed(driver.devices(), cards)
+    return (*found, *unlisted(found, cards, processes))
+
+
+def card_name(
+    wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
+) -> tuple[str, str]:
+    """Return the name of the device in use, or of the one that would be used now.
+
+    Returns:
+        The name and its user, and a notice if it is not the first choice, else empty.
+
+    Raises:
+        SoundError: there is none, or another program uses it.
+    """
+    device = chosen(wishes, devices, direction)
+    if not device.obstacle or device.used_by.startswith(OURS):
+        has_usb = any(x.is_usb for x in devices if x.channels(direction))
+        notice = not_the_first(wishes, device, direction, has_usb=has_usb)
+        found = filter(None, (device.stable_name, device.obstacle))
+        return ", ".join(found), notice
+    if device.used_by:
+        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+        raise SoundError(device.stable_name, reason)
+    raise SoundError(device.stable_name, device.obstacle)
+
+
+def print_devices(
+    devices: tuple[Device, ...],
+    volumes_of: Callable[[Device], str] = lambda _: "",
+    *,
+    as_json: bool,
+) -> int:
+    """Print the cards and the names to put into the configuration.
+
+    Args:
+        devices: to be printed.
+        volumes_of: returns the volumes of a device's own mixer in words.
+        as_json: print JSON, for scripts.
+    """
+    if as_json:
+        facts = [
+            asdict(x)
+            | {"name": x.stable_name, "levels": volumes_of(x)}
+            | {"is_default": x.is_default}
+            for x in devices
+        ]
+        sys.stdout.write(json.dumps(facts) + "\n")
+        return 0
+    names = Counter(device.stable_name for device in devices)
+    for device in devices:
+        levels = volumes_of(device)
+        words = line(device, is_unique=names[device.stable_name] == 1)
+        sys.stdout.write(words + (f"; {levels}" if levels else "") + "\n")
+    if not devices:
+        sys.stderr.write(f"no sound card found. {fault_table.NO_CARD.remedy}\n")
+    return 0
+
+
+def line(device: Device, *, is_unique: bool = True) -> str:
+    """Return the line for one device; its quoted name fits into the configuration.
+
+    That is the USB port for a card whose name another one has, too.
+    """
+    can = " and ".join(
+        word
+        for word, count in (
+            ("microphone", device.microphone_channels),
+            ("speaker", device.speaker_channels),
+        )
+        if count
+    )
+    rate = f"{device.rate_hz} Hz" if device.rate_hz else ""
+    name = device.stable_name
+    ids = (device.card_id, device.usb_id, device.usb_port)
+    if not is_unique and device.usb_port:
+        name, ids = device.usb_port, (device.stable_name, device.card_id, "")
+    facts = (can, rate, *ids, device.obstacle)
+    return f'"{name}": ' + ", ".join(fact for fact in facts if fact)
