@@ -1,6 +1,8 @@
 """Speech that is kept for an expected agent: how much, and for whom."""
 
 import asyncio
+import sys
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -151,6 +153,24 @@ async def test_what_was_taken_back_is_not_sent(stage):
     ((_, content),) = await stage.sent()
     pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
     assert set(pcm) == {300}
+
+
+async def test_a_block_may_arrive_while_the_speech_is_taken():
+    """Its call clears speech that is too old."""
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        for _ in range(200):
+            stage = Stage(Me())
+            stage.speak(KEPT_BLOCKS)
+            stage.now_s += STALE_S + 1
+            late = threading.Thread(target=stage.speak, args=(1,))
+            late.start()
+            await stage.sent()
+            late.join()
+            stage.kept.close()
+    finally:
+        sys.setswitchinterval(interval_s)
 
 
 async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
