@@ -183,7 +183,7 @@ class Session:
         on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
         on("active_speakers_changed", self._later(self._people.active_speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
-        on("data_received", self._later(self._chat_channel.take))
+        on("data_received", self._chat_channel.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
         on("disconnected", self._later(disconnect_failure))
