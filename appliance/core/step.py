@@ -26,6 +26,8 @@ from appliance.core.commands import (
     Exit,
     OpenSound,
     PlayEarcon,
+    SetGain,
+    SetVolume,
 )
 from appliance.core.events import (
     AgentEvent,
@@ -133,8 +135,10 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return session.end(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
-        case VolumeAsked() | GainAsked():
-            return _set_volume_or_gain(state, event)
+        case VolumeAsked():
+            return buttons.set_volume(state, event.percent)
+        case GainAsked():
+            return buttons.set_gain(state, event.db)
         case ChatTyped():
             return outbox.typed(state, event)
         case PartLost():
@@ -209,19 +213,13 @@ def _with_room_data(state: State, event: SessionEvent) -> State:
 
 def _started(state: State, now_s: float) -> Step:
     """Set volume and gain; begin the first session unless the room was left already."""
-    first = buttons.stored_volume_and_gain(state)
+    first = SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN
     state = replace(state, talk=replace(state.talk, is_latched=is_latched))
     state, commands = session.start(state, now_s)
     return state, (*first, *commands)
-
-
-def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
-    if isinstance(event, VolumeAsked):
-        return buttons.set_volume(state, event.percent)
-    return buttons.set_gain(state, event.db)
 
 
 def _tick(state: State, now_s: float) -> Step:

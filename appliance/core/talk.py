@@ -114,11 +114,6 @@ def transmitting(state: State, *, is_on: bool) -> State:
     return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
 
 
-def initial_talk(mode: TalkMode) -> Talk:
-    """Return the talk state at start: muted, except in `open` mode."""
-    return Talk(is_latched=mode is TalkMode.OPEN)
-
-
 def ended(talk: Talk, mode: TalkMode) -> Talk:
     """Return the talk state without any talk, as after leaving a room on request.
 

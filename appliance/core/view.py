@@ -1,6 +1,6 @@
 """View: what screen, lamps, page and systemd show, derived from the state."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from math import ceil
 from typing import Final
@@ -149,7 +149,8 @@ def view(state: State, now_s: float) -> View:
     talkers = tuple(person.name for person in people if person.is_speaking)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
-    shown = View(
+    conversation = state.conversation
+    return View(
         name=state.config.name or "",
         connection=_connection(state),
         banner=banner(state, now_s),
@@ -181,31 +182,14 @@ def view(state: State, now_s: float) -> View:
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_press_ignored=state.talk.is_page_press_ignored,
-        is_muted_by_room=state.permissions.is_muted,
-    )
-    return _with_agent(_with_settings(shown, state), state)
-
-
-def _with_settings(shown: View, state: State) -> View:
-    return replace(
-        shown,
         mode=state.config.talk.mode,
-        fault_ids=faults.ids(state),
+        is_muted_by_room=state.permissions.is_muted,
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
-    )
-
-
-def _with_agent(shown: View, state: State) -> View:
-    """Return the view with the voice agent, if there was one in this session."""
-    conversation = state.conversation
-    if not conversation.has_come:
-        return shown
-    return replace(
-        shown,
         agent=conversation.agent,
         agent_note=agent.note(state),
+        fault_ids=faults.ids(state),
         captions=conversation.captions,
     )
 
