@@ -135,10 +135,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return session.end(state, Goal.STAY_OUT, now_s)
         case JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
-        case VolumeAsked():
-            return buttons.set_volume(state, event.percent)
-        case GainAsked():
-            return buttons.set_gain(state, event.db)
+        case VolumeAsked() | GainAsked():
+            return _set_volume_or_gain(state, event)
         case ChatTyped():
             return outbox.typed(state, event)
         case PartLost():
@@ -220,6 +218,12 @@ def _started(state: State, now_s: float) -> Step:
     state = replace(state, talk=replace(state.talk, is_latched=is_latched))
     state, commands = session.start(state, now_s)
     return state, (*first, *commands)
+
+
+def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
+    if isinstance(event, VolumeAsked):
+        return buttons.set_volume(state, event.percent)
+    return buttons.set_gain(state, event.db)
 
 
 def _tick(state: State, now_s: float) -> Step:

@@ -1,6 +1,6 @@
 """View: what screen, lamps, page and systemd show, derived from the state."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from math import ceil
 from typing import Final
@@ -149,8 +149,7 @@ def view(state: State, now_s: float) -> View:
     talkers = tuple(person.name for person in people if person.is_speaking)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
-    conversation = state.conversation
-    return View(
+    shown = View(
         name=state.config.name or "",
         connection=_connection(state),
         banner=banner(state, now_s),
@@ -182,8 +181,16 @@ def view(state: State, now_s: float) -> View:
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_press_ignored=state.talk.is_page_press_ignored,
-        mode=state.config.talk.mode,
         is_muted_by_room=state.permissions.is_muted,
+    )
+    return _with_settings_and_agent(shown, state)
+
+
+def _with_settings_and_agent(shown: View, state: State) -> View:
+    conversation = state.conversation
+    return replace(
+        shown,
+        mode=state.config.talk.mode,
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
