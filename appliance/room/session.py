@@ -35,9 +35,9 @@ _log = logging.getLogger(__name__)
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    Its end is posted as one event. Events of the SDK are queued and handled by one
-    task: the SDK ignores an exception in a callback, but a failed task ends the
-    process.
+    Its end is posted as one event. Events of the SDK, except data packets, are queued
+    and handled by one task: the SDK ignores an exception in a callback, but a failed
+    task ends the process.
     """
 
     def __init__(
