@@ -15,16 +15,10 @@ from typing import Any, Final
 
 from appliance.core.commands import (
     Command,
-    DropToken,
     Exit,
-    FetchToken,
-    JoinRoom,
-    LeaveRoom,
-    MuteAgent,
-    SendChat,
-    StoreVolumeAndGain,
-    TakeTurn,
-    UnmuteTrack,
+    RoomCommand,
+    StoreCommand,
+    TokenCommand,
 )
 from appliance.core.events import Event, Started, Ticked
 from appliance.core.state import State
@@ -47,7 +41,7 @@ class App:
     def __init__(self) -> None:
         """Create the inbox; events can be posted before `run`."""
         self._state: State | None = None
-        self._observe: Observe = _unobserved
+        self._observe: Observe = lambda *_: None
         self._inbox: deque[tuple[Event, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._done: asyncio.Future[None] | None = None
@@ -164,27 +158,19 @@ class App:
 
     def _dispatch(self, command: Command) -> None:
         """Hand the command to the one adapter that owns it."""
-        match command:
-            case Exit():
-                self._finish()
-            case FetchToken() | DropToken():
-                if self._tokens is not None:
-                    self._tokens.do(command)
-            case _ if self._adapters is None:
-                self._queued.append(command)
-            case StoreVolumeAndGain():
-                self._adapters.store.do(command)
-            case (
-                JoinRoom()
-                | LeaveRoom()
-                | UnmuteTrack()
-                | SendChat()
-                | MuteAgent()
-                | TakeTurn()
-            ):
-                self._adapters.room.do(command)
-            case _:
-                self._adapters.sound.do(command)
+        if isinstance(command, Exit):
+            self._finish()
+        elif isinstance(command, TokenCommand):
+            if self._tokens is not None:
+                self._tokens.do(command)
+        elif self._adapters is None:
+            self._queued.append(command)
+        elif isinstance(command, StoreCommand):
+            self._adapters.store.do(command)
+        elif isinstance(command, RoomCommand):
+            self._adapters.room.do(command)
+        else:
+            self._adapters.sound.do(command)
 
     def _finish(self) -> None:
         if self._done is not None and not self._done.done():
@@ -212,7 +198,3 @@ class App:
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-
-
-def _unobserved(_event: Event, _before: State, _after: State, _now_s: float) -> None:
-    """Ignore the event; the observer until `run` sets one."""

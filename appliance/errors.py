@@ -2,16 +2,19 @@
 
     ApplianceError
     ├── ConfigError (also ValueError)            fatal, exit 78
-    ├── SoundError (also OSError)                a sound card
-    ├── PanelError (also OSError)                a pin or the screen
+    ├── PartError (also OSError)                 hardware
+    │   ├── SoundError                           a sound card
+    │   └── PanelError                           a pin or the screen
     ├── TokenError (also ConnectionError)
-    │   ├── TokenRefused                         asking again will not help
+    │   ├── TokenRefused                         asking again soon will not help
     │   └── TokenUnreachable                     try again later
-    ├── ListenError (also OSError)               a server cannot listen on its address
-    └── DemoError                                the demo cannot be set up
+    ├── ListenError (also OSError)               the token server's address
+    └── DemoError                                the demo
 
-Each is also the standard exception it resembles, so that either can be caught.
-Failures to join a room are not exceptions but values: `room.failures.Failure`.
+All but the last are also the standard exception they resemble, so that either can be
+caught. Exceptions that are always caught are defined beside the code that raises them.
+Failures of the appliance to join a room are not exceptions but values:
+`room.failures.Failure`.
 """
 
 from dataclasses import dataclass
@@ -52,22 +55,8 @@ class ConfigError(ApplianceError, ValueError):
         return "\n".join(str(fault) for fault in self.faults)
 
 
-class SoundError(ApplianceError, OSError):
-    """A sound card cannot be used now."""
-
-    def __init__(self, device: str, reason: str) -> None:
-        """Store the card and the reason."""
-        super().__init__(device, reason)
-        self.device = device
-        self.reason = reason
-
-    def __str__(self) -> str:
-        """Return card and reason in one sentence."""
-        return f"{self.device}: {self.reason}"
-
-
-class PanelError(ApplianceError, OSError):
-    """A button, a lamp or the screen cannot be used now."""
+class PartError(ApplianceError, OSError):
+    """A part of the hardware cannot be used now."""
 
     def __init__(self, part: str, reason: str) -> None:
         """Store the part and the reason."""
@@ -78,6 +67,14 @@ class PanelError(ApplianceError, OSError):
     def __str__(self) -> str:
         """Return part and reason in one sentence."""
         return f"{self.part}: {self.reason}"
+
+
+class SoundError(PartError):
+    """A sound card cannot be used now."""
+
+
+class PanelError(PartError):
+    """A button, a lamp or the screen cannot be used now."""
 
 
 class TokenError(ApplianceError, ConnectionError):
@@ -111,7 +108,7 @@ class TokenError(ApplianceError, ConnectionError):
 
 
 class TokenRefused(TokenError):
-    """The source refused, or the configuration is wrong; asking again will not help."""
+    """The source refused, or the configuration is wrong: retry in ten minutes."""
 
 
 class TokenUnreachable(TokenError):
@@ -119,8 +116,8 @@ class TokenUnreachable(TokenError):
 
 
 class ListenError(ApplianceError, OSError):
-    """The page cannot be served at the configured address."""
+    """The token server cannot listen on its address; the page posts `PartLost`."""
 
 
 class DemoError(ApplianceError):
-    """The demo cannot be set up; the sentence says what to do."""
+    """The demo cannot be set up; the sentence says why."""

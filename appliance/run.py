@@ -19,7 +19,6 @@ from appliance.config import Config
 from appliance.config.request_texts import secrets
 from appliance.core.events import StopAsked
 from appliance.core.state import State
-from appliance.core.talk import initial_talk
 from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
@@ -113,7 +112,6 @@ def _initial_state(config: Config, stored: StoredState) -> State:
         config=config,
         jitter=randbelow(1000) / 1000,
         identity=config.room.identity or stored.identity,
-        talk=initial_talk(config.talk.mode),
         volume_percent=kept.volume if kept else config.sound.volume,
         microphone_gain_db=(
             kept.microphone_gain_db if kept else config.sound.microphone_gain_db

@@ -115,7 +115,7 @@ class DeviceChoice:
         if not is_stuck:
             return dict.fromkeys(self._wishes, exc)
         return {
-            direction: SoundError(self._expected(direction) or exc.device, exc.reason)
+            direction: SoundError(self._expected(direction) or exc.part, exc.reason)
             for direction in self._wishes
         }
 

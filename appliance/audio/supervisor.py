@@ -312,7 +312,7 @@ class Supervisor:
 
     def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
         for direction, exc in missing.items():
-            self.stats.lost(direction, exc.device, exc.reason)
+            self.stats.lost(direction, exc.part, exc.reason)
 
     def _close_streams(self) -> None:
         self.stats.close()

@@ -103,11 +103,6 @@ def _others(state: State, button: Button) -> tuple[Button, ...]:
     return tuple(other for other in state.stuck if other is not button)
 
 
-def stored_volume_and_gain(state: State) -> tuple[Command, ...]:
-    """Return the commands that apply the stored volume and gain after the start."""
-    return SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
-
-
 def set_volume(state: State, percent: int) -> Step:
     """Set the volume of the speaker and store it."""
     state = replace(state, volume_percent=percent)

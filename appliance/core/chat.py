@@ -1,6 +1,6 @@
 """Chat log: received lines, own lines, and the delivery state of each own line."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -144,7 +144,7 @@ class ChatLog:
     @property
     def queued(self) -> tuple[ChatLine, ...]:
         """Our lines that are waiting to be sent, oldest first."""
-        return self._where(lambda line: line.state is Delivery.QUEUED)
+        return tuple(line for line in self.lines if line.state is Delivery.QUEUED)
 
     @property
     def is_full(self) -> bool:
@@ -154,9 +154,6 @@ class ChatLog:
     def _find(self, sender_id: str, line_id: str) -> ChatLine | None:
         key = (sender_id, line_id)
         return next((x for x in self.lines if (x.sender_id, x.id) == key), None)
-
-    def _where(self, is_wanted: Callable[[ChatLine], bool]) -> tuple[ChatLine, ...]:
-        return tuple(line for line in self.lines if is_wanted(line))
 
     def _swapped(self, old: ChatLine, new: ChatLine) -> "ChatLog":
         lines = tuple(new if line is old else line for line in self.lines)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from appliance.core.chat import OUTBOX_LINES, ChatLine, Delivery
 from appliance.core.commands import Command, SendChat
 from appliance.core.events import ChatFailed, ChatSent, ChatTyped
-from appliance.core.state import Phase, State, Step
+from appliance.core.state import State, Step
 
 
 def typed(state: State, event: ChatTyped) -> Step:
@@ -30,7 +30,7 @@ def answered(state: State, event: ChatSent | ChatFailed) -> State:
     """Record the answer; a failure during an outage leaves the line queued."""
     if isinstance(event, ChatSent):
         return replace(state, chat=state.chat.marked(event.id, Delivery.SENT))
-    if state.phase is not Phase.IN_ROOM:
+    if not state.is_connected:
         return state
     chat = state.chat.marked(event.id, Delivery.FAILED, event.reason)
     return replace(state, chat=chat)

@@ -17,10 +17,12 @@ RESUME_S: Final = 30.0
 LEAVE_S: Final = 2.5
 """Time-out for leaving: the whole shutdown must not take longer than 3 s."""
 STABLE_S: Final = 10.0
-"""A session this long resets the back-off; a shorter one lengthens the next wait."""
+"""So long in the room without an interruption resets the back-off; a shorter session
+lengthens the next wait."""
 EVICTION_RESET_S: Final = 3600.0
-"""A session this long resets the back-off after evictions. It is twice the longest
-wait, so that two clients with one identity replace each other ever more rarely."""
+"""A session this long, interruptions included, resets the back-off after evictions. It
+is twice the longest wait, so that two clients with one identity replace each other ever
+more rarely."""
 
 AT_SERVER: Final = frozenset({Phase.JOINING, Phase.IN_ROOM, Phase.PAUSED})
 IN_SESSION: Final = frozenset({Phase.FETCHING, *AT_SERVER})
@@ -126,9 +128,11 @@ def joined(state: State, event: RoomJoined, now_s: float) -> State:
     """Enter the room."""
     if state.phase is not Phase.JOINING:
         return state
-    state = replace(entered(state, Phase.IN_ROOM, now_s), cause=None, reason="")
     return replace(
-        state,
+        entered(state, Phase.IN_ROOM, now_s),
+        joined_at_s=now_s,
+        cause=None,
+        reason="",
         change=None,
         room=event.room,
         people=event.people,
@@ -155,9 +159,9 @@ def with_backoff_reset(state: State, now_s: float) -> State:
     """Return the state with failures reset, if the session was long enough."""
     if state.phase is not Phase.IN_ROOM:
         return state
-    session_s = now_s - state.since_s
-    failures = 0 if session_s >= STABLE_S else state.failures
-    evictions = 0 if session_s >= EVICTION_RESET_S else state.evictions
+    failures = 0 if now_s - state.since_s >= STABLE_S else state.failures
+    is_reset = now_s - state.joined_at_s >= EVICTION_RESET_S
+    evictions = 0 if is_reset else state.evictions
     return replace(state, failures=failures, evictions=evictions)
 
 

@@ -129,9 +129,13 @@ class Talk:
         """Return whether a talk is requested, regardless of the room."""
         if self.is_muted_on_page or self.is_muted_at_box:
             return False
-        holds = mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_press_ignored
-        pressed = holds and self.is_button_down and self.lock is Lock.NONE
-        return pressed or self.is_page_down or self.is_latched
+        is_pressed = self.is_button_down and self.lock is Lock.NONE
+        is_held = is_pressed and self.is_momentary(mode)
+        return is_held or self.is_page_down or self.is_latched
+
+    def is_momentary(self, mode: TalkMode) -> bool:
+        """Return whether the button talks for as long as it is held in this press."""
+        return mode in {TalkMode.HOLD, TalkMode.HYBRID} and not self.is_press_ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +187,8 @@ class State:
     phase: Phase = Phase.STARTING
     since_s: float = 0.0
     """When this phase began."""
+    joined_at_s: float = 0.0
+    """When the room was joined; a resumed session keeps it."""
     goal: Goal = Goal.REJOIN
     ticket: int = 0
     """Number of the newest session; answers to older ones are dropped."""

@@ -26,6 +26,8 @@ from appliance.core.commands import (
     Exit,
     OpenSound,
     PlayEarcon,
+    SetGain,
+    SetVolume,
 )
 from appliance.core.events import (
     AgentEvent,
@@ -209,7 +211,7 @@ def _with_room_data(state: State, event: SessionEvent) -> State:
 
 def _started(state: State, now_s: float) -> Step:
     """Set volume and gain; begin the first session unless the room was left already."""
-    first = buttons.stored_volume_and_gain(state)
+    first = SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
     if state.phase is not Phase.STARTING:
         return state, first
     is_latched = state.config.talk.mode is TalkMode.OPEN

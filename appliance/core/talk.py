@@ -51,7 +51,10 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
 
 
 def release(state: State, at_s: float) -> Step:
-    """Handle a release of the talk button, which also ends a talk of the page.
+    """Handle a release of the talk button.
+
+    Where the talk lasts as long as the press, it also ends a talk of the page. A press
+    that ended a talk or was refused has no later effect.
 
     Args:
         state: before the release.
@@ -61,10 +64,10 @@ def release(state: State, at_s: float) -> Step:
     if not talk.is_button_down:
         return state, ()
     is_tap = GLITCH_S <= at_s - talk.button_down_s < TAP_S and not talk.is_press_ignored
-    is_hybrid = state.config.talk.mode is TalkMode.HYBRID
-    is_latched = is_hybrid and is_tap and may_talk(state)
+    mode = state.config.talk.mode
+    is_latched = mode is TalkMode.HYBRID and is_tap and may_talk(state)
     talk = replace(
-        page_talk_ended(talk),
+        page_talk_ended(talk) if talk.is_momentary(mode) else talk,
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
         # After a bounce the press continues without its lock, so it must stay spent.
@@ -86,11 +89,14 @@ def resume(state: State) -> State:
 def page_talk(state: State, *, is_on: bool) -> Step:
     """Handle the talk button of the page.
 
-    It undoes no mute, and does not resume a talk that was ended while it is held.
+    It undoes no mute, and does not resume a talk that was ended while it is held. The
+    release of such a press has no effect: a talk that was latched later goes on.
     """
     talk = state.talk
     if not is_on:
-        is_latched = state.config.talk.mode is TalkMode.OPEN
+        is_open_mode = state.config.talk.mode is TalkMode.OPEN
+        is_later = talk.is_latched and talk.is_page_press_ignored
+        is_latched = is_open_mode or is_later
         talk = replace(
             talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
@@ -114,11 +120,6 @@ def transmitting(state: State, *, is_on: bool) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
     is_transmitting = is_on and state.talk.is_open
     return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
-
-
-def initial_talk(mode: TalkMode) -> Talk:
-    """Return the talk state at start: muted, except in `open` mode."""
-    return Talk(is_latched=mode is TalkMode.OPEN)
 
 
 def ended(talk: Talk, mode: TalkMode) -> Talk:

@@ -183,29 +183,20 @@ def view(state: State, now_s: float) -> View:
         is_page_press_ignored=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_muted,
     )
-    return _with_agent(_with_settings(shown, state), state)
+    return _with_settings_and_agent(shown, state)
 
 
-def _with_settings(shown: View, state: State) -> View:
+def _with_settings_and_agent(shown: View, state: State) -> View:
+    conversation = state.conversation
     return replace(
         shown,
         mode=state.config.talk.mode,
-        fault_ids=faults.ids(state),
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",
         is_announcer=state.config.sound.speaker == "none",
-    )
-
-
-def _with_agent(shown: View, state: State) -> View:
-    """Return the view with the voice agent, if there was one in this session."""
-    conversation = state.conversation
-    if not conversation.has_come:
-        return shown
-    return replace(
-        shown,
         agent=conversation.agent,
         agent_note=agent.note(state),
+        fault_ids=faults.ids(state),
         captions=conversation.captions,
     )
 

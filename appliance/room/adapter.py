@@ -19,7 +19,7 @@ from appliance.core.commands import (
 from appliance.core.events import ChatFailed, RoomLeft
 from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Background
-from appliance.room.connection import RoomTraits, SessionContext
+from appliance.room.connection import SessionContext
 from appliance.room.sdk_log import limit_log
 from appliance.room.session import Session
 
@@ -41,7 +41,7 @@ class LiveKitRoom:
             feed: source of the microphone's audio.
             playback: takes the other participants' audio.
         """
-        self._config = config
+        self._config = config.room
         self._background = Background()
         self._context = SessionContext(
             post,
@@ -51,6 +51,7 @@ class LiveKitRoom:
             pending={},
             is_listener=config.sound.microphone == "none",
             is_announcer=config.sound.speaker == "none",
+            is_plain_chat=config.chat.format == "plain",
         )
         self.session: Session | None = None
         """The latest one, which may be over."""
@@ -93,7 +94,9 @@ class LiveKitRoom:
     def _join(self, command: JoinRoom) -> None:
         if self.session is not None:
             self.session.leave()
-        self.session = Session(command, self._traits(command), self._context)
+        self.session = Session(
+            command, self._room_config(command.preset), self._context
+        )
 
     def _leave(self, command: LeaveRoom) -> None:
         if session := self._current(command.ticket):
@@ -115,14 +118,6 @@ class LiveKitRoom:
             return None
         return session
 
-    def _traits(self, command: JoinRoom) -> RoomTraits:
-        config = self._room_config(command.preset)
-        return RoomTraits(
-            encryption_key_file=config.encryption_key_file,
-            is_plain_chat=self._config.chat.format == "plain",
-            is_dtelecom=command.is_dtelecom,
-        )
-
     def _room_config(self, preset: str | None) -> RoomSettings:
-        named = (x for x in self._config.room.presets if x.name == preset)
-        return next(named, self._config.room)
+        named = (x for x in self._config.presets if x.name == preset)
+        return next(named, self._config)

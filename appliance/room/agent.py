@@ -5,6 +5,7 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import TYPE_CHECKING, Any, Final
 
@@ -25,12 +26,11 @@ from appliance.room.connection import SessionContext
 from appliance.room.names import display_name, is_text
 from appliance.room.participants import is_agent, name_of
 from appliance.room.subscriber import Subscriber
+from appliance.room.text_streams import Report, StreamTopic, TextStreams
 
 TOPIC: Final = "lk.transcription"
 CHARACTERS: Final = 4000
-"""Longest text kept, as of a chat line: five minutes of speech."""
-IDLE_S: Final = 20.0
-"""Our choice: a stream that has not grown for so long is not that of a talker."""
+"""Longest text read, as of a chat line: five minutes of speech."""
 STEP_S: Final = 0.1
 """Least interval between two reports of one segment: the page is sent no more."""
 _SEGMENT: Final = "lk.segment_id"
@@ -43,8 +43,6 @@ _STREAMS_EACH: Final = 6
 _SEGMENTS: Final = 64
 _SEGMENTS_EACH: Final = 16
 """Segments whose newest stream is remembered, together and of one talker."""
-_RAW_CHARACTERS: Final = 8 * CHARACTERS
-"""A longer stream is closed."""
 _LAST_MS: Final = 2**53
 
 Key = tuple[str, str]
@@ -73,8 +71,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Stream:
-    """A stream that is being read."""
+class _Segment:
+    """Words that are being received."""
 
     number: int
     key: Key
@@ -82,11 +80,7 @@ class _Stream:
     ts_ms: int
     is_agent: bool
     """An agent says this, whose streams nobody sends again if they are broken off."""
-    text: str = ""
-    shown: str = ""
-    """Text of the last report."""
-    shown_s: float = float("-inf")
-    timer: asyncio.TimerHandle | None = None
+    info: rtc.TextStreamInfo
 
 
 class Captions:
@@ -97,45 +91,38 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
         self._numbers = count()
         self._newest: dict[Key, int] = {}
-        self._reading: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[Any]] = set()
-        room.register_text_stream_handler(TOPIC, self._opened)
+        topic = StreamTopic(
+            name=TOPIC,
+            total=_STREAMS,
+            each=_STREAMS_EACH,
+            characters=CHARACTERS,
+            growth_s=STEP_S,
+        )
+        self._streams = TextStreams(room, topic, spawn, self._opened, self._is_talker)
 
     def close(self) -> None:
         """Stop reading."""
-        for task in self._tasks:
-            task.cancel()
+        self._streams.close()
 
-    def _opened(self, reader: rtc.TextStreamReader, identity: str) -> None:
-        attributes = reader.info.attributes or {}
-        segment = attributes.get(_SEGMENT) or reader.info.stream_id
-        is_full = self._reading[identity] >= _STREAMS_EACH or (
-            self._reading.total() >= _STREAMS and not self._is_talker(identity)
-        )
-        longest = max(len(segment), len(identity))
-        if is_full or not identity or longest > _ID_CHARACTERS:
-            reader.close()
-            return
-        self._reading[identity] += 1
-        key = (identity, segment)
-        ts_ms = reader.info.timestamp
-        stream = _Stream(
+    def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
+        segment = (info.attributes or {}).get(_SEGMENT) or info.stream_id
+        if not identity or max(len(segment), len(identity)) > _ID_CHARACTERS:
+            return None
+        is_possible = 0 < info.timestamp <= _LAST_MS
+        found = _Segment(
             next(self._numbers),
-            key,
+            (identity, segment),
             self._name(identity),
-            ts_ms if 0 < ts_ms <= _LAST_MS else time.time_ns() // 1_000_000,
+            info.timestamp if is_possible else time.time_ns() // 1_000_000,
             self._is_of_agent(identity),
+            info,
         )
-        self._newest.pop(key, None)
-        self._newest[key] = stream.number
+        self._newest.pop(found.key, None)
+        self._newest[found.key] = found.number
         self._forget_oldest(identity)
-        task = self._spawn(self._read(reader, stream))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        return partial(self._report, found)
 
     def _is_talker(self, identity: str) -> bool:
         """Return whether these are an agent's words, or ours, which an agent sends.
@@ -158,66 +145,15 @@ class Captions:
         elif len(self._newest) > _SEGMENTS:
             del self._newest[next(iter(self._newest))]
 
-    async def _read(self, reader: rtc.TextStreamReader, stream: _Stream) -> None:
-        identity, _ = stream.key
-        try:
-            is_final = await self._read_all(reader, stream)
-        except (TimeoutError, rtc.StreamError):
-            is_final = stream.is_agent
-        finally:
-            reader.close()
-            self._reading -= Counter({identity: 1})
-            if stream.timer is not None:
-                stream.timer.cancel()
-        self._report(stream, is_final=is_final)
-
-    async def _read_all(self, reader: rtc.TextStreamReader, stream: _Stream) -> bool:
-        """Read to the end, and return whether the text is final.
-
-        Raises:
-            TimeoutError: the talker paused for too long.
-            rtc.StreamError: the stream was broken off.
-        """
-        raw_characters = 0
-        while raw_characters <= _RAW_CHARACTERS:
-            async with asyncio.timeout(IDLE_S):
-                chunk = await anext(reader, None)
-            if chunk is None:
-                return (reader.info.attributes or {}).get(_FINAL) == "true"
-            raw_characters += len(chunk)
-            space = CHARACTERS - len(stream.text)
-            stream.text += "".join(filter(is_text, chunk[:space]))
-            self._report_soon(stream)
-        return stream.is_agent
-
-    def _report_soon(self, stream: _Stream) -> None:
-        """Report the text now, or when the last report is old enough."""
-        if stream.timer is not None:
-            return
-        wait_s = stream.shown_s + STEP_S - self._loop.time()
-        if wait_s <= 0:
-            self._report(stream, is_final=False)
-            return
-
-        def due() -> None:
-            stream.timer = None
-            self._report(stream, is_final=False)
-
-        stream.timer = self._loop.call_later(wait_s, due)
-
-    def _report(self, stream: _Stream, *, is_final: bool) -> None:
+    def _report(self, found: _Segment, raw: str, fault: str | None) -> None:
         """Post the caption, unless a later stream has replaced this one."""
-        stream.shown_s = self._loop.time()
-        text = stream.text.strip()
-        if not text or self._newest.get(stream.key) != stream.number:
+        text = "".join(filter(is_text, raw)).strip()
+        if not text or self._newest.get(found.key) != found.number:
             return
-        if text == stream.shown and not is_final:
-            return
-        stream.shown = text
-        identity, segment = stream.key
-        caption = Caption(
-            segment, identity, stream.talker, text, is_final, stream.ts_ms
-        )
+        is_marked = (found.info.attributes or {}).get(_FINAL) == "true"
+        is_final = is_marked if fault == "" else found.is_agent and fault is not None
+        identity, segment = found.key
+        caption = Caption(segment, identity, found.talker, text, is_final, found.ts_ms)
         self._post(CaptionReceived(self._ticket, caption))
 
     def _name(self, identity: str) -> str:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, assert_never
 from livekit import rtc
 
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
-from appliance.room.connection import RoomTraits, SessionContext
+from appliance.room.connection import SessionContext
 from appliance.room.participants import is_agent
 from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber
@@ -25,20 +25,19 @@ class AgentSlot:
         command: JoinRoom,
         room: rtc.Room,
         context: SessionContext,
-        traits: RoomTraits,
         subscriber: Subscriber,
     ) -> None:
         """Listen to the room, which is not connected yet.
 
         Args:
-            command: says whether an agent is expected.
+            command: says whether an agent is expected. dTelecom's servers carry neither
+                streams nor remote procedure calls: there are no turns, and nothing is
+                kept for an expected agent.
             room: of the session.
             context: of the session.
-            traits: dTelecom's servers carry neither streams nor remote procedure calls:
-                there are no turns, and nothing is kept for an expected agent.
             subscriber: plays the agent.
         """
-        self._has_calls = not traits.is_dtelecom
+        self._has_calls = not command.is_dtelecom
         is_kept = command.expects_agent and self._has_calls
         self._pre_connect = _pre_connect(room, context) if is_kept else None
         self._arguments = (

@@ -18,6 +18,8 @@ STREAM_TOPIC: Final = "lk.chat"
 PACKET_TOPIC: Final = "lk-chat-topic"
 EDIT_TOPIC: Final = "lk-chat-update-topic"
 PLAIN_TOPIC: Final = "chat"
+TOPICS: Final = frozenset({PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""})
+"""Topics of packets that may be chat; plain ones often have none."""
 
 TEXT_CHARACTERS: Final = 4000
 """Longest text taken; our choice: two printed pages, far more than the OLED shows."""
@@ -66,6 +68,16 @@ class Dropped:
     """Safe to log: contains nothing of the content."""
     is_chat: bool = True
     """False: it is probably another application's data."""
+
+
+def received_line(
+    line_id: str | None, text: str, ts_ms: float | None, *, is_edit: bool = False
+) -> ReceivedLine:
+    """Return the line of a packet; without an id a repeat of it has the same one."""
+    if not line_id:
+        facts = f"{ts_ms}\n{text}".encode(errors="replace")
+        line_id = hashlib.sha256(facts).hexdigest()[:32]
+    return ReceivedLine(line_id, text, ts_ms, is_edit)
 
 
 def read_line(
@@ -117,7 +129,7 @@ def read_packet(
     Returns:
         None: not addressed to us; no fault.
     """
-    if topic not in {PACKET_TOPIC, EDIT_TOPIC, PLAIN_TOPIC, ""}:
+    if topic not in TOPICS:
         return None
     if len(payload) > PACKET_BYTES:
         return Dropped("too long", is_chat=bool(topic))
@@ -202,8 +214,7 @@ def _from_packet(
     is_flagged = found.ignore_legacy is True or found.ignore is True
     if is_flagged and takes_streams:
         return None
-    line_id = found.id or _id_for(found.timestamp, found.message)
-    line = ReceivedLine(line_id, found.message, found.timestamp, is_edit)
+    line = received_line(found.id, found.message, found.timestamp, is_edit=is_edit)
     return read_line(line, sender, now_ms)
 
 
@@ -211,7 +222,7 @@ def _from_plain(
     found: _Plain, sender: ChatSender, now_ms: int
 ) -> ChatMessage | Dropped:
     line_id = "" if found.id is None else str(found.id)
-    line = ReceivedLine(line_id or _id_for(found.ts, found.text), found.text, found.ts)
+    line = received_line(line_id, found.text, found.ts)
     if sender.identity:
         # The sender named in the packet is not authenticated.
         return read_line(line, sender, now_ms)
@@ -224,9 +235,3 @@ def _time_ms(ts_ms: float | None, now_ms: int) -> int:
     if ts_ms is None or not _FIRST_MS <= ts_ms <= now_ms + _AHEAD_MS:
         return now_ms
     return int(ts_ms)
-
-
-def _id_for(ts_ms: float | None, text: str) -> str:
-    """Return an id that depends on the message only, so that a repeat has the same."""
-    facts = f"{ts_ms}\n{text}".encode()
-    return hashlib.sha256(facts).hexdigest()[:32]

@@ -39,16 +39,8 @@ class SessionContext:
     """The box has no microphone: nothing is published."""
     is_announcer: bool = False
     """The box has no speaker: nothing is subscribed to."""
-
-
-@dataclass(frozen=True, slots=True)
-class RoomTraits:
-    """Settings of the room that the session joins."""
-
-    encryption_key_file: str | None = None
     is_plain_chat: bool = False
-    is_dtelecom: bool = False
-    """The room is on dTelecom's network, whose servers can do less."""
+    """Chat is sent in the plain schema."""
 
 
 class RoomConnection(Protocol):
@@ -67,11 +59,9 @@ class RoomConnection(Protocol):
         """Disconnect, whatever has happened before."""
 
 
-def connection(
-    command: JoinRoom, context: SessionContext, *, is_dtelecom: bool
-) -> RoomConnection:
+def connection(command: JoinRoom, context: SessionContext) -> RoomConnection:
     """Return the connection for a session, which creates its room."""
-    if is_dtelecom:
+    if command.is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
         return NodeConnection(command, context)

@@ -16,17 +16,19 @@ from livekit import rtc
 from appliance.core.commands import JoinRoom
 from appliance.core.events import Cause, ChatMessage, ChatReceived
 from appliance.dtelecom.relay import Relay
+from appliance.net.http_limits import Buckets
 from appliance.process.logs import LogLimit
 from appliance.room.chat_format import (
     PACKET_BYTES,
-    PACKET_TOPIC,
     ChatSender,
-    read_packet,
+    read_line,
+    received_line,
 )
 from appliance.room.connection import LiveKitConnection, SessionContext
 from appliance.room.failures import Failure
 from appliance.room.names import short_id
 from appliance.room.participants import sender
+from appliance.room.text_streams import MESSAGES
 
 CAPTION_TOPIC: Final = "lk-transcription-topic"
 NO_NODE: Final = Failure(
@@ -48,6 +50,7 @@ class NodeConnection:
         self._ticket = command.ticket
         self._post = context.post
         self._log_limit = LogLimit()
+        self._rate = Buckets(MESSAGES)
         self.room = self._connection.room
         self.room.on("data_received", self._received)
 
@@ -77,10 +80,11 @@ class NodeConnection:
             return
         identity = packet.participant.identity if packet.participant else ""
         now_ms = time.time_ns() // 1_000_000
-        line = read_caption(packet.data, sender(self.room, identity), now_ms)
-        if line is not None:
-            self._post(ChatReceived(self._ticket, line))
-            return
+        if self._rate.may(identity, time.monotonic()):
+            line = read_caption(packet.data, sender(self.room, identity), now_ms)
+            if line is not None:
+                self._post(ChatReceived(self._ticket, line))
+                return
         message = "caption dropped  from=%s"
         self._log_limit.log(_log, logging.WARNING, message, short_id(identity))
 
@@ -110,12 +114,6 @@ def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage
         found = _CAPTION.decode(payload)
     except (ValueError, RecursionError):
         return None
-    words = {"message": found.transcription, "timestamp": found.timestamp}
-    line = read_packet(
-        PACKET_TOPIC,
-        msgspec.json.encode(words),
-        sender,
-        now_ms=now_ms,
-        takes_streams=False,
-    )
-    return line if isinstance(line, ChatMessage) else None
+    line = received_line(None, found.transcription, found.timestamp)
+    message = read_line(line, sender, now_ms)
+    return message if isinstance(message, ChatMessage) else None

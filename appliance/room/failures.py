@@ -11,6 +11,7 @@ from typing import Final
 from livekit.rtc import DisconnectReason
 
 from appliance.core.events import Cause
+from appliance.process.redaction import redacted
 
 _REFUSED_TOKEN: Final = (
     "the server refused the token ({status}): it may be expired or made for another "
@@ -42,8 +43,12 @@ ONLY_ONCE: Final = Failure(
     Cause.SERVER_LOST,
     "this server takes the microphone's track only once in a session; joining again",
 )
+_SERVER_ERROR: Final = Failure(
+    Cause.SERVER_LOST, "the server answers with an error; see the server's log"
+)
 
-
+_ADDRESS: Final = re.compile(r"\w+://\S+")
+"""Its host name may contain any of the words below."""
 _CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
     (
         "permissions denied",
@@ -87,6 +92,8 @@ _CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
             "(404); check room.url and the token source's answer",
         ),
     ),
+    # Whatever the server or a proxy writes after the status.
+    (r"(server|client) error: \d", _SERVER_ERROR),
     (
         "failed to lookup|unreachable|No route",
         Failure(
@@ -103,7 +110,7 @@ _CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
         ),
     ),
     (
-        "certificate|corrupt message|[Tt][Ll][Ss]",
+        r"certificate|corrupt message|\b(tls|rustls|TLS)\b",
         Failure(
             Cause.SERVER_LOST,
             "no secure connection to the server; check this box's clock, the "
@@ -117,13 +124,7 @@ _CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
             "the server accepts connections but does not answer; it may be overloaded",
         ),
     ),
-    (
-        "(server|client|handshake) error",
-        Failure(
-            Cause.SERVER_LOST,
-            "the server answers with an error; see the server's log",
-        ),
-    ),
+    ("(server|client|handshake) error", _SERVER_ERROR),
 )
 
 _CANNOT_CONNECT: Final = Failure(
@@ -156,9 +157,11 @@ def connect_failure(message: str) -> Failure:
     """Return the failure for an error of `rtc.Room.connect`.
 
     Args:
-        message: the SDK's message; it may contain the whole token.
+        message: the SDK's message; it may contain the address and the whole token,
+            neither of which says anything about the failure.
     """
-    found = (failure for words, failure in _CONNECTING if re.search(words, message))
+    said = _ADDRESS.sub("", redacted(message))
+    found = (failure for words, failure in _CONNECTING if re.search(words, said))
     return next(found, _CANNOT_CONNECT)
 
 

@@ -10,6 +10,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, Final
 
 import numpy as np
@@ -118,7 +119,11 @@ class PreConnectAudio:
     def _take_pcm(self) -> bytes:
         """Return what is kept as PCM, and keep nothing."""
         is_stale = self._now_s() - self._last_s > STALE_S
-        blocks = [self._blocks.popleft() for _ in range(len(self._blocks))]
+        blocks = []
+        # A call that is still running on the audio thread may clear them meanwhile.
+        with suppress(IndexError):
+            while True:
+                blocks.append(self._blocks.popleft())
         if is_stale or not blocks:
             return b""
         samples = np.concatenate(blocks).reshape(-1, DECIMATION)

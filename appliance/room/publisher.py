@@ -266,8 +266,8 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
-    def republished(self) -> None:
-        """Check DTX of the track, which the SDK has published again."""
+    def republished(self, *_: object) -> None:
+        """Check DTX of the track, which the SDK published again on reconnecting."""
         self._is_republished = True
         self._changed.set()
 

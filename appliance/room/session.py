@@ -8,6 +8,7 @@ from typing import NoReturn
 
 from livekit import rtc
 
+from appliance.config import RoomSettings
 from appliance.core.commands import JoinRoom, SendChat
 from appliance.core.events import (
     RoomFailed,
@@ -21,7 +22,7 @@ from appliance.room import stats
 from appliance.room.agent_slot import AgentSlot
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
-from appliance.room.connection import CONNECT_S, RoomTraits, SessionContext, connection
+from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import Failure, disconnect_failure
 from appliance.room.participants import Participants
@@ -34,34 +35,33 @@ _log = logging.getLogger(__name__)
 class Session:
     """One stay in a room: starts when created, ends by itself or by `leave`.
 
-    Its end is posted as one event. Events of the SDK are queued and handled by one
-    task: the SDK ignores an exception in a callback, but a failed task ends the
-    process.
+    Its end is posted as one event. Events of the SDK, except data packets, are queued
+    and handled by one task: the SDK ignores an exception in a callback, but a failed
+    task ends the process.
     """
 
     def __init__(
-        self, command: JoinRoom, traits: RoomTraits, context: SessionContext
+        self, command: JoinRoom, config: RoomSettings, context: SessionContext
     ) -> None:
-        """Start joining."""
+        """Start joining; `config` is of the room that the command names."""
         self.ticket = ticket = command.ticket
-        self._traits = traits
+        self._key_file = config.encryption_key_file
         self._context = context
         self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
-        self._connection = connection(command, context, is_dtelecom=traits.is_dtelecom)
+        self._connection = connection(command, context)
         self.room = room = self._connection.room
         """The room of the SDK."""
-        has_key = traits.encryption_key_file is not None
         self._subscriber = Subscriber(
             context.playback,
             self._fail,
-            has_key=has_key,
+            has_key=self._key_file is not None,
             is_announcer=context.is_announcer,
         )
-        self.agent = AgentSlot(command, room, context, traits, self._subscriber)
+        self.agent = AgentSlot(command, room, context, self._subscriber)
         self._publisher = Publisher(
-            context.feed, self.agent.recorded, is_once=traits.is_dtelecom
+            context.feed, self.agent.recorded, is_once=command.is_dtelecom
         )
         self.own = OwnTrack(
             ticket, room, self._publisher, context.post, is_listener=context.is_listener
@@ -72,7 +72,7 @@ class Session:
             room,
             context.post,
             context.spawn,
-            has_streams=not traits.is_dtelecom,
+            has_streams=not command.is_dtelecom,
         )
         self._listen()
         self._staying = context.spawn(self._stay(command))
@@ -90,7 +90,7 @@ class Session:
 
     def send(self, command: SendChat) -> None:
         """Send a chat message."""
-        self._chat_channel.send(command, is_plain=self._traits.is_plain_chat)
+        self._chat_channel.send(command, is_plain=self._context.is_plain_chat)
 
     async def _finish(self) -> None:
         """Wait for the end, close everything, and post how it ended."""
@@ -119,8 +119,7 @@ class Session:
         return RoomLost(ticket, found.cause, found.reason, found.is_final)
 
     async def _join(self, command: JoinRoom) -> Failure | None:
-        key_file = self._traits.encryption_key_file
-        key = None if key_file is None else encryption(key_file)
+        key = None if self._key_file is None else encryption(self._key_file)
         if isinstance(key, Failure):
             return key
         options = rtc.RoomOptions(
@@ -169,21 +168,21 @@ class Session:
             "participant_connected",
             "participant_disconnected",
             "participant_name_changed",
-            "track_unpublished",
             "track_muted",
             "track_unmuted",
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
-        on("local_track_republished", self._later(self._republished))
+        on("local_track_republished", self._later(self.own.republished))
         on("local_track_unpublished", self._later(self._people_changed))
-        on("track_published", self._later(self._published))
+        on("track_published", self._later(self._tracks_changed))
+        on("track_unpublished", self._later(self._tracks_changed))
         on("track_subscribed", self._later(self._subscriber.open))
         # Its arguments: the track, the publication, the participant.
         on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
         on("active_speakers_changed", self._later(self._people.active_speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
-        on("data_received", self._later(self._chat_channel.take))
+        on("data_received", self._chat_channel.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
         on("disconnected", self._later(disconnect_failure))
@@ -206,13 +205,11 @@ class Session:
         # These events concern our own track as well.
         self.own.changed()
 
-    def _published(self, publication: rtc.RemoteTrackPublication, *_: object) -> None:
-        self._subscriber.want(publication)
+    def _tracks_changed(
+        self, _: rtc.RemoteTrackPublication, other: rtc.RemoteParticipant
+    ) -> None:
+        self._subscriber.want(other)
         self._people.changed()
-
-    def _republished(self, *_: object) -> None:
-        """Check our track, which the SDK published again after a full reconnect."""
-        self.own.republished()
 
     def _paused(self) -> None:
         self._is_paused = True

@@ -2,15 +2,20 @@
 
 import logging
 from dataclasses import dataclass
+from typing import Final
 
 from livekit import rtc
 
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
 from appliance.room.audio_io import RemoteAudio
-from appliance.room.encryption import Decryption
+from appliance.room.encryption import Decryption, audio_tracks
 from appliance.room.ffi import Fail
 from appliance.room.names import short_id
+
+TRACKS_EACH: Final = 4
+"""Audio tracks of one participant that are played, because each takes a decoder; usual
+are the microphone and the sound of a shared screen."""
 
 _log = logging.getLogger(__name__)
 
@@ -26,7 +31,7 @@ class _Subscription:
 
 
 class Subscriber:
-    """Subscriptions to every audio track in the room.
+    """Subscriptions to the audio tracks in the room, `TRACKS_EACH` of a participant.
 
     Video is never subscribed to: the bandwidth of a Pi on Wi-Fi is needed for audio.
     """
@@ -55,20 +60,41 @@ class Subscriber:
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
+        self._refused: set[str] = set()
+        """Participants with more tracks than are played."""
 
     def want_all(self, room: rtc.Room) -> None:
-        """Subscribe to everything that is published now."""
+        """Subscribe to everybody's audio that is published now."""
         for other in room.remote_participants.values():
-            for publication in other.track_publications.values():
-                self.want(publication)
+            self.want(other)
 
-    def want(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Subscribe to this publication, if it is audio that can be played."""
-        is_sound = publication.kind == rtc.TrackKind.KIND_AUDIO
-        if publication.subscribed or not is_sound or self._is_announcer:
+    def want(self, other: rtc.RemoteParticipant) -> None:
+        """Subscribe to this participant's audio that can be played.
+
+        Call it when a track was published, and when one was unpublished: another one
+        may take its place.
+        """
+        if self._is_announcer:
             return
-        if self.decryption.is_playable(publication):
-            publication.set_subscribed(True)
+        playable = filter(self.decryption.is_playable, audio_tracks(other))
+        # Those that are played already first.
+        tracks = sorted(playable, key=lambda track: not track.subscribed)
+        for track in tracks[:TRACKS_EACH]:
+            if not track.subscribed:
+                track.set_subscribed(True)
+        self._log_refused(other.identity, tracks[TRACKS_EACH:])
+
+    def _log_refused(
+        self, identity: str, refused: list[rtc.RemoteTrackPublication]
+    ) -> None:
+        """Log that tracks are not played, once until there are no such tracks."""
+        if not refused:
+            self._refused.discard(identity)
+        elif identity not in self._refused:
+            self._refused.add(identity)
+            message = "tracks above the limit are not played  from=%s limit=%d"
+            facts = (short_id(identity), TRACKS_EACH)
+            self._log_limit.log(_log, logging.WARNING, message, *facts)
 
     def open(
         self,

@@ -97,7 +97,7 @@ def test_a_card_without_input_is_not_chosen_as_microphone():
 def test_the_error_for_a_missing_device_lists_the_available_ones_and_the_remedy():
     with pytest.raises(SoundError) as caught:
         chosen(("Anker",), ALL, "microphone")
-    assert caught.value.device == "Anker"
+    assert caught.value.part == "Anker"
     for part in ("Jabra SPEAK", "sound.microphone"):
         assert part in str(caught.value)
 

@@ -213,7 +213,7 @@ def test_the_error_of_a_refusing_card_holds_its_name_and_reason(tmp_path):
         assert driver.can(wanted(driver, card, rate_hz=44_100))
         with pytest.raises(SoundError, match="sample rate") as caught:
             driver.open(asked, Echo())
-    assert caught.value.device == card.name
+    assert caught.value.part == card.name
 
 
 BROKEN = "pcm.broken {\n    type hw\n}}\n"
@@ -268,7 +268,7 @@ def test_a_call_that_never_returns_is_named_and_a_new_process_is_started(
             SoundError, match=r"not answer \(Pa_StartStream\)"
         ) as caught:
             stream.start()
-        assert caught.value.device == card.name
+        assert caught.value.part == card.name
         assert driver.failure() == caught.value.reason
         stream.close()
         with pytest.raises(SoundError, match="Pa_StartStream"):

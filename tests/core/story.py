@@ -3,7 +3,6 @@
 from typing import TypeVar
 
 from appliance.config import Config, Preset, RoomConfig, TalkConfig, TalkMode
-from appliance.core import talk
 from appliance.core.commands import Command, Earcon, PlayEarcon
 from appliance.core.events import (
     Button,
@@ -61,9 +60,7 @@ class CoreHarness:
 
     def __init__(self, config: Config | None = None, jitter: float = 0.5) -> None:
         config = config or Config()
-        self.state = State(
-            config, talk=talk.initial_talk(config.talk.mode), jitter=jitter
-        )
+        self.state = State(config, jitter=jitter)
         self.now_s = 1000.0
         self.commands: tuple[Command, ...] = ()
 

@@ -3,7 +3,6 @@
 from hypothesis import given, settings
 
 from appliance.config import Config
-from appliance.core import talk
 from appliance.core.commands import Command, FetchToken
 from appliance.core.events import Event, Ticked
 from appliance.core.reconnect import REPLACED_LONGEST_S
@@ -36,7 +35,7 @@ class Simulation:
     """Core among adapters that answer as the story says."""
 
     def __init__(self, config: Config) -> None:
-        self.state = State(config, talk=talk.initial_talk(config.talk.mode))
+        self.state = State(config)
         self.now_s = 0.0
         self.pending: list[Event] = []
         self.watch = Watch()

@@ -8,6 +8,7 @@ from appliance.core.events import (
     ChatSent,
     ChatTyped,
     JoinAsked,
+    LinkChanged,
 )
 from tests.core.story import (
     LEAVE,
@@ -78,6 +79,14 @@ def test_a_failure_because_the_room_went_is_tried_again():
     box.play(HELLO, box.paused(), ChatFailed(1, "c1", "not connected"))
     assert deliveries(box) == [Delivery.QUEUED]
     assert sends(box, box.resumed()) == ("c1",)
+
+
+def test_a_failure_while_the_network_is_down_is_tried_again():
+    box = in_room()
+    box.play(LinkChanged("10.0.0.7"), HELLO, LinkChanged(None))
+    box.play(ChatFailed(1, "c1", "the room did not accept it in time"))
+    assert deliveries(box) == [Delivery.QUEUED]
+    assert sends(box, LinkChanged("10.0.0.7")) == ("c1",)
 
 
 def test_an_answer_of_an_older_session_is_dropped():

@@ -191,6 +191,18 @@ def test_a_session_of_an_hour_resets_the_wait_after_replacements():
     assert replaced(box, stay_s=session.EVICTION_RESET_S) == 60
 
 
+def test_a_session_of_an_hour_that_was_resumed_resets_the_wait_after_replacements():
+    box = started()
+    for _ in range(4):
+        replaced(box)
+        next_try(box)
+    box.enter()
+    for _ in range(4):
+        box.play(session.EVICTION_RESET_S / 4, box.paused(), 2, box.resumed())
+    box.play(box.lost(Cause.REPLACED))
+    assert wait_s(box) == 60
+
+
 def test_other_failures_do_not_shorten_the_wait_after_a_replacement():
     box = started()
     replaced(box)

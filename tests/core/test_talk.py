@@ -2,16 +2,17 @@
 
 import pytest
 
-from appliance.config import Config, TalkConfig, TalkMode
+from appliance.config import Config, TalkConfig
 from appliance.core import talk
 from appliance.core.commands import ClearPreRoll, CloseGate, Earcon, OpenGate
 from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    JoinAsked,
+    LeaveAsked,
     Started,
 )
-from appliance.core.state import State
 from tests.core.story import (
     ALICE,
     BOB,
@@ -160,15 +161,9 @@ def test_an_open_box_talks_as_soon_as_it_is_in_the_room_even_alone():
     assert of(OpenGate, box.play(box.joined()))
 
 
-@pytest.mark.parametrize("mode", TalkMode)
-def test_only_open_mode_starts_with_a_talk(mode):
-    assert talk.initial_talk(mode).is_wanted(mode) == (mode is OPEN)
-
-
-def test_open_mode_talks_even_without_an_initial_talk_state():
+def test_open_mode_talks_though_the_room_was_left_before_the_start():
     box = CoreHarness(with_mode(OPEN))
-    box.state = State(with_mode(OPEN))
-    box.play(Started())
+    box.play(LeaveAsked(), Started(), JoinAsked())
     box.enter()
     assert box.is_live()
 

@@ -47,6 +47,32 @@ def test_a_release_on_the_page_leaves_an_open_box_open():
     assert box.is_live()
 
 
+@pytest.mark.parametrize(
+    "end", [(PRESS, 1, RELEASE), (31,), (MUTE, UNMUTE), (31, MUTE)]
+)
+def test_the_release_of_an_ended_press_on_the_page_does_not_end_a_later_talk(end):
+    box = in_room(with_limit(30, 4, HYBRID))
+    box.play(PAGE_DOWN, *end, PRESS, 0.1, RELEASE)
+    assert box.is_live()
+    assert not of(CloseGate, box.play(PAGE_UP))
+    assert box.is_live()
+    box.play(PAGE_DOWN, PAGE_UP)
+    assert not box.is_live()
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_the_release_of_a_button_whose_press_ended_a_talk_does_not_end_the_next(mode):
+    box = live(mode)
+    box.play(0.1, RELEASE, PRESS)
+    assert not box.is_live()
+    box.play(PAGE_DOWN)
+    assert box.is_live()
+    box.play(1, RELEASE)
+    assert box.is_live()
+    box.play(PAGE_UP)
+    assert not box.is_live()
+
+
 @pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
 def test_a_press_at_the_box_ends_the_talk_of_the_page(mode):
     box = in_room(with_mode(mode))

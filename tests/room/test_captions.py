@@ -101,7 +101,7 @@ async def test_a_text_without_end_is_cut_and_its_stream_closed(stage):
 async def test_what_an_agent_said_before_it_paused_for_long_is_final(
     server, stage, monkeypatch
 ):
-    monkeypatch.setattr("appliance.room.agent.IDLE_S", 1.0)
+    monkeypatch.setattr("appliance.room.text_streams.SILENCE_S", 1.0)
     async with stage() as (box, robot), server.friend("ann") as ann:
         for friend in (ann, robot):
             writer = await begun(friend)

@@ -1,13 +1,16 @@
-"""Chat streams that only a hostile participant sends, without a server."""
+"""Chat that only a hostile participant sends, without a server."""
 
 import asyncio
+import json
+from collections import Counter
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from livekit import rtc
 
 from appliance.core.events import ChatMessage
-from appliance.room.chat_channel import ChatStreams
+from appliance.room.chat_channel import ChatChannel, ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
 
 
@@ -17,6 +20,7 @@ class Reader:
     def __init__(self, stream_id="s1"):
         info = SimpleNamespace(stream_id=stream_id, timestamp=None, attachments=[])
         self.info = info
+        self.is_closed = False
         self._chunks: asyncio.Queue[str | None] = asyncio.Queue()
 
     def send(self, chunk):
@@ -35,11 +39,13 @@ class Reader:
         await asyncio.sleep(0)
 
     def close(self):
-        pass
+        self.is_closed = True
 
 
 class Room:
     """Room that counts how often a text was read, by the look-ups of its sender."""
+
+    local_participant = SimpleNamespace(identity="box")
 
     def __init__(self):
         self.opened: Any = None
@@ -71,6 +77,20 @@ class Stage:
         self.tasks.append(asyncio.ensure_future(work))
         return self.tasks[-1]
 
+    async def line(self, stream_id, sender):
+        """Send a whole line, and wait until it is read."""
+        reader = Reader(stream_id)
+        reader.send("dinner is ready")
+        reader.send(None)
+        before = len(self.tasks)
+        self.room.opened(reader, sender)
+        await asyncio.gather(*self.tasks[before:])
+
+    async def end(self):
+        for task in self.tasks:
+            task.cancel()
+        await asyncio.gather(*self.tasks, return_exceptions=True)
+
 
 async def test_streams_that_guests_never_end_do_not_keep_others_from_being_read():
     stage = Stage()
@@ -87,9 +107,57 @@ async def test_streams_that_guests_never_end_do_not_keep_others_from_being_read(
     texts = [line.text for line in stage.taken if isinstance(line, ChatMessage)]
     assert texts == ["dinner is ready"]
     assert len([task for task in stage.tasks if not task.done()]) <= 64
-    for task in stage.tasks:
-        task.cancel()
-    await asyncio.gather(*stage.tasks, return_exceptions=True)
+    await stage.end()
+
+
+async def test_a_stream_that_makes_place_for_another_at_once_is_closed():
+    """Its task has not run yet: the SDK would keep the reader for ever."""
+    stage = Stage()
+    readers = [Reader(f"eve{number}") for number in range(24)]
+    for guest in ("eve", "mallory", "trudy"):
+        for number in range(24):
+            reader = readers[number] if guest == "eve" else Reader(f"{guest}{number}")
+            stage.room.opened(reader, guest)
+    assert [reader.is_closed for reader in readers].count(True) == 3
+    await stage.end()
+
+
+async def test_a_flood_of_streams_does_not_keep_others_from_being_read():
+    stage = Stage()
+    for number in range(1000):
+        await stage.line(f"eve{number}", "eve")
+    await stage.line("line", "ann")
+    senders = Counter(line.sender_id for line in stage.taken)
+    assert senders["ann"] == 1
+    assert 100 < senders["eve"] < 300
+
+
+async def test_a_flood_of_packets_costs_little_and_hides_nobody_s_chat():
+    loop = asyncio.get_running_loop()
+    room: Any = Room()
+    posted: list[Any] = []
+    chat = ChatChannel(1, room, posted.append, loop.create_task)
+    for number in range(5000):
+        chat.received(packet("eve", {"text": str(number)}))
+        chat.received(packet("ann", {"text": str(number)}, topic="telemetry"))
+        chat.received(packet("ann", {"x": number}, topic=""))
+    chat.received(packet("ann", {"text": "dinner is ready"}))
+    await asyncio.sleep(0)
+    senders = Counter(event.message.sender_id for event in posted)
+    assert senders["ann"] == 1
+    assert 100 < senders["eve"] < 300
+    # Nothing was read that is not posted: ann's other packets are not for people.
+    assert room.looks < 1000
+    chat.close()
+
+
+def packet(identity, shape, topic="chat"):
+    return rtc.DataPacket(
+        data=json.dumps(shape).encode(),
+        kind=rtc.DataPacketKind.KIND_RELIABLE,
+        participant=cast("rtc.RemoteParticipant", SimpleNamespace(identity=identity)),
+        topic=topic,
+    )
 
 
 @pytest.mark.parametrize("sign", ["x", "\u202e"])

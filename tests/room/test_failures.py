@@ -46,6 +46,23 @@ def test_every_message_of_the_sdk_has_a_cause(message):
     assert (found.cause, found.is_final) == SAID[message]
 
 
+@pytest.mark.parametrize(
+    ("message", "words"),
+    [
+        ("error for url (wss://tls.example.org/rtc): something new", "restarting"),
+        ("error for url (wss://refused.org/rtc): something new", "restarting"),
+        ("something new: eyJhbGciOiJIUzI1NiJ9.eyJTLSI.tls", "restarting"),
+        ("something new: subtle", "restarting"),
+        ("IO error: TLS error: native-tls error", "clock"),
+        ("server error: 502 Bad Gateway - connection refused, tls", "server's log"),
+        ("error for url (wss://a.org/rtc): client error (Connect): refused", "answers"),
+        ("client error (Connect)", "server's log"),
+    ],
+)
+def test_address_token_and_page_of_a_proxy_do_not_decide_the_cause(message, words):
+    assert words in connect_failure(message).reason
+
+
 @given(st.text())
 def test_any_message_of_the_sdk_has_a_sentence(message):
     assert connect_failure(message).reason

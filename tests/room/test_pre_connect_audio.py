@@ -1,6 +1,8 @@
 """Speech that is kept for an expected agent: how much, and for whom."""
 
 import asyncio
+import sys
+import threading
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from types import SimpleNamespace
@@ -13,6 +15,7 @@ from livekit import rtc
 from appliance.core.commands import JoinRoom
 from appliance.core.events import RoomJoined
 from appliance.pcm import SILENCE
+from appliance.room import pre_connect_audio
 from appliance.room.pre_connect_audio import (
     KEPT_BLOCKS,
     STALE_S,
@@ -64,7 +67,7 @@ class Me:
 class Stage:
     """Kept speech in a room without a server, and a clock that a test moves."""
 
-    def __init__(self, me):
+    def __init__(self, me, now_s=None):
         self.me = me
         self.now_s = 100.0
         self.tasks: list[asyncio.Task[None]] = []
@@ -72,7 +75,7 @@ class Stage:
         room: Any = SimpleNamespace(
             local_participant=me, remote_participants=self.others
         )
-        self.kept = PreConnectAudio(room, self._spawn, lambda: self.now_s)
+        self.kept = PreConnectAudio(room, self._spawn, now_s or (lambda: self.now_s))
         self.passed: list[object] = []
         self.send = self.kept.recorded(self.passed.append)
 
@@ -151,6 +154,51 @@ async def test_what_was_taken_back_is_not_sent(stage):
     ((_, content),) = await stage.sent()
     pcm = np.frombuffer(content.removesuffix(b"end"), np.int16)
     assert set(pcm) == {300}
+
+
+class SharedClock:
+    """Clock that holds the other thread until the speech is being taken."""
+
+    def __init__(self):
+        self.is_other_recording = threading.Event()
+        self._is_taken = False
+        self._loop_thread = threading.current_thread()
+
+    def __call__(self):
+        if threading.current_thread() is self._loop_thread:
+            self._is_taken = self.is_other_recording.is_set()
+            return 100.0
+        self.is_other_recording.set()
+        while not self._is_taken:
+            pass
+        return 100.0 + STALE_S + 1
+
+
+@pytest.fixture
+def threads_alternate():
+    interval_s = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    yield
+    sys.setswitchinterval(interval_s)
+
+
+@pytest.mark.usefixtures("threads_alternate")
+async def test_a_block_may_arrive_while_the_speech_is_taken(monkeypatch):
+    """Its call finds that the speech is too old, and drops it."""
+    # Taking so many is interrupted for sure.
+    monkeypatch.setattr(pre_connect_audio, "KEPT_BLOCKS", 20 * KEPT_BLOCKS)
+    for _ in range(5):
+        clock = SharedClock()
+        stage = Stage(Me(), clock)
+        stage.speak(20 * KEPT_BLOCKS)
+        late = threading.Thread(target=stage.speak, args=(1,))
+        late.start()
+        clock.is_other_recording.wait()
+        try:
+            await stage.sent()
+        finally:
+            late.join()
+            stage.kept.close()
 
 
 async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):

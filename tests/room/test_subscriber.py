@@ -1,0 +1,116 @@
+"""Participants who publish more audio than anybody needs."""
+
+import asyncio
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+from livekit import rtc
+
+from appliance.room.subscriber import TRACKS_EACH, Subscriber
+from tests.room.fakes import DEADLINE_S, FakePlayback
+
+
+class Publication:
+    """Published track; the server confirms a subscription later."""
+
+    def __init__(self, sid, kind=rtc.TrackKind.KIND_AUDIO):
+        self.sid = sid
+        self.kind = kind
+        self.encryption_type = rtc.EncryptionType.NONE
+        self.subscribed = False
+        self.is_wanted = False
+
+    def set_subscribed(self, is_on):
+        self.is_wanted = is_on
+
+
+class Guest:
+    """Participant whose tracks a test publishes."""
+
+    def __init__(self, identity):
+        self.identity = identity
+        self.track_publications = {}
+
+    def publish(self, subscriber, sid, **more):
+        self.track_publications[sid] = Publication(sid, **more)
+        other: Any = self
+        subscriber.want(other)
+
+    def unpublish(self, subscriber, sid):
+        del self.track_publications[sid]
+        other: Any = self
+        subscriber.want(other)
+
+    def wanted(self):
+        return [x.sid for x in self.track_publications.values() if x.is_wanted]
+
+
+def new_subscriber():
+    def fail(exc):
+        raise exc
+
+    return Subscriber(FakePlayback(), fail, has_key=False)
+
+
+def test_of_many_tracks_of_one_participant_the_first_few_are_played(caplog):
+    caplog.set_level(logging.INFO)
+    subscriber, eve, ann = new_subscriber(), Guest("eve"), Guest("ann")
+    eve.publish(subscriber, "video", kind=rtc.TrackKind.KIND_VIDEO)
+    for number in range(100):
+        eve.publish(subscriber, str(number))
+    ann.publish(subscriber, "voice")
+    assert eve.wanted() == ["0", "1", "2", "3"]
+    assert ann.wanted() == ["voice"]
+    assert caplog.messages == [
+        f"tracks above the limit are not played  from=eve limit={TRACKS_EACH}"
+    ]
+
+
+def test_a_track_that_ends_makes_place_for_the_next_one():
+    subscriber, eve = new_subscriber(), Guest("eve")
+    for number in range(6):
+        eve.publish(subscriber, str(number))
+    eve.unpublish(subscriber, "1")
+    assert eve.wanted() == ["0", "2", "3", "4"]
+    eve.unpublish(subscriber, "5")
+    assert eve.wanted() == ["0", "2", "3", "4"]
+
+
+def test_tracks_that_are_played_keep_their_place_when_the_order_changes():
+    subscriber, eve = new_subscriber(), Guest("eve")
+    for number in range(6):
+        eve.publish(subscriber, str(number))
+    for publication in eve.track_publications.values():
+        publication.subscribed = publication.is_wanted
+        publication.is_wanted = False
+    eve.track_publications = dict(reversed(eve.track_publications.items()))
+    room: Any = SimpleNamespace(remote_participants={"eve": eve})
+    subscriber.want_all(room)
+    assert eve.wanted() == []
+
+
+async def test_a_participant_with_six_voices_is_heard_with_four(server, box):
+    await box.join(server)
+    async with (
+        server.friend("eve", listens=False) as eve,
+        server.friend("ann", listens=False) as ann,
+    ):
+        tracks = [await eve.say(500 + 50 * number) for number in range(6)]
+        # Hers is subscribed last.
+        await ann.say(900)
+        async with asyncio.timeout(DEADLINE_S):
+            while not played(box, "ann"):
+                await asyncio.sleep(0.05)
+        first = played(box, "eve")
+        assert len(first) == TRACKS_EACH
+        me = eve.room.local_participant
+        for track in tracks[:3]:
+            await me.unpublish_track(track.sid)
+        async with asyncio.timeout(DEADLINE_S):
+            while len(last := played(box, "eve")) != 3 or len(last - first) != 2:
+                await asyncio.sleep(0.05)
+
+
+def played(box, identity):
+    return {x for x in box.playback.talkers if x.startswith(f"{identity}/")}
