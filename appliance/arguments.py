@@ -85,7 +85,8 @@ def _add_demo(add: Add) -> None:
         "--wav",
         metavar="FILE",
         type=Path,
-        help="record the speaker of the simulated card",
+        help="record the speaker of the simulated card; without --room-url this is "
+        "done anyway, in the temporary directory",
     )
     _add_json(parser)
     parser.set_defaults(command="demo")

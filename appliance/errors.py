@@ -87,8 +87,9 @@ class TokenError(ApplianceError, ConnectionError):
 
         Args:
             cause: a word for the core.
-            sentence: the fault and what to do.
-            remark: what the token source itself said, which may differ at each retry.
+            sentence: the fault and what to do; the same at each retry.
+            remark: what may differ at each retry: a time, or what the token source
+                itself said.
             retry_after_s: shortest wait that the token source asked for.
         """
         super().__init__(cause, sentence, remark)
@@ -99,7 +100,7 @@ class TokenError(ApplianceError, ConnectionError):
 
     @property
     def reason(self) -> str:
-        """The sentence, and what the token source itself said."""
+        """The sentence and the remark."""
         return f"{self.sentence} {self.remark}".rstrip()
 
     def __str__(self) -> str:

@@ -18,6 +18,8 @@ launcher=/usr/local/bin/$service
 token_service=ptt-token-server
 token_unit=/etc/systemd/system/$token_service.service
 groups=(audio gpio i2c)
+# What an upgrade replaces and roll_back puts back; the rest of a version is in its own folder.
+replaced=("$programs/venv" "$unit" "$launcher" "$token_unit" "$etc/reference.yaml" "$etc/token-server.reference.yaml")
 # The appliance must be able to read the installed files, whatever the umask of root is.
 umask 022
 
@@ -36,38 +38,52 @@ main() {
 }
 
 install_all() {
+  local services=("$service")
   need_64_bit
   need_packages "${run_packages[@]}" systemd
   need_lgpio
   enable_i2c
   make_user
+  keep_version
   install_program
   install_config
   install_service
-  restart_token_server
-  remove_old_programs
-  print_next_steps
+  systemctl enable --quiet "$service"
+  if [[ -e $token_unit ]]; then
+    install_token_service
+    services+=("$token_service")
+  fi
+  start "${services[@]}"
+  say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
+  say "After a change: sudo systemctl restart $service"
+  say "State: systemctl status $service.  Diagnosis: sudo $service doctor.  Web page: sudo $service pair"
 }
 
 # install_token_server: on the machine of the LiveKit server, or on any other. Where the appliance is installed too, it
 # is upgraded with it.
 install_token_server() {
+  local services=("$token_service")
   need_64_bit
   need_packages "${run_packages[@]}" systemd
+  keep_version
   install_program
-  install_token_config
-  install -m 0644 "$repository/systemd/$token_service.service" "$token_unit"
-  [[ -e $launcher ]] || install -m 0755 "$repository/systemd/$service.sh" "$launcher"
-  if has_systemd; then
-    systemctl daemon-reload
-    systemctl enable --quiet "$token_service"
-    restart_token_server
-    ! systemctl is-active --quiet "$service" || systemctl restart "$service"
+  install_token_service
+  systemctl enable --quiet "$token_service"
+  if [[ -e $unit ]]; then
+    install_config
+    install_service
+    ! was_running "$service" || services+=("$service")
   fi
-  remove_old_programs
+  start "${services[@]}"
   say "Installed. Write $etc/token-server.yaml (every key: token-server.reference.yaml beside it), and each secret into" \
     "a file of its own: $etc/token-server/LIVEKIT_URL, LIVEKIT_API_KEY, LIVEKIT_API_SECRET"
   say "Then: sudo systemctl restart $token_service.  Its log: journalctl -u $token_service"
+}
+
+install_token_service() {
+  install_token_config
+  install -m 0644 "$repository/systemd/$token_service.service" "$token_unit"
+  install -m 0755 "$repository/systemd/$service.sh" "$launcher"
 }
 
 # install_token_config: readable for root only; systemd hands the files to the service.
@@ -81,12 +97,6 @@ install_token_config() {
 # is explained in token-server.reference.yaml beside this file.
 rooms: [kitchen]
 END
-}
-
-# restart_token_server: only where it has been installed; a wrong configuration is named in its log.
-restart_token_server() {
-  [[ -e $token_unit ]] && has_systemd || return 0
-  systemctl restart "$token_service" 2>/dev/null || say "The token server does not run yet: journalctl -u $token_service"
 }
 
 # need_lgpio: it is in Raspberry Pi OS and not in every Debian.
@@ -121,12 +131,30 @@ make_user() {
   install -d -m 0700 -o "$service" -g "$service" "$state"
 }
 
-# install_program: each version in its own folder, so that a failed upgrade leaves the running version in place.
+# keep_version: copies of what the upgrade replaces, and the names of the services that run, for roll_back.
+keep_version() {
+  local file name
+  before=$(mktemp -d)
+  trap 'rm -rf "$before"' EXIT
+  running=()
+  for file in "${replaced[@]}"; do
+    [[ -e $file ]] || continue
+    mkdir -p "$before${file%/*}"
+    cp -a "$file" "$before$file"
+  done
+  for name in "$service" "$token_service"; do
+    ! { has_systemd && systemctl is-active --quiet "$name"; } || running+=("$name")
+  done
+}
+
+was_running() { [[ " ${running[*]} " == *" $1 "* ]]; }
+
+# install_program: each version in its own folder, so that the version before is whole until the new one runs.
 install_program() {
   local folder
   folder=$programs/$(version)
   if [[ -e $folder/.complete ]] && ! is_whole "$folder"; then
-    # In place: without a network the rest goes on working.
+    # In place: without a network the rest goes on working. See install_locked for the variable.
     say "Packages in $folder are damaged; installing them again"
     rm -f "$folder"/.complete "$folder"/.????????
     export PIP_IGNORE_INSTALLED=1
@@ -163,20 +191,49 @@ install_config() {
 install_service() {
   install -m 0644 "$repository/systemd/$service.service" "$unit"
   install -m 0755 "$repository/systemd/$service.sh" "$launcher"
-  systemctl enable --quiet "$service"
-  if ! has_systemd; then
-    say "systemd is not running here: the appliance starts at the next boot."
-    return
-  fi
-  systemctl daemon-reload
-  systemctl restart "$service" 2>/dev/null || explain_failure
 }
 
-# explain_failure: the configuration of a new box has no room yet, and the check says what to write.
+# start SERVICE...: with the new version. systemd waits until each says that it is ready. The folders of other versions
+# are removed only if all are.
+start() {
+  local name is_ready=1
+  if ! has_systemd; then
+    say "systemd is not running here: $* starts at the next boot."
+  else
+    systemctl daemon-reload
+    for name in "$@"; do
+      systemctl restart "$name" 2>/dev/null && continue
+      is_ready=
+      explain_failure "$name"
+      ! was_running "$name" || roll_back
+    done
+  fi
+  [[ -z $is_ready ]] || remove_old_programs
+}
+
+# explain_failure SERVICE: the configuration of a new box has no room yet, and the check says what to write.
 explain_failure() {
-  say "The service does not run yet:"
-  "$launcher" config check || true
-  say "Its log: journalctl -u $service -n 20 --no-pager"
+  say "$1 does not run yet:"
+  [[ $1 != "$service" ]] || "$launcher" config check || true
+  say "Its log: journalctl -u $1 -n 20 --no-pager"
+}
+
+# roll_back: put the version before back, restart what ran with it, and fail.
+roll_back() {
+  local file name end="The version before runs again."
+  say "It ran before the upgrade: the version before is put back."
+  for file in "${replaced[@]}"; do
+    [[ -L $before$file || -e $before$file ]] || continue
+    cp -a "$before$file" "$file.before"
+    mv -T "$file.before" "$file"
+  done
+  systemctl daemon-reload
+  for name in "${running[@]}"; do
+    systemctl restart "$name" 2>/dev/null && continue
+    end="The version before does not run either."
+    explain_failure "$name"
+  done
+  fail "Not upgraded. $end"
 }
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
@@ -186,12 +243,6 @@ remove_old_programs() {
   for folder in "$programs"/*/; do
     [[ $(realpath "$folder") == $(realpath "$programs/venv") ]] || rm -r "${folder%/}"
   done
-}
-
-print_next_steps() {
-  say "Installed. The configuration is $etc/config.yaml, with every key in reference.yaml beside it."
-  say "After a change: sudo systemctl restart $service"
-  say "State: systemctl status $service.  Diagnosis: sudo $service doctor.  Web page: sudo $service pair"
 }
 
 remove() {

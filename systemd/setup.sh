@@ -99,18 +99,20 @@ END
 # install_locked FOLDER LOCK_FILE: install exactly the versions of the lock file, or nothing.
 # Debian's packages are hidden meanwhile: pip takes one of the same version for installed, and apt may remove it later.
 install_locked() {
-  local done_file wanted
+  local done_file wanted venv=$1
   done_file=$1/.$(sha256sum <<<"$2" | cut -c1-8)
   wanted=$(sha256sum <"$2")
   [[ $(cat "$done_file" 2>/dev/null) == "$wanted" ]] && return
   say "Installing Python packages from ${2#"$repository"/}; this takes about half a minute"
-  show_system_packages "$1" false
   (
-    without_silent_indexes "$1"
-    pip_in "$1" --require-hashes --only-binary :all: --requirement "$2"
+    # Also if pip fails or Ctrl-C ends it: an appliance that does not see them has neither pins nor journal.
+    trap 'show_system_packages "$venv" true' EXIT
+    # In place of a running appliance pip ignores them by itself, so that a power cut does no harm.
+    [[ -n ${PIP_IGNORE_INSTALLED-} ]] || show_system_packages "$venv" false
+    without_silent_indexes "$venv"
+    pip_in "$venv" --require-hashes --only-binary :all: --requirement "$2"
   ) || fail "The Python packages could not be installed; pip says why above, or it took longer than half an hour. Check" \
     "the network, the package indexes (pip config list) and free space (df -h), then run this again."
-  show_system_packages "$1" true
   echo "$wanted" >"$done_file"
 }
 

@@ -20,7 +20,7 @@ from livekit import rtc
 
 from appliance.demo.build_server import find_or_build
 from appliance.demo.livekit_server import LocalServer
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 from tests.card.asound import Card, plug_in
 from tests.loopback import http_client
 from tests.room.fakes import amplitude, strongest_hz
@@ -77,9 +77,8 @@ async def token_source(**facts):
 
 
 def token(server, identity):
-    now_s = int(time.time())
-    key, secret = server.api_key, server.api_secret
-    return issue(key, secret, identity, identity.title(), "den", 600, now_s)
+    signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
+    return signer.token(identity, identity.title(), "den", ttl_s=600, now_s=now_s)
 
 
 def answer(server):
@@ -326,8 +325,8 @@ async def test_sigterm_while_a_silent_server_is_being_joined_ends_the_box(tmp_pa
 
     async with await asyncio.start_server(hold, "127.0.0.1", 0) as silent:
         port = silent.sockets[0].getsockname()[1]
-        now_s = int(time.time())
-        made = issue("key", "s" * 32, "kitchen", "Kitchen", "den", 600, now_s)
+        signer, now_s = Signer("key", "s" * 32), int(time.time())
+        made = signer.token("kitchen", "Kitchen", "den", ttl_s=600, now_s=now_s)
         body = {"serverUrl": f"ws://127.0.0.1:{port}", "participantToken": made}
         async with (
             token_source(answer=json.dumps(body).encode()) as source,

@@ -80,7 +80,8 @@ def _setup(args: argparse.Namespace) -> Setup:
         card, sound = real
         _say("Sound: this computer's microphone and speaker.")
     else:
-        recording = Recording(args.wav)
+        # What other people say in the user's own room is not stored unasked.
+        recording = Recording(args.wav or (Path(os.devnull) if args.room_url else None))
         card, sound = SimulatedCard(phrase(), recording), SoundConfig()
         _say("Sound: simulated; the microphone says a phrase, the speaker")
         _say(f"       is recorded in {recording.path}")

@@ -30,7 +30,7 @@ from appliance.net.listen import pairing_url
 from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
 from appliance.ports import Viewer
 from appliance.run import appliance
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 
 DAY_S: Final = 86_400
 """Validity of the demo's tokens."""
@@ -213,5 +213,5 @@ def _news(view: View) -> Iterator[str]:
 
 
 def _token(server: LocalServer, name: str) -> str:
-    key, secret = server.api_key, server.api_secret
-    return issue(key, secret, name.lower(), name, "demo", DAY_S, int(time.time()))
+    signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
+    return signer.token(name.lower(), name, "demo", ttl_s=DAY_S, now_s=now_s)

@@ -52,16 +52,17 @@ class Recording:
     """WAV file of the speaker's audio, with a valid header after every second."""
 
     def __init__(self, path: Path | None) -> None:
-        """Create the file; by default one per user, in the temporary directory.
+        """Create the file, for this user only; by default in the temporary directory.
 
         Raises:
             DemoError: it cannot be written.
         """
-        folder = Path(tempfile.gettempdir())
-        self.path = path or folder / f"ptt-demo-{os.getuid()}.wav"
+        self.path = path or Path(tempfile.gettempdir(), f"ptt-demo-{os.getuid()}.wav")
         self._left = round(LONGEST_S * RATE_HZ)
         try:
-            self.path.write_bytes(b"")
+            if self.path.is_file():  # An older one may be readable by others.
+                self.path.unlink()
+            self.path.touch(0o600)
             self._file = wave.open(str(self.path), "wb")
             self._file.setparams((1, 2, RATE_HZ, 0, "NONE", ""))
             self._file.writeframes(b"")

@@ -7,7 +7,6 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -34,7 +33,10 @@ Tls = Callable[[], ssl.SSLContext]
 """Returns the TLS context for connections to nodes."""
 Headers = list[tuple[bytes, bytes]]
 
-UNREACHABLE: Final = (OSError, TimeoutError, EOFError, h11.ProtocolError)
+UNREACHABLE: Final = (
+    *(OSError, TimeoutError, EOFError, h11.ProtocolError),
+    UnicodeError,  # the resolver: the name has an empty label or one that is too long
+)
 """Exceptions of `Upstream`: there is no answer, or none that is HTTP."""
 
 
@@ -75,12 +77,6 @@ def read_place(url: str) -> Place:
     is_secure = parts.scheme in {"wss", "https"}
     port = parts.port or (443 if is_secure else 80)
     return Place(parts.hostname or "", port, parts.path.rstrip("/"), is_secure)
-
-
-@cache
-def trust() -> ssl.SSLContext:
-    """Return the TLS context with the system's CA certificates, read once (30 ms)."""
-    return ssl.create_default_context()
 
 
 class Upstream:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from appliance.dtelecom.http_post import PostError, post_json
-from appliance.dtelecom.registry import Node, NodeRegistry, is_domain
+from appliance.dtelecom.registry import NodeRegistry, is_domain
+from appliance.net.http_post import PostError, post_json
 from appliance.net.url import ip
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ MAX_BODY: Final = 64 * 1024
 FALLBACKS: Final = 3
 """Further nodes named; our choice: if four nodes are dead, ask again."""
 
-Shuffle = Callable[[list[Node]], None]
+Shuffle = Callable[[list[str]], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +62,8 @@ async def choose_node(
     Raises:
         RegistryError: there is no list of nodes.
     """
-    nodes = list(await registry.nodes())
-    shuffle(nodes)
-    domains = [node.domain for node in nodes]
+    domains = list(await registry.nodes())
+    shuffle(domains)
     chosen = domains[0]
     if client_ip is not None and ip(client_ip) is not None:
         chosen = await _recommended(domains, client_ip, transport) or chosen

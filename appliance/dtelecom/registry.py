@@ -12,6 +12,7 @@ import struct
 import time
 from base64 import b64decode
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urljoin
@@ -29,8 +30,8 @@ REGISTRY_OFFSET: Final = 8
 """Place of the registry's address in an account, after the discriminator."""
 REGISTRY_NAME: Final = b"dtel-nodes"
 
-_KEY_OFFSET: Final = REGISTRY_OFFSET + KEY_BYTES
-_DOMAIN_OFFSET: Final = _KEY_OFFSET + KEY_BYTES
+_DOMAIN_OFFSET: Final = REGISTRY_OFFSET + 2 * KEY_BYTES
+"""After the addresses of registry and node."""
 _LENGTH: Final = struct.Struct("<I")
 _STATE: Final = struct.Struct("<iB")
 """Number of participants, and 1 if the node is active."""
@@ -62,18 +63,8 @@ MAX_NODES: Final = 1000
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Node:
-    """Node of the network."""
-
-    domain: str
-    """Name in the DNS; `wss://<domain>` is its address."""
-    key: str = ""
-    """Public key in base58, with which it signs webhooks; empty: not known."""
-
-
-def read_account(raw: bytes) -> Node | None:
-    """Return the node of an account; None: inactive or malformed."""
+def read_account(raw: bytes) -> str | None:
+    """Return the domain of a node's account; None: inactive or malformed."""
     if len(raw) != ACCOUNT_BYTES:
         return None
     (length,) = _LENGTH.unpack_from(raw, _DOMAIN_OFFSET)
@@ -84,7 +75,7 @@ def read_account(raw: bytes) -> Node | None:
     domain = raw[start : start + length].decode("ascii", "replace")
     if active != 1 or not is_domain(domain):
         return None
-    return Node(domain.lower(), base58.encode(raw[_KEY_OFFSET:_DOMAIN_OFFSET]))
+    return domain.lower()
 
 
 def registry_address(authority: str, contract: str) -> bytes:
@@ -213,12 +204,12 @@ class NodeRegistry:
         self._transport = transport
         self._now_s = now_s
         self._asking = asyncio.Lock()
-        self._nodes = tuple(map(Node, settings.nodes))
+        self._nodes = settings.nodes
         self._until_s = float("inf") if settings.nodes else float("-inf")
         self._failure: RegistryError | None = None
 
-    async def nodes(self) -> tuple[Node, ...]:
-        """Return the active nodes; never empty.
+    async def nodes(self) -> tuple[str, ...]:
+        """Return the domains of the active nodes; never empty.
 
         An old list is better than none: it is used while the registry does not answer.
 
@@ -249,13 +240,13 @@ class NodeRegistry:
 
 async def fetch_nodes(
     settings: RegistrySettings, transport: "httpx.AsyncBaseTransport | None" = None
-) -> tuple[Node, ...]:
-    """Ask the registry once, and return its active nodes; never empty.
+) -> tuple[str, ...]:
+    """Ask the registry once, and return its active nodes' domains; never empty.
 
     Raises:
         RegistryError: no answer, one that is malformed, or one without a node.
     """
-    from appliance.dtelecom.http_post import PostError, post_json
+    from appliance.net.http_post import PostError, post_json
 
     # Providers put their keys into the path, and clients are told the sentence.
     where = urljoin(without_query(settings.rpc_url), "/")
@@ -274,7 +265,8 @@ async def fetch_nodes(
         code = answer.error.code if answer.error else 0
         message = f"{where} refused to list the nodes (error {code})."
         raise RegistryError(message)
-    nodes = tuple(_listed(answer.result))[:MAX_NODES]
+    # Each once.
+    nodes = tuple(dict.fromkeys(_listed(answer.result)))[:MAX_NODES]
     if not nodes:
         message = f"{where} lists no active node; check SOLANA_REGISTRY_AUTHORITY."
         raise RegistryError(message)
@@ -315,17 +307,13 @@ def _request(settings: RegistrySettings) -> bytes:
     )
 
 
-def _listed(accounts: list[_Keyed]) -> Iterator[Node]:
-    """Yield each active node once."""
-    seen = set()
+def _listed(accounts: list[_Keyed]) -> Iterator[str]:
+    """Yield the domain of each active node."""
     for keyed in accounts:
         text, encoding = keyed.account.data
         if encoding != "base64":
             continue
-        try:
-            node = read_account(b64decode(text, validate=True))
-        except ValueError:
-            continue
-        if node is not None and node.domain not in seen:
-            seen.add(node.domain)
-            yield node
+        with suppress(ValueError):
+            domain = read_account(b64decode(text, validate=True))
+            if domain is not None:
+                yield domain

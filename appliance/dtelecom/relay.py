@@ -32,11 +32,11 @@ from appliance.dtelecom.connections import (
     Tls,
     Upstream,
     read_place,
-    trust,
 )
 from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
 from appliance.net.http_limits import ConnectionLimits, Rate
 from appliance.net.http_server import Acceptor
+from appliance.net.tls import trust
 from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0

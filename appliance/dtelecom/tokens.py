@@ -52,8 +52,6 @@ class TokenWishes:
     """Address to which the node posts the room's events."""
     ttl_s: int
     """Seconds for which it can be used to join; nodes never renew it."""
-    is_admin: bool = False
-    """Whether it allows administering the room."""
 
 
 def read_key_pair(api_key: str, api_secret: str) -> KeyPair:
@@ -107,8 +105,6 @@ def sign(keys: KeyPair, wishes: TokenWishes, now_s: int) -> str:
         "canSubscribe": True,
         "canPublishData": True,
     }
-    if wishes.is_admin:
-        grant["roomAdmin"] = True
     texts = {
         "metadata": wishes.metadata,
         "name": wishes.name,

@@ -5,6 +5,8 @@ import logging
 from collections.abc import Collection
 from typing import Self
 
+import msgspec
+
 from appliance.core.view import View
 from appliance.metrics.counters import Counters
 from appliance.net.url import address_fault, without_query
@@ -15,6 +17,8 @@ _log = logging.getLogger(__name__)
 
 POST_S = 10.0
 """Longest time for one report; nothing waits for it."""
+MAX_BODY = 64 * 1024
+"""Bytes; nobody reads the answer, and a longer one comes from something else."""
 LAST_S = 0.3
 """Longest time for the last report: the whole stop has 3 s."""
 
@@ -87,22 +91,14 @@ class MetricsPush:
 
     async def _post(self, numbers: tuple[int, int], timeout_s: float) -> None:
         # Imported late: it costs 5 MB and 0.1 s, only needed if reports are configured.
-        import httpx
+        from appliance.net.http_post import PostError, post_json
 
-        content = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
+        counts = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
+        body = msgspec.json.encode(counts)
         try:
-            async with (
-                asyncio.timeout(timeout_s),
-                # No proxy from the environment.
-                httpx.AsyncClient(trust_env=False) as client,
-                # A stream, so that the body of the response is not read.
-                client.stream("POST", self._url, json=content) as answer,
-            ):
-                answer.raise_for_status()
-        except httpx.HTTPStatusError as exc:
-            self._delivery.failed(f"status {exc.response.status_code}")
-        except (httpx.HTTPError, httpx.InvalidURL, TimeoutError) as exc:
-            self._delivery.failed(str(exc) or type(exc).__name__)
+            await post_json(self._url, body, None, MAX_BODY, timeout_s)
+        except PostError as exc:
+            self._delivery.failed(exc)
         else:
             self._delivery.worked()
 

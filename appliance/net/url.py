@@ -63,10 +63,20 @@ def host_and_port(listen: str) -> tuple[str, int] | None:
 
 
 def is_host(text: str) -> bool:
-    """Return whether `text` is a host name or an IP address, and nothing more."""
-    return ip(text) is not None or (
-        bool(text) and all(sign.isalnum() or sign in "-._" for sign in text)
-    )
+    """Return whether `text` is a host name or an IP address, and nothing more.
+
+    A name with an empty label, apart from a dot at the end, or with one of more than 63
+    characters is not: Python's resolver raises `UnicodeError` for it.
+    """
+    if ip(text) is not None:
+        return True
+    if not text or not all(sign.isalnum() or sign in "-._" for sign in text):
+        return False
+    try:
+        text.encode("idna")
+    except UnicodeError:
+        return False
+    return True
 
 
 def is_local(url: str) -> bool:

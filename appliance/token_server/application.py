@@ -7,15 +7,17 @@ asks) and `request` (what for), then `signing` makes the token.
 
 import logging
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.metrics_core import Metric
-from prometheus_client.registry import Collector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -48,6 +50,8 @@ LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
 
 _log = logging.getLogger(__name__)
+# The time at which each counter began, a metric of its own, says nothing here.
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 MAX_BODY: Final = 16 * 1024
 """Bytes; longer than everything that may be in a request."""
@@ -59,58 +63,38 @@ _UNAUTHORIZED: Final = 401
 
 
 class Counts:
-    """Counts of issued tokens and refusals, with a rate-limited log of them."""
+    """Counts of issued tokens and refusals for Prometheus, with a log of them."""
 
     def __init__(self) -> None:
-        """Start at zero."""
-        self.issued = 0
-        self.refused: Counter[Reason] = Counter()
+        """Start at zero; `registry` has memory and CPU of the process as well."""
+        self.registry = CollectorRegistry()
+        self._issued = Counter(
+            "ptt_tokens_issued", "Tokens issued.", registry=self.registry
+        )
+        self._refused = Counter(
+            "ptt_token_requests_refused",
+            "Requests refused.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in Reason:
+            # Shown while it is zero, too.
+            self._refused.labels(reason)
+        ProcessCollector(registry=self.registry)
         self._issued_log = LogLimit(LINES)
         self._refused_log = LogLimit(1)
 
     def note_issued(self, room: str, identity: str) -> None:
         """Count and log that a token was issued."""
-        self.issued += 1
+        self._issued.inc()
         message = "token issued  room=%s identity=%.6s"
         self._issued_log.log(_log, logging.INFO, message, room, identity)
 
     def note_refused(self, reason: Reason) -> None:
         """Count and log that a request was refused, one line a minute and reason."""
-        self.refused[reason] += 1
+        self._refused.labels(reason).inc()
         message = f"requests refused for {reason}"
         self._refused_log.log(_log, logging.INFO, message)
-
-
-class CountsCollector(Collector):
-    """Collector of the counts for Prometheus."""
-
-    def __init__(self, counts: Counts) -> None:
-        """Read `counts` at each request."""
-        self._counts = counts
-
-    def collect(self) -> Iterator[Metric]:
-        """Yield every metric, also those at zero."""
-        counts = self._counts
-        yield CounterMetricFamily("ptt_tokens_issued", "Tokens issued.", counts.issued)
-        refused = CounterMetricFamily(
-            "ptt_token_requests_refused", "Requests refused.", labels=["reason"]
-        )
-        for reason in Reason:
-            refused.add_metric([reason], counts.refused[reason])
-        yield refused
-
-
-def metrics_registry(counts: Counts) -> CollectorRegistry:
-    """Return a registry with the counts, and memory and CPU of the process."""
-    registry = CollectorRegistry()
-    registry.register(CountsCollector(counts))
-    ProcessCollector(registry=registry)
-    return registry
-
-
-def metrics_text(registry: CollectorRegistry) -> bytes:
-    """Return all metrics in Prometheus' text format."""
-    return generate_latest(registry)
 
 
 def app(
@@ -157,7 +141,6 @@ class _Routes:
     ) -> None:
         self._config = settings.config
         self._counts = counts
-        self._registry = metrics_registry(counts)
         self._now_s = now_s
         self._body_s = body_s
         self._access = Access(settings.config)
@@ -187,7 +170,7 @@ class _Routes:
         except Refused as exc:
             self._counts.note_refused(exc.reason)
             return _refusal(exc)
-        return Response(metrics_text(self._registry), media_type="text/plain")
+        return Response(generate_latest(self._counts.registry), media_type="text/plain")
 
     async def _answer(self, request: Request) -> dict[str, object]:
         origin = request.headers.get("origin")

@@ -29,6 +29,7 @@ from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
+from appliance.process.systemd import systemd_notify
 from appliance.token_server.access import RealClient
 from appliance.token_server.application import app
 from appliance.token_server.config import (
@@ -76,7 +77,9 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     # uvicorn raises the signal once more after it has shut down cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ending, lambda *_: None)
-    server(settings, client_limits(settings.config)).run(sockets=[listening])
+    serves = server(settings, client_limits(settings.config))
+    systemd_notify(environment)("READY=1")
+    serves.run(sockets=[listening])
     return 0
 
 

@@ -79,20 +79,6 @@ class Signer:
         return (text + b"." + _base64url(mac.digest())).decode()
 
 
-def issue(
-    key: str,
-    secret: str,
-    identity: str,
-    name: str,
-    room: str,
-    ttl_s: int,
-    now_s: int,
-) -> str:
-    """Return one token; see `Signer`."""
-    signer = Signer(key, secret)
-    return signer.token(identity, name, room, ttl_s=ttl_s, now_s=now_s)
-
-
 @dataclass(frozen=True, slots=True)
 class Issued:
     """A token, and the address of the server that accepts it."""

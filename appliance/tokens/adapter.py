@@ -7,7 +7,7 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Self, assert_never
 from urllib.parse import quote
@@ -164,18 +164,6 @@ def _secrets(room: RoomConfig | Preset, fills: dict[str, str]) -> frozenset[str]
     return frozenset(values | words) - set(fills.values())
 
 
-@dataclass(frozen=True, slots=True)
-class Clock:
-    """Wall clock and sleep function."""
-
-    now_s: Callable[[], float] = time.time
-    """Seconds since the epoch."""
-    sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
-
-
-CLOCK: Final = Clock()
-
-
 class TokenAdapter:
     """Client of the configured token source; the core decides on retries."""
 
@@ -186,12 +174,16 @@ class TokenAdapter:
         identity: str,
         post: Post,
         transport: "httpx.AsyncBaseTransport | None" = None,
-        clock: Clock = CLOCK,
+        now_s: Callable[[], float] = time.time,
     ) -> None:
         """Store the settings; the first request is sent by `do`.
 
-        `identity` is used where the configuration sets none; `transport` replaces the
-        network, for tests.
+        Args:
+            config: names the token sources.
+            identity: used where the configuration sets none.
+            post: receives the events.
+            transport: replaces the network, for tests.
+            now_s: returns seconds since the epoch.
         """
         self._rooms: dict[str | None, RoomConfig | Preset] = {
             None: config.room,
@@ -201,7 +193,7 @@ class TokenAdapter:
         self._name = config.name or ""
         self._post = post
         self._transport = transport
-        self._clock = clock
+        self._now_s = now_s
         self._background = Background()
         self._fetches: dict[int, asyncio.Task[None]] = {}
         self._last_sentence = ""
@@ -251,7 +243,7 @@ class TokenAdapter:
         """
         room = self._room(command)
         if room.token is not None:
-            return fixed_answer(room, self._clock.now_s())
+            return fixed_answer(room, self._now_s())
         if room.token_url is None:
             sentence = "there is no token source. Write its address to room.token_url."
             raise TokenRefused(Cause.MISCONFIGURED, sentence)
@@ -297,15 +289,16 @@ class TokenAdapter:
         _log.log(level, "token fetch started  url=%s", request.where)
         reply = await self._http().send(request)
         # A token's times are those of its issuer's clock; ours may be wrong.
-        now_s = self._clock.now_s() if reply.date_s is None else reply.date_s
+        now_s = self._now_s() if reply.date_s is None else reply.date_s
         answer = read_answer(reply.body, room, request.where, now_s, request.secrets)
         if answer.wait_s > LONGEST_WAIT_S:
-            sentence = (
-                f"{request.where} gave a token that becomes valid in "
-                f"{answer.wait_s:.0f} s. Check the clock there."
+            raise TokenUnreachable(
+                Cause.TOKEN_SOURCE,
+                f"{request.where} gave a token that is not valid yet. "
+                "Check the clock there.",
+                remark=f"It becomes valid in {answer.wait_s:.0f} s.",
             )
-            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-        await self._clock.sleep(answer.wait_s)
+        await asyncio.sleep(answer.wait_s)
         return answer
 
     def _http(self) -> "TokenClient":
@@ -326,7 +319,7 @@ class TokenAdapter:
     def _log_failure(self, exc: TokenError) -> None:
         """Log the failure once, not at every retry.
 
-        What the token source adds may differ each time (the number of the request).
+        Its remark may differ each time (the age of a token, the number of a request).
         """
         is_repeat = exc.sentence == self._last_sentence
         level = logging.DEBUG if is_repeat else logging.WARNING

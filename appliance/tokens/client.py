@@ -14,7 +14,6 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
-from functools import cache
 from http.cookiejar import CookieJar
 from typing import Final
 
@@ -22,6 +21,7 @@ import httpx
 
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.net.tls import trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request
@@ -53,6 +53,7 @@ LONGEST_SHOWN: Final = 300
 _SEE_OTHER: Final = 303
 _ANONYMOUS_HEADERS: Final = ("accept", "content-type")
 """Headers that say nothing about the sender, so that any host may get them."""
+_WITHOUT_CERTIFICATES: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 _WITHOUT_TLS: Final = "it is without TLS."
 _THIS_MACHINE: Final = "only this machine itself may name a service on it."
 _OTHER_HOST: Final = (
@@ -145,7 +146,8 @@ class TokenClient:
                 transport=self._transport,
                 # No proxies and no .netrc of the environment: only the configuration.
                 trust_env=False,
-                verify=_trust(is_used=url.scheme == "https"),
+                # Reading the certificates takes time, so only if they are used.
+                verify=trust() if url.scheme == "https" else _WITHOUT_CERTIFICATES,
             ) as client,
             client.stream(
                 request.method,
@@ -166,18 +168,6 @@ class TokenClient:
     async def _trace(self, event: str, _: object) -> None:
         if self._sent is not None and event == _SENT:
             self._sent()
-
-
-@cache
-def _trust(*, is_used: bool) -> ssl.SSLContext:
-    """Return the TLS context with the system's CA certificates, or with none.
-
-    Users can add a private CA to the system's. Reading them takes 30 ms, which is saved
-    where they are not used.
-    """
-    if is_used:
-        return ssl.create_default_context()
-    return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:
@@ -308,6 +298,10 @@ def status_error(request: Request, response: httpx.Response, body: bytes) -> Tok
 
 def no_response_error(exc: Exception, where: str) -> TokenError:
     """Return the error for a request without a response."""
+    if isinstance(exc, httpx.ConnectTimeout):
+        # The name lookup is part of it.
+        sentence = f"no connection to {where} within {CONNECT_S:g} s."
+        return TokenUnreachable(Cause.NO_INTERNET, f"{sentence} Check the network.")
     causes = list(_causes(exc))
     for cause in causes:
         if isinstance(cause, socket.gaierror):
@@ -343,8 +337,6 @@ def _retry_after_s(headers: httpx.Headers) -> float:
 def _failure(causes: list[BaseException]) -> str:
     if any(isinstance(cause, ConnectionRefusedError) for cause in causes):
         return "refuses connections. Is the token source running?"
-    if isinstance(causes[0], httpx.ConnectTimeout):
-        return "was not reached in time."
     if isinstance(causes[0], httpx.RemoteProtocolError | httpx.ReadError):
         return "closed the connection or is not an HTTP server."
     return f"could not be reached ({type(causes[0]).__name__})."

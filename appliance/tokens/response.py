@@ -5,7 +5,6 @@ Each error's sentence begins with its subject, so that it can be shown unchanged
 
 import contextlib
 import re
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
@@ -14,7 +13,7 @@ import msgspec
 
 from appliance.config import RoomKind, RoomSettings
 from appliance.core.events import Cause
-from appliance.errors import TokenError, TokenRefused, TokenUnreachable
+from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
 from appliance.process.redaction import HIDDEN, redacted
 from appliance.tokens.claims import Claims, read_claims
@@ -39,7 +38,6 @@ _LONGEST_KEYS: Final = 80
 """Characters of an error sentence that may list the keys of a response."""
 _LONGEST_URL: Final = 500
 """Characters; the error sentence contains the address twice."""
-_NO_TOKEN: Final = "a text that is not a JSON Web Token."
 _MILLISECONDS: Final = 10_000_000_000.0
 """Times above this are in milliseconds; as seconds they would be after 2286."""
 _LATEST: Final = _MILLISECONDS * 1000
@@ -180,21 +178,14 @@ def read_answer(
     values = read_values(body)
     if values is None:
         sentence = f"{where} answered with {kind_of(body)}, where JSON was expected."
-        raise _not_usable(sentence)
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     tokens = texts_of(values, TOKEN_KEYS)
     if not tokens:
         raise _without_token(values, body, where, secrets)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    claims = _claims(token, room, f"{where} gave", _not_usable)
-    if claims is not None and claims.expires_at_s is None:
-        stated = values.get("expires_at", values.get("expiresAt"))
-        claims = replace(claims, expires_at_s=_time_s(stated))
-    fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
-    if claims is None or fault is not None:
-        sentence = f"{where} gave {fault}"
-        raise _not_usable(sentence)
-    urls = texts_of(values, URL_KEYS)
-    url = _server(urls, room, where, _not_usable, secrets)
+    stated = values.get("expires_at", values.get("expiresAt"))
+    claims = _claims(token, room, f"{where} gave", now_s, stated)
+    url = _server(texts_of(values, URL_KEYS), room, where, secrets)
     answer = _answer(url, token, claims, room.kind, claims.not_before_s - now_s)
     return replace(answer, fallback_urls=_fallbacks(values, room, where))
 
@@ -206,24 +197,16 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         TokenRefused: the token cannot be used.
     """
     assert room.token is not None
-    claims = _claims(room.token, room, "room.token is", _misconfigured)
-    fault = _NO_TOKEN if claims is None else _token_fault(claims, now_s)
-    if claims is None or fault is not None:
-        sentence = f"room.token is {fault} Write another, or token_url."
-        raise _misconfigured(sentence)
+    advice = "Write another, or token_url."
+    try:
+        claims = _claims(room.token, room, "room.token is", now_s)
+        advice = ""
+        url = _server([], room, "room.token")
+    except TokenUnreachable as exc:
+        sentence = f"{exc.sentence} {advice}".rstrip()
+        raise TokenRefused(Cause.MISCONFIGURED, sentence, remark=exc.remark) from exc
     # The server itself judges the start of its validity.
-    url = _server([], room, "room.token", _misconfigured)
     return _answer(url, room.token, claims, room.kind, wait_s=0.0)
-
-
-def _not_usable(sentence: str) -> TokenError:
-    """Return the error for a response whose token or server cannot be used."""
-    return TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-
-
-def _misconfigured(sentence: str) -> TokenError:
-    """Return the error for a token from the configuration that cannot be used."""
-    return TokenRefused(Cause.MISCONFIGURED, sentence)
 
 
 def _answer(
@@ -274,52 +257,65 @@ def _without_token(
 
 
 def _claims(
-    token: str, room: RoomSettings, subject: str, error: Callable[[str], TokenError]
-) -> Claims | None:
-    """Return the claims of the token, None if it is not a token.
+    token: str, room: RoomSettings, subject: str, now_s: float, stated: object = None
+) -> Claims:
+    """Return the claims of a token that can be used.
+
+    Args:
+        token: any text.
+        room: for which it is.
+        subject: begins the sentence about a fault.
+        now_s: seconds since the epoch.
+        stated: end of a token without one, in any form; None: never.
 
     Raises:
-        TokenError: `error`: it is for dTelecom, and the configuration says LiveKit.
+        TokenUnreachable: the token cannot be used.
     """
-    claims = read_claims(token)
-    if claims is None or claims.profile is RoomKind.LIVEKIT:
-        return claims
-    if room.kind is not RoomKind.LIVEKIT:
-        return claims
-    sentence = f"{subject} a token signed with EdDSA, but room.kind is livekit."
-    raise error(sentence)
+    claims, remark = read_claims(token), ""
+    if claims is None:
+        fault = "a text that is not a JSON Web Token."
+    else:
+        end_s = claims.expires_at_s
+        end_s = _time_s(stated) if end_s is None else end_s
+        claims = replace(claims, expires_at_s=end_s)
+        fault = _fault(claims, room)
+        if not fault and end_s is not None and end_s <= now_s:
+            fault = "a token that has expired. Is the clock here right?"
+            remark = f"It expired {now_s - end_s:.0f} s ago."
+        if not fault:
+            return claims
+    sentence = f"{subject} {fault}"
+    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=remark)
 
 
-def _token_fault(claims: Claims, now_s: float) -> str | None:
-    """Return why the token cannot be used, or None if it can."""
+def _fault(claims: Claims, room: RoomSettings) -> str:
+    """Return why a token cannot be used, whatever the time; "": it can."""
+    if claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
+        return "a token signed with EdDSA, but room.kind is livekit."
     if not claims.room:
         return "a token without a room (its claim video.room is empty)."
     if not claims.may_join:
         return "a token that cannot join (its claim video.roomJoin is not true)."
     if not claims.identity:
         return "a token without an identity (its claim sub is empty)."
-    if claims.expires_at_s is not None and claims.expires_at_s <= now_s:
-        late_s = now_s - claims.expires_at_s
-        return f"a token that expired {late_s:.0f} s ago. Is the clock here right?"
-    return None
+    return ""
 
 
 def _server(
     answered: list[str],
     room: RoomSettings,
     where: str,
-    error: Callable[[str], TokenError],
     secrets: frozenset[str] = frozenset(),
 ) -> str:
     """Return the address of the server.
 
     Raises:
-        TokenError: `error`: there is none, or connecting to it is not allowed.
+        TokenUnreachable: there is none, or connecting to it is not allowed.
     """
     url = next(iter(answered), room.url)
     if url is None:
         sentence = f"{where} names no server. Write its address to room.url."
-        raise error(sentence)
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     # Some sources give the https address that their dashboard shows.
     url = re.sub(r"^http(?=s?://)", "ws", url)
     fault = f"its address has more than {_LONGEST_URL} characters."
@@ -328,7 +324,7 @@ def _server(
     if fault:
         shown = redacted(fault, secrets)
         sentence = f"the server that {where} names cannot be used: {shown}"
-        raise error(sentence)
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
     return url
 
 
@@ -339,7 +335,7 @@ def _fallbacks(
     named = values.get(FALLBACKS_KEY)
     found = []
     for url in named[:MAX_FALLBACKS] if isinstance(named, list) else ():
-        with contextlib.suppress(TokenError):
+        with contextlib.suppress(TokenUnreachable):
             if isinstance(url, str) and url:
-                found.append(_server([url], room, where, _not_usable))
+                found.append(_server([url], room, where))
     return tuple(found)

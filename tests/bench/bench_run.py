@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 from tests.bench.call_figures import CallFigures
 from tests.bench.client import Client
 from tests.bench.client_start import Chromium, Kind, MediaDevices, Seat
@@ -87,8 +87,8 @@ class BenchRun:
 
     def token(self, room: str, name: str) -> str:
         """Return a token for the room."""
-        key, secret = self.server.api_key, self.server.api_secret
-        return issue(key, secret, name, name, room, TTL_S, int(time.time()))
+        signer = Signer(self.server.api_key, self.server.api_secret)
+        return signer.token(name, name, room, ttl_s=TTL_S, now_s=int(time.time()))
 
     async def _note_end(self, client: Client, kind: Kind) -> None:
         is_ours = not isinstance(kind, MediaDevices | Chromium)

@@ -16,7 +16,7 @@ from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
 from appliance.errors import DemoError
 from appliance.page.snapshot import STARTING
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 from tests.room.friend import Friend
 
 QUIET = np.zeros(480, np.int16)
@@ -73,8 +73,8 @@ async def guest(server, repeats):
 
 
 def token(server, name):
-    key, secret = server.api_key, server.api_secret
-    return issue(key, secret, name, name, "kitchen", 60, int(time.time()))
+    signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
+    return signer.token(name, name, "kitchen", ttl_s=60, now_s=now_s)
 
 
 async def test_the_companion_repeats_talks_and_answers_chat(binary):

@@ -27,7 +27,7 @@ from appliance.demo.command import listen_address
 from appliance.demo.controls import KEY_REPEAT_S
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import phrase
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 from tests.card.faults import table
 
 REPOSITORY = Path(__file__).parents[2]
@@ -283,14 +283,28 @@ def test_no_process_survives_a_killed_demo(binary, tmp_path):
 
 async def test_the_users_own_room_is_joined_without_the_script(binary, tmp_path):
     async with LocalServer(binary) as server:
-        now_s = int(time.time())
-        key, secret = server.api_key, server.api_secret
-        token = issue(key, secret, "box", "box", "demo", 60, now_s)
+        signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
+        token = signer.token("box", "box", "demo", ttl_s=60, now_s=now_s)
         own = ("--room-url", server.url, "--room-token", token)
         done = run(tmp_path, "--seconds", "3", *own)
     assert done.status == 0, done.errors
     assert done.values["talks_sent"] == 0
     assert token not in done.errors + done.output
+
+
+def test_what_others_say_in_the_users_own_room_is_stored_only_if_asked(tmp_path):
+    own = ("--room-url", "ws://127.0.0.1:9", "--room-token", "none")
+    done = subprocess.run(
+        [*COMMAND, "--seconds", "0.1", *own],
+        check=False,
+        cwd=REPOSITORY,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert "not complete: the room was never joined" in done.stderr.lower()
+    assert list(tmp_path.rglob("*.wav")) == []
+    assert f"recorded in {os.devnull}\n" in done.stderr
 
 
 def test_an_unreachable_server_is_a_failure(tmp_path):

@@ -1,8 +1,10 @@
 """The card that plays a file and records one."""
 
+import os
 import threading
 import wave
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -83,6 +85,28 @@ def test_the_recording_can_be_opened_while_it_grows(tmp_path):
     for _ in range(150):
         recording.put(bytes(2 * 480))
     assert len(recorded(recording.path)) >= 48_000
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_others_cannot_read_the_recording(tmp_path, is_there):
+    path = tmp_path / "speaker.wav"
+    if is_there:
+        path.touch(0o644)
+    before_umask = os.umask(0)
+    try:
+        recording = Recording(path)
+    finally:
+        os.umask(before_umask)
+    recording.put(bytes(2 * 480))
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_recording_can_be_thrown_away():
+    recording = Recording(Path(os.devnull))
+    for _ in range(150):
+        recording.put(bytes(2 * 480))
+    recording.put(b"")
+    assert Path(os.devnull).is_char_device()
 
 
 def test_a_recording_that_cannot_be_written_is_an_error_with_a_remedy(tmp_path):

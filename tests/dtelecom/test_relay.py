@@ -11,8 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place, trust
+from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place
 from appliance.dtelecom.relay import Relay
+from appliance.net.tls import trust
 from appliance.process.background import Background
 from appliance.room.connection import CONNECT_S
 from tests.dtelecom.fake_node import FakeNode, http
@@ -222,6 +223,17 @@ async def test_the_relay_keeps_listening_while_the_node_is_away(node, relay):
     assert (await get(relay, "/rtc")).status_code == 503
     await node.start()
     await (await Client.joined(relay)).close()
+
+
+@pytest.mark.parametrize(
+    "host", ["node1..example.com", ".example.com", f"{'a' * 64}.example.com"]
+)
+async def test_a_name_that_no_resolver_takes_is_a_node_that_is_away(node, host):
+    async with relay_to([f"wss://{host}"]) as relay:
+        assert (await get(relay, "/rtc")).status_code == 503
+        assert relay.is_away
+    async with relay_to([f"wss://{host}", node.url]) as relay:
+        await (await Client.joined(relay)).close()
 
 
 async def test_a_dead_node_is_replaced_by_the_next(node):

@@ -39,7 +39,6 @@ WISHES = {
         metadata='{"role":"admin"}',
         web_hook_url="https://example.com/hook?x=1&y=<2>",
         ttl_s=300,
-        is_admin=True,
     ),
     "scripts": TokenWishes(
         identity="küche", room="台所", name="👋 שלום", metadata="\u2028\u2029", ttl_s=60
@@ -94,13 +93,12 @@ def asked_token(wishes):
         "metadata": wishes.metadata,
         "webHookURL": wishes.web_hook_url,
     }
-    admin = {"roomAdmin": True} if wishes.is_admin else {}
     return {
         "key": KEY,
         "secret": SECRET,
         "now": NOW_S,
         "options": options,
-        "grant": grant | admin,
+        "grant": grant,
     }
 
 
@@ -193,9 +191,9 @@ GOLDEN = (
     "eyJhbGciOiJFZERTQSIsInR5cCI6IkpXVCJ9.eyJtZXRhZGF0YSI6IntcInJvbGVcIjpcImFkbWluX"
     "CJ9IiwibmFtZSI6IkJveCIsIndlYkhvb2tVUkwiOiJodHRwczovL2V4YW1wbGUuY29tL2hvb2s_eD0"
     "xJnk9PDI-IiwidmlkZW8iOnsicm9vbSI6ImtpdGNoZW4iLCJyb29tSm9pbiI6dHJ1ZSwiY2FuUHVib"
-    "GlzaCI6dHJ1ZSwiY2FuU3Vic2NyaWJlIjp0cnVlLCJjYW5QdWJsaXNoRGF0YSI6dHJ1ZSwicm9vbUF"
-    "kbWluIjp0cnVlfSwiaXNzIjoiOUM2aHliaFE2QXljZXA5amFVblA2dUw5Wll2RGpVcDFhU2tGV1BVR"
-    "kp0cGoiLCJzdWIiOiJib3giLCJuYmYiOjE3MDAwMDAwMDAsImV4cCI6MTcwMDAwMDMwMCwiaWF0Ijo"
-    "xNzAwMDAwMDAwfQ.dqfQDZ5OnTsXc6_9fleh3qGY6H9akocEJlOPjX7-7fCAMERQamIPe43ryRt0cR"
-    "1oQJx5agHDMc9TUX1BFD2JAw"
+    "GlzaCI6dHJ1ZSwiY2FuU3Vic2NyaWJlIjp0cnVlLCJjYW5QdWJsaXNoRGF0YSI6dHJ1ZX0sImlzcyI"
+    "6IjlDNmh5YmhRNkF5Y2VwOWphVW5QNnVMOVpZdkRqVXAxYVNrRldQVUZKdHBqIiwic3ViIjoiYm94I"
+    "iwibmJmIjoxNzAwMDAwMDAwLCJleHAiOjE3MDAwMDAzMDAsImlhdCI6MTcwMDAwMDAwMH0.wJbiKy0"
+    "EtPW6BsgB3Mgs6uZJBJQxcxMeiFMXyBCya-s2TD_PvRgaDdgh7otaJfSCUeSZY2yVz_dBRBTNdlnXC"
+    "Q"
 )

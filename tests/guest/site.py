@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from appliance.demo.livekit_server import LocalServer
-from appliance.token_server.signing import issue
+from appliance.token_server.signing import Signer
 from tests.bench import speech_signal
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Seat
@@ -182,8 +182,8 @@ def _seat(server: LocalServer, folder: Path, epoch_ns: int) -> Seat:
 
 
 def _token(server: LocalServer, name: str) -> str:
-    key, secret = server.api_key, server.api_secret
-    return issue(key, secret, name, name, ROOM, TOKEN_S, int(time.time()))
+    signer, now_s = Signer(server.api_key, server.api_secret), int(time.time())
+    return signer.token(name, name, ROOM, ttl_s=TOKEN_S, now_s=now_s)
 
 
 def _speak(where: Headset | Card, loop: Samples, seconds: float) -> float:

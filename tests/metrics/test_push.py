@@ -100,7 +100,7 @@ async def test_a_fault_is_a_warning_once_and_its_recovery_an_info_line(caplog):
                 pass
     where = collector.url.partition("?")[0]
     assert [x.getMessage() for x in caplog.records if "appliance" in x.name] == [
-        f"report not delivered  url={where}  reason=status 500",
+        f"report not delivered  url={where}  reason=answered 500",
         "reports are delivered again",
     ]
 

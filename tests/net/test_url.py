@@ -1,5 +1,7 @@
 """Addresses: their shown part, loopback and host names."""
 
+import socket
+from contextlib import suppress
 from urllib.parse import urlsplit
 
 import pytest
@@ -62,14 +64,44 @@ def test_host_and_port_are_parsed(listen, parts):
     assert host_and_port(listen) == parts
 
 
-@pytest.mark.parametrize("text", ["h", "a-b.c", "10.0.0.1", "::1", "küche.local"])
+LONGEST_LABEL = "a" * 63
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["h", "a-b.c", "a_b.c.", "10.0.0.1", "::1", "küche.local", f"{LONGEST_LABEL}.c"],
+)
 def test_a_host_is_a_host(text):
     assert is_host(text)
 
 
-@pytest.mark.parametrize("text", ["", "h:1", "http://h", "a b", "h/x", "[::1]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "h:1", "http://h", "a b", "h/x", "[::1]"),
+        *(".", ".example.com", "node1..example.com", "h.."),
+        *(f"{LONGEST_LABEL}a", f"x.{LONGEST_LABEL}a.c", "ü" * 60, "אa.c"),
+    ],
+)
 def test_anything_else_is_not_a_host(text):
     assert not is_host(text)
+
+
+@given(st.text("aZ0ßüאa.-_ⅷ²", max_size=80))
+def test_the_resolver_can_encode_every_host(text):
+    if is_host(text):
+        with suppress(OSError):
+            socket.getaddrinfo(text, 0, flags=socket.AI_NUMERICHOST)
+
+
+@pytest.mark.parametrize("host", ["node1..example.com", ".example.com", "a" * 64])
+@pytest.mark.parametrize("scheme", ["https", "wss"])
+def test_a_host_with_an_empty_or_long_label_is_no_address(scheme, host):
+    fault = address_fault(f"{scheme}://{host}/x", scheme)
+    assert (
+        fault == f"expected an address like {scheme}://host/path, found something else."
+    )
+    assert host_and_port(f"{host}:80") is None
 
 
 @given(st.text(), st.sampled_from(["https", "wss"]))

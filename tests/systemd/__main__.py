@@ -155,6 +155,18 @@ def keeps_its_state_and_added_groups(system, _):
     return ""
 
 
+def goes_back_where_a_new_version_does_not_start(system, _):
+    system.do(f"echo 'raise SystemExit(1)' >>{CLONE}/appliance/run.py")
+    upgrade = f"cd {CLONE} && sudo bash systemd/install.sh"
+    words, status = system.do(upgrade, user=USER, check=False)
+    system.do(f"cd {CLONE} && git checkout --quiet appliance/run.py", user=USER)
+    assert (status, words.splitlines()[-1]) == (
+        1,
+        "Not upgraded. The version before runs again.",
+    ), words
+    return f"{until('in the room', lambda: in_room(system)):.1f} s"
+
+
 def runs_without_a_state_directory_on_a_read_only_disk(system, _):
     system.do(f"systemctl stop {BOX}; mv /var/lib/{BOX} /root/kept")
     system.do("mount --bind /var/lib /var/lib; mount -o remount,bind,ro /var/lib")
@@ -258,6 +270,7 @@ CHECKS = (
     pairs,
     is_repaired_by_another_installation,
     keeps_its_state_and_added_groups,
+    goes_back_where_a_new_version_does_not_start,
     runs_without_a_state_directory_on_a_read_only_disk,
     stops,
     issues_tokens,

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import zipfile
 from pathlib import Path
@@ -109,7 +110,10 @@ def as_nobody():
     return (setpriv, "--reuid=65534", "--regid=65534", "--clear-groups")
 
 
-def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(tmp_path):
+@pytest.mark.parametrize("ignored", ["", "1"], ids=["new", "repair in place"])
+def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(
+    tmp_path, ignored
+):
     """python3-systemd is always there: a wheel of its name and version is locked."""
     name = "systemd-python"
     told = run("/usr/bin/python3", "-c", f"{VERSION}print(version({name!r}))")
@@ -122,12 +126,76 @@ def test_the_venv_holds_locked_packages_that_debian_has_in_the_same_version(tmp_
     setup = REPOSITORY / "systemd" / "setup.sh"
     code = f"""source {setup}
         make_venv {venv}
+        [[ -z "{ignored}" ]] || export PIP_IGNORE_INSTALLED={ignored}
         install_locked {venv} {lock}
         {venv}/bin/python -c 'import systemd.journal; print("visible")'"""
     here = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(wheel.parent)}
     done = run("bash", "-euc", code, env=os.environ | here)
     assert done.stdout == "visible\n", done.stderr
     assert list(venv.glob("lib/*/site-packages/systemd_python-*.dist-info"))
+
+
+@pytest.fixture
+def venv_with_pip(tmp_path):
+    """A virtual environment whose Python runs this shell code instead of pip."""
+
+    def make(code):
+        folder = tmp_path / "venv"
+        (folder / "bin").mkdir(parents=True)
+        (folder / "bin" / "python").write_text(
+            f'#!/bin/sh\n[ "$1" = -m ] || exit 0\n{code}\n'
+        )
+        (folder / "bin" / "python").chmod(0o755)
+        (folder / "pyvenv.cfg").write_text("include-system-site-packages = true\n")
+        return folder
+
+    return make
+
+
+def install_into(folder, env=None):
+    setup = REPOSITORY / "systemd" / "setup.sh"
+    code = f"source {setup}\ninstall_locked {folder} /dev/null\n"
+    return subprocess.Popen(
+        ["bash", "-euc", code],
+        env=os.environ | (env or {}),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+
+
+SHOWN = "include-system-site-packages = true\n"
+HIDDEN = "include-system-site-packages = false\n"
+
+
+def test_debians_packages_are_hidden_only_while_pip_runs(venv_with_pip):
+    folder = venv_with_pip('cat "${0%/bin/python}/pyvenv.cfg"; exit 1')
+    with install_into(folder) as done:
+        output, _ = done.communicate()
+    assert (done.returncode, output) == (1, HIDDEN)
+    assert (folder / "pyvenv.cfg").read_text() == SHOWN
+
+
+def test_debians_packages_are_shown_again_after_control_c(venv_with_pip):
+    folder = venv_with_pip("echo started; exec sleep 60")
+    with install_into(folder) as done:
+        assert done.stdout is not None
+        assert done.stdout.readline() == "started\n"
+        assert (folder / "pyvenv.cfg").read_text() == HIDDEN
+        # As a terminal does: to the script and to pip.
+        os.killpg(done.pid, signal.SIGINT)
+        assert done.wait() != 0
+    assert (folder / "pyvenv.cfg").read_text() == SHOWN
+
+
+def test_an_appliance_that_is_repaired_in_place_always_sees_debians_packages(
+    venv_with_pip,
+):
+    folder = venv_with_pip('cat "${0%/bin/python}/pyvenv.cfg"; exit 1')
+    with install_into(folder, {"PIP_IGNORE_INSTALLED": "1"}) as done:
+        output, _ = done.communicate()
+    assert (done.returncode, output) == (1, SHOWN)
 
 
 VERSION = "from importlib.metadata import version; "

@@ -34,6 +34,8 @@ def test_the_exposure_level_of_the_unit_is_low(tmp_path):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
+        # The installer waits until it is ready.
+        ("Type", "notify"),
         ("DynamicUser", "yes"),
         ("Restart", "always"),
         ("RestartPreventExitStatus", "78"),

@@ -8,6 +8,7 @@ import httpx
 import pytest
 
 from appliance.token_server.application import MAX_BODY, PATHS, app
+from appliance.token_server.config import Reason
 from tests.token_server.clients import (
     NOW_S,
     SHARED,
@@ -264,6 +265,9 @@ async def test_metrics_count_tokens_and_refusals(client):
     assert 'ptt_token_requests_refused_total{reason="room"} 1.0' in text
     assert 'ptt_token_requests_refused_total{reason="host"} 1.0' in text
     assert 'ptt_token_requests_refused_total{reason="address"} 0.0' in text
+    assert text.count("ptt_token_requests_refused_total{") == len(Reason)
+    assert "# TYPE ptt_tokens_issued_total counter" in text
+    assert "_created" not in text
     assert "process_resident_memory_bytes" in text
 
 

@@ -23,6 +23,7 @@ from appliance.token_server.config import TokenServerConfig
 from tests.token_server.clients import ENVIRONMENT, SECRET, SHARED, asking, settings
 
 ROOT = Path(__file__).parents[2]
+DEADLINE_S = 30.0
 
 
 def command(listen):
@@ -49,6 +50,26 @@ def test_the_program_serves_and_ends_cleanly(stop):
     assert "only programs on this machine reach this address" in rest
     assert SECRET not in line + rest
     assert response.json()["participant_token"] not in rest
+
+
+def test_systemd_is_told_when_connections_are_accepted(tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(DEADLINE_S)
+        with subprocess.Popen(
+            command("127.0.0.1:0"),
+            cwd=ROOT,
+            env=ENVIRONMENT | {"NOTIFY_SOCKET": str(tmp_path / "notify")},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as program:
+            try:
+                assert systemd.recv(1000) == b"READY=1"
+                assert program.stderr is not None
+                port = program.stderr.readline().rsplit("port=")[1]
+                socket.create_connection(("127.0.0.1", int(port))).close()
+            finally:
+                program.terminate()
 
 
 def test_an_address_in_use_is_named_and_exits_1():

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from appliance.config import RoomKind
 from appliance.token_server.config import ApiKeys
 from appliance.token_server.request import Grant
-from appliance.token_server.signing import LiveKitIssuer, Order, issue
+from appliance.token_server.signing import LiveKitIssuer, Order, Signer
 from appliance.tokens.claims import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
@@ -16,8 +16,13 @@ TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 ISSUER = LiveKitIssuer(ApiKeys("key", SECRET, "wss://lk.example.com"))
 
 
+def signed():
+    signer = Signer("key", SECRET)
+    return signer.token("box", "Kitchen", "kitchen", ttl_s=600, now_s=1000)
+
+
 def test_a_token_is_valid_for_one_room_one_identity_and_a_limited_time():
-    token = issue("key", SECRET, "box", "Kitchen", "kitchen", 600, 1000)
+    token = signed()
     says = jwt.decode(
         token,
         SECRET,
@@ -41,13 +46,13 @@ def test_a_token_is_valid_for_one_room_one_identity_and_a_limited_time():
 
 
 def test_another_secret_does_not_fit():
-    token = issue("key", SECRET, "box", "Kitchen", "kitchen", 600, 1000)
+    token = signed()
     with pytest.raises(jwt.InvalidSignatureError):
         jwt.decode(token, SECRET[::-1], algorithms=["HS256"])
 
 
 def test_read_claims_parses_an_issued_token():
-    claims = read_claims(issue("key", SECRET, "box", "K", "kitchen", 600, 1000))
+    claims = read_claims(signed())
     assert claims is not None
     assert (claims.identity, claims.room, claims.may_join) == ("box", "kitchen", True)
     assert (claims.expires_at_s, claims.profile) == (1600, RoomKind.LIVEKIT)

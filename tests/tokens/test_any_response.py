@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from appliance.config import Config, RoomConfig
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
-from appliance.tokens.adapter import Clock, TokenAdapter
+from appliance.tokens.adapter import TokenAdapter
 from tests.tokens.token_texts import NOW_S, jwt_of
 
 LONGEST_REASON = 1500
@@ -106,7 +106,7 @@ async def outcome(server: Server) -> object:
         identity="box-1",
         post=events.put_nowait,
         transport=server,
-        clock=Clock(lambda: NOW_S, asyncio.sleep),
+        now_s=lambda: NOW_S,
     ) as source:
         source.do(FetchToken(1, None, None))
         return await events.get()

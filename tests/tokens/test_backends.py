@@ -14,7 +14,7 @@ from appliance.config import Config, RoomConfig
 from appliance.config.load import load, need_room
 from appliance.core.commands import FetchToken
 from appliance.core.events import TokenFailed, TokenReady
-from appliance.tokens.adapter import Clock, TokenAdapter
+from appliance.tokens.adapter import TokenAdapter
 from tests.tokens.backends import PROXY, SERVER, Network
 from tests.tokens.token_texts import NOW_S
 
@@ -86,7 +86,7 @@ async def answers(
         identity="box-1",
         post=events.put_nowait,
         transport=Network(port),
-        clock=Clock(now_s),
+        now_s=now_s,
     ) as source:
         for ticket in range(times):
             source.do(FetchToken(ticket, preset, None))

@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import zlib
+from contextlib import ExitStack
 
 import httpx
 import pytest
@@ -400,6 +401,42 @@ async def test_a_refused_connection_is_explained():
         f"{url}/api refuses connections. Is the token source running?"
     )
     assert caught.value.cause == Cause.TOKEN_SOURCE
+
+
+@pytest.fixture
+def unanswered():
+    """Return the URL of a port where each further connection waits for ever."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full:
+        address = full.getsockname()
+        with ExitStack() as waiting:
+            for _ in range(4):
+                client = waiting.enter_context(socket.socket())
+                client.setblocking(False)
+                client.connect_ex(address)
+            yield f"http://127.0.0.1:{address[1]}"
+
+
+async def test_a_connection_that_nobody_answers_means_no_internet(
+    unanswered, monkeypatch
+):
+    monkeypatch.setattr("appliance.tokens.client.CONNECT_S", 0.1)
+    with pytest.raises(TokenUnreachable) as caught:
+        await TokenClient().send(request_to(unanswered))
+    assert caught.value.reason == (
+        f"no connection to {unanswered}/api within 0.1 s. Check the network."
+    )
+    assert caught.value.cause == Cause.NO_INTERNET
+
+
+async def test_a_name_lookup_that_nobody_answers_means_no_internet(monkeypatch):
+    async def lookup(*_, **__):
+        await asyncio.sleep(60)
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", lookup)
+    monkeypatch.setattr("appliance.tokens.client.CONNECT_S", 0.05)
+    with pytest.raises(TokenUnreachable) as caught:
+        await TokenClient().send(request_to("http://tokens.example.com"))
+    assert caught.value.cause == Cause.NO_INTERNET
 
 
 def raising(error: Exception) -> httpx.MockTransport:

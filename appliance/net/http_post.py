@@ -1,12 +1,11 @@
 """HTTP POST of a small JSON document with a bounded answer."""
 
 import asyncio
-from http import HTTPStatus
 
 import httpx
 
-from appliance.dtelecom.connections import trust
 from appliance.errors import ApplianceError
+from appliance.net.tls import trust
 
 
 class PostError(ApplianceError, ConnectionError):
@@ -20,7 +19,7 @@ async def post_json(
     most_bytes: int,
     within_s: float,
 ) -> bytes:
-    """Send the body and return that of the 200 response.
+    """Send the body and return that of the 2xx response.
 
     Redirects are not followed and proxies of the environment are not used.
 
@@ -64,7 +63,7 @@ async def _exchange(
         ) as client,
         client.stream("POST", url, headers=headers, content=body) as response,
     ):
-        if response.status_code != HTTPStatus.OK:
+        if not response.is_success:
             message = f"answered {response.status_code}"
             raise PostError(message)
         answer = bytearray()
