@@ -27,12 +27,13 @@ Folders:
 
     core      decisions: events, commands, state, step, view
     display   view to 1-bit picture             config   dataclasses, files, checks
-    audio     sound card, capture, playback     room     LiveKit session and chat
+    audio     streams, capture, playback        room     LiveKit session and chat
     page      web page and HTTP API             panel    buttons, lamps, OLED
     tokens    client of the token source        net      URLs, HTTP, network monitor
     process   tasks, faults, log, systemd       metrics  counters, Prometheus
     doctor    fault finding                     demo     everything without hardware
-    dtelecom  rooms on dTelecom's network, shared by room and token_server
+    dtelecom  rooms on dTelecom's network, for room, tokens and token_server
+    sound_cards   which cards there are and are used, their own volume; for audio
     token_server  the command `token-server`, which issues tokens
 
 Modules at the top:

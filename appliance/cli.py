@@ -117,9 +117,9 @@ def _doctor(args: argparse.Namespace) -> int:
 
 
 def _devices(args: argparse.Namespace) -> int:
-    from appliance.audio.card_volume import device_volumes
     from appliance.audio.portaudio import PortAudio
     from appliance.doctor.sound_cards import all_devices, print_devices
+    from appliance.sound_cards.card_volume import device_volumes
 
     with PortAudio() as driver:
         devices = all_devices(driver)

@@ -23,6 +23,7 @@ TOP_LEVEL = {
 LEFT_BY_TOOLS = {"build", "dist", "__pycache__"}
 SHARED = {
     *("core", "display", "config", "net", "process", "metrics", "dtelecom"),
+    "sound_cards",
     *("ports", "pcm", "errors"),
 }
 """Folders and modules that every folder may import besides itself."""

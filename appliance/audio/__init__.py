@@ -9,14 +9,11 @@ card's callback. Signal processing is in `dsp`, `meter` measures levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
 (`stream_counters`, `stream_stats`) and reopens them (when: `reopen_policy`).
-`device_choice` holds the devices in use and finds better ones: `device_wishes` compares
-a device with the configuration, `alsa_devices` knows the cards that PortAudio does not
-list because a program uses them. `portaudio` implements `driver`: PortAudio runs in a
-process of its own, which is killed and started again when it hangs or crashes
-(`sound_process`; in that process: `portaudio_process`, both with `realtime` priority).
-`card_volume` finds what is wrong in the card's own mixer (`alsa_mixer`), and
-`card_volume_supervisor` sets it. `idle` and `latency_steps` save CPU time and delay;
-the path would work without them.
+Which cards it opens is decided in the folder `sound_cards`. `portaudio` implements
+`driver`: PortAudio runs in a process of its own, which is killed and started again when
+it hangs or crashes (`sound_process`; in that process: `portaudio_process`, both with
+`realtime` priority). `idle` and `latency_steps` save CPU time and delay; the path would
+work without them.
 
 Start reading at `adapter`, which builds all of it and executes the core's commands.
 """

@@ -15,9 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.card_volume_supervisor import CardVolumeSupervisor
-from appliance.audio.device_choice import DeviceChoice
-from appliance.audio.device_wishes import Direction
 from appliance.audio.driver import Driver
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
@@ -43,6 +40,9 @@ from appliance.metrics.counters import AudioDirection as Way
 from appliance.metrics.counters import AudioFault, AudioFigures
 from appliance.pcm import RATE_HZ
 from appliance.ports import Post
+from appliance.sound_cards.card_volume_supervisor import CardVolumeSupervisor
+from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.device_wishes import Direction
 
 LOUDNESS: Final = 6000.0
 """-15 dBFS: audible over speech, not startling in a quiet room."""

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from appliance.audio.device_wishes import Device, Direction
 from appliance.audio.idle import IdleWindow
+from appliance.sound_cards.device_wishes import Device, Direction
 
 Raw = memoryview
 """Interleaved int16 samples."""

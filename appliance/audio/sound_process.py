@@ -21,7 +21,6 @@ from mmap import mmap
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.alsa_devices import OURS
 from appliance.audio.driver import SAMPLE_BYTES, PeriodCallback, StreamRequest
 from appliance.audio.portaudio_process import (
     CALL_BYTES,
@@ -34,6 +33,7 @@ from appliance.audio.portaudio_process import (
 )
 from appliance.audio.realtime import raise_priority
 from appliance.core import fault_table
+from appliance.sound_cards.alsa_devices import OURS
 
 _CONFIGURATION_LINE: Final = re.compile(
     r"ALSA lib conf\.c:\d+:\(\w+\) (?P<file>[^:]*):(?P<line>\d+):\d+:(?P<words>.*)"

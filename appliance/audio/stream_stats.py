@@ -6,19 +6,14 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.device_wishes import Direction
 from appliance.audio.stream_counters import STALL_S, SilentMicrophone, StreamCounters
 from appliance.core import fault_table
-from appliance.core.events import Part, PartFound, PartLost
+from appliance.core.events import PartFound, PartLost
 from appliance.core.hardware_fault import joined
 from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
-
-PARTS: Final[dict[Direction, Part]] = {
-    "microphone": Part.MICROPHONE,
-    "speaker": Part.SPEAKER,
-}
+from appliance.sound_cards.device_wishes import PARTS, Direction
 
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.device_wishes import Device, Direction
 from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
@@ -21,6 +20,7 @@ from appliance.audio.stream_callbacks import (
 from appliance.audio.stream_counters import StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
+from appliance.sound_cards.device_wishes import Device, Direction
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first; see `latency_steps` for the

@@ -13,8 +13,6 @@ from enum import Enum
 from queue import Empty, SimpleQueue
 from typing import Final
 
-from appliance.audio.device_choice import DeviceChoice
-from appliance.audio.device_wishes import Device, Direction, listed
 from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen_policy import ReopenPolicy, SoundState
@@ -23,6 +21,8 @@ from appliance.audio.stream_stats import STOPPED, StreamStats
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault
+from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.device_wishes import Device, Direction, listed
 
 CHECK_S: Final = 0.25
 PAUSE_S: Final = 2.0

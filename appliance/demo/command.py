@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from appliance.audio.device_wishes import chosen, listed
 from appliance.audio.driver import Driver, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.streams import LATENCY_STEPS_S, RATES_HZ
@@ -23,6 +22,7 @@ from appliance.errors import DemoError, SoundError
 from appliance.net.listen import listener, parsed
 from appliance.net.url import address_fault
 from appliance.process.logs import start_logging
+from appliance.sound_cards.device_wishes import chosen, listed
 
 SUMMARY: Final = """
 Joined  after {joined_after_s} s

@@ -12,8 +12,6 @@ from importlib.util import find_spec
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
-from appliance.audio.card_volume import levels_found
-from appliance.audio.device_wishes import Device, Direction, chosen
 from appliance.audio.portaudio import PortAudio
 from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table
@@ -27,6 +25,8 @@ from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
+from appliance.sound_cards.card_volume import levels_found
+from appliance.sound_cards.device_wishes import Device, Direction, chosen
 from appliance.tokens.adapter import TokenAdapter
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from typing import Final
 
-from appliance.audio.device_wishes import Direction
 from appliance.config import Config
 from appliance.core import fault_table
 from appliance.doctor import checks
@@ -15,6 +14,7 @@ from appliance.doctor.questions import Health, finished, health, remote_clock
 from appliance.doctor.wifi import wifi
 from appliance.errors import ApplianceError
 from appliance.net.monitor import current_address, current_interface
+from appliance.sound_cards.device_wishes import Direction
 
 UNIT: Final = "ptt-appliance.service"
 SYSTEMCTL_S: Final = 5.0

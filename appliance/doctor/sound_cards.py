@@ -7,8 +7,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-from appliance.audio.alsa_devices import OURS, PROCESSES, unlisted
-from appliance.audio.device_wishes import (
+from appliance.audio.driver import Driver
+from appliance.core import fault_table
+from appliance.errors import SoundError
+from appliance.sound_cards.alsa_devices import OURS, PROCESSES, unlisted
+from appliance.sound_cards.device_wishes import (
     ALSA_CARDS,
     Device,
     Direction,
@@ -16,9 +19,6 @@ from appliance.audio.device_wishes import (
     listed,
     not_the_first,
 )
-from appliance.audio.driver import Driver
-from appliance.core import fault_table
-from appliance.errors import SoundError
 
 
 def all_devices(

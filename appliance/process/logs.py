@@ -34,6 +34,7 @@ AREAS = {
     "appliance.room": "rtc",
     "appliance.page": "ui",
     "appliance.audio": "audio",
+    "appliance.sound_cards": "audio",
     "appliance.panel": "panel",
     "livekit": "rtc",
     "httpx": "auth",

@@ -5,7 +5,6 @@ import threading
 from contextlib import contextmanager
 
 from appliance.audio.capture_processing import CaptureProcessing
-from appliance.audio.device_choice import DeviceChoice
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
@@ -13,6 +12,7 @@ from appliance.audio.stream_stats import StreamStats
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
+from appliance.sound_cards.device_choice import DeviceChoice
 
 DEADLINE_S = 10.0
 

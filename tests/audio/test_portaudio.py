@@ -17,13 +17,13 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.device_wishes import Device, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.idle import IdleWindow
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.portaudio_process import HEARD
 from appliance.audio.sound_process import PeriodThread
 from appliance.errors import SoundError
+from appliance.sound_cards.device_wishes import Device, listed
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment

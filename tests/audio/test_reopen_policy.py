@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.audio.device_wishes import Direction
 from appliance.audio.reopen_policy import (
     BLIND_LATEST_S,
     LATER_LATEST_S,
@@ -21,6 +20,7 @@ from appliance.audio.reopen_policy import (
 from appliance.audio.stream_counters import StreamCounters
 from appliance.audio.stream_stats import StreamStats
 from appliance.core.events import Part, PartFound
+from appliance.sound_cards.device_wishes import Direction
 
 USB = " 1 [Device]: USB-Audio"
 

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from appliance.audio.device_wishes import Direction
 from appliance.audio.stream_counters import (
     ADC_VALUES,
     FIRST_ZEROS_S,
@@ -21,6 +20,7 @@ from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.hardware_fault import joined
 from appliance.metrics.counters import AudioFault
 from appliance.process.logs import FAULT_LINES
+from appliance.sound_cards.device_wishes import Direction
 from tests.audio.fakes import Clock
 
 NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.SPEAKER}

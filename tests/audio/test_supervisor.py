@@ -6,13 +6,13 @@ import threading
 import numpy as np
 import pytest
 
-from appliance.audio.device_wishes import Device
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import INPUT_UNDERFLOW
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
+from appliance.sound_cards.device_wishes import Device
 from tests.audio.fake_driver import (
     DEADLINE_S,
     Beating,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from appliance.audio.alsa_mixer import LIBRARY
+from appliance.sound_cards.alsa_mixer import LIBRARY
 from tests.card.build import MIXER, plugin
 
 

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from tests.audio.proc_asound import Kernel, kernel
 from tests.bench.client import Client
 from tests.bench.client_start import Ours, Seat
 from tests.card.alsa_mixer import Control, Mixer
@@ -21,6 +20,7 @@ from tests.card.asound import Card, plug_in
 from tests.card.build import MIXER, plugin
 from tests.card.demo import speak_always
 from tests.card.simulated_box import FAULTS as PANEL_FAULTS
+from tests.sound_cards.proc_asound import Kernel, kernel
 
 CARD_ID: Final = "Device"
 LOUD: Final = (

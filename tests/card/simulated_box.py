@@ -29,8 +29,6 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from appliance.app import App
 from appliance.assembly import Hardware
 from appliance.audio import adapter, supervisor
-from appliance.audio.device_choice import DeviceChoice
-from appliance.audio.device_wishes import listed
 from appliance.config import Config, ScreenConfig
 from appliance.config.load import load
 from appliance.core.events import Button
@@ -41,6 +39,8 @@ from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
 from appliance.run import appliance
+from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.device_wishes import listed
 from tests.panel.fakes import FakeBus, FakeKernel
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.audio.device_wishes import Device, chosen, listed
 from appliance.audio.driver import StreamRequest
 from appliance.audio.dsp import level_dbfs
 from appliance.audio.idle import IdleWindow
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
+from appliance.sound_cards.device_wishes import Device, chosen, listed
 
 SAMPLES = np.arange(2, 12_002, dtype=np.int16)
 DEADLINE_S = 20.0

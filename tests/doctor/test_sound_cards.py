@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from appliance.audio.device_wishes import chosen
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.doctor.sound_cards import all_devices, card_name, line, print_devices
 from appliance.errors import SoundError
-from tests.audio.proc_asound import JABRA, kernel, speakerphone
+from appliance.sound_cards.device_wishes import chosen
+from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 
 class Listing:

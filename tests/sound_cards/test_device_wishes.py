@@ -4,14 +4,14 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio.device_wishes import (
+from appliance.errors import SoundError
+from appliance.sound_cards.device_wishes import (
     Device,
     chosen,
     listed,
     not_the_first,
     preference,
 )
-from appliance.errors import SoundError
 
 USB = Device(
     0, "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"

@@ -3,9 +3,14 @@
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from appliance.audio.alsa_devices import PROCESSES, closed_pcms, in_use, unlisted
-from appliance.audio.device_wishes import (
+from appliance.config import SoundConfig
+from appliance.core import fault_table
+from appliance.core.events import PartFound
+from appliance.errors import SoundError
+from appliance.sound_cards.alsa_devices import PROCESSES, closed_pcms, in_use, unlisted
+from appliance.sound_cards.device_wishes import (
     ALSA_CARDS,
+    PARTS,
     SHARED,
     Device,
     Direction,
@@ -14,11 +19,6 @@ from appliance.audio.device_wishes import (
     not_the_first,
     preference,
 )
-from appliance.audio.stream_stats import PARTS
-from appliance.config import SoundConfig
-from appliance.core import fault_table
-from appliance.core.events import PartFound
-from appliance.errors import SoundError
 
 
 class DeviceChoice:

@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import Final, Literal
 
 from appliance.core import fault_table
+from appliance.core.events import Part
 from appliance.errors import SoundError
 
 Direction = Literal["microphone", "speaker"]
+PARTS: Final[dict[Direction, Part]] = {
+    "microphone": Part.MICROPHONE,
+    "speaker": Part.SPEAKER,
+}
 
 ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""

@@ -6,19 +6,19 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from appliance.audio.alsa_mixer import opened
-from appliance.audio.card_volume import (
+from appliance.config import MixerConfig
+from appliance.core import fault_table
+from appliance.errors import SoundError
+from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+from appliance.sound_cards.alsa_mixer import opened
+from appliance.sound_cards.card_volume import (
     OpenMixer,
     card_volume_notice,
     controls_of,
     facts,
     of_direction,
 )
-from appliance.audio.device_wishes import Device, Direction
-from appliance.config import MixerConfig
-from appliance.core import fault_table
-from appliance.errors import SoundError
-from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
+from appliance.sound_cards.device_wishes import Device, Direction
 
 AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the

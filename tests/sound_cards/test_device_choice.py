@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
-from appliance.audio.device_choice import DeviceChoice
 from appliance.audio.portaudio import ANY_CARD
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound
 from appliance.errors import SoundError
+from appliance.sound_cards.device_choice import DeviceChoice
 from tests.audio.fake_driver import (
     DEADLINE_S,
     FakeDriver,
@@ -18,7 +18,7 @@ from tests.audio.fake_driver import (
     beat,
     running,
 )
-from tests.audio.proc_asound import kernel
+from tests.sound_cards.proc_asound import kernel
 
 HDMI = ("vc4-hdmi: Audio (hw:0,0)", 0, 2)
 MICROPHONE = ("USB Microphone: Audio (hw:1,0)", 1, 0)

@@ -9,20 +9,20 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.audio import alsa_mixer
-from appliance.audio.alsa_mixer import loaded, opened
-from appliance.audio.card_volume import device_volumes, levels_found
-from appliance.audio.card_volume_supervisor import (
-    AGAIN_S,
-    ANSWER_S,
-    CardVolumeSupervisor,
-)
-from appliance.audio.device_wishes import Device, Direction
 from appliance.config import MixerConfig
 from appliance.core import fault_table
 from appliance.doctor.sound_cards import print_devices
 from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
+from appliance.sound_cards import alsa_mixer
+from appliance.sound_cards.alsa_mixer import loaded, opened
+from appliance.sound_cards.card_volume import device_volumes, levels_found
+from appliance.sound_cards.card_volume_supervisor import (
+    AGAIN_S,
+    ANSWER_S,
+    CardVolumeSupervisor,
+)
+from appliance.sound_cards.device_wishes import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 from tests.clock import Clock
 

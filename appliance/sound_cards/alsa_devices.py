@@ -14,7 +14,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
-from appliance.audio.device_wishes import (
+from appliance.core import fault_table
+from appliance.errors import SoundError
+from appliance.process.device_access import join_group
+from appliance.sound_cards.device_wishes import (
     ALSA_CARDS,
     Device,
     Direction,
@@ -23,9 +26,6 @@ from appliance.audio.device_wishes import (
     kernel_text,
     usb_port,
 )
-from appliance.core import fault_table
-from appliance.errors import SoundError
-from appliance.process.device_access import join_group
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")

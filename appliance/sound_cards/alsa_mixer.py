@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Final, TypeAlias
 
-from appliance.audio.device_wishes import Direction
 from appliance.core import fault_table
 from appliance.errors import SoundError
+from appliance.sound_cards.device_wishes import Direction
 
 LIBRARY: Final = "libasound.so.2"
 CHANNELS: Final = (0, 1)

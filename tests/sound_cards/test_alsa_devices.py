@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from appliance.audio.alsa_devices import in_use, unlisted
-from appliance.audio.device_choice import DeviceChoice
-from appliance.audio.device_wishes import Device
 from appliance.config import SoundConfig
-from tests.audio.proc_asound import JABRA, kernel, speakerphone
+from appliance.sound_cards.alsa_devices import in_use, unlisted
+from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.device_wishes import Device
+from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 
 @pytest.fixture
