@@ -51,7 +51,7 @@ LINES: Final = 20
 
 _log = logging.getLogger(__name__)
 # The time at which each counter began, a metric of its own, says nothing here.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+disable_created_metrics()
 
 MAX_BODY: Final = 16 * 1024
 """Bytes; longer than everything that may be in a request."""
