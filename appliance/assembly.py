@@ -31,7 +31,7 @@ from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
-    from appliance.metrics.registry import MetricsRegistry
+    from appliance.metrics.exposition import Exposition
     from appliance.panel.screen import OpenDisplay
 
 
@@ -102,13 +102,13 @@ def metrics_text(
     """
 
     @cache
-    def registry() -> "MetricsRegistry":
-        from appliance.metrics.registry import MetricsRegistry
+    def exposition() -> "Exposition":
+        from appliance.metrics.exposition import Exposition
 
-        return MetricsRegistry(counts, figures)
+        return Exposition(counts, figures)
 
     async def text() -> str:
-        return (await asyncio.to_thread(registry)).text()
+        return (await asyncio.to_thread(exposition)).text()
 
     return text
 
