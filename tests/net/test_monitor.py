@@ -52,7 +52,6 @@ async def main():
         ip("link", "set", "box", "down")
         await told()
         ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
-        ip("link", "set", "docker0", "mtu", "1400")
         await told()
         ip("link", "set", "docker0", "down")
         await told()
