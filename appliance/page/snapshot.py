@@ -188,6 +188,7 @@ def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
 def _caption(caption: Caption) -> dict[str, object]:
     return {
         "segment": caption.segment,
+        "speakerId": caption.talker_id,
         "speaker": caption.talker,
         "text": caption.text,
         "final": caption.is_final,
