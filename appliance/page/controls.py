@@ -94,6 +94,10 @@ class TalkLeases:
             self._post(TalkAsked(is_on=True))
         return is_new
 
+    def is_pressed(self, holder: str) -> bool:
+        """Return whether the button of this holder is pressed."""
+        return holder in self._leases
+
     def prolong(self, holder: str, lease_s: float | None) -> None:
         """Prolong the lease of a holder whose button is pressed."""
         if holder in self._leases:
@@ -175,6 +179,15 @@ class Controls:
                 return self._set_level(request)
             case _:
                 assert_never(request)
+
+    def is_release(self, request: AnyRequest, client: Client) -> bool:
+        """Return whether the command releases the talk button that the client holds."""
+        is_off = isinstance(request, TalkRequest) and not request.on
+        return is_off and self.is_holder(client)
+
+    def is_holder(self, client: Client) -> bool:
+        """Return whether the client presses the talk button."""
+        return self._leases.is_pressed(_holder(client))
 
     def disconnected(self, client: Client) -> None:
         """Release the talk button of a closed WebSocket."""
