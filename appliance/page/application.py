@@ -8,7 +8,7 @@ import contextlib
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
 
@@ -178,9 +178,9 @@ class Api:
         """`POST /api/…`."""
         content = await body_of(request)
         command = from_body(content, POSTS[request.url.path])
-        return json_response(
-            self._controls.execute(command, Client(request.state.login))
-        )
+        address = request.client.host if request.client else ""
+        client = Client(request.state.login, address=address)
+        return json_response(self._controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -279,7 +279,8 @@ class WebServer:
             PairingForm(pairing, form_html, settings.pin_hint),
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
-        self._limits = settings.limits or default_limits(settings.now_s)
+        limits = settings.limits or default_limits(settings.now_s)
+        self._limits = replace(limits, on_refused=controls.refused)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]
