@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
+from typing import get_args
 
 import uvicorn
 from starlette.applications import Starlette
@@ -46,14 +47,7 @@ from appliance.page.messages import (
     LIMIT_BYTES,
     NO_STORE,
     AnyRequest,
-    ChatRequest,
-    GainRequest,
-    JoinRequest,
-    LeaveRequest,
-    MuteRequest,
     RequestRefused,
-    TalkRequest,
-    VolumeRequest,
     body_of,
     from_body,
     json_response,
@@ -67,14 +61,9 @@ from appliance.ports import Post
 from appliance.process.background import Background
 
 POSTS: dict[str, type[AnyRequest]] = {
-    "/api/chat": ChatRequest,
-    "/api/talk": TalkRequest,
-    "/api/mute": MuteRequest,
-    "/api/leave": LeaveRequest,
-    "/api/join": JoinRequest,
-    "/api/volume": VolumeRequest,
-    "/api/microphone_gain": GainRequest,
+    f"/api/{kind.__struct_config__.tag}": kind for kind in get_args(AnyRequest)
 }
+"""Each command by its path, which ends in its name on the WebSocket."""
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
