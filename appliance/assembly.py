@@ -19,10 +19,9 @@ from appliance.config import Config
 from appliance.metrics.counters import AudioFigures, Counters
 from appliance.net.monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
-from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
-from appliance.panel.pins import CHIPS, OpenFactory, open_factory
+from appliance.panel.pins import PINS, PinSource
 from appliance.ports import Adapters, Viewer
 from appliance.process.state_files import state_folder
 from appliance.process.store import Store
@@ -31,7 +30,7 @@ from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner
 
 if TYPE_CHECKING:
-    from appliance.metrics.registry import MetricsRegistry
+    from appliance.metrics.exposition import Exposition
     from appliance.panel.screen import OpenDisplay
 
 
@@ -41,15 +40,12 @@ class Hardware:
 
     sound_library: Callable[[], Driver] = PortAudio
     """Creates the driver of PortAudio, or its replacement."""
-    open_factory: OpenFactory = open_factory
-    """Opens the pin factory of gpiozero."""
+    pins: PinSource = PINS
     open_display: "OpenDisplay" = open_oled
     viewers: tuple[Viewer, ...] = ()
     """Additional viewers."""
     pin_hint: str = ""
     """Sentence that says where the PIN is shown when there is no screen."""
-    chips: GpioChips = CHIPS
-    """Says who uses a pin."""
 
 
 def adapters(
@@ -65,17 +61,17 @@ def adapters(
     driver, folder = hardware.sound_library, state_folder(os.environ)
     audio = AudioAdapter(config, app.post, driver, processing, folder)
 
-    post, open_pins, chips = app.post, hardware.open_factory, hardware.chips
+    post = app.post
     return Adapters(
         store=store,
         sound=audio,
         room=LiveKitRoom(config, post, audio.encoder_feed, audio.mixer),
         event_sources=(
             NetworkMonitor(post),
-            Buttons(config.buttons, post, open_pins, chips=chips),
+            Buttons(config.buttons, post, hardware.pins),
         ),
         viewers=(
-            Lamps(config.lamps, post, open_pins, chips=chips),
+            Lamps(config.lamps, post, hardware.pins),
             *_screen(config, app, hardware),
             *_page(config, app, metrics_text(counts, audio.figures), hardware.pin_hint),
             *_metrics_push(config, counts),
@@ -102,13 +98,13 @@ def metrics_text(
     """
 
     @cache
-    def registry() -> "MetricsRegistry":
-        from appliance.metrics.registry import MetricsRegistry
+    def exposition() -> "Exposition":
+        from appliance.metrics.exposition import Exposition
 
-        return MetricsRegistry(counts, figures)
+        return Exposition(counts, figures)
 
     async def text() -> str:
-        return (await asyncio.to_thread(registry)).text()
+        return (await asyncio.to_thread(exposition)).text()
 
     return text
 
@@ -139,5 +135,4 @@ def _metrics_push(config: Config, counts: Counters) -> Iterator[Viewer]:
         return
     from appliance.metrics.push import MetricsPush
 
-    allow_insecure = config.room.allow_insecure
-    yield MetricsPush(url, config.name or "", counts, allow_insecure)
+    yield MetricsPush(url, config.name or "", counts)

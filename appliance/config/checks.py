@@ -9,7 +9,6 @@ from appliance.config import (
     Config,
     LampsConfig,
     Pin,
-    RoomConfig,
     RoomSettings,
 )
 from appliance.config.messages import found
@@ -45,16 +44,6 @@ def findings(config: Config) -> Iterator[Finding]:
         allowed = config.room.allow_insecure
         fault = address_fault(config.metrics.post_url, "https", allowed)
         yield from _one("metrics.post_url", fault)
-
-
-def missing_room(room: RoomConfig) -> str | None:
-    """Return why there is no room to join yet, or None if there is one."""
-    if room.token is not None or room.token_url is not None:
-        return None
-    return (
-        "expected the address that issues tokens, found nothing. "
-        "Write https://…, or give room.url and room.token."
-    )
 
 
 def _rooms(config: Config) -> Iterator[Finding]:

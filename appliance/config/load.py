@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from appliance.config import Config, Preset, RoomConfig, RoomSettings, ScreenConfig
-from appliance.config.checks import findings, missing_room
+from appliance.config.checks import findings
 from appliance.config.merge import Layer, Reading
 from appliance.config.messages import written
 from appliance.config.schema import (
@@ -114,10 +114,13 @@ def need_room(loaded: Loaded) -> None:
     Raises:
         ConfigError: neither a token source nor a fixed token is given.
     """
-    sentence = missing_room(loaded.config.room)
-    if sentence is not None:
-        fault = Fault("room.token_url", sentence, str(loaded.path))
-        raise ConfigError((fault,))
+    room = loaded.config.room
+    if room.token is None and room.token_url is None:
+        sentence = (
+            "expected the address that issues tokens, found nothing. "
+            "Write https://…, or give room.url and room.token."
+        )
+        raise ConfigError((Fault("room.token_url", sentence, str(loaded.path)),))
 
 
 def _path(path: Path | None, environment: Mapping[str, str]) -> tuple[Path, bool]:

@@ -426,8 +426,16 @@ class ReceptionMeasured:
     ticket: int
     delay_s: float
     """Mean delay of LiveKit's jitter buffers."""
-    concealed_s: float
-    """Lost or late audio that was replaced by synthesised audio, all streams."""
+    concealed_ratio: float
+    """Share of the audio of all streams that was lost or late and was synthesised."""
+    lost_packets: int
+
+
+@dataclass(frozen=True, slots=True)
+class SendingMeasured:
+    """The server reported that packets of ours were lost in the last seconds."""
+
+    ticket: int
     lost_packets: int
 
 
@@ -494,6 +502,7 @@ SessionEvent = (
     | PeopleChanged
     | PermissionsChanged
     | ReceptionMeasured
+    | SendingMeasured
     | RttMeasured
     | ChatReceived
     | ChatSent

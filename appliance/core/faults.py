@@ -80,7 +80,7 @@ def _id_of(part: Part, text: str) -> str:
 
 
 def sentences(state: State) -> tuple[str, ...]:
-    """Return one sentence for each fault."""
+    """Return one sentence for each fault, without repeats: names may be equal."""
     lost = (f"{lost.part}: {lost.name}: {lost.reason}" for lost in state.lost)
     other = (f"{x.part}: {x.name}, {x.notice}" for x in state.noticed)
     parts = (*lost, *other)
@@ -95,7 +95,7 @@ def sentences(state: State) -> tuple[str, ...]:
         *_sound_faults(state),
         *_failed_change(state),
     )
-    return (*parts, *stuck, *room, *reasons)
+    return tuple(dict.fromkeys((*parts, *stuck, *room, *reasons)))
 
 
 def _failed_change(state: State) -> tuple[str, ...]:

@@ -61,6 +61,7 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
     RttMeasured,
+    SendingMeasured,
     SessionEvent,
     Started,
     StopAsked,
@@ -172,8 +173,11 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return session.paused(state, now_s), ()
         case RoomResumed():
             return session.resumed(state, now_s), ()
-        case PeopleChanged() | RttMeasured() | ReceptionMeasured():
+        case PeopleChanged() | RttMeasured():
             return _with_room_data(state, event), ()
+        case ReceptionMeasured() | SendingMeasured():
+            # For the metrics only.
+            return state, ()
         case PermissionsChanged():
             return talk.permissions_changed(state, event), ()
         case ChatReceived(message=message):
@@ -194,10 +198,7 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
 
 
 def _with_room_data(state: State, event: SessionEvent) -> State:
-    """Store participants or round-trip time, while in the room.
-
-    `ReceptionMeasured` is for the metrics only.
-    """
+    """Store participants or round-trip time, while in the room."""
     if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
         return state
     match event:

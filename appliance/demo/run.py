@@ -85,7 +85,7 @@ class Demo(Viewer):
         setup = self._setup
         hardware = Hardware(
             lambda: setup.card,
-            self._pins.open_factory,
+            self._pins.source,
             SimulatedDisplay().open,
             (self,),
             "The demo has printed it in its terminal.",

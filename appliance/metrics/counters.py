@@ -19,6 +19,7 @@ from appliance.core.events import (
     Event,
     FirstBlockSent,
     ReceptionMeasured,
+    SendingMeasured,
 )
 from appliance.core.state import Goal, Phase, State
 
@@ -144,9 +145,10 @@ class Counters:
         self.rtt_s: float | None = None
         self.reception_delay_s: float | None = None
         """Mean delay of LiveKit's jitter buffers; None: nobody is heard."""
-        self.concealed_s = 0.0
-        """Received audio that was replaced because it was lost or late."""
-        self.lost_packets = 0
+        self.concealed_ratio: float | None = None
+        """Share of received audio that was lost or late; None: nobody is heard."""
+        self.lost_packets: Counter[str] = Counter()
+        """By direction."""
         self._seen_s = 0.0
 
     def observe(self, event: Event, before: State, after: State, now_s: float) -> None:
@@ -165,7 +167,7 @@ class Counters:
             self._count_phase(before, after)
         if isinstance(event, FirstBlockSent):
             self.access.add(event.access_s)
-        self._count_reception(event, before, after)
+        self._count_packets(event, before, after)
         self._count_chat(event, before, after)
         self.connection = CONNECTION[after.phase]
         self.rtt_s = after.rtt_s
@@ -188,13 +190,19 @@ class Counters:
         else:
             self.reconnects[after.cause or Cause.SERVER_LOST] += 1
 
-    def _count_reception(self, event: Event, before: State, after: State) -> None:
+    def _count_packets(self, event: Event, before: State, after: State) -> None:
         if after.phase not in _IN_ROOM:
-            self.reception_delay_s = None
-        elif isinstance(event, ReceptionMeasured) and event.ticket == before.ticket:
-            self.reception_delay_s = event.delay_s
-            self.concealed_s += event.concealed_s
-            self.lost_packets += event.lost_packets
+            self.reception_delay_s = self.concealed_ratio = None
+            return
+        match event:
+            case ReceptionMeasured() if event.ticket == before.ticket:
+                self.reception_delay_s = event.delay_s
+                self.concealed_ratio = event.concealed_ratio
+                self.lost_packets[AudioDirection.RECEIVE] += event.lost_packets
+            case SendingMeasured() if event.ticket == before.ticket:
+                self.lost_packets[AudioDirection.SEND] += event.lost_packets
+            case _:
+                return
 
     def _count_chat(self, event: Event, before: State, after: State) -> None:
         """Count accepted chat lines: no duplicates, none of an older session."""

@@ -2,14 +2,13 @@
 
 import asyncio
 import logging
-from collections.abc import Collection
 from typing import Self
 
 import msgspec
 
 from appliance.core.view import View
 from appliance.metrics.counters import Counters
-from appliance.net.url import address_fault, without_query
+from appliance.net.url import without_query
 from appliance.process.background import Background
 from appliance.process.fault_report import FaultLog
 
@@ -30,27 +29,14 @@ class MetricsPush:
     one, and none is repeated.
     """
 
-    def __init__(
-        self,
-        url: str,
-        name: str,
-        counts: Counters,
-        allow_insecure: Collection[str] = (),
-    ) -> None:
-        """Check the address.
+    def __init__(self, url: str, name: str, counts: Counters) -> None:
+        """Keep the settings; nothing is posted yet.
 
         Args:
-            url: address of the collector; https, or http to a host in `allow_insecure`.
+            url: address of the collector, which the configuration has checked.
             name: of this appliance.
             counts: read at each report.
-            allow_insecure: hosts that are allowed without TLS.
-
-        Raises:
-            ValueError: the URL is not allowed; the sentence has the remedy.
         """
-        fault = address_fault(url, "https", allow_insecure)
-        if fault is not None:
-            raise ValueError(fault)
         self._url = url
         self._name = name
         self._counts = counts

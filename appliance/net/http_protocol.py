@@ -97,6 +97,7 @@ class HttpProtocol(H11Protocol):
         """Parse the data, or refuse the request if the client exceeds its rate."""
         if self.conn.their_state is h11.IDLE and self._is_over_rate():
             self._unset_keepalive_if_required()
+            self._limits.on_refused(self._client[0])
             self._close_with(wire(self._limits.refusal))
             return
         self._reads += 1

@@ -97,8 +97,11 @@ class RateLimited:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or refuse it."""
         client = scope.get("client")
-        is_within = self._limits.requests.take(client[0] if client else "")
-        app = self._app if is_within else self._limits.refusal
+        address = client[0] if client else ""
+        app: ASGIApp = self._app
+        if not self._limits.requests.take(address):
+            self._limits.on_refused(address)
+            app = self._limits.refusal
         with contextlib.suppress(*CLIENT_LEFT):
             await app(scope, receive, send)
 

@@ -1,5 +1,7 @@
 """Listening sockets, and the addresses under which the page is reachable."""
 
+import asyncio
+import errno
 import socket
 from ipaddress import IPv4Address
 
@@ -26,8 +28,27 @@ def parsed(listen: str) -> tuple[str, int]:
     return place
 
 
+async def resolved(host: str) -> str:
+    """Return the IPv4 address of a host name; an IP address is returned as it is.
+
+    The name is looked up in a thread: a DNS server may take seconds to answer.
+
+    Raises:
+        OSError: the name is not known or cannot be one.
+    """
+    if ip(host) is not None:
+        return host
+    loop = asyncio.get_running_loop()
+    try:
+        found = await loop.getaddrinfo(host, None, family=socket.AF_INET)
+    except UnicodeError as exc:
+        # An empty label, or one that is too long.
+        raise OSError(errno.EINVAL, "invalid host name") from exc
+    return str(found[0][4][0])
+
+
 def listener(host: str, port: int) -> socket.socket:
-    """Return a listening socket.
+    """Return a listening socket; blocks while a host name is looked up.
 
     Raises:
         OSError: the port is in use or privileged, or no interface has the address.

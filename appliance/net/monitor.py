@@ -31,8 +31,9 @@ NEW_LINK = 16
 GET_LINK = 18
 NEW_ADDRESS = 20
 GET_ADDRESS = 22
-GROUPS = 0x1 | 0x10 | 0x100
-"""Interfaces, IPv4 addresses and IPv6 addresses."""
+GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
+"""Interfaces, and addresses and routes of IPv4 and IPv6: the address to choose depends
+on the default route, which may come later than the others."""
 RECEIVE_BYTES = 65_536
 """The kernel sends at most 32 KiB per message."""
 
@@ -91,7 +92,7 @@ class Address:
 
 
 def watch() -> socket.socket:
-    """Return a socket that becomes readable when interfaces or addresses change.
+    """Return a socket that becomes readable when anything of `GROUPS` changes.
 
     Raises:
         OSError: the system has no netlink sockets or forbids them.

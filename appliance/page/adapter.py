@@ -117,7 +117,7 @@ class Page:
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
-                listening = listen.listener(host, port)
+                listening = listen.listener(await listen.resolved(host), port)
             except OSError as exc:
                 fault = fault_table.PAGE_FAILED
                 if exc.errno == errno.EADDRINUSE:

@@ -8,9 +8,10 @@ import contextlib
 import hashlib
 import socket
 from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from importlib.resources import files
+from typing import get_args
 
 import uvicorn
 from starlette.applications import Starlette
@@ -46,14 +47,7 @@ from appliance.page.messages import (
     LIMIT_BYTES,
     NO_STORE,
     AnyRequest,
-    ChatRequest,
-    GainRequest,
-    JoinRequest,
-    LeaveRequest,
-    MuteRequest,
     RequestRefused,
-    TalkRequest,
-    VolumeRequest,
     body_of,
     from_body,
     json_response,
@@ -67,14 +61,9 @@ from appliance.ports import Post
 from appliance.process.background import Background
 
 POSTS: dict[str, type[AnyRequest]] = {
-    "/api/chat": ChatRequest,
-    "/api/talk": TalkRequest,
-    "/api/mute": MuteRequest,
-    "/api/leave": LeaveRequest,
-    "/api/join": JoinRequest,
-    "/api/volume": VolumeRequest,
-    "/api/microphone_gain": GainRequest,
+    f"/api/{kind.__struct_config__.tag}": kind for kind in get_args(AnyRequest)
 }
+"""Each command by its path, which ends in its name on the WebSocket."""
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 MEDIA_TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -178,9 +167,9 @@ class Api:
         """`POST /api/…`."""
         content = await body_of(request)
         command = from_body(content, POSTS[request.url.path])
-        return json_response(
-            self._controls.execute(command, Client(request.state.login))
-        )
+        address = request.client.host if request.client else ""
+        client = Client(request.state.login, address=address)
+        return json_response(self._controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -279,7 +268,8 @@ class WebServer:
             PairingForm(pairing, form_html, settings.pin_hint),
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
-        self._limits = settings.limits or default_limits(settings.now_s)
+        limits = settings.limits or default_limits(settings.now_s)
+        self._limits = replace(limits, on_refused=controls.refused)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]

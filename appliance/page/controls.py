@@ -22,7 +22,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
-from appliance.net.http_limits import Bucket, Buckets, Rate
+from appliance.net.http_limits import Rate, RateLimit
 from appliance.page.messages import (
     AnyRequest,
     ChatRequest,
@@ -94,6 +94,10 @@ class TalkLeases:
             self._post(TalkAsked(is_on=True))
         return is_new
 
+    def is_pressed(self, holder: str) -> bool:
+        """Return whether the button of this holder is pressed."""
+        return holder in self._leases
+
     def prolong(self, holder: str, lease_s: float | None) -> None:
         """Prolong the lease of a holder whose button is pressed."""
         if holder in self._leases:
@@ -130,6 +134,8 @@ class Client:
     """Digest of the cookie or token: the same for all tabs of a phone."""
     socket: str | None = None
     """Unique for a WebSocket; None for a plain request."""
+    address: str = ""
+    """IP address of a plain request."""
 
 
 class Controls:
@@ -149,9 +155,9 @@ class Controls:
         self._latest = latest
         self._post = post
         self._leases = leases
-        self._now_s = now_s
-        self._chat_each = Buckets(CHAT_EACH)
-        self._chat_all = Bucket(CHAT_ALL, now_s())
+        self._addresses: dict[str, str] = {}
+        """Of the holders of the talk button by plain requests."""
+        self._chat_rate = RateLimit(CHAT_EACH, CHAT_ALL, now_s)
 
     def execute(self, request: AnyRequest, client: Client) -> Answer:
         """Execute a command and return the body of the response.
@@ -176,6 +182,21 @@ class Controls:
             case _:
                 assert_never(request)
 
+    def is_release(self, request: AnyRequest, client: Client) -> bool:
+        """Return whether the command releases the talk button that the client holds."""
+        is_off = isinstance(request, TalkRequest) and not request.on
+        return is_off and self._leases.is_pressed(_holder(client))
+
+    def refused(self, address: str) -> None:
+        """Release the talk button for a plain request that was refused unread.
+
+        It may have been the release, and a talk must not outlast that.
+        """
+        for holder, known in tuple(self._addresses.items()):
+            if known == address:
+                del self._addresses[holder]
+                self._leases.release(holder)
+
     def disconnected(self, client: Client) -> None:
         """Release the talk button of a closed WebSocket."""
         self._leases.release(_holder(client))
@@ -197,11 +218,14 @@ class Controls:
             raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)
         refusal = _talk_refusal(view) if request.on else ""
         if refusal or not request.on:
+            self._addresses.pop(holder, None)
             self._leases.release(holder)
         if refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         if not request.on:
             return {"on": False}
+        if client.socket is None:
+            self._addresses[holder] = client.address
         is_new = self._leases.press(holder, lease_s)
         # A repeat does not start a talk: the talk limit may have ended it meanwhile.
         answer: Answer = {"on": is_new or view.talk in TALKING}
@@ -231,8 +255,7 @@ class Controls:
             return {"id": line_id, "state": state}
         if refusal := self._latest.view.chat_refusal:
             raise RequestRefused(HTTPStatus.CONFLICT, refusal)
-        now_s = self._now_s()
-        if not (self._chat_each.may(client.login, now_s) and self._chat_all.may(now_s)):
+        if not self._chat_rate.take(client.login):
             sentence = "Too many chat lines. Wait a few seconds and send it again."
             retry = {"retry-after": "2"}
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=retry)

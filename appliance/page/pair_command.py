@@ -25,6 +25,13 @@ from appliance.page.pairing import (
 SERVICE_DIRECTORY = Path("/var/lib/ptt-appliance")
 """State directory of the installed service, as in its unit."""
 
+MAY_DIFFER = (
+    "The box may have another PIN, which only its screen shows. If this one is refused,"
+    " make the file writable and run this again: it is accepted then.\n"
+)
+"""A box that cannot write keeps in memory the new PIN of each start and each pairing.
+As soon as this command has written the file, the box reads that again."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairOptions:
@@ -69,8 +76,7 @@ def pair(
         )
         if kept is None:
             return 1
-        # A box that cannot write has a new PIN in its memory after each pairing.
-        sys.stderr.write("If this PIN is refused, restart the box: it is valid then.\n")
+        sys.stderr.write(MAY_DIFFER)
         credentials = kept
     urls = _urls(*parsed(listen))
     shown = (

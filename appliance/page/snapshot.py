@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from appliance.config import Config
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, VoiceAgent
-from appliance.core.state import ScreenPage
-from appliance.core.view import ConnectionState, LampStates, TalkState, View
+from appliance.core.state import State
+from appliance.core.view import View, view
 from appliance.display import fonts
 from appliance.display.line import Size
 from appliance.display.rendering import lines, picture
@@ -22,39 +23,12 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-SILENT_DBFS = -96
 HIDDEN_PIN = "******"
 
-STARTING = View(
-    name="",
-    connection=ConnectionState.CONNECTING,
-    banner="starting",
-    room="",
-    preset=None,
-    presets=(),
-    people=(),
-    talkers=(),
-    talk=TalkState.UNAVAILABLE,
+STARTING = replace(
+    view(State(config=Config()), 0.0),
     talk_text="starting",
-    talk_left_s=None,
-    is_muted=True,
-    is_muted_at_box=False,
-    microphone_dbfs=SILENT_DBFS,
-    speaker_dbfs=SILENT_DBFS,
-    is_voice=False,
-    volume_percent=0,
-    microphone_gain_db=0.0,
-    chat=(),
     chat_refusal="The box is starting.",
-    lamps=LampStates(),
-    faults=(),
-    has_microphone=True,
-    has_speaker=True,
-    rtt_ms=None,
-    screen_page=ScreenPage.TALK,
-    address="",
-    page_url="",
-    pin="",
 )
 """View before the app has published the first one."""
 # Fields that must not be logged (`repr=False`) must not be sent either.
@@ -188,6 +162,7 @@ def _agent(agent: VoiceAgent | None) -> dict[str, str] | None:
 def _caption(caption: Caption) -> dict[str, object]:
     return {
         "segment": caption.segment,
+        "speakerId": caption.talker_id,
         "speaker": caption.talker,
         "text": caption.text,
         "final": caption.is_final,

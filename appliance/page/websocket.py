@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.http_limits import Bucket, Rate
 from appliance.page.controls import Answer, Client, Controls
-from appliance.page.messages import RequestRefused, from_command, refusal
+from appliance.page.messages import AnyRequest, RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
 
@@ -156,13 +156,18 @@ class LiveEndpoint:
 
     def _answer(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
         try:
-            self._check_pace(commands)
-            return self._controls.execute(from_command(message), client)
+            command = from_command(message)
+            self._check_pace(command, client, commands)
+            return self._controls.execute(command, client)
         except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 
-    def _check_pace(self, commands: Bucket) -> None:
-        if not commands.may(self._now_s()):
+    def _check_pace(
+        self, command: AnyRequest, client: Client, commands: Bucket
+    ) -> None:
+        """Take one command from the rate, which never refuses the end of a talk."""
+        is_within = commands.may(self._now_s())
+        if not is_within and not self._controls.is_release(command, client):
             sentence = "Too many commands. Wait a second."
             raise RequestRefused(HTTPStatus.TOO_MANY_REQUESTS, sentence)
 

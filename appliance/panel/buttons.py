@@ -13,16 +13,14 @@ from typing import Final, Self
 from appliance.config import ButtonsConfig, Pin
 from appliance.core.events import Button, ButtonPressed, ButtonReleased, Event, Part
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.pins import (
-    CHIPS,
+    PINS,
+    RETRY_S,
     Edge,
     Factory,
     Input,
-    OpenFactory,
     PinGroup,
     PinSource,
-    open_factory,
 )
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -208,13 +206,11 @@ class Buttons:
         self,
         config: ButtonsConfig,
         post: Post,
-        open_factory: OpenFactory = open_factory,
+        source: PinSource = PINS,
         clock: Callable[[], float] = time.monotonic,
-        chips: GpioChips = CHIPS,
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
         wiring = {button.value: getattr(config, button) for button in Button}
-        source = PinSource(open_factory, chips)
         self._group = PinGroup(Part.BUTTON, wiring, post, source, self._open_pin)
         self._post = post
         self._clock = clock
@@ -242,7 +238,8 @@ class Buttons:
         retry_at_s = self._clock()
         while True:
             if self._clock() >= retry_at_s:
-                retry_at_s = self._clock() + await self._group.find()
+                retry_at_s = self._clock() + RETRY_S
+                await self._group.find()
             await self._take_edges(self._wait_s(retry_at_s))
             for name in tuple(self._group.pins):
                 self._read(name)

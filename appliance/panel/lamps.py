@@ -8,17 +8,14 @@ from appliance.config import LampsConfig, Pin
 from appliance.core.events import Part
 from appliance.core.view import LampStates, View
 from appliance.errors import PanelError
-from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.pins import (
-    CHIPS,
+    PINS,
     RETRY_S,
     Factory,
-    OpenFactory,
     PinGroup,
     PinSource,
     claim,
     is_active_high,
-    open_factory,
     pin_errors,
 )
 from appliance.ports import Post
@@ -32,14 +29,12 @@ class Lamps:
         self,
         config: LampsConfig,
         post: Post,
-        open_factory: OpenFactory = open_factory,
+        source: PinSource = PINS,
         retry_s: float = RETRY_S,
-        chips: GpioChips = CHIPS,
     ) -> None:
         """Keep the wiring; nothing is opened yet."""
         self._retry_s = retry_s
         wiring = {item.name: getattr(config, item.name) for item in fields(config)}
-        source = PinSource(open_factory, chips)
         self._group = PinGroup(Part.LAMP, wiring, post, source, self._open_pin)
         self._wanted = LampStates()
         self._background = Background()
@@ -66,8 +61,8 @@ class Lamps:
 
     async def _run(self) -> None:
         while True:
-            wait_s = await self._group.find()
-            await asyncio.sleep(min(wait_s, self._retry_s))
+            await self._group.find()
+            await asyncio.sleep(self._retry_s)
 
     def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "OutputPin":
         return OutputPin(factory, pin, is_lit=getattr(self._wanted, name))

@@ -83,6 +83,10 @@ def open_factory(chips: GpioChips = CHIPS) -> Factory:
     return Device.pin_factory
 
 
+PINS: Final = PinSource(open_factory)
+"""Pins through gpiozero."""
+
+
 def pin_of(config: PinConfig) -> Pin | None:
     """Return the long form of a pin's configuration; None: not wired."""
     return Pin(pin=config) if isinstance(config, int) else config
@@ -183,8 +187,10 @@ class Input:
         self._is_active_high = is_active_high(pin, is_button=True)
         self._on_edge = on_edge
         self._name = f"GPIO{pin.pin}"
-        self.float_reason = float_reason(pin.pull)
-        """Fault of a wire that floats."""
+        is_open = pin.pull == "none"
+        fault = fault_table.WIRE_UNPULLED if is_open else fault_table.WIRE_FLOATS
+        self.float_reason = fault.text()
+        """What is wrong with a wire that floats, and the remedy."""
         with pin_errors(self._name):
             from gpiozero import GPIODevice
 
@@ -228,17 +234,6 @@ class Input:
     def _changed(self, ticks: float, state: object) -> None:
         # Source: gpiozero `pins/lgpio.py`: the kernel's time stamp, in seconds.
         self._on_edge(Edge(bool(state) == self._is_active_high, float(ticks)))
-
-
-def float_reason(pull: str) -> str:
-    """Return what is wrong with the wire of a button, and the remedy.
-
-    Args:
-        pull: configured resistor of the Pi, `up`, `down` or `none`.
-    """
-    is_open = pull == "none"
-    fault = fault_table.WIRE_UNPULLED if is_open else fault_table.WIRE_FLOATS
-    return fault.text()
 
 
 class Closable(Protocol):
@@ -289,12 +284,12 @@ class PinGroup(Generic[PinT]):
         """Whether any pin is wired."""
         return bool(self._wired)
 
-    async def find(self) -> float:
-        """Try to open the pins that are not open; return the time to the next try."""
+    async def find(self) -> None:
+        """Try to open the pins that are not open; to be repeated after `RETRY_S`."""
         if self._factory is None:
             await self._find_factory()
         if self._factory is None:
-            return RETRY_S
+            return
         for name in self._wired.keys() - self.pins.keys():
             try:
                 self.pins[name] = self._opened(name)
@@ -303,7 +298,6 @@ class PinGroup(Generic[PinT]):
             else:
                 if not self.is_suspect(name):
                     self._report(self._label(name)).found()
-        return RETRY_S
 
     def lose(self, name: str, exc: PanelError, *, is_suspect: bool = False) -> None:
         """Close and report a pin that has failed; `find` opens it again.

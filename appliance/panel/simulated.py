@@ -9,7 +9,13 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
 from appliance.core.events import Button
-from appliance.panel.pins import Factory, gpiozero_pull, is_active_high, pin_of
+from appliance.panel.pins import (
+    Factory,
+    PinSource,
+    gpiozero_pull,
+    is_active_high,
+    pin_of,
+)
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -31,16 +37,14 @@ class SimulatedPins:
         self.factory: Factory = MockFactory(
             revision=REVISION, pin_class=_stamped_pin(clock)
         )
+        self.source = PinSource(lambda: self.factory)
+        """For `Buttons` and `Lamps`."""
         self._buttons = buttons
         self._lamps = lamps
         for button in Button:
             # Set the resistor, so that a button can be pressed before it is opened.
             if pin := pin_of(getattr(buttons, button)):
                 self.factory.pin(pin.pin).pull = gpiozero_pull(pin.pull)
-
-    def open_factory(self) -> Factory:
-        """Return the pins, for `Buttons` and `Lamps`."""
-        return self.factory
 
     def press(self, button: Button) -> None:
         """Close the button's contact, if it is wired."""

@@ -8,8 +8,7 @@ import numpy as np
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ReceptionMeasured, RttMeasured
-from appliance.pcm import RATE_HZ
+from appliance.core.events import ReceptionMeasured, RttMeasured, SendingMeasured
 from appliance.ports import Post
 
 EVERY_S: Final = 10.0
@@ -21,17 +20,18 @@ STEP_S: Final = 0.005
 
 
 async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
-    """Post the round trip time and the reception, until cancelled."""
+    """Post the round trip time and how audio arrives, until cancelled."""
     last_s: float | None = None
-    reception = Reception()
+    reception, sending = Reception(), Sending()
     while True:
         stats = await _read(room)
         rtt_s = _rtt_s(stats)
         if rtt_s is not None and _is_changed(rtt_s, last_s):
             last_s = rtt_s
             post(RttMeasured(ticket, rtt_s))
-        if (measured := reception.update(ticket, stats)) is not None:
-            post(measured)
+        for direction in (reception, sending):
+            if (measured := direction.update(ticket, stats)) is not None:
+                post(measured)
         await asyncio.sleep(FIRST_S if last_s is None else EVERY_S)
 
 
@@ -61,7 +61,8 @@ class Reception:
         """Return what changed since the last reading; None if nothing was played.
 
         Source: W3C webrtc-stats, `jitterBufferDelay`, a sum over all emitted samples,
-        `concealedSamples` less the silent ones, and `packetsLost`.
+        `concealedSamples` less the silent ones, and `packetsLost`. Emitted samples are
+        those of packets: concealed ones are not among them.
         """
         sums = {
             one.inbound_rtp.rtc.id: _sums(one)
@@ -81,9 +82,33 @@ class Reception:
         return ReceptionMeasured(
             ticket,
             delay_s=delay_s / emitted,
-            concealed_s=max(0.0, concealed / RATE_HZ),
+            concealed_ratio=max(0.0, concealed / (emitted + concealed)),
             lost_packets=max(0, round(lost)),
         )
+
+
+class Sending:
+    """Packets of ours that the server reports as lost."""
+
+    def __init__(self) -> None:
+        """Start without a report."""
+        self._lost: dict[str, int] = {}
+
+    def update(self, ticket: int, stats: Iterable[RtcStats]) -> SendingMeasured | None:
+        """Return what was lost since the last reading; None if nothing was.
+
+        Source: W3C webrtc-stats, `packetsLost` of the remote inbound streams.
+        """
+        change = 0
+        for one in stats:
+            if not one.HasField("remote_inbound_rtp"):
+                continue
+            name = one.remote_inbound_rtp.rtc.id
+            # A packet that was only late is subtracted again.
+            before = self._lost.get(name, 0)
+            self._lost[name] = max(before, one.remote_inbound_rtp.received.packets_lost)
+            change += self._lost[name] - before
+        return SendingMeasured(ticket, change) if change else None
 
 
 def _sums(one: RtcStats) -> tuple[float, ...]:

@@ -32,7 +32,7 @@ def main() -> None:
     pins = SimulatedPins(config.buttons, config.lamps)
     threading.Thread(target=press, args=(pins,), daemon=True).start()
     open_display = Screen if "--screen" in sys.argv else open_oled
-    hardware = Hardware(open_factory=pins.open_factory, open_display=open_display)
+    hardware = Hardware(pins=pins.source, open_display=open_display)
     asyncio.run(appliance(config, App(), hardware))
 
 

@@ -34,7 +34,6 @@ from appliance.config.load import load
 from appliance.core.events import Button
 from appliance.core.view import View
 from appliance.panel import pins
-from appliance.panel.gpio_chip import GpioChips
 from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
@@ -82,14 +81,14 @@ class Panel:
         self._pins.factory.pin = self._free_pin
         self._is_bouncing = False
         self._floats = threading.Event()
-        self.chips: GpioChips = self._kernel.chips
+        self.source = pins.PinSource(self._open_factory, self._kernel.chips)
         spare = config.buttons.next_page
         assert isinstance(spare, int)
         self._spare = spare
 
-    def open_factory(self) -> pins.Factory:
+    def _open_factory(self) -> pins.Factory:
         """Return the pins of the chip with the header."""
-        chip = self.chips.header()
+        chip = self._kernel.chips.header()
         with pins.pin_errors("GPIO"):
             if chip is None:
                 raise OSError(errno.ENODEV, "no chip with the header's pins")
@@ -344,9 +343,8 @@ def main() -> None:
     threading.Thread(target=obey, args=(panel,), daemon=True).start()
     hardware = dataclasses.replace(
         Hardware(),
-        open_factory=panel.open_factory,
+        pins=panel.source,
         open_display=panel.open_display,
-        chips=panel.chips,
         viewers=(Reporter(panel),),
     )
     asyncio.run(appliance(config, App(), hardware))

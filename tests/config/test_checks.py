@@ -127,6 +127,7 @@ def test_plain_http_is_accepted_for_an_allowed_host():
         "room.allow_insecure=[NAS.local]",
         "room.token_url=http://nas.local",
         "room.url=ws://nas.local:7880",
+        "metrics.post_url=http://nas.local/counts",
     )
 
 

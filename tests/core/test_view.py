@@ -275,6 +275,14 @@ def test_participants_with_an_audio_fault_are_named_and_the_list_is_bounded():
     )
 
 
+def test_equal_faults_of_participants_with_one_name_are_one_sentence():
+    box = in_room()
+    same = [Participant(f"p{n}", "Anna", sound_fault="no key") for n in range(2)]
+    box.play(box.people(*same))
+    assert box.view().faults == ("Anna: no key",)
+    assert box.view().lamps.fault
+
+
 def test_a_silent_microphone_does_not_light_the_talking_lamp():
     box = in_room()
     silent = PartFound(Part.MICROPHONE, "USB", "only silence", is_silent=True)

@@ -131,12 +131,3 @@ def test_a_machine_without_pins_names_the_wired_ones(kernel, runtime):
         "no pins for talk GPIO17, leave GPIO27, online GPIO22",
         "this is no Pi",
     )
-
-
-def test_without_wires_no_pins_are_opened(kernel, runtime):
-    nothing = (
-        ButtonsConfig(talk=None, leave=None),
-        LampsConfig(online=None, talking=None),
-    )
-    source = PinSource(lambda: pytest.fail("opened"), kernel.chips)
-    assert probe_pins(*nothing, source, runtime) == ("none configured", "")

@@ -23,6 +23,7 @@ from appliance.core.events import (
     RoomPaused,
     RoomResumed,
     RttMeasured,
+    SendingMeasured,
     Started,
     StopAsked,
     TailEnded,
@@ -107,17 +108,22 @@ def test_there_is_no_round_trip_time_outside_the_room():
     assert counted(*IN_ROOM, RttMeasured(1, 0.02), LeaveAsked()).rtt_s is None
 
 
-def test_reception_is_summed_and_its_delay_is_that_of_now():
+def test_lost_packets_are_summed_and_delay_and_concealment_are_those_of_now():
     story = (
         *IN_ROOM,
-        ReceptionMeasured(1, 0.08, 0.5, 3),
-        ReceptionMeasured(1, 0.06, 0.25, 1),
-        ReceptionMeasured(7, 0.9, 9.0, 9),
+        ReceptionMeasured(1, 0.08, 0.05, 3),
+        ReceptionMeasured(1, 0.06, 0.02, 1),
+        ReceptionMeasured(7, 0.9, 0.9, 9),
+        SendingMeasured(1, 2),
+        SendingMeasured(1, 5),
+        SendingMeasured(7, 9),
     )
     counts = counted(*story)
-    assert counts.reception_delay_s == 0.06
-    assert (counts.concealed_s, counts.lost_packets) == (0.75, 4)
-    assert counted(*story, LeaveAsked()).reception_delay_s is None
+    assert (counts.reception_delay_s, counts.concealed_ratio) == (0.06, 0.02)
+    assert counts.lost_packets == {"receive": 4, "send": 7}
+    left = counted(*story, LeaveAsked())
+    assert (left.reception_delay_s, left.concealed_ratio) == (None, None)
+    assert left.lost_packets == counts.lost_packets
 
 
 def test_talk_time_is_the_time_in_which_audio_was_sent():

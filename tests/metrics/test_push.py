@@ -4,8 +4,6 @@ import asyncio
 import json
 from contextlib import asynccontextmanager
 
-import pytest
-
 from appliance.config import Config
 from appliance.core.state import State
 from appliance.core.view import view
@@ -113,15 +111,3 @@ async def test_an_unreachable_collector_costs_one_line(caplog):
         counts.joins = 1
     assert "report not delivered" in caplog.text
     assert "hush" not in caplog.text
-
-
-@pytest.mark.parametrize("url", ["http://collector.example/x", "ftp://x/y", "nonsense"])
-def test_an_address_that_is_not_allowed_is_refused(url):
-    with pytest.raises(ValueError, match=r"expected|clear"):
-        MetricsPush(url, "kitchen", Counters())
-
-
-def test_plain_http_is_accepted_for_an_allowed_host():
-    MetricsPush(
-        "http://collector.example/x", "kitchen", Counters(), ["collector.example"]
-    )

@@ -161,8 +161,9 @@ async def test_a_flood_of_connections_writes_one_line(caplog):
 
 
 async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_application():
-    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
-    async with serving(requests=requests) as (target, app):
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
+    limits = {"requests": requests, "on_refused": refused.append}
+    async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         for _ in range(3):
             writer.write(GET)
@@ -172,16 +173,19 @@ async def test_requests_beyond_the_rate_are_refused_and_never_reach_the_applicat
         assert await status_of(target, "/") == 429
         assert await status_of(target, "/", "127.0.0.2") == 204
         assert app.asked == 3
+    assert refused == ["127.0.0.1", "127.0.0.1"]
 
 
 async def test_many_requests_in_one_segment_count_one_by_one():
-    requests = RateLimit(Rate(burst=2, per_s=NEVER), MANY)
-    async with serving(requests=requests) as (target, app):
+    requests, refused = RateLimit(Rate(burst=2, per_s=NEVER), MANY), list[str]()
+    limits = {"requests": requests, "on_refused": refused.append}
+    async with serving(**limits) as (target, app):
         reader, writer = await connected(target)
         writer.write(GET * 100)
         answers = await rest((reader, writer))
         assert (answers.count(b" 204 "), answers.count(b" 429 ")) == (2, 1)
         assert app.asked == 2
+    assert refused == ["127.0.0.1"]
 
 
 async def test_malformed_requests_count_too():

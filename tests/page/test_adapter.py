@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import socket
+import threading
 from contextlib import suppress
 
 import pytest
@@ -31,6 +32,36 @@ async def test_a_port_in_use_is_reported_and_retried(tmp_path):
             await inbox.has(PartFound(Part.PAGE, listen))
             await inbox.until(lambda: inbox.of(PageServed))
         assert len(inbox.of(PartLost)) == 1
+
+
+async def test_a_host_name_is_looked_up_beside_the_event_loop(tmp_path, monkeypatch):
+    is_asked, may_answer = threading.Event(), threading.Event()
+    look_up = socket.getaddrinfo
+
+    def slow_look_up(host, *rest, **options):
+        if host != "box.test":
+            return look_up(host, *rest, **options)
+        is_asked.set()
+        assert may_answer.wait(10)
+        return look_up("127.0.0.1", *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow_look_up)
+    inbox = Inbox()
+    async with Page(PageConfig(listen="box.test:0"), inbox.post, site(tmp_path)):
+        async with asyncio.timeout(10):
+            while not is_asked.is_set():
+                await asyncio.sleep(0.01)
+        may_answer.set()
+        await inbox.until(lambda: inbox.of(PageServed))
+    assert not inbox.of(PartLost)
+    assert shown(inbox) == "127.0.0.1"
+
+
+async def test_a_host_name_that_cannot_be_one_is_reported(tmp_path):
+    inbox = Inbox()
+    async with Page(PageConfig(listen="box..test:0"), inbox.post, site(tmp_path)):
+        await inbox.until(lambda: inbox.of(PartLost))
+    assert inbox.of(PartLost)[0].reason == "invalid host name"
 
 
 def test_a_port_that_becomes_free_is_used_soon():

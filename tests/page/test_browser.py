@@ -29,6 +29,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 LIT = """canvas => canvas.getContext("2d").getImageData(0, 0, 128, 64).data
     .filter((value, at) => at % 4 === 0 && value > 99).length"""
 ORDER = ["leave", "talk", "preset", "scroll", "text", "mute", "gain", "volume"]
+COUNT_ADDED = """() => {
+    window.added = 0;
+    new MutationObserver((changes) => {
+        for (const change of changes) window.added += change.addedNodes.length;
+    }).observe(document.getElementById("lines"), {childList: true});
+}"""
 HOSTILE = "<img src=x onerror=\"document.title='owned'\"> &amp; <b>bold</b>"
 
 
@@ -88,6 +94,39 @@ async def test_participants_are_shown_with_their_state(phone):
     await expect(people.nth(1)).to_contain_text("muted")
     phone.inbox.show(people=())
     await phone.text("people-empty").to_have_text("Nobody else is here yet.")
+
+
+async def test_participants_with_one_name_keep_their_captions(phone):
+    said = (
+        Caption("1", "anna-1", "Anna", "from the gate", False, 1),
+        Caption("1", "anna-2", "Anna", "from the yard", False, 1),
+    )
+    captions = phone.page.locator("#captions p")
+    for number in range(3):
+        phone.inbox.show(captions=said, room=f"room {number}")
+        await phone.text("room").to_have_text(f"room {number}")
+    await expect(captions).to_have_text(["Anna:from the gate", "Anna:from the yard"])
+
+
+async def test_equal_lines_do_not_make_a_list_longer_with_each_view(phone):
+    faults = phone.page.locator("#faults li")
+    for number in range(3):
+        phone.inbox.show(faults=("anna: no key", "anna: no key"), room=f"{number}")
+        await phone.text("room").to_have_text(f"{number}")
+    await expect(faults).to_have_count(2)
+    phone.inbox.show(faults=("anna: no key",))
+    await expect(faults).to_have_count(1)
+
+
+async def test_lines_that_stay_are_not_inserted_again_when_the_oldest_goes(phone):
+    chat = tuple(line_with(phone, id=str(at), text=f"line {at}") for at in range(4))
+    phone.inbox.show(chat=chat[:3])
+    lines = phone.page.locator("#lines li")
+    await expect(lines).to_have_count(3)
+    await phone.page.evaluate(COUNT_ADDED)
+    phone.inbox.show(chat=chat[1:])
+    await expect(lines.last).to_contain_text("line 3")
+    assert await phone.page.evaluate("window.added") == 1
 
 
 async def test_holding_the_button_talks_and_releasing_it_ends_the_talk(phone):
@@ -296,6 +335,20 @@ async def test_leave_join_presets_and_volume_are_events(phone):
     )
     await phone.page.get_by_label("Volume").fill("42")
     await phone.inbox.has(VolumeAsked(42))
+
+
+async def test_the_room_list_shows_the_room_after_a_failed_change(phone):
+    rooms = phone.page.get_by_label("Room preset")
+    await rooms.focus()
+    for tries in (1, 2):
+        await rooms.select_option("garage")
+        await phone.inbox.until(lambda n=tries: len(phone.inbox.of(JoinAsked)) == n)
+        phone.inbox.show(preset="garage", room="garage")
+        await phone.text("room").to_have_text("garage")
+        phone.inbox.show(preset="workshop", room="workshop")
+        await phone.text("room").to_have_text("workshop")
+        await expect(rooms).to_be_focused()
+        await expect(rooms).to_have_value("workshop")
 
 
 async def test_the_screen_and_the_lamps_are_those_of_the_box(phone):

@@ -6,8 +6,10 @@ import re
 import pytest
 from playwright.async_api import expect
 
+from appliance.config import TalkMode
 from appliance.core.chat import Delivery
 from appliance.core.events import ChatTyped, TalkAsked
+from appliance.core.view import ConnectionState
 from tests.clock import Clock
 from tests.page.fake_app import serving
 from tests.page.phone import PHONE, line_with, opened
@@ -131,6 +133,34 @@ async def test_a_press_on_a_page_that_has_just_woken_says_that_it_cannot_talk(ph
     await phone.page.locator("#talk").click(timeout=SOON_MS)
     await expect(phone.page.locator(".toast").last).to_contain_text("not connected")
     assert not phone.inbox.of(TalkAsked)
+
+
+@pytest.mark.parametrize("control", ["mute", "leave", "join", "talk", "volume"])
+async def test_a_command_that_cannot_be_sent_is_not_lost_without_a_word(phone, control):
+    if control == "join":
+        phone.inbox.show(connection=ConnectionState.LEFT)
+    phone.inbox.show(mode=TalkMode.OPEN, room="garage")
+    await phone.text("room").to_have_text("garage")
+    before = len(phone.inbox.events)
+    await phone.page.evaluate(SOCKET_THAT_NEVER_OPENS)
+    await phone.page.evaluate(WAKE["visible"])
+    button = phone.page.locator(f"#{control}")
+    if control == "volume":
+        await button.fill("42")
+    else:
+        await button.click(timeout=SOON_MS)
+    toast = phone.page.locator(".toast").filter(has_text="not connected to the box.")
+    await expect(toast).to_have_count(1)
+    assert len(phone.inbox.events) == before
+
+
+async def test_a_room_that_cannot_be_asked_for_is_not_shown_as_chosen(phone):
+    await phone.page.evaluate(SOCKET_THAT_NEVER_OPENS)
+    await phone.page.evaluate(WAKE["visible"])
+    rooms = phone.page.get_by_label("Room preset")
+    await rooms.select_option("garage")
+    await expect(phone.page.locator(".toast").last).to_contain_text("not connected")
+    await expect(rooms).to_have_value("workshop")
 
 
 async def test_a_page_without_a_network_does_not_collect_open_requests(phone):

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 
 import pytest
 from hypothesis import given
@@ -231,8 +231,30 @@ def test_with_a_full_disk_pair_prints_the_kept_pin_and_leaves_no_file(tmp_path, 
     out, err = capsys.readouterr()
     assert json.loads(out)["pin"] == keys.pin
     assert "cannot be written: File too large" in err
-    assert "If this PIN is refused" in err
+    assert "If this one is refused" in err
     assert [path.name for path in tmp_path.iterdir()] == ["pairing.json"]
+
+
+async def test_a_pin_refused_after_a_start_with_a_full_disk_is_accepted_once_written(
+    tmp_path, clock, capsys
+):
+    keys = PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
+    options, pins = PairOptions(is_json=True), []
+    async with AsyncExitStack() as stack:
+        with full_disk():
+            served = await stack.enter_async_context(serving(tmp_path, clock))
+            pair(tmp_path, "0.0.0.0:80", options, service=tmp_path)
+        out, err = capsys.readouterr()
+        pins.append(json.loads(out)["pin"])
+        assert "make the file writable and run this again" in err
+        assert "restart" not in err
+        client = await stack.enter_async_context(served.client())
+        answer = await client.post("/pair", json={"pin": pins[0]})
+        assert answer.status_code == 403
+        pair(tmp_path, "0.0.0.0:80", options, service=tmp_path)
+        pins.append(json.loads(capsys.readouterr().out)["pin"])
+        assert (await client.post("/pair", json={"pin": pins[1]})).is_success
+    assert pins == [keys.pin, keys.pin]
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ import asyncio
 import json
 import struct
 import zlib
+from dataclasses import replace
 
 import pytest
 
@@ -18,6 +19,9 @@ from appliance.core.events import (
 )
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
+from appliance.net.http_limits import Rate, RateLimit
+from appliance.page.application import default_limits
+from tests.page.fake_app import serving
 
 LONG = "x" * 2001
 
@@ -149,6 +153,24 @@ async def test_a_long_line_is_413(served, paired, text):
     answer = await paired.post("/api/chat", json={"text": text})
     assert answer.status_code == 413
     assert not served.inbox.of(ChatTyped)
+
+
+@pytest.mark.parametrize("is_released", [True, False])
+async def test_a_talk_ends_when_its_release_is_beyond_the_rate_of_requests(
+    tmp_path, clock, is_released
+):
+    few = RateLimit(Rate(burst=3, per_s=0), Rate(burst=9, per_s=0))
+    limits = replace(default_limits(clock), requests=few)
+    async with serving(tmp_path, clock, limits=limits) as served:
+        cookie = await served.cookie()
+        async with served.client(headers={"cookie": cookie}) as client:
+            assert (await client.post("/api/talk", json={"on": True})).is_success
+            assert (await client.get("/api/view")).is_success
+            assert TalkAsked(is_on=False) not in served.inbox.events
+            body = {"on": not is_released}
+            answer = await client.post("/api/talk", json=body)
+            assert answer.status_code == 429
+            await served.inbox.has(TalkAsked(is_on=False))
 
 
 async def test_chat_beyond_the_rate_is_429_for_some_time(served, paired):

@@ -13,7 +13,7 @@ from gpiozero.pins.mock import MockPin
 from appliance.core.events import Event
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, LINE_INFO, GpioChips
-from appliance.panel.pins import Factory
+from appliance.panel.pins import Factory, PinSource
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -49,10 +49,11 @@ class MissingPins:
 
     def __init__(self) -> None:
         self.calls = 0
+        self.source = PinSource(self._open_factory)
         executor = ThreadPoolExecutor(1, "asyncio_")
         asyncio.get_running_loop().set_default_executor(executor)
 
-    def open_factory(self) -> Factory:
+    def _open_factory(self) -> Factory:
         self.calls += 1
         raise NO_PINS
 

@@ -20,7 +20,7 @@ from appliance.core.events import (
     PartLost,
 )
 from appliance.panel.buttons import TRIAL_S, Buttons
-from appliance.panel.pins import RETRY_S
+from appliance.panel.pins import RETRY_S, PinSource
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.clock import Clock
 from tests.panel.fakes import Inbox, MissingPins, failing_pin
@@ -36,9 +36,7 @@ class SimulatedButtons:
         self.inbox = Inbox()
         self.clock = Clock()
         self.pins = SimulatedPins(config, LampsConfig(), self.clock)
-        self.buttons = Buttons(
-            config, self.inbox.post, self.pins.open_factory, self.clock
-        )
+        self.buttons = Buttons(config, self.inbox.post, self.pins.source, self.clock)
 
     async def is_open(self) -> None:
         """Return when the pins are read: a press of another button comes through."""
@@ -122,7 +120,7 @@ async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock
 ):
     stamps, clock, inbox = Clock(), Clock(), Inbox()
     pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
-    async with Buttons(CONFIG, inbox.post, pins.open_factory, clock):
+    async with Buttons(CONFIG, inbox.post, pins.source, clock):
         while pins.factory.pin(5).when_changed is None:
             await asyncio.sleep(0)
         stamps.now_s, clock.now_s = stamp_s, 1001.0
@@ -135,7 +133,7 @@ async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock
 async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times():
     stamps, clock, inbox = Clock(), Clock(), Inbox()
     pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
-    async with Buttons(CONFIG, inbox.post, pins.open_factory, clock):
+    async with Buttons(CONFIG, inbox.post, pins.source, clock):
         while pins.factory.pin(5).when_changed is None:
             await asyncio.sleep(0)
         for at_s, is_down in ((0.0, True), (0.003, False), (0.006, True), (1.0, False)):
@@ -188,7 +186,7 @@ async def test_a_busy_pin_is_reported_once_and_found_when_it_is_free():
 async def test_a_pin_without_the_wanted_resistor_is_reported():
     inbox, factory = Inbox(), MockFactory(revision=REVISION)
     config = ButtonsConfig(talk=Pin(pin=2, pull="down"), leave=None)
-    async with Buttons(config, inbox.post, lambda: factory):
+    async with Buttons(config, inbox.post, PinSource(lambda: factory)):
         lost = await inbox.next()
         assert isinstance(lost, PartLost)
         assert lost.name == "talk GPIO2"
@@ -199,7 +197,7 @@ async def test_a_pin_that_fails_while_pressed_is_released_and_reported():
     inbox, clock, failure = Inbox(), Clock(), list[Exception]()
     factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
     config = ButtonsConfig(talk=17, leave=None)
-    async with Buttons(config, inbox.post, lambda: factory, clock):
+    async with Buttons(config, inbox.post, PinSource(lambda: factory), clock):
         wire = factory.pin(17)
         while wire.when_changed is None:
             await asyncio.sleep(0)
@@ -344,7 +342,7 @@ async def test_the_remedy_of_a_floating_wire_depends_on_its_resistor(pull, advic
 async def test_without_buttons_no_pins_are_looked_for(talk, calls):
     pins = MissingPins()
     config = ButtonsConfig(talk=talk, leave=None)
-    async with Buttons(config, Inbox().post, pins.open_factory):
+    async with Buttons(config, Inbox().post, pins.source):
         await pins.had_time()
     assert pins.calls == calls
 
@@ -354,7 +352,7 @@ async def test_an_unexpected_error_ends_the_block_that_opened_the_buttons():
         raise ZeroDivisionError
 
     with pytest.raises(ExceptionGroup):
-        async with Buttons(CONFIG, Inbox().post, broken):
+        async with Buttons(CONFIG, Inbox().post, PinSource(broken)):
             await asyncio.Event().wait()
 
 

@@ -12,6 +12,7 @@ from appliance.config import ButtonsConfig, LampsConfig, Pin
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.view import LampStates, View
 from appliance.panel.lamps import Lamps
+from appliance.panel.pins import PinSource
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.panel.fakes import Inbox, MissingPins, failing_pin
 from tests.pictures.situations import SILENT
@@ -29,9 +30,7 @@ class SimulatedLamps:
     def __init__(self) -> None:
         self.inbox = Inbox()
         self.pins = SimulatedPins(ButtonsConfig(), CONFIG)
-        self.lamps = Lamps(
-            CONFIG, self.inbox.post, self.pins.open_factory, retry_s=0.01
-        )
+        self.lamps = Lamps(CONFIG, self.inbox.post, self.pins.source, retry_s=0.01)
 
     async def is_open(self) -> None:
         while self.pins.factory.pin(24).function != "output":
@@ -88,7 +87,9 @@ async def test_a_lamp_that_fails_is_reported_and_found_again():
     inbox, failure = Inbox(), list[Exception]()
     factory = MockFactory(revision=REVISION, pin_class=failing_pin(failure))
     config = LampsConfig(online=22, talking=None)
-    async with Lamps(config, inbox.post, lambda: factory, retry_s=0.01) as lamps:
+    async with Lamps(
+        config, inbox.post, PinSource(lambda: factory), retry_s=0.01
+    ) as lamps:
         while factory.pin(22).function != "output":
             await asyncio.sleep(0)
         failure.append(PinError("the chip has gone"))
@@ -106,7 +107,7 @@ async def test_a_lamp_that_fails_is_reported_and_found_again():
 async def test_without_lamps_no_pins_are_looked_for(online, calls):
     pins = MissingPins()
     config = LampsConfig(online=online, talking=None)
-    async with Lamps(config, Inbox().post, pins.open_factory) as lamps:
+    async with Lamps(config, Inbox().post, pins.source) as lamps:
         lamps.show(view(online=True))
         await pins.had_time()
     assert pins.calls == calls

@@ -6,7 +6,12 @@ from contextlib import AsyncExitStack
 import numpy as np
 
 from appliance.audio.mixer import MOST_TALKERS, Mixer
-from appliance.core.events import PeopleChanged, ReceptionMeasured, RttMeasured
+from appliance.core.events import (
+    PeopleChanged,
+    ReceptionMeasured,
+    RttMeasured,
+    SendingMeasured,
+)
 from appliance.pcm import SILENCE
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, FakePlayback, strongest_hz
@@ -17,7 +22,7 @@ assert PEOPLE > MOST_TALKERS
 SILENT_PEOPLE = 4
 SILENT_BLOCKS = 100 * SILENT_PEOPLE
 """One second of each."""
-STATISTICS = ReceptionMeasured, RttMeasured
+STATISTICS = ReceptionMeasured, RttMeasured, SendingMeasured
 
 
 async def played(playback):

@@ -7,7 +7,7 @@ from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
 from appliance.audio.sender import PACKET_BLOCKS
-from appliance.core.events import ReceptionMeasured, RoomResumed
+from appliance.core.events import ReceptionMeasured, RoomResumed, SendingMeasured
 from appliance.room import publisher, stats
 from tests.room.conftest import RoomHarness, open_box
 from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
@@ -118,7 +118,7 @@ async def test_what_arrives_is_measured(server, box, monkeypatch):
             ReceptionMeasured, lambda event: event.delay_s > 0.001
         )
     assert measured.delay_s < 0.5
-    assert 0 <= measured.concealed_s < 2.0
+    assert 0 <= measured.concealed_ratio < 1
     assert measured.lost_packets == 0
 
 
@@ -145,7 +145,7 @@ def test_reception_is_the_change_since_the_last_reading_over_all_streams():
         inbound("b", 24_000.0, 480_000, lost=1),
     ]
     measured = reception.update(3, now)
-    assert measured == ReceptionMeasured(3, 0.05, 0.1, 3)
+    assert measured == ReceptionMeasured(3, 0.05, 4800 / (960_000 + 4800), 3)
 
 
 def test_a_stream_that_ended_is_not_counted_backwards():
@@ -170,3 +170,27 @@ def test_what_was_lost_in_a_gap_counts_when_there_is_sound_again():
     assert reception.update(1, [inbound("a", 9600.0, 480_000, lost=450)]) is None
     measured = reception.update(1, [inbound("a", 10_080.0, 528_000, lost=450)])
     assert measured == ReceptionMeasured(1, 0.01, 0.0, 450)
+
+
+def reported(name, lost):
+    report = RtcStats()
+    report.remote_inbound_rtp.rtc.id = name
+    report.remote_inbound_rtp.received.packets_lost = lost
+    return report
+
+
+def test_packets_of_ours_that_the_server_lost_are_the_change_over_all_streams():
+    sending = stats.Sending()
+    assert sending.update(1, [RtcStats(), reported("a", 0)]) is None
+    assert sending.update(1, [reported("a", 3)]) == SendingMeasured(1, 3)
+    assert sending.update(1, [reported("a", 3)]) is None
+    both = [reported("a", 4), reported("b", 2)]
+    assert sending.update(2, both) == SendingMeasured(2, 3)
+
+
+def test_a_packet_that_was_only_late_is_not_counted_twice():
+    sending = stats.Sending()
+    sending.update(1, [reported("a", 3)])
+    assert sending.update(1, [reported("a", 2)]) is None
+    assert sending.update(1, [reported("a", 3)]) is None
+    assert sending.update(1, [reported("a", 4)]) == SendingMeasured(1, 1)

@@ -24,7 +24,7 @@ export function show({ agent, agent_note: note, captions }) {
   fill(byId("captions"), growing, { key: keyOf, create, update });
 }
 
-const keyOf = (caption) => `${caption.speaker}\n${caption.segment}`;
+const keyOf = (caption) => `${caption.speakerId}\n${caption.segment}`;
 
 function create() {
   const node = make("p", "caption");

@@ -4,7 +4,7 @@ import * as agent from "./agent.js";
 import * as box from "./box.js";
 import * as chat from "./chat.js";
 import * as debug from "./debug.js";
-import { connect } from "./live.js";
+import { NOT_CONNECTED, connect } from "./live.js";
 import * as people from "./people.js";
 import * as sound from "./sound.js";
 import * as status from "./status.js";
@@ -24,6 +24,10 @@ const send = connect({
     if (!("error" in answer)) return;
     debug.note(answer.error);
     toast(answer.error, "bad");
+  },
+  onUnsent: (command) => {
+    // The talk button has its own words for a press, and needs none for a release.
+    if (command.do !== "talk") toast(NOT_CONNECTED, "bad");
   },
   onState: (state) => {
     if (state === isLive) return;

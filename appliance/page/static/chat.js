@@ -2,6 +2,7 @@
 
 import { byId, fill, make, setHidden, setText } from "./dom.js";
 import { note } from "./debug.js";
+import { NOT_CONNECTED } from "./live.js";
 import { toast } from "./toast.js";
 
 // Of own lines; those of others have no delivery state to show.
@@ -60,7 +61,7 @@ export function show(view) {
 }
 
 export function disconnected() {
-  refusal = "This page is not connected to the box.";
+  refusal = NOT_CONNECTED;
   refresh();
 }
 

@@ -23,19 +23,22 @@ export function make(tag, className = "", text = "") {
   return node;
 }
 
-// Updates the children of `list` to one per item, by key and in order. Existing nodes are
-// kept, so that nothing flickers and screen readers read out only new items.
+// Updates the children of `list` to one per item, by key and in order; items with equal keys
+// have a node each. Nodes of the view before are kept where they are, so that nothing
+// flickers and screen readers read out only new items.
 export function fill(list, items, { key, create, update }) {
   const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
-  let before = list.firstElementChild;
-  for (const item of items) {
+  const nodes = items.map((item) => {
     const name = key(item);
     const node = known.get(name) ?? create(item);
     known.delete(name);
     node.dataset.key = name;
     update(node, item);
-    if (node === before) before = before.nextElementSibling;
-    else list.insertBefore(node, before);
-  }
-  for (const node of known.values()) node.remove();
+    return node;
+  });
+  const used = new Set(nodes);
+  for (const node of [...list.children]) if (!used.has(node)) node.remove();
+  nodes.forEach((node, at) => {
+    if (list.children[at] !== node) list.insertBefore(node, list.children[at] ?? null);
+  });
 }

@@ -9,7 +9,9 @@ const SILENCE_MS = 12000;
 const WAKE_MS = 2000;
 const LOGIN_INVALID = 4401;
 
-export function connect({ onView, onAnswer, onState }) {
+export const NOT_CONNECTED = "This page is not connected to the box.";
+
+export function connect({ onView, onAnswer, onState, onUnsent }) {
   let socket = null;
   let wait = FIRST_WAIT_MS;
   let silence = 0;
@@ -88,7 +90,10 @@ export function connect({ onView, onAnswer, onState }) {
   open();
 
   return function send(command) {
-    if (socket?.readyState !== WebSocket.OPEN) return false;
+    if (socket?.readyState !== WebSocket.OPEN) {
+      onUnsent(command);
+      return false;
+    }
     socket.send(JSON.stringify(command));
     return true;
   };

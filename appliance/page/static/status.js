@@ -15,7 +15,8 @@ export function start(send) {
     send({ do: "join", preset: previous?.preset ?? null });
   });
   byId("preset").addEventListener("change", (event) => {
-    send({ do: "join", preset: event.target.value || null });
+    const isSent = send({ do: "join", preset: event.target.value || null });
+    if (!isSent && previous !== null) presets(previous);
   });
 }
 
@@ -62,7 +63,8 @@ function presets({ presets: names, preset }) {
       setText(node, name || "first room");
     },
   });
-  if (document.activeElement !== list) list.value = preset ?? "";
+  // Only if it differs: a view must not disturb a list that somebody has just opened.
+  if (list.value !== (preset ?? "")) list.value = preset ?? "";
 }
 
 function faults(sentences) {

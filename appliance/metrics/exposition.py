@@ -1,7 +1,8 @@
-"""Registry of every metric of `GET /metrics`, on top of prometheus-client.
+"""Every metric of `GET /metrics`, on top of prometheus-client.
 
-The registry is our own and holds two collectors: one for the appliance and the
-library's one for the process. The library's default registry is not used.
+The registry is our own and holds two collectors: `Exposition` for everything with the
+prefix `ptt_`, and the library's one for the process. The library's default registry is
+not used.
 """
 
 import math
@@ -28,8 +29,8 @@ from appliance.metrics.counters import (
 )
 
 
-class MetricsRegistry:
-    """All metrics of the process.
+class Exposition(Collector):
+    """All metrics of the process, and the collector of those of the appliance.
 
     Thread: the event loop's.
     """
@@ -41,29 +42,22 @@ class MetricsRegistry:
             counts: read at each request.
             figures: returns the statistics of the audio path.
         """
+        self._counts = counts
+        self._figures = figures
         self._registry = CollectorRegistry()
-        self._registry.register(ApplianceCollector(counts, figures))
+        self._registry.register(self)
         ProcessCollector(registry=self._registry)
 
     def text(self) -> str:
         """Return all metrics in Prometheus' text format."""
         return generate_latest(self._registry).decode()
 
-
-class ApplianceCollector(Collector):
-    """Collector of everything with the prefix `ptt_`."""
-
-    def __init__(self, counts: Counters, figures: Callable[[], AudioFigures]) -> None:
-        """Keep the sources; see `MetricsRegistry`."""
-        self._counts = counts
-        self._figures = figures
-
     def collect(self) -> Iterator[Metric]:
         """Yield the metrics that have a value."""
         families = (
             *_room(self._counts),
             *_talk(self._counts),
-            *_reception(self._counts),
+            *_packets(self._counts),
             *_audio(self._figures()),
         )
         yield from (family for family in families if family.samples)
@@ -107,21 +101,23 @@ def _talk(counts: Counters) -> Iterator[Metric]:
     )
 
 
-def _reception(counts: Counters) -> Iterator[Metric]:
+def _packets(counts: Counters) -> Iterator[Metric]:
     yield GaugeMetricFamily(
-        "ptt_reception_delay_seconds",
+        "ptt_receive_jitter_buffer_seconds",
         "Mean delay of LiveKit's jitter buffers in the last 10 seconds.",
         counts.reception_delay_s,
     )
-    yield CounterMetricFamily(
-        "ptt_reception_concealed_seconds",
-        "Received audio replaced because it was lost or late.",
-        counts.concealed_s,
+    yield GaugeMetricFamily(
+        "ptt_receive_concealed_ratio",
+        "Share of the received audio of the last 10 seconds that was lost or late and"
+        " was synthesised.",
+        counts.concealed_ratio,
     )
-    yield CounterMetricFamily(
-        "ptt_reception_lost_packets",
-        "Received audio packets lost in the network.",
-        counts.lost_packets,
+    yield _counter(
+        "ptt_packets_lost",
+        "Audio packets lost in the network; those sent, as the server reports them.",
+        ["direction"],
+        {(direction,): counts.lost_packets[direction] for direction in AudioDirection},
     )
 
 

@@ -8,7 +8,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from appliance.assembly import metrics_text
 from appliance.config import Config
-from appliance.core.events import FirstBlockSent, ReceptionMeasured, RttMeasured, Ticked
+from appliance.core.events import (
+    FirstBlockSent,
+    ReceptionMeasured,
+    RttMeasured,
+    SendingMeasured,
+    Ticked,
+)
 from appliance.core.state import Phase, State
 from appliance.metrics.counters import (
     AudioDirection,
@@ -16,7 +22,7 @@ from appliance.metrics.counters import (
     AudioFigures,
     Counters,
 )
-from appliance.metrics.registry import MetricsRegistry
+from appliance.metrics.exposition import Exposition
 
 SOUND = AudioFigures(
     blocks={AudioDirection.SEND: 7},
@@ -30,9 +36,9 @@ PUBLIC = {
     "ptt_reconnects_total": "counter",
     "ptt_connection_state": "gauge",
     "ptt_rtt_seconds": "gauge",
-    "ptt_reception_concealed_seconds_total": "counter",
-    "ptt_reception_lost_packets_total": "counter",
-    "ptt_reception_delay_seconds": "gauge",
+    "ptt_receive_concealed_ratio": "gauge",
+    "ptt_receive_jitter_buffer_seconds": "gauge",
+    "ptt_packets_lost_total": "counter",
     "ptt_audio_blocks_total": "counter",
     "ptt_audio_faults_total": "counter",
     "ptt_buffer_depth_seconds": "gauge",
@@ -56,13 +62,14 @@ def counts():
     state = State(Config(), phase=Phase.JOINING)
     in_room = State(Config(), phase=Phase.IN_ROOM, rtt_s=0.018)
     counts.observe(RttMeasured(1, 0.018), state, in_room, 10.0)
-    counts.observe(ReceptionMeasured(0, 0.08, 0.5, 3), in_room, in_room, 10.5)
+    counts.observe(ReceptionMeasured(0, 0.08, 0.02, 3), in_room, in_room, 10.5)
+    counts.observe(SendingMeasured(0, 2), in_room, in_room, 10.5)
     counts.observe(FirstBlockSent(0.012), in_room, in_room, 11.0)
     return counts
 
 
 def text_of(counts, figures=SOUND):
-    return MetricsRegistry(counts, lambda: figures).text()
+    return Exposition(counts, lambda: figures).text()
 
 
 def numbers(text):
@@ -92,6 +99,10 @@ def test_every_value_is_written_with_its_labels(counts):
     assert found["ptt_joins_total",] == 1
     assert found["ptt_connection_state",] == 5
     assert found["ptt_rtt_seconds",] == 0.018
+    assert found["ptt_receive_concealed_ratio",] == 0.02
+    assert found["ptt_receive_jitter_buffer_seconds",] == 0.08
+    assert found["ptt_packets_lost_total", "receive"] == 3
+    assert found["ptt_packets_lost_total", "send"] == 2
     assert found["ptt_audio_blocks_total", "send"] == 7
     assert found["ptt_audio_blocks_total", "receive"] == 0
     assert found["ptt_audio_faults_total", "receive", "xrun"] == 3
@@ -124,11 +135,11 @@ def test_the_help_says_that_received_blocks_are_those_that_the_card_played(count
 
 
 def test_each_request_reads_the_present_counts(counts):
-    registry = MetricsRegistry(counts, AudioFigures)
+    exposition = Exposition(counts, AudioFigures)
     counts.joins = 4
-    assert numbers(registry.text())["ptt_joins_total",] == 4
+    assert numbers(exposition.text())["ptt_joins_total",] == 4
     counts.joins = 5
-    assert numbers(registry.text())["ptt_joins_total",] == 5
+    assert numbers(exposition.text())["ptt_joins_total",] == 5
 
 
 def test_an_unknown_value_is_left_out():
