@@ -33,7 +33,7 @@ Folders:
     process   tasks, faults, log, systemd       metrics  counters, Prometheus
     doctor    fault finding                     demo     everything without hardware
     dtelecom  rooms on dTelecom's network, for room, tokens and token_server
-    sound_cards   which cards there are and are used, their own volume; for audio
+    sound_cards   which cards there are and are used, their own volume
     token_server  the command `token-server`, which issues tokens
 
 Modules at the top:

@@ -20,11 +20,12 @@ REPEATED_FRAMES: Final = 60 * RATE_HZ
 """A second gap within a minute will not be the last one."""
 MEMORY_INTERVALS: Final = 3
 """The margin is kept for three intervals between gaps, and then reduced to what was
-needed in that time: a gap every half minute is covered for good, and half a minute with
-a gap every second costs nothing a few seconds after its end."""
+needed in that time: a gap every half minute stays covered, and half a minute with a gap
+every second costs nothing a few seconds after its end. Only time counts in which there
+was sound: silence shows no gaps."""
 MEMORY_LEAST_FRAMES: Final = 5 * RATE_HZ
 MEMORY_MOST_FRAMES: Final = 600 * RATE_HZ
-"""10 minutes: also the time for which the little for a single gap is kept."""
+"""10 minutes of sound: also how long the little for a single gap is kept."""
 SPARE_FRAMES: Final = 96
 WINDOW_FRAMES: Final = RATE_HZ // 2
 MOVED_FRAMES: Final = WINDOW_FRAMES // 200
@@ -134,8 +135,15 @@ class DelayControl:
         self.margin = min(round(self.margin + raise_frames), MARGIN_MOST_FRAMES)
         self._remembered_frames, self._least = 0.0, MARGIN_MOST_FRAMES
 
+    def pass_silence(self, frames: float) -> None:
+        """Record a time in which nothing was read."""
+        self._since_gap_frames += frames
+
     def pass_time(self, frames: float) -> None:
-        """Reduce the margin, each time its memory ends, to what was needed in it."""
+        """Record a time in which samples were read.
+
+        Each time the margin's memory ends, it is reduced to what was needed in it.
+        """
         self._remembered_frames += frames
         self._since_gap_frames += frames
         if self._remembered_frames < self._memory_frames:

@@ -206,7 +206,7 @@ class JitterBuffer:
         is_there = self._ring.written >= self._loud_until_frame
         if self._loud_until_frame <= self._at or not is_there:
             return False
-        self._delay_control.pass_time((now_s - self._idle_since_s) * RATE_HZ)
+        self._delay_control.pass_silence((now_s - self._idle_since_s) * RATE_HZ)
         target = (
             round(self._arrival.expected(now_s)) - self._delay_control.target - frames
         )

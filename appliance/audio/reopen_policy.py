@@ -80,6 +80,7 @@ class ReopenPolicy:
         a longer interval between two searches.
         """
         self._looked_at_s = now_s
+        self._waiting_since_s = None
 
     def note(self, cards: str, now_s: float, *, is_open: bool) -> None:
         """Record a search, or that the list offers nothing to search for.

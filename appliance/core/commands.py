@@ -144,7 +144,11 @@ class CloseGate:
 
 @dataclass(frozen=True, slots=True)
 class ClearPreRoll:
-    """Do not send as pre-roll what was captured until now."""
+    """Do not send as pre-roll what was captured until now.
+
+    Except what the card and the sender's queue still hold, usually some 30 ms; that
+    begins each talk, with a pre-roll or without.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,8 +34,9 @@ from appliance.dtelecom.connections import (
     read_place,
 )
 from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
-from appliance.net.http_limits import ConnectionLimits, Rate
+from appliance.net.http_limits import ConnectionLimits
 from appliance.net.http_server import Acceptor
+from appliance.net.rate_limit import Rate
 from appliance.net.tls import trust
 from appliance.process.background import Spawn
 

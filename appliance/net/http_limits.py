@@ -1,20 +1,19 @@
 """Limits of the HTTP servers: the page and the token server.
 
 The numbers that both have in common, the types of those that each sets for itself, and
-the bounded reading of request bodies. The page sets its own in `page.application`, and
-those of one WebSocket in `page.websocket`; the token server in `token_server.command`.
-`http_server` and `http_protocol` enforce them. The page imports this module at
-start-up, when nothing may wait for Starlette and uvicorn.
+the bounded reading of request bodies. `rate_limit` counts. The page sets its own in
+`page.application`, and those of one WebSocket in `page.websocket`; the token server in
+`token_server.command`. `http_server` and `http_protocol` enforce them. The page imports
+this module at start-up, when nothing may wait for Starlette and uvicorn.
 """
 
 import asyncio
-import time
-from collections import OrderedDict
 from collections.abc import Callable, Container
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from appliance.errors import ApplianceError
+from appliance.net.rate_limit import Rate, RateLimit
 
 if TYPE_CHECKING:
     from starlette.requests import Request
@@ -35,85 +34,6 @@ Clients that send single bytes or an endless body are disconnected."""
 BODY_S = 10.0
 """Longest time for a whole body; our choice: far more than 32 KiB take on the worst
 Wi-Fi."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rate:
-    """Size of a burst, and the rate after it."""
-
-    burst: float
-    per_s: float
-
-
-class Bucket:
-    """Token bucket of one client."""
-
-    def __init__(self, rate: Rate, now_s: float) -> None:
-        """Start with a full bucket; `now_s` is of a monotonic clock."""
-        self._rate = rate
-        self._tokens = rate.burst
-        self._seen_s = now_s
-
-    def may(self, now_s: float) -> bool:
-        """Take one token, and return whether there was one."""
-        if self.is_spent(now_s):
-            return False
-        self._tokens -= 1
-        return True
-
-    def is_spent(self, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes no token."""
-        grown = self._tokens + (now_s - self._seen_s) * self._rate.per_s
-        self._tokens = min(self._rate.burst, grown)
-        self._seen_s = now_s
-        return self._tokens < 1
-
-
-class Buckets:
-    """One bucket per client; the least recently seen client is dropped first."""
-
-    KEPT = 256
-    """Clients kept; our choice: more than a home or a workshop has phones."""
-
-    def __init__(self, rate: Rate) -> None:
-        """Start without clients."""
-        self._rate = rate
-        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
-
-    def may(self, client: str, now_s: float) -> bool:
-        """Take one token of this client, and return whether there was one."""
-        bucket = self._buckets.setdefault(client, Bucket(self._rate, now_s))
-        self._buckets.move_to_end(client)
-        if len(self._buckets) > self.KEPT:
-            self._buckets.popitem(last=False)
-        return bucket.may(now_s)
-
-    def is_spent(self, client: str, now_s: float) -> bool:
-        """Return whether `may` would refuse; takes no token."""
-        bucket = self._buckets.get(client)
-        return bucket is not None and bucket.is_spent(now_s)
-
-
-class RateLimit:
-    """Rate limit per address, and over all addresses together."""
-
-    def __init__(
-        self, each: Rate, total: Rate, now_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        """Start with full buckets; `now_s` is a monotonic clock."""
-        self._each = Buckets(each)
-        self._total = Bucket(total, now_s())
-        self._now_s = now_s
-
-    def take(self, address: str) -> bool:
-        """Count one, and return whether it is within both limits."""
-        now_s = self._now_s()
-        return self._each.may(address, now_s) and self._total.may(now_s)
-
-    def is_spent(self, address: str) -> bool:
-        """Return whether `take` would refuse; counts nothing."""
-        now_s = self._now_s()
-        return self._each.is_spent(address, now_s) or self._total.is_spent(now_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uvicorn.protocols.utils import ClientDisconnected
 
-from appliance.net.http_limits import ConnectionLimits, RateLimit, ServerLimits
+from appliance.net.http_limits import ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import Client, HttpProtocol
+from appliance.net.rate_limit import RateLimit
 from appliance.net.url import unmapped
 from appliance.process.logs import LogLimit
 

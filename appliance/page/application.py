@@ -24,15 +24,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import png
 from appliance.net.host_check import own_names
-from appliance.net.http_limits import (
-    HEAD_BYTES,
-    ConnectionLimits,
-    Rate,
-    RateLimit,
-    ServerLimits,
-)
+from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_protocol import WebSocketProtocol
 from appliance.net.http_server import CLIENT_LEFT, BoundedServer, RateLimited
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.access import (
     FORM,
     HEALTH,

@@ -22,7 +22,7 @@ from appliance.core.events import (
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
-from appliance.net.http_limits import Rate, RateLimit
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.messages import (
     AnyRequest,
     ChatRequest,

@@ -24,7 +24,7 @@ from msgspec import Meta
 
 from appliance.core import fault_table
 from appliance.core.events import PairingAsked, Part, PhonePaired
-from appliance.net.http_limits import Bucket, Rate
+from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.messages import RequestRefused
 from appliance.page.pairing_lockout import Lockouts, StoredLockouts
 from appliance.ports import Post

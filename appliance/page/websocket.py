@@ -9,7 +9,7 @@ from http import HTTPStatus
 import msgspec
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from appliance.net.http_limits import Bucket, Rate
+from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.controls import Answer, Client, Controls
 from appliance.page.messages import AnyRequest, RequestRefused, from_command, refusal
 from appliance.page.pairing import Pairing

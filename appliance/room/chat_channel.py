@@ -14,7 +14,7 @@ from livekit.rtc.participant import PublishDataError
 
 from appliance.core.commands import SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
-from appliance.net.http_limits import Buckets
+from appliance.net.rate_limit import Buckets
 from appliance.ports import Post
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
@@ -164,6 +164,7 @@ class ChatChannel:
         self._spawn = spawn
         self._loop = asyncio.get_running_loop()
         self._running: set[asyncio.Task[Any]] = set()
+        self._is_closed = False
         self._sending = asyncio.Lock()
         self._log_limit = LogLimit()
         self._packets = Buckets(MESSAGES)
@@ -205,12 +206,15 @@ class ChatChannel:
         task.add_done_callback(self._running.discard)
 
     def close(self) -> None:
-        """Stop reading; messages that are still being sent fail."""
+        """Take nothing more; messages that are still being sent fail."""
+        self._is_closed = True
         self._streams.close()
         for task in self._running:
             task.cancel()
 
     def _deliver(self, taken: ChatMessage | Dropped | None, identity: str) -> None:
+        if self._is_closed:
+            return
         match taken:
             case ChatMessage():
                 if taken.sender_id != self._room.local_participant.identity:

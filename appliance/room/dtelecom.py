@@ -16,7 +16,7 @@ from livekit import rtc
 from appliance.core.commands import JoinRoom
 from appliance.core.events import Cause, ChatMessage, ChatReceived
 from appliance.dtelecom.relay import Relay
-from appliance.net.http_limits import Buckets
+from appliance.net.rate_limit import Buckets
 from appliance.process.logs import LogLimit
 from appliance.room.chat_format import (
     PACKET_BYTES,

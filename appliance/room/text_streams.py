@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from livekit import rtc
 
-from appliance.net.http_limits import Buckets, Rate
+from appliance.net.rate_limit import Buckets, Rate
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
 from appliance.room.names import short_id
@@ -83,16 +83,21 @@ class TextStreams:
         self._opened = opened
         self._is_trusted = is_trusted
         self._open: list[_Stream] = []
+        self._is_closed = False
         self._rate = Buckets(MESSAGES)
         self._log_limit = LogLimit()
         room.register_text_stream_handler(topic.name, self._receive)
 
     def close(self) -> None:
-        """Stop reading."""
+        """Stop reading; streams that are opened later are closed at once."""
+        self._is_closed = True
         for stream in tuple(self._open):
             self._break_off(stream)
 
     def _receive(self, reader: rtc.TextStreamReader, identity: str) -> None:
+        if self._is_closed:
+            reader.close()
+            return
         report = None
         if self._make_place(identity):
             report = self._opened(reader.info, identity)

@@ -19,15 +19,10 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
 from appliance.errors import ListenError
-from appliance.net.http_limits import (
-    HEAD_BYTES,
-    ConnectionLimits,
-    Rate,
-    RateLimit,
-    ServerLimits,
-)
+from appliance.net.http_limits import HEAD_BYTES, ConnectionLimits, ServerLimits
 from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
 from appliance.process.systemd import Notify, systemd_notify

@@ -415,6 +415,17 @@ def test_a_busy_phase_costs_nothing_a_few_seconds_after_its_end():
     assert control.margin == MARGIN_FRAMES
 
 
+def test_silence_between_talks_does_not_end_the_memory():
+    control = DelayControl()
+    for _ in range(3):
+        control.pass_time(RATE_HZ)
+        control.raise_margin(1000.0)
+    raised = control.margin
+    control.pass_silence(600 * RATE_HZ)
+    control.pass_time(MEMORY_LEAST_FRAMES - 1)
+    assert control.margin == raised
+
+
 def test_what_a_single_gap_costs_is_kept_for_ten_minutes():
     control = DelayControl()
     control.raise_margin(300.0)

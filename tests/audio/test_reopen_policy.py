@@ -177,6 +177,16 @@ def test_after_a_failure_what_works_is_not_interrupted_for_a_second():
     assert next(due_s) == 4.5, "two seconds after the search, not after the failure"
 
 
+def test_a_wait_for_silence_does_not_shorten_that_second():
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    heard = replace(HALF, is_lost=False, is_best=False, is_playing=True)
+    assert not policy.is_due(lambda: USB, 3.0, heard)
+    policy.postpone(3.25)
+    assert not policy.is_due(lambda: "none", 3.5, HALF)
+    assert policy.is_due(lambda: "none", 4.25, HALF)
+
+
 def test_without_alsas_list_cards_are_searched_every_second_at_first():
     made = looks(ReopenPolicy(), "", 200, MISSING)
     assert made[:5] == [0, 1, 2, 3, 4]

@@ -14,7 +14,7 @@ import uvicorn
 from starlette.responses import Response
 
 from appliance.net import http_server
-from appliance.net.http_limits import HEAD_BYTES, Rate, RateLimit, ServerLimits
+from appliance.net.http_limits import HEAD_BYTES, ServerLimits
 from appliance.net.http_protocol import HttpProtocol
 from appliance.net.http_server import (
     FROM_NETWORK,
@@ -23,6 +23,7 @@ from appliance.net.http_server import (
     BoundedServer,
     RateLimited,
 )
+from appliance.net.rate_limit import Rate, RateLimit
 from tests.net.hostile import MANY, WIDE, Target, status_of, unlimited
 
 REFUSAL = Response("wait", 429, {"connection": "close"})

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from appliance.core.events import TalkAsked
 from appliance.net import listen
 from appliance.net.host_check import is_own_host, is_same_origin, own_names
-from appliance.net.http_limits import Bucket, Buckets, Rate
+from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.net.url import is_loopback
 from appliance.page.access import _pin_of_form, _pin_of_json
 from appliance.page.controls import TalkLeases

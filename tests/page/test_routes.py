@@ -19,7 +19,7 @@ from appliance.core.events import (
 )
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
-from appliance.net.http_limits import Rate, RateLimit
+from appliance.net.rate_limit import Rate, RateLimit
 from appliance.page.application import default_limits
 from tests.page.fake_app import serving
 

