@@ -24,8 +24,8 @@ export function make(tag, className = "", text = "") {
 }
 
 // Updates the children of `list` to one per item, by key and in order; items with equal keys
-// have a node each, in their order. Nodes of the view before are kept where they are, so that
-// nothing flickers and screen readers read out only new items.
+// have a node each. Nodes of the view before are used again and moved only if the order has
+// changed, so that nothing flickers and screen readers read out only new items.
 export function fill(list, items, { key, create, update }) {
   const known = new Map();
   for (const node of list.children) {
