@@ -28,7 +28,6 @@ SUMMARY: Final = """
 Joined  after {joined_after_s} s
 Talks   {talks_sent} sent, {talks_heard_back} heard back
 Chat    {lines_sent} lines sent, {lines_answered} answered"""
-
 CLONE: Final = Path(__file__).parents[2]
 """The repository, unless this package is installed without it."""
 
@@ -53,9 +52,9 @@ def demo(args: argparse.Namespace) -> int:
     figures = demo.summary.figures()
     text = SUMMARY.format(**figures).replace("after None s", "never")
     print(json.dumps(figures, indent=2) if args.json else text)
-    if figures["not_complete"]:
-        _say(f"Not complete: {figures['not_complete']}.")
-    return 1 if figures["not_complete"] and demo.is_time_up else 0
+    if missing := figures["not_complete"]:
+        _say(f"Not complete: {missing}.")
+    return int(bool(missing) and demo.is_time_up)
 
 
 def _start_with_fault(name: str) -> NoReturn:
@@ -81,10 +80,11 @@ def _setup(args: argparse.Namespace) -> Setup:
         _say("Sound: this computer's microphone and speaker.")
     else:
         # What other people say in the user's own room is not stored unasked.
-        recording = Recording(args.wav or (Path(os.devnull) if args.room_url else None))
+        is_unasked = args.room_url and not args.wav
+        recording = Recording(Path(os.devnull) if is_unasked else args.wav)
         card, sound = SimulatedCard(phrase(), recording), SoundConfig()
-        _say("Sound: simulated; the microphone says a phrase, the speaker")
-        _say(f"       is recorded in {recording.path}")
+        place = "only with --wav FILE" if is_unasked else f"in {recording.path}"
+        _say(f"Sound: simulated; the speaker is recorded {place}")
     return Setup(
         room=RoomConfig(url=args.room_url, token=args.room_token),
         server=None if args.room_url else find_or_build(_say),

@@ -24,7 +24,7 @@ async def post_json(
     Redirects are not followed and proxies of the environment are not used.
 
     Args:
-        url: https, or http in tests.
+        url: https, or http where the configuration allows it.
         body: JSON.
         transport: replaces the network, for tests.
         most_bytes: a longer answer is an error.
@@ -37,7 +37,7 @@ async def post_json(
         async with asyncio.timeout(within_s):
             return await _exchange(url, body, transport, most_bytes)
     except TimeoutError as exc:
-        message = f"did not answer within {within_s:.0f} s"
+        message = f"did not answer within {within_s:g} s"
         raise PostError(message) from exc
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
         message = f"could not be reached ({type(exc).__name__})"

@@ -52,9 +52,22 @@ _log = logging.getLogger(__name__)
 class BoundedServer(uvicorn.Server):
     """uvicorn server that uses `Acceptor` and `HttpProtocol`."""
 
-    def __init__(self, config: uvicorn.Config, limits: ServerLimits) -> None:
-        """Serve `config.app`, which is a `RateLimited` with the same limits."""
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        limits: ServerLimits,
+        started: Callable[[], object] = lambda: None,
+    ) -> None:
+        """Serve `config.app`, which is a `RateLimited` with the same limits.
+
+        Args:
+            config: of uvicorn.
+            limits: of requests and connections.
+            started: called on the loop when connections are accepted and a signal ends
+                the server.
+        """
         super().__init__(config)
+        self._call_started = started
         self._limits = limits
         self._acceptors: list[Acceptor] = []
         self._log_limit = LogLimit(1)
@@ -69,6 +82,7 @@ class BoundedServer(uvicorn.Server):
             for each in sockets or ()
         ]
         self.started = True
+        self._call_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting and close every connection."""

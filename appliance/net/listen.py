@@ -1,7 +1,6 @@
 """Listening sockets, and the addresses under which the page is reachable."""
 
 import asyncio
-import errno
 import socket
 from ipaddress import IPv4Address
 
@@ -34,16 +33,12 @@ async def resolved(host: str) -> str:
     The name is looked up in a thread: a DNS server may take seconds to answer.
 
     Raises:
-        OSError: the name is not known or cannot be one.
+        OSError: the name is not known.
     """
     if ip(host) is not None:
         return host
     loop = asyncio.get_running_loop()
-    try:
-        found = await loop.getaddrinfo(host, None, family=socket.AF_INET)
-    except UnicodeError as exc:
-        # An empty label, or one that is too long.
-        raise OSError(errno.EINVAL, "invalid host name") from exc
+    found = await loop.getaddrinfo(host, None, family=socket.AF_INET)
     return str(found[0][4][0])
 
 

@@ -10,6 +10,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -29,7 +30,7 @@ from appliance.net.http_server import BoundedServer, RateLimited
 from appliance.net.listen import listener, parsed
 from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
-from appliance.process.systemd import systemd_notify
+from appliance.process.systemd import Notify, systemd_notify
 from appliance.token_server.access import RealClient
 from appliance.token_server.application import app
 from appliance.token_server.config import (
@@ -74,13 +75,26 @@ def serve(path: Path | None, listen: str | None, environment: Mapping[str, str])
     _log.info("token server listens  address=%s port=%d", host, port)
     for sentence in warnings(settings):
         _log.warning("%s", sentence)
-    # uvicorn raises the signal once more after it has shut down cleanly.
+    ready = partial(_tell_ready, systemd_notify(environment))
+    serves = server(settings, client_limits(settings.config), started=ready)
+
+    def end(*_: object) -> None:
+        serves.should_exit = True
+
+    # For the time before uvicorn handles signals; it also raises each once more after
+    # it has shut down cleanly.
     for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: None)
-    serves = server(settings, client_limits(settings.config))
-    systemd_notify(environment)("READY=1")
+        signal.signal(ending, end)
     serves.run(sockets=[listening])
     return 0
+
+
+def _tell_ready(notify: Notify) -> None:
+    """Tell systemd that connections are accepted."""
+    try:
+        notify("READY=1")
+    except OSError as exc:
+        _log.warning("systemd cannot be told that the server is ready: %s", exc)
 
 
 def warnings(settings: TokenServerSettings) -> Iterator[str]:
@@ -120,11 +134,17 @@ def listening_socket(listen: str) -> socket.socket:
 
 
 def server(
-    settings: TokenServerSettings, limits: ServerLimits, issuer: Issuer | None = None
+    settings: TokenServerSettings,
+    limits: ServerLimits,
+    issuer: Issuer | None = None,
+    started: Callable[[], object] = lambda: None,
 ) -> BoundedServer:
-    """Return the server; its sockets are passed to `run` or `serve`."""
+    """Return the server; its sockets are passed to `run` or `serve`.
+
+    `started` is called when it accepts connections.
+    """
     served = application(settings, limits, issuer=issuer)
-    return BoundedServer(_config(served), limits)
+    return BoundedServer(_config(served), limits, started)
 
 
 def application(

@@ -291,7 +291,7 @@ def _claims(
 def _fault(claims: Claims, room: RoomSettings) -> str:
     """Return why a token cannot be used, whatever the time; "": it can."""
     if claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
-        return "a token signed with EdDSA, but room.kind is livekit."
+        return "an EdDSA token, for which room.kind must be auto."
     if not claims.room:
         return "a token without a room (its claim video.room is empty)."
     if not claims.may_join:

@@ -385,7 +385,7 @@ def test_an_allowed_host_may_be_unencrypted():
 def test_a_livekit_room_does_not_use_a_token_signed_with_eddsa():
     room = replace(ROOM, kind=RoomKind.LIVEKIT)
     exc = trouble(answer_of(participant_token=dtelecom_jwt()), room)
-    sentence = "gave a token signed with EdDSA, but room.kind is livekit."
+    sentence = "gave an EdDSA token, for which room.kind must be auto."
     assert exc.reason == f"{WHERE} {sentence}"
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
@@ -455,7 +455,7 @@ def test_a_fixed_token_needs_no_request():
         ({"token": "a.b.c"}, "room.token is a text that is not a JSON Web Token."),
         (
             {"token": dtelecom_jwt(), "kind": RoomKind.LIVEKIT},
-            "room.token is a token signed with EdDSA, but room.kind is livekit.",
+            "room.token is an EdDSA token, for which room.kind must be auto.",
         ),
         ({"url": None}, "room.token names no server. Write its address to room.url."),
         ({"url": "ws://h"}, "the server that room.token names cannot be used: ws://h"),
