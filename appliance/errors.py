@@ -81,21 +81,29 @@ class TokenError(ApplianceError, ConnectionError):
     """No token could be fetched."""
 
     def __init__(
-        self, cause: str, sentence: str, *, remark: str = "", retry_after_s: float = 0.0
+        self,
+        cause: str,
+        sentence: str,
+        *,
+        remark: str = "",
+        timing: str = "",
+        retry_after_s: float = 0.0,
     ) -> None:
         """Store the cause, a word for the core, and the sentence for people.
 
         Args:
             cause: a word for the core.
             sentence: the fault and what to do; the same at each retry.
-            remark: what may differ at each retry: a time, or what the token source
-                itself said.
+            remark: what the token source itself said; may differ at each retry.
+            timing: a sentence with a time, such as a token's age, that differs at each
+                retry; not part of the reason, which would be shown as a new fault.
             retry_after_s: shortest wait that the token source asked for.
         """
         super().__init__(cause, sentence, remark)
         self.cause = cause
         self.sentence = sentence
         self.remark = remark
+        self.timing = timing
         self.retry_after_s = retry_after_s
 
     @property
@@ -104,8 +112,8 @@ class TokenError(ApplianceError, ConnectionError):
         return f"{self.sentence} {self.remark}".rstrip()
 
     def __str__(self) -> str:
-        """Return the sentence."""
-        return self.reason
+        """Return the reason and the timing."""
+        return f"{self.reason} {self.timing}".rstrip()
 
 
 class TokenRefused(TokenError):

@@ -424,10 +424,11 @@ class ReceptionMeasured:
     """How the other participants' audio arrived in the last seconds."""
 
     ticket: int
-    delay_s: float
-    """Mean delay of LiveKit's jitter buffers."""
-    concealed_ratio: float
-    """Share of the audio of all streams that was lost or late and was synthesised."""
+    delay_s: float | None
+    """Mean delay of LiveKit's jitter buffers; None: no audio arrived."""
+    concealed_ratio: float | None
+    """Share of the audio of all streams that was lost or late and was synthesised;
+    None: no audio arrived."""
     lost_packets: int
 
 

@@ -59,7 +59,8 @@ class ServerLimits:
     refusal: "Response"
     """Response to a request beyond the rate; has the header `connection: close`."""
     on_refused: Callable[[str], None] = lambda _address: None
-    """Called with the client's address for each request beyond the rate, unread."""
+    """Called with the client's address for each request beyond the rate and each
+    connection beyond the limits, unread."""
     proxies: Container[str] = ()
     """Addresses of trusted proxies, each of whose clients has a rate of its own."""
     request_s: float = REQUEST_S

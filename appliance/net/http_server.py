@@ -77,7 +77,9 @@ class BoundedServer(uvicorn.Server):
         """Accept on these sockets; uvicorn would replace their backlog."""
         self.servers = []
         self._acceptors = [
-            Acceptor(each, self._protocol, self._limits.connections)
+            Acceptor(
+                each, self._protocol, self._limits.connections, self._limits.on_refused
+            )
             for each in sockets or ()
         ]
         self.started = True
@@ -132,11 +134,20 @@ class Acceptor:
         listening: socket.socket,
         protocol: Callable[[Client], asyncio.Protocol],
         limits: ConnectionLimits,
+        on_refused: Callable[[str], None] = lambda _address: None,
     ) -> None:
-        """Start accepting; `protocol` creates a protocol for each connection."""
+        """Start accepting.
+
+        Args:
+            listening: the socket.
+            protocol: creates a protocol for each connection.
+            limits: connections beyond them are closed.
+            on_refused: called with the client's address for each of those.
+        """
         self._listening = listening
         self._protocol = protocol
         self._limits = limits
+        self._on_refused = on_refused
         self._rate = RateLimit(limits.rate_each, limits.rate)
         self._open: dict[socket.socket, str] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -194,6 +205,7 @@ class Acceptor:
         if not self._rate.take(host) or self._is_full(host):
             connection.close()
             self._log_limit.log(_log, logging.INFO, "connection refused")
+            self._on_refused(host)
             return False
         self._open[connection] = host
         task = self._loop.create_task(self._connect(connection, (host, address[1])))

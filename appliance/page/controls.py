@@ -188,7 +188,7 @@ class Controls:
         return is_off and self._leases.is_pressed(_holder(client))
 
     def refused(self, address: str) -> None:
-        """Release the talk button for a plain request that was refused unread.
+        """Release the talk button for a request or a connection refused unread.
 
         It may have been the release, and a talk must not outlast that.
         """

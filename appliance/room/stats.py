@@ -54,11 +54,15 @@ class Reception:
     def __init__(self) -> None:
         """Start without a reading."""
         self._sums: dict[str, tuple[float, ...]] = {}
+        self._is_heard = False
 
     def update(
         self, ticket: int, stats: Iterable[RtcStats]
     ) -> ReceptionMeasured | None:
-        """Return what changed since the last reading; None if nothing was played.
+        """Return what changed since the last reading; None if nothing is new.
+
+        The first interval without received audio is a measurement without values;
+        for the following ones it is None.
 
         Source: W3C webrtc-stats, `jitterBufferDelay`, a sum over all emitted samples,
         `concealedSamples` less the silent ones, and `packetsLost`. Emitted samples are
@@ -70,20 +74,28 @@ class Reception:
             if one.HasField("inbound_rtp")
         }
         if not sums:
-            return None
+            return self._silence(ticket)
         # A stream that ended takes its sums with it.
         before = [self._sums[name] for name in sums if name in self._sums]
         changes = np.sum(list(sums.values()), axis=0) - np.sum(before, axis=0)
         delay_s, emitted, concealed, lost = changes.tolist()
         if emitted <= 0:
             # What was lost in a gap counts when there is sound again.
-            return None
-        self._sums = sums
+            return self._silence(ticket)
+        self._sums, self._is_heard = sums, True
         return ReceptionMeasured(
             ticket,
             delay_s=delay_s / emitted,
             concealed_ratio=max(0.0, concealed / (emitted + concealed)),
             lost_packets=max(0, round(lost)),
+        )
+
+    def _silence(self, ticket: int) -> ReceptionMeasured | None:
+        was_heard, self._is_heard = self._is_heard, False
+        if not was_heard:
+            return None
+        return ReceptionMeasured(
+            ticket, delay_s=None, concealed_ratio=None, lost_packets=0
         )
 
 

@@ -296,7 +296,7 @@ class TokenAdapter:
                 Cause.TOKEN_SOURCE,
                 f"{request.where} gave a token that is not valid yet. "
                 "Check the clock there.",
-                remark=f"It becomes valid in {answer.wait_s:.0f} s.",
+                timing=f"It becomes valid in {answer.wait_s:.0f} s.",
             )
         await asyncio.sleep(answer.wait_s)
         return answer
@@ -319,9 +319,10 @@ class TokenAdapter:
     def _log_failure(self, exc: TokenError) -> None:
         """Log the failure once, not at every retry.
 
-        Its remark may differ each time (the age of a token, the number of a request).
+        What follows its sentence may differ each time (the age of a token, the number
+        of a request).
         """
         is_repeat = exc.sentence == self._last_sentence
         level = logging.DEBUG if is_repeat else logging.WARNING
         self._last_sentence = exc.sentence
-        _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc.reason)
+        _log.log(level, "token fetch failed  cause=%s reason=%s", exc.cause, exc)

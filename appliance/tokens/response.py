@@ -204,7 +204,7 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         url = _server([], room, "room.token")
     except TokenUnreachable as exc:
         sentence = f"{exc.sentence} {advice}".rstrip()
-        raise TokenRefused(Cause.MISCONFIGURED, sentence, remark=exc.remark) from exc
+        raise TokenRefused(Cause.MISCONFIGURED, sentence, timing=exc.timing) from exc
     # The server itself judges the start of its validity.
     return _answer(url, room.token, claims, room.kind, wait_s=0.0)
 
@@ -271,7 +271,7 @@ def _claims(
     Raises:
         TokenUnreachable: the token cannot be used.
     """
-    claims, remark = read_claims(token), ""
+    claims, timing = read_claims(token), ""
     if claims is None:
         fault = "a text that is not a JSON Web Token."
     else:
@@ -281,11 +281,11 @@ def _claims(
         fault = _fault(claims, room)
         if not fault and end_s is not None and end_s <= now_s:
             fault = "a token that has expired. Is the clock here right?"
-            remark = f"It expired {now_s - end_s:.0f} s ago."
+            timing = f"It expired {now_s - end_s:.0f} s ago."
         if not fault:
             return claims
     sentence = f"{subject} {fault}"
-    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=remark)
+    raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, timing=timing)
 
 
 def _fault(claims: Claims, room: RoomSettings) -> str:

@@ -121,6 +121,9 @@ def test_lost_packets_are_summed_and_delay_and_concealment_are_those_of_now():
     counts = counted(*story)
     assert (counts.reception_delay_s, counts.concealed_ratio) == (0.06, 0.02)
     assert counts.lost_packets == {"receive": 4, "send": 7}
+    silent = counted(*story, ReceptionMeasured(1, None, None, 0))
+    assert (silent.reception_delay_s, silent.concealed_ratio) == (None, None)
+    assert silent.lost_packets == counts.lost_packets
     left = counted(*story, LeaveAsked())
     assert (left.reception_delay_s, left.concealed_ratio) == (None, None)
     assert left.lost_packets == counts.lost_packets

@@ -150,6 +150,23 @@ async def test_connections_beyond_the_rate_of_all_addresses_are_closed():
         assert await rest(await connected(target, "127.0.0.9")) == b""
 
 
+@pytest.mark.parametrize(
+    "limits",
+    [replace(WIDE, rate_each=Rate(burst=1, per_s=NEVER)), replace(WIDE, each=1)],
+    ids=["rate", "open at once"],
+)
+async def test_a_refused_connection_is_reported_with_its_address(limits):
+    refused = list[str]()
+    changes = {"connections": limits, "on_refused": refused.append}
+    async with serving(**changes) as (target, _):
+        first = await connected(target)
+        assert await status_of(target, "/", "127.0.0.2") == 204
+        assert refused == []
+        assert await rest(await connected(target)) == b""
+        await close(first[1])
+    assert refused == ["127.0.0.1"]
+
+
 async def test_a_flood_of_connections_writes_one_line(caplog):
     caplog.set_level(logging.INFO)
     limits = replace(WIDE, rate_each=Rate(burst=1, per_s=NEVER))

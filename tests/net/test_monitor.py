@@ -36,7 +36,8 @@ async def main():
         ip("address", "add", "10.1.2.3/24", "dev", "box")
         ip("link", "set", "box", "up")
         await told()
-        ip("link", "add", "docker0", "type", "bridge")
+        # Without a forwarding delay, at whose end the bridge would change its port.
+        ip("link", "add", "docker0", "type", "bridge", "forward_delay", "0")
         ip("link", "add", "inner", "type", "veth", "peer", "name", "outer")
         for name in "inner", "outer", "docker0":
             # Without IPv6 addresses, whose changes would be noticed as well.
@@ -55,11 +56,11 @@ async def main():
         ip("link", "set", "tunnel", "up")
         ip("link", "set", "box", "down")
         await told()
-        # The kernel reports carriers up to a second late; the route alone must do.
+        # The kernel reports carriers up to a second late; the route alone must do. A
+        # slow machine may report later still, which only makes the test less strict.
         await asyncio.sleep(1.5)
         ip("route", "add", "default", "via", "172.17.0.9", "dev", "docker0")
-        # Some seconds later the forwarding delay of the bridge changes its port.
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(30):
             await told()
         ip("link", "set", "docker0", "down")
         await told()

@@ -6,6 +6,7 @@ import struct
 import zlib
 from dataclasses import replace
 
+import httpx
 import pytest
 
 from appliance.core.events import (
@@ -20,7 +21,7 @@ from appliance.core.events import (
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState
 from appliance.net.rate_limit import Rate, RateLimit
-from appliance.page.application import default_limits
+from appliance.page.application import CONNECTIONS, default_limits
 from tests.page.fake_app import serving
 
 LONG = "x" * 2001
@@ -171,6 +172,23 @@ async def test_a_talk_ends_when_its_release_is_beyond_the_rate_of_requests(
             answer = await client.post("/api/talk", json=body)
             assert answer.status_code == 429
             await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_talk_ends_when_the_connection_of_its_release_is_refused(
+    tmp_path, clock
+):
+    """One that opens a connection for each request, as curl does."""
+    two = replace(CONNECTIONS, rate_each=Rate(burst=2, per_s=0))
+    limits = replace(default_limits(clock), connections=two)
+    async with serving(tmp_path, clock, limits=limits) as served:
+        headers = {"cookie": await served.cookie()}
+        async with served.client(headers) as client:
+            assert (await client.post("/api/talk", json={"on": True})).is_success
+        assert TalkAsked(is_on=False) not in served.inbox.events
+        async with served.client(headers) as client:
+            with pytest.raises(httpx.TransportError):
+                await client.post("/api/talk", json={"on": False})
+        await served.inbox.has(TalkAsked(is_on=False))
 
 
 async def test_chat_beyond_the_rate_is_429_for_some_time(served, paired):

@@ -14,6 +14,7 @@ from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
 
 KEPT_S = 0.06
 """The library caches its statistics for 50 ms."""
+NOBODY_HEARD = ReceptionMeasured(1, None, None, 0)
 
 
 async def sent(box):
@@ -115,9 +116,11 @@ async def test_what_arrives_is_measured(server, box, monkeypatch):
         await box.join(server)
         await box.playback.count(2)
         measured = await box.until(
-            ReceptionMeasured, lambda event: event.delay_s > 0.001
+            ReceptionMeasured, lambda event: (event.delay_s or 0) > 0.001
         )
+    assert measured.delay_s is not None
     assert measured.delay_s < 0.5
+    assert measured.concealed_ratio is not None
     assert 0 <= measured.concealed_ratio < 1
     assert measured.lost_packets == 0
 
@@ -137,7 +140,6 @@ def test_reception_is_the_change_since_the_last_reading_over_all_streams():
     reception = stats.Reception()
     assert reception.update(1, [RtcStats()]) is None
     reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)])
-    assert reception.update(1, [inbound("a", 9600.0, 480_000, 4800, lost=7)]) is None
     now = [
         inbound(
             "a", 9600.0 + 24_000, 480_000 + 480_000, 4800 + 9600, silent=4800, lost=9
@@ -146,6 +148,22 @@ def test_reception_is_the_change_since_the_last_reading_over_all_streams():
     ]
     measured = reception.update(3, now)
     assert measured == ReceptionMeasured(3, 0.05, 4800 / (960_000 + 4800), 3)
+
+
+@pytest.mark.parametrize(
+    "silent",
+    [[inbound("a", 9600.0, 480_000)], [RtcStats()], []],
+    ids=["silence", "nobody", "no reading"],
+)
+def test_an_interval_in_which_nobody_is_heard_is_reported_once(silent):
+    reception = stats.Reception()
+    assert reception.update(1, []) is None
+    reception.update(1, [inbound("a", 9600.0, 480_000)])
+    assert reception.update(1, silent) == NOBODY_HEARD
+    assert reception.update(1, silent) is None
+    heard = reception.update(1, [inbound("a", 19_200.0, 960_000)])
+    assert heard == ReceptionMeasured(1, 0.02, 0.0, 0)
+    assert reception.update(1, silent) == NOBODY_HEARD
 
 
 def test_a_stream_that_ended_is_not_counted_backwards():
@@ -160,14 +178,15 @@ def test_a_reading_that_failed_counts_nothing_twice():
     reception = stats.Reception()
     first = [inbound("a", 9600.0, 480_000, 4800, lost=7)]
     reception.update(1, first)
-    assert reception.update(1, []) is None
+    assert reception.update(1, []) == NOBODY_HEARD
     assert reception.update(1, first) is None
 
 
 def test_what_was_lost_in_a_gap_counts_when_there_is_sound_again():
     reception = stats.Reception()
     reception.update(1, [inbound("a", 9600.0, 480_000)])
-    assert reception.update(1, [inbound("a", 9600.0, 480_000, lost=450)]) is None
+    gap = [inbound("a", 9600.0, 480_000, lost=450)]
+    assert reception.update(1, gap) == NOBODY_HEARD
     measured = reception.update(1, [inbound("a", 10_080.0, 528_000, lost=450)])
     assert measured == ReceptionMeasured(1, 0.01, 0.0, 450)
 

@@ -144,12 +144,13 @@ async def test_a_token_that_becomes_valid_soon_is_used_then():
     assert loop.time() - start_s > 0.19
 
 
-async def test_a_token_that_becomes_valid_late_is_refused():
+async def test_a_token_that_becomes_valid_late_is_refused(caplog):
     office = Office(ok(answer_of(participant_token=jwt_of(nbf=NOW_S + 90))))
     failed = await fetch(office, FetchToken(1, None, None))
     assert isinstance(failed, TokenFailed)
     assert not failed.is_final
-    assert failed.reason.endswith("Check the clock there. It becomes valid in 90 s.")
+    assert failed.reason.endswith(" is not valid yet. Check the clock there.")
+    assert "Check the clock there. It becomes valid in 90 s." in caplog.text
 
 
 @pytest.mark.parametrize("skew_s", [-3600.0, 3600.0])
@@ -205,18 +206,22 @@ async def test_a_failure_that_the_source_words_anew_each_time_is_logged_once(cap
     ],
     ids=["expired", "not yet valid"],
 )
-async def test_a_token_that_stays_unusable_is_logged_once(caplog, claims):
-    """Although the age in the sentence grows from one to the next."""
+async def test_a_token_that_stays_unusable_is_one_fault_and_one_line(caplog, claims):
+    """Although its age grows from one to the next."""
     tokens = [jwt_of(**each) for each in claims]
     office = Office(*[ok(answer_of(participant_token=token)) for token in tokens])
     async with office.source() as source:
+        reasons = set[str]()
         for ticket in range(3):
             source.do(FetchToken(ticket, None, None))
-            await office.events.get()
+            failed = await office.events.get()
+            assert isinstance(failed, TokenFailed)
+            reasons.add(failed.reason)
+    assert len(reasons) == 1
     assert [r.levelname for r in caplog.records].count("WARNING") == 1
 
 
-async def test_a_fixed_token_that_has_expired_is_logged_once(caplog):
+async def test_a_fixed_token_that_has_expired_is_one_fault_and_one_line(caplog):
     room = RoomConfig(url="wss://h.example.com", token=jwt_of(exp=NOW_S - 1))
     now_s = iter((NOW_S, NOW_S + 600))
     office = Office()
@@ -227,9 +232,14 @@ async def test_a_fixed_token_that_has_expired_is_logged_once(caplog):
         now_s=lambda: next(now_s),
     )
     async with source:
+        failures = []
         for ticket in range(2):
             source.do(FetchToken(ticket, None, None))
-            await office.events.get()
+            failures.append(await office.events.get())
+    first, second = failures
+    assert isinstance(first, TokenFailed)
+    assert second == replace(first, ticket=1)
+    assert "It expired 1 s ago." in caplog.text
     assert [r.levelname for r in caplog.records].count("WARNING") == 1
 
 

@@ -309,7 +309,7 @@ def test_an_https_server_address_is_used_as_wss():
 )
 def test_a_response_without_a_usable_token_may_be_retried(body, sentence):
     exc = trouble(body)
-    assert exc.reason == f"{WHERE} {sentence}"
+    assert str(exc) == f"{WHERE} {sentence}"
     assert (type(exc), exc.cause) == (TokenUnreachable, Cause.TOKEN_SOURCE)
 
 

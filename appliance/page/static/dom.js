@@ -24,14 +24,17 @@ export function make(tag, className = "", text = "") {
 }
 
 // Updates the children of `list` to one per item, by key and in order; items with equal keys
-// have a node each. Nodes of the view before are kept where they are, so that nothing
-// flickers and screen readers read out only new items.
+// have a node each. Nodes of the view before are used again and moved only if the order has
+// changed, so that nothing flickers and screen readers read out only new items.
 export function fill(list, items, { key, create, update }) {
-  const known = new Map([...list.children].map((node) => [node.dataset.key, node]));
+  const known = new Map();
+  for (const node of list.children) {
+    const { key: name } = node.dataset;
+    known.set(name, [...(known.get(name) ?? []), node]);
+  }
   const nodes = items.map((item) => {
     const name = key(item);
-    const node = known.get(name) ?? create(item);
-    known.delete(name);
+    const node = known.get(name)?.shift() ?? create(item);
     node.dataset.key = name;
     update(node, item);
     return node;
