@@ -18,8 +18,11 @@ launcher=/usr/local/bin/$service
 token_service=ptt-token-server
 token_unit=/etc/systemd/system/$token_service.service
 groups=(audio gpio i2c)
+# "systemctl enable" makes a link to the unit here.
+wants=/etc/systemd/system/multi-user.target.wants
 # What an upgrade replaces and roll_back puts back; the rest of a version is in its own folder.
-replaced=("$programs/venv" "$unit" "$launcher" "$token_unit" "$etc/reference.yaml" "$etc/token-server.reference.yaml")
+replaced=("$programs/venv" "$unit" "$launcher" "$token_unit" "$etc/reference.yaml" "$etc/token-server.reference.yaml"
+  "$wants/$service.service" "$wants/$token_service.service")
 # The appliance must be able to read the installed files, whatever the umask of root is.
 umask 022
 
@@ -131,41 +134,65 @@ make_user() {
   install -d -m 0700 -o "$service" -g "$service" "$state"
 }
 
-# keep_version: copies of what the upgrade replaces, and the names of the services that run, for roll_back.
+# keep_version: copies of what the upgrade replaces, and the states of the services, for roll_back.
 keep_version() {
   local file name
-  before=$(mktemp -d)
-  trap 'rm -rf "$before"' EXIT
-  running=()
+  # Beside the versions: moving a file back from here works on a full disk too.
+  before=$programs/.before
+  is_half_done=
+  trap leave EXIT
+  # Not bash's own way to leave: a closed terminal sends several signals, and the second would end it at once.
+  trap 'ignore_signals; exit 1' HUP INT PIPE TERM
+  rm -rf "$before"
+  mkdir -p "$before"
   for file in "${replaced[@]}"; do
-    [[ -e $file ]] || continue
+    exists "$file" || continue
     mkdir -p "$before${file%/*}"
     cp -a "$file" "$before$file"
   done
+  declare -gA states
   for name in "$service" "$token_service"; do
-    ! { has_systemd && systemctl is-active --quiet "$name"; } || running+=("$name")
+    states[$name]=$(has_systemd && systemctl is-active "$name") || true
   done
 }
 
-was_running() { [[ " ${running[*]} " == *" $1 "* ]]; }
+# leave: at the end of the script, also if a command fails, Ctrl-C is pressed or the terminal is closed.
+leave() {
+  ignore_signals
+  [[ -z $is_half_done ]] || roll_back
+  rm -rf "$before"
+}
+
+ignore_signals() { trap '' HUP INT PIPE TERM; }
+
+# exists FILE: also if it is a link to nothing.
+exists() { [[ -L $1 || -e $1 ]]; }
+
+was_running() { [[ ${states[$1]} == active ]]; }
+
+# was_stopped SERVICE: and did not wait for a restart either.
+was_stopped() { [[ ${states[$1]} =~ ^(inactive|failed|)$ ]]; }
 
 # install_program: each version in its own folder, so that the version before is whole until the new one runs.
 install_program() {
   local folder
   folder=$programs/$(version)
-  if [[ -e $folder/.complete ]] && ! is_whole "$folder"; then
-    # In place: without a network the rest goes on working. See install_locked for the variable.
-    say "Packages in $folder are damaged; installing them again"
-    rm -f "$folder"/.complete "$folder"/.????????
-    export PIP_IGNORE_INSTALLED=1
-  fi
-  if [[ ! -e $folder/.complete ]]; then
-    mkdir -p "$programs"
+  if [[ ! -e $folder/.complete ]] || ! is_whole "$folder"; then
+    if [[ $folder -ef $programs/venv ]]; then
+      # In place: without a network the rest goes on working. See install_locked for the variable.
+      say "Packages in $folder are damaged; installing them again"
+      rm -f "$folder"/.complete "$folder"/.????????
+      export PIP_IGNORE_INSTALLED=1
+    else
+      rm -rf "$folder"
+    fi
     make_venv "$folder"
     install_locked "$folder" "$repository/requirements.lock"
     install_project "$folder"
     touch "$folder/.complete"
   fi
+  # A first installation that ends early stays as it is: the next run goes on with it.
+  [[ ! -e $before$programs/venv ]] || is_half_done=1
   ln -sfn "$folder" "$programs/next"
   mv -T "$programs/next" "$programs/venv"
 }
@@ -193,22 +220,23 @@ install_service() {
   install -m 0755 "$repository/systemd/$service.sh" "$launcher"
 }
 
-# start SERVICE...: with the new version. systemd waits until each says that it is ready. The folders of other versions
-# are removed only if all are.
+# start SERVICE...: with the new version. systemd waits until each says that it is ready. The version before is kept
+# unless all are.
 start() {
-  local name is_ready=1
+  local name kept=
   if ! has_systemd; then
     say "systemd is not running here: $* starts at the next boot."
   else
     systemctl daemon-reload
     for name in "$@"; do
       systemctl restart "$name" 2>/dev/null && continue
-      is_ready=
+      kept=$before$programs/venv
       explain_failure "$name"
-      ! was_running "$name" || roll_back
+      ! was_running "$name" || exit 1
     done
   fi
-  [[ -z $is_ready ]] || remove_old_programs
+  is_half_done=
+  remove_old_programs "$kept"
 }
 
 # explain_failure SERVICE: the configuration of a new box has no room yet, and the check says what to write.
@@ -218,38 +246,52 @@ explain_failure() {
   say "Its log: journalctl -u $1 -n 20 --no-pager"
 }
 
-# roll_back: put the version before back, restart what ran with it, and fail.
+# roll_back: put the version before and the states of the services back.
 roll_back() {
-  local file name end="The version before runs again."
-  say "It ran before the upgrade: the version before is put back."
+  local file name new end=
+  # To its end, even if something fails or nobody is there to read what it says.
+  set +e
+  say "The version before is put back."
+  new=$(realpath "$programs/venv")
+  for name in "${!states[@]}"; do
+    ! was_stopped "$name" || systemctl stop "$name" 2>/dev/null
+  done
   for file in "${replaced[@]}"; do
-    [[ -L $before$file || -e $before$file ]] || continue
-    cp -a "$before$file" "$file.before"
-    mv -T "$file.before" "$file"
+    if exists "$before$file"; then
+      mv -T "$before$file" "$file"
+    else
+      rm -f "$file"
+    fi
   done
-  systemctl daemon-reload
-  for name in "${running[@]}"; do
-    systemctl restart "$name" 2>/dev/null && continue
-    end="The version before does not run either."
-    explain_failure "$name"
+  ! has_systemd || systemctl daemon-reload
+  for name in "$service" "$token_service"; do
+    was_stopped "$name" && continue
+    if systemctl restart "$name" 2>/dev/null; then
+      end=${end:- The version before runs again.}
+    else
+      end=" The version before does not run either."
+      explain_failure "$name"
+    fi
   done
-  fail "Not upgraded. $end"
+  remove_old_programs "$new"
+  say "Not upgraded.$end"
 }
 
 has_systemd() { [[ -d /run/systemd/system ]]; }
 
+# remove_old_programs FOLDER: all versions but the one in use and this one.
 remove_old_programs() {
   local folder
   for folder in "$programs"/*/; do
-    [[ $(realpath "$folder") == $(realpath "$programs/venv") ]] || rm -r "${folder%/}"
+    [[ $folder -ef $programs/venv || $folder -ef $1 ]] || rm -r "${folder%/}"
   done
 }
 
 remove() {
   # Fails if it has been removed before.
   systemctl disable --quiet --now "$service" "$token_service" 2>/dev/null || true
-  rm -rf "$unit" "/etc/systemd/system/multi-user.target.wants/$service.service" "$launcher" "$programs"
-  rm -rf "$token_unit" "/etc/systemd/system/multi-user.target.wants/$token_service.service"
+  rm -rf "$unit" "$wants/$service.service" "$launcher" "$programs"
+  rm -rf "$token_unit" "$wants/$token_service.service"
   ! has_systemd || systemctl daemon-reload
   say "Removed the program."
 }

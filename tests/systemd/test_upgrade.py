@@ -1,42 +1,75 @@
 """Upgrade of services that run: to the new version, or back to the one before."""
 
+import os
+import re
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
 SYSTEMD = Path(__file__).parents[2] / "systemd"
 BOX, TOKENS = "ptt-appliance", "ptt-token-server"
-# The machine is a folder. A version is a folder named after it; `broken` has a line for
-# each service and version that does not start, `started` is written by systemctl.
+UNITS = "etc/systemd/system"
+WANTS = f"{UNITS}/multi-user.target.wants"
+# The machine is a folder. A version is a folder named after it. `broken` and `hanging`
+# have a line for each service and version that does not start, `full` for each file
+# that cannot be written, `active` for each service that runs, and `restarting` for each
+# that waits for a restart. `started` is written by systemctl, `pip` by the installation
+# of packages.
 STAND_INS = """
 cd {root}
-programs={root}/opt etc={root}/etc state={root}/state before=
-unit={root}/units/box.service token_unit={root}/units/tokens.service
-launcher={root}/bin/launcher
-replaced=("$programs/venv" "$unit" "$launcher" "$token_unit" "$etc/reference.yaml"
-  "$etc/token-server.reference.yaml")
 need_64_bit() {{ :; }}
 need_packages() {{ :; }}
 need_lgpio() {{ :; }}
 enable_i2c() {{ :; }}
 make_user() {{ :; }}
 has_systemd() {{ :; }}
-version() {{ echo {version}; }}
-is_whole() {{ :; }}
+version() {{ echo new; }}
+is_whole() {{ [[ ! -e $1/damaged ]]; }}
 make_venv() {{ mkdir -p "$1"; }}
-install_locked() {{ :; }}
+install_locked() {{
+  echo "${{PIP_IGNORE_INSTALLED-}}" >>pip
+  [[ ! -e offline ]] || fail "no network"
+  rm -f "$1/damaged"
+}}
 install_project() {{ :; }}
 install() {{
   local last=${{@: -1}}
-  if [[ $1 == -d ]]; then mkdir -p "$last"; else echo {version} >"$last"; fi
+  if [[ $1 == -d ]]; then
+    mkdir -p "$last"
+  elif grep -qx "${{last#{root}/}}" full; then
+    : >"$last"
+    return 1
+  else
+    echo new >"$last"
+  fi
 }}
 systemctl() {{
+  local name=${{@: -1}}
   case $1 in
-    is-active) grep -qx "${{@: -1}}" active ;;
+    is-active)
+      if grep -qx "$name" active; then
+        echo active
+      else
+        grep -qx "$name" restarting && echo activating || echo inactive
+        return 3
+      fi
+      ;;
+    enable)
+      mkdir -p {wants}
+      ln -sfn "../$name.service" "{wants}/$name.service"
+      ;;
+    stop) sed -i "/^$name$/d" active ;;
     restart)
-      echo "$2 $(basename "$(realpath "$programs/venv")")" >>started
-      ! grep -qx "$(tail -n 1 started)" broken
+      systemctl stop "$name"
+      echo "$name $(basename "$(realpath "$programs/venv")")" >>started
+      for _ in {{1..200}}; do
+        grep -qx "$(tail -n 1 started)" hanging && sleep 0.1 || break
+      done
+      ! grep -qx "$(tail -n 1 started)" broken || return 1
+      echo "$name" >>active
       ;;
   esac
 }}
@@ -46,73 +79,104 @@ systemctl() {{
 @pytest.fixture
 def machine(tmp_path):
     """Return a machine that runs version `old` of both services."""
-    for folder in ("opt/old", "etc/token-server", "units", "bin"):
-        (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "opt" / "old" / ".complete").touch()
-    (tmp_path / "opt" / "venv").symlink_to(tmp_path / "opt" / "old")
     for file in FILES:
+        (tmp_path / file).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file).write_text("old\n")
-    (tmp_path / "bin" / "launcher").chmod(0o755)
-    for file in ("etc/config.yaml", "etc/token-server.yaml"):
-        (tmp_path / file).write_text("the owner's\n")
-    return Machine(tmp_path)
+    (tmp_path / "usr" / "local" / "bin" / BOX).chmod(0o755)
+    for file in ("config.yaml", "token-server.yaml"):
+        (tmp_path / "etc" / BOX / file).write_text("the owner's\n")
+    made = Machine(tmp_path)
+    made.make_version("old")
+    made.use_version("old")
+    (tmp_path / WANTS).mkdir()
+    for name in (BOX, TOKENS):
+        (tmp_path / WANTS / f"{name}.service").symlink_to(f"../{name}.service")
+    return made
 
 
 FILES = (
-    "units/box.service",
-    "units/tokens.service",
-    "bin/launcher",
-    "etc/reference.yaml",
-    "etc/token-server.reference.yaml",
+    f"{UNITS}/{BOX}.service",
+    f"{UNITS}/{TOKENS}.service",
+    f"usr/local/bin/{BOX}",
+    f"etc/{BOX}/reference.yaml",
+    f"etc/{BOX}/token-server.reference.yaml",
 )
 
 
 class Machine:
     def __init__(self, root):
         self.root = root
-        self.set(active=(BOX, TOKENS), broken=())
+        self.programs = root / "opt" / BOX
+        self.set(active=(BOX, TOKENS), restarting=(), broken=(), hanging=(), full=())
 
     def set(self, **files):
         for name, lines in files.items():
             (self.root / name).write_text("".join(f"{line}\n" for line in lines))
 
-    def upgrade(self, step="install_all"):
+    def make_version(self, name):
+        (self.programs / name).mkdir(parents=True)
+        (self.programs / name / ".complete").touch()
+
+    def use_version(self, name):
+        (self.programs / "venv").unlink(missing_ok=True)
+        (self.programs / "venv").symlink_to(self.programs / name)
+
+    def remove_service(self, name):
+        for folder in (UNITS, WANTS):
+            (self.root / folder / f"{name}.service").unlink()
+
+    def begin_upgrade(self, step="install_all"):
         script = (SYSTEMD / "install.sh").read_text().removesuffix('main "$@"\n')
         script = script.replace('$(dirname "${BASH_SOURCE[0]}")', str(SYSTEMD))
-        stand_ins = STAND_INS.format(root=self.root, version="new")
-        return subprocess.run(
-            ["bash"],
-            input=f"{script}{stand_ins}{step}\n",
-            capture_output=True,
+        script = re.sub(r"^(\w+)=/", rf"\1={self.root}/", script, flags=re.MULTILINE)
+        stand_ins = STAND_INS.format(root=self.root, wants=self.root / WANTS)
+        return subprocess.Popen(
+            ["bash", "-c", f"{script}{stand_ins}{step}\n"],
+            stderr=subprocess.PIPE,
             text=True,
-            check=False,
+            start_new_session=True,
         )
+
+    def upgrade(self, step="install_all"):
+        """Upgrade, and return the exit status and what is printed."""
+        with self.begin_upgrade(step) as script:
+            _, words = script.communicate()
+        return script.returncode, words
+
+    @property
+    def active(self):
+        return set((self.root / "active").read_text().split())
 
     @property
     def started(self):
         return (self.root / "started").read_text().splitlines()
 
     @property
+    def enabled(self):
+        return {path.stem for path in (self.root / WANTS).iterdir()}
+
+    @property
     def installed(self):
         """Versions of the program in use and of the files beside it."""
-        linked = (self.root / "opt" / "venv").resolve().name
-        return {linked} | {(self.root / file).read_text().strip() for file in FILES}
+        files = [self.root / file for file in FILES]
+        linked = (self.programs / "venv").resolve().name
+        return {linked} | {file.read_text().strip() for file in files if file.exists()}
 
     @property
     def kept(self):
-        folders = (self.root / "opt").iterdir()
-        return {path.name for path in folders if not path.is_symlink()}
+        return {path.name for path in self.programs.iterdir() if not path.is_symlink()}
 
 
 @pytest.mark.parametrize("step", ["install_all", "install_token_server"])
 def test_everything_is_upgraded_whichever_way_it_is_asked_for(machine, step):
-    done = machine.upgrade(step)
-    assert done.returncode == 0, done.stderr
+    machine.make_version("older")
+    status, words = machine.upgrade(step)
+    assert status == 0, words
     assert machine.installed == {"new"}
     assert machine.kept == {"new"}
     assert sorted(machine.started) == [f"{BOX} new", f"{TOKENS} new"]
-    for file in ("etc/config.yaml", "etc/token-server.yaml"):
-        assert (machine.root / file).read_text() == "the owner's\n"
+    for file in ("config.yaml", "token-server.yaml"):
+        assert (machine.root / "etc" / BOX / file).read_text() == "the owner's\n"
 
 
 @pytest.mark.parametrize("step", ["install_all", "install_token_server"])
@@ -120,32 +184,32 @@ def test_everything_is_upgraded_whichever_way_it_is_asked_for(machine, step):
 def test_the_version_before_is_put_back_if_the_new_one_does_not_start(
     machine, step, broken
 ):
+    machine.make_version("older")
     machine.set(broken=[f"{broken} new"])
-    done = machine.upgrade(step)
-    assert done.returncode == 1
-    assert f"{broken} does not run yet" in done.stderr
-    assert done.stderr.endswith("Not upgraded. The version before runs again.\n")
+    status, words = machine.upgrade(step)
+    assert status == 1
+    assert f"{broken} does not run yet" in words
+    assert words.endswith("Not upgraded. The version before runs again.\n")
     assert machine.installed == {"old"}
     assert machine.kept == {"old", "new"}
     assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
-    assert (machine.root / "bin" / "launcher").stat().st_mode & 0o777 == 0o755
+    assert (machine.root / FILES[2]).stat().st_mode & 0o777 == 0o755
 
 
 def test_what_does_not_run_either_way_is_reported(machine):
     machine.set(broken=[f"{BOX} new", f"{BOX} old"])
-    done = machine.upgrade()
-    assert done.returncode == 1
-    assert done.stderr.endswith(
-        "Not upgraded. The version before does not run either.\n"
-    )
+    status, words = machine.upgrade()
+    assert status == 1
+    assert words.endswith("Not upgraded. The version before does not run either.\n")
     assert machine.installed == {"old"}
 
 
 def test_a_service_that_did_not_run_before_is_no_reason_to_go_back(machine):
+    machine.make_version("older")
     machine.set(active=[TOKENS], broken=[f"{BOX} new"])
-    done = machine.upgrade()
-    assert done.returncode == 0
-    assert f"{BOX} does not run yet" in done.stderr
+    status, words = machine.upgrade()
+    assert status == 0
+    assert f"{BOX} does not run yet" in words
     assert machine.installed == {"new"}
     assert machine.kept == {"old", "new"}
 
@@ -154,6 +218,119 @@ def test_the_token_server_is_upgraded_without_starting_an_appliance_that_is_stop
     machine,
 ):
     machine.set(active=[TOKENS])
-    assert machine.upgrade("install_token_server").returncode == 0
+    assert machine.upgrade("install_token_server")[0] == 0
     assert machine.installed == {"new"}
     assert machine.started == [f"{TOKENS} new"]
+
+
+@pytest.mark.parametrize(
+    "signal_number", [signal.SIGINT, signal.SIGHUP, signal.SIGTERM]
+)
+def test_the_version_before_is_put_back_if_the_upgrade_is_interrupted(
+    machine, signal_number
+):
+    machine.set(hanging=[f"{BOX} new"])
+    with machine.begin_upgrade() as script:
+        wait_for_line(machine.root / "started")
+        # As a terminal that is closed: nobody reads what is printed.
+        script.stderr.close()
+        # A closed terminal sends several, through the shell and through sudo.
+        for _ in range(100):
+            os.killpg(script.pid, signal_number)
+        assert script.wait(20) != 0
+    assert machine.installed == {"old"}
+    assert machine.kept == {"old", "new"}
+    assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
+
+
+def test_a_second_control_c_does_not_end_the_way_back(machine):
+    machine.set(hanging=[f"{BOX} new", f"{BOX} old"])
+    with machine.begin_upgrade() as script:
+        wait_for_line(machine.root / "started", f"{BOX} new")
+        os.killpg(script.pid, signal.SIGINT)
+        wait_for_line(machine.root / "started", f"{BOX} old")
+        os.killpg(script.pid, signal.SIGINT)
+        machine.set(hanging=())
+    assert machine.installed == {"old"}
+    assert machine.started[-1] == f"{TOKENS} old"
+
+
+def wait_for_line(path, line=""):
+    """Wait until the file has this line, or any."""
+    until_s = time.monotonic() + 20
+    while not path.exists() or line not in path.read_text():
+        assert time.monotonic() < until_s
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize("file", [FILES[3], FILES[0]])
+def test_the_version_before_is_put_back_if_a_file_cannot_be_written(machine, file):
+    machine.set(full=[file])
+    status, words = machine.upgrade()
+    assert status == 1
+    assert words.endswith("Not upgraded. The version before runs again.\n")
+    assert machine.installed == {"old"}
+    assert machine.active == {BOX, TOKENS}
+
+
+def test_an_interrupted_first_installation_leaves_what_is_installed(machine):
+    """There is no version before; another run finishes it."""
+    (machine.programs / "venv").unlink()
+    machine.set(active=(), hanging=[f"{BOX} new"])
+    with machine.begin_upgrade() as script:
+        wait_for_line(machine.root / "started")
+        os.killpg(script.pid, signal.SIGINT)
+    assert machine.installed == {"new"}
+
+
+def test_a_service_that_is_new_is_removed_on_the_way_back(machine):
+    machine.remove_service(TOKENS)
+    (machine.root / FILES[4]).unlink()
+    machine.set(active=[BOX], broken=[f"{BOX} new"])
+    status, words = machine.upgrade("install_token_server")
+    assert (status, machine.started[0]) == (1, f"{TOKENS} new"), words
+    assert machine.installed == {"old"}
+    assert (machine.active, machine.enabled) == ({BOX}, {BOX})
+    for file in (FILES[1], FILES[4]):
+        assert not (machine.root / file).exists()
+
+
+def test_an_appliance_that_was_stopped_and_disabled_is_so_after_the_way_back(machine):
+    (machine.root / WANTS / f"{BOX}.service").unlink()
+    machine.set(active=[TOKENS], broken=[f"{TOKENS} new"])
+    status, words = machine.upgrade()
+    assert (status, machine.started[0]) == (1, f"{BOX} new"), words
+    assert (machine.active, machine.enabled) == ({TOKENS}, {TOKENS})
+
+
+def test_a_service_that_systemd_kept_restarting_is_started_on_the_way_back(machine):
+    machine.set(active=[TOKENS], restarting=[BOX], broken=[f"{TOKENS} new"])
+    assert machine.upgrade()[0] == 1
+    assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
+    assert machine.active == {BOX, TOKENS}
+
+
+def test_a_repair_in_place_that_failed_is_done_by_the_next_run(machine):
+    """pip ignores what is installed both times: it takes the damaged for installed."""
+    machine.make_version("new")
+    machine.use_version("new")
+    (machine.programs / "new" / "damaged").touch()
+    machine.set(offline=())
+    assert machine.upgrade()[0] == 1
+    (machine.root / "offline").unlink()
+    status, words = machine.upgrade()
+    assert status == 0, words
+    assert (machine.root / "pip").read_text().split() == ["1", "1"]
+    assert (machine.programs / "new" / ".complete").exists()
+
+
+@pytest.mark.parametrize("file", ["damaged", "left"])
+def test_a_damaged_or_unfinished_version_that_is_not_in_use_is_made_anew(machine, file):
+    machine.make_version("new")
+    (machine.programs / "new" / file).touch()
+    if file == "left":
+        (machine.programs / "new" / ".complete").unlink()
+    status, words = machine.upgrade()
+    assert status == 0, words
+    assert (machine.root / "pip").read_text() == "\n"
+    assert [path.name for path in (machine.programs / "new").iterdir()] == [".complete"]
