@@ -255,7 +255,7 @@ class ChatConfig:
     """Format of chat messages to the room."""
 
     format: Literal["auto", "plain"] = "auto"
-    """auto: as LiveKit's own clients; plain: the schema `{id, senderId, text, ts}`."""
+    """auto: as LiveKit's own clients; plain: `{id, senderId, senderName, text, ts}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
