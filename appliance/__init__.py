@@ -26,7 +26,7 @@ ends neither the room nor the page. Periods of 10 ms pass over a socket.
 Folders:
 
     core      decisions: events, commands, state, step, view
-    display   view to 1-bit picture             config   dataclasses, files, checks
+    display   draws the view for the OLED       config   dataclasses, files, checks
     audio     streams, capture, playback        room     LiveKit session and chat
     page      web page and HTTP API             panel    buttons, lamps, OLED
     tokens    client of the token source        net      URLs, HTTP, network monitor
@@ -67,9 +67,11 @@ Glossary:
     link       network of this machine; it changes with the address
     page       web page; a screen page is one of the contents of the OLED
     part       hardware or service that may fail while the rest works
-    lease      hold of the talk button on the page, which ends unless it is renewed
+    lease      hold of the page's talk button by one client; ends with its WebSocket, or
+               after its last plain request
     preset     another room that can be chosen
 
+    box        the appliance
     talker     person who speaks                speaker   loudspeaker
     talk       from the press to the end of its tail
     tail       end of a talk that is still sent after the release
@@ -81,7 +83,6 @@ Glossary:
     level      loudness of samples in dBFS; of a pin: high or low
     volume     loudness of playback in percent; the card's own is set in its mixer
     mixer      sum of all talkers; the card's own mixer has its volumes and switches
-    second choice   card in use while the wanted one is missing
 
     silent     samples so low that they count as silence; a silent microphone delivers
                only zeros while somebody talks

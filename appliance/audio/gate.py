@@ -26,7 +26,7 @@ class Gate:
 
     def __init__(self, pre_roll_ms: int) -> None:
         """Start closed."""
-        self._line = _silent_line(pre_roll_ms // BLOCK_MS + 1)
+        self._delay_line = _silent_line(pre_roll_ms // BLOCK_MS + 1)
         self._is_wanted = False
         self._tail_blocks = 0
         self._silent_blocks = 0
@@ -36,7 +36,7 @@ class Gate:
     @property
     def has_pre_roll(self) -> bool:
         """Whether a pre-roll is configured, for which every block is needed."""
-        return self._line.maxlen != 1
+        return self._delay_line.maxlen != 1
 
     @property
     def is_open(self) -> bool:
@@ -64,7 +64,7 @@ class Gate:
         """Replace what was captured so far by silence, so that no pre-roll has it."""
         # As a whole, because `apply` may be running. It takes the block to send from
         # the new line if the gate is opened afterwards.
-        self._line = _silent_line(self._line.maxlen or 1)
+        self._delay_line = _silent_line(self._delay_line.maxlen or 1)
 
     def apply(self, block: Block) -> Block:
         """Return the block to send in place of this one.
@@ -72,14 +72,14 @@ class Gate:
         Args:
             block: captured block; copied if a pre-roll is configured.
         """
-        self._line.append(block if self._line.maxlen == 1 else block.copy())
+        self._delay_line.append(block if self._delay_line.maxlen == 1 else block.copy())
         is_open = self.is_open
         if not is_open and not self._was_open:
             return SILENCE
         if not self._is_wanted and self._tail_blocks:
-            self._shorten(block)
+            self._count_tail(block)
         is_last = is_open and not self.is_open
-        oldest = self._line[0]
+        oldest = self._delay_line[0]
         was_open, self._was_open = self._was_open, is_open and not is_last
         if not is_open:
             # Nothing that was captured: the box may have been muted.
@@ -92,11 +92,11 @@ class Gate:
         self._last_sample = int(oldest[-1])
         return oldest
 
-    def _shorten(self, block: Block) -> None:
+    def _count_tail(self, block: Block) -> None:
         self._tail_blocks -= 1
         is_silent = level_dbfs(block) < SILENT_DBFS
         self._silent_blocks = self._silent_blocks + 1 if is_silent else 0
-        held = (self._line.maxlen or 1) - 1
+        held = (self._delay_line.maxlen or 1) - 1
         if self._silent_blocks >= SILENT_BLOCKS + held:
             self._tail_blocks = 0
 

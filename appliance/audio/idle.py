@@ -54,7 +54,7 @@ class IdleWindow:
         """Skip that many periods, beginning with the next one."""
         self._periods = self.left = periods
 
-    def passes(self, status: int) -> bool:
+    def skips(self, status: int) -> bool:
         """Return whether to skip this period; if so, it is counted.
 
         The callback in the sound process contains the same code without a call.

@@ -106,13 +106,13 @@ def follow(before: State, after: State, now_s: float) -> Step:
         after = replace(after, conversation=conversation)
     after = _with_voice(before, after, now_s)
     conversation = after.conversation
-    is_heard = conversation.is_answering or _is_open(after)
+    is_heard = conversation.is_answering or _is_open_mode(after)
     has_agent = conversation.agent is not None
     after, muting = _silenced(
         after, is_wanted=is_talking and has_agent and not is_heard
     )
     is_speaking = conversation.utterance_until_s is not None
-    is_turn = is_speaking if _is_open(after) else is_talking
+    is_turn = is_speaking if _is_open_mode(after) else is_talking
     after, turn = _with_turn(after, is_talking=is_turn and _listens(conversation))
     if was_talking and not is_talking and not has_agent and _is_taken_back(after):
         # What was said is kept for the agent, and it is not to hear that either.
@@ -140,14 +140,14 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     conversation = replace(conversation, utterance_until_s=until_s)
     after = replace(after, conversation=conversation)
     if before.talk.is_on and not after.talk.is_on:
-        return _asked(after, now_s, UTTERANCE_S if _is_open(after) else 0.0)
+        return _asked(after, now_s, UTTERANCE_S if _is_open_mode(after) else 0.0)
     agent = conversation.agent
-    is_listening = _is_open(after) or agent is None or not agent.takes_turns
+    is_listening = _is_open_mode(after) or agent is None or not agent.takes_turns
     is_asked = has_paused and is_listening
     return _asked(after, now_s, UTTERANCE_S + PAUSE_S) if is_asked else after
 
 
-def _is_open(state: State) -> bool:
+def _is_open_mode(state: State) -> bool:
     """Return whether the talk has no end, so that each utterance is a turn."""
     return state.config.talk.mode is TalkMode.OPEN
 
@@ -297,7 +297,7 @@ def _is_taken_back(state: State) -> bool:
     Not in `open` mode, where the mute is the only way to end a talk.
     """
     is_muted = state.talk.is_muted_on_page or state.talk.is_muted_at_box
-    return is_muted and not _is_open(state)
+    return is_muted and not _is_open_mode(state)
 
 
 def _silenced(state: State, *, is_wanted: bool) -> Step:

@@ -19,17 +19,20 @@ FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
 LONGEST_S: Final = 30.0
 STEADY_FAILURES: Final = 5
+"""Failures after which an unreachable server is tried every 8 s."""
 HOPEFUL_FAILURES: Final = 40
-"""Our choice: an unreachable server is tried every 8 s for five minutes, which is how
-long a restart of a server, router or provider takes; only then less often."""
+"""Failures after which it is tried less often. Our choice: five minutes are how long a
+restart of a server, router or provider takes."""
 JITTER_S: Final = 0.25
 """Spreads the retries of many appliances that lost one server over half a second."""
 EVICTED_FIRST_S: Final = 60.0
+"""First wait after an eviction: the session was ended by a moderator, or by another
+client with this box's identity. An agent that ends its call by deleting the room must
+not be called back at once."""
 REPLACED_LONGEST_S: Final = 1800.0
 """Our choice: two clients with one identity must not replace each other all day."""
 REMOVED_LONGEST_S: Final = 600.0
-"""Our choice: the first wait is as long as after a replacement. An agent that ends its
-call by deleting the room must not be called back at once."""
+"""Our choice: whoever removes the box from the room has a reason."""
 CHANGE_ATTEMPTS: Final = 3
 """Failed attempts to join another room before the box goes back."""
 REFUSED_S: Final = 600.0

@@ -161,7 +161,7 @@ class SimulatedCard:
             time.sleep(max(0.0, due_s - time.monotonic()))
             captured = self._next(frames).tobytes()
             played = memoryview(bytearray(len(captured)))
-            if not callback.idle_window.passes(0):
+            if not callback.idle_window.skips(0):
                 callback.call(memoryview(captured), played, 0, 0.0)
             self._recording.put(bytes(played))
 

@@ -36,7 +36,7 @@ from appliance.page.access import (
     too_many_requests,
 )
 from appliance.page.adapter import PageSettings
-from appliance.page.controls import Client, Controls, TalkLeases
+from appliance.page.controls import Client, Controls
 from appliance.page.messages import (
     JSON,
     LIMIT_BYTES,
@@ -51,6 +51,7 @@ from appliance.page.messages import (
 )
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
+from appliance.page.talk_leases import TalkLeases
 from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 from appliance.process.background import Background

@@ -31,7 +31,7 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     """Return the encryption with the key in this file, or why it cannot be used.
 
     Args:
-        key_file: its first line is the key, the same as in the other clients.
+        key_file: has one line, the key, the same as in the other clients.
     """
     try:
         with Path(key_file).open("rb") as file:

@@ -1,4 +1,4 @@
-"""Publisher of our own track, and what the server and others make of that track."""
+"""Publisher of our own track, with DTX, and what the server and others make of it."""
 
 import asyncio
 import logging

@@ -31,8 +31,8 @@ _log = logging.getLogger(__name__)
 class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
-    The driver of a card may block it, and then nobody else. It ends when no volume has
-    a fault; one that is changed later is examined when the device is opened again.
+    A driver that hangs blocks this thread only. The thread ends when no volume has a
+    fault; one that is changed later is examined when the device is opened again.
     """
 
     def __init__(

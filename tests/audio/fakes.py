@@ -111,7 +111,7 @@ class Path:
     def period(self, value, status=0):
         """Run one period of the card, and return what it plays; None: skipped."""
         self.clock.now_s += 0.01
-        if self.card.idle_window.passes(status):
+        if self.card.idle_window.skips(status):
             self.passed += 1
             return None
         played = memoryview(bytearray(b"x" * 1920))

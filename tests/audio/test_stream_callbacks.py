@@ -107,9 +107,9 @@ def test_a_card_of_another_rate_is_not_idle_before_the_end_of_a_sound_is_played(
     mixer.play(np.full(480, 5000, np.float32))
     card = DuplexCallback(mixer, Sink(is_idle=True), counters)
     for _ in range(1 + FLUSH_BLOCKS):
-        assert not card.idle_window.passes(0)
+        assert not card.idle_window.skips(0)
         card.call(heard(0, rate_hz=16_000), blank(16_000), 0, 0.0)
-    assert card.idle_window.passes(0)
+    assert card.idle_window.skips(0)
 
 
 def test_silence_overwrites_the_old_content_of_the_output_buffer():

@@ -12,7 +12,6 @@ from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.net.url import is_loopback
 from appliance.page.access import _pin_of_form, _pin_of_json
-from appliance.page.controls import TalkLeases
 from appliance.page.messages import (
     ChatRequest,
     JoinRequest,
@@ -28,6 +27,7 @@ from appliance.page.pairing_lockout import (
     Lockout,
     Lockouts,
 )
+from appliance.page.talk_leases import TalkLeases
 
 NAMES = own_names("Küche 1")
 
