@@ -22,8 +22,7 @@ LONGEST_WAIT_S: Final = 120.0
 """Longest time for which speech delays a search: a noisy room looks like speech."""
 BLIND_LATEST_S: Final = 10.0
 BLIND_TRIES: Final = 60
-"""Without ALSA's list a new card is not noticed, nor the end of what keeps a card from
-answering: search each second for a minute."""
+"""Without ALSA's list a new card is not noticed: search each second for a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,9 +143,10 @@ class ReopenPolicy:
         """Return the time between two searches while nothing is open."""
         if cards and not state.is_stuck:
             return float(min(SOON_S * 2 ** _doublings(self._searches), LATEST_S))
-        if self._searches >= BLIND_TRIES:
-            return BLIND_LATEST_S
-        return STUCK_S if state.is_stuck else SOON_S
+        if state.is_stuck:
+            # The end of what keeps it from answering is not noticed either.
+            return STUCK_S if self._searches < BLIND_TRIES else SOON_S
+        return SOON_S if self._searches < BLIND_TRIES else BLIND_LATEST_S
 
     def _open_wait_s(self) -> float:
         """Return the time between two searches that would interrupt a stream."""

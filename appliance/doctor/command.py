@@ -30,6 +30,9 @@ _ADVICE: Final = {
 """Remedy for each state of a unit that does not run."""
 
 
+RUNNING: Final = "running"
+
+
 def service(
     systemctl: str = "systemctl", ask: Callable[[], Health | None] = lambda: None
 ) -> Finding:
@@ -50,13 +53,14 @@ def service(
     state = values.get("ActiveState", "unknown")
     if state != "active":
         return Finding("service", state, _ADVICE.get(state, ""))
-    return _running(ask(), "running")
+    return _running(ask(), RUNNING)
 
 
 def _running(health: Health | None, state: str) -> Finding:
     """Return the finding with the faults of the box that answers."""
     if health is None:
-        return Finding("service", state)
+        words = "; its faults are not known, because its page does not answer"
+        return Finding("service", state + words * (state == RUNNING))
     faults = (*health.faults, *map(_words, health.fault_ids))
     if not faults:
         return Finding("service", f"{state}; the box reports no faults")

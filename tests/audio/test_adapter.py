@@ -229,6 +229,7 @@ async def test_an_unplugged_card_is_reported_and_works_again_after_replugging(tm
 CALLS = {
     "open-hangs": r"does not answer \(Pa_Initialize\)",
     "start-hangs": r"does not answer \(Pa_StartStream\)",
+    "start-refused": r"does not answer \(Pa_StartStream\)",
     "error-loop": r"does not answer \(Pa_CloseStream\)",
     "crash": r"crashed \(SIGSEGV\)",
 }
@@ -244,7 +245,7 @@ async def test_a_fault_of_the_sound_library_is_named_and_sound_returns_after_it(
             ours.adapter.do(OpenSound())
             await ours.opened()
             FAULTS[fault].begin(card)
-            if fault in {"open-hangs", "start-hangs"}:
+            if fault in {"open-hangs", "start-hangs", "start-refused"}:
                 # Opens it again.
                 ours.adapter.do(CloseSound())
                 ours.adapter.do(OpenSound())
