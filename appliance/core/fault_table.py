@@ -89,7 +89,7 @@ CARD_STOPPED: Final = HardwareFault(
 CARD_STUCK: Final = HardwareFault(
     "card-stuck",
     "the sound card does not answer ({call})",
-    "Unplug it and plug it in again, if that does not help into another USB port.",
+    "Unplug it and plug it in again, if need be into another USB port.",
     readme_row=_SOUND,
 )
 SOUND_CRASHED: Final = HardwareFault(
