@@ -30,7 +30,8 @@ Folders:
     audio     streams, capture, playback        room     LiveKit session and chat
     page      web page and HTTP API             panel    buttons, lamps, OLED
     tokens    client of the token source        net      URLs, HTTP, network monitor
-    process   tasks, faults, log, systemd       metrics  counters, Prometheus
+    process   tasks, faults, log, systemd,      metrics  counters, Prometheus
+              files in the state directory
     doctor    fault finding                     demo     everything without hardware
     dtelecom  rooms on dTelecom's network, for room, tokens and token_server
     sound_cards   which cards there are and are used, their own volume
@@ -44,8 +45,8 @@ Modules at the top:
     errors     exceptions of the appliance
 
 Adapters are in audio, room, page, panel, tokens, net (network monitor), metrics (push)
-and process (store, systemd); audio, room, page, panel and tokens import the other
-folders, never each other. Only `cli`, `run`, `assembly`, `demo` and `doctor` name
+and process (settings store, systemd); audio, room, page, panel and tokens import the
+other folders, never each other. Only `cli`, `run`, `assembly`, `demo` and `doctor` name
 concrete adapters.
 
 Reading order: `config.yaml`, `core.state`, `core.events`, `core.step`,
@@ -58,17 +59,18 @@ Glossary:
     gate       sends the microphone or silence to the room; the track stays published
     earcon     short sound for the person at the appliance
     session    one connection to a room, from its token to its end
-    ticket     number of a session; events of older sessions are dropped
+    ticket     number of a session, which its commands and events carry, so that
+               events of older sessions are dropped
     adapter    connects the core with something outside: sound card, room, page
     viewer     adapter that shows the view
     view       immutable description of everything that is shown
     snapshot   JSON form of the view that the page receives
     banner     text of the connection's state, or of why it is missing
-    link       network of this machine; it changes with the address
+    link       network of this machine; another address is another link
     page       web page; a screen page is one of the contents of the OLED
     part       hardware or service that may fail while the rest works
-    lease      hold of the page's talk button by one client; ends with its WebSocket, or
-               after its last plain request
+    lease      hold of the page's talk button by one client; ends with its WebSocket.
+               A client that sends HTTP requests instead has to repeat them in time
     preset     another room that can be chosen
 
     box        the appliance
@@ -77,17 +79,18 @@ Glossary:
     tail       end of a talk that is still sent after the release
     latched    a talk that goes on without a held button
     agent      program in the room that answers what is said (LiveKit's agents)
-    turn       time in which the agent listens to this box, as the box tells it
+    turn       time in which an agent listens to this box: the box sends it the turn's
+               start and end
     caption    spoken words as text, while they are spoken
 
     level      loudness of samples in dBFS; of a pin: high or low
     volume     loudness of playback in percent; the card's own is set in its mixer
     mixer      sum of all talkers; the card's own mixer has its volumes and switches
 
-    silent     samples so low that they count as silence; a silent microphone delivers
-               only zeros while somebody talks
+    silent     of sound: so quiet that it counts as silence
+    silent microphone   fault: it delivers only zeros while somebody talks
     idle       silent in both directions for a while: most periods are skipped
-    stopped    a stream that does not call back any more
-    no samples   state of an open microphone for which PortAudio has had none for 1 s
+    stopped    of a stream: PortAudio does not call back any more
+    no samples   fault: PortAudio calls back, but has had no captured sound for 1 s
     settled    unchanged for so long that it counts: a contact, the silence before idle
 """

@@ -17,14 +17,14 @@ from appliance.audio.driver import Driver
 from appliance.audio.portaudio import PortAudio
 from appliance.config import Config
 from appliance.metrics.counters import AudioFigures, Counters
-from appliance.net.monitor import NetworkMonitor
+from appliance.net.network_monitor import NetworkMonitor
 from appliance.panel.buttons import Buttons
 from appliance.panel.lamps import Lamps
 from appliance.panel.oled import open_oled, size_px
 from appliance.panel.pins import PINS, PinSource
 from appliance.ports import Adapters, Viewer
+from appliance.process.settings_store import Store
 from appliance.process.state_files import state_folder
-from appliance.process.store import Store
 from appliance.process.systemd import SystemdNotifier
 from appliance.room.adapter import LiveKitRoom
 from appliance.room.apm import echo_canceller, voice_cleaner

@@ -15,8 +15,11 @@ Block = NDArray[np.int16]
 
 Packet = tuple[Block, Block]
 """20 ms of audio: one Opus packet."""
+PACKET_BLOCKS: Final = 2
+PACKET_S: Final = PACKET_BLOCKS * BLOCK_MS / 1000
 
 SILENCE: Final[Block] = np.zeros(BLOCK_FRAMES, np.int16)
 """10 ms of silence, read-only. Most audio is silence: a producer that passes this very
 object lets consumers detect it by `is`. Other blocks of zeros work too, only slower."""
 SILENCE.flags.writeable = False
+SILENT_PACKET: Final[Packet] = (SILENCE, SILENCE)

@@ -23,8 +23,8 @@ from appliance.metrics.counters import Counters
 from appliance.ports import Adapters
 from appliance.process.logs import is_run_by_systemd, start_logging
 from appliance.process.native_stderr import limit_native_stderr
+from appliance.process.settings_store import Store, StoredState
 from appliance.process.state_files import state_folder
-from appliance.process.store import Store, StoredState
 from appliance.tokens.adapter import TokenAdapter
 
 if TYPE_CHECKING:

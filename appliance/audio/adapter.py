@@ -7,20 +7,17 @@ For the room it has the microphone (`ports.MicrophoneFeed`) and the mixer
 import sys
 import time
 from collections.abc import Callable
-from functools import cache
 from pathlib import Path
 from typing import Final, Self, assert_never
 
-import numpy as np
-from numpy.typing import NDArray
-
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.driver import Driver
+from appliance.audio.earcons import ECHO_S, SENT_TONES, earcon_samples
 from appliance.audio.gate import Gate
 from appliance.audio.latency_steps import KeptSteps, LatencySteps
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.audio.supervisor import Supervisor
 from appliance.config import Config
@@ -41,37 +38,12 @@ from appliance.metrics.counters import AudioFault, AudioFigures
 from appliance.pcm import RATE_HZ
 from appliance.ports import Post
 from appliance.sound_cards.card_volume_supervisor import CardVolumeSupervisor
-from appliance.sound_cards.device_choice import DeviceChoice
-from appliance.sound_cards.device_wishes import Direction
-
-LOUDNESS: Final = 6000.0
-"""-15 dBFS: audible over speech, not startling in a quiet room."""
-EDGE_S: Final = 0.005
-
-_NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
-    # Hz and seconds; 0 Hz is a pause. Rising means success, falling a failure.
-    Earcon.PERMIT: ((880.0, 0.06),),
-    Earcon.END: ((587.0, 0.06),),
-    Earcon.REFUSED: ((196.0, 0.12), (0.0, 0.04), (196.0, 0.12)),
-    Earcon.WARNING: ((988.0, 0.07), (0.0, 0.05), (988.0, 0.07)),
-    Earcon.JOINED: ((523.0, 0.09), (784.0, 0.12)),
-    # Soft, because it is repeated.
-    Earcon.THINKING: ((440.0, 0.03),),
-    Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
-}
-
-SENT_TONES: Final = {
-    Earcon.PERMIT: _NOTES[Earcon.PERMIT][0][0],
-    Earcon.WARNING: _NOTES[Earcon.WARNING][0][0],
-}
-"""Pitch in Hz of the earcons that sound while the gate is open: the microphone hears
-them."""
+from appliance.sound_cards.devices import Direction
+from appliance.sound_cards.selected_devices import SelectedDevices
 
 DEAD_S: Final = 10.0
 """A thread whose heartbeat is older is stuck; a call into PortAudio may take five
 seconds, and ending the process that makes it two more."""
-ECHO_S: Final = 0.3
-"""Time in which an earcon's echo arrives: latency of the card and decay of the room."""
 SWITCH_S: Final = 0.0005
 """Interval after which a thread yields the interpreter lock. With Python's default of
 5 ms, 30 ms of work on a page or a picture makes the card lose period after period
@@ -80,19 +52,6 @@ _WAYS: Final[tuple[tuple[Direction, Way], ...]] = (
     ("microphone", Way.SEND),
     ("speaker", Way.RECEIVE),
 )
-
-
-@cache
-def earcon_samples(earcon: Earcon) -> NDArray[np.float32]:
-    """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
-    return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
-
-
-def _note(hz: float, length_s: float) -> NDArray[np.float32]:
-    count = int(length_s * RATE_HZ)
-    at = np.arange(count) / RATE_HZ
-    edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)
-    return (LOUDNESS * edge * np.sin(2 * np.pi * hz * at)).astype(np.float32)
 
 
 class AudioAdapter:
@@ -125,10 +84,12 @@ class AudioAdapter:
         self._sender = Sender(gate, self.mixer, post, processing)
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
-        choice = DeviceChoice(config.sound)
+        choice = SelectedDevices(config.sound)
         levels = CardVolumeSupervisor(config.sound.mixer)
-        stats = StreamStats(post, levels.notice)
-        self._supervisor = Supervisor(choice, driver, self._sender, stats, steps)
+        stream_faults = StreamFaults(post, levels.notice)
+        self._supervisor = Supervisor(
+            choice, driver, self._sender, stream_faults, steps
+        )
         self._supervisor.set_card_volumes = levels.apply
 
     async def __aenter__(self) -> Self:
@@ -183,7 +144,7 @@ class AudioAdapter:
 
     def figures(self) -> AudioFigures:
         """Return counters and gauges of the audio path."""
-        card = self._supervisor.stats
+        card = self._supervisor.faults
         kinds = (AudioFault.XRUN, AudioFault.DROP, AudioFault.STALL, AudioFault.UNPLUG)
         faults = {
             (way, kind): card.count(direction, kind)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from appliance.audio.idle import IdleWindow
-from appliance.sound_cards.device_wishes import Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 
 Raw = memoryview
 """Interleaved int16 samples."""

@@ -1,9 +1,9 @@
 """Sender: processes, gates and sends captured blocks, on a thread of its own.
 
 The card's callback only enqueues, so that slow processing or encoding cannot cause an
-underrun of the playback. Silence is sent too, while the gate is closed and while the
-microphone is missing, because a track without packets increases the delay at the
-receiver. Opus makes one packet of it every 0.4 s (DTX).
+underrun of the playback. Blocks are passed in pairs, whole Opus packets: that wakes the
+encoder half as often and does not delay the packet. Silence is sent too, while the gate
+is closed and while the microphone is missing (`dtx_silence`).
 """
 
 import threading
@@ -16,38 +16,20 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import Samples, db_gain, to_block
+from appliance.audio.dtx_silence import DtxSilence
 from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
-from appliance.pcm import BLOCK_FRAMES, SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, PACKET_S, SILENCE, Block
 from appliance.ports import Post
 
-PACKET_BLOCKS: Final = 2
-"""An Opus packet is 20 ms. Passing both blocks together wakes the encoder half as often
-and does not delay the packet."""
-PACKET_S: Final = PACKET_BLOCKS * 0.01
 MAX_WAITING_PACKETS: Final = 6
 """Length of the queue, 120 ms; if the encoder lags further, packets are dropped."""
-MISSING_AFTER_S: Final = 0.04
-"""Two packets; if the card is later than this and twice its latency, it is missing."""
-MAX_INSERTED_PACKETS: Final = 25
-"""Silence inserted at once, half a second; more is not needed after a stop."""
-IDLE_S: Final = IDLE_PERIODS * 0.01
-"""In idle mode one block in eight is processed, with the last of four packets. The
-other three are sent at their time, before the card's thread has counted them: receivers
-lengthen their buffers when packets are late, and keep that for the next talk. Measured
-from microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
-AHEAD_LATE_S: Final = 0.01
-"""How late the three are sent, so that a card that is a little late comes first."""
-IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 LEAST_WAIT_S: Final = 0.01
 """Time for blocks to arrive that are as late as this thread."""
-SETTLED_PACKETS: Final = 15
-"""Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 _Pair = tuple[Block, Block]  # Captured, and played meanwhile.
 _Packet = tuple[_Pair, _Pair]
 
@@ -88,19 +70,11 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
         self.meter = Meter(post)
         self._first_half: _Pair | None = None
-        # Packets skipped so far, counted by the card's thread, and those of them for
-        # which the sender's has sent silence.
-        self._skipped = self._skipped_sent = 0
         self._gain = 1.0
         self._asked_at_s: float | None = None
         self._was_open = False
-        self._silent_packets = 0
-        self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s()
-        self._card_latency_s = 0.0
-        # Packets of an idle window sent before the card's thread has counted them.
-        self._ahead, self._is_gap_counted = 0, False
-        # Packets of silence sent since the card's last packet, and when.
-        self._inserted, self._inserted_at_s = 0, now_s()
+        self._silence = DtxSilence(gate, self.encoder_feed, self.meter.skip, now_s())
+        self._is_gap_counted = False
         self._tone: ToneRemover | None = None
         self._at_end: Samples | None = None
         self.overflows = 0
@@ -128,21 +102,21 @@ class Sender:
             self._first_half = pair
             return
         self._first_half = None
-        self._packet_at_s = at_s = self._now_s()
+        at_s = self._now_s()
+        skipped = self._silence.arrive(at_s)
         if self._queue.qsize() >= MAX_WAITING_PACKETS:
             self.overflows += 1
             return
-        self._queue.put((at_s, self._skipped, (first, pair)))
+        self._queue.put((at_s, skipped, (first, pair)))
 
     def skip_packets(self, packets: int) -> None:
         """Let silence be sent in place of skipped packets, with the next packet."""
-        self._packet_at_s = self._now_s()
-        self._skipped += packets
+        self._silence.skip(packets, self._now_s())
 
     @property
     def is_idle(self) -> bool:
         """Whether the next periods may be skipped, because only silence is sent."""
-        return self._is_settled and self._first_half is None
+        return self._silence.is_settled and self._first_half is None
 
     def open_gate(self, asked_at_s: float) -> None:
         """Open the gate; `asked_at_s` is the monotonic time of the request."""
@@ -167,7 +141,7 @@ class Sender:
 
     def set_delay(self, delay_ms: int) -> None:
         """Adapt to new streams with this delay from speaker to microphone."""
-        self._card_latency_s = delay_ms / 1000
+        self._silence.set_card_latency(delay_ms / 1000)
         self._processing.restart(delay_ms)
         self._first_half = None
 
@@ -195,92 +169,33 @@ class Sender:
         if late_s > PACKET_S:
             return
         now_s = self._now_s()
-        if now_s < self._silence_due_s:
+        if now_s < self._silence.due_s:
             return
-        if self._is_ahead_wanted:
-            self._send_ahead(now_s)
-        if now_s < self._missing_at_s:
+        self._silence.send_ahead(now_s)
+        packets = self._silence.missing(now_s)
+        if packets is None:
             return
-        # What the card still holds is not lost: both would add up at the receivers.
-        lead_s = max(self._card_latency_s, self._ahead * PACKET_S)
-        since_s = max(self._packet_at_s + lead_s, self._silence_at_s)
-        # Rounded down, and the rest is sent next time: half a packet too many each time
-        # would have added a second to the delay after ten seconds.
-        packets = int((now_s - since_s) / PACKET_S)
-        is_bounded = packets <= MAX_INSERTED_PACKETS
-        self._silence_at_s = since_s + packets * PACKET_S if is_bounded else now_s
-        self._send_skipped(self._skipped)
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
             self.meter.reset()
             return
-        self._silent_packets = 0
-        packets = min(packets, MAX_INSERTED_PACKETS)
         if self.gate.is_open and not self._is_gap_counted:
             self._is_gap_counted = True
             self.underflows += 1
-        self._inserted += packets
-        self._inserted_at_s = now_s
+        self._silence.insert(packets, now_s)
         for _ in range(packets):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
             self._send_packet(((first, SILENCE), (second, SILENCE)))
         self.mixer.end_idle()
 
-    @property
-    def _is_settled(self) -> bool:
-        """Whether only silence has been sent for a while."""
-        return self._silent_packets >= SETTLED_PACKETS and not self.gate.is_open
-
-    @property
-    def _is_ahead_wanted(self) -> bool:
-        """Whether the next packet of an idle window is sent without waiting for it."""
-        is_there = self._silence_at_s <= self._packet_at_s
-        is_idle = self._is_settled and self.encoder_feed.is_connected
-        return is_there and is_idle and self._ahead < IDLE_PACKETS - 1
-
-    @property
-    def _silence_due_s(self) -> float:
-        """Time at which silence is sent if no packet arrives before.
-
-        Silence that stands in for the card is sent packet by packet, because receivers
-        answer each delay with a longer buffer; when Opus sends almost nothing of it,
-        as rarely as in idle mode.
-        """
-        if self._silence_at_s > self._packet_at_s:
-            is_needed = self.encoder_feed.is_connected or self.gate.is_open
-            is_settled = self._inserted >= SETTLED_PACKETS and not self.gate.is_open
-            together = IDLE_PACKETS if is_settled or not is_needed else 1
-            return self._silence_at_s + together * PACKET_S
-        if self._is_ahead_wanted:
-            ahead_s = (self._ahead + 1) * PACKET_S + AHEAD_LATE_S
-            return self._packet_at_s + ahead_s
-        return self._missing_at_s
-
-    @property
-    def _missing_at_s(self) -> float:
-        """Time from which the card counts as missing, if no packet arrives before."""
-        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s
-        return self._packet_at_s + wait_s + self._is_settled * IDLE_S
-
-    def _send_ahead(self, now_s: float) -> None:
-        """Send those packets of an idle window whose time has passed."""
-        passed_s = now_s - self._packet_at_s - AHEAD_LATE_S
-        # Times that are equal may differ in their last digit.
-        passed = int(passed_s / PACKET_S + 1e-6)
-        packets = max(0, min(passed, IDLE_PACKETS - 1) - self._ahead)
-        self._ahead += packets
-        self._inserted += packets
-        self._inserted_at_s = now_s
-        self.encoder_feed.send([(SILENCE, SILENCE)] * packets)
-
     def _run(self) -> None:
         raise_priority()
-        self._packet_at_s = self._silence_at_s = self._now_s()
+        self._silence.restart(self._now_s())
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
             now_s = self._now_s()
-            wait_s = max(LEAST_WAIT_S, self._silence_due_s - now_s)
+            wait_s = max(LEAST_WAIT_S, self._silence.due_s - now_s)
             try:
                 is_wanted = self._take(self._queue.get(timeout=wait_s))
             except Empty:
@@ -291,45 +206,13 @@ class Sender:
         if taken is None:
             return False
         at_s, skipped, packet = taken
-        ahead, self._ahead = self._ahead, 0
         self._is_gap_counted = False
-        is_late = self._is_late(at_s)
-        self._send_skipped(skipped)
-        # The card was late, and skipped less than was sent ahead.
-        is_sent = bool(ahead) and not self.gate.is_open
-        if self._inserted and (is_late or is_sent):
-            # Sent as well, it would stay in the receivers' buffers for long.
-            self._inserted -= 1
+        if self._silence.replaces(at_s, skipped):
             return True
         self._send_packet(packet)
         is_talk = self._was_open or self.gate.has_pre_roll
-        is_busy = is_talk or self._processing.is_at_work
-        self._silent_packets = 0 if is_busy else self._silent_packets + 1
+        self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
         return True
-
-    def _is_late(self, at_s: float) -> bool:
-        """Return whether a packet that arrived then belongs to the time before.
-
-        Several that arrive at once had waited for a thread or process that stood still;
-        the silence sent in their place stands for them. A card that is back delivers
-        one packet after the other.
-        """
-        is_late = at_s - self._taken_at_s < PACKET_S / 2
-        if not is_late and self._taken_at_s >= self._inserted_at_s:
-            self._inserted = 0
-        self._taken_at_s = at_s
-        return is_late
-
-    def _send_skipped(self, skipped: int) -> None:
-        """Send silence for the packets skipped so far."""
-        # An older number may have been in the queue.
-        packets = max(0, skipped - self._skipped_sent)
-        if packets:
-            self._skipped_sent = skipped
-            self.meter.skip(packets * PACKET_BLOCKS)
-            sent = min(packets, self._inserted)
-            self._inserted -= sent
-            self.encoder_feed.send([(SILENCE, SILENCE)] * (packets - sent))
 
     def _send_packet(self, packet: _Packet) -> None:
         (first_heard, _), (second_heard, _) = packet

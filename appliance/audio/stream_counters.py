@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from appliance.sound_cards.device_wishes import Direction
+from appliance.sound_cards.devices import Direction
 
 STALL_S: Final = 1.0
 """Time without callbacks, or without captured samples, after which a stream counts as

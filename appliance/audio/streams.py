@@ -20,7 +20,7 @@ from appliance.audio.stream_callbacks import (
 from appliance.audio.stream_counters import StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first; see `latency_steps` for the

@@ -17,12 +17,12 @@ from appliance.audio.driver import Driver
 from appliance.audio.latency_steps import LatencySteps
 from appliance.audio.reopen_policy import ReopenPolicy, SoundState
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import STOPPED, StreamStats
+from appliance.audio.stream_faults import STOPPED, StreamFaults
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault
-from appliance.sound_cards.device_choice import DeviceChoice
-from appliance.sound_cards.device_wishes import Device, Direction, listed
+from appliance.sound_cards.devices import Device, Direction, listed
+from appliance.sound_cards.selected_devices import SelectedDevices
 
 CHECK_S: Final = 0.25
 PAUSE_S: Final = 2.0
@@ -51,10 +51,10 @@ class Supervisor:
 
     def __init__(
         self,
-        choice: DeviceChoice,
+        choice: SelectedDevices,
         driver: Callable[[], Driver],
         sender: Sender,
-        stats: StreamStats,
+        faults: StreamFaults,
         latency_steps: LatencySteps,
     ) -> None:
         """Start with the card closed; `start` starts the thread, `open` opens the card.
@@ -63,7 +63,7 @@ class Supervisor:
             choice: chooses the devices for microphone and speaker.
             driver: creates the driver; called on the supervisor's thread.
             sender: consumer of captured blocks, with the mixer to be played.
-            stats: counts faults, and posts lost and found directions.
+            faults: counts faults, and posts lost and found directions.
             latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
         self._choice = choice
@@ -91,7 +91,7 @@ class Supervisor:
         self._latency_steps = latency_steps
         self.set_card_volumes: Callable[[dict[Direction, Device]], None] | None = None
         """Sets the own volumes of cards that were opened; None: nobody does."""
-        self.stats = stats
+        self.faults = faults
         """Lost directions and counters."""
         self._iterated_at_s = time.monotonic()
 
@@ -147,8 +147,8 @@ class Supervisor:
         """Check for stopped streams, repeated losses and missing devices."""
         if not self._is_wanted:
             return
-        self.stats.note_first_callbacks()
-        if self.stats.note_missing_samples():
+        self.faults.note_first_callbacks()
+        if self.faults.note_missing_samples():
             self._note_loss()
         self._close_stopped()
         state = self._state()
@@ -166,11 +166,11 @@ class Supervisor:
         return SoundState(
             is_open=self._streams is not None,
             is_stuck=self._driver is not None and bool(self._driver.failure()),
-            is_lost=self.stats.is_anything_lost,
-            has_no_samples=self.stats.has_no_samples,
+            is_lost=self.faults.is_anything_lost,
+            has_no_samples=self.faults.has_no_samples,
             is_best=self._choice.is_best,
             is_talking=sender.gate.is_open and has_spoken,
-            is_playing="speaker" in self.stats.counters and not sender.mixer.is_idle,
+            is_playing="speaker" in self.faults.counters and not sender.mixer.is_idle,
         )
 
     def _close_stopped(self) -> None:
@@ -178,14 +178,14 @@ class Supervisor:
         if self._streams is None or self._driver is None:
             return
         is_over = bool(self._driver.failure())
-        now_s, counters = time.monotonic(), self.stats.counters
-        stopped = set(counters) if is_over else self.stats.stopped(now_s)
+        now_s, counters = time.monotonic(), self.faults.counters
+        stopped = set(counters) if is_over else self.faults.stopped(now_s)
         if not stopped:
             return
         devices = self._devices
         rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
-            self.stats.close(stopped)
+            self.faults.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
             self._choice.use(rest, rest)
@@ -201,8 +201,8 @@ class Supervisor:
         # Closing may have failed as well, and names the call in which.
         reason = self._driver.failure() or STOPPED
         for direction in sorted(stopped):
-            self.stats.add(direction, AudioFault.STALL)
-            self.stats.lost(direction, devices[direction].stable_name, reason)
+            self.faults.add(direction, AudioFault.STALL)
+            self.faults.lost(direction, devices[direction].stable_name, reason)
         self._note_loss()
 
     def _note_loss(self) -> None:
@@ -220,18 +220,18 @@ class Supervisor:
         steps, is_sending = self._latency_steps, self._sender.gate.is_open
         now_s = time.monotonic()
         is_idle = not (is_sending or is_playing)
-        if steps.update(self.stats.losses, now_s, is_idle=is_idle):
+        if steps.update(self.faults.losses, now_s, is_idle=is_idle):
             asked_s = LATENCY_STEPS_S[steps.latency_step]
             _log.info("buffer size changed  latency_ms=%.0f", asked_s * 1000)
             # A search would interrupt a talk for a second.
             self._close_streams()
             self._open(self._driver, self._devices)
             return
-        self.stats.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
+        self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
     def _rejoin(self) -> None:
         """Open a card as one stream again after it has worked as two for a while."""
-        counters, driver = self.stats.counters, self._driver
+        counters, driver = self.faults.counters, self._driver
         is_both = len(set(map(id, counters.values()))) > 1
         is_one_card = len(set(self._devices.values())) == 1
         is_old = time.monotonic() - self._opened_at_s > self.rejoin_s
@@ -254,7 +254,7 @@ class Supervisor:
             self._driver = driver = self._driver or self._import()
             driver.renew()
             wanted, missing = self._choice.choose(listed(driver.devices()))
-            self.stats.note_listed(self._choice.listed)
+            self.faults.note_listed(self._choice.listed)
         except SoundError as exc:
             is_stuck = self._driver is not None and bool(self._driver.failure())
             missing = self._choice.missing_all(exc, is_stuck=is_stuck)
@@ -289,8 +289,8 @@ class Supervisor:
         if self.set_card_volumes is not None:
             self.set_card_volumes(wanted)
         self._choice.use(wanted, streams.counters)
-        self.stats.opened(streams.counters, self._choice.found())
-        self._sender.set_delay(self.stats.delay_ms)
+        self.faults.opened(streams.counters, self._choice.found())
+        self._sender.set_delay(self.faults.delay_ms)
         self._opened_at_s = time.monotonic()
 
     def _note_hang(self, failures: Collection[Direction], cards: str) -> None:
@@ -312,10 +312,10 @@ class Supervisor:
 
     def _note_missing(self, missing: dict[Direction, SoundError]) -> None:
         for direction, exc in missing.items():
-            self.stats.lost(direction, exc.part, exc.reason)
+            self.faults.lost(direction, exc.part, exc.reason)
 
     def _close_streams(self) -> None:
-        self.stats.close()
+        self.faults.close()
         if self._streams is not None:
             self._streams.close()
             self._streams = None

@@ -1,4 +1,4 @@
-"""Conversation with a voice agent: state, captions, local silence, turns, its texts.
+"""Conversation with a voice agent: decides on turns, captions and muting its audio.
 
 While somebody talks here, the agent is muted locally: the ear notices an interruption
 at once, the agent itself after up to a second. People are never muted. While it

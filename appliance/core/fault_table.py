@@ -122,9 +122,9 @@ ALSA_CONFIGURATION: Final = HardwareFault(
     "Fix or remove it.",
     readme_row=_ALSA,
 )
-OTHER_WISH: Final = HardwareFault(
+NOT_PREFERRED: Final = HardwareFault(
     "card-other-wish",
-    'not "{wish}"',
+    'not "{wanted}"',
     "Plug that one in, or change sound.{direction}.",
     FaultKind.NOTICE,
     _SECOND,

@@ -1,9 +1,9 @@
 """The commands `ptt-appliance doctor` and `devices`.
 
 The doctor checks everything that a box needs and prints each finding with its remedy.
-`command` asks systemd and the running box, runs all checks in order and prints the
-findings. `checks` has those of packages, network, clock, sound cards, token source and
-server, `sound_cards` names the card in use and prints the list of `devices`,
-`panel` opens pins and screen as the box does, `wifi` is about power saving, and
-`questions` asks servers and programs. Start with `command.findings_of`.
+`command` runs all checks in order and prints the findings. `checks` has those of
+packages, network, clock, sound cards, token source and server, `sound_cards` names the
+card in use and prints the list of `devices`, `panel` opens pins and screen as the box
+does, `wifi` is about power saving, and `probes` asks systemd, the running box and the
+clocks of servers. Start with `command.findings_of`.
 """

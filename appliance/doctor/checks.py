@@ -18,15 +18,16 @@ from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.hardware_fault import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
-from appliance.doctor.questions import RemoteClock
+from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices, card_name
 from appliance.errors import ApplianceError, SoundError
 from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
+from appliance.process.settings_store import Store
 from appliance.process.state_files import state_folder
-from appliance.process.store import Store
 from appliance.sound_cards.card_volume import levels_found
-from appliance.sound_cards.device_wishes import Device, Direction, chosen
+from appliance.sound_cards.device_selection import chosen
+from appliance.sound_cards.devices import Device, Direction
 from appliance.tokens.adapter import TokenAdapter
 
 SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
@@ -224,23 +225,23 @@ class Probes:
 
 def probes_of(config: Config) -> Probes:
     """Return the questions for this configuration."""
-    wishes: dict[Direction, Cards] = {
+    configured: dict[Direction, Cards] = {
         "microphone": config.sound.microphone,
         "speaker": config.sound.speaker,
     }
     search = _Search()
 
     def find_card(direction: Direction) -> Result:
-        wished = wishes[direction]
-        if wished == "none":
+        preferred = configured[direction]
+        if preferred == "none":
             return "none configured", ""
-        return card_name(wished, direction, search.devices())
+        return card_name(preferred, direction, search.devices())
 
     def find_levels(direction: Direction) -> Result:
-        wished = wishes[direction]
-        if wished == "none":
+        preferred = configured[direction]
+        if preferred == "none":
             return "none configured", ""
-        return levels_found(chosen(wished, search.devices(), direction), direction)
+        return levels_found(chosen(preferred, search.devices(), direction), direction)
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity

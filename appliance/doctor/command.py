@@ -10,11 +10,11 @@ from appliance.config import Config
 from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding, Probes, clock
-from appliance.doctor.questions import Health, finished, health, remote_clock
+from appliance.doctor.probes import Health, finished, health, remote_clock
 from appliance.doctor.wifi import wifi
 from appliance.errors import ApplianceError
-from appliance.net.monitor import current_address, current_interface
-from appliance.sound_cards.device_wishes import Direction
+from appliance.net.network_monitor import current_address, current_interface
+from appliance.sound_cards.devices import Direction
 
 UNIT: Final = "ptt-appliance.service"
 SYSTEMCTL_S: Final = 5.0

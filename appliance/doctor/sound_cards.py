@@ -11,14 +11,8 @@ from appliance.audio.driver import Driver
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_devices import OURS, PROCESSES, unlisted
-from appliance.sound_cards.device_wishes import (
-    ALSA_CARDS,
-    Device,
-    Direction,
-    chosen,
-    listed,
-    not_the_first,
-)
+from appliance.sound_cards.device_selection import chosen, not_the_first
+from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, listed
 
 
 def all_devices(
@@ -34,7 +28,7 @@ def all_devices(
 
 
 def card_name(
-    wishes: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
+    preferred: tuple[str, ...], direction: Direction, devices: tuple[Device, ...]
 ) -> tuple[str, str]:
     """Return the name of the device in use, or of the one that would be used now.
 
@@ -44,10 +38,10 @@ def card_name(
     Raises:
         SoundError: there is none, or another program uses it.
     """
-    device = chosen(wishes, devices, direction)
+    device = chosen(preferred, devices, direction)
     if not device.obstacle or device.used_by.startswith(OURS):
         has_usb = any(x.is_usb for x in devices if x.channels(direction))
-        notice = not_the_first(wishes, device, direction, has_usb=has_usb)
+        notice = not_the_first(preferred, device, direction, has_usb=has_usb)
         found = filter(None, (device.stable_name, device.obstacle))
         return ", ".join(found), notice
     if device.used_by:

@@ -9,7 +9,7 @@ from typing import Final
 
 from appliance.core import fault_table
 from appliance.doctor.checks import Finding, finding
-from appliance.doctor.questions import finished
+from appliance.doctor.probes import finished
 
 INTERFACES: Final = Path("/sys/class/net")
 IW: Final = "/usr/sbin/iw"

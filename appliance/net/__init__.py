@@ -1,11 +1,11 @@
 """Networking shared by several parts, and the network monitor.
 
 `http_limits` has every limit on HTTP clients and reads request bodies within them;
-`rate_limit` counts per client, also for people in a room. `http_server` is uvicorn with
-these limits, `http_protocol` closes connections with malformed input, and `host_check`
-refuses foreign `Host` headers.
+`rate_limit` limits how often a client may do something, also a participant who floods
+the room's chat. `http_server` is uvicorn with these limits, `http_protocol` closes
+connections with malformed input, and `host_check` refuses foreign `Host` headers.
 `listen` opens the listening socket, and `url` checks addresses from the configuration.
 `http_post` is a client with bounded answers, and `tls` has the certificates that
-clients trust. `monitor` reads the address of this machine from the kernel. Start with
-`http_server`.
+clients trust. `network_monitor` reads the address of this machine from the kernel.
+Start with `http_server`.
 """

@@ -13,7 +13,7 @@ import msgspec
 
 from appliance.core import fault_table
 from appliance.net.listen import pairing_url, parsed, url
-from appliance.net.monitor import current_address
+from appliance.net.network_monitor import current_address
 from appliance.page.pairing import (
     PairingCredentials,
     PairingFile,

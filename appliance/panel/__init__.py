@@ -1,10 +1,11 @@
 """Front panel: buttons, lamps and the OLED screen.
 
-`buttons` debounces edges, posts presses and releases, and gives up a floating wire;
-`lamps` lights what `core.view` decides. Both open their pins through `pins`, which
-wraps gpiozero and retries missing pins; `gpio_chip` asks the kernel for the right chip
-and for who uses a pin. `screen` shows the newest view, dimmed after a while, in a
-thread of its own; `oled` drives both kinds of chip through luma.oled, and `i2c` is the
-bus. `fault_display` shows why the box cannot run. `simulated` is a panel without
-hardware. Start with `buttons` and `screen`.
+`buttons` debounces edges, posts presses and releases, and ignores a button whose wire
+floats, so that it changes many times a second by itself; `lamps` lights what
+`core.view` decides. Both open their pins through `pins`, which wraps gpiozero and
+retries missing pins; `gpio_chip` asks the kernel for the right chip and for who uses a
+pin. `screen` shows the newest view, dimmed after a while, in a thread of its own;
+`oled` drives both kinds of chip through luma.oled, and `i2c` is the bus.
+`fault_display` shows why the box cannot run. `simulated` is a panel without hardware.
+Start with `buttons` and `screen`.
 """

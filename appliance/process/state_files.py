@@ -1,4 +1,8 @@
-"""State directory, and atomic writing of the files in it."""
+"""State directory, atomic writing of the files in it, and identity of the machine.
+
+The files: `levels.json` and `identity.json` (`settings_store`), `pairing.json`
+(`page.pairing`) and `latency.json` (`audio.latency_steps`).
+"""
 
 import contextlib
 import hashlib

@@ -1,4 +1,7 @@
-"""Voice agent in the room: its state, its turns, its audio on or off, and captions."""
+"""Voice agent in the room: reads its state and captions, sends turns, mutes its audio.
+
+When it does so is decided in `core.agent`.
+"""
 
 import asyncio
 import logging

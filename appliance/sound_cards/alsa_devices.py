@@ -17,11 +17,11 @@ from typing import Final
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.process.device_access import join_group
-from appliance.sound_cards.device_wishes import (
+from appliance.sound_cards.device_selection import chosen
+from appliance.sound_cards.devices import (
     ALSA_CARDS,
     Device,
     Direction,
-    chosen,
     kernel_paths,
     kernel_text,
     usb_port,
@@ -122,7 +122,7 @@ def unlisted(
 
 
 def in_use(
-    wishes: tuple[str, ...],
+    preferred: tuple[str, ...],
     found: Iterable[Device],
     direction: Direction,
     cards: Path = ALSA_CARDS,
@@ -131,7 +131,7 @@ def in_use(
     """Return the error for a wanted device that a program holds open, else None.
 
     Args:
-        wishes: as for `chosen`.
+        preferred: as for `chosen`.
         found: devices listed by PortAudio, without the wanted one.
         direction: direction that is needed.
         cards: where ALSA describes its cards.
@@ -139,7 +139,7 @@ def in_use(
     """
     used = tuple(x for x in unlisted(found, cards, processes) if x.used_by)
     try:
-        device = chosen(wishes, used, direction)
+        device = chosen(preferred, used, direction)
     except SoundError:
         return None
     reason = fault_table.CARD_IN_USE.text(user=device.used_by)

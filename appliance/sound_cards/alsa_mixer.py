@@ -15,7 +15,7 @@ from typing import Any, Final, TypeAlias
 
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import Direction
+from appliance.sound_cards.devices import Direction
 
 LIBRARY: Final = "libasound.so.2"
 CHANNELS: Final = (0, 1)

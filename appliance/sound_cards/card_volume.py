@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from appliance.core import fault_table
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_mixer import Control, opened
-from appliance.sound_cards.device_wishes import Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 
 FAINT_DB: Final = -15.0
 """A speaker at this volume or below is hard to hear; our choice."""

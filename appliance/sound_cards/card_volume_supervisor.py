@@ -18,7 +18,7 @@ from appliance.sound_cards.card_volume import (
     facts,
     of_direction,
 )
-from appliance.sound_cards.device_wishes import Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 
 AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the

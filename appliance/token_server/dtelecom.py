@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from appliance.dtelecom.nodes import choose_node
-from appliance.dtelecom.registry import (
+from appliance.dtelecom.node_choice import choose_node
+from appliance.dtelecom.node_registry import (
     NodeRegistry,
     RegistryError,
     RegistrySettings,

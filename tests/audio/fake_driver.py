@@ -8,11 +8,11 @@ from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_faults import StreamFaults
 from appliance.audio.supervisor import Supervisor
 from appliance.config import SoundConfig
 from appliance.errors import SoundError
-from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.selected_devices import SelectedDevices
 
 DEADLINE_S = 10.0
 
@@ -121,9 +121,9 @@ def supervising(
     sender = Sender(
         Gate(0), mixer or Mixer(), events.put, CaptureProcessing(None, None)
     )
-    choice = choice or DeviceChoice(config or SoundConfig())
-    stats = StreamStats(events.put)
-    supervisor = Supervisor(choice, lambda: driver, sender, stats, steps)
+    choice = choice or SelectedDevices(config or SoundConfig())
+    faults = StreamFaults(events.put)
+    supervisor = Supervisor(choice, lambda: driver, sender, faults, steps)
     supervisor.set_card_volumes = set_card_volumes
     supervisor.start()
     supervisor.open()

@@ -67,6 +67,16 @@ class Processor:
         microphone += 1
 
 
+def block(value):
+    """Return a block whose samples all have this value."""
+    return np.full(480, value, np.int16)
+
+
+def last_samples(sent):
+    """Return the last sample of each block."""
+    return [int(one[-1]) for one in sent]
+
+
 class Path:
     """Capture and playback of a duplex card, one packet after another."""
 

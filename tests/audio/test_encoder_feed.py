@@ -2,16 +2,11 @@
 
 import threading
 
-import numpy as np
 import pytest
 
 from appliance.audio.encoder_feed import EncoderFeed
-from appliance.pcm import SILENCE
-
-
-def block(value):
-    return np.full(480, value, np.int16)
-
+from appliance.pcm import SILENCE, Block
+from tests.audio.fakes import block
 
 LOUD = block(9000)
 
@@ -24,7 +19,7 @@ def test_nothing_is_sent_before_a_track_is_connected():
 
 def test_packets_are_sent_in_order_and_counted():
     feed = EncoderFeed()
-    sent: list[np.ndarray] = []
+    sent: list[Block] = []
     feed.connect(sent.append)
     assert feed.send([(block(1000), block(2000)), (block(3000), block(4000))])
     assert [int(one[0]) for one in sent] == [1000, 2000, 3000, 4000]

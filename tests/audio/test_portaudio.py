@@ -23,7 +23,7 @@ from appliance.audio.portaudio import PortAudio
 from appliance.audio.portaudio_process import HEARD
 from appliance.audio.sound_process import PeriodThread
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import Device, listed
+from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
 from tests.card.faults import FAULTS
 from tests.card.sounddevice_access import environment

@@ -17,9 +17,9 @@ from appliance.audio.reopen_policy import (
     SoundState,
 )
 from appliance.audio.stream_counters import StreamCounters
-from appliance.audio.stream_stats import StreamStats
+from appliance.audio.stream_faults import StreamFaults
 from appliance.core.events import Part, PartFound
-from appliance.sound_cards.device_wishes import Direction
+from appliance.sound_cards.devices import Direction
 
 USB = " 1 [Device]: USB-Audio"
 
@@ -211,7 +211,7 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
     """Searches in vain, each of which opens the speaker again."""
     caplog.set_level(logging.INFO)
     events: list[object] = []
-    policy, stats = ReopenPolicy(), StreamStats(events.append)
+    policy, faults = ReopenPolicy(), StreamFaults(events.append)
     found: dict[Direction, PartFound] = {
         "speaker": PartFound(Part.SPEAKER, "USB Audio")
     }
@@ -219,12 +219,12 @@ def test_a_dead_microphone_of_a_day_is_a_few_lines_in_the_log(caplog):
     for now_s in range(DAY_S):
         if policy.is_due(partial(str, USB), float(now_s), HALF):
             searches += 1
-            stats.close()
-            stats.lost("microphone", "USB Audio", ("stopped", "busy")[searches % 2])
+            faults.close()
+            faults.lost("microphone", "USB Audio", ("stopped", "busy")[searches % 2])
             clock = StreamCounters(48_000)
-            stats.opened({"speaker": clock}, found)
+            faults.opened({"speaker": clock}, found)
             clock.note(0)
-            stats.note_first_callbacks()
+            faults.note_first_callbacks()
             policy.note(USB, float(now_s), is_open=True)
     assert 5 < searches < 40
     assert len(caplog.records) <= 20

@@ -7,7 +7,7 @@ import pytest
 from appliance.audio.mixer import Mixer
 from appliance.audio.streams import Streams
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import Device
+from appliance.sound_cards.devices import Device
 from tests.audio.fake_driver import FakeDriver
 from tests.audio.fakes import Sink
 

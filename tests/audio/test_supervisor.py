@@ -12,7 +12,7 @@ from appliance.audio.streams import LATENCY_STEPS_S
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import Device
+from appliance.sound_cards.devices import Device
 from tests.audio.fake_driver import (
     DEADLINE_S,
     Beating,

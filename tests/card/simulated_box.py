@@ -38,8 +38,8 @@ from appliance.panel.oled import Oled, open_oled, size_px
 from appliance.panel.simulated import SimulatedPins
 from appliance.process.logs import start_logging
 from appliance.run import appliance
-from appliance.sound_cards.device_choice import DeviceChoice
-from appliance.sound_cards.device_wishes import listed
+from appliance.sound_cards.devices import listed
+from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.panel.fakes import FakeBus, FakeKernel
 
 if TYPE_CHECKING:
@@ -335,7 +335,7 @@ def main() -> None:
     start_logging(config.log.level, descriptor=os.dup(2))
     cards = folder / "asound"
     # Nothing else tells them where the kernel's list is.
-    vars(adapter)["DeviceChoice"] = partial(DeviceChoice, cards=cards)
+    vars(adapter)["SelectedDevices"] = partial(SelectedDevices, cards=cards)
     vars(supervisor)["listed"] = partial(listed, cards=cards)
     panel = Panel(config, folder / "gpio")
     for fault in faults:

@@ -14,7 +14,8 @@ from appliance.audio.dsp import level_dbfs
 from appliance.audio.idle import IdleWindow
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
-from appliance.sound_cards.device_wishes import Device, chosen, listed
+from appliance.sound_cards.device_selection import chosen
+from appliance.sound_cards.devices import Device, listed
 
 SAMPLES = np.arange(2, 12_002, dtype=np.int16)
 DEADLINE_S = 20.0

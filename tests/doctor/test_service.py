@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from appliance.doctor.command import service
-from appliance.doctor.questions import Health, health
+from appliance.doctor.probes import Health, health
 from tests.clock import Clock
 from tests.page.fake_app import serving
 from tests.tokens import fake_server

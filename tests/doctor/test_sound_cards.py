@@ -7,7 +7,7 @@ import pytest
 from appliance.audio.driver import PeriodCallback, Stream, StreamRequest
 from appliance.doctor.sound_cards import all_devices, card_name, line, print_devices
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import chosen
+from appliance.sound_cards.device_selection import chosen
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 
@@ -92,8 +92,8 @@ def test_the_doctor_accepts_the_only_card_of_a_box(tmp_path):
 
 def test_the_doctor_reports_a_second_choice(machine):
     devices = devices_of(machine, ("vc4-hdmi: Audio (hw:0,0)", 0, 2))
-    wishes = ("Anker", "hdmi")
-    assert card_name(wishes, "speaker", devices) == (
+    preferred = ("Anker", "hdmi")
+    assert card_name(preferred, "speaker", devices) == (
         "vc4-hdmi: Audio",
         'not "Anker"; plug that one in, or change sound.speaker',
     )

@@ -7,7 +7,7 @@ import pytest
 
 from appliance.doctor import checks
 from appliance.doctor.wifi import wifi
-from appliance.net.monitor import current_address, current_interface
+from appliance.net.network_monitor import current_address, current_interface
 
 NO_NMCLI = "/nowhere/nmcli"
 

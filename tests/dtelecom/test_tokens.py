@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from appliance.config import RoomKind
 from appliance.dtelecom.base58 import decode, encode
-from appliance.dtelecom.registry import (
+from appliance.dtelecom.node_registry import (
     AUTHORITY,
     CONTRACT,
     is_on_curve,

@@ -168,7 +168,7 @@ def test_arguments_that_do_not_match_are_left_out():
         ("appliance.page.adapter", "ui"),
         ("appliance.audio.supervisor", "audio"),
         ("appliance.panel.screen", "panel"),
-        ("appliance.net.monitor", "system"),
+        ("appliance.net.network_monitor", "system"),
         ("appliance.app", "system"),
         ("livekit", "rtc"),
         ("uvicorn.error", "ui"),

@@ -6,8 +6,8 @@ import pytest
 from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.audio.sender import PACKET_BLOCKS
 from appliance.core.events import ReceptionMeasured, RoomResumed, SendingMeasured
+from appliance.pcm import PACKET_BLOCKS
 from appliance.room import publisher, stats
 from tests.room.conftest import RoomHarness, open_box
 from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz

@@ -7,8 +7,8 @@ import pytest
 
 from appliance.config import SoundConfig
 from appliance.sound_cards.alsa_devices import in_use, unlisted
-from appliance.sound_cards.device_choice import DeviceChoice
-from appliance.sound_cards.device_wishes import Device
+from appliance.sound_cards.devices import Device
+from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
 
 
@@ -37,7 +37,7 @@ def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
 def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
     machine = kernel(tmp_path)
     machine.add(1, "USB PnP", "Device", "pcm0p", usb_id="0d8c:0014")
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     free = choice.list_cards()
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(1, "pcm0p", 99)
@@ -50,7 +50,7 @@ def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
 
 
 @pytest.mark.parametrize("vanishing", ["card1", "pcm0c"])
-@pytest.mark.parametrize("look", [DeviceChoice.list_cards, lambda x: x.choose(())])
+@pytest.mark.parametrize("look", [SelectedDevices.list_cards, lambda x: x.choose(())])
 def test_a_card_that_is_unplugged_while_the_cards_are_listed_is_left_out(
     machine, monkeypatch, look, vanishing
 ):
@@ -63,17 +63,17 @@ def test_a_card_that_is_unplugged_while_the_cards_are_listed_is_left_out(
             machine.remove(1)
         return scandir(folder)
 
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     monkeypatch.setattr(os, "scandir", scan)
     look(choice)
     assert not (machine.cards / "card1").exists()
 
 
-def test_a_sound_server_of_the_wish_list_may_start_at_any_time(tmp_path):
+def test_a_sound_server_of_the_configuration_may_start_at_any_time(tmp_path):
     machine = kernel(tmp_path)
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
-    wishes = SoundConfig(microphone="none", speaker=("pulse", "hdmi"))
-    choice = DeviceChoice(wishes, machine.cards, machine.processes)
+    preferred = SoundConfig(microphone="none", speaker=("pulse", "hdmi"))
+    choice = SelectedDevices(preferred, machine.cards, machine.processes)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     choice.use({"speaker": hdmi}, {"speaker"})
     assert choice.is_better_listed()
@@ -83,7 +83,7 @@ JABRA_FIRST = SoundConfig(microphone=("Jabra",), speaker=("Jabra", "hdmi"))
 
 
 def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
-    choice = DeviceChoice(JABRA_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(JABRA_FIRST, machine.cards, machine.processes)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
     machine.use(1, "pcm0p", 99)
     found, missing = choice.choose((hdmi,))
@@ -104,7 +104,7 @@ def test_a_better_card_counts_as_listed_only_if_no_program_uses_it(machine):
 
 
 def test_no_card_is_better_than_the_first_choice(machine):
-    choice = DeviceChoice(JABRA_FIRST, machine.cards, machine.processes)
+    choice = SelectedDevices(JABRA_FIRST, machine.cards, machine.processes)
     jabra = Device(0, f"{JABRA}: Audio (hw:1,0)", 1, 2, 48_000)
     found, _ = choice.choose((jabra,))
     choice.use(found, found)
@@ -114,13 +114,13 @@ def test_no_card_is_better_than_the_first_choice(machine):
 
 
 def test_without_alsas_list_a_better_card_is_assumed_possible(tmp_path):
-    assert DeviceChoice(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
+    assert SelectedDevices(JABRA_FIRST, tmp_path, tmp_path).is_better_listed()
 
 
 def test_a_free_card_for_a_missing_direction_is_an_improvement(tmp_path):
     """Without one, a search would only interrupt the direction that works."""
     machine = kernel(tmp_path)
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     machine.add(1, "USB Speaker", "Speaker", "pcm0p", usb_id="0d8c:0014")
     speaker = Device(0, "USB Speaker: Audio (hw:1,0)", 0, 2, 48_000, "Speaker", "a:b")
     choice.use({"speaker": speaker}, {"speaker"})
@@ -138,7 +138,7 @@ def test_a_card_whose_name_only_contains_the_wanted_id_is_a_second_choice(tmp_pa
     machine.run(99, ("/usr/bin/pulseaudio",))
     machine.use(2, "pcm0p", 99)
     config = SoundConfig(microphone="none", speaker=("USB",))
-    choice = DeviceChoice(config, machine.cards, machine.processes)
+    choice = SelectedDevices(config, machine.cards, machine.processes)
     partly = Device(0, "USB PnP: Audio (hw:1,0)", 0, 2, 48_000, "Device")
     found, _ = choice.choose((partly,))
     choice.use(found, found)

@@ -7,7 +7,7 @@ import pytest
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_mixer import Control
 from appliance.sound_cards.card_volume import faults, levels_found, of_direction
-from appliance.sound_cards.device_wishes import Device
+from appliance.sound_cards.devices import Device
 
 DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
 QUIET = Control("PCM", "speaker", 38, -20.0, is_on=True)

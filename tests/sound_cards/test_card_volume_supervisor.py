@@ -22,7 +22,7 @@ from appliance.sound_cards.card_volume_supervisor import (
     ANSWER_S,
     CardVolumeSupervisor,
 )
-from appliance.sound_cards.device_wishes import Device, Direction
+from appliance.sound_cards.devices import Device, Direction
 from tests.card.alsa_mixer import Control, Mixer, mixers_here
 from tests.clock import Clock
 

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import LinkChanged
-from appliance.net import monitor
-from appliance.net.monitor import NetworkMonitor, best_address
+from appliance.net import network_monitor
+from appliance.net.network_monitor import NetworkMonitor, best_address
 
 IN_NAMESPACE = """
 import asyncio, fcntl, json, os, struct, subprocess
-from appliance.net.monitor import NetworkMonitor
+from appliance.net.network_monitor import NetworkMonitor
 
 def ip(*words):
     subprocess.run(["ip", *words], check=True)
@@ -82,7 +82,9 @@ def attribute(kind, value):
 
 
 def link_message(index, flags):
-    return message(monitor.NEW_LINK, struct.pack("=BxHiII", 0, 1, index, flags, 0))
+    return message(
+        network_monitor.NEW_LINK, struct.pack("=BxHiII", 0, 1, index, flags, 0)
+    )
 
 
 def address_message(index, text, *, scope=0, flags=0, far_end=None):
@@ -93,11 +95,11 @@ def address_message(index, text, *, scope=0, flags=0, far_end=None):
         body += attribute(1, socket.inet_pton(family, far_end)) + attribute(2, packed)
     else:
         body += attribute(1, packed)
-    return message(monitor.NEW_ADDRESS, body)
+    return message(network_monitor.NEW_ADDRESS, body)
 
 
 def texts(data):
-    return [str(address.address) for address in monitor.addresses(data)]
+    return [str(address.address) for address in network_monitor.addresses(data)]
 
 
 class Network:
@@ -228,7 +230,7 @@ def virtual_link(index, kind, *, flags=0x41, bridge=None):
     body = struct.pack("=BxHiII", 0, 1, index, flags, 0)
     if bridge is not None:
         body += attribute(10, struct.pack("=I", bridge))
-    return message(monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
+    return message(network_monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
 
 
 def test_interfaces_of_containers_and_tunnels_are_recognised():
@@ -240,16 +242,16 @@ def test_interfaces_of_containers_and_tunnels_are_recognised():
         + virtual_link(6, b"tun\0", bridge=2)
         + link_message(7, 0x41)
     )
-    assert monitor.without_hardware(data) == {2, 3, 5}
+    assert network_monitor.without_hardware(data) == {2, 3, 5}
 
 
 @pytest.mark.parametrize(("flags", "expected"), [(0x41, set()), (0x1, {2})])
 def test_a_bridge_counts_while_a_hardware_port_has_a_carrier(flags, expected):
     data = virtual_link(2, b"bridge\0") + message(
-        monitor.NEW_LINK,
+        network_monitor.NEW_LINK,
         struct.pack("=BxHiII", 0, 1, 3, flags, 0) + attribute(10, struct.pack("=I", 2)),
     )
-    assert monitor.without_hardware(data) == expected
+    assert network_monitor.without_hardware(data) == expected
 
 
 def test_only_interfaces_with_a_carrier_count_and_loopback_never():
@@ -259,7 +261,7 @@ def test_only_interfaces_with_a_carrier_count_and_loopback_never():
         + link_message(2, up | running)
         + link_message(3, up)
     )
-    assert monitor.running(data) == {2}
+    assert network_monitor.running(data) == {2}
 
 
 def test_addresses_are_those_that_other_machines_can_use():
@@ -294,20 +296,20 @@ def test_the_default_routes_address_is_preferred_if_its_interface_works(
         return 253 if text.startswith("169.254") else 0
 
     data = b"".join(address_message(2, text, scope=scope(text)) for text in have)
-    assert best_address(list(monitor.addresses(data)), sources) == expected
+    assert best_address(list(network_monitor.addresses(data)), sources) == expected
 
 
 @given(st.binary(max_size=300))
 def test_any_message_can_be_parsed(data):
-    monitor.running(data)
-    monitor.without_hardware(data)
-    monitor.addresses(data)
+    network_monitor.running(data)
+    network_monitor.without_hardware(data)
+    network_monitor.addresses(data)
 
 
 @given(st.integers(0, 80), st.integers(0, 79), st.integers(0, 255))
 def test_a_damaged_message_can_be_parsed(length, at, value):
     data = bytearray(address_message(2, "10.0.0.1") + link_message(2, 0x41))
     data[at % len(data)] = value
-    monitor.running(bytes(data[:length]))
-    monitor.without_hardware(bytes(data[:length]))
-    monitor.addresses(bytes(data[:length]))
+    network_monitor.running(bytes(data[:length]))
+    network_monitor.without_hardware(bytes(data[:length]))
+    network_monitor.addresses(bytes(data[:length]))

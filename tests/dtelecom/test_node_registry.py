@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.dtelecom.registry import (
+from appliance.dtelecom.node_registry import (
     ACCOUNT_BYTES,
     AUTHORITY,
     CONTRACT,

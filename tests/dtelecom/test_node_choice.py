@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from appliance.dtelecom.nodes import MAX_BODY, choose_node
-from appliance.dtelecom.registry import NodeRegistry, RegistrySettings, is_domain
+from appliance.dtelecom.node_choice import MAX_BODY, choose_node
+from appliance.dtelecom.node_registry import NodeRegistry, RegistrySettings, is_domain
 
 NODES = ("a.example.com", "b.example.com", "c.example.com")
 

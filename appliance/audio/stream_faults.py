@@ -1,4 +1,4 @@
-"""Statistics of the card's streams, and events for lost and found directions."""
+"""Faults of the card's streams: their counters, and events for lost and found parts."""
 
 import logging
 import threading
@@ -13,7 +13,7 @@ from appliance.core.hardware_fault import joined
 from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit
-from appliance.sound_cards.device_wishes import PARTS, Direction
+from appliance.sound_cards.devices import PARTS, Direction
 
 LOSING: Final = fault_table.LOSES_SOUND.text()
 SILENT: Final = fault_table.SILENT_MICROPHONE.text()
@@ -24,7 +24,7 @@ REASONS: Final = 8
 _log = logging.getLogger(__name__)
 
 
-class StreamStats:
+class StreamFaults:
     """Faults and counters per direction, kept over the lifetime of single streams.
 
     Thread: written by the supervisor's, read by any.

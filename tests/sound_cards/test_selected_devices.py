@@ -9,7 +9,7 @@ from appliance.audio.portaudio import ANY_CARD
 from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.device_choice import DeviceChoice
+from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
     FakeDriver,
@@ -71,11 +71,11 @@ def speaker_found(events: queue.Queue[object]) -> PartFound:
             return event
 
 
-@pytest.mark.parametrize("wishes", [(), ("Boom",)])
-def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, wishes):
+@pytest.mark.parametrize("preferred", [(), ("Boom",)])
+def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, preferred):
     driver = FakeDriver((HDMI, MICROPHONE))
-    choice = DeviceChoice(
-        SoundConfig(speaker=(*wishes, "hdmi") if wishes else ()),
+    choice = SelectedDevices(
+        SoundConfig(speaker=(*preferred, "hdmi") if preferred else ()),
         machine.cards,
         machine.processes,
     )
@@ -94,15 +94,15 @@ def test_a_speaker_listed_before_it_can_be_opened_replaces_hdmi(machine, wishes)
         assert not found.notice
 
 
-@pytest.mark.parametrize("wishes", [(), ("Boom", "hdmi")])
+@pytest.mark.parametrize("preferred", [(), ("Boom", "hdmi")])
 def test_a_speaker_that_a_program_has_open_is_named_and_used_once_it_is_free(
-    machine, wishes
+    machine, preferred
 ):
     driver = FakeDriver((HDMI, ("USB Boom: Audio (hw:2,0)", 1, 0)))
     machine.add(2, "USB Boom", "Boom", "pcm0p", "pcm0c", usb_id="2:2")
     machine.use(2, "pcm0p", 99)
-    config = SoundConfig(speaker=wishes)
-    choice = DeviceChoice(config, machine.cards, machine.processes)
+    config = SoundConfig(speaker=preferred)
+    choice = SelectedDevices(config, machine.cards, machine.processes)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == (
@@ -123,7 +123,7 @@ def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
     machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
     machine.add(3, "seeed-2mic-voicecard", "seeed", "pcm0p", "pcm0c")
     driver = FakeDriver((HDMI, HAT))
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
         found = speaker_found(events)
         assert (found.name, found.notice) == ("seeed-2mic-voicecard: HiFi", "")
@@ -147,7 +147,7 @@ class Stuck(FakeDriver):
 
 def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
     machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     with running(Stuck(), Steps(), choice=choice) as events:
         lost = [events.get(timeout=DEADLINE_S) for _ in range(2)]
     assert {(x.part, x.name) for x in lost} == {
@@ -158,6 +158,6 @@ def test_a_search_that_hangs_names_the_cards_that_would_be_used(machine):
 
 def test_a_search_that_hangs_without_any_card_names_the_sound(tmp_path):
     machine = kernel(tmp_path)
-    choice = DeviceChoice(SoundConfig(), machine.cards, machine.processes)
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
     with running(Stuck(), Steps(), choice=choice) as events:
         assert events.get(timeout=DEADLINE_S).name == ANY_CARD

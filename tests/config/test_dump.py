@@ -3,7 +3,8 @@
 import yaml
 
 from appliance.config import Config
-from appliance.config.load import load, show, values
+from appliance.config.dump import show, values
+from appliance.config.load import load
 from appliance.config.schema import leaves
 
 SECRETS = [

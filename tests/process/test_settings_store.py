@@ -15,14 +15,14 @@ from hypothesis import strategies as st
 
 from appliance.core.commands import StoreVolumeAndGain
 from appliance.core.events import Event, Part, PartFound, PartLost
-from appliance.process.state_files import state_folder, write_whole
-from appliance.process.store import (
+from appliance.process.settings_store import (
     RETRY_S,
     SETTLE_S,
     Store,
     VolumeAndGain,
     store_reason,
 )
+from appliance.process.state_files import state_folder, write_whole
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Questions of the doctor to servers and programs, which may be missing or hang.
+"""Probes of the doctor: it asks servers and programs that may be missing or hang.
 
 The clock of a server and the health of this box are asked without checking
 certificates, because with a wrong clock none is valid.

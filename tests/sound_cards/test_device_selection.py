@@ -5,13 +5,12 @@ from dataclasses import replace
 import pytest
 
 from appliance.errors import SoundError
-from appliance.sound_cards.device_wishes import (
-    Device,
+from appliance.sound_cards.device_selection import (
     chosen,
-    listed,
     not_the_first,
     preference,
 )
+from appliance.sound_cards.devices import Device, listed
 
 USB = Device(
     0, "USB PnP Sound Device: Audio (hw:1,0)", 1, 2, 48_000, "Device", "0d8c:0014"
@@ -25,7 +24,7 @@ ALL = (USB, JABRA, HDMI, DEFAULT)
 
 
 @pytest.mark.parametrize(
-    ("wish", "meant"),
+    ("wanted", "meant"),
     [
         ("jabra", JABRA),
         ("0b0e:0412", JABRA),
@@ -35,15 +34,15 @@ ALL = (USB, JABRA, HDMI, DEFAULT)
         ("default", DEFAULT),
     ],
 )
-def test_a_wish_matches_part_of_a_name_an_alsa_id_or_a_usb_id(wish, meant):
-    assert chosen((wish,), ALL, "microphone") is meant
+def test_a_preferred_name_matches_part_of_a_name_an_alsa_id_or_a_usb_id(wanted, meant):
+    assert chosen((wanted,), ALL, "microphone") is meant
 
 
-def test_the_first_wish_with_a_match_wins():
+def test_the_first_preferred_name_with_a_match_wins():
     assert chosen(("Anker", "PnP", "Jabra"), ALL, "speaker") is USB
 
 
-def test_without_a_wish_the_first_usb_card_is_taken_else_the_default():
+def test_without_a_preferred_name_the_first_usb_card_is_taken_else_the_default():
     assert chosen((), ALL, "microphone") is USB
     assert chosen((), (HDMI, DEFAULT), "speaker") is DEFAULT
     assert chosen((), (HDMI,), "speaker") is HDMI
@@ -55,14 +54,14 @@ HAT = Device(6, "seeed-2mic-voicecard: HiFi (hw:5,0)", 2, 2, 48_000, "seeed", ""
 PULSE = Device(7, "pulse", 32, 32, 44_100)
 
 
-def test_without_a_wish_a_usb_card_with_both_directions_goes_first():
+def test_without_a_preferred_name_a_usb_card_with_both_directions_goes_first():
     assert chosen((), (MICROPHONE_ONLY, JABRA), "microphone") is JABRA
     assert chosen((), (SPEAKER_ONLY, JABRA), "speaker") is JABRA
     assert chosen((), (HDMI, SPEAKER_ONLY, HAT), "speaker") is SPEAKER_ONLY
 
 
 @pytest.mark.parametrize("other", [HAT, PULSE, DEFAULT])
-def test_hdmi_is_the_last_choice_without_a_wish(other):
+def test_hdmi_is_the_last_choice_without_a_preferred_name(other):
     assert chosen((), (HDMI, other), "speaker") is other
 
 
@@ -143,7 +142,7 @@ def test_a_sound_server_is_recognised():
 
 
 @pytest.mark.parametrize(
-    "wish",
+    "wanted",
     [
         "USB PnP Sound Device: Audio (hw:1,0)",
         "USB PnP Sound Device: Audio (hw:7,3)",
@@ -152,8 +151,8 @@ def test_a_sound_server_is_recognised():
         "plughw:Device",
     ],
 )
-def test_names_copied_from_other_tools_stay_valid_when_the_number_changes(wish):
-    assert chosen((wish,), (JABRA, USB), "speaker") is USB
+def test_names_copied_from_other_tools_stay_valid_when_the_number_changes(wanted):
+    assert chosen((wanted,), (JABRA, USB), "speaker") is USB
 
 
 def test_two_cards_of_one_kind_are_told_apart_by_their_usb_port():

@@ -1,7 +1,4 @@
-"""Selection of sound devices by name, ALSA id or USB id, never by index.
-
-The index changes with every hot-plug and every boot.
-"""
+"""Sound devices as PortAudio lists them, with the kernel's data about their cards."""
 
 import math
 import re
@@ -10,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from appliance.core import fault_table
 from appliance.core.events import Part
-from appliance.errors import SoundError
 
 Direction = Literal["microphone", "speaker"]
 PARTS: Final[dict[Direction, Part]] = {
@@ -24,11 +19,7 @@ ALSA_CARDS: Final = Path("/proc/asound")
 """Source: Linux, Documentation/sound/designs/procfile.rst: `cardN/id`, `usbid`."""
 SHARED: Final = frozenset({"default", "pulse", "pipewire", "sysdefault", "dmix"})
 """ALSA names that stand for a sound server or a software mixer, not for one card."""
-SERVERS: Final = frozenset({"pulse", "pipewire"})
-"""The shared names that stand for a sound server."""
 _HW: Final = re.compile(r" \(hw:\d+,\d+\)$")
-_ALSA_ID: Final = re.compile(r"(?:plug)?hw:(?:CARD=)?([A-Za-z_]\w*)(?:,.*)?")
-"""ALSA's own way to name a card by its id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +51,7 @@ class Device:
     @property
     def stable_name(self) -> str:
         """The name without the card's number, which may change at the next boot."""
-        return _without_number(self.name)
+        return without_number(self.name)
 
     @property
     def directions(self) -> set[Direction]:
@@ -112,75 +103,6 @@ def listed(
     return tuple(_device(index, info, cards) for index, info in enumerate(found))
 
 
-def chosen(
-    wishes: tuple[str, ...], devices: tuple[Device, ...], direction: Direction
-) -> Device:
-    """Return the device that the first wish with a match selects.
-
-    Args:
-        wishes: names or ids in order of preference; an exact match goes before a
-            partial one. Empty: a USB card, preferably with both directions; HDMI is
-            the last of the cards.
-        devices: devices that are there now.
-        direction: direction that is needed.
-
-    Raises:
-        SoundError: no device matches; the error lists the devices that are there.
-    """
-    able = tuple(device for device in devices if device.channels(direction))
-    for wish in wishes:
-        for is_meant in (_is_exact, _is_meant):
-            for device in able:
-                if is_meant(wish, device):
-                    return device
-    if wishes:
-        raise _missing(wishes, able, direction)
-    if not able:
-        wanted = f"any {direction}"
-        raise SoundError(wanted, fault_table.NO_CARD.text())
-    has_server = any(device.name in SERVERS for device in able)
-    return min(able, key=lambda device: _order(device, has_server=has_server))
-
-
-def preference(wishes: tuple[str, ...], device: Device) -> tuple[int, bool]:
-    """Return a sort key of the choice: the index of the wish, and if it fits partly.
-
-    A wish such as `USB` is the id of one card and part of the name of others.
-    """
-    if not wishes:
-        return int(not device.is_usb), False
-    meant = (number for number, wish in enumerate(wishes) if _is_meant(wish, device))
-    place = next(meant, len(wishes))
-    return place, place < len(wishes) and not _is_exact(wishes[place], device)
-
-
-def not_the_first(
-    wishes: tuple[str, ...],
-    device: Device,
-    direction: Direction,
-    *,
-    has_usb: bool = True,
-) -> str:
-    """Return a notice that this device is not the first choice; empty if it is.
-
-    Args:
-        wishes: as for `chosen`.
-        device: device in use.
-        direction: direction it is used for.
-        has_usb: whether a USB card is or was there. If not, a card on the pin header
-            needs no notice. HDMI and the headphone jack always do, as does a sound
-            server, because the USB card may be missing.
-    """
-    if not preference(wishes, device)[0]:
-        return ""
-    if wishes:
-        return fault_table.OTHER_WISH.text(wish=wishes[0], direction=direction)
-    is_added = not (device.is_hdmi or device.is_onboard or device.is_shared)
-    if is_added and not has_usb:
-        return ""
-    return fault_table.NOT_USB.text(direction=direction)
-
-
 def kernel_text(path: Path) -> str:
     """Return the content of a kernel file.
 
@@ -206,14 +128,6 @@ def kernel_paths(folder: Path, pattern: str) -> list[Path]:
         return sorted(folder.glob(pattern))
     except OSError:
         return []
-
-
-def _missing(
-    wishes: tuple[str, ...], able: tuple[Device, ...], direction: Direction
-) -> SoundError:
-    there = ", ".join(f'"{device.stable_name}"' for device in able) or "nothing"
-    reason = fault_table.CARD_NOT_FOUND.text(there=there, direction=direction)
-    return SoundError(" or ".join(wishes), reason)
 
 
 def usb_port(number: str, cards: Path = ALSA_CARDS) -> str:
@@ -245,37 +159,6 @@ def _device(index: int, info: Mapping[str, object], cards: Path) -> Device:
     )
 
 
-def _is_exact(wish: str, device: Device) -> bool:
-    ids = device.card_id, device.usb_id, device.usb_port
-    names = {name.casefold() for name in (*ids, device.stable_name) if name}
-    alsa = _ALSA_ID.fullmatch(wish)
-    return (alsa[1] if alsa else _without_number(wish)).casefold() in names
-
-
-def _is_meant(wish: str, device: Device) -> bool:
-    part = _without_number(wish).casefold().strip()
-    name = "" if device.is_plugin else device.stable_name.casefold()
-    return (bool(part) and part in name) or _is_exact(wish, device)
-
-
-def _without_number(name: str) -> str:
+def without_number(name: str) -> str:
     """Return a name as PortAudio prints it without the card's number."""
     return _HW.sub("", name)
-
-
-def _order(device: Device, *, has_server: bool) -> int:
-    """Return the sort key for the choice without wishes; the lowest is taken.
-
-    HDMI is the last card: on a Raspberry Pi it is card 0 and, without a sound server,
-    also ALSA's `default`. Other plugins stand for the same cards.
-    """
-    is_both = len(device.directions) > 1
-    if device.is_usb:
-        return 0 if is_both else 1
-    if has_server and (device.is_default or device.name in SERVERS):
-        return 2 if device.is_default else 3
-    if not device.is_shared and not device.is_hdmi:
-        return 4 if is_both else 5 + device.is_onboard
-    if device.is_default:
-        return 7
-    return 8 if device.is_hdmi else 9

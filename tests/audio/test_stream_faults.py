@@ -15,12 +15,12 @@ from appliance.audio.stream_counters import (
     ZEROS_S,
     StreamCounters,
 )
-from appliance.audio.stream_stats import LOSING, NO_SAMPLES, SILENT, StreamStats
+from appliance.audio.stream_faults import LOSING, NO_SAMPLES, SILENT, StreamFaults
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.hardware_fault import joined
 from appliance.metrics.counters import AudioFault
 from appliance.process.logs import FAULT_LINES
-from appliance.sound_cards.device_wishes import Direction
+from appliance.sound_cards.devices import Direction
 from tests.audio.fakes import Clock
 
 NAMES: dict[Direction, Part] = {"microphone": Part.MICROPHONE, "speaker": Part.SPEAKER}
@@ -32,15 +32,15 @@ class Opened:
     def __init__(self, notice="", status=0, card_volume_notice=lambda *_: ""):
         self.events: list[Any] = []
         self.clock = Clock()
-        self.stats = StreamStats(self._post, card_volume_notice)
+        self.faults = StreamFaults(self._post, card_volume_notice)
         self.stream = StreamCounters(48_000, self.clock)
         counters: dict[Direction, StreamCounters] = dict.fromkeys(NAMES, self.stream)
         self.found = {
             way: PartFound(part, "USB", notice) for way, part in NAMES.items()
         }
-        self.stats.opened(counters, self.found)
+        self.faults.opened(counters, self.found)
         self.stream.note(status)
-        self.stats.note_first_callbacks()
+        self.faults.note_first_callbacks()
         self.first, self.events = self.events, []
 
     def _post(self, event):
@@ -58,7 +58,7 @@ class Opened:
 
     def look(self, *, is_losing=False, is_gate_open=False):
         """Return the notices that are posted."""
-        self.stats.note_trouble(is_losing=is_losing, is_gate_open=is_gate_open)
+        self.faults.note_trouble(is_losing=is_losing, is_gate_open=is_gate_open)
         posted = [x for x in self.events if isinstance(x, PartFound)]
         self.events.clear()
         return {event.part: event.notice for event in posted}
@@ -119,19 +119,19 @@ def test_the_event_says_that_the_microphone_is_silent():
     for _ in range(2):
         opened.clock.now_s += ZEROS_S
         opened.stream.note(0)
-        opened.stats.note_trouble(is_losing=False, is_gate_open=True)
+        opened.faults.note_trouble(is_losing=False, is_gate_open=True)
     assert [event.is_silent for event in opened.events] == [True]
 
 
 def reopened(opened, name="USB"):
     """Close the card and open it, or another one, again; return what is posted."""
-    opened.stats.close()
+    opened.faults.close()
     opened.stream = StreamCounters(48_000, opened.clock)
     found = {way: PartFound(part, name) for way, part in NAMES.items()}
-    opened.stats.opened(dict.fromkeys(NAMES, opened.stream), found)
+    opened.faults.opened(dict.fromkeys(NAMES, opened.stream), found)
     opened.stream.note(0)
     opened.stream.note_sound(is_zero=True)
-    opened.stats.note_first_callbacks()
+    opened.faults.note_first_callbacks()
     events, opened.events = opened.events, []
     return [event for event in events if event.part is Part.MICROPHONE]
 
@@ -176,32 +176,32 @@ def test_a_microphone_without_samples_for_a_second_is_lost_until_it_delivers_som
     for _ in range(1 + round(STALL_S * 100)):
         opened.clock.now_s += 0.01
         opened.stream.note(INPUT_UNDERFLOW)
-        opened.stats.note_first_callbacks()
-        opened.stats.note_missing_samples()
+        opened.faults.note_first_callbacks()
+        opened.faults.note_missing_samples()
     assert opened.events == [PartLost(Part.MICROPHONE, "USB", NO_SAMPLES)]
-    assert not opened.stats.stopped(opened.clock.now_s), "the speaker plays on"
+    assert not opened.faults.stopped(opened.clock.now_s), "the speaker plays on"
     opened.stream.note(0)
-    opened.stats.note_first_callbacks()
+    opened.faults.note_first_callbacks()
     assert opened.events[1:] == [PartFound(Part.MICROPHONE, "USB")]
     opened.clock.now_s += 2 * STALL_S
-    assert opened.stats.stopped(opened.clock.now_s) == set(NAMES)
+    assert opened.faults.stopped(opened.clock.now_s) == set(NAMES)
 
 
 def test_a_microphone_without_samples_is_not_reported_as_working():
     opened = Opened(status=INPUT_UNDERFLOW)
     assert [event.part for event in opened.first] == [Part.SPEAKER]
     opened.stream.note(0)
-    opened.stats.note_first_callbacks()
+    opened.faults.note_first_callbacks()
     assert [event.part for event in opened.events] == [Part.MICROPHONE]
 
 
 def test_one_direction_can_be_closed_alone():
     opened = Opened()
     opened.stream.note(4)
-    opened.stats.close(["microphone"])
-    assert set(opened.stats.counters) == {"speaker"}
-    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
-    assert opened.stats.count("speaker", AudioFault.XRUN) == 1
+    opened.faults.close(["microphone"])
+    assert set(opened.faults.counters) == {"speaker"}
+    assert opened.faults.count("microphone", AudioFault.XRUN) == 1
+    assert opened.faults.count("speaker", AudioFault.XRUN) == 1
 
 
 def test_a_card_that_loses_blocks_with_the_longest_buffer_is_a_trouble():
@@ -215,7 +215,7 @@ def test_a_card_that_loses_blocks_with_the_longest_buffer_is_a_trouble():
 def test_a_stream_that_was_closed_has_no_trouble():
     opened = Opened()
     opened.stream.note(4)
-    opened.stats.close()
+    opened.faults.close()
     assert opened.look(is_losing=True) == {}
 
 
@@ -237,16 +237,16 @@ class Watched(StreamCounters):
 
 
 def test_counts_do_not_go_back_while_a_stream_is_being_closed():
-    stats, clock, seen = StreamStats(lambda _: None), Watched(48_000), []
+    faults, clock, seen = StreamFaults(lambda _: None), Watched(48_000), []
     for _ in range(3):
         clock.note(4)
-    stats.opened({"microphone": clock}, {})
+    faults.opened({"microphone": clock}, {})
     clock.action = lambda: seen.append(
-        (stats.count("microphone", AudioFault.XRUN), stats.blocks("microphone"))
+        (faults.count("microphone", AudioFault.XRUN), faults.blocks("microphone"))
     )
-    stats.close()
+    faults.close()
     assert seen == [(3, 3)]
-    assert stats.count("microphone", AudioFault.XRUN) == 3
+    assert faults.count("microphone", AudioFault.XRUN) == 3
 
 
 @pytest.mark.parametrize("is_open", [True, False])
@@ -257,50 +257,50 @@ def test_counts_are_kept_when_streams_are_closed(is_open):
     for count in range(2 * ADC_VALUES):
         opened.stream.note(0, 5.04 + 0.01 * count)
     if not is_open:
-        opened.stats.close()
-    counted = opened.stats.count
+        opened.faults.close()
+    counted = opened.faults.count
     assert counted("microphone", AudioFault.XRUN) == 1
     assert counted("microphone", AudioFault.DROP) == 2
     assert counted("speaker", AudioFault.DROP) == 0
-    assert opened.stats.blocks("microphone") == 3 + 2 * ADC_VALUES
+    assert opened.faults.blocks("microphone") == 3 + 2 * ADC_VALUES
 
 
 def test_captured_samples_that_are_missing_are_no_fault_of_the_speaker():
     opened = Opened()
     opened.stream.note(INPUT_UNDERFLOW)
     opened.stream.note(0)
-    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
-    assert opened.stats.count("speaker", AudioFault.XRUN) == 0
-    assert opened.stats.losses == 1
+    assert opened.faults.count("microphone", AudioFault.XRUN) == 1
+    assert opened.faults.count("speaker", AudioFault.XRUN) == 0
+    assert opened.faults.losses == 1
     assert opened.look(is_losing=True) == {Part.MICROPHONE: LOSING}
-    opened.stats.close()
-    assert opened.stats.count("microphone", AudioFault.XRUN) == 1
-    assert opened.stats.count("speaker", AudioFault.XRUN) == 0
+    opened.faults.close()
+    assert opened.faults.count("microphone", AudioFault.XRUN) == 1
+    assert opened.faults.count("speaker", AudioFault.XRUN) == 0
 
 
 def test_only_a_card_that_is_not_listed_any_more_counts_as_unplugged():
     opened = Opened()
     for reason in ("it stopped", "it is busy"):
-        opened.stats.lost("speaker", "USB", reason)
-    opened.stats.note_listed({"USB", "HDMI"})
-    assert opened.stats.count("speaker", AudioFault.UNPLUG) == 0
+        opened.faults.lost("speaker", "USB", reason)
+    opened.faults.note_listed({"USB", "HDMI"})
+    assert opened.faults.count("speaker", AudioFault.UNPLUG) == 0
     for _ in range(3):
-        opened.stats.note_listed({"HDMI"})
-    assert opened.stats.count("speaker", AudioFault.UNPLUG) == 1
-    assert opened.stats.count("microphone", AudioFault.UNPLUG) == 1
+        opened.faults.note_listed({"HDMI"})
+    assert opened.faults.count("speaker", AudioFault.UNPLUG) == 1
+    assert opened.faults.count("microphone", AudioFault.UNPLUG) == 1
 
 
 def test_a_card_that_was_never_there_does_not_count_as_unplugged():
-    stats = StreamStats(lambda _: None)
-    stats.lost("speaker", "USB", "it is not plugged in")
-    stats.note_listed(set())
-    assert stats.count("speaker", AudioFault.UNPLUG) == 0
+    faults = StreamFaults(lambda _: None)
+    faults.lost("speaker", "USB", "it is not plugged in")
+    faults.note_listed(set())
+    assert faults.count("speaker", AudioFault.UNPLUG) == 0
 
 
 def test_a_loss_is_posted_again_only_if_its_reason_changes():
     opened = Opened()
     for reason in ("it stopped", "it stopped", "it is busy"):
-        opened.stats.lost("speaker", "USB", reason)
+        opened.faults.lost("speaker", "USB", reason)
     assert opened.events == [
         PartLost(Part.SPEAKER, "USB", "it stopped"),
         PartLost(Part.SPEAKER, "USB", "it is busy"),
@@ -311,18 +311,18 @@ def test_a_loose_contact_is_a_few_lines_in_the_log(caplog):
     caplog.set_level(logging.INFO)
     opened = Opened()
     for _ in range(1000):
-        opened.stats.close()
+        opened.faults.close()
         for direction in NAMES:
-            opened.stats.lost(direction, "USB", "it stopped")
-        opened.stats.opened(dict.fromkeys(NAMES, opened.stream), opened.found)
-        opened.stats.note_first_callbacks()
+            opened.faults.lost(direction, "USB", "it stopped")
+        opened.faults.opened(dict.fromkeys(NAMES, opened.stream), opened.found)
+        opened.faults.note_first_callbacks()
     assert len(opened.events) == 4000, "each is shown"
     assert 4 <= len(caplog.records) <= 2 * FAULT_LINES
 
 
 def test_the_events_of_the_day_are_logged(caplog):
     caplog.set_level(logging.INFO)
-    Opened().stats.lost("speaker", "USB", "it stopped")
+    Opened().faults.lost("speaker", "USB", "it stopped")
     assert [record.levelname for record in caplog.records] == [
         "INFO",
         "INFO",

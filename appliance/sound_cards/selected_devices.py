@@ -8,21 +8,23 @@ from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_devices import PROCESSES, closed_pcms, in_use, unlisted
-from appliance.sound_cards.device_wishes import (
+from appliance.sound_cards.device_selection import (
+    chosen,
+    not_the_first,
+    preference,
+)
+from appliance.sound_cards.devices import (
     ALSA_CARDS,
     PARTS,
     SHARED,
     Device,
     Direction,
-    chosen,
     kernel_text,
-    not_the_first,
-    preference,
 )
 
 
-class DeviceChoice:
-    """Devices chosen by the configuration's wish list, and those in use.
+class SelectedDevices:
+    """Devices chosen by the configuration, and those in use.
 
     Thread: the card's.
     """
@@ -33,19 +35,19 @@ class DeviceChoice:
         cards: Path = ALSA_CARDS,
         processes: Path = PROCESSES,
     ) -> None:
-        """Read the wish list; nothing is chosen yet.
+        """Read the preferred names; nothing is chosen yet.
 
         Args:
-            config: wishes for microphone and speaker.
+            config: preferred names for microphone and speaker.
             cards: where ALSA describes its cards.
             processes: where the kernel describes processes.
         """
-        self._wishes: dict[Direction, tuple[str, ...]] = {}
-        """Wishes for each direction that the box is to have."""
+        self._preferred: dict[Direction, tuple[str, ...]] = {}
+        """Preferred names for each direction that the box is to have."""
         if config.microphone != "none":
-            self._wishes["microphone"] = config.microphone
+            self._preferred["microphone"] = config.microphone
         if config.speaker != "none":
-            self._wishes["speaker"] = config.speaker
+            self._preferred["speaker"] = config.speaker
         self._cards = cards
         self._processes = processes
         self._used: dict[Direction, Device] = {}
@@ -59,7 +61,7 @@ class DeviceChoice:
     @property
     def is_any_wanted(self) -> bool:
         """Whether the box is to have a microphone or a speaker."""
-        return bool(self._wishes)
+        return bool(self._preferred)
 
     def list_cards(self) -> str:
         """Return ALSA's list of cards, and which of them cannot be opened now.
@@ -84,11 +86,13 @@ class DeviceChoice:
         self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
-        for direction, wishes in self._wishes.items():
+        for direction, preferred in self._preferred.items():
             try:
-                found[direction] = chosen(wishes, devices, direction)
+                found[direction] = chosen(preferred, devices, direction)
             except SoundError as exc:
-                busy = in_use(wishes, devices, direction, self._cards, self._processes)
+                busy = in_use(
+                    preferred, devices, direction, self._cards, self._processes
+                )
                 missing[direction] = busy or exc
         self._obstacles = {
             direction: fault_table.FIRST_IN_USE.text(
@@ -97,8 +101,8 @@ class DeviceChoice:
             for direction, device in found.items()
             for other in hidden
             if other.used_by and other.channels(direction)
-            if preference(self._wishes[direction], other)
-            < preference(self._wishes[direction], device)
+            if preference(self._preferred[direction], other)
+            < preference(self._preferred[direction], device)
         }
         return found, missing
 
@@ -113,17 +117,17 @@ class DeviceChoice:
                 likely the one that would be used.
         """
         if not is_stuck:
-            return dict.fromkeys(self._wishes, exc)
+            return dict.fromkeys(self._preferred, exc)
         return {
             direction: SoundError(self._expected(direction) or exc.part, exc.reason)
-            for direction in self._wishes
+            for direction in self._preferred
         }
 
     def _expected(self, direction: Direction) -> str:
         """Return the name of the card that the kernel's list suggests; else empty."""
         there = unlisted((), self._cards, self._processes)
         try:
-            return chosen(self._wishes[direction], there, direction).stable_name
+            return chosen(self._preferred[direction], there, direction).stable_name
         except SoundError:
             used = self._used.get(direction)
             return "" if used is None else used.stable_name
@@ -136,9 +140,9 @@ class DeviceChoice:
 
     def notice(self, direction: Direction) -> str:
         """Return a notice if the device in use is not the first choice, else empty."""
-        wishes, has_usb = self._wishes[direction], direction in self._known_usb
+        preferred, has_usb = self._preferred[direction], direction in self._known_usb
         used = self._used[direction]
-        notice = not_the_first(wishes, used, direction, has_usb=has_usb)
+        notice = not_the_first(preferred, used, direction, has_usb=has_usb)
         return self._obstacles.get(direction, notice)
 
     def found(self) -> dict[Direction, PartFound]:
@@ -168,26 +172,26 @@ class DeviceChoice:
         return any(
             self._hopes_for_server(direction)
             or any(self._is_better(direction, device) for device in free)
-            for direction in self._wishes
+            for direction in self._preferred
         )
 
     def _is_better(self, direction: Direction, device: Device) -> bool:
         """Return whether the device would be an improvement in this direction."""
         if not device.channels(direction):
             return False
-        wishes = self._wishes[direction]
-        if not wishes and direction not in self._used:
+        preferred = self._preferred[direction]
+        if not preferred and direction not in self._used:
             return True
         used = self._used.get(direction)
-        least = (len(wishes), False) if used is None else preference(wishes, used)
-        return preference(wishes, device) < least
+        least = (len(preferred), False) if used is None else preference(preferred, used)
+        return preference(preferred, device) < least
 
     def _hopes_for_server(self, direction: Direction) -> bool:
         """Return whether a better choice may start that the kernel does not list."""
-        better = self._wishes[direction][: self._rank(direction)]
+        better = self._preferred[direction][: self._rank(direction)]
         return not SHARED.isdisjoint(better)
 
     def _rank(self, direction: Direction) -> int:
-        """Return the rank of the device in use; the number of wishes if none is."""
-        wishes, used = self._wishes[direction], self._used.get(direction)
-        return len(wishes) if used is None else preference(wishes, used)[0]
+        """Return the rank of the device in use; the number of names if none is."""
+        preferred, used = self._preferred[direction], self._used.get(direction)
+        return len(preferred) if used is None else preference(preferred, used)[0]

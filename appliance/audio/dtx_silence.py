@@ -1,0 +1,206 @@
+"""Silence for DTX: what is sent while the gate is closed or the microphone is missing.
+
+A track without packets would increase the delay at the receivers, and a late packet
+makes them lengthen their buffers, which they keep for the next talk. So silence is sent
+in time whatever the card does; Opus makes one packet of it every 0.4 s (DTX).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.gate import Gate
+from appliance.audio.idle import IDLE_PERIODS
+from appliance.pcm import BLOCK_MS, PACKET_BLOCKS, PACKET_S, SILENT_PACKET
+
+MISSING_AFTER_S: Final = 0.04
+"""Two packets; if the card is later than this and twice its latency, it is missing."""
+MAX_INSERTED_PACKETS: Final = 25
+"""Silence inserted at once, half a second; more is not needed after a stop."""
+IDLE_S: Final = IDLE_PERIODS * BLOCK_MS / 1000
+"""In idle mode one block in eight is processed, with the last of four packets. The
+other three are sent at their time, before the card's thread has counted them: receivers
+lengthen their buffers when packets are late, and keep that for the next talk. Measured
+from microphone to speaker: 133 ms if all four are sent together, 89 ms so."""
+AHEAD_LATE_S: Final = 0.01
+"""How late the three are sent, so that a card that is a little late comes first."""
+IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
+SETTLED_PACKETS: Final = 15
+"""Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
+
+
+class DtxSilence:
+    """Sends silence in place of skipped packets, and counts that for missing ones.
+
+    Silence that was sent before its packet came is not sent a second time: it would
+    stay in the receivers' buffers for long.
+
+    Thread: `arrive` and `skip` the card's, `set_card_latency` the supervisor's,
+    `is_settled` any; everything else the sender's.
+    """
+
+    def __init__(
+        self,
+        gate: Gate,
+        feed: EncoderFeed,
+        skip_blocks: Callable[[int], None],
+        now_s: float,
+    ) -> None:
+        """Start without packets.
+
+        Args:
+            gate: while it is open, silence is not settled.
+            feed: takes the silence of skipped packets.
+            skip_blocks: takes the number of skipped blocks, for the meter.
+            now_s: monotonic time.
+        """
+        self._gate = gate
+        self._feed = feed
+        self._skip_blocks = skip_blocks
+        self._card_latency_s = 0.0
+        self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s
+        # Packets skipped so far, counted by the card's thread, and those of them for
+        # which the sender's has sent silence.
+        self._skipped = self._skipped_sent = 0
+        self._silent_packets = 0
+        # Packets of an idle window sent before the card's thread has counted them.
+        self._ahead = 0
+        # Packets of silence sent since the card's last packet, and when.
+        self._inserted, self._inserted_at_s = 0, now_s
+
+    def restart(self, now_s: float) -> None:
+        """Let the next packet be due from now on."""
+        self._packet_at_s = self._silence_at_s = now_s
+
+    def set_card_latency(self, latency_s: float) -> None:
+        """Wait longer for the packets of a card with a greater latency."""
+        self._card_latency_s = latency_s
+
+    def arrive(self, at_s: float) -> int:
+        """Note that a packet has arrived; return the packets skipped so far."""
+        self._packet_at_s = at_s
+        return self._skipped
+
+    def skip(self, packets: int, at_s: float) -> None:
+        """Let silence be sent in place of these packets, with the next packet."""
+        self._packet_at_s = at_s
+        self._skipped += packets
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether only silence has been sent for a while."""
+        return self._silent_packets >= SETTLED_PACKETS and not self._gate.is_open
+
+    @property
+    def due_s(self) -> float:
+        """Time at which silence is sent if no packet arrives before.
+
+        Silence that stands in for the card is sent packet by packet, because receivers
+        answer each delay with a longer buffer; when Opus sends almost nothing of it,
+        as rarely as in idle mode.
+        """
+        if self._silence_at_s > self._packet_at_s:
+            is_needed = self._feed.is_connected or self._gate.is_open
+            is_settled = self._inserted >= SETTLED_PACKETS and not self._gate.is_open
+            together = IDLE_PACKETS if is_settled or not is_needed else 1
+            return self._silence_at_s + together * PACKET_S
+        if self._is_ahead_wanted:
+            ahead_s = (self._ahead + 1) * PACKET_S + AHEAD_LATE_S
+            return self._packet_at_s + ahead_s
+        return self._missing_at_s
+
+    @property
+    def _is_ahead_wanted(self) -> bool:
+        """Whether the next packet of an idle window is sent without waiting for it."""
+        is_there = self._silence_at_s <= self._packet_at_s
+        is_idle = self.is_settled and self._feed.is_connected
+        return is_there and is_idle and self._ahead < IDLE_PACKETS - 1
+
+    @property
+    def _missing_at_s(self) -> float:
+        """Time from which the card counts as missing, if no packet arrives before."""
+        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s
+        return self._packet_at_s + wait_s + self.is_settled * IDLE_S
+
+    def send_ahead(self, now_s: float) -> None:
+        """Send those packets of an idle window whose time has passed."""
+        if not self._is_ahead_wanted:
+            return
+        passed_s = now_s - self._packet_at_s - AHEAD_LATE_S
+        # Times that are equal may differ in their last digit.
+        passed = int(passed_s / PACKET_S + 1e-6)
+        packets = max(0, min(passed, IDLE_PACKETS - 1) - self._ahead)
+        self._ahead += packets
+        self._inserted += packets
+        self._inserted_at_s = now_s
+        self._feed.send([SILENT_PACKET] * packets)
+
+    def missing(self, now_s: float) -> int | None:
+        """Return the number of packets that are due in place of a missing card's.
+
+        Returns:
+            None: the card is not late enough.
+        """
+        if now_s < self._missing_at_s:
+            return None
+        # What the card still holds is not lost: both would add up at the receivers.
+        lead_s = max(self._card_latency_s, self._ahead * PACKET_S)
+        since_s = max(self._packet_at_s + lead_s, self._silence_at_s)
+        # Rounded down, and the rest is sent next time: half a packet too many each time
+        # would have added a second to the delay after ten seconds.
+        packets = int((now_s - since_s) / PACKET_S)
+        is_bounded = packets <= MAX_INSERTED_PACKETS
+        self._silence_at_s = since_s + packets * PACKET_S if is_bounded else now_s
+        self._send_skipped(self._skipped)
+        return min(packets, MAX_INSERTED_PACKETS)
+
+    def insert(self, packets: int, now_s: float) -> None:
+        """Count silence that is sent in place of the card's packets."""
+        self._silent_packets = 0
+        self._inserted += packets
+        self._inserted_at_s = now_s
+
+    def replaces(self, at_s: float, skipped: int) -> bool:
+        """Send the silence skipped before a packet, and tell whether it stands for it.
+
+        Args:
+            at_s: when the packet arrived.
+            skipped: packets skipped before it, as `arrive` returned it.
+        """
+        ahead, self._ahead = self._ahead, 0
+        is_late = self._is_late(at_s)
+        self._send_skipped(skipped)
+        # The card was late, and skipped less than was sent ahead.
+        is_sent = bool(ahead) and not self._gate.is_open
+        if not (self._inserted and (is_late or is_sent)):
+            return False
+        self._inserted -= 1
+        return True
+
+    def count(self, *, is_silent: bool) -> None:
+        """Count a packet of the card that was sent."""
+        self._silent_packets = self._silent_packets + 1 if is_silent else 0
+
+    def _is_late(self, at_s: float) -> bool:
+        """Return whether a packet that arrived then belongs to the time before.
+
+        Several that arrive at once had waited for a thread or process that stood still;
+        the silence sent in their place stands for them. A card that is back delivers
+        one packet after the other.
+        """
+        is_late = at_s - self._taken_at_s < PACKET_S / 2
+        if not is_late and self._taken_at_s >= self._inserted_at_s:
+            self._inserted = 0
+        self._taken_at_s = at_s
+        return is_late
+
+    def _send_skipped(self, skipped: int) -> None:
+        """Send silence for the packets skipped so far."""
+        # An older number may have been in the queue.
+        packets = max(0, skipped - self._skipped_sent)
+        if packets:
+            self._skipped_sent = skipped
+            self._skip_blocks(packets * PACKET_BLOCKS)
+            sent = min(packets, self._inserted)
+            self._inserted -= sent
+            self._feed.send([SILENT_PACKET] * (packets - sent))

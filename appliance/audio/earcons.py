@@ -1,0 +1,48 @@
+"""Earcons: the tones that the person at the box hears, as samples."""
+
+from functools import cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from appliance.core.commands import Earcon
+from appliance.pcm import RATE_HZ
+
+LOUDNESS: Final = 6000.0
+"""-15 dBFS: audible over speech, not startling in a quiet room."""
+EDGE_S: Final = 0.005
+
+_NOTES: Final[dict[Earcon, tuple[tuple[float, float], ...]]] = {
+    # Hz and seconds; 0 Hz is a pause. Rising means success, falling a failure.
+    Earcon.PERMIT: ((880.0, 0.06),),
+    Earcon.END: ((587.0, 0.06),),
+    Earcon.REFUSED: ((196.0, 0.12), (0.0, 0.04), (196.0, 0.12)),
+    Earcon.WARNING: ((988.0, 0.07), (0.0, 0.05), (988.0, 0.07)),
+    Earcon.JOINED: ((523.0, 0.09), (784.0, 0.12)),
+    # Soft, because it is repeated.
+    Earcon.THINKING: ((440.0, 0.03),),
+    Earcon.LOST: ((784.0, 0.09), (392.0, 0.16)),
+}
+
+SENT_TONES: Final = {
+    Earcon.PERMIT: _NOTES[Earcon.PERMIT][0][0],
+    Earcon.WARNING: _NOTES[Earcon.WARNING][0][0],
+}
+"""Pitch in Hz of the earcons that sound while the gate is open: the microphone hears
+them."""
+ECHO_S: Final = 0.3
+"""Time in which an earcon's echo arrives: latency of the card and decay of the room."""
+
+
+@cache
+def earcon_samples(earcon: Earcon) -> NDArray[np.float32]:
+    """Return the tones of the earcon: float32 in int16's range, 48 kHz, any length."""
+    return np.concatenate([_note(hz, length_s) for hz, length_s in _NOTES[earcon]])
+
+
+def _note(hz: float, length_s: float) -> NDArray[np.float32]:
+    count = int(length_s * RATE_HZ)
+    at = np.arange(count) / RATE_HZ
+    edge = np.minimum(1.0, np.minimum(at, at[::-1]) / EDGE_S)
+    return (LOUDNESS * edge * np.sin(2 * np.pi * hz * at)).astype(np.float32)
