@@ -79,7 +79,7 @@ def not_the_first(
     if not preference(preferred, device)[0]:
         return ""
     if preferred:
-        return fault_table.OTHER_WISH.text(wanted=preferred[0], direction=direction)
+        return fault_table.NOT_PREFERRED.text(wanted=preferred[0], direction=direction)
     is_added = not (device.is_hdmi or device.is_onboard or device.is_shared)
     if is_added and not has_usb:
         return ""
