@@ -85,12 +85,12 @@ class AudioAdapter:
         self.encoder_feed = self._sender.encoder_feed
         steps = LatencySteps(len(LATENCY_STEPS_S), KeptSteps(state_directory))
         choice = SelectedDevices(config.sound)
-        levels = CardVolumeSupervisor(config.sound.mixer)
-        stream_faults = StreamFaults(post, levels.notice)
+        card_volumes = CardVolumeSupervisor(config.sound.mixer)
+        stream_faults = StreamFaults(post, card_volumes.notice)
         self._supervisor = Supervisor(
             choice, driver, self._sender, stream_faults, steps
         )
-        self._supervisor.set_card_volumes = levels.apply
+        self._supervisor.set_card_volumes = card_volumes.apply
 
     async def __aenter__(self) -> Self:
         """Start the threads; the card stays closed until `OpenSound`."""

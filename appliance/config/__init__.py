@@ -123,7 +123,7 @@ class RoomConfig(RoomSettings):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MixerConfig:
-    """Hardware levels of the card, set and switched on when it is opened."""
+    """The card's own volumes, set and switched on when it is opened."""
 
     microphone: Percent | None = None
     """Percent of the range; null: left as it is."""
@@ -141,7 +141,7 @@ class SoundConfig:
     speaker: Cards = ()
     """As for the microphone; none: the box only sends, and does not see who speaks."""
     mixer: MixerConfig | None = None
-    """Hardware levels of the card; null: left as they are."""
+    """The card's own volumes; null: left as they are."""
     echo_cancellation: bool = True
     """Remove the speaker's sound from the microphone's."""
     noise_suppression: bool = True

@@ -25,7 +25,7 @@ from appliance.net.url import without_query
 from appliance.panel.pins import missing_package
 from appliance.process.settings_store import Store
 from appliance.process.state_files import state_folder
-from appliance.sound_cards.card_volume import levels_found
+from appliance.sound_cards.card_volume import card_volume_found
 from appliance.sound_cards.device_selection import chosen
 from appliance.sound_cards.devices import Device, Direction
 from appliance.tokens.adapter import TokenAdapter
@@ -217,7 +217,7 @@ class Probes:
 
     find_card: Callable[[Direction], Result]
     """Return the card for a direction, and a notice if it is not the first choice."""
-    find_levels: Callable[[Direction], Result]
+    find_card_volume: Callable[[Direction], Result]
     """Return that card's own volumes and advice; no advice: they are good."""
     fetch_token: Callable[[], tuple[str, str]]
     """Fetch a token; return a description without the token, and its server's URL."""
@@ -237,18 +237,20 @@ def probes_of(config: Config) -> Probes:
             return "none configured", ""
         return card_name(preferred, direction, search.devices())
 
-    def find_levels(direction: Direction) -> Result:
+    def find_card_volume(direction: Direction) -> Result:
         preferred = configured[direction]
         if preferred == "none":
             return "none configured", ""
-        return levels_found(chosen(preferred, search.devices(), direction), direction)
+        return card_volume_found(
+            chosen(preferred, search.devices(), direction), direction
+        )
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
         source = TokenAdapter(config, identity=identity, post=_ignore)
         return asyncio.run(try_token(source, time.time()))
 
-    return Probes(find_card, find_levels, fetch_token)
+    return Probes(find_card, find_card_volume, fetch_token)
 
 
 class _Search:

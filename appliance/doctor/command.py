@@ -122,7 +122,7 @@ def sound(direction: Direction, probes: Probes) -> Iterator[Finding]:
     """Check the card of one direction and, if there is one, its levels."""
     yield checks.result_of(direction, lambda: probes.find_card(direction))
     try:
-        found, advice = probes.find_levels(direction)
+        found, advice = probes.find_card_volume(direction)
     except ApplianceError:
         # There is no card, which has been said.
         return

@@ -86,7 +86,7 @@ class CardMixer:
         changed = False
         for control, element in self._all():
             if control == wanted:
-                changed |= self._set_level(control, element, percent)
+                changed |= self._set_volume(control, element, percent)
                 changed |= self._switch_on(control, element)
         return changed
 
@@ -103,20 +103,22 @@ class CardMixer:
             address = library.snd_mixer_elem_next(element)
 
     def _control(self, element: Pointer, direction: Direction) -> Control | None:
-        levels = {way for way in _NAMES if self._call(way, "has_{}_volume", element)}
-        has_level = direction in levels
+        with_volume = {
+            way for way in _NAMES if self._call(way, "has_{}_volume", element)
+        }
+        has_volume = direction in with_volume
         has_switch = self._call(direction, "has_{}_switch", element)
-        if not has_level and not has_switch:
+        if not has_volume and not has_switch:
             return None
         name: bytes = self._library.snd_mixer_selem_get_name(element)
         return Control(
             name=name.decode(errors="replace"),
             direction=direction,
-            percent=self._percent(direction, element) if has_level else None,
-            db=self._db(direction, element) if has_level else None,
+            percent=self._percent(direction, element) if has_volume else None,
+            db=self._db(direction, element) if has_volume else None,
             is_on=self._is_on(direction, element) if has_switch else None,
             index=self._library.snd_mixer_selem_get_index(element),
-            is_both=len(levels) == len(_NAMES),
+            is_both=len(with_volume) == len(_NAMES),
         )
 
     def _percent(self, direction: Direction, element: Pointer) -> int | None:
@@ -157,18 +159,18 @@ class CardMixer:
         self._call(direction, "get_{}_volume_range", element, *pointers)
         return least.value, most.value
 
-    def _set_level(self, control: Control, element: Pointer, percent: int) -> bool:
+    def _set_volume(self, control: Control, element: Pointer, percent: int) -> bool:
         if control.percent is None:
             return False
         least, most = self._range(control.direction, element)
-        level = round(least + (most - least) * percent / 100)
+        volume = round(least + (most - least) * percent / 100)
         values = self._channels(
             control.direction, "get_{}_volume", element, ctypes.c_long
         )
-        if set(values) == {level}:
+        if set(values) == {volume}:
             return False
-        level_c = ctypes.c_long(level)
-        self._write(control, "set_{}_volume_all", element, level_c)
+        volume_c = ctypes.c_long(volume)
+        self._write(control, "set_{}_volume_all", element, volume_c)
         return True
 
     def _switch_on(self, control: Control, element: Pointer) -> bool:

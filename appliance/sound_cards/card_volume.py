@@ -162,7 +162,7 @@ def command(card_id: str, control: Control, percent: int) -> str:
     return " ".join(words)
 
 
-def levels_found(
+def card_volume_found(
     device: Device, direction: Direction, open_mixer: OpenMixer = opened
 ) -> tuple[str, str]:
     """Return the volumes of a device in words, and advice; empty: nothing is wrong."""

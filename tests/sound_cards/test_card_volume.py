@@ -6,7 +6,7 @@ import pytest
 
 from appliance.errors import SoundError
 from appliance.sound_cards.alsa_mixer import Control
-from appliance.sound_cards.card_volume import faults, levels_found, of_direction
+from appliance.sound_cards.card_volume import card_volume_found, faults, of_direction
 from appliance.sound_cards.devices import Device
 
 DEVICE = Device(0, "USB PnP: Audio (hw:1,0)", 1, 2, 48_000, "Device")
@@ -33,7 +33,7 @@ def found(direction, *controls):
     def opened(_card_id):
         yield OneMixer(*controls)
 
-    return levels_found(DEVICE, direction, opened)
+    return card_volume_found(DEVICE, direction, opened)
 
 
 def test_a_speaker_20_db_down_is_reported_with_the_lines_that_repair_it():
@@ -103,9 +103,9 @@ def test_a_card_without_controls_or_without_a_mixer_is_no_fault():
         raise SoundError(card_id, "its mixer: No such device")
 
     assert found("speaker") == ("Device has none", "")
-    assert levels_found(DEVICE, "speaker", refused) == (
+    assert card_volume_found(DEVICE, "speaker", refused) == (
         "unknown, its mixer: No such device",
         "",
     )
     server = Device(0, "pulse", 32, 32, 44_100)
-    assert levels_found(server, "speaker") == ("pulse has none of its own", "")
+    assert card_volume_found(server, "speaker") == ("pulse has none of its own", "")

@@ -16,7 +16,7 @@ from appliance.errors import SoundError
 from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards import alsa_mixer
 from appliance.sound_cards.alsa_mixer import loaded, opened
-from appliance.sound_cards.card_volume import device_volumes, levels_found
+from appliance.sound_cards.card_volume import card_volume_found, device_volumes
 from appliance.sound_cards.card_volume_supervisor import (
     AGAIN_S,
     ANSWER_S,
@@ -79,14 +79,14 @@ def finish():
 
 
 def test_percent_decibels_and_switches_are_those_of_the_card(mixer):
-    assert levels_found(DEVICE, "speaker")[0] == (
+    assert card_volume_found(DEVICE, "speaker")[0] == (
         "Device: PCM 38 % (-20 dB) switched off"
     )
-    words, advice = levels_found(DEVICE, "microphone")
+    words, advice = card_volume_found(DEVICE, "microphone")
     assert words == "Device: Mic 0 % (0 dB) switched off"
     assert "sset 'Mic' capture 80% cap" in advice
     mixer.write(Control("PCM Playback Volume", 3, 0, 4))
-    assert levels_found(DEVICE, "speaker") == ("Device: PCM 75 %", "")
+    assert card_volume_found(DEVICE, "speaker") == ("Device: PCM 75 %", "")
 
 
 def test_the_list_of_cards_has_the_levels_of_each_direction(mixer, capsys):
