@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Protocol, Self
 
 from appliance.config import ScreenConfig
 from appliance.core.events import Part
-from appliance.core.view import View
+from appliance.core.view import ConnectionState, View
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.i2c import NAME
@@ -39,6 +39,15 @@ Our choice: a bus is switched on by its driver, and opened to the group by udev,
 second or two after this program starts. A screen that stays away is to be named within
 5 s of the start.
 """
+ATTEMPTS: Final = frozenset(
+    {
+        ConnectionState.CONNECTING,
+        ConnectionState.RECONNECTING,
+        ConnectionState.DISCONNECTED,
+        ConnectionState.REFUSED,
+    }
+)
+"""States of the connection that alternate for as long as an outage lasts."""
 
 
 class Brightness(Enum):
@@ -68,9 +77,11 @@ def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
 def activity(view: View) -> tuple[object, ...]:
     """Return the parts of the view whose changes wake the screen.
 
-    Not the banner: its countdown would keep the screen on while there is no network.
+    Not the banner, whose countdown would keep the screen on while there is no network;
+    for the same reason all attempts to join count as one state.
     """
-    state = view.connection, view.talk, view.talkers, view.chat, view.faults
+    connection = None if view.connection in ATTEMPTS else view.connection
+    state = connection, view.talk, view.talkers, view.chat, view.faults
     return *state, view.screen_page, view.volume_percent, view.preset
 
 

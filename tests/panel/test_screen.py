@@ -13,7 +13,8 @@ from luma.core.device import dummy
 from PIL import Image
 
 from appliance.config import ScreenConfig
-from appliance.core.events import Event, Part, PartFound, PartLost
+from appliance.core.commands import FetchToken
+from appliance.core.events import Cause, Event, Part, PartFound, PartLost
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.screen import (
@@ -30,6 +31,7 @@ from appliance.panel.screen import (
 )
 from appliance.panel.simulated import SimulatedDisplay
 from tests.clock import Clock
+from tests.core.story import in_room, of
 from tests.panel.fakes import WAIT_S, Inbox
 from tests.pictures.situations import SITUATIONS, line
 
@@ -416,3 +418,21 @@ def test_talk_chat_and_connection_wake_the_screen_but_a_countdown_does_not():
     assert activity(SILENT) != activity(out)
     chat = (*SILENT.chat, line("Anna", "Good night"))
     assert activity(replace(SILENT, chat=chat)) != activity(SILENT)
+
+
+@pytest.mark.parametrize("cause", [Cause.NO_INTERNET, Cause.TOKEN_SOURCE])
+@pytest.mark.parametrize("is_final", [False, True])
+def test_attempts_in_a_long_outage_do_not_wake_the_screen(cause, is_final):
+    box = in_room()
+    before = activity(box.view())
+    box.play(box.lost())
+    out = activity(box.view())
+    assert out != before, "people notice when the room is lost"
+    for _ in range(30):
+        while not of(FetchToken, box.play(1.0)):
+            assert activity(box.view()) == out
+        assert activity(box.view()) == out
+        box.play(box.no_token(cause, is_final=is_final))
+        assert activity(box.view()) == out
+    box.enter()
+    assert activity(box.view()) != out
