@@ -140,6 +140,7 @@ keep_version() {
   # Beside the versions: moving a file back from here works on a full disk too.
   before=$programs/.before
   is_half_done=
+  incomplete=
   trap leave EXIT
   # Not bash's own way to leave: a closed terminal sends several signals, and the second would end it at once.
   trap 'ignore_signals; exit 1' HUP INT PIPE TERM
@@ -160,7 +161,8 @@ keep_version() {
 leave() {
   ignore_signals
   [[ -z $is_half_done ]] || roll_back
-  rm -rf "$before"
+  # What was downloaded so far: the card may be full.
+  rm -rf "$before" ${incomplete:+"$incomplete"}
 }
 
 ignore_signals() { trap '' HUP INT PIPE TERM; }
@@ -185,11 +187,13 @@ install_program() {
       export PIP_IGNORE_INSTALLED=1
     else
       rm -rf "$folder"
+      incomplete=$folder
     fi
     make_venv "$folder"
     install_locked "$folder" "$repository/requirements.lock"
     install_project "$folder"
     touch "$folder/.complete"
+    incomplete=
   fi
   # A first installation that ends early stays as it is: the next run goes on with it.
   [[ ! -e $before$programs/venv ]] || is_half_done=1
@@ -212,7 +216,10 @@ version() {
 install_config() {
   install -d -m 0750 -o root -g "$service" "$etc"
   install -m 0640 -o root -g "$service" "$repository/config.yaml" "$etc/reference.yaml"
-  [[ -e $etc/config.yaml ]] || install -m 0640 -o root -g "$service" "$repository/systemd/config.yaml" "$etc/config.yaml"
+  [[ -e $etc/config.yaml ]] || install -m 0640 "$repository/systemd/config.yaml" "$etc/config.yaml"
+  # Also if somebody has edited it as a copy of his own.
+  chgrp "$service" "$etc/config.yaml"
+  chmod g+r "$etc/config.yaml"
 }
 
 install_service() {
@@ -288,8 +295,13 @@ remove_old_programs() {
 }
 
 remove() {
-  # Fails if it has been removed before.
-  systemctl disable --quiet --now "$service" "$token_service" 2>/dev/null || true
+  local name
+  for name in "$service" "$token_service"; do
+    # Each fails if there is no such service.
+    systemctl stop "$name" 2>/dev/null || true
+    systemctl disable --quiet "$name" 2>/dev/null || true
+    ! has_systemd || ! systemctl is-active --quiet "$name" || fail "$name does not stop. See: systemctl status $name"
+  done
   rm -rf "$unit" "$wants/$service.service" "$launcher" "$programs"
   rm -rf "$token_unit" "$wants/$token_service.service"
   ! has_systemd || systemctl daemon-reload

@@ -16,7 +16,7 @@ from appliance.config.request_texts import placeholder_fault, used
 from appliance.config.schema import fields_of, join
 from appliance.net.url import address_fault, host_and_port, is_host
 
-Finding = tuple[str, str]
+KeyFault = tuple[str, str]
 """Full key and what is wrong with it."""
 
 # RFC 9110, section 5.6.2: the characters of a header's name.
@@ -31,7 +31,7 @@ _REQUEST_KEYS = ("token_url", "token_headers", "token_query", "token_body")
 _I2C_PINS = (2, 3)
 
 
-def findings(config: Config) -> Iterator[Finding]:
+def findings(config: Config) -> Iterator[KeyFault]:
     """Yield every fault of a configuration whose values have the right types."""
     yield from _rooms(config)
     yield from _pins(config)
@@ -46,7 +46,7 @@ def findings(config: Config) -> Iterator[Finding]:
         yield from _one("metrics.post_url", fault)
 
 
-def _rooms(config: Config) -> Iterator[Finding]:
+def _rooms(config: Config) -> Iterator[KeyFault]:
     base = list(_room(config.room, "room"))
     yield from base
     is_named = config.room.name is not None
@@ -68,7 +68,7 @@ def _rooms(config: Config) -> Iterator[Finding]:
         )
 
 
-def _room(room: RoomSettings, key: str) -> Iterator[Finding]:
+def _room(room: RoomSettings, key: str) -> Iterator[KeyFault]:
     """Yield the faults of a room's keys; `key` is the full key of the room."""
     if room.token_url is not None:
         yield from _one(f"{key}.token_url", _token_url_fault(room.token_url, room))
@@ -98,12 +98,12 @@ def _request(room: RoomSettings) -> tuple[object, ...]:
     return (room.token_url, room.token_headers, room.token_query, room.token_body)
 
 
-def _one(key: str, sentence: str | None) -> Iterator[Finding]:
+def _one(key: str, sentence: str | None) -> Iterator[KeyFault]:
     if sentence is not None:
         yield (key, sentence)
 
 
-def _token(room: RoomSettings, key: str) -> Iterator[Finding]:
+def _token(room: RoomSettings, key: str) -> Iterator[KeyFault]:
     if room.token is not None and room.url is None:
         sentence = (
             "expected the address of the server that the fixed token is for, "
@@ -122,7 +122,7 @@ def _token(room: RoomSettings, key: str) -> Iterator[Finding]:
         )
 
 
-def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
+def _headers(room: RoomSettings, key: str) -> Iterator[KeyFault]:
     for name, value in room.token_headers.items():
         full = join(f"{key}.token_headers", name)
         if _HEADER_NAME.fullmatch(name) is None:
@@ -136,7 +136,7 @@ def _headers(room: RoomSettings, key: str) -> Iterator[Finding]:
             )
 
 
-def _cards(key: str, cards: Cards) -> Iterator[Finding]:
+def _cards(key: str, cards: Cards) -> Iterator[KeyFault]:
     """Yield what cannot be the name of a card."""
     if cards == "none":
         return
@@ -151,7 +151,7 @@ def _cards(key: str, cards: Cards) -> Iterator[Finding]:
             )
 
 
-def _pins(config: Config) -> Iterator[Finding]:
+def _pins(config: Config) -> Iterator[KeyFault]:
     wired = [*_wired(config.buttons, "buttons"), *_wired(config.lamps, "lamps")]
     users: dict[int, str] = {}
     # With `auto` there may be no screen, which leaves the pins free.

@@ -176,8 +176,8 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         raise _unreadable(path, sentence) from exc
     except PermissionError as exc:
         sentence = (
-            "cannot be read: permission denied. Fix its rights; "
-            "files in /etc/ptt-appliance need sudo."
+            "cannot be read: permission denied. Use sudo. If the service says so, run: "
+            f"sudo chgrp ptt-appliance {path} && sudo chmod 640 {path}"
         )
         raise _unreadable(path, sentence) from exc
     except OSError as exc:

@@ -336,6 +336,12 @@ PAGE_IN_USE: Final = HardwareFault(
     "End the program that serves there, or write another page.listen.",
     readme_row=_PAGE,
 )
+PAGE_PRIVILEGED: Final = HardwareFault(
+    "page-privileged",
+    "{error}",
+    "Ports below 1024 are for root: write a higher one into page.listen.",
+    readme_row=_PAGE,
+)
 
 # found by `doctor` only
 

@@ -59,7 +59,7 @@ def service(
 def _running(health: Health | None, state: str) -> Finding:
     """Return the finding with the faults of the box that answers."""
     if health is None:
-        words = "; its faults are not known, because its page does not answer"
+        words = "; its faults are not known, because its page is off or does not answer"
         return Finding("service", state + words * (state == RUNNING))
     faults = (*health.faults, *map(_words, health.fault_ids))
     if not faults:

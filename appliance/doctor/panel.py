@@ -13,7 +13,7 @@ from appliance.panel.lamps import OutputPin
 from appliance.panel.pins import (
     PINS,
     Factory,
-    Input,
+    InputPin,
     PinSource,
     import_errors,
     pin_of,
@@ -95,7 +95,7 @@ def probe_pins(
 def _summary(usable: list[str], held: list[str], faults: dict[str, str]) -> Result:
     found = [
         f"{', '.join(usable)} can be used" if usable else "",
-        f"the running box holds {', '.join(held)}" if held else "",
+        f"the box or another lgpio program holds {', '.join(held)}" if held else "",
         f"{', '.join(faults)} cannot be used" if faults else "",
     ]
     advice = "; ".join(f"{label}: {reason}" for label, reason in faults.items())
@@ -111,7 +111,7 @@ def _tried(factory: Factory, wire: _Wire) -> str:
     if not wire.is_button:
         OutputPin(factory, wire.pin, is_lit=False).close()
         return ""
-    button = Input(factory, wire.pin, _ignore)
+    button = InputPin(factory, wire.pin, _ignore)
     button.close()
     return "(pressed)" if button.was_closed else ""
 

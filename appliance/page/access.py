@@ -111,7 +111,10 @@ class AccessControl:
         is_accepted = is_own and len(headers.getlist("host")) == 1
         # Monitoring may use any name of its network, and /health reveals no secrets.
         if not is_accepted and scope["path"] != HEALTH:
-            sentence = "Unknown host name. Use the box's IP address or its .local name."
+            sentence = (
+                "Unknown host name. Use the box's IP address or its .local name; "
+                "restart the box after a change of its name."
+            )
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}
         origin = headers.get("origin")

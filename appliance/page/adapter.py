@@ -11,7 +11,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Final, Self
 
 from appliance.config import PageConfig
 from appliance.core import fault_table
@@ -56,6 +56,12 @@ class PageSettings:
     """Sentence of the form that says where to find the PIN; empty: it names the screen
     and `ptt-appliance pair`."""
     now_s: Callable[[], float] = time.monotonic
+
+
+_FAULTS: Final = {
+    errno.EADDRINUSE: fault_table.PAGE_IN_USE,
+    errno.EACCES: fault_table.PAGE_PRIVILEGED,
+}
 
 
 class Page:
@@ -119,10 +125,7 @@ class Page:
             try:
                 listening = listen.listener(await listen.resolved(host), port)
             except OSError as exc:
-                fault = fault_table.PAGE_FAILED
-                if exc.errno == errno.EADDRINUSE:
-                    fault = fault_table.PAGE_IN_USE
-                self._fault.lost(fault.text(error=exc.strerror or exc))
+                self._fault.lost(listen_reason(exc))
                 await asyncio.sleep(self._retry_s)
                 continue
             self._fault.found()
@@ -152,3 +155,9 @@ class Page:
         return WebServer(
             self._background, self._settings, self._latest, self._pairing, self._post
         )
+
+
+def listen_reason(exc: OSError) -> str:
+    """Return why the page's port cannot be opened, and what to do."""
+    fault = _FAULTS.get(exc.errno or 0, fault_table.PAGE_FAILED)
+    return fault.text(error=exc.strerror or exc)

@@ -18,7 +18,7 @@ from appliance.panel.pins import (
     RETRY_S,
     Edge,
     Factory,
-    Input,
+    InputPin,
     PinGroup,
     PinSource,
 )
@@ -293,14 +293,14 @@ class Buttons:
         for report in reports:
             self._post(_event(button, report))
 
-    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "Input":
+    def _open_pin(self, factory: Factory, name: str, pin: Pin) -> "InputPin":
         """Open a pin; a button that is pressed already is reported as held at boot."""
 
         def on_edge(edge: Edge) -> None:
             edge = replace(edge, at_s=self._at_s(edge.at_s))
             self._loop.call_soon_threadsafe(self._edges.put_nowait, (name, edge))
 
-        wire = Input(factory, pin, on_edge)
+        wire = InputPin(factory, pin, on_edge)
         self._rates[name] = EdgeRate()
         if self._group.is_suspect(name):
             now_s = self._clock()

@@ -174,7 +174,7 @@ class Edge:
     """Time stamp; with lgpio the kernel's, on the monotonic clock."""
 
 
-class Input:
+class InputPin:
     """Input pin, with a callback for both edges in one of gpiozero's threads.
 
     Every method raises `PanelError` if the pin has failed.

@@ -66,7 +66,7 @@ class SystemdNotifier:
         is_alive: Callable[[], bool],
         *,
         notify: Notify | None = None,
-        watchdog: float | None = None,
+        limit_s: float | None = None,
     ) -> None:
         """Keep what a watchdog signal depends on.
 
@@ -74,12 +74,12 @@ class SystemdNotifier:
             is_alive: returns True while audio runs or is known to be absent. It is
                 called on the event loop, so a blocked loop sends no signal either.
             notify: sends to systemd; None: from the environment.
-            watchdog: longest time between two watchdog signals in seconds; None:
+            limit_s: longest time between two watchdog signals in seconds; None:
                 from the environment.
         """
         self._is_alive = is_alive
         self._notify = notify or systemd_notify(os.environ)
-        self._watchdog_s = watchdog or watchdog_s(os.environ, os.getpid())
+        self._watchdog_s = limit_s or watchdog_s(os.environ, os.getpid())
         self._status = ""
         self._sending = FaultLog(_log, "systemd cannot be reached")
         self._audio = FaultLog(_log, "audio does not run", "audio running again")

@@ -402,7 +402,9 @@ def test_a_file_without_read_permission_gets_advice_about_sudo():
     assert faults_of(Locked("/etc/ptt-appliance/config.yaml")) == [
         (
             "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. "
-            "Fix its rights; files in /etc/ptt-appliance need sudo."
+            "Use sudo. If the service says so, run: "
+            "sudo chgrp ptt-appliance /etc/ptt-appliance/config.yaml "
+            "&& sudo chmod 640 /etc/ptt-appliance/config.yaml"
         )
     ]
 

@@ -87,7 +87,7 @@ async def full(site: Site) -> None:
         findings.expect(
             status == 0 or is_named, f"pair --reset: status {status}, {words!r}"
         )
-        left = await box.machine.shell(f"ls /var/lib/{SERVICE}/*.new 2>/dev/null")
+        left = await box.machine.shell(f"ls /var/lib/{SERVICE}/*.tmp 2>/dev/null")
         findings.expect(not left, f"unfinished files: {left or 'none'}")
         await box.machine.shell(f"systemctl restart {SERVICE}")
         findings.note(f"in the room {await box.joined():.1f} s after a restart")

@@ -1,6 +1,7 @@
 """The adapter: ports in use, and closing."""
 
 import asyncio
+import errno
 import signal
 import socket
 import threading
@@ -12,7 +13,7 @@ from websockets.exceptions import ConnectionClosed
 
 from appliance.config import PageConfig
 from appliance.core.events import PageServed, Part, PartFound, PartLost, TalkAsked
-from appliance.page.adapter import RETRY_S, Page
+from appliance.page.adapter import RETRY_S, Page, listen_reason
 from tests.loopback import http_client
 from tests.page.fake_app import Inbox, serving, site
 
@@ -32,6 +33,14 @@ async def test_a_port_in_use_is_reported_and_retried(tmp_path):
             await inbox.has(PartFound(Part.PAGE, listen))
             await inbox.until(lambda: inbox.of(PageServed))
         assert len(inbox.of(PartLost)) == 1
+
+
+def test_a_port_for_root_only_has_its_own_remedy():
+    reason = listen_reason(PermissionError(errno.EACCES, "Permission denied"))
+    assert reason == (
+        "Permission denied. Ports below 1024 are for root: "
+        "write a higher one into page.listen."
+    )
 
 
 async def test_a_host_name_is_looked_up_beside_the_event_loop(tmp_path, monkeypatch):

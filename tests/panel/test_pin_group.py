@@ -19,7 +19,7 @@ from appliance.panel.pins import (
     BOOT_TRIES,
     RETRY_S,
     Factory,
-    Input,
+    InputPin,
     OpenFactory,
     PinGroup,
     PinSource,
@@ -39,14 +39,14 @@ class Group:
         self.events: list[Event] = []
         self.failures = failures
         source = PinSource(open_factory, chips)
-        self.pins: PinGroup[Input] = PinGroup(
+        self.pins: PinGroup[InputPin] = PinGroup(
             Part.BUTTON, {"talk": 17}, self.events.append, source, self._open
         )
 
-    def _open(self, factory: Factory, name: str, pin: Pin) -> Input:
+    def _open(self, factory: Factory, name: str, pin: Pin) -> InputPin:
         if self.failures:
             raise self.failures[0]
-        return Input(factory, pin, print)
+        return InputPin(factory, pin, print)
 
 
 def mock_factory() -> Factory:
@@ -101,7 +101,7 @@ async def test_a_pin_that_becomes_free_is_found(tmp_path):
 @pytest.mark.parametrize(
     "open_pin",
     [
-        lambda x: Input(x, Pin(pin=17), print),
+        lambda x: InputPin(x, Pin(pin=17), print),
         lambda x: OutputPin(x, Pin(pin=17), is_lit=False),
     ],
 )
@@ -123,7 +123,7 @@ def test_a_closed_button_leaves_no_callback_at_its_pin():
     # As lgpio's pins, these keep it when they are closed.
     pin = type("KeepingPin", (MockPin,), {"close": lambda _self: None})
     factory = MockFactory(revision=REVISION, pin_class=pin)
-    button = Input(factory, Pin(pin=17), print)
+    button = InputPin(factory, Pin(pin=17), print)
     assert factory.pin(17).when_changed is not None
     button.close()
     assert factory.pin(17).when_changed is None

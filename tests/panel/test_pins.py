@@ -26,8 +26,8 @@ open_factory()
 """
 OPEN_INPUT = """
 from appliance.config import Pin
-from appliance.panel.pins import Input
-Input(None, Pin(pin=17), print)
+from appliance.panel.pins import InputPin
+InputPin(None, Pin(pin=17), print)
 """
 OPEN_BUS = """
 from appliance.config import ScreenConfig

@@ -108,7 +108,7 @@ async def test_a_banner_cannot_set_another_variable():
 
 async def test_watchdog_signals_continue_while_the_audio_runs():
     systemd = Systemd()
-    async with SystemdNotifier(lambda: True, notify=systemd, watchdog=0.002):
+    async with SystemdNotifier(lambda: True, notify=systemd, limit_s=0.002):
         signs = [await systemd.arrived.get() for _ in range(3)]
     assert signs == ["WATCHDOG=1"] * 3
 
@@ -125,7 +125,7 @@ async def test_without_audio_no_watchdog_signal_is_sent_until_it_runs_again(capl
 
     systemd = Systemd()
     caplog.set_level("INFO")
-    async with SystemdNotifier(is_alive, notify=systemd, watchdog=0.002):
+    async with SystemdNotifier(is_alive, notify=systemd, limit_s=0.002):
         await asked.wait()
     assert systemd.notifications == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
     assert caplog.messages[:2] == [
@@ -139,7 +139,7 @@ async def test_an_error_while_sending_a_watchdog_signal_ends_the_process():
         raise ZeroDivisionError
 
     with pytest.raises(ExceptionGroup) as caught:
-        async with SystemdNotifier(is_alive, notify=Systemd(), watchdog=60):
+        async with SystemdNotifier(is_alive, notify=Systemd(), limit_s=60):
             await asyncio.Event().wait()
     assert caught.group_contains(ZeroDivisionError)
 
@@ -157,7 +157,7 @@ async def test_an_unreachable_systemd_is_logged_once_and_has_no_other_effect(cap
 
 async def test_closing_twice_is_allowed():
     systemd = Systemd()
-    service = SystemdNotifier(lambda: True, notify=systemd, watchdog=60)
+    service = SystemdNotifier(lambda: True, notify=systemd, limit_s=60)
     async with service:
         pass
     await service.__aexit__(None, None, None)

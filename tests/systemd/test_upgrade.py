@@ -16,7 +16,7 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # The machine is a folder. A version is a folder named after it. `broken` and `hanging`
 # have a line for each service and version that does not start, `full` for each file
 # that cannot be written, `active` for each service that runs, and `restarting` for each
-# that waits for a restart. `started` is written by systemctl, `pip` by the installation
+# that waits for a restart, `stuck` for each that does not stop. `started` is written by systemctl, `pip` by the installation
 # of packages.
 STAND_INS = """
 cd {root}
@@ -25,6 +25,7 @@ need_packages() {{ :; }}
 need_lgpio() {{ :; }}
 enable_i2c() {{ :; }}
 make_user() {{ :; }}
+chgrp() {{ echo "$*" >group; }}
 has_systemd() {{ :; }}
 version() {{ echo new; }}
 is_whole() {{ [[ ! -e $1/damaged ]]; }}
@@ -61,7 +62,7 @@ systemctl() {{
       mkdir -p {wants}
       ln -sfn "../$name.service" "{wants}/$name.service"
       ;;
-    stop) sed -i "/^$name$/d" active ;;
+    stop) grep -qsx "$name" stuck || sed -i "/^$name$/d" active ;;
     restart)
       systemctl stop "$name"
       echo "$name $(basename "$(realpath "$programs/venv")")" >>started
@@ -308,6 +309,39 @@ def test_a_service_that_systemd_kept_restarting_is_started_on_the_way_back(machi
     assert machine.upgrade()[0] == 1
     assert machine.started[-2:] == [f"{BOX} old", f"{TOKENS} old"]
     assert machine.active == {BOX, TOKENS}
+
+
+def test_a_version_that_could_not_be_downloaded_leaves_nothing_on_the_card(machine):
+    machine.set(offline=())
+    status, _ = machine.upgrade()
+    assert status == 1
+    assert machine.kept == {"old"}
+    assert machine.installed == {"old"}
+
+
+def test_an_upgrade_lets_the_service_read_its_configuration(machine):
+    file = machine.root / "etc" / BOX / "config.yaml"
+    file.chmod(0o600)
+    status, words = machine.upgrade()
+    assert status == 0, words
+    assert file.stat().st_mode & 0o777 == 0o640
+    assert (machine.root / "group").read_text() == f"{BOX} {file}\n"
+
+
+def test_removing_ends_services_that_are_not_enabled(machine):
+    for name in (BOX, TOKENS):
+        (machine.root / WANTS / f"{name}.service").unlink()
+    status, words = machine.upgrade("remove")
+    assert status == 0, words
+    assert machine.active == set()
+
+
+def test_a_service_that_does_not_end_is_not_removed(machine):
+    machine.set(active=(BOX, TOKENS), stuck=[BOX])
+    status, words = machine.upgrade("remove")
+    assert status == 1
+    assert words == f"{BOX} does not stop. See: systemctl status {BOX}\n"
+    assert (machine.programs / "old" / ".complete").exists()
 
 
 def test_a_repair_in_place_that_failed_is_done_by_the_next_run(machine):
