@@ -224,7 +224,9 @@ def is_closed_off(system, _):
 def is_removed(system, _):
     system.do(f"systemctl start {TOKENS}")
     install(system, "--remove")
-    assert system.do("pgrep -f /opt/ptt-appliance", check=False)[1] == 1
+    # Brackets, so that the search does not find itself.
+    find = "grep -lsa '[/]opt/ptt-appliance' /proc/[0-9]*/cmdline"
+    assert system.do(find, check=False) == ("", 1)
     assert system.do(f"test -e {ETC}/config.yaml", check=False)[1] == 0
     install(system, "--remove --purge")
     left, _status = system.do(

@@ -16,8 +16,8 @@ WANTS = f"{UNITS}/multi-user.target.wants"
 # The machine is a folder. A version is a folder named after it. `broken` and `hanging`
 # have a line for each service and version that does not start, `full` for each file
 # that cannot be written, `active` for each service that runs, and `restarting` for each
-# that waits for a restart, `stuck` for each that does not stop. `started` is written by systemctl, `pip` by the installation
-# of packages.
+# that waits for a restart, `stuck` for each that does not stop. `started` is written by
+# systemctl, `pip` by the installation of packages.
 STAND_INS = """
 cd {root}
 need_64_bit() {{ :; }}
