@@ -78,10 +78,12 @@ def activity(view: View) -> tuple[object, ...]:
     """Return the parts of the view whose changes wake the screen.
 
     Not the banner, whose countdown would keep the screen on while there is no network;
-    for the same reason all attempts to join count as one state.
+    for the same reason all attempts to join count as one state, whatever their failure.
     """
-    connection = None if view.connection in ATTEMPTS else view.connection
-    state = connection, view.talk, view.talkers, view.chat, view.faults
+    is_out = view.connection in ATTEMPTS
+    connection = None if is_out else view.connection
+    faults = view.fault_ids if is_out else view.faults
+    state = connection, view.talk, view.talkers, view.chat, faults
     return *state, view.screen_page, view.volume_percent, view.preset
 
 
