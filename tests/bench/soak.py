@@ -81,7 +81,9 @@ class Log:
     """Times until speech passed again; NaN: it did not."""
     start_ms: tuple[float, float] = (float("nan"), float("nan"))
     """Median delays at the start, there and back."""
-    changes_ms: list[float] = field(default_factory=list)
+    changes_ms: dict[str, list[float]] = field(
+        default_factory=lambda: {name: [] for name in DISTURBANCES}
+    )
     """Changes since the start, both directions."""
     resources: list[list[Resources]] = field(default_factory=lambda: [[], []])
     """Readings of each box, one after each disturbance."""
@@ -101,7 +103,8 @@ async def measure(run: BenchRun) -> Section:
                 await disturb(run, pair, DISTURBED_S)
                 log.back_s[name].append(await speech_back_s(pair, rounds))
                 now_ms = await _delays_ms(pair, rounds)
-                log.changes_ms += np.abs(np.subtract(now_ms, log.start_ms)).tolist()
+                change_ms = np.abs(np.subtract(now_ms, log.start_ms)).tolist()
+                log.changes_ms[name] += change_ms
                 for client, found in zip(pair, log.resources, strict=True):
                     found.append(resources(client.pid))
     return Section(f"Disturbed for {minutes:g} minutes", tuple(_rows(log)))
@@ -179,14 +182,17 @@ def _rows(log: Log) -> list[Row]:
             unit="",
             ours=one(lost),
             goal=Goal(0.0),
-        ),
+        )
+    ]
+    rows += [
         Row(
-            name="delay, difference to the start",
+            name=f"delay, difference to the start, after {name}",
             unit="ms",
-            ours=extremes([x for x in log.changes_ms if not np.isnan(x)]),
+            ours=extremes([x for x in found if not np.isnan(x)]),
             goal=Goal(NEAR_MS, "high"),
             note=f"at the start {log.start_ms[0]:.0f} and {log.start_ms[1]:.0f} ms",
-        ),
+        )
+        for name, found in log.changes_ms.items()
     ]
     for seat, found in zip(SEATS, log.resources, strict=True):
         rows += _growth(seat, found)
