@@ -32,6 +32,7 @@ def install_config(tmp_path: Path) -> Callable[[], Path]:
         "  done\n"
         '  command install "${words[@]}"\n'
         "}\n"
+        "chgrp() { :; }\n"
     )
     code = f"{functions}{keep_owner}etc={etc}\ninstall_config\n"
 
