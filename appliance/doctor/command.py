@@ -4,12 +4,14 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import cache, partial
 from typing import Final
 
 from appliance.config import Config
 from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding, Probes, clock
+from appliance.doctor.panel import probe_pins
 from appliance.doctor.probes import Health, finished, health, remote_clock
 from appliance.doctor.wifi import wifi
 from appliance.errors import ApplianceError
@@ -105,11 +107,13 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     urls = config.room.token_url, config.room.url
     yield Finding("configuration", "no mistakes")
     page = config.page
-    yield service(ask=lambda: health(page.listen) if page.enabled else None)
+    ask = cache(lambda: health(page.listen) if page.enabled else None)
+    yield service(ask=ask)
     yield from sound("microphone", probes)
     yield from sound("speaker", probes)
     yield checks.screen(config.screen)
-    yield checks.pins(config.buttons, config.lamps)
+    probe = partial(probe_pins, ask=ask)
+    yield checks.pins(config.buttons, config.lamps, probe=probe)
     yield checks.network(current_address)
     yield wifi(current_interface)
     remote = remote_clock(urls)

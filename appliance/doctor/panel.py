@@ -1,11 +1,13 @@
 """Probes of pins and screen, which open them as the box does."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Final
 
 from appliance.config import ButtonsConfig, LampsConfig, Pin, ScreenConfig
+from appliance.core import fault_table
+from appliance.doctor.probes import Health
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import LGPIO
 from appliance.panel.i2c import NAME, OpenBus, found_address, open_smbus, opened
@@ -21,6 +23,8 @@ from appliance.panel.pins import (
 
 RUNTIME: Final = Path("/run/ptt-appliance")
 """Folder that systemd makes for the running service, and removes when it stops."""
+
+_OTHER: Final = "another program that uses lgpio"
 
 Result = tuple[str, str]
 """What was found, and the remedy; empty: nothing is wrong."""
@@ -62,14 +66,19 @@ def probe_pins(
     lamps: LampsConfig,
     source: PinSource = PINS,
     runtime: Path = RUNTIME,
+    ask: Callable[[], Health | None] = lambda: None,
 ) -> Result:
     """Open each wired pin, of which there are some, and close it; lamps stay dark.
+
+    The kernel does not tell the box from another program that uses lgpio, so the
+    running box is asked whether one of its pins is in use.
 
     Args:
         buttons: wiring of the buttons.
         lamps: wiring of the lamps.
         source: pins of this machine.
         runtime: folder that exists while the service runs.
+        ask: asks the running box for its faults; None: it does not answer.
     """
     wires = [*_wires(buttons, is_button=True), *_wires(lamps, is_button=False)]
     try:
@@ -89,17 +98,25 @@ def probe_pins(
                 held.append(wire.label)
             else:
                 faults[wire.label] = line.user or exc.reason
-    return _summary(usable, held, faults)
+    return _summary(usable, held, faults, ask() if held else None)
 
 
-def _summary(usable: list[str], held: list[str], faults: dict[str, str]) -> Result:
+def _summary(
+    usable: list[str], held: list[str], faults: dict[str, str], health: Health | None
+) -> Result:
+    lacks_pin = health is not None and fault_table.PIN_IN_USE.id in health.fault_ids
+    is_known = health is not None and not lacks_pin
+    holder = "the running box" if is_known else f"the running box or {_OTHER}"
     found = [
         f"{', '.join(usable)} can be used" if usable else "",
-        f"the box or another lgpio program holds {', '.join(held)}" if held else "",
+        f"{holder} holds {', '.join(held)}" if held else "",
         f"{', '.join(faults)} cannot be used" if faults else "",
     ]
-    advice = "; ".join(f"{label}: {reason}" for label, reason in faults.items())
-    return "; ".join(filter(None, found)), advice
+    advice = [f"{label}: {reason}" for label, reason in faults.items()]
+    if lacks_pin and not faults:
+        reason = fault_table.PIN_IN_USE.text(user=_OTHER)
+        advice.append(f"the box reports a pin that is {reason}")
+    return "; ".join(filter(None, found)), "; ".join(advice)
 
 
 def _tried(factory: Factory, wire: _Wire) -> str:

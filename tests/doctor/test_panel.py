@@ -8,6 +8,7 @@ from gpiozero.pins.mock import MockFactory, MockPin
 
 from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
 from appliance.doctor.panel import probe_pins, probe_screen
+from appliance.doctor.probes import Health
 from appliance.errors import PanelError
 from appliance.panel.pins import Factory, PinSource
 from appliance.panel.simulated import REVISION
@@ -92,17 +93,33 @@ def test_a_pressed_button_is_said(kernel, runtime):
     assert advice == ""
 
 
-def test_pins_that_the_running_box_may_hold_are_no_fault(kernel, runtime):
+HELD = "holds talk GPIO17, leave GPIO27, online GPIO22"
+
+
+@pytest.mark.parametrize(
+    ("answer", "found", "advice"),
+    [
+        (Health("ok"), f"the running box {HELD}", ""),
+        (Health("sick", (), ("card-in-use",)), f"the running box {HELD}", ""),
+        (None, f"the running box or another program that uses lgpio {HELD}", ""),
+        (
+            Health("ok", (), ("pin-in-use",)),
+            f"the running box or another program that uses lgpio {HELD}",
+            (
+                "the box reports a pin that is in use by another program that uses "
+                "lgpio. End that, or wire another pin."
+            ),
+        ),
+    ],
+)
+def test_the_running_box_says_whether_it_holds_all_its_pins(
+    kernel, runtime, answer, found, advice
+):
     runtime.mkdir()
     kernel.lines = dict.fromkeys((17, 27, 22), (1, b"lg"))
     source = PinSource(busy_factory, kernel.chips)
-    assert probe_pins(BUTTONS, LAMPS, source, runtime) == (
-        (
-            "the box or another lgpio program holds "
-            "talk GPIO17, leave GPIO27, online GPIO22"
-        ),
-        "",
-    )
+    result = probe_pins(BUTTONS, LAMPS, source, runtime, lambda: answer)
+    assert result == (found, advice)
 
 
 def test_pins_that_others_hold_are_named_with_their_user(kernel, runtime):
@@ -111,7 +128,7 @@ def test_pins_that_others_hold_are_named_with_their_user(kernel, runtime):
     source = PinSource(busy_factory, kernel.chips)
     found, advice = probe_pins(BUTTONS, LAMPS, source, runtime)
     assert found == (
-        "the box or another lgpio program holds talk GPIO17; "
+        "the running box or another program that uses lgpio holds talk GPIO17; "
         "leave GPIO27, online GPIO22 cannot be used"
     )
     assert 'leave GPIO27: in use by "spi0 CS0"' in advice
