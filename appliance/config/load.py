@@ -175,10 +175,13 @@ def _file_layer(path: Path, *, is_wished: bool) -> Layer:
         sentence = "there is no such file. Write one, or fix the path."
         raise _unreadable(path, sentence) from exc
     except PermissionError as exc:
-        sentence = (
-            "cannot be read: permission denied. Use sudo. If the service says so, run: "
-            f"sudo chgrp ptt-appliance {path} && sudo chmod 640 {path}"
-        )
+        remedy = "Fix its rights."
+        if DEFAULT_PATH.parent in path.parents:
+            remedy = (
+                "Use sudo. If the service ptt-appliance says so, run: "
+                f"sudo chgrp ptt-appliance {path} && sudo chmod 640 {path}"
+            )
+        sentence = f"cannot be read: permission denied. {remedy}"
         raise _unreadable(path, sentence) from exc
     except OSError as exc:
         reason = (exc.strerror or "unknown error").lower()

@@ -394,7 +394,7 @@ def test_an_explicitly_named_file_has_to_exist():
         ]
 
 
-def test_a_file_without_read_permission_gets_advice_about_sudo():
+def test_a_file_without_read_permission_gets_advice_for_a_person_and_the_service():
     class Locked(PosixPath):
         def read_bytes(self):
             raise PermissionError(errno.EACCES, "Permission denied")
@@ -402,10 +402,13 @@ def test_a_file_without_read_permission_gets_advice_about_sudo():
     assert faults_of(Locked("/etc/ptt-appliance/config.yaml")) == [
         (
             "/etc/ptt-appliance/config.yaml: cannot be read: permission denied. "
-            "Use sudo. If the service says so, run: "
+            "Use sudo. If the service ptt-appliance says so, run: "
             "sudo chgrp ptt-appliance /etc/ptt-appliance/config.yaml "
             "&& sudo chmod 640 /etc/ptt-appliance/config.yaml"
         )
+    ]
+    assert faults_of(Locked("/home/pi/config.yaml")) == [
+        "/home/pi/config.yaml: cannot be read: permission denied. Fix its rights."
     ]
 
 
