@@ -161,8 +161,14 @@ keep_version() {
 leave() {
   ignore_signals
   [[ -z $is_half_done ]] || roll_back
-  # What was downloaded so far: the card may be full.
-  rm -rf "$before" ${incomplete:+"$incomplete"}
+  rm -rf "$before"
+  [[ -z $incomplete ]] || remove_incomplete
+}
+
+# remove_incomplete: the card may be full of what was downloaded so far.
+remove_incomplete() {
+  rm -rf "$incomplete"
+  say "What was downloaded so far is removed; its space is free again."
 }
 
 ignore_signals() { trap '' HUP INT PIPE TERM; }
@@ -300,13 +306,16 @@ remove() {
     # Each fails if there is no such service.
     systemctl stop "$name" 2>/dev/null || true
     systemctl disable --quiet "$name" 2>/dev/null || true
-    ! has_systemd || ! systemctl is-active --quiet "$name" || fail "$name does not stop. See: systemctl status $name"
+    ! has_systemd || has_ended "$name" || fail "$name does not stop. See: systemctl status $name"
   done
   rm -rf "$unit" "$wants/$service.service" "$launcher" "$programs"
   rm -rf "$token_unit" "$wants/$token_service.service"
   ! has_systemd || systemctl daemon-reload
   say "Removed the program."
 }
+
+# has_ended SERVICE: false also if systemd does not answer.
+has_ended() { [[ $(systemctl is-active "$1") =~ ^(inactive|failed|unknown)$ ]]; }
 
 purge() {
   rm -rf "$etc" "$state"

@@ -313,8 +313,9 @@ def test_a_service_that_systemd_kept_restarting_is_started_on_the_way_back(machi
 
 def test_a_version_that_could_not_be_downloaded_leaves_nothing_on_the_card(machine):
     machine.set(offline=())
-    status, _ = machine.upgrade()
+    status, words = machine.upgrade()
     assert status == 1
+    assert words.endswith("is removed; its space is free again.\n")
     assert machine.kept == {"old"}
     assert machine.installed == {"old"}
 
@@ -334,6 +335,13 @@ def test_removing_ends_services_that_are_not_enabled(machine):
     status, words = machine.upgrade("remove")
     assert status == 0, words
     assert machine.active == set()
+
+
+def test_nothing_is_removed_while_systemd_does_not_answer(machine):
+    status, words = machine.upgrade("systemctl() { return 1; }; remove")
+    assert status == 1
+    assert f"{BOX} does not stop" in words
+    assert machine.kept == {"old"}
 
 
 def test_a_service_that_does_not_end_is_not_removed(machine):
