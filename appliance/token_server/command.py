@@ -4,6 +4,7 @@ It stores nothing. `load` reads its configuration, and `application` responds to
 requests.
 """
 
+import errno
 import logging
 import os
 import signal
@@ -122,10 +123,17 @@ def listening_socket(listen: str) -> socket.socket:
         listening = listener(*parsed(listen))
         listening.listen(BACKLOG)
     except OSError as exc:
-        reason = os.strerror(exc.errno or 0).lower()
-        sentence = f"cannot listen on {listen}: {reason}. Choose another address."
-        raise ListenError(sentence) from exc
+        raise ListenError(listen_sentence(listen, exc)) from exc
     return listening
+
+
+def listen_sentence(listen: str, exc: OSError) -> str:
+    """Return why the address cannot be listened on, and what to do."""
+    remedy = "Choose another address."
+    if exc.errno == errno.EACCES:
+        remedy = "Ports below 1024 are for root: choose a higher one."
+    reason = os.strerror(exc.errno or 0).lower()
+    return f"cannot listen on {listen}: {reason}. {remedy}"
 
 
 def server(

@@ -1,6 +1,7 @@
 """The token server as a program."""
 
 import asyncio
+import errno
 import signal
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from appliance.net.rate_limit import Rate
 from appliance.process.logs import Redacting
 from appliance.token_server.command import (
     client_limits,
+    listen_sentence,
     listening_socket,
     server,
     warnings,
@@ -89,6 +91,14 @@ def test_an_address_in_use_is_named_and_exits_1():
         f"ptt-appliance: cannot listen on {listen}: address already in use. "
         "Choose another address.\n"
     ) in done.stderr
+
+
+def test_a_port_for_root_has_its_own_remedy():
+    refused = PermissionError(errno.EACCES, "Permission denied")
+    assert listen_sentence("0.0.0.0:80", refused) == (
+        "cannot listen on 0.0.0.0:80: permission denied. "
+        "Ports below 1024 are for root: choose a higher one."
+    )
 
 
 @pytest.mark.parametrize(
