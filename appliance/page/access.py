@@ -113,7 +113,7 @@ class AccessControl:
         if not is_accepted and scope["path"] != HEALTH:
             sentence = (
                 "Unknown host name. Use the box's IP address or its .local name; "
-                "restart the box after a change of its name."
+                "restart the box after a change of its host name."
             )
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
         changes = scope["type"] == "websocket" or scope["method"] not in {"GET", "HEAD"}

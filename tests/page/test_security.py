@@ -106,6 +106,12 @@ async def test_a_foreign_host_is_refused_even_with_a_login(served, paired, host)
         assert answer.status_code in {400, 403}
 
 
+async def test_a_refused_host_name_is_told_what_to_do_after_a_change_of_it(paired):
+    answer = await paired.get("/", headers={"host": "garage.local"})
+    assert answer.status_code == 403
+    assert "restart the box after a change of its host name" in answer.text
+
+
 @pytest.mark.parametrize("name", ["kitchen.local", "localhost", "KITCHEN.local."])
 async def test_the_boxs_own_names_are_accepted(paired, name):
     answer = await paired.get("/api/view", headers={"host": f"{name}:8080"})
