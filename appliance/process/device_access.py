@@ -111,7 +111,7 @@ def _remedy(file: DeviceFile, account: Account) -> str:
     user = SERVICE_USER if account.user == "root" else account.user
     if file.group != "root" and file.mode & _GROUP_BITS == _GROUP_BITS:
         return f"Run: {join_group(file.group, user)}."
-    subsystem, group = _RULES.get(file.path.name.rstrip("0123456789-"), ("", "dialout"))
+    subsystem, group = _RULES[file.path.name.rstrip("0123456789-")]
     rule = f'SUBSYSTEM=="{subsystem}", GROUP="{group}", MODE="0660"'
     return (
         f"Write into /etc/udev/rules.d/60-{SERVICE_USER}.rules: {rule}; then restart."

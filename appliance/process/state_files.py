@@ -22,6 +22,8 @@ LENGTH: Final = 8
 """Letters: of 100,000 boxes two have the same identity with a chance below 1 %."""
 LARGEST_ID: Final = 256
 """Characters; a machine has less than 40."""
+SCRATCH: Final = ".tmp"
+"""Ending of a file that is being written."""
 _SALT: Final = b"ptt-appliance identity"
 
 
@@ -48,7 +50,7 @@ def write_whole(path: Path, content: bytes) -> None:
         OSError: it could not be written; the old content is unchanged.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = path.with_name(f"{path.name}.tmp")
+    scratch = path.with_name(path.name + SCRATCH)
     scratch.unlink(missing_ok=True)
     try:
         _write_through(scratch, content)

@@ -3,6 +3,7 @@
 import asyncio
 import time
 
+from appliance.process.state_files import SCRATCH
 from tests.guest import taps
 from tests.guest.box import TALKING, until
 from tests.guest.site import Site
@@ -87,7 +88,8 @@ async def full(site: Site) -> None:
         findings.expect(
             status == 0 or is_named, f"pair --reset: status {status}, {words!r}"
         )
-        left = await box.machine.shell(f"ls /var/lib/{SERVICE}/*.tmp 2>/dev/null")
+        unfinished = f"/var/lib/{SERVICE}/*{SCRATCH}"
+        left = await box.machine.shell(f"ls {unfinished} 2>/dev/null")
         findings.expect(not left, f"unfinished files: {left or 'none'}")
         await box.machine.shell(f"systemctl restart {SERVICE}")
         findings.note(f"in the room {await box.joined():.1f} s after a restart")
