@@ -222,11 +222,13 @@ def is_closed_off(system, _):
 
 
 def is_removed(system, _):
-    system.do(f"systemctl start {TOKENS}")
-    install(system, "--remove")
-    # Brackets, so that the search does not find itself.
+    system.do(f"systemctl start {BOX} {TOKENS}")
+    # Brackets, so that the search does not find itself. Not by its status, which is 2
+    # if a process ends meanwhile.
     find = "grep -lsa '[/]opt/ptt-appliance' /proc/[0-9]*/cmdline"
-    assert system.do(find, check=False) == ("", 1)
+    assert system.do(find, check=False)[0], "nothing runs before"
+    install(system, "--remove")
+    assert not system.do(find, check=False)[0]
     assert system.do(f"test -e {ETC}/config.yaml", check=False)[1] == 0
     install(system, "--remove --purge")
     left, _status = system.do(
