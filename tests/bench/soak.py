@@ -1,8 +1,8 @@
 """Endurance: unplugged cards, killed servers and busy phases in turn, for an hour.
 
 `python -m tests.bench --only soak --minutes 60`. After each disturbance speech must
-pass both ways again, ten seconds later with the delay of the start. Memory, threads and open files must
-not grow. Two boxes with default settings are in a call all the time.
+pass both ways again, and ten seconds later with the delay of the start. Memory, threads
+and open files must not grow. Two boxes with default settings are in a call all the time.
 """
 
 import asyncio
