@@ -2,7 +2,8 @@
 
 `python -m tests.bench --only soak --minutes 60`. After each disturbance speech must
 pass both ways again, and ten seconds later with the delay of the start. Memory, threads
-and open files must not grow. Two boxes with default settings are in a call all the time.
+and open files must not grow. Two boxes with default settings are in a call all the
+time.
 """
 
 import asyncio
