@@ -21,6 +21,9 @@ class Memory:
     """Proportional set size: shared pages are divided among their processes."""
     rss: float
     """Resident set size: shared pages count in full."""
+    anonymous: float
+    """Pages of no file: heap and stacks. The PSS grows also when another process ends
+    that shared files."""
 
 
 def memory(pid: int) -> Memory:
@@ -28,11 +31,13 @@ def memory(pid: int) -> Memory:
 
     Source: proc(5), `/proc/pid/smaps_rollup`.
     """
-    own, children = _memory(pid), 0.0
+    own, pss, anonymous = _memory(pid), 0.0, 0.0
     for child in family(pid)[1:]:
         with suppress(FileNotFoundError, ProcessLookupError):
-            children += _memory(child).pss
-    return Memory(own.pss + children, own.rss + children)
+            found = _memory(child)
+            pss += found.pss
+            anonymous += found.anonymous
+    return Memory(own.pss + pss, own.rss + pss, own.anonymous + anonymous)
 
 
 def family(pid: int) -> list[int]:
@@ -51,7 +56,8 @@ def family(pid: int) -> list[int]:
 def _memory(pid: int) -> Memory:
     text = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="utf-8")
     kilobytes = {x.split()[0]: float(x.split()[1]) for x in text.splitlines()[1:]}
-    return Memory(kilobytes["Pss:"] / KB_PER_MB, kilobytes["Rss:"] / KB_PER_MB)
+    names = ("Pss:", "Rss:", "Anonymous:")
+    return Memory(*(kilobytes[name] / KB_PER_MB for name in names))
 
 
 @dataclass(frozen=True, slots=True)

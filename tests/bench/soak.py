@@ -207,7 +207,7 @@ def _rows(log: Log) -> list[Row]:
 
 def _growth(seat: str, found: Sequence[Resources]) -> list[Row]:
     figures = (
-        ("memory (PSS)", "MB", GROWTH_MB, [x.memory.pss for x in found]),
+        ("own memory", "MB", GROWTH_MB, [x.memory.anonymous for x in found]),
         ("threads", "", 0.0, [float(x.threads) for x in found]),
         ("open files", "", 0.0, [float(x.files) for x in found]),
     )
