@@ -35,6 +35,9 @@ CLOSE_S: Final = 2.0
 LATE_REFUSAL_S: Final = 0.9
 """PortAudio waits a second for its thread to start. After that it cancels the thread,
 which leaves the card open or alsa-lib locked: only a new process helps."""
+MOST_SEARCHES: Final = 500
+"""Searches of one process. PortAudio and alsa-lib keep 0.5 to 8 kB at each (measured),
+and for a card that does not work there is one every two seconds."""
 LOG_LINES: Final = 2
 """Lines about ended processes in an hour; losses of the card are logged as well."""
 _log = logging.getLogger(__name__)
@@ -46,14 +49,23 @@ class PortAudio:
     Thread: one at a time; the callbacks are called on threads of their own.
     """
 
-    def __init__(self, patience_s: float = PATIENCE_S) -> None:
-        """Start without a process; entering the context starts it."""
+    def __init__(
+        self, patience_s: float = PATIENCE_S, most_searches: int = MOST_SEARCHES
+    ) -> None:
+        """Start without a process; entering the context starts it.
+
+        Args:
+            patience_s: time limit of a native call.
+            most_searches: searches after which another process is started.
+        """
         self._patience_s = patience_s
+        self._most_searches = most_searches
         self._process: SoundProcess | None = None
         self._killed: SoundProcess | None = None
         self._failure = ""
         self._log_limit = LogLimit(LOG_LINES, window_s=FAULT_WINDOW_S)
         self._hangs = 0
+        self._searches = 0
         self._streams = 0
         self.answered_at_s = 0.0
         """Time at which the last call ended, also if it ended the process."""
@@ -103,6 +115,8 @@ class PortAudio:
             SoundError: it cannot be initialised, as with an error in asound.conf, or
                 its process cannot be started.
         """
+        if self._searches >= self._most_searches:
+            self.close()
         if self._process is None:
             if self._killed is not None and not self._killed.has_ended:
                 # The kernel does not let it go, and another one would fare the same.
@@ -112,11 +126,13 @@ class PortAudio:
             except OSError as exc:
                 reason = fault_table.SOUND_NOT_STARTED.text(error=exc.strerror or exc)
                 raise SoundError(ANY_CARD, reason) from exc
+            self._searches = 0
         missing, error = self._call(ANY_CARD, "load", limit_s=PATIENCE_S)
         if missing == "package":
             raise SoundError(ANY_CARD, fault_table.SOUND_PACKAGE.text())
         if missing:
             raise SoundError(ANY_CARD, fault_table.SOUND_LIBRARY.text(error=error))
+        self._searches += 1
         self._call(ANY_CARD, "initialise")
 
     def can(self, wanted: StreamRequest) -> bool:

@@ -142,6 +142,24 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
     assert list(driver.devices())
 
 
+def test_a_process_that_has_searched_often_is_replaced(tmp_path, card):
+    """PortAudio and alsa-lib keep some memory at each search."""
+    env = plug_in(tmp_path / "asound.conf", card)
+    with environment(env), PortAudio(most_searches=3) as driver:
+        first = children()
+        for _ in range(2):
+            driver.renew()
+            assert children() == first
+        driver.renew()
+        assert len(children()) == len(first)
+        assert children() != first
+        echo = Echo()
+        stream = driver.open(wanted(driver, card), echo)
+        stream.start()
+        echo.wait(5)
+        stream.close()
+
+
 def test_two_streams_run_at_the_same_time(driver, card):
     echoes = Echo(), Echo()
     heard = driver.open(wanted(driver, card, speaker=False), echoes[0])
