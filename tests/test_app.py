@@ -91,7 +91,7 @@ class FakeViewer:
 def answer(command):
     match command:
         case FetchToken(ticket=ticket):
-            return TokenReady(ticket, "wss://room.example", "secret", "box", "den")
+            return TokenReady(ticket, "wss://room.example", "secret", "box")
         case JoinRoom(ticket=ticket):
             return RoomJoined(ticket, "den", (ANNA,))
         case LeaveRoom(ticket=ticket):

@@ -76,7 +76,7 @@ class Permissions:
     """Subscribe to the tracks of the others."""
     may_send_data: bool = True
     """Send chat."""
-    is_muted: bool = False
+    is_server_muted: bool = False
     """A moderator muted the microphone track on the server."""
 
 
@@ -321,7 +321,6 @@ class TokenReady:
     url: str
     token: str = field(repr=False)
     identity: str
-    room: str
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
     is_dtelecom: bool = False
@@ -385,7 +384,6 @@ class RoomLost:
     ticket: int
     cause: Cause
     reason: str
-    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -278,7 +278,7 @@ def is_alone(state: State) -> bool:
 
 def muted_text(state: State) -> str:
     """Return why nothing is sent, while a press would be allowed."""
-    if state.permissions.is_muted:
+    if state.permissions.is_server_muted:
         return "muted by the room"
     if state.talk.is_muted_at_box:
         return "muted by the button"
@@ -296,7 +296,7 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
         return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)
-    if after.is_muted and not before.is_muted:
+    if after.is_server_muted and not before.is_server_muted:
         state = page_mute(state, is_on=True)
     if before.may_publish and not after.may_publish:
         talk = ended(state.talk, state.config.talk.mode)
@@ -306,9 +306,9 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
 
 def unmute_track(state: State) -> Step:
     """Unmute the track if a talk has begun since a moderator muted it."""
-    if not (state.talk.is_open and state.permissions.is_muted):
+    if not (state.talk.is_open and state.permissions.is_server_muted):
         return state, ()
-    unmuted = replace(state.permissions, is_muted=False)
+    unmuted = replace(state.permissions, is_server_muted=False)
     return replace(state, permissions=unmuted), (UnmuteTrack(state.ticket),)
 
 

@@ -181,7 +181,7 @@ def view(state: State, now_s: float) -> View:
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_press_ignored=state.talk.is_page_press_ignored,
-        is_muted_by_room=state.permissions.is_muted,
+        is_muted_by_room=state.permissions.is_server_muted,
     )
     return _with_settings_and_agent(shown, state)
 

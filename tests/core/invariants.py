@@ -161,8 +161,9 @@ class Watch:
             assert not after.talk.is_muted_at_box
             assert not after.talk.is_muted_on_page
             assert after.permissions.may_publish
-            assert not after.permissions.is_muted
-            assert after.people or after.config.talk.mode is TalkMode.OPEN
+            assert not after.permissions.is_server_muted
+            is_kept = after.conversation.is_awaited
+            assert after.people or is_kept or after.config.talk.mode is TalkMode.OPEN
         if after.talk.is_open and not before.talk.is_open:
             is_open_mode = after.config.talk.mode is TalkMode.OPEN
             assert after.phase is Phase.IN_ROOM

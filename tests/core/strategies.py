@@ -155,9 +155,7 @@ def claimed(claim: Claim, ticket: int) -> Event:
 
 def _claims(ticket: int) -> list[Event]:
     return [
-        TokenReady(
-            ticket, URL, "secret", "box", "kitchen", expects_agent=ticket % 3 == 0
-        ),
+        TokenReady(ticket, URL, "secret", "box", expects_agent=ticket % 3 == 0),
         TokenFailed(ticket, Cause.NO_INTERNET, "why"),
         RoomJoined(ticket, "kitchen", (ALICE,)),
         RoomPaused(ticket),
@@ -170,9 +168,11 @@ def _claims(ticket: int) -> list[Event]:
         RttMeasured(ticket, 0.05),
         ChatReceived(ticket, message("hi", key=str(ticket % 7))),
         PermissionsChanged(ticket, Permissions()),
-        PermissionsChanged(ticket, Permissions(is_muted=True)),
+        PermissionsChanged(ticket, Permissions(is_server_muted=True)),
         PermissionsChanged(ticket, Permissions(may_publish=False)),
-        PermissionsChanged(ticket, Permissions(may_send_data=False, is_muted=True)),
+        PermissionsChanged(
+            ticket, Permissions(may_send_data=False, is_server_muted=True)
+        ),
         RoomJoined(ticket, "kitchen", (ALICE,), Permissions(may_publish=False)),
         AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.LISTENING)),
         AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.THINKING)),

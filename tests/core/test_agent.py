@@ -99,7 +99,7 @@ def spoken(box):
 def expecting(mode=HOLD) -> CoreHarness:
     """Return a box alone in a room into which the token brings an agent."""
     box = started(with_mode(mode))
-    token = TokenReady(1, URL, "secret", "box", "kitchen", expects_agent=True)
+    token = TokenReady(1, URL, "secret", "box", expects_agent=True)
     box.play(token, box.joined())
     return box
 
@@ -558,7 +558,7 @@ def test_an_agent_that_never_says_that_it_is_ready_is_named_at_last():
 
 def test_no_agent_is_expected_in_a_room_of_dtelecom():
     box = started(Config(room=RoomConfig(expect_agent=True)))
-    token = TokenReady(1, URL, "secret", "box", "kitchen", is_dtelecom=True)
+    token = TokenReady(1, URL, "secret", "box", is_dtelecom=True)
     box.play(token, box.joined())
     assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [False]
     assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)

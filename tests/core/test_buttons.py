@@ -14,6 +14,7 @@ from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    Cause,
     GainAsked,
     LeaveAsked,
     VolumeAsked,
@@ -69,14 +70,14 @@ def test_undoing_a_leave_needs_no_hold():
     assert of(FetchToken, box.play(box.left()))
 
 
-@pytest.mark.parametrize("ending", ["page", "refused"])
+@pytest.mark.parametrize("ending", ["page", "removed"])
 def test_a_held_leave_still_means_leave_when_the_room_ends_meanwhile(ending):
     box = in_room(HELD)
     box.play(LEAVE, 0.5)
     if ending == "page":
         box.play(LeaveAsked(), box.left())
     else:
-        box.play(box.lost(is_final=True))
+        box.play(box.lost(Cause.ROOM_CLOSED))
     assert not of(FetchToken, box.play(10))
     assert box.phase() is Phase.LEFT
 

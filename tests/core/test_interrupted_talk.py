@@ -97,7 +97,8 @@ def test_after_a_rejoin_a_latched_talk_goes_on(mode):
 
 def test_a_refusal_that_the_network_ends_leaves_the_talk_as_it_was():
     box = in_room(with_mode(TOGGLE))
-    box.play(PRESS, RELEASE, LinkChanged(None), box.lost(is_final=True))
+    box.play(PRESS, RELEASE, LinkChanged(None), box.lost(), 2)
+    box.play(box.no_token(is_final=True))
     assert not box.is_live()
     box.play(LinkChanged("10.0.0.7"))
     box.enter()
