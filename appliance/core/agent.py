@@ -1,24 +1,16 @@
 """Conversation with a voice agent: decides on turns, captions and muting its audio.
 
 While somebody talks here, the agent is muted locally: the ear notices an interruption
-at once, the agent itself after up to a second. People are never muted. While it
-thinks, a lamp blinks and an earcon sounds now and then: without them five silent
-seconds look like a failure.
+at once, the agent itself after up to a second. People are never muted.
 """
 
 from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
+from appliance.core import thinking
 from appliance.core.chat import with_caption
-from appliance.core.commands import (
-    Command,
-    Earcon,
-    MuteAgent,
-    PlayEarcon,
-    TakeTurn,
-    Turn,
-)
+from appliance.core.commands import Command, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
     AgentChanged,
     AgentEvent,
@@ -42,13 +34,6 @@ PAUSE_S: Final = 0.8
 """Pause that ends an utterance in a latched talk; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0
 """Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
-BEAT_S: Final = 0.5
-"""Half a period of the blinking lamp while the agent is thinking."""
-LAST_BEAT: Final = 120
-"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
-FIRST_EARCON_BEAT: Final = 2
-EARCON_BEATS: Final = 5
-"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
@@ -78,7 +63,7 @@ def due_s(state: State) -> float:
         float("inf") if until_s is None else until_s,
         conversation.utterance_until_s or float("inf"),
         _reaction_due_s(conversation),
-        _blink_due_s(conversation),
+        thinking.due_s(conversation),
     )
 
 
@@ -92,7 +77,7 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, captions=(), captions_until_s=None)
     if now_s >= _reaction_due_s(conversation):
         conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
-    return _blink(replace(state, conversation=conversation), now_s)
+    return thinking.signal(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
@@ -317,42 +302,6 @@ def _with_turn(state: State, *, is_talking: bool) -> Step:
     conversation = replace(state.conversation, has_turn=is_talking)
     commands: tuple[Command, ...] = (TakeTurn(state.ticket, turn),)
     return replace(state, conversation=conversation), commands
-
-
-def is_thinking_lamp_lit(state: State) -> bool:
-    """Return whether the receiving lamp is in the lit half of its blinking."""
-    is_even = state.conversation.beats % 2 == 0
-    return state.is_connected and _is_thinking(state.conversation) and is_even
-
-
-def _blink_due_s(conversation: Conversation) -> float:
-    """Return when the lamp changes next; infinity: it does not blink."""
-    if not _is_thinking(conversation) or conversation.beats >= LAST_BEAT:
-        return float("inf")
-    return conversation.since_s + (conversation.beats + 1) * BEAT_S
-
-
-def _blink(state: State, now_s: float) -> Step:
-    """Blink if it is due, and play the earcon with some of the beats."""
-    conversation = state.conversation
-    if now_s < _blink_due_s(conversation):
-        return state, ()
-    before = conversation.beats
-    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
-    conversation = replace(conversation, beats=beats)
-    is_due = _earcons(beats) > _earcons(before) and not state.talk.is_on
-    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
-    return replace(state, conversation=conversation), earcon
-
-
-def _is_thinking(conversation: Conversation) -> bool:
-    agent = conversation.agent
-    return agent is not None and agent.state is AgentState.THINKING
-
-
-def _earcons(beats: int) -> int:
-    """Return how many earcons are due until this beat."""
-    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
 
 
 def faults(state: State) -> tuple[str, ...]:

@@ -59,6 +59,8 @@ class Lock(StrEnum):
     """It was down at start: stuck, or something rests on it."""
     LIMIT = "limit"
     """The time limit of the talk was reached."""
+    ALONE = "alone"
+    """Nobody was there, and no more is kept for the expected voice agent."""
 
 
 class ScreenPage(StrEnum):

@@ -18,6 +18,7 @@ from appliance.core import (
     reconnect,
     session,
     talk,
+    time_limit,
 )
 from appliance.core.commands import (
     CloseSound,
@@ -104,10 +105,7 @@ def wake_at_s(state: State) -> float:
         return float("inf")
     return min(
         reconnect.deadline_s(state),
-        talk.warning_at_s(state),
-        talk.limit_at_s(state),
-        talk.alone_at_s(state),
-        talk.kept_until_s(state),
+        time_limit.due_s(state),
         buttons.leave_due_s(state),
         pairing.until_s(state),
         agent.due_s(state),
@@ -228,7 +226,7 @@ def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = talk.tick(pairing.tick(state, now_s), now_s)
+    state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)

@@ -1,7 +1,6 @@
-"""Push-to-talk: talk button, talk and mute on the page, the gate, and time limits."""
+"""Push-to-talk: talk button, talk and mute on the page, and the gate."""
 
 from dataclasses import replace
-from math import ceil
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
@@ -21,10 +20,6 @@ TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
-ALONE_S: Final = 10.0
-"""Time that the other participants have to rejoin after an outage; our choice."""
-KEPT_S: Final = 10.0
-"""Longest talk that is kept until the expected voice agent comes."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
@@ -310,67 +305,3 @@ def unmute_track(state: State) -> Step:
         return state, ()
     unmuted = replace(state.permissions, is_server_muted=False)
     return replace(state, permissions=unmuted), (UnmuteTrack(state.ticket),)
-
-
-def tick(state: State, now_s: float) -> Step:
-    """Warn before the time limit and end the talk at it."""
-    if now_s >= alone_at_s(state):
-        return replace(state, talk=replace(state.talk, is_latched=False)), ()
-    if now_s >= min(limit_at_s(state), kept_until_s(state)):
-        talk = state.talk
-        lock = Lock.LIMIT if talk.is_button_down else talk.lock
-        talk = replace(page_talk_ended(talk), lock=lock, is_latched=False)
-        return replace(state, talk=talk), ()
-    if now_s >= warning_at_s(state):
-        state = replace(state, talk=replace(state.talk, has_warned=True))
-        return state, (PlayEarcon(Earcon.WARNING),)
-    return state, ()
-
-
-def alone_at_s(state: State) -> float:
-    """Return when a latched talk ends that an outage interrupted; infinity: never.
-
-    Participants from before the outage are back within seconds. One who joins hours
-    later must not listen in on people who believe themselves alone.
-    """
-    is_waiting = state.talk.is_latched and not state.talk.is_open
-    if state.phase is Phase.IN_ROOM and is_waiting and is_alone(state):
-        return state.since_s + ALONE_S
-    return float("inf")
-
-
-def limit_at_s(state: State) -> float:
-    """Return when the talk has to end; infinity when nothing ends it.
-
-    The time also runs during an outage: a latched talk must not resume by itself hours
-    after the press.
-    """
-    limit_s = state.config.talk.limit_s
-    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
-    if state.talk.began_at_s is None or is_endless:
-        return float("inf")
-    return state.talk.began_at_s + limit_s
-
-
-def kept_until_s(state: State) -> float:
-    """Return when a talk ends to which only an expected agent listens later."""
-    is_kept = is_alone(state) and state.conversation.is_awaited
-    if not is_kept or state.talk.opened_at_s is None:
-        return float("inf")
-    return state.talk.opened_at_s + KEPT_S
-
-
-def warning_at_s(state: State) -> float:
-    """Return when the warning is due; infinity when there is none or it was given."""
-    config = state.config.talk
-    if state.talk.has_warned or not state.talk.is_open:
-        return float("inf")
-    # With a limit as short as the warning time, it would sound during the first word.
-    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
-
-
-def left_s(state: State, now_s: float) -> int | None:
-    """Return the seconds until the limit, rounded up; None before the warning."""
-    if not state.talk.has_warned:
-        return None
-    return max(0, ceil(limit_at_s(state) - now_s))

@@ -30,8 +30,7 @@ from appliance.core.events import (
     TokenReady,
     VoiceAgent,
 )
-from appliance.core.state import Lock
-from appliance.core.talk import KEPT_S
+from appliance.core.time_limit import KEPT_S
 from appliance.core.view import TalkState
 from tests.core.story import (
     ALICE,
@@ -409,7 +408,16 @@ def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
     assert box.is_live()
     box.play(1.0)
     assert not box.is_live()
-    assert box.state.talk.lock is Lock.LIMIT
+    assert box.view().talk_text == "nobody here: release the button"
+    box.play(RELEASE)
+    assert box.view().talk is TalkState.MUTED
+
+
+def test_a_long_talk_ends_when_everybody_leaves_before_the_agent_has_come():
+    box = expecting()
+    box.play(box.people(ALICE), PRESS, FirstBlockSent(0.01), 30.0, box.people(), 0.0)
+    assert not box.is_live()
+    assert box.view().talk_text == "nobody here: release the button"
 
 
 def test_a_talk_goes_on_when_the_agent_comes():
