@@ -174,7 +174,9 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     before, conversation = state.conversation.agent, state.conversation
     if agent is None:
         return replace(state, conversation=_without_agent(conversation))
-    if before is None or before.id != agent.id:
+    if before is not None and before.id != agent.id:
+        before = None
+    if before is None:
         conversation = replace(
             conversation,
             has_come=True,
@@ -191,10 +193,21 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
         conversation = replace(conversation, since_s=now_s, beats=0)
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
-        is_answering = state.talk.is_latched and agent.state is AgentState.THINKING
+        is_answering = state.talk.is_latched and _is_answer(before, agent)
         is_answering = conversation.is_answering or is_answering
         conversation = replace(conversation, is_answering=is_answering)
     return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
+    """Return whether an answer begins, and does not just go on.
+
+    An agent with a realtime model speaks without having been in the state `thinking`.
+    """
+    is_new = before is None or before.state not in _ACTIVE
+    return agent.state is AgentState.THINKING or (
+        agent.state is AgentState.SPEAKING and is_new
+    )
 
 
 def _failed(state: State, event: AgentFailed) -> State:

@@ -41,6 +41,7 @@ from tests.core.story import (
     PRESS,
     PUSH_TO_TALK,
     RELEASE,
+    TOGGLE,
     UNMUTE,
     URL,
     CoreHarness,
@@ -199,6 +200,33 @@ def test_an_agent_that_answers_during_a_latched_talk_is_heard():
     box.play(agent(box, LISTENING))
     assert len(of(MuteAgent, box.commands)) == 1
     assert of(MuteAgent, box.play(agent(box, THINKING))) == (MuteAgent(1, is_on=False),)
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_an_agent_that_answers_a_latched_talk_without_thinking_is_heard(mode):
+    """As agents with a realtime model do, and those that say a fixed text."""
+    box = with_agent(mode)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
+    assert of(MuteAgent, box.play(agent(box, SPEAKING))) == (MuteAgent(1, is_on=False),)
+
+
+@pytest.mark.parametrize("state", [THINKING, SPEAKING])
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_an_agent_that_a_latched_talk_interrupts_stays_muted_until_it_answers(
+    mode, state
+):
+    box = with_agent(mode, state)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE)
+    renamed = agent(box, SPEAKING, name="Robot 2")
+    assert of(MuteAgent, box.play(renamed, agent(box, LISTENING))) == ()
+    assert of(MuteAgent, box.play(agent(box, SPEAKING))) == (MuteAgent(1, is_on=False),)
+
+
+def test_another_agent_that_comes_speaking_is_heard_in_a_latched_talk():
+    box = with_agent(HYBRID, SPEAKING)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    other = agent(box, SPEAKING, key="agent-AJ_2")
+    assert of(MuteAgent, box.play(other)) == (MuteAgent(1, is_on=False),)
 
 
 def test_the_agent_is_told_about_our_turn_and_its_end_after_the_last_word():
@@ -603,11 +631,12 @@ def play(box, story):
                 box.play(events[move])
 
 
-@given(STORY)
-def test_the_agent_is_never_left_muted(story):
-    box = with_agent(HOLD)
+@given(STORY, st.sampled_from(PUSH_TO_TALK))
+def test_the_agent_is_never_left_muted(story, mode):
+    """After a talk, or in a latched one as soon as it answers."""
+    box = with_agent(mode)
     play(box, story)
-    box.play(RELEASE, TailEnded())
+    box.play(RELEASE, TailEnded(), agent(box, LISTENING), agent(box, SPEAKING))
     muted = [command.is_on for command in of(MuteAgent, box.commands)]
     assert muted == [index % 2 == 0 for index in range(len(muted))]
     assert not muted or not muted[-1]
