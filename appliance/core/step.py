@@ -319,7 +319,9 @@ def _earcon(before: State, after: State) -> tuple[Command, ...]:
     if _is_heard(after):
         is_silent = was_in or after.talk.is_open
         return () if is_silent else (PlayEarcon(Earcon.JOINED),)
-    is_lost = was_in and after.phase is not Phase.LEAVING
+    # The session also ends when LiveKit does not resume it, which is an outage.
+    is_on_request = after.phase is Phase.LEAVING and after.cause is None
+    is_lost = was_in and not is_on_request
     return (PlayEarcon(Earcon.LOST),) if is_lost else ()
 
 

@@ -75,6 +75,24 @@ def test_a_talk_ends_when_livekit_does_not_resume(blow):
     assert earcons(commands) == (Earcon.LOST,)
 
 
+@pytest.mark.parametrize("mode", TalkMode)
+def test_a_talk_whose_room_livekit_does_not_resume_in_time_says_that_it_is_lost(mode):
+    box = in_room(with_mode(mode))
+    if mode is not OPEN:
+        box.play(PRESS)
+    if mode in {TOGGLE, HYBRID}:
+        box.play(0.1, RELEASE)
+    box.play(FirstBlockSent(0.01))
+    assert earcons(box.play(box.paused(), 31, box.left(), 5)) == (Earcon.LOST,)
+
+
+@pytest.mark.parametrize("leave", [LEAVE, LeaveAsked(), JoinAsked("garage")])
+def test_leaving_on_request_while_livekit_resumes_has_no_earcon(leave):
+    box = in_room(with_presets("garage"))
+    box.play(PRESS, FirstBlockSent(0.01), box.paused())
+    assert earcons(box.play(leave, box.left())) == ()
+
+
 def test_a_talk_that_goes_on_after_a_rejoin_has_one_earcon():
     """The one of the room would be sent through the open gate."""
     box = in_room(with_mode(OPEN))
