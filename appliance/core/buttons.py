@@ -29,7 +29,8 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     """Handle a release."""
     state = replace(state, stuck=_others(state, event.button))
     if event.button is Button.TALK:
-        return talk.release(state, _at_s(event, now_s))
+        end = talk.button_lost if event.is_lost else talk.release
+        return end(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
         return replace(state, leave_down_s=None), ()
     return state, ()

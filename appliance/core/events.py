@@ -223,11 +223,13 @@ class ButtonPressed:
 
 @dataclass(frozen=True, slots=True)
 class ButtonReleased:
-    """A button went up."""
+    """A button went up, or its pin has failed."""
 
     button: Button
     at_s: float | None = field(default=None, compare=False)
     """When the contact opened, by the monotonic clock; None: now."""
+    is_lost: bool = False
+    """The pin has failed: the button was up or down, and cannot be pressed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,24 @@ def release(state: State, at_s: float) -> Step:
     return replace(state, talk=talk), ()
 
 
+def button_lost(state: State, at_s: float) -> Step:
+    """End the talk of a button that has failed, and let the page undo its mute.
+
+    Args:
+        state: before the loss.
+        at_s: when it was noticed, by the monotonic clock.
+    """
+    state, commands = release(state, at_s)
+    talk = state.talk
+    talk = replace(
+        talk,
+        is_latched=state.config.talk.mode is TalkMode.OPEN,
+        is_muted_at_box=False,
+        is_muted_on_page=talk.is_muted_on_page or talk.is_muted_at_box,
+    )
+    return replace(state, talk=talk), commands
+
+
 def resume(state: State) -> State:
     """Undo a release of the talk button that was contact bounce."""
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID

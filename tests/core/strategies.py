@@ -77,7 +77,7 @@ _flags = st.booleans()
 _requests = st.one_of(
     st.builds(ButtonPressed, st.sampled_from(Button), st.just(value=False)),
     st.builds(ButtonPressed, st.sampled_from(Button), _flags),
-    st.builds(ButtonReleased, st.sampled_from(Button)),
+    st.builds(ButtonReleased, st.sampled_from(Button), is_lost=_flags),
     st.sampled_from([ButtonPressed(Button.TALK), ButtonReleased(Button.TALK)]),
     st.builds(TalkAsked, _flags),
     st.builds(MuteAsked, _flags),
