@@ -115,6 +115,8 @@ class Talk:
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
     """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
+    has_tail: bool = False
+    """The gate was closed with a release tail, whose end is not reported yet."""
     has_warned: bool = False
 
     @property

@@ -144,8 +144,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return _part_found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
-        case TailEnded() | FirstBlockSent():
-            return talk.transmitting(state, is_on=isinstance(event, FirstBlockSent)), ()
+        case FirstBlockSent() | TailEnded():
+            return talk.gate_reported(state, event), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:

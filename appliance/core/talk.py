@@ -13,7 +13,7 @@ from appliance.core.commands import (
     PlayEarcon,
     UnmuteTrack,
 )
-from appliance.core.events import Part, PermissionsChanged
+from appliance.core.events import FirstBlockSent, Part, PermissionsChanged, TailEnded
 from appliance.core.state import Lock, Phase, State, Step, Talk
 
 TAP_S: Final = 0.3
@@ -21,6 +21,7 @@ TAP_S: Final = 0.3
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
+_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
@@ -129,10 +130,15 @@ def page_mute(state: State, *, is_on: bool) -> State:
     return replace(state, talk=talk)
 
 
-def transmitting(state: State, *, is_on: bool) -> State:
+def gate_reported(state: State, event: FirstBlockSent | TailEnded) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
-    is_transmitting = is_on and state.talk.is_open
-    return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
+    is_on = isinstance(event, FirstBlockSent)
+    talk = replace(
+        state.talk,
+        is_transmitting=is_on and state.talk.is_open,
+        has_tail=is_on and state.talk.has_tail,
+    )
+    return replace(state, talk=talk)
 
 
 def ended(talk: Talk, mode: TalkMode) -> Talk:
@@ -180,10 +186,11 @@ def update_gate(state: State, now_s: float) -> Step:
     is_allowed = may_talk(state)
     if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
-        state = transmitting(state, is_on=False)
-    if _is_muted(state) and state.talk.is_transmitting and not state.talk.is_open:
-        # Muted during the release tail: cut the tail.
-        return transmitting(state, is_on=False), (CloseGate(0),)
+        state = replace(state, talk=replace(state.talk, is_transmitting=False))
+    if state.talk.has_tail and (_is_muted(state) or state.phase not in _IN_ROOM):
+        # A mute cuts the tail, and the next room must not hear it.
+        talk = replace(state.talk, is_transmitting=False, has_tail=False)
+        return replace(state, talk=talk), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
     if not is_wanted and state.talk.began_at_s is not None:
         state = replace(state, talk=replace(state.talk, began_at_s=None))
@@ -194,7 +201,7 @@ def update_gate(state: State, now_s: float) -> Step:
         return _closed(state)
     # The time limit counts from the start of a talk, whatever interrupts it.
     began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
-    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s)
+    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
     commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
     return replace(state, talk=talk), commands
 
@@ -212,7 +219,7 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
 
 def _may_be_sent_later(state: State) -> bool:
     """Return whether what is captured now may become the pre-roll of a talk."""
-    return state.phase in {Phase.IN_ROOM, Phase.PAUSED} and not _is_muted(state)
+    return state.phase in _IN_ROOM and not _is_muted(state)
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
@@ -265,6 +272,7 @@ def _closed(state: State) -> Step:
         opened_at_s=None,
         has_warned=False,
         is_transmitting=state.talk.is_transmitting and tail_ms > 0,
+        has_tail=tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has an earcon of its own.
@@ -305,7 +313,7 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
     appliance or on the page can undo it. A talk that loses its permission ends and does
     not resume by itself, except in `open` mode.
     """
-    if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
+    if state.phase not in _IN_ROOM:
         return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)

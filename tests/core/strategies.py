@@ -51,7 +51,7 @@ from appliance.core.events import (
     VoiceAgent,
     VolumeAsked,
 )
-from tests.core.story import ALICE, BOB, URL, message
+from tests.core.story import ALICE, BOB, PRESS, RELEASE, URL, message
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,17 @@ moves: st.SearchStrategy[Move] = st.one_of(
     _world,
     _waits,
 )
+_talk: list[Move] = [PRESS, 1.0, RELEASE]
 _beginnings: st.SearchStrategy[list[Move]] = st.sampled_from(
-    [[], [Started()], [Started(), Answer(0)], [Started(), Answer(0), Answer(0)]]
+    [
+        [],
+        [Started()],
+        [Started(), Answer(0)],
+        [Started(), Answer(0), Answer(0)],
+        [Started(), Answer(0), Answer(0), *_talk],
+    ]
 )
-"""Phases that random events seldom reach: fetching, joining, in the room."""
+"""Phases that random events seldom reach: fetching, joining, in the room, a tail."""
 stories = st.tuples(
     _beginnings,
     st.lists(moves, min_size=20, max_size=50),
