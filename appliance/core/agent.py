@@ -189,6 +189,9 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     elif before.state is AgentState.INITIALIZING:
         asked_at_s = _restarted(conversation, now_s)
         conversation = replace(conversation, asked_at_s=asked_at_s)
+    if agent.takes_turns and not (before is not None and before.takes_turns):
+        # It ignores what was said without a turn.
+        conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
     if before is None or before.state is not agent.state:
         conversation = replace(conversation, since_s=now_s, beats=0)
         if agent.state in _ACTIVE:

@@ -465,6 +465,30 @@ def test_an_expected_agent_that_does_not_come_is_named():
     assert box.view().faults == ()
 
 
+@pytest.mark.parametrize("is_told_later", [False, True])
+def test_an_agent_that_takes_turns_need_not_react_to_what_was_said_before_it_came(
+    is_told_later,
+):
+    box = expecting()
+    say(box)
+    box.play(5.0, box.people(ROBOT))
+    if is_told_later:
+        box.play(agent(box, INITIALIZING), 1.0)
+    box.play(agent(box, takes_turns=True), 20.0)
+    assert box.view().faults == ()
+    say(box)
+    box.play(8.5)
+    assert box.view().faults
+
+
+def test_an_agent_that_takes_turns_need_not_react_to_the_talk_before_its_turn():
+    box = expecting()
+    box.play(PRESS, FirstBlockSent(0.01), VOICE, 1.0, QUIET)
+    box.play(box.people(ROBOT), agent(box, takes_turns=True))
+    box.play(RELEASE, TailEnded(), 20.0)
+    assert box.view().faults == ()
+
+
 def test_after_the_agent_has_left_a_press_is_refused_again():
     box = expecting()
     box.play(box.people(ROBOT), agent(box), gone(box), box.people())
