@@ -18,8 +18,8 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         return _resumed(state, event, now_s), ()
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
-        state, commands = talk.press(state, at_s, is_at_boot=event.is_at_boot)
-        return _rejoined(state, commands, now_s)
+        step = talk.press(state, at_s, is_at_boot=event.is_at_boot)
+        return step if event.is_at_boot else _rejoined(*step, now_s)
     if event.is_at_boot:
         return replace(state, stuck=(*_others(state, event.button), event.button)), ()
     return _pressed(state, event.button, now_s)
