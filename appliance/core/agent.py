@@ -278,7 +278,12 @@ def _should_react(state: State) -> bool:
     agent = conversation.agent
     if agent is None or agent.takes_turns or conversation.hears_us:
         return True
-    return all(person.id == agent.id for person in state.people)
+    return _is_only_person(state)
+
+
+def _is_only_person(state: State) -> bool:
+    """Return whether all others are programs; an agent's avatar is one too."""
+    return all(other.is_agent for other in state.people)
 
 
 def _reaction_due_s(conversation: Conversation) -> float:
@@ -350,7 +355,7 @@ def status(state: State) -> str:
 def note(state: State) -> str:
     """Return what several participants with one agent may expect; empty: nothing."""
     agent = state.conversation.agent
-    if agent is None or all(person.id == agent.id for person in state.people):
+    if agent is None or _is_only_person(state):
         return ""
     if agent.takes_turns:
         return (

@@ -62,6 +62,8 @@ class Participant:
     """Name to display; never empty."""
     is_speaking: bool = False
     is_muted: bool = False
+    is_agent: bool = False
+    """A program: the voice agent, another one, or the avatar of one."""
     sound_fault: str = ""
     """Why their audio is not played or not encrypted as expected, in words."""
 

@@ -53,7 +53,8 @@ from tests.core.story import (
     with_mode,
 )
 
-ROBOT = Participant("agent-AJ_1", "Robot")
+ROBOT = Participant("agent-AJ_1", "Robot", is_agent=True)
+AVATAR = Participant("avatar-AJ_1", "Face", is_agent=True)
 VOICE = LevelsMeasured(-20, -96, is_voice=True)
 QUIET = LevelsMeasured(-90, -96, is_voice=False)
 INITIALIZING, IDLE, LISTENING, THINKING, SPEAKING = AgentState
@@ -331,6 +332,15 @@ def test_among_several_participants_an_agent_may_listen_to_another_one():
 def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
     box = with_agent()
     box.play(box.people(ROBOT, ALICE), agent(box, takes_turns=True))
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
+def test_the_avatar_of_an_agent_is_no_other_participant():
+    box = with_agent()
+    box.play(box.people(ROBOT, AVATAR))
+    assert box.view().agent_note == ""
     say(box)
     box.play(20.0)
     assert box.view().faults
