@@ -104,13 +104,13 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     """Handle the talk button of the page.
 
     It undoes no mute, and does not resume a talk that was ended while it is held. The
-    release of such a press has no effect: a talk that was latched later goes on.
+    release of such a press, or of one that was refused, has no effect: a talk that was
+    latched later goes on.
     """
     talk = state.talk
     if not is_on:
         is_open_mode = state.config.talk.mode is TalkMode.OPEN
-        is_later = talk.is_latched and talk.is_page_press_ignored
-        is_latched = is_open_mode or is_later
+        is_latched = is_open_mode or (talk.is_latched and not talk.is_page_down)
         talk = replace(
             talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
