@@ -27,7 +27,12 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
 
 def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     """Handle a release."""
-    state = replace(state, stuck=_others(state, event.button))
+    was_stuck = event.button in state.stuck
+    state = replace(
+        state,
+        stuck=_others(state, event.button),
+        bounced=event.button if was_stuck else None,
+    )
     if event.button is Button.TALK:
         end = talk.button_lost if event.is_lost else talk.release
         return end(state, _at_s(event, now_s))
@@ -74,6 +79,8 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Continue a press that has had its effect; only holding it still counts."""
     if event.button is Button.TALK:
         return talk.resume(state)
+    if event.button is state.bounced:
+        return replace(state, stuck=(*state.stuck, event.button), bounced=None)
     is_held = state.config.talk.leave_hold_ms > 0 and not state.is_out
     if event.button is Button.LEAVE and is_held:
         return replace(state, leave_down_s=_at_s(event, now_s))

@@ -66,9 +66,8 @@ def release(state: State, at_s: float) -> Step:
         page_talk_ended(talk) if talk.is_momentary(mode) else talk,
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
-        # After a bounce the press continues without its lock, so it must stay spent.
-        is_press_ignored=talk.is_press_ignored or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
+        bounced_lock=talk.lock,
     )
     return replace(state, talk=talk), ()
 
@@ -96,7 +95,12 @@ def resume(state: State) -> State:
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     # A release latches a talk in `hybrid` mode only.
     is_latched = state.talk.is_latched and not is_hybrid
-    talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
+    talk = replace(
+        state.talk,
+        is_button_down=True,
+        is_latched=is_latched,
+        lock=state.talk.bounced_lock,
+    )
     return replace(state, talk=talk)
 
 

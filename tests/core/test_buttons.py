@@ -105,6 +105,16 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
     assert len(box.view().faults) == len(NOT_TALK) - 1
 
 
+@pytest.mark.parametrize("button", NOT_TALK)
+def test_a_bounce_of_a_button_held_at_boot_has_no_effect_and_leaves_it_named(button):
+    box = in_room(HELD)
+    box.play(ButtonPressed(button, is_at_boot=True), 5, ButtonReleased(button))
+    assert box.play(ButtonPressed(button, is_resumed=True), 60) == ()
+    assert box.view().faults == (BUTTON_HELD.text(button=button),)
+    box.play(ButtonReleased(button), 1, ButtonPressed(button), ButtonReleased(button))
+    assert box.view().faults == ()
+
+
 # volume and gain
 
 
