@@ -37,7 +37,7 @@ class Cause(StrEnum):
     REPLACED = "replaced"
     """Another client joined with this box's identity."""
     MISCONFIGURED = "misconfigured"
-    """The token source named a server that the configuration does not allow."""
+    """Something in the configuration cannot be used, for example a key file."""
 
 
 class Part(StrEnum):
