@@ -11,6 +11,8 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from dataclasses import fields
+from enum import Enum
 from typing import Any, Final
 
 from appliance.core.commands import (
@@ -151,7 +153,8 @@ class App:
         self._now_s = max(self._now_s, posted_s)
         after, commands = step(before, event, self._now_s)
         self._observe(event, before, after, self._now_s)
-        _log.debug("%r -> %r", event, commands)
+        if _log.isEnabledFor(logging.DEBUG):
+            _log.debug("%s -> %s", summary(event), ", ".join(map(summary, commands)))
         for command in commands:
             self._dispatch(command)
         return after
@@ -198,3 +201,14 @@ class App:
     def _stop_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+
+
+def summary(message: Event | Command) -> str:
+    """Return an event or a command for the log, without texts: some name people."""
+    values = {item.name: getattr(message, item.name) for item in fields(message)}
+    shown = (
+        f"{name}={value}"
+        for name, value in values.items()
+        if isinstance(value, int | float | Enum)
+    )
+    return f"{type(message).__name__}({', '.join(shown)})"

@@ -1,6 +1,7 @@
 """Control loop: events in from any thread, commands and views out."""
 
 import asyncio
+import logging
 import subprocess
 import sys
 import threading
@@ -20,17 +21,29 @@ from appliance.core.commands import (
     SendChat,
 )
 from appliance.core.events import (
+    AgentChanged,
+    AgentFailed,
+    AgentState,
     Button,
     ButtonPressed,
+    Caption,
+    CaptionReceived,
     Cause,
+    ChatMessage,
+    ChatReceived,
     ChatSent,
     ChatTyped,
+    JoinAsked,
+    PageServed,
     Participant,
+    PeopleChanged,
     RoomJoined,
     RoomLeft,
     StopAsked,
+    TalkAsked,
     TokenFailed,
     TokenReady,
+    VoiceAgent,
 )
 from appliance.core.state import State
 from appliance.core.view import ConnectionState, TalkState
@@ -91,7 +104,7 @@ class FakeViewer:
 def answer(command):
     match command:
         case FetchToken(ticket=ticket):
-            return TokenReady(ticket, "wss://room.example", "secret", "box", "den")
+            return TokenReady(ticket, "wss://room.example", "secret", "box")
         case JoinRoom(ticket=ticket):
             return RoomJoined(ticket, "den", (ANNA,))
         case LeaveRoom(ticket=ticket):
@@ -310,3 +323,31 @@ def failure(command):
     if isinstance(command, FetchToken):
         return TokenFailed(command.ticket, Cause.TOKEN_SOURCE, "busy")
     return None
+
+
+async def test_the_debug_log_names_nobody_and_says_nothing_that_was_said(caplog):
+    caplog.set_level(logging.DEBUG, "appliance.app")
+    person = Participant("identity-of-anna", "Anna Smith", is_speaking=True)
+    chat = ChatMessage("id-1", person.id, person.name, "private words", 1)
+    caption = Caption("s-1", person.id, person.name, "spoken words", True, 1)
+    agent = VoiceAgent(person.id, person.name, AgentState.LISTENING)
+    async with RunningApp() as box:
+        await box.viewer.until(lambda view: view.room == "den")
+        for event in (
+            PeopleChanged(1, (person,)),
+            ChatReceived(1, chat),
+            ChatTyped("line-1", "typed words", 1),
+            CaptionReceived(1, caption),
+            AgentChanged(1, agent),
+            AgentFailed(1, person.id),
+            JoinAsked("garage", person.name),
+            PageServed("http://kitchen", "123456"),
+            TalkAsked(is_on=True),
+        ):
+            box.app.post(event)
+        await box.viewer.until(lambda view: view.agent == agent)
+    shown = caplog.text
+    assert "PeopleChanged(ticket=1)" in shown
+    assert "TalkAsked(is_on=True)" in shown
+    for secret in ("anna", "smith", "words", "123456", "secret"):
+        assert secret not in shown.lower()

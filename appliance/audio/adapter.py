@@ -130,12 +130,11 @@ class AudioAdapter:
     def _play(self, earcon: Earcon) -> None:
         """Play an earcon so that it is not heard in the room."""
         tone = earcon_samples(earcon)
-        if earcon is Earcon.END:
-            self._sender.play_at_end(tone)
-            return
         if hz := SENT_TONES.get(earcon):
             self._sender.remove_tone(hz, len(tone) / RATE_HZ + ECHO_S)
-        self.mixer.play(tone)
+            self.mixer.play(tone)
+        else:
+            self._sender.play_at_end(tone)
 
     def is_alive(self) -> bool:
         """Return whether both threads run; for the watchdog."""

@@ -1,24 +1,16 @@
 """Conversation with a voice agent: decides on turns, captions and muting its audio.
 
 While somebody talks here, the agent is muted locally: the ear notices an interruption
-at once, the agent itself after up to a second. People are never muted. While it
-thinks, a lamp blinks and an earcon sounds now and then: without them five silent
-seconds look like a failure.
+at once, the agent itself after up to a second. People are never muted.
 """
 
 from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
+from appliance.core import thinking
 from appliance.core.chat import with_caption
-from appliance.core.commands import (
-    Command,
-    Earcon,
-    MuteAgent,
-    PlayEarcon,
-    TakeTurn,
-    Turn,
-)
+from appliance.core.commands import Command, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
     AgentChanged,
     AgentEvent,
@@ -42,13 +34,6 @@ PAUSE_S: Final = 0.8
 """Pause that ends an utterance in a latched talk; our choice: rare within sentences."""
 UTTERANCE_S: Final = 1.0
 """Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
-BEAT_S: Final = 0.5
-"""Half a period of the blinking lamp while the agent is thinking."""
-LAST_BEAT: Final = 120
-"""Our choice: an agent that thinks for longer than a minute is not worth blinking."""
-FIRST_EARCON_BEAT: Final = 2
-EARCON_BEATS: Final = 5
-"""The earcon sounds 1 s after the agent has begun to think, then every 2.5 s."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 _IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
@@ -78,7 +63,7 @@ def due_s(state: State) -> float:
         float("inf") if until_s is None else until_s,
         conversation.utterance_until_s or float("inf"),
         _reaction_due_s(conversation),
-        _blink_due_s(conversation),
+        thinking.due_s(conversation),
     )
 
 
@@ -92,7 +77,7 @@ def tick(state: State, now_s: float) -> Step:
         conversation = replace(conversation, captions=(), captions_until_s=None)
     if now_s >= _reaction_due_s(conversation):
         conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
-    return _blink(replace(state, conversation=conversation), now_s)
+    return thinking.signal(replace(state, conversation=conversation), now_s)
 
 
 def follow(before: State, after: State, now_s: float) -> Step:
@@ -189,7 +174,9 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     before, conversation = state.conversation.agent, state.conversation
     if agent is None:
         return replace(state, conversation=_without_agent(conversation))
-    if before is None or before.id != agent.id:
+    if before is not None and before.id != agent.id:
+        before = None
+    if before is None:
         conversation = replace(
             conversation,
             has_come=True,
@@ -202,14 +189,28 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     elif before.state is AgentState.INITIALIZING:
         asked_at_s = _restarted(conversation, now_s)
         conversation = replace(conversation, asked_at_s=asked_at_s)
+    if agent.takes_turns and not (before is not None and before.takes_turns):
+        # It ignores what was said without a turn.
+        conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
     if before is None or before.state is not agent.state:
         conversation = replace(conversation, since_s=now_s, beats=0)
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
-        is_answering = state.talk.is_latched and agent.state is AgentState.THINKING
+        is_answering = state.talk.is_latched and _is_answer(before, agent)
         is_answering = conversation.is_answering or is_answering
         conversation = replace(conversation, is_answering=is_answering)
     return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
+    """Return whether an answer begins, and does not just go on.
+
+    An agent with a realtime model speaks without having been in the state `thinking`.
+    """
+    is_new = before is None or before.state not in _ACTIVE
+    return agent.state is AgentState.THINKING or (
+        agent.state is AgentState.SPEAKING and is_new
+    )
 
 
 def _failed(state: State, event: AgentFailed) -> State:
@@ -277,7 +278,12 @@ def _should_react(state: State) -> bool:
     agent = conversation.agent
     if agent is None or agent.takes_turns or conversation.hears_us:
         return True
-    return all(person.id == agent.id for person in state.people)
+    return _is_only_person(state)
+
+
+def _is_only_person(state: State) -> bool:
+    """Return whether all others are programs; an agent's avatar is one too."""
+    return all(other.is_agent for other in state.people)
 
 
 def _reaction_due_s(conversation: Conversation) -> float:
@@ -319,42 +325,6 @@ def _with_turn(state: State, *, is_talking: bool) -> Step:
     return replace(state, conversation=conversation), commands
 
 
-def is_thinking_lamp_lit(state: State) -> bool:
-    """Return whether the receiving lamp is in the lit half of its blinking."""
-    is_even = state.conversation.beats % 2 == 0
-    return state.is_connected and _is_thinking(state.conversation) and is_even
-
-
-def _blink_due_s(conversation: Conversation) -> float:
-    """Return when the lamp changes next; infinity: it does not blink."""
-    if not _is_thinking(conversation) or conversation.beats >= LAST_BEAT:
-        return float("inf")
-    return conversation.since_s + (conversation.beats + 1) * BEAT_S
-
-
-def _blink(state: State, now_s: float) -> Step:
-    """Blink if it is due, and play the earcon with some of the beats."""
-    conversation = state.conversation
-    if now_s < _blink_due_s(conversation):
-        return state, ()
-    before = conversation.beats
-    beats = max(before + 1, int((now_s - conversation.since_s) / BEAT_S))
-    conversation = replace(conversation, beats=beats)
-    is_due = _earcons(beats) > _earcons(before) and not state.talk.is_on
-    earcon = (PlayEarcon(Earcon.THINKING),) if is_due else ()
-    return replace(state, conversation=conversation), earcon
-
-
-def _is_thinking(conversation: Conversation) -> bool:
-    agent = conversation.agent
-    return agent is not None and agent.state is AgentState.THINKING
-
-
-def _earcons(beats: int) -> int:
-    """Return how many earcons are due until this beat."""
-    return max(0, (beats - FIRST_EARCON_BEAT) // EARCON_BEATS + 1)
-
-
 def faults(state: State) -> tuple[str, ...]:
     """Return one sentence if the agent does not react."""
     conversation = state.conversation
@@ -385,7 +355,7 @@ def status(state: State) -> str:
 def note(state: State) -> str:
     """Return what several participants with one agent may expect; empty: nothing."""
     agent = state.conversation.agent
-    if agent is None or all(person.id == agent.id for person in state.people):
+    if agent is None or _is_only_person(state):
         return ""
     if agent.takes_turns:
         return (

@@ -18,8 +18,8 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
         return _resumed(state, event, now_s), ()
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
-        state, commands = talk.press(state, at_s, is_at_boot=event.is_at_boot)
-        return _rejoined(state, commands, now_s)
+        step = talk.press(state, at_s, is_at_boot=event.is_at_boot)
+        return step if event.is_at_boot else _rejoined(*step, now_s)
     if event.is_at_boot:
         return replace(state, stuck=(*_others(state, event.button), event.button)), ()
     return _pressed(state, event.button, now_s)
@@ -27,9 +27,15 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
 
 def released(state: State, event: ButtonReleased, now_s: float) -> Step:
     """Handle a release."""
-    state = replace(state, stuck=_others(state, event.button))
+    was_stuck = event.button in state.stuck
+    state = replace(
+        state,
+        stuck=_others(state, event.button),
+        bounced=event.button if was_stuck else None,
+    )
     if event.button is Button.TALK:
-        return talk.release(state, _at_s(event, now_s))
+        end = talk.button_lost if event.is_lost else talk.release
+        return end(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
         return replace(state, leave_down_s=None), ()
     return state, ()
@@ -73,6 +79,8 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Continue a press that has had its effect; only holding it still counts."""
     if event.button is Button.TALK:
         return talk.resume(state)
+    if event.button is state.bounced:
+        return replace(state, stuck=(*state.stuck, event.button), bounced=None)
     is_held = state.config.talk.leave_hold_ms > 0 and not state.is_out
     if event.button is Button.LEAVE and is_held:
         return replace(state, leave_down_s=_at_s(event, now_s))

@@ -37,7 +37,7 @@ class Cause(StrEnum):
     REPLACED = "replaced"
     """Another client joined with this box's identity."""
     MISCONFIGURED = "misconfigured"
-    """The token source named a server that the configuration does not allow."""
+    """Something in the configuration cannot be used, for example a key file."""
 
 
 class Part(StrEnum):
@@ -62,6 +62,8 @@ class Participant:
     """Name to display; never empty."""
     is_speaking: bool = False
     is_muted: bool = False
+    is_agent: bool = False
+    """A program: the voice agent, another one, or the avatar of one."""
     sound_fault: str = ""
     """Why their audio is not played or not encrypted as expected, in words."""
 
@@ -76,7 +78,7 @@ class Permissions:
     """Subscribe to the tracks of the others."""
     may_send_data: bool = True
     """Send chat."""
-    is_muted: bool = False
+    is_server_muted: bool = False
     """A moderator muted the microphone track on the server."""
 
 
@@ -223,11 +225,13 @@ class ButtonPressed:
 
 @dataclass(frozen=True, slots=True)
 class ButtonReleased:
-    """A button went up."""
+    """A button went up, or its pin has failed."""
 
     button: Button
     at_s: float | None = field(default=None, compare=False)
     """When the contact opened, by the monotonic clock; None: now."""
+    is_lost: bool = False
+    """The pin has failed: the button was up or down, and cannot be pressed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,7 +325,6 @@ class TokenReady:
     url: str
     token: str = field(repr=False)
     identity: str
-    room: str
     expects_agent: bool = False
     """The token brings a voice agent into the room."""
     is_dtelecom: bool = False
@@ -385,7 +388,6 @@ class RoomLost:
     ticket: int
     cause: Cause
     reason: str
-    is_final: bool = False
 
 
 @dataclass(frozen=True, slots=True)

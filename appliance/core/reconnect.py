@@ -65,9 +65,10 @@ def failed(
     """Schedule the next attempt after a failure, or go back to the room before."""
     state = session.with_backoff_reset(state, now_s)
     state = _with_failure(state, event.cause, event.reason)
-    if (back := _change_undone(state, is_final=event.is_final)) is not None:
+    is_final = not isinstance(event, RoomLost) and event.is_final
+    if (back := _change_undone(state, is_final=is_final)) is not None:
         return session.start(back, now_s)
-    if event.is_final:
+    if is_final:
         return _refused(state, now_s), ()
     asked_s = event.retry_after_s if isinstance(event, TokenFailed) else 0.0
     return _with_retry(state, now_s, min(asked_s, LONGEST_ASKED_S)), ()

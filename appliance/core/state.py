@@ -59,6 +59,8 @@ class Lock(StrEnum):
     """It was down at start: stuck, or something rests on it."""
     LIMIT = "limit"
     """The time limit of the talk was reached."""
+    ALONE = "alone"
+    """Nobody was there, and no more is kept for the expected voice agent."""
 
 
 class ScreenPage(StrEnum):
@@ -107,12 +109,16 @@ class Talk:
     """Muted by the button; the page cannot undo it."""
     is_muted_on_page: bool = False
     lock: Lock = Lock.NONE
+    bounced_lock: Lock = Lock.NONE
+    """Lock that the last release ended, which may prove to be contact bounce."""
     opened_at_s: float | None = None
     """Time of the last `OpenGate`; None: closed since."""
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
     """Whether audio passes the gate: from `FirstBlockSent` to `TailEnded`."""
+    has_tail: bool = False
+    """The gate was closed with a release tail, whose end is not reported yet."""
     has_warned: bool = False
 
     @property
@@ -236,6 +242,8 @@ class State:
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
     stuck: tuple[Button, ...] = ()
     """Buttons other than talk that have been down since the start."""
+    bounced: Button | None = None
+    """The last of them that came up, which may prove to be contact bounce."""
     leave_down_s: float | None = None
     """When the leave button went down; None: it is up or has had its effect."""
 

@@ -18,6 +18,7 @@ from appliance.core import (
     reconnect,
     session,
     talk,
+    time_limit,
 )
 from appliance.core.commands import (
     CloseSound,
@@ -104,10 +105,7 @@ def wake_at_s(state: State) -> float:
         return float("inf")
     return min(
         reconnect.deadline_s(state),
-        talk.warning_at_s(state),
-        talk.limit_at_s(state),
-        talk.alone_at_s(state),
-        talk.kept_until_s(state),
+        time_limit.due_s(state),
         buttons.leave_due_s(state),
         pairing.until_s(state),
         agent.due_s(state),
@@ -146,8 +144,8 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
             return _part_found(state, event), ()
         case PageServed() | PairingAsked() | PhonePaired():
             return pairing.handle(state, event, now_s), ()
-        case TailEnded() | FirstBlockSent():
-            return talk.transmitting(state, is_on=isinstance(event, FirstBlockSent)), ()
+        case FirstBlockSent() | TailEnded():
+            return talk.gate_reported(state, event), ()
         case LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
@@ -228,7 +226,7 @@ def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
 
 
 def _tick(state: State, now_s: float) -> Step:
-    state, warning = talk.tick(pairing.tick(state, now_s), now_s)
+    state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
@@ -321,7 +319,9 @@ def _earcon(before: State, after: State) -> tuple[Command, ...]:
     if _is_heard(after):
         is_silent = was_in or after.talk.is_open
         return () if is_silent else (PlayEarcon(Earcon.JOINED),)
-    is_lost = was_in and after.phase is not Phase.LEAVING
+    # The session also ends when LiveKit does not resume it, which is an outage.
+    is_on_request = after.phase is Phase.LEAVING and after.cause is None
+    is_lost = was_in and not is_on_request
     return (PlayEarcon(Earcon.LOST),) if is_lost else ()
 
 

@@ -1,7 +1,6 @@
-"""Push-to-talk: talk button, talk and mute on the page, the gate, and time limits."""
+"""Push-to-talk: talk button, talk and mute on the page, and the gate."""
 
 from dataclasses import replace
-from math import ceil
 from typing import Final, assert_never
 
 from appliance.config import TalkMode
@@ -14,18 +13,15 @@ from appliance.core.commands import (
     PlayEarcon,
     UnmuteTrack,
 )
-from appliance.core.events import Part, PermissionsChanged
+from appliance.core.events import FirstBlockSent, Part, PermissionsChanged, TailEnded
 from appliance.core.state import Lock, Phase, State, Step, Talk
 
 TAP_S: Final = 0.3
 """Shorter is a tap, longer a hold; our choice, between a click and a short word."""
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
-ALONE_S: Final = 10.0
-"""Time that the other participants have to rejoin after an outage; our choice."""
-KEPT_S: Final = 10.0
-"""Longest talk that is kept until the expected voice agent comes."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
+_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
@@ -70,11 +66,28 @@ def release(state: State, at_s: float) -> Step:
         page_talk_ended(talk) if talk.is_momentary(mode) else talk,
         is_button_down=False,
         is_latched=talk.is_latched or is_latched,
-        # After a bounce the press continues without its lock, so it must stay spent.
-        is_press_ignored=talk.is_press_ignored or talk.lock is not Lock.NONE,
         lock=Lock.NONE,
+        bounced_lock=talk.lock,
     )
     return replace(state, talk=talk), ()
+
+
+def button_lost(state: State, at_s: float) -> Step:
+    """End the talk of a button that has failed, and let the page undo its mute.
+
+    Args:
+        state: before the loss.
+        at_s: when it was noticed, by the monotonic clock.
+    """
+    state, commands = release(state, at_s)
+    talk = state.talk
+    talk = replace(
+        talk,
+        is_latched=state.config.talk.mode is TalkMode.OPEN,
+        is_muted_at_box=False,
+        is_muted_on_page=talk.is_muted_on_page or talk.is_muted_at_box,
+    )
+    return replace(state, talk=talk), commands
 
 
 def resume(state: State) -> State:
@@ -82,7 +95,12 @@ def resume(state: State) -> State:
     is_hybrid = state.config.talk.mode is TalkMode.HYBRID
     # A release latches a talk in `hybrid` mode only.
     is_latched = state.talk.is_latched and not is_hybrid
-    talk = replace(state.talk, is_button_down=True, is_latched=is_latched)
+    talk = replace(
+        state.talk,
+        is_button_down=True,
+        is_latched=is_latched,
+        lock=state.talk.bounced_lock,
+    )
     return replace(state, talk=talk)
 
 
@@ -90,13 +108,13 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     """Handle the talk button of the page.
 
     It undoes no mute, and does not resume a talk that was ended while it is held. The
-    release of such a press has no effect: a talk that was latched later goes on.
+    release of such a press, or of one that was refused, has no effect: a talk that was
+    latched later goes on.
     """
     talk = state.talk
     if not is_on:
         is_open_mode = state.config.talk.mode is TalkMode.OPEN
-        is_later = talk.is_latched and talk.is_page_press_ignored
-        is_latched = is_open_mode or is_later
+        is_latched = is_open_mode or (talk.is_latched and not talk.is_page_down)
         talk = replace(
             talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
@@ -116,10 +134,15 @@ def page_mute(state: State, *, is_on: bool) -> State:
     return replace(state, talk=talk)
 
 
-def transmitting(state: State, *, is_on: bool) -> State:
+def gate_reported(state: State, event: FirstBlockSent | TailEnded) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
-    is_transmitting = is_on and state.talk.is_open
-    return replace(state, talk=replace(state.talk, is_transmitting=is_transmitting))
+    is_on = isinstance(event, FirstBlockSent)
+    talk = replace(
+        state.talk,
+        is_transmitting=is_on and state.talk.is_open,
+        has_tail=is_on and state.talk.has_tail,
+    )
+    return replace(state, talk=talk)
 
 
 def ended(talk: Talk, mode: TalkMode) -> Talk:
@@ -167,10 +190,11 @@ def update_gate(state: State, now_s: float) -> Step:
     is_allowed = may_talk(state)
     if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
-        state = transmitting(state, is_on=False)
-    if _is_muted(state) and state.talk.is_transmitting and not state.talk.is_open:
-        # Muted during the release tail: cut the tail.
-        return transmitting(state, is_on=False), (CloseGate(0),)
+        state = replace(state, talk=replace(state.talk, is_transmitting=False))
+    if state.talk.has_tail and (_is_muted(state) or state.phase not in _IN_ROOM):
+        # A mute cuts the tail, and the next room must not hear it.
+        talk = replace(state.talk, is_transmitting=False, has_tail=False)
+        return replace(state, talk=talk), (CloseGate(0),)
     is_wanted = state.talk.is_wanted(state.config.talk.mode)
     if not is_wanted and state.talk.began_at_s is not None:
         state = replace(state, talk=replace(state.talk, began_at_s=None))
@@ -181,7 +205,7 @@ def update_gate(state: State, now_s: float) -> Step:
         return _closed(state)
     # The time limit counts from the start of a talk, whatever interrupts it.
     began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
-    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s)
+    talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
     commands = (OpenGate(now_s), PlayEarcon(Earcon.PERMIT))
     return replace(state, talk=talk), commands
 
@@ -199,7 +223,7 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
 
 def _may_be_sent_later(state: State) -> bool:
     """Return whether what is captured now may become the pre-roll of a talk."""
-    return state.phase in {Phase.IN_ROOM, Phase.PAUSED} and not _is_muted(state)
+    return state.phase in _IN_ROOM and not _is_muted(state)
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
@@ -252,6 +276,7 @@ def _closed(state: State) -> Step:
         opened_at_s=None,
         has_warned=False,
         is_transmitting=state.talk.is_transmitting and tail_ms > 0,
+        has_tail=tail_ms > 0,
         is_latched=state.talk.is_latched and not is_over,
     )
     # A lost room has an earcon of its own.
@@ -278,7 +303,7 @@ def is_alone(state: State) -> bool:
 
 def muted_text(state: State) -> str:
     """Return why nothing is sent, while a press would be allowed."""
-    if state.permissions.is_muted:
+    if state.permissions.is_server_muted:
         return "muted by the room"
     if state.talk.is_muted_at_box:
         return "muted by the button"
@@ -292,11 +317,11 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
     appliance or on the page can undo it. A talk that loses its permission ends and does
     not resume by itself, except in `open` mode.
     """
-    if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
+    if state.phase not in _IN_ROOM:
         return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)
-    if after.is_muted and not before.is_muted:
+    if after.is_server_muted and not before.is_server_muted:
         state = page_mute(state, is_on=True)
     if before.may_publish and not after.may_publish:
         talk = ended(state.talk, state.config.talk.mode)
@@ -306,71 +331,7 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
 
 def unmute_track(state: State) -> Step:
     """Unmute the track if a talk has begun since a moderator muted it."""
-    if not (state.talk.is_open and state.permissions.is_muted):
+    if not (state.talk.is_open and state.permissions.is_server_muted):
         return state, ()
-    unmuted = replace(state.permissions, is_muted=False)
+    unmuted = replace(state.permissions, is_server_muted=False)
     return replace(state, permissions=unmuted), (UnmuteTrack(state.ticket),)
-
-
-def tick(state: State, now_s: float) -> Step:
-    """Warn before the time limit and end the talk at it."""
-    if now_s >= alone_at_s(state):
-        return replace(state, talk=replace(state.talk, is_latched=False)), ()
-    if now_s >= min(limit_at_s(state), kept_until_s(state)):
-        talk = state.talk
-        lock = Lock.LIMIT if talk.is_button_down else talk.lock
-        talk = replace(page_talk_ended(talk), lock=lock, is_latched=False)
-        return replace(state, talk=talk), ()
-    if now_s >= warning_at_s(state):
-        state = replace(state, talk=replace(state.talk, has_warned=True))
-        return state, (PlayEarcon(Earcon.WARNING),)
-    return state, ()
-
-
-def alone_at_s(state: State) -> float:
-    """Return when a latched talk ends that an outage interrupted; infinity: never.
-
-    Participants from before the outage are back within seconds. One who joins hours
-    later must not listen in on people who believe themselves alone.
-    """
-    is_waiting = state.talk.is_latched and not state.talk.is_open
-    if state.phase is Phase.IN_ROOM and is_waiting and is_alone(state):
-        return state.since_s + ALONE_S
-    return float("inf")
-
-
-def limit_at_s(state: State) -> float:
-    """Return when the talk has to end; infinity when nothing ends it.
-
-    The time also runs during an outage: a latched talk must not resume by itself hours
-    after the press.
-    """
-    limit_s = state.config.talk.limit_s
-    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
-    if state.talk.began_at_s is None or is_endless:
-        return float("inf")
-    return state.talk.began_at_s + limit_s
-
-
-def kept_until_s(state: State) -> float:
-    """Return when a talk ends to which only an expected agent listens later."""
-    is_kept = is_alone(state) and state.conversation.is_awaited
-    if not is_kept or state.talk.opened_at_s is None:
-        return float("inf")
-    return state.talk.opened_at_s + KEPT_S
-
-
-def warning_at_s(state: State) -> float:
-    """Return when the warning is due; infinity when there is none or it was given."""
-    config = state.config.talk
-    if state.talk.has_warned or not state.talk.is_open:
-        return float("inf")
-    # With a limit as short as the warning time, it would sound during the first word.
-    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
-
-
-def left_s(state: State, now_s: float) -> int | None:
-    """Return the seconds until the limit, rounded up; None before the warning."""
-    if not state.talk.has_warned:
-        return None
-    return max(0, ceil(limit_at_s(state) - now_s))

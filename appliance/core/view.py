@@ -6,7 +6,16 @@ from math import ceil
 from typing import Final
 
 from appliance.config import TalkMode
-from appliance.core import agent, faults, outbox, pairing, session, talk
+from appliance.core import (
+    agent,
+    faults,
+    outbox,
+    pairing,
+    session,
+    talk,
+    thinking,
+    time_limit,
+)
 from appliance.core.chat import ChatLine
 from appliance.core.events import Caption, Cause, Part, Participant, VoiceAgent
 from appliance.core.state import Goal, Lock, Phase, ScreenPage, State
@@ -23,6 +32,11 @@ CAUSE_TEXT: Final = {
 }
 NEED_LINK: Final = frozenset({Cause.NO_INTERNET, Cause.SERVER_LOST, Cause.TOKEN_SOURCE})
 """Causes that a missing network explains."""
+LOCK_TEXT: Final = {
+    Lock.BOOT: "talk button stuck: release it",
+    Lock.LIMIT: "time is up: release the button",
+    Lock.ALONE: "nobody here: release the button",
+}
 FIXED_TEXT: Final = {
     Phase.STARTING: "starting",
     Phase.LEFT: "left, press leave to rejoin",
@@ -160,7 +174,7 @@ def view(state: State, now_s: float) -> View:
         talkers=talkers,
         talk=talk_state,
         talk_text=_talk_text(state, talk_state),
-        talk_left_s=talk.left_s(state, now_s),
+        talk_left_s=time_limit.left_s(state, now_s),
         is_muted=not (state.talk.is_open or _is_talking(state)),
         is_muted_at_box=state.talk.is_muted_at_box,
         microphone_dbfs=state.levels.microphone_dbfs,
@@ -181,7 +195,7 @@ def view(state: State, now_s: float) -> View:
         pin=state.pin,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_press_ignored=state.talk.is_page_press_ignored,
-        is_muted_by_room=state.permissions.is_muted,
+        is_muted_by_room=state.permissions.is_server_muted,
     )
     return _with_settings_and_agent(shown, state)
 
@@ -203,7 +217,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
 
 def _lamps(state: State, talkers: tuple[str, ...], said: tuple[str, ...]) -> LampStates:
     has_fault = faults.is_lamp_lit(state, said)
-    is_receiving = bool(talkers) or agent.is_thinking_lamp_lit(state)
+    is_receiving = bool(talkers) or thinking.is_lamp_lit(state)
     is_talking = _is_talking(state) and not _is_silent(state)
     return LampStates(state.is_connected, is_talking, is_receiving, has_fault)
 
@@ -236,10 +250,8 @@ def _talk_state(state: State) -> TalkState:
 
 def _talk_text(state: State, talk_state: TalkState) -> str:
     match talk_state:
-        case TalkState.LOCKED if state.talk.lock is Lock.BOOT:
-            return "talk button stuck: release it"
         case TalkState.LOCKED:
-            return "time is up: release the button"
+            return LOCK_TEXT[state.talk.lock]
         case TalkState.UNAVAILABLE:
             return f"cannot talk: {talk.refusal(state)}"
         case TalkState.WARNING:

@@ -323,10 +323,10 @@ class Buttons:
 
     def _fail(self, name: str, exc: PanelError, *, is_suspect: bool = False) -> None:
         """Give up a failed pin, and release its button: it must not go on talking."""
-        contact = self._contacts.pop(name)
+        del self._contacts[name]
         self._trial_ends_s.pop(name, None)
-        if contact.is_reported and not self._group.is_suspect(name):
-            self._post(ButtonReleased(Button(name)))
+        if not self._group.is_suspect(name):
+            self._post(ButtonReleased(Button(name), is_lost=True))
         self._group.lose(name, exc, is_suspect=is_suspect)
 
 

@@ -75,6 +75,7 @@ class Participants:
             is_speaking=is_named and self._subscriber.plays(other.identity),
             # True also for a participant without a microphone.
             is_muted=all(track.muted for track in audio_tracks(other)),
+            is_agent=is_agent(other),
             sound_fault=self._subscriber.decryption.fault(other, is_speaking=is_named),
         )
 

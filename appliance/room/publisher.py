@@ -252,7 +252,7 @@ class OwnTrack:
             may_publish=is_published and may_publish(self._room),
             may_subscribe=allowed.can_subscribe,
             may_send_data=allowed.can_publish_data,
-            is_muted=self._publisher.is_muted,
+            is_server_muted=self._publisher.is_muted,
         )
         return self._posted
 

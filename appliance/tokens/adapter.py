@@ -274,7 +274,6 @@ class TokenAdapter:
                 answer.url,
                 answer.token,
                 answer.identity,
-                answer.room,
                 expects_agent=answer.expects_agent,
                 is_dtelecom=answer.is_dtelecom,
                 fallback_urls=answer.fallback_urls,

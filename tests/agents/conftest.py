@@ -215,7 +215,6 @@ class AgentHarness:
                     self._server.url,
                     token,
                     self._identity,
-                    "kitchen",
                     self._expects_agent,
                 )
             )

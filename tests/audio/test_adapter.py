@@ -442,7 +442,7 @@ async def test_microphone_and_speaker_can_be_two_cards(tmp_path):
             ours.adapter.do(OpenGate())
             await ours.event(FirstBlockSent)
             since_s = wall.now_s()
-            ours.adapter.do(PlayEarcon(Earcon.JOINED))
+            ours.adapter.do(PlayEarcon(Earcon.PERMIT))
             await ours.blocks(60)
     assert np.abs(wall.heard(since_s)).max() > 1000
 
@@ -509,7 +509,19 @@ async def test_half_duplex_mutes_the_speaker_while_talking(tmp_path):
     assert not card.heard(since_s, until_s).any()
 
 
-async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
+CLOSE = CloseGate(tail_ms=150)
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        (CLOSE, PlayEarcon(Earcon.END)),
+        (PlayEarcon(Earcon.LOST), CLOSE),
+        (CLOSE, PlayEarcon(Earcon.JOINED)),
+        (CLOSE, PlayEarcon(Earcon.REFUSED)),
+    ],
+)
+async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path, end):
     """A loudspeaker that the microphone hears with 20 dB less."""
     card = Card(tmp_path / "usb", echo_gain=0.1, echo_ms=30)
     with box(tmp_path, card) as ours:
@@ -523,12 +535,14 @@ async def test_the_earcons_of_a_talk_are_not_sent_to_the_room(tmp_path):
             ours.adapter.do(PlayEarcon(Earcon.PERMIT))
             await ours.event(FirstBlockSent)
             sent = await ours.blocks(40)
-            ours.adapter.do(CloseGate(tail_ms=50))
-            ours.adapter.do(PlayEarcon(Earcon.END))
+            for command in end:
+                ours.adapter.do(command)
             await ours.event(TailEnded)
-            tail = await ours.blocks(30)
-    heard = np.abs(card.heard(since_s).astype(int))
-    assert heard.max() > 5000, "it was played"
+            end_s = card.now_s()
+            tail = await ours.blocks(40)
+    for played_s in (since_s, end_s):
+        heard = np.abs(card.heard(played_s).astype(int))
+        assert heard.max() > 5000, "it was played"
     # Without removal 600.
     assert np.abs(sent.astype(int)).max() < 300
     assert np.sqrt((sent.astype(float) ** 2).mean()) < 40

@@ -34,6 +34,7 @@ from appliance.core.events import (
     RoomLeft,
     RoomLost,
     RoomResumed,
+    TailEnded,
     TalkAsked,
 )
 from appliance.core.session import LEAVE_S
@@ -92,7 +93,9 @@ class Watch:
         assert self.has_exited == (after.phase is Phase.STOPPED)
 
     def _follow_event(self, event: Event) -> None:
-        """Record sessions that end without a command."""
+        """Record tails and sessions that end without a command."""
+        if isinstance(event, TailEnded):
+            self.has_tail = False
         if isinstance(event, RoomFailed | RoomLost) and event.ticket == self.joined:
             self.joined = None
         is_answer = isinstance(event, RoomLeft) and event.ticket == self.joined
@@ -115,6 +118,7 @@ class Watch:
                 assert ticket == self.joined
                 assert self.leaving_s is None
                 assert not self.is_gate_open
+                assert not self.has_tail
                 self.leaving_s = now_s
             case UnmuteTrack(ticket=ticket):
                 assert ticket == self.joined == after.ticket
@@ -161,13 +165,18 @@ class Watch:
             assert not after.talk.is_muted_at_box
             assert not after.talk.is_muted_on_page
             assert after.permissions.may_publish
-            assert not after.permissions.is_muted
-            assert after.people or after.config.talk.mode is TalkMode.OPEN
+            assert not after.permissions.is_server_muted
+            is_kept = after.conversation.is_awaited
+            assert after.people or is_kept or after.config.talk.mode is TalkMode.OPEN
         if after.talk.is_open and not before.talk.is_open:
             is_open_mode = after.config.talk.mode is TalkMode.OPEN
             assert after.phase is Phase.IN_ROOM
             may_open = (*MAY_OPEN, *(IN_OPEN_MODE if is_open_mode else ()))
             assert isinstance(event, may_open)
+        if self.has_tail:
+            assert after.phase in {Phase.IN_ROOM, Phase.PAUSED}
+            assert not after.talk.is_muted_at_box
+            assert not after.talk.is_muted_on_page
         if before.talk.is_muted_at_box and isinstance(event, PAGE):
             assert after.talk.is_muted_at_box
         if after.talk.is_transmitting or self.is_gate_open:

@@ -84,7 +84,7 @@ class CoreHarness:
         return self.state.talk.is_open
 
     def token(self) -> TokenReady:
-        return TokenReady(self.state.ticket, URL, "secret", "box", "kitchen")
+        return TokenReady(self.state.ticket, URL, "secret", "box")
 
     def no_token(
         self, cause: Cause = Cause.TOKEN_SOURCE, *, is_final: bool = False
@@ -99,10 +99,8 @@ class CoreHarness:
     ) -> RoomFailed:
         return RoomFailed(self.state.ticket, cause, "no room there", is_final)
 
-    def lost(
-        self, cause: Cause = Cause.SERVER_LOST, *, is_final: bool = False
-    ) -> RoomLost:
-        return RoomLost(self.state.ticket, cause, "the room went", is_final)
+    def lost(self, cause: Cause = Cause.SERVER_LOST) -> RoomLost:
+        return RoomLost(self.state.ticket, cause, "the room went")
 
     def left(self) -> RoomLeft:
         return RoomLeft(self.state.ticket)
@@ -122,9 +120,11 @@ class CoreHarness:
         may_publish: bool = True,
         may_subscribe: bool = True,
         may_send_data: bool = True,
-        is_muted: bool = False,
+        is_server_muted: bool = False,
     ) -> PermissionsChanged:
-        allowed = Permissions(may_publish, may_subscribe, may_send_data, is_muted)
+        allowed = Permissions(
+            may_publish, may_subscribe, may_send_data, is_server_muted
+        )
         return PermissionsChanged(self.state.ticket, allowed)
 
     def enter(self) -> tuple[Command, ...]:

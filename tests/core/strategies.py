@@ -51,7 +51,7 @@ from appliance.core.events import (
     VoiceAgent,
     VolumeAsked,
 )
-from tests.core.story import ALICE, BOB, URL, message
+from tests.core.story import ALICE, BOB, PRESS, RELEASE, URL, message
 
 
 @dataclass(frozen=True)
@@ -77,7 +77,7 @@ _flags = st.booleans()
 _requests = st.one_of(
     st.builds(ButtonPressed, st.sampled_from(Button), st.just(value=False)),
     st.builds(ButtonPressed, st.sampled_from(Button), _flags),
-    st.builds(ButtonReleased, st.sampled_from(Button)),
+    st.builds(ButtonReleased, st.sampled_from(Button), is_lost=_flags),
     st.sampled_from([ButtonPressed(Button.TALK), ButtonReleased(Button.TALK)]),
     st.builds(TalkAsked, _flags),
     st.builds(MuteAsked, _flags),
@@ -110,10 +110,17 @@ moves: st.SearchStrategy[Move] = st.one_of(
     _world,
     _waits,
 )
+_talk: list[Move] = [PRESS, 1.0, RELEASE]
 _beginnings: st.SearchStrategy[list[Move]] = st.sampled_from(
-    [[], [Started()], [Started(), Answer(0)], [Started(), Answer(0), Answer(0)]]
+    [
+        [],
+        [Started()],
+        [Started(), Answer(0)],
+        [Started(), Answer(0), Answer(0)],
+        [Started(), Answer(0), Answer(0), *_talk],
+    ]
 )
-"""Phases that random events seldom reach: fetching, joining, in the room."""
+"""Phases that random events seldom reach: fetching, joining, in the room, a tail."""
 stories = st.tuples(
     _beginnings,
     st.lists(moves, min_size=20, max_size=50),
@@ -155,9 +162,7 @@ def claimed(claim: Claim, ticket: int) -> Event:
 
 def _claims(ticket: int) -> list[Event]:
     return [
-        TokenReady(
-            ticket, URL, "secret", "box", "kitchen", expects_agent=ticket % 3 == 0
-        ),
+        TokenReady(ticket, URL, "secret", "box", expects_agent=ticket % 3 == 0),
         TokenFailed(ticket, Cause.NO_INTERNET, "why"),
         RoomJoined(ticket, "kitchen", (ALICE,)),
         RoomPaused(ticket),
@@ -170,9 +175,11 @@ def _claims(ticket: int) -> list[Event]:
         RttMeasured(ticket, 0.05),
         ChatReceived(ticket, message("hi", key=str(ticket % 7))),
         PermissionsChanged(ticket, Permissions()),
-        PermissionsChanged(ticket, Permissions(is_muted=True)),
+        PermissionsChanged(ticket, Permissions(is_server_muted=True)),
         PermissionsChanged(ticket, Permissions(may_publish=False)),
-        PermissionsChanged(ticket, Permissions(may_send_data=False, is_muted=True)),
+        PermissionsChanged(
+            ticket, Permissions(may_send_data=False, is_server_muted=True)
+        ),
         RoomJoined(ticket, "kitchen", (ALICE,), Permissions(may_publish=False)),
         AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.LISTENING)),
         AgentChanged(ticket, VoiceAgent("agent", "Agent", AgentState.THINKING)),

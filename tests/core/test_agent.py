@@ -30,8 +30,7 @@ from appliance.core.events import (
     TokenReady,
     VoiceAgent,
 )
-from appliance.core.state import Lock
-from appliance.core.talk import KEPT_S
+from appliance.core.time_limit import KEPT_S
 from appliance.core.view import TalkState
 from tests.core.story import (
     ALICE,
@@ -42,6 +41,7 @@ from tests.core.story import (
     PRESS,
     PUSH_TO_TALK,
     RELEASE,
+    TOGGLE,
     UNMUTE,
     URL,
     CoreHarness,
@@ -53,7 +53,8 @@ from tests.core.story import (
     with_mode,
 )
 
-ROBOT = Participant("agent-AJ_1", "Robot")
+ROBOT = Participant("agent-AJ_1", "Robot", is_agent=True)
+AVATAR = Participant("avatar-AJ_1", "Face", is_agent=True)
 VOICE = LevelsMeasured(-20, -96, is_voice=True)
 QUIET = LevelsMeasured(-90, -96, is_voice=False)
 INITIALIZING, IDLE, LISTENING, THINKING, SPEAKING = AgentState
@@ -99,7 +100,7 @@ def spoken(box):
 def expecting(mode=HOLD) -> CoreHarness:
     """Return a box alone in a room into which the token brings an agent."""
     box = started(with_mode(mode))
-    token = TokenReady(1, URL, "secret", "box", "kitchen", expects_agent=True)
+    token = TokenReady(1, URL, "secret", "box", expects_agent=True)
     box.play(token, box.joined())
     return box
 
@@ -200,6 +201,33 @@ def test_an_agent_that_answers_during_a_latched_talk_is_heard():
     box.play(agent(box, LISTENING))
     assert len(of(MuteAgent, box.commands)) == 1
     assert of(MuteAgent, box.play(agent(box, THINKING))) == (MuteAgent(1, is_on=False),)
+
+
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_an_agent_that_answers_a_latched_talk_without_thinking_is_heard(mode):
+    """As agents with a realtime model do, and those that say a fixed text."""
+    box = with_agent(mode)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE, 1.0, QUIET)
+    assert of(MuteAgent, box.play(agent(box, SPEAKING))) == (MuteAgent(1, is_on=False),)
+
+
+@pytest.mark.parametrize("state", [THINKING, SPEAKING])
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_an_agent_that_a_latched_talk_interrupts_stays_muted_until_it_answers(
+    mode, state
+):
+    box = with_agent(mode, state)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE, VOICE)
+    renamed = agent(box, SPEAKING, name="Robot 2")
+    assert of(MuteAgent, box.play(renamed, agent(box, LISTENING))) == ()
+    assert of(MuteAgent, box.play(agent(box, SPEAKING))) == (MuteAgent(1, is_on=False),)
+
+
+def test_another_agent_that_comes_speaking_is_heard_in_a_latched_talk():
+    box = with_agent(HYBRID, SPEAKING)
+    box.play(PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    other = agent(box, SPEAKING, key="agent-AJ_2")
+    assert of(MuteAgent, box.play(other)) == (MuteAgent(1, is_on=False),)
 
 
 def test_the_agent_is_told_about_our_turn_and_its_end_after_the_last_word():
@@ -309,6 +337,15 @@ def test_among_several_participants_an_agent_that_takes_turns_has_to_react():
     assert box.view().faults
 
 
+def test_the_avatar_of_an_agent_is_no_other_participant():
+    box = with_agent()
+    box.play(box.people(ROBOT, AVATAR))
+    assert box.view().agent_note == ""
+    say(box)
+    box.play(20.0)
+    assert box.view().faults
+
+
 def test_an_agent_that_was_told_nothing_need_not_react():
     box = with_agent()
     box.play(PRESS, FirstBlockSent(0.01), QUIET, 1.0, RELEASE, TailEnded(), 20.0)
@@ -409,7 +446,16 @@ def test_a_talk_to_an_agent_that_has_not_come_ends_after_as_much_as_is_kept():
     assert box.is_live()
     box.play(1.0)
     assert not box.is_live()
-    assert box.state.talk.lock is Lock.LIMIT
+    assert box.view().talk_text == "nobody here: release the button"
+    box.play(RELEASE)
+    assert box.view().talk is TalkState.MUTED
+
+
+def test_a_long_talk_ends_when_everybody_leaves_before_the_agent_has_come():
+    box = expecting()
+    box.play(box.people(ALICE), PRESS, FirstBlockSent(0.01), 30.0, box.people(), 0.0)
+    assert not box.is_live()
+    assert box.view().talk_text == "nobody here: release the button"
 
 
 def test_a_talk_goes_on_when_the_agent_comes():
@@ -426,6 +472,30 @@ def test_an_expected_agent_that_does_not_come_is_named():
     box.play(2.0)
     assert "no voice agent has come" in box.view().faults[0]
     box.play(box.people(ROBOT), agent(box))
+    assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("is_told_later", [False, True])
+def test_an_agent_that_takes_turns_need_not_react_to_what_was_said_before_it_came(
+    is_told_later,
+):
+    box = expecting()
+    say(box)
+    box.play(5.0, box.people(ROBOT))
+    if is_told_later:
+        box.play(agent(box, INITIALIZING), 1.0)
+    box.play(agent(box, takes_turns=True), 20.0)
+    assert box.view().faults == ()
+    say(box)
+    box.play(8.5)
+    assert box.view().faults
+
+
+def test_an_agent_that_takes_turns_need_not_react_to_the_talk_before_its_turn():
+    box = expecting()
+    box.play(PRESS, FirstBlockSent(0.01), VOICE, 1.0, QUIET)
+    box.play(box.people(ROBOT), agent(box, takes_turns=True))
+    box.play(RELEASE, TailEnded(), 20.0)
     assert box.view().faults == ()
 
 
@@ -558,7 +628,7 @@ def test_an_agent_that_never_says_that_it_is_ready_is_named_at_last():
 
 def test_no_agent_is_expected_in_a_room_of_dtelecom():
     box = started(Config(room=RoomConfig(expect_agent=True)))
-    token = TokenReady(1, URL, "secret", "box", "kitchen", is_dtelecom=True)
+    token = TokenReady(1, URL, "secret", "box", is_dtelecom=True)
     box.play(token, box.joined())
     assert [x.expects_agent for x in of(JoinRoom, box.commands)] == [False]
     assert earcons(box.play(PRESS)) == (Earcon.REFUSED,)
@@ -595,11 +665,12 @@ def play(box, story):
                 box.play(events[move])
 
 
-@given(STORY)
-def test_the_agent_is_never_left_muted(story):
-    box = with_agent(HOLD)
+@given(STORY, st.sampled_from(PUSH_TO_TALK))
+def test_the_agent_is_never_left_muted(story, mode):
+    """After a talk, or in a latched one as soon as it answers."""
+    box = with_agent(mode)
     play(box, story)
-    box.play(RELEASE, TailEnded())
+    box.play(RELEASE, TailEnded(), agent(box, LISTENING), agent(box, SPEAKING))
     muted = [command.is_on for command in of(MuteAgent, box.commands)]
     assert muted == [index % 2 == 0 for index in range(len(muted))]
     assert not muted or not muted[-1]

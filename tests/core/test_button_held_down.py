@@ -4,6 +4,7 @@ import pytest
 
 from appliance.config import TalkMode
 from appliance.core.commands import CloseGate, Earcon, OpenGate
+from appliance.core.events import Button, ButtonPressed
 from appliance.core.fault_table import BUTTON_HELD
 from appliance.core.state import Lock
 from tests.core.story import (
@@ -82,6 +83,17 @@ def test_a_button_found_held_ends_the_running_talk_for_good(mode, talking):
     assert not box.is_live()
     box.play(RELEASE)
     assert not box.is_live()
+
+
+def test_a_bounce_of_a_button_held_at_boot_leaves_it_locked_out_and_named():
+    box = in_room(with_mode(HOLD))
+    resumed = ButtonPressed(Button.TALK, is_resumed=True)
+    box.play(PRESS_AT_BOOT, 5, RELEASE, resumed, 5)
+    assert BUTTON_HELD.text(button="talk") in box.view().faults
+    assert box.view().talk_text == "talk button stuck: release it"
+    box.play(RELEASE, PRESS)
+    assert box.view().faults == ()
+    assert box.is_live()
 
 
 # talk limit

@@ -14,6 +14,7 @@ from appliance.core.events import (
     Button,
     ButtonPressed,
     ButtonReleased,
+    Cause,
     GainAsked,
     LeaveAsked,
     VolumeAsked,
@@ -69,14 +70,14 @@ def test_undoing_a_leave_needs_no_hold():
     assert of(FetchToken, box.play(box.left()))
 
 
-@pytest.mark.parametrize("ending", ["page", "refused"])
+@pytest.mark.parametrize("ending", ["page", "removed"])
 def test_a_held_leave_still_means_leave_when_the_room_ends_meanwhile(ending):
     box = in_room(HELD)
     box.play(LEAVE, 0.5)
     if ending == "page":
         box.play(LeaveAsked(), box.left())
     else:
-        box.play(box.lost(is_final=True))
+        box.play(box.lost(Cause.ROOM_CLOSED))
     assert not of(FetchToken, box.play(10))
     assert box.phase() is Phase.LEFT
 
@@ -102,6 +103,16 @@ def test_each_button_held_at_boot_is_named_until_it_comes_up():
     box.play(ButtonReleased(Button.LEAVE))
     assert BUTTON_HELD.text(button="leave") not in box.view().faults
     assert len(box.view().faults) == len(NOT_TALK) - 1
+
+
+@pytest.mark.parametrize("button", NOT_TALK)
+def test_a_bounce_of_a_button_held_at_boot_has_no_effect_and_leaves_it_named(button):
+    box = in_room(HELD)
+    box.play(ButtonPressed(button, is_at_boot=True), 5, ButtonReleased(button))
+    assert box.play(ButtonPressed(button, is_resumed=True), 60) == ()
+    assert box.view().faults == (BUTTON_HELD.text(button=button),)
+    box.play(ButtonReleased(button), 1, ButtonPressed(button), ButtonReleased(button))
+    assert box.view().faults == ()
 
 
 # volume and gain

@@ -49,11 +49,13 @@ def trouble_rows():
 
 def words_of_core():
     """Return every text constant of the code that decides what is shown."""
+    trees = [ast.parse(path.read_text()) for path in (PACKAGE / "core").glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    docstrings = {node.value for node in nodes if isinstance(node, ast.Expr)}
     constants = (
         node.value
-        for path in (PACKAGE / "core").glob("*.py")
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Constant)
+        for node in nodes
+        if isinstance(node, ast.Constant) and node not in docstrings
     )
     return [value for value in constants if isinstance(value, str)]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from appliance.config import TalkMode
-from appliance.core.commands import CloseGate, Earcon, OpenGate
+from appliance.core.commands import CloseGate, Earcon, LeaveRoom, OpenGate
 from appliance.core.events import (
     FirstBlockSent,
     JoinAsked,
@@ -75,6 +75,24 @@ def test_a_talk_ends_when_livekit_does_not_resume(blow):
     assert earcons(commands) == (Earcon.LOST,)
 
 
+@pytest.mark.parametrize("mode", TalkMode)
+def test_a_talk_whose_room_livekit_does_not_resume_in_time_says_that_it_is_lost(mode):
+    box = in_room(with_mode(mode))
+    if mode is not OPEN:
+        box.play(PRESS)
+    if mode in {TOGGLE, HYBRID}:
+        box.play(0.1, RELEASE)
+    box.play(FirstBlockSent(0.01))
+    assert earcons(box.play(box.paused(), 31, box.left(), 5)) == (Earcon.LOST,)
+
+
+@pytest.mark.parametrize("leave", [LEAVE, LeaveAsked(), JoinAsked("garage")])
+def test_leaving_on_request_while_livekit_resumes_has_no_earcon(leave):
+    box = in_room(with_presets("garage"))
+    box.play(PRESS, FirstBlockSent(0.01), box.paused())
+    assert earcons(box.play(leave, box.left())) == ()
+
+
 def test_a_talk_that_goes_on_after_a_rejoin_has_one_earcon():
     """The one of the room would be sent through the open gate."""
     box = in_room(with_mode(OPEN))
@@ -97,7 +115,8 @@ def test_after_a_rejoin_a_latched_talk_goes_on(mode):
 
 def test_a_refusal_that_the_network_ends_leaves_the_talk_as_it_was():
     box = in_room(with_mode(TOGGLE))
-    box.play(PRESS, RELEASE, LinkChanged(None), box.lost(is_final=True))
+    box.play(PRESS, RELEASE, LinkChanged(None), box.lost(), 2)
+    box.play(box.no_token(is_final=True))
     assert not box.is_live()
     box.play(LinkChanged("10.0.0.7"))
     box.enter()
@@ -218,6 +237,40 @@ def test_muting_during_the_release_tail_cuts_it():
     commands = box.play(MuteAsked(is_on=True))
     assert of(CloseGate, commands) == (CloseGate(tail_ms=0),)
     assert not box.state.talk.is_transmitting
+
+
+@pytest.mark.parametrize("event", ["people left", "sent late"])
+def test_muting_cuts_a_release_tail_that_the_lamp_does_not_show(event):
+    box = live(HOLD)
+    if event == "people left":
+        box.play(FirstBlockSent(0.01), 1, RELEASE, box.people())
+    else:
+        box.play(0.01, RELEASE, FirstBlockSent(0.01))
+    assert not box.view().lamps.talking
+    assert of(CloseGate, box.play(MuteAsked(is_on=True))) == (CloseGate(tail_ms=0),)
+
+
+@pytest.mark.parametrize("leave", [LEAVE, LeaveAsked(), JoinAsked("garage")])
+def test_the_release_tail_is_cut_before_the_room_is_left(leave):
+    """Or the next room would hear the last words."""
+    box = in_room(with_presets("garage"))
+    box.play(PRESS, FirstBlockSent(0.01), 5, RELEASE)
+    assert box.play(leave) == (CloseGate(tail_ms=0), LeaveRoom(1))
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_the_release_tail_is_cut_when_the_room_is_lost(is_paused):
+    box = live(HOLD)
+    box.play(FirstBlockSent(0.01), 5, RELEASE)
+    if is_paused:
+        assert of(CloseGate, box.play(box.paused(), 1)) == ()
+    assert of(CloseGate, box.play(box.lost())) == (CloseGate(tail_ms=0),)
+
+
+def test_a_release_tail_that_is_over_is_not_cut():
+    box = live(HOLD)
+    box.play(FirstBlockSent(0.01), 5, RELEASE, TailEnded())
+    assert of(CloseGate, box.play(MuteAsked(is_on=True), box.lost())) == ()
 
 
 @pytest.mark.parametrize("mode", [TOGGLE, HYBRID])

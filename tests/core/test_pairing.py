@@ -14,6 +14,7 @@ from appliance.core.pairing import SHOWN_S
 from appliance.core.state import ScreenPage
 from tests.core.story import (
     OPEN,
+    PAGE_DOWN,
     PAGE_UP,
     PRESS,
     PUSH_TO_TALK,
@@ -63,7 +64,7 @@ def test_a_talk_has_priority_over_the_pin(mode: TalkMode):
     box = live(mode)
     box.play(PairingAsked())
     assert box.view().screen_page is ScreenPage.TALK
-    box.play(PAGE_UP, 1, RELEASE, PAGE_UP)
+    box.play(1, RELEASE, PAGE_DOWN, PAGE_UP)
     assert not box.is_live()
     assert box.view().screen_page is ScreenPage.PAIRING
 

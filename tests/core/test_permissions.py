@@ -33,7 +33,9 @@ def test_a_moderators_mute_ends_the_talk_and_is_shown(mode):
     box = live(mode)
     box.play(FLOWED)
     assert box.view().lamps.talking
-    assert of(CloseGate, box.play(box.permissions(is_muted=True))) == (CloseGate(0),)
+    assert of(CloseGate, box.play(box.permissions(is_server_muted=True))) == (
+        CloseGate(0),
+    )
     seen = box.view()
     assert not seen.lamps.talking
     assert seen.is_muted
@@ -44,7 +46,7 @@ def test_a_moderators_mute_ends_the_talk_and_is_shown(mode):
 @pytest.mark.parametrize("mode", PUSH_TO_TALK)
 def test_the_next_press_unmutes_the_track_before_the_gate_opens(mode):
     box = live(mode)
-    box.play(box.permissions(is_muted=True), 1.0)
+    box.play(box.permissions(is_server_muted=True), 1.0)
     assert of(OpenGate, box.play(RELEASE, 1.0)) == ()
     commands = box.play(PRESS)
     kinds = [type(command) for command in commands]
@@ -55,7 +57,7 @@ def test_the_next_press_unmutes_the_track_before_the_gate_opens(mode):
 
 def test_a_talk_on_the_page_unmutes_once_its_mute_switch_allows_it():
     box = in_room()
-    box.play(box.permissions(is_muted=True))
+    box.play(box.permissions(is_server_muted=True))
     assert not of(UnmuteTrack, box.play(PAGE_DOWN, PAGE_UP))
     assert of(UnmuteTrack, box.play(UNMUTE, PAGE_DOWN))
 
@@ -64,16 +66,20 @@ def test_a_talk_on_the_page_unmutes_once_its_mute_switch_allows_it():
 def test_an_open_microphone_stays_muted_until_it_is_unmuted_locally(undo):
     box = in_room(with_mode(OPEN))
     assert box.is_live()
-    box.play(box.permissions(is_muted=True), 100.0, box.permissions())
+    box.play(box.permissions(is_server_muted=True), 100.0, box.permissions())
     assert not box.is_live()
-    box.play(box.permissions(is_muted=True))
+    box.play(box.permissions(is_server_muted=True))
     assert of(UnmuteTrack, box.play(undo))
     assert box.is_live()
 
 
 def test_a_track_that_the_room_mutes_again_is_muted_again():
     box = in_room()
-    box.play(box.permissions(is_muted=True), PRESS, box.permissions(is_muted=True))
+    box.play(
+        box.permissions(is_server_muted=True),
+        PRESS,
+        box.permissions(is_server_muted=True),
+    )
     assert not box.is_live()
 
 
@@ -124,7 +130,7 @@ def test_a_token_without_permissions_is_a_fault_in_words(mode):
 
 def test_permissions_of_one_room_do_not_apply_to_the_next():
     box = in_room()
-    box.play(box.permissions(may_publish=False, is_muted=True), box.lost())
+    box.play(box.permissions(may_publish=False, is_server_muted=True), box.lost())
     assert box.view().is_muted_by_room is False
     box.play(10.0)
     box.enter()
@@ -144,7 +150,7 @@ def test_permissions_of_an_older_session_change_nothing():
 @pytest.mark.parametrize("size", [(128, 64), (128, 32)])
 def test_the_screen_names_a_mute_by_the_room_and_a_missing_permission(size):
     box = in_room()
-    box.play(box.permissions(is_muted=True))
+    box.play(box.permissions(is_server_muted=True))
     assert "muted by the room" in " ".join(lines(box.view(), size))
     box.play(box.permissions(may_publish=False))
     assert "NOT ALLOWED" in " ".join(lines(box.view(), size))

@@ -197,7 +197,7 @@ def test_leaving_clears_the_cause_of_the_failure():
 # final answers
 
 
-@pytest.mark.parametrize("stage", ["token", "join", "loss"])
+@pytest.mark.parametrize("stage", ["token", "join"])
 def test_after_a_refusal_the_next_attempt_is_in_ten_minutes_or_on_a_new_address(
     stage,
 ):
@@ -207,9 +207,6 @@ def test_after_a_refusal_the_next_attempt_is_in_ten_minutes_or_on_a_new_address(
     if stage == "join":
         box.play(box.token())
         box.play(box.failed(Cause.REFUSED, is_final=True))
-    if stage == "loss":
-        box.enter()
-        box.play(box.lost(Cause.REFUSED, is_final=True))
     assert box.phase() is Phase.REFUSED
     assert box.play(539) == ()
     assert of(FetchToken, box.play(122))

@@ -14,6 +14,8 @@ from appliance.core.commands import (
     SendChat,
 )
 from appliance.core.events import (
+    Button,
+    ButtonPressed,
     Cause,
     ChatTyped,
     FirstBlockSent,
@@ -260,6 +262,13 @@ def test_a_press_rejoins_at_once_after_a_removal(press, cause):
     box.play(box.lost(cause))
     assert of(FetchToken, box.play(press)) == (FetchToken(2, None, None),)
     assert removed(box) == 60
+
+
+@pytest.mark.parametrize("button", Button)
+def test_a_button_that_is_found_held_down_does_not_rejoin_after_a_removal(button):
+    box = started()
+    removed(box)
+    assert box.play(ButtonPressed(button, is_at_boot=True)) == ()
 
 
 def test_a_press_that_rejoins_does_not_talk_until_it_is_pressed_again():

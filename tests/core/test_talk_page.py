@@ -9,6 +9,7 @@ from appliance.core.events import (
     LeaveAsked,
 )
 from tests.core.story import (
+    ALICE,
     HOLD,
     HYBRID,
     MUTE,
@@ -37,8 +38,15 @@ def test_the_page_talks_while_its_button_is_down():
 
 def test_a_release_on_the_page_ends_a_latched_talk():
     box = live(HYBRID)
-    box.play(0.1, RELEASE, PAGE_UP)
+    box.play(0.1, RELEASE, PAGE_DOWN, PAGE_UP)
     assert not box.is_live()
+
+
+def test_the_release_of_a_refused_press_on_the_page_does_not_end_a_later_talk():
+    box = in_room(with_mode(HYBRID))
+    box.play(box.people(), PAGE_DOWN, box.people(ALICE), PRESS, 0.1, RELEASE)
+    assert box.play(PAGE_UP) == ()
+    assert box.is_live()
 
 
 def test_a_release_on_the_page_leaves_an_open_box_open():

@@ -35,7 +35,7 @@ from appliance.core.state import Phase, State
 from appliance.core.step import step
 from appliance.metrics.counters import RESUMED, Counters, Histogram
 
-JOINING = (Started(), TokenReady(1, "wss://x", "t", "box", "kitchen"))
+JOINING = (Started(), TokenReady(1, "wss://x", "t", "box"))
 IN_ROOM = (*JOINING, RoomJoined(1, "kitchen", (Participant("bob", "Bob"),)))
 
 

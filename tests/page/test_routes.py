@@ -37,6 +37,7 @@ async def test_the_view_has_the_documented_fields_and_never_the_pin(served, pair
         "name": "Anna",
         "is_speaking": True,
         "is_muted": False,
+        "is_agent": False,
         "sound_fault": "",
     }
     assert view["chat"] == [

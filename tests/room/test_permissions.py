@@ -76,7 +76,7 @@ async def test_a_moderators_mute_is_posted_and_can_be_undone(server, box):
         await hears_tone(friend)
         for _ in range(2):
             await mute(server, friend)
-            await permissions_are(box, is_muted=True)
+            await permissions_are(box, is_server_muted=True)
             await hears_nothing(friend)
             box.room.do(UnmuteTrack(1))
             await permissions_are(box)
@@ -196,7 +196,7 @@ async def test_a_mute_outlasts_a_resumed_connection(server, box):
         await box.join(server)
         await hears_tone(friend)
         await mute(server, friend)
-        await permissions_are(box, is_muted=True)
+        await permissions_are(box, is_server_muted=True)
         await box.sdk_room.simulate_scenario(
             rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
         )

@@ -105,6 +105,7 @@ async def test_participants_of_every_kind_are_listed_and_a_telephone_is_heard(
         ]
         joined = await box.join(server)
         assert {person.id for person in joined.people} == {*kinds}
+        assert [x.id for x in joined.people if x.is_agent] == ["agent"]
         await friends[0].say(700)
         await hears_friend(box)
         await hears_tone(friends[0])

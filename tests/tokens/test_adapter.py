@@ -19,7 +19,7 @@ CONFIG = Config(
     room=replace(ROOM, presets=(Preset(name="lab", token_url="https://lab/api"),)),
 )
 PATIENCE_S = 60.0
-READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box", "kitchen")
+READY = TokenReady(1, "wss://lk.example.com", jwt_of(), "box")
 
 
 class Office:

@@ -1,0 +1,89 @@
+"""Time limits of a talk: the configured one, and those of a talk without listeners."""
+
+from dataclasses import replace
+from math import ceil
+from typing import Final
+
+from appliance.config import TalkMode
+from appliance.core import talk
+from appliance.core.commands import Earcon, PlayEarcon
+from appliance.core.state import Lock, Phase, State, Step
+
+ALONE_S: Final = 10.0
+"""Time that the other participants have to rejoin after an outage; our choice."""
+KEPT_S: Final = 10.0
+"""Longest talk that is kept until the expected voice agent comes."""
+
+
+def due_s(state: State) -> float:
+    """Return when `tick` has something to do; infinity: never."""
+    return min(
+        warning_at_s(state),
+        limit_at_s(state),
+        alone_at_s(state),
+        kept_until_s(state),
+    )
+
+
+def tick(state: State, now_s: float) -> Step:
+    """Warn before the configured limit, and end the talk at any of them."""
+    if now_s >= alone_at_s(state):
+        return replace(state, talk=replace(state.talk, is_latched=False)), ()
+    if now_s >= min(limit_at_s(state), kept_until_s(state)):
+        reason = Lock.LIMIT if now_s >= limit_at_s(state) else Lock.ALONE
+        lock = reason if state.talk.is_button_down else state.talk.lock
+        ended = talk.page_talk_ended(state.talk)
+        return replace(state, talk=replace(ended, lock=lock, is_latched=False)), ()
+    if now_s >= warning_at_s(state):
+        state = replace(state, talk=replace(state.talk, has_warned=True))
+        return state, (PlayEarcon(Earcon.WARNING),)
+    return state, ()
+
+
+def alone_at_s(state: State) -> float:
+    """Return when a latched talk ends that an outage interrupted; infinity: never.
+
+    Participants from before the outage are back within seconds. One who joins hours
+    later must not listen in on people who believe themselves alone.
+    """
+    is_waiting = state.talk.is_latched and not state.talk.is_open
+    if state.phase is Phase.IN_ROOM and is_waiting and talk.is_alone(state):
+        return state.since_s + ALONE_S
+    return float("inf")
+
+
+def limit_at_s(state: State) -> float:
+    """Return when the talk has to end; infinity when nothing ends it.
+
+    The time also runs during an outage: a latched talk must not resume by itself hours
+    after the press.
+    """
+    limit_s = state.config.talk.limit_s
+    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
+    if state.talk.began_at_s is None or is_endless:
+        return float("inf")
+    return state.talk.began_at_s + limit_s
+
+
+def kept_until_s(state: State) -> float:
+    """Return when a talk ends to which only an expected agent listens later."""
+    is_kept = talk.is_alone(state) and state.conversation.is_awaited
+    if not is_kept or state.talk.opened_at_s is None:
+        return float("inf")
+    return state.talk.opened_at_s + KEPT_S
+
+
+def warning_at_s(state: State) -> float:
+    """Return when the warning is due; infinity when there is none or it was given."""
+    config = state.config.talk
+    if state.talk.has_warned or not state.talk.is_open:
+        return float("inf")
+    # With a limit as short as the warning time, it would sound during the first word.
+    return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
+
+
+def left_s(state: State, now_s: float) -> int | None:
+    """Return the seconds until the limit, rounded up; None before the warning."""
+    if not state.talk.has_warned:
+        return None
+    return max(0, ceil(limit_at_s(state) - now_s))
