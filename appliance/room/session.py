@@ -61,7 +61,7 @@ class Session:
         )
         self.agent = AgentSlot(command, room, context, self._subscriber)
         self._publisher = Publisher(
-            context.feed, self.agent.recorded, is_once=command.is_dtelecom
+            context.feed, self.agent.recorder, is_once=command.is_dtelecom
         )
         self.own = OwnTrack(
             ticket, room, self._publisher, context.post, is_listener=context.is_listener
