@@ -129,6 +129,6 @@ def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage
         found = _CAPTION.decode(payload)
     except (ValueError, RecursionError):
         return None
-    line = received_line(None, found.transcription, found.timestamp)
+    line = received_line(None, found.transcription, found.timestamp, sender)
     message = read_line(line, sender, now_ms)
     return message if isinstance(message, ChatMessage) else None
