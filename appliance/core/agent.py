@@ -99,7 +99,8 @@ def follow(before: State, after: State, now_s: float) -> Step:
     is_speaking = conversation.utterance_until_s is not None
     is_turn = is_speaking if _is_open_mode(after) else is_talking
     after, turn = _with_turn(after, is_talking=is_turn and _listens(conversation))
-    if was_talking and not is_talking and not has_agent and _is_taken_back(after):
+    is_kept = not _listens(conversation)
+    if was_talking and not is_talking and is_kept and _is_taken_back(after):
         # What was said is kept for the agent, and it is not to hear that either.
         turn = (TakeTurn(after.ticket, Turn.CANCEL),)
     return after, (*muting, *turn)

@@ -89,6 +89,7 @@ class ChatMessage:
     id: str
     """Unique together with `sender_id`."""
     sender_id: str
+    """LiveKit identity; empty: the sender is unknown."""
     sender_name: str
     text: str = field(repr=False)
     ts_ms: int

@@ -4,6 +4,7 @@ Each carries one HTTP request, which may become a WebSocket.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -40,12 +41,13 @@ UNREACHABLE: Final = (
 """Exceptions of `Upstream`: there is no answer, or none that is HTTP."""
 
 
+_log = logging.getLogger(__name__)
 _USUAL_ENDS: Final = (OSError, FrameError, asyncio.CancelledError)
 """Ends of one direction of a tunnel that are no bug."""
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodeAddress:
     """Address of a node."""
 
     host: str
@@ -71,12 +73,12 @@ class Answer:
     reason: bytes = b""
 
 
-def read_place(url: str) -> Place:
+def read_address(url: str) -> NodeAddress:
     """Return the parts of a `ws://` or `wss://` address that has been checked."""
     parts = urlsplit(url)
     is_secure = parts.scheme in {"wss", "https"}
     port = parts.port or (443 if is_secure else 80)
-    return Place(parts.hostname or "", port, parts.path.rstrip("/"), is_secure)
+    return NodeAddress(parts.hostname or "", port, parts.path.rstrip("/"), is_secure)
 
 
 class Upstream:
@@ -91,13 +93,13 @@ class Upstream:
         self._http = h11.Connection(h11.CLIENT, max_incomplete_event_size=HEAD_BYTES)
 
     @classmethod
-    async def connect(cls, place: Place, tls: Tls) -> "Upstream":
+    async def connect(cls, address: NodeAddress, tls: Tls) -> "Upstream":
         """Connect within `CONNECT_S`, or raise one of `UNREACHABLE`."""
         async with asyncio.timeout(CONNECT_S):
             # Reading the certificates would block the loop.
-            context = await asyncio.to_thread(tls) if place.is_secure else None
+            context = await asyncio.to_thread(tls) if address.is_secure else None
             reader, writer = await asyncio.open_connection(
-                place.host, place.port, ssl=context, limit=CHUNK_BYTES
+                address.host, address.port, ssl=context, limit=CHUNK_BYTES
             )
         return cls(reader, writer)
 
@@ -131,6 +133,8 @@ class Upstream:
                 way.cancel()
             results = await asyncio.gather(*ways, return_exceptions=True)
         for result in results:
+            if isinstance(result, FrameError):
+                _log.warning("connection to the node closed  error=%r", str(result))
             if result is not None and not isinstance(result, _USUAL_ENDS):
                 raise result
 

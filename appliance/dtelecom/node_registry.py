@@ -171,14 +171,13 @@ class _Keyed(msgspec.Struct):
     account: _Account
 
 
-class _Trouble(msgspec.Struct):
+class _Refusal(msgspec.Struct):
     code: int = 0
-    message: str = ""
 
 
 class _Answer(msgspec.Struct):
     result: list[_Keyed] | None = None
-    error: _Trouble | None = None
+    error: _Refusal | None = None
 
 
 class NodeRegistry:

@@ -15,7 +15,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -27,11 +27,11 @@ from appliance.dtelecom.connections import (
     UNREACHABLE,
     Answer,
     Headers,
-    Place,
+    NodeAddress,
     SdkConnection,
     Tls,
     Upstream,
-    read_place,
+    read_address,
 )
 from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
 from appliance.net.http_limits import ConnectionLimits
@@ -53,6 +53,7 @@ LIMITS: Final = ConnectionLimits(total=8, each=8, rate=_RATE, rate_each=_RATE)
 _AWAY: Final = Answer(
     HTTPStatus.SERVICE_UNAVAILABLE, [], b"no node of dTelecom can be reached\n"
 )
+_REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 _NOT_FOUND: Final = Answer(HTTPStatus.NOT_FOUND, [], b"not found\n")
 _NOT_ALLOWED: Final = Answer(HTTPStatus.METHOD_NOT_ALLOWED, [], b"only GET\n")
 _log = logging.getLogger(__name__)
@@ -69,7 +70,14 @@ class Relay:
     Thread: the loop's.
     """
 
-    def __init__(self, urls: Sequence[str], spawn: Spawn, tls: Tls = trust) -> None:
+    def __init__(
+        self,
+        urls: Sequence[str],
+        spawn: Spawn,
+        tls: Tls = trust,
+        *,
+        refused: Callable[[], None] = lambda: None,
+    ) -> None:
         """Start with a secret path and no listening socket; `open` starts listening.
 
         Args:
@@ -77,8 +85,10 @@ class Relay:
                 least one.
             spawn: starts a task, whose failure ends the process.
             tls: replaces the system's CA certificates, for tests.
+            refused: called when the session's node does not accept the token any more:
+                nodes never renew it, so the session cannot be resumed.
         """
-        self._places = tuple(map(read_place, urls))
+        self._nodes = tuple(map(read_address, urls))
         self._path = f"/{secrets.token_urlsafe(16)}"
         self.url = ""
         """Address for the SDK, once it listens; nobody else can guess its path."""
@@ -87,10 +97,11 @@ class Relay:
         self._signal = SignalFilter()
         self._spawn = spawn
         self._tls = tls
+        self._refused = refused
         self._serving: set[asyncio.Task[Any]] = set()
         self._listening: socket.socket | None = None
         self._acceptor: Acceptor | None = None
-        self._node: Place | None = None
+        self._node: NodeAddress | None = None
 
     def open(self) -> None:
         """Start listening."""
@@ -146,34 +157,35 @@ class Relay:
         elif self._node is not None:
             await self._relayed(client, request, target, (self._node,))
         else:
-            await self._relayed(client, request, target, self._places)
+            await self._relayed(client, request, target, self._nodes)
 
     async def _relayed(
         self,
         client: SdkConnection,
         request: h11.Request,
         target: bytes,
-        places: Sequence[Place],
+        nodes: Sequence[NodeAddress],
     ) -> None:
         """Pass the request on to the first node that answers as a node does."""
         answer = _AWAY
         self.is_away = False
-        for place in places:
+        for address in nodes:
+            timeout_s = None if address == nodes[-1] else NODE_S
             with contextlib.ExitStack() as closing:
                 try:
-                    async with asyncio.timeout(None if place == places[-1] else NODE_S):
-                        node = await Upstream.connect(place, self._tls)
+                    async with asyncio.timeout(timeout_s):
+                        node = await Upstream.connect(address, self._tls)
                         closing.callback(node.close)
-                        path = place.path.encode() + target
-                        found = await node.ask(path, _headers_for(place, request))
+                        path = address.path.encode() + target
+                        found = await node.ask(path, _headers_for(address, request))
                 except UNREACHABLE as exc:
-                    _log_failure(place, exc)
+                    _log_failure(address, exc)
                     found = _AWAY
                 if client.reader.at_eof():
                     # Joined now, the node would have a participant without a client.
                     break
                 if found.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                    self._node = place
+                    self._node = address
                     client.send(found)
                     frames = FrameFilter(self._signal.filtered)
                     await node.tunnel(client.reader, client.writer, frames)
@@ -182,18 +194,20 @@ class Relay:
                 answer = found
             if _is_of_node(found, request, target):
                 break
-            self._try_last(place)
+            self._try_last(address)
         self.is_away = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
         client.send(answer)
+        if self._node is not None and answer.status in _REFUSALS:
+            self._refused()
 
-    def _try_last(self, place: Place) -> None:
-        others = tuple(other for other in self._places if other != place)
-        self._places = (*others, place)
+    def _try_last(self, address: NodeAddress) -> None:
+        others = tuple(other for other in self._nodes if other != address)
+        self._nodes = (*others, address)
 
 
-def _log_failure(place: Place, exc: Exception) -> None:
+def _log_failure(address: NodeAddress, exc: Exception) -> None:
     error = type(exc).__name__
-    _log.info("node cannot be reached  host=%s error=%s", place.host, error)
+    _log.info("node cannot be reached  host=%s error=%s", address.host, error)
 
 
 def _is_of_node(answer: Answer, request: h11.Request, target: bytes) -> bool:
@@ -217,7 +231,7 @@ def _without_secret(target: bytes, secret: bytes) -> tuple[bytes, bool]:
     return rest, is_ours and rest[:1] in {b"/", b"?", b""}
 
 
-def _headers_for(place: Place, request: h11.Request) -> Headers:
+def _headers_for(address: NodeAddress, request: h11.Request) -> Headers:
     """Return the request's headers for the node.
 
     Compression is not offered: compressed messages could not be filtered.
@@ -230,4 +244,4 @@ def _headers_for(place: Place, request: h11.Request) -> Headers:
         pair for pair in request.headers.raw_items() if pair[0].lower() not in dropped
     ]
     closing = [] if is_upgrade else [(b"Connection", b"close")]
-    return [(b"Host", place.authority), *kept, *closing]
+    return [(b"Host", address.authority), *kept, *closing]

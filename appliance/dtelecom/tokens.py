@@ -6,13 +6,13 @@ without a token server does not need it.
 """
 
 import json
-from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from appliance.dtelecom import base58
 from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.errors import ApplianceError
+from appliance.net.base64url import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -37,7 +37,7 @@ class KeyPair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenWishes:
+class TokenContents:
     """Contents of a token; empty texts are left out, as the npm package does."""
 
     identity: str
@@ -88,39 +88,39 @@ def read_key_pair(api_key: str, api_secret: str) -> KeyPair:
     return KeyPair(api_key, private)
 
 
-def sign(keys: KeyPair, wishes: TokenWishes, now_s: int) -> str:
+def sign(keys: KeyPair, contents: TokenContents, now_s: int) -> str:
     """Return a token that allows one participant to talk, listen and chat in one room.
 
     About 50 µs on a PC. The bytes depend on the arguments only.
 
     Args:
         keys: of the project, from `read_key_pair`.
-        wishes: the token's contents.
+        contents: the token's contents.
         now_s: seconds since the epoch; the token is valid from then on.
     """
     grant: dict[str, object] = {
-        "room": wishes.room,
+        "room": contents.room,
         "roomJoin": True,
         "canPublish": True,
         "canSubscribe": True,
         "canPublishData": True,
     }
     texts = {
-        "metadata": wishes.metadata,
-        "name": wishes.name,
-        "webHookURL": wishes.web_hook_url,
+        "metadata": contents.metadata,
+        "name": contents.name,
+        "webHookURL": contents.web_hook_url,
     }
     claims: dict[str, object] = {
         **{key: text for key, text in texts.items() if text},
         "video": grant,
         "iss": keys.api_key,
-        "sub": wishes.identity,
+        "sub": contents.identity,
         "nbf": now_s,
-        "exp": now_s + wishes.ttl_s,
+        "exp": now_s + contents.ttl_s,
         "iat": now_s,
     }
-    signed = _HEADER + b"." + _base64url(_json(claims))
-    token = signed + b"." + _base64url(keys.private.sign(signed))
+    signed = _HEADER + b"." + base64url(_json(claims))
+    token = signed + b"." + base64url(keys.private.sign(signed))
     return token.decode("ascii")
 
 
@@ -131,10 +131,6 @@ def _json(claims: dict[str, object]) -> bytes:
     """
     text = json.dumps(claims, ensure_ascii=False, separators=(",", ":"))
     return text.encode("utf-8", "backslashreplace")
-
-
-def _base64url(raw: bytes) -> bytes:
-    return urlsafe_b64encode(raw).rstrip(b"=")
 
 
 def _decoded(name: str, text: str, length: int) -> bytes:

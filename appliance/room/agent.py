@@ -26,7 +26,7 @@ from appliance.core.events import (
 from appliance.ports import Post
 from appliance.process.background import Spawn
 from appliance.room.connection import SessionContext
-from appliance.room.names import display_name, is_text
+from appliance.room.names import AGENT_STATE, display_name, is_text
 from appliance.room.participants import is_agent, name_of
 from appliance.room.subscriber import Subscriber
 from appliance.room.text_streams import Report, StreamTopic, TextStreams
@@ -53,7 +53,6 @@ Key = tuple[str, str]
 
 if TYPE_CHECKING:
     from appliance.room.pre_connect_audio import PreConnectAudio
-STATE: Final = "lk.agent.state"
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
@@ -221,6 +220,11 @@ class RoomAgent:
         agents = self._agents()
         if not agents or self._refusals[agents[0].sid] >= REFUSALS:
             return
+        agent = self._described(agents[0])
+        is_starting = agent.state is AgentState.INITIALIZING and not agent.takes_turns
+        if turn is Turn.CANCEL and is_starting:
+            # Only what is kept for it was taken back; it offers no methods yet.
+            return
         call = self._spawn(self._call(agents[0], turn))
         self._calls.add(call)
         call.add_done_callback(self._calls.discard)
@@ -263,14 +267,14 @@ class RoomAgent:
             for other in self._room.remote_participants.values()
             if is_agent(other) and ON_BEHALF not in other.attributes
         )
-        return sorted(agents, key=lambda agent: STATE not in agent.attributes)
+        return sorted(agents, key=lambda agent: AGENT_STATE not in agent.attributes)
 
     def _described(self, found: rtc.RemoteParticipant) -> VoiceAgent:
         attributes = found.attributes
         return VoiceAgent(
             found.identity,
             name_of(self._room, found),
-            _state(attributes.get(STATE)),
+            _state(attributes.get(AGENT_STATE)),
             found.sid in self._takes_turns or attributes.get(PUSH_TO_TALK) == "1",
         )
 

@@ -1,4 +1,4 @@
-"""Place of the voice agent in a session: empty and without cost until one comes."""
+"""Slot of the voice agent in a session: empty and without cost until one comes."""
 
 import asyncio
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class AgentSlot:
             room.on(event, self._changed)
 
     @property
-    def recorded(self) -> Callable[[Send], Send] | None:
+    def recorder(self) -> Callable[[Send], Send] | None:
         """Adds the recorder for an expected agent to a sink; None: none is expected."""
         return self._pre_connect.recorded if self._pre_connect else None
 
@@ -73,23 +73,18 @@ class AgentSlot:
         self._post_change()
 
     def do(self, command: MuteAgent | TakeTurn) -> None:
-        """Carry out the command; without an agent it concerns what is kept for it."""
-        if self._agent is None:
-            self._do_without_agent(command)
-            return
+        """Carry out the command; a cancelled turn is not kept for an agent either."""
         match command:
             case MuteAgent(is_on=is_on):
-                self._agent.mute(is_on=is_on)
+                if self._agent is not None:
+                    self._agent.mute(is_on=is_on)
             case TakeTurn(turn=turn):
-                if self._has_calls:
+                if turn is Turn.CANCEL and self._pre_connect is not None:
+                    self._pre_connect.forget()
+                if self._agent is not None and self._has_calls:
                     self._agent.take_turn(turn)
             case _:
                 assert_never(command)
-
-    def _do_without_agent(self, command: MuteAgent | TakeTurn) -> None:
-        is_cancelled = isinstance(command, TakeTurn) and command.turn is Turn.CANCEL
-        if is_cancelled and self._pre_connect is not None:
-            self._pre_connect.forget()
 
     def close(self) -> None:
         """Stop everything."""

@@ -23,8 +23,10 @@ from appliance.room.chat_format import (
     PACKET_BYTES,
     STREAM_TOPIC,
     TEXT_CHARACTERS,
+    ChatSender,
     Dropped,
     ReceivedLine,
+    new_line_id,
     read_line,
 )
 from appliance.room.names import short_id
@@ -59,8 +61,11 @@ _SEND_S: Final = 10.0
 class _Line:
     """Line of chat that is being received."""
 
-    info: rtc.TextStreamInfo
-    identity: str
+    id: str
+    info: rtc.TextStreamInfo | rtc.ByteStreamInfo
+    sender: ChatSender
+    """As known when the line began: it may have left since."""
+    files: int
     posted_text: str = ""
 
 
@@ -98,7 +103,7 @@ class ChatStreams:
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report:
         self._attached.extend(info.attachments)
-        return partial(self._post, _Line(info, identity))
+        return partial(self._post, self._begun(info, identity, len(info.attachments)))
 
     def _file_opened(self, reader: rtc.ByteStreamReader, identity: str) -> None:
         """Show that a file was sent; its content is not read."""
@@ -106,7 +111,8 @@ class ChatStreams:
         if reader.info.stream_id in self._attached:
             return
         if self._files.may(identity, time.monotonic()):
-            self._deliver(self._read(reader.info, identity, "", files=1), identity)
+            line = self._begun(reader.info, identity, files=1)
+            self._deliver(self._read(line, ""), identity)
         else:
             self._deliver(Dropped(TOO_MANY), identity)
 
@@ -118,27 +124,30 @@ class ChatStreams:
         """
         if fault is None and len(text) > TEXT_CHARACTERS:
             return
-        files = len(line.info.attachments)
-        taken = self._read(line.info, line.identity, text, files=files)
+        taken = self._read(line, text)
+        identity = line.sender.identity
         if isinstance(taken, Dropped):
             if fault is not None:
                 dropped = taken if text else Dropped(fault or taken.reason)
-                self._deliver(dropped, line.identity)
+                self._deliver(dropped, identity)
         elif taken.text != line.posted_text:
             line.posted_text = taken.text
-            self._deliver(taken, line.identity)
+            self._deliver(taken, identity)
 
-    def _read(
-        self,
-        info: rtc.TextStreamInfo | rtc.ByteStreamInfo,
-        identity: str,
-        text: str,
-        *,
-        files: int,
-    ) -> ChatMessage | Dropped:
-        line = ReceivedLine(info.stream_id, text, info.timestamp, files=files)
-        now_ms = time.time_ns() // 1_000_000
-        return read_line(line, sender(self._room, identity), now_ms)
+    def _begun(
+        self, info: rtc.TextStreamInfo | rtc.ByteStreamInfo, identity: str, files: int
+    ) -> _Line:
+        # The id that an unknown sender gives may be that of another's line.
+        line_id = info.stream_id if identity else new_line_id()
+        return _Line(line_id, info, sender(self._room, identity), files)
+
+    def _read(self, line: _Line, text: str) -> ChatMessage | Dropped:
+        # It may have been announced since.
+        now = sender(self._room, line.sender.identity)
+        if now.name:
+            line.sender = now
+        read = ReceivedLine(line.id, text, line.info.timestamp, files=line.files)
+        return read_line(read, line.sender, time.time_ns() // 1_000_000)
 
 
 class ChatChannel:
@@ -184,20 +193,21 @@ class ChatChannel:
         identity = packet.participant.identity if packet.participant else ""
         rate = self._packets if topic else self._packets_without_topic
         if rate.may(identity, time.monotonic()):
+            by = sender(self._room, identity)
             # The SDK ignores an exception in a callback, the loop does not.
-            self._loop.call_soon(self._take, packet, identity)
+            self._loop.call_soon(self._take, packet, by)
         else:
             self._deliver(Dropped(TOO_MANY, is_chat=bool(topic)), identity)
 
-    def _take(self, packet: rtc.DataPacket, identity: str) -> None:
+    def _take(self, packet: rtc.DataPacket, by: ChatSender) -> None:
         taken = chat_format.read_packet(
             packet.topic or "",
             packet.data,
-            sender(self._room, identity),
+            by,
             now_ms=time.time_ns() // 1_000_000,
             takes_streams=self._has_streams,
         )
-        self._deliver(taken, identity)
+        self._deliver(taken, by.identity)
 
     def send(self, command: SendChat, *, is_plain: bool) -> None:
         """Send a message; the result is an event."""
@@ -266,7 +276,7 @@ class ChatChannel:
         me = self._room.local_participant
         text = chat_format.sendable(command.text)
         if is_plain:
-            ours = chat_format.ChatSender(me.identity, me.name)
+            ours = ChatSender(me.identity, me.name)
             payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return

@@ -6,13 +6,14 @@ the plain schema `{id, sender|senderId, senderName?, text, ts}`.
 """
 
 import hashlib
+import secrets
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from appliance.core.events import ChatMessage
-from appliance.room.names import display_name, is_text
+from appliance.room.names import display_name, is_text, unknown
 
 STREAM_TOPIC: Final = "lk.chat"
 PACKET_TOPIC: Final = "lk-chat-topic"
@@ -35,8 +36,6 @@ _FIRST_MS: Final = 1_577_836_800_000
 sender that counts seconds."""
 _AHEAD_MS: Final = 86_400_000
 """A sender's clock that is more than a day ahead of ours is wrong."""
-_SERVER: Final = "server"
-"""Identity for messages sent by the server's API without a sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +43,10 @@ class ChatSender:
     """Sender of a message, as the server confirms it."""
 
     identity: str
-    """Empty: sent by the server's API, not by a participant."""
+    """Empty: unknown. The server's API, a hidden guest, and for about 3 s a guest who
+    has just joined cannot be told apart."""
     name: str
+    """Of an unknown sender only what the packet claims."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +72,27 @@ class Dropped:
 
 
 def received_line(
-    line_id: str | None, text: str, ts_ms: float | None, *, is_edit: bool = False
+    line_id: str | None,
+    text: str,
+    ts_ms: float | None,
+    sender: ChatSender,
+    *,
+    is_edit: bool = False,
 ) -> ReceivedLine:
-    """Return the line of a packet; without an id a repeat of it has the same one."""
-    if not line_id:
+    """Return the line of a packet; without an id a repeat with a time has the same one.
+
+    The id that an unknown sender gives is ignored: it may be that of another's line.
+    """
+    if not line_id or not sender.identity:
         facts = f"{ts_ms}\n{text}".encode(errors="replace")
-        line_id = hashlib.sha256(facts).hexdigest()[:32]
+        is_dated = ts_ms is not None
+        line_id = hashlib.sha256(facts).hexdigest()[:32] if is_dated else new_line_id()
     return ReceivedLine(line_id, text, ts_ms, is_edit)
+
+
+def new_line_id() -> str:
+    """Return an id that no other line has."""
+    return secrets.token_hex(16)
 
 
 def read_line(
@@ -100,13 +115,14 @@ def read_line(
         return Dropped("no text")
     if len(text) > TEXT_CHARACTERS:
         return Dropped("too long")
-    identity = sender.identity or _SERVER
+    identity = sender.identity
     if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
         return Dropped("impossible id")
+    shown = display_name(sender.name, identity) if identity else unknown(sender.name)
     return ChatMessage(
         id=line.id,
         sender_id=identity,
-        sender_name=display_name(sender.name, identity),
+        sender_name=shown,
         text=text,
         ts_ms=_time_ms(line.ts_ms, now_ms),
         is_edit=line.is_edit,
@@ -214,7 +230,9 @@ def _from_packet(
     is_flagged = found.ignore_legacy is True or found.ignore is True
     if is_flagged and takes_streams:
         return None
-    line = received_line(found.id, found.message, found.timestamp, is_edit=is_edit)
+    line = received_line(
+        found.id, found.message, found.timestamp, sender, is_edit=is_edit
+    )
     return read_line(line, sender, now_ms)
 
 
@@ -222,12 +240,11 @@ def _from_plain(
     found: _Plain, sender: ChatSender, now_ms: int
 ) -> ChatMessage | Dropped:
     line_id = "" if found.id is None else str(found.id)
-    line = received_line(line_id, found.text, found.ts)
-    if sender.identity:
-        # The sender named in the packet is not authenticated.
-        return read_line(line, sender, now_ms)
-    claimed = found.sender_id or found.sender or _SERVER
-    return read_line(line, ChatSender(claimed, found.sender_name or ""), now_ms)
+    if not sender.identity:
+        claimed = found.sender_name or found.sender_id or found.sender or ""
+        sender = ChatSender("", claimed)
+    line = received_line(line_id, found.text, found.ts, sender)
+    return read_line(line, sender, now_ms)
 
 
 def _time_ms(ts_ms: float | None, now_ms: int) -> int:

@@ -1,7 +1,8 @@
-"""RoomConnection to a LiveKit server that can be abandoned at any moment."""
+"""Connection to a LiveKit server that can be abandoned at any moment."""
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -59,12 +60,17 @@ class RoomConnection(Protocol):
         """Disconnect, whatever has happened before."""
 
 
-def connection(command: JoinRoom, context: SessionContext) -> RoomConnection:
-    """Return the connection for a session, which creates its room."""
+def connection(
+    command: JoinRoom, context: SessionContext, lose: Callable[[Failure], None]
+) -> RoomConnection:
+    """Return the connection for a session, which creates its room.
+
+    `lose` is called if a joined room cannot be resumed, before the SDK gives up.
+    """
     if command.is_dtelecom:
         from appliance.room.dtelecom import NodeConnection
 
-        return NodeConnection(command, context)
+        return NodeConnection(command, context, lose)
     return LiveKitConnection(context.spawn, context.pending)
 
 

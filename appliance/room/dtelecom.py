@@ -7,7 +7,9 @@ be published twice. Imported only for such rooms.
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -36,6 +38,10 @@ NO_NODE: Final = Failure(
     "no node of dTelecom can be reached; the token source may name another one when it "
     "is asked again",
 )
+TOKEN_EXPIRED: Final = Failure(
+    Cause.SERVER_LOST,
+    "the node does not accept this session's token any more; joining again",
+)
 
 _log = logging.getLogger(__name__)
 
@@ -43,10 +49,19 @@ _log = logging.getLogger(__name__)
 class NodeConnection:
     """Connection to a node, used once; takes the place of `LiveKitConnection`."""
 
-    def __init__(self, command: JoinRoom, context: SessionContext) -> None:
+    def __init__(
+        self,
+        command: JoinRoom,
+        context: SessionContext,
+        lose: Callable[[Failure], None],
+    ) -> None:
         """Create the room; nothing is sent yet."""
         self._connection = LiveKitConnection(context.spawn, context.pending)
-        self._relay = Relay((command.url, *command.fallback_urls), context.spawn)
+        self._relay = Relay(
+            (command.url, *command.fallback_urls),
+            context.spawn,
+            refused=partial(lose, TOKEN_EXPIRED),
+        )
         self._ticket = command.ticket
         self._post = context.post
         self._log_limit = LogLimit()
@@ -114,6 +129,6 @@ def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage
         found = _CAPTION.decode(payload)
     except (ValueError, RecursionError):
         return None
-    line = received_line(None, found.transcription, found.timestamp)
+    line = received_line(None, found.transcription, found.timestamp, sender)
     message = read_line(line, sender, now_ms)
     return message if isinstance(message, ChatMessage) else None

@@ -10,12 +10,16 @@ from typing import Final
 
 AGENT_NAME: Final = "lk.agent.name"
 """Attribute of an agent's participant."""
+AGENT_STATE: Final = "lk.agent.state"
+"""Another; it is missing until the agent is ready."""
 _NAME_CHARACTERS: Final = 64
 _ID_CHARACTERS: Final = 6
 """Of an identity: enough to tell people apart, not enough to know them elsewhere."""
 _OWN_NAMES: Final = frozenset({"this box", "me"})
 """Names of this box on the page and on the OLED."""
 _GUEST: Final = " (guest)"
+_UNKNOWN: Final = "unknown"
+_CLAIM_CHARACTERS: Final = _NAME_CHARACTERS - len("unknown (says: )")
 _NEEDED: Final = frozenset("\n\t\u200c\u200d")
 """Control characters that belong into a text; the last two join emoji and letters."""
 
@@ -36,6 +40,12 @@ def display_name(name: str, identity: str, own_name: str = "") -> str:
 def agent_name(name: str, attributes: Mapping[str, str]) -> str:
     """Return the name to show of a voice agent; its participant seldom has one."""
     return _one_line(name) or _one_line(attributes.get(AGENT_NAME, "")) or "Agent"
+
+
+def unknown(claimed_name: str) -> str:
+    """Return the name to show of a sender that the server does not confirm."""
+    claim = _one_line(claimed_name)[:_CLAIM_CHARACTERS]
+    return f"{_UNKNOWN} (says: {claim})" if claim else _UNKNOWN
 
 
 def short_id(identity: str) -> str:

@@ -18,9 +18,9 @@ from livekit import rtc
 
 from appliance.pcm import RATE_HZ, SILENCE, Block
 from appliance.process.background import Spawn
+from appliance.room.names import AGENT_STATE
 
 TOPIC: Final = "lk.agent.pre-connect-audio-buffer"
-STATE: Final = "lk.agent.state"
 KEPT_BLOCKS: Final = 1000
 """10 s; of a longer talk the end is kept."""
 STALE_S: Final = 30.0
@@ -85,7 +85,7 @@ class PreConnectAudio:
         here = self._room.remote_participants.get(agent.identity)
         if not track_sid or key in self._sent or here is None or here.sid != agent.sid:
             return
-        if STATE not in agent.attributes and not self._is_overdue(agent):
+        if AGENT_STATE not in agent.attributes and not self._is_overdue(agent):
             return
         self._sent.add(key)
         self._is_recording = False

@@ -60,7 +60,7 @@ class Publisher:
     def __init__(
         self,
         feed: MicrophoneFeed,
-        recorded: Callable[[Send], Send] | None = None,
+        recorder: Callable[[Send], Send] | None = None,
         *,
         is_once: bool = False,
     ) -> None:
@@ -68,7 +68,7 @@ class Publisher:
 
         Args:
             feed: source of the audio.
-            recorded: adds a recorder for an expected voice agent to a sink, if any.
+            recorder: adds a recorder for an expected voice agent to a sink, if any.
             is_once: the server mishandles a track that is published again.
         """
         self._feed = feed
@@ -76,10 +76,10 @@ class Publisher:
         self._is_once = is_once
         self.is_used_up = False
         """Whether the track must not be published any more."""
-        self._recorded = recorded
+        self._recorder = recorder
         self._options = rtc.TrackPublishOptions()
         self._options.CopyFrom(OPTIONS)
-        self._options.preconnect_buffer = recorded is not None
+        self._options.preconnect_buffer = recorder is not None
         self._microphone: MicrophoneTrack | None = None
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
@@ -97,7 +97,7 @@ class Publisher:
             self._microphone = None
             return NOT_PUBLISHED
         send = microphone.send
-        self._feed.connect(self._recorded(send) if self._recorded else send)
+        self._feed.connect(self._recorder(send) if self._recorder else send)
         self.is_used_up = self._is_once
         _log.info("track published")
         return None

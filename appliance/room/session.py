@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from functools import partial
-from typing import NoReturn
+from typing import Any, Final, NoReturn
 
 from livekit import rtc
 
@@ -24,10 +24,13 @@ from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
-from appliance.room.failures import Failure, disconnect_failure
+from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
 from appliance.room.participants import Participants
 from appliance.room.publisher import OwnTrack, Publisher
 from appliance.room.subscriber import Subscriber
+
+REASON_S: Final = 1.0
+"""Time-out for the reason of a disconnect after an error; it follows within 0.1 s."""
 
 _log = logging.getLogger(__name__)
 
@@ -50,7 +53,8 @@ class Session:
         self._is_leaving = self._is_paused = False
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
-        self._connection = connection(command, context)
+        self._lost: asyncio.Future[Failure] = self._loop.create_future()
+        self._connection = connection(command, context, self._lose)
         self.room = room = self._connection.room
         """The room of the SDK."""
         self._subscriber = Subscriber(
@@ -61,7 +65,7 @@ class Session:
         )
         self.agent = AgentSlot(command, room, context, self._subscriber)
         self._publisher = Publisher(
-            context.feed, self.agent.recorded, is_once=command.is_dtelecom
+            context.feed, self.agent.recorder, is_once=command.is_dtelecom
         )
         self.own = OwnTrack(
             ticket, room, self._publisher, context.post, is_listener=context.is_listener
@@ -108,13 +112,14 @@ class Session:
         """Join, and return why that failed or how the room was lost."""
         ticket = self.ticket
         if (found := await self._join(command)) is not None:
+            found = await self._cause(found)
             _log.info("not joined  cause=%s reason=%r", found.cause, found.reason)
             return RoomFailed(ticket, found.cause, found.reason, found.is_final)
         _log.info("joined  ticket=%d", ticket)
         state = (self.room.name, self._people.now(), self.own.now())
         self._context.post(RoomJoined(ticket, *state))
         self.agent.joined()
-        found = await self._handle_events()
+        found = await self._cause(await self._handle_events())
         _log.info("room lost  cause=%s reason=%r", found.cause, found.reason)
         return RoomLost(ticket, found.cause, found.reason)
 
@@ -132,7 +137,24 @@ class Session:
         if found is not None:
             return found
         self._subscriber.want_all(self.room)
-        return await self.own.publish()
+        return await self._publish()
+
+    async def _publish(self) -> Failure | None:
+        """Publish our track, unless the room is lost meanwhile."""
+        publishing = asyncio.ensure_future(self.own.publish())
+        either: tuple[asyncio.Future[Any], ...] = (publishing, self._lost)
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            publishing.cancel()
+            await asyncio.wait({publishing})
+        return self._lost.result() if self._lost.done() else publishing.result()
+
+    async def _cause(self, found: Failure) -> Failure:
+        """Return the failure, or that of a disconnect, which the SDK reports later."""
+        if found is NOT_PUBLISHED:
+            await asyncio.wait({self._lost}, timeout=REASON_S)
+        return self._lost.result() if self._lost.done() else found
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
@@ -185,7 +207,7 @@ class Session:
         on("data_received", self._chat_channel.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
-        on("disconnected", self._later(disconnect_failure))
+        on("disconnected", lambda reason: self._lose(disconnect_failure(reason)))
 
     def _later(self, handler: Callable[..., Failure | None]) -> Callable[..., None]:
         """Return a callback that has the handler called by `_handle_events`."""
@@ -194,6 +216,12 @@ class Session:
             self._events.put_nowait(partial(handler, *arguments))
 
         return queue
+
+    def _lose(self, failure: Failure) -> None:
+        """Lose the room for this reason; a later one does not matter."""
+        if not self._lost.done():
+            self._lost.set_result(failure)
+            self._later(lambda: failure)()
 
     def _permissions_changed(self, *_: object) -> None:
         """Mark our track as changed now, and handle the change in order."""

@@ -60,7 +60,7 @@ class _Stream:
     """The stream of the same sender that was opened before."""
     text: str = ""
     reported_characters: int = 0
-    has_place: asyncio.Event = field(default_factory=asyncio.Event)
+    is_in_order: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once later texts cannot come before this one any more."""
     timer: asyncio.TimerHandle | None = None
     task: asyncio.Task[Any] | None = None
@@ -99,7 +99,7 @@ class TextStreams:
             reader.close()
             return
         report = None
-        if self._make_place(identity):
+        if self._make_slot(identity):
             report = self._opened(reader.info, identity)
         else:
             message = "text stream dropped  from=%s reason=%r"
@@ -116,14 +116,14 @@ class TextStreams:
     def _streams_of(self, identity: str) -> list[_Stream]:
         return [stream for stream in self._open if stream.identity == identity]
 
-    def _make_place(self, identity: str) -> bool:
-        """Make place for one more stream of this sender, if it may have one.
+    def _make_slot(self, identity: str) -> bool:
+        """Make a slot for one more stream of this sender, if it may have one.
 
         Beyond `total` the oldest stream of the sender that has most is broken off for
         it, so that a few senders cannot keep the others from being read.
 
         Returns:
-            Whether there is a place.
+            Whether there is a slot.
         """
         own = len(self._streams_of(identity))
         if own >= self._topic.each:
@@ -155,7 +155,7 @@ class TextStreams:
             self._open.remove(stream)
         if stream.timer is not None:
             stream.timer.cancel()
-        stream.has_place.set()
+        stream.is_in_order.set()
 
     async def _read_to_end(self, stream: _Stream) -> None:
         """Receive the stream, and report what came, whether or not it is complete."""
@@ -167,7 +167,7 @@ class TextStreams:
             fault = "aborted or too long"
         finally:
             self._close(stream)
-        await self._take_place(stream)
+        await self._wait_for_order(stream)
         stream.report(stream.text, fault)
 
     async def _read_chunks(self, stream: _Stream) -> str:
@@ -184,7 +184,7 @@ class TextStreams:
             if chunk is None:
                 return ""
             stream.text = (stream.text + chunk)[:characters]
-            await self._take_place(stream)
+            await self._wait_for_order(stream)
             if stream.timer is None:
                 self._report_growth(stream)
         return "too long"
@@ -199,13 +199,13 @@ class TextStreams:
             growth_s = self._topic.growth_s
             stream.timer = loop.call_later(growth_s, self._report_growth, stream)
 
-    async def _take_place(self, stream: _Stream) -> None:
-        """Wait until the sender's earlier text has its place, or too long.
+    async def _wait_for_order(self, stream: _Stream) -> None:
+        """Wait until the sender's earlier text is in order, or too long.
 
         The SDK reads each stream in its own task: the second may arrive first.
         """
         earlier, stream.earlier = stream.earlier, None
         if earlier is not None:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(earlier.has_place.wait(), ORDER_S)
-        stream.has_place.set()
+                await asyncio.wait_for(earlier.is_in_order.wait(), ORDER_S)
+        stream.is_in_order.set()

@@ -44,7 +44,7 @@ from appliance.token_server.config import (
     shown,
 )
 from appliance.token_server.request import GrantReader, Values
-from appliance.token_server.signing import Issuer, LiveKitIssuer, Order
+from appliance.token_server.signing import Issuer, LiveKitIssuer, TokenRequest
 
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
@@ -188,15 +188,15 @@ class _Routes:
         except RecursionError as exc:
             raise Refused(400, Reason.BODY, "the JSON is nested too deeply.") from exc
         address = client_address(request.scope)
-        order = Order(grant, address, int(self._now_s()), self._config.ttl_s)
-        issued = await self._issuer.issue(order)
+        wanted = TokenRequest(grant, address, int(self._now_s()), self._config.ttl_s)
+        issued = await self._issuer.issue(wanted)
         self._counts.note_issued(grant.room, grant.identity)
         return {
             **dict.fromkeys(_URL_NAMES, issued.url),
             **dict.fromkeys(_TOKEN_NAMES, issued.token),
             **dict.fromkeys(("room_name", "roomName"), grant.room),
             **dict.fromkeys(("participant_name", "participantName"), grant.name),
-            "expires_at": order.now_s + order.ttl_s,
+            "expires_at": wanted.now_s + wanted.ttl_s,
             **({"fallback_urls": issued.fallback_urls} if issued.fallback_urls else {}),
         }
 

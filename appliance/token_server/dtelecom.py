@@ -14,7 +14,7 @@ from appliance.dtelecom.node_registry import (
     RegistrySettings,
     settings_fault,
 )
-from appliance.dtelecom.tokens import KeyPairError, TokenWishes, read_key_pair, sign
+from appliance.dtelecom.tokens import KeyPairError, TokenContents, read_key_pair, sign
 from appliance.net.url import address_fault
 from appliance.token_server.config import (
     ApiKeys,
@@ -23,7 +23,7 @@ from appliance.token_server.config import (
     TokenServerConfig,
     TokenServerSettings,
 )
-from appliance.token_server.signing import Issued, Order
+from appliance.token_server.signing import Issued, TokenRequest
 
 if TYPE_CHECKING:
     import httpx
@@ -59,24 +59,24 @@ class DTelecomIssuer:
         self._web_hook_url = config.web_hook_url or ""
         self._role = config.role
 
-    async def issue(self, order: Order) -> Issued:
+    async def issue(self, request: TokenRequest) -> Issued:
         """Return a token, and the node that the network recommends for the client."""
-        grant = order.grant
+        grant = request.grant
         # A node cannot know where a private address is.
-        client = order.address if _is_global(order.address) else None
+        client = request.address if _is_global(request.address) else None
         try:
             node = await choose_node(self._registry, client, self._transport)
         except RegistryError as exc:
             raise Refused(503, Reason.SERVER, str(exc)) from exc
-        wishes = TokenWishes(
+        contents = TokenContents(
             identity=grant.identity,
             room=grant.room,
             name=grant.name,
             metadata=_with_role(grant.metadata, self._role),
             web_hook_url=self._web_hook_url,
-            ttl_s=order.ttl_s,
+            ttl_s=request.ttl_s,
         )
-        token = sign(self._keys, wishes, order.now_s)
+        token = sign(self._keys, contents, request.now_s)
         return Issued(token, node.url, node.fallback_urls)
 
 

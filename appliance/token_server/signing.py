@@ -8,11 +8,12 @@ each one, which takes longer than everything else in the token server.
 
 import hmac
 import json
-from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
+
+from appliance.net.base64url import base64url
 
 if TYPE_CHECKING:
     from appliance.token_server.config import ApiKeys
@@ -35,7 +36,7 @@ class Signer:
         """
         self._key = key
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
-        self._header = _base64url(b'{"alg":"HS256","typ":"JWT"}')
+        self._header = base64url(b'{"alg":"HS256","typ":"JWT"}')
 
     def token(
         self,
@@ -73,10 +74,10 @@ class Signer:
             **{claim: value for claim, value in further.items() if value},
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        text = self._header + b"." + _base64url(payload)
+        text = self._header + b"." + base64url(payload)
         mac = self._mac.copy()
         mac.update(text)
-        return (text + b"." + _base64url(mac.digest())).decode()
+        return (text + b"." + base64url(mac.digest())).decode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +91,7 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class TokenRequest:
     """Granted request for a token."""
 
     grant: "Grant"
@@ -106,7 +107,7 @@ class Order:
 class Issuer(Protocol):
     """Signer for one kind of server."""
 
-    async def issue(self, order: Order) -> Issued:
+    async def issue(self, request: TokenRequest) -> Issued:
         """Return a token for one participant.
 
         Raises:
@@ -123,15 +124,15 @@ class LiveKitIssuer:
         self._url = api_keys.url
         self._signer = Signer(api_keys.key, api_keys.secret)
 
-    async def issue(self, order: Order) -> Issued:
+    async def issue(self, request: TokenRequest) -> Issued:
         """Return a token that allows to talk, listen and chat in one room."""
-        grant = order.grant
+        grant = request.grant
         token = self._signer.token(
             grant.identity,
             grant.name,
             grant.room,
-            ttl_s=order.ttl_s,
-            now_s=order.now_s,
+            ttl_s=request.ttl_s,
+            now_s=request.now_s,
             further={
                 "metadata": grant.metadata,
                 "attributes": grant.attributes,
@@ -139,8 +140,3 @@ class LiveKitIssuer:
             },
         )
         return Issued(token, self._url)
-
-
-def _base64url(data: bytes) -> bytes:
-    """Source: RFC 7515, section 2: without padding."""
-    return urlsafe_b64encode(data).rstrip(b"=")

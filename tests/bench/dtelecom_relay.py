@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from livekit import rtc
 
-from appliance.dtelecom.connections import read_place
+from appliance.dtelecom.connections import read_address
 from appliance.dtelecom.relay import Relay
 from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
@@ -97,9 +97,9 @@ async def _echoed(*, is_relayed: bool) -> _Echo:
 
 
 async def _round_trips(url: str) -> _Echo:
-    place = read_place(url)
-    reader, writer = await asyncio.open_connection(place.host, place.port)
-    head = f"GET {place.path}/rtc HTTP/1.1\r\nHost: x\r\n"
+    address = read_address(url)
+    reader, writer = await asyncio.open_connection(address.host, address.port)
+    head = f"GET {address.path}/rtc HTTP/1.1\r\nHost: x\r\n"
     writer.write(f"{head}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n".encode())
     await reader.readuntil(b"\r\n\r\n")
     ways_ms = []

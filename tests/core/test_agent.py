@@ -26,6 +26,7 @@ from appliance.core.events import (
     JoinAsked,
     LevelsMeasured,
     Participant,
+    PeopleChanged,
     TailEnded,
     TokenReady,
     VoiceAgent,
@@ -253,6 +254,14 @@ def test_a_mute_takes_back_what_is_kept_for_an_agent_that_has_not_come():
     box = expecting(HYBRID)
     box.play(PRESS, FirstBlockSent(0.01), VOICE)
     assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
+
+
+def test_a_mute_takes_back_what_is_kept_for_an_agent_that_is_still_starting():
+    box = expecting(HYBRID)
+    box.play(PRESS, FirstBlockSent(0.01), VOICE)
+    box.play(PeopleChanged(1, (ROBOT,)), agent(box, INITIALIZING))
+    assert of(TakeTurn, box.play(MUTE, TailEnded())) == (TakeTurn(1, CANCEL),)
+    assert of(TakeTurn, box.play(agent(box, LISTENING))) == ()
 
 
 def test_another_agent_is_told_about_the_turn_anew():

@@ -6,7 +6,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from appliance.dtelecom.base58 import encode
-from appliance.dtelecom.tokens import TokenWishes, read_key_pair, sign
+from appliance.dtelecom.tokens import TokenContents, read_key_pair, sign
 
 
 def pair(first=1):
@@ -24,5 +24,5 @@ KEY, SECRET = pair()
 
 
 def token(identity, name="", room="kitchen"):
-    wishes = TokenWishes(identity=identity, room=room, name=name, ttl_s=600)
-    return sign(read_key_pair(KEY, SECRET), wishes, int(time.time()))
+    contents = TokenContents(identity=identity, room=room, name=name, ttl_s=600)
+    return sign(read_key_pair(KEY, SECRET), contents, int(time.time()))

@@ -5,13 +5,14 @@ import socket
 import ssl
 import subprocess
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_place
+from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_address
 from appliance.dtelecom.relay import Relay
 from appliance.net.tls import trust
 from appliance.process.background import Background
@@ -27,10 +28,10 @@ QUERY = "access_token=a%20b&protocol=15"
 
 
 @asynccontextmanager
-async def relay_to(urls, tls=trust):
+async def relay_to(urls, tls=trust, **more):
     background = Background()
     await background.open()
-    relay = Relay(urls, background.start, tls)
+    relay = Relay(urls, background.start, tls, **more)
     relay.open()
     yield relay
     await relay.close()
@@ -63,13 +64,13 @@ class Client:
 
     @classmethod
     async def connected(cls, relay):
-        place = read_place(relay.url)
-        return cls(*await asyncio.open_connection(place.host, place.port))
+        address = read_address(relay.url)
+        return cls(*await asyncio.open_connection(address.host, address.port))
 
     @classmethod
     async def joined(cls, relay, query=QUERY):
         client = await cls.connected(relay)
-        client.send(upgrade(f"{read_place(relay.url).path}/rtc?{query}"))
+        client.send(upgrade(f"{read_address(relay.url).path}/rtc?{query}"))
         assert (await client.head()).startswith(b"HTTP/1.1 101 ")
         return client
 
@@ -192,7 +193,7 @@ async def test_a_refused_upgrade_is_passed_on_although_the_node_keeps_the_connec
 ):
     node.answers["/rtc"] = http("404 Not Found", b"no", "Connection: keep-alive")
     client = await Client.connected(relay)
-    client.send(upgrade(f"{read_place(relay.url).path}/rtc"))
+    client.send(upgrade(f"{read_address(relay.url).path}/rtc"))
     answer = await client.rest()
     assert answer.startswith(b"HTTP/1.1 404 ")
     assert answer.endswith(b"\r\n\r\nno")
@@ -300,7 +301,7 @@ async def test_no_node_is_joined_for_a_client_that_has_gone(node):
         relay_to([silent.url, node.url]) as relay,
     ):
         client = await Client.connected(relay)
-        client.send(upgrade(f"{read_place(relay.url).path}/rtc"))
+        client.send(upgrade(f"{read_address(relay.url).path}/rtc"))
         async with asyncio.timeout(DEADLINE_S):
             while not silent.heads:
                 await asyncio.sleep(0.01)
@@ -317,6 +318,31 @@ async def test_a_node_that_refuses_the_token_is_not_replaced(node):
     assert node.heads == []
 
 
+@pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
+async def test_a_token_is_reported_that_the_sessions_node_takes_no_more(node, status):
+    reports: list[int] = []
+    refused = partial(reports.append, 1)
+    async with relay_to([node.url], refused=refused) as relay:
+        node.answers["/first"] = http(status, b"no")
+        assert (await get(relay, "/first")).status_code == int(status[:3])
+        await (await Client.joined(relay)).close()
+        # The node answers 404 to paths it does not know: the SDK tries another.
+        node.answers["/rtc/v1"] = http("404 Not Found", b"no")
+        assert (await get(relay, "/rtc/v1")).status_code == 404
+        assert reports == []
+        node.answers["/rtc"] = http(status, b"no")
+        assert (await get(relay, "/rtc")).status_code == int(status[:3])
+        assert reports == [1]
+
+
+async def test_bytes_of_a_node_that_are_no_frames_are_logged(node, relay, caplog):
+    client = await Client.joined(relay)
+    node.send(frame(b"x", fin=False) + frame(b"y"))
+    assert await client.rest() == b""
+    await client.close()
+    assert "message continued or begun at the wrong place" in caplog.text
+
+
 async def test_a_session_stays_with_its_node(node):
     async with FakeNode() as first, relay_to([first.url, node.url]) as relay:
         await (await Client.joined(relay)).close()
@@ -327,22 +353,24 @@ async def test_a_session_stays_with_its_node(node):
 
 @pytest.mark.parametrize("path", ["/rtc", "/", "/x/rtc", "/" + "A" * 22 + "/rtc"])
 async def test_who_does_not_know_the_path_does_not_reach_the_node(node, relay, path):
-    place = read_place(relay.url)
+    address = read_address(relay.url)
     async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"http://{place.host}:{place.port}{path}")
-        longer = await client.get(f"http://{place.host}:{place.port}{place.path}x/rtc")
+        answer = await client.get(f"http://{address.host}:{address.port}{path}")
+        longer = await client.get(
+            f"http://{address.host}:{address.port}{address.path}x/rtc"
+        )
     assert (answer.status_code, longer.status_code) == (404, 404)
     assert node.heads == []
 
 
 async def test_only_loopback_is_listened_to(relay):
-    assert read_place(relay.url).host == "127.0.0.1"
+    assert read_address(relay.url).host == "127.0.0.1"
 
 
 async def test_each_relay_has_a_path_of_its_own(node):
     async with relay_to([node.url]) as first, relay_to([node.url]) as second:
-        assert read_place(first.url).path != read_place(second.url).path
-        assert len(read_place(first.url).path) > 20
+        assert read_address(first.url).path != read_address(second.url).path
+        assert len(read_address(first.url).path) > 20
 
 
 async def test_only_get_is_passed_on(node, relay):
@@ -397,7 +425,7 @@ async def test_no_bytes_of_a_node_are_an_error(answer, behind):
     ):
         for path in ("/a", "/rtc"):
             client = await Client.connected(relay)
-            client.send(upgrade(read_place(relay.url).path + path))
+            client.send(upgrade(read_address(relay.url).path + path))
             await client.rest()
             await client.close()
 

@@ -19,7 +19,7 @@ from appliance.dtelecom.node_registry import (
 )
 from appliance.dtelecom.tokens import (
     KeyPairError,
-    TokenWishes,
+    TokenContents,
     read_key_pair,
     sign,
 )
@@ -30,9 +30,9 @@ from tests.dtelecom.keys import KEY, SECRET, pair
 NOW_S = 1_700_000_000
 
 
-WISHES = {
-    "plain": TokenWishes(identity="box", room="kitchen", ttl_s=600),
-    "everything": TokenWishes(
+CONTENTS = {
+    "plain": TokenContents(identity="box", room="kitchen", ttl_s=600),
+    "everything": TokenContents(
         identity="box",
         room="kitchen",
         name="Box",
@@ -40,16 +40,16 @@ WISHES = {
         web_hook_url="https://example.com/hook?x=1&y=<2>",
         ttl_s=300,
     ),
-    "scripts": TokenWishes(
+    "scripts": TokenContents(
         identity="küche", room="台所", name="👋 שלום", metadata="\u2028\u2029", ttl_s=60
     ),
-    "signs": TokenWishes(
+    "signs": TokenContents(
         identity="\\\"/'",
         room="a\x7f\x80\ufeff",
         name="".join(map(chr, range(1, 32))),
         ttl_s=61,
     ),
-    "surrogate": TokenWishes(identity="\ud800x", room="\udfff", ttl_s=61),
+    "surrogate": TokenContents(identity="\ud800x", room="\udfff", ttl_s=61),
 }
 SEEDS = [bytes([first, *range(31)]) for first in range(40)]
 
@@ -60,7 +60,7 @@ def oracle(node_modules):
     node = shutil.which("node")
     assert node, "node is missing: install the Debian package npm"
     asked = {
-        "tokens": [asked_token(wishes) for wishes in WISHES.values()],
+        "tokens": [asked_token(contents) for contents in CONTENTS.values()],
         "addresses": [
             {"seeds": [seed.hex(), b"dtel-nodes".hex()], "program": CONTRACT}
             for seed in [decode(AUTHORITY), *SEEDS]
@@ -78,20 +78,20 @@ def oracle(node_modules):
     return json.loads(done.stdout)
 
 
-def asked_token(wishes):
+def asked_token(contents):
     grant = {
-        "room": wishes.room,
+        "room": contents.room,
         "roomJoin": True,
         "canPublish": True,
         "canSubscribe": True,
         "canPublishData": True,
     }
     options = {
-        "identity": wishes.identity,
-        "ttl": wishes.ttl_s,
-        "name": wishes.name,
-        "metadata": wishes.metadata,
-        "webHookURL": wishes.web_hook_url,
+        "identity": contents.identity,
+        "ttl": contents.ttl_s,
+        "name": contents.name,
+        "metadata": contents.metadata,
+        "webHookURL": contents.web_hook_url,
     }
     return {
         "key": KEY,
@@ -104,9 +104,9 @@ def asked_token(wishes):
 
 def test_a_token_is_byte_for_byte_the_one_of_dtelecoms_own_package(oracle):
     keys = read_key_pair(KEY, SECRET)
-    ours = [sign(keys, wishes, NOW_S) for wishes in WISHES.values()]
+    ours = [sign(keys, contents, NOW_S) for contents in CONTENTS.values()]
     assert ours == oracle["tokens"]
-    assert len(set(ours)) == len(WISHES)
+    assert len(set(ours)) == len(CONTENTS)
 
 
 def test_a_derived_address_is_the_one_of_solanas_own_package(oracle):
@@ -142,12 +142,12 @@ def test_a_point_has_one_encoding_only(point, is_point):
 
 def test_a_token_never_changes():
     """The oracle's answer, so that this holds without it, too."""
-    token = sign(read_key_pair(KEY, SECRET), WISHES["everything"], NOW_S)
+    token = sign(read_key_pair(KEY, SECRET), CONTENTS["everything"], NOW_S)
     assert token == GOLDEN
 
 
 def test_a_token_is_verified_with_the_api_key_alone():
-    token = sign(read_key_pair(KEY, SECRET), WISHES["plain"], NOW_S)
+    token = sign(read_key_pair(KEY, SECRET), CONTENTS["plain"], NOW_S)
     signed, _, signature = token.rpartition(".")
     public = Ed25519PublicKey.from_public_bytes(decode(KEY))
     public.verify(raw(signature), signed.encode())

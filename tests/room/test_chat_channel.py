@@ -71,6 +71,29 @@ async def test_older_and_plain_senders_are_understood(server, box):
     assert (edit.text, edit.is_edit) == ("edited", True)
 
 
+async def test_a_guest_whom_the_server_does_not_name_cannot_pass_for_another(
+    server, box
+):
+    """The SDK gives no identity: neither of a hidden guest nor of one just come."""
+    claim = {"id": "a", "sender": "ann", "senderName": "Ann", "text": "x", "ts": 1}
+    async with server.friend("ann", name="Ann") as friend:
+        await box.join(server)
+        await packet(friend, "chat", claim)
+        line = await received(box)
+        assert (line.sender_id, line.sender_name) == ("ann", "Ann")
+        async with (
+            server.friend("spy", hidden=True) as spy,
+            server.friend("eve") as eve,
+        ):
+            for guest in (spy, eve):
+                await packet(guest, "chat", claim)
+                other = await received(box)
+                assert other.sender_name == "unknown (says: Ann)"
+                assert (other.sender_id, other.id) != (line.sender_id, line.id)
+            await spy.room.local_participant.send_text("hello", topic="lk.chat")
+            assert (await received(box)).sender_name == "unknown"
+
+
 async def test_our_message_is_sent_by_stream_and_packet(server, box):
     async with server.friend("ann") as friend:
         await box.join(server)

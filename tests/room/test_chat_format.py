@@ -110,14 +110,49 @@ def test_the_sender_named_in_a_packet_is_ignored():
     assert read("", SENT_BY_BOB) == message(text="x")
 
 
-def test_a_packet_from_the_servers_api_may_name_a_sender():
-    found = read("", SENT_BY_BOB, ChatSender("", ""))
-    assert found == message(sender_id="bob", sender_name="Bob", text="x")
+UNKNOWN = ChatSender("", "")
 
 
-def test_a_sender_is_never_empty():
-    found = read("", {"id": "a", "text": "hello", "ts": SENT_MS}, ChatSender("", ""))
-    assert found == message(sender_id="server", sender_name="server")
+def test_the_sender_whom_an_unknown_one_names_is_only_a_claim():
+    found = read("", SENT_BY_BOB, UNKNOWN)
+    assert isinstance(found, ChatMessage)
+    assert (found.sender_id, found.sender_name) == ("", "unknown (says: Bob)")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_an_unknown_sender_who_claims_nothing_is_called_unknown(topic):
+    packet = {"text": "hello", "ts": SENT_MS, "message": "hello", "timestamp": SENT_MS}
+    found = read(topic, packet, UNKNOWN)
+    assert isinstance(found, ChatMessage)
+    assert (found.sender_id, found.sender_name) == ("", "unknown")
+
+
+@pytest.mark.parametrize("topic", TOPICS)
+def test_an_unknown_sender_cannot_replace_another_line(topic):
+    packet = {"id": "a", "ts": SENT_MS, "timestamp": SENT_MS}
+    first = read(topic, packet | {"text": "at 8", "message": "at 8"}, UNKNOWN)
+    second = read(topic, packet | {"text": "at 10", "message": "at 10"}, UNKNOWN)
+    assert isinstance(first, ChatMessage)
+    assert isinstance(second, ChatMessage)
+    assert len({"a", first.id, second.id}) == 3
+
+
+@given(st.text(max_size=100))
+def test_a_claimed_name_is_one_short_line_that_says_it_is_a_claim(claimed):
+    shown = names.unknown(claimed)
+    assert len(shown) <= 64
+    assert len(shown.splitlines()) == 1
+    assert shown == "unknown" or shown.startswith("unknown (says: ")
+
+
+@pytest.mark.parametrize(
+    ("topic", "packet"), [("", {"text": "yes"}), (TOPICS[0], {"message": "yes"})]
+)
+def test_a_message_without_an_id_and_a_time_may_be_repeated(topic, packet):
+    first, again = read(topic, packet), read(topic, packet)
+    assert isinstance(first, ChatMessage)
+    assert isinstance(again, ChatMessage)
+    assert first.id != again.id
 
 
 def test_without_an_id_the_same_message_has_the_same_id():
@@ -219,7 +254,7 @@ def test_any_packet_is_within_limits_or_dropped(topic, payload, identity, name):
     assert 0 < len(found.text) <= chat_format.TEXT_CHARACTERS
     assert 0 < len(found.id) <= 128
     assert 0 <= found.ts_ms <= 2**53
-    assert found.sender_id
+    assert found.sender_id == identity
     assert found.sender_name
     (found.text + found.sender_name).encode()
     assert "\n" not in found.sender_name

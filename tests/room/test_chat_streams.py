@@ -45,16 +45,17 @@ class Reader:
 class Room:
     """Room that counts how often a text was read, by the look-ups of its sender."""
 
-    local_participant = SimpleNamespace(identity="box")
+    local_participant = SimpleNamespace(identity="box", name="")
 
     def __init__(self):
         self.opened: Any = None
+        self.people: dict[str, Any] = {}
         self.looks = 0
 
     @property
     def remote_participants(self):
         self.looks += 1
-        return {}
+        return self.people
 
     def register_text_stream_handler(self, _topic, opened):
         self.opened = opened
@@ -167,6 +168,7 @@ async def test_a_text_that_is_too_long_is_not_read_again_while_it_grows(sign):
     room, taken, tasks = stage.room, stage.taken, stage.tasks
     reader = Reader()
     room.opened(reader, "ann")
+    room.looks = 0
     reader.send(sign * (TEXT_CHARACTERS + 1))
     reader.send("x")
     reader.send(sign * 8000)
@@ -176,6 +178,52 @@ async def test_a_text_that_is_too_long_is_not_read_again_while_it_grows(sign):
     await asyncio.gather(*tasks)
     assert room.looks == 1
     assert taken == [Dropped("too long")]
+
+
+ANN = SimpleNamespace(
+    identity="ann",
+    name="Ann",
+    kind=rtc.ParticipantKind.PARTICIPANT_KIND_STANDARD,
+)
+
+
+async def test_who_writes_and_leaves_at_once_is_named():
+    stage = Stage()
+    stage.room.people["ann"] = ANN
+    reader = Reader()
+    stage.room.opened(reader, "ann")
+    chat = ChatChannel(
+        1,
+        cast("rtc.Room", stage.room),
+        lambda event: stage.taken.append(cast("Any", event).message),
+        asyncio.get_running_loop().create_task,
+    )
+    chat.received(packet("ann", {"text": "bye"}))
+    stage.room.people.clear()
+    reader.send("bye")
+    reader.send(None)
+    await asyncio.gather(*stage.tasks)
+    assert [line.sender_name for line in stage.taken] == ["Ann", "Ann"]
+    chat.close()
+
+
+async def test_who_is_announced_while_writing_is_named_from_then_on():
+    stage = Stage()
+    reader = Reader()
+    stage.room.opened(reader, "ann")
+    stage.room.people["ann"] = ANN
+    reader.send("hello")
+    reader.send(None)
+    await asyncio.gather(*stage.tasks)
+    assert {line.sender_name for line in stage.taken} == {"Ann"}
+
+
+async def test_two_streams_of_unknown_senders_are_two_lines_whatever_their_ids():
+    stage = Stage()
+    await stage.line("line", "")
+    await stage.line("line", "")
+    assert {line.sender_name for line in stage.taken} == {"unknown"}
+    assert len({"line", *(line.id for line in stage.taken)}) == 3
 
 
 async def test_nothing_is_taken_after_the_session_was_left():

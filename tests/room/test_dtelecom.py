@@ -30,7 +30,7 @@ from appliance.core.events import (
 from appliance.dtelecom.signal_filter import SignalFilter
 from tests.dtelecom import keys
 from tests.dtelecom.conftest import NPM
-from tests.dtelecom.real_node import ROOM_KEY, Node, response_of_fork
+from tests.dtelecom.real_node import ROOM_KEY, Node, answer, response_of_fork
 from tests.npm import installed
 from tests.room.conftest import open_box
 from tests.room.fakes import DEADLINE_S, strongest_hz
@@ -130,6 +130,30 @@ async def test_a_box_returns_to_a_node_that_was_restarted(server, node):
         await box.until(RoomResumed)
         await friend.hear(0.5)
         assert abs(strongest_hz(await friend.hear(1.0)) - 440) < 10
+
+
+class ExpiringNode(Node):
+    """Node that can be told to accept no session any more."""
+
+    is_expired = False
+
+    async def _answer(self, connection, request):
+        if self.is_expired and "upgrade" in request.headers:
+            return answer(401, b"invalid token: token is expired")
+        return await super()._answer(connection, request)
+
+
+async def test_a_session_whose_token_has_expired_is_lost_with_the_connection(server):
+    """The core then joins again with a new token; the SDK would try for 30 s."""
+    async with ExpiringNode(server) as node, joined_box(node) as box:
+        await node.stop()
+        await box.until(RoomPaused)
+        node.is_expired = True
+        await node.start()
+        lost = await box.until(RoomLost)
+    assert lost.cause is Cause.SERVER_LOST
+    assert "token" in lost.reason
+    assert not lost.is_final
 
 
 async def test_a_dead_node_is_named(server, node):

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from livekit import rtc
 
-from appliance.core.commands import JoinRoom
-from appliance.core.events import RoomJoined
+from appliance.core.commands import JoinRoom, TakeTurn, Turn
+from appliance.core.events import AgentChanged, RoomJoined
 from appliance.pcm import SILENCE
 from appliance.room import pre_connect_audio
 from appliance.room.pre_connect_audio import (
@@ -263,6 +263,25 @@ async def test_of_two_agents_the_second_is_sent_an_empty_stream(server, box):
         async with an_agent(server, "agent-AJ_y", **ready) as second:
             assert await second.get() == b""
         assert (first.qsize(), other.qsize()) == (0, 0)
+
+
+async def test_what_was_taken_back_while_the_agent_starts_is_not_sent(server, box):
+    streams: asyncio.Queue[rtc.ByteStreamReader] = asyncio.Queue()
+    box.room.do(JoinRoom(1, server.url, server.token("box"), expects_agent=True))
+    await box.until(RoomJoined)
+    claims = {"kind": "agent", "canUpdateOwnMetadata": True}
+    async with server.friend("agent-AJ_x", **claims) as friend:
+        friend.room.register_byte_stream_handler(
+            TOPIC, lambda reader, _: streams.put_nowait(reader)
+        )
+        await friend.stay_muted()
+        await box.until(AgentChanged)
+        box.feed.disconnect()
+        box.room.do(TakeTurn(1, Turn.CANCEL))
+        ready = {"lk.agent.state": "listening"}
+        await friend.room.local_participant.set_attributes(ready)
+        async with asyncio.timeout(DEADLINE_S):
+            assert [chunk async for chunk in await streams.get()] == []
 
 
 async def test_a_track_that_was_published_again_gets_a_stream_of_its_own(stage):

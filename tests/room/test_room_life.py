@@ -141,7 +141,7 @@ async def test_chat_sent_by_the_servers_api_is_shown(server, box):
     payload = base64.b64encode(json.dumps(shape).encode()).decode()
     await administer(server, "SendData", data=payload, kind="RELIABLE", topic="chat")
     message = (await box.until(ChatReceived)).message
-    assert (message.text, message.sender_name) == ("dinner", "server")
+    assert (message.text, message.sender_name) == ("dinner", "unknown")
 
 
 async def test_a_full_room_may_be_tried_again(server, box):

@@ -28,6 +28,7 @@ from appliance.room import connection
 from appliance.room.ffi import ffi_events
 from tests.room import sdk_parts
 from tests.room.conftest import administer, open_box
+from tests.room.fakes import DEADLINE_S
 
 SECRET = "not-the-secret-of-this-server-but-long"
 
@@ -156,6 +157,31 @@ async def test_being_removed_has_its_own_reason(server, box):
     lost = await box.until(RoomLost)
     assert lost.cause is Cause.ROOM_CLOSED
     assert "removed" in lost.reason
+
+
+async def until_connected(box):
+    async with asyncio.timeout(DEADLINE_S):
+        while not box.sdk_room.isconnected():
+            await asyncio.sleep(0.001)
+
+
+@pytest.mark.parametrize("attempt", range(3))
+async def test_being_removed_while_joining_has_its_own_reason(server, box, attempt):
+    """Each time at another moment of publishing."""
+    box.room.do(JoinRoom(attempt, server.url, server.token("box")))
+    await until_connected(box)
+    await administer(server, "RemoveParticipant", identity="box")
+    failed = await box.until((RoomFailed, RoomLost))
+    assert failed.cause is Cause.ROOM_CLOSED
+    assert "removed" in failed.reason
+
+
+async def test_being_replaced_while_joining_has_its_own_reason(server, box):
+    box.room.do(JoinRoom(1, server.url, server.token("box")))
+    await until_connected(box)
+    async with server.friend("box"):
+        failed = await box.until((RoomFailed, RoomLost))
+    assert failed.cause is Cause.REPLACED
 
 
 async def test_a_closed_room_has_its_own_cause(server, box):

@@ -37,6 +37,28 @@ async def test_an_agent_may_offer_the_methods_for_turns_later(server, box):
             assert [await told.get(), await told.get()] == ["box", "box"]
 
 
+async def test_an_agent_that_is_starting_is_not_asked_to_take_back_a_turn(
+    server, box, monkeypatch
+):
+    """It offers no methods yet: three refusals, and it would be told of no turn."""
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    perform = rtc.LocalParticipant.perform_rpc
+
+    def noted(*arguments, **facts):
+        asked.put_nowait(facts["method"])
+        return perform(*arguments, **facts)
+
+    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", noted)
+    await box.join(server)
+    async with server.friend(ROBOT, kind="agent") as robot:
+        await robot.stay_muted()
+        await box.until(AgentChanged)
+        box.room.do(TakeTurn(1, Turn.CANCEL))
+        box.room.do(TakeTurn(1, Turn.START))
+        async with asyncio.timeout(DEADLINE_S):
+            assert await asked.get() == "start_turn"
+
+
 async def test_an_agent_that_refused_three_turns_is_told_of_no_other(
     server, box, monkeypatch, caplog
 ):

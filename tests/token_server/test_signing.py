@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from appliance.config import RoomKind
 from appliance.token_server.config import ApiKeys
 from appliance.token_server.request import Grant
-from appliance.token_server.signing import LiveKitIssuer, Order, Signer
+from appliance.token_server.signing import LiveKitIssuer, Signer, TokenRequest
 from appliance.tokens.claims import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
@@ -59,7 +59,7 @@ def test_read_claims_parses_an_issued_token():
 
 
 async def issued(grant):
-    return await ISSUER.issue(Order(grant, "192.0.2.1", NOW_S, 600))
+    return await ISSUER.issue(TokenRequest(grant, "192.0.2.1", NOW_S, 600))
 
 
 @given(TEXT, TEXT, TEXT, st.dictionaries(TEXT, TEXT, max_size=3))
