@@ -55,7 +55,7 @@ class Meter:
         self._advance(1, mixer)
 
     def take_playback(self, blocks: int, mixer: Mixer) -> None:
-        """Measure playback alone: in these blocks no sound is captured and none sent."""
+        """Measure playback alone, because no sound is captured and none is sent."""
         self._unmeasured = 0
         self._loudest_dbfs = SILENCE_DBFS
         self._advance(blocks, mixer)

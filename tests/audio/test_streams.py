@@ -89,6 +89,7 @@ class Refusing(FakeDriver):
     def __init__(self, *refused):
         super().__init__()
         self.refused = refused
+        self.error = SoundError(CARD.name, "refused")
 
     def open(self, wanted, callback):
         stream = super().open(wanted, callback)
@@ -97,7 +98,7 @@ class Refusing(FakeDriver):
         return stream
 
     def refuse(self):
-        raise SoundError("USB Audio", "refused")
+        raise self.error
 
 
 @pytest.mark.parametrize(

@@ -276,11 +276,11 @@ def test_a_card_that_was_split_is_one_stream_again_after_a_while():
         assert (speaker.ways, microphone.ways) == ({"speaker"}, {"microphone"})
         driver.hangs.clear()
         with Beating(play), Beating(capture):
-            supervisor.rejoin_s = 0.1
+            supervisor.duplex_retry_s = 0.1
             assert speaker.is_closed.wait(DEADLINE_S)
             duplex = driver.streams.get(timeout=DEADLINE_S)
         assert duplex.ways == {"speaker", "microphone"}
-        assert supervisor.rejoin_s > 0.1
+        assert supervisor.duplex_retry_s > 0.1
     assert driver.searches == 2, "the cards are not searched for it"
 
 
@@ -293,7 +293,7 @@ def test_a_card_that_is_split_is_not_interrupted_while_somebody_talks():
         driver.hangs.clear()
         with Beating(play), Beating(capture):
             talk(LOUD)
-            supervisor.rejoin_s = 0.1
+            supervisor.duplex_retry_s = 0.1
             for _ in range(100):
                 talk(LOUD)
                 assert not speaker.is_closed.wait(0.01)
