@@ -188,6 +188,7 @@ class Supervisor:
             self.faults.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
+            self._latency_steps.keep_open(_names(rest), now_s)
             self._choice.use(rest, rest)
             if "speaker" in stopped:
                 self._sender.mixer.drop_pending()
@@ -269,8 +270,7 @@ class Supervisor:
         if left_out in wanted and len(wanted) > 1:
             wanted = {way: wanted[way] for way in wanted if way != left_out}
         self._devices = wanted
-        card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
-        self._latency_steps.start(card, time.monotonic())
+        self._latency_steps.start(_names(wanted), time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
@@ -322,3 +322,7 @@ class Supervisor:
             self._streams.close()
             self._streams = None
             self._sender.mixer.drop_pending()
+
+
+def _names(devices: dict[Direction, Device]) -> str:
+    return " and ".join(sorted({device.stable_name for device in devices.values()}))

@@ -146,6 +146,16 @@ def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
     assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Microphone")
 
 
+def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
+    driver, steps = FakeDriver(TWO_CARDS), Steps()
+    with running(driver, steps) as events:
+        _, speaker_callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(speaker_callback):
+            assert next_lost(events).part is Part.MICROPHONE
+        assert steps.cards[0] == "USB Microphone and USB Speaker"
+        assert steps.left_open == ["USB Speaker"]
+
+
 def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
     driver = FakeDriver()
     with running(driver, Steps()) as events:
