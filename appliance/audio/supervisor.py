@@ -74,7 +74,9 @@ class Supervisor:
         self._streams: Streams | None = None
         self._is_wanted = False
         self._driver: Driver | None = None
-        self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
+        self._reopen_policy = ReopenPolicy(
+            self._is_better_listed, choice.is_plugin_wanted
+        )
         self._devices: dict[Direction, Device] = {}
         self._opened_at_s = self._voice_at_s = 0.0
         self._split_cards: str | None = None
@@ -244,6 +246,12 @@ class Supervisor:
         self._split_cards = None
         self._close_streams()
         self._open(driver, self._devices)
+
+    def _is_better_listed(self) -> bool:
+        """Return whether to search, and update the reasons and notices if not."""
+        self._note_missing(self._choice.missing_now())
+        self.faults.update(self._choice.found())
+        return self._choice.is_better_listed()
 
     def _reopen(self) -> None:
         """Search for cards and open the streams."""
