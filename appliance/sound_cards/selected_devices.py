@@ -180,7 +180,7 @@ class SelectedDevices:
         free = [
             device
             for device in unlisted((), self._cards, self._processes)
-            if not device.used_by
+            if device.is_free
         ]
         return any(
             self._hopes_for_server(direction)

@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from typing import TypeVar
 
 import pytest
@@ -19,6 +20,7 @@ from tests.audio.fake_driver import (
     Steps,
     beat,
     running,
+    supervising,
 )
 from tests.sound_cards.proc_asound import kernel
 
@@ -218,6 +220,41 @@ def test_a_program_that_has_a_card_open_is_named_until_the_card_is_unplugged(mac
         lost = next_of(events, PartLost, Part.MICROPHONE)
         assert "not found" in lost.reason
         assert speaker_found(events).notice.startswith('not "Boom"; plug that one in')
+
+
+def test_a_card_stuck_in_the_kernel_is_named_and_does_not_stop_the_supervisor(machine):
+    config = SoundConfig(speaker=("Boom",))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    driver = FakeDriver((MICROPHONE,))
+    with (
+        supervising(driver, Steps(), choice=choice) as (supervisor, events),
+        Callbacks(driver),
+    ):
+        next_of(events, PartFound, Part.MICROPHONE)
+        machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+        with machine.stuck(2, "pcm0p"):
+            lost = next_of(events, PartLost, Part.SPEAKER)
+            while "does not answer (card2/pcm0, status)" not in lost.reason:
+                lost = next_of(events, PartLost, Part.SPEAKER)
+            assert lost.name == "USB Boom: Audio"
+            seen_s = supervisor.heartbeat_s
+            driver.cards = ()
+            next_of(events, PartLost, Part.MICROPHONE)
+            assert supervisor.heartbeat_s > seen_s
+
+
+def test_a_card_is_as_good_as_in_use_while_it_does_not_answer(machine):
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    config = SoundConfig(microphone="none", speaker=("Boom",))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    free = choice.list_cards()
+    with machine.stuck(2, "pcm0p"):
+        assert choice.list_cards() != free
+        assert not choice.is_better_listed()
+    ends_s = time.monotonic() + DEADLINE_S
+    while choice.list_cards() != free:
+        assert time.monotonic() < ends_s
+    assert choice.is_better_listed()
 
 
 class Stuck(FakeDriver):
