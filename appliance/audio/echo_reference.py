@@ -80,7 +80,7 @@ class EchoReference:
         self._speaker = _SampleClock()
         self._microphone = _SampleClock()
         self._loud_until_frame = -IDLE_FRAMES
-        self._at = 0
+        self._at = self._written = 0
         self._fraction = 0.0
         self._rate = self._drift = 0.0
         self._target = self._enough = DELAY_FRAMES
@@ -168,8 +168,11 @@ class EchoReference:
     def _control(self) -> None:
         """Correct the delay once a second; before that, take the newest samples."""
         if not (self._speaker.windows and self._microphone.windows):
-            self._at = max(0, self._ring.written - DELAY_FRAMES)
-            self._fraction = 0.0
+            # A speaker that has stopped writes nothing: its end is not taken again.
+            if self._written != self._ring.written:
+                self._written = self._ring.written
+                self._at = max(0, self._written - DELAY_FRAMES)
+                self._fraction = 0.0
             return
         if self._microphone.windows == self._windows:
             return

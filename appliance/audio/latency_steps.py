@@ -112,8 +112,21 @@ class LatencySteps:
             self._card = card
             self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
             self.latency_step = min(max(kept.step, 0), self._top)
+        self._count_from(now_s + (SETTLED_S if is_other else REOPENED_S))
+
+    def keep_open(self, card: str, now_s: float) -> None:
+        """Restart counting for one of two cards, which stays open with its buffer.
+
+        Args:
+            card: name of the card that stays open.
+            now_s: monotonic clock.
+        """
+        self._card = card
+        self._count_from(now_s + REOPENED_S)
+
+    def _count_from(self, settled_s: float) -> None:
         self._used_s = 0.0
-        self._settled_s = now_s + (SETTLED_S if is_other else REOPENED_S)
+        self._settled_s = settled_s
         self._looks.clear()
 
     def update(self, losses: int, now_s: float, *, is_idle: bool) -> bool:

@@ -36,12 +36,6 @@ class Meter:
         self._unmeasured = 0
         self._posted = SILENT
 
-    def reset(self) -> None:
-        """Return to silence, because no sound is captured and none is sent."""
-        self._blocks = self._unmeasured = 0
-        self._loudest_dbfs = SILENCE_DBFS
-        self._post_change(SILENT)
-
     @property
     def is_voice(self) -> bool:
         """Whether the microphone's level is that of a voice."""
@@ -54,11 +48,21 @@ class Meter:
 
     def take(self, microphone: Block, mixer: Mixer) -> None:
         """Take a captured block; the playback level is read from `mixer`."""
-        self._blocks += 1
         self._unmeasured += 1
         if self._unmeasured >= EVERY_BLOCKS:
             self._unmeasured = 0
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
+        self._advance(1, mixer)
+
+    def take_playback(self, blocks: int, mixer: Mixer) -> None:
+        """Measure playback alone, because no sound is captured and none is sent."""
+        self._unmeasured = 0
+        self._loudest_dbfs = SILENCE_DBFS
+        self._advance(blocks, mixer)
+
+    def _advance(self, blocks: int, mixer: Mixer) -> None:
+        """Count blocks, and post the levels if a change is due."""
+        self._blocks += blocks
         if self._blocks < METER_BLOCKS:
             return
         levels = LevelsMeasured(
@@ -68,9 +72,6 @@ class Meter:
         )
         self._blocks = 0
         self._loudest_dbfs = SILENCE_DBFS
-        self._post_change(levels)
-
-    def _post_change(self, levels: LevelsMeasured) -> None:
         if levels != self._posted:
             self._posted = levels
             self._post(levels)

@@ -53,14 +53,21 @@ class SoundState:
 class ReopenPolicy:
     """Back-off of the searches for sound cards."""
 
-    def __init__(self, is_better_listed: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self,
+        is_better_listed: Callable[[], bool] = lambda: True,
+        is_plugin_wanted: Callable[[], bool] = lambda: False,
+    ) -> None:
         """Start with a search that is due at once.
 
         Args:
             is_better_listed: returns whether a card may be there for a missing
                 direction, or a better one than the open one.
+            is_plugin_wanted: returns whether one may be there that is not in ALSA's
+                list; asked only after a change of the list.
         """
         self._is_better_listed = is_better_listed
+        self._is_plugin_wanted = is_plugin_wanted
         self._searched_at_s = float("-inf")
         self._searches = self._half_searches = 0
         self._cards = ""
@@ -123,7 +130,10 @@ class ReopenPolicy:
             return waited_s >= wait_s
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
-        if not state.has_no_samples and not self._is_better_listed():
+        is_hopeful = self._is_better_listed() or (
+            is_changed and self._is_plugin_wanted()
+        )
+        if not (state.has_no_samples or is_hopeful):
             self.note(cards, now_s, is_open=True)
             return False
         return not self._has_to_wait(state, now_s, is_changed=is_changed)

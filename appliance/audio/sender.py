@@ -23,7 +23,7 @@ from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
 from appliance.audio.realtime import raise_priority
 from appliance.core.events import FirstBlockSent, TailEnded
-from appliance.pcm import BLOCK_FRAMES, PACKET_S, SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, PACKET_BLOCKS, PACKET_S, SILENCE, Block
 from appliance.ports import Post
 
 MAX_WAITING_PACKETS: Final = 6
@@ -155,7 +155,7 @@ class Sender:
         return self._queue.qsize() * PACKET_S
 
     def run_waiting(self) -> None:
-        """Process what is in the queue; the thread does so as it arrives."""
+        """Process what is in the queue without the thread; for tests."""
         while not self._queue.empty():
             self._take(self._queue.get())
 
@@ -176,7 +176,7 @@ class Sender:
         if packets is None:
             return
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
-            self.meter.reset()
+            self.meter.take_playback(packets * PACKET_BLOCKS, self.mixer)
             return
         if self.gate.is_open and not self._is_gap_counted:
             self._is_gap_counted = True

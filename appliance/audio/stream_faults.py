@@ -118,6 +118,11 @@ class StreamFaults:
                 self._troubles[direction] = changed.notice
                 self._found(direction, changed)
 
+    def update(self, found: dict[Direction, PartFound]) -> None:
+        """Take events with other notices for the streams that are open."""
+        for events in (self._opened, self._working):
+            events.update({way: found[way] for way in events.keys() & found.keys()})
+
     def note_listed(self, names: Collection[str]) -> None:
         """Count devices that worked and are not among these any more as unplugged."""
         for direction, name in tuple(self._listed.items()):

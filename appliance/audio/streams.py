@@ -134,7 +134,6 @@ class Streams:
         try:
             self._open_duplex(device, latency_s)
         except SoundError:
-            self.close()
             return False
         return True
 
@@ -197,8 +196,13 @@ class Streams:
         self, wanted: StreamRequest, callback: PeriodCallback, counts: StreamCounters
     ) -> None:
         stream = self._driver.open(wanted, callback)
+        try:
+            stream.start()
+        except SoundError:
+            # Open, it would keep other programs and the next attempt from the card.
+            stream.close()
+            raise
         self._open.append((wanted.directions, stream))
-        stream.start()
         counts.delay_ms = round(stream.latency_s * 1000)
 
     def _wanted(

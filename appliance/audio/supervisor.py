@@ -29,10 +29,10 @@ PAUSE_S: Final = 2.0
 """A pause this long in a talk may be interrupted."""
 LONG_LIFE_S: Final = 10.0
 """A card that has worked for this long is searched again at once when it is lost."""
-REJOIN_S: Final = 300.0
+DUPLEX_RETRY_S: Final = 300.0
 """Time after which a card whose duplex stream did not run is opened with one again,
 because two streams have a longer delay."""
-REJOIN_FACTOR: Final = 4
+DUPLEX_RETRY_FACTOR: Final = 4
 """Factor by which that time grows with each attempt: with some cards it never works."""
 _log = logging.getLogger(__name__)
 
@@ -67,21 +67,23 @@ class Supervisor:
             latency_steps: chooses one of `LATENCY_STEPS_S`.
         """
         self._choice = choice
-        self._import = driver
+        self._create_driver = driver
         self._sender = sender
         self._inbox: SimpleQueue[_Order] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="card", daemon=True)
         self._streams: Streams | None = None
         self._is_wanted = False
         self._driver: Driver | None = None
-        self._reopen_policy = ReopenPolicy(self._choice.is_better_listed)
+        self._reopen_policy = ReopenPolicy(
+            self._is_better_listed, choice.is_plugin_wanted
+        )
         self._devices: dict[Direction, Device] = {}
         self._opened_at_s = self._voice_at_s = 0.0
-        self._split_for: str | None = None
+        self._split_cards: str | None = None
         """List of cards with which a duplex stream did not run."""
-        self.rejoin_s = REJOIN_S
+        self.duplex_retry_s = DUPLEX_RETRY_S
         """Time after which such a card is opened with a duplex stream again."""
-        self._rejoin_for: str | None = None
+        self._retry_cards: str | None = None
         """List of cards for which that time holds."""
         self._left_out: Direction | None = None
         """Direction that hung when it was opened; the next attempt is made without it,
@@ -154,7 +156,7 @@ class Supervisor:
         state = self._state()
         self._adapt_buffer(is_playing=state.is_playing)
         if not (state.is_talking or state.is_playing):
-            self._rejoin()
+            self._retry_duplex()
         if self._reopen_policy.is_due(self._choice.list_cards, time.monotonic(), state):
             self._reopen()
 
@@ -188,15 +190,16 @@ class Supervisor:
             self.faults.close(stopped)
             self._streams.close_some(stopped)
             self._devices = rest
+            self._latency_steps.keep_open(_names(rest), now_s)
             self._choice.use(rest, rest)
             if "speaker" in stopped:
                 self._sender.mixer.drop_pending()
         else:
             if not any(counts.blocks for counts in counters.values()):
                 cards = self._choice.list_cards()
-                self._split_for = None if self._split_for == cards else cards
-                if cards != self._rejoin_for:
-                    self._rejoin_for, self.rejoin_s = cards, REJOIN_S
+                self._split_cards = None if self._split_cards == cards else cards
+                if cards != self._retry_cards:
+                    self._retry_cards, self.duplex_retry_s = cards, DUPLEX_RETRY_S
             self._close_streams()
         # Closing may have failed as well, and names the call in which.
         reason = self._driver.failure() or STOPPED
@@ -229,20 +232,26 @@ class Supervisor:
             return
         self.faults.note_trouble(is_losing=steps.is_losing, is_gate_open=is_sending)
 
-    def _rejoin(self) -> None:
+    def _retry_duplex(self) -> None:
         """Open a card as one stream again after it has worked as two for a while."""
         counters, driver = self.faults.counters, self._driver
         is_both = len(set(map(id, counters.values()))) > 1
         is_one_card = len(set(self._devices.values())) == 1
-        is_old = time.monotonic() - self._opened_at_s > self.rejoin_s
+        is_old = time.monotonic() - self._opened_at_s > self.duplex_retry_s
         if driver is None or not (is_both and is_one_card and is_old):
             return
-        if self._split_for is None or self._split_for != self._choice.list_cards():
+        if self._split_cards is None or self._split_cards != self._choice.list_cards():
             return
-        self.rejoin_s *= REJOIN_FACTOR
-        self._split_for = None
+        self.duplex_retry_s *= DUPLEX_RETRY_FACTOR
+        self._split_cards = None
         self._close_streams()
         self._open(driver, self._devices)
+
+    def _is_better_listed(self) -> bool:
+        """Return whether to search, and update the reasons and notices if not."""
+        self._note_missing(self._choice.missing_now())
+        self.faults.update(self._choice.found())
+        return self._choice.is_better_listed()
 
     def _reopen(self) -> None:
         """Search for cards and open the streams."""
@@ -251,7 +260,7 @@ class Supervisor:
         cards = self._choice.list_cards()
         wanted: dict[Direction, Device] = {}
         try:
-            self._driver = driver = self._driver or self._import()
+            self._driver = driver = self._driver or self._create_driver()
             driver.renew()
             wanted, missing = self._choice.choose(listed(driver.devices()))
             self.faults.note_listed(self._choice.listed)
@@ -269,13 +278,14 @@ class Supervisor:
         if left_out in wanted and len(wanted) > 1:
             wanted = {way: wanted[way] for way in wanted if way != left_out}
         self._devices = wanted
-        card = " and ".join(sorted({device.stable_name for device in wanted.values()}))
-        self._latency_steps.start(card, time.monotonic())
+        self._latency_steps.start(_names(wanted), time.monotonic())
         streams = Streams(driver, self._sender.mixer, self._sender)
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
         cards = self._choice.list_cards()
-        failures = streams.open(*devices, latency_s, is_split=self._split_for == cards)
+        failures = streams.open(
+            *devices, latency_s, is_split=self._split_cards == cards
+        )
         self._note_missing(failures)
         if failures and driver.failure():
             self._note_hang(failures, cards)
@@ -297,9 +307,9 @@ class Supervisor:
         """Note which direction made PortAudio hang or crash when it was opened."""
         devices = self._devices
         is_one_card = devices.get("microphone") == devices.get("speaker")
-        if is_one_card and self._split_for != cards:
+        if is_one_card and self._split_cards != cards:
             # It was a duplex stream, or will be clear with two.
-            self._split_for = cards
+            self._split_cards = cards
         else:
             # The speaker is opened first, and what follows a hang fails as well.
             hung: Direction = "speaker" if "speaker" in failures else "microphone"
@@ -320,3 +330,7 @@ class Supervisor:
             self._streams.close()
             self._streams = None
             self._sender.mixer.drop_pending()
+
+
+def _names(devices: dict[Direction, Device]) -> str:
+    return " and ".join(sorted({device.stable_name for device in devices.values()}))

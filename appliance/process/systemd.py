@@ -117,7 +117,7 @@ class SystemdNotifier:
             self._send("WATCHDOG=1")
             self._audio.worked()
         else:
-            self._audio.failed("no callback of the sound card")
+            self._audio.failed("an audio thread does not respond")
 
     def _send(self, lines: str) -> None:
         try:

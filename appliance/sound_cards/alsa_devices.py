@@ -26,6 +26,7 @@ from appliance.sound_cards.devices import (
     kernel_text,
     usb_port,
 )
+from appliance.sound_cards.status_reader import StatusReader
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
@@ -35,6 +36,7 @@ OURS: Final = "ptt-appliance"
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
 """End of the names that PortAudio gives to hardware devices."""
+_status_reader = StatusReader()
 
 
 def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
@@ -51,10 +53,13 @@ def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
     return "".join(closed)
 
 
-def user_of(pcm: Path, processes: Path) -> str:
-    """Return program and process id that hold the PCM open; empty if it is free."""
+def user_of(pcm: Path, processes: Path) -> str | None:
+    """Return program and process id that hold the PCM open; empty if it is free.
+
+    None: the PCM does not answer.
+    """
     owner = _owner(pcm)
-    return _program(owner, processes) if owner else ""
+    return _program(owner, processes) if owner else owner
 
 
 def is_allowed(nodes: str) -> bool:
@@ -65,6 +70,8 @@ def is_allowed(nodes: str) -> bool:
 def _is_free(pcm: Path, processes: Path) -> bool:
     """Return whether this program has the PCM open, or could open it."""
     owner = _owner(pcm)
+    if owner is None:
+        return False
     if owner:
         status = kernel_text(processes / owner / "status")
         groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
@@ -72,14 +79,16 @@ def _is_free(pcm: Path, processes: Path) -> bool:
     return is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
 
 
-def _owner(pcm: Path) -> str:
-    """Return the id of the thread that has the PCM open; empty if it is free."""
-    for sub in kernel_paths(pcm, "sub*"):
-        status = kernel_text(sub / "status")
-        owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
-        if owner:
-            return owner[1]
-    return ""
+def _owner(pcm: Path) -> str | None:
+    """Return the id of the thread that has the PCM open; empty if it is free.
+
+    None: the PCM does not answer.
+    """
+    status = _status_reader.text(pcm)
+    if status is None:
+        return None
+    owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
+    return owner[1] if owner else ""
 
 
 def _program(thread_id: str, processes: Path) -> str:
@@ -128,7 +137,7 @@ def in_use(
     cards: Path = ALSA_CARDS,
     processes: Path = PROCESSES,
 ) -> SoundError | None:
-    """Return the error for a wanted device that a program holds open, else None.
+    """Return the error for a wanted device that is in use or stuck, else None.
 
     Args:
         preferred: as for `chosen`.
@@ -137,11 +146,13 @@ def in_use(
         cards: where ALSA describes its cards.
         processes: where the kernel describes processes.
     """
-    used = tuple(x for x in unlisted(found, cards, processes) if x.used_by)
+    used = tuple(x for x in unlisted(found, cards, processes) if not x.is_free)
     try:
         device = chosen(preferred, used, direction)
     except SoundError:
         return None
+    if not device.used_by:
+        return SoundError(device.stable_name, device.obstacle)
     reason = fault_table.CARD_IN_USE.text(user=device.used_by)
     return SoundError(device.stable_name, reason)
 
@@ -158,7 +169,7 @@ def _missing(
     card: Path, number: str, known: set[Direction], processes: Path
 ) -> Iterator[Device]:
     """Yield the unlisted directions of one PCM as one device per program using it."""
-    directions: dict[str, set[Direction]] = defaultdict(set)
+    directions: dict[str | None, set[Direction]] = defaultdict(set)
     for letter, direction in _DIRECTIONS.items():
         pcm = card / f"pcm{number}{letter}"
         if direction not in known and pcm.is_dir():
@@ -174,12 +185,15 @@ def _missing(
             usb_id=kernel_text(card / "usbid").lower(),
             usb_port=usb_port(card.name[4:], card.parent),
             obstacle=_obstacle(card, number, user),
-            used_by=user,
+            used_by=user or "",
+            is_stuck=user is None,
         )
 
 
-def _obstacle(card: Path, number: str, user: str) -> str:
+def _obstacle(card: Path, number: str, user: str | None) -> str:
     """Return the likely reason why a PCM cannot be opened."""
+    if user is None:
+        return fault_table.CARD_STUCK.text(call=f"{card.name}/pcm{number}, status")
     if user:
         return fault_table.CARD_IN_USE.described(user=user)
     if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):

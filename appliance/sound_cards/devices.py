@@ -44,6 +44,8 @@ class Device:
     """Reason why PortAudio does not list the device; empty if it does."""
     used_by: str = ""
     """Program and process id that hold the device open."""
+    is_stuck: bool = False
+    """Whether the kernel does not answer for it."""
     is_plugin: bool = False
     """Whether it is a PCM of ALSA's configuration, such as `default` or `lavrate`, on a
     machine whose cards the kernel lists."""
@@ -58,6 +60,11 @@ class Device:
         """Directions in which the device has channels."""
         both: tuple[Direction, ...] = ("microphone", "speaker")
         return {direction for direction in both if self.channels(direction)}
+
+    @property
+    def is_free(self) -> bool:
+        """Whether no program has it open, as far as the kernel answers."""
+        return not (self.used_by or self.is_stuck)
 
     @property
     def is_default(self) -> bool:

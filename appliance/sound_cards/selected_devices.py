@@ -50,6 +50,10 @@ class SelectedDevices:
             self._preferred["speaker"] = config.speaker
         self._cards = cards
         self._processes = processes
+        self._devices: tuple[Device, ...] = ()
+        """Devices that PortAudio listed at the last choice."""
+        self._plugins: set[str] = set()
+        """Names of plugins that PortAudio has listed, in lower case."""
         self._used: dict[Direction, Device] = {}
         self._known_usb: set[Direction] = set()
         """Directions for which there has been a USB card."""
@@ -80,6 +84,8 @@ class SelectedDevices:
         Args:
             devices: devices listed by PortAudio.
         """
+        self._devices = devices
+        self._plugins |= {x.name.casefold() for x in devices if x.is_plugin}
         hidden = unlisted(devices, self._cards, self._processes)
         for device in (*devices, *hidden):
             self._known_usb |= device.directions if device.is_usb else set()
@@ -105,6 +111,13 @@ class SelectedDevices:
             < preference(self._preferred[direction], device)
         }
         return found, missing
+
+    def missing_now(self) -> dict[Direction, SoundError]:
+        """Return why directions are missing, and update the notices, without a search.
+
+        A program that was named may have ended, or its card is unplugged.
+        """
+        return self.choose(self._devices)[1]
 
     def missing_all(
         self, exc: SoundError, *, is_stuck: bool = False
@@ -167,12 +180,24 @@ class SelectedDevices:
         free = [
             device
             for device in unlisted((), self._cards, self._processes)
-            if not device.used_by
+            if device.is_free
         ]
         return any(
             self._hopes_for_server(direction)
             or any(self._is_better(direction, device) for device in free)
             for direction in self._preferred
+        )
+
+    def is_plugin_wanted(self) -> bool:
+        """Return whether a better choice is no card of the kernel's list.
+
+        It may be a plugin, which PortAudio lists while the plugin's card is there.
+        """
+        there = unlisted((), self._cards, self._processes)
+        return any(
+            all(preference((name,), device)[0] for device in there)
+            for direction in self._preferred
+            for name in self._better(direction)
         )
 
     def _is_better(self, direction: Direction, device: Device) -> bool:
@@ -188,8 +213,12 @@ class SelectedDevices:
 
     def _hopes_for_server(self, direction: Direction) -> bool:
         """Return whether a better choice may start that the kernel does not list."""
-        better = self._preferred[direction][: self._rank(direction)]
-        return not SHARED.isdisjoint(better)
+        known = SHARED | self._plugins
+        return any(name.casefold() in known for name in self._better(direction))
+
+    def _better(self, direction: Direction) -> tuple[str, ...]:
+        """Return the preferred names before the one of the device in use."""
+        return self._preferred[direction][: self._rank(direction)]
 
     def _rank(self, direction: Direction) -> int:
         """Return the rank of the device in use; the number of names if none is."""

@@ -100,9 +100,13 @@ class Steps:
         self.must_move = threading.Event()
         self.is_losing = False
         self.cards: list[str] = []
+        self.left_open: list[str] = []
 
     def start(self, card, _now_s):
         self.cards.append(card)
+
+    def keep_open(self, card, _now_s):
+        self.left_open.append(card)
 
     def update(self, _losses, _now_s, *, is_idle):
         if not self.must_move.is_set():

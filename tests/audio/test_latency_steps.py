@@ -1,5 +1,6 @@
 """Tests of the choice of the card's buffer size."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -40,6 +41,22 @@ class Card:
                 self.losses = 0
                 return self.now_s - begun_s
         return None
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_a_card_that_stays_open_alone_keeps_its_buffer_and_gets_a_step_of_its_own(step):
+    card = Card()
+    card.steps.latency_step = step
+    card.steps.keep_open("Box", card.now_s)
+    assert card.steps.latency_step == step, "it was not opened again"
+    losses = 0
+    while not card.steps.update(losses, card.now_s, is_idle=False):
+        card.now_s += LOOK_S
+        losses += 1
+    card.steps.start("Box", card.now_s)
+    assert card.steps.latency_step == step + 1
+    card.steps.start(CARD, card.now_s)
+    assert card.steps.latency_step == 0, "nothing was found out of both"
 
 
 def settled(kept=None):

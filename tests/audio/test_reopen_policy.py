@@ -100,6 +100,15 @@ def test_a_card_for_the_missing_direction_is_searched_soon_after_it_is_listed():
     assert made == [1000, 1001, 1003, 1005, 1007, 1009]
 
 
+def test_a_device_that_is_never_in_alsas_list_is_searched_once_after_each_change():
+    policy = ReopenPolicy(lambda: False, lambda: True)
+    policy.note(USB, 0.0, is_open=True)
+    assert looks(policy, USB, 1000, HALF) == []
+    more = USB + " 2 [Microphone]"
+    assert looks(policy, more, 1000, HALF, since=1000) == [1000]
+    assert looks(policy, USB, 1000, SECOND_CHOICE, since=2000) == [2000]
+
+
 def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)

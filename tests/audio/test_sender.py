@@ -7,13 +7,15 @@ import numpy as np
 import pytest
 
 from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import MAX_WAITING_PACKETS, Sender
+from appliance.audio.stream_callbacks import PlaybackCallback
 from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
 from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE
-from tests.audio.fakes import Path, Processor, block, last_samples
+from tests.audio.fakes import NOTHING, Path, Processor, block, last_samples
 
 DEADLINE_S = 10.0
 SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
@@ -88,6 +90,37 @@ def test_after_the_card_is_closed_the_levels_are_those_of_silence(path):
     for _ in range(20):
         path.put(8000)
     assert len(levels(path)) > count, "the same level is posted again"
+
+
+@pytest.mark.parametrize("had_microphone", [False, True])
+def test_a_box_without_a_microphone_shows_the_level_of_its_speaker(had_microphone):
+    path = Path()
+    path.sender.encoder_feed.disconnect()
+    if had_microphone:
+        for _ in range(20):
+            path.put(8000)
+    mixer = Mixer(now_s=path.clock)
+    path.sender.mixer = mixer
+    card = PlaybackCallback(mixer, EchoReference(path.clock), path.counters)
+    talk = mixer.add("ann")
+
+    def pass_a_second(level):
+        for _ in range(100):
+            talk(block(level))
+            path.clock.now_s += 0.01
+            card.call(NOTHING, memoryview(bytearray(1920)), 0, 0.0)
+            path.sender.send_silence()
+        return levels(path)[-1]
+
+    before = len(levels(path))
+    playing = pass_a_second(8000)
+    assert playing.speaker_dbfs == pytest.approx(-12, abs=3)
+    assert (playing.microphone_dbfs, playing.is_voice) == (-96, False)
+    assert len(levels(path)) - before <= 5, "five times a second"
+    assert pass_a_second(0) == LevelsMeasured(-96, -96, is_voice=False)
+    count = len(levels(path))
+    pass_a_second(0)
+    assert len(levels(path)) == count, "silence is posted once"
 
 
 def levels(path):

@@ -330,6 +330,25 @@ def test_the_delay_of_the_reference_falls_again_when_callbacks_are_in_time():
     assert np.median(after) == pytest.approx(np.median(before), abs=48)
 
 
+def test_the_sound_of_a_speaker_that_stops_in_its_first_second_is_taken_once():
+    clock = Clock()
+    reference = EchoReference(clock)
+
+    def taken(values):
+        for value in values:
+            clock.now_s += 0.01
+            if value:
+                reference.put(np.full(480, value, np.int16))
+            block = reference.take()
+            yield 0 if block is None else int(np.median(block))
+
+    first = list(taken(range(1000, 1500, 10)))
+    last = list(taken([0] * 100))
+    assert len(set(first)) > 40
+    assert not any(last[2:])
+    assert reference.is_idle
+
+
 def test_an_exception_in_a_callback_reaches_threading_excepthook():
     seen: list[threading.ExceptHookArgs] = []
 

@@ -83,6 +83,38 @@ def test_a_card_that_is_refused_at_every_rate_may_be_in_use():
         assert failure.reason.endswith("Is another program using it?")
 
 
+class Refusing(FakeDriver):
+    """Driver that opens streams of these directions and refuses to start them."""
+
+    def __init__(self, *refused):
+        super().__init__()
+        self.refused = refused
+        self.error = SoundError(CARD.name, "refused")
+
+    def open(self, wanted, callback):
+        stream = super().open(wanted, callback)
+        if wanted.directions in self.refused:
+            stream.start = self.refuse
+        return stream
+
+    def refuse(self):
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    ("refused", "failed"),
+    [([BOTH], set()), ([BOTH, MICROPHONE], MICROPHONE), ([BOTH, SPEAKER], SPEAKER)],
+)
+def test_a_stream_that_is_not_started_does_not_keep_the_card_open(refused, failed):
+    driver = Refusing(*refused)
+    streams = Streams(driver, Mixer(), Sink())
+    assert set(streams.open(CARD, CARD, 0.02)) == failed
+    works = [way for way in (SPEAKER, MICROPHONE) if way != failed]
+    assert [ways for ways, _ in driver.running_hz] == works
+    streams.close()
+    assert driver.running_hz == []
+
+
 class Ending(FakeDriver):
     """Driver whose library crashes when it is asked for a rate."""
 

@@ -146,6 +146,16 @@ def test_a_microphone_that_stops_does_not_interrupt_a_speaker_of_another_card():
     assert (lost.part, lost.name) == (Part.MICROPHONE, "USB Microphone")
 
 
+def test_after_the_loss_of_one_of_two_cards_the_buffer_is_chosen_for_the_other():
+    driver, steps = FakeDriver(TWO_CARDS), Steps()
+    with running(driver, steps) as events:
+        _, speaker_callback = driver.opened.get(timeout=DEADLINE_S)
+        with Beating(speaker_callback):
+            assert next_lost(events).part is Part.MICROPHONE
+        assert steps.cards[0] == "USB Microphone and USB Speaker"
+        assert steps.left_open == ["USB Speaker"]
+
+
 def test_a_card_whose_duplex_stream_never_runs_is_opened_as_two():
     driver = FakeDriver()
     with running(driver, Steps()) as events:
@@ -276,11 +286,11 @@ def test_a_card_that_was_split_is_one_stream_again_after_a_while():
         assert (speaker.ways, microphone.ways) == ({"speaker"}, {"microphone"})
         driver.hangs.clear()
         with Beating(play), Beating(capture):
-            supervisor.rejoin_s = 0.1
+            supervisor.duplex_retry_s = 0.1
             assert speaker.is_closed.wait(DEADLINE_S)
             duplex = driver.streams.get(timeout=DEADLINE_S)
         assert duplex.ways == {"speaker", "microphone"}
-        assert supervisor.rejoin_s > 0.1
+        assert supervisor.duplex_retry_s > 0.1
     assert driver.searches == 2, "the cards are not searched for it"
 
 
@@ -293,7 +303,7 @@ def test_a_card_that_is_split_is_not_interrupted_while_somebody_talks():
         driver.hangs.clear()
         with Beating(play), Beating(capture):
             talk(LOUD)
-            supervisor.rejoin_s = 0.1
+            supervisor.duplex_retry_s = 0.1
             for _ in range(100):
                 talk(LOUD)
                 assert not speaker.is_closed.wait(0.01)

@@ -129,7 +129,7 @@ async def test_without_audio_no_watchdog_signal_is_sent_until_it_runs_again(capl
         await asked.wait()
     assert systemd.notifications == ["WATCHDOG=1", "WATCHDOG=1", "STOPPING=1"]
     assert caplog.messages[:2] == [
-        "audio does not run  reason=no callback of the sound card",
+        "audio does not run  reason=an audio thread does not respond",
         "audio running again",
     ]
 

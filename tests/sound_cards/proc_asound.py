@@ -1,7 +1,10 @@
 """Fake /proc/asound and /proc, with the files that the appliance reads."""
 
+import os
 import re
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,6 +51,25 @@ class Kernel:
         """Mark the PCM as open in a thread."""
         state = f"state: RUNNING\nowner_pid   : {thread_id}\ntrigger_time: 1.0\n"
         self._status(number, pcm).write_text(state)
+
+    @contextmanager
+    def stuck(self, number: int, pcm: str) -> Iterator[None]:
+        """Let reading the state of the PCM block until the end of the context."""
+        status = self._status(number, pcm)
+        status.unlink()
+        os.mkfifo(status)
+        # Opening to read and write does not block; closing ends the blocked reads.
+        writer = os.open(status, os.O_RDWR)
+        try:
+            yield
+        finally:
+            self._release(status, writer)
+
+    def _release(self, status: Path, writer: int) -> None:
+        fresh = status.with_name("fresh")
+        fresh.write_text(CLOSED)
+        fresh.replace(status)
+        os.close(writer)
 
     def run(self, process_id: int, command: tuple[str, ...], *thread_ids: int) -> None:
         """Add a process with further threads."""

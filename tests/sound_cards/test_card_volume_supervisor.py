@@ -18,7 +18,6 @@ from appliance.sound_cards import alsa_mixer
 from appliance.sound_cards.alsa_mixer import loaded, opened
 from appliance.sound_cards.card_volume import card_volume_found, device_volumes
 from appliance.sound_cards.card_volume_supervisor import (
-    AGAIN_S,
     ANSWER_S,
     CardVolumeSupervisor,
 )
@@ -208,10 +207,6 @@ def test_a_level_that_is_too_low_is_a_notice_until_it_is_raised(mixer, supervise
     finish()
     assert not levels.notice("speaker", NAME)
     assert not levels.notice("microphone", NAME)
-
-
-def test_a_level_that_is_raised_is_noticed_soon():
-    assert AGAIN_S <= 2
 
 
 def test_a_level_that_is_set_as_configured_is_not_too_low(mixer, supervise):

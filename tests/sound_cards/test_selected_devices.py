@@ -2,13 +2,16 @@
 
 import queue
 import threading
+import time
+from typing import TypeVar
 
 import pytest
 
 from appliance.audio.portaudio import ANY_CARD
 from appliance.config import SoundConfig
-from appliance.core.events import Part, PartFound
+from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
+from appliance.sound_cards.devices import Device
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
@@ -17,6 +20,7 @@ from tests.audio.fake_driver import (
     Steps,
     beat,
     running,
+    supervising,
 )
 from tests.sound_cards.proc_asound import kernel
 
@@ -63,12 +67,20 @@ class Callbacks:
         self._thread.join()
 
 
-def speaker_found(events: queue.Queue[object]) -> PartFound:
-    """Return the next report of a speaker."""
+_Report = TypeVar("_Report", PartFound, PartLost)
+
+
+def next_of(events: queue.Queue[object], kind: type[_Report], part: Part) -> _Report:
+    """Return the next report of this kind about this part."""
     while True:
         event = events.get(timeout=DEADLINE_S)
-        if isinstance(event, PartFound) and event.part is Part.SPEAKER:
+        if isinstance(event, kind) and event.part is part:
             return event
+
+
+def speaker_found(events: queue.Queue[object]) -> PartFound:
+    """Return the next report of a speaker."""
+    return next_of(events, PartFound, Part.SPEAKER)
 
 
 @pytest.mark.parametrize("preferred", [(), ("Boom",)])
@@ -135,6 +147,114 @@ def test_the_only_card_needs_no_notice_until_a_usb_card_was_there(tmp_path):
         found = speaker_found(events)
     assert found.name == "seeed-2mic-voicecard: HiFi"
     assert found.notice.startswith("not a USB card")
+
+
+PLUGIN = ("mymic", 1, 0)
+PLUGIN_FIRST = SoundConfig(microphone=("mymic",), speaker=("USB Boom",))
+
+
+@pytest.mark.parametrize("is_there_at_first", [False, True])
+def test_a_preferred_plugin_is_used_once_its_card_is_there(tmp_path, is_there_at_first):
+    machine = kernel(tmp_path)
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    driver = FakeDriver((SPEAKER,))
+    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+
+    def plug_in():
+        driver.cards = (SPEAKER, MICROPHONE, PLUGIN)
+        machine.add(1, "USB Microphone", "Mic", "pcm0c", usb_id="1:1")
+
+    if is_there_at_first:
+        plug_in()
+    with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
+        if is_there_at_first:
+            next_of(events, PartFound, Part.MICROPHONE)
+            driver.cards = (SPEAKER,)
+            machine.remove(1)
+        next_of(events, PartLost, Part.MICROPHONE)
+        speaker_found(events)
+        plug_in()
+        assert next_of(events, PartFound, Part.MICROPHONE).name == "mymic"
+
+
+def test_a_plugin_that_was_never_listed_is_searched_once_after_each_change(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
+    mymic = Device(1, "mymic", 1, 0, 48_000, is_plugin=True)
+    choice = SelectedDevices(PLUGIN_FIRST, machine.cards, machine.processes)
+    found, missing = choice.choose((boom,))
+    choice.use(found, found)
+    assert set(missing) == {"microphone"}
+    assert choice.is_plugin_wanted()
+    assert not choice.is_better_listed(), "which would be searched again and again"
+    choice.choose((boom, mymic))
+    assert choice.is_better_listed(), "as it has been there"
+    found = {"speaker": boom, "microphone": mymic}
+    choice.use(found, found)
+    assert not choice.is_plugin_wanted()
+    assert not choice.is_better_listed()
+
+
+def test_a_preferred_card_that_the_kernel_lists_is_no_plugin(machine):
+    config = SoundConfig(microphone="none", speaker=("hdmi", "Boom"))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
+    choice.use({"speaker": boom}, {"speaker"})
+    assert not choice.is_plugin_wanted()
+
+
+def test_a_program_that_has_a_card_open_is_named_until_the_card_is_unplugged(machine):
+    driver = FakeDriver((HDMI,))
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    machine.use(1, "pcm0c", 99)
+    machine.use(2, "pcm0p", 99)
+    config = SoundConfig(microphone=("Microphone",), speaker=("Boom", "hdmi"))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    with running(driver, Steps(), choice=choice) as events, Callbacks(driver):
+        lost = next_of(events, PartLost, Part.MICROPHONE)
+        assert "in use by pulseaudio" in lost.reason
+        assert "in use by pulseaudio" in speaker_found(events).notice
+        machine.remove(1)
+        machine.remove(2)
+        lost = next_of(events, PartLost, Part.MICROPHONE)
+        assert "not found" in lost.reason
+        assert speaker_found(events).notice.startswith('not "Boom"; plug that one in')
+
+
+def test_a_card_stuck_in_the_kernel_is_named_and_does_not_stop_the_supervisor(machine):
+    config = SoundConfig(speaker=("Boom",))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    driver = FakeDriver((MICROPHONE,))
+    with (
+        supervising(driver, Steps(), choice=choice) as (supervisor, events),
+        Callbacks(driver),
+    ):
+        next_of(events, PartFound, Part.MICROPHONE)
+        machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+        with machine.stuck(2, "pcm0p"):
+            lost = next_of(events, PartLost, Part.SPEAKER)
+            while "does not answer (card2/pcm0, status)" not in lost.reason:
+                lost = next_of(events, PartLost, Part.SPEAKER)
+            assert lost.name == "USB Boom: Audio"
+            seen_s = supervisor.heartbeat_s
+            driver.cards = ()
+            next_of(events, PartLost, Part.MICROPHONE)
+            assert supervisor.heartbeat_s > seen_s
+
+
+def test_a_card_is_as_good_as_in_use_while_it_does_not_answer(machine):
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    config = SoundConfig(microphone="none", speaker=("Boom",))
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    free = choice.list_cards()
+    with machine.stuck(2, "pcm0p"):
+        assert choice.list_cards() != free
+        assert not choice.is_better_listed()
+    ends_s = time.monotonic() + DEADLINE_S
+    while choice.list_cards() != free:
+        assert time.monotonic() < ends_s
+    assert choice.is_better_listed()
 
 
 class Stuck(FakeDriver):
