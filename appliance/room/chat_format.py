@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import ChatMessage
 from appliance.room.names import display_name, is_text, unknown
 
@@ -118,6 +119,8 @@ def read_line(
     identity = sender.identity
     if not 0 < len(line.id) <= _ID_CHARACTERS or len(identity) > _ID_CHARACTERS:
         return Dropped("impossible id")
+    if identity == UNKNOWN_ID:
+        return Dropped("the identity of unknown senders")
     shown = display_name(sender.name, identity) if identity else unknown(sender.name)
     return ChatMessage(
         id=line.id,

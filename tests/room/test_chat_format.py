@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import ChatMessage
 from appliance.room import chat_format, names
 from appliance.room.chat_format import ChatSender, Dropped
@@ -307,3 +308,8 @@ def test_somebody_with_a_similar_name_is_not_marked(name):
 
 def test_a_guest_without_a_name_and_a_box_without_one_are_not_confused():
     assert names.display_name("", "ann", "") == "ann"
+
+
+def test_nobody_may_have_the_identity_of_unknown_senders():
+    found = read("chat", {"text": "hello"}, ChatSender(UNKNOWN_ID, "Boss"))
+    assert found == Dropped("the identity of unknown senders")
