@@ -9,12 +9,12 @@ participant (`jitter_buffer`, `drift`) through `mixer`, which adds the `earcons`
 card's callback. Signal processing is in `dsp`, `meter` measures levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
-(`stream_counters`, `stream_faults`) and reopens them (when: `reopen_policy`).
-Which cards it opens is decided in the folder `sound_cards`. `portaudio` implements
-`driver`: PortAudio runs in a process of its own, which is killed and started again when
-it hangs or crashes (`sound_process`; in that process: `portaudio_process`, both with
-`realtime` priority). `idle` saves CPU time, `latency_steps` delay; the path would work
-without them.
+(`stream_counters`, `stream_faults`, `silent_microphone`) and reopens them (when:
+`reopen_policy`). Which cards it opens is decided in the folder `sound_cards`.
+`portaudio` implements `driver`: PortAudio runs in a process of its own, which is killed
+and started again when it hangs or crashes (`sound_process`; in that process:
+`portaudio_process`, both with `realtime` priority). `idle` saves CPU time,
+`latency_steps` delay; the path would work without them.
 
 Start reading at `adapter`, which builds all of it and executes the core's commands.
 """

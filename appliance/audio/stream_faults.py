@@ -6,7 +6,8 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.stream_counters import STALL_S, SilentMicrophone, StreamCounters
+from appliance.audio.silent_microphone import SilentMicrophone
+from appliance.audio.stream_counters import STALL_S, StreamCounters
 from appliance.core import fault_table
 from appliance.core.events import PartFound, PartLost
 from appliance.core.hardware_fault import joined

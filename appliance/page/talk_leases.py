@@ -1,4 +1,8 @@
-"""Leases of the talk button on the page: who presses it, and until when."""
+"""Leases of the talk button on the page: who presses it, and until when.
+
+The press of a WebSocket ends with it; `net.http_server` closes one whose client does
+not answer pings.
+"""
 
 import asyncio
 from collections.abc import Callable

@@ -6,13 +6,11 @@ from typing import Any
 
 import pytest
 
+from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_counters import (
     ADC_VALUES,
-    FIRST_ZEROS_S,
     INPUT_UNDERFLOW,
-    MOST_ZEROS_S,
     STALL_S,
-    ZEROS_S,
     StreamCounters,
 )
 from appliance.audio.stream_faults import LOSING, NO_SAMPLES, SILENT, StreamFaults
