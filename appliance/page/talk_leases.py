@@ -1,6 +1,6 @@
 """Leases of the talk button on the page: who presses it, and until when.
 
-The press of a WebSocket ends with it; `net.http_server` closes one whose client does
+The press of a WebSocket ends with it; `application` closes one whose client does
 not answer pings.
 """
 
