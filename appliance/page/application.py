@@ -165,7 +165,7 @@ class Api:
         command = from_body(content, POSTS[request.url.path])
         address = request.client.host if request.client else ""
         client = Client(request.state.login, address=address)
-        return json_response(self._controls.execute(command, client))
+        return json_response(await self._controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:

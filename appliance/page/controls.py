@@ -1,5 +1,6 @@
 """Commands from clients: checked against the view, and posted as events."""
 
+import asyncio
 import time
 import unicodedata
 import uuid
@@ -84,13 +85,26 @@ class Controls:
         self._addresses: dict[str, str] = {}
         """Of the holders of the talk button by plain requests."""
         self._chat_rate = RateLimit(CHAT_EACH, CHAT_ALL, now_s)
+        self._lock = asyncio.Lock()
 
-    def execute(self, request: AnyRequest, client: Client) -> Answer:
+    async def execute(self, request: AnyRequest, client: Client) -> Answer:
         """Execute a command and return the body of the response.
+
+        Commands that arrive together are executed one after the other, each checked
+        against the view that follows from the one before.
 
         Raises:
             RequestRefused: with the reason.
         """
+        async with self._lock:
+            try:
+                return self._execute(request, client)
+            finally:
+                # The app, which `post` has scheduled, handles the event and publishes
+                # the view in this pass of the loop.
+                await asyncio.sleep(0)
+
+    def _execute(self, request: AnyRequest, client: Client) -> Answer:
         match request:
             case TalkRequest():
                 return self._talk(request, client)

@@ -146,7 +146,7 @@ class LiveEndpoint:
         commands = Bucket(COMMAND_RATE, self._now_s())
         refused_left = Bucket(REFUSED_COMMAND_RATE, self._now_s())
         while (message := await connection.receive()) is not None:
-            answer = self._answer(message, client, commands)
+            answer = await self._answer(message, client, commands)
             if "error" in answer and not refused_left.may(self._now_s()):
                 return POLICY_VIOLATION, "too many refused commands"
             # Most commands are answered by the next view.
@@ -154,11 +154,13 @@ class LiveEndpoint:
                 await connection.send(msgspec.json.encode(answer))
         return None
 
-    def _answer(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
+    async def _answer(
+        self, message: str | bytes, client: Client, commands: Bucket
+    ) -> Answer:
         try:
             command = from_command(message)
             self._check_pace(command, client, commands)
-            return self._controls.execute(command, client)
+            return await self._controls.execute(command, client)
         except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 
