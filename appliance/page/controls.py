@@ -49,6 +49,7 @@ TALKING = frozenset({TalkState.TALKING, TalkState.WARNING})
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
 RELEASE_FIRST = "That talk has ended. Release the talk button, then press it again."
+HELD_ELSEWHERE = "Another page or script still holds the talk button."
 
 Answer = dict[str, object]
 
@@ -155,7 +156,9 @@ class Controls:
         if request.on and view.is_page_press_ignored:
             # A repeat is not a release: the next one must not count as a new press.
             self._leases.prolong(holder, lease_s)
-            raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)
+            is_held = self._leases.is_pressed(holder)
+            sentence = RELEASE_FIRST if is_held else HELD_ELSEWHERE
+            raise RequestRefused(HTTPStatus.CONFLICT, sentence)
         refusal = _talk_refusal(view) if request.on else ""
         if refusal or not request.on:
             self._addresses.pop(holder, None)
