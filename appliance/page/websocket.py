@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.controls import Answer, Client, Controls
-from appliance.page.messages import AnyRequest, RequestRefused, from_command, refusal
+from appliance.page.messages import AnyRequest, RequestRefused, from_command
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
 
@@ -31,6 +31,8 @@ SEND_S = 5.0
 POLICY_VIOLATION = 1008
 LOGIN_INVALID = 4401
 """Makes the page open the pairing form; 4000-4999 are for applications."""
+TOO_MANY_OPEN = 4503
+"""Makes the page show the reason."""
 
 Close = tuple[int, str]
 """Close code and reason."""
@@ -106,8 +108,9 @@ class LiveEndpoint:
         """Serve one connection until either side ends it."""
         if self._connections >= MAX_SOCKETS:
             sentence = f"{MAX_SOCKETS} pages are open already. Close one of them."
-            refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
-            await socket.send_denial_response(refusal(refused))
+            # Accepted first: browsers hide the response to a refused WebSocket.
+            await socket.accept()
+            await WebSocketConnection(socket).close(TOO_MANY_OPEN, sentence)
             return
         self._connections += 1
         client = Client(socket.state.login, f"socket {uuid.uuid4()}")

@@ -276,8 +276,11 @@ async def test_a_client_that_stops_reading_finds_few_old_views_later(served):
 async def test_the_number_of_sockets_is_limited(served):
     cookie = await served.cookie()
     async with asyncio.TaskGroup() as group, _many(served, cookie, 16):
-        refused = group.create_task(_status(served, cookie))
-        assert await refused == 503
+        refused = group.create_task(_close_of(served, cookie))
+        assert await refused == (
+            4503,
+            "16 pages are open already. Close one of them.",
+        )
     async with live(served, cookie) as socket:
         assert (await read(socket))["room"] == "workshop"
 
@@ -301,12 +304,10 @@ async def _many(served, cookie, count):
         yield
 
 
-async def _status(served, cookie):
-    try:
-        async with live(served, cookie):
-            return 101
-    except InvalidStatus as refused:
-        return refused.response.status_code
+async def _close_of(served, cookie):
+    async with live(served, cookie) as socket:
+        await closing(socket)
+        return socket.close_code, socket.close_reason
 
 
 async def _flood(socket):
