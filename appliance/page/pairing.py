@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -232,17 +232,14 @@ class Pairing:
             self._has_unwritten = False
             self._replace(credentials)
 
-    def login_of(self, *, cookie: str, bearer: str) -> str | None:
+    def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
         self.refresh()
-        credentials = self._credentials
-        for secret, known in (
-            (cookie, credentials.cookies),
-            (bearer, credentials.tokens),
-        ):
-            if secret and digest(secret) in known:
-                return digest(secret)
-        return None
+        known = self._credentials
+        for cookie in cookies:
+            if digest(cookie) in known.cookies:
+                return digest(cookie)
+        return digest(bearer) if digest(bearer) in known.tokens else None
 
     def is_valid(self, login: str) -> bool:
         """Return whether the login with this digest is still valid."""
