@@ -23,7 +23,7 @@ from appliance.page.messages import (
     RequestRefused,
     body_of,
     json_response,
-    refusal,
+    refusal_response,
 )
 from appliance.page.pairing import Pairing
 
@@ -45,7 +45,7 @@ CSP = (
     " connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
-HEADERS = {
+SECURITY_HEADERS = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -64,7 +64,7 @@ NO_SCREEN = (
 )
 COOKIE_DAYS = 400
 """The longest time for which browsers keep a cookie."""
-FIELDS = 10
+MAX_FORM_FIELDS = 10
 
 
 class AccessControl:
@@ -95,7 +95,7 @@ class AccessControl:
         try:
             self._check(connection)
         except RequestRefused as refused:
-            return refusal(refused)
+            return refusal_response(refused)
         path = connection.scope["path"]
         if login is not None or path in OPEN_PATHS:
             return None
@@ -103,7 +103,7 @@ class AccessControl:
             return RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         sentence = "Not paired. Open /pair in a browser, or send a bearer token."
         headers = {"www-authenticate": "Bearer"}
-        return refusal(
+        return refusal_response(
             RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
         )
 
@@ -154,16 +154,16 @@ def too_many_requests() -> Response:
     retry = {"retry-after": "5", "connection": "close"}
     sentence = "Too many requests. Wait a few seconds."
     refused = RequestRefused(
-        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=HEADERS | retry
+        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=SECURITY_HEADERS | retry
     )
-    return refusal(refused)
+    return refusal_response(refused)
 
 
 def _with_headers(send: Send, path: str) -> Send:
     async def send_all(message: Message) -> None:
         if message["type"].endswith("response.start"):
             headers = MutableHeaders(scope=message)
-            headers.update(HEADERS)
+            headers.update(SECURITY_HEADERS)
             if path == FORM:
                 headers["referrer-policy"] = FORM_REFERRER
         await send(message)
@@ -236,7 +236,7 @@ def _paired(name: str, secret: str, *, is_json: bool) -> Response:
 
 def _pin_of_form(content: bytes) -> str:
     try:
-        pairs = parse_qsl(content.decode("ascii"), max_num_fields=FIELDS)
+        pairs = parse_qsl(content.decode("ascii"), max_num_fields=MAX_FORM_FIELDS)
     except ValueError as exc:
         sentence = "The form cannot be read. Write pin=123456"
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc

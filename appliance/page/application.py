@@ -265,7 +265,7 @@ class WebServer:
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=controls.refused)
+        self._limits = replace(limits, on_refused=controls.release_address)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]

@@ -128,7 +128,7 @@ class Controls:
         is_off = isinstance(request, TalkRequest) and not request.on
         return is_off and self._leases.is_pressed(_holder(client))
 
-    def refused(self, address: str) -> None:
+    def release_address(self, address: str) -> None:
         """Release the talk button for a request or a connection refused unread.
 
         It may have been the release, and a talk must not outlast that.
