@@ -229,7 +229,6 @@ class Pairing:
             return
         self._stamp = stamp
         if credentials is not None:
-            self._has_unwritten = False
             self._replace(credentials)
 
     def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:

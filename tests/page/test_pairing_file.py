@@ -19,6 +19,7 @@ from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import PairOptions, pair, remedy
 from appliance.page.pairing import (
     RESUBMIT_S,
+    Pairing,
     PairingFile,
     digest,
     new_credentials,
@@ -294,6 +295,30 @@ async def test_a_reset_with_phones_that_could_not_be_stored_is_not_undone_by_a_p
         await served.inbox.until(lambda: len(served.inbox.of(PageServed)) > before)
         cookies.append(await paired_with(served))
         assert await statuses(served, cookies) == [401, 200]
+
+
+class ResetBeforeWrite(PairingFile):
+    """File that the command line resets just before the service writes it."""
+
+    is_due = False
+
+    def change(self, changed, otherwise):
+        if self.is_due:
+            super().change(lambda _: new_credentials(), otherwise)
+        return super().change(changed, otherwise)
+
+
+async def test_a_reset_during_a_pairing_is_not_undone_by_logins_in_memory(tmp_path):
+    file = ResetBeforeWrite(tmp_path)
+    pairing = Pairing(file, lambda _: None)
+    await pairing.open()
+    with full_disk():
+        await pairing.pair(pairing.pin, "127.0.0.2")
+    file.is_due = True
+    second = await pairing.pair(pairing.pin, "127.0.0.3")
+    kept = file.read()
+    assert kept is not None
+    assert kept.cookies == (digest(second),)
 
 
 async def paired_with(served):
