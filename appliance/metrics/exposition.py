@@ -82,7 +82,8 @@ def _room(counts: Counters) -> Iterator[Metric]:
     )
     yield _counter(
         "ptt_chat_messages",
-        "Chat messages that reached a state.",
+        "Chat messages that reached a state; lines given up for another room are not"
+        " counted as failed.",
         ["direction", "state"],
         {key: counts.chat[key] for key in CHAT.values()},
     )

@@ -39,6 +39,9 @@ MALFORMED = (
 BAD_REQUEST = (
     b"HTTP/1.1 400 Bad Request\r\nconnection: close\r\ncontent-length: 0\r\n\r\n"
 )
+UNSENT_BYTES = 4096
+"""Data of a connection in this process beyond which the next message waits, so that a
+slow client gets the newest view and not those that it has missed."""
 _log = logging.getLogger(__name__)
 
 Client = tuple[str, int]
@@ -91,6 +94,7 @@ class HttpProtocol(H11Protocol):
             transport.abort()
             return
         self.client = self._client
+        transport.set_write_buffer_limits(high=UNSENT_BYTES)
         self._check_later()
 
     def data_received(self, data: bytes) -> None:

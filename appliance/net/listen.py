@@ -12,6 +12,9 @@ BACKLOG = 32
 """Connections that wait to be accepted; our choice: a page load opens six."""
 STALLED_MS = 20_000
 """Longest time without acknowledgement from the client, then the connection ends."""
+UNSENT_BYTES = 16 * 1024
+"""Data that the kernel takes from this process before it can send it. Its default, some
+megabytes, would be a minute of old views for a phone with a slow connection."""
 
 
 def parsed(listen: str) -> tuple[str, int]:
@@ -54,6 +57,8 @@ def listener(host: str, port: int) -> socket.socket:
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_MS)
+        # Connections inherit it.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
         listening.bind((host, port))
         listening.listen(BACKLOG)
     except OSError:

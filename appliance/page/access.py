@@ -23,11 +23,14 @@ from appliance.page.messages import (
     RequestRefused,
     body_of,
     json_response,
-    refusal,
+    refusal_response,
 )
 from appliance.page.pairing import Pairing
 
 COOKIE = "ptt_session"
+"""Start of the cookie's name. The port follows, because all ports of a host share
+cookies; of older versions it is the whole name. All are accepted: the port may change.
+"""
 FORM = "/pair"
 HEALTH = "/health"
 TO_FORM = "pair"
@@ -42,7 +45,7 @@ CSP = (
     " connect-src 'self'; manifest-src 'self'; form-action 'self'; base-uri 'none';"
     " frame-ancestors 'none'"
 )
-HEADERS = {
+SECURITY_HEADERS = {
     "content-security-policy": CSP,
     "x-content-type-options": "nosniff",
     "x-frame-options": "DENY",
@@ -61,7 +64,7 @@ NO_SCREEN = (
 )
 COOKIE_DAYS = 400
 """The longest time for which browsers keep a cookie."""
-FIELDS = 10
+MAX_FORM_FIELDS = 10
 
 
 class AccessControl:
@@ -92,7 +95,7 @@ class AccessControl:
         try:
             self._check(connection)
         except RequestRefused as refused:
-            return refusal(refused)
+            return refusal_response(refused)
         path = connection.scope["path"]
         if login is not None or path in OPEN_PATHS:
             return None
@@ -100,7 +103,7 @@ class AccessControl:
             return RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         sentence = "Not paired. Open /pair in a browser, or send a bearer token."
         headers = {"www-authenticate": "Bearer"}
-        return refusal(
+        return refusal_response(
             RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
         )
 
@@ -130,21 +133,20 @@ def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
     """Return the digest of the valid cookie or bearer token; None without one."""
     scheme, _, token = connection.headers.get("authorization", "").partition(" ")
     bearer = token.strip() if scheme.lower() == "bearer" else ""
-    return pairing.login_of(cookie=_cookie(connection), bearer=bearer)
+    return pairing.login_of(cookies=_cookies(connection), bearer=bearer)
 
 
-def _cookie(connection: HTTPConnection) -> str:
-    """Return the cookie of a login, or an empty text.
+def _cookies(connection: HTTPConnection) -> list[str]:
+    """Return the cookies of logins, of this box and of others on its host.
 
     `http.cookies` is not used: it takes seconds for some headers before Python 3.11.10
     (CVE-2024-7592). Our cookie is never quoted.
     """
-    for header in connection.headers.getlist("cookie"):
-        for each in header.split(";"):
-            name, _, value = each.strip().partition("=")
-            if name == COOKIE:
-                return value
-    return ""
+    headers = connection.headers.getlist("cookie")
+    pairs = [
+        each.strip().partition("=") for header in headers for each in header.split(";")
+    ]
+    return [value for name, _, value in pairs if name.startswith(COOKIE)]
 
 
 def too_many_requests() -> Response:
@@ -152,16 +154,16 @@ def too_many_requests() -> Response:
     retry = {"retry-after": "5", "connection": "close"}
     sentence = "Too many requests. Wait a few seconds."
     refused = RequestRefused(
-        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=HEADERS | retry
+        HTTPStatus.TOO_MANY_REQUESTS, sentence, headers=SECURITY_HEADERS | retry
     )
-    return refusal(refused)
+    return refusal_response(refused)
 
 
 def _with_headers(send: Send, path: str) -> Send:
     async def send_all(message: Message) -> None:
         if message["type"].endswith("response.start"):
             headers = MutableHeaders(scope=message)
-            headers.update(HEADERS)
+            headers.update(SECURITY_HEADERS)
             if path == FORM:
                 headers["referrer-policy"] = FORM_REFERRER
         await send(message)
@@ -206,7 +208,8 @@ class PairingForm:
             page = self._page(refused.sentence, refused.status)
             page.headers.update(refused.headers or {})
             return page
-        return _paired(secret, is_json=is_json)
+        name = f"{COOKIE}_{request.scope['server'][1]}"
+        return _paired(name, secret, is_json=is_json)
 
     def _page(self, sentence: str, status: HTTPStatus) -> Response:
         html = self._html.replace("{{problem}}", escape(sentence))
@@ -214,12 +217,12 @@ class PairingForm:
         return HTMLResponse(html, status, NO_STORE)
 
 
-def _paired(secret: str, *, is_json: bool) -> Response:
-    """Return the response to the right PIN; `secret` is the cookie."""
+def _paired(name: str, secret: str, *, is_json: bool) -> Response:
+    """Return the response to the right PIN, with a cookie of this name."""
     page = RedirectResponse(TO_PAGE, HTTPStatus.SEE_OTHER)
     response = json_response({"paired": True}) if is_json else page
     response.set_cookie(
-        COOKIE,
+        name,
         secret,
         max_age=COOKIE_DAYS * 86_400,
         # The browser takes the folder of this request: "/", or a proxy's path prefix,
@@ -233,7 +236,7 @@ def _paired(secret: str, *, is_json: bool) -> Response:
 
 def _pin_of_form(content: bytes) -> str:
     try:
-        pairs = parse_qsl(content.decode("ascii"), max_num_fields=FIELDS)
+        pairs = parse_qsl(content.decode("ascii"), max_num_fields=MAX_FORM_FIELDS)
     except ValueError as exc:
         sentence = "The form cannot be read. Write pin=123456"
         raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc

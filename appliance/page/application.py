@@ -165,7 +165,7 @@ class Api:
         command = from_body(content, POSTS[request.url.path])
         address = request.client.host if request.client else ""
         client = Client(request.state.login, address=address)
-        return json_response(self._controls.execute(command, client))
+        return json_response(await self._controls.execute(command, client))
 
 
 def health(view: View) -> tuple[bool, tuple[str, ...]]:
@@ -265,7 +265,7 @@ class WebServer:
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=controls.refused)
+        self._limits = replace(limits, on_refused=controls.release_address)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]
@@ -349,7 +349,8 @@ def _config(app: ASGIApp, ping_s: float) -> uvicorn.Config:
         ws_max_size=LIMIT_BYTES,
         ws_ping_interval=ping_s,
         ws_ping_timeout=ping_s,
-        # A view has 4 kB, on a LAN: compression would cost 30 kB per phone, and CPU.
+        # A view has 4 kB, with a full chat log 37 kB, on a LAN: compression would cost
+        # 30 kB of memory per phone, and CPU.
         ws_per_message_deflate=False,
         lifespan="off",
         log_config=None,

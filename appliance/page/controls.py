@@ -1,5 +1,6 @@
 """Commands from clients: checked against the view, and posted as events."""
 
+import asyncio
 import time
 import unicodedata
 import uuid
@@ -48,6 +49,7 @@ TALKING = frozenset({TalkState.TALKING, TalkState.WARNING})
 MUTED_AT_BOX = "The box is muted by its own button; unmute it there."
 MUTED_ON_PAGE = "The box is muted on a page; unmute it first."
 RELEASE_FIRST = "That talk has ended. Release the talk button, then press it again."
+HELD_ELSEWHERE = "Another page or script still holds the talk button."
 
 Answer = dict[str, object]
 
@@ -84,13 +86,26 @@ class Controls:
         self._addresses: dict[str, str] = {}
         """Of the holders of the talk button by plain requests."""
         self._chat_rate = RateLimit(CHAT_EACH, CHAT_ALL, now_s)
+        self._lock = asyncio.Lock()
 
-    def execute(self, request: AnyRequest, client: Client) -> Answer:
+    async def execute(self, request: AnyRequest, client: Client) -> Answer:
         """Execute a command and return the body of the response.
+
+        Commands that arrive together are executed one after the other, each checked
+        against the view that follows from the one before.
 
         Raises:
             RequestRefused: with the reason.
         """
+        async with self._lock:
+            try:
+                return self._execute(request, client)
+            finally:
+                # The app, which `post` has scheduled, handles the event and publishes
+                # the view in this pass of the loop.
+                await asyncio.sleep(0)
+
+    def _execute(self, request: AnyRequest, client: Client) -> Answer:
         match request:
             case TalkRequest():
                 return self._talk(request, client)
@@ -113,7 +128,7 @@ class Controls:
         is_off = isinstance(request, TalkRequest) and not request.on
         return is_off and self._leases.is_pressed(_holder(client))
 
-    def refused(self, address: str) -> None:
+    def release_address(self, address: str) -> None:
         """Release the talk button for a request or a connection refused unread.
 
         It may have been the release, and a talk must not outlast that.
@@ -141,7 +156,9 @@ class Controls:
         if request.on and view.is_page_press_ignored:
             # A repeat is not a release: the next one must not count as a new press.
             self._leases.prolong(holder, lease_s)
-            raise RequestRefused(HTTPStatus.CONFLICT, RELEASE_FIRST)
+            is_held = self._leases.is_pressed(holder)
+            sentence = RELEASE_FIRST if is_held else HELD_ELSEWHERE
+            raise RequestRefused(HTTPStatus.CONFLICT, sentence)
         refusal = _talk_refusal(view) if request.on else ""
         if refusal or not request.on:
             self._addresses.pop(holder, None)

@@ -71,7 +71,7 @@ def json_response(content: object, status: HTTPStatus = HTTPStatus.OK) -> "Respo
     return Response(msgspec.json.encode(content), status, NO_STORE, JSON)
 
 
-def refusal(refused: RequestRefused) -> "Response":
+def refusal_response(refused: RequestRefused) -> "Response":
     """Return the response to a refused request."""
     response = json_response(refused.body, refused.status)
     response.headers.update(refused.headers or {})
@@ -81,7 +81,7 @@ def refusal(refused: RequestRefused) -> "Response":
 async def on_refused(_: "Request", exc: Exception) -> "Response":
     """Return the response to a refused request; Starlette's exception handler."""
     assert isinstance(exc, RequestRefused)
-    return refusal(exc)
+    return refusal_response(exc)
 
 
 async def on_http_error(_: "Request", exc: Exception) -> "Response":
@@ -91,7 +91,7 @@ async def on_http_error(_: "Request", exc: Exception) -> "Response":
     assert isinstance(exc, HTTPException)
     status = HTTPStatus(exc.status_code)
     sentence = SENTENCES.get(status, status.phrase)
-    return refusal(RequestRefused(status, sentence, headers=exc.headers))
+    return refusal_response(RequestRefused(status, sentence, headers=exc.headers))
 
 
 async def body_of(request: "Request") -> bytes:

@@ -13,7 +13,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
 from pathlib import Path
@@ -188,6 +188,8 @@ class Pairing:
         self._show_again = Bucket(SHOW_AGAIN, now_s())
         self._writes = 0
         """Changes that are not in the file yet."""
+        self._has_unwritten = False
+        """The last write failed: the file lacks logins, and the PIN, of the memory."""
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
@@ -229,17 +231,14 @@ class Pairing:
         if credentials is not None:
             self._replace(credentials)
 
-    def login_of(self, *, cookie: str, bearer: str) -> str | None:
+    def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
         self.refresh()
-        credentials = self._credentials
-        for secret, known in (
-            (cookie, credentials.cookies),
-            (bearer, credentials.tokens),
-        ):
-            if secret and digest(secret) in known:
-                return digest(secret)
-        return None
+        known = self._credentials
+        for cookie in cookies:
+            if digest(cookie) in known.cookies:
+                return digest(cookie)
+        return digest(bearer) if digest(bearer) in known.tokens else None
 
     def is_valid(self, login: str) -> bool:
         """Return whether the login with this digest is still valid."""
@@ -313,26 +312,39 @@ class Pairing:
         changed: Callable[[PairingCredentials], PairingCredentials],
         pins: tuple[str, str],
     ) -> None:
-        """Write the change, the new PIN and the wrong PINs counted so far."""
+        """Write the change, the new PIN and the wrong PINs counted so far.
+
+        After a write that failed, everything in memory is written.
+        """
         lockouts = self._lockouts.stored(self._now_s(), self._wall_s())
-        await self._change(
-            lambda credentials: changed(credentials).with_lockouts(lockouts, pins)
-        )
+        memory = self._credentials
+
+        def kept(stored: PairingCredentials) -> PairingCredentials:
+            # Unless the command line has changed the file since it was read.
+            is_older = self._has_unwritten and self._file.stamp() == self._stamp
+            credentials = memory if is_older else changed(stored)
+            return credentials.with_lockouts(lockouts, pins)
+
+        self._has_unwritten = not await self._change(kept)
 
     async def _change(
         self, changed: Callable[[PairingCredentials], PairingCredentials]
-    ) -> None:
-        """Change the file in a thread: writing to an SD card may take a second."""
+    ) -> bool:
+        """Change the file, and return whether it has been written.
+
+        In a thread: writing to an SD card may take a second.
+        """
         self._writes += 1
         try:
             async with self._lock:
                 await asyncio.to_thread(self._file.change, changed, self._credentials)
         except OSError as exc:
             self._lost(exc)
-            return
+            return False
         finally:
             self._writes -= 1
         self._fault.found()
+        return True
 
     def _replace(self, credentials: PairingCredentials) -> None:
         if credentials.pin != self._credentials.pin:

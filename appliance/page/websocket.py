@@ -11,7 +11,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from appliance.net.rate_limit import Bucket, Rate
 from appliance.page.controls import Answer, Client, Controls
-from appliance.page.messages import AnyRequest, RequestRefused, from_command, refusal
+from appliance.page.messages import AnyRequest, RequestRefused, from_command
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
 
@@ -31,6 +31,8 @@ SEND_S = 5.0
 POLICY_VIOLATION = 1008
 LOGIN_INVALID = 4401
 """Makes the page open the pairing form; 4000-4999 are for applications."""
+TOO_MANY_OPEN = 4503
+"""Makes the page show the reason."""
 
 Close = tuple[int, str]
 """Close code and reason."""
@@ -106,8 +108,9 @@ class LiveEndpoint:
         """Serve one connection until either side ends it."""
         if self._connections >= MAX_SOCKETS:
             sentence = f"{MAX_SOCKETS} pages are open already. Close one of them."
-            refused = RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
-            await socket.send_denial_response(refusal(refused))
+            # Accepted first: browsers hide the response to a refused WebSocket.
+            await socket.accept()
+            await WebSocketConnection(socket).close(TOO_MANY_OPEN, sentence)
             return
         self._connections += 1
         client = Client(socket.state.login, f"socket {uuid.uuid4()}")
@@ -146,7 +149,7 @@ class LiveEndpoint:
         commands = Bucket(COMMAND_RATE, self._now_s())
         refused_left = Bucket(REFUSED_COMMAND_RATE, self._now_s())
         while (message := await connection.receive()) is not None:
-            answer = self._answer(message, client, commands)
+            answer = await self._answer(message, client, commands)
             if "error" in answer and not refused_left.may(self._now_s()):
                 return POLICY_VIOLATION, "too many refused commands"
             # Most commands are answered by the next view.
@@ -154,11 +157,13 @@ class LiveEndpoint:
                 await connection.send(msgspec.json.encode(answer))
         return None
 
-    def _answer(self, message: str | bytes, client: Client, commands: Bucket) -> Answer:
+    async def _answer(
+        self, message: str | bytes, client: Client, commands: Bucket
+    ) -> Answer:
         try:
             command = from_command(message)
             self._check_pace(command, client, commands)
-            return self._controls.execute(command, client)
+            return await self._controls.execute(command, client)
         except RequestRefused as refused:
             return {**refused.body, "status": refused.status}
 

@@ -162,7 +162,8 @@ class Served:
             answer = await client.post("/pair", data={"pin": self.pin})
         assert answer.status_code == 303, answer.text
         await self.inbox.until(lambda: len(self.inbox.of(PageServed)) > before)
-        return f"ptt_session={answer.cookies['ptt_session']}"
+        ((name, value),) = answer.cookies.items()
+        return f"{name}={value}"
 
 
 async def one_join() -> str:

@@ -42,13 +42,19 @@ class Idle:
 
 
 @asynccontextmanager
-async def running(directory, limits=None):
-    """Run an appliance with no adapter but the page; yield its address."""
+async def running(directory, limits=None, **changes):
+    """Run an appliance with no adapter but the page; yield its address.
+
+    Args:
+        directory: of the state.
+        limits: on clients.
+        changes: of the page's other settings.
+    """
     PairingFile(directory).change(
         lambda keys: keys.with_token(digest(SECRET)), new_credentials()
     )
     app, served = App(), asyncio.get_running_loop().create_future()
-    settings = site(directory, limits=limits)
+    settings = site(directory, limits=limits, **changes)
     page = Page(PageConfig(listen="127.0.0.1:0"), app.post, settings)
 
     async def make():

@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from appliance.core import fault_table
 from appliance.core.events import PageServed, Part, PartLost
 from appliance.page.pair_command import PairOptions, pair, remedy
-from appliance.page.pairing import PairingFile, digest, new_credentials, new_secret
+from appliance.page.pairing import (
+    RESUBMIT_S,
+    Pairing,
+    PairingFile,
+    digest,
+    new_credentials,
+    new_secret,
+)
 from appliance.page.pairing_lockout import Lockout
 from tests.page.fake_app import serving
 
@@ -255,6 +262,83 @@ async def test_a_pin_refused_after_a_start_with_a_full_disk_is_accepted_once_wri
         pins.append(json.loads(capsys.readouterr().out)["pin"])
         assert (await client.post("/pair", json={"pin": pins[1]})).is_success
     assert pins == [keys.pin, keys.pin]
+
+
+async def test_phones_paired_with_a_full_disk_stay_paired_once_it_is_writable(
+    tmp_path, clock
+):
+    PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
+    async with serving(tmp_path, clock) as served:
+        first_pin = served.pin
+        with full_disk():
+            cookies = [await paired_with(served), await paired_with(served)]
+        cookies.append(await paired_with(served))
+        assert await statuses(served, cookies) == [200, 200, 200]
+        clock.now_s += RESUBMIT_S
+        async with served.client() as client:
+            answer = await client.post("/pair", json={"pin": first_pin})
+        assert answer.status_code == 403
+        assert served.pin == served.inbox.of(PageServed)[-1].pin
+    async with serving(tmp_path, clock) as again:
+        assert await statuses(again, cookies) == [200, 200, 200]
+
+
+async def test_a_reset_with_phones_that_could_not_be_stored_is_not_undone_by_a_pairing(
+    tmp_path, clock
+):
+    PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
+    async with serving(tmp_path, clock) as served:
+        with full_disk():
+            cookies = [await paired_with(served)]
+        before = len(served.inbox.of(PageServed))
+        pair(tmp_path, "0.0.0.0:80", PairOptions(is_reset=True), service=tmp_path)
+        await served.inbox.until(lambda: len(served.inbox.of(PageServed)) > before)
+        cookies.append(await paired_with(served))
+        assert await statuses(served, cookies) == [401, 200]
+
+
+class ResetBeforeWrite(PairingFile):
+    """File that the command line resets just before the service writes it."""
+
+    is_due = False
+
+    def change(self, changed, otherwise):
+        if self.is_due:
+            super().change(lambda _: new_credentials(), otherwise)
+        return super().change(changed, otherwise)
+
+
+async def test_a_reset_during_a_pairing_is_not_undone_by_logins_in_memory(tmp_path):
+    file = ResetBeforeWrite(tmp_path)
+    pairing = Pairing(file, lambda _: None)
+    await pairing.open()
+    with full_disk():
+        await pairing.pair(pairing.pin, "127.0.0.2")
+    file.is_due = True
+    second = await pairing.pair(pairing.pin, "127.0.0.3")
+    kept = file.read()
+    assert kept is not None
+    assert kept.cookies == (digest(second),)
+
+
+async def paired_with(served):
+    """Pair with the PIN that the box shows, and return the cookie header."""
+    shown = served.inbox.of(PageServed)
+    async with served.client() as client:
+        answer = await client.post("/pair", json={"pin": shown[-1].pin})
+    assert answer.is_success, answer.text
+    await served.inbox.until(lambda: len(served.inbox.of(PageServed)) > len(shown))
+    ((_, value),) = answer.cookies.items()
+    # The name in versions that did not have the port in it.
+    return f"ptt_session={value}"
+
+
+async def statuses(served, cookies):
+    found = []
+    for cookie in cookies:
+        async with served.client(headers={"cookie": cookie}) as client:
+            found.append((await client.get("/api/view")).status_code)
+    return found
 
 
 @pytest.mark.parametrize(

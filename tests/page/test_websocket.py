@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 import json
+import socket as stdlib_socket
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
@@ -22,15 +23,16 @@ from appliance.core.events import (
 from appliance.core.view import TalkState
 from appliance.page.application import default_limits
 from appliance.page.pair_command import PairOptions, pair
-from tests.page.fake_app import serving
+from tests.page.fake_app import own_line, serving
 
 
 @asynccontextmanager
-async def live(served, cookie=None, **headers):
+async def live(served, cookie=None, sock=None, **headers):
     cookie = await served.cookie() if cookie is None else cookie
     sent = {"Cookie": cookie, **headers}
     url = f"ws://{served.host}/api/live"
-    async with connect(url, additional_headers=sent, proxy=None) as socket:
+    options = {} if sock is None else {"sock": sock}
+    async with connect(url, additional_headers=sent, proxy=None, **options) as socket:
         yield socket
 
 
@@ -248,11 +250,37 @@ async def test_a_message_that_is_too_long_closes_the_socket(served):
         assert code == 1009
 
 
+async def test_a_client_that_stops_reading_finds_few_old_views_later(served):
+    long = tuple(own_line(ChatTyped(str(at), "x" * 600, 1)) for at in range(50))
+    served.inbox.show(chat=long)
+    slow = stdlib_socket.socket()
+    # About two views, so that the others wait at the box.
+    slow.setsockopt(stdlib_socket.SOL_SOCKET, stdlib_socket.SO_RCVBUF, 64 * 1024)
+    host, port = served.host.split(":")
+    slow.connect((host, int(port)))
+    slow.setblocking(False)
+    cookie = await served.cookie()
+    async with live(served, cookie, sock=slow) as late, live(served, cookie) as reader:
+        await read(late)
+        late.transport.pause_reading()
+        for number in range(20):
+            served.inbox.show(room=f"room {number}")
+            await view_where(reader, lambda view, n=number: view["room"] == f"room {n}")
+        late.transport.resume_reading()
+        old = [(await read(late))["room"]]
+        while old[-1] != "room 19":
+            old.append((await read(late))["room"])
+    assert len(old) <= 8, old
+
+
 async def test_the_number_of_sockets_is_limited(served):
     cookie = await served.cookie()
     async with asyncio.TaskGroup() as group, _many(served, cookie, 16):
-        refused = group.create_task(_status(served, cookie))
-        assert await refused == 503
+        refused = group.create_task(_close_of(served, cookie))
+        assert await refused == (
+            4503,
+            "16 pages are open already. Close one of them.",
+        )
     async with live(served, cookie) as socket:
         assert (await read(socket))["room"] == "workshop"
 
@@ -276,12 +304,10 @@ async def _many(served, cookie, count):
         yield
 
 
-async def _status(served, cookie):
-    try:
-        async with live(served, cookie):
-            return 101
-    except InvalidStatus as refused:
-        return refused.response.status_code
+async def _close_of(served, cookie):
+    async with live(served, cookie) as socket:
+        await closing(socket)
+        return socket.close_code, socket.close_reason
 
 
 async def _flood(socket):

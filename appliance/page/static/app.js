@@ -29,10 +29,10 @@ const send = connect({
     // The talk button has its own words for a press, and needs none for a release.
     if (command.do !== "talk") toast(NOT_CONNECTED, "bad");
   },
-  onState: (state) => {
+  onState: (state, reason) => {
+    status.showLink(state, reason);
     if (state === isLive) return;
     isLive = state;
-    status.showLink(state);
     if (state) return;
     debug.note("This page has lost its connection to the box.");
     talk.disconnected();

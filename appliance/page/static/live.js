@@ -8,6 +8,7 @@ const SILENCE_MS = 12000;
 // After waking, the first view has to arrive within this time; it takes 50 ms on a LAN.
 const WAKE_MS = 2000;
 const LOGIN_INVALID = 4401;
+const TOO_MANY_OPEN = 4503;
 
 export const NOT_CONNECTED = "This page is not connected to the box.";
 
@@ -26,7 +27,7 @@ export function connect({ onView, onAnswer, onState, onUnsent }) {
     replaced?.close();
     restartSilenceTimer(SILENCE_MS);
     opened.addEventListener("message", (event) => isCurrent() && receive(event.data));
-    opened.addEventListener("close", (event) => isCurrent() && closed(event.code));
+    opened.addEventListener("close", (event) => isCurrent() && closed(event));
   }
 
   function receive(data) {
@@ -44,15 +45,15 @@ export function connect({ onView, onAnswer, onState, onUnsent }) {
 
   function restartSilenceTimer(longestMs) {
     clearTimeout(silence);
-    silence = setTimeout(() => closed(0), longestMs);
+    silence = setTimeout(() => closed({ code: 0 }), longestMs);
   }
 
-  function closed(code) {
+  function closed({ code, reason }) {
     clearTimeout(silence);
     const dead = socket;
     socket = null;
     dead?.close();
-    onState(false);
+    onState(false, code === TOO_MANY_OPEN ? reason : "");
     if (code === LOGIN_INVALID) location.assign("pair");
     else checkLogin();
   }

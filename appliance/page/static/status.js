@@ -6,7 +6,11 @@ import { toast } from "./toast.js";
 
 const OUT = new Set(["left", "refused", "disconnected"]);
 
+const AWAY = byId("away").textContent;
+
 let previous = null;
+// A key has chosen a room that is not joined yet.
+let isPending = false;
 
 export function start(send) {
   byId("leave").addEventListener("click", () => send({ do: "leave" }));
@@ -14,9 +18,31 @@ export function start(send) {
     // The last room, even if it is not a preset.
     send({ do: "join", preset: previous?.preset ?? null });
   });
-  byId("preset").addEventListener("change", (event) => {
-    const isSent = send({ do: "join", preset: event.target.value || null });
+  startPresets(send);
+}
+
+// Arrow keys on the closed list choose each room that they pass: the choice of a key is
+// joined with Enter, or when the list loses the focus.
+function startPresets(send) {
+  const list = byId("preset");
+  let isByKey = false;
+  const join = () => {
+    isPending = false;
+    const isSent = send({ do: "join", preset: list.value || null });
     if (!isSent && previous !== null) presets(previous);
+  };
+  list.addEventListener("pointerdown", () => (isByKey = false));
+  list.addEventListener("keydown", ({ key }) => {
+    isByKey = key !== "Enter";
+    if (!isByKey && isPending) join();
+  });
+  list.addEventListener("change", () => {
+    if (isByKey) isPending = list.value !== (previous?.preset ?? "");
+    else join();
+  });
+  list.addEventListener("blur", () => {
+    isByKey = false;
+    if (isPending) join();
   });
 }
 
@@ -34,9 +60,10 @@ export function show(view) {
   previous = view;
 }
 
-export function showLink(isLive) {
+export function showLink(isLive, reason) {
   document.body.dataset.page = isLive ? "live" : "away";
   setHidden(byId("away"), isLive);
+  setText(byId("away"), reason || AWAY);
   setText(byId("link-text"), isLive ? "live" : "not connected to the box");
 }
 
@@ -64,7 +91,7 @@ function presets({ presets: names, preset }) {
     },
   });
   // Only if it differs: a view must not disturb a list that somebody has just opened.
-  if (list.value !== (preset ?? "")) list.value = preset ?? "";
+  if (!isPending && list.value !== (preset ?? "")) list.value = preset ?? "";
 }
 
 function faults(sentences) {

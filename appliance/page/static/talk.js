@@ -1,5 +1,6 @@
 // Talk button: hold to talk, by pointer, space bar or Enter. Losing the pointer, the focus
-// or the page counts as a release. While the box is muted on the page, and always in
+// or the page counts as a release. A click without pointer and key, which assistive
+// technology sends, starts the talk, and the next one ends it. While the box is muted on the page, and always in
 // `open` mode, the button is a mute switch: one tap mutes or unmutes.
 
 import { byId, setAttribute, setText } from "./dom.js";
@@ -24,7 +25,13 @@ const NOT_CONNECTED = "this page is not connected to the box";
 
 const button = byId("talk");
 let send = () => false;
-let isDown = false;
+const CLICK = "click";
+// What holds the button: the id of a pointer, the code of a key, or CLICK; null: nothing.
+let holder = null;
+// A talk of some page or script has ended, and its button is still held.
+let isSpent = false;
+// False: the present press was refused because another page or script holds the button.
+let isAccepted = false;
 let hasEnded = false;
 // Effect of a press: null: talks; true: mutes the box; false: unmutes it.
 let mutes = null;
@@ -35,22 +42,29 @@ export function start(sender) {
   button.addEventListener("pointerdown", (event) => {
     if (event.button !== 0) return;
     button.setPointerCapture(event.pointerId);
-    press();
+    press(event.pointerId);
   });
-  for (const name of ["pointerup", "pointercancel", "lostpointercapture", "blur"]) {
-    button.addEventListener(name, release);
+  for (const name of ["pointerup", "pointercancel", "lostpointercapture"]) {
+    button.addEventListener(name, (event) => event.pointerId === holder && release());
   }
+  button.addEventListener("blur", release);
+  button.addEventListener("click", (event) => {
+    if (event.detail !== 0) return;
+    if (holder === CLICK) release();
+    else press(CLICK);
+  });
   // A long press on a phone would open the context menu.
   button.addEventListener("contextmenu", (event) => event.preventDefault());
   addEventListener("keydown", onKeyDown);
-  addEventListener("keyup", (event) => isTalkKey(event) && release());
+  addEventListener("keyup", onKeyUp);
   addEventListener("blur", release);
   addEventListener("pagehide", release);
   document.addEventListener("visibilitychange", () => document.hidden && release());
 }
 
 export function show(view) {
-  hasEnded = isDown && view.is_page_spent;
+  isSpent = view.is_page_spent;
+  hasEnded = holder !== null && isAccepted && isSpent;
   refusal = refusalOf(view);
   mutes = switchOf(view);
   const state = hasEnded ? "locked" : refusal ? "unavailable" : view.talk;
@@ -96,7 +110,7 @@ export function disconnected() {
 
 function hint() {
   if (mutes !== null) return HINTS.switch;
-  return isDown && !hasEnded ? HINTS.held : HINTS.hold;
+  return holder !== null && isAccepted && !hasEnded ? HINTS.held : HINTS.hold;
 }
 
 function isLimitNear(view) {
@@ -117,18 +131,25 @@ function words(view) {
 function onKeyDown(event) {
   if (!isTalkKey(event)) return;
   event.preventDefault();
-  if (!event.repeat) press();
+  if (!event.repeat) press(event.code);
+}
+
+function onKeyUp(event) {
+  if (!isTalkKey(event)) return;
+  // Firefox would click the button.
+  event.preventDefault();
+  if (event.code === holder) release();
 }
 
 // The space bar talks wherever it has no other function.
 function isTalkKey(event) {
   if (event.target === button) return event.code === "Space" || event.code === "Enter";
   const isFree = event.target === document.body || event.target === null;
-  return event.code === "Space" && (isFree || (isDown && event.type === "keyup"));
+  return event.code === "Space" && (isFree || (holder !== null && event.type === "keyup"));
 }
 
-function press() {
-  if (isDown) return;
+function press(by) {
+  if (holder !== null) return;
   if (refusal) {
     toast(`Cannot talk: ${refusal.replace(/^cannot talk: /, "")}.`);
     return;
@@ -137,19 +158,20 @@ function press() {
     send({ do: "mute", on: mutes });
     return;
   }
-  isDown = send({ do: "talk", on: true });
-  if (!isDown) toast(`Cannot talk: ${NOT_CONNECTED}.`);
+  isAccepted = !isSpent;
+  if (send({ do: "talk", on: true })) holder = by;
+  else toast(`Cannot talk: ${NOT_CONNECTED}.`);
   mark();
 }
 
 function release() {
-  if (!isDown) return;
-  isDown = false;
+  if (holder === null) return;
+  holder = null;
   hasEnded = false;
   send({ do: "talk", on: false });
   mark();
 }
 
 function mark() {
-  setAttribute(button, "aria-pressed", isDown);
+  setAttribute(button, "aria-pressed", holder !== null);
 }

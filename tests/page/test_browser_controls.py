@@ -1,0 +1,137 @@
+"""Talk button and room list in a real browser: fingers, keys, assistive technology."""
+
+from contextlib import AsyncExitStack
+
+import pytest
+from playwright.async_api import expect
+
+from appliance.core.events import JoinAsked, TalkAsked, VolumeAsked
+from appliance.core.view import TalkState
+from tests.page.test_websocket import live, read
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+MOUSE = 1
+"""Chromium's id of the mouse as a pointer."""
+OTHER_FINGER = 7
+RELEASES = {
+    "pointercancel": f"""button => button.dispatchEvent(
+        new PointerEvent("pointercancel", {{pointerId: {MOUSE}}}))""",
+    "lostpointercapture": f"""button => button.dispatchEvent(
+        new PointerEvent("lostpointercapture", {{pointerId: {MOUSE}}}))""",
+    "blur of the button": "button => button.blur()",
+    "blur of the page": """() => dispatchEvent(new Event("blur"))""",
+    "pagehide": """() => dispatchEvent(new PageTransitionEvent("pagehide"))""",
+    "visibilitychange": """() => {
+        Object.defineProperty(document, "hidden", {value: true});
+        document.dispatchEvent(new Event("visibilitychange"));
+    }""",
+}
+"""What ends a talk on phones without the pointer being lifted."""
+LIFT = f"""button => button.dispatchEvent(
+    new PointerEvent("pointerup", {{pointerId: {OTHER_FINGER}}}))"""
+MENU = """button => button.dispatchEvent(
+    new MouseEvent("contextmenu", {cancelable: true}))"""
+
+
+async def held(phone):
+    button = phone.page.locator("#talk")
+    await button.hover()
+    await phone.page.mouse.down()
+    await phone.inbox.has(TalkAsked(is_on=True))
+    return button
+
+
+async def is_still_talking(phone):
+    """Return whether no release came before a later command of the same page."""
+    await phone.page.get_by_label("Volume").evaluate(
+        """slider => {
+            slider.value = 42;
+            slider.dispatchEvent(new Event("input"));
+            slider.dispatchEvent(new Event("change"));
+        }"""
+    )
+    await phone.inbox.has(VolumeAsked(42))
+    return TalkAsked(is_on=False) not in phone.inbox.events
+
+
+@pytest.mark.parametrize("cause", RELEASES)
+async def test_whatever_takes_the_finger_or_the_page_away_ends_the_talk(phone, cause):
+    button = await held(phone)
+    await button.evaluate(RELEASES[cause])
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await expect(button).to_have_attribute("aria-pressed", "false")
+    await phone.page.mouse.up()
+
+
+async def test_a_long_press_opens_no_menu(phone):
+    assert not await phone.page.locator("#talk").evaluate(MENU)
+
+
+async def test_lifting_a_second_finger_does_not_end_the_talk(phone):
+    button = await held(phone)
+    await button.evaluate(LIFT)
+    assert await is_still_talking(phone)
+    await phone.page.mouse.up()
+    await phone.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_a_key_that_did_not_start_the_talk_does_not_end_it(phone):
+    await held(phone)
+    await phone.page.keyboard.press("Space")
+    assert await is_still_talking(phone)
+    await phone.page.mouse.up()
+    await phone.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_clicks_without_a_pointer_start_and_end_the_talk(phone):
+    button = phone.page.locator("#talk")
+    await button.evaluate("button => button.click()")
+    await phone.inbox.has(TalkAsked(is_on=True))
+    await expect(button).to_have_attribute("aria-pressed", "true")
+    await button.evaluate("button => button.click()")
+    await phone.inbox.has(TalkAsked(is_on=False))
+    await expect(button).to_have_attribute("aria-pressed", "false")
+
+
+async def test_a_press_while_another_page_holds_the_button_names_the_true_reason(phone):
+    phone.inbox.show(
+        talk=TalkState.MUTED, is_page_press_ignored=True, room="with another page"
+    )
+    await phone.text("room").to_have_text("with another page")
+    await phone.page.locator("#talk").hover()
+    await phone.page.mouse.down()
+    await expect(phone.page.locator(".toast").last).to_contain_text("Another page")
+    phone.inbox.show(room="later")
+    await phone.text("room").to_have_text("later")
+    await phone.text("talk-label").to_have_text("Hold to talk")
+    await phone.text("talk-words").not_to_contain_text("talk has ended")
+    await phone.page.mouse.up()
+
+
+@pytest.mark.parametrize("end", ["Enter", "Tab"])
+async def test_arrow_keys_on_the_room_list_join_only_the_room_at_the_end(phone, end):
+    phone.inbox.show(presets=("workshop", "garage", "yard"))
+    rooms = phone.page.get_by_label("Room preset")
+    await expect(rooms.locator("option")).to_have_count(4)
+    await rooms.focus()
+    await phone.page.keyboard.press("ArrowDown")
+    # A view does not undo the choice.
+    phone.inbox.show(room="later")
+    await phone.text("room").to_have_text("later")
+    await phone.page.keyboard.press("ArrowDown")
+    await phone.page.keyboard.press(end)
+    await phone.inbox.until(lambda: phone.inbox.of(JoinAsked))
+    assert phone.inbox.of(JoinAsked) == [JoinAsked(preset="yard")]
+
+
+async def test_a_page_beyond_the_limit_says_why_it_is_not_connected(phone):
+    cookie = await phone.served.cookie()
+    async with AsyncExitStack() as stack:
+        for _ in range(15):
+            await read(await stack.enter_async_context(live(phone.served, cookie)))
+        page = await phone.page.context.new_page()
+        await page.goto(phone.served.url)
+        away = page.locator("#away")
+        await expect(away).to_have_text("16 pages are open already. Close one of them.")
+        await page.close()
