@@ -4,11 +4,12 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.gate import Gate
+from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
 from appliance.audio.stream_callbacks import DuplexCallback
 from appliance.audio.stream_counters import StreamCounters
-from appliance.pcm import SILENCE
+from appliance.pcm import PACKET_BLOCKS, SILENCE
 
 NOTHING = memoryview(b"")
 WARM_UP_PACKETS = 200
@@ -65,6 +66,10 @@ class Processor:
     def clean(self, microphone):
         self.cleaned += 1
         microphone += 1
+
+
+SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
+"""Packets that are skipped in a row."""
 
 
 def block(value):

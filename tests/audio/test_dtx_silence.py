@@ -3,19 +3,8 @@
 import pytest
 
 from appliance.audio.dtx_silence import IDLE_S, MAX_INSERTED_PACKETS, MISSING_AFTER_S
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE
-from tests.audio.fakes import Path, block, last_samples
-
-SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
-"""Packets that are skipped in a row."""
-
-
-@pytest.fixture
-def path():
-    path = Path()
-    path.fall_silent()
-    return path
+from tests.audio.fakes import SKIPPED, block, last_samples
 
 
 def test_silence_is_sent_for_the_time_in_which_the_card_delivers_nothing(path):

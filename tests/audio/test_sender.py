@@ -9,24 +9,14 @@ import pytest
 from appliance.audio.capture_processing import CaptureProcessing
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import MAX_WAITING_PACKETS, Sender
 from appliance.audio.stream_callbacks import PlaybackCallback
 from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
-from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE
-from tests.audio.fakes import NOTHING, Path, Processor, block, last_samples
+from appliance.pcm import PACKET_S, SILENCE
+from tests.audio.fakes import NOTHING, SKIPPED, Path, Processor, block, last_samples
 
 DEADLINE_S = 10.0
-SKIPPED = IDLE_PERIODS // PACKET_BLOCKS
-"""Packets that are skipped in a row."""
-
-
-@pytest.fixture
-def path():
-    path = Path()
-    path.fall_silent()
-    return path
 
 
 def test_a_closed_gate_sends_silence_and_an_open_one_the_captured_sound(path):

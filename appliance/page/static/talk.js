@@ -1,7 +1,8 @@
 // Talk button: hold to talk, by pointer, space bar or Enter. Losing the pointer, the focus
 // or the page counts as a release. A click without pointer and key, which assistive
-// technology sends, starts the talk, and the next one ends it. While the box is muted on the page, and always in
-// `open` mode, the button is a mute switch: one tap mutes or unmutes.
+// technology sends, starts the talk, and the next one ends it. While the box is muted on
+// the page, and always in `open` mode, the button is a mute switch: one tap mutes or
+// unmutes.
 
 import { byId, setAttribute, setText } from "./dom.js";
 import { toast } from "./toast.js";
