@@ -14,7 +14,7 @@ from pathlib import Path
 TESTS = Path(__file__).parent
 BESIDE = (
     *("config", "core", "display", "doctor", "dtelecom", "metrics", "net", "page"),
-    *("process", "room", "systemd", "tokens"),
+    *("process", "room", "sound_cards", "systemd", "token_server", "tokens"),
 )
 """Folders of the second process; the first one has everything else."""
 
