@@ -35,12 +35,11 @@ PAUSE_S: Final = 0.8
 UTTERANCE_S: Final = 1.0
 """Our choice: a shorter sound in a latched talk may be noise, which nobody answers."""
 _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
-_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
 
 def handle(state: State, event: AgentEvent, now_s: float) -> State:
     """Handle an event of the agent, while in the room."""
-    if state.phase not in _IN_ROOM:
+    if not state.is_in_room:
         return state
     match event:
         case AgentChanged(agent=agent):

@@ -168,7 +168,7 @@ def with_backoff_reset(state: State, now_s: float) -> State:
 def entered(state: State, phase: Phase, now_s: float) -> State:
     """Return the state in another phase; outside a room, participants are cleared."""
     state = replace(state, phase=phase, since_s=now_s)
-    if phase in {Phase.IN_ROOM, Phase.PAUSED}:
+    if state.is_in_room:
         return state
     return replace(
         state,

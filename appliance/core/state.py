@@ -253,6 +253,11 @@ class State:
         return self.address is None and not self.is_server_local
 
     @property
+    def is_in_room(self) -> bool:
+        """Whether the box is in the room, also while LiveKit resumes the connection."""
+        return self.phase in {Phase.IN_ROOM, Phase.PAUSED}
+
+    @property
     def is_connected(self) -> bool:
         """Whether audio and chat can reach the room.
 

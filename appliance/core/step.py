@@ -197,7 +197,7 @@ def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) 
 
 def _with_room_data(state: State, event: SessionEvent) -> State:
     """Store participants or round-trip time, while in the room."""
-    if state.phase not in {Phase.IN_ROOM, Phase.PAUSED}:
+    if not state.is_in_room:
         return state
     match event:
         case RttMeasured(rtt_s=rtt_s):

@@ -21,7 +21,6 @@ TAP_S: Final = 0.3
 GLITCH_S: Final = 0.02
 """Our choice: no finger is faster, so a shorter contact does not latch a talk."""
 REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
-_IN_ROOM: Final = frozenset({Phase.IN_ROOM, Phase.PAUSED})
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
@@ -191,7 +190,7 @@ def update_gate(state: State, now_s: float) -> Step:
     if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
         state = replace(state, talk=replace(state.talk, is_transmitting=False))
-    if state.talk.has_tail and (_is_muted(state) or state.phase not in _IN_ROOM):
+    if state.talk.has_tail and (_is_muted(state) or not state.is_in_room):
         # A mute cuts the tail, and the next room must not hear it.
         talk = replace(state.talk, is_transmitting=False, has_tail=False)
         return replace(state, talk=talk), (CloseGate(0),)
@@ -223,7 +222,7 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
 
 def _may_be_sent_later(state: State) -> bool:
     """Return whether what is captured now may become the pre-roll of a talk."""
-    return state.phase in _IN_ROOM and not _is_muted(state)
+    return state.is_in_room and not _is_muted(state)
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
@@ -317,7 +316,7 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
     appliance or on the page can undo it. A talk that loses its permission ends and does
     not resume by itself, except in `open` mode.
     """
-    if state.phase not in _IN_ROOM:
+    if not state.is_in_room:
         return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)

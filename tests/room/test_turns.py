@@ -3,6 +3,7 @@
 import asyncio
 import logging
 
+import pytest
 from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
@@ -11,6 +12,20 @@ from appliance.room.agent import REFUSALS
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Return the methods that agents were asked for, in order."""
+    asked: asyncio.Queue[str] = asyncio.Queue()
+    perform = rtc.LocalParticipant.perform_rpc
+
+    def noted(*arguments, **facts):
+        asked.put_nowait(facts["method"])
+        return perform(*arguments, **facts)
+
+    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", noted)
+    return asked
 
 
 async def test_an_agent_may_offer_the_methods_for_turns_later(server, box):
@@ -38,17 +53,9 @@ async def test_an_agent_may_offer_the_methods_for_turns_later(server, box):
 
 
 async def test_an_agent_that_is_starting_is_not_asked_to_take_back_a_turn(
-    server, box, monkeypatch
+    server, box, asked
 ):
     """It offers no methods yet: three refusals, and it would be told of no turn."""
-    asked: asyncio.Queue[str] = asyncio.Queue()
-    perform = rtc.LocalParticipant.perform_rpc
-
-    def noted(*arguments, **facts):
-        asked.put_nowait(facts["method"])
-        return perform(*arguments, **facts)
-
-    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", noted)
     await box.join(server)
     async with server.friend(ROBOT, kind="agent") as robot:
         await robot.stay_muted()
@@ -60,17 +67,9 @@ async def test_an_agent_that_is_starting_is_not_asked_to_take_back_a_turn(
 
 
 async def test_an_agent_that_refused_three_turns_is_told_of_no_other(
-    server, box, monkeypatch, caplog
+    server, box, asked, caplog
 ):
     caplog.set_level(logging.DEBUG, "appliance.room.agent")
-    asked = []
-    perform = rtc.LocalParticipant.perform_rpc
-
-    def counted(*arguments, **facts):
-        asked.append(facts["method"])
-        return perform(*arguments, **facts)
-
-    monkeypatch.setattr(rtc.LocalParticipant, "perform_rpc", counted)
     await box.join(server)
     async with server.friend(ROBOT, kind="agent") as robot:
         await robot.stay_muted()
@@ -82,7 +81,8 @@ async def test_an_agent_that_refused_three_turns_is_told_of_no_other(
                     await asyncio.sleep(0.01)
         box.room.do(TakeTurn(1, Turn.START))
         await asyncio.sleep(0.1)
-    assert asked == ["start_turn"] * REFUSALS
+    assert [asked.get_nowait() for _ in range(REFUSALS)] == ["start_turn"] * REFUSALS
+    assert asked.empty()
     assert all("code=1400" in refusal for refusal in refusals(caplog))
 
 
