@@ -4,7 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
-from appliance.core.events import Caption, ChatMessage, ChatTyped, Participant
+from appliance.core.events import (
+    Caption,
+    ChatFailed,
+    ChatMessage,
+    ChatSent,
+    ChatTyped,
+    Participant,
+)
 
 KEPT_LINES = 50
 """Lines kept; our choice: the screen of a phone shows about ten."""
@@ -70,37 +77,26 @@ class ChatLog:
             ts_ms=message.ts_ms,
             state=Delivery.RECEIVED,
         )
-        return self._grown(line)
+        return self._added(line)
 
     def typed(self, event: ChatTyped) -> "ChatLog":
-        """Return the log with our new line queued; a repeated id adds nothing."""
-        if self._find("", event.id) is not None:
+        """Return the log with our new line queued, unless the outbox is full."""
+        if self.refusal:
             return self
-        return self._grown(
-            ChatLine(
-                id=event.id,
-                sender_id="",
-                sender_name="",
-                text=event.text,
-                ts_ms=event.ts_ms,
-                state=Delivery.QUEUED,
-            )
-        )
+        line = ChatLine(event.id, "", "", event.text, event.ts_ms, Delivery.QUEUED)
+        return self._added(line)
 
     def spoken(self, caption: Caption, *, is_own: bool) -> "ChatLog":
-        """Return the log with the words of a complete caption; a repeat adds nothing.
+        """Return the log with the words of a complete caption.
 
         Args:
             caption: the words and who spoke them.
             is_own: they were spoken here.
         """
-        sender_id = "" if is_own else caption.talker_id
-        if self._find(sender_id, caption.segment) is not None:
-            return self
-        return self._grown(
+        return self._added(
             ChatLine(
                 id=caption.segment,
-                sender_id=sender_id,
+                sender_id="" if is_own else caption.talker_id,
                 sender_name="" if is_own else caption.talker,
                 text=caption.text,
                 ts_ms=caption.ts_ms,
@@ -120,16 +116,20 @@ class ChatLog:
         renamed = zip(self.lines, known, strict=True)
         return ChatLog(tuple(replace(line, sender_name=name) for line, name in renamed))
 
-    def marked(self, line_id: str, state: Delivery, reason: str = "") -> "ChatLog":
-        """Return the log with our line in another delivery state.
+    def answered(self, event: ChatSent | ChatFailed) -> "ChatLog":
+        """Return the log with our line sent or failed.
 
         A line that was sent stays so: one that is sent twice around an outage gets two
         answers, and the second may be a failure.
         """
-        known = self._find("", line_id)
+        known = self._find("", event.id)
         if known is None or known.state is Delivery.SENT:
             return self
-        return self._swapped(known, replace(known, state=state, reason=reason))
+        if isinstance(event, ChatSent):
+            line = replace(known, state=Delivery.SENT, reason="")
+        else:
+            line = replace(known, state=Delivery.FAILED, reason=event.reason)
+        return self._swapped(known, line)
 
     def given_up(self, reason: str) -> "ChatLog":
         """Return the log with every queued line marked as failed."""
@@ -143,13 +143,15 @@ class ChatLog:
 
     @property
     def queued(self) -> tuple[ChatLine, ...]:
-        """Our lines that are waiting to be sent, oldest first."""
+        """Our lines that are waiting to be sent (the outbox), oldest first."""
         return tuple(line for line in self.lines if line.state is Delivery.QUEUED)
 
     @property
-    def is_full(self) -> bool:
-        """Whether the outbox accepts no further line."""
-        return len(self.queued) >= OUTBOX_LINES
+    def refusal(self) -> str:
+        """Why the outbox accepts no further line; empty: it does."""
+        if len(self.queued) < OUTBOX_LINES:
+            return ""
+        return f"{OUTBOX_LINES} lines are waiting for the room already"
 
     def _find(self, sender_id: str, line_id: str) -> ChatLine | None:
         key = (sender_id, line_id)
@@ -159,7 +161,10 @@ class ChatLog:
         lines = tuple(new if line is old else line for line in self.lines)
         return ChatLog(_bounded(lines, new))
 
-    def _grown(self, line: ChatLine) -> "ChatLog":
+    def _added(self, line: ChatLine) -> "ChatLog":
+        """Return the log with the line; one with an id that is known adds nothing."""
+        if self._find(line.sender_id, line.id) is not None:
+            return self
         return ChatLog(_bounded((*self.lines, line), line))
 
 

@@ -3,7 +3,7 @@
 Pure functions: no clock, thread, task, file or device. `_handle` dispatches the event;
 then `_with_effects` compares the state before with the state after and adds what
 follows from every change, whatever its event: gate, sound card, mute of the track,
-agent, outbox and earcons. `_closing` adds the end of the sound.
+agent, queued chat lines and earcons. `_closing` adds the end of the sound.
 """
 
 from dataclasses import replace
@@ -13,7 +13,6 @@ from appliance.config import TalkMode
 from appliance.core import (
     agent,
     buttons,
-    outbox,
     pairing,
     reconnect,
     session,
@@ -27,6 +26,7 @@ from appliance.core.commands import (
     Exit,
     OpenSound,
     PlayEarcon,
+    SendChat,
     SetGain,
     SetVolume,
 )
@@ -137,7 +137,7 @@ def _handle(state: State, event: Event, now_s: float) -> Step:
         case VolumeAsked() | GainAsked():
             return _set_volume_or_gain(state, event)
         case ChatTyped():
-            return outbox.typed(state, event)
+            return replace(state, chat=state.chat.typed(event)), ()
         case PartLost():
             return _part_lost(state, event), ()
         case PartFound():
@@ -180,8 +180,11 @@ def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
             return talk.permissions_changed(state, event), ()
         case ChatReceived(message=message):
             return replace(state, chat=state.chat.received(message)), ()
+        case ChatFailed() if not state.is_connected:
+            # The line stays queued until the outage is over.
+            return state, ()
         case ChatSent() | ChatFailed():
-            return outbox.answered(state, event), ()
+            return replace(state, chat=state.chat.answered(event)), ()
         case _:
             assert_never(event)
 
@@ -274,7 +277,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
         *conversation,
         *talk.clear_pre_roll(before, after),
         *gate,
-        *_reconnected_lines(before, after),
+        *_chat_lines(before, after),
     )
 
 
@@ -330,8 +333,13 @@ def _is_heard(state: State) -> bool:
     return state.is_connected or (state.phase is Phase.PAUSED and state.talk.is_open)
 
 
-def _reconnected_lines(before: State, after: State) -> tuple[Command, ...]:
-    """Return the queued chat lines to send, if the connection has just come back."""
-    if before.is_connected or not after.is_connected:
+def _chat_lines(before: State, after: State) -> tuple[Command, ...]:
+    """Return the chat lines to send: a new one, or after an outage all queued ones."""
+    if not after.is_connected:
         return ()
-    return outbox.queued(after)
+    sent = before.chat.queued if before.is_connected else ()
+    return tuple(
+        SendChat(after.ticket, line.id, line.text, line.ts_ms)
+        for line in after.chat.queued
+        if line not in sent
+    )

@@ -9,7 +9,6 @@ from appliance.config import TalkMode
 from appliance.core import (
     agent,
     faults,
-    outbox,
     pairing,
     session,
     talk,
@@ -183,7 +182,7 @@ def view(state: State, now_s: float) -> View:
         volume_percent=state.volume_percent,
         microphone_gain_db=state.microphone_gain_db,
         chat=state.chat.lines,
-        chat_refusal=outbox.refusal(state),
+        chat_refusal=state.chat.refusal,
         lamps=_lamps(state, talkers, sentences),
         faults=sentences,
         has_microphone=faults.is_working(state, Part.MICROPHONE),

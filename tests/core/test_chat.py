@@ -14,8 +14,10 @@ from appliance.core.chat import (
     Delivery,
 )
 from appliance.core.events import (
+    ChatFailed,
     ChatMessage,
     ChatReceived,
+    ChatSent,
     ChatTyped,
     Participant,
 )
@@ -27,9 +29,12 @@ _key = st.sampled_from([*"abcdef", ""])
 _message = st.builds(
     ChatMessage, _key, _key, _key, _key, st.integers(0, 9), st.booleans()
 )
-_mark = st.tuples(_key, st.sampled_from(Delivery))
+_answer = st.one_of(
+    st.builds(ChatSent, st.just(1), _key),
+    st.builds(ChatFailed, st.just(1), _key, st.just("why")),
+)
 _typed = st.builds(ChatTyped, st.one_of(_key, st.uuids().map(str)), _key, st.just(0))
-_change = st.one_of(_message, _mark, _typed, st.just("give up"))
+_change = st.one_of(_message, _answer, _typed, st.just("give up"))
 
 
 def log(*messages: ChatMessage) -> ChatLog:
@@ -128,15 +133,15 @@ def test_long_queued_lines_are_kept_until_they_are_given_up():
     assert size_bytes(chat.given_up("moved")) <= KEPT_BYTES
 
 
-def test_a_mark_for_an_unknown_line_changes_nothing():
+def test_an_answer_for_an_unknown_line_changes_nothing():
     chat = log(message("hi"))
-    assert chat.marked("c1", Delivery.SENT) is chat
-    assert chat.marked("m1", Delivery.SENT) is chat
+    assert chat.answered(ChatSent(1, "c1")) is chat
+    assert chat.answered(ChatSent(1, "m1")) is chat
 
 
 def test_a_failed_line_may_still_turn_out_to_be_sent():
-    chat = ChatLog().typed(TYPED).marked("c1", Delivery.FAILED, "why")
-    (line,) = chat.marked("c1", Delivery.SENT).lines
+    chat = ChatLog().typed(TYPED).answered(ChatFailed(1, "c1", "why"))
+    (line,) = chat.answered(ChatSent(1, "c1")).lines
     assert (line.state, line.reason) == (Delivery.SENT, "")
 
 
@@ -149,9 +154,9 @@ def changed(chat: ChatLog, change: object) -> ChatLog:
         case ChatMessage():
             return chat.received(change)
         case ChatTyped():
-            return chat if chat.is_full else chat.typed(change)
-        case (str(key), Delivery() as delivery):
-            return chat.marked(key, delivery)
+            return chat.typed(change)
+        case ChatSent() | ChatFailed():
+            return chat.answered(change)
         case _:
             return chat.given_up("moved")
 
