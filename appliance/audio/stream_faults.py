@@ -10,7 +10,7 @@ from appliance.audio.silent_microphone import SilentMicrophone
 from appliance.audio.stream_counters import STALL_S, StreamCounters
 from appliance.core import fault_table
 from appliance.core.events import PartFound, PartLost
-from appliance.core.hardware_fault import joined
+from appliance.core.fault_table import joined
 from appliance.metrics.counters import AudioFault
 from appliance.ports import Post
 from appliance.process.logs import FAULT_LINES, FAULT_WINDOW_S, LogLimit

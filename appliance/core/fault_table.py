@@ -1,8 +1,9 @@
 """Table of the hardware faults: words, remedy and where a person sees each of them.
 
 The adapters and `doctor` take their sentences from here. A new fault is one entry, and
-a row in README's table "When something is wrong" unless an existing row covers it. What
-PortAudio itself says when it refuses a card is shown as it is.
+a row in README's table "When something is wrong" unless an existing row covers it (the
+test of this module has the rows). What PortAudio itself says when it refuses a card is
+shown as it is.
 
 What follows from the kind of a fault, and so has no column of its own:
 
@@ -14,148 +15,180 @@ What follows from the kind of a fault, and so has no column of its own:
 
 * Not for a screen with `screen.driver: auto`, which is optional.
 
-Several notices of one part are one text (`hardware_fault.joined`).
+Several notices of one part are one text (`joined`).
 """
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
-from appliance.core.hardware_fault import FaultKind, HardwareFault
+ALSO: Final = "; also "
+"""Between two notices of one part."""
 
-_SOUND: Final = "no sound from the speaker"
-_SECOND: Final = "`speaker: …, not a USB card`"
-_ALSA: Final = "`sound: /etc/asound.conf, line 4: …`"
-_SILENCE: Final = "`it delivers only silence`"
-_LOSSES: Final = "`it loses sound`"
-_VOLUME: Final = "`its level is too low: …`"
-_PANEL: Final = "a button, a lamp or the screen does nothing"
-_HELD: Final = "`button is held down`"
-_STORE: Final = "`store: …`"
-_PAGE: Final = "the page does not open"
+
+class FaultKind(Enum):
+    """Effect of a fault on its part."""
+
+    LOST = "the part does not work"
+    NOTICE = "the part works, but not as it should"
+    HELD = "a button is down"
+    CHECK = "only `doctor` examines it"
+
+
+@dataclass(frozen=True, slots=True)
+class HardwareFault:
+    """One thing that can be wrong with the hardware or the system under the box."""
+
+    id: str
+    """Identifier, the same in all versions."""
+    words: str
+    """What is wrong; `{names}` are replaced by what was found."""
+    remedy: str = ""
+    """What to do, as a sentence; empty: nobody has to do anything, or it depends."""
+    kind: FaultKind = FaultKind.LOST
+
+    def described(self, **facts: object) -> str:
+        """Return what is wrong, with these facts."""
+        return self.words.format(**facts)
+
+    def advice(self, **facts: object) -> str:
+        """Return what to do, with these facts."""
+        return self.remedy.format(**facts)
+
+    def text(self, **facts: object) -> str:
+        """Return what is wrong and what to do, as page, OLED and log show it."""
+        words, advice = self.described(**facts), self.advice(**facts)
+        if not advice:
+            return words
+        if self.kind is FaultKind.NOTICE:
+            return f"{words}; {advice[0].lower()}{advice[1:].removesuffix('.')}"
+        return f"{words}. {advice}"
+
+    def outline(self) -> str:
+        """Return what is wrong, without any facts; empty: the words are all facts."""
+        pieces = _pieces(self.words)
+        return "…".join(pieces) if _letters("".join(pieces)) else ""
+
+    def likeness(self, text: str) -> int:
+        """Return how many letters of the text are this fault's own; 0: it is another.
+
+        Args:
+            text: as `text` returns it, of any fault.
+        """
+        pieces = _pieces(self.words)
+        if not re.match(".*".join(map(re.escape, pieces)), text, re.DOTALL):
+            return 0
+        # The first letter of the remedy depends on the kind.
+        remedy = _pieces(self.remedy)[0][1:].removesuffix(".")
+        return _letters("".join(pieces)) + (remedy in text) * _letters(remedy)
+
+
+def joined(notices: Iterable[str]) -> str:
+    """Return the notices of one part as one text; empty ones are left out."""
+    return ALSO.join(filter(None, notices))
+
+
+def _pieces(words: str) -> list[str]:
+    """Return the words between the facts."""
+    return re.split(r"\{\w+\}", words)
+
+
+def _letters(text: str) -> int:
+    return sum(map(str.isalpha, text))
+
 
 # sound card
 
 NO_CARD: Final = HardwareFault(
-    "card-missing",
-    "no sound card has one",
-    "Plug in a USB sound card.",
-    readme_row=_SOUND,
+    "card-missing", "no sound card has one", "Plug in a USB sound card."
 )
 CARD_NOT_FOUND: Final = HardwareFault(
     "card-not-found",
     "not found; available: {there}",
     "Plug it in or change sound.{direction}.",
-    readme_row=_SOUND,
 )
 CARD_IN_USE: Final = HardwareFault(
-    "card-in-use", "in use by {user}", "Stop that program.", readme_row=_SOUND
+    "card-in-use", "in use by {user}", "Stop that program."
 )
 CARD_NOT_ALLOWED: Final = HardwareFault(
-    "card-not-allowed",
-    "this user is not allowed to open it",
-    "Run: {command}.",
-    readme_row=_SOUND,
+    "card-not-allowed", "this user is not allowed to open it", "Run: {command}."
 )
-CARD_NOT_OPEN: Final = HardwareFault(
-    "card-not-open", "cannot be opened now", readme_row=_SOUND
-)
+CARD_NOT_OPEN: Final = HardwareFault("card-not-open", "cannot be opened now")
 CARD_RATES: Final = HardwareFault(
     "card-rates",
     "cannot be opened at any of {rates} Hz",
     "Is another program using it?",
-    readme_row=_SOUND,
 )
 CARD_RATE_UNUSABLE: Final = HardwareFault(
     "card-rate-unusable",
     "it runs at {rate} Hz, but at none of {rates} Hz",
     "Use another sound card.",
-    readme_row=_SOUND,
 )
 CARD_NO_SAMPLES: Final = HardwareFault(
-    "card-deaf",
-    "it delivers nothing",
-    "Unplug it and plug it in again.",
-    readme_row=_SOUND,
+    "card-deaf", "it delivers nothing", "Unplug it and plug it in again."
 )
 USB_BANDWIDTH: Final = HardwareFault(
     "usb-bandwidth",
     "{sentence} ({host}: the USB bandwidth is used up)",
     "Use another USB port, unplug other USB devices such as cameras, or use a simpler "
     "card.",
-    readme_row=_SOUND,
 )
-CARD_STOPPED: Final = HardwareFault(
-    "card-stopped", "it stopped; was it unplugged?", readme_row=_SOUND
-)
+CARD_STOPPED: Final = HardwareFault("card-stopped", "it stopped; was it unplugged?")
 CARD_STUCK: Final = HardwareFault(
     "card-stuck",
     "the sound card does not answer ({call})",
     "Unplug it and plug it in again, if need be into another USB port.",
-    readme_row=_SOUND,
 )
 SOUND_CRASHED: Final = HardwareFault(
-    "sound-crashed",
-    "the sound library crashed ({end})",
-    "Try another sound card.",
-    readme_row=_SOUND,
+    "sound-crashed", "the sound library crashed ({end})", "Try another sound card."
 )
 SOUND_NOT_STARTED: Final = HardwareFault(
     "sound-not-started",
     "the sound library's process cannot be started: {error}",
     "The box tries again; if it stays so, restart the computer.",
-    readme_row=_SOUND,
 )
 SOUND_PACKAGE: Final = HardwareFault(
     "sound-package",
     "the Python package sounddevice is not installed",
     "Install the program again: sudo bash systemd/install.sh.",
-    readme_row=_SOUND,
 )
 SOUND_LIBRARY: Final = HardwareFault(
-    "sound-library",
-    "{error}",
-    "Install it: sudo apt install libportaudio2.",
-    readme_row=_SOUND,
+    "sound-library", "{error}", "Install it: sudo apt install libportaudio2."
 )
 ALSA_CONFIGURATION: Final = HardwareFault(
-    "alsa-configuration",
-    "{file}, line {line}: {words}",
-    "Fix or remove it.",
-    readme_row=_ALSA,
+    "alsa-configuration", "{file}, line {line}: {words}", "Fix or remove it."
 )
 NOT_PREFERRED: Final = HardwareFault(
     "card-other-wish",
     'not "{wanted}"',
     "Plug that one in, or change sound.{direction}.",
     FaultKind.NOTICE,
-    _SECOND,
 )
 FIRST_IN_USE: Final = HardwareFault(
     "card-first-in-use",
     "not {name}, in use by {user}",
     "Stop that program.",
     FaultKind.NOTICE,
-    _SECOND,
 )
 NOT_USB: Final = HardwareFault(
     "card-not-usb",
     "not a USB card",
     "Plug one in, or write this name into sound.{direction}.",
     FaultKind.NOTICE,
-    _SECOND,
 )
 LOSES_SOUND: Final = HardwareFault(
     "card-loses-sound",
     "it loses sound",
     "Try another USB port, or fewer USB devices.",
     FaultKind.NOTICE,
-    _LOSSES,
 )
 SILENT_MICROPHONE: Final = HardwareFault(
     "microphone-silent",
     "it delivers only silence",
     "Is it switched off or muted?",
     FaultKind.NOTICE,
-    _SILENCE,
 )
 
 CARD_VOLUME: Final = HardwareFault(
@@ -164,28 +197,24 @@ CARD_VOLUME: Final = HardwareFault(
     "Run: {commands} && sudo alsactl store. Or write "
     "sound: {{mixer: {{{direction}: {percent}}}}}, and the box sets it each time.",
     FaultKind.NOTICE,
-    _VOLUME,
 )
 MIXER_FAILED: Final = HardwareFault(
     "card-mixer-failed",
     "its mixer: {error}",
     "Unplug it and plug it in again, or write sound.mixer: null.",
     FaultKind.NOTICE,
-    _VOLUME,
 )
 MIXER_STUCK: Final = HardwareFault(
     "card-mixer-stuck",
     "its mixer does not answer",
     "Unplug it and plug it in again.",
     FaultKind.NOTICE,
-    _VOLUME,
 )
 NO_CARD_VOLUME: Final = HardwareFault(
     "card-no-level",
     "its mixer has no level for the {direction}",
     "Write null into sound.mixer.{direction}.",
     FaultKind.NOTICE,
-    _VOLUME,
 )
 NO_MIXER: Final = HardwareFault(
     "card-no-mixer",
@@ -193,7 +222,6 @@ NO_MIXER: Final = HardwareFault(
     "Write the name of a card into sound.{direction}, or null into "
     "sound.mixer.{direction}.",
     FaultKind.NOTICE,
-    _VOLUME,
 )
 
 # screen
@@ -202,42 +230,32 @@ NO_BUS: Final = HardwareFault(
     "screen-no-bus",
     "there is no I²C bus {bus}",
     "Switch I²C on (sudo raspi-config nonint do_i2c 0) and restart.",
-    readme_row=_PANEL,
 )
 NO_OTHER_BUS: Final = HardwareFault(
     "screen-no-other-bus",
     "there is no I²C bus {bus}",
     "Set screen.bus to 1 for the pins 3 and 5, or add dtoverlay=i2c{bus} to "
     "/boot/firmware/config.txt and restart.",
-    readme_row=_PANEL,
 )
 BUS_BLOCKED: Final = HardwareFault(
     "screen-bus-blocked",
     "I²C bus {bus} is blocked: a device or a short circuit holds SDA or SCL",
     "Unplug the screen and check its wires.",
-    readme_row=_PANEL,
 )
-BUS_FAILED: Final = HardwareFault(
-    "screen-bus-failed", "I²C bus {bus}: {error}", readme_row=_PANEL
-)
+BUS_FAILED: Final = HardwareFault("screen-bus-failed", "I²C bus {bus}: {error}")
 SCREEN_ABSENT: Final = HardwareFault(
     "screen-absent",
     "no device at {addresses} on I²C bus {bus}",
     "Check its four wires.",
-    readme_row=_PANEL,
 )
 SCREEN_TAKEN: Final = HardwareFault(
     "screen-taken",
     "a kernel driver holds {address} on I²C bus {bus}",
     "It shows UU in `i2cdetect -y {bus}`. Remove the display's dtoverlay from "
     "/boot/firmware/config.txt and restart.",
-    readme_row=_PANEL,
 )
 SCREEN_STOPPED: Final = HardwareFault(
-    "screen-stopped",
-    "no response any more on I²C bus {bus}",
-    "Check its four wires.",
-    readme_row=_PANEL,
+    "screen-stopped", "no response any more on I²C bus {bus}", "Check its four wires."
 )
 
 # buttons, lamps, and what they share with the screen
@@ -247,35 +265,26 @@ DEVICE_REFUSED: Final = HardwareFault(
     "no permission: {device} belongs to {owner}, and the box runs as {user} in the "
     "groups {groups}",
     "{remedy}",
-    readme_row=_PANEL,
 )
-DEVICE_GONE: Final = HardwareFault(
-    "device-gone", "no permission for {device}: {error}", readme_row=_PANEL
-)
+DEVICE_GONE: Final = HardwareFault("device-gone", "no permission for {device}: {error}")
 NO_CHIP: Final = HardwareFault(
     "gpio-chip-none",
     "this machine has no GPIO chip: there is no {device}",
     "On a Raspberry Pi this means a kernel without GPIO; elsewhere write null for "
     "every button and lamp.",
-    readme_row=_PANEL,
 )
 PIN_IN_USE: Final = HardwareFault(
-    "pin-in-use",
-    "in use by {user}",
-    "End that, or wire another pin.",
-    readme_row=_PANEL,
+    "pin-in-use", "in use by {user}", "End that, or wire another pin."
 )
 WIRE_FLOATS: Final = HardwareFault(
     "button-floats",
     "its wire floats, with edges all the time",
     "Check the wire and the button's contact.",
-    readme_row=_PANEL,
 )
 WIRE_UNPULLED: Final = HardwareFault(
     "button-unpulled",
     "its wire floats, with edges all the time",
     "Write pull: up (button to GND) or pull: down (button to 3.3 V).",
-    readme_row=_PANEL,
 )
 
 PIN_LIBRARY: Final = HardwareFault(
@@ -283,64 +292,52 @@ PIN_LIBRARY: Final = HardwareFault(
     "GPIOZERO_PIN_FACTORY is set, and does not work: {error}",
     "Remove it from the environment (sudo systemctl edit ptt-appliance): the default, "
     "lgpio, works on every Pi.",
-    readme_row=_PANEL,
 )
-NO_PINS: Final = HardwareFault(
-    "pins-none", "this machine has no pins to use: {error}", readme_row=_PANEL
-)
-PIN_FAILED: Final = HardwareFault("pin-failed", "{error}", readme_row=_PANEL)
+NO_PINS: Final = HardwareFault("pins-none", "this machine has no pins to use: {error}")
+PIN_FAILED: Final = HardwareFault("pin-failed", "{error}")
 BUTTON_HELD: Final = HardwareFault(
     "button-held",
     "{button} button is held down",
     "Release it, or check its wire.",
     FaultKind.HELD,
-    _HELD,
 )
 PACKAGE_MISSING: Final = HardwareFault(
     "panel-package",
     "the Python package {package} {state}",
     "Install the program again: sudo bash systemd/install.sh.",
-    readme_row=_PANEL,
 )
 LGPIO_MISSING: Final = HardwareFault(
     "panel-lgpio",
     "the Python package {package} {state}",
     "Install it: sudo apt install python3-lgpio (Raspberry Pi OS has it).",
-    readme_row=_PANEL,
 )
 
 # system
 
-STORE_FAILED: Final = HardwareFault("store-failed", "{error}", readme_row=_STORE)
+STORE_FAILED: Final = HardwareFault("store-failed", "{error}")
 STORE_FULL: Final = HardwareFault(
     "store-full",
     "{error}",
     "Free some: sudo journalctl --vacuum-size=50M, sudo apt clean.",
-    readme_row=_STORE,
 )
 STORE_READ_ONLY: Final = HardwareFault(
     "store-read-only",
     "{error}",
     "What is set now is forgotten at a restart. Make it writable, or ignore this.",
-    readme_row=_STORE,
 )
 PAIRINGS_FAILED: Final = HardwareFault(
-    "pairings-failed",
-    "{error}: phones must pair again after a restart",
-    readme_row=_STORE,
+    "pairings-failed", "{error}: phones must pair again after a restart"
 )
-PAGE_FAILED: Final = HardwareFault("page-failed", "{error}", readme_row=_PAGE)
+PAGE_FAILED: Final = HardwareFault("page-failed", "{error}")
 PAGE_IN_USE: Final = HardwareFault(
     "page-in-use",
     "{error}",
     "End the program that serves there, or write another page.listen.",
-    readme_row=_PAGE,
 )
 PAGE_PRIVILEGED: Final = HardwareFault(
     "page-privileged",
     "{error}",
     "Ports below 1024 are for root: write a higher one into page.listen.",
-    readme_row=_PAGE,
 )
 
 # found by `doctor` only

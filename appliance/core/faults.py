@@ -5,7 +5,6 @@ from typing import Final
 
 from appliance.core import agent, fault_table
 from appliance.core.events import Button, Part
-from appliance.core.hardware_fault import FaultKind, separated
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
 
@@ -46,9 +45,8 @@ def is_lamp_lit(state: State, faults: tuple[str, ...]) -> bool:
 
     An optional screen does not count, nor does a room that the box went back from.
     """
-    is_optional = state.config.screen.driver == "auto"
-    screens = sum(lost.part is Part.SCREEN for lost in state.lost) if is_optional else 0
-    return len(faults) > screens + (state.failed_change is not None)
+    optional = sum(_is_optional(state, lost.part) for lost in state.lost)
+    return len(faults) > optional + (state.failed_change is not None)
 
 
 def ids(state: State) -> tuple[str, ...]:
@@ -56,25 +54,23 @@ def ids(state: State) -> tuple[str, ...]:
 
     An optional screen that is missing is none.
     """
-    is_optional = state.config.screen.driver == "auto"
-    lost = [x for x in state.lost if not (is_optional and x.part is Part.SCREEN)]
-    found = [
-        *(_id_of(x.part, x.reason) for x in lost),
-        *(
-            _id_of(x.part, notice)
-            for x in state.noticed
-            for notice in separated(x.notice)
-        ),
-    ]
+    texts = [(x.part, x.reason) for x in state.lost if not _is_optional(state, x.part)]
+    for x in state.noticed:
+        texts += [(x.part, notice) for notice in x.notice.split(fault_table.ALSO)]
+    found = [_id_of(part, text) for part, text in texts]
     if state.stuck or state.talk.lock is Lock.BOOT:
         found.append(fault_table.BUTTON_HELD.id)
     return tuple(dict.fromkeys(found))
 
 
+def _is_optional(state: State, part: Part) -> bool:
+    return part is Part.SCREEN and state.config.screen.driver == "auto"
+
+
 @functools.lru_cache(maxsize=64)
 def _id_of(part: Part, text: str) -> str:
     """Return the id of the fault with most words in the text, else that of the part."""
-    shown = (x for x in fault_table.TABLE if x.kind is not FaultKind.CHECK)
+    shown = (x for x in fault_table.TABLE if x.kind is not fault_table.FaultKind.CHECK)
     closest = max(shown, key=lambda fault: fault.likeness(text))
     return closest.id if closest.likeness(text) else _OTHER[part].id
 

@@ -16,7 +16,7 @@ from appliance.audio.portaudio import PortAudio
 from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
-from appliance.core.hardware_fault import HardwareFault
+from appliance.core.fault_table import HardwareFault
 from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.doctor.probes import RemoteClock
 from appliance.doctor.sound_cards import all_devices, card_name

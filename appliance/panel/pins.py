@@ -13,7 +13,7 @@ from typing import Any, Final, Generic, Protocol, TypeVar
 from appliance.config import Pin, PinConfig
 from appliance.core import fault_table
 from appliance.core.events import Part
-from appliance.core.hardware_fault import HardwareFault
+from appliance.core.fault_table import HardwareFault
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import ALL_PINS, GpioChips, GpioLine
 from appliance.ports import Post

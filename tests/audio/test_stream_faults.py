@@ -15,7 +15,7 @@ from appliance.audio.stream_counters import (
 )
 from appliance.audio.stream_faults import LOSING, NO_SAMPLES, SILENT, StreamFaults
 from appliance.core.events import Part, PartFound, PartLost
-from appliance.core.hardware_fault import joined
+from appliance.core.fault_table import joined
 from appliance.metrics.counters import AudioFault
 from appliance.process.logs import FAULT_LINES
 from appliance.sound_cards.devices import Direction
