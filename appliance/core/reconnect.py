@@ -39,7 +39,6 @@ REFUSED_S: Final = 600.0
 """Our choice: soon enough for an owner who waits for it, rare enough for a server."""
 LONGEST_ASKED_S: Final = 300.0
 """Longest wait that a token source can ask for (header `Retry-After`)."""
-_GOLDEN: Final = 0.618033988749895
 
 TIMEOUT_S: Final = {
     Phase.FETCHING: session.FETCH_S,
@@ -78,10 +77,8 @@ def link_changed(state: State, event: LinkChanged, now_s: float) -> Step:
     """Retry at once when the network is back or is another one."""
     before = state.address
     state = replace(state, address=event.address)
-    if event.address is None:
-        return _without_link(state), ()
     # The first report is no change: it only makes the address known.
-    is_new = before not in {"", event.address}
+    is_new = event.address is not None and before not in {"", event.address}
     if not (is_new and _should_retry_at_once(state, before)):
         return state, ()
     return session.end(replace(state, failures=0), Goal.REJOIN, now_s)
@@ -116,12 +113,10 @@ def wait_s(failures: int, jitter: float) -> float:
 
     Args:
         failures: 1 or more.
-        jitter: 0-1, a random number of this process; varied for each failure by the
-            golden ratio, which spreads more evenly than chance and needs no state.
+        jitter: 0-1, a random number of this process.
     """
     doubled_s = FIRST_S * 2.0 ** min(failures - 1, 10)
-    share = (jitter + failures * _GOLDEN) % 1.0
-    return min(doubled_s, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * share - 1.0)
+    return min(doubled_s, LONGEST_S - JITTER_S) + JITTER_S * (2.0 * jitter - 1.0)
 
 
 def unreachable_wait_s(failures: int, jitter: float) -> float:
@@ -141,12 +136,7 @@ def eviction_wait_s(evictions: int, longest_s: float) -> float:
 
 
 def _with_failure(state: State, cause: Cause, reason: str) -> State:
-    """Return the state with one more failure.
-
-    Without a network, that is the cause, not the name resolution that it makes fail.
-    """
-    is_offline = cause is Cause.NO_INTERNET and state.address is None
-    cause = Cause.NO_LINK if is_offline else cause
+    """Return the state with one more failure."""
     return replace(
         state,
         cause=cause,
@@ -212,9 +202,3 @@ def _should_retry_at_once(state: State, before: str | None) -> bool:
         return before is None
     is_out = state.phase in {Phase.WAITING, Phase.REFUSED}
     return is_out and state.cause not in EVICTION_LONGEST_S
-
-
-def _without_link(state: State) -> State:
-    """Return the state with the more exact cause: no network explains no internet."""
-    is_explained = state.cause is Cause.NO_INTERNET
-    return replace(state, cause=Cause.NO_LINK) if is_explained else state
