@@ -38,9 +38,7 @@ _ACTIVE: Final = frozenset({AgentState.THINKING, AgentState.SPEAKING})
 
 
 def handle(state: State, event: AgentEvent, now_s: float) -> State:
-    """Handle an event of the agent, while in the room."""
-    if not state.is_in_room:
-        return state
+    """Handle an event of the agent."""
     match event:
         case AgentChanged(agent=agent):
             return _changed(state, agent, now_s)

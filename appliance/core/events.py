@@ -494,6 +494,8 @@ class ChatFailed:
 
 
 AgentEvent = AgentChanged | AgentFailed | CaptionReceived
+InRoomEvent = PeopleChanged | PermissionsChanged | RttMeasured | AgentEvent
+"""Events that have no effect outside of the room."""
 SessionEvent = (
     TokenReady
     | TokenFailed
@@ -503,15 +505,12 @@ SessionEvent = (
     | RoomResumed
     | RoomLost
     | RoomLeft
-    | PeopleChanged
-    | PermissionsChanged
     | ReceptionMeasured
     | SendingMeasured
-    | RttMeasured
     | ChatReceived
     | ChatSent
     | ChatFailed
-    | AgentEvent
+    | InRoomEvent
 )
 """Events that carry the ticket of a session."""
 Event = (

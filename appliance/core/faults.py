@@ -1,13 +1,16 @@
-"""Faults of the appliance, as sentences for people."""
+"""Faults of the appliance: which parts do not work, and sentences for people."""
 
 import functools
+from dataclasses import replace
 from typing import Final
 
 from appliance.core import agent, fault_table
-from appliance.core.events import Button, Part
+from appliance.core.events import Button, Part, PartFound, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
 
+SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
+"""Parts of which there is one: any device that is found replaces the missing one."""
 SOUND_FAULTS_SHOWN: Final = 3
 """Participants named; our choice: a phone shows as many without scrolling."""
 _GRANT: Final = "the issuer of the token, or a moderator, has to grant"
@@ -30,6 +33,22 @@ _OTHER: Final = {
     Part.STORE: fault_table.STORE_FAILED,
 }
 """Fault of a part whose text is none of the table's, but that of a driver."""
+
+
+def recorded(state: State, event: PartLost | PartFound) -> State:
+    """Return the state with a part that is lost, or works (again)."""
+    lost = tuple(x for x in state.lost if not _is_same_part(x, event))
+    noticed = tuple(x for x in state.noticed if not _is_same_part(x, event))
+    if isinstance(event, PartLost):
+        lost = (*lost, event)
+    elif event.notice:
+        noticed = (*noticed, event)
+    return replace(state, lost=lost, noticed=noticed)
+
+
+def _is_same_part(known: PartLost | PartFound, event: PartLost | PartFound) -> bool:
+    is_named = event.part in SINGLE_PARTS or known.name == event.name
+    return known.part is event.part and is_named
 
 
 def is_working(state: State, part: Part) -> bool:

@@ -62,6 +62,9 @@ def failed(
     state: State, event: TokenFailed | RoomFailed | RoomLost, now_s: float
 ) -> Step:
     """Schedule the next attempt after a failure, or go back to the room before."""
+    is_token = isinstance(event, TokenFailed)
+    if state.phase not in ({Phase.FETCHING} if is_token else session.AT_SERVER):
+        return state, ()
     state = session.with_backoff_reset(state, now_s)
     state = _with_failure(state, event.cause, event.reason)
     is_final = not isinstance(event, RoomLost) and event.is_final

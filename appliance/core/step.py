@@ -13,6 +13,8 @@ from appliance.config import TalkMode
 from appliance.core import (
     agent,
     buttons,
+    events,
+    faults,
     pairing,
     reconnect,
     session,
@@ -30,60 +32,15 @@ from appliance.core.commands import (
     SetGain,
     SetVolume,
 )
-from appliance.core.events import (
-    AgentEvent,
-    ButtonPressed,
-    ButtonReleased,
-    ChatFailed,
-    ChatReceived,
-    ChatSent,
-    ChatTyped,
-    Event,
-    FirstBlockSent,
-    GainAsked,
-    JoinAsked,
-    LeaveAsked,
-    LevelsMeasured,
-    LinkChanged,
-    MuteAsked,
-    PageServed,
-    PairingAsked,
-    Part,
-    PartFound,
-    PartLost,
-    PeopleChanged,
-    PermissionsChanged,
-    PhonePaired,
-    ReceptionMeasured,
-    RoomFailed,
-    RoomJoined,
-    RoomLeft,
-    RoomLost,
-    RoomPaused,
-    RoomResumed,
-    RttMeasured,
-    SendingMeasured,
-    SessionEvent,
-    Started,
-    StopAsked,
-    TailEnded,
-    TalkAsked,
-    Ticked,
-    TokenFailed,
-    TokenReady,
-    VolumeAsked,
-)
 from appliance.core.state import Goal, Phase, State, Step
 
-SINGLE_PARTS: Final = frozenset({Part.MICROPHONE, Part.SPEAKER, Part.SCREEN})
-"""Parts of which there is one: any device that is found replaces the missing one."""
 SOUND_CLOSED: Final = frozenset(
     {Phase.STARTING, Phase.LEFT, Phase.REFUSED, Phase.STOPPED}
 )
 """Phases without a session or an attempt at one: the sound card is closed."""
 
 
-def step(state: State, event: Event, now_s: float) -> Step:
+def step(state: State, event: events.Event, now_s: float) -> Step:
     """Return the state after the event, and the commands to carry out.
 
     Args:
@@ -112,103 +69,92 @@ def wake_at_s(state: State) -> float:
     )
 
 
-def _handle(state: State, event: Event, now_s: float) -> Step:
+def _handle(state: State, event: events.Event, now_s: float) -> Step:
     match event:
-        case Started():
+        case events.Started():
             return _started(state, now_s)
-        case Ticked():
+        case events.Ticked():
             return _tick(state, now_s)
-        case StopAsked():
+        case events.StopAsked():
             return session.end(state, Goal.STOP, now_s)
-        case LinkChanged():
+        case events.LinkChanged():
             return reconnect.link_changed(state, event, now_s)
-        case ButtonPressed():
+        case events.ButtonPressed():
             return buttons.pressed(state, event, now_s)
-        case ButtonReleased():
+        case events.ButtonReleased():
             return buttons.released(state, event, now_s)
-        case TalkAsked():
+        case events.TalkAsked():
             return talk.page_talk(state, is_on=event.is_on)
-        case MuteAsked():
+        case events.MuteAsked():
             return talk.page_mute(state, is_on=event.is_on), ()
-        case LeaveAsked():
+        case events.LeaveAsked():
             return session.end(state, Goal.STAY_OUT, now_s)
-        case JoinAsked():
+        case events.JoinAsked():
             return session.join(state, event.preset, event.display_name, now_s)
-        case VolumeAsked() | GainAsked():
-            return _set_volume_or_gain(state, event)
-        case ChatTyped():
+        case events.VolumeAsked():
+            return buttons.set_volume(state, event.percent)
+        case events.GainAsked():
+            return buttons.set_gain(state, event.db)
+        case events.ChatTyped():
             return replace(state, chat=state.chat.typed(event)), ()
-        case PartLost():
-            return _part_lost(state, event), ()
-        case PartFound():
-            return _part_found(state, event), ()
-        case PageServed() | PairingAsked() | PhonePaired():
+        case events.PartLost() | events.PartFound():
+            return faults.recorded(state, event), ()
+        case events.PageServed() | events.PairingAsked() | events.PhonePaired():
             return pairing.handle(state, event, now_s), ()
-        case FirstBlockSent() | TailEnded():
+        case events.FirstBlockSent() | events.TailEnded():
             return talk.gate_reported(state, event), ()
-        case LevelsMeasured():
+        case events.LevelsMeasured():
             return replace(state, levels=event), ()
         case _:
             is_old = event.ticket != state.ticket
             return (state, ()) if is_old else _handle_session(state, event, now_s)
 
 
-def _handle_session(state: State, event: SessionEvent, now_s: float) -> Step:
+def _handle_session(state: State, event: events.SessionEvent, now_s: float) -> Step:
     """Handle an event of the current session."""
-    if isinstance(event, AgentEvent):
-        return agent.handle(state, event, now_s), ()
+    is_leaving = state.phase is Phase.LEAVING
     match event:
-        case TokenReady():
+        case events.RoomFailed() | events.RoomLost() | events.RoomLeft() if is_leaving:
+            # It does not matter which side ended the session.
+            return session.after_end(state, now_s)
+        case events.TokenReady():
             return session.token_ready(state, event, now_s)
-        case TokenFailed():
-            is_due = state.phase is Phase.FETCHING
-            return reconnect.failed(state, event, now_s) if is_due else (state, ())
-        case RoomJoined():
+        case events.RoomJoined():
             return session.joined(state, event, now_s), ()
-        case RoomFailed() | RoomLost() | RoomLeft():
-            return _ended(state, event, now_s)
-        case RoomPaused():
+        case events.TokenFailed() | events.RoomFailed() | events.RoomLost():
+            return reconnect.failed(state, event, now_s)
+        case events.RoomPaused():
             return session.paused(state, now_s), ()
-        case RoomResumed():
+        case events.RoomResumed():
             return session.resumed(state, now_s), ()
-        case PeopleChanged() | RttMeasured():
-            return _with_room_data(state, event), ()
-        case ReceptionMeasured() | SendingMeasured():
-            # For the metrics only.
-            return state, ()
-        case PermissionsChanged():
-            return talk.permissions_changed(state, event), ()
-        case ChatReceived(message=message):
+        case events.ChatReceived(message=message):
             return replace(state, chat=state.chat.received(message)), ()
-        case ChatFailed() if not state.is_connected:
+        case events.ChatFailed() if not state.is_connected:
             # The line stays queued until the outage is over.
             return state, ()
-        case ChatSent() | ChatFailed():
+        case events.ChatSent() | events.ChatFailed():
             return replace(state, chat=state.chat.answered(event)), ()
+        case events.RoomLeft() | events.ReceptionMeasured() | events.SendingMeasured():
+            # The measurements are for the metrics only.
+            return state, ()
+        case _:
+            is_in_room = state.is_in_room
+            return _handle_in_room(state, event, now_s) if is_in_room else state, ()
+
+
+def _handle_in_room(state: State, event: events.InRoomEvent, now_s: float) -> State:
+    """Handle an event that has no effect outside of the room."""
+    if isinstance(event, events.AgentEvent):
+        return agent.handle(state, event, now_s)
+    match event:
+        case events.RttMeasured(rtt_s=rtt_s):
+            return replace(state, rtt_s=rtt_s)
+        case events.PeopleChanged(people=people):
+            return replace(state, people=people, chat=state.chat.named(people))
+        case events.PermissionsChanged():
+            return talk.permissions_changed(state, event)
         case _:
             assert_never(event)
-
-
-def _ended(state: State, event: RoomFailed | RoomLost | RoomLeft, now_s: float) -> Step:
-    """End the session; while leaving, it does not matter which side ended it."""
-    if state.phase is Phase.LEAVING:
-        return session.after_end(state, now_s)
-    if isinstance(event, RoomLeft) or state.phase not in session.AT_SERVER:
-        return state, ()
-    return reconnect.failed(state, event, now_s)
-
-
-def _with_room_data(state: State, event: SessionEvent) -> State:
-    """Store participants or round-trip time, while in the room."""
-    if not state.is_in_room:
-        return state
-    match event:
-        case RttMeasured(rtt_s=rtt_s):
-            return replace(state, rtt_s=rtt_s)
-        case PeopleChanged(people=people):
-            return replace(state, people=people, chat=state.chat.named(people))
-        case _:
-            return state
 
 
 def _started(state: State, now_s: float) -> Step:
@@ -222,46 +168,12 @@ def _started(state: State, now_s: float) -> Step:
     return state, (*first, *commands)
 
 
-def _set_volume_or_gain(state: State, event: VolumeAsked | GainAsked) -> Step:
-    if isinstance(event, VolumeAsked):
-        return buttons.set_volume(state, event.percent)
-    return buttons.set_gain(state, event.db)
-
-
 def _tick(state: State, now_s: float) -> Step:
     state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
     state, thinking = agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
     return state, (*warning, *leaving, *thinking, *waiting)
-
-
-def _part_lost(state: State, event: PartLost) -> State:
-    """Record the loss; a repeated report keeps its place in the list."""
-    state = replace(state, noticed=_noticed_but(state, event))
-    if not any(_is_same_part(lost, event) for lost in state.lost):
-        return replace(state, lost=(*state.lost, event))
-    lost = tuple(event if _is_same_part(lost, event) else lost for lost in state.lost)
-    return replace(state, lost=lost)
-
-
-def _part_found(state: State, event: PartFound) -> State:
-    lost = tuple(lost for lost in state.lost if not _is_same_part(lost, event))
-    noticed = (
-        *_noticed_but(state, event),
-        *((event,) if event.notice else ()),
-    )
-    return replace(state, lost=lost, noticed=noticed)
-
-
-def _noticed_but(state: State, event: PartLost | PartFound) -> tuple[PartFound, ...]:
-    """Return the parts with a notice that this event is not about."""
-    return tuple(x for x in state.noticed if not _is_same_part(x, event))
-
-
-def _is_same_part(lost: PartLost | PartFound, event: PartLost | PartFound) -> bool:
-    is_named = event.part in SINGLE_PARTS or lost.name == event.name
-    return lost.part is event.part and is_named
 
 
 def _with_effects(before: State, after: State, now_s: float) -> Step:

@@ -316,8 +316,6 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
     appliance or on the page can undo it. A talk that loses its permission ends and does
     not resume by itself, except in `open` mode.
     """
-    if not state.is_in_room:
-        return state
     before, after = state.permissions, event.permissions
     state = replace(state, permissions=after)
     if after.is_server_muted and not before.is_server_muted:
