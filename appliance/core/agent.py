@@ -7,7 +7,6 @@ at once, the agent itself after up to a second. People are never muted.
 from dataclasses import replace
 from typing import Final, assert_never
 
-from appliance.config import TalkMode
 from appliance.core import thinking
 from appliance.core.chat import with_caption
 from appliance.core.commands import Command, MuteAgent, TakeTurn, Turn
@@ -88,13 +87,13 @@ def follow(before: State, after: State, now_s: float) -> Step:
         after = replace(after, conversation=conversation)
     after = _with_voice(before, after, now_s)
     conversation = after.conversation
-    is_heard = conversation.is_answering or _is_open_mode(after)
+    is_heard = conversation.is_answering or after.is_open_mode
     has_agent = conversation.agent is not None
     after, muting = _silenced(
         after, is_wanted=is_talking and has_agent and not is_heard
     )
     is_speaking = conversation.utterance_until_s is not None
-    is_turn = is_speaking if _is_open_mode(after) else is_talking
+    is_turn = is_speaking if after.is_open_mode else is_talking
     after, turn = _with_turn(after, is_talking=is_turn and _listens(conversation))
     is_kept = not _listens(conversation)
     if was_talking and not is_talking and is_kept and _is_taken_back(after):
@@ -123,16 +122,11 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     conversation = replace(conversation, utterance_until_s=until_s)
     after = replace(after, conversation=conversation)
     if before.talk.is_on and not after.talk.is_on:
-        return _asked(after, now_s, UTTERANCE_S if _is_open_mode(after) else 0.0)
+        return _asked(after, now_s, UTTERANCE_S if after.is_open_mode else 0.0)
     agent = conversation.agent
-    is_listening = _is_open_mode(after) or agent is None or not agent.takes_turns
+    is_listening = after.is_open_mode or agent is None or not agent.takes_turns
     is_asked = has_paused and is_listening
     return _asked(after, now_s, UTTERANCE_S + PAUSE_S) if is_asked else after
-
-
-def _is_open_mode(state: State) -> bool:
-    """Return whether the talk has no end, so that each utterance is a turn."""
-    return state.config.talk.mode is TalkMode.OPEN
 
 
 def _is_new_speech(state: State) -> bool:
@@ -300,8 +294,7 @@ def _is_taken_back(state: State) -> bool:
 
     Not in `open` mode, where the mute is the only way to end a talk.
     """
-    is_muted = state.talk.is_muted_on_page or state.talk.is_muted_at_box
-    return is_muted and not _is_open_mode(state)
+    return state.talk.is_muted and not state.is_open_mode
 
 
 def _silenced(state: State, *, is_wanted: bool) -> Step:

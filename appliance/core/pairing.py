@@ -6,7 +6,6 @@ This is automatic because many appliances have no button for the screen pages.
 from dataclasses import replace
 from typing import Final, assert_never
 
-from appliance.config import TalkMode
 from appliance.core.events import PageServed, PairingAsked, PhonePaired
 from appliance.core.state import ScreenPage, State
 
@@ -48,6 +47,5 @@ def screen_page(state: State) -> ScreenPage:
     """
     if state.pairing_until_s is None:
         return state.screen_page
-    is_talking = state.talk.is_open or state.talk.is_transmitting
-    is_open_mode = state.config.talk.mode is TalkMode.OPEN
-    return ScreenPage.TALK if is_talking and not is_open_mode else ScreenPage.PAIRING
+    has_priority = state.talk.is_on and not state.is_open_mode
+    return ScreenPage.TALK if has_priority else ScreenPage.PAIRING

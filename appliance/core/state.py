@@ -131,9 +131,14 @@ class Talk:
         """Whether somebody talks: from the press to the end of the release tail."""
         return self.is_open or self.is_transmitting
 
+    @property
+    def is_muted(self) -> bool:
+        """Whether a person muted the box, on the page or with its button."""
+        return self.is_muted_on_page or self.is_muted_at_box
+
     def is_wanted(self, mode: TalkMode) -> bool:
         """Return whether a talk is requested, regardless of the room."""
-        if self.is_muted_on_page or self.is_muted_at_box:
+        if self.is_muted:
             return False
         is_pressed = self.is_button_down and self.lock is Lock.NONE
         is_held = is_pressed and self.is_momentary(mode)
@@ -246,6 +251,11 @@ class State:
     """The last of them that came up, which may prove to be contact bounce."""
     leave_down_s: float | None = None
     """When the leave button went down; None: it is up or has had its effect."""
+
+    @property
+    def is_open_mode(self) -> bool:
+        """Whether the talk has no end but a mute."""
+        return self.config.talk.mode is TalkMode.OPEN
 
     @property
     def is_link_down(self) -> bool:

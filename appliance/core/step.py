@@ -9,7 +9,6 @@ agent, queued chat lines and earcons. `_closing` adds the end of the sound.
 from dataclasses import replace
 from typing import Final, assert_never
 
-from appliance.config import TalkMode
 from appliance.core import (
     agent,
     buttons,
@@ -162,8 +161,7 @@ def _started(state: State, now_s: float) -> Step:
     first = SetVolume(state.volume_percent), SetGain(state.microphone_gain_db)
     if state.phase is not Phase.STARTING:
         return state, first
-    is_latched = state.config.talk.mode is TalkMode.OPEN
-    state = replace(state, talk=replace(state.talk, is_latched=is_latched))
+    state = replace(state, talk=replace(state.talk, is_latched=state.is_open_mode))
     state, commands = session.start(state, now_s)
     return state, (*first, *commands)
 
@@ -212,7 +210,7 @@ def _room_left(before: State, after: State) -> State:
         after = replace(after, chat=chat)
     if not (is_other_room or _is_left(after)):
         return after
-    return replace(after, talk=talk.ended(after.talk, after.config.talk.mode))
+    return talk.ended(after)
 
 
 def _is_left(state: State) -> bool:

@@ -39,8 +39,9 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
         return state, ()
     down = replace(state.talk, is_button_down=True, button_down_s=at_s)
     if is_at_boot:
-        return replace(state, talk=replace(ended(down, mode), lock=Lock.BOOT)), ()
-    is_refused = mode is not TalkMode.OPEN and not may_talk(state)
+        state = ended(replace(state, talk=down))
+        return replace(state, talk=replace(state.talk, lock=Lock.BOOT)), ()
+    is_refused = not (state.is_open_mode or may_talk(state))
     talk = _pressed(down, mode, is_refused=is_refused)
     return replace(state, talk=talk), REFUSED_COMMANDS if is_refused else ()
 
@@ -82,9 +83,9 @@ def button_lost(state: State, at_s: float) -> Step:
     talk = state.talk
     talk = replace(
         talk,
-        is_latched=state.config.talk.mode is TalkMode.OPEN,
+        is_latched=state.is_open_mode,
         is_muted_at_box=False,
-        is_muted_on_page=talk.is_muted_on_page or talk.is_muted_at_box,
+        is_muted_on_page=talk.is_muted,
     )
     return replace(state, talk=talk), commands
 
@@ -112,8 +113,7 @@ def page_talk(state: State, *, is_on: bool) -> Step:
     """
     talk = state.talk
     if not is_on:
-        is_open_mode = state.config.talk.mode is TalkMode.OPEN
-        is_latched = is_open_mode or (talk.is_latched and not talk.is_page_down)
+        is_latched = state.is_open_mode or (talk.is_latched and not talk.is_page_down)
         talk = replace(
             talk, is_page_down=False, is_page_press_ignored=False, is_latched=is_latched
         )
@@ -128,7 +128,7 @@ def page_talk(state: State, *, is_on: bool) -> Step:
 def page_mute(state: State, *, is_on: bool) -> State:
     """Handle the mute switch of the page; only in `open` mode does unmuting talk."""
     talk = replace(state.talk, is_muted_on_page=is_on)
-    if is_on and state.config.talk.mode is not TalkMode.OPEN:
+    if is_on and not state.is_open_mode:
         talk = replace(page_talk_ended(talk), is_latched=False, is_press_ignored=True)
     return replace(state, talk=talk)
 
@@ -144,14 +144,18 @@ def gate_reported(state: State, event: FirstBlockSent | TailEnded) -> State:
     return replace(state, talk=talk)
 
 
-def ended(talk: Talk, mode: TalkMode) -> Talk:
-    """Return the talk state without any talk, as after leaving a room on request.
+def ended(state: State) -> State:
+    """Return the state without any talk, as after leaving a room on request.
 
     A button that is still down has to be pressed again. A mute stays: leaving must not
     be a way around the mute button.
     """
-    is_latched = mode is TalkMode.OPEN
-    return replace(page_talk_ended(talk), is_latched=is_latched, is_press_ignored=True)
+    talk = replace(
+        page_talk_ended(state.talk),
+        is_latched=state.is_open_mode,
+        is_press_ignored=True,
+    )
+    return replace(state, talk=talk)
 
 
 def may_talk(state: State) -> bool:
@@ -190,7 +194,7 @@ def update_gate(state: State, now_s: float) -> Step:
     if state.talk.is_transmitting and not is_allowed:
         # The gate closes at once, even if no adapter is left to report it.
         state = replace(state, talk=replace(state.talk, is_transmitting=False))
-    if state.talk.has_tail and (_is_muted(state) or not state.is_in_room):
+    if state.talk.has_tail and (state.talk.is_muted or not state.is_in_room):
         # A mute cuts the tail, and the next room must not hear it.
         talk = replace(state.talk, is_transmitting=False, has_tail=False)
         return replace(state, talk=talk), (CloseGate(0),)
@@ -222,7 +226,7 @@ def clear_pre_roll(before: State, after: State) -> tuple[Command, ...]:
 
 def _may_be_sent_later(state: State) -> bool:
     """Return whether what is captured now may become the pre-roll of a talk."""
-    return state.is_in_room and not _is_muted(state)
+    return state.is_in_room and not state.talk.is_muted
 
 
 def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
@@ -230,7 +234,7 @@ def _pressed(talk: Talk, mode: TalkMode, *, is_refused: bool) -> Talk:
 
     The button has priority over a mute and a talk of the page.
     """
-    was_muted = talk.is_muted_at_box or talk.is_muted_on_page
+    was_muted = talk.is_muted
     was_on = talk.is_latched or talk.is_page_down
     talk = replace(talk, is_muted_on_page=False)
     match mode:
@@ -285,19 +289,15 @@ def _closed(state: State) -> Step:
 
 def _tail_ms(state: State) -> int:
     """Return the length of the release tail: 0 if the talk was not just released."""
-    is_cut = _is_muted(state) or not may_talk(state)
+    is_cut = state.talk.is_muted or not may_talk(state)
     # The pre-roll delays the whole talk: its last words are still on their way.
     talk = state.config.talk
     return 0 if is_cut else talk.tail_ms + talk.used_pre_roll_ms
 
 
-def _is_muted(state: State) -> bool:
-    return state.talk.is_muted_on_page or state.talk.is_muted_at_box
-
-
 def is_alone(state: State) -> bool:
     """Return whether a talk would have no listener; never in `open` mode."""
-    return not state.people and state.config.talk.mode is not TalkMode.OPEN
+    return not (state.people or state.is_open_mode)
 
 
 def muted_text(state: State) -> str:
@@ -321,8 +321,7 @@ def permissions_changed(state: State, event: PermissionsChanged) -> State:
     if after.is_server_muted and not before.is_server_muted:
         state = page_mute(state, is_on=True)
     if before.may_publish and not after.may_publish:
-        talk = ended(state.talk, state.config.talk.mode)
-        state = replace(state, talk=talk)
+        state = ended(state)
     return state
 
 

@@ -4,7 +4,6 @@ from dataclasses import replace
 from math import ceil
 from typing import Final
 
-from appliance.config import TalkMode
 from appliance.core import talk
 from appliance.core.commands import Earcon, PlayEarcon
 from appliance.core.state import Lock, Phase, State, Step
@@ -59,8 +58,7 @@ def limit_at_s(state: State) -> float:
     after the press.
     """
     limit_s = state.config.talk.limit_s
-    is_endless = limit_s == 0 or state.config.talk.mode is TalkMode.OPEN
-    if state.talk.began_at_s is None or is_endless:
+    if state.talk.began_at_s is None or limit_s == 0 or state.is_open_mode:
         return float("inf")
     return state.talk.began_at_s + limit_s
 
