@@ -94,8 +94,10 @@ def _at_s(event: ButtonPressed | ButtonReleased, now_s: float) -> float:
 
 def _leave(state: State, now_s: float) -> Step:
     """Leave at once or after the hold time; joining again needs no hold."""
-    if state.is_out or state.config.talk.leave_hold_ms == 0:
-        return session.press_leave(state, now_s)
+    if state.is_out:
+        return session.join(state, state.preset, None, now_s)
+    if state.config.talk.leave_hold_ms == 0:
+        return session.end(state, Goal.STAY_OUT, now_s)
     return replace(state, leave_down_s=now_s), ()
 
 

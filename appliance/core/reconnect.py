@@ -128,11 +128,6 @@ def unreachable_wait_s(failures: int, jitter: float) -> float:
     return wait_s(min(failures, max(STEADY_FAILURES, failures - held)), jitter)
 
 
-def refused_wait_s(jitter: float) -> float:
-    """Return the wait after a refusal: 10 minutes ± 10 %."""
-    return REFUSED_S * (0.9 + 0.2 * jitter)
-
-
 def eviction_wait_s(evictions: int, longest_s: float) -> float:
     """Return the wait after this many consecutive evictions: doubled from a minute."""
     return min(EVICTED_FIRST_S * 2.0 ** min(evictions - 1, 10), longest_s)
@@ -185,12 +180,12 @@ def _with_retry(state: State, now_s: float, least_s: float = 0.0) -> State:
 
 
 def _refused(state: State, now_s: float) -> State:
-    """Return the state after a refusal, with a retry in about 10 minutes.
+    """Return the state after a refusal, with a retry in 10 minutes ± 10 %.
 
     A refusal may be temporary: a token source that is being deployed answers 401 or
     names no server for a minute, or the owner corrects a key.
     """
-    retry_at_s = now_s + refused_wait_s(state.jitter)
+    retry_at_s = now_s + REFUSED_S * (0.9 + 0.2 * state.jitter)
     return replace(session.entered(state, Phase.REFUSED, now_s), retry_at_s=retry_at_s)
 
 

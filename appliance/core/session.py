@@ -38,7 +38,8 @@ def start(state: State, now_s: float) -> Step:
 def end(state: State, goal: Goal, now_s: float) -> Step:
     """End the session, if there is one; `goal` says what comes next."""
     if state.phase is Phase.LEAVING:
-        return replace(state, goal=_combined(state.goal, goal)), ()
+        # Stopping is final.
+        return replace(state, goal=Goal.STOP if state.goal is Goal.STOP else goal), ()
     if state.phase in AT_SERVER:
         state = replace(entered(state, Phase.LEAVING, now_s), goal=goal)
         return state, (LeaveRoom(state.ticket),)
@@ -59,13 +60,6 @@ def after_end(state: State, now_s: float) -> Step:
             return entered(state, Phase.STOPPED, now_s), ()
         case _:
             assert_never(state.goal)
-
-
-def press_leave(state: State, now_s: float) -> Step:
-    """Leave and stay out, or join again when already out or leaving."""
-    if state.is_out:
-        return join(state, state.preset, None, now_s)
-    return end(state, Goal.STAY_OUT, now_s)
 
 
 def join(
@@ -219,11 +213,6 @@ def failures_cleared(state: State) -> State:
     """Return the state without failures: a person's request resets the back-off."""
     change = None if state.change is None else replace(state.change, failures=0)
     return replace(state, failures=0, evictions=0, cause=None, reason="", change=change)
-
-
-def _combined(older: Goal, newer: Goal) -> Goal:
-    """Return the goal to follow: stopping is final, otherwise the newer one."""
-    return older if older is Goal.STOP else newer
 
 
 def room_name(preset: str | None) -> str:

@@ -38,6 +38,7 @@ LOCK_TEXT: Final = {
 }
 FIXED_TEXT: Final = {
     Phase.STARTING: "starting",
+    Phase.LEAVING: "leaving",
     Phase.LEFT: "left, press leave to rejoin",
     Phase.STOPPED: "stopped",
 }
@@ -62,7 +63,6 @@ CONNECTIONS: Final = {
     Phase.FETCHING: ConnectionState.CONNECTING,
     Phase.JOINING: ConnectionState.CONNECTING,
     Phase.IN_ROOM: ConnectionState.CONNECTED,
-    Phase.PAUSED: ConnectionState.RECONNECTING,
     Phase.LEFT: ConnectionState.LEFT,
     Phase.REFUSED: ConnectionState.REFUSED,
 }
@@ -231,12 +231,17 @@ def _is_silent(state: State) -> bool:
 
 
 def _connection(state: State) -> ConnectionState:
-    is_rejoining = state.phase is Phase.LEAVING and state.goal is Goal.REJOIN
-    if is_rejoining or (state.phase is Phase.IN_ROOM and state.is_link_down):
-        return ConnectionState.RECONNECTING
     connection = CONNECTIONS.get(state.phase, ConnectionState.DISCONNECTED)
     is_retry = connection is ConnectionState.CONNECTING and state.cause is not None
-    return ConnectionState.RECONNECTING if is_retry else connection
+    is_reconnecting = is_retry or _is_interrupted(state)
+    return ConnectionState.RECONNECTING if is_reconnecting else connection
+
+
+def _is_interrupted(state: State) -> bool:
+    """Return whether a session has a pause, or ends so that another can begin."""
+    is_rejoining = state.phase is Phase.LEAVING and state.goal is Goal.REJOIN
+    is_offline = state.phase is Phase.IN_ROOM and state.is_link_down
+    return is_rejoining or is_offline or state.phase is Phase.PAUSED
 
 
 def _talk_state(state: State) -> TalkState:
@@ -272,11 +277,14 @@ def banner(state: State, now_s: float) -> str:
 
 def _status(state: State, now_s: float) -> str:
     """Return state, cause and next attempt; it fits on two lines of the OLED."""
+    if _is_interrupted(state):
+        return _with_cause("reconnecting", _cause(state))
     match state.phase:
         case Phase.FETCHING | Phase.JOINING:
             return _with_cause("connecting", _cause(state))
         case Phase.IN_ROOM:
-            return _in_room(state)
+            place = f"in {state.room}" if state.room else "connected"
+            return ", ".join(filter(None, (place, agent.status(state))))
         case Phase.WAITING:
             status = _with_cause("disconnected", _cause(state))
             # After another cause that a press ends, there is no room for it.
@@ -284,9 +292,8 @@ def _status(state: State, now_s: float) -> str:
             press = " or on a press" if is_closed else ""
             return f"{status}, retry in {retry_s(state, now_s)} s{press}"
         case Phase.REFUSED:
-            return _with_cause("refused", state.cause) + _next_attempt(state, now_s)
-        case Phase.PAUSED | Phase.LEAVING:
-            return _interrupted(state)
+            minutes = ceil(retry_s(state, now_s) / 60)
+            return f"{_with_cause('refused', state.cause)}, asks again in {minutes} min"
         case _:
             return FIXED_TEXT[state.phase]
 
@@ -296,31 +303,10 @@ def retry_s(state: State, now_s: float) -> int:
     return max(0, ceil(state.retry_at_s - now_s))
 
 
-def _in_room(state: State) -> str:
-    if state.is_link_down:
-        return _with_cause("reconnecting", Cause.NO_LINK)
-    place = f"in {state.room}" if state.room else "connected"
-    return ", ".join(filter(None, (place, agent.status(state))))
-
-
 def _cause(state: State) -> Cause | None:
     """Return the cause of the outage; a missing network explains most others."""
     is_offline = state.cause in {None, *NEED_LINK} and state.is_link_down
     return Cause.NO_LINK if is_offline else state.cause
-
-
-def _next_attempt(state: State, now_s: float) -> str:
-    return f", asks again in {ceil(retry_s(state, now_s) / 60)} min"
-
-
-def _interrupted(state: State) -> str:
-    """Return the text while a session is interrupted or ends."""
-    if state.phase is Phase.PAUSED:
-        cause = Cause.NO_LINK if state.is_link_down else None
-        return _with_cause("reconnecting", cause)
-    if state.goal is Goal.REJOIN:
-        return _with_cause("reconnecting", _cause(state))
-    return "leaving"
 
 
 def _with_cause(status: str, cause: Cause | None) -> str:
