@@ -4,7 +4,7 @@ import functools
 from dataclasses import replace
 from typing import Final
 
-from appliance.core import agent, fault_table
+from appliance.core import fault_table, voice_agent
 from appliance.core.events import Button, Part, PartFound, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
@@ -106,7 +106,7 @@ def sentences(state: State) -> tuple[str, ...]:
     reasons = (state.reason,) if state.reason else ()
     room = (
         *_permission_faults(state),
-        *agent.faults(state),
+        *voice_agent.faults(state),
         *_sound_faults(state),
         *_failed_change(state),
     )

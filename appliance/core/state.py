@@ -151,7 +151,7 @@ class Talk:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Conversation with the voice agent in the room; `core.agent` decides about it."""
+    """Conversation with the voice agent in the room; `voice_agent` decides about it."""
 
     is_expected: bool = False
     """An agent is on its way: what is said before it comes is kept for it."""

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.core import (
-    agent,
     buttons,
     events,
     faults,
@@ -19,6 +18,7 @@ from appliance.core import (
     session,
     talk,
     time_limit,
+    voice_agent,
 )
 from appliance.core.commands import (
     CloseSound,
@@ -64,7 +64,7 @@ def wake_at_s(state: State) -> float:
         time_limit.due_s(state),
         buttons.leave_due_s(state),
         pairing.until_s(state),
-        agent.due_s(state),
+        voice_agent.due_s(state),
     )
 
 
@@ -144,7 +144,7 @@ def _handle_session(state: State, event: events.SessionEvent, now_s: float) -> S
 def _handle_in_room(state: State, event: events.InRoomEvent, now_s: float) -> State:
     """Handle an event that has no effect outside of the room."""
     if isinstance(event, events.AgentEvent):
-        return agent.handle(state, event, now_s)
+        return voice_agent.handle(state, event, now_s)
     match event:
         case events.RttMeasured(rtt_s=rtt_s):
             return replace(state, rtt_s=rtt_s)
@@ -169,7 +169,7 @@ def _started(state: State, now_s: float) -> Step:
 def _tick(state: State, now_s: float) -> Step:
     state, warning = time_limit.tick(pairing.tick(state, now_s), now_s)
     state, leaving = buttons.tick(state, now_s)
-    state, thinking = agent.tick(state, now_s)
+    state, thinking = voice_agent.tick(state, now_s)
     state, waiting = reconnect.tick(state, now_s)
     return state, (*warning, *leaving, *thinking, *waiting)
 
@@ -179,7 +179,7 @@ def _with_effects(before: State, after: State, now_s: float) -> Step:
     after = _room_left(before, after)
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
-    after, conversation = agent.follow(before, after, now_s)
+    after, conversation = voice_agent.follow(before, after, now_s)
     return after, (
         *_opening(before, after),
         *_earcon(before, after),

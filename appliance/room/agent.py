@@ -1,6 +1,6 @@
 """Voice agent in the room: reads its state and captions, sends turns, mutes its audio.
 
-When it does so is decided in `core.agent`.
+When it does so is decided in `core.voice_agent`.
 """
 
 import asyncio
