@@ -46,7 +46,8 @@ class App:
         self._observe: Observe = lambda *_: None
         self._inbox: deque[tuple[Event, float]] = deque()
         self._loop: asyncio.AbstractEventLoop | None = None
-        self._done: asyncio.Future[None] | None = None
+        self._done = asyncio.Event()
+        self._failure: BaseException | None = None
         self._tokens: Tokens | None = None
         self._adapters: Adapters | None = None
         self._queued: list[Command] = []
@@ -101,18 +102,19 @@ class App:
         self._observe = observe
         self._tokens = tokens
         self._loop = asyncio.get_running_loop()
-        self._done = self._loop.create_future()
         self._loop.set_exception_handler(self._on_loop_error)
         async with AsyncExitStack() as stack:
             await stack.enter_async_context(tokens)
             self.post(Started())
             adapters = await make()
             # A stop during start-up may have ended the run already.
-            if not self._is_done():
+            if not self._done.is_set():
                 await adapters.enter(stack)
                 self._start(adapters)
-            await self._done
+            await self._done.wait()
             self._stop_timer()
+            if self._failure is not None:
+                raise self._failure
 
     def _start(self, adapters: Adapters) -> None:
         """Run the commands queued during start-up and publish the first view."""
@@ -129,12 +131,13 @@ class App:
         self._fail(context.get("exception") or RuntimeError(context["message"]))
 
     def _fail(self, exc: BaseException) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_exception(exc)
+        if not self._done.is_set():
+            self._failure = exc
+            self._done.set()
 
     def _drain(self) -> None:
         """Handle every event in the inbox, then show the resulting view once."""
-        if self._state is None or self._is_done():
+        if self._state is None or self._done.is_set():
             return
         try:
             while self._inbox:
@@ -162,7 +165,7 @@ class App:
     def _dispatch(self, command: Command) -> None:
         """Hand the command to the one adapter that owns it."""
         if isinstance(command, Exit):
-            self._finish()
+            self._done.set()
         elif isinstance(command, TokenCommand):
             if self._tokens is not None:
                 self._tokens.do(command)
@@ -175,13 +178,6 @@ class App:
         else:
             self._adapters.sound.do(command)
 
-    def _finish(self) -> None:
-        if self._done is not None and not self._done.done():
-            self._done.set_result(None)
-
-    def _is_done(self) -> bool:
-        return self._done is None or self._done.done()
-
     def _show(self, newest: View, viewers: tuple[Viewer, ...]) -> None:
         """Pass the view to every viewer, if it has changed."""
         if newest == self._view:
@@ -193,7 +189,7 @@ class App:
     def _set_timer(self, wake_at_s: float) -> None:
         """Post `Ticked` at the next deadline, at the latest in a second."""
         self._stop_timer()
-        if self._loop is None or self._is_done():
+        if self._loop is None or self._done.is_set():
             return
         wait_s = min(TICK_S, max(0.0, wake_at_s - time.monotonic()))
         self._timer = self._loop.call_later(wait_s, self.post, Ticked())
