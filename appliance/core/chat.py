@@ -87,12 +87,7 @@ class ChatLog:
         return self._added(line)
 
     def spoken(self, caption: Caption, *, is_own: bool) -> "ChatLog":
-        """Return the log with the words of a complete caption.
-
-        Args:
-            caption: the words and who spoke them.
-            is_own: they were spoken here.
-        """
+        """Return the log with the words of a complete caption, spoken here or not."""
         return self._added(
             ChatLine(
                 id=caption.segment,

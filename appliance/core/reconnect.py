@@ -13,7 +13,7 @@ from typing import Final
 from appliance.core import session
 from appliance.core.commands import DropToken
 from appliance.core.events import Cause, LinkChanged, RoomFailed, RoomLost, TokenFailed
-from appliance.core.state import FailedChange, Goal, Phase, RoomChange, State, Step
+from appliance.core.state import FailedChange, Goal, Phase, State, Step
 
 FIRST_S: Final = 0.5
 """First wait; each further one is twice as long."""
@@ -134,22 +134,18 @@ def eviction_wait_s(evictions: int, longest_s: float) -> float:
 
 
 def _with_failure(state: State, cause: Cause, reason: str) -> State:
-    """Return the state with one more failure."""
+    """Return the state with one more failure, also of a change of rooms."""
+    change = state.change
+    if change is not None and not state.is_link_down:
+        change = replace(change, failures=change.failures + 1)
     return replace(
         state,
         cause=cause,
         reason=reason,
         failures=state.failures + 1,
         evictions=state.evictions + (cause in EVICTION_LONGEST_S),
-        change=_with_attempt(state),
+        change=change,
     )
-
-
-def _with_attempt(state: State) -> RoomChange | None:
-    """Return the change of rooms with one more failed attempt; none while offline."""
-    if state.change is None or state.is_link_down:
-        return state.change
-    return replace(state.change, failures=state.change.failures + 1)
 
 
 def _change_undone(state: State, *, is_final: bool = False) -> State | None:

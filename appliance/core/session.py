@@ -67,11 +67,7 @@ def join(
 ) -> Step:
     """Join a room; change nothing if its session is already running or beginning.
 
-    Args:
-        state: before the request.
-        preset: the room; None: that of the section `room`.
-        display_name: new name of this participant; None: as before.
-        now_s: monotonic clock.
+    `preset` None is the room of the section `room`, `display_name` None the old name.
     """
     if preset not in _presets(state):
         return state, ()

@@ -24,15 +24,10 @@ REFUSED_COMMANDS: Final = (PlayEarcon(Earcon.REFUSED),)
 
 
 def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
-    """Handle a press of the talk button.
+    """Handle a press of the talk button, whose contact closed at `at_s`.
 
     `update_gate` opens the gate afterwards. A refused press has no later effect: the
     gate must not open by itself minutes later.
-
-    Args:
-        state: before the press.
-        at_s: when the contact closed, by the monotonic clock.
-        is_at_boot: whether it was down when its pin was opened.
     """
     mode = state.config.talk.mode
     if state.talk.is_button_down and not is_at_boot:
@@ -47,14 +42,10 @@ def press(state: State, at_s: float, *, is_at_boot: bool) -> Step:
 
 
 def release(state: State, at_s: float) -> Step:
-    """Handle a release of the talk button.
+    """Handle a release of the talk button, whose contact opened at `at_s`.
 
     Where the talk lasts as long as the press, it also ends a talk of the page. A press
     that ended a talk or was refused has no later effect.
-
-    Args:
-        state: before the release.
-        at_s: when the contact opened, by the monotonic clock.
     """
     talk = state.talk
     if not talk.is_button_down:
@@ -73,12 +64,7 @@ def release(state: State, at_s: float) -> Step:
 
 
 def button_lost(state: State, at_s: float) -> Step:
-    """End the talk of a button that has failed, and let the page undo its mute.
-
-    Args:
-        state: before the loss.
-        at_s: when it was noticed, by the monotonic clock.
-    """
+    """End the talk of a button that has failed, and let the page undo its mute."""
     state, commands = release(state, at_s)
     talk = state.talk
     talk = replace(
