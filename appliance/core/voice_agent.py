@@ -175,22 +175,18 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
             has_turn=False,
             hears_us=False,
             is_unresponsive=False,
-            since_s=now_s,
-            asked_at_s=_restarted(conversation, now_s),
         )
-    elif before.state is AgentState.INITIALIZING:
-        asked_at_s = _restarted(conversation, now_s)
-        conversation = replace(conversation, asked_at_s=asked_at_s)
     if agent.takes_turns and not (before is not None and before.takes_turns):
         # It ignores what was said without a turn.
         conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
     if before is None or before.state is not agent.state:
-        conversation = replace(conversation, since_s=now_s, beats=0)
+        is_answer = state.talk.is_latched and _is_answer(before, agent)
+        is_answering = conversation.is_answering or is_answer
+        conversation = replace(
+            conversation, since_s=now_s, beats=0, is_answering=is_answering
+        )
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
-        is_answering = state.talk.is_latched and _is_answer(before, agent)
-        is_answering = conversation.is_answering or is_answering
-        conversation = replace(conversation, is_answering=is_answering)
     return replace(state, conversation=replace(conversation, agent=agent))
 
 
@@ -229,8 +225,7 @@ def _captioned(state: State, caption: Caption, now_s: float) -> State:
         hears_us = conversation.hears_us or is_own
         conversation = replace(conversation, hears_us=hears_us)
     chat = state.chat
-    if caption.is_final:
-        chat = chat.spoken(caption, is_own=is_own)
+    chat = chat.spoken(caption, is_own=is_own) if caption.is_final else chat
     return replace(state, conversation=conversation, chat=chat)
 
 
@@ -251,11 +246,6 @@ def _reacted(conversation: Conversation) -> Conversation:
     return replace(
         conversation, asked_at_s=None, voice_at_s=None, is_unresponsive=False
     )
-
-
-def _restarted(conversation: Conversation, now_s: float) -> float | None:
-    """Restart the wait for a reaction: the agent could not react earlier."""
-    return None if conversation.asked_at_s is None else now_s
 
 
 def _should_react(state: State) -> bool:
@@ -279,14 +269,15 @@ def _is_only_person(state: State) -> bool:
 
 
 def _reaction_due_s(conversation: Conversation) -> float:
+    """Return when a reaction is missing: an agent cannot react before it is ready."""
     asked_at_s, agent = conversation.asked_at_s, conversation.agent
     if asked_at_s is None or conversation.utterance_until_s is not None:
         return float("inf")
     if agent is None:
         return asked_at_s + ARRIVAL_S
-    if agent.state is AgentState.INITIALIZING:
-        asked_at_s = max(asked_at_s, conversation.since_s + STARTING_S)
-    return asked_at_s + REACTION_S
+    is_ready = agent.state is not AgentState.INITIALIZING
+    ready_at_s = conversation.since_s + (0.0 if is_ready else STARTING_S)
+    return max(asked_at_s, ready_at_s) + REACTION_S
 
 
 def _is_taken_back(state: State) -> bool:
@@ -336,11 +327,8 @@ def status(state: State) -> str:
     conversation = state.conversation
     if conversation.agent is None:
         return "waiting for the agent" if conversation.is_awaited else ""
-    return (
-        f"{conversation.agent.name} does not react"
-        if conversation.is_unresponsive
-        else ""
-    )
+    is_deaf = conversation.is_unresponsive
+    return f"{conversation.agent.name} does not react" if is_deaf else ""
 
 
 def note(state: State) -> str:
