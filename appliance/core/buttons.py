@@ -1,11 +1,12 @@
 """Effects of the buttons, and volume and gain; `talk` has the talk button."""
 
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from appliance.core import session, talk
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
-from appliance.core.events import Button, ButtonPressed, ButtonReleased
+from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
 from appliance.core.state import Goal, ScreenPage, State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
@@ -51,7 +52,7 @@ def tick(state: State, now_s: float) -> Step:
 def leave_due_s(state: State) -> float:
     """Return when the held leave button takes effect; infinity while it is up."""
     if state.leave_down_s is None:
-        return float("inf")
+        return inf
     return state.leave_down_s + state.config.talk.leave_hold_ms / 1000
 
 
@@ -87,7 +88,7 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     return state
 
 
-def _at_s(event: ButtonPressed | ButtonReleased, now_s: float) -> float:
+def _at_s(event: ButtonEvent, now_s: float) -> float:
     """Return when the contact moved; the event may be handled much later."""
     return now_s if event.at_s is None else min(event.at_s, now_s)
 

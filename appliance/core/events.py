@@ -493,47 +493,36 @@ class ChatFailed:
     reason: str
 
 
+ProcessEvent = Started | Ticked | StopAsked | LinkChanged
+PartEvent = PartLost | PartFound
+PairingEvent = PageServed | PairingAsked | PhonePaired
+ButtonEvent = ButtonPressed | ButtonReleased
+PageEvent = TalkAsked | MuteAsked | LeaveAsked | JoinAsked | VolumeAsked | GainAsked
+GateEvent = FirstBlockSent | TailEnded
+RoomEvent = RoomJoined | RoomFailed | RoomPaused | RoomResumed | RoomLost | RoomLeft
 AgentEvent = AgentChanged | AgentFailed | CaptionReceived
 InRoomEvent = PeopleChanged | PermissionsChanged | RttMeasured | AgentEvent
 """Events that have no effect outside of the room."""
 SessionEvent = (
     TokenReady
     | TokenFailed
-    | RoomJoined
-    | RoomFailed
-    | RoomPaused
-    | RoomResumed
-    | RoomLost
-    | RoomLeft
+    | RoomEvent
+    | InRoomEvent
     | ReceptionMeasured
     | SendingMeasured
     | ChatReceived
     | ChatSent
     | ChatFailed
-    | InRoomEvent
 )
 """Events that carry the ticket of a session."""
 Event = (
-    Started
-    | Ticked
-    | StopAsked
-    | LinkChanged
-    | PartLost
-    | PartFound
-    | PageServed
-    | PairingAsked
-    | PhonePaired
-    | ButtonPressed
-    | ButtonReleased
-    | TalkAsked
-    | MuteAsked
-    | LeaveAsked
-    | JoinAsked
-    | VolumeAsked
-    | GainAsked
+    ProcessEvent
+    | PartEvent
+    | PairingEvent
+    | ButtonEvent
+    | PageEvent
     | ChatTyped
-    | TailEnded
-    | FirstBlockSent
+    | GateEvent
     | LevelsMeasured
     | SessionEvent
 )

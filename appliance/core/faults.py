@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from appliance.core import fault_table, voice_agent
-from appliance.core.events import Button, Part, PartFound, PartLost
+from appliance.core.events import Button, Part, PartEvent, PartLost
 from appliance.core.session import room_name
 from appliance.core.state import Lock, State
 
@@ -35,7 +35,7 @@ _OTHER: Final = {
 """Fault of a part whose text is none of the table's, but that of a driver."""
 
 
-def recorded(state: State, event: PartLost | PartFound) -> State:
+def recorded(state: State, event: PartEvent) -> State:
     """Return the state with a part that is lost, or works (again)."""
     lost = tuple(x for x in state.lost if not _is_same_part(x, event))
     noticed = tuple(x for x in state.noticed if not _is_same_part(x, event))
@@ -46,7 +46,7 @@ def recorded(state: State, event: PartLost | PartFound) -> State:
     return replace(state, lost=lost, noticed=noticed)
 
 
-def _is_same_part(known: PartLost | PartFound, event: PartLost | PartFound) -> bool:
+def _is_same_part(known: PartEvent, event: PartEvent) -> bool:
     is_named = event.part in SINGLE_PARTS or known.name == event.name
     return known.part is event.part and is_named
 

@@ -4,18 +4,17 @@ This is automatic because many appliances have no button for the screen pages.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Final, assert_never
 
-from appliance.core.events import PageServed, PairingAsked, PhonePaired
+from appliance.core.events import PageServed, PairingAsked, PairingEvent, PhonePaired
 from appliance.core.state import ScreenPage, State
 
 SHOWN_S: Final = 60.0
 """Our choice: time to walk to the appliance and type six digits."""
 
 
-def handle(
-    state: State, event: PageServed | PairingAsked | PhonePaired, now_s: float
-) -> State:
+def handle(state: State, event: PairingEvent, now_s: float) -> State:
     """Store the PIN, show it for a while, or hide it."""
     match event:
         case PageServed(url, pin):
@@ -37,7 +36,7 @@ def tick(state: State, now_s: float) -> State:
 
 def until_s(state: State) -> float:
     """Return until when the PIN is shown; infinity while it is not."""
-    return float("inf") if state.pairing_until_s is None else state.pairing_until_s
+    return inf if state.pairing_until_s is None else state.pairing_until_s
 
 
 def screen_page(state: State) -> ScreenPage:

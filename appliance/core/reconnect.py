@@ -8,6 +8,7 @@ goes back to the room before.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from appliance.core import session
@@ -108,7 +109,7 @@ def deadline_s(state: State) -> float:
     """Return the deadline of this phase; infinity when it has none."""
     if state.phase in RETRYING:
         return state.retry_at_s
-    return state.since_s + TIMEOUT_S.get(state.phase, float("inf"))
+    return state.since_s + TIMEOUT_S.get(state.phase, inf)
 
 
 def wait_s(failures: int, jitter: float) -> float:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from math import inf
 
 from appliance.config import Config, TalkMode
 from appliance.core.chat import ChatLog
@@ -162,7 +163,7 @@ class Conversation:
     """There was an agent in this session."""
     captions: tuple[Caption, ...] = ()
     """The newest ones, in order of their beginning."""
-    captions_until_s: float | None = None
+    captions_until_s: float = inf
     """They are removed then, because nobody speaks any more."""
     voice_at_s: float | None = None
     """First voice of this talk to which the agent has not reacted; None: none."""

@@ -7,6 +7,7 @@ agent, queued chat lines and earcons. `_closing` adds the end of the sound.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Final, assert_never
 
 from appliance.core import (
@@ -58,7 +59,7 @@ def step(state: State, event: events.Event, now_s: float) -> Step:
 def wake_at_s(state: State) -> float:
     """Return when the next `Ticked` is needed; infinity when none is."""
     if state.phase is Phase.STOPPED:
-        return float("inf")
+        return inf
     return min(
         reconnect.deadline_s(state),
         time_limit.due_s(state),

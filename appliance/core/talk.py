@@ -13,7 +13,7 @@ from appliance.core.commands import (
     PlayEarcon,
     UnmuteTrack,
 )
-from appliance.core.events import FirstBlockSent, Part, PermissionsChanged, TailEnded
+from appliance.core.events import FirstBlockSent, GateEvent, Part, PermissionsChanged
 from appliance.core.state import Lock, Phase, State, Step, Talk
 
 TAP_S: Final = 0.3
@@ -119,7 +119,7 @@ def page_mute(state: State, *, is_on: bool) -> State:
     return replace(state, talk=talk)
 
 
-def gate_reported(state: State, event: FirstBlockSent | TailEnded) -> State:
+def gate_reported(state: State, event: GateEvent) -> State:
     """Record whether audio passes the gate; ignore late reports of an ended talk."""
     is_on = isinstance(event, FirstBlockSent)
     talk = replace(

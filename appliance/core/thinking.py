@@ -4,6 +4,7 @@ Without it five silent seconds look like a failure.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Final
 
 from appliance.core.commands import Earcon, PlayEarcon
@@ -28,7 +29,7 @@ def is_lamp_lit(state: State) -> bool:
 def due_s(conversation: Conversation) -> float:
     """Return when the lamp changes next; infinity: it does not blink."""
     if not _is_thinking(conversation) or conversation.beats >= LAST_BEAT:
-        return float("inf")
+        return inf
     return conversation.since_s + (conversation.beats + 1) * BEAT_S
 
 

@@ -1,7 +1,7 @@
 """Time limits of a talk: the configured one, and those of a talk without listeners."""
 
 from dataclasses import replace
-from math import ceil
+from math import ceil, inf
 from typing import Final
 
 from appliance.core import talk
@@ -48,7 +48,7 @@ def alone_at_s(state: State) -> float:
     is_waiting = state.talk.is_latched and not state.talk.is_open
     if state.phase is Phase.IN_ROOM and is_waiting and talk.is_alone(state):
         return state.since_s + ALONE_S
-    return float("inf")
+    return inf
 
 
 def limit_at_s(state: State) -> float:
@@ -59,7 +59,7 @@ def limit_at_s(state: State) -> float:
     """
     limit_s = state.config.talk.limit_s
     if state.talk.began_at_s is None or limit_s == 0 or state.is_open_mode:
-        return float("inf")
+        return inf
     return state.talk.began_at_s + limit_s
 
 
@@ -67,7 +67,7 @@ def kept_until_s(state: State) -> float:
     """Return when a talk ends to which only an expected agent listens later."""
     is_kept = talk.is_alone(state) and state.conversation.is_awaited
     if not is_kept or state.talk.opened_at_s is None:
-        return float("inf")
+        return inf
     return state.talk.opened_at_s + KEPT_S
 
 
@@ -75,7 +75,7 @@ def warning_at_s(state: State) -> float:
     """Return when the warning is due; infinity when there is none or it was given."""
     config = state.config.talk
     if state.talk.has_warned or not state.talk.is_open:
-        return float("inf")
+        return inf
     # With a limit as short as the warning time, it would sound during the first word.
     return limit_at_s(state) - min(config.warning_s, config.limit_s / 2)
 

@@ -5,6 +5,7 @@ at once, the agent itself after up to a second. People are never muted.
 """
 
 from dataclasses import replace
+from math import inf
 from typing import Final, assert_never
 
 from appliance.core import thinking
@@ -52,12 +53,11 @@ def handle(state: State, event: AgentEvent, now_s: float) -> State:
 def due_s(state: State) -> float:
     """Return when `tick` has something to do; infinity: never."""
     conversation = state.conversation
-    until_s = conversation.captions_until_s
     if state.phase is not Phase.IN_ROOM:
-        return float("inf")
+        return inf
     return min(
-        float("inf") if until_s is None else until_s,
-        conversation.utterance_until_s or float("inf"),
+        conversation.captions_until_s,
+        conversation.utterance_until_s or inf,
         _reaction_due_s(conversation),
         thinking.due_s(conversation),
     )
@@ -68,9 +68,8 @@ def tick(state: State, now_s: float) -> Step:
     if now_s < due_s(state):
         return state, ()
     conversation = state.conversation
-    until_s = conversation.captions_until_s
-    if until_s is not None and now_s >= until_s:
-        conversation = replace(conversation, captions=(), captions_until_s=None)
+    if now_s >= conversation.captions_until_s:
+        conversation = replace(conversation, captions=(), captions_until_s=inf)
     if now_s >= _reaction_due_s(conversation):
         conversation = replace(conversation, asked_at_s=None, is_unresponsive=True)
     return thinking.signal(replace(state, conversation=conversation), now_s)
@@ -114,10 +113,10 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
     if has_paused or not is_latched:
         until_s = None
     if after.talk.is_on and after.levels.is_voice:
-        until_s = float("inf") if is_latched else None
+        until_s = inf if is_latched else None
         if conversation.voice_at_s is None and _is_new_speech(after):
             conversation = replace(conversation, voice_at_s=now_s)
-    elif until_s == float("inf"):
+    elif until_s == inf:
         until_s = now_s + PAUSE_S
     conversation = replace(conversation, utterance_until_s=until_s)
     after = replace(after, conversation=conversation)
@@ -272,7 +271,7 @@ def _reaction_due_s(conversation: Conversation) -> float:
     """Return when a reaction is missing: an agent cannot react before it is ready."""
     asked_at_s, agent = conversation.asked_at_s, conversation.agent
     if asked_at_s is None or conversation.utterance_until_s is not None:
-        return float("inf")
+        return inf
     if agent is None:
         return asked_at_s + ARRIVAL_S
     is_ready = agent.state is not AgentState.INITIALIZING
