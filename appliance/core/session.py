@@ -100,7 +100,7 @@ def token_ready(state: State, event: TokenReady, now_s: float) -> Step:
         entered(state, Phase.JOINING, now_s),
         identity=event.identity,
         is_server_local=is_local(event.url),
-        conversation=Conversation(is_expected=is_expected),
+        conversation=Conversation(is_awaited=is_expected),
     )
     join = JoinRoom(
         event.ticket,

@@ -154,13 +154,11 @@ class Talk:
 class Conversation:
     """Conversation with the voice agent in the room; `voice_agent` decides about it."""
 
-    is_expected: bool = False
-    """An agent is on its way: what is said before it comes is kept for it."""
+    is_awaited: bool = False
+    """An agent has still to come: what is said before is kept for it."""
     agent: VoiceAgent | None = None
     since_s: float = 0.0
     """Start of the agent's state."""
-    has_come: bool = False
-    """There was an agent in this session."""
     captions: tuple[Caption, ...] = ()
     """The newest ones, in order of their beginning."""
     captions_until_s: float = inf
@@ -184,11 +182,6 @@ class Conversation:
     """The agent did not react to what was said."""
     beats: int = 0
     """Half seconds since the agent has been thinking."""
-
-    @property
-    def is_awaited(self) -> bool:
-        """Whether the agent has still to come."""
-        return self.is_expected and not self.has_come
 
 
 @dataclass(frozen=True, slots=True)

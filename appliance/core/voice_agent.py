@@ -170,7 +170,7 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
     if before is None:
         conversation = replace(
             conversation,
-            has_come=True,
+            is_awaited=False,
             has_turn=False,
             hears_us=False,
             is_unresponsive=False,
