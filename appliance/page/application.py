@@ -51,7 +51,6 @@ from appliance.page.messages import (
 )
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
-from appliance.page.talk_leases import TalkLeases
 from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -255,8 +254,8 @@ class WebServer:
         assets = load_assets()
         latest.build = build_version(assets)
         self._background = background
-        self._leases = TalkLeases(post)
-        controls = Controls(latest, post, self._leases, settings.now_s)
+        controls = Controls(latest, post, settings.now_s)
+        self._leases = controls.leases
         form_html = assets["pair.html"].content.decode()
         routes = application(
             Api(latest, controls, assets, settings.metrics),
@@ -265,7 +264,7 @@ class WebServer:
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=controls.release_address)
+        self._limits = replace(limits, on_refused=self._leases.release_address)
 
     async def serve(
         self, listening: socket.socket, announce: Coroutine[None, None, None]

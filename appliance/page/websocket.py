@@ -119,7 +119,7 @@ class LiveEndpoint:
             await self._serve(WebSocketConnection(socket), client)
         finally:
             self._connections -= 1
-            self._controls.disconnected(client)
+            self._controls.leases.release(client.holder)
 
     async def _serve(self, connection: WebSocketConnection, client: Client) -> None:
         """Send and receive until either ends, then close with its reason."""

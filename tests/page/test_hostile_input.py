@@ -12,6 +12,7 @@ from appliance.net.host_check import is_own_host, is_same_origin, own_names
 from appliance.net.rate_limit import Bucket, Buckets, Rate
 from appliance.net.url import is_loopback
 from appliance.page.access import _pin_of_form, _pin_of_json
+from appliance.page.controls import Client, TalkLeases
 from appliance.page.messages import (
     ChatRequest,
     JoinRequest,
@@ -27,7 +28,6 @@ from appliance.page.pairing_lockout import (
     Lockout,
     Lockouts,
 )
-from appliance.page.talk_leases import TalkLeases
 
 NAMES = own_names("Küche 1")
 
@@ -245,8 +245,8 @@ def test_a_press_ends_with_its_lease():
     timers = Timers()
     events: list[TalkAsked] = []
     leases = TalkLeases(talks(events), timers.call_later)
-    leases.press("script", 30.0)
-    leases.press("script", 30.0)
+    leases.press(Client("script"))
+    leases.press(Client("script"))
     assert len(timers.waiting) == 1
     timers.pass_by()
     assert events == [TalkAsked(True), TalkAsked(False)]
@@ -260,7 +260,7 @@ def test_the_button_is_pressed_while_any_holder_presses_it(presses):
     down = set()
     for holder, is_down, has_lease in presses:
         if is_down:
-            leases.press(holder, 30.0 if has_lease else None)
+            leases.press(Client(holder, None if has_lease else holder))
             down.add(holder)
         else:
             leases.release(holder)
