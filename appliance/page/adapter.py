@@ -141,10 +141,13 @@ class Page:
             return listening
 
     async def _announce(self, host: str, port: int) -> None:
-        """Post address and PIN, and again when network or command line changed them."""
+        """Post address and PIN, and again when network or command line changed them.
+
+        A change of the pairings that could not be written is written again.
+        """
         posted: PageServed | None = None
         while True:
-            self._pairing.refresh()
+            await self._pairing.keep_up()
             url = listen.url(host, port, self._latest.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:
