@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import TalkAsked
-from appliance.page.access import _pin_of_form, _pin_of_json
+from appliance.page.access import pin_of
 from appliance.page.controls import Client, TalkLeases
 from appliance.page.messages import (
     ChatRequest,
@@ -46,15 +46,15 @@ def test_any_message_is_a_command_or_a_refusal(message):
 
 
 @given(st.binary(max_size=300))
-@pytest.mark.parametrize("read", [_pin_of_form, _pin_of_json])
-def test_any_form_is_six_digits_or_a_refusal(read, body):
-    found = outcome(lambda: read(body))
+@pytest.mark.parametrize("is_json", [False, True])
+def test_any_form_is_six_digits_or_a_refusal(is_json, body):
+    found = outcome(lambda: pin_of(body, is_json=is_json))
     assert found.key == "pin" if isinstance(found, RequestRefused) else len(found) == 6
 
 
 def test_a_form_with_many_fields_is_refused():
     with pytest.raises(RequestRefused):
-        _pin_of_form(b"a=1&" * 100 + b"pin=123456")
+        pin_of(b"a=1&" * 100 + b"pin=123456", is_json=False)
 
 
 @given(st.integers(min_value=0, max_value=5000))
