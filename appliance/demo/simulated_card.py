@@ -49,7 +49,7 @@ def phrase() -> Samples:
 
 
 class Recording:
-    """WAV file of the speaker's audio, with a valid header after every second."""
+    """WAV file of the speaker's audio, with a valid header after every period."""
 
     def __init__(self, path: Path | None) -> None:
         """Create the file, for this user only; by default in the temporary directory.
@@ -71,15 +71,12 @@ class Recording:
             raise DemoError(sentence) from exc
 
     def put(self, pcm: bytes) -> None:
-        """Append one period; an empty one completes the header. Thread: the card's."""
+        """Append one period, and update the header. Thread: the card's."""
         if self._left <= 0:
             return
-        frames = len(pcm) // 2
-        self._left -= frames
+        self._left -= len(pcm) // 2
         try:
-            self._file.writeframesraw(pcm)
-            if not frames or self._left % RATE_HZ < frames:
-                self._file.writeframes(b"")
+            self._file.writeframes(pcm)
         except OSError as exc:
             _log.warning("recording stopped  reason=%r", exc.strerror)
             self._left = 0
@@ -151,7 +148,6 @@ class SimulatedCard:
         thread, self._thread = self._thread, None
         if thread is not None and thread.is_alive():
             thread.join()
-        self._recording.put(b"")
 
     def _run(self, frames: int, callback: PeriodCallback) -> None:
         raise_priority()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from appliance.dtelecom.node_registry import NodeRegistry, is_domain
-from appliance.net.http_post import PostError, post_json
+from appliance.net.http_client import PostError, post_json
 from appliance.net.url import ip
 
 if TYPE_CHECKING:

@@ -245,7 +245,7 @@ async def fetch_nodes(
     Raises:
         RegistryError: no answer, one that is malformed, or one without a node.
     """
-    from appliance.net.http_post import PostError, post_json
+    from appliance.net.http_client import PostError, post_json
 
     # Providers put their keys into the path, and clients are told the sentence.
     where = urljoin(without_query(settings.rpc_url), "/")

@@ -34,10 +34,10 @@ from appliance.dtelecom.connections import (
     read_address,
 )
 from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
+from appliance.net.http_client import trust
 from appliance.net.http_limits import ConnectionLimits
 from appliance.net.http_server import Acceptor
 from appliance.net.rate_limit import Rate
-from appliance.net.tls import trust
 from appliance.process.background import Spawn
 
 REQUEST_S: Final = 5.0

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from appliance.dtelecom import base58
 from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.errors import ApplianceError
-from appliance.net.base64url import base64url
+from appliance.net.url import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey

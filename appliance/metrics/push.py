@@ -77,7 +77,7 @@ class MetricsPush:
 
     async def _post(self, numbers: tuple[int, int], timeout_s: float) -> None:
         # Imported late: it costs 5 MB and 0.1 s, only needed if reports are configured.
-        from appliance.net.http_post import PostError, post_json
+        from appliance.net.http_client import PostError, post_json
 
         counts = {"name": self._name, "joins": numbers[0], "leaves": numbers[1]}
         body = msgspec.json.encode(counts)

@@ -5,7 +5,7 @@
 the room's chat. `http_server` is uvicorn with these limits, `http_protocol` closes
 connections with malformed input, and `host_check` refuses foreign `Host` headers.
 `listen` opens the listening socket, and `url` checks addresses from the configuration.
-`http_post` is a client with bounded answers, and `tls` has the certificates that
-clients trust. `network_monitor` reads the address of this machine from the kernel.
-Start with `http_server`.
+`http_client` has the certificates that clients trust, and bounded requests.
+`network_monitor` reads the address of this machine from the kernel. Start with
+`http_server`.
 """

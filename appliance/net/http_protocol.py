@@ -223,6 +223,8 @@ class WebSocketProtocol(WebSocketsSansIOProtocol):
         """Close a connection whose client does not answer pings."""
         with malformed_input(self._drop):
             super().keepalive_timeout()
+        # Otherwise a client that does not read would end it only by TCP's time-out.
+        self.transport.abort()
 
     def shutdown(self) -> None:
         """Close with code 1012 (service restart)."""

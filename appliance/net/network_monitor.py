@@ -11,7 +11,6 @@ the monitor. Source of their numbers: Linux, `rtnetlink.h`, `if_link.h`, `if_add
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
 import socket
 import struct
@@ -49,15 +48,12 @@ _POINT_TO_POINT = 0x10
 _RUNNING = 0x40
 _TENTATIVE = 0x40
 _FAILED = 0x08
-_IFLA_MASTER = 10
 _IFLA_LINKINFO = 18
 _IFLA_INFO_KIND = 1
 _VIRTUAL_KINDS = {b"bridge", b"dummy", b"veth", b"vxlan"}
 """Interfaces of containers and virtual machines have a carrier without any network
 outside; so have tunnels, which are point-to-point. They count only if the default route
 goes through them."""
-_TUN_KIND = b"tun"
-"""As a port of a bridge, the network card of a virtual machine."""
 _IFA_ADDRESS = 1
 _IFA_LOCAL = 2
 _GLOBAL = 0
@@ -129,11 +125,8 @@ def running(data: bytes) -> frozenset[int]:
 
 
 def without_hardware(data: bytes) -> frozenset[int]:
-    """Return the interfaces of containers, virtual machines and tunnels.
-
-    A bridge with a running hardware port is not one: it has the address of that port.
-    """
-    found, bridged = set[int](), set[bytes]()
+    """Return the interfaces of containers, virtual machines and tunnels."""
+    found = set[int]()
     for body in _bodies(data, NEW_LINK, _LINK.size):
         _, _, index, flags, _ = _LINK.unpack_from(body)
         facts = dict(_items(body[_LINK.size :], _ATTRIBUTE))
@@ -141,9 +134,7 @@ def without_hardware(data: bytes) -> frozenset[int]:
         kind = info.get(_IFLA_INFO_KIND, b"").rstrip(b"\0")
         if kind in _VIRTUAL_KINDS or flags & _POINT_TO_POINT:
             found.add(index)
-        elif flags & _RUNNING and kind != _TUN_KIND:
-            bridged.add(facts.get(_IFLA_MASTER, b""))
-    return frozenset(each for each in found if struct.pack("=I", each) not in bridged)
+    return frozenset(found)
 
 
 def addresses(data: bytes) -> tuple[Address, ...]:
@@ -341,13 +332,13 @@ def _empty(sock: socket.socket) -> None:
 
 
 def _sources() -> list[str]:
-    """Return the source addresses of the default routes."""
-    return [source for target in UNUSED_ADDRESSES for source in _source(*target)]
-
-
-def _source(family: socket.AddressFamily, target: str) -> list[str]:
-    """Return the source address towards `target`; connecting UDP sends nothing."""
-    with contextlib.suppress(OSError), socket.socket(family, socket.SOCK_DGRAM) as sock:
-        sock.connect((target, 9))
-        return [str(ipaddress.ip_address(sock.getsockname()[0]))]
-    return []
+    """Return the source addresses of the default routes; sends nothing (UDP)."""
+    found = []
+    for family, target in UNUSED_ADDRESSES:
+        with (
+            contextlib.suppress(OSError),
+            socket.socket(family, socket.SOCK_DGRAM) as sock,
+        ):
+            sock.connect((target, 9))
+            found.append(str(ip_address(sock.getsockname()[0])))
+    return found

@@ -1,5 +1,6 @@
-"""Checks and parsers of URLs, host names and `HOST:PORT`."""
+"""Checks and parsers of URLs, host names and `HOST:PORT`; base64 as URLs have it."""
 
+from base64 import urlsafe_b64encode
 from collections.abc import Collection
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from urllib.parse import SplitResult, urlsplit
@@ -139,3 +140,11 @@ def ip(text: str) -> Address | None:
         return ip_address(text)
     except ValueError:
         return None
+
+
+def base64url(data: bytes) -> bytes:
+    """Return the bytes as base64 without padding, as JSON Web Tokens have it.
+
+    Source: RFC 7515, section 2.
+    """
+    return urlsafe_b64encode(data).rstrip(b"=")

@@ -38,7 +38,8 @@ TO_PAGE = "./"
 """Redirects between page and form; relative, because a proxy may add a path prefix."""
 OPEN_FILES = ("style.css", "pair.js", "icon.svg", "icon.png", "manifest.webmanifest")
 """Files of the pairing form, and icons, which browsers fetch without cookies."""
-OPEN_PATHS = {FORM, HEALTH, *(f"/static/{name}" for name in OPEN_FILES)}
+OPEN_PATHS = {"/", FORM, HEALTH, *(f"/static/{name}" for name in OPEN_FILES)}
+"""Paths that need no login; `/` redirects to the form without one."""
 
 CSP = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self';"
@@ -78,42 +79,25 @@ class AccessControl:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on or answer it."""
-        connection = HTTPConnection(scope)
-        send_with_headers = _with_headers(send, scope["path"])
+        connection, path = HTTPConnection(scope), scope["path"]
         login = login_of(connection, self._pairing)
-        response = self._refusal(connection, login)
-        if response is not None:
-            await response(scope, receive, send_with_headers)
-            return
         scope["state"] = {"login": login}
-        await self._app(scope, receive, send_with_headers)
-
-    def _refusal(
-        self, connection: HTTPConnection, login: str | None
-    ) -> Response | None:
-        """Return the response to a request that is not passed on, else None."""
+        app: ASGIApp = self._app
+        if login is None and path == "/":
+            app = RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
         try:
-            self._check(connection)
+            self._check_source(connection)
+            _check_login(path, login)
         except RequestRefused as refused:
-            return refusal_response(refused)
-        path = connection.scope["path"]
-        if login is not None or path in OPEN_PATHS:
-            return None
-        if path == "/":
-            return RedirectResponse(TO_FORM, HTTPStatus.SEE_OTHER)
-        sentence = "Not paired. Open /pair in a browser, or send a bearer token."
-        headers = {"www-authenticate": "Bearer"}
-        return refusal_response(
-            RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
-        )
+            app = refusal_response(refused)
+        await app(scope, receive, _with_headers(send, path))
 
-    def _check(self, connection: HTTPConnection) -> None:
+    def _check_source(self, connection: HTTPConnection) -> None:
         scope, headers = connection.scope, connection.headers
         host = headers.get("host", "")
         is_own = is_own_host(host, self._names, local_address(scope))
-        is_accepted = is_own and len(headers.getlist("host")) == 1
         # Monitoring may use any name of its network, and /health reveals no secrets.
-        if not is_accepted and scope["path"] != HEALTH:
+        if not is_own and scope["path"] != HEALTH:
             sentence = (
                 "Unknown host name. Use the box's IP address or its .local name; "
                 "restart the box after a change of its host name."
@@ -127,6 +111,13 @@ class AccessControl:
         if changes and is_foreign:
             sentence = "Cross-origin request rejected."
             raise RequestRefused(HTTPStatus.FORBIDDEN, sentence)
+
+
+def _check_login(path: str, login: str | None) -> None:
+    if login is None and path not in OPEN_PATHS:
+        sentence = "Not paired. Open /pair in a browser, or send a bearer token."
+        headers = {"www-authenticate": "Bearer"}
+        raise RequestRefused(HTTPStatus.UNAUTHORIZED, sentence, headers=headers)
 
 
 def login_of(connection: HTTPConnection, pairing: Pairing) -> str | None:
@@ -198,7 +189,7 @@ class PairingForm:
         content = await body_of(request)
         is_json = request.headers.get("content-type", "").startswith(JSON)
         try:
-            pin = _pin_of_json(content) if is_json else _pin_of_form(content)
+            pin = pin_of(content, is_json=is_json)
             address = request.client.host if request.client else ""
             secret = await self._pairing.pair(pin, address)
         except RequestRefused as refused:
@@ -234,29 +225,20 @@ def _paired(name: str, secret: str, *, is_json: bool) -> Response:
     return response
 
 
-def _pin_of_form(content: bytes) -> str:
-    try:
-        pairs = parse_qsl(content.decode("ascii"), max_num_fields=MAX_FORM_FIELDS)
-    except ValueError as exc:
-        sentence = "The form cannot be read. Write pin=123456"
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc
-    return _pin_of(dict(pairs).get("pin", ""))
-
-
-def _pin_of_json(content: bytes) -> str:
-    try:
-        return _pin_of(msgspec.json.decode(content, type=PairingRequest).pin)
-    except DECODE_ERRORS as exc:
-        sentence = 'The body cannot be read. Write {"pin": "123456"}'
-        raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="pin") from exc
-
-
-def _pin_of(text: str) -> str:
-    """Return the digits without spaces and hyphens between them.
+def pin_of(content: bytes, *, is_json: bool) -> str:
+    """Return the PIN in a form or in JSON, without spaces and hyphens between digits.
 
     Raises:
         RequestRefused: not six digits; this does not count as a wrong PIN.
     """
+    try:
+        if is_json:
+            text = msgspec.json.decode(content, type=PairingRequest).pin
+        else:
+            pairs = parse_qsl(content.decode("ascii"), max_num_fields=MAX_FORM_FIELDS)
+            text = dict(pairs).get("pin", "")
+    except (ValueError, *DECODE_ERRORS):
+        text = ""
     pin = re.sub(r"[\s-]", "", text)
     if not re.fullmatch(r"[0-9]{6}", pin):
         sentence = "The PIN has six digits."

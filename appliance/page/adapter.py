@@ -120,6 +120,15 @@ class Page:
     async def _run(self) -> None:
         await self._pairing.open()
         web = await asyncio.to_thread(self._web_server)
+        listening = await self._listening()
+        host, port = listening.getsockname()[:2]
+        url = listen.url(host, port, self._latest.view.address)
+        _log.info("page served  url=%s", url)
+        self._background.start(self._announce(host, port))
+        await web.serve(listening)
+
+    async def _listening(self) -> socket.socket:
+        """Return the listening socket, as soon as the port is available."""
         host, port = listen.parsed(self._config.listen)
         while True:
             try:
@@ -129,19 +138,16 @@ class Page:
                 await asyncio.sleep(self._retry_s)
                 continue
             self._fault.found()
-            await self._serve(web, listening)
-
-    async def _serve(self, web: "WebServer", listening: socket.socket) -> None:
-        host, port = listening.getsockname()[:2]
-        url = listen.url(host, port, self._latest.view.address)
-        _log.info("page served  url=%s", url)
-        await web.serve(listening, self._announce(host, port))
+            return listening
 
     async def _announce(self, host: str, port: int) -> None:
-        """Post address and PIN, and again when network or command line changed them."""
+        """Post address and PIN, and again when network or command line changed them.
+
+        A change of the pairings that could not be written is written again.
+        """
         posted: PageServed | None = None
         while True:
-            self._pairing.refresh()
+            await self._pairing.keep_up()
             url = listen.url(host, port, self._latest.view.address)
             served = PageServed(url, self._pairing.pin)
             if served != posted:

@@ -7,8 +7,8 @@ import asyncio
 import contextlib
 import hashlib
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from http import HTTPStatus
 from importlib.resources import files
 from typing import get_args
@@ -51,7 +51,6 @@ from appliance.page.messages import (
 )
 from appliance.page.pairing import Pairing
 from appliance.page.snapshot import LatestView
-from appliance.page.talk_leases import TalkLeases
 from appliance.page.websocket import LiveEndpoint
 from appliance.ports import Post
 from appliance.process.background import Background
@@ -69,14 +68,8 @@ MEDIA_TYPES = {
     ".svg": "image/svg+xml",
     ".webmanifest": "application/manifest+json",
 }
-NEEDS_SOUND = frozenset(
-    {
-        ConnectionState.CONNECTING,
-        ConnectionState.CONNECTED,
-        ConnectionState.RECONNECTING,
-    }
-)
 NOT_IN_ROOM = frozenset({ConnectionState.DISCONNECTED, ConnectionState.REFUSED})
+NEEDS_SOUND = frozenset(ConnectionState) - NOT_IN_ROOM - {ConnectionState.LEFT}
 CONNECTIONS = ConnectionLimits(
     total=80,
     each=24,
@@ -95,16 +88,6 @@ SHUTDOWN_S = 1
 """Time for open requests to end; the whole process has 3 s."""
 
 
-@dataclass(frozen=True, slots=True)
-class Asset:
-    """Content of a static file."""
-
-    content: bytes
-    media_type: str
-    etag: str
-    """ETag, so that browsers load changed files at once after an upgrade."""
-
-
 class Api:
     """Handlers of plain requests."""
 
@@ -112,7 +95,7 @@ class Api:
         self,
         latest: LatestView,
         controls: Controls,
-        assets: dict[str, Asset],
+        assets: dict[str, Response],
         metrics: Callable[[], Awaitable[str]],
     ) -> None:
         """Read from `latest`; commands go to `controls`."""
@@ -123,14 +106,14 @@ class Api:
 
     async def page(self, request: Request) -> Response:
         """`GET /`."""
-        return _file_response(self._assets["index.html"], request)
+        return _unless_cached(self._assets["index.html"], request)
 
     async def file(self, request: Request) -> Response:
         """`GET /static/{name}`."""
         found = self._assets.get(request.path_params["name"])
         if found is None or found.media_type == MEDIA_TYPES[".html"]:
             raise HTTPException(HTTPStatus.NOT_FOUND)
-        return _file_response(found, request)
+        return _unless_cached(found, request)
 
     async def view(self, _: Request) -> Response:
         """`GET /api/view`."""
@@ -143,7 +126,8 @@ class Api:
         await self._latest.prepare()
         picture = self._latest.drawing().picture
         if picture is None:
-            raise HTTPException(HTTPStatus.SERVICE_UNAVAILABLE, "Pillow is missing")
+            sentence = "Pillow is not installed."
+            raise RequestRefused(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
         return Response(png(picture), HTTPStatus.OK, NO_STORE, MEDIA_TYPES[".png"])
 
     async def metrics(self, _: Request) -> Response:
@@ -185,7 +169,6 @@ def health(view: View) -> tuple[bool, tuple[str, ...]]:
 
 def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
     """Return the application without access control."""
-    posts = [Route(path, api.post, methods=["POST"]) for path in POSTS]
     routes: list[BaseRoute] = [
         Route("/", api.page),
         Route("/static/{name}", api.file),
@@ -196,39 +179,42 @@ def application(api: Api, live: LiveEndpoint, form: PairingForm) -> Starlette:
         Route(FORM, form.show),
         Route(FORM, form.enter, methods=["POST"]),
         WebSocketRoute("/api/live", live.__call__),
-        *posts,
+        *(Route(path, api.post, methods=["POST"]) for path in POSTS),
     ]
-    handlers = {
-        RequestRefused: on_refused,
-        HTTPException: on_http_error,
-    }
+    handlers = {RequestRefused: on_refused, HTTPException: on_http_error}
     return Starlette(routes=routes, exception_handlers=handlers)
 
 
-def load_assets() -> dict[str, Asset]:
-    """Return all static files by name."""
+def load_assets() -> dict[str, Response]:
+    """Return the responses with all static files, by name.
+
+    Browsers ask each time whether a file has changed (`no-cache`), so that they load
+    the files of another version at once after an upgrade.
+    """
     found = {}
     for entry in files("appliance.page").joinpath("static").iterdir():
         media_type = MEDIA_TYPES.get("." + entry.name.rpartition(".")[2])
         if media_type is not None:
             content = entry.read_bytes()
             etag = f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-            found[entry.name] = Asset(content, media_type, etag)
+            headers = {"cache-control": "no-cache", "etag": etag}
+            found[entry.name] = Response(content, HTTPStatus.OK, headers, media_type)
     return found
 
 
-def build_version(assets: dict[str, Asset]) -> str:
+def build_version(assets: dict[str, Response]) -> str:
     """Return a version for these files, which differs if any of them differs."""
-    facts = "".join(f"{name}{assets[name].etag}" for name in sorted(assets))
+    facts = "".join(f"{name}{assets[name].headers['etag']}" for name in sorted(assets))
     return hashlib.sha256(facts.encode()).hexdigest()[:16]
 
 
-def _file_response(asset: Asset, request: Request) -> Response:
+def _unless_cached(asset: Response, request: Request) -> Response:
     """Return the file, or 304 if the browser has it in its cache."""
-    headers = {"cache-control": "no-cache", "etag": asset.etag}
-    if request.headers.get("if-none-match") == asset.etag:
-        return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    return Response(asset.content, HTTPStatus.OK, headers, asset.media_type)
+    etag = asset.headers["etag"]
+    if request.headers.get("if-none-match") != etag:
+        return asset
+    headers = {"cache-control": "no-cache", "etag": etag}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
 
 
 def default_limits(now_s: Callable[[], float]) -> ServerLimits:
@@ -255,9 +241,9 @@ class WebServer:
         assets = load_assets()
         latest.build = build_version(assets)
         self._background = background
-        self._leases = TalkLeases(post)
-        controls = Controls(latest, post, self._leases, settings.now_s)
-        form_html = assets["pair.html"].content.decode()
+        controls = Controls(latest, post, settings.now_s)
+        self._leases = controls.leases
+        form_html = bytes(assets["pair.html"].body).decode()
         routes = application(
             Api(latest, controls, assets, settings.metrics),
             LiveEndpoint(latest, controls, pairing, settings.now_s),
@@ -265,32 +251,20 @@ class WebServer:
         )
         self._app = AccessControl(routes, pairing, own_names(settings.name))
         limits = settings.limits or default_limits(settings.now_s)
-        self._limits = replace(limits, on_refused=controls.release_address)
+        self._limits = replace(limits, on_refused=self._leases.release_address)
 
-    async def serve(
-        self, listening: socket.socket, announce: Coroutine[None, None, None]
-    ) -> None:
-        """Serve on this socket until cancelled, then close it and every connection.
-
-        Args:
-            listening: the socket.
-            announce: posts the address and the PIN while the page is served.
-        """
+    async def serve(self, listening: socket.socket) -> None:
+        """Serve on this socket until cancelled, then close it and every connection."""
         app = RateLimited(_RequestTasks(self._app, self._background), self._limits)
         server = _Server(_config(app, self._limits.ping_s), self._limits)
         serving = asyncio.create_task(server.serve(sockets=[listening]))
-        announcing = asyncio.create_task(announce)
         try:
-            await asyncio.wait(
-                {serving, announcing}, return_when=asyncio.FIRST_COMPLETED
-            )
+            await asyncio.wait({serving})
         finally:
             self._leases.clear()
             server.end()
-            announcing.cancel()
-            await asyncio.wait({serving, announcing})
+            await asyncio.wait({serving})
         serving.result()
-        announcing.result()
 
 
 class _Server(BoundedServer):

@@ -1,4 +1,7 @@
-"""Commands from clients: checked against the view, and posted as events."""
+"""Commands from clients: checked against the view, and posted as events.
+
+`TalkLeases` is the talk button of all clients: who presses it, and until when.
+"""
 
 import asyncio
 import time
@@ -18,6 +21,7 @@ from appliance.core.events import (
     JoinAsked,
     LeaveAsked,
     MuteAsked,
+    TalkAsked,
     VolumeAsked,
 )
 from appliance.core.view import TalkState, View
@@ -34,7 +38,6 @@ from appliance.page.messages import (
     VolumeRequest,
 )
 from appliance.page.snapshot import LatestView
-from appliance.page.talk_leases import LEASE_S, TalkLeases
 from appliance.ports import Post
 
 TEXT_CHARACTERS = 2000
@@ -43,6 +46,9 @@ TEXT_BYTES = 8192
 CHAT_EACH = Rate(burst=5, per_s=1)
 """Our choice: faster than people type."""
 CHAT_ALL = Rate(burst=10, per_s=2)
+LEASE_S = 30.0
+"""A press by a plain request ends after this unless it is repeated, because there is no
+socket whose end would show that the client is gone. Our choice."""
 CANNOT_TALK = frozenset({TalkState.UNAVAILABLE, TalkState.LOCKED})
 TALKING = frozenset({TalkState.TALKING, TalkState.WARNING})
 
@@ -52,6 +58,7 @@ RELEASE_FIRST = "That talk has ended. Release the talk button, then press it aga
 HELD_ELSEWHERE = "Another page or script still holds the talk button."
 
 Answer = dict[str, object]
+CallLater = Callable[[float, Callable[[], None]], asyncio.TimerHandle]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +72,11 @@ class Client:
     address: str = ""
     """IP address of a plain request."""
 
+    @property
+    def holder(self) -> str:
+        """Holder of the talk button that this client presses."""
+        return self.socket or self.login
+
 
 class Controls:
     """Executor of all commands from the LAN.
@@ -76,15 +88,12 @@ class Controls:
         self,
         latest: LatestView,
         post: Post,
-        leases: TalkLeases,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Check commands against `latest`; talk uses `leases`, the others `post`."""
+        """Check commands against `latest`, and post their events."""
         self._latest = latest
         self._post = post
-        self._leases = leases
-        self._addresses: dict[str, str] = {}
-        """Of the holders of the talk button by plain requests."""
+        self.leases = TalkLeases(post)
         self._chat_rate = RateLimit(CHAT_EACH, CHAT_ALL, now_s)
         self._lock = asyncio.Lock()
 
@@ -106,73 +115,53 @@ class Controls:
                 await asyncio.sleep(0)
 
     def _execute(self, request: AnyRequest, client: Client) -> Answer:
+        answer: Answer = {}
         match request:
             case TalkRequest():
-                return self._talk(request, client)
+                answer = self._talk(request, client)
             case MuteRequest():
-                return self._mute(request)
+                answer = self._mute(request)
             case ChatRequest():
-                return self._chat(request, client)
+                answer = self._chat(request, client)
             case JoinRequest():
-                return self._join(request)
+                self._join(request)
             case LeaveRequest():
                 self._post(LeaveAsked())
-                return {}
-            case VolumeRequest() | GainRequest():
-                return self._set_level(request)
+            case VolumeRequest():
+                self._post(VolumeAsked(request.percent))
+                answer = {"percent": request.percent}
+            case GainRequest():
+                self._post(GainAsked(request.db))
+                answer = {"db": request.db}
             case _:
                 assert_never(request)
+        return answer
 
     def is_release(self, request: AnyRequest, client: Client) -> bool:
         """Return whether the command releases the talk button that the client holds."""
         is_off = isinstance(request, TalkRequest) and not request.on
-        return is_off and self._leases.is_pressed(_holder(client))
-
-    def release_address(self, address: str) -> None:
-        """Release the talk button for a request or a connection refused unread.
-
-        It may have been the release, and a talk must not outlast that.
-        """
-        for holder, known in tuple(self._addresses.items()):
-            if known == address:
-                del self._addresses[holder]
-                self._leases.release(holder)
-
-    def disconnected(self, client: Client) -> None:
-        """Release the talk button of a closed WebSocket."""
-        self._leases.release(_holder(client))
-
-    def _set_level(self, request: VolumeRequest | GainRequest) -> Answer:
-        if isinstance(request, VolumeRequest):
-            self._post(VolumeAsked(request.percent))
-            return {"percent": request.percent}
-        self._post(GainAsked(request.db))
-        return {"db": request.db}
+        return is_off and self.leases.is_pressed(client)
 
     def _talk(self, request: TalkRequest, client: Client) -> Answer:
         """Press or release; a refused press is dropped and must not transmit later."""
-        holder, view = _holder(client), self._latest.view
-        lease_s = LEASE_S if client.socket is None else None
-        if request.on and view.is_page_press_ignored:
-            # A repeat is not a release: the next one must not count as a new press.
-            self._leases.prolong(holder, lease_s)
-            is_held = self._leases.is_pressed(holder)
-            sentence = RELEASE_FIRST if is_held else HELD_ELSEWHERE
-            raise RequestRefused(HTTPStatus.CONFLICT, sentence)
-        refusal = _talk_refusal(view) if request.on else ""
-        if refusal or not request.on:
-            self._addresses.pop(holder, None)
-            self._leases.release(holder)
-        if refusal:
-            raise RequestRefused(HTTPStatus.CONFLICT, refusal)
         if not request.on:
+            self.leases.release(client.holder)
             return {"on": False}
-        if client.socket is None:
-            self._addresses[holder] = client.address
-        is_new = self._leases.press(holder, lease_s)
+        view = self._latest.view
+        if view.is_page_press_ignored:
+            sentence = HELD_ELSEWHERE
+            if self.leases.is_pressed(client):
+                # A repeat is not a release: the next must not count as a new press.
+                self.leases.press(client)
+                sentence = RELEASE_FIRST
+            raise RequestRefused(HTTPStatus.CONFLICT, sentence)
+        if refusal := _talk_refusal(view):
+            self.leases.release(client.holder)
+            raise RequestRefused(HTTPStatus.CONFLICT, refusal)
+        is_new = self.leases.press(client)
         # A repeat does not start a talk: the talk limit may have ended it meanwhile.
         answer: Answer = {"on": is_new or view.talk in TALKING}
-        return answer if lease_s is None else {**answer, "lease_s": lease_s}
+        return {**answer, "lease_s": LEASE_S} if client.socket is None else answer
 
     def _mute(self, request: MuteRequest) -> Answer:
         if not request.on and self._latest.view.is_muted_at_box:
@@ -180,7 +169,7 @@ class Controls:
         self._post(MuteAsked(request.on))
         return {"on": request.on}
 
-    def _join(self, request: JoinRequest) -> Answer:
+    def _join(self, request: JoinRequest) -> None:
         presets = self._latest.view.presets
         preset = self._latest.view.preset if request.preset is UNSET else request.preset
         if preset is not None and preset not in presets:
@@ -188,7 +177,6 @@ class Controls:
             sentence = f"Unknown preset. Write one of: {known}."
             raise RequestRefused(HTTPStatus.BAD_REQUEST, sentence, key="preset")
         self._post(JoinAsked(preset, request.display_name))
-        return {}
 
     def _chat(self, request: ChatRequest, client: Client) -> Answer:
         text = _checked(request.text)
@@ -216,8 +204,69 @@ class Controls:
         )
 
 
-def _holder(client: Client) -> str:
-    return client.socket or client.login
+class TalkLeases:
+    """Talk button of the page, pressed while any client presses it.
+
+    The press of a WebSocket ends with it; one whose client does not answer pings is
+    closed. The press of a plain request has a time limit.
+
+    Thread: the loop's.
+    """
+
+    def __init__(self, post: Post, call_later: CallLater | None = None) -> None:
+        """Start released; `call_later` is the running loop's unless given."""
+        self._post = post
+        self._call_later = call_later
+        self._leases: dict[str, tuple[asyncio.TimerHandle | None, str]] = {}
+        """End of the press and address of each holder."""
+
+    def is_pressed(self, client: Client) -> bool:
+        """Return whether the button of this client is pressed."""
+        return client.holder in self._leases
+
+    def press(self, client: Client) -> bool:
+        """Press the button of this client, and return whether it was released.
+
+        Only a new press posts an event: a repeat prolongs the lease, and must not
+        restart a talk that the talk limit has ended.
+        """
+        is_new = not self.is_pressed(client)
+        self._drop(client.holder)
+        end = None
+        if client.socket is None:
+            call_later = self._call_later or asyncio.get_running_loop().call_later
+            end = call_later(LEASE_S, lambda: self.release(client.holder))
+        self._leases[client.holder] = end, client.address
+        if is_new:
+            self._post(TalkAsked(is_on=True))
+        return is_new
+
+    def release(self, holder: str) -> None:
+        """Release the button of this holder; no effect if it is released already."""
+        if holder not in self._leases:
+            return
+        self._drop(holder)
+        if not self._leases:
+            self._post(TalkAsked(is_on=False))
+
+    def release_address(self, address: str) -> None:
+        """Release the buttons of plain requests, one of which was refused unread.
+
+        It may have been the release, and a talk must not outlast that.
+        """
+        for holder, (_, known) in tuple(self._leases.items()):
+            if known == address:
+                self.release(holder)
+
+    def clear(self) -> None:
+        """Release the buttons of all holders."""
+        for holder in tuple(self._leases):
+            self.release(holder)
+
+    def _drop(self, holder: str) -> None:
+        end, _ = self._leases.pop(holder, (None, ""))
+        if end is not None:
+            end.cancel()
 
 
 def _talk_refusal(view: View) -> str:

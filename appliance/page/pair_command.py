@@ -29,8 +29,8 @@ MAY_DIFFER = (
     "The box may have another PIN, which only its screen shows. If this one is refused,"
     " make the file writable and run this again: it is accepted then.\n"
 )
-"""A box that cannot write keeps in memory the new PIN of each start and each pairing.
-As soon as this command has written the file, the box reads that again."""
+"""A box that cannot write keeps in memory the new PIN of each start and each pairing,
+and writes it as soon as it can."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,9 +128,7 @@ def _warnings(directory: Path, service: Path, *, is_enabled: bool) -> Iterator[s
 
 def _credentials(file: PairingFile, *, is_reset: bool) -> PairingCredentials:
     fresh = new_credentials()
-    if is_reset:
-        return file.change(lambda _: fresh, fresh)
-    return file.change(lambda credentials: credentials, fresh)
+    return file.change(lambda kept: fresh if is_reset else kept, fresh)
 
 
 def _token(file: PairingFile, credentials: PairingCredentials, *, is_json: bool) -> int:

@@ -13,8 +13,7 @@ import logging
 import os
 import secrets
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated
@@ -39,11 +38,13 @@ SHOW = Rate(burst=1, per_s=0.2)
 SHOW_AGAIN = Rate(burst=6, per_s=1 / 240)
 """The same over minutes: reloading the form must not keep the PIN on the OLED, which
 shows it for a minute each time; a pairing refills the bucket."""
+WRITE_AGAIN = Rate(burst=1, per_s=0.1)
+"""Rate at which a write that failed is repeated; our choice: soon after space was
+freed, and a full SD card is not written all the time."""
 RESUBMIT_S = 10.0
 """Time in which a used PIN pairs the same address again: browsers resubmit forms."""
 KEPT_COOKIES = 32
 KEPT_TOKENS = 16
-PIN_DIGITS = 6
 
 Digest = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Stamp = tuple[int, int, int]
@@ -94,7 +95,7 @@ def new_credentials() -> PairingCredentials:
 
 def new_pin() -> str:
     """Return six random digits."""
-    return f"{secrets.randbelow(10**PIN_DIGITS):0{PIN_DIGITS}}"
+    return f"{secrets.randbelow(10**6):06}"
 
 
 def new_secret() -> str:
@@ -144,21 +145,14 @@ class PairingFile:
             otherwise: passed to `changed` if the file is missing or damaged.
         """
         self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _file_lock(self._directory):
-            before = self.read()
-            after = changed(before or otherwise)
+        lock = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            after = changed(self.read() or otherwise)
             write_whole(self.path, msgspec.json.encode(after))
+        finally:
+            os.close(lock)
         return after
-
-
-@contextmanager
-def _file_lock(directory: Path) -> Iterator[None]:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 class Pairing:
@@ -174,22 +168,22 @@ class Pairing:
         file: PairingFile,
         post: Post,
         now_s: Callable[[], float] = time.monotonic,
-        wall_s: Callable[[], float] = time.time,
     ) -> None:
         """Start with a new PIN; `open` reads or creates the file."""
         self._file = file
         self._post = post
         self._now_s = now_s
-        self._wall_s = wall_s
         self._credentials = new_credentials()
         self._stamp: Stamp | None = None
         self._lockouts = Lockouts()
         self._show = Bucket(SHOW, now_s())
         self._show_again = Bucket(SHOW_AGAIN, now_s())
+        self._write_again = Bucket(WRITE_AGAIN, now_s())
         self._writes = 0
         """Changes that are not in the file yet."""
-        self._has_unwritten = False
-        """The last write failed: the file lacks logins, and the PIN, of the memory."""
+        self._replaced: set[str] = set()
+        """PINs replaced in memory only, because every write since has failed. A file
+        with one of them is older than the memory: it lacks logins, too."""
         self._used = ("", "", 0.0)
         """PIN and address of the last pairing, and until when they are accepted."""
         self._lock = asyncio.Lock()
@@ -212,6 +206,7 @@ class Pairing:
         pin = self._credentials.pin
         self.refresh()
         if self._fault.is_lost:
+            self._replaced.add(self.pin)
             self._credentials = msgspec.structs.replace(self._credentials, pin=pin)
 
     def refresh(self) -> None:
@@ -229,7 +224,13 @@ class Pairing:
             return
         self._stamp = stamp
         if credentials is not None:
-            self._replace(credentials)
+            self._replace(self._newer(credentials))
+
+    async def keep_up(self) -> None:
+        """Read the file as `refresh` does, and repeat a write that failed."""
+        self.refresh()
+        if self._replaced and self._write_again.may(self._now_s()):
+            await self._keep(lambda credentials: credentials, (self.pin, self.pin))
 
     def login_of(self, *, cookies: Iterable[str], bearer: str) -> str | None:
         """Return the digest of the valid cookie or bearer token; None without one."""
@@ -316,16 +317,17 @@ class Pairing:
 
         After a write that failed, everything in memory is written.
         """
-        lockouts = self._lockouts.stored(self._now_s(), self._wall_s())
-        memory = self._credentials
+        lockouts = self._lockouts.stored(self._now_s(), time.time())
 
         def kept(stored: PairingCredentials) -> PairingCredentials:
-            # Unless the command line has changed the file since it was read.
-            is_older = self._has_unwritten and self._file.stamp() == self._stamp
-            credentials = memory if is_older else changed(stored)
+            newer = self._newer(stored)
+            credentials = changed(stored) if newer is stored else newer
             return credentials.with_lockouts(lockouts, pins)
 
-        self._has_unwritten = not await self._change(kept)
+        if await self._change(kept):
+            self._replaced.clear()
+        else:
+            self._replaced.add(pins[0])
 
     async def _change(
         self, changed: Callable[[PairingCredentials], PairingCredentials]
@@ -346,9 +348,16 @@ class Pairing:
         self._fault.found()
         return True
 
+    def _newer(self, stored: PairingCredentials) -> PairingCredentials:
+        """Return the content of the file, or of the memory if the file is older."""
+        if stored.pin not in self._replaced:
+            return stored
+        # Only the command line adds tokens, and it may have done so meanwhile.
+        return msgspec.structs.replace(self._credentials, tokens=stored.tokens)
+
     def _replace(self, credentials: PairingCredentials) -> None:
         if credentials.pin != self._credentials.pin:
-            times_s = self._now_s(), self._wall_s()
+            times_s = self._now_s(), time.time()
             self._lockouts = Lockouts.restored(credentials.lockouts, *times_s)
             self._used = ("", "", 0.0)
         self._credentials = credentials

@@ -38,9 +38,8 @@ class Lockout(msgspec.Struct, frozen=True):
     def failed(self, now_s: float) -> "Lockout":
         """Return the lock-out after one more wrong PIN: 1, 2, 4, … minutes."""
         failures = self.failures + 1
-        if failures < FREE_TRIES:
-            return Lockout(failures)
-        return Lockout(failures, now_s + _longest_wait_s(failures))
+        wait_s = _longest_wait_s(failures)
+        return Lockout(failures, now_s + wait_s if wait_s else 0.0)
 
 
 class StoredLockouts(msgspec.Struct, frozen=True):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
-from appliance.net.base64url import base64url
+from appliance.net.url import base64url
 
 if TYPE_CHECKING:
     from appliance.token_server.config import ApiKeys

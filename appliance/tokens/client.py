@@ -21,7 +21,7 @@ import httpx
 
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.net.tls import trust
+from appliance.net.http_client import trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request

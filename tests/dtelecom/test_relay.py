@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_address
 from appliance.dtelecom.relay import Relay
-from appliance.net.tls import trust
+from appliance.net.http_client import trust
 from appliance.process.background import Background
 from appliance.room.connection import CONNECT_S
 from tests.dtelecom.fake_node import FakeNode, http

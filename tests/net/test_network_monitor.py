@@ -226,32 +226,21 @@ def test_changes_of_a_real_network_are_posted():
     assert told == [None, "10.1.2.3", None, "172.17.0.1", None], done.stderr
 
 
-def virtual_link(index, kind, *, flags=0x41, bridge=None):
+def virtual_link(index, kind, *, flags=0x41):
     body = struct.pack("=BxHiII", 0, 1, index, flags, 0)
-    if bridge is not None:
-        body += attribute(10, struct.pack("=I", bridge))
     return message(network_monitor.NEW_LINK, body + attribute(18, attribute(1, kind)))
 
 
 def test_interfaces_of_containers_and_tunnels_are_recognised():
     data = (
         virtual_link(2, b"bridge\0")
-        + virtual_link(3, b"veth\0", bridge=2)
+        + virtual_link(3, b"veth\0")
         + virtual_link(4, b"vlan\0")
         + virtual_link(5, b"wireguard\0", flags=0x51)
-        + virtual_link(6, b"tun\0", bridge=2)
+        + virtual_link(6, b"tun\0")
         + link_message(7, 0x41)
     )
     assert network_monitor.without_hardware(data) == {2, 3, 5}
-
-
-@pytest.mark.parametrize(("flags", "expected"), [(0x41, set()), (0x1, {2})])
-def test_a_bridge_counts_while_a_hardware_port_has_a_carrier(flags, expected):
-    data = virtual_link(2, b"bridge\0") + message(
-        network_monitor.NEW_LINK,
-        struct.pack("=BxHiII", 0, 1, 3, flags, 0) + attribute(10, struct.pack("=I", 2)),
-    )
-    assert network_monitor.without_hardware(data) == expected
 
 
 def test_only_interfaces_with_a_carrier_count_and_loopback_never():

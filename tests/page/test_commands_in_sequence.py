@@ -12,7 +12,6 @@ from appliance.core.events import ChatTyped
 from appliance.page.controls import MUTED_ON_PAGE, Client, Controls
 from appliance.page.messages import ChatRequest, RequestRefused
 from appliance.page.snapshot import LatestView
-from appliance.page.talk_leases import TalkLeases
 from tests.page.fake_app import IN_ROOM
 from tests.page.test_hostile import SECRET, running
 from tests.page.test_websocket import answer, tell, view_where
@@ -81,7 +80,7 @@ async def test_requests_that_arrive_together_are_checked_one_after_the_other():
         full = replace(IN_ROOM, chat_refusal="20 lines are waiting already")
         asyncio.get_running_loop().call_soon(latest.show, full)
 
-    controls = Controls(latest, post, TalkLeases(post))
+    controls = Controls(latest, post)
     async with asyncio.TaskGroup() as group:
         group.create_task(controls.execute(ChatRequest("one"), Client("phone")))
         group.create_task(refused(controls.execute, ChatRequest("two")))

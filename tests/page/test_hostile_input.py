@@ -1,17 +1,12 @@
 """Pure functions of the page, with hostile input."""
 
-import socket
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core.events import TalkAsked
-from appliance.net import listen
-from appliance.net.host_check import is_own_host, is_same_origin, own_names
-from appliance.net.rate_limit import Bucket, Buckets, Rate
-from appliance.net.url import is_loopback
-from appliance.page.access import _pin_of_form, _pin_of_json
+from appliance.page.access import pin_of
+from appliance.page.controls import Client, TalkLeases
 from appliance.page.messages import (
     ChatRequest,
     JoinRequest,
@@ -27,9 +22,6 @@ from appliance.page.pairing_lockout import (
     Lockout,
     Lockouts,
 )
-from appliance.page.talk_leases import TalkLeases
-
-NAMES = own_names("Küche 1")
 
 
 def outcome(call):
@@ -54,78 +46,15 @@ def test_any_message_is_a_command_or_a_refusal(message):
 
 
 @given(st.binary(max_size=300))
-@pytest.mark.parametrize("read", [_pin_of_form, _pin_of_json])
-def test_any_form_is_six_digits_or_a_refusal(read, body):
-    found = outcome(lambda: read(body))
+@pytest.mark.parametrize("is_json", [False, True])
+def test_any_form_is_six_digits_or_a_refusal(is_json, body):
+    found = outcome(lambda: pin_of(body, is_json=is_json))
     assert found.key == "pin" if isinstance(found, RequestRefused) else len(found) == 6
 
 
 def test_a_form_with_many_fields_is_refused():
     with pytest.raises(RequestRefused):
-        _pin_of_form(b"a=1&" * 100 + b"pin=123456")
-
-
-@given(st.text(max_size=60))
-def test_no_host_but_our_own_is_accepted(host):
-    name = host.partition(":")[0].lower().removesuffix(".")
-    if is_own_host(host, NAMES, "192.168.1.20"):
-        is_ours = name in NAMES or "192.168.1.20" in host
-        assert is_ours or is_loopback(name) or "::1" in host
-
-
-@pytest.mark.parametrize(
-    ("host", "local"),
-    [
-        ("192.168.1.20", "192.168.1.20"),
-        ("192.168.1.20:8080", "192.168.1.20"),
-        ("192.168.1.20:8080", "::ffff:192.168.1.20"),
-        ("[fe80::1]:8080", "fe80::1%eth0"),
-        ("[::1]", "::1"),
-        ("k-che-1.local:8080", "192.168.1.20"),
-        ("K-CHE-1.LOCAL", "192.168.1.20"),
-        ("localhost:99", "127.0.0.1"),
-    ],
-)
-def test_own_addresses_and_names_are_accepted(host, local):
-    assert is_own_host(host, NAMES, local)
-
-
-@pytest.mark.parametrize(
-    "host",
-    [
-        "192.168.1.21",
-        "localhost@evil.example",
-        "evil.example#localhost",
-        "evil.example\\localhost",
-        "localhost.evil.example",
-        "[::1",
-        "2130706433",
-        "0x7f.1",
-    ],
-)
-def test_similar_hosts_are_not_accepted(host):
-    assert not is_own_host(host, NAMES, "127.0.0.1")
-
-
-@pytest.mark.parametrize(
-    ("origin", "is_same"),
-    [
-        ("http://box.local:8080", True),
-        ("HTTP://box.local:8080", False),
-        ("http://BOX.local:8080", True),
-        ("http://box.local", False),
-        ("http://box.local:8080.evil.example", False),
-        ("null", False),
-        ("", False),
-        ("file://box.local:8080", False),
-    ],
-)
-def test_only_the_same_host_and_port_are_the_same_origin(origin, is_same):
-    assert is_same_origin(origin, "box.local:8080") is is_same
-
-
-def test_no_host_has_no_origin():
-    assert not is_same_origin("http://", "")
+        pin_of(b"a=1&" * 100 + b"pin=123456", is_json=False)
 
 
 @given(st.integers(min_value=0, max_value=5000))
@@ -186,24 +115,6 @@ def test_the_memory_for_wrong_pins_is_bounded():
     assert len(lockouts.stored(0.0, 0.0).by_address) == ADDRESSES
 
 
-@given(st.lists(st.floats(min_value=0, max_value=100), max_size=200))
-def test_a_bucket_never_gives_more_than_its_rate(gaps):
-    bucket = Bucket(Rate(burst=5, per_s=2), 0.0)
-    now_s, taken = 0.0, 0
-    for gap_s in gaps:
-        now_s += gap_s
-        taken += bucket.may(now_s)
-    assert taken <= 5 + 2 * now_s + 1e-6
-
-
-def test_the_memory_for_buckets_is_bounded():
-    buckets = Buckets(Rate(burst=1, per_s=0))
-    clients = [str(number) for number in range(1000)]
-    assert all(buckets.may(client, 0.0) for client in clients)
-    remembered = [client for client in clients if buckets.is_spent(client, 0.0)]
-    assert remembered == clients[-Buckets.KEPT :]
-
-
 class Timers:
     """Timers that a test runs by hand."""
 
@@ -245,8 +156,8 @@ def test_a_press_ends_with_its_lease():
     timers = Timers()
     events: list[TalkAsked] = []
     leases = TalkLeases(talks(events), timers.call_later)
-    leases.press("script", 30.0)
-    leases.press("script", 30.0)
+    leases.press(Client("script"))
+    leases.press(Client("script"))
     assert len(timers.waiting) == 1
     timers.pass_by()
     assert events == [TalkAsked(True), TalkAsked(False)]
@@ -260,7 +171,7 @@ def test_the_button_is_pressed_while_any_holder_presses_it(presses):
     down = set()
     for holder, is_down, has_lease in presses:
         if is_down:
-            leases.press(holder, 30.0 if has_lease else None)
+            leases.press(Client(holder, None if has_lease else holder))
             down.add(holder)
         else:
             leases.release(holder)
@@ -270,46 +181,3 @@ def test_the_button_is_pressed_while_any_holder_presses_it(presses):
     leases.clear()
     assert not timers.waiting
     assert not events or not events[-1].is_on
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("0.0.0.0:8080", ("0.0.0.0", 8080)),
-        ("[::]:80", ("::", 80)),
-        ("127.0.0.1:0", ("127.0.0.1", 0)),
-    ],
-)
-def test_a_listen_address_is_host_and_port(text, expected):
-    assert listen.parsed(text) == expected
-
-
-@pytest.mark.parametrize("text", ["", "8080", "a:b", "a:70000", "a:-1"])
-def test_another_text_is_not_a_listen_address(text):
-    with pytest.raises(ValueError, match="HOST:PORT"):
-        listen.parsed(text)
-
-
-@pytest.mark.parametrize(
-    ("host", "lan", "url"),
-    [
-        ("0.0.0.0", "192.168.1.20", "http://192.168.1.20:8080"),
-        ("::", "192.168.1.20", "http://192.168.1.20:8080"),
-        ("::", "2001:db8::7", "http://[2001:db8::7]:8080"),
-        ("127.0.0.1", "192.168.1.20", "http://127.0.0.1:8080"),
-        ("fe80::1", "192.168.1.20", "http://[fe80::1]:8080"),
-        ("box", "192.168.1.20", "http://box:8080"),
-    ],
-)
-def test_the_url_is_one_that_a_phone_can_open(host, lan, url):
-    assert listen.url(host, 8080, lan) == url
-
-
-@pytest.mark.parametrize(
-    ("host", "lan"), [("0.0.0.0", ""), ("0.0.0.0", "2001:db8::7"), ("::", "fe80::7")]
-)
-def test_without_a_usable_address_the_url_has_the_host_name(host, lan):
-    hostname = socket.gethostname().lower().partition(".")[0]
-    url = listen.url(host, 8080, lan)
-    assert url == f"http://{hostname}.local:8080"
-    assert is_own_host(url.removeprefix("http://"), own_names("日本"), "10.0.0.1")

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.core import fault_table
-from appliance.core.events import PageServed, Part, PartLost
+from appliance.core.events import PageServed, Part, PartFound, PartLost
 from appliance.page.pair_command import PairOptions, pair, remedy
 from appliance.page.pairing import (
     RESUBMIT_S,
+    WRITE_AGAIN,
     Pairing,
     PairingFile,
     digest,
@@ -242,7 +243,7 @@ def test_with_a_full_disk_pair_prints_the_kept_pin_and_leaves_no_file(tmp_path, 
     assert [path.name for path in tmp_path.iterdir()] == ["pairing.json"]
 
 
-async def test_a_pin_refused_after_a_start_with_a_full_disk_is_accepted_once_written(
+async def test_the_pin_of_a_start_with_a_full_disk_is_printed_once_it_is_written(
     tmp_path, clock, capsys
 ):
     keys = PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
@@ -258,10 +259,11 @@ async def test_a_pin_refused_after_a_start_with_a_full_disk_is_accepted_once_wri
         client = await stack.enter_async_context(served.client())
         answer = await client.post("/pair", json={"pin": pins[0]})
         assert answer.status_code == 403
+        await served.inbox.has(PartFound(Part.STORE, "pairing.json"))
         pair(tmp_path, "0.0.0.0:80", options, service=tmp_path)
         pins.append(json.loads(capsys.readouterr().out)["pin"])
         assert (await client.post("/pair", json={"pin": pins[1]})).is_success
-    assert pins == [keys.pin, keys.pin]
+    assert pins == [keys.pin, served.inbox.of(PageServed)[0].pin]
 
 
 async def test_phones_paired_with_a_full_disk_stay_paired_once_it_is_writable(
@@ -295,6 +297,43 @@ async def test_a_reset_with_phones_that_could_not_be_stored_is_not_undone_by_a_p
         await served.inbox.until(lambda: len(served.inbox.of(PageServed)) > before)
         cookies.append(await paired_with(served))
         assert await statuses(served, cookies) == [401, 200]
+
+
+async def test_a_phone_paired_with_a_full_disk_is_stored_once_there_is_space(
+    tmp_path, clock
+):
+    PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
+    async with serving(tmp_path, clock) as served:
+        with full_disk():
+            cookies = [await paired_with(served)]
+        clock.now_s += 1 / WRITE_AGAIN.per_s
+        await served.inbox.has(PartFound(Part.STORE, "pairing.json"))
+        assert served.pin == served.inbox.of(PageServed)[-1].pin
+    async with serving(tmp_path, clock) as again:
+        assert await statuses(again, cookies) == [200]
+
+
+async def test_pair_after_a_full_disk_restores_no_used_pin_and_loses_no_phone(
+    tmp_path, clock, capsys
+):
+    PairingFile(tmp_path).change(lambda keys: keys, new_credentials())
+    async with serving(tmp_path, clock) as served:
+        used = served.pin
+        with full_disk():
+            cookies = [await paired_with(served)]
+        options = PairOptions(is_token=True)
+        pair(tmp_path, "0.0.0.0:80", options, service=tmp_path)
+        headers = {"authorization": f"Bearer {capsys.readouterr().out.strip()}"}
+        assert await statuses(served, cookies) == [200]
+        clock.now_s += RESUBMIT_S
+        async with served.client() as client:
+            answer = await client.post("/pair", json={"pin": used})
+            assert answer.status_code == 403
+            assert (await client.get("/api/view", headers=headers)).is_success
+        cookies.append(await paired_with(served))
+    async with serving(tmp_path, clock) as again, again.client(headers) as script:
+        assert await statuses(again, cookies) == [200, 200]
+        assert (await script.get("/api/view")).is_success
 
 
 class ResetBeforeWrite(PairingFile):

@@ -8,11 +8,14 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import pytest
+from starlette.websockets import WebSocket
+from uvicorn.protocols.utils import ClientDisconnected
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from appliance.core.events import (
     ChatTyped,
+    Event,
     GainAsked,
     JoinAsked,
     LeaveAsked,
@@ -22,7 +25,11 @@ from appliance.core.events import (
 )
 from appliance.core.view import TalkState
 from appliance.page.application import default_limits
+from appliance.page.controls import Controls
 from appliance.page.pair_command import PairOptions, pair
+from appliance.page.pairing import Pairing, PairingFile, digest, new_credentials
+from appliance.page.snapshot import LatestView
+from appliance.page.websocket import LiveEndpoint
 from tests.page.fake_app import own_line, serving
 
 
@@ -218,6 +225,35 @@ async def test_the_talk_goes_on_when_one_of_two_talking_phones_closes(served):
         await served.inbox.has(VolumeAsked(1))
         assert TalkAsked(is_on=False) not in served.inbox.events
     await served.inbox.has(TalkAsked(is_on=False))
+
+
+async def test_commands_of_a_client_that_has_closed_already_are_all_executed(tmp_path):
+    PairingFile(tmp_path).change(
+        lambda keys: keys.with_token(digest("secret")), new_credentials()
+    )
+    latest, events = LatestView((128, 64)), list[Event]()
+    await latest.prepare()
+    pairing = Pairing(PairingFile(tmp_path), events.append)
+    endpoint = LiveEndpoint(latest, Controls(latest, events.append), pairing)
+    commands = [f'{{"do": "volume", "percent": {number}}}' for number in range(9)]
+    messages = iter(
+        [
+            {"type": "websocket.connect"},
+            *({"type": "websocket.receive", "text": command} for command in commands),
+            {"type": "websocket.disconnect", "code": 1000},
+        ]
+    )
+
+    async def receive():
+        return next(messages)
+
+    async def send(message):
+        if message["type"] != "websocket.accept":
+            raise ClientDisconnected
+
+    scope = {"type": "websocket", "headers": [], "state": {"login": digest("secret")}}
+    await endpoint(WebSocket(scope, receive, send))
+    assert events == [VolumeAsked(number) for number in range(9)]
 
 
 async def test_a_flood_of_commands_closes_the_socket(served):

@@ -2,7 +2,8 @@
 
 import { byId, fill, make, setAttribute, setHidden, setText } from "./dom.js";
 
-const HUES = 12;
+// Far enough apart, and each dark enough for white letters.
+const HUES = [8, 32, 50, 95, 145, 172, 195, 214, 238, 266, 300, 335];
 
 export function show(view) {
   const { people } = view;
@@ -22,7 +23,7 @@ function create(person) {
   const node = make("li", "person");
   const avatar = make("span", "avatar");
   avatar.setAttribute("aria-hidden", "true");
-  avatar.dataset.hue = String(hue(person.id));
+  avatar.style.setProperty("--hue", String(hue(person.id)));
   node.append(avatar, make("span", "person-name"), make("span", "person-state"));
   return node;
 }
@@ -45,5 +46,5 @@ function initial(name) {
 function hue(text) {
   let sum = 0;
   for (const letter of text) sum = (sum * 31 + letter.codePointAt(0)) % 65521;
-  return sum % HUES;
+  return HUES[sum % HUES.length];
 }
