@@ -278,13 +278,6 @@ WIRE_UNPULLED: Final = HardwareFault(
     readme_row=_PANEL,
 )
 
-PIN_LIBRARY: Final = HardwareFault(
-    "gpio-library",
-    "GPIOZERO_PIN_FACTORY is set, and does not work: {error}",
-    "Remove it from the environment (sudo systemctl edit ptt-appliance): the default, "
-    "lgpio, works on every Pi.",
-    readme_row=_PANEL,
-)
 NO_PINS: Final = HardwareFault(
     "pins-none", "this machine has no pins to use: {error}", readme_row=_PANEL
 )
