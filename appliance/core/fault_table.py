@@ -173,13 +173,6 @@ MIXER_FAILED: Final = HardwareFault(
     FaultKind.NOTICE,
     _VOLUME,
 )
-MIXER_STUCK: Final = HardwareFault(
-    "card-mixer-stuck",
-    "its mixer does not answer",
-    "Unplug it and plug it in again.",
-    FaultKind.NOTICE,
-    _VOLUME,
-)
 NO_CARD_VOLUME: Final = HardwareFault(
     "card-no-level",
     "its mixer has no level for the {direction}",
