@@ -204,12 +204,6 @@ MIXER_FAILED: Final = HardwareFault(
     "Unplug it and plug it in again, or write sound.mixer: null.",
     FaultKind.NOTICE,
 )
-MIXER_STUCK: Final = HardwareFault(
-    "card-mixer-stuck",
-    "its mixer does not answer",
-    "Unplug it and plug it in again.",
-    FaultKind.NOTICE,
-)
 NO_CARD_VOLUME: Final = HardwareFault(
     "card-no-level",
     "its mixer has no level for the {direction}",
@@ -287,12 +281,6 @@ WIRE_UNPULLED: Final = HardwareFault(
     "Write pull: up (button to GND) or pull: down (button to 3.3 V).",
 )
 
-PIN_LIBRARY: Final = HardwareFault(
-    "gpio-library",
-    "GPIOZERO_PIN_FACTORY is set, and does not work: {error}",
-    "Remove it from the environment (sudo systemctl edit ptt-appliance): the default, "
-    "lgpio, works on every Pi.",
-)
 NO_PINS: Final = HardwareFault("pins-none", "this machine has no pins to use: {error}")
 PIN_FAILED: Final = HardwareFault("pin-failed", "{error}")
 BUTTON_HELD: Final = HardwareFault(

@@ -27,7 +27,7 @@ from appliance.demo.controls import HINT, QUIT, Keyboard, Script
 from appliance.demo.livekit_server import LocalServer
 from appliance.demo.simulated_card import SimulatedCard
 from appliance.net.listen import pairing_url
-from appliance.panel.simulated import SimulatedDisplay, SimulatedPins
+from appliance.panel.simulated import SimulatedPins
 from appliance.ports import Viewer
 from appliance.run import appliance
 from appliance.token_server.signing import Signer
@@ -86,9 +86,8 @@ class Demo(Viewer):
         hardware = Hardware(
             lambda: setup.card,
             self._pins.source,
-            SimulatedDisplay().open,
-            (self,),
-            "The demo has printed it in its terminal.",
+            viewers=(self,),
+            pin_hint="The demo has printed it in its terminal.",
         )
         async with AsyncExitStack() as stack:
             room = await self._room(stack)

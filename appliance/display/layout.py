@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Final, assert_never
 
 from appliance.core.chat import ChatLine, Delivery
-from appliance.core.events import AgentState, Caption, Participant
+from appliance.core.events import Caption, Participant
 from appliance.core.state import ScreenPage
 from appliance.core.view import ConnectionState, TalkState, View
 from appliance.display import fonts
@@ -38,13 +38,6 @@ TAIL_CHARACTERS: Final = 60
 """End of a caption that is shown, the newest words: three lines of the small font."""
 FLAT_CHARACTERS: Final = 16
 """The same on a flat screen, which has space for one line."""
-_AGENT_TEXT: Final = {
-    AgentState.INITIALIZING: "is starting",
-    AgentState.IDLE: "is idle",
-    AgentState.LISTENING: "is listening",
-    AgentState.THINKING: "is thinking",
-    AgentState.SPEAKING: "is speaking",
-}
 
 
 def layout(view: View, size: Size) -> tuple[TextLine, ...]:
@@ -284,7 +277,7 @@ def _with_agent(view: View, *, is_flat: bool) -> View:
 def _with_agent_state(person: Participant, view: View) -> Participant:
     if view.agent is None or view.agent.id != person.id:
         return person
-    return replace(person, name=f"{person.name} {_AGENT_TEXT[view.agent.state]}")
+    return replace(person, name=f"{person.name} is {view.agent.state}")
 
 
 def _caption_line(caption: Caption, view: View, characters: int) -> ChatLine:

@@ -1,4 +1,4 @@
-"""Checks of hardware, network and server, each with a remedy."""
+"""Checks of sound cards, network, clock, token source and server."""
 
 import asyncio
 import os
@@ -8,30 +8,22 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib.util import find_spec
+from functools import cache
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 from appliance.audio.portaudio import PortAudio
-from appliance.config import ButtonsConfig, Cards, Config, LampsConfig, ScreenConfig
+from appliance.config import Config
 from appliance.core import fault_table
 from appliance.core.commands import FetchToken
 from appliance.core.fault_table import HardwareFault
-from appliance.doctor.panel import Result, probe_pins, probe_screen
 from appliance.doctor.probes import RemoteClock
-from appliance.doctor.sound_cards import all_devices, card_name
-from appliance.errors import ApplianceError, SoundError
+from appliance.doctor.sound_cards import all_devices
 from appliance.net.url import without_query
-from appliance.panel.pins import missing_package
 from appliance.process.settings_store import Store
 from appliance.process.state_files import state_folder
-from appliance.sound_cards.card_volume import card_volume_found
-from appliance.sound_cards.device_selection import chosen
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import Device
 from appliance.tokens.adapter import TokenAdapter
-
-SCREEN_PACKAGES = ("smbus2", "luma.oled", "PIL")
-PIN_PACKAGES = ("gpiozero", "colorzero", "lgpio")
 
 CONNECT_S = 5.0
 """Longest time to connect to the server; as for a token source."""
@@ -64,54 +56,6 @@ class Finding:
 def finding(part: str, fault: HardwareFault, **facts: object) -> Finding:
     """Return the finding of this fault, with these facts."""
     return Finding(part, fault.described(**facts), fault.advice(**facts))
-
-
-def result_of(part: str, find: Callable[[], Result]) -> Finding:
-    """Return the result of `find`, or the sentence of its error as the remedy.
-
-    Args:
-        part: name of the checked part.
-        find: returns what is found, and a remedy if something is wrong with it.
-    """
-    try:
-        return Finding(part, *find())
-    except ApplianceError as exc:
-        return Finding(part, "does not work", str(exc))
-
-
-def is_installed(package: str) -> bool:
-    """Return True if Python finds this package; it is not imported."""
-    try:
-        return find_spec(package) is not None
-    except ImportError:
-        # Its parent package is missing.
-        return False
-
-
-def screen(
-    config: ScreenConfig,
-    is_installed: Callable[[str], bool] = is_installed,
-    probe: Callable[[ScreenConfig], Result] = probe_screen,
-) -> Finding:
-    """Check the OLED: its packages, its bus, and that it takes a byte."""
-    if config.driver == "none":
-        return Finding("screen", "none configured")
-    missing = _missing("screen", SCREEN_PACKAGES, is_installed)
-    return missing or Finding("screen", *probe(config))
-
-
-def pins(
-    buttons: ButtonsConfig,
-    lamps: LampsConfig,
-    is_installed: Callable[[str], bool] = is_installed,
-    probe: Callable[[ButtonsConfig, LampsConfig], Result] = probe_pins,
-) -> Finding:
-    """Check the pins of buttons and lamps: their packages, and that they open."""
-    names = (*ButtonsConfig.__dataclass_fields__, *LampsConfig.__dataclass_fields__)
-    if not any(getattr(buttons, x, None) or getattr(lamps, x, None) for x in names):
-        return Finding("pins", "none configured")
-    missing = _missing("pins", PIN_PACKAGES, is_installed)
-    return missing or Finding("pins", *probe(buttons, lamps))
 
 
 def network(current_address: Callable[[], str | None]) -> Finding:
@@ -169,16 +113,6 @@ def _connect(url: SplitResult) -> None:
             ).close()
 
 
-def _missing(
-    part: str, packages: Iterable[str], is_installed: Callable[[str], bool]
-) -> Finding | None:
-    for package in packages:
-        if not is_installed(package):
-            fault = missing_package(package)
-            return finding(part, fault, package=package, state="is missing")
-    return None
-
-
 def _is_known(host: str) -> bool:
     try:
         return bool(socket.getaddrinfo(host, None))
@@ -215,65 +149,26 @@ def _until(ends_at_s: float | None, now_s: float) -> str:
 class Probes:
     """The questions; each raises an `ApplianceError` whose sentence has the remedy."""
 
-    find_card: Callable[[Direction], Result]
-    """Return the card for a direction, and a notice if it is not the first choice."""
-    find_card_volume: Callable[[Direction], Result]
-    """Return that card's own volumes and advice; no advice: they are good."""
+    devices: Callable[[], tuple[Device, ...]]
+    """Search for sound cards, also those in use."""
     fetch_token: Callable[[], tuple[str, str]]
     """Fetch a token; return a description without the token, and its server's URL."""
 
 
 def probes_of(config: Config) -> Probes:
     """Return the questions for this configuration."""
-    configured: dict[Direction, Cards] = {
-        "microphone": config.sound.microphone,
-        "speaker": config.sound.speaker,
-    }
-    search = _Search()
 
-    def find_card(direction: Direction) -> Result:
-        preferred = configured[direction]
-        if preferred == "none":
-            return "none configured", ""
-        return card_name(preferred, direction, search.devices())
-
-    def find_card_volume(direction: Direction) -> Result:
-        preferred = configured[direction]
-        if preferred == "none":
-            return "none configured", ""
-        return card_volume_found(
-            chosen(preferred, search.devices(), direction), direction
-        )
+    @cache
+    def devices() -> tuple[Device, ...]:
+        with PortAudio() as driver:
+            return all_devices(driver)
 
     def fetch_token() -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
         source = TokenAdapter(config, identity=identity, post=_ignore)
         return asyncio.run(try_token(source, time.time()))
 
-    return Probes(find_card, find_card_volume, fetch_token)
-
-
-class _Search:
-    """One search for cards, for all questions: a card may take seconds to fail."""
-
-    def __init__(self) -> None:
-        self._found: tuple[Device, ...] | SoundError | None = None
-
-    def devices(self) -> tuple[Device, ...]:
-        """Return the cards.
-
-        Raises:
-            SoundError: PortAudio cannot list them, or does not answer.
-        """
-        if self._found is None:
-            try:
-                with PortAudio() as driver:
-                    self._found = all_devices(driver)
-            except SoundError as exc:
-                self._found = exc
-        if isinstance(self._found, SoundError):
-            raise self._found
-        return self._found
+    return Probes(devices, fetch_token)
 
 
 def _ignore(_event: object) -> None:

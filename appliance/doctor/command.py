@@ -4,23 +4,24 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
-from functools import cache, partial
 from typing import Final
 
-from appliance.config import Config
+from appliance.config import Cards, Config
 from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding, Probes, clock
-from appliance.doctor.panel import probe_pins
+from appliance.doctor.panel import pins, screen
 from appliance.doctor.probes import Health, finished, health, remote_clock
+from appliance.doctor.sound_cards import card_name
 from appliance.doctor.wifi import wifi
-from appliance.errors import ApplianceError
+from appliance.errors import ApplianceError, SoundError
 from appliance.net.network_monitor import current_address, current_interface
-from appliance.sound_cards.devices import Direction
+from appliance.sound_cards.alsa_mixer import opened
+from appliance.sound_cards.card_volume import OpenMixer, card_volume_found
+from appliance.sound_cards.device_selection import chosen
+from appliance.sound_cards.devices import Device, Direction
 
 UNIT: Final = "ptt-appliance.service"
-SYSTEMCTL_S: Final = 5.0
-"""systemctl responds at once unless systemd is overloaded."""
 
 _LOG: Final = "journalctl -u ptt-appliance -n 20 --no-pager"
 _ADVICE: Final = {
@@ -78,8 +79,7 @@ def _words(fault_id: str) -> str:
 
 def _properties(systemctl: str) -> dict[str, str] | None:
     """Return properties of the unit; None without systemd."""
-    command = [systemctl, "show", "--property=LoadState,ActiveState", UNIT]
-    done = finished(command, SYSTEMCTL_S)
+    done = finished([systemctl, "show", "--property=LoadState,ActiveState", UNIT])
     if done is None or done.returncode != 0:
         return None
     pairs = (line.partition("=") for line in done.stdout.splitlines())
@@ -87,13 +87,7 @@ def _properties(systemctl: str) -> dict[str, str] | None:
 
 
 def doctor(config: Config, probes: Probes, *, as_json: bool = False) -> int:
-    """Print the findings; return 0 if nothing is wrong, else 1.
-
-    Args:
-        config: configuration without faults.
-        probes: questions to sound cards and token source.
-        as_json: print JSON, for scripts.
-    """
+    """Print the findings, as JSON for scripts; return 0 if nothing is wrong, else 1."""
     findings = list(findings_of(config, probes))
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
@@ -107,13 +101,11 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     urls = config.room.token_url, config.room.url
     yield Finding("configuration", "no mistakes")
     page = config.page
-    ask = cache(lambda: health(page.listen) if page.enabled else None)
-    yield service(ask=ask)
-    yield from sound("microphone", probes)
-    yield from sound("speaker", probes)
-    yield checks.screen(config.screen)
-    probe = partial(probe_pins, ask=ask)
-    yield checks.pins(config.buttons, config.lamps, probe=probe)
+    yield service(ask=lambda: health(page.listen) if page.enabled else None)
+    yield from sound("microphone", config.sound.microphone, probes.devices)
+    yield from sound("speaker", config.sound.speaker, probes.devices)
+    yield screen(config.screen)
+    yield pins(config.buttons, config.lamps)
     yield checks.network(current_address)
     yield wifi(current_interface)
     remote = remote_clock(urls)
@@ -122,15 +114,26 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     yield from room(config.room.url, probes.fetch_token)
 
 
-def sound(direction: Direction, probes: Probes) -> Iterator[Finding]:
-    """Check the card of one direction and, if there is one, its levels."""
-    yield checks.result_of(direction, lambda: probes.find_card(direction))
-    try:
-        found, advice = probes.find_card_volume(direction)
-    except ApplianceError:
-        # There is no card, which has been said.
+def sound(
+    direction: Direction,
+    preferred: Cards,
+    find: Callable[[], tuple[Device, ...]],
+    open_mixer: OpenMixer = opened,
+) -> Iterator[Finding]:
+    """Check the card of one direction and, if it can be used, its levels."""
+    if preferred == "none":
+        yield Finding(direction, "none configured")
         return
-    yield Finding(f"{direction} level", found, advice)
+    try:
+        devices = find()
+        name, notice = card_name(preferred, direction, devices)
+    except SoundError as exc:
+        yield Finding(direction, "does not work", str(exc))
+        return
+    yield Finding(direction, name, notice)
+    device = chosen(preferred, devices, direction)
+    volume = card_volume_found(device, direction, open_mixer)
+    yield Finding(f"{direction} level", *volume)
 
 
 def room(
@@ -140,7 +143,7 @@ def room(
 
     Args:
         url: configured address of the server, used without a token.
-        fetch_token: fetches a token from the source.
+        fetch_token: as in `Probes`.
     """
     try:
         description, url = fetch_token()

@@ -14,21 +14,22 @@ from urllib.parse import urlsplit
 import httpx
 import msgspec
 
-from appliance.net.listen import EVERYWHERE, parsed
+from appliance.net.listen import parsed, url
 from appliance.tokens.client import date_s
 
 ASK_S: Final = 5.0
-"""Longest time for one question; as for a token source's connection."""
+"""Longest time for one question; as for a token source's connection.
+
+The system's tools only take long if a driver hangs or systemd is overloaded.
+"""
 _SCHEMES: Final = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 
 
-def finished(
-    command: list[str], longest_s: float
-) -> subprocess.CompletedProcess[str] | None:
-    """Run a program; None if it is missing or does not end in time."""
+def finished(command: list[str]) -> subprocess.CompletedProcess[str] | None:
+    """Run a program; None if it is missing or does not end within `ASK_S`."""
     try:
         return subprocess.run(
-            command, check=False, capture_output=True, text=True, timeout=longest_s
+            command, check=False, capture_output=True, text=True, timeout=ASK_S
         )
     except (OSError, subprocess.TimeoutExpired):
         return None
@@ -57,8 +58,7 @@ def remote_clock(urls: Iterable[str | None]) -> RemoteClock | None:
 
     Any status will do; nothing but the host is taken from the address.
     """
-    for url in filter(None, urls):
-        origin = _origin(url)
+    for origin in map(_origin, filter(None, urls)):
         response = _asked("HEAD", origin) if origin else None
         now_s = date_s(response.headers.get("date", "")) if response else None
         if now_s is not None:
@@ -72,11 +72,7 @@ def health(listen: str) -> Health | None:
     Args:
         listen: the page's `HOST:PORT`.
     """
-    host, port = parsed(listen)
-    if host in EVERYWHERE:
-        host = "127.0.0.1"
-    shown = f"[{host}]" if ":" in host else host
-    response = _asked("GET", f"http://{shown}:{port}/health")
+    response = _asked("GET", f"{url(*parsed(listen), '127.0.0.1')}/health")
     if response is None:
         return None
     try:
@@ -85,10 +81,10 @@ def health(listen: str) -> Health | None:
         return None
 
 
-def _origin(url: str) -> str:
+def _origin(server: str) -> str:
     """Return the address of the server alone; empty where it has no usable one."""
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(server)
         scheme, host, port = _SCHEMES.get(parts.scheme), parts.hostname, parts.port
     except ValueError:
         return ""
@@ -98,7 +94,7 @@ def _origin(url: str) -> str:
     return f"{scheme}://{shown}" + (f":{port}" if port else "") + "/"
 
 
-def _asked(method: str, url: str) -> httpx.Response | None:
+def _asked(method: str, address: str) -> httpx.Response | None:
     """Return the response; None if there is none in time."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
@@ -106,6 +102,6 @@ def _asked(method: str, url: str) -> httpx.Response | None:
     try:
         # No proxies of the environment: as for the token source.
         with httpx.Client(verify=context, timeout=ASK_S, trust_env=False) as client:
-            return client.request(method, url)
+            return client.request(method, address)
     except (httpx.HTTPError, httpx.InvalidURL, UnicodeError):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from appliance.audio.driver import Driver
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import OURS, PROCESSES, unlisted
+from appliance.sound_cards.alsa_devices import OURS, PROCESSES, AlsaCards
 from appliance.sound_cards.device_selection import chosen, not_the_first
 from appliance.sound_cards.devices import ALSA_CARDS, Device, Direction, listed
 
@@ -24,7 +24,7 @@ def all_devices(
         SoundError: PortAudio cannot list its devices.
     """
     found = listed(driver.devices(), cards)
-    return (*found, *unlisted(found, cards, processes))
+    return (*found, *AlsaCards(cards, processes).unlisted(found))
 
 
 def card_name(

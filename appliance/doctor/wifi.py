@@ -14,8 +14,6 @@ from appliance.doctor.probes import finished
 INTERFACES: Final = Path("/sys/class/net")
 IW: Final = "/usr/sbin/iw"
 """In Debian it is in a folder that only root has in its PATH."""
-CALL_S: Final = 5.0
-"""Longest time for `iw` and `nmcli`, which only take long if a driver hangs."""
 
 _UNSUPPORTED: Final = f"(-{errno.EOPNOTSUPP})"
 """End of iw's message for a driver without this setting."""
@@ -66,7 +64,7 @@ def wifi(
 
 def _power_save(iw: str, interface: str) -> str:
     """Return `on`, `off`, `unsupported` by the driver, `missing` (iw), or `unknown`."""
-    done = finished([iw, "dev", interface, "get", "power_save"], CALL_S)
+    done = finished([iw, "dev", interface, "get", "power_save"])
     if done is None:
         return "unknown" if Path(iw).exists() else "missing"
     if _UNSUPPORTED in done.stderr:
@@ -81,7 +79,7 @@ def _remedy(interface: str, nmcli: str) -> str:
     Source: nm-settings-nmcli(5), `802-11-wireless.powersave`: 2 is "disable".
     """
     asked = ["-e", "no", "-g", "GENERAL.CONNECTION", "device", "show", interface]
-    done = finished([nmcli, *asked], CALL_S)
+    done = finished([nmcli, *asked])
     name = done.stdout.strip() if done and done.returncode == 0 else ""
     if name:
         quoted = shlex.quote(name)

@@ -266,8 +266,8 @@ class Buttons:
             return
         rate = self._rates[name] = self._rates[name].after(edge.at_s)
         if rate.is_floating:
-            wire = self._group.pins[name]
-            self._fail(name, PanelError(name, wire.float_reason), is_suspect=True)
+            self._fail(name, PanelError(name, self._group.pins[name].float_reason))
+            self._group.suspects.add(name)
             return
         result = after_edge(contact, edge.at_s, is_closed=edge.is_closed)
         self._report(name, *result)
@@ -287,7 +287,7 @@ class Buttons:
 
     def _report(self, name: str, contact: Contact, reports: ContactReports) -> None:
         self._contacts[name] = contact
-        if self._group.is_suspect(name):
+        if name in self._group.suspects:
             return
         button = Button(name)
         for report in reports:
@@ -302,7 +302,7 @@ class Buttons:
 
         wire = InputPin(factory, pin, on_edge)
         self._rates[name] = EdgeRate()
-        if self._group.is_suspect(name):
+        if name in self._group.suspects:
             now_s = self._clock()
             self._trial_ends_s[name] = now_s + TRIAL_S
             self._rates[name] = EdgeRate(int(now_s / SLOT_S), 0, TRIAL_SUSPICION)
@@ -312,7 +312,7 @@ class Buttons:
     def _begin(self, name: str, *, is_closed: bool) -> None:
         """Report a button that is closed already as held since the start."""
         self._contacts[name] = new_contact(self._clock(), is_closed=is_closed)
-        if is_closed and not self._group.is_suspect(name):
+        if is_closed and name not in self._group.suspects:
             _log.warning("button is held down at the start  name=%s", name)
             self._post(ButtonPressed(Button(name), is_at_boot=True))
 
@@ -321,13 +321,13 @@ class Buttons:
         now_s = self._clock()
         return stamp_s if now_s - OLD_S <= stamp_s <= now_s else now_s
 
-    def _fail(self, name: str, exc: PanelError, *, is_suspect: bool = False) -> None:
+    def _fail(self, name: str, exc: PanelError) -> None:
         """Give up a failed pin, and release its button: it must not go on talking."""
         del self._contacts[name]
         self._trial_ends_s.pop(name, None)
-        if not self._group.is_suspect(name):
+        if name not in self._group.suspects:
             self._post(ButtonReleased(Button(name), is_lost=True))
-        self._group.lose(name, exc, is_suspect=is_suspect)
+        self._group.lose(name, exc)
 
 
 def _event(button: Button, report: ContactReport) -> Event:

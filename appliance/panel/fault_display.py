@@ -26,13 +26,7 @@ RETRY_S: Final = 0.5
 def show_faults_of_service(
     path: Path | None, settings: Sequence[str], faults: tuple[Fault, ...]
 ) -> None:
-    """Show the faults, unless a person sees them in a terminal.
-
-    Args:
-        path: from `--config`.
-        settings: from `--set`.
-        faults: of the configuration made from them.
-    """
+    """Show the faults of a configuration, unless a person sees them in a terminal."""
     config = screen_of(path, settings, os.environ)
     if config is not None and is_run_by_systemd(os.environ):
         show_faults(config, faults)

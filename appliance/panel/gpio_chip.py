@@ -41,8 +41,9 @@ Query = Callable[[Path, int, bytes], bytes]
 class GpioLine:
     """Use of one line of a chip."""
 
-    is_used: bool
-    consumer: str
+    is_used: bool = False
+    """False also if the kernel does not say it."""
+    consumer: str = ""
     """Name that its user gave: a kernel driver's or a program's; may be empty."""
 
     @property
@@ -100,13 +101,13 @@ class GpioChips:
             raise PanelError(ALL_PINS, refusal(refused[0]))
         return None
 
-    def line(self, chip: int, number: int) -> GpioLine | None:
-        """Return the use of a line; None: not known."""
+    def line(self, chip: int, number: int) -> GpioLine:
+        """Return the use of a line."""
         data = _LINE.pack(b"", b"", number, 0, 0)
         try:
             answer = self._query(self._device(chip), LINE_INFO, data)
         except OSError:
-            return None
+            return GpioLine()
         _, consumer, _, _, flags = _LINE.unpack(answer)
         return GpioLine(bool(flags & _IS_USED), _text(consumer))
 
@@ -119,8 +120,7 @@ class GpioChips:
 
 
 def _number(device: Path) -> int:
-    digits = device.name.removeprefix("gpiochip")
-    return int(digits) if digits.isdecimal() else -1
+    return int(device.name.removeprefix("gpiochip"))
 
 
 def _text(field: bytes) -> str:

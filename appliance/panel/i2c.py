@@ -15,11 +15,12 @@ ADDRESSES: Final = (0x3C, 0x3D)
 """Addresses of such screens, selected by a resistor on their back."""
 COMMAND: Final = 0x00
 """Control byte: commands follow."""
+DATA: Final = 0x40
+"""Control byte: bytes for the chip's memory follow."""
 NOTHING: Final = 0xE3
 """Command NOP, used to probe for a device."""
 PROBES: Final = 3
 """Attempts at one address: a single lost byte does not mean that nobody is there."""
-
 _NOBODY: Final = (errno.ENXIO, errno.EREMOTEIO)
 """No device acknowledges its address.
 
@@ -66,37 +67,39 @@ def opened(number: int, open_bus: OpenBus) -> Bus:
         fault = fault_table.NO_BUS if is_usual else fault_table.NO_OTHER_BUS
         raise PanelError(NAME, fault.text(bus=number)) from exc
     except PermissionError as exc:
-        raise PanelError(NAME, refusal(device(number))) from exc
+        raise PanelError(NAME, refusal(Path(f"/dev/i2c-{number}"))) from exc
     except OSError as exc:
         raise PanelError(NAME, bus_reason(exc, number)) from exc
-
-
-def device(number: int) -> Path:
-    """Return the device file of a bus."""
-    return Path(f"/dev/i2c-{number}")
 
 
 def found_address(bus: Bus, config: ScreenConfig) -> int:
     """Return the first address with a device.
 
     Raises:
-        PanelError: there is none, or a kernel driver uses it.
+        PanelError: there is none, a kernel driver uses it, or the bus does not work.
     """
     wanted = ADDRESSES if config.address == "auto" else (config.address,)
-    failures: dict[int, OSError] = {}
-    for address in wanted:
-        failure = _failure(bus, address)
-        if failure is None:
+    tried = " or ".join(f"0x{address:02X}" for address in wanted)
+    reason = fault_table.SCREEN_ABSENT.text(addresses=tried, bus=config.bus)
+    for address in wanted * PROBES:
+        try:
+            bus.write_i2c_block_data(address, COMMAND, [NOTHING])
+        except OSError as exc:
+            if exc.errno == errno.EBUSY:
+                held = f"0x{address:02X}"
+                reason = fault_table.SCREEN_TAKEN.text(address=held, bus=config.bus)
+            elif exc.errno not in _NOBODY:
+                raise PanelError(NAME, bus_reason(exc, config.bus)) from exc
+        else:
             return address
-        failures[address] = failure
-    raise PanelError(NAME, _no_screen(failures, config.bus))
+    raise PanelError(NAME, reason)
 
 
-def lost_reason(exc: Exception, number: int) -> str:
+def lost_reason(exc: OSError, number: int) -> str:
     """Return why a screen that was found does not respond any more."""
-    if isinstance(exc, OSError) and exc.errno not in {None, *_NOBODY}:
-        return bus_reason(exc, number)
-    return fault_table.SCREEN_STOPPED.text(bus=number)
+    if exc.errno in _NOBODY:
+        return fault_table.SCREEN_STOPPED.text(bus=number)
+    return bus_reason(exc, number)
 
 
 def bus_reason(exc: OSError, number: int) -> str:
@@ -109,31 +112,3 @@ def bus_reason(exc: OSError, number: int) -> str:
             return fault_table.BUS_BLOCKED.text(bus=number)
         case _:
             return fault_table.BUS_FAILED.text(bus=number, error=exc.strerror or exc)
-
-
-def _failure(bus: Bus, address: int) -> OSError | None:
-    """Return why a device does not take a byte; None: it does."""
-    failure: OSError | None = None
-    for _ in range(PROBES):
-        try:
-            bus.write_i2c_block_data(address, COMMAND, [NOTHING])
-        except OSError as exc:
-            failure = exc
-            if exc.errno not in _NOBODY:
-                return exc
-        else:
-            return None
-    return failure
-
-
-def _no_screen(failures: dict[int, OSError], number: int) -> str:
-    """Return why there is no screen: the most telling of the failures."""
-    for address, failure in failures.items():
-        if failure.errno == errno.EBUSY:
-            held = f"0x{address:02X}"
-            return fault_table.SCREEN_TAKEN.text(address=held, bus=number)
-    for failure in failures.values():
-        if failure.errno not in _NOBODY:
-            return bus_reason(failure, number)
-    tried = " or ".join(f"0x{address:02X}" for address in failures)
-    return fault_table.SCREEN_ABSENT.text(addresses=tried, bus=number)

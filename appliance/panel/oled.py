@@ -5,18 +5,18 @@ A picture is sent one memory page at a time: eight rows of the chip's memory.
 
 import errno
 import logging
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from importlib import import_module
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from appliance.config import ScreenConfig
 from appliance.display.line import Size
 from appliance.errors import PanelError
 from appliance.panel.i2c import (
     COMMAND,
+    DATA,
     NAME,
     NOTHING,
     Bus,
@@ -34,9 +34,8 @@ TRIES: Final = 4
 Our choice: with one failed transfer in a thousand a page of five transfers fails four
 times in a row once in 100 days of continuous pictures.
 """
-RESTART_S: Final = 60.0
-"""Time between two restarts of a lit chip that cannot be read, in case that it was
-without power; our choice, with a flicker of a few milliseconds."""
+TRANSFER: Final = 32
+"""Longest transfer of SMBus, in bytes after the control byte."""
 COLUMNS: Final = 132
 """Columns in the memory of an SH1106; an SSD1306 has 128 and starts again at 0."""
 
@@ -54,57 +53,46 @@ _WINDOW: Final = 0x21
 if TYPE_CHECKING:
     from PIL.Image import Image
 BRIGHT: Final = 0xCF
-"""Default contrast of luma.oled."""
+"""Contrast after the start; luma.oled's default."""
 DIM: Final = 0x01
 FIRST_COLUMNS: Final = {"ssd1306": 0, "sh1106": 2}
 """First visible column by chip: the glass is in the middle of an SH1106's 132."""
 _IS_OFF: Final = 0x40
 _HALF_TURN: Final = 2
 """luma counts quarter turns."""
+Device = Any
+"""Device of luma.oled, which has no type annotations. It raises `OSError`."""
 _log = logging.getLogger(__name__)
 
 
-class Interface(Protocol):
-    """Serial interface as luma's devices use it; errors are those of `bus_errors`."""
-
-    def command(self, *codes: int) -> None:
-        """Send command bytes."""
-
-    def data(self, data: Sequence[int]) -> None:
-        """Send bytes for the memory of the chip."""
-
-    def cleanup(self) -> None:
-        """Release the interface."""
-
-
 class PageInterface:
-    """Interface that converts a picture to memory pages of eight rows."""
+    """Interface of a device of luma's that sends memory pages of eight rows."""
 
-    def __init__(self, wire: Interface, width_px: int, column: int | None) -> None:
-        """Keep the wire; nothing is sent.
+    def __init__(
+        self, bus: Bus, address: int, width_px: int, column: int | None
+    ) -> None:
+        """Keep the bus; nothing is sent.
 
         Args:
-            wire: luma's I²C interface.
+            bus: open bus.
+            address: address of the screen.
             width_px: width of the picture.
             column: first visible column of the chip's memory. None: 0 of an SSD1306, 2
                 of an SH1106, without knowing which of the two it is.
         """
-        self._wire = wire
+        self._bus = bus
+        self._address = address
         self._width_px = width_px
         self._column = column
-        self.keeps_picture = False
-        """Whether pictures are discarded, so that the chip's memory stays as it is."""
 
     def command(self, *codes: int) -> None:
         """Send command bytes; those of horizontal addressing are left out."""
         if codes[0] != _WINDOW:
-            self._repeat(lambda: self._wire.command(*codes))
+            self._repeat(lambda: self._write(COMMAND, codes))
 
     def data(self, data: Sequence[int]) -> None:
         """Send a picture, eight rows for each page."""
-        if self.keeps_picture:
-            return
-        at = self._start()
+        at = self._column_commands()
         free = COLUMNS - (self._column or 0)
         for page, first in enumerate(range(0, len(data), self._width_px)):
             row = data[first : first + self._width_px]
@@ -116,10 +104,9 @@ class PageInterface:
             self._send_page(page, _FIRST_COLUMN, bytes(COLUMNS))
 
     def cleanup(self) -> None:
-        """Release the wire."""
-        self._wire.cleanup()
+        """Do nothing: the bus belongs to `Oled`."""
 
-    def _start(self) -> tuple[int, ...]:
+    def _column_commands(self) -> tuple[int, ...]:
         """Return the commands that select the first column."""
         if self._column is None:
             # An SSD1306 stays at column 0, an SH1106 goes to 2.
@@ -129,8 +116,9 @@ class PageInterface:
     def _send_page(self, page: int, start: tuple[int, ...], row: Sequence[int]) -> None:
         def send() -> None:
             # The page comes last, in case that a mode command changes it.
-            self._wire.command(*_PAGE_MODE, *start, _PAGE | page)
-            self._wire.data(row)
+            self._write(COMMAND, (*_PAGE_MODE, *start, _PAGE | page))
+            for first in range(0, len(row), TRANSFER):
+                self._write(DATA, row[first : first + TRANSFER])
 
         self._repeat(send)
 
@@ -139,8 +127,8 @@ class PageInterface:
         for _ in range(TRIES - 1):
             try:
                 send()
-            except bus_errors() as exc:
-                if getattr(exc, "errno", None) == errno.ETIMEDOUT:
+            except OSError as exc:
+                if exc.errno == errno.ETIMEDOUT:
                     # Each attempt on a blocked bus takes a second.
                     raise
                 self._flush()
@@ -150,52 +138,15 @@ class PageInterface:
 
     def _flush(self) -> None:
         """End a command whose argument got lost, so that it takes no other byte."""
-        try:
-            self._wire.command(NOTHING)
-        except bus_errors():
-            return
+        with suppress(OSError):
+            self._write(COMMAND, (NOTHING,))
+
+    def _write(self, control: int, data: Sequence[int]) -> None:
+        self._bus.write_i2c_block_data(self._address, control, list(data))
 
 
-@cache
-def bus_errors() -> tuple[type[Exception], ...]:
-    """Return the errors of the bus; luma turns some error numbers into its own."""
-    from luma.core.error import Error
-
-    return OSError, Error
-
-
-class _Device(Protocol):
-    """Used part of luma's devices; errors are those of `bus_errors`."""
-
-    persist: bool
-
-    def command(self, *command: int) -> None:
-        """Send command bytes."""
-
-    def display(self, image: "Image") -> None:
-        """Send a picture."""
-
-    def contrast(self, level: int) -> None:
-        """Set the brightness."""
-
-    def show(self) -> None:
-        """Switch the panel on."""
-
-    def hide(self) -> None:
-        """Switch the panel off."""
-
-
-def open_oled(
-    config: ScreenConfig,
-    open_bus: OpenBus = open_smbus,
-    now_s: Callable[[], float] = time.monotonic,
-) -> "Oled":
-    """Return the first screen that responds, cleared.
-
-    Args:
-        config: bus, address and size.
-        open_bus: opens the bus.
-        now_s: monotonic clock.
+def open_oled(config: ScreenConfig, open_bus: OpenBus = open_smbus) -> "Oled":
+    """Return the first screen that responds, lit and cleared.
 
     Raises:
         PanelError: there is no bus, no device on it, or a Python module is missing.
@@ -203,7 +154,7 @@ def open_oled(
     with import_errors(NAME):
         bus = opened(config.bus, open_bus)
         try:
-            return Oled(bus, found_address(bus, config), config, now_s)
+            return Oled(bus, found_address(bus, config), config)
         except (PanelError, ImportError):
             bus.close()
             raise
@@ -212,62 +163,41 @@ def open_oled(
 class Oled:
     """Opened screen; every method may raise `PanelError`, and then it is unusable."""
 
-    def __init__(
-        self,
-        bus: Bus,
-        address: int,
-        config: ScreenConfig,
-        now_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, bus: Bus, address: int, config: ScreenConfig) -> None:
         """Send the start commands and clear its memory."""
         self._bus = bus
         self._address = address
         self._config = config
-        self._now_s = now_s
         self._is_lit = True
-        self._is_known_lit = False
-        """Lit, and confirmed by the chip: not every board can be read."""
-        self._contrast = BRIGHT
-        self._restart_at_s = now_s() + RESTART_S
-        self._device = self._started()
+        self._start()
 
     def show(self, picture: "Image") -> None:
         """Send the picture; the panel stays lit or dark."""
         self._send(self._device.display, picture)
-        if self._is_lit and not self._is_known_lit:
-            self._is_known_lit = self._is_off() is False
 
     def check(self) -> bool:
-        """Return False if the picture has to be sent again; the chip was restarted.
-
-        That is after a power cut, and where the chip cannot be read once per
-        `RESTART_S`: without power it has lost picture and settings, but responds.
-        """
+        """Return False if the chip was without power; it is then as just opened."""
         self._send(self._device.command, NOTHING)
-        if self._is_known_lit:
-            if not self._is_off():
-                return True
-            _log.info("screen was without power")
-        elif not self._is_lit or self._now_s() < self._restart_at_s:
+        if not (self._is_lit and self._says_power and self._is_on() is False):
             return True
-        self._restart(keeps_picture=not self._is_known_lit)
+        _log.info("screen was without power")
+        self._start()
         return False
 
     def dim(self, *, is_dim: bool) -> None:
         """Dim the panel, or end dimming."""
-        self._contrast = DIM if is_dim else BRIGHT
-        self._send(self._device.contrast, self._contrast)
+        self._send(self._device.contrast, DIM if is_dim else BRIGHT)
 
     def light(self, *, is_lit: bool) -> None:
-        """Switch the panel on or off; the chip keeps its picture.
+        """Switch the panel off, or on as if just opened.
 
-        It is restarted when it is switched on, in case that it was without power.
+        Start commands are sent in case that the dark chip was without power.
         """
-        if is_lit and not self._is_lit:
-            self._restart(keeps_picture=True)
-        self._send(self._device.show if is_lit else self._device.hide)
+        if not is_lit:
+            self._send(self._device.hide)
+        elif not self._is_lit:
+            self._start()
         self._is_lit = is_lit
-        self._is_known_lit = is_lit and self._is_off() is False
 
     def close(self) -> None:
         """Switch the panel off and close the bus."""
@@ -284,43 +214,26 @@ class Oled:
         with _named(self._config):
             action(*arguments)
 
-    def _restart(self, *, keeps_picture: bool) -> None:
-        """Send the start commands and the contrast again."""
-        self._device = self._started(keeps_picture=keeps_picture)
-        self._is_known_lit = False
-        self._restart_at_s = self._now_s() + RESTART_S
-        self._send(self._device.contrast, self._contrast)
-
-    def _started(self, *, keeps_picture: bool = False) -> _Device:
-        """Return luma's device after its start commands.
-
-        Args:
-            keeps_picture: leave the memory as it is; else it is cleared.
-
-        The start commands of an SSD1306 are those of an SH1106, too.
+    def _start(self) -> None:
+        """Send the start commands of an SSD1306, which are those of an SH1106, too.
 
         Source: u8g2, `u8x8_d_ssd1306_128x64_noname.c`: one sequence for both.
         """
-        from luma.core.interface.serial import i2c
-
         width, height = size_px(self._config)
-        device, start = _device()
-        wire = i2c(bus=self._bus, address=self._address)
-        pages = PageInterface(wire, width, first_column(self._config))
-        pages.keeps_picture = keeps_picture
+        self._device, start = _device()
+        column = first_column(self._config)
+        pages = PageInterface(self._bus, self._address, width, column)
+        turns = _HALF_TURN if self._config.rotate else 0
         with _named(self._config):
-            if not keeps_picture:
-                pages.clear(height // 8)
-            start(
-                device, pages, width, height, _HALF_TURN if self._config.rotate else 0
-            )
-        pages.keeps_picture = False
+            pages.clear(height // 8)
+            start(self._device, pages, width, height, turns)
         # Disables luma's exit handler; `close` switches the panel off.
-        device.persist = True
-        return device
+        self._device.persist = True
+        self._says_power = self._is_on() is True
+        """Whether the chip can be read, and says that it is on."""
 
-    def _is_off(self) -> bool | None:
-        """Return True if the panel is off, as it is after a power cut; None: unknown.
+    def _is_on(self) -> bool | None:
+        """Return False if the panel is off, as after a power cut; None: unknown.
 
         Source: SSD1306 data sheet rev 1.1, table 9-2 (read status: D6); SH1106 too.
         """
@@ -328,7 +241,7 @@ class Oled:
             status = self._bus.read_byte_data(self._address, COMMAND)
         except OSError:
             return None
-        return bool(status & _IS_OFF)
+        return not status & _IS_OFF
 
 
 def size_px(config: ScreenConfig) -> Size:
@@ -345,7 +258,7 @@ def first_column(config: ScreenConfig) -> int | None:
 
 
 @cache
-def _device() -> tuple[_Device, Callable[..., None]]:
+def _device() -> tuple[Device, Callable[..., None]]:
     """Return luma's device, and the initialiser that starts it.
 
     One object is initialised again for each connection: luma registers an exit handler
@@ -360,5 +273,5 @@ def _named(config: ScreenConfig) -> Iterator[None]:
     """Convert an error of the bus to a `PanelError` of the screen."""
     try:
         yield
-    except bus_errors() as exc:
+    except OSError as exc:
         raise PanelError(NAME, lost_reason(exc, config.bus)) from exc

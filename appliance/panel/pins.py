@@ -46,40 +46,39 @@ class PinSource:
     chips: GpioChips = CHIPS
     """Says who uses a pin."""
 
-    def user(self, factory: Factory, number: int) -> GpioLine | None:
-        """Return the use of a pin; None: not known."""
-        # gpiozero's other factories have no chip.
+    def line(self, factory: Factory, number: int, reason: str) -> GpioLine:
+        """Return the use of a pin that was not opened because it is busy.
+
+        Args:
+            factory: factory that it belongs to.
+            number: number of the pin.
+            reason: why it was not opened.
+        """
+        # gpiozero's mock pins have no chip.
         chip = getattr(factory, "chip", None)
-        return None if chip is None else self.chips.line(chip, number)
+        if chip is None or "busy" not in reason.lower():
+            return GpioLine()
+        return self.chips.line(chip, number)
 
 
 def open_factory(chips: GpioChips = CHIPS) -> Factory:
-    """Return gpiozero's pins, through lgpio unless `GPIOZERO_PIN_FACTORY` differs.
+    """Return gpiozero's pins through lgpio, the only library that supports every Pi.
 
     Thread: any; buttons and lamps share the pins.
 
     Raises:
-        PanelError: this machine has no pins, there is no permission to use them, or the
-            variable asks for pins that are not real.
+        PanelError: this machine has no pins, or there is no permission to use them.
     """
     # lgpio creates a FIFO in the working directory, which may be read-only.
     folder = os.environ.get("RUNTIME_DIRECTORY") or tempfile.gettempdir()
     os.environ.setdefault("LG_WD", folder)
-    # Only lgpio supports every Pi; by default gpiozero tries four libraries in turn.
-    library = os.environ.setdefault("GPIOZERO_PIN_FACTORY", "lgpio")
-    is_usual = library == "lgpio"
-    fault = fault_table.NO_PINS if is_usual else fault_table.PIN_LIBRARY
-    if library == "mock":
-        raise PanelError(ALL_PINS, fault.text(error="mock pins are not real"))
-    with _opening, pin_errors(ALL_PINS, fault):
+    with _opening, pin_errors(ALL_PINS, fault_table.NO_PINS):
         from gpiozero import Device
+        from gpiozero.pins.lgpio import LGPIOFactory
 
-        if Device.pin_factory is None and is_usual:
-            from gpiozero.pins.lgpio import LGPIOFactory
-
+        if Device.pin_factory is None:
             # gpiozero takes the number of the chip from the model of the Pi alone.
             Device.pin_factory = LGPIOFactory(chip=chips.header())
-        Device.ensure_pin_factory()
     return Device.pin_factory
 
 
@@ -131,14 +130,9 @@ def import_errors(part: str) -> Iterator[None]:
         package = exc.name or "of the panel"
         is_missing = isinstance(exc, ModuleNotFoundError)
         state = "is missing" if is_missing else f"cannot be imported: {exc}"
-        reason = missing_package(package).text(package=package, state=state)
-        raise PanelError(part, reason) from exc
-
-
-def missing_package(package: str) -> HardwareFault:
-    """Return the fault if this package is missing."""
-    is_system = package == "lgpio"
-    return fault_table.LGPIO_MISSING if is_system else fault_table.PACKAGE_MISSING
+        is_system = package == "lgpio"
+        fault = fault_table.LGPIO_MISSING if is_system else fault_table.PACKAGE_MISSING
+        raise PanelError(part, fault.text(package=package, state=state)) from exc
 
 
 def _pin_errors() -> tuple[type[Exception], ...]:
@@ -257,16 +251,10 @@ class PinGroup(Generic[PinT]):
         source: PinSource,
         open_pin: Callable[[Factory, str, Pin], PinT],
     ) -> None:
-        """Keep the wiring; nothing is opened yet.
-
-        Args:
-            part: kind of part in fault reports.
-            wiring: pin of each button or lamp.
-            post: receives `PartLost` and `PartFound`.
-            source: pins of this machine.
-            open_pin: opens one of them.
-        """
+        """Keep the wiring of the buttons or lamps; nothing is opened yet."""
         self.pins: dict[str, PinT] = {}
+        self.suspects: set[str] = set()
+        """Names of pins that count as lost also while they are open, until `trust`."""
         self._part = part
         self._wired = {
             name: pin for name, config in wiring.items() if (pin := pin_of(config))
@@ -274,7 +262,6 @@ class PinGroup(Generic[PinT]):
         self._post = post
         self._source = source
         self._open_pin = open_pin
-        self._suspects: set[str] = set()
         self._failed_tries = 0
         self._factory: Factory | None = None
         self._reports: dict[str, FaultReport] = {}
@@ -296,30 +283,18 @@ class PinGroup(Generic[PinT]):
             except PanelError as exc:
                 self._report(self._label(name)).lost(exc.reason)
             else:
-                if not self.is_suspect(name):
+                if name not in self.suspects:
                     self._report(self._label(name)).found()
 
-    def lose(self, name: str, exc: PanelError, *, is_suspect: bool = False) -> None:
-        """Close and report a pin that has failed; `find` opens it again.
-
-        Args:
-            name: of the button or lamp.
-            exc: why it failed.
-            is_suspect: it counts as lost, also when it is open again, until `trust`.
-        """
+    def lose(self, name: str, exc: PanelError) -> None:
+        """Close and report a pin that has failed; `find` opens it again."""
         pin = self.pins.pop(name)
-        if is_suspect:
-            self._suspects.add(name)
         self._report(self._label(name)).lost(exc.reason)
         _close(pin)
 
-    def is_suspect(self, name: str) -> bool:
-        """Return whether this pin has failed in a way that opening does not end."""
-        return name in self._suspects
-
     def trust(self, name: str) -> None:
         """Report that a suspect pin works."""
-        self._suspects.discard(name)
+        self.suspects.discard(name)
         self._report(self._label(name)).found()
 
     def close(self) -> None:
@@ -344,15 +319,8 @@ class PinGroup(Generic[PinT]):
         try:
             return self._open_pin(self._factory, name, pin)
         except PanelError as exc:
-            user = self._user(exc.reason, pin.pin)
-            raise PanelError(exc.part, user or exc.reason) from exc
-
-    def _user(self, reason: str, number: int) -> str:
-        """Return who uses a busy pin, if the kernel says so; else nothing."""
-        if "busy" not in reason.lower():
-            return ""
-        line = self._source.user(self._factory, number)
-        return line.user if line is not None else ""
+            line = self._source.line(self._factory, pin.pin, exc.reason)
+            raise PanelError(exc.part, line.user or exc.reason) from exc
 
     def _label(self, name: str) -> str:
         return f"{name} GPIO{self._wired[name].pin}"

@@ -91,16 +91,16 @@ class Display(Protocol):
     """Opened screen; every call may raise `PanelError`, and then it is unusable."""
 
     def show(self, picture: "Image", /) -> None:
-        """Show a picture, and switch the panel on the first time."""
+        """Show a picture; a display that was just opened is lit."""
 
     def check(self) -> bool:
-        """Return False if the picture has to be sent again, as after a power cut."""
+        """Return False if it is as just opened: lit, bright, and without a picture."""
 
     def dim(self, *, is_dim: bool) -> None:
         """Dim the panel, or end dimming."""
 
     def light(self, *, is_lit: bool) -> None:
-        """Switch the panel on or off."""
+        """Switch the panel off, or on as if just opened."""
 
     def close(self) -> None:
         """Switch the panel off and release the bus."""
@@ -121,7 +121,6 @@ class Screen:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Keep the configuration; the screen is opened after entering."""
-        self._is_wanted = config.driver != "none"
         self._supervisor = DisplaySupervisor(config, post, open_display)
         self._clock = clock
         self._view: View | None = None
@@ -132,16 +131,19 @@ class Screen:
 
     async def __aenter__(self) -> Self:
         """Start the task that finds and updates the screen."""
-        if self._is_wanted:
-            await self._background.open(self._run())
+        await self._background.open(self._run())
         return self
 
     async def __aexit__(self, *failure: object) -> None:
         """Switch the screen off, after the picture that is being sent."""
+        if not self._background.is_open:
+            return
         try:
             await self._background.close(*failure)
         finally:
-            await self._close()
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self._thread, self._supervisor.close)
+            self._thread.shutdown()
 
     def show(self, view: View) -> None:
         """Show the newest view."""
@@ -167,14 +169,6 @@ class Screen:
             with suppress(TimeoutError):
                 async with asyncio.timeout(wait_s):
                     await self._changed.wait()
-
-    async def _close(self) -> None:
-        if not self._is_wanted:
-            return
-        self._is_wanted = False
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._supervisor.close)
-        self._thread.shutdown()
 
 
 class DisplaySupervisor:
@@ -251,10 +245,10 @@ class DisplaySupervisor:
     def _update(
         self, display: Display, view: View, now_s: float, idle_s: float
     ) -> None:
-        wanted = brightness(idle_s, self._config)
+        wanted, before = brightness(idle_s, self._config), self._brightness
         is_lit = wanted is not Brightness.DARK
-        if self._brightness is Brightness.DARK:
-            # A power cut is not seen while the panel is off.
+        if wanted is not before and Brightness.DARK in {wanted, before}:
+            display.light(is_lit=is_lit)
             self._shown = None
         if is_lit:
             with import_errors(NAME):
@@ -262,10 +256,6 @@ class DisplaySupervisor:
             if shown != self._shown:
                 display.show(shown)
                 self._shown = shown
-        if wanted is self._brightness:
-            return
-        if is_lit:
-            display.dim(is_dim=wanted is Brightness.DIM)
-        if Brightness.DARK in {wanted, self._brightness}:
-            display.light(is_lit=is_lit)
+            if wanted is not before:
+                display.dim(is_dim=wanted is Brightness.DIM)
         self._brightness = wanted

@@ -1,13 +1,11 @@
-"""Simulated front panel for the demo and for tests."""
+"""Simulated buttons and lamps for the demo and for tests."""
 
-import time
-from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gpiozero.pins.mock import MockFactory, MockPin
 
-from appliance.config import ButtonsConfig, LampsConfig, PinConfig, ScreenConfig
+from appliance.config import ButtonsConfig, LampsConfig, PinConfig
 from appliance.core.events import Button
 from appliance.panel.pins import (
     Factory,
@@ -16,9 +14,6 @@ from appliance.panel.pins import (
     is_active_high,
     pin_of,
 )
-
-if TYPE_CHECKING:
-    from PIL.Image import Image
 
 REVISION: Final = "902120"
 """Revision of a Zero 2 W; with it gpiozero does not read this machine's."""
@@ -31,12 +26,10 @@ class SimulatedPins:
         self,
         buttons: ButtonsConfig,
         lamps: LampsConfig,
-        clock: Callable[[], float] = time.monotonic,
+        pin_class: type[MockPin] = MockPin,
     ) -> None:
-        """Create the pins, all released; `clock` gives the time stamps of edges."""
-        self.factory: Factory = MockFactory(
-            revision=REVISION, pin_class=_stamped_pin(clock)
-        )
+        """Create the pins, all released."""
+        self.factory: Factory = MockFactory(revision=REVISION, pin_class=pin_class)
         self.source = PinSource(lambda: self.factory)
         """For `Buttons` and `Lamps`."""
         self._buttons = buttons
@@ -74,48 +67,3 @@ class SimulatedPins:
         wire = self.factory.pin(pin.pin)
         is_high = is_active_high(pin, is_button=False)
         return wire.function == "output" and bool(wire.state) == is_high
-
-
-def _stamped_pin(clock: Callable[[], float]) -> type[MockPin]:
-    """Return a class of mock pins that stamp edges with this clock."""
-
-    def call_when_changed(self: MockPin) -> None:
-        super(MockPin, self)._call_when_changed(clock(), self.state)
-
-    return type("StampedPin", (MockPin,), {"_call_when_changed": call_when_changed})
-
-
-class SimulatedDisplay:
-    """Display that keeps the picture instead of showing it."""
-
-    def __init__(self) -> None:
-        """Start dark, without a picture."""
-        self.picture: Image | None = None
-        self.is_dim = False
-        self.is_lit = False
-
-    def open(self, _config: ScreenConfig) -> "SimulatedDisplay":
-        """Return itself, without a picture."""
-        self.picture = None
-        return self
-
-    def show(self, picture: "Image", /) -> None:
-        """Keep the picture."""
-        self.is_lit = self.is_lit or self.picture is None
-        self.picture = picture
-
-    def check(self) -> bool:
-        """Return True: the picture is never lost."""
-        return True
-
-    def dim(self, *, is_dim: bool) -> None:
-        """Set or end dimming."""
-        self.is_dim = is_dim
-
-    def light(self, *, is_lit: bool) -> None:
-        """Switch it on or off."""
-        self.is_lit = is_lit
-
-    def close(self) -> None:
-        """Switch off."""
-        self.is_lit = False

@@ -8,10 +8,12 @@ Source: Linux, Documentation/sound/designs/procfile.rst: `cards`, `cardN/id`,
 
 import os
 import re
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Final
 
 from appliance.core import fault_table
@@ -26,80 +28,174 @@ from appliance.sound_cards.devices import (
     kernel_text,
     usb_port,
 )
-from appliance.sound_cards.status_reader import StatusReader
 
 PROCESSES: Final = Path("/proc")
 NODES: Final = Path("/dev/snd")
 OURS: Final = "ptt-appliance"
 """Name under which this program is reported as the user of a card."""
+ANSWER_S: Final = 2.0
+"""Time after which a PCM counts as stuck; the kernel answers at once. Our choice."""
 
 _DIRECTIONS: Final[dict[str, Direction]] = {"c": "microphone", "p": "speaker"}
 _ADDRESS: Final = re.compile(r"\(hw:(\d+),(\d+)\)")
 """End of the names that PortAudio gives to hardware devices."""
-_status_reader = StatusReader()
 
 
-def closed_pcms(cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> str:
-    """Return a text that differs if other PCMs can be opened now than before.
+class AlsaCards:
+    """Cards that the kernel lists, and the programs that hold them open.
 
-    It does not depend on those that this program has open itself.
+    Thread: one at a time.
     """
-    closed = (
-        f"\n{pcm.parent.name}/{pcm.name}"
-        for card in _cards(cards)
-        for pcm in kernel_paths(card, "pcm*[cp]")
-        if not _is_free(pcm, processes)
-    )
-    return "".join(closed)
+
+    def __init__(self, cards: Path = ALSA_CARDS, processes: Path = PROCESSES) -> None:
+        """Read nothing yet.
+
+        Args:
+            cards: where ALSA describes its cards.
+            processes: where the kernel describes processes.
+        """
+        self._cards = cards
+        self._processes = processes
+        self._unanswered: dict[Path, SimpleQueue[str]] = {}
+        """Status of PCMs that did not answer, once they do."""
+
+    def listing(self) -> str:
+        """Return ALSA's list of cards, and which of them cannot be opened now.
+
+        Empty where there is no list to read. A program that lets go of a card, or udev
+        that has set its permissions, changes the text as a new card does; what this
+        program opens does not.
+        """
+        cards = kernel_text(self._cards / "cards")
+        closed = (
+            f"\n{pcm.parent.name}/{pcm.name}"
+            for card in self._folders()
+            for pcm in kernel_paths(card, "pcm*[cp]")
+            if not self._is_free(pcm)
+        )
+        return cards and "".join((cards, *closed))
+
+    def unlisted(self, found: Iterable[Device] = ()) -> tuple[Device, ...]:
+        """Return the directions of cards that PortAudio has not found, as devices."""
+        known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
+        for device in found:
+            address = _ADDRESS.search(device.name)
+            if address:
+                known[address[1], address[2]] |= device.directions
+        return tuple(
+            device
+            for card in self._folders()
+            for number in _pcm_numbers(card)
+            for device in self._missing(card, number, known[card.name[4:], number])
+        )
+
+    def in_use(
+        self,
+        preferred: tuple[str, ...],
+        found: Iterable[Device],
+        direction: Direction,
+    ) -> SoundError | None:
+        """Return the error for a wanted device that is in use or stuck, else None.
+
+        Args:
+            preferred: as for `chosen`.
+            found: devices listed by PortAudio, without the wanted one.
+            direction: direction that is needed.
+        """
+        used = tuple(x for x in self.unlisted(found) if not x.is_free)
+        try:
+            device = chosen(preferred, used, direction)
+        except SoundError:
+            return None
+        if not device.used_by:
+            return SoundError(device.stable_name, device.obstacle)
+        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+        return SoundError(device.stable_name, reason)
+
+    def _folders(self) -> list[Path]:
+        return kernel_paths(self._cards, "card[0-9]*")
+
+    def _is_free(self, pcm: Path) -> bool:
+        """Return whether this program has the PCM open, or could open it."""
+        owner = self._owner(pcm)
+        if owner is None:
+            return False
+        if owner:
+            status = kernel_text(self._processes / owner / "status")
+            groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
+            return str(os.getpid()) in groups
+        return _is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
+
+    def _missing(
+        self, card: Path, number: str, known: set[Direction]
+    ) -> Iterator[Device]:
+        """Yield the unlisted directions of one PCM, a device per program using it."""
+        directions: dict[str | None, set[Direction]] = defaultdict(set)
+        for letter, direction in _DIRECTIONS.items():
+            pcm = card / f"pcm{number}{letter}"
+            if direction not in known and pcm.is_dir():
+                owner = self._owner(pcm)
+                directions[self._program(owner) if owner else owner].add(direction)
+        for user, missing in directions.items():
+            yield Device(
+                index=-1,
+                name=_name(card, number),
+                microphone_channels=int("microphone" in missing),
+                speaker_channels=int("speaker" in missing),
+                rate_hz=0,
+                card_id=kernel_text(card / "id"),
+                usb_id=kernel_text(card / "usbid").lower(),
+                usb_port=usb_port(card.name[4:], card.parent),
+                obstacle=_obstacle(card, number, user),
+                used_by=user or "",
+                is_stuck=user is None,
+            )
+
+    def _owner(self, pcm: Path) -> str | None:
+        """Return the id of the thread that has the PCM open; empty if it is free.
+
+        None: the PCM does not answer.
+        """
+        status = self._status(pcm)
+        if status is None:
+            return None
+        owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
+        return owner[1] if owner else ""
+
+    def _status(self, pcm: Path) -> str | None:
+        """Return the status of all substreams of a PCM; None: no answer.
+
+        A PCM whose driver is stuck holds a lock that reading its status waits for, and
+        nothing can interrupt that: only a daemon thread waits. Such a PCM costs no more
+        time, and no other thread, until it answers.
+        """
+        answer, limit_s = self._unanswered.pop(pcm, None), 0.0
+        if answer is None:
+            answer, limit_s = SimpleQueue[str](), ANSWER_S
+            threading.Thread(
+                target=_read, args=(pcm, answer), name="card status", daemon=True
+            ).start()
+        try:
+            return answer.get(timeout=limit_s)
+        except Empty:
+            self._unanswered[pcm] = answer
+            return None
+
+    def _program(self, thread_id: str) -> str:
+        """Return the name and process id of a thread's program."""
+        status = kernel_text(self._processes / thread_id / "status")
+        group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
+        process_id = group[1] if group else thread_id
+        folder = self._processes / process_id
+        words = kernel_text(folder / "cmdline").split("\0")
+        is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
+        name = OURS if is_ours else kernel_text(folder / "comm")
+        return f"{name or 'another program'} (pid {process_id})"
 
 
-def user_of(pcm: Path, processes: Path) -> str | None:
-    """Return program and process id that hold the PCM open; empty if it is free.
-
-    None: the PCM does not answer.
-    """
-    owner = _owner(pcm)
-    return _program(owner, processes) if owner else owner
-
-
-def is_allowed(nodes: str) -> bool:
-    """Return whether all PCMs whose node has such a name may be opened."""
-    return all(os.access(x, os.R_OK | os.W_OK) for x in kernel_paths(NODES, nodes))
-
-
-def _is_free(pcm: Path, processes: Path) -> bool:
-    """Return whether this program has the PCM open, or could open it."""
-    owner = _owner(pcm)
-    if owner is None:
-        return False
-    if owner:
-        status = kernel_text(processes / owner / "status")
-        groups = re.findall(r"^(?:Tgid|PPid):\s*(\d+)", status, re.MULTILINE)
-        return str(os.getpid()) in groups
-    return is_allowed(f"pcmC{pcm.parent.name[4:]}D{pcm.name[3:]}")
-
-
-def _owner(pcm: Path) -> str | None:
-    """Return the id of the thread that has the PCM open; empty if it is free.
-
-    None: the PCM does not answer.
-    """
-    status = _status_reader.text(pcm)
-    if status is None:
-        return None
-    owner = re.search(r"^owner_pid *: *(\d+)", status, re.MULTILINE)
-    return owner[1] if owner else ""
-
-
-def _program(thread_id: str, processes: Path) -> str:
-    """Return the name and process id of a thread's program."""
-    status = kernel_text(processes / thread_id / "status")
-    group = re.search(r"^Tgid:\s*(\d+)", status, re.MULTILINE)
-    process_id = group[1] if group else thread_id
-    words = kernel_text(processes / process_id / "cmdline").split("\0")
-    is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
-    name = OURS if is_ours else kernel_text(processes / process_id / "comm")
-    return f"{name or 'another program'} (pid {process_id})"
+def _read(pcm: Path, answer: SimpleQueue[str]) -> None:
+    subs = kernel_paths(pcm, "sub*")
+    answer.put("\n".join(kernel_text(sub / "status") for sub in subs))
 
 
 def _is_module(words: list[str]) -> bool:
@@ -107,87 +203,13 @@ def _is_module(words: list[str]) -> bool:
     return any(x == "-m" and f"{y}.".startswith("appliance.") for x, y in pairs)
 
 
-def unlisted(
-    found: Iterable[Device], cards: Path = ALSA_CARDS, processes: Path = PROCESSES
-) -> tuple[Device, ...]:
-    """Return the directions of cards that PortAudio does not list, as devices.
-
-    Args:
-        found: devices listed by PortAudio.
-        cards: where ALSA describes its cards.
-        processes: where the kernel describes processes.
-    """
-    known: dict[tuple[str, str], set[Direction]] = defaultdict(set)
-    for device in found:
-        address = _ADDRESS.search(device.name)
-        if address:
-            known[address[1], address[2]] |= device.directions
-    return tuple(
-        device
-        for card in _cards(cards)
-        for number in _pcm_numbers(card)
-        for device in _missing(card, number, known[card.name[4:], number], processes)
-    )
-
-
-def in_use(
-    preferred: tuple[str, ...],
-    found: Iterable[Device],
-    direction: Direction,
-    cards: Path = ALSA_CARDS,
-    processes: Path = PROCESSES,
-) -> SoundError | None:
-    """Return the error for a wanted device that is in use or stuck, else None.
-
-    Args:
-        preferred: as for `chosen`.
-        found: devices listed by PortAudio, without the wanted one.
-        direction: direction that is needed.
-        cards: where ALSA describes its cards.
-        processes: where the kernel describes processes.
-    """
-    used = tuple(x for x in unlisted(found, cards, processes) if not x.is_free)
-    try:
-        device = chosen(preferred, used, direction)
-    except SoundError:
-        return None
-    if not device.used_by:
-        return SoundError(device.stable_name, device.obstacle)
-    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
-    return SoundError(device.stable_name, reason)
-
-
-def _cards(cards: Path) -> list[Path]:
-    return kernel_paths(cards, "card[0-9]*")
+def _is_allowed(nodes: str) -> bool:
+    """Return whether all PCMs whose node has such a name may be opened."""
+    return all(os.access(x, os.R_OK | os.W_OK) for x in kernel_paths(NODES, nodes))
 
 
 def _pcm_numbers(card: Path) -> list[str]:
     return sorted({path.name[3:-1] for path in kernel_paths(card, "pcm*[cp]")})
-
-
-def _missing(
-    card: Path, number: str, known: set[Direction], processes: Path
-) -> Iterator[Device]:
-    """Yield the unlisted directions of one PCM as one device per program using it."""
-    directions: dict[str | None, set[Direction]] = defaultdict(set)
-    for letter, direction in _DIRECTIONS.items():
-        pcm = card / f"pcm{number}{letter}"
-        if direction not in known and pcm.is_dir():
-            directions[user_of(pcm, processes)].add(direction)
-    for user, missing in directions.items():
-        yield Device(
-            index=-1,
-            name=_name(card, number),
-            microphone_channels=int("microphone" in missing),
-            speaker_channels=int("speaker" in missing),
-            rate_hz=0,
-            card_id=kernel_text(card / "id"),
-            usb_id=kernel_text(card / "usbid").lower(),
-            usb_port=usb_port(card.name[4:], card.parent),
-            obstacle=_obstacle(card, number, user),
-            used_by=user or "",
-            is_stuck=user is None,
-        )
 
 
 def _obstacle(card: Path, number: str, user: str | None) -> str:
@@ -196,7 +218,7 @@ def _obstacle(card: Path, number: str, user: str | None) -> str:
         return fault_table.CARD_STUCK.text(call=f"{card.name}/pcm{number}, status")
     if user:
         return fault_table.CARD_IN_USE.described(user=user)
-    if is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
+    if _is_allowed(f"pcmC{card.name[4:]}D{number}[cp]"):
         return fault_table.CARD_NOT_OPEN.text()
     return fault_table.CARD_NOT_ALLOWED.text(command=join_group("audio"))
 

@@ -27,17 +27,8 @@ Library: TypeAlias = Any
 Pointer: TypeAlias = ctypes.c_void_p
 
 _NAMES: Final[dict[Direction, str]] = {"microphone": "capture", "speaker": "playback"}
-# Without it libasound writes to standard error; the variable arguments are not read.
-_HANDLER: Final = ctypes.CFUNCTYPE(
-    None,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_int,
-    ctypes.c_char_p,
-    ctypes.c_void_p,
-)
-_IGNORE: Final = _HANDLER(lambda *_: None)
+# Without it libasound writes to standard error; the arguments are not read.
+_IGNORE: Final = ctypes.CFUNCTYPE(None)(lambda: None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,15 +153,13 @@ class CardMixer:
     def _set_volume(self, control: Control, element: Pointer, percent: int) -> bool:
         if control.percent is None:
             return False
-        least, most = self._range(control.direction, element)
+        way = control.direction
+        least, most = self._range(way, element)
         volume = round(least + (most - least) * percent / 100)
-        values = self._channels(
-            control.direction, "get_{}_volume", element, ctypes.c_long
-        )
+        values = self._channels(way, "get_{}_volume", element, ctypes.c_long)
         if set(values) == {volume}:
             return False
-        volume_c = ctypes.c_long(volume)
-        self._write(control, "set_{}_volume_all", element, volume_c)
+        self._write(control, "set_{}_volume_all", element, ctypes.c_long(volume))
         return True
 
     def _switch_on(self, control: Control, element: Pointer) -> bool:
@@ -183,10 +172,7 @@ class CardMixer:
         self, control: Control, name: str, element: Pointer, value: object
     ) -> None:
         error = self._call(control.direction, name, element, value)
-        if error < 0:
-            error_words = f"{control.name}: {_words(self._library, error)}"
-            reason = fault_table.MIXER_FAILED.text(error=error_words)
-            raise SoundError(control.name, reason)
+        _check(self._library, control.name, error)
 
     def _call(self, direction: Direction, name: str, *arguments: object) -> int:
         """Call a function of an element; `{}` in its name is the direction."""
@@ -243,12 +229,7 @@ def loaded(name: str = LIBRARY) -> Library:
     return library
 
 
-def _check(library: Library, card_id: str, error: int) -> None:
+def _check(library: Library, name: str, error: int) -> None:
     if error < 0:
-        reason = fault_table.MIXER_FAILED.text(error=_words(library, error))
-        raise SoundError(card_id, reason)
-
-
-def _words(library: Library, error: int) -> str:
-    words: bytes = library.snd_strerror(error)
-    return words.decode(errors="replace")
+        words = library.snd_strerror(error).decode(errors="replace")
+        raise SoundError(name, fault_table.MIXER_FAILED.text(error=words))

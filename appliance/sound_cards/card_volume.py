@@ -106,11 +106,7 @@ def facts(control: Control) -> str:
 
 
 def faults(controls: tuple[Control, ...]) -> tuple[Control, ...]:
-    """Return the controls because of which nothing or little is heard.
-
-    Args:
-        controls: those of one direction.
-    """
+    """Return those controls of one direction that let little or nothing be heard."""
     whole = [x for x in controls if _SERIES.match(x.name)]
     branches = [x for x in controls if x not in whole]
     found = [x for x in whole if _is_bad(x)]
@@ -119,21 +115,10 @@ def faults(controls: tuple[Control, ...]) -> tuple[Control, ...]:
     return tuple(found)
 
 
-def advice(card_id: str, found: tuple[Control, ...], direction: Direction) -> str:
-    """Return how to repair the controls, now and for the box at each start."""
-    return fault_table.CARD_VOLUME.advice(**_remedy(card_id, found, direction))
-
-
 def card_volume_notice(
     card_id: str, controls: tuple[Control, ...], direction: Direction
 ) -> str:
-    """Return the notice that little or nothing is heard; empty: all is well.
-
-    Args:
-        card_id: ALSA's short name of the card.
-        controls: those of this direction.
-        direction: direction that they belong to.
-    """
+    """Return the notice that little or nothing is heard; empty: all is well."""
     found = faults(controls)
     if not found:
         return ""
@@ -146,11 +131,11 @@ def _remedy(
 ) -> dict[str, object]:
     """Return the facts of the remedy in the fault table."""
     percent = ADVISED_PERCENT[direction]
-    commands = " && ".join(command(card_id, control, percent) for control in found)
+    commands = " && ".join(_command(card_id, control, percent) for control in found)
     return {"commands": commands, "direction": direction, "percent": percent}
 
 
-def command(card_id: str, control: Control, percent: int) -> str:
+def _command(card_id: str, control: Control, percent: int) -> str:
     """Return the line that sets a control and switches it on."""
     direction, on = _WORDS[control.direction]
     name = f"{control.name},{control.index}" if control.index else control.name
@@ -175,9 +160,10 @@ def card_volume_found(
     if not controls:
         return f"{device.card_id} has none", ""
     bad = faults(controls)
+    remedy = _remedy(device.card_id, bad, direction)
     return (
         f"{device.card_id}: {described(controls)}",
-        advice(device.card_id, bad, direction) if bad else "",
+        fault_table.CARD_VOLUME.advice(**remedy) if bad else "",
     )
 
 

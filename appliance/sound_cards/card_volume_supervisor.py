@@ -2,8 +2,7 @@
 
 import logging
 import threading
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from appliance.config import MixerConfig
@@ -23,8 +22,6 @@ from appliance.sound_cards.devices import Device, Direction
 AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the
 fault ends soon after somebody has raised the volume."""
-ANSWER_S: Final = 5.0
-"""Time after which a mixer counts as one that does not answer; our choice."""
 _log = logging.getLogger(__name__)
 
 
@@ -41,7 +38,6 @@ class CardVolumeSupervisor:
         open_mixer: OpenMixer = opened,
         *,
         again_s: float = AGAIN_S,
-        now_s: Callable[[], float] = time.monotonic,
     ) -> None:
         """Start without devices; `apply` starts the thread.
 
@@ -49,7 +45,6 @@ class CardVolumeSupervisor:
             config: percent for each direction; None: all volumes are left as they are.
             open_mixer: opens the mixer of a card.
             again_s: time after which a volume with a fault is examined again.
-            now_s: monotonic clock.
         """
         config = config or MixerConfig()
         self._percents: dict[Direction, int | None] = {
@@ -58,7 +53,6 @@ class CardVolumeSupervisor:
         }
         self._open_mixer = open_mixer
         self._again_s = again_s
-        self._now_s = now_s
         self._changed = threading.Condition()
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
@@ -66,8 +60,6 @@ class CardVolumeSupervisor:
         # Replaced as a whole, so that reading needs no lock.
         self._notices: dict[Direction, tuple[str, str]] = {}
         """Name of the device examined last, and the notice about it."""
-        self._asked: tuple[Direction, float] | None = None
-        """Direction whose mixer has not answered yet, and the time of the question."""
         self._limit = LogLimit(FAULT_LINES, window_s=FAULT_WINDOW_S)
 
     def apply(self, devices: Mapping[Direction, Device]) -> None:
@@ -89,15 +81,7 @@ class CardVolumeSupervisor:
         """Return the notice about the volume of a device; empty: there is none.
 
         Thread: any.
-
-        Args:
-            direction: direction that the device is used for.
-            name: stable name of the device.
         """
-        asked, asked_at_s = self._asked or (None, 0.0)
-        is_late = asked == direction and self._now_s() - asked_at_s > ANSWER_S
-        if is_late and self._percents[direction] is not None:
-            return fault_table.MIXER_STUCK.text()
         examined, notice = self._notices.get(direction, ("", ""))
         return notice if examined == name else ""
 
@@ -126,9 +110,7 @@ class CardVolumeSupervisor:
 
     def _is_at_fault(self, direction: Direction, device: Device) -> bool:
         """Set or examine a volume; return whether to do it again after a while."""
-        self._asked = direction, self._now_s()
         notice = self._done(direction, device)
-        self._asked = None
         self._notices = {**self._notices, direction: (device.stable_name, notice)}
         return bool(notice and device.card_id)
 
@@ -140,7 +122,8 @@ class CardVolumeSupervisor:
             return "" if percent is None else fault.text(direction=direction)
         try:
             if percent is None:
-                return self._examined(direction, card_id)
+                controls = controls_of(card_id, direction, self._open_mixer)
+                return card_volume_notice(card_id, controls, direction)
             return self._set(direction, card_id, percent)
         except SoundError as exc:
             reason = exc.reason
@@ -148,10 +131,6 @@ class CardVolumeSupervisor:
             reason = fault_table.MIXER_FAILED.text(error=exc.strerror or exc)
         # A card without a mixer needs none, unless a volume is to be set.
         return "" if percent is None else reason
-
-    def _examined(self, direction: Direction, card_id: str) -> str:
-        controls = controls_of(card_id, direction, self._open_mixer)
-        return card_volume_notice(card_id, controls, direction)
 
     def _set(self, direction: Direction, card_id: str, percent: int) -> str:
         with self._open_mixer(card_id) as mixer:

@@ -101,12 +101,7 @@ class Device:
 def listed(
     found: Iterable[Mapping[str, object]], cards: Path = ALSA_CARDS
 ) -> tuple[Device, ...]:
-    """Return the devices.
-
-    Args:
-        found: `sounddevice.query_devices()`.
-        cards: where ALSA describes its cards.
-    """
+    """Return the devices that `sounddevice.query_devices()` has found."""
     return tuple(_device(index, info, cards) for index, info in enumerate(found))
 
 
@@ -126,10 +121,6 @@ def kernel_paths(folder: Path, pattern: str) -> list[Path]:
 
     Empty where the folder is missing: a card may be unplugged at any moment, for which
     `Path.glob` of Python 3.11 raises an error.
-
-    Args:
-        folder: the folder.
-        pattern: pattern of names in this folder.
     """
     try:
         return sorted(folder.glob(pattern))

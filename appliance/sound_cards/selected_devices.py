@@ -7,7 +7,7 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import PROCESSES, closed_pcms, in_use, unlisted
+from appliance.sound_cards.alsa_devices import PROCESSES, AlsaCards
 from appliance.sound_cards.device_selection import (
     chosen,
     not_the_first,
@@ -19,7 +19,6 @@ from appliance.sound_cards.devices import (
     SHARED,
     Device,
     Direction,
-    kernel_text,
 )
 
 
@@ -35,21 +34,14 @@ class SelectedDevices:
         cards: Path = ALSA_CARDS,
         processes: Path = PROCESSES,
     ) -> None:
-        """Read the preferred names; nothing is chosen yet.
-
-        Args:
-            config: preferred names for microphone and speaker.
-            cards: where ALSA describes its cards.
-            processes: where the kernel describes processes.
-        """
+        """Read the preferred names; folders as for `AlsaCards`."""
         self._preferred: dict[Direction, tuple[str, ...]] = {}
         """Preferred names for each direction that the box is to have."""
         if config.microphone != "none":
             self._preferred["microphone"] = config.microphone
         if config.speaker != "none":
             self._preferred["speaker"] = config.speaker
-        self._cards = cards
-        self._processes = processes
+        self._alsa = AlsaCards(cards, processes)
         self._devices: tuple[Device, ...] = ()
         """Devices that PortAudio listed at the last choice."""
         self._plugins: set[str] = set()
@@ -68,25 +60,20 @@ class SelectedDevices:
         return bool(self._preferred)
 
     def list_cards(self) -> str:
-        """Return ALSA's list of cards, and which of them cannot be opened now.
-
-        Empty where there is no list to read. A program that lets go of a card, or udev
-        that has set its permissions, changes the text as a new card does.
-        """
-        cards = kernel_text(self._cards / "cards")
-        return cards and cards + closed_pcms(self._cards, self._processes)
+        """Return `AlsaCards.listing`, which differs when a search may find more."""
+        return self._alsa.listing()
 
     def choose(
         self, devices: tuple[Device, ...]
     ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
-        """Return the device for each direction, and why there is none for the others.
+        """Choose from the devices that PortAudio lists.
 
-        Args:
-            devices: devices listed by PortAudio.
+        Returns:
+            The device for each direction, and why there is none for the others.
         """
         self._devices = devices
         self._plugins |= {x.name.casefold() for x in devices if x.is_plugin}
-        hidden = unlisted(devices, self._cards, self._processes)
+        hidden = self._alsa.unlisted(devices)
         for device in (*devices, *hidden):
             self._known_usb |= device.directions if device.is_usb else set()
         self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
@@ -96,9 +83,7 @@ class SelectedDevices:
             try:
                 found[direction] = chosen(preferred, devices, direction)
             except SoundError as exc:
-                busy = in_use(
-                    preferred, devices, direction, self._cards, self._processes
-                )
+                busy = self._alsa.in_use(preferred, devices, direction)
                 missing[direction] = busy or exc
         self._obstacles = {
             direction: fault_table.FIRST_IN_USE.text(
@@ -138,7 +123,7 @@ class SelectedDevices:
 
     def _expected(self, direction: Direction) -> str:
         """Return the name of the card that the kernel's list suggests; else empty."""
-        there = unlisted((), self._cards, self._processes)
+        there = self._alsa.unlisted()
         try:
             return chosen(self._preferred[direction], there, direction).stable_name
         except SoundError:
@@ -177,11 +162,7 @@ class SelectedDevices:
         """
         if not self.list_cards():
             return True
-        free = [
-            device
-            for device in unlisted((), self._cards, self._processes)
-            if device.is_free
-        ]
+        free = [device for device in self._alsa.unlisted() if device.is_free]
         return any(
             self._hopes_for_server(direction)
             or any(self._is_better(direction, device) for device in free)
@@ -193,7 +174,7 @@ class SelectedDevices:
 
         It may be a plugin, which PortAudio lists while the plugin's card is there.
         """
-        there = unlisted((), self._cards, self._processes)
+        there = self._alsa.unlisted()
         return any(
             all(preference((name,), device)[0] for device in there)
             for direction in self._preferred

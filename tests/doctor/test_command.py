@@ -3,40 +3,45 @@
 import json
 import socket
 import threading
-from contextlib import suppress
+from contextlib import nullcontext, suppress
+from dataclasses import replace
 
 import pytest
 
-from appliance.config import ButtonsConfig, Config, LampsConfig, ScreenConfig
+from appliance.config import (
+    ButtonsConfig,
+    Config,
+    LampsConfig,
+    ScreenConfig,
+    SoundConfig,
+)
 from appliance.core.events import Cause
 from appliance.doctor import checks
 from appliance.doctor.checks import Probes
-from appliance.doctor.command import doctor, room
-from appliance.errors import SoundError, TokenUnreachable
+from appliance.doctor.command import doctor, room, sound
+from appliance.errors import TokenUnreachable
+from appliance.sound_cards.alsa_mixer import Control
+from appliance.sound_cards.devices import Device
 
 NO_BUTTONS = ButtonsConfig(talk=None, leave=None)
 NO_LAMPS = LampsConfig(online=None, talking=None)
 BARE = Config(buttons=NO_BUTTONS, lamps=NO_LAMPS, screen=ScreenConfig(driver="none"))
 
 
-def card(direction):
-    return f"USB {direction}", ""
+USB = Device(0, "USB Audio: Audio (hw:1,0)", 1, 2, 48_000, usb_id="1:1")
+HDMI = Device(1, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
 
 
-def levels(direction):
-    return (f"{direction} 90 %", "")
+def usb_card():
+    return (USB,)
 
 
-def no_levels(direction):
-    raise SoundError(direction, "nothing there")
+def no_card():
+    return ()
 
 
-def quiet(direction):
-    return (f"{direction} 10 %", "Run: amixer")
-
-
-def no_card(direction):
-    raise SoundError(direction, "nothing there. Plug in a USB sound card.")
+def second_choice():
+    return (HDMI,)
 
 
 def no_token():
@@ -55,37 +60,55 @@ def listening():
 
 
 def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys):
-    assert doctor(BARE, Probes(no_card, no_levels, token)) == 1
+    assert doctor(BARE, Probes(no_card, token)) == 1
     output = capsys.readouterr().out
     assert "WRONG  microphone: does not work" in output
-    assert "       microphone: nothing there. Plug in a USB sound card." in output
+    remedy = "any microphone: no sound card has one. Plug in a USB sound card."
+    assert f"       {remedy}" in output
     assert "ok     screen: none configured" in output
     assert "ok     service: " in output
     assert "level" not in output
 
 
-def second_choice(direction):
-    return "vc4-hdmi: Audio", f"not a USB card; write this name into sound.{direction}"
-
-
 def test_a_second_choice_is_reported_with_its_remedy(capsys):
-    assert doctor(BARE, Probes(second_choice, levels, token)) == 1
+    assert doctor(BARE, Probes(second_choice, token)) == 1
     output = capsys.readouterr().out
-    assert "WRONG  speaker: vc4-hdmi: Audio\n       not a USB card; write" in output
+    assert "WRONG  speaker: vc4-hdmi: Audio\n       not a USB card; plug one" in output
 
 
-def test_a_level_that_is_too_low_is_reported_with_its_remedy(capsys):
-    assert doctor(BARE, Probes(card, quiet, token)) == 1
+def test_a_direction_that_is_switched_off_needs_no_card(capsys):
+    silent = replace(BARE, sound=SoundConfig(microphone="none", speaker="none"))
+    doctor(silent, Probes(no_card, token))
     output = capsys.readouterr().out
-    assert "ok     speaker: USB speaker" in output
-    assert "WRONG  speaker level: speaker 10 %\n       Run: amixer" in output
+    assert "ok     microphone: none configured" in output
+    assert "ok     speaker: none configured" in output
+
+
+class Quiet:
+    """Mixer whose only volume is zero."""
+
+    def controls(self):
+        return (Control("PCM", "speaker", 0),)
+
+    def set(self, wanted, percent):
+        return False
+
+
+def test_a_level_that_is_too_low_is_reported_with_its_remedy():
+    devices = (replace(USB, card_id="Device"),)
+    name, level = sound("speaker", (), lambda: devices, lambda _: nullcontext(Quiet()))
+    assert (name.found, name.is_good) == ("USB Audio: Audio", True)
+    assert (level.part, level.found) == ("speaker level", "Device: PCM 0 %")
+    assert level.advice.startswith("Run: amixer")
 
 
 def test_a_script_gets_the_same_as_json(capsys):
-    doctor(BARE, Probes(card, levels, no_token), as_json=True)
+    doctor(BARE, Probes(usb_card, no_token), as_json=True)
     parts = {x["part"]: x for x in json.loads(capsys.readouterr().out)}
-    assert parts["speaker"] == {"part": "speaker", "found": "USB speaker", "advice": ""}
-    assert parts["microphone level"]["found"] == "microphone 90 %"
+    found = {"part": "speaker", "found": "USB Audio: Audio", "advice": ""}
+    assert parts["speaker"] == found
+    said = "USB Audio: Audio has none of its own"
+    assert parts["microphone level"]["found"] == said
     assert parts["token source"]["advice"] == "the source answered 500"
     assert parts["server"]["found"] == "not known"
 
@@ -155,38 +178,6 @@ def test_a_certificate_that_the_system_trusts_is_good(
 ):
     monkeypatch.setenv("SSL_CERT_FILE", str(certificate[0]))
     assert checks.server(f"wss://localhost:{tls_port}").is_good
-
-
-def test_a_missing_package_is_reported_for_the_part_that_needs_it():
-    screen = checks.screen(ScreenConfig(), lambda name: name != "PIL")
-    assert screen.found == "the Python package PIL is missing"
-    assert "install.sh" in screen.advice
-    wired = ButtonsConfig(), LampsConfig()
-    pins = checks.pins(*wired, lambda name: name != "lgpio")
-    assert "apt install python3-lgpio" in pins.advice
-    assert checks.is_installed("luma.oled")
-    assert not checks.is_installed("no_such_package.part")
-
-
-def test_pins_and_screen_are_probed_only_if_they_are_configured_and_installed():
-    probed = []
-
-    def probe(*configs):
-        probed.append(configs)
-        return "probed", "remedy"
-
-    def are_installed(_name):
-        return True
-
-    none = ScreenConfig(driver="none")
-    assert checks.screen(none, are_installed, probe).is_good
-    assert checks.pins(NO_BUTTONS, NO_LAMPS, are_installed, probe).is_good
-    assert probed == []
-    assert checks.screen(ScreenConfig(), are_installed, probe).advice == "remedy"
-    assert checks.pins(NO_BUTTONS, LampsConfig(), are_installed, probe).found == (
-        "probed"
-    )
-    assert probed == [(ScreenConfig(),), (NO_BUTTONS, LampsConfig())]
 
 
 def test_a_missing_network_is_reported():

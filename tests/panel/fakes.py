@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from gpiozero.pins.mock import MockPin
 
+from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.errors import PanelError
 from appliance.panel.gpio_chip import CHIP_INFO, LINE_INFO, GpioChips
@@ -63,6 +64,15 @@ class MissingPins:
         await asyncio.to_thread(int)
 
 
+def stamped_pin(clock: Callable[[], float]) -> type:
+    """Return a class of mock pins that stamp edges with this clock."""
+
+    def call_when_changed(self: MockPin) -> None:
+        super(MockPin, self)._call_when_changed(clock(), self.state)
+
+    return type("StampedPin", (MockPin,), {"_call_when_changed": call_when_changed})
+
+
 def failing_pin(failure: list[Exception]) -> type:
     """Return a mock pin that can be read and written only while there is no failure."""
 
@@ -79,6 +89,42 @@ def failing_pin(failure: list[Exception]) -> type:
         MockPin.state.fset(self, value)
 
     return type("FailingPin", (MockPin,), {"state": property(read, write)})
+
+
+class SimulatedDisplay:
+    """Display that keeps the picture instead of showing it."""
+
+    def __init__(self) -> None:
+        """Start dark, without a picture."""
+        self.picture: Image | None = None
+        self.is_dim = False
+        self.is_lit = False
+
+    def open(self, _config: ScreenConfig) -> "SimulatedDisplay":
+        """Return itself, without a picture."""
+        self.picture = None
+        return self
+
+    def show(self, picture: "Image", /) -> None:
+        """Keep the picture."""
+        self.is_lit = self.is_lit or self.picture is None
+        self.picture = picture
+
+    def check(self) -> bool:
+        """Return True: the picture is never lost."""
+        return True
+
+    def dim(self, *, is_dim: bool) -> None:
+        """Set or end dimming."""
+        self.is_dim = is_dim
+
+    def light(self, *, is_lit: bool) -> None:
+        """Switch it on or off."""
+        self.is_lit = is_lit
+
+    def close(self) -> None:
+        """Switch off."""
+        self.is_lit = False
 
 
 Owner = tuple[int, bytes]
@@ -120,12 +166,13 @@ class FakeKernel:
 class FakeBus:
     """An I²C bus with one screen on it, which keeps pixels as the real chips do.
 
-    It replaces smbus2's `SMBus`, below luma.core's `i2c`. An argument whose command got
-    lost is taken for a command, and a command after a lost argument for that argument.
+    It replaces smbus2's `SMBus`. An argument whose command got lost is taken for a
+    command, and a command after a lost argument for that argument.
 
     Source: SSD1306 data sheet rev 1.1, tables 9-1 and 10.1.3 (horizontal and page
     addressing); SH1106 data sheet V2.3, commands 1, 2, 6 and 13 (page addressing, 132
-    columns, start line).
+    columns, start line). The charge pump of an SSD1306 is off until luma.oled's start
+    commands switch it on.
     """
 
     ARGUMENTS = {0x20: 1, 0x21: 2, 0x22: 2, 0x81: 1, 0x8D: 1} | dict.fromkeys(
@@ -210,7 +257,7 @@ class FakeBus:
     def _reset(self) -> None:
         """Take the state after power-on: page addressing, and noise in the memory."""
         self._memory = [bytearray(b"\xa5" * self._width) for _ in range(8)]
-        self._has_pages = True
+        self._has_pages, self._has_charge_pump = True, False
         self._columns, self._pages = (0, self._width - 1), (0, 7)
         self._column = self._page = self._start_line = 0
         self._pending: list[int] = []
@@ -260,7 +307,10 @@ class FakeBus:
     def _obey(self, code: int, arguments: list[int]) -> None:
         match code:
             case 0xAE | 0xAF:
-                self.is_on = code == 0xAF
+                has_power = self.is_sh1106 or self._has_charge_pump
+                self.is_on = code == 0xAF and has_power
+            case 0x8D if arguments:
+                self._has_charge_pump = arguments[0] == 0x14
             case 0x81:
                 self.contrast = arguments[0]
             case _ if 0x40 <= code <= 0x7F:

@@ -23,7 +23,7 @@ from appliance.panel.buttons import TRIAL_S, Buttons
 from appliance.panel.pins import RETRY_S, PinSource
 from appliance.panel.simulated import REVISION, SimulatedPins
 from tests.clock import Clock
-from tests.panel.fakes import Inbox, MissingPins, failing_pin
+from tests.panel.fakes import Inbox, MissingPins, failing_pin, stamped_pin
 
 CONFIG = ButtonsConfig(volume_up=5, volume_down=Pin(pin=6, pull="down"))
 TALK, LEAVE = Button.TALK, Button.LEAVE
@@ -35,7 +35,7 @@ class SimulatedButtons:
     def __init__(self, config: ButtonsConfig = CONFIG) -> None:
         self.inbox = Inbox()
         self.clock = Clock()
-        self.pins = SimulatedPins(config, LampsConfig(), self.clock)
+        self.pins = SimulatedPins(config, LampsConfig(), stamped_pin(self.clock))
         self.buttons = Buttons(config, self.inbox.post, self.pins.source, self.clock)
 
     async def is_open(self) -> None:
@@ -119,7 +119,7 @@ async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock
     stamp_s, posted_s
 ):
     stamps, clock, inbox = Clock(), Clock(), Inbox()
-    pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
+    pins = SimulatedPins(CONFIG, LampsConfig(), stamped_pin(stamps))
     async with Buttons(CONFIG, inbox.post, pins.source, clock):
         while pins.factory.pin(5).when_changed is None:
             await asyncio.sleep(0)
@@ -132,7 +132,7 @@ async def test_an_edge_has_the_stamp_of_the_kernel_unless_it_is_of_another_clock
 
 async def test_a_press_whose_edges_all_come_late_is_one_press_with_its_own_times():
     stamps, clock, inbox = Clock(), Clock(), Inbox()
-    pins = SimulatedPins(CONFIG, LampsConfig(), stamps)
+    pins = SimulatedPins(CONFIG, LampsConfig(), stamped_pin(stamps))
     async with Buttons(CONFIG, inbox.post, pins.source, clock):
         while pins.factory.pin(5).when_changed is None:
             await asyncio.sleep(0)

@@ -17,9 +17,8 @@ from appliance.config import ScreenConfig
 from appliance.core.events import Event
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
-from appliance.panel.oled import RESTART_S, open_oled
-from appliance.panel.screen import SHIFT_S, DisplaySupervisor
-from tests.clock import Clock
+from appliance.panel.oled import open_oled
+from appliance.panel.screen import PROBE_S, SHIFT_S, DisplaySupervisor
 from tests.panel.fakes import FakeBus
 from tests.pictures.situations import SITUATIONS
 
@@ -169,7 +168,7 @@ def test_a_blocked_bus_is_named_and_not_tried_many_times():
         open_oled(CONFIG, bus)
 
 
-def test_dimming_and_switching_off_keep_the_picture():
+def test_a_screen_is_dimmed_and_switched_off_and_bright_when_it_is_on_again():
     bus = FakeBus()
     oled = open_oled(CONFIG, bus)
     oled.show(picture(SITUATIONS["silent"], TALL))
@@ -178,7 +177,6 @@ def test_dimming_and_switching_off_keep_the_picture():
     assert bus.contrast < bright / 10
     oled.light(is_lit=False)
     assert not bus.is_on
-    oled.dim(is_dim=False)
     oled.light(is_lit=True)
     assert (bus.is_on, bus.contrast) == (True, bright)
 
@@ -196,22 +194,35 @@ def test_a_lit_screen_passes_the_check(is_readable):
 
 
 @CHIPS
-@pytest.mark.parametrize("is_readable", [True, False])
-def test_a_screen_is_restarted_after_a_power_cut(is_readable, is_sh1106):
-    clock, bus = Clock(), FakeBus(is_sh1106=is_sh1106)
-    bus.is_readable = is_readable
-    oled = open_oled(CONFIG, bus, clock)
-    wanted = picture(SITUATIONS["silent"], TALL)
-    oled.show(wanted)
-    oled.dim(is_dim=True)
-    assert oled.check()
+def test_a_dimmed_screen_is_started_again_after_a_power_cut(is_sh1106, caplog):
+    caplog.set_level(logging.INFO)
+    bus = FakeBus(is_sh1106=is_sh1106)
+    config = ScreenConfig(dim_after_s=1, sleep_after_s=0)
+    events: list[Event] = []
+    supervisor = DisplaySupervisor(
+        config, events.append, lambda config: open_oled(config, bus)
+    )
+    view = SITUATIONS["silent"]
+    supervisor.refresh(view, 0, 1)
+    supervisor.refresh(view, PROBE_S, 1)
+    assert "without power" not in caplog.text
     bus.cut_power()
-    clock.now_s += RESTART_S
-    assert not oled.check()
-    oled.show(wanted)
-    assert bus.picture(64) == wanted
+    supervisor.refresh(view, 2 * PROBE_S, 1)
+    assert bus.picture(64) == picture(view, TALL, pixel_shift(0))
     assert (bus.is_on, bus.contrast) == (True, 0x01)
+    assert events == []
+    assert "screen was without power" in caplog.text
+
+
+@pytest.mark.parametrize("status", [None, 0x40, 0xFF])
+def test_a_screen_that_cannot_be_read_is_not_started_again_and_again(status):
+    bus = FakeBus()
+    bus.is_readable = status is not None
+    bus.status = status or 0
+    oled = open_oled(CONFIG, bus)
+    oled.show(WANTED)
     assert oled.check()
+    assert bus.picture(64) == WANTED
 
 
 @CHIPS
@@ -235,42 +246,6 @@ def test_a_screen_without_power_while_it_sleeps_works_when_it_wakes(
     supervisor.refresh(view, 2, 0)
     assert bus.picture(64) == picture(view, TALL, pixel_shift(0))
     assert (bus.is_on, bus.contrast) == (True, contrast)
-
-
-@CHIPS
-def test_the_restart_of_a_screen_that_cannot_be_read_keeps_its_picture(is_sh1106):
-    clock, bus = Clock(), FakeBus(is_sh1106=is_sh1106)
-    bus.is_readable = False
-    oled = open_oled(CONFIG, bus, clock)
-    oled.show(WANTED)
-    clock.now_s += RESTART_S
-    assert not oled.check()
-    assert bus.picture(64) == WANTED
-    oled.light(is_lit=False)
-    clock.now_s += 10 * RESTART_S
-    assert oled.check()
-    assert not bus.is_on
-
-
-def test_a_screen_that_can_be_read_is_not_restarted_without_need():
-    clock, bus = Clock(), FakeBus()
-    oled = open_oled(CONFIG, bus, clock)
-    oled.show(WANTED)
-    clock.now_s += 10 * RESTART_S
-    assert oled.check()
-
-
-@pytest.mark.parametrize("is_readable", [True, False])
-def test_only_a_power_cut_is_logged_as_one(is_readable, caplog):
-    caplog.set_level(logging.INFO)
-    clock, bus = Clock(), FakeBus()
-    bus.is_readable = is_readable
-    oled = open_oled(CONFIG, bus, clock)
-    oled.show(WANTED)
-    bus.cut_power()
-    clock.now_s += RESTART_S
-    assert not oled.check()
-    assert ("screen was without power" in caplog.text) == is_readable
 
 
 def test_one_device_of_luma_is_used_for_all_connections():

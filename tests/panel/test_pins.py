@@ -10,16 +10,6 @@ import pytest
 from appliance.config import Pin
 from appliance.panel.pins import is_active_high, pin_of
 
-FIND_PINS = """
-import os
-from appliance.errors import PanelError
-from appliance.panel.pins import open_factory
-
-try:
-    print(type(open_factory()).__name__, os.environ["LG_WD"])
-except PanelError as error:
-    print(error, os.environ["LG_WD"])
-"""
 OPEN_PINS = """
 from appliance.panel.pins import open_factory
 open_factory()
@@ -43,18 +33,6 @@ open_oled(ScreenConfig(), FakeBus())
 REINSTALL = "Install the program again: sudo bash systemd/install.sh."
 
 
-def found(**environment: str) -> str:
-    """Return what a fresh process finds."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", FIND_PINS],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
 @pytest.mark.parametrize(
     ("pin", "is_button", "is_high"),
     [
@@ -74,23 +52,6 @@ def test_a_number_is_a_pin_with_defaults():
     assert pin_of(17) == Pin(pin=17)
     assert pin_of(Pin(pin=17)) == Pin(pin=17)
     assert pin_of(None) is None
-
-
-def test_gpiozeros_own_choice_of_pins_is_respected(tmp_path):
-    said = found(GPIOZERO_PIN_FACTORY="native", RUNTIME_DIRECTORY=str(tmp_path))
-    assert "unable to locate Pi revision" in said, "lgpio would say something else"
-    assert said.endswith(str(tmp_path)), "the folder in which lgpio makes its file"
-
-
-def test_pins_that_are_not_real_are_no_pins():
-    said = found(GPIOZERO_PIN_FACTORY="mock")
-    assert "GPIOZERO_PIN_FACTORY is set, and does not work: mock pins are not" in said
-
-
-def test_a_missing_library_is_a_panel_error():
-    said = found(GPIOZERO_PIN_FACTORY="nonsense")
-    assert said.startswith("GPIO: GPIOZERO_PIN_FACTORY is set, and does not work: ")
-    assert "Remove it from the environment" in said
 
 
 def error_without(package: str, program: str) -> str:
@@ -118,6 +79,8 @@ except PanelError as error:
 
 
 LGPIO = """
+import os
+print("its file is in", os.environ["LG_WD"])
 RISING_EDGE, FALLING_EDGE, BOTH_EDGES = 1, 2, 3
 SET_PULL_NONE, SET_PULL_UP, SET_PULL_DOWN = 0, 1, 2
 class error(Exception): pass
@@ -143,7 +106,11 @@ def chip_opened(folder: Path, refused: set[str]) -> str:
     (folder / "lgpio.py").write_text(LGPIO)
     done = subprocess.run(
         [sys.executable, "-c", OPEN_CHIP.format(folder=str(folder), refused=refused)],
-        env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{Path.cwd()}"},
+        env={
+            **os.environ,
+            "PYTHONPATH": f"{folder}{os.pathsep}{Path.cwd()}",
+            "RUNTIME_DIRECTORY": str(folder),
+        },
         capture_output=True,
         text=True,
         check=False,
@@ -152,7 +119,8 @@ def chip_opened(folder: Path, refused: set[str]) -> str:
 
 
 def test_the_chip_of_the_header_is_opened_once_whatever_its_number(tmp_path):
-    assert chip_opened(tmp_path, set()) == "opened 4\n4 True"
+    said = chip_opened(tmp_path, set())
+    assert said == f"its file is in {tmp_path}\nopened 4\n4 True"
 
 
 def test_a_refused_chip_is_named_before_lgpio_fails_without_a_reason(tmp_path):

@@ -29,10 +29,9 @@ from appliance.panel.screen import (
     brightness,
     next_change_s,
 )
-from appliance.panel.simulated import SimulatedDisplay
 from tests.clock import Clock
 from tests.core.story import MICROPHONE_LOST, in_room, of
-from tests.panel.fakes import WAIT_S, Inbox
+from tests.panel.fakes import WAIT_S, Inbox, SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 
 NO_DEVICE = PanelError("OLED", "no device")
@@ -154,18 +153,17 @@ async def test_closing_twice_is_allowed():
 
 NOTHING_IMPORTED = """
 import asyncio, sys
-from appliance.config import ButtonsConfig, LampsConfig, ScreenConfig
+import appliance.assembly
+from appliance.config import ButtonsConfig, LampsConfig
 from appliance.panel.buttons import Buttons
 from appliance.panel.lamps import Lamps
-from appliance.panel.screen import Screen
 
 no_buttons = ButtonsConfig(talk=None, leave=None)
 no_lamps = LampsConfig(online=None, talking=None)
 
 async def main():
     async with Buttons(no_buttons, print), Lamps(no_lamps, print):
-        async with Screen(ScreenConfig(driver="none"), print):
-            await asyncio.sleep(0)
+        await asyncio.sleep(0)
 
 asyncio.run(main())
 print({"luma", "PIL", "smbus2", "gpiozero"} & set(sys.modules))

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.sound_cards.alsa_devices import in_use, unlisted
+from appliance.sound_cards.alsa_devices import AlsaCards
 from appliance.sound_cards.devices import Device
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
@@ -20,18 +20,18 @@ def machine(tmp_path):
 def test_a_user_whose_process_has_ended_is_named_by_its_process_id(machine):
     machine.use(1, "pcm0p", 4711)
     machine.use(1, "pcm0c", 4711)
-    *_, jabra = unlisted((), machine.cards, machine.processes)
+    *_, jabra = AlsaCards(machine.cards, machine.processes).unlisted()
     assert jabra.obstacle == "in use by another program (pid 4711)"
 
 
 def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
     machine.use(1, "pcm0p", 99)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
-    where = machine.cards, machine.processes
-    busy = in_use(("Jabra",), (hdmi,), "speaker", *where)
+    cards = AlsaCards(machine.cards, machine.processes)
+    busy = cards.in_use(("Jabra",), (hdmi,), "speaker")
     assert busy is not None
     assert "in use by pulseaudio (pid 99). Stop that program." in str(busy)
-    assert in_use(("Anker",), (hdmi,), "speaker", *where) is None
+    assert cards.in_use(("Anker",), (hdmi,), "speaker") is None
 
 
 def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):
