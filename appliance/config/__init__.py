@@ -11,7 +11,7 @@ with `load`.
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from msgspec import Meta
 
@@ -22,9 +22,7 @@ Text = Annotated[str, Meta(min_length=1, max_length=200)]
 HostPort = Annotated[str, Meta(pattern=r"^\S+:\d{1,5}$", title="HOST:PORT")]
 """The pattern is for the JSON schema; `net.url.host_and_port` is the parser."""
 Milliseconds = Annotated[int, Meta(ge=0, le=2000)]
-ZERO_IS_OFF: Final = {"zero_is_off": True}
-"""Mark of a range in which 0 switches a limit off and is no short time."""
-IdleSeconds = Annotated[int, Meta(ge=0, le=86_400, extra=ZERO_IS_OFF)]
+IdleSeconds = Annotated[int, Meta(ge=0, le=86_400)]
 ColumnOffset = Literal["auto"] | Annotated[int, Meta(ge=0, le=8)]
 I2cAddress = (
     Literal["auto"]
@@ -170,7 +168,7 @@ class TalkConfig:
     """Audio from before the press that is sent too. Not used in `open` mode."""
     tail_ms: Milliseconds = 250
     """Audio after the release that is sent too; silence cuts it short."""
-    limit_s: Annotated[int, Meta(ge=0, le=3600, extra=ZERO_IS_OFF)] = 120
+    limit_s: Annotated[int, Meta(ge=0, le=3600)] = 120
     """Longest talk; 0: no limit. Not used in `open` mode."""
     warning_s: Annotated[int, Meta(ge=0, le=600)] = 10
     """Time of the warning before the limit."""

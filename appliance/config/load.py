@@ -14,9 +14,7 @@ from urllib.parse import urlsplit
 from appliance.config import Config, Preset, RoomConfig, RoomSettings, ScreenConfig
 from appliance.config.checks import findings
 from appliance.config.merge import Layer, Reading
-from appliance.config.schema import (
-    join,
-)
+from appliance.config.schema import join
 from appliance.config.yaml import read_mapping, read_yaml
 from appliance.errors import ConfigError, Fault
 

@@ -1,10 +1,6 @@
 """Parts of a fault sentence: expected type, value found, advice.
 
-For a button or lamp the advice knows the names that other programs have for the pins of
-the 40-pin header.
-
-Source: Raspberry Pi documentation, "GPIO and the 40-pin header"; gpiozero 2.0, "Pin
-Numbering" (GPIO17, BCM17, BOARD11, J8:11, WPI0); WiringPi, "Pins".
+For a button or lamp the advice translates positions on the 40-pin header.
 """
 
 import re
@@ -17,42 +13,31 @@ from types import NoneType, UnionType
 from typing import Annotated, Final, Literal, Union, get_args, get_origin
 
 import msgspec
+import yaml
 
-from appliance.config import ZERO_IS_OFF, GpioNumber
+from appliance.config import GpioNumber
 from appliance.config.schema import Section, fields_of, fits, long_form
 from appliance.config.yaml import scalar
 
 _LONGEST_FOUND = 60
 _TRUTHS = {"true": True, "enabled": True, "false": False, "disabled": False}
-_SAFE_PLAIN = re.compile(
-    r"[A-Za-z0-9_./…-]([A-Za-z0-9_./… -]|:(?=[A-Za-z0-9/]))*(?<! )"
-)
+_ONE_LINE = 1_000_000
 
-LOWEST_GPIO: Final = 2
-"""GPIO 0 and 1 are the HAT's EEPROM."""
 HEADER: Final[dict[int, int]] = {
     3: 2, 5: 3, 7: 4, 8: 14, 10: 15, 11: 17, 12: 18, 13: 27, 15: 22, 16: 23, 18: 24,
-    19: 10, 21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 27: 0, 28: 1, 29: 5, 31: 6, 32: 12,
-    33: 13, 35: 19, 36: 16, 37: 26, 38: 20, 40: 21,
+    19: 10, 21: 9, 22: 25, 23: 11, 24: 8, 26: 7, 29: 5, 31: 6, 32: 12, 33: 13, 35: 19,
+    36: 16, 37: 26, 38: 20, 40: 21,
 }  # fmt: skip
-"""GPIO by position on the header."""
-POWER: Final[dict[int, str]] = {
-    **dict.fromkeys((1, 17), "3.3 V"),
-    **dict.fromkeys((2, 4), "5 V"),
-    **dict.fromkeys((6, 9, 14, 20, 25, 30, 34, 39), "GND"),
-}
-"""Positions without a GPIO."""
-WIRING_PI: Final[dict[int, int]] = {
-    0: 17, 1: 18, 2: 27, 3: 22, 4: 23, 5: 24, 6: 25, 7: 4, 8: 2, 9: 3, 10: 8, 11: 7,
-    12: 10, 13: 9, 14: 11, 15: 14, 16: 15, 21: 5, 22: 6, 23: 13, 24: 19, 25: 26, 26: 12,
-    27: 16, 28: 20, 29: 21, 30: 0, 31: 1,
-}  # fmt: skip
-"""GPIO by WiringPi's number."""
+"""GPIO by position on the 40-pin header, where there is a usable one.
 
-_PIN_NUMBER: Final = r"[\s_:.#-]*(\d{1,2})"
-_POSITION: Final = rf"(?:BOARD|PHYS|PHYSICAL|HEADER|J8|P1[:_-]){_PIN_NUMBER}"
-_WIRING_PI: Final = rf"(?:WPI|WIRINGPI){_PIN_NUMBER}"
-_AMBIGUOUS: Final = rf"(?:PIN|POS|POSITION|#){_PIN_NUMBER}"
+Source: Raspberry Pi documentation, "GPIO and the 40-pin header".
+"""
+_POSITION: Final = re.compile(
+    r"(?:BOARD|PHYS|PHYSICAL|HEADER|J8|P1(?=\W)|PIN|POS|POSITION|#)\W*(\d{1,2})",
+    re.IGNORECASE,
+)
+_NUMBER: Final = re.compile(r"(?:GPIO|GP|BCM|D)?\W*(\d{1,9})", re.IGNORECASE)
+"""Start of a text that stands for a number; `BOARD13` and `WPI2` name no GPIO."""
 
 
 def expected(wanted: object) -> str:
@@ -89,8 +74,8 @@ def found(value: object) -> str:
 
 def advice(value: object, wanted: object, default: object) -> str:
     """Return a sentence with a valid value to write instead of `value`."""
-    if GpioNumber in {wanted, *get_args(wanted)} and (hint := pin_hint(value)):
-        return f" {hint}"
+    if GpioNumber in {wanted, *get_args(wanted)} and (hint := _pin_hint(value)):
+        return hint
     for candidate in _candidates(value, wanted):
         if fits(candidate, wanted):
             return f" Write {written(candidate)}."
@@ -114,19 +99,14 @@ def may_be_null(wanted: object) -> bool:
 
 def written(value: object) -> str:
     """Return the value as YAML on one line."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        is_plain = scalar(value) == value and _SAFE_PLAIN.fullmatch(value)
-        return str(value) if is_plain else dumps(value, ensure_ascii=False)
-    if isinstance(value, dict):
-        pairs = (f"{written(key)}: {written(item)}" for key, item in value.items())
-        return f"{{{', '.join(pairs)}}}"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(map(written, value))}]"
-    return dumps(value)
+    text = yaml.safe_dump(
+        msgspec.to_builtins(value),
+        default_flow_style=True,
+        allow_unicode=True,
+        sort_keys=False,
+        width=_ONE_LINE,
+    )
+    return str(text).removesuffix("\n").removesuffix("\n...")
 
 
 def _candidates(value: object, wanted: object) -> Iterator[object]:
@@ -150,23 +130,18 @@ def _from_text(value: str, wanted: object) -> Iterator[object]:
     yield value.strip()
     yield scalar(value.strip())
     yield _TRUTHS.get(value.strip().lower(), value)
-    yield from (int(digits) for digits in re.findall(r"\d{1,9}", value)[:1])
+    if number := _NUMBER.match(value.strip()):
+        yield int(number[1])
 
 
 def _within(value: float, wanted: object) -> Iterator[object]:
-    """Yield the nearest bound, if it may have been meant.
-
-    It is not for a pin, nor is a 0 that switches a limit off.
-    """
+    """Yield the nearest bound, which is not meant for a pin."""
     meta = _meta(wanted)
     if meta is None or meta.title is not None:
         return
     bounds = [bound for bound in (meta.ge, meta.le) if bound is not None]
-    if not bounds:
-        return
-    nearest = min(bounds, key=lambda bound: abs(bound - value))
-    if nearest != 0 or meta.extra != ZERO_IS_OFF:
-        yield nearest
+    if bounds:
+        yield min(bounds, key=lambda bound: abs(bound - value))
 
 
 def _noun(bare: object, meta: msgspec.Meta | None) -> str:
@@ -232,47 +207,11 @@ def _all(wanted: object) -> list[object]:
     return [_bare(arm) for arm in _arms(bare)] if _is_union(bare) else [bare]
 
 
-def pin_hint(value: object) -> str:
-    """Return a sentence with the GPIO number that was meant; empty: none is known."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        return _number_hint(value)
-    if not isinstance(value, str):
-        return ""
-    name = value.strip()
-    if match := re.fullmatch(_POSITION, name.upper()):
-        return _position_gpio_hint(name, int(match[1]))
-    if match := re.fullmatch(_WIRING_PI, name.upper()):
-        return _gpio_hint(name, WIRING_PI.get(int(match[1])))
-    if match := re.fullmatch(_AMBIGUOUS, name.upper()):
-        return _ambiguous_pin_hint(int(match[1]))
-    return ""
-
-
-def _number_hint(number: int) -> str:
-    """Return the hint for a number that is no GPIO of the header's."""
-    name = f"position {number} of the header"
-    gpio = HEADER.get(number, 0)
-    return f"If you mean {name}, write {gpio}." if gpio >= LOWEST_GPIO else ""
-
-
-def _position_gpio_hint(name: str, position: int) -> str:
-    if position in POWER:
-        return f"{name} is {POWER[position]} and no GPIO. Write another."
-    return _gpio_hint(name, HEADER.get(position))
-
-
-def _ambiguous_pin_hint(number: int) -> str:
-    gpio = HEADER.get(number, 0)
-    if gpio < LOWEST_GPIO or number < LOWEST_GPIO:
-        return ""
-    at = f"{gpio} for position {number} of the header"
-    is_gpio = LOWEST_GPIO <= number <= max(HEADER.values())
-    return f"Write {number} for GPIO{number}, or {at}." if is_gpio else f"Write {at}."
-
-
-def _gpio_hint(name: str, gpio: int | None) -> str:
+def _pin_hint(value: object) -> str:
+    """Return a sentence with the GPIO at the position that was written; else empty."""
+    match = _POSITION.fullmatch(value.strip()) if isinstance(value, str) else None
+    position = int(match[1]) if match else value
+    gpio = HEADER.get(position) if isinstance(position, int) else None
     if gpio is None:
-        return f"There is no {name}."
-    if gpio < LOWEST_GPIO:
-        return f"{name} is GPIO{gpio}, which is the HAT's EEPROM. Write another."
-    return f"Write {gpio}: {name} is GPIO{gpio}."
+        return ""
+    return f" If you mean position {position} of the header, write {gpio}."

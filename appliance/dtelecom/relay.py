@@ -1,8 +1,8 @@
 """Relay on loopback between LiveKit's SDK and a dTelecom node.
 
 The SDK cannot parse what a node sends about its rooms. So it connects to this relay,
-which passes the signalling connection on to the node, byte for byte, except for the
-fields that `SignalFilter` drops. Media do not pass through it.
+which passes each message of the signalling connection on to the node and back, without
+the fields that `SignalFilter` drops. Media do not pass through it.
 
     SDK ── ws://127.0.0.1:PORT/SECRET/rtc ── relay ── wss://NODE/rtc ── node
 
@@ -11,52 +11,65 @@ token, `/rtc/validate`) are passed on, too: the SDK decides by them what to try 
 """
 
 import asyncio
-import contextlib
 import logging
 import secrets
-import socket
+import ssl
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Final
+from urllib.parse import urlsplit
 
-import h11
-
-from appliance.dtelecom.connections import (
-    CHUNK_BYTES,
-    OF_ONE_CONNECTION,
-    UNREACHABLE,
-    Answer,
-    Headers,
-    NodeAddress,
-    SdkConnection,
-    Tls,
-    Upstream,
-    read_address,
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.asyncio.connection import Connection
+from websockets.asyncio.server import Server, ServerConnection, serve
+from websockets.datastructures import Headers
+from websockets.exceptions import (
+    ConnectionClosed,
+    ConnectionClosedError,
+    InvalidStatus,
+    WebSocketException,
 )
-from appliance.dtelecom.signal_filter import FrameFilter, SignalFilter
-from appliance.net.http_limits import ConnectionLimits
-from appliance.net.http_server import Acceptor
-from appliance.net.rate_limit import Rate
-from appliance.net.tls import trust
-from appliance.process.background import Spawn
+from websockets.http11 import Request, Response
+from websockets.protocol import State
 
-REQUEST_S: Final = 5.0
-"""Time-out for the head of a request."""
+from appliance.dtelecom.signal_filter import SignalFilter
+from appliance.net.tls import trust
+
 NODE_S: Final = 2.0
 """Time-out for connection and answer while other nodes are left to try: the SDK waits
 5 s, in which two more should be reached."""
-_JOIN_PATH: Final = b"/rtc"
+LAST_NODE_S: Final = 7.0
+"""The same for the last one; a slow mobile network takes a second for TCP and TLS."""
+REQUEST_S: Final = 30.0
+"""Time-out for a request of the SDK, which the nodes share."""
+CLOSE_S: Final = 0.5
+"""Time-out for the end of each of the two connections."""
+MAX_MESSAGE: Final = 1024 * 1024
+"""Bytes; our choice: enough for joining a room with 2,000 participants."""
+_JOIN_PATH: Final = "/rtc"
 """Path that every node knows."""
-_RATE: Final = Rate(burst=20, per_s=5)
-LIMITS: Final = ConnectionLimits(total=8, each=8, rate=_RATE, rate_each=_RATE)
-"""The SDK has one connection, and two for a moment when it resumes."""
-_AWAY: Final = Answer(
-    HTTPStatus.SERVICE_UNAVAILABLE, [], b"no node of dTelecom can be reached\n"
+_CHECK_PATH: Final = "/validate"
+"""Ending of the path at which the SDK asks why it was refused."""
+_OF_ONE_CONNECTION: Final = frozenset(
+    {"connection", "keep-alive", "content-length", "transfer-encoding", "upgrade"}
 )
+"""Headers that concern one of the two connections only."""
+_UNREACHABLE: Final = (
+    *(OSError, WebSocketException),
+    UnicodeError,  # the resolver: the name has an empty label or one that is too long
+)
+"""Exceptions of a connection to a node: there is no answer, or none that is HTTP."""
 _REFUSALS: Final = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-_NOT_FOUND: Final = Answer(HTTPStatus.NOT_FOUND, [], b"not found\n")
-_NOT_ALLOWED: Final = Answer(HTTPStatus.METHOD_NOT_ALLOWED, [], b"only GET\n")
 _log = logging.getLogger(__name__)
+
+
+class _Attempt(connect):
+    """Connection to a node; follows no redirection to an address nobody checked."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return the answer as it is."""
+        return exc
 
 
 class Relay:
@@ -73,8 +86,7 @@ class Relay:
     def __init__(
         self,
         urls: Sequence[str],
-        spawn: Spawn,
-        tls: Tls = trust,
+        tls: Callable[[], ssl.SSLContext] = trust,
         *,
         refused: Callable[[], None] = lambda: None,
     ) -> None:
@@ -83,165 +95,191 @@ class Relay:
         Args:
             urls: addresses of nodes in the order in which to try them; checked, and at
                 least one.
-            spawn: starts a task, whose failure ends the process.
             tls: replaces the system's CA certificates, for tests.
             refused: called when the session's node does not accept the token any more:
                 nodes never renew it, so the session cannot be resumed.
         """
-        self._nodes = tuple(map(read_address, urls))
+        self._nodes = tuple(urls)
         self._path = f"/{secrets.token_urlsafe(16)}"
         self.url = ""
         """Address for the SDK, once it listens; nobody else can guess its path."""
         self.is_away = False
         """No node could be reached for the latest request."""
         self._signal = SignalFilter()
-        self._spawn = spawn
         self._tls = tls
         self._refused = refused
-        self._serving: set[asyncio.Task[Any]] = set()
-        self._listening: socket.socket | None = None
-        self._acceptor: Acceptor | None = None
-        self._node: NodeAddress | None = None
+        self._server: Server | None = None
+        self._session_node: str | None = None
+        self._asking: set[asyncio.Task[Response | None]] = set()
+        self._joined: dict[ServerConnection, ClientConnection] = {}
+        """Connection to the node of each connection of the SDK that is accepted."""
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Start listening."""
-        self._listening = socket.create_server(("127.0.0.1", 0))
-        port = self._listening.getsockname()[1]
+        self._server = await serve(
+            self._pass_on,
+            "127.0.0.1",
+            0,
+            process_response=self._answer,
+            # Compressed messages could not be filtered.
+            compression=None,
+            server_header=None,
+            open_timeout=REQUEST_S,
+            ping_interval=None,
+            close_timeout=CLOSE_S,
+            max_size=MAX_MESSAGE,
+        )
+        port = self._server.sockets[0].getsockname()[1]
         self.url = f"ws://127.0.0.1:{port}{self._path}"
-        self._acceptor = Acceptor(self._listening, self._protocol, LIMITS)
 
     async def close(self) -> None:
         """Stop listening and close every connection; a second call does nothing."""
-        if self._listening is None or self._acceptor is None:
+        if self._server is None:
             return
-        self._acceptor.close()
-        self._listening.close()
-        self._listening = None
-        serving = tuple(self._serving)
-        for task in serving:
+        for task in self._asking:
             task.cancel()
-        if serving:
-            await asyncio.wait(serving)
+        self._server.close()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(2 * CLOSE_S):
+                await self._server.wait_closed()
+        for node in tuple(self._joined.values()):
+            await node.close()
 
-    def _protocol(self, _: object) -> asyncio.Protocol:
-        reader = asyncio.StreamReader(limit=CHUNK_BYTES)
-        return asyncio.StreamReaderProtocol(reader, self._accepted)
+    async def _answer(
+        self, sdk: ServerConnection, request: Request, response: Response
+    ) -> Response | None:
+        """Return the node's answer; None: that of websockets, which may be 101."""
+        path, _, rest = request.path[1:].partition("/")
+        if not secrets.compare_digest(f"/{path}".encode(), self._path.encode()):
+            return sdk.respond(HTTPStatus.NOT_FOUND, "not found\n")
+        is_upgrade = response.status_code == HTTPStatus.SWITCHING_PROTOCOLS
+        target = f"/{rest}"
+        if not is_upgrade and not target.partition("?")[0].endswith(_CHECK_PATH):
+            return None
+        asking = asyncio.create_task(
+            self._asked(sdk, request, target, is_upgrade=is_upgrade)
+        )
+        self._asking.add(asking)
+        await asyncio.wait((asking,))
+        self._asking.discard(asking)
+        # `close` cancels it.
+        return _away(sdk) if asking.cancelled() else asking.result()
 
-    def _accepted(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
-        if self._listening is None:
-            writer.close()
-            return
-        task = self._spawn(self._serve(SdkConnection(reader, writer)))
-        self._serving.add(task)
-        task.add_done_callback(self._serving.discard)
+    async def _asked(
+        self, sdk: ServerConnection, request: Request, target: str, *, is_upgrade: bool
+    ) -> Response | None:
+        """Return the answer of the first node that answers as a node does.
 
-    async def _serve(self, client: SdkConnection) -> None:
-        try:
-            async with asyncio.timeout(REQUEST_S):
-                request = await client.request()
-            if request is not None:
-                await self._answer(client, request)
-        except (OSError, TimeoutError, h11.ProtocolError) as exc:
-            _log.debug("connection of the SDK ended  error=%s", type(exc).__name__)
-        finally:
-            client.close()
-
-    async def _answer(self, client: SdkConnection, request: h11.Request) -> None:
-        target, is_ours = _without_secret(request.target, self._path.encode())
-        if not is_ours:
-            client.send(_NOT_FOUND)
-        elif request.method != b"GET":
-            client.send(_NOT_ALLOWED)
-        elif self._node is not None:
-            await self._relayed(client, request, target, (self._node,))
-        else:
-            await self._relayed(client, request, target, self._nodes)
-
-    async def _relayed(
-        self,
-        client: SdkConnection,
-        request: h11.Request,
-        target: bytes,
-        nodes: Sequence[NodeAddress],
-    ) -> None:
-        """Pass the request on to the first node that answers as a node does."""
-        answer = _AWAY
+        None: the node has accepted the session, or the SDK has gone.
+        """
+        answer = _away(sdk)
         self.is_away = False
-        for address in nodes:
-            timeout_s = None if address == nodes[-1] else NODE_S
-            with contextlib.ExitStack() as closing:
-                try:
-                    async with asyncio.timeout(timeout_s):
-                        node = await Upstream.connect(address, self._tls)
-                        closing.callback(node.close)
-                        path = address.path.encode() + target
-                        found = await node.ask(path, _headers_for(address, request))
-                except UNREACHABLE as exc:
-                    _log_failure(address, exc)
-                    found = _AWAY
-                if client.reader.at_eof():
-                    # Joined now, the node would have a participant without a client.
+        nodes = [self._session_node] if self._session_node else list(self._nodes)
+        for url in nodes:
+            timeout_s = LAST_NODE_S if url == nodes[-1] else NODE_S
+            found = await self._connected(url, target, request, timeout_s)
+            if isinstance(found, ClientConnection):
+                if is_upgrade and sdk.state is State.CONNECTING:
+                    self._session_node = url
+                    self._joined[sdk] = found
+                else:
+                    await found.close()
+                return None
+            if sdk.state is not State.CONNECTING:
+                # Joined now, the node would have a participant without a client.
+                return None
+            if found is not None:
+                if answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    answer = found
+                if _is_of_node(found, target, is_upgrade=is_upgrade):
                     break
-                if found.status == HTTPStatus.SWITCHING_PROTOCOLS:
-                    self._node = address
-                    client.send(found)
-                    frames = FrameFilter(self._signal.filtered)
-                    await node.tunnel(client.reader, client.writer, frames)
-                    return
-            if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-                answer = found
-            if _is_of_node(found, request, target):
-                break
-            self._try_last(address)
-        self.is_away = answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR
-        client.send(answer)
-        if self._node is not None and answer.status in _REFUSALS:
+            self._try_last(url)
+        self.is_away = answer.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        if self._session_node is not None and answer.status_code in _REFUSALS:
             self._refused()
+        return _for_sdk(answer)
 
-    def _try_last(self, address: NodeAddress) -> None:
-        others = tuple(other for other in self._nodes if other != address)
-        self._nodes = (*others, address)
+    async def _connected(
+        self, url: str, target: str, request: Request, timeout_s: float
+    ) -> ClientConnection | Response | None:
+        """Return the connection to a node, or its answer; None: there is none."""
+        parts = urlsplit(url)
+        scheme = parts.scheme.replace("http", "ws")
+        path = parts.path.rstrip("/") + target
+        try:
+            return await _Attempt(
+                f"{scheme}://{parts.netloc}{path}",
+                additional_headers=[
+                    ("Authorization", value)
+                    for value in request.headers.get_all("Authorization")
+                ],
+                # Reading the certificates would block the loop.
+                ssl=await asyncio.to_thread(self._tls) if scheme == "wss" else None,
+                compression=None,
+                user_agent_header=None,
+                proxy=None,
+                open_timeout=timeout_s,
+                ping_interval=None,
+                close_timeout=CLOSE_S,
+                max_size=MAX_MESSAGE,
+            )
+        except InvalidStatus as exc:
+            return exc.response
+        except _UNREACHABLE as exc:
+            error = type(exc).__name__
+            _log.info("node cannot be reached  host=%s error=%s", parts.hostname, error)
+            return None
+
+    async def _pass_on(self, sdk: ServerConnection) -> None:
+        """Pass messages on in both directions until either side closes."""
+        node = self._joined.pop(sdk)
+        await asyncio.gather(
+            _copy(sdk, node, lambda message: message),
+            _copy(node, sdk, self._signal.filtered),
+        )
+
+    def _try_last(self, url: str) -> None:
+        self._nodes = (*(other for other in self._nodes if other != url), url)
 
 
-def _log_failure(address: NodeAddress, exc: Exception) -> None:
-    error = type(exc).__name__
-    _log.info("node cannot be reached  host=%s error=%s", address.host, error)
+def _away(sdk: ServerConnection) -> Response:
+    """Return the answer while no node can be reached."""
+    sentence = "no node of dTelecom can be reached\n"
+    return sdk.respond(HTTPStatus.SERVICE_UNAVAILABLE, sentence)
 
 
-def _is_of_node(answer: Answer, request: h11.Request, target: bytes) -> bool:
+async def _copy(
+    source: Connection, target: Connection, changed: Callable[[bytes], bytes]
+) -> None:
+    try:
+        async for message in source:
+            await target.send(message if isinstance(message, str) else changed(message))
+    except ConnectionClosedError as exc:
+        _log.info("signalling connection ended  reason=%s", exc)
+    except ConnectionClosed:
+        pass
+    await target.close()
+
+
+def _is_of_node(answer: Response, target: str, *, is_upgrade: bool) -> bool:
     """Return whether a node answers like this, and not some other server.
 
     A node refuses to become a WebSocket with a client error, and knows `_JOIN_PATH`.
     """
-    is_upgrade = any(name == b"upgrade" for name, _ in request.headers)
     least = HTTPStatus.BAD_REQUEST if is_upgrade else HTTPStatus.OK
-    path = target.partition(b"?")[0]
-    is_unknown = path == _JOIN_PATH and answer.status == HTTPStatus.NOT_FOUND
-    is_fitting = least <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+    is_join = target.partition("?")[0] == _JOIN_PATH
+    is_unknown = is_join and answer.status_code == HTTPStatus.NOT_FOUND
+    is_fitting = least <= answer.status_code < HTTPStatus.INTERNAL_SERVER_ERROR
     return is_fitting and not is_unknown
 
 
-def _without_secret(target: bytes, secret: bytes) -> tuple[bytes, bool]:
-    """Return the target behind the secret path, and whether the path was right."""
-    begin = target[: len(secret)]
-    is_ours = secrets.compare_digest(begin, secret)
-    rest = target[len(secret) :]
-    return rest, is_ours and rest[:1] in {b"/", b"?", b""}
-
-
-def _headers_for(address: NodeAddress, request: h11.Request) -> Headers:
-    """Return the request's headers for the node.
-
-    Compression is not offered: compressed messages could not be filtered.
-    """
-    is_upgrade = any(name == b"upgrade" for name, _ in request.headers)
-    dropped = {b"host", b"sec-websocket-extensions"}
-    if not is_upgrade:
-        dropped |= OF_ONE_CONNECTION
-    kept = [
-        pair for pair in request.headers.raw_items() if pair[0].lower() not in dropped
-    ]
-    closing = [] if is_upgrade else [(b"Connection", b"close")]
-    return [(b"Host", address.authority), *kept, *closing]
+def _for_sdk(answer: Response) -> Response:
+    """Return the answer with the headers of the SDK's own connection."""
+    headers = Headers(
+        (name, value)
+        for name, value in answer.headers.raw_items()
+        if name.lower() not in _OF_ONE_CONNECTION
+    )
+    headers["Content-Length"] = str(len(answer.body))
+    headers["Connection"] = "close"
+    return Response(answer.status_code, answer.reason_phrase, headers, answer.body)

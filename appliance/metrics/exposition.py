@@ -5,7 +5,6 @@ prefix `ptt_`, and the library's one for the process. The library's default regi
 not used.
 """
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import product
 
@@ -17,6 +16,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 from appliance.core.events import Cause
 from appliance.metrics.counters import (
@@ -97,7 +97,7 @@ def _talk(counts: Counters) -> Iterator[Metric]:
     yield HistogramMetricFamily(
         "ptt_access_seconds",
         "From the press to the first frame handed to the encoder.",
-        [(_upper_bound(bound), count) for bound, count in access.buckets()],
+        [(floatToGoString(bound), count) for bound, count in access.buckets()],
         access.total,
     )
 
@@ -158,10 +158,6 @@ def _audio(figures: AudioFigures) -> Iterator[Metric]:
         " the newest talker.",
         figures.drift_ppm,
     )
-
-
-def _upper_bound(bound: float) -> str:
-    return "+Inf" if math.isinf(bound) else str(bound)
 
 
 def _counter(

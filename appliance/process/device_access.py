@@ -4,7 +4,6 @@ import grp
 import os
 import pwd
 import stat
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -80,17 +79,13 @@ def join_group(group: str, user: str = "") -> str:
     return f"{command}, then log in again"
 
 
-def refusal(
-    path: Path,
-    look: Callable[[Path], DeviceFile] = device_file,
-    account: Callable[[], Account] = own_account,
-) -> str:
+def refusal(path: Path) -> str:
     """Return why this process may not use the device, and the remedy."""
     try:
-        file = look(path)
+        file = device_file(path)
     except OSError as exc:
         return fault_table.DEVICE_GONE.text(device=path, error=exc.strerror)
-    return refusal_of(file, account())
+    return refusal_of(file, own_account())
 
 
 def refusal_of(file: DeviceFile, account: Account) -> str:

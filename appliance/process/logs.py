@@ -4,7 +4,6 @@ All lines, those of libraries included, go through one handler of the root logge
 formatter hides secrets.
 """
 
-import asyncio
 import io
 import logging
 import os
@@ -12,9 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Hashable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Final, Literal
 
@@ -69,7 +66,6 @@ class _Window:
     since_s: float
     lines: int = 0
     left_out: int = 0
-    timer: asyncio.TimerHandle | None = None
 
 
 class LogLimit:
@@ -78,7 +74,7 @@ class LogLimit:
     A kind is a place in the code, never text that somebody else chooses: the number of
     kinds is bounded as well.
 
-    Thread: one; that of the event loop, if the count is to be logged in time.
+    Thread: one.
     """
 
     def __init__(
@@ -118,8 +114,7 @@ class LogLimit:
     ) -> None:
         """Log the message, at DEBUG once there were too many of its kind.
 
-        The number of lines left out is logged at the end of the window, or with the
-        next line of the kind where no event loop runs.
+        The number of lines left out is logged with the next line of the kind.
 
         Args:
             logger: of the module.
@@ -129,30 +124,10 @@ class LogLimit:
         """
         left_out = self.admitted(message)
         if left_out is None:
-            logger.log(logging.DEBUG, message, *facts)
-            sentence = message.partition("  ")[0]
-            count = partial(logger.log, level, f"{sentence}  left_out=%d")
-            self._count_later(self._windows[message], count)
-            return
+            level, left_out = logging.DEBUG, 0
         if left_out:
             message, facts = f"{message}  left_out=%d", (*facts, left_out)
         logger.log(level, message, *facts)
-
-    def _count_later(self, window: _Window, write: Callable[[int], None]) -> None:
-        """Pass the count to `write` at the end of the window."""
-        if window.timer is not None:
-            return
-        with suppress(RuntimeError):
-            loop = asyncio.get_running_loop()
-            rest_s = max(0.0, window.since_s + self._window_s - self._now_s())
-            window.timer = loop.call_later(rest_s, _write_count, window, write)
-
-
-def _write_count(window: _Window, write: Callable[[int], None]) -> None:
-    window.timer = None
-    left_out, window.left_out = window.left_out, 0
-    if left_out:
-        write(left_out)
 
 
 def start_logging(
@@ -248,7 +223,9 @@ class Redacting(logging.Formatter):
             line = f"{time} {record.levelname:<7} {line}"
         # A line feed in a name must not look like the start of another entry.
         line = line.replace("\n", "\\n").replace("\t", "\\t")
-        return redacted("\n".join((line, *_trace(record, self))), self._secrets)
+        if record.exc_info and record.exc_info[0] is not None:
+            line = f"{line}\n{self.formatException(record.exc_info)}"
+        return redacted(line, self._secrets)
 
 
 def _sentence(record: logging.LogRecord) -> str:
@@ -257,13 +234,6 @@ def _sentence(record: logging.LogRecord) -> str:
     except (TypeError, ValueError):
         # The arguments do not match the format: log it without them.
         return str(record.msg)
-
-
-def _trace(record: logging.LogRecord, formatter: logging.Formatter) -> tuple[str, ...]:
-    is_raised = record.exc_info is not None and record.exc_info[0] is not None
-    if not (is_raised and record.exc_info):
-        return ()
-    return (formatter.formatException(record.exc_info),)
 
 
 def _standard_error(descriptor: int) -> logging.Handler:

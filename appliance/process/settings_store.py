@@ -97,11 +97,11 @@ class Store:
         self._post = post
         self._settle_s = settle_s
         self._retry_s = retry_s
-        self._unwritten: dict[str, VolumeAndGain | Identity | None] = {}
-        """Content of the files that could not be written."""
         self._machine_files = machine_files
-        self._wanted: VolumeAndGain | None = None
-        self._written: VolumeAndGain | None = None
+        self._wanted: dict[str, VolumeAndGain | Identity] = {}
+        """Content that each file should have."""
+        self._written: dict[str, VolumeAndGain | Identity] = {}
+        """Content that each file has; after a failed write it is not known."""
         self._changed = asyncio.Event()
         self._fault = FaultLog(
             _log,
@@ -117,8 +117,10 @@ class Store:
 
         Call it before entering the store, which then posts a fault found here.
         """
-        self._written = self._wanted = self._decoded("levels.json", VolumeAndGain)
-        return StoredState(self._identity(), self._written)
+        levels = self._decoded("levels.json", VolumeAndGain)
+        if levels is not None:
+            self._written["levels.json"] = levels
+        return StoredState(self._identity(), levels)
 
     async def __aenter__(self) -> Self:
         """Post the fault that `read` met, and start the task that writes."""
@@ -132,11 +134,11 @@ class Store:
         if not self._background.is_open:
             return
         await self._background.close(*failure)
-        self._flush(self._wanted)
+        self._flush()
 
     def do(self, command: StoreVolumeAndGain) -> None:
         """Write volume and gain once they have not changed for a while."""
-        self._wanted = VolumeAndGain(command.percent, command.db)
+        self._wanted["levels.json"] = VolumeAndGain(command.percent, command.db)
         self._changed.set()
 
     def _identity(self) -> str:
@@ -150,7 +152,8 @@ class Store:
         if derived := derived_identity(self._folder, self._machine_files):
             return derived
         made = random_identity()
-        self._write("identity.json", Identity(made))
+        self._wanted["identity.json"] = Identity(made)
+        self._flush()
         return made
 
     async def _write_changes(self) -> None:
@@ -160,39 +163,36 @@ class Store:
                 self._changed.clear()
                 await asyncio.sleep(self._settle_s)
             # Off the event loop: an SD card may need half a second.
-            await asyncio.to_thread(self._flush, self._wanted)
+            await asyncio.to_thread(self._flush)
 
     async def _until_due(self) -> None:
         """Wait for a change, or until what could not be written is tried again."""
+        is_written = self._wanted.items() <= self._written.items()
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._retry_s if self._unwritten else None):
+            async with asyncio.timeout(None if is_written else self._retry_s):
                 await self._changed.wait()
 
-    def _flush(self, volume_and_gain: VolumeAndGain | None) -> None:
-        """Write volume and gain if they differ from the file, and what failed before.
+    def _flush(self) -> None:
+        """Write the files that have other content.
 
         Thread: any.
         """
         with self._writing:
-            is_new = volume_and_gain is not None and volume_and_gain != self._written
-            if is_new or "levels.json" in self._unwritten:
-                self._unwritten["levels.json"] = volume_and_gain
-            for name, content in tuple(self._unwritten.items()):
-                if self._write(name, content) and name == "levels.json":
-                    self._written = volume_and_gain
+            for name, content in tuple(self._wanted.items()):
+                if content != self._written.get(name):
+                    self._write(name, content)
 
-    def _write(self, name: str, content: VolumeAndGain | Identity | None) -> bool:
-        """Write the file, report fault or recovery, and return True on success."""
+    def _write(self, name: str, content: VolumeAndGain | Identity) -> None:
+        """Write the file, and report fault or recovery."""
         try:
             write_whole(self._folder / name, msgspec.json.encode(content))
         except OSError as exc:
-            self._unwritten[name] = content
+            self._written.pop(name, None)
             self._failed(exc)
-            return False
-        self._unwritten.pop(name, None)
+            return
+        self._written[name] = content
         if self._fault.worked():
             self._post(PartFound(Part.STORE, str(self._folder)))
-        return True
 
     def _decoded(self, name: str, kind: type[KeptT]) -> KeptT | None:
         """Return the content of the file; None if it is missing or unreadable."""

@@ -59,7 +59,6 @@ class NodeConnection:
         self._connection = LiveKitConnection(context.spawn, context.pending)
         self._relay = Relay(
             (command.url, *command.fallback_urls),
-            context.spawn,
             refused=partial(lose, TOKEN_EXPIRED),
         )
         self._ticket = command.ticket
@@ -73,7 +72,7 @@ class NodeConnection:
         self, _url: str, token: str, options: rtc.RoomOptions
     ) -> Failure | None:
         """Connect, and return why it failed; may be cancelled."""
-        self._relay.open()
+        await self._relay.open()
         options = replace(
             options,
             single_peer_connection=False,

@@ -11,13 +11,6 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    ProcessCollector,
-    disable_created_metrics,
-    generate_latest,
-)
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -35,23 +28,21 @@ from appliance.net.http_limits import (
 )
 from appliance.net.url import host_and_port
 from appliance.process.logs import LogLimit
-from appliance.token_server.access import Access, client_address
-from appliance.token_server.config import (
+from appliance.token_server.access import (
+    Access,
     Reason,
     Refused,
-    TokenServerSettings,
+    client_address,
     header_text,
-    shown,
 )
-from appliance.token_server.request import GrantReader, Values
+from appliance.token_server.config import TokenServerSettings
+from appliance.token_server.request import GrantReader, Values, shown
 from appliance.token_server.signing import Issuer, LiveKitIssuer, TokenRequest
 
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
 
 _log = logging.getLogger(__name__)
-# The time at which each counter began, a metric of its own, says nothing here.
-disable_created_metrics()
 
 MAX_BODY: Final = 16 * 1024
 """Bytes; longer than everything that may be in a request."""
@@ -62,39 +53,22 @@ _TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "access
 _UNAUTHORIZED: Final = 401
 
 
-class Counts:
-    """Counts of issued tokens and refusals for Prometheus, with a log of them."""
+class RequestLog:
+    """Log of issued tokens and of refusals, with a limit on the lines."""
 
     def __init__(self) -> None:
-        """Start at zero; `registry` has memory and CPU of the process as well."""
-        self.registry = CollectorRegistry()
-        self._issued = Counter(
-            "ptt_tokens_issued", "Tokens issued.", registry=self.registry
-        )
-        self._refused = Counter(
-            "ptt_token_requests_refused",
-            "Requests refused.",
-            ["reason"],
-            registry=self.registry,
-        )
-        for reason in Reason:
-            # Shown while it is zero, too.
-            self._refused.labels(reason)
-        ProcessCollector(registry=self.registry)
-        self._issued_log = LogLimit(LINES)
-        self._refused_log = LogLimit(1)
+        """Start with nothing counted."""
+        self._issued = LogLimit(LINES)
+        self._refused = LogLimit(1)
 
-    def note_issued(self, room: str, identity: str) -> None:
-        """Count and log that a token was issued."""
-        self._issued.inc()
+    def issued(self, room: str, identity: str) -> None:
+        """Log that a token was issued."""
         message = "token issued  room=%s identity=%.6s"
-        self._issued_log.log(_log, logging.INFO, message, room, identity)
+        self._issued.log(_log, logging.INFO, message, room, identity)
 
-    def note_refused(self, reason: Reason) -> None:
-        """Count and log that a request was refused, one line a minute and reason."""
-        self._refused.labels(reason).inc()
-        message = f"requests refused for {reason}"
-        self._refused_log.log(_log, logging.INFO, message)
+    def refused(self, reason: Reason) -> None:
+        """Log that a request was refused, one line a minute and reason."""
+        self._refused.log(_log, logging.INFO, f"requests refused for {reason}")
 
 
 def app(
@@ -112,16 +86,15 @@ def app(
         body_s: time limit for a request body.
         issuer: replaces the one for the configured kind of server, for tests.
     """
-    counts = Counts()
-    routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))
+    log = RequestLog()
+    routes = _Routes(settings, log, now_s, body_s, issuer or _issuer(settings))
     paths = (path + end for path in PATHS for end in ("", "/"))
     application = Starlette(
         routes=[
             *(Route(path, routes.token, methods=["GET", "POST"]) for path in paths),
             Route("/health", routes.health),
-            Route("/metrics", routes.metrics),
         ],
-        middleware=_middleware(settings, counts),
+        middleware=_middleware(settings, log),
     )
     # Not every client follows the redirection of a POST.
     application.router.redirect_slashes = False
@@ -134,13 +107,13 @@ class _Routes:
     def __init__(
         self,
         settings: TokenServerSettings,
-        counts: Counts,
+        log: RequestLog,
         now_s: Callable[[], float],
         body_s: float,
         issuer: Issuer,
     ) -> None:
         self._config = settings.config
-        self._counts = counts
+        self._log = log
         self._now_s = now_s
         self._body_s = body_s
         self._access = Access(settings.config)
@@ -152,7 +125,7 @@ class _Routes:
         try:
             answer = await self._answer(request)
         except Refused as exc:
-            self._counts.note_refused(exc.reason)
+            self._log.refused(exc.reason)
             return _refusal(exc)
         status = 201 if request.method == "POST" else 200
         headers = {"cache-control": "no-store"}
@@ -163,15 +136,6 @@ class _Routes:
         """Respond that the server runs."""
         return JSONResponse({"status": "ok"})
 
-    async def metrics(self, request: Request) -> Response:
-        """Respond with the metrics, to this machine or to the shared secret."""
-        try:
-            self._access.check_metrics(request.scope)
-        except Refused as exc:
-            self._counts.note_refused(exc.reason)
-            return _refusal(exc)
-        return Response(generate_latest(self._counts.registry), media_type="text/plain")
-
     async def _answer(self, request: Request) -> dict[str, object]:
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._config.origins:
@@ -179,18 +143,18 @@ class _Routes:
                 "this origin is not allowed to request tokens; add it to origins."
             )
             raise Refused(403, Reason.ORIGIN, sentence)
-        caller = self._access.caller(request.scope)
+        own = self._access.own_identity(request.scope)
         values = await _values(request, self._body_s)
         try:
             grant = self._reader.grant(
-                values, header_text(request.headers, "x-user-id"), caller
+                values, header_text(request.headers, "x-user-id"), own
             )
         except RecursionError as exc:
             raise Refused(400, Reason.BODY, "the JSON is nested too deeply.") from exc
         address = client_address(request.scope)
         wanted = TokenRequest(grant, address, int(self._now_s()), self._config.ttl_s)
         issued = await self._issuer.issue(wanted)
-        self._counts.note_issued(grant.room, grant.identity)
+        self._log.issued(grant.room, grant.identity)
         return {
             **dict.fromkeys(_URL_NAMES, issued.url),
             **dict.fromkeys(_TOKEN_NAMES, issued.token),
@@ -209,7 +173,7 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
     return LiveKitIssuer(settings.api_keys)
 
 
-def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middleware]:
+def _middleware(settings: TokenServerSettings, log: RequestLog) -> list[Middleware]:
     config = settings.config
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -217,7 +181,7 @@ def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middlewar
         place = host_and_port(host) or host_and_port(f"{host}:80")
         name = shown(place[0]) if place else "its name"
         sentence = f"this host is not known here; if it is, add {name} to hosts."
-        counts.note_refused(Reason.HOST)
+        log.refused(Reason.HOST)
         await _refusal(Refused(400, Reason.HOST, sentence))(scope, receive, send)
 
     return [

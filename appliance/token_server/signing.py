@@ -10,7 +10,6 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.net.base64url import base64url
@@ -21,7 +20,6 @@ if TYPE_CHECKING:
 
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
-_NO_CLAIMS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Signer:
@@ -46,7 +44,7 @@ class Signer:
         *,
         ttl_s: int,
         now_s: int,
-        further: Mapping[str, object] = _NO_CLAIMS,
+        further: Mapping[str, object] | None = None,
     ) -> str:
         """Return a token that allows `identity` to talk, listen and chat in one room.
 
@@ -71,7 +69,7 @@ class Signer:
                 "canSubscribe": True,
                 "canPublishData": True,
             },
-            **{claim: value for claim, value in further.items() if value},
+            **{claim: value for claim, value in (further or {}).items() if value},
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
         text = self._header + b"." + base64url(payload)

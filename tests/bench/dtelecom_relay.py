@@ -1,19 +1,18 @@
 """Relay to dTelecom's servers: joining through it, its latency and its CPU time."""
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from livekit import rtc
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import ServerConnection, serve
 
-from appliance.dtelecom.connections import read_address
 from appliance.dtelecom.relay import Relay
 from tests.bench.bench_run import BenchRun
 from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, one, spread
-from tests.dtelecom.fake_node import SWITCHING
 from tests.dtelecom.real_node import Node, response_of_fork
 from tests.dtelecom.wire import field
 
@@ -26,9 +25,8 @@ RATE_HZ = 20
 """Messages a second; a room where several people talk sends about ten."""
 
 _PERSON = field(1, "PA_xxxxxxxxxxxx") + field(2, "ann") + field(9, "Ann" * 5)
-_UPDATE = response_of_fork(field(5, field(1, _PERSON) * 2))
+MESSAGE = response_of_fork(field(5, field(1, _PERSON) * 2))
 """Change of two participants, as a node sends it; the relay has to rewrite it."""
-MESSAGE = bytes((0x82, len(_UPDATE))) + _UPDATE
 
 
 async def measure(run: BenchRun) -> Section:
@@ -87,8 +85,7 @@ class _Echo:
 
 
 async def _echoed(*, is_relayed: bool) -> _Echo:
-    server = await asyncio.start_server(_echo, "127.0.0.1", 0)
-    async with server:
+    async with serve(_echo, "127.0.0.1", 0, compression=None) as server:
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}"
         if not is_relayed:
             return await _round_trips(url)
@@ -97,36 +94,27 @@ async def _echoed(*, is_relayed: bool) -> _Echo:
 
 
 async def _round_trips(url: str) -> _Echo:
-    address = read_address(url)
-    reader, writer = await asyncio.open_connection(address.host, address.port)
-    head = f"GET {address.path}/rtc HTTP/1.1\r\nHost: x\r\n"
-    writer.write(f"{head}Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n".encode())
-    await reader.readuntil(b"\r\n\r\n")
     ways_ms = []
-    began_s = time.process_time()
-    for _ in range(ROUNDS):
-        since_s = time.perf_counter()
-        writer.write(MESSAGE)
-        size = (await reader.readexactly(2))[1]
-        await reader.readexactly(size)
-        ways_ms.append((time.perf_counter() - since_s) * 500)
-    cpu_ms = (time.process_time() - began_s) * 1000 / ROUNDS
-    writer.close()
+    async with connect(f"{url}/rtc", compression=None, proxy=None) as client:
+        began_s = time.process_time()
+        for _ in range(ROUNDS):
+            since_s = time.perf_counter()
+            await client.send(MESSAGE)
+            await client.recv()
+            ways_ms.append((time.perf_counter() - since_s) * 500)
+        cpu_ms = (time.process_time() - began_s) * 1000 / ROUNDS
     return _Echo(ways_ms, cpu_ms)
 
 
-async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(SWITCHING)
-    while data := await reader.read(65_536):
-        writer.write(data)
-    writer.close()
+async def _echo(connection: ServerConnection) -> None:
+    async for message in connection:
+        await connection.send(message)
 
 
 @asynccontextmanager
 async def _relay(url: str) -> AsyncIterator[str]:
-    relay = Relay((url,), asyncio.get_running_loop().create_task)
-    relay.open()
+    relay = Relay((url,))
+    await relay.open()
     yield relay.url
     await relay.close()
 

@@ -221,10 +221,7 @@ def test_a_preset_with_a_token_source_does_not_keep_the_fixed_token(file):
 
 FAULTS = {
     "buttons.talk=GP17": 'expected a GPIO number 2-27, found "GP17". Write 17.',
-    "talk.limit_s=-1": "expected a whole number 0-3600, found -1. "
-    "Write for example 120.",
-    "screen.sleep_after_s=-1": "expected a whole number 0-86400, found -1. "
-    "Write for example 600.",
+    "screen.sleep_after_s=-1": "expected a whole number 0-86400, found -1. Write 0.",
     "talk.limit_s=9999": "expected a whole number 0-3600, found 9999. Write 3600.",
     "sound.volume=-1": "expected a whole number 0-100, found -1. Write 0.",
     "buttons.talk=28": "expected a GPIO number 2-27, found 28. Write for example 17.",
@@ -269,7 +266,7 @@ FAULTS = {
     "Write 128x64.",
     "screen.address=0x3": "expected auto or an I²C address 0x08-0x77, found 3. "
     "Write for example auto.",
-    "name=12": 'expected text of 1-200 characters, found 12. Write "12".',
+    "name=12": "expected text of 1-200 characters, found 12. Write '12'.",
     "page.listen=8080": "expected HOST:PORT, found 8080. Write for example "
     "0.0.0.0:8080.",
     "page.listen=0.0.0.0:99999": 'expected HOST:PORT, found "0.0.0.0:99999". '

@@ -1,6 +1,13 @@
-"""Fake node: each connection is answered with prepared bytes, then echoes."""
+"""Fake node: each connection is answered with prepared bytes."""
 
 import asyncio
+import re
+
+from websockets.frames import Frame, Opcode
+from websockets.utils import accept_key
+
+CLOSE = 0x80 | Opcode.CLOSE
+"""First byte of a frame that ends the connection."""
 
 
 class FakeNode:
@@ -19,8 +26,6 @@ class FakeNode:
         """Whether it leaves the connection open after a prepared answer."""
         self.tls = tls
         self.heads = []
-        self.received: asyncio.Queue[bytes] = asyncio.Queue()
-        """What arrived after the head, in portions."""
         self.closed: asyncio.Queue[None] = asyncio.Queue()
         """One entry for each connection that the other side closed."""
         self.writers = []
@@ -72,9 +77,10 @@ class FakeNode:
                     await reader.read()
                     self.closed.put_nowait(None)
             else:
-                writer.write(SWITCHING + self.begin)
+                writer.write(switching(head) + self.begin)
                 while not self.is_short and (data := await reader.read(65_536)):
-                    self.received.put_nowait(data)
+                    if data[0] == CLOSE:
+                        break
                 self.closed.put_nowait(None)
         except (ConnectionError, asyncio.IncompleteReadError):
             self.closed.put_nowait(None)
@@ -82,10 +88,19 @@ class FakeNode:
             writer.close()
 
 
-SWITCHING = (
-    b"HTTP/1.1 101 Switching Protocols\r\n"
-    b"Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: x\r\n\r\n"
-)
+def switching(head):
+    """Return the answer that accepts a WebSocket."""
+    key = re.search(r"Sec-WebSocket-Key: (\S+)", head.decode(), re.IGNORECASE)
+    accept = accept_key(key[1]) if key else "x"
+    return (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n"
+        b"Connection: Upgrade\r\nSec-WebSocket-Accept: " + accept.encode() + b"\r\n\r\n"
+    )
+
+
+def frame(data, opcode=Opcode.BINARY, *, fin=True):
+    """Return a frame as a server sends it."""
+    return Frame(opcode, data, fin).serialize(mask=False)
 
 
 def http(status, body=b"", *headers):

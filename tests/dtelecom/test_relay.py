@@ -6,36 +6,42 @@ import ssl
 import subprocess
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from websockets.asyncio.client import connect
+from websockets.asyncio.server import serve
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.frames import Opcode
 
-from appliance.dtelecom.connections import BODY_BYTES, HEAD_BYTES, read_address
-from appliance.dtelecom.relay import Relay
+from appliance.dtelecom.relay import MAX_MESSAGE, Relay
 from appliance.net.tls import trust
-from appliance.process.background import Background
 from appliance.room.connection import CONNECT_S
-from tests.dtelecom.fake_node import FakeNode, http
+from tests.dtelecom.fake_node import FakeNode, frame, http
 from tests.dtelecom.real_node import response_of_fork
 from tests.dtelecom.test_signal_filter import JOIN, UPDATE
-from tests.dtelecom.test_websocket_frames import frame
 from tests.room.fakes import DEADLINE_S
 
 TOKEN = "eyJhbGciOiJFZERTQSJ9.e30.c2ln"
 QUERY = "access_token=a%20b&protocol=15"
+HEADERS = {"Authorization": f"Bearer {TOKEN}"}
+UPGRADE = HEADERS | {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+}
 
 
 @asynccontextmanager
 async def relay_to(urls, tls=trust, **more):
-    background = Background()
-    await background.open()
-    relay = Relay(urls, background.start, tls, **more)
-    relay.open()
+    relay = Relay(urls, tls, **more)
+    await relay.open()
     yield relay
     await relay.close()
-    await background.close()
 
 
 @pytest.fixture
@@ -55,130 +61,93 @@ def unused_url():
         return f"ws://127.0.0.1:{free.getsockname()[1]}"
 
 
-class Client:
-    """What the SDK sends, byte by byte."""
-
-    def __init__(self, reader, writer):
-        self._reader = reader
-        self._writer = writer
-
-    @classmethod
-    async def connected(cls, relay):
-        address = read_address(relay.url)
-        return cls(*await asyncio.open_connection(address.host, address.port))
-
-    @classmethod
-    async def joined(cls, relay, query=QUERY):
-        client = await cls.connected(relay)
-        client.send(upgrade(f"{read_address(relay.url).path}/rtc?{query}"))
-        assert (await client.head()).startswith(b"HTTP/1.1 101 ")
-        return client
-
-    def send(self, raw):
-        self._writer.write(raw)
-
-    def end(self):
-        self._writer.write_eof()
-
-    async def head(self):
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._reader.readuntil(b"\r\n\r\n")
-
-    async def bytes(self, count):
-        async with asyncio.timeout(DEADLINE_S):
-            return await self._reader.readexactly(count)
-
-    async def rest(self):
-        """Return everything until the relay closes."""
-        got = bytearray()
-        with suppress(ConnectionResetError):
-            async with asyncio.timeout(DEADLINE_S):
-                while data := await self._reader.read(65_536):
-                    got += data
-        return bytes(got)
-
-    async def close(self):
-        self._writer.close()
-        with suppress(ConnectionError):
-            await self._writer.wait_closed()
+def joined(relay, path="/rtc", query=QUERY):
+    """Join as the SDK does; the first time-out is its own."""
+    return connect(
+        f"{relay.url}{path}?{query}",
+        additional_headers=HEADERS,
+        max_size=None,
+        open_timeout=DEADLINE_S,
+        proxy=None,
+    )
 
 
-def upgrade(target, *more):
-    lines = [
-        f"GET {target} HTTP/1.1",
-        "Host: 127.0.0.1:1",
-        "Connection: Upgrade",
-        "Upgrade: websocket",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-        "Sec-WebSocket-Extensions: permessage-deflate",
-        f"Authorization: Bearer {TOKEN}",
-        *more,
-        "",
-        "",
-    ]
-    return "\r\n".join(lines).encode()
+async def refused(relay, path="/rtc"):
+    """Return the answer to an attempt to join."""
+    with pytest.raises(InvalidStatus) as caught:
+        async with joined(relay, path):
+            pass
+    return caught.value.response
 
 
-async def get(relay, path):
+async def get(relay, path, headers=HEADERS):
     async with httpx.AsyncClient(trust_env=False) as client:
         url = relay.url.replace("ws", "http", 1) + path
-        return await client.get(url, headers={"Authorization": f"Bearer {TOKEN}"})
+        return await client.get(url, headers=headers)
+
+
+async def received(client):
+    async with asyncio.timeout(DEADLINE_S):
+        return await client.recv()
+
+
+async def ended(client):
+    """Wait until the relay closes the connection."""
+    async with asyncio.timeout(DEADLINE_S):
+        await client.wait_closed()
 
 
 async def test_query_and_authorization_reach_the_node(node, relay):
-    client = await Client.joined(relay)
-    (head,) = node.heads
+    async with joined(relay):
+        (head,) = node.heads
     lines = head.decode().split("\r\n")
     assert lines[0] == f"GET /rtc?{QUERY} HTTP/1.1"
     assert f"Host: 127.0.0.1:{node.port}" in lines
     assert f"Authorization: Bearer {TOKEN}" in lines
-    assert "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==" in lines
     # Compressed messages could not be filtered.
     assert "deflate" not in head.decode()
-    await client.close()
 
 
 async def test_the_path_of_a_nodes_address_comes_first(node):
-    async with relay_to([f"{node.url}/some/where/"]) as relay:
-        await (await Client.joined(relay)).close()
+    async with relay_to([f"{node.url}/some/where/"]) as relay, joined(relay):
+        pass
     assert node.heads[0].startswith(b"GET /some/where/rtc?")
 
 
-async def test_bytes_pass_unchanged_in_both_directions(node, relay):
-    client = await Client.joined(relay)
-    upward = bytes(range(256)) * 1000
-    client.send(upward)
-    got = b""
-    while len(got) < len(upward):
-        got += await node.received.get()
-    assert got == upward
-    downward = [frame(UPDATE), frame(b"x" * 70_000), frame(b"", 9), frame(b"text", 1)]
-    for each in downward:
-        node.send(each)
-        assert await client.bytes(len(each)) == each
-    await client.close()
+async def test_messages_pass_unchanged_in_both_directions():
+    async def echo(connection):
+        async for message in connection:
+            await connection.send(message)
+
+    async with serve(echo, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with relay_to([f"ws://127.0.0.1:{port}"]) as relay, joined(relay) as sdk:
+            for message in (UPDATE, bytes(range(256)) * 2000, b"", "text"):
+                await sdk.send(message)
+                assert await received(sdk) == message
 
 
 async def test_what_a_node_added_does_not_reach_the_sdk(node, relay):
     # Sent in one piece with the head of the answer.
     node.begin = frame(response_of_fork(JOIN))
-    client = await Client.joined(relay)
-    assert await client.bytes(len(frame(JOIN))) == frame(JOIN)
-    await client.close()
+    async with joined(relay) as sdk:
+        assert await received(sdk) == JOIN
+
+
+async def test_a_message_in_several_frames_is_filtered_as_a_whole(node, relay):
+    message = response_of_fork(JOIN)
+    async with joined(relay) as sdk:
+        node.send(frame(message[:5], fin=False) + frame(b"ping", Opcode.PING))
+        node.send(frame(message[5:], Opcode.CONT))
+        assert await received(sdk) == JOIN
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "body"),
-    [
-        ("/rtc/v1", "404 Not Found", b"404 page not found\n"),
-        ("/rtc/validate", "200 OK", b"success"),
-        ("/rtc/validate", "401 Unauthorized", b"invalid token: x"),
-    ],
+    ("status", "body"),
+    [("200 OK", b"success"), ("401 Unauthorized", b"invalid token: x")],
 )
-async def test_an_answer_that_is_no_websocket_is_passed_on(
-    node, relay, path, status, body
-):
+async def test_the_sdk_is_told_why_its_token_is_refused(node, relay, status, body):
+    path = "/rtc/validate"
     node.answers[path] = http(status, body, "Content-Type: text/plain", "X-Node: 7")
     answer = await get(relay, f"{path}?{QUERY}")
     assert f"{answer.status_code} {answer.reason_phrase}" == status
@@ -188,42 +157,41 @@ async def test_an_answer_that_is_no_websocket_is_passed_on(
     assert node.heads[0].startswith(f"GET {path}?{QUERY} ".encode())
 
 
-async def test_a_refused_upgrade_is_passed_on_although_the_node_keeps_the_connection(
-    node, relay
-):
-    node.answers["/rtc"] = http("404 Not Found", b"no", "Connection: keep-alive")
-    client = await Client.connected(relay)
-    client.send(upgrade(f"{read_address(relay.url).path}/rtc"))
-    answer = await client.rest()
-    assert answer.startswith(b"HTTP/1.1 404 ")
-    assert answer.endswith(b"\r\n\r\nno")
-    await client.close()
+@pytest.mark.parametrize("more", ["Connection: close", "Connection: keep-alive"])
+async def test_a_refused_upgrade_is_passed_on(node, relay, more):
+    node.answers["/rtc/v1"] = http("404 Not Found", b"404 page not found\n", more)
+    answer = await refused(relay, "/rtc/v1")
+    assert (answer.status_code, answer.body) == (404, b"404 page not found\n")
+
+
+async def test_a_request_that_is_no_websocket_does_not_join_the_node(node, relay):
+    assert (await get(relay, "/rtc")).status_code == 426
+    assert node.heads == []
 
 
 async def test_the_connection_ends_at_once_when_the_node_closes(node, relay):
-    client = await Client.joined(relay)
-    goodbye = frame(b"\x03\xe8", 8)
-    node.send(goodbye)
-    node.hang_up()
-    assert await client.rest() == goodbye
-    await client.close()
+    async with joined(relay) as sdk:
+        node.send(frame(b"\x03\xe8", Opcode.CLOSE))
+        node.hang_up()
+        await ended(sdk)
 
 
 async def test_the_node_is_left_at_once_when_the_sdk_closes(node, relay):
-    client = await Client.joined(relay)
-    await client.close()
+    async with joined(relay):
+        pass
     async with asyncio.timeout(DEADLINE_S):
         await node.closed.get()
 
 
 async def test_the_relay_keeps_listening_while_the_node_is_away(node, relay):
-    client = await Client.joined(relay)
-    await node.stop()
-    assert await client.rest() == b""
-    await client.close()
-    assert (await get(relay, "/rtc")).status_code == 503
+    async with joined(relay) as sdk:
+        await node.stop()
+        await ended(sdk)
+    assert (await refused(relay)).status_code == 503
+    assert relay.is_away
     await node.start()
-    await (await Client.joined(relay)).close()
+    async with joined(relay):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -231,15 +199,15 @@ async def test_the_relay_keeps_listening_while_the_node_is_away(node, relay):
 )
 async def test_a_name_that_no_resolver_takes_is_a_node_that_is_away(node, host):
     async with relay_to([f"wss://{host}"]) as relay:
-        assert (await get(relay, "/rtc")).status_code == 503
+        assert (await refused(relay)).status_code == 503
         assert relay.is_away
-    async with relay_to([f"wss://{host}", node.url]) as relay:
-        await (await Client.joined(relay)).close()
+    async with relay_to([f"wss://{host}", node.url]) as relay, joined(relay):
+        pass
 
 
 async def test_a_dead_node_is_replaced_by_the_next(node):
-    async with relay_to([unused_url(), node.url]) as relay:
-        await (await Client.joined(relay)).close()
+    async with relay_to([unused_url(), node.url]) as relay, joined(relay):
+        pass
 
 
 @pytest.mark.parametrize(
@@ -252,16 +220,25 @@ async def test_a_dead_node_is_replaced_by_the_next(node):
         http("301 Moved Permanently", b"", "Location: https://example.com/"),
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
-        http("200 OK", b"x" * (BODY_BYTES + 1)),
-        b"HTTP/1.1 200 OK\r\nX: " + b"y" * (2 * HEAD_BYTES) + b"\r\n\r\n",
+        http("200 OK", b"x" * (4 * MAX_MESSAGE)),
+        b"HTTP/1.1 200 OK\r\nX: " + b"y" * MAX_MESSAGE + b"\r\n\r\n",
     ],
 )
 async def test_a_node_that_answers_nonsense_is_replaced_by_the_next(node, broken):
     async with (
         FakeNode({"/rtc": broken}) as first,
         relay_to([first.url, node.url]) as relay,
+        joined(relay),
     ):
-        await (await Client.joined(relay)).close()
+        assert len(node.heads) == 1
+
+
+async def test_a_redirection_is_not_followed(node):
+    """Nobody has checked the other address, and it would get the token."""
+    moved = http("302 Found", b"", f"Location: {node.url}/rtc")
+    async with FakeNode({"/rtc": moved}) as first, relay_to([first.url]) as relay:
+        assert (await get(relay, "/rtc", UPGRADE)).status_code == 302
+    assert node.heads == []
 
 
 async def test_a_node_that_does_not_answer_is_replaced_by_the_next(node):
@@ -270,16 +247,15 @@ async def test_a_node_that_does_not_answer_is_replaced_by_the_next(node):
         FakeNode({"/rtc": b""}, keeps=True) as silent,
         relay_to([silent.url, node.url]) as relay,
     ):
-        async with asyncio.timeout(CONNECT_S):
-            client = await Client.joined(relay)
-        await client.close()
+        async with asyncio.timeout(CONNECT_S), joined(relay):
+            pass
         assert (len(silent.heads), len(node.heads)) == (1, 1)
 
 
 async def test_a_path_that_a_node_does_not_know_is_asked_for_at_one_node(node):
     old = {"/rtc/v1": http("404 Not Found")}
     async with FakeNode(old) as first, relay_to([first.url, node.url]) as relay:
-        assert (await get(relay, "/rtc/v1")).status_code == 404
+        assert (await refused(relay, "/rtc/v1")).status_code == 404
     assert node.heads == []
 
 
@@ -289,9 +265,9 @@ async def test_a_node_that_failed_is_tried_last_from_then_on(node):
         FakeNode({"/rtc/v1": http("502 Bad Gateway")}) as first,
         relay_to([first.url, node.url]) as relay,
     ):
-        assert (await get(relay, "/rtc/v1")).status_code == 404
-        await (await Client.joined(relay)).close()
-        assert (len(first.heads), len(node.heads)) == (1, 2)
+        assert (await refused(relay, "/rtc/v1")).status_code == 404
+        async with joined(relay):
+            assert (len(first.heads), len(node.heads)) == (1, 2)
 
 
 async def test_no_node_is_joined_for_a_client_that_has_gone(node):
@@ -300,120 +276,138 @@ async def test_no_node_is_joined_for_a_client_that_has_gone(node):
         FakeNode({"/rtc": b""}, keeps=True) as silent,
         relay_to([silent.url, node.url]) as relay,
     ):
-        client = await Client.connected(relay)
-        client.send(upgrade(f"{read_address(relay.url).path}/rtc"))
+        joining = asyncio.ensure_future(joined(relay).connect())
         async with asyncio.timeout(DEADLINE_S):
             while not silent.heads:
                 await asyncio.sleep(0.01)
-            await client.close()
+            joining.cancel()
+            await asyncio.wait((joining,))
             await silent.closed.get()
-        await (await Client.joined(relay)).close()
-        assert len(node.heads) == 1
+        async with joined(relay):
+            assert len(node.heads) == 1
 
 
 async def test_a_node_that_refuses_the_token_is_not_replaced(node):
     refusing = {"/rtc": http("401 Unauthorized", b"no")}
     async with FakeNode(refusing) as first, relay_to([first.url, node.url]) as relay:
-        assert (await get(relay, "/rtc")).status_code == 401
+        assert (await refused(relay)).status_code == 401
     assert node.heads == []
 
 
 @pytest.mark.parametrize("status", ["401 Unauthorized", "403 Forbidden"])
 async def test_a_token_is_reported_that_the_sessions_node_takes_no_more(node, status):
     reports: list[int] = []
-    refused = partial(reports.append, 1)
-    async with relay_to([node.url], refused=refused) as relay:
-        node.answers["/first"] = http(status, b"no")
-        assert (await get(relay, "/first")).status_code == int(status[:3])
-        await (await Client.joined(relay)).close()
+    report = partial(reports.append, 1)
+    async with relay_to([node.url], refused=report) as relay:
+        node.answers["/rtc/v1"] = http(status, b"no")
+        assert (await refused(relay, "/rtc/v1")).status_code == int(status[:3])
+        async with joined(relay):
+            pass
         # The node answers 404 to paths it does not know: the SDK tries another.
         node.answers["/rtc/v1"] = http("404 Not Found", b"no")
-        assert (await get(relay, "/rtc/v1")).status_code == 404
+        assert (await refused(relay, "/rtc/v1")).status_code == 404
         assert reports == []
         node.answers["/rtc"] = http(status, b"no")
-        assert (await get(relay, "/rtc")).status_code == int(status[:3])
+        assert (await refused(relay)).status_code == int(status[:3])
         assert reports == [1]
 
 
 async def test_bytes_of_a_node_that_are_no_frames_are_logged(node, relay, caplog):
-    client = await Client.joined(relay)
-    node.send(frame(b"x", fin=False) + frame(b"y"))
-    assert await client.rest() == b""
-    await client.close()
-    assert "message continued or begun at the wrong place" in caplog.text
+    caplog.set_level("INFO")
+    async with joined(relay) as sdk:
+        node.send(frame(b"x", fin=False) + frame(b"y"))
+        await ended(sdk)
+    assert "expected a continuation frame" in caplog.text
 
 
 async def test_a_session_stays_with_its_node(node):
     async with FakeNode() as first, relay_to([first.url, node.url]) as relay:
-        await (await Client.joined(relay)).close()
+        async with joined(relay):
+            pass
         await first.stop()
-        assert (await get(relay, "/rtc")).status_code == 503
+        assert (await refused(relay)).status_code == 503
     assert node.heads == []
 
 
 @pytest.mark.parametrize("path", ["/rtc", "/", "/x/rtc", "/" + "A" * 22 + "/rtc"])
 async def test_who_does_not_know_the_path_does_not_reach_the_node(node, relay, path):
-    address = read_address(relay.url)
-    async with httpx.AsyncClient(trust_env=False) as client:
-        answer = await client.get(f"http://{address.host}:{address.port}{path}")
-        longer = await client.get(
-            f"http://{address.host}:{address.port}{address.path}x/rtc"
-        )
-    assert (answer.status_code, longer.status_code) == (404, 404)
+    address = urlsplit(relay.url)
+    for wrong in (path, f"{address.path}x/rtc"):
+        with pytest.raises(InvalidStatus) as caught:
+            await connect(f"ws://{address.netloc}{wrong}", proxy=None)
+        assert caught.value.response.status_code == 404
     assert node.heads == []
 
 
 async def test_only_loopback_is_listened_to(relay):
-    assert read_address(relay.url).host == "127.0.0.1"
+    assert urlsplit(relay.url).hostname == "127.0.0.1"
 
 
 async def test_each_relay_has_a_path_of_its_own(node):
     async with relay_to([node.url]) as first, relay_to([node.url]) as second:
-        assert read_address(first.url).path != read_address(second.url).path
-        assert len(read_address(first.url).path) > 20
+        paths = [urlsplit(each.url).path for each in (first, second)]
+    assert len(set(paths)) == len(paths)
+    assert len(paths[0]) > 20
 
 
 async def test_only_get_is_passed_on(node, relay):
+    url = relay.url.replace("ws", "http", 1)
     async with httpx.AsyncClient(trust_env=False) as client:
-        url = relay.url.replace("ws", "http", 1)
-        assert (await client.post(f"{url}/rtc", content=b"x")).status_code == 405
+        with suppress(httpx.HTTPError):
+            answer = await client.post(f"{url}/rtc", content=b"x")
+            assert answer.is_client_error
     assert node.heads == []
 
 
 async def test_closing_the_relay_closes_its_connections(node):
     async with relay_to([node.url]) as relay:
-        client = await Client.joined(relay)
-    assert await client.rest() == b""
-    await client.close()
+        sdk = await joined(relay)
+    await ended(sdk)
     with pytest.raises(ConnectionRefusedError):
-        await Client.connected(relay)
+        await joined(relay)
+
+
+async def test_closing_the_relay_ends_an_attempt_to_join():
+    async with FakeNode({"/rtc": b""}, keeps=True) as silent:
+        async with relay_to([silent.url]) as relay:
+            joining = asyncio.ensure_future(joined(relay).connect())
+            async with asyncio.timeout(DEADLINE_S):
+                while not silent.heads:
+                    await asyncio.sleep(0.01)
+        with pytest.raises(InvalidStatus):
+            await joining
+        async with asyncio.timeout(DEADLINE_S):
+            await silent.closed.get()
 
 
 async def test_a_message_without_end_closes_the_connection(node, relay):
-    client = await Client.joined(relay)
-    node.send(b"\x82\x7f" + b"\xff" * 8)
-    assert await client.rest() == b""
-    await client.close()
+    async with joined(relay) as sdk:
+        node.send(b"\x82\x7f" + b"\x7f" + b"\xff" * 7)
+        await ended(sdk)
 
 
 HOSTILE = [
     b"\r\n" * 100,
     b"\x16\x03\x01\x02\x00\x01\x00",
-    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * HEAD_BYTES,
-    b"GET " + b"/" * (2 * HEAD_BYTES),
+    b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 100_000,
+    b"GET " + b"/" * 100_000,
     b"GET / HTTP/0.9\r\n\r\n",
     b"",
 ]
 
 
 @pytest.mark.parametrize("raw", HOSTILE)
-async def test_what_is_no_request_is_closed(node, relay, raw):
-    client = await Client.connected(relay)
-    client.send(raw)
-    client.end()
-    await client.rest()
-    await client.close()
-    await (await Client.joined(relay)).close()
+async def test_what_is_no_request_is_closed(relay, raw):
+    address = urlsplit(relay.url)
+    reader, writer = await asyncio.open_connection(address.hostname, address.port)
+    writer.write(raw)
+    writer.write_eof()
+    with suppress(ConnectionError):
+        async with asyncio.timeout(DEADLINE_S):
+            await reader.read()
+    writer.close()
+    async with joined(relay):
+        pass
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=40)
@@ -424,10 +418,9 @@ async def test_no_bytes_of_a_node_are_an_error(answer, behind):
         relay_to([node.url]) as relay,
     ):
         for path in ("/a", "/rtc"):
-            client = await Client.connected(relay)
-            client.send(upgrade(read_address(relay.url).path + path))
-            await client.rest()
-            await client.close()
+            with suppress(WebSocketException):
+                async with joined(relay, path) as sdk:
+                    await ended(sdk)
 
 
 @pytest.fixture(scope="module")
@@ -460,14 +453,12 @@ async def test_a_node_is_reached_over_tls(secure_node, certificate):
         return ssl.create_default_context(cafile=certificate[0])
 
     url = f"wss://localhost:{secure_node.port}"
-    async with relay_to([url], own_trust) as relay:
-        client = await Client.joined(relay)
-        assert await client.bytes(len(frame(JOIN))) == frame(JOIN)
-        await client.close()
+    async with relay_to([url], own_trust) as relay, joined(relay) as sdk:
+        assert await received(sdk) == JOIN
 
 
 async def test_a_node_with_an_unknown_certificate_is_not_reached(secure_node):
     async with relay_to([f"wss://localhost:{secure_node.port}"]) as relay:
-        assert (await get(relay, "/rtc")).status_code == 503
+        assert (await refused(relay)).status_code == 503
         assert relay.is_away
     assert secure_node.heads == []
