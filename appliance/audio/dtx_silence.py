@@ -8,9 +8,9 @@ in time whatever the card does; Opus makes one packet of it every 0.4 s (DTX).
 from collections.abc import Callable
 from typing import Final
 
+from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.pcm import BLOCK_MS, PACKET_BLOCKS, PACKET_S, SILENT_PACKET
 
 MISSING_AFTER_S: Final = 0.04

@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from appliance.audio.driver import IdleWindow
 from appliance.audio.dsp import (
     CEILING,
     SILENCE_DBFS,
@@ -20,7 +21,6 @@ from appliance.audio.dsp import (
     to_block,
     volume_gain,
 )
-from appliance.audio.idle import IdleWindow
 from appliance.audio.jitter_buffer import JitterBuffer
 from appliance.pcm import BLOCK_FRAMES, Block
 

@@ -3,13 +3,15 @@
 import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.driver import IDLE_PERIODS
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_callbacks import DuplexCallback
+from appliance.audio.stream_callbacks import StreamCallback
 from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import PACKET_BLOCKS, SILENCE
+from appliance.sound_cards.devices import PARTS
 
 NOTHING = memoryview(b"")
 WARM_UP_PACKETS = 200
@@ -47,6 +49,21 @@ class Sink:
     def last_samples(self):
         """Return the last sample of each block."""
         return [int(block[-1]) for block in self.heard]
+
+
+def duplex_callback(mixer, sink, counters):
+    """Return the callback of a stream that captures and plays."""
+    return StreamCallback(set(PARTS), mixer, sink, EchoReference(), counters)
+
+
+def capture_callback(mixer, reference, sink, counters):
+    """Return the callback of a stream that only captures."""
+    return StreamCallback({"microphone"}, mixer, sink, reference, counters)
+
+
+def playback_callback(mixer, reference, counters):
+    """Return the callback of a stream that only plays."""
+    return StreamCallback({"speaker"}, mixer, Sink(), reference, counters)
 
 
 class Processor:
@@ -99,7 +116,7 @@ class Path:
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
         self.counters = StreamCounters(rate_hz, self.clock)
-        self.card = DuplexCallback(self.mixer, self.sender, self.counters)
+        self.card = duplex_callback(self.mixer, self.sender, self.counters)
         self.passed = self.packets = 0
 
     def put(self, value, played=SILENCE):

@@ -11,10 +11,17 @@ from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import MAX_WAITING_PACKETS, Sender
-from appliance.audio.stream_callbacks import PlaybackCallback
 from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
 from appliance.pcm import PACKET_S, SILENCE
-from tests.audio.fakes import NOTHING, SKIPPED, Path, Processor, block, last_samples
+from tests.audio.fakes import (
+    NOTHING,
+    SKIPPED,
+    Path,
+    Processor,
+    block,
+    last_samples,
+    playback_callback,
+)
 
 DEADLINE_S = 10.0
 
@@ -91,7 +98,7 @@ def test_a_box_without_a_microphone_shows_the_level_of_its_speaker(had_microphon
             path.put(8000)
     mixer = Mixer(now_s=path.clock)
     path.sender.mixer = mixer
-    card = PlaybackCallback(mixer, EchoReference(path.clock), path.counters)
+    card = playback_callback(mixer, EchoReference(path.clock), path.counters)
     talk = mixer.add("ann")
 
     def pass_a_second(level):
