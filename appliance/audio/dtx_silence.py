@@ -1,17 +1,25 @@
 """Silence for DTX: what is sent while the gate is closed or the microphone is missing.
 
+`EncoderFeed` passes packets of sound and of silence to LiveKit's encoder.
 A track without packets would increase the delay at the receivers, and a late packet
 makes them lengthen their buffers, which they keep for the next talk. So silence is sent
 in time whatever the card does; Opus makes one packet of it every 0.4 s (DTX).
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from appliance.audio.driver import IDLE_PERIODS
-from appliance.audio.encoder_feed import EncoderFeed
 from appliance.audio.gate import Gate
-from appliance.pcm import BLOCK_MS, PACKET_BLOCKS, PACKET_S, SILENT_PACKET
+from appliance.pcm import (
+    BLOCK_MS,
+    PACKET_BLOCKS,
+    PACKET_S,
+    SILENT_PACKET,
+    Block,
+    Packet,
+)
 
 MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
@@ -27,6 +35,48 @@ AHEAD_LATE_S: Final = 0.01
 IDLE_PACKETS: Final = (IDLE_PERIODS + 1) // PACKET_BLOCKS
 SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
+
+
+class EncoderFeed:
+    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
+
+    Thread: `send` the sender's; `connect` and `disconnect` the loop's.
+    """
+
+    def __init__(self) -> None:
+        """Start without a track."""
+        self._sending = threading.Lock()
+        self._send: Callable[[Block], None] | None = None
+        self.blocks = 0
+        """Number of blocks sent."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a track, so that what is sent goes anywhere."""
+        return self._send is not None
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Pass every packet to `send` from now on."""
+        with self._sending:
+            self._send = send
+
+    def disconnect(self) -> None:
+        """Stop sending; when this returns, `send` is not running."""
+        with self._sending:
+            self._send = None
+
+    def send(self, packets: Iterable[Packet]) -> bool:
+        """Send the packets and return whether a track is connected."""
+        # One lock for all, so that a new track does not begin in between: its encoder
+        # would combine the second half of one packet with the first of the next.
+        with self._sending:
+            if self._send is None:
+                return False
+            for packet in packets:
+                for block in packet:
+                    self._send(block)
+                self.blocks += len(packet)
+            return True
 
 
 class DtxSilence:

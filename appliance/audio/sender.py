@@ -16,8 +16,7 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import Samples, db_gain, to_block
-from appliance.audio.dtx_silence import DtxSilence
-from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.dtx_silence import DtxSilence, EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
