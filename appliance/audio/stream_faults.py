@@ -52,8 +52,8 @@ class SilentMicrophone:
         """Time with the gate open since the zeros began, over several talks."""
         self._longest_s = ZEROS_S
 
-    def update(self, counters: StreamCounters, *, is_gate_open: bool) -> bool:
-        """Return whether the microphone is silent; it stays so until sound comes.
+    def update(self, counters: StreamCounters, *, is_gate_open: bool) -> None:
+        """Set `is_silent` after some time of zeros; it stays so until sound comes.
 
         Args:
             counters: of the microphone.
@@ -71,7 +71,6 @@ class SilentMicrophone:
             self._talked_s += now_s - max(opened_at_s, zeros_since_s)
             longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
             self.is_silent = self.is_silent or self._talked_s >= longest_s
-        return self.is_silent
 
 
 class StreamFaults:
@@ -103,17 +102,16 @@ class StreamFaults:
         """Counters of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """Events for opened streams that have not called back yet."""
-        self._logged: dict[Direction, PartFound] = {}
-        """Last event logged for each direction."""
+        self._posted: dict[Direction, PartFound] = {}
+        """Last event posted for each direction that works."""
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
         self._listed: dict[Direction, str] = {}
         """Names of the devices that worked and have not gone away since."""
-        self._troubles: dict[Direction, str] = {}
-        """Notice last posted for each of them."""
         self._silent_microphone = SilentMicrophone()
-        # Held while counts of closed streams take the place of their counters.
-        self._changing = threading.Lock()
+        # Held while counts of closed streams take the place of their counters: one that
+        # another thread reads must not go back.
+        self._changing = threading.RLock()
         self.has_no_samples = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
@@ -144,7 +142,7 @@ class StreamFaults:
         found: dict[Direction, PartFound],
     ) -> None:
         """Take the counters of new streams and the events to post when each works."""
-        self.counters = counters
+        self.counters = dict(counters)
         self._opened = dict(found)
         microphone = found.get("microphone")
         if microphone and microphone.name != self._silent_microphone.name:
@@ -164,9 +162,7 @@ class StreamFaults:
                 found = self._opened.pop(direction)
                 self._listed[direction] = found.name
                 self._working[direction] = found
-                changed = self._with_troubles(direction, is_losing=False)
-                self._troubles[direction] = changed.notice
-                self._found(direction, changed)
+                self._found(direction, self._with_troubles(direction, is_losing=False))
 
     def update(self, found: dict[Direction, PartFound]) -> None:
         """Take events with other notices for the streams that are open."""
@@ -214,8 +210,7 @@ class StreamFaults:
                 self._silent_microphone.update(counts, is_gate_open=is_gate_open)
             is_lossy = is_losing and counts.losses(direction) > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
-            if changed.notice != self._troubles[direction]:
-                self._troubles[direction] = changed.notice
+            if changed != self._posted[direction]:
                 self._found(direction, changed)
 
     def _with_troubles(self, direction: Direction, *, is_losing: bool) -> PartFound:
@@ -231,47 +226,36 @@ class StreamFaults:
         return replace(found, notice=joined(notices), is_silent=is_silent)
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
-        """Count a fault."""
+        """Count faults."""
         key = (direction, kind)
         self._faults[key] = self._faults.get(key, 0) + count
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        counters = self.counters
-        closing = set(counters if directions is None else directions) & counters.keys()
+        closing = set(self.counters if directions is None else directions)
         self.has_no_samples = self.has_no_samples and "microphone" not in closing
-        faults, blocks = dict(self._faults), dict(self._blocks)
-        for direction in closing:
+        for direction in closing & self.counters.keys():
             self._opened.pop(direction, None)
             self._working.pop(direction, None)
-            for kind in (AudioFault.XRUN, AudioFault.DROP):
-                faults[direction, kind] = self.count(direction, kind)
-            blocks[direction] = self.blocks(direction)
-        left = {way: counts for way, counts in counters.items() if way not in closing}
-        # At once, because a counter that another thread reads must not go back.
-        with self._changing:
-            self._faults, self._blocks, self.counters = faults, blocks, left
+            with self._changing:
+                counts = self.counters[direction]
+                for kind in (AudioFault.XRUN, AudioFault.DROP):
+                    self.add(direction, kind, counts.count(direction, kind))
+                self._blocks[direction] = self.blocks(direction)
+                del self.counters[direction]
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
         with self._changing:
-            past = self._faults.get((direction, kind), 0)
             counts = self.counters.get(direction)
-        if counts is None:
-            return past
-        is_microphone = direction == "microphone"
-        if kind is AudioFault.XRUN:
-            missing = counts.missing if is_microphone else 0
-            return past + counts.xruns + missing
-        is_drop = kind is AudioFault.DROP and is_microphone
-        return past + (counts.drops if is_drop else 0)
+            present = counts.count(direction, kind) if counts else 0
+            return self._faults.get((direction, kind), 0) + present
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
         with self._changing:
             counts = self.counters.get(direction)
-            past = self._blocks.get(direction, 0)
-        return past + (counts.blocks if counts else 0)
+            return self._blocks.get(direction, 0) + (counts.blocks if counts else 0)
 
     @property
     def delay_ms(self) -> int:
@@ -287,12 +271,12 @@ class StreamFaults:
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
-        is_new = before is not None or self._logged.get(direction) != found
+        is_new = before is not None or self._posted.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
         ending = f' notice="{found.notice}"' if found.notice else ""
         message, facts = '%s open  device="%s"%s', (direction, found.name, ending)
         self._write(level if is_new else logging.DEBUG, message, *facts)
-        self._logged[direction] = found
+        self._posted[direction] = found
         self._post(found)
 
     def _write(self, level: int, message: str, *facts: str) -> None:
