@@ -116,7 +116,7 @@ class AudioAdapter:
             case ClearPreRoll():
                 self._sender.gate.clear()
             case CloseGate(tail_ms=tail_ms):
-                self._sender.close_gate(tail_ms)
+                self._sender.gate.close(tail_ms)
             case SetVolume(percent=percent):
                 self.mixer.set_volume(percent)
             case SetGain(db=db):

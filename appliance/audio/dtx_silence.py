@@ -85,7 +85,7 @@ class DtxSilence:
     Silence that was sent before its packet came is not sent a second time: it would
     stay in the receivers' buffers for long.
 
-    Thread: `arrive` and `skip` the card's, `set_card_latency` the supervisor's,
+    Thread: `arrive` and `skip` the card's, `card_latency_s` the supervisor's,
     `is_settled` any; everything else the sender's.
     """
 
@@ -107,7 +107,8 @@ class DtxSilence:
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks
-        self._card_latency_s = 0.0
+        self.card_latency_s = 0.0
+        """Latency of the card, whose packets may be late by twice as much."""
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s
         # Packets skipped so far, counted by the card's thread, and those of them for
         # which the sender's has sent silence.
@@ -117,14 +118,6 @@ class DtxSilence:
         self._ahead = 0
         # Packets of silence sent since the card's last packet, and when.
         self._inserted, self._inserted_at_s = 0, now_s
-
-    def restart(self, now_s: float) -> None:
-        """Let the next packet be due from now on."""
-        self._packet_at_s = self._silence_at_s = now_s
-
-    def set_card_latency(self, latency_s: float) -> None:
-        """Wait longer for the packets of a card with a greater latency."""
-        self._card_latency_s = latency_s
 
     def arrive(self, at_s: float) -> int:
         """Note that a packet has arrived; return the packets skipped so far."""
@@ -169,7 +162,7 @@ class DtxSilence:
     @property
     def _missing_at_s(self) -> float:
         """Time from which the card counts as missing, if no packet arrives before."""
-        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s
+        wait_s = MISSING_AFTER_S + 2 * self.card_latency_s
         return self._packet_at_s + wait_s + self.is_settled * IDLE_S
 
     def send_ahead(self, now_s: float) -> None:
@@ -194,7 +187,7 @@ class DtxSilence:
         if now_s < self._missing_at_s:
             return None
         # What the card still holds is not lost: both would add up at the receivers.
-        lead_s = max(self._card_latency_s, self._ahead * PACKET_S)
+        lead_s = max(self.card_latency_s, self._ahead * PACKET_S)
         since_s = max(self._packet_at_s + lead_s, self._silence_at_s)
         # Rounded down, and the rest is sent next time: half a packet too many each time
         # would have added a second to the delay after ten seconds.

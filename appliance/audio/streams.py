@@ -48,6 +48,7 @@ class Streams:
         self._reference = EchoReference()
         self._open: list[tuple[set[Direction], Stream]] = []
         self.counters: dict[Direction, StreamCounters] = {}
+        """Counters of the streams that were opened."""
 
     def open(
         self,
@@ -76,22 +77,15 @@ class Streams:
             # The library has ended while it was asked for the card's rates.
             return {"speaker": exc, "microphone": exc}
 
-    def close(self) -> None:
-        """Stop and close; may be called twice, and while the card is unplugged."""
-        while self._open:
-            self._open.pop()[1].close()
-        self.counters = {}
+    def close(self, directions: Collection[Direction] = tuple(PARTS)) -> None:
+        """Stop and close the streams of these directions; others go on.
 
-    def close_some(self, directions: Collection[Direction]) -> None:
-        """Close the streams of these directions; others go on."""
-        for opened in tuple(self._open):
+        May be called twice, and while the card is unplugged.
+        """
+        for opened in reversed(self._open.copy()):
             if opened[0] <= set(directions):
                 self._open.remove(opened)
                 opened[1].close()
-        counters = self.counters.items()
-        self.counters = {
-            way: counts for way, counts in counters if way not in directions
-        }
 
     def _open_card(self, card: Device, latency_s: float) -> dict[Direction, SoundError]:
         """Open both directions of one card, with one stream if that costs no quality.
@@ -106,6 +100,7 @@ class Streams:
                 return failures
             # Some cards cannot run at two rates at a time.
             self.close()
+            self.counters = {}
         if self._try_to_open(card, card, latency_s) is None:
             return {}
         return self._open_separately(card, card, latency_s)

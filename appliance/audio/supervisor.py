@@ -188,7 +188,7 @@ class Supervisor:
         rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
             self.faults.close(stopped)
-            self._streams.close_some(stopped)
+            self._streams.close(stopped)
             self._devices = rest
             self._latency_steps.keep_open(_names(rest), now_s)
             self._choice.use(rest, rest)

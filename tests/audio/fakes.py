@@ -102,8 +102,8 @@ def last_samples(sent):
 class Path:
     """Capture and playback of a duplex card, one packet after another."""
 
-    def __init__(self, gate=None, mixer=None, cleaner=None, rate_hz=48_000):
-        self.clock = Clock()
+    def __init__(self, gate=None, mixer=None, cleaner=None, clock=None):
+        self.clock = clock or Clock()
         self.events: list[object] = []
         self.sent: list[np.ndarray] = []
         self.mixer = mixer or Mixer()
@@ -115,7 +115,7 @@ class Path:
             self.clock,
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
-        self.counters = StreamCounters(rate_hz, self.clock)
+        self.counters = StreamCounters(48_000, self.clock)
         self.card = duplex_callback(self.mixer, self.sender, self.counters)
         self.passed = self.packets = 0
 

@@ -235,7 +235,7 @@ def test_a_card_that_is_lost_in_an_idle_window_is_replaced_on_time(path):
 def test_the_first_packets_of_a_silence_are_not_skipped(path):
     path.sender.open_gate(0.0)
     path.put(5000)
-    path.sender.close_gate(0)
+    path.sender.gate.close(0)
     # Opus sends ten of them, and lateness would be jitter for the receivers.
     for _ in range(10):
         path.put(0)
