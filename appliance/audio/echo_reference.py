@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from appliance.audio.dsp import interpolated, is_loud, to_block
+from appliance.audio.dsp import WINDOW_FRAMES, is_loud, to_block
 from appliance.audio.jitter_buffer import SIZE_FRAMES, RingBuffer
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
@@ -31,8 +31,6 @@ INTEGRAL: Final = 0.01
 second: 300 ppm are found within 20 s, with an error of 1 ms meanwhile."""
 RATE_MOST: Final = 0.001
 IDLE_FRAMES: Final = RATE_HZ // 5
-_SPARE: Final = 6
-"""Extra samples fetched for the spline."""
 
 
 class _SampleClock:
@@ -114,10 +112,9 @@ class EchoReference:
         written = self._ring.written
         if self._loud_until_frame <= at - BLOCK_FRAMES or written - at > SIZE_FRAMES:
             return None
-        if not self._is_there(at + BLOCK_FRAMES + _SPARE - written):
+        if not self._is_there(at + WINDOW_FRAMES - written):
             return None
-        window = self._ring.view(at - 1, BLOCK_FRAMES + _SPARE)
-        return to_block(interpolated(window, fraction, rate, BLOCK_FRAMES))
+        return to_block(self._ring.block(at, fraction, rate))
 
     def skip(self, blocks: int) -> None:
         """Pass over blocks that were captured in idle mode."""

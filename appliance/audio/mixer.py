@@ -318,7 +318,7 @@ def _audible(
 ) -> Samples | None:
     """Return the next block; a muted talker's is read, but not returned."""
     was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, is_muted
-    block = jitter_buffer.read(BLOCK_FRAMES, now_s)
+    block = jitter_buffer.read(now_s)
     if block is None or was_muted == jitter_buffer.was_muted:
         return None if was_muted else block
     return faded_in(block) if was_muted else cut(block)
