@@ -45,7 +45,6 @@ class Streams:
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
-        self._reference = EchoReference()
         self._open: list[tuple[set[Direction], Stream]] = []
         self.counters: dict[Direction, StreamCounters] = {}
         """Counters of the streams that were opened."""
@@ -69,6 +68,7 @@ class Streams:
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
+        self._reference = EchoReference(latency_s)
         if is_split or speaker is None or not _is_one_card(microphone, speaker):
             return self._open_separately(microphone, speaker, latency_s)
         try:

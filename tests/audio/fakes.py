@@ -53,7 +53,7 @@ class Sink:
 
 def duplex_callback(mixer, sink, counters):
     """Return the callback of a stream that captures and plays."""
-    return StreamCallback(set(PARTS), mixer, sink, EchoReference(), counters)
+    return StreamCallback(set(PARTS), mixer, sink, EchoReference(0.01), counters)
 
 
 def capture_callback(mixer, reference, sink, counters):

@@ -170,7 +170,7 @@ def test_inaudible_noise_does_not_end_an_idle_window():
 
 def test_a_capture_stream_without_playback_skips_periods_too():
     sink, mixer = Sink(is_idle=True), Mixer()
-    reference = EchoReference()
+    reference = EchoReference(0.01)
     reference.take()
     microphone = capture_callback(mixer, reference, sink, StreamCounters(48_000))
     for _ in range(1 + 5 * CYCLE):
@@ -181,7 +181,7 @@ def test_a_capture_stream_without_playback_skips_periods_too():
 
 def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
     mixer, counters = Mixer(), StreamCounters(48_000)
-    speaker = playback_callback(mixer, EchoReference(), counters)
+    speaker = playback_callback(mixer, EchoReference(0.01), counters)
     processed = []
 
     def period():

@@ -99,7 +99,7 @@ def test_a_box_without_a_microphone_shows_the_level_of_its_speaker(had_microphon
     if had_microphone:
         for _ in range(20):
             path.put(8000)
-    card = playback_callback(mixer, EchoReference(path.clock), path.counters)
+    card = playback_callback(mixer, EchoReference(0.01, path.clock), path.counters)
     talk = mixer.add("ann")
 
     def pass_a_second(level):
