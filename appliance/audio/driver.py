@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import PARTS, Device, Direction
 
 Raw = memoryview
 """Interleaved int16 samples."""
@@ -109,26 +109,18 @@ class StreamRequest:
         """Frames in a period of 10 ms."""
         return self.rate_hz // 100
 
-    @property
-    def microphone_channels(self) -> int:
-        """Number of input channels to open: both of a stereo card.
+    def channels(self, direction: Direction) -> int:
+        """Return the number of channels to open: both of a stereo card.
 
         One of the two may have no microphone.
         """
-        device = self.microphone
-        return 0 if device is None else min(2, device.microphone_channels)
-
-    @property
-    def speaker_channels(self) -> int:
-        """Number of output channels to open: both of a stereo card."""
-        return 0 if self.speaker is None else min(2, self.speaker.speaker_channels)
+        device = self.microphone if direction == "microphone" else self.speaker
+        return 0 if device is None else min(2, device.channels(direction))
 
     @property
     def directions(self) -> set[Direction]:
         """Directions of the stream."""
-        devices = {"microphone": self.microphone, "speaker": self.speaker}
-        both: tuple[Direction, ...] = ("microphone", "speaker")
-        return {direction for direction in both if devices[direction] is not None}
+        return {direction for direction in PARTS if self.channels(direction)}
 
     @property
     def device_name(self) -> str:

@@ -113,7 +113,7 @@ class JitterBuffer:
         """Recent peak; set by the writer if there are too many talkers to mix all."""
         self.is_muted = False
         """Whether the mixer reads the samples without playing them."""
-        self.was_muted = False
+        self.was_muted = True
         """Whether it did so, or left the talker out, with the last block."""
         self._idle_since_s: float | None = None
         # Time of an audible underrun whose length is not known yet.

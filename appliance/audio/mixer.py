@@ -80,7 +80,6 @@ class Mixer:
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
         self._leaving: deque[JitterBuffer] = deque(maxlen=MOST_TALKERS)
-        self._was_muted = False
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
         self._past_underruns = 0
@@ -179,7 +178,7 @@ class Mixer:
         """
         self._read_at_s = now_s = self._now_s()
         parts = self._parts(now_s)
-        voices = self._faded(np.add.reduce(parts) if parts else None)
+        voices = np.add.reduce(parts) if parts else None
         tone = self._next_tone(now_s)
         if tone is None:
             self.played = self.reference = self._limited(voices, len(parts))
@@ -247,19 +246,13 @@ class Mixer:
             # Those that were mixed until now are read once more, to fade them out.
             dropped += [x for x in awake if not x.was_muted and x not in chosen]
         parts = [
-            *(_audible(each, now_s, is_muted=each.is_muted) for each in chosen),
+            *(
+                _audible(each, now_s, is_muted=each.is_muted or self.is_muted)
+                for each in chosen
+            ),
             *(_audible(each, now_s, is_muted=True) for each in dropped),
         ]
         return [part for part in parts if part is not None]
-
-    def _faded(self, voices: Samples | None) -> Samples | None:
-        """Return the voices, faded where half duplex mutes or unmutes them."""
-        was_muted, self._was_muted = self._was_muted, self.is_muted
-        if voices is None or was_muted == self._was_muted:
-            return None if was_muted else voices
-        if was_muted:
-            return faded_in(voices)
-        return None if self.reference is None else cut(voices)
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
         if voices is None:

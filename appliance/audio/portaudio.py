@@ -248,6 +248,6 @@ def _parameters(wanted: StreamRequest) -> tuple[int, int, int, int, int, float]:
         0 if device is None else device.index
         for device in (wanted.microphone, wanted.speaker)
     )
-    heard = microphone, wanted.microphone_channels
-    played = speaker, wanted.speaker_channels
+    heard = microphone, wanted.channels("microphone")
+    played = speaker, wanted.channels("speaker")
     return (*heard, *played, wanted.rate_hz, wanted.latency_s)

@@ -139,8 +139,8 @@ class PeriodThread:
     ) -> None:
         """Call the callback from now on, for the stream with this number."""
         frames = wanted.period_frames * SAMPLE_BYTES
-        heard_bytes = frames * wanted.microphone_channels
-        message = bytearray(PLAYED.size + frames * wanted.speaker_channels)
+        heard_bytes = frames * wanted.channels("microphone")
+        message = bytearray(PLAYED.size + frames * wanted.channels("speaker"))
         heard = memoryview(self._received)[HEARD.size : HEARD.size + heard_bytes]
         played = memoryview(message)[PLAYED.size :]
         callback.idle_window.share(self._flag)
