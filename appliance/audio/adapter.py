@@ -70,12 +70,8 @@ class AudioAdapter:
     ) -> None:
         """Build the path; threads start with `async with`.
 
-        Args:
-            config: cards, earcons and pre-roll.
-            post: takes the events.
-            driver: creates the driver of PortAudio, or its replacement.
-            processing: echo cancellation and noise suppression.
-            state_directory: where the cards' latency steps are kept; None: nowhere.
+        `driver` creates the driver. The cards' latency steps are kept in the state
+        directory; None: nowhere.
         """
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker

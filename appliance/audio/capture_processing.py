@@ -75,10 +75,10 @@ class CaptureProcessing:
     def clean(
         self, microphone: Block, played: Block, *, is_wanted: bool, is_voice: bool
     ) -> None:
-        """Process one block in place.
+        """Process a captured block in place.
 
         Args:
-            microphone: captured block.
+            microphone: the block.
             played: block played meanwhile.
             is_wanted: whether the result is sent.
             is_voice: whether the meter last detected a voice.
@@ -152,12 +152,7 @@ class ToneRemover:
     """
 
     def __init__(self, hz: float, until_s: float) -> None:
-        """Start with the tone's waveform.
-
-        Args:
-            hz: pitch of the earcon.
-            until_s: monotonic time at which it has faded.
-        """
+        """Start with the tone's waveform; `until_s` is when it has faded."""
         self.until_s = until_s
         angle = 2 * np.pi * hz / RATE_HZ * np.arange(TONE_FRAMES)
         waves, _ = np.linalg.qr(np.stack((np.sin(angle), np.cos(angle)), axis=1))

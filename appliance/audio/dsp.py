@@ -181,11 +181,7 @@ class Limiter:
         self._gain = 1.0
 
     def apply(self, samples: Samples) -> Samples:
-        """Return the samples, none of them beyond `CEILING`.
-
-        Args:
-            samples: float32, one block.
-        """
+        """Return a block of samples, none of them beyond `CEILING`."""
         if self.is_at_full_gain and float(np.abs(samples).max()) <= CEILING:
             return samples
         limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)

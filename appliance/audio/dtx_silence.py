@@ -98,11 +98,7 @@ class DtxSilence:
     ) -> None:
         """Start without packets.
 
-        Args:
-            gate: while it is open, silence is not settled.
-            feed: takes the silence of skipped packets.
-            skip_blocks: takes the number of skipped blocks, for the meter.
-            now_s: monotonic time.
+        `feed` takes the silence of skipped packets, `skip_blocks` their blocks' number.
         """
         self._gate = gate
         self._feed = feed
@@ -206,9 +202,7 @@ class DtxSilence:
     def replaces(self, at_s: float, skipped: int) -> bool:
         """Send the silence skipped before a packet, and tell whether it stands for it.
 
-        Args:
-            at_s: when the packet arrived.
-            skipped: packets skipped before it, as `arrive` returned it.
+        `at_s` is the packet's arrival, `skipped` what `arrive` returned for it.
         """
         ahead, self._ahead = self._ahead, 0
         is_late = self._is_late(at_s)

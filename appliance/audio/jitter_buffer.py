@@ -77,13 +77,7 @@ class RingBuffer:
         return self._samples[start : start + frames]
 
     def block(self, first: int, fraction: float, rate: float) -> Samples:
-        """Return a block, interpolated from this position and fraction of a sample on.
-
-        Args:
-            first: position.
-            fraction: 0-1.
-            rate: deviation of the step between samples from 1, up to ± 0.005.
-        """
+        """Return an interpolated block from a position and fraction of a sample on."""
         return interpolated(self.view(first - 1, WINDOW_FRAMES), fraction, rate)
 
 
@@ -143,15 +137,7 @@ class JitterBuffer:
         return self._delay_control.drift * 1e6
 
     def write(self, block: Block, now_s: float) -> bool:
-        """Add one block.
-
-        Args:
-            block: int16, shape (480,); it is copied.
-            now_s: monotonic clock.
-
-        Returns:
-            Whether the block is audible.
-        """
+        """Add a copy of the block, and return whether it is audible."""
         # In silence a jump in time is inaudible, so the delay is set at once there.
         is_heard = block is not SILENCE and is_loud(block)
         if is_heard:
@@ -164,14 +150,11 @@ class JitterBuffer:
         return is_heard
 
     def read(self, now_s: float) -> Samples | None:
-        """Read the next block.
-
-        Args:
-            now_s: monotonic clock, the same as in `write`.
+        """Return the next block; None is silence.
 
         Returns:
             float32, shape (480,), in int16's range, read-only and valid only until
-            the next write, because it may be a view of the ring. None for silence.
+            the next write, because it may be a view of the ring.
         """
         if self._idle_since_s is not None and not self._resume(now_s):
             return None

@@ -58,12 +58,7 @@ class Mixer:
         is_half_duplex: bool = False,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without talkers.
-
-        Args:
-            is_half_duplex: whether playback is muted while the gate is open.
-            now_s: monotonic clock.
-        """
+        """Start without talkers; half duplex mutes them while the gate is open."""
         self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
@@ -104,11 +99,7 @@ class Mixer:
         self.playback_window.end()
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Add a talker and return the function that takes its blocks.
-
-        Args:
-            talker: unique name; it must not be in use.
-        """
+        """Add a talker of a unique name; return the function that takes its blocks."""
         jitter_buffer = JitterBuffer()
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())

@@ -50,12 +50,7 @@ class Sender:
     ) -> None:
         """Start with the gate closed and nobody connected; `start` starts the thread.
 
-        Args:
-            gate: passes the microphone or silence.
-            mixer: plays earcons, and is measured by the meter.
-            post: takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
-            processing: echo cancellation and noise suppression.
-            now_s: monotonic clock.
+        `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
         """
         self.gate = gate
         self.mixer = mixer

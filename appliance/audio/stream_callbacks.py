@@ -54,12 +54,7 @@ class Capture:
     """
 
     def __init__(self, block_sink: BlockSink, counters: StreamCounters) -> None:
-        """Start with the first channel.
-
-        Args:
-            block_sink: takes the blocks.
-            counters: takes whether there is sound.
-        """
+        """Start with the first channel; `counters` takes whether there is sound."""
         rate_hz = counters.rate_hz
         self._block_sink = block_sink
         self._counters = counters
@@ -159,15 +154,7 @@ class StreamCallback:
         reference: EchoReference,
         counters: StreamCounters,
     ) -> None:
-        """Start with silence.
-
-        Args:
-            directions: of the stream.
-            mixer: gives the blocks to play.
-            block_sink: takes the captured blocks.
-            reference: for streams of one direction.
-            counters: of this stream.
-        """
+        """Start with silence; `reference` is for streams of one direction."""
         captures = "microphone" in directions
         plays = "speaker" in directions
         self.idle_window = mixer.idle_window if captures else mixer.playback_window

@@ -34,12 +34,7 @@ class StreamCounters:
     def __init__(
         self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start now.
-
-        Args:
-            rate_hz: rate of the card.
-            now_s: monotonic clock.
-        """
+        """Start now, for a card that runs at this rate."""
         self.rate_hz = rate_hz
         self._now_s = now_s
         self.at_s = now_s()

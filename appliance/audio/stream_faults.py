@@ -39,11 +39,7 @@ class SilentMicrophone:
     """
 
     def __init__(self, name: str = "") -> None:
-        """Start with a microphone that works.
-
-        Args:
-            name: name of the device.
-        """
+        """Start with a microphone of this name that works."""
         self.name = name
         self.is_silent = False
         self._zeros_since_s: float | None = None
@@ -53,12 +49,7 @@ class SilentMicrophone:
         self._longest_s = ZEROS_S
 
     def update(self, counters: StreamCounters, *, is_gate_open: bool) -> None:
-        """Set `is_silent` after some time of zeros; it stays so until sound comes.
-
-        Args:
-            counters: of the microphone.
-            is_gate_open: whether the captured sound is being sent.
-        """
+        """Set `is_silent` after some time of zeros; it stays so until sound comes."""
         zeros_since_s, now_s = counters.zeros_since_s, counters.at_s
         if zeros_since_s != self._zeros_since_s:
             self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
@@ -200,9 +191,7 @@ class StreamFaults:
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
         """Post what is wrong with streams that work, and when it is over.
 
-        Args:
-            is_losing: whether the card loses blocks with the longest buffer too.
-            is_gate_open: whether the captured sound is being sent.
+        `is_losing`: the card loses blocks with the longest buffer too.
         """
         for direction in self._working:
             counts = self.counters[direction]

@@ -35,13 +35,7 @@ class Streams:
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
-        """Start without streams; `open` opens them.
-
-        Args:
-            driver: PortAudio or a replacement for it.
-            mixer: source of the samples to play.
-            block_sink: consumer of captured blocks and of those played meanwhile.
-        """
+        """Start without streams; `open` opens them."""
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
@@ -57,13 +51,10 @@ class Streams:
         *,
         is_split: bool = False,
     ) -> dict[Direction, SoundError]:
-        """Open and start the streams of the given devices.
+        """Open and start the streams of the given devices; None: there is none now.
 
-        Args:
-            microphone: device, or None if there is none now.
-            speaker: device, or None if there is none now.
-            latency_s: one of `LATENCY_STEPS_S`.
-            is_split: open one card as two, because its duplex stream does not run.
+        With `is_split` one card is opened as two: its duplex stream does not run.
+        `latency_s` is one of `LATENCY_STEPS_S`.
 
         Returns:
             Errors of the directions that could not be opened; the others run.
