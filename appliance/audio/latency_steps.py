@@ -100,12 +100,7 @@ class LatencySteps:
         self._looks: deque[tuple[float, int]] = deque()
 
     def start(self, card: str, now_s: float) -> None:
-        """Restart counting: streams were opened.
-
-        Args:
-            card: name of the card or cards.
-            now_s: monotonic clock.
-        """
+        """Restart counting: streams of this card, or of these cards, were opened."""
         is_other = card != self._card
         if is_other:
             kept = self._kept.step(card)
@@ -115,12 +110,7 @@ class LatencySteps:
         self._count_from(now_s + (SETTLED_S if is_other else REOPENED_S))
 
     def keep_open(self, card: str, now_s: float) -> None:
-        """Restart counting for one of two cards, which stays open with its buffer.
-
-        Args:
-            card: name of the card that stays open.
-            now_s: monotonic clock.
-        """
+        """Restart counting for one of two cards, which stays open with its buffer."""
         self._card = card
         self._count_from(now_s + REOPENED_S)
 
@@ -134,9 +124,8 @@ class LatencySteps:
 
         Args:
             losses: losses since `start`.
-            now_s: monotonic clock.
-            is_idle: whether both sides are silent, so that an interruption would be
-                inaudible.
+            now_s: time of this look.
+            is_idle: whether an interruption would be inaudible.
         """
         if now_s < self._settled_s:
             self._looks.clear()
@@ -165,12 +154,7 @@ class LatencySteps:
         )
 
     def _change_to(self, latency_step: int, calm_s: float | None = None) -> bool:
-        """Change the step, within its limits, and return whether it is another one.
-
-        Args:
-            latency_step: the new step.
-            calm_s: time of use before the next shorter buffer; None: as before.
-        """
+        """Change the step, within its limits, and return whether it is another one."""
         step = min(max(latency_step, 0), self._top)
         if step == self.latency_step:
             return False

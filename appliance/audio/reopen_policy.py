@@ -93,7 +93,7 @@ class ReopenPolicy:
 
         Args:
             cards: ALSA's list from before the search; empty where there is none.
-            now_s: monotonic clock, after the search.
+            now_s: time after the search.
             is_open: whether a stream is open now. Searches that would interrupt it are
                 counted apart.
         """
@@ -108,13 +108,7 @@ class ReopenPolicy:
     def is_due(
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
     ) -> bool:
-        """Return whether to search now.
-
-        Args:
-            list_cards: returns ALSA's list; called only if it is needed.
-            now_s: monotonic clock.
-            state: of the streams.
-        """
+        """Return whether to search now; ALSA's list is read only if it is needed."""
         is_early = state.is_open and now_s - self._looked_at_s < SOON_S
         # A pause in what is being said may be short.
         if state.is_complete:

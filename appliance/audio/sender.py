@@ -16,8 +16,7 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import Samples, db_gain, to_block
-from appliance.audio.dtx_silence import DtxSilence
-from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.dtx_silence import DtxSilence, EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
@@ -51,12 +50,7 @@ class Sender:
     ) -> None:
         """Start with the gate closed and nobody connected; `start` starts the thread.
 
-        Args:
-            gate: passes the microphone or silence.
-            mixer: plays earcons, and is measured by the meter.
-            post: takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
-            processing: echo cancellation and noise suppression.
-            now_s: monotonic clock.
+        `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
         """
         self.gate = gate
         self.mixer = mixer
@@ -68,7 +62,7 @@ class Sender:
         # far.
         self._queue: SimpleQueue[tuple[float, int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self.meter = Meter(post)
+        self.meter = Meter(post, mixer)
         self._first_half: _Pair | None = None
         self._gain = 1.0
         self._asked_at_s: float | None = None
@@ -125,10 +119,6 @@ class Sender:
         self.gate.open()
         self.mixer.end_idle()
 
-    def close_gate(self, tail_ms: int) -> None:
-        """Close the gate after a tail of up to `tail_ms`."""
-        self.gate.close(tail_ms)
-
     def play_at_end(self, tone: Samples) -> None:
         """Play an earcon when the gate has closed, so that it is not sent."""
         self._at_end = tone
@@ -141,7 +131,7 @@ class Sender:
 
     def set_delay(self, delay_ms: int) -> None:
         """Adapt to new streams with this delay from speaker to microphone."""
-        self._silence.set_card_latency(delay_ms / 1000)
+        self._silence.card_latency_s = delay_ms / 1000
         self._processing.restart(delay_ms)
         self._first_half = None
 
@@ -176,7 +166,7 @@ class Sender:
         if packets is None:
             return
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
-            self.meter.take_playback(packets * PACKET_BLOCKS, self.mixer)
+            self.meter.take_playback(packets * PACKET_BLOCKS)
             return
         if self.gate.is_open and not self._is_gap_counted:
             self._is_gap_counted = True
@@ -190,7 +180,6 @@ class Sender:
 
     def _run(self) -> None:
         raise_priority()
-        self._silence.restart(self._now_s())
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
@@ -247,7 +236,7 @@ class Sender:
         )
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self.meter.take(microphone, self.mixer)
+        self.meter.take(microphone)
         return microphone
 
     def _post_change(self, *, is_open: bool, is_sent: bool) -> None:

@@ -59,12 +59,7 @@ class Supervisor:
     ) -> None:
         """Start with the card closed; `start` starts the thread, `open` opens the card.
 
-        Args:
-            choice: chooses the devices for microphone and speaker.
-            driver: creates the driver; called on the supervisor's thread.
-            sender: consumer of captured blocks, with the mixer to be played.
-            faults: counts faults, and posts lost and found directions.
-            latency_steps: chooses one of `LATENCY_STEPS_S`.
+        `driver` creates the driver; it is called on the supervisor's thread.
         """
         self._choice = choice
         self._create_driver = driver
@@ -188,7 +183,7 @@ class Supervisor:
         rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
             self.faults.close(stopped)
-            self._streams.close_some(stopped)
+            self._streams.close(stopped)
             self._devices = rest
             self._latency_steps.keep_open(_names(rest), now_s)
             self._choice.use(rest, rest)

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import queue
 import re
 import resource
 import select
@@ -17,8 +18,7 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.driver import StreamRequest
-from appliance.audio.idle import IdleWindow
+from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.portaudio_process import HEARD
 from appliance.audio.sound_process import PeriodThread
@@ -375,6 +375,25 @@ def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
     theirs.close()
     thread.end()
     assert len(echo.calls) == 1
+
+
+def test_an_exception_in_a_callback_reaches_threading_excepthook():
+    class Broken(Echo):
+        def call(self, *_):
+            raise ZeroDivisionError
+
+    seen: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
+    before, threading.excepthook = threading.excepthook, seen.put
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    thread = PeriodThread(ours, memoryview(bytearray(1)))
+    try:
+        thread.begin(7, StreamRequest(None, None, 48_000, 0.01), Broken())
+        theirs.send(HEARD.pack(7, 1, 0, 0, 0.0))
+        assert seen.get(timeout=PATIENCE_S).exc_type is ZeroDivisionError
+    finally:
+        threading.excepthook = before
+        thread.end()
+        theirs.close()
 
 
 def children():
