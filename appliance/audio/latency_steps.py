@@ -6,7 +6,9 @@ that time. Both are kept for each card over restarts. Time is an argument.
 """
 
 import logging
+import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,8 @@ FILE_NAME: Final = "latency.json"
 MOST_BYTES: Final = 65_536
 """A larger file is damaged."""
 MOST_CARDS: Final = 50
+WRITER: Final = "latency steps"
+"""Name of the thread that writes the file."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,10 +53,21 @@ class KeptStep(msgspec.Struct, frozen=True):
 class KeptSteps:
     """Steps of the known cards, in a file of the state directory."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """Read the file; None: nothing is kept."""
+    def __init__(
+        self,
+        folder: Path | None,
+        write: Callable[[Path, bytes], None] = write_whole,
+    ) -> None:
+        """Read the file.
+
+        Args:
+            folder: state directory; None: nothing is kept.
+            write: writes the file, or raises `OSError`.
+        """
+        self._write = write
         self._path = None if folder is None else folder / FILE_NAME
         self._steps: dict[str, KeptStep] = {}
+        self._writing = threading.Lock()
         if self._path is None:
             return
         try:
@@ -68,16 +83,27 @@ class KeptSteps:
         return self._steps.get(card, KeptStep())
 
     def keep(self, card: str, step: KeptStep) -> None:
-        """Store what is known of the card."""
-        self._steps.pop(card, None)
-        known = [*self._steps.items(), (card, step)][-MOST_CARDS:]
-        self._steps = dict(known)
-        if self._path is None:
-            return
-        try:
-            write_whole(self._path, msgspec.json.encode(self._steps))
-        except OSError as exc:
-            _log.warning("latency steps not written  reason=%r", str(exc))
+        """Store what is known of the card, without waiting for it.
+
+        The card loses blocks meanwhile, and an SD card may need seconds.
+        """
+        others = [known for known in self._steps.items() if known[0] != card]
+        self._steps = dict([*others, (card, step)][-MOST_CARDS:])
+        if self._path is not None:
+            threading.Thread(
+                target=self._write_newest, args=(self._path,), name=WRITER, daemon=True
+            ).start()
+
+    def _write_newest(self, path: Path) -> None:
+        """Write the newest steps.
+
+        Thread: of its own.
+        """
+        with self._writing:
+            try:
+                self._write(path, msgspec.json.encode(self._steps))
+            except OSError as exc:
+                _log.warning("latency steps not written  reason=%r", str(exc))
 
 
 class LatencySteps:

@@ -1,5 +1,7 @@
 """Tests of the choice of the card's buffer size."""
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,14 @@ from appliance.audio.latency_steps import (
     CALM_S,
     FILE_NAME,
     SETTLED_S,
+    WRITER,
     KeptStep,
     KeptSteps,
     LatencySteps,
 )
+from appliance.process.state_files import write_whole
 
+DEADLINE_S = 10.0
 CARD = "USB Audio"
 LOOK_S = 0.25
 
@@ -155,24 +160,47 @@ def test_with_the_longest_buffer_losses_are_a_trouble_to_report():
     assert not card.steps.is_losing
 
 
+def read_back(folder):
+    """Return the steps in the file once everything is written."""
+    for thread in threading.enumerate():
+        if thread.name == WRITER:
+            thread.join(DEADLINE_S)
+    return KeptSteps(folder)
+
+
 def test_the_step_of_a_card_is_kept_over_a_restart(tmp_path):
     climbed(KeptSteps(tmp_path))
-    again = Card(KeptSteps(tmp_path))
+    again = Card(read_back(tmp_path))
     assert again.steps.latency_step == 1
     again.steps.start("another card", 0.0)
     assert again.steps.latency_step == 0
+
+
+def test_a_slow_disk_does_not_delay_the_longer_buffer_and_gets_the_newest_step(
+    tmp_path,
+):
+    may_write = threading.Event()
+
+    def write(path, content):
+        assert may_write.wait(DEADLINE_S)
+        write_whole(path, content)
+
+    card = climbed(KeptSteps(tmp_path, write))
+    assert card.run(10, every_s=0.1) is not None
+    may_write.set()
+    assert read_back(tmp_path).step(CARD).step == 2
 
 
 def test_a_damaged_file_counts_as_none(tmp_path):
     (tmp_path / FILE_NAME).write_text("[1, 2")
     card = climbed(KeptSteps(tmp_path))
     assert card.steps.latency_step == 1
-    assert KeptSteps(tmp_path).step(CARD).step == 1
+    assert read_back(tmp_path).step(CARD).step == 1
 
 
 def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):
     KeptSteps(tmp_path).keep(CARD, KeptStep(7))
-    assert Card(KeptSteps(tmp_path)).steps.latency_step == 2
+    assert Card(read_back(tmp_path)).steps.latency_step == 2
 
 
 def test_a_state_directory_that_cannot_be_written_changes_nothing_else(tmp_path):
@@ -209,6 +237,6 @@ def test_what_a_card_has_proven_outlasts_a_restart(tmp_path):
     for _ in range(2):
         used_until_shorter(card)
         assert card.run(10, every_s=0.1) is not None
-    again = settled(KeptSteps(tmp_path))
+    again = settled(read_back(tmp_path))
     assert again.steps.latency_step == 1
     assert 8 * CALM_S <= used_until_shorter(again) <= 9 * CALM_S
