@@ -75,7 +75,7 @@ class KeptSteps:
             self._steps = msgspec.json.decode(content, type=dict[str, KeptStep])
         except FileNotFoundError:
             return
-        except (OSError, msgspec.DecodeError) as exc:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             _log.warning("latency steps not read  reason=%r", str(exc))
 
     def step(self, card: str) -> KeptStep:

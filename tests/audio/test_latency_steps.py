@@ -191,8 +191,9 @@ def test_a_slow_disk_does_not_delay_the_longer_buffer_and_gets_the_newest_step(
     assert read_back(tmp_path).step(CARD).step == 2
 
 
-def test_a_damaged_file_counts_as_none(tmp_path):
-    (tmp_path / FILE_NAME).write_text("[1, 2")
+@pytest.mark.parametrize("content", [b"[1, 2", b'{"USB A\xf5dio":{}}'])
+def test_a_damaged_file_counts_as_none(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content)
     card = climbed(KeptSteps(tmp_path))
     assert card.steps.latency_step == 1
     assert read_back(tmp_path).step(CARD).step == 1
