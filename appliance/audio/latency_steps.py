@@ -118,6 +118,9 @@ class LatencySteps:
         self._kept = kept
         self._top = steps - 1
         self._card = ""
+        self._known_step = 0
+        """Step that is kept for the card; `latency_step` may be that of two cards, of
+        which only this one is still open."""
         self._calm_s = CALM_S
         self._used_s = 0.0
         """Time of use since the last loss."""
@@ -129,16 +132,20 @@ class LatencySteps:
         """Restart counting: streams of this card, or of these cards, were opened."""
         is_other = card != self._card
         if is_other:
-            kept = self._kept.step(card)
-            self._card = card
-            self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
-            self.latency_step = min(max(kept.step, 0), self._top)
+            self._change_card(card)
+            self.latency_step = self._known_step
         self._count_from(now_s + (SETTLED_S if is_other else REOPENED_S))
 
     def keep_open(self, card: str, now_s: float) -> None:
         """Restart counting for one of two cards, which stays open with its buffer."""
-        self._card = card
+        self._change_card(card)
         self._count_from(now_s + REOPENED_S)
+
+    def _change_card(self, card: str) -> None:
+        kept = self._kept.step(card)
+        self._card = card
+        self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
+        self._known_step = min(max(kept.step, 0), self._top)
 
     def _count_from(self, settled_s: float) -> None:
         self._used_s = 0.0
@@ -164,9 +171,11 @@ class LatencySteps:
             self._looks.popleft()
         if self.is_losing:
             calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return self._change_to(self.latency_step + 1, calm_s)
+            longer = max(self.latency_step + 1, self._known_step)
+            return self._change_to(longer, calm_s)
         is_calm = self._used_s >= self._calm_s
-        return is_calm and is_idle and self._change_to(self.latency_step - 1)
+        shorter = min(self.latency_step - 1, self._known_step)
+        return is_calm and is_idle and self._change_to(shorter)
 
     @property
     def is_losing(self) -> bool:
@@ -184,7 +193,7 @@ class LatencySteps:
         step = min(max(latency_step, 0), self._top)
         if step == self.latency_step:
             return False
-        self.latency_step = step
+        self.latency_step = self._known_step = step
         self._calm_s = calm_s or self._calm_s
         self._kept.keep(self._card, KeptStep(step, self._calm_s))
         return True

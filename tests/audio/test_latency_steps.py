@@ -28,7 +28,7 @@ class Card:
 
     def __init__(self, kept=None):
         self.steps = LatencySteps(3, kept or KeptSteps(None))
-        self.now_s, self.losses = 0.0, 0
+        self.name, self.now_s, self.losses = CARD, 0.0, 0
         self.steps.start(CARD, 0.0)
 
     def run(self, seconds, every_s=None, *, is_idle=False):
@@ -42,7 +42,7 @@ class Card:
                     lost_s += every_s
                     self.losses += 1
             if self.steps.update(self.losses, self.now_s, is_idle=is_idle):
-                self.steps.start(CARD, self.now_s)
+                self.steps.start(self.name, self.now_s)
                 self.losses = 0
                 return self.now_s - begun_s
         return None
@@ -62,6 +62,26 @@ def test_a_card_that_stays_open_alone_keeps_its_buffer_and_gets_a_step_of_its_ow
     assert card.steps.latency_step == step + 1
     card.steps.start(CARD, card.now_s)
     assert card.steps.latency_step == 0, "nothing was found out of both"
+
+
+@pytest.mark.parametrize(("step_of_both", "own_step"), [(2, 0), (0, 2)])
+def test_what_is_known_of_a_card_outlasts_that_it_was_opened_with_another(
+    step_of_both, own_step
+):
+    kept = KeptSteps(None)
+    kept.keep(CARD, KeptStep(step_of_both))
+    kept.keep("Box", KeptStep(own_step))
+    card = settled(kept)
+    card.name = "Box"
+    card.steps.keep_open("Box", card.now_s)
+    assert card.steps.latency_step == step_of_both
+    if step_of_both < own_step:
+        assert card.run(10, every_s=0.1) is not None
+    else:
+        assert card.run(2 * CALM_S) is None
+        assert card.run(1, is_idle=True) is not None
+    assert card.steps.latency_step == own_step
+    assert kept.step("Box").step == own_step
 
 
 def settled(kept=None):
