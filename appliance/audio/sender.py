@@ -175,7 +175,8 @@ class Sender:
         for _ in range(packets):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
-            self._send_packet(((first, SILENCE), (second, SILENCE)))
+            packet = (first, SILENCE), (second, SILENCE)
+            self._send_packet(packet, is_captured=False)
         self.mixer.end_idle()
 
     def _run(self) -> None:
@@ -203,14 +204,15 @@ class Sender:
         self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
         return True
 
-    def _send_packet(self, packet: _Packet) -> None:
+    def _send_packet(self, packet: _Packet, *, is_captured: bool = True) -> None:
         (first_heard, _), (second_heard, _) = packet
         if first_heard is SILENCE and not self.gate.is_open:
             self._processing.adapt(second_heard)
         (first, was_open), (second, is_open) = (self._gated(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])
-        self._post_change(is_open=was_open, is_sent=is_sent)
-        self._post_change(is_open=is_open, is_sent=is_sent)
+        is_heard = is_sent and is_captured
+        self._post_change(is_open=was_open, is_heard=is_heard)
+        self._post_change(is_open=is_open, is_heard=is_heard)
 
     def _gated(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return the block to send, and whether the gate is open."""
@@ -239,9 +241,9 @@ class Sender:
         self.meter.take(microphone)
         return microphone
 
-    def _post_change(self, *, is_open: bool, is_sent: bool) -> None:
-        """Post a change of the gate after its first block was sent."""
-        if self._asked_at_s is not None and is_open and is_sent:
+    def _post_change(self, *, is_open: bool, is_heard: bool) -> None:
+        """Post a change of the gate after its first captured block was sent."""
+        if self._asked_at_s is not None and is_open and is_heard:
             since_press_s = self._now_s() - self._asked_at_s
             self._asked_at_s = None
             self._post(FirstBlockSent(since_press_s))

@@ -141,6 +141,16 @@ def test_each_interruption_of_a_talk_in_which_silence_is_sent_is_counted(path):
     assert path.sender.underflows == 3
 
 
+def test_silence_in_place_of_a_missing_card_does_not_count_as_sent_sound(path):
+    path.sender.open_gate(path.clock.now_s)
+    path.clock.now_s += 0.1
+    path.sender.send_silence()
+    assert path.taken()
+    assert not any(isinstance(event, FirstBlockSent) for event in path.events)
+    path.put(1000)
+    assert any(isinstance(event, FirstBlockSent) for event in path.events)
+
+
 def test_nothing_is_processed_for_nobody(path):
     path.sender.encoder_feed.disconnect()
     path.clock.now_s += 60.0
