@@ -264,8 +264,7 @@ class SoundProcess:
             self._control.send(marshal.dumps((name, *arguments)))
             message = self._control.recv(MOST_BYTES)
         except TimeoutError as exc:
-            reason = fault_table.CARD_STUCK.text(call=self.native_call or name)
-            raise ProcessGoneError(reason) from exc
+            raise ProcessGoneError(self._late_reason(limit_s)) from exc
         except OSError:
             message = b""
         if not message:
@@ -276,6 +275,13 @@ class SoundProcess:
         if not is_done:
             raise RefusedError(*answer)
         return answer[0]
+
+    def _late_reason(self, limit_s: float) -> str:
+        if call := self.native_call:
+            return fault_table.CARD_STUCK.text(call=call)
+        # Loading it from a slow disk takes its time; no card is at fault.
+        error = f"no answer for {limit_s:.0f} s"
+        return fault_table.SOUND_NOT_STARTED.text(error=error)
 
     def take(self, number: int, wanted: StreamRequest, callback: PeriodCallback) -> int:
         """Reserve one of the streams for this callback, and return it."""

@@ -6,6 +6,7 @@ import queue
 import re
 import resource
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -21,7 +22,7 @@ import pytest
 from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.portaudio_process import HEARD
-from appliance.audio.sound_process import PeriodThread
+from appliance.audio.sound_process import PeriodThread, ProcessGoneError, SoundProcess
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
@@ -140,6 +141,20 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
     assert len(tuple(Path("/proc/self/fd").iterdir())) == before
     driver.renew()
     assert list(driver.devices())
+
+
+def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
+    process = SoundProcess()
+    try:
+        # The kernel names a process a moment after it has begun.
+        until_s = time.monotonic() + PATIENCE_S
+        while not (started := children()):
+            assert time.monotonic() < until_s
+        os.kill(started[0], signal.SIGSTOP)
+        with pytest.raises(ProcessGoneError, match="be started: no answer"):
+            process.call("load", limit_s=0.1)
+    finally:
+        process.kill()
 
 
 def test_a_process_that_has_searched_often_is_replaced(tmp_path, card):
