@@ -38,7 +38,7 @@ class StreamCounters:
         self.rate_hz = rate_hz
         self._now_s = now_s
         self.at_s = now_s()
-        """Time of the last callback."""
+        """Time of the last callback, or of the start."""
         self.blocks = 0
         """Periods of 10 ms so far."""
         self.xruns = 0
@@ -63,6 +63,10 @@ class StreamCounters:
         self._ahead: float | None = None
         self._least_ahead = 0.0
         self._compared_blocks = self._values = 0
+
+    def begin(self) -> None:
+        """Wait for the first callback from now on: opening a card may take seconds."""
+        self.at_s = self._now_s()
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback.

@@ -142,6 +142,7 @@ class Streams:
             # Open, it would keep other programs and the next attempt from the card.
             stream.close()
             raise
+        counts.begin()
         self._open.append((wanted.directions, stream))
         counts.delay_ms = round(stream.latency_s * 1000)
         self.counters |= {x: counts for x in PARTS if x in wanted.directions}
