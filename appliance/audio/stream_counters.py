@@ -111,6 +111,10 @@ class StreamCounters:
             return
         passed = self.blocks - self._compared_blocks
         missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        if missing >= STALL_S * BLOCKS_PER_S:
+            # With a sound server it is the wall clock, which has been set.
+            self._ahead = None
+            return
         self.drops += missing
         latest = self._ahead + missing + passed * ADC_RATE_ERROR
         self._ahead = min(latest, self._least_ahead)

@@ -253,6 +253,18 @@ def test_a_converter_slower_than_its_nominal_rate_discards_nothing():
     assert counters.drops == 0
 
 
+@pytest.mark.parametrize("step_s", [3600.0, -3600.0])
+def test_a_converter_time_that_is_set_with_the_wall_clock_discards_nothing(step_s):
+    _, counters, card = clocked()
+    adc_s = 1e9
+    for count in range(400):
+        adc_s += {105: step_s, 305: 0.03}.get(count, 0.0) + 0.01
+        card.call(heard(1), blank(), 0, adc_s)
+        if count == 300:
+            assert counters.drops == 0
+    assert counters.drops == 3, "they are counted again afterwards"
+
+
 def test_a_late_callback_an_xrun_and_skipped_periods_are_no_discarded_ones():
     _, counters, card = clocked()
     for adc_s, status in ((5.0, 0), (5.012, 0), (5.02, 0), (5.9, 4), (5.91, 0)):
