@@ -170,6 +170,11 @@ class AlsaCards:
         return f"{name or 'another program'} (pid {process_id})"
 
 
+def without_closed(listing: str) -> str:
+    """Return ALSA's list of cards in `AlsaCards.listing`, whoever uses them."""
+    return listing.partition("\ncard")[0]
+
+
 def unlisted_error(
     preferred: tuple[str, ...], hidden: Iterable[Device], direction: Direction
 ) -> SoundError | None:

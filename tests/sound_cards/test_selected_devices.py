@@ -8,6 +8,7 @@ from typing import TypeVar
 import pytest
 
 from appliance.audio.portaudio import ANY_CARD
+from appliance.audio.reopen_policy import ReopenPolicy, SoundState
 from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
@@ -203,6 +204,25 @@ def test_a_preferred_card_that_the_kernel_lists_is_no_plugin(machine):
     boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
     choice.use({"speaker": boom}, {"speaker"})
     assert not choice.is_plugin_wanted()
+
+
+def test_a_program_that_plays_a_sound_is_no_reason_to_search_for_a_missing_card(
+    machine,
+):
+    config = SoundConfig(microphone="none", speaker=("Boom", "USB Box"))
+    machine.add(2, "USB Box", "Box", "pcm0p", usb_id="3:3")
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
+    found, _ = choice.choose((Device(0, "USB Box: Audio (hw:2,0)", 0, 2, 48_000),))
+    choice.use(found, found)
+    policy.note(choice.list_cards(), 0.0, is_open=True)
+    state = SoundState(is_open=True, is_best=choice.is_best)
+    machine.use(0, "pcm0p", 99)
+    assert not policy.is_due(choice.list_cards, 100.0, state)
+    machine.free(0, "pcm0p")
+    assert not policy.is_due(choice.list_cards, 200.0, state)
+    machine.add(3, "Camera", "Camera", "pcm0c")
+    assert policy.is_due(choice.list_cards, 300.0, state), "Boom may be a plugin of it"
 
 
 def test_a_card_that_is_there_and_cannot_be_opened_is_not_to_be_plugged_in(machine):
