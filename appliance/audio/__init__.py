@@ -2,19 +2,20 @@
 
 Capture runs from the card's callback (`stream_callbacks`) through the thread of
 `sender`, which applies echo cancellation and noise suppression (`capture_processing`;
-with two cards `echo_reference`) and `gate`, to the encoder (`encoder_feed`). While the
-gate is closed or the microphone is missing it sends silence (`dtx_silence`), of which
-the encoder sends hardly anything (DTX). Playback runs from one jitter buffer per remote
+with two cards `echo_reference`) and `gate`, to LiveKit's encoder. While the gate is
+closed or the microphone is missing it sends silence (`dtx_silence`), of which the
+encoder sends hardly anything (DTX). Playback runs from one jitter buffer per remote
 participant (`jitter_buffer`, `drift`) through `mixer`, which adds the `earcons`, to the
 card's callback. Signal processing is in `dsp`, `meter` measures levels.
 
 `supervisor` opens the streams (`streams`), detects lost and stalled cards
-(`stream_counters`, `stream_faults`, `silent_microphone`) and reopens them (when:
-`reopen_policy`). Which cards it opens is decided in the folder `sound_cards`.
-`portaudio` implements `driver`: PortAudio runs in a process of its own, which is killed
-and started again when it hangs or crashes (`sound_process`; in that process:
-`portaudio_process`, both with `realtime` priority). `idle` saves CPU time,
-`latency_steps` delay; the path would work without them.
+(`stream_counters`, `stream_faults`) and reopens them (when: `reopen_policy`). Which
+cards it opens is decided in the folder `sound_cards`. `portaudio` implements `driver`:
+PortAudio runs in a process of its own, which is killed and started again when it hangs
+or crashes (`sound_process`; in that process: `portaudio_process`, both with `realtime`
+priority). Idle mode (`driver.IdleWindow`) saves CPU time, `latency_steps` delay; the
+path would work without them.
 
 Start reading at `adapter`, which builds all of it and executes the core's commands.
+Everywhere here `now_s` is the monotonic clock, or a time on it.
 """

@@ -70,12 +70,8 @@ class AudioAdapter:
     ) -> None:
         """Build the path; threads start with `async with`.
 
-        Args:
-            config: cards, earcons and pre-roll.
-            post: takes the events.
-            driver: creates the driver of PortAudio, or its replacement.
-            processing: echo cancellation and noise suppression.
-            state_directory: where the cards' latency steps are kept; None: nowhere.
+        `driver` creates the driver. The cards' latency steps are kept in the state
+        directory; None: nowhere.
         """
         has_speaker = config.sound.speaker != "none"
         self._has_earcons = config.sound.earcons and has_speaker
@@ -116,7 +112,7 @@ class AudioAdapter:
             case ClearPreRoll():
                 self._sender.gate.clear()
             case CloseGate(tail_ms=tail_ms):
-                self._sender.close_gate(tail_ms)
+                self._sender.gate.close(tail_ms)
             case SetVolume(percent=percent):
                 self.mixer.set_volume(percent)
             case SetGain(db=db):

@@ -75,10 +75,10 @@ class CaptureProcessing:
     def clean(
         self, microphone: Block, played: Block, *, is_wanted: bool, is_voice: bool
     ) -> None:
-        """Process one block in place.
+        """Process a captured block in place.
 
         Args:
-            microphone: captured block.
+            microphone: the block.
             played: block played meanwhile.
             is_wanted: whether the result is sent.
             is_voice: whether the meter last detected a voice.
@@ -91,30 +91,23 @@ class CaptureProcessing:
         is_of_use = is_wanted or is_voice or self._warm_up_blocks > 0
         if self._canceller is not None:
             self._cancel(self._canceller, microphone, played, is_wanted=is_wanted)
-        if self._cleaner is not None:
-            self._clean(self._cleaner, microphone, is_of_use=is_of_use)
+        if not is_of_use:
+            self.adapt(microphone)
+        elif self._cleaner is not None:
+            self._cleaner.clean(microphone)
         is_of_use = is_of_use and not self._is_off
         self._is_at_work = is_of_use or self.has_echo or self._is_output_used
 
     def adapt(self, microphone: Block) -> None:
-        """Let the noise suppressor adapt to this block in place of a skipped one."""
-        if self._cleaner is not None and not self.has_echo:
-            self._cleaner.clean(microphone.copy())
-
-    def _clean(
-        self, cleaner: NoiseSuppressor, microphone: Block, *, is_of_use: bool
-    ) -> None:
-        """Clean the block, or only let the noise suppressor adapt to a copy.
+        """Let the noise suppressor adapt to a block that is not sent.
 
         Without adaptation, noise that began while the gate was closed is sent up to
         11 dB louder for the first two seconds of the next talk. In idle mode one block
-        in eight is processed, and `adapt` passes it twice. If a block is passed more
-        often, it is worse: the gain control takes the repetition for a voice.
+        in eight is processed, and the sender passes it here once more. If a block is
+        passed more often, the gain control takes the repetition for a voice.
         """
-        if is_of_use:
-            cleaner.clean(microphone)
-        elif not self.has_echo:
-            cleaner.clean(microphone.copy())
+        if self._cleaner is not None and not self.has_echo:
+            self._cleaner.clean(microphone.copy())
 
     def _cancel(
         self,
@@ -159,12 +152,7 @@ class ToneRemover:
     """
 
     def __init__(self, hz: float, until_s: float) -> None:
-        """Start with the tone's waveform.
-
-        Args:
-            hz: pitch of the earcon.
-            until_s: monotonic time at which it has faded.
-        """
+        """Start with the tone's waveform; `until_s` is when it has faded."""
         self.until_s = until_s
         angle = 2 * np.pi * hz / RATE_HZ * np.arange(TONE_FRAMES)
         waves, _ = np.linalg.qr(np.stack((np.sin(angle), np.cos(angle)), axis=1))

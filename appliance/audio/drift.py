@@ -27,7 +27,9 @@ MEMORY_LEAST_FRAMES: Final = 5 * RATE_HZ
 MEMORY_MOST_FRAMES: Final = 600 * RATE_HZ
 """10 minutes of sound: also how long the little for a single gap is kept."""
 SPARE_FRAMES: Final = 96
-WINDOW_FRAMES: Final = RATE_HZ // 2
+WINDOW_BLOCKS: Final = 50
+WINDOW_FRAMES: Final = WINDOW_BLOCKS * BLOCK_FRAMES
+"""Half a second."""
 MOVED_FRAMES: Final = WINDOW_FRAMES // 200
 """Largest change per window. Reading 0.5 % faster is 9 cents: inaudible in speech."""
 SLACK_FRAMES: Final = 8
@@ -59,8 +61,7 @@ class DelayControl:
         """Delay at the end of the previous window; None after a restart."""
         self._compared = 0
         self._delay_sum = 0.0
-        self._reads = 0
-        self._frames = 0
+        self._blocks = 0
         self._remembered_frames = 0.0
         self._since_gap_frames = float("inf")
         self._longest_interval_frames = 0.0
@@ -72,22 +73,20 @@ class DelayControl:
         """Delay to hold, in frames: one block and the margin."""
         return BLOCK_FRAMES + self.margin
 
-    def note(self, frames: int, delay_frames: float, spare_frames: int) -> bool:
-        """Record one read and return whether the window is complete.
+    def note(self, delay_frames: float, spare_frames: int) -> bool:
+        """Record that a block was read, and return whether the window is complete.
 
         Args:
-            frames: frames that were read.
             delay_frames: time between arrival and reading.
             spare_frames: frames left in the buffer afterwards.
         """
         self._least = min(self._least, spare_frames)
         self._delay_sum += delay_frames
-        self._reads += 1
-        self._frames += frames
-        return self._frames >= WINDOW_FRAMES
+        self._blocks += 1
+        return self._blocks == WINDOW_BLOCKS
 
     def end_window(self, beyond: float, *, is_silent: bool) -> int:
-        """Set the reading speed from the mean delay in the window.
+        """Set the reading speed from the mean delay in the complete window.
 
         Args:
             beyond: fractional part of the read position, in frames; 0 after the next
@@ -97,9 +96,9 @@ class DelayControl:
         Returns:
             How many frames to jump forward, or back.
         """
-        moved = self.rate * self._frames
+        moved = self.rate * WINDOW_FRAMES
         # The mean contains half of the change made within the window.
-        delay = self._delay_sum / self._reads - moved / 2
+        delay = self._delay_sum / WINDOW_BLOCKS - moved / 2
         self._measure_drift(delay + moved)
         excess = delay - self.target
         jump = round(excess) if is_silent else 0
@@ -108,7 +107,7 @@ class DelayControl:
             excess = 0.0
         within = min(max(excess, -MOVED_FRAMES), MOVED_FRAMES)
         self.rate = (round(within + beyond) - beyond) / WINDOW_FRAMES
-        self.pass_time(self._frames)
+        self.pass_time(WINDOW_FRAMES)
         self._begin_window()
         return jump
 
@@ -154,8 +153,7 @@ class DelayControl:
 
     def _begin_window(self) -> None:
         self._delay_sum = 0.0
-        self._reads = 0
-        self._frames = 0
+        self._blocks = 0
 
     def _measure_drift(self, delay: float) -> None:
         """Update the drift from the change of the uncorrected delay since last time."""
@@ -165,7 +163,7 @@ class DelayControl:
         # A larger change is not clock drift but a loss.
         if abs(grown) <= MOVED_FRAMES:
             self._compared = min(self._compared + 1, DRIFT_WINDOWS)
-            self.drift -= (grown / self._frames + self.drift) / self._compared
+            self.drift -= (grown / WINDOW_FRAMES + self.drift) / self._compared
 
 
 class ArrivalEstimator:

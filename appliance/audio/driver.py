@@ -1,16 +1,79 @@
-"""Interface to PortAudio: driver, stream and callback."""
+"""Interface to PortAudio: driver, stream, callback and its idle window.
+
+Idle mode saves the CPU time of processing silence, which would be most of what an idle
+box uses: while both sides are silent, the sound process only counts most periods, and
+the next processed one accounts for them. Speech, a press or an earcon ends that.
+"""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from appliance.audio.idle import IdleWindow
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import PARTS, Device, Direction
 
 Raw = memoryview
 """Interleaved int16 samples."""
 
 SAMPLE_BYTES: Final = 2
+IDLE_PERIODS: Final = 7
+"""Periods skipped in a row; with the processed one they are four whole packets."""
+
+
+class IdleWindow:
+    """Number of periods that a stream may still skip while both sides are silent.
+
+    Thread: `end` any; everything else the callback's.
+    """
+
+    __slots__ = ("_flag", "_periods", "left")
+
+    def __init__(self) -> None:
+        """Start closed."""
+        self._periods = 0
+        self.left = 0
+        """Periods that may still be skipped, unless `is_over`."""
+        self._flag = memoryview(bytearray(b"\1"))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether speech has begun or is about to begin."""
+        return bool(self._flag[0])
+
+    def share(self, flag: memoryview) -> None:
+        """Keep `is_over` in this byte, which another process reads."""
+        flag[0] = self._flag[0]
+        self._flag = flag
+
+    def end(self) -> None:
+        """End the window, after writing the sound: the next period is processed."""
+        self._flag[0] = 1
+
+    def open(self) -> None:
+        """Allow a window to begin; check for speech only after this call.
+
+        Speech that begins later ends the window; earlier speech is seen by the check.
+        """
+        self._flag[0] = 0
+
+    def begin(self, periods: int) -> None:
+        """Skip that many periods, beginning with the next one."""
+        self._periods = self.left = periods
+
+    def skips(self, status: int) -> bool:
+        """Return whether to skip this period; if so, it is counted.
+
+        The callback in the sound process contains the same code without a call.
+        """
+        if self.is_over or status or not self.left:
+            return False
+        self.left -= 1
+        return True
+
+    def taken(self) -> int:
+        """Return the number of skipped periods and reset it."""
+        skipped = self._periods - self.left
+        self._periods = self.left = 0
+        return skipped
 
 
 class PeriodCallback(Protocol):
@@ -46,26 +109,18 @@ class StreamRequest:
         """Frames in a period of 10 ms."""
         return self.rate_hz // 100
 
-    @property
-    def microphone_channels(self) -> int:
-        """Number of input channels to open: both of a stereo card.
+    def channels(self, direction: Direction) -> int:
+        """Return the number of channels to open: both of a stereo card.
 
         One of the two may have no microphone.
         """
-        device = self.microphone
-        return 0 if device is None else min(2, device.microphone_channels)
-
-    @property
-    def speaker_channels(self) -> int:
-        """Number of output channels to open: both of a stereo card."""
-        return 0 if self.speaker is None else min(2, self.speaker.speaker_channels)
+        device = self.microphone if direction == "microphone" else self.speaker
+        return 0 if device is None else min(2, device.channels(direction))
 
     @property
     def directions(self) -> set[Direction]:
         """Directions of the stream."""
-        devices = {"microphone": self.microphone, "speaker": self.speaker}
-        both: tuple[Direction, ...] = ("microphone", "speaker")
-        return {direction for direction in both if devices[direction] is not None}
+        return {direction for direction in PARTS if self.channels(direction)}
 
     @property
     def device_name(self) -> str:

@@ -28,6 +28,8 @@ STEP_FRAMES: Final = 48
 RELEASE: Final = 1.001
 """Per step. A release of about a second in all is not heard as pumping."""
 
+WINDOW_FRAMES: Final = BLOCK_FRAMES + 6
+"""Samples for a block at up to 0.5 % more than the nominal rate, with the spline's."""
 RESERVE_FRAMES: Final = 16
 """Frames that a resampler keeps ready, because soxr does not return equally many each
 time."""
@@ -110,32 +112,31 @@ def to_block(samples: Samples) -> Block:
     return np.rint(np.clip(samples, -FULL_SCALE, FULL_SCALE - 1)).astype(np.int16)
 
 
-def interpolated(window: Samples, fraction: float, rate: float, frames: int) -> Samples:
-    """Return samples interpolated between those of the window.
+def interpolated(window: Samples, fraction: float, rate: float) -> Samples:
+    """Return a block of samples interpolated between those of the window.
 
     Args:
-        window: float32, shape (frames + 6,), beginning one sample before the first.
+        window: float32, shape (`WINDOW_FRAMES`,), from one sample before the first on.
         fraction: 0-1, offset of the first sample from `window[1]`.
         rate: deviation of the step between samples from 1, up to ± 0.005.
-        frames: number of samples to return.
 
     Returns:
-        float32, shape (frames,), not to be changed.
+        float32, shape (480,), not to be changed.
 
     Source: Catmull-Rom spline, Catmull and Rom 1974; linear interpolation would
     attenuate 8 kHz by 1 dB, periodically with a drifting clock.
     """
     if not fraction and not rate:
-        return window[1 : 1 + frames]
-    beyond = _RAMP[:frames] * rate
+        return window[1 : 1 + BLOCK_FRAMES]
+    beyond = _RAMP * rate
     beyond += fraction
-    if 0.0 <= fraction + rate * frames < 1.0:
+    if 0.0 <= fraction + rate * BLOCK_FRAMES < 1.0:
         # The usual case; fancy indexing would double the cost.
-        rows = [window[n : n + frames] for n in range(4)]
+        rows = [window[n : n + BLOCK_FRAMES] for n in range(4)]
     else:
         whole = np.floor(beyond)
         beyond -= whole
-        index = np.arange(frames) + whole.astype(np.intp)
+        index = np.arange(BLOCK_FRAMES) + whole.astype(np.intp)
         rows = [window[index + n] for n in range(4)]
     return _spline(rows, beyond)
 
@@ -180,11 +181,7 @@ class Limiter:
         self._gain = 1.0
 
     def apply(self, samples: Samples) -> Samples:
-        """Return the samples, none of them beyond `CEILING`.
-
-        Args:
-            samples: float32, one block.
-        """
+        """Return a block of samples, none of them beyond `CEILING`."""
         if self.is_at_full_gain and float(np.abs(samples).max()) <= CEILING:
             return samples
         limited: Samples = np.clip(samples * self.gains(samples), -CEILING, CEILING)

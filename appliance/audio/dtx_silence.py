@@ -1,17 +1,25 @@
 """Silence for DTX: what is sent while the gate is closed or the microphone is missing.
 
+`EncoderFeed` passes packets of sound and of silence to LiveKit's encoder.
 A track without packets would increase the delay at the receivers, and a late packet
 makes them lengthen their buffers, which they keep for the next talk. So silence is sent
 in time whatever the card does; Opus makes one packet of it every 0.4 s (DTX).
 """
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
-from appliance.pcm import BLOCK_MS, PACKET_BLOCKS, PACKET_S, SILENT_PACKET
+from appliance.pcm import (
+    BLOCK_MS,
+    PACKET_BLOCKS,
+    PACKET_S,
+    SILENT_PACKET,
+    Block,
+    Packet,
+)
 
 MISSING_AFTER_S: Final = 0.04
 """Two packets; if the card is later than this and twice its latency, it is missing."""
@@ -29,13 +37,55 @@ SETTLED_PACKETS: Final = 15
 """Packets before idle mode: Opus DTX sends the first ten of a silence, in time."""
 
 
+class EncoderFeed:
+    """Feed of the encoder in whole packets; implements `ports.MicrophoneFeed`.
+
+    Thread: `send` the sender's; `connect` and `disconnect` the loop's.
+    """
+
+    def __init__(self) -> None:
+        """Start without a track."""
+        self._sending = threading.Lock()
+        self._send: Callable[[Block], None] | None = None
+        self.blocks = 0
+        """Number of blocks sent."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether there is a track, so that what is sent goes anywhere."""
+        return self._send is not None
+
+    def connect(self, send: Callable[[Block], None]) -> None:
+        """Pass every packet to `send` from now on."""
+        with self._sending:
+            self._send = send
+
+    def disconnect(self) -> None:
+        """Stop sending; when this returns, `send` is not running."""
+        with self._sending:
+            self._send = None
+
+    def send(self, packets: Iterable[Packet]) -> bool:
+        """Send the packets and return whether a track is connected."""
+        # One lock for all, so that a new track does not begin in between: its encoder
+        # would combine the second half of one packet with the first of the next.
+        with self._sending:
+            if self._send is None:
+                return False
+            for packet in packets:
+                for block in packet:
+                    self._send(block)
+                self.blocks += len(packet)
+            return True
+
+
 class DtxSilence:
     """Sends silence in place of skipped packets, and counts that for missing ones.
 
     Silence that was sent before its packet came is not sent a second time: it would
     stay in the receivers' buffers for long.
 
-    Thread: `arrive` and `skip` the card's, `set_card_latency` the supervisor's,
+    Thread: `arrive` and `skip` the card's, `card_latency_s` the supervisor's,
     `is_settled` any; everything else the sender's.
     """
 
@@ -48,16 +98,13 @@ class DtxSilence:
     ) -> None:
         """Start without packets.
 
-        Args:
-            gate: while it is open, silence is not settled.
-            feed: takes the silence of skipped packets.
-            skip_blocks: takes the number of skipped blocks, for the meter.
-            now_s: monotonic time.
+        `feed` takes the silence of skipped packets, `skip_blocks` their blocks' number.
         """
         self._gate = gate
         self._feed = feed
         self._skip_blocks = skip_blocks
-        self._card_latency_s = 0.0
+        self.card_latency_s = 0.0
+        """Latency of the card, whose packets may be late by twice as much."""
         self._packet_at_s = self._silence_at_s = self._taken_at_s = now_s
         # Packets skipped so far, counted by the card's thread, and those of them for
         # which the sender's has sent silence.
@@ -67,14 +114,6 @@ class DtxSilence:
         self._ahead = 0
         # Packets of silence sent since the card's last packet, and when.
         self._inserted, self._inserted_at_s = 0, now_s
-
-    def restart(self, now_s: float) -> None:
-        """Let the next packet be due from now on."""
-        self._packet_at_s = self._silence_at_s = now_s
-
-    def set_card_latency(self, latency_s: float) -> None:
-        """Wait longer for the packets of a card with a greater latency."""
-        self._card_latency_s = latency_s
 
     def arrive(self, at_s: float) -> int:
         """Note that a packet has arrived; return the packets skipped so far."""
@@ -119,7 +158,7 @@ class DtxSilence:
     @property
     def _missing_at_s(self) -> float:
         """Time from which the card counts as missing, if no packet arrives before."""
-        wait_s = MISSING_AFTER_S + 2 * self._card_latency_s
+        wait_s = MISSING_AFTER_S + 2 * self.card_latency_s
         return self._packet_at_s + wait_s + self.is_settled * IDLE_S
 
     def send_ahead(self, now_s: float) -> None:
@@ -144,7 +183,7 @@ class DtxSilence:
         if now_s < self._missing_at_s:
             return None
         # What the card still holds is not lost: both would add up at the receivers.
-        lead_s = max(self._card_latency_s, self._ahead * PACKET_S)
+        lead_s = max(self.card_latency_s, self._ahead * PACKET_S)
         since_s = max(self._packet_at_s + lead_s, self._silence_at_s)
         # Rounded down, and the rest is sent next time: half a packet too many each time
         # would have added a second to the delay after ten seconds.
@@ -163,9 +202,7 @@ class DtxSilence:
     def replaces(self, at_s: float, skipped: int) -> bool:
         """Send the silence skipped before a packet, and tell whether it stands for it.
 
-        Args:
-            at_s: when the packet arrived.
-            skipped: packets skipped before it, as `arrive` returned it.
+        `at_s` is the packet's arrival, `skipped` what `arrive` returned for it.
         """
         ahead, self._ahead = self._ahead, 0
         is_late = self._is_late(at_s)

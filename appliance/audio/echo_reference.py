@@ -5,22 +5,13 @@ brings what is played to the clock of the microphone.
 """
 
 import time
-from collections import deque
 from collections.abc import Callable
 from typing import Final
 
-from appliance.audio.dsp import interpolated, is_loud, to_block
+from appliance.audio.dsp import WINDOW_FRAMES, is_loud, to_block
 from appliance.audio.jitter_buffer import SIZE_FRAMES, RingBuffer
 from appliance.pcm import BLOCK_FRAMES, RATE_HZ, SILENCE, Block
 
-DELAY_FRAMES: Final = BLOCK_FRAMES + 240
-"""One block and 5 ms for late callbacks. No echo arrives that early: the card alone
-delays it by 20 ms."""
-MOST_DELAY_FRAMES: Final = 3 * BLOCK_FRAMES
-CALM_WINDOWS: Final = 60
-"""A minute, in which the delay was longer than needed, before it is shortened."""
-SHORTEN_FRAMES: Final = 24
-"""Shortening per second, by resampling: the canceller's filter follows."""
 WINDOW_BLOCKS: Final = 100
 """1 s: of so many callbacks one is in time."""
 JUMP_FRAMES: Final = 240
@@ -31,8 +22,6 @@ INTEGRAL: Final = 0.01
 second: 300 ppm are found within 20 s, with an error of 1 ms meanwhile."""
 RATE_MOST: Final = 0.001
 IDLE_FRAMES: Final = RATE_HZ // 5
-_SPARE: Final = 6
-"""Extra samples fetched for the spline."""
 
 
 class _SampleClock:
@@ -73,9 +62,19 @@ class EchoReference:
     Thread: `put` the speaker's, everything else the microphone's.
     """
 
-    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
-        """Start with silence; `now_s` is the monotonic clock."""
+    def __init__(
+        self, latency_s: float, now_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        """Start with silence.
+
+        Args:
+            latency_s: latency of each stream. The delay is one block more: a callback
+                that is later than that is an underrun anyway, and no echo comes so
+                early, because the speaker's and the microphone's latency delay it.
+            now_s: monotonic clock.
+        """
         self._now_s = now_s
+        self._delay = BLOCK_FRAMES + round(latency_s * RATE_HZ)
         self._ring = RingBuffer()
         self._speaker = _SampleClock()
         self._microphone = _SampleClock()
@@ -83,11 +82,6 @@ class EchoReference:
         self._at = self._written = 0
         self._fraction = 0.0
         self._rate = self._drift = 0.0
-        self._target = self._enough = DELAY_FRAMES
-        # Longest delay that was needed in this second, and in each of the last minute
-        # with sound.
-        self._needed = 0
-        self._needs: deque[int] = deque(maxlen=CALM_WINDOWS)
         self._is_aligned = False
         self._windows = 0
 
@@ -112,12 +106,10 @@ class EchoReference:
         at, fraction, rate = self._at, self._fraction, self._rate
         self._advance(1)
         written = self._ring.written
-        if self._loud_until_frame <= at - BLOCK_FRAMES or written - at > SIZE_FRAMES:
+        is_silent = self._loud_until_frame <= at - BLOCK_FRAMES
+        if is_silent or not WINDOW_FRAMES <= written - at <= SIZE_FRAMES:
             return None
-        if not self._is_there(at + BLOCK_FRAMES + _SPARE - written):
-            return None
-        window = self._ring.view(at - 1, BLOCK_FRAMES + _SPARE)
-        return to_block(interpolated(window, fraction, rate, BLOCK_FRAMES))
+        return to_block(self._ring.block(at, fraction, rate))
 
     def skip(self, blocks: int) -> None:
         """Pass over blocks that were captured in idle mode."""
@@ -129,35 +121,6 @@ class EchoReference:
     def is_idle(self) -> bool:
         """Whether there has been nothing to take for a while."""
         return self._loud_until_frame + IDLE_FRAMES <= self._at
-
-    def _is_there(self, missing: int) -> bool:
-        """Return whether no samples are missing; else lengthen the delay if that helps.
-
-        A card that stands still for longer than a callback is ever late has lost
-        samples, or brings them all at once: a longer delay would not have helped.
-        """
-        if missing <= 0:
-            self._enough = self._target
-        needed = self._enough + missing
-        if needed <= MOST_DELAY_FRAMES:
-            self._needed = max(self._needed, needed)
-            self._target = max(self._enough, needed)
-        else:
-            self._target = self._enough
-        return missing <= 0
-
-    def _shorten(self) -> int:
-        """Shorten the delay if less was enough for a minute; return by how much."""
-        if not self._needed:
-            return 0
-        self._needs.append(self._needed)
-        self._needed = 0
-        if len(self._needs) < CALM_WINDOWS:
-            return 0
-        spare = self._target - max(*self._needs, DELAY_FRAMES)
-        shortened = min(max(spare, 0), SHORTEN_FRAMES)
-        self._target -= shortened
-        return shortened
 
     def _advance(self, blocks: int) -> None:
         moved = self._fraction + blocks * BLOCK_FRAMES * (1.0 + self._rate)
@@ -171,7 +134,7 @@ class EchoReference:
             # A speaker that has stopped writes nothing: its end is not taken again.
             if self._written != self._ring.written:
                 self._written = self._ring.written
-                self._at = max(0, self._written - DELAY_FRAMES)
+                self._at = max(0, self._written - self._delay)
                 self._fraction = 0.0
             return
         if self._microphone.windows == self._windows:
@@ -180,11 +143,11 @@ class EchoReference:
         # Samples played until the captured block ended, by both clocks.
         lead_s = self._microphone.offset_s - self._speaker.offset_s
         played = self._microphone.frames + lead_s * RATE_HZ
-        error = played - self._at - self._fraction - BLOCK_FRAMES - self._target
+        error = played - self._at - self._fraction - BLOCK_FRAMES - self._delay
         if not self._is_aligned or abs(error) > JUMP_FRAMES:
             self._is_aligned = True
             self._at += round(error)
             return
         self._drift += INTEGRAL * error / RATE_HZ
-        wanted = self._drift + (PROPORTIONAL * error + self._shorten()) / RATE_HZ
+        wanted = self._drift + PROPORTIONAL * error / RATE_HZ
         self._rate = min(max(wanted, -RATE_MOST), RATE_MOST)

@@ -15,6 +15,7 @@ import numpy as np
 from appliance.audio.drift import ArrivalEstimator, DelayControl
 from appliance.audio.dsp import (
     FADE_FRAMES,
+    WINDOW_FRAMES,
     Samples,
     faded_in,
     faded_out,
@@ -37,8 +38,8 @@ HANGOVER_FRAMES: Final = RATE_HZ // 10
 that level would otherwise be chopped, and the decay of words cut."""
 ON_A_SAMPLE: Final = 1e-3
 """Fraction of a sample; a jump of this size is inaudible."""
-_SPARE: Final = 6
-"""Extra samples fetched for the spline and for reading 0.5 % faster."""
+LEAST_FRAMES: Final = BLOCK_FRAMES + SPLINE_FRAMES
+"""Fill level from which a block can be read."""
 
 
 class RingBuffer:
@@ -75,6 +76,10 @@ class RingBuffer:
         start = first % SIZE_FRAMES
         return self._samples[start : start + frames]
 
+    def block(self, first: int, fraction: float, rate: float) -> Samples:
+        """Return an interpolated block from a position and fraction of a sample on."""
+        return interpolated(self.view(first - 1, WINDOW_FRAMES), fraction, rate)
+
 
 class JitterBuffer:
     """Bounded buffer of one participant's samples.
@@ -102,7 +107,7 @@ class JitterBuffer:
         """Recent peak; set by the writer if there are too many talkers to mix all."""
         self.is_muted = False
         """Whether the mixer reads the samples without playing them."""
-        self.was_muted = False
+        self.was_muted = True
         """Whether it did so, or left the talker out, with the last block."""
         self._idle_since_s: float | None = None
         # Time of an audible underrun whose length is not known yet.
@@ -132,15 +137,7 @@ class JitterBuffer:
         return self._delay_control.drift * 1e6
 
     def write(self, block: Block, now_s: float) -> bool:
-        """Add one block.
-
-        Args:
-            block: int16, shape (480,); it is copied.
-            now_s: monotonic clock.
-
-        Returns:
-            Whether the block is audible.
-        """
+        """Add a copy of the block, and return whether it is audible."""
         # In silence a jump in time is inaudible, so the delay is set at once there.
         is_heard = block is not SILENCE and is_loud(block)
         if is_heard:
@@ -152,29 +149,25 @@ class JitterBuffer:
         self._ring.write(block)
         return is_heard
 
-    def read(self, frames: int, now_s: float) -> Samples | None:
-        """Read the next samples.
-
-        Args:
-            frames: 1-480.
-            now_s: monotonic clock, the same as in `write`.
+    def read(self, now_s: float) -> Samples | None:
+        """Return the next block; None is silence.
 
         Returns:
-            float32, shape (frames,), in int16's range, read-only and valid only until
-            the next write, because it may be a view of the ring. None for silence.
+            float32, shape (480,), in int16's range, read-only and valid only until
+            the next write, because it may be a view of the ring.
         """
-        if self._idle_since_s is not None and not self._resume(frames, now_s):
+        if self._idle_since_s is not None and not self._resume(now_s):
             return None
         stock = self._ring.written - self._at
         if stock > DEEPEST_BLOCKS * BLOCK_FRAMES:
             self.overruns += 1
             # What follows the cut fades in.
             self._was_silent = True
-            stock = self._skip(stock - frames - self._delay_control.target)
+            stock = self._skip(stock - BLOCK_FRAMES - self._delay_control.target)
         age_frames = (now_s - self._written_at_s) * RATE_HZ
-        delay_frames = stock - frames + age_frames
+        delay_frames = stock - BLOCK_FRAMES + age_frames
         if not self._is_primed:
-            is_enough = stock >= frames + SPLINE_FRAMES
+            is_enough = stock >= LEAST_FRAMES
             if is_enough and self._starved_at_s is not None:
                 missing_s, self._starved_at_s = now_s - self._starved_at_s, None
                 self._delay_control.raise_margin(missing_s * RATE_HZ)
@@ -184,19 +177,18 @@ class JitterBuffer:
                 self._at = self._ring.written
                 self._become_idle(now_s)
             return None
-        if stock < frames + SPLINE_FRAMES:
-            return self._underrun(stock, frames, now_s)
-        spare_frames = stock - frames - SPLINE_FRAMES
-        if self._delay_control.note(frames, delay_frames, spare_frames):
+        if stock < LEAST_FRAMES:
+            return self._underrun(stock, now_s)
+        if self._delay_control.note(delay_frames, stock - LEAST_FRAMES):
             self._end_window()
-        return self._taken(frames, now_s)
+        return self._taken(now_s)
 
     def _become_idle(self, now_s: float) -> None:
         self._idle_since_s = now_s
         self._starved_at_s = None
         self._delay_control.restart()
 
-    def _resume(self, frames: int, now_s: float) -> bool:
+    def _resume(self, now_s: float) -> bool:
         """Return whether speech has begun; if so, set the read position for it.
 
         The position is in the silence before the first word, so that the word has the
@@ -207,9 +199,8 @@ class JitterBuffer:
         if self._loud_until_frame <= self._at or not is_there:
             return False
         self._delay_control.pass_silence((now_s - self._idle_since_s) * RATE_HZ)
-        target = (
-            round(self._arrival.expected(now_s)) - self._delay_control.target - frames
-        )
+        held = self._delay_control.target + BLOCK_FRAMES
+        target = round(self._arrival.expected(now_s)) - held
         oldest = self._ring.written - SIZE_FRAMES + BLOCK_FRAMES
         self._at = max(min(target, self._onset_frame), oldest)
         self._fraction = 0.0
@@ -217,17 +208,16 @@ class JitterBuffer:
         self._idle_since_s = None
         return True
 
-    def _taken(self, frames: int, now_s: float) -> Samples | None:
-        is_silent = self._is_silent
-        step = 1.0 + self._delay_control.rate
+    def _taken(self, now_s: float) -> Samples | None:
+        is_silent, rate = self._is_silent, self._delay_control.rate
+        at, fraction = self._at, self._fraction
+        moved = fraction + BLOCK_FRAMES * (1.0 + rate)
+        self._at, self._fraction = at + int(moved), moved % 1.0
         if is_silent and self._was_silent:
-            self._advance(frames * step)
             if self._at - self._loud_until_frame > SIZE_FRAMES:
                 self._become_idle(now_s)
             return None
-        window = self._ring.view(self._at - 1, frames + _SPARE)
-        samples = interpolated(window, self._fraction, self._delay_control.rate, frames)
-        self._advance(frames * step)
+        samples = self._ring.block(at, fraction, rate)
         if is_silent:
             samples = faded_out(samples)
         elif self._was_silent:
@@ -235,7 +225,7 @@ class JitterBuffer:
         self._was_silent = is_silent
         return samples
 
-    def _underrun(self, stock: int, frames: int, now_s: float) -> Samples | None:
+    def _underrun(self, stock: int, now_s: float) -> Samples | None:
         """Return a faded end on an underrun; more is held when sound arrives again."""
         self._is_primed = False
         was_silent, self._was_silent = self._was_silent, True
@@ -245,10 +235,10 @@ class JitterBuffer:
             return None
         self._starved_at_s = now_s
         self.underruns += 1
-        left = min(stock, frames)
+        left = min(stock, BLOCK_FRAMES)
         if was_silent or left < FADE_FRAMES:
             return None
-        rest = np.zeros(frames, np.float32)
+        rest = np.zeros(BLOCK_FRAMES, np.float32)
         rest[:left] = faded_out(self._ring.view(self._at, left))
         self._at += left
         return rest
@@ -267,9 +257,3 @@ class JitterBuffer:
         """Move the read position and return the new fill level."""
         self._at += frames
         return self._ring.written - self._at
-
-    def _advance(self, frames: float) -> None:
-        moved = self._fraction + frames
-        whole = int(moved)
-        self._at += whole
-        self._fraction = moved - whole

@@ -6,7 +6,9 @@ that time. Both are kept for each card over restarts. Time is an argument.
 """
 
 import logging
+import threading
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -35,6 +37,8 @@ FILE_NAME: Final = "latency.json"
 MOST_BYTES: Final = 65_536
 """A larger file is damaged."""
 MOST_CARDS: Final = 50
+WRITER: Final = "latency steps"
+"""Name of the thread that writes the file."""
 _log = logging.getLogger(__name__)
 
 
@@ -49,10 +53,21 @@ class KeptStep(msgspec.Struct, frozen=True):
 class KeptSteps:
     """Steps of the known cards, in a file of the state directory."""
 
-    def __init__(self, folder: Path | None) -> None:
-        """Read the file; None: nothing is kept."""
+    def __init__(
+        self,
+        folder: Path | None,
+        write: Callable[[Path, bytes], None] = write_whole,
+    ) -> None:
+        """Read the file.
+
+        Args:
+            folder: state directory; None: nothing is kept.
+            write: writes the file, or raises `OSError`.
+        """
+        self._write = write
         self._path = None if folder is None else folder / FILE_NAME
         self._steps: dict[str, KeptStep] = {}
+        self._writing = threading.Lock()
         if self._path is None:
             return
         try:
@@ -60,7 +75,7 @@ class KeptSteps:
             self._steps = msgspec.json.decode(content, type=dict[str, KeptStep])
         except FileNotFoundError:
             return
-        except (OSError, msgspec.DecodeError) as exc:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as exc:
             _log.warning("latency steps not read  reason=%r", str(exc))
 
     def step(self, card: str) -> KeptStep:
@@ -68,16 +83,27 @@ class KeptSteps:
         return self._steps.get(card, KeptStep())
 
     def keep(self, card: str, step: KeptStep) -> None:
-        """Store what is known of the card."""
-        self._steps.pop(card, None)
-        known = [*self._steps.items(), (card, step)][-MOST_CARDS:]
-        self._steps = dict(known)
-        if self._path is None:
-            return
-        try:
-            write_whole(self._path, msgspec.json.encode(self._steps))
-        except OSError as exc:
-            _log.warning("latency steps not written  reason=%r", str(exc))
+        """Store what is known of the card, without waiting for it.
+
+        The card loses blocks meanwhile, and an SD card may need seconds.
+        """
+        others = [known for known in self._steps.items() if known[0] != card]
+        self._steps = dict([*others, (card, step)][-MOST_CARDS:])
+        if self._path is not None:
+            threading.Thread(
+                target=self._write_newest, args=(self._path,), name=WRITER, daemon=True
+            ).start()
+
+    def _write_newest(self, path: Path) -> None:
+        """Write the newest steps.
+
+        Thread: of its own.
+        """
+        with self._writing:
+            try:
+                self._write(path, msgspec.json.encode(self._steps))
+            except OSError as exc:
+                _log.warning("latency steps not written  reason=%r", str(exc))
 
 
 class LatencySteps:
@@ -92,6 +118,9 @@ class LatencySteps:
         self._kept = kept
         self._top = steps - 1
         self._card = ""
+        self._known_step = 0
+        """Step that is kept for the card; `latency_step` may be that of two cards, of
+        which only this one is still open."""
         self._calm_s = CALM_S
         self._used_s = 0.0
         """Time of use since the last loss."""
@@ -100,29 +129,23 @@ class LatencySteps:
         self._looks: deque[tuple[float, int]] = deque()
 
     def start(self, card: str, now_s: float) -> None:
-        """Restart counting: streams were opened.
-
-        Args:
-            card: name of the card or cards.
-            now_s: monotonic clock.
-        """
+        """Restart counting: streams of this card, or of these cards, were opened."""
         is_other = card != self._card
         if is_other:
-            kept = self._kept.step(card)
-            self._card = card
-            self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
-            self.latency_step = min(max(kept.step, 0), self._top)
+            self._change_card(card)
+            self.latency_step = self._known_step
         self._count_from(now_s + (SETTLED_S if is_other else REOPENED_S))
 
     def keep_open(self, card: str, now_s: float) -> None:
-        """Restart counting for one of two cards, which stays open with its buffer.
-
-        Args:
-            card: name of the card that stays open.
-            now_s: monotonic clock.
-        """
-        self._card = card
+        """Restart counting for one of two cards, which stays open with its buffer."""
+        self._change_card(card)
         self._count_from(now_s + REOPENED_S)
+
+    def _change_card(self, card: str) -> None:
+        kept = self._kept.step(card)
+        self._card = card
+        self._calm_s = min(max(kept.calm_s, CALM_S), CALM_MOST_S)
+        self._known_step = min(max(kept.step, 0), self._top)
 
     def _count_from(self, settled_s: float) -> None:
         self._used_s = 0.0
@@ -134,9 +157,8 @@ class LatencySteps:
 
         Args:
             losses: losses since `start`.
-            now_s: monotonic clock.
-            is_idle: whether both sides are silent, so that an interruption would be
-                inaudible.
+            now_s: time of this look.
+            is_idle: whether an interruption would be inaudible.
         """
         if now_s < self._settled_s:
             self._looks.clear()
@@ -149,9 +171,11 @@ class LatencySteps:
             self._looks.popleft()
         if self.is_losing:
             calm_s = min(2 * self._calm_s, CALM_MOST_S)
-            return self._change_to(self.latency_step + 1, calm_s)
+            longer = max(self.latency_step + 1, self._known_step)
+            return self._change_to(longer, calm_s)
         is_calm = self._used_s >= self._calm_s
-        return is_calm and is_idle and self._change_to(self.latency_step - 1)
+        shorter = min(self.latency_step - 1, self._known_step)
+        return is_calm and is_idle and self._change_to(shorter)
 
     @property
     def is_losing(self) -> bool:
@@ -165,16 +189,11 @@ class LatencySteps:
         )
 
     def _change_to(self, latency_step: int, calm_s: float | None = None) -> bool:
-        """Change the step, within its limits, and return whether it is another one.
-
-        Args:
-            latency_step: the new step.
-            calm_s: time of use before the next shorter buffer; None: as before.
-        """
+        """Change the step, within its limits, and return whether it is another one."""
         step = min(max(latency_step, 0), self._top)
         if step == self.latency_step:
             return False
-        self.latency_step = step
+        self.latency_step = self._known_step = step
         self._calm_s = calm_s or self._calm_s
         self._kept.keep(self._card, KeptStep(step, self._calm_s))
         return True

@@ -28,9 +28,10 @@ class Meter:
     Thread: the sender's.
     """
 
-    def __init__(self, post: Post) -> None:
-        """Start with silence."""
+    def __init__(self, post: Post, mixer: Mixer) -> None:
+        """Start with silence; the playback level is read from `mixer`."""
         self._post = post
+        self._mixer = mixer
         self._loudest_dbfs: float = SILENCE_DBFS
         self._blocks = 0
         self._unmeasured = 0
@@ -46,28 +47,28 @@ class Meter:
         self._blocks += blocks
         self._unmeasured += blocks
 
-    def take(self, microphone: Block, mixer: Mixer) -> None:
-        """Take a captured block; the playback level is read from `mixer`."""
+    def take(self, microphone: Block) -> None:
+        """Take a captured block."""
         self._unmeasured += 1
         if self._unmeasured >= EVERY_BLOCKS:
             self._unmeasured = 0
             self._loudest_dbfs = max(self._loudest_dbfs, level_dbfs(microphone))
-        self._advance(1, mixer)
+        self._advance(1)
 
-    def take_playback(self, blocks: int, mixer: Mixer) -> None:
+    def take_playback(self, blocks: int) -> None:
         """Measure playback alone, because no sound is captured and none is sent."""
         self._unmeasured = 0
         self._loudest_dbfs = SILENCE_DBFS
-        self._advance(blocks, mixer)
+        self._advance(blocks)
 
-    def _advance(self, blocks: int, mixer: Mixer) -> None:
+    def _advance(self, blocks: int) -> None:
         """Count blocks, and post the levels if a change is due."""
         self._blocks += blocks
         if self._blocks < METER_BLOCKS:
             return
         levels = LevelsMeasured(
             _coarse(self._loudest_dbfs, self._posted.microphone_dbfs),
-            _coarse(mixer.level_dbfs, self._posted.speaker_dbfs),
+            _coarse(self._mixer.level_dbfs, self._posted.speaker_dbfs),
             is_voice=self._loudest_dbfs > VOICE_DBFS,
         )
         self._blocks = 0

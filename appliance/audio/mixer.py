@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 import numpy as np
 
+from appliance.audio.driver import IdleWindow
 from appliance.audio.dsp import (
     CEILING,
     SILENCE_DBFS,
@@ -20,7 +21,6 @@ from appliance.audio.dsp import (
     to_block,
     volume_gain,
 )
-from appliance.audio.idle import IdleWindow
 from appliance.audio.jitter_buffer import JitterBuffer
 from appliance.pcm import BLOCK_FRAMES, Block
 
@@ -58,12 +58,7 @@ class Mixer:
         is_half_duplex: bool = False,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Start without talkers.
-
-        Args:
-            is_half_duplex: whether playback is muted while the gate is open.
-            now_s: monotonic clock.
-        """
+        """Start without talkers; half duplex mutes them while the gate is open."""
         self._now_s = now_s
         self.is_half_duplex = is_half_duplex
         self.idle_window = IdleWindow()
@@ -80,7 +75,6 @@ class Mixer:
         self._earcon: Samples = np.zeros(0, np.float32)
         # Talkers who have left, whose end is faded out with the next block.
         self._leaving: deque[JitterBuffer] = deque(maxlen=MOST_TALKERS)
-        self._was_muted = False
         self._limiter = Limiter()
         self._gain = np.float32(1.0)
         self._past_underruns = 0
@@ -105,11 +99,7 @@ class Mixer:
         self.playback_window.end()
 
     def add(self, talker: str) -> Callable[[Block], None]:
-        """Add a talker and return the function that takes its blocks.
-
-        Args:
-            talker: unique name; it must not be in use.
-        """
+        """Add a talker of a unique name; return the function that takes its blocks."""
         jitter_buffer = JitterBuffer()
         self._jitter_buffers[talker] = jitter_buffer
         self._talkers = tuple(self._jitter_buffers.values())
@@ -179,7 +169,7 @@ class Mixer:
         """
         self._read_at_s = now_s = self._now_s()
         parts = self._parts(now_s)
-        voices = self._faded(np.add.reduce(parts) if parts else None)
+        voices = np.add.reduce(parts) if parts else None
         tone = self._next_tone(now_s)
         if tone is None:
             self.played = self.reference = self._limited(voices, len(parts))
@@ -247,19 +237,13 @@ class Mixer:
             # Those that were mixed until now are read once more, to fade them out.
             dropped += [x for x in awake if not x.was_muted and x not in chosen]
         parts = [
-            *(_audible(each, now_s, is_muted=each.is_muted) for each in chosen),
+            *(
+                _audible(each, now_s, is_muted=each.is_muted or self.is_muted)
+                for each in chosen
+            ),
             *(_audible(each, now_s, is_muted=True) for each in dropped),
         ]
         return [part for part in parts if part is not None]
-
-    def _faded(self, voices: Samples | None) -> Samples | None:
-        """Return the voices, faded where half duplex mutes or unmutes them."""
-        was_muted, self._was_muted = self._was_muted, self.is_muted
-        if voices is None or was_muted == self._was_muted:
-            return None if was_muted else voices
-        if was_muted:
-            return faded_in(voices)
-        return None if self.reference is None else cut(voices)
 
     def _limited(self, voices: Samples | None, talkers: int) -> Block | None:
         if voices is None:
@@ -318,7 +302,7 @@ def _audible(
 ) -> Samples | None:
     """Return the next block; a muted talker's is read, but not returned."""
     was_muted, jitter_buffer.was_muted = jitter_buffer.was_muted, is_muted
-    block = jitter_buffer.read(BLOCK_FRAMES, now_s)
+    block = jitter_buffer.read(now_s)
     if block is None or was_muted == jitter_buffer.was_muted:
         return None if was_muted else block
     return faded_in(block) if was_muted else cut(block)

@@ -52,12 +52,7 @@ class PortAudio:
     def __init__(
         self, patience_s: float = PATIENCE_S, most_searches: int = MOST_SEARCHES
     ) -> None:
-        """Start without a process; entering the context starts it.
-
-        Args:
-            patience_s: time limit of a native call.
-            most_searches: searches after which another process is started.
-        """
+        """Start without a process; entering the context starts it."""
         self._patience_s = patience_s
         self._most_searches = most_searches
         self._process: SoundProcess | None = None
@@ -91,11 +86,7 @@ class PortAudio:
         return self._failure if self._process is None else ""
 
     def devices(self) -> Iterable[Mapping[str, object]]:
-        """Return the devices found at the last initialisation.
-
-        Raises:
-            SoundError: PortAudio cannot list its devices.
-        """
+        """Return the devices found at the last initialisation."""
         found = self._call(ANY_CARD, "devices")
         keys = (
             "name",
@@ -112,8 +103,8 @@ class PortAudio:
         """Initialise PortAudio again, because it finds new cards only then.
 
         Raises:
-            SoundError: it cannot be initialised, as with an error in asound.conf, or
-                its process cannot be started.
+            SoundError: also with an error in asound.conf, or if the process cannot be
+                started.
         """
         if self._searches >= self._most_searches:
             self.close()
@@ -140,11 +131,7 @@ class PortAudio:
         return bool(self._call(wanted.device_name, "can", *_parameters(wanted)))
 
     def open(self, wanted: StreamRequest, callback: PeriodCallback) -> Stream:
-        """Open a stream.
-
-        Raises:
-            SoundError: PortAudio refuses.
-        """
+        """Open a stream; `start` of the result starts the callbacks."""
         name, process = wanted.device_name, self._process
         if process is None:
             raise SoundError(name, self.failure())
@@ -248,6 +235,6 @@ def _parameters(wanted: StreamRequest) -> tuple[int, int, int, int, int, float]:
         0 if device is None else device.index
         for device in (wanted.microphone, wanted.speaker)
     )
-    heard = microphone, wanted.microphone_channels
-    played = speaker, wanted.speaker_channels
+    heard = microphone, wanted.channels("microphone")
+    played = speaker, wanted.channels("speaker")
     return (*heard, *played, wanted.rate_hz, wanted.latency_s)

@@ -81,11 +81,7 @@ def callback(
 ) -> Native:
     """Return the native callback of a stream as a pointer.
 
-    Args:
-        library: cffi's object and PortAudio's functions.
-        flag: byte that ends an idle window.
-        exchange: of the stream's periods.
-        wanted: parameters of the stream.
+    `library` is cffi's object and PortAudio's functions; `flag` ends an idle window.
     """
     ffi, lib = library
     _, heard_channels, _, played_channels, rate_hz, _ = wanted
@@ -130,13 +126,7 @@ class Exchange:
     """
 
     def __init__(self, socket: int, number: int, latency_s: float) -> None:
-        """Start before the first period of the stream.
-
-        Args:
-            socket: for the periods.
-            number: of the stream.
-            latency_s: how long the card can wait for a period.
-        """
+        """Start before the first period; the card can wait `latency_s` for each."""
         self._socket = socket
         self._number = number
         self._wait_ms = round((latency_s - MARGIN_S) * 1000)
@@ -157,7 +147,7 @@ class Exchange:
         Args:
             heard: buffer of the captured period, if there is one.
             played: buffer to fill, if there is one.
-            skipped: periods that were skipped before.
+            skipped: number of periods that were skipped before.
             facts: PortAudio's flags, and time of the first frame at the converter.
 
         Returns:
@@ -204,9 +194,7 @@ class Process:
     def __init__(self, shared: mmap, sockets: tuple[int, ...]) -> None:
         """Start without the library; `load` comes first, then commands open streams.
 
-        Args:
-            shared: memory shared with the appliance.
-            sockets: one for the periods of each stream.
+        `shared` is memory shared with the appliance; each stream has a socket.
         """
         self._shared = shared
         self._sockets = sockets

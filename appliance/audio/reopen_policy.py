@@ -4,6 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from appliance.sound_cards.alsa_devices import without_closed
+
 SOON_S: Final = 1.0
 """Sound must return within 3 s of the card's return; opening takes up to 1 s."""
 STUCK_S: Final = 0.5
@@ -11,7 +13,7 @@ STUCK_S: Final = 0.5
 LATEST_S: Final = 30.0
 EARLY_SEARCHES: Final = 8
 EARLY_S: Final = 2.0
-"""After each change of the list, eight searches for a missing direction or the first
+"""After each change of the cards, eight searches for a missing direction or the first
 choice within 15 s: one after `SOON_S`, then one every 2 s, so that a card that was dead
 for a moment is back within 3 s. Each interrupts the other direction."""
 LATER_S: Final = 60.0
@@ -64,7 +66,7 @@ class ReopenPolicy:
             is_better_listed: returns whether a card may be there for a missing
                 direction, or a better one than the open one.
             is_plugin_wanted: returns whether one may be there that is not in ALSA's
-                list; asked only after a change of the list.
+                list; asked only after a change of the cards.
         """
         self._is_better_listed = is_better_listed
         self._is_plugin_wanted = is_plugin_wanted
@@ -92,13 +94,15 @@ class ReopenPolicy:
         """Record a search, or that the list offers nothing to search for.
 
         Args:
-            cards: ALSA's list from before the search; empty where there is none.
-            now_s: monotonic clock, after the search.
+            cards: `SelectedDevices.list_cards` from before the search.
+            now_s: time after the search.
             is_open: whether a stream is open now. Searches that would interrupt it are
                 counted apart.
         """
         if cards != self._cards:
-            self._searches = self._half_searches = 0
+            self._searches = 0
+        if self._is_other_card(cards):
+            self._half_searches = 0
         self._searches += not is_open
         self._half_searches += is_open
         self._cards = cards
@@ -108,13 +112,7 @@ class ReopenPolicy:
     def is_due(
         self, list_cards: Callable[[], str], now_s: float, state: SoundState
     ) -> bool:
-        """Return whether to search now.
-
-        Args:
-            list_cards: returns ALSA's list; called only if it is needed.
-            now_s: monotonic clock.
-            state: of the streams.
-        """
+        """Return whether to search now; `list_cards` is called only if it is needed."""
         is_early = state.is_open and now_s - self._looked_at_s < SOON_S
         # A pause in what is being said may be short.
         if state.is_complete:
@@ -131,12 +129,20 @@ class ReopenPolicy:
         if waited_s < (SOON_S if is_changed else self._open_wait_s()):
             return False
         is_hopeful = self._is_better_listed() or (
-            is_changed and self._is_plugin_wanted()
+            self._is_other_card(cards) and self._is_plugin_wanted()
         )
         if not (state.has_no_samples or is_hopeful):
             self.note(cards, now_s, is_open=True)
             return False
         return not self._has_to_wait(state, now_s, is_changed=is_changed)
+
+    def _is_other_card(self, cards: str) -> bool:
+        """Return whether a card was plugged in or unplugged since the last search.
+
+        The list also changes when another program plays a sound, which is no reason to
+        interrupt a stream.
+        """
+        return without_closed(cards) != without_closed(self._cards)
 
     def _has_to_wait(
         self, state: SoundState, now_s: float, *, is_changed: bool

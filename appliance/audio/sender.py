@@ -16,8 +16,7 @@ import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing, ToneRemover
 from appliance.audio.dsp import Samples, db_gain, to_block
-from appliance.audio.dtx_silence import DtxSilence
-from appliance.audio.encoder_feed import EncoderFeed
+from appliance.audio.dtx_silence import DtxSilence, EncoderFeed
 from appliance.audio.gate import Gate
 from appliance.audio.meter import Meter
 from appliance.audio.mixer import Mixer
@@ -51,12 +50,7 @@ class Sender:
     ) -> None:
         """Start with the gate closed and nobody connected; `start` starts the thread.
 
-        Args:
-            gate: passes the microphone or silence.
-            mixer: plays earcons, and is measured by the meter.
-            post: takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
-            processing: echo cancellation and noise suppression.
-            now_s: monotonic clock.
+        `post` takes `FirstBlockSent`, `TailEnded` and `LevelsMeasured`.
         """
         self.gate = gate
         self.mixer = mixer
@@ -68,7 +62,7 @@ class Sender:
         # far.
         self._queue: SimpleQueue[tuple[float, int, _Packet] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-        self.meter = Meter(post)
+        self.meter = Meter(post, mixer)
         self._first_half: _Pair | None = None
         self._gain = 1.0
         self._asked_at_s: float | None = None
@@ -125,10 +119,6 @@ class Sender:
         self.gate.open()
         self.mixer.end_idle()
 
-    def close_gate(self, tail_ms: int) -> None:
-        """Close the gate after a tail of up to `tail_ms`."""
-        self.gate.close(tail_ms)
-
     def play_at_end(self, tone: Samples) -> None:
         """Play an earcon when the gate has closed, so that it is not sent."""
         self._at_end = tone
@@ -141,7 +131,7 @@ class Sender:
 
     def set_delay(self, delay_ms: int) -> None:
         """Adapt to new streams with this delay from speaker to microphone."""
-        self._silence.set_card_latency(delay_ms / 1000)
+        self._silence.card_latency_s = delay_ms / 1000
         self._processing.restart(delay_ms)
         self._first_half = None
 
@@ -176,7 +166,7 @@ class Sender:
         if packets is None:
             return
         if not (self.encoder_feed.is_connected or self._was_open or self.gate.is_open):
-            self.meter.take_playback(packets * PACKET_BLOCKS, self.mixer)
+            self.meter.take_playback(packets * PACKET_BLOCKS)
             return
         if self.gate.is_open and not self._is_gap_counted:
             self._is_gap_counted = True
@@ -185,12 +175,12 @@ class Sender:
         for _ in range(packets):
             # New blocks each time, because they are processed in place.
             first, second = np.zeros((2, BLOCK_FRAMES), np.int16)
-            self._send_packet(((first, SILENCE), (second, SILENCE)))
+            packet = (first, SILENCE), (second, SILENCE)
+            self._send_packet(packet, is_captured=False)
         self.mixer.end_idle()
 
     def _run(self) -> None:
         raise_priority()
-        self._silence.restart(self._now_s())
         is_wanted = True
         while is_wanted:
             self.heartbeat_s = time.monotonic()
@@ -214,14 +204,15 @@ class Sender:
         self._silence.count(is_silent=not (is_talk or self._processing.is_at_work))
         return True
 
-    def _send_packet(self, packet: _Packet) -> None:
+    def _send_packet(self, packet: _Packet, *, is_captured: bool = True) -> None:
         (first_heard, _), (second_heard, _) = packet
         if first_heard is SILENCE and not self.gate.is_open:
             self._processing.adapt(second_heard)
         (first, was_open), (second, is_open) = (self._gated(*pair) for pair in packet)
         is_sent = self.encoder_feed.send([(first, second)])
-        self._post_change(is_open=was_open, is_sent=is_sent)
-        self._post_change(is_open=is_open, is_sent=is_sent)
+        is_heard = is_sent and is_captured
+        self._post_change(is_open=was_open, is_heard=is_heard)
+        self._post_change(is_open=is_open, is_heard=is_heard)
 
     def _gated(self, microphone: Block, played: Block) -> tuple[Block, bool]:
         """Return the block to send, and whether the gate is open."""
@@ -247,12 +238,12 @@ class Sender:
         )
         if self._gain != 1.0:
             microphone = to_block(microphone.astype(np.float32) * self._gain)
-        self.meter.take(microphone, self.mixer)
+        self.meter.take(microphone)
         return microphone
 
-    def _post_change(self, *, is_open: bool, is_sent: bool) -> None:
-        """Post a change of the gate after its first block was sent."""
-        if self._asked_at_s is not None and is_open and is_sent:
+    def _post_change(self, *, is_open: bool, is_heard: bool) -> None:
+        """Post a change of the gate after its first captured block was sent."""
+        if self._asked_at_s is not None and is_open and is_heard:
             since_press_s = self._now_s() - self._asked_at_s
             self._asked_at_s = None
             self._post(FirstBlockSent(since_press_s))

@@ -63,12 +63,7 @@ Value: TypeAlias = Any
 
 
 def with_host_text(sentence: str, host_text: str) -> str:
-    """Return PortAudio's sentence with the text of the host, and a remedy if known.
-
-    Args:
-        sentence: PortAudio's message.
-        host_text: ALSA's text; empty: there is none.
-    """
+    """Return PortAudio's sentence with ALSA's text, if any, and a remedy if known."""
     if not host_text:
         return sentence
     if host_text == _NO_BANDWIDTH:
@@ -77,14 +72,7 @@ def with_host_text(sentence: str, host_text: str) -> str:
 
 
 def reason_in(written: str) -> str:
-    """Return the cause in one sentence, with file and line where ALSA names them.
-
-    Args:
-        written: output of ALSA.
-
-    Returns:
-        Empty where the output names no cause.
-    """
+    """Return the cause that ALSA wrote, with file and line; empty: it names none."""
     place, file = _CONFIGURATION_LINE.search(written), _BROKEN_FILE.search(written)
     if place is None:
         other = _ANY_ALSA_ERROR.search(written)
@@ -119,9 +107,7 @@ class PeriodThread:
     def __init__(self, ours: socket.socket, flag: memoryview) -> None:
         """Start without a stream; `begin` starts the thread.
 
-        Args:
-            ours: our end of the socket.
-            flag: byte that the sound process reads within an idle window.
+        The sound process reads `flag` within an idle window.
         """
         self._socket = ours
         self._flag = flag
@@ -139,8 +125,8 @@ class PeriodThread:
     ) -> None:
         """Call the callback from now on, for the stream with this number."""
         frames = wanted.period_frames * SAMPLE_BYTES
-        heard_bytes = frames * wanted.microphone_channels
-        message = bytearray(PLAYED.size + frames * wanted.speaker_channels)
+        heard_bytes = frames * wanted.channels("microphone")
+        message = bytearray(PLAYED.size + frames * wanted.channels("speaker"))
         heard = memoryview(self._received)[HEARD.size : HEARD.size + heard_bytes]
         played = memoryview(message)[PLAYED.size :]
         callback.idle_window.share(self._flag)
@@ -278,8 +264,7 @@ class SoundProcess:
             self._control.send(marshal.dumps((name, *arguments)))
             message = self._control.recv(MOST_BYTES)
         except TimeoutError as exc:
-            reason = fault_table.CARD_STUCK.text(call=self.native_call or name)
-            raise ProcessGoneError(reason) from exc
+            raise ProcessGoneError(self._late_reason(limit_s)) from exc
         except OSError:
             message = b""
         if not message:
@@ -290,6 +275,13 @@ class SoundProcess:
         if not is_done:
             raise RefusedError(*answer)
         return answer[0]
+
+    def _late_reason(self, limit_s: float) -> str:
+        if call := self.native_call:
+            return fault_table.CARD_STUCK.text(call=call)
+        # Loading it from a slow disk takes its time; no card is at fault.
+        error = f"no answer for {limit_s:.0f} s"
+        return fault_table.SOUND_NOT_STARTED.text(error=error)
 
     def take(self, number: int, wanted: StreamRequest, callback: PeriodCallback) -> int:
         """Reserve one of the streams for this callback, and return it."""

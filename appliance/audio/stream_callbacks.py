@@ -4,19 +4,17 @@ They copy, mix and hand over; they do not log and hold locks only for moments. T
 on bytes where possible: with cold caches each NumPy call has a noticeable cost.
 """
 
-import threading
-from types import TracebackType
 from typing import Final, Protocol
 
 import numpy as np
 
-from appliance.audio.driver import SAMPLE_BYTES, Raw
+from appliance.audio.driver import IDLE_PERIODS, SAMPLE_BYTES, Raw
 from appliance.audio.dsp import SILENT_PEAK, faded_in, resampler, to_block
 from appliance.audio.echo_reference import EchoReference
-from appliance.audio.idle import IdleMode
 from appliance.audio.mixer import Mixer
 from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import RATE_HZ, SILENCE, Block
+from appliance.sound_cards.devices import Direction
 
 COMPARE_BLOCKS: Final = 20
 """The two channels of a microphone are compared five times a second, and in every block
@@ -56,12 +54,7 @@ class Capture:
     """
 
     def __init__(self, block_sink: BlockSink, counters: StreamCounters) -> None:
-        """Start with the first channel.
-
-        Args:
-            block_sink: takes the blocks.
-            counters: takes whether there is sound.
-        """
+        """Start with the first channel; `counters` takes whether there is sound."""
         rate_hz = counters.rate_hz
         self._block_sink = block_sink
         self._counters = counters
@@ -146,114 +139,66 @@ class OutputBuffer:
         outdata[:] = block.repeat(len(outdata) // self._period_bytes).tobytes()
 
 
-class PlaybackCallback:
-    """Callback of a stream that only plays."""
+class StreamCallback:
+    """Callback of a stream that captures, plays, or does both.
 
-    def __init__(
-        self, mixer: Mixer, reference: EchoReference, counters: StreamCounters
-    ) -> None:
-        """Start with silence."""
-        self.idle_window = mixer.playback_window
-        self._mixer = mixer
-        self._reference = reference
-        self._counters = counters
-        self._output = output = OutputBuffer(counters.rate_hz)
-        self._idle_mode = IdleMode(
-            self.idle_window, counters, lambda: mixer.is_idle and output.is_idle
-        )
-
-    def call(self, _heard: Raw, played: Raw, status: int, _adc_s: float) -> None:
-        """Fill one period for playback."""
-        with _end_process_on_error:
-            if skipped := self._idle_mode.skipped():
-                self._reference.put_silence(skipped)
-            self._counters.note(status)
-            block = self._mixer.next()
-            self._reference.put(self._mixer.reference)
-            self._output.fill(played, block)
-            self._idle_mode.begin()
-
-
-class CaptureCallback:
-    """Callback of a stream that only captures."""
+    A duplex stream has one clock, so the echo's delay is constant. Two streams share an
+    `EchoReference`.
+    """
 
     def __init__(
         self,
+        directions: set[Direction],
         mixer: Mixer,
-        reference: EchoReference,
         block_sink: BlockSink,
+        reference: EchoReference,
         counters: StreamCounters,
     ) -> None:
-        """Start without captured sound."""
-        self.idle_window = mixer.idle_window
-        self._reference = reference
-        self._capture = capture = Capture(block_sink, counters)
-        self._counters = counters
-        self._idle_mode = IdleMode(
-            mixer.idle_window,
-            counters,
-            lambda: capture.is_idle and mixer.is_idle and reference.is_idle,
-        )
-
-    def call(self, heard: Raw, _played: Raw, status: int, adc_s: float) -> None:
-        """Take one captured period."""
-        with _end_process_on_error:
-            if skipped := self._idle_mode.skipped():
-                self._reference.skip(skipped)
-                self._capture.skip(skipped)
-            self._counters.note(status, adc_s)
-            self._capture.add(heard, self._reference.take())
-            self._idle_mode.begin()
-
-
-class DuplexCallback:
-    """Callback of a duplex stream: one clock, so the echo's delay is constant."""
-
-    def __init__(
-        self, mixer: Mixer, block_sink: BlockSink, counters: StreamCounters
-    ) -> None:
-        """Start with silence."""
-        self.idle_window = mixer.idle_window
+        """Start with silence; `reference` is for streams of one direction."""
+        captures = "microphone" in directions
+        plays = "speaker" in directions
+        self.idle_window = mixer.idle_window if captures else mixer.playback_window
+        # Reset what earlier streams have left.
+        self.idle_window.taken()
         self._mixer = mixer
         self._counters = counters
-        self._capture = capture = Capture(block_sink, counters)
-        self._output = output = OutputBuffer(counters.rate_hz)
-        self._idle_mode = IdleMode(
-            mixer.idle_window,
-            counters,
-            lambda: capture.is_idle and mixer.is_idle and output.is_idle,
-        )
+        self._capture = Capture(block_sink, counters) if captures else None
+        self._output = OutputBuffer(counters.rate_hz) if plays else None
+        self._reference = None if captures and plays else reference
 
     def call(self, heard: Raw, played: Raw, status: int, adc_s: float) -> None:
         """Take one captured period and fill one for playback."""
-        with _end_process_on_error:
-            if skipped := self._idle_mode.skipped():
-                self._capture.skip(skipped)
-            self._counters.note(status, adc_s)
-            self._output.fill(played, self._mixer.next())
-            self._capture.add(heard, self._mixer.reference)
-            self._idle_mode.begin()
+        capture, output, reference = self._capture, self._output, self._reference
+        if skipped := self.idle_window.taken():
+            self._skip(skipped)
+        self._counters.note(status, adc_s)
+        if output is not None:
+            block = self._mixer.next()
+            if reference is not None:
+                reference.put(self._mixer.reference)
+            output.fill(played, block)
+        if capture is not None:
+            voices = reference.take() if reference else self._mixer.reference
+            capture.add(heard, voices)
+        self.idle_window.open()
+        if self._is_idle():
+            self.idle_window.begin(IDLE_PERIODS)
 
+    def _skip(self, blocks: int) -> None:
+        """Account for blocks that were skipped in idle mode."""
+        self._counters.skip(blocks)
+        if self._output is not None and self._reference is not None:
+            self._reference.put_silence(blocks)
+        if self._capture is not None:
+            if self._reference is not None:
+                self._reference.skip(blocks)
+            self._capture.skip(blocks)
 
-class _EndProcessOnError:
-    """Context manager that passes an exception to `threading.excepthook`.
-
-    Without it an exception would end the thread of the periods, which looks like an
-    unplugged card; with it, the appliance ends and is started again.
-    """
-
-    def __enter__(self) -> None:
-        """Do nothing: this runs 100 times a second."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        if kind is not None:
-            here = threading.current_thread()
-            threading.excepthook(threading.ExceptHookArgs((kind, error, trace, here)))
-
-
-_end_process_on_error = _EndProcessOnError()
+    def _is_idle(self) -> bool:
+        """Return whether the next periods may be skipped."""
+        capture, output, reference = self._capture, self._output, self._reference
+        if capture is not None and not capture.is_idle:
+            return False
+        if output is None:
+            return self._mixer.is_idle and (reference is None or reference.is_idle)
+        return self._mixer.is_idle and output.is_idle

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from appliance.metrics.counters import AudioFault
 from appliance.sound_cards.devices import Direction
 
 STALL_S: Final = 1.0
@@ -33,16 +34,11 @@ class StreamCounters:
     def __init__(
         self, rate_hz: int, now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        """Start now.
-
-        Args:
-            rate_hz: rate of the card.
-            now_s: monotonic clock.
-        """
+        """Start now, for a card that runs at this rate."""
         self.rate_hz = rate_hz
         self._now_s = now_s
         self.at_s = now_s()
-        """Time of the last callback."""
+        """Time of the last callback, or of the start."""
         self.blocks = 0
         """Periods of 10 ms so far."""
         self.xruns = 0
@@ -67,6 +63,10 @@ class StreamCounters:
         self._ahead: float | None = None
         self._least_ahead = 0.0
         self._compared_blocks = self._values = 0
+
+    def begin(self) -> None:
+        """Wait for the first callback from now on: opening a card may take seconds."""
+        self.at_s = self._now_s()
 
     def note(self, status: int, adc_s: float = 0.0) -> None:
         """Record one callback.
@@ -111,6 +111,10 @@ class StreamCounters:
             return
         passed = self.blocks - self._compared_blocks
         missing = max(0, int(self._least_ahead - self._ahead + ADC_CERTAINTY))
+        if missing >= STALL_S * BLOCKS_PER_S:
+            # With a sound server it is the wall clock, which has been set.
+            self._ahead = None
+            return
         self.drops += missing
         latest = self._ahead + missing + passed * ADC_RATE_ERROR
         self._ahead = min(latest, self._least_ahead)
@@ -127,10 +131,17 @@ class StreamCounters:
         if self.no_samples_since_s is None:
             self.no_samples_since_s = self.at_s
 
+    def count(self, direction: Direction, kind: AudioFault) -> int:
+        """Return the number of xruns or drops in this direction; 0 for other faults."""
+        is_microphone = direction == "microphone"
+        if kind is AudioFault.XRUN:
+            return self.xruns + (self.missing if is_microphone else 0)
+        return self.drops if kind is AudioFault.DROP and is_microphone else 0
+
     def losses(self, direction: Direction) -> int:
         """Return the number of losses of every kind in this direction."""
-        captured = self.missing + self.drops
-        return self.xruns + (captured if direction == "microphone" else 0)
+        kinds = AudioFault.XRUN, AudioFault.DROP
+        return sum(self.count(direction, kind) for kind in kinds)
 
     def skip(self, blocks: int) -> None:
         """Record callbacks that were skipped in idle mode, which had no flags."""

@@ -1,4 +1,4 @@
-"""Faults of the card's streams: their counters, and events for lost and found parts."""
+"""Faults of the card's streams: counts, silent microphone, events of lost and found."""
 
 import logging
 import threading
@@ -6,7 +6,6 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.silent_microphone import SilentMicrophone
 from appliance.audio.stream_counters import STALL_S, StreamCounters
 from appliance.core import fault_table
 from appliance.core.events import PartFound, PartLost
@@ -22,7 +21,47 @@ STOPPED: Final = fault_table.CARD_STOPPED.text()
 NO_SAMPLES: Final = fault_table.CARD_NO_SAMPLES.text()
 REASONS: Final = 8
 """Number of reasons per loss that are remembered as logged."""
+FIRST_ZEROS_S: Final = 2.0
+"""Time with the gate open in which a microphone that has never delivered anything else
+may deliver zeros; our choice, longer than it takes to begin to speak."""
+ZEROS_S: Final = 4.5
+"""The same for a microphone that did deliver sound; our choice, longer than the pauses
+of a talk. Doubled each time that sound comes after all."""
+MOST_ZEROS_S: Final = 72.0
+"""After four mutes that were noticed, the next ones are still named; our choice."""
 _log = logging.getLogger(__name__)
+
+
+class SilentMicrophone:
+    """Detector for one microphone, over all streams that are opened on it.
+
+    Thread: the supervisor's.
+    """
+
+    def __init__(self, name: str = "") -> None:
+        """Start with a microphone of this name that works."""
+        self.name = name
+        self.is_silent = False
+        self._zeros_since_s: float | None = None
+        self._open_at_s: float | None = None
+        self._talked_s = 0.0
+        """Time with the gate open since the zeros began, over several talks."""
+        self._longest_s = ZEROS_S
+
+    def update(self, counters: StreamCounters, *, is_gate_open: bool) -> None:
+        """Set `is_silent` after some time of zeros; it stays so until sound comes."""
+        zeros_since_s, now_s = counters.zeros_since_s, counters.at_s
+        if zeros_since_s != self._zeros_since_s:
+            self._zeros_since_s, self._talked_s = zeros_since_s, 0.0
+            # A stream that was just opened has had neither zeros nor sound yet.
+            if self.is_silent and counters.has_sound:
+                self.is_silent = False
+                self._longest_s = min(2 * self._longest_s, MOST_ZEROS_S)
+        opened_at_s, self._open_at_s = self._open_at_s, now_s if is_gate_open else None
+        if opened_at_s is not None and is_gate_open and zeros_since_s is not None:
+            self._talked_s += now_s - max(opened_at_s, zeros_since_s)
+            longest_s = self._longest_s if counters.has_sound else FIRST_ZEROS_S
+            self.is_silent = self.is_silent or self._talked_s >= longest_s
 
 
 class StreamFaults:
@@ -54,17 +93,16 @@ class StreamFaults:
         """Counters of the streams that are open now."""
         self._opened: dict[Direction, PartFound] = {}
         """Events for opened streams that have not called back yet."""
-        self._logged: dict[Direction, PartFound] = {}
-        """Last event logged for each direction."""
+        self._posted: dict[Direction, PartFound] = {}
+        """Last event posted for each direction that works."""
         self._working: dict[Direction, PartFound] = {}
         """Events of the streams that work, without the troubles."""
         self._listed: dict[Direction, str] = {}
         """Names of the devices that worked and have not gone away since."""
-        self._troubles: dict[Direction, str] = {}
-        """Notice last posted for each of them."""
         self._silent_microphone = SilentMicrophone()
-        # Held while counts of closed streams take the place of their counters.
-        self._changing = threading.Lock()
+        # Held while counts of closed streams take the place of their counters: one that
+        # another thread reads must not go back.
+        self._changing = threading.RLock()
         self.has_no_samples = False
         """Whether the microphone is open, but has delivered no samples for a second."""
 
@@ -95,7 +133,7 @@ class StreamFaults:
         found: dict[Direction, PartFound],
     ) -> None:
         """Take the counters of new streams and the events to post when each works."""
-        self.counters = counters
+        self.counters = dict(counters)
         self._opened = dict(found)
         microphone = found.get("microphone")
         if microphone and microphone.name != self._silent_microphone.name:
@@ -115,9 +153,7 @@ class StreamFaults:
                 found = self._opened.pop(direction)
                 self._listed[direction] = found.name
                 self._working[direction] = found
-                changed = self._with_troubles(direction, is_losing=False)
-                self._troubles[direction] = changed.notice
-                self._found(direction, changed)
+                self._found(direction, self._with_troubles(direction, is_losing=False))
 
     def update(self, found: dict[Direction, PartFound]) -> None:
         """Take events with other notices for the streams that are open."""
@@ -155,9 +191,7 @@ class StreamFaults:
     def note_trouble(self, *, is_losing: bool, is_gate_open: bool) -> None:
         """Post what is wrong with streams that work, and when it is over.
 
-        Args:
-            is_losing: whether the card loses blocks with the longest buffer too.
-            is_gate_open: whether the captured sound is being sent.
+        `is_losing`: the card loses blocks with the longest buffer too.
         """
         for direction in self._working:
             counts = self.counters[direction]
@@ -165,8 +199,7 @@ class StreamFaults:
                 self._silent_microphone.update(counts, is_gate_open=is_gate_open)
             is_lossy = is_losing and counts.losses(direction) > 0
             changed = self._with_troubles(direction, is_losing=is_lossy)
-            if changed.notice != self._troubles[direction]:
-                self._troubles[direction] = changed.notice
+            if changed != self._posted[direction]:
                 self._found(direction, changed)
 
     def _with_troubles(self, direction: Direction, *, is_losing: bool) -> PartFound:
@@ -182,47 +215,36 @@ class StreamFaults:
         return replace(found, notice=joined(notices), is_silent=is_silent)
 
     def add(self, direction: Direction, kind: AudioFault, count: int = 1) -> None:
-        """Count a fault."""
+        """Count faults."""
         key = (direction, kind)
         self._faults[key] = self._faults.get(key, 0) + count
 
     def close(self, directions: Iterable[Direction] | None = None) -> None:
         """Add the counts of streams that are about to be closed; None: of all."""
-        counters = self.counters
-        closing = set(counters if directions is None else directions) & counters.keys()
+        closing = set(self.counters if directions is None else directions)
         self.has_no_samples = self.has_no_samples and "microphone" not in closing
-        faults, blocks = dict(self._faults), dict(self._blocks)
-        for direction in closing:
+        for direction in closing & self.counters.keys():
             self._opened.pop(direction, None)
             self._working.pop(direction, None)
-            for kind in (AudioFault.XRUN, AudioFault.DROP):
-                faults[direction, kind] = self.count(direction, kind)
-            blocks[direction] = self.blocks(direction)
-        left = {way: counts for way, counts in counters.items() if way not in closing}
-        # At once, because a counter that another thread reads must not go back.
-        with self._changing:
-            self._faults, self._blocks, self.counters = faults, blocks, left
+            with self._changing:
+                counts = self.counters[direction]
+                for kind in (AudioFault.XRUN, AudioFault.DROP):
+                    self.add(direction, kind, counts.count(direction, kind))
+                self._blocks[direction] = self.blocks(direction)
+                del self.counters[direction]
 
     def count(self, direction: Direction, kind: AudioFault) -> int:
         """Return the number of these faults since the start."""
         with self._changing:
-            past = self._faults.get((direction, kind), 0)
             counts = self.counters.get(direction)
-        if counts is None:
-            return past
-        is_microphone = direction == "microphone"
-        if kind is AudioFault.XRUN:
-            missing = counts.missing if is_microphone else 0
-            return past + counts.xruns + missing
-        is_drop = kind is AudioFault.DROP and is_microphone
-        return past + (counts.drops if is_drop else 0)
+            present = counts.count(direction, kind) if counts else 0
+            return self._faults.get((direction, kind), 0) + present
 
     def blocks(self, direction: Direction) -> int:
         """Return the number of blocks captured or played."""
         with self._changing:
             counts = self.counters.get(direction)
-            past = self._blocks.get(direction, 0)
-        return past + (counts.blocks if counts else 0)
+            return self._blocks.get(direction, 0) + (counts.blocks if counts else 0)
 
     @property
     def delay_ms(self) -> int:
@@ -238,12 +260,12 @@ class StreamFaults:
 
     def _found(self, direction: Direction, found: PartFound) -> None:
         before = self._lost.pop(direction, None)
-        is_new = before is not None or self._logged.get(direction) != found
+        is_new = before is not None or self._posted.get(direction) != found
         level = logging.WARNING if found.notice else logging.INFO
         ending = f' notice="{found.notice}"' if found.notice else ""
         message, facts = '%s open  device="%s"%s', (direction, found.name, ending)
         self._write(level if is_new else logging.DEBUG, message, *facts)
-        self._logged[direction] = found
+        self._posted[direction] = found
         self._post(found)
 
     def _write(self, level: int, message: str, *facts: str) -> None:

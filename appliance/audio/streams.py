@@ -3,24 +3,18 @@
 A card is opened at a rate that it supports in hardware; others are resampled here.
 """
 
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Final
 
-from appliance.audio.driver import Driver, PeriodCallback, Stream, StreamRequest
+from appliance.audio.driver import Driver, Stream, StreamRequest
 from appliance.audio.echo_reference import EchoReference
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import (
-    BlockSink,
-    CaptureCallback,
-    DuplexCallback,
-    PlaybackCallback,
-)
+from appliance.audio.stream_callbacks import BlockSink, StreamCallback
 from appliance.audio.stream_counters import StreamCounters
 from appliance.core import fault_table
 from appliance.errors import SoundError
-from appliance.sound_cards.devices import Device, Direction
+from appliance.sound_cards.devices import PARTS, Device, Direction
 
 LATENCY_STEPS_S: Final = (0.01, 0.02, 0.04)
 """Latencies requested from PortAudio, shortest first; see `latency_steps` for the
@@ -41,19 +35,13 @@ class Streams:
     """
 
     def __init__(self, driver: Driver, mixer: Mixer, block_sink: BlockSink) -> None:
-        """Start without streams; `open` opens them.
-
-        Args:
-            driver: PortAudio or a replacement for it.
-            mixer: source of the samples to play.
-            block_sink: consumer of captured blocks and of those played meanwhile.
-        """
+        """Start without streams; `open` opens them."""
         self._driver = driver
         self._mixer = mixer
         self._block_sink = block_sink
-        self._reference = EchoReference()
         self._open: list[tuple[set[Direction], Stream]] = []
         self.counters: dict[Direction, StreamCounters] = {}
+        """Counters of the streams that were opened."""
 
     def open(
         self,
@@ -63,17 +51,15 @@ class Streams:
         *,
         is_split: bool = False,
     ) -> dict[Direction, SoundError]:
-        """Open and start the streams of the given devices.
+        """Open and start the streams of the given devices; None: there is none now.
 
-        Args:
-            microphone: device, or None if there is none now.
-            speaker: device, or None if there is none now.
-            latency_s: one of `LATENCY_STEPS_S`.
-            is_split: open one card as two, because its duplex stream does not run.
+        With `is_split` one card is opened as two: its duplex stream does not run.
+        `latency_s` is one of `LATENCY_STEPS_S`.
 
         Returns:
             Errors of the directions that could not be opened; the others run.
         """
+        self._reference = EchoReference(latency_s)
         if is_split or speaker is None or not _is_one_card(microphone, speaker):
             return self._open_separately(microphone, speaker, latency_s)
         try:
@@ -82,22 +68,15 @@ class Streams:
             # The library has ended while it was asked for the card's rates.
             return {"speaker": exc, "microphone": exc}
 
-    def close(self) -> None:
-        """Stop and close; may be called twice, and while the card is unplugged."""
-        while self._open:
-            self._open.pop()[1].close()
-        self.counters = {}
+    def close(self, directions: Collection[Direction] = tuple(PARTS)) -> None:
+        """Stop and close the streams of these directions; others go on.
 
-    def close_some(self, directions: Collection[Direction]) -> None:
-        """Close the streams of these directions; others go on."""
-        for opened in tuple(self._open):
+        May be called twice, and while the card is unplugged.
+        """
+        for opened in reversed(self._open.copy()):
             if opened[0] <= set(directions):
                 self._open.remove(opened)
                 opened[1].close()
-        counters = self.counters.items()
-        self.counters = {
-            way: counts for way, counts in counters if way not in directions
-        }
 
     def _open_card(self, card: Device, latency_s: float) -> dict[Direction, SoundError]:
         """Open both directions of one card, with one stream if that costs no quality.
@@ -112,7 +91,8 @@ class Streams:
                 return failures
             # Some cards cannot run at two rates at a time.
             self.close()
-        if self._try_duplex(card, latency_s):
+            self.counters = {}
+        if self._try_to_open(card, card, latency_s) is None:
             return {}
         return self._open_separately(card, card, latency_s)
 
@@ -129,24 +109,6 @@ class Streams:
         microphone_hz = self._rate_hz(device, None, latency_s)
         return microphone_hz == self._rate_hz(None, device, latency_s)
 
-    def _try_duplex(self, device: Device, latency_s: float) -> bool:
-        """Open one stream for both directions; return False if that is impossible."""
-        try:
-            self._open_duplex(device, latency_s)
-        except SoundError:
-            return False
-        return True
-
-    def _open_duplex(self, device: Device, latency_s: float) -> None:
-        wanted = self._wanted(device, device, latency_s)
-        counts = StreamCounters(wanted.rate_hz)
-        self._start(
-            wanted,
-            DuplexCallback(self._mixer, self._block_sink, counts),
-            counts,
-        )
-        self.counters = {"microphone": counts, "speaker": counts}
-
     def _open_separately(
         self,
         microphone: Device | None,
@@ -154,56 +116,36 @@ class Streams:
         latency_s: float,
     ) -> dict[Direction, SoundError]:
         failures: dict[Direction, SoundError] = {}
-        if speaker is not None:
-            with self._collected(failures, "speaker"):
-                self._open_speaker(speaker, latency_s)
-        if microphone is not None:
-            with self._collected(failures, "microphone"):
-                self._open_microphone(microphone, latency_s)
+        if speaker and (exc := self._try_to_open(None, speaker, latency_s)):
+            failures["speaker"] = exc
+        if microphone and (exc := self._try_to_open(microphone, None, latency_s)):
+            failures["microphone"] = exc
         return failures
 
-    @contextmanager
-    def _collected(
-        self, failures: dict[Direction, SoundError], direction: Direction
-    ) -> Iterator[None]:
-        """Collect an error instead of raising it: the other direction may work."""
+    def _try_to_open(
+        self, microphone: Device | None, speaker: Device | None, latency_s: float
+    ) -> SoundError | None:
+        """Open and start one stream; return the error if that is impossible."""
         try:
-            yield
+            self._open_stream(self._wanted(microphone, speaker, latency_s))
         except SoundError as exc:
-            failures[direction] = exc
+            return exc
+        return None
 
-    def _open_speaker(self, speaker: Device, latency_s: float) -> None:
-        wanted = self._wanted(None, speaker, latency_s)
+    def _open_stream(self, wanted: StreamRequest) -> None:
         counts = StreamCounters(wanted.rate_hz)
-        self._start(
-            wanted,
-            PlaybackCallback(self._mixer, self._reference, counts),
-            counts,
-        )
-        self.counters["speaker"] = counts
-
-    def _open_microphone(self, microphone: Device, latency_s: float) -> None:
-        wanted = self._wanted(microphone, None, latency_s)
-        counts = StreamCounters(wanted.rate_hz)
-        self._start(
-            wanted,
-            CaptureCallback(self._mixer, self._reference, self._block_sink, counts),
-            counts,
-        )
-        self.counters["microphone"] = counts
-
-    def _start(
-        self, wanted: StreamRequest, callback: PeriodCallback, counts: StreamCounters
-    ) -> None:
-        stream = self._driver.open(wanted, callback)
+        parts = self._mixer, self._block_sink, self._reference, counts
+        stream = self._driver.open(wanted, StreamCallback(wanted.directions, *parts))
         try:
             stream.start()
         except SoundError:
             # Open, it would keep other programs and the next attempt from the card.
             stream.close()
             raise
+        counts.begin()
         self._open.append((wanted.directions, stream))
         counts.delay_ms = round(stream.latency_s * 1000)
+        self.counters |= {x: counts for x in PARTS if x in wanted.directions}
 
     def _wanted(
         self,

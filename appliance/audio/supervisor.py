@@ -21,6 +21,7 @@ from appliance.audio.stream_faults import STOPPED, StreamFaults
 from appliance.audio.streams import LATENCY_STEPS_S, Streams
 from appliance.errors import SoundError
 from appliance.metrics.counters import AudioFault
+from appliance.sound_cards.alsa_devices import without_closed
 from appliance.sound_cards.devices import Device, Direction, listed
 from appliance.sound_cards.selected_devices import SelectedDevices
 
@@ -59,12 +60,7 @@ class Supervisor:
     ) -> None:
         """Start with the card closed; `start` starts the thread, `open` opens the card.
 
-        Args:
-            choice: chooses the devices for microphone and speaker.
-            driver: creates the driver; called on the supervisor's thread.
-            sender: consumer of captured blocks, with the mixer to be played.
-            faults: counts faults, and posts lost and found directions.
-            latency_steps: chooses one of `LATENCY_STEPS_S`.
+        `driver` creates the driver; it is called on the supervisor's thread.
         """
         self._choice = choice
         self._create_driver = driver
@@ -188,7 +184,7 @@ class Supervisor:
         rest = {way: devices[way] for way in counters.keys() - stopped}
         if rest:
             self.faults.close(stopped)
-            self._streams.close_some(stopped)
+            self._streams.close(stopped)
             self._devices = rest
             self._latency_steps.keep_open(_names(rest), now_s)
             self._choice.use(rest, rest)
@@ -196,7 +192,7 @@ class Supervisor:
                 self._sender.mixer.drop_pending()
         else:
             if not any(counts.blocks for counts in counters.values()):
-                cards = self._choice.list_cards()
+                cards = without_closed(self._choice.list_cards())
                 self._split_cards = None if self._split_cards == cards else cards
                 if cards != self._retry_cards:
                     self._retry_cards, self.duplex_retry_s = cards, DUPLEX_RETRY_S
@@ -240,7 +236,7 @@ class Supervisor:
         is_old = time.monotonic() - self._opened_at_s > self.duplex_retry_s
         if driver is None or not (is_both and is_one_card and is_old):
             return
-        if self._split_cards is None or self._split_cards != self._choice.list_cards():
+        if self._split_cards != without_closed(self._choice.list_cards()):
             return
         self.duplex_retry_s *= DUPLEX_RETRY_FACTOR
         self._split_cards = None
@@ -282,7 +278,7 @@ class Supervisor:
         streams = Streams(driver, self._sender.mixer, self._sender)
         devices = wanted.get("microphone"), wanted.get("speaker")
         latency_s = LATENCY_STEPS_S[self._latency_steps.latency_step]
-        cards = self._choice.list_cards()
+        cards = without_closed(self._choice.list_cards())
         failures = streams.open(
             *devices, latency_s, is_split=self._split_cards == cards
         )

@@ -77,7 +77,7 @@ def health(listen: str) -> Health | None:
         return None
     try:
         return msgspec.json.decode(response.content, type=Health)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 

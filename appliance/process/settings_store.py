@@ -202,7 +202,7 @@ class Store:
                 return msgspec.json.decode(file.read(LARGEST_FILE), type=kind)
         except FileNotFoundError:
             return None
-        except msgspec.DecodeError as exc:
+        except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             self._set_aside(path, str(exc))
         except OSError as exc:
             self._failed(exc)

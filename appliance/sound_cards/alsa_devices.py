@@ -89,29 +89,6 @@ class AlsaCards:
             for device in self._missing(card, number, known[card.name[4:], number])
         )
 
-    def in_use(
-        self,
-        preferred: tuple[str, ...],
-        found: Iterable[Device],
-        direction: Direction,
-    ) -> SoundError | None:
-        """Return the error for a wanted device that is in use or stuck, else None.
-
-        Args:
-            preferred: as for `chosen`.
-            found: devices listed by PortAudio, without the wanted one.
-            direction: direction that is needed.
-        """
-        used = tuple(x for x in self.unlisted(found) if not x.is_free)
-        try:
-            device = chosen(preferred, used, direction)
-        except SoundError:
-            return None
-        if not device.used_by:
-            return SoundError(device.stable_name, device.obstacle)
-        reason = fault_table.CARD_IN_USE.text(user=device.used_by)
-        return SoundError(device.stable_name, reason)
-
     def _folders(self) -> list[Path]:
         return kernel_paths(self._cards, "card[0-9]*")
 
@@ -191,6 +168,36 @@ class AlsaCards:
         is_ours = OURS in {Path(word).name for word in words} or _is_module(words)
         name = OURS if is_ours else kernel_text(folder / "comm")
         return f"{name or 'another program'} (pid {process_id})"
+
+
+def without_closed(listing: str) -> str:
+    """Return ALSA's list of cards in `AlsaCards.listing`, whoever uses them."""
+    return listing.partition("\ncard")[0]
+
+
+def unlisted_error(
+    preferred: tuple[str, ...], hidden: Iterable[Device], direction: Direction
+) -> SoundError | None:
+    """Return why PortAudio does not list a wanted device.
+
+    Args:
+        preferred: as for `chosen`.
+        hidden: devices that PortAudio does not list, from `AlsaCards.unlisted`.
+        direction: direction that is needed.
+
+    Returns:
+        None: the kernel does not list it either.
+    """
+    # An HDMI output without a screen cannot be opened, and is as good as not there.
+    there = (x for x in hidden if not (x.is_free and x.is_hdmi))
+    try:
+        device = chosen(preferred, tuple(there), direction)
+    except SoundError:
+        return None
+    if not device.used_by:
+        return SoundError(device.stable_name, device.obstacle)
+    reason = fault_table.CARD_IN_USE.text(user=device.used_by)
+    return SoundError(device.stable_name, reason)
 
 
 def _read(pcm: Path, answer: SimpleQueue[str]) -> None:

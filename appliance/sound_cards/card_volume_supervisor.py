@@ -22,14 +22,18 @@ from appliance.sound_cards.devices import Device, Direction
 AGAIN_S: Final = 2.0
 """Time after which a volume with a fault is examined again; our choice, so that the
 fault ends soon after somebody has raised the volume."""
+LOOKS: Final = 16
+"""Looks at a device that was opened, also without a fault: after plugging in and at
+boot, `alsactl restore` may change the volume up to half a minute later than the box."""
 _log = logging.getLogger(__name__)
 
 
 class CardVolumeSupervisor:
     """Thread that sets and examines the volumes of devices that were opened.
 
-    A driver that hangs blocks this thread only. The thread ends when no volume has a
-    fault; one that is changed later is examined when the device is opened again.
+    A driver that hangs blocks this thread only. The thread ends after half a minute if
+    no volume has a fault; one that is changed later is examined when the device is
+    opened again.
     """
 
     def __init__(
@@ -38,13 +42,15 @@ class CardVolumeSupervisor:
         open_mixer: OpenMixer = opened,
         *,
         again_s: float = AGAIN_S,
+        looks: int = LOOKS,
     ) -> None:
         """Start without devices; `apply` starts the thread.
 
         Args:
             config: percent for each direction; None: all volumes are left as they are.
             open_mixer: opens the mixer of a card.
-            again_s: time after which a volume with a fault is examined again.
+            again_s: time after which a volume is examined again.
+            looks: how often it is examined without a fault.
         """
         config = config or MixerConfig()
         self._percents: dict[Direction, int | None] = {
@@ -53,6 +59,8 @@ class CardVolumeSupervisor:
         }
         self._open_mixer = open_mixer
         self._again_s = again_s
+        self._looks = looks
+        self._looks_left = 0
         self._changed = threading.Condition()
         self._opened: Mapping[Direction, Device] | None = None
         """Devices that the thread takes next; None: it has taken them."""
@@ -71,6 +79,7 @@ class CardVolumeSupervisor:
         """
         with self._changed:
             self._opened = dict(devices)
+            self._looks_left = self._looks
             self._changed.notify()
             if self._is_running:
                 return
@@ -91,28 +100,29 @@ class CardVolumeSupervisor:
             devices = {
                 direction: device
                 for direction, device in devices.items()
-                if self._is_at_fault(direction, device)
+                if self._is_due_again(direction, device)
             }
 
-    def _next(self, at_fault: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
-        """Return devices that were opened, or after a while those with a fault.
+    def _next(self, again: Mapping[Direction, Device]) -> Mapping[Direction, Device]:
+        """Return devices that were opened, or after a while those that are due again.
 
         Args:
-            at_fault: devices with a fault; none: there is nothing to wait for.
+            again: devices that are due again; none: there is nothing to wait for.
         """
         with self._changed:
-            if self._opened is None and at_fault:
+            if self._opened is None and again:
                 self._changed.wait(self._again_s)
-            devices = at_fault if self._opened is None else self._opened
+            devices = again if self._opened is None else self._opened
             self._opened = None
+            self._looks_left -= 1
             self._is_running = bool(devices)
         return devices
 
-    def _is_at_fault(self, direction: Direction, device: Device) -> bool:
+    def _is_due_again(self, direction: Direction, device: Device) -> bool:
         """Set or examine a volume; return whether to do it again after a while."""
         notice = self._done(direction, device)
         self._notices = {**self._notices, direction: (device.stable_name, notice)}
-        return bool(notice and device.card_id)
+        return bool(device.card_id) and (self._looks_left > 0 or bool(notice))
 
     def _done(self, direction: Direction, device: Device) -> str:
         """Set or examine a volume; return the notice about it."""

@@ -7,7 +7,7 @@ from appliance.config import SoundConfig
 from appliance.core import fault_table
 from appliance.core.events import PartFound
 from appliance.errors import SoundError
-from appliance.sound_cards.alsa_devices import PROCESSES, AlsaCards
+from appliance.sound_cards.alsa_devices import PROCESSES, AlsaCards, unlisted_error
 from appliance.sound_cards.device_selection import (
     chosen,
     not_the_first,
@@ -51,6 +51,11 @@ class SelectedDevices:
         """Directions for which there has been a USB card."""
         self.listed: frozenset[str] = frozenset()
         """Names of all devices at the last choice, those in use elsewhere included."""
+        self._unopened: frozenset[str] = frozenset()
+        """Names of the free cards that PortAudio did not list after the last search."""
+        self._refused: frozenset[str] = frozenset()
+        """Those that it did not list after the search before either: a new card cannot
+        be opened before udev has set its permissions."""
         self._obstacles: dict[Direction, str] = {}
         """Notices about programs that hold a better device open."""
 
@@ -66,7 +71,7 @@ class SelectedDevices:
     def choose(
         self, devices: tuple[Device, ...]
     ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
-        """Choose from the devices that PortAudio lists.
+        """Choose from the devices that PortAudio lists after a search.
 
         Returns:
             The device for each direction, and why there is none for the others.
@@ -74,17 +79,32 @@ class SelectedDevices:
         self._devices = devices
         self._plugins |= {x.name.casefold() for x in devices if x.is_plugin}
         hidden = self._alsa.unlisted(devices)
+        unopened = frozenset(x.stable_name for x in hidden if x.is_free)
+        self._refused, self._unopened = self._unopened & unopened, unopened
+        return self._choose(hidden)
+
+    def _choose(
+        self, hidden: tuple[Device, ...]
+    ) -> tuple[dict[Direction, Device], dict[Direction, SoundError]]:
+        """Return what `choose` returns, and update the notices.
+
+        Args:
+            hidden: devices of the kernel that PortAudio does not list.
+        """
+        devices = self._devices
         for device in (*devices, *hidden):
             self._known_usb |= device.directions if device.is_usb else set()
         self.listed = frozenset(x.stable_name for x in (*devices, *hidden))
+        # Others were plugged in after the search, and may well work.
+        named = [x for x in hidden if not x.is_free or x.stable_name in self._refused]
         found: dict[Direction, Device] = {}
         missing: dict[Direction, SoundError] = {}
         for direction, preferred in self._preferred.items():
             try:
                 found[direction] = chosen(preferred, devices, direction)
             except SoundError as exc:
-                busy = self._alsa.in_use(preferred, devices, direction)
-                missing[direction] = busy or exc
+                error = unlisted_error(preferred, named, direction)
+                missing[direction] = error or exc
         self._obstacles = {
             direction: fault_table.FIRST_IN_USE.text(
                 name=other.stable_name, user=other.used_by
@@ -102,7 +122,7 @@ class SelectedDevices:
 
         A program that was named may have ended, or its card is unplugged.
         """
-        return self.choose(self._devices)[1]
+        return self._choose(self._alsa.unlisted(self._devices))[1]
 
     def missing_all(
         self, exc: SoundError, *, is_stuck: bool = False

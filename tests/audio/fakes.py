@@ -3,13 +3,15 @@
 import numpy as np
 
 from appliance.audio.capture_processing import CaptureProcessing
+from appliance.audio.driver import IDLE_PERIODS
+from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import Sender
-from appliance.audio.stream_callbacks import DuplexCallback
+from appliance.audio.stream_callbacks import StreamCallback
 from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import PACKET_BLOCKS, SILENCE
+from appliance.sound_cards.devices import PARTS
 
 NOTHING = memoryview(b"")
 WARM_UP_PACKETS = 200
@@ -49,6 +51,21 @@ class Sink:
         return [int(block[-1]) for block in self.heard]
 
 
+def duplex_callback(mixer, sink, counters):
+    """Return the callback of a stream that captures and plays."""
+    return StreamCallback(set(PARTS), mixer, sink, EchoReference(0.01), counters)
+
+
+def capture_callback(mixer, reference, sink, counters):
+    """Return the callback of a stream that only captures."""
+    return StreamCallback({"microphone"}, mixer, sink, reference, counters)
+
+
+def playback_callback(mixer, reference, counters):
+    """Return the callback of a stream that only plays."""
+    return StreamCallback({"speaker"}, mixer, Sink(), reference, counters)
+
+
 class Processor:
     """Echo canceller and noise suppressor that mark the samples."""
 
@@ -85,8 +102,8 @@ def last_samples(sent):
 class Path:
     """Capture and playback of a duplex card, one packet after another."""
 
-    def __init__(self, gate=None, mixer=None, cleaner=None, rate_hz=48_000):
-        self.clock = Clock()
+    def __init__(self, gate=None, mixer=None, cleaner=None, clock=None):
+        self.clock = clock or Clock()
         self.events: list[object] = []
         self.sent: list[np.ndarray] = []
         self.mixer = mixer or Mixer()
@@ -98,8 +115,8 @@ class Path:
             self.clock,
         )
         self.sender.encoder_feed.connect(lambda block: self.sent.append(block.copy()))
-        self.counters = StreamCounters(rate_hz, self.clock)
-        self.card = DuplexCallback(self.mixer, self.sender, self.counters)
+        self.counters = StreamCounters(48_000, self.clock)
+        self.card = duplex_callback(self.mixer, self.sender, self.counters)
         self.passed = self.packets = 0
 
     def put(self, value, played=SILENCE):

@@ -93,21 +93,17 @@ def test_the_limiter_releases_within_two_seconds():
     arrays(np.float32, (486,), elements=st.floats(-32768, 32767, width=32)),
     st.floats(0, 1, exclude_max=True),
     st.floats(-0.005, 0.005),
-    st.sampled_from([240, 480]),
 )
-def test_interpolated_samples_lie_on_the_catmull_rom_spline(
-    samples, fraction, rate, frames
-):
-    window = samples[: frames + 6]
-    found = dsp.interpolated(window, fraction, rate, frames)
-    at = fraction + np.arange(frames) * (1 + rate)
+def test_interpolated_samples_lie_on_the_catmull_rom_spline(window, fraction, rate):
+    found = dsp.interpolated(window, fraction, rate)
+    at = fraction + np.arange(480) * (1 + rate)
     first = np.floor(at).astype(int)
     t = at - first
     # Catmull and Rom's basis, as it stands in their paper.
     basis = np.array([[0, 2, 0, 0], [-1, 0, 1, 0], [2, -5, 4, -1], [-1, 3, -3, 1]]) / 2
     points = np.stack([window[first + n] for n in range(4)]).astype(np.float64)
     expected = (np.stack([t**0, t, t**2, t**3]) * (basis @ points)).sum(axis=0)
-    assert found.shape == (frames,)
+    assert found.shape == (480,)
     assert found == pytest.approx(expected, abs=0.5)
 
 

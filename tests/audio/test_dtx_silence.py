@@ -1,9 +1,16 @@
-"""Tests of the silence that the sender sends for skipped packets and a missing card."""
+"""Tests of silence for skipped packets and a missing card, and of the encoder feed."""
+
+import threading
 
 import pytest
 
-from appliance.audio.dtx_silence import IDLE_S, MAX_INSERTED_PACKETS, MISSING_AFTER_S
-from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE
+from appliance.audio.dtx_silence import (
+    IDLE_S,
+    MAX_INSERTED_PACKETS,
+    MISSING_AFTER_S,
+    EncoderFeed,
+)
+from appliance.pcm import PACKET_BLOCKS, PACKET_S, SILENCE, SILENT_PACKET, Block
 from tests.audio.fakes import SKIPPED, block, last_samples
 
 
@@ -228,7 +235,7 @@ def test_a_card_that_is_lost_in_an_idle_window_is_replaced_on_time(path):
 def test_the_first_packets_of_a_silence_are_not_skipped(path):
     path.sender.open_gate(0.0)
     path.put(5000)
-    path.sender.close_gate(0)
+    path.sender.gate.close(0)
     # Opus sends ten of them, and lateness would be jitter for the receivers.
     for _ in range(10):
         path.put(0)
@@ -250,3 +257,51 @@ def test_packets_skipped_while_silence_is_sent_are_not_lost(path):
     # The silence sent meanwhile stands for some of them.
     packets = path.packets + SKIPPED + 2 * MAX_INSERTED_PACKETS
     assert path.sender.encoder_feed.blocks == PACKET_BLOCKS * packets
+
+
+def test_nothing_is_sent_before_a_track_is_connected():
+    feed = EncoderFeed()
+    assert not feed.send([SILENT_PACKET])
+    assert feed.blocks == 0
+
+
+def test_packets_are_sent_in_order_and_counted():
+    feed = EncoderFeed()
+    sent: list[Block] = []
+    feed.connect(sent.append)
+    assert feed.send([(block(1000), block(2000)), (block(3000), block(4000))])
+    assert [int(one[0]) for one in sent] == [1000, 2000, 3000, 4000]
+    assert feed.blocks == 4
+
+
+def test_after_disconnecting_no_send_is_running():
+    feed = EncoderFeed()
+    is_sending, may_end = threading.Event(), threading.Event()
+    ends = []
+
+    def slow(_):
+        is_sending.set()
+        may_end.wait(10)
+        ends.append("sent")
+
+    feed.connect(slow)
+    sender = threading.Thread(target=feed.send, args=([SILENT_PACKET],))
+    sender.start()
+    assert is_sending.wait(10)
+    leaver = threading.Thread(target=feed.disconnect)
+    leaver.start()
+    may_end.set()
+    leaver.join()
+    assert ends == ["sent", "sent"]
+    sender.join()
+
+
+def test_an_error_of_the_encoder_is_not_swallowed():
+    feed = EncoderFeed()
+
+    def broken(_):
+        raise ZeroDivisionError
+
+    feed.connect(broken)
+    with pytest.raises(ZeroDivisionError):
+        feed.send([SILENT_PACKET])

@@ -5,18 +5,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.audio.driver import IDLE_PERIODS
 from appliance.audio.echo_reference import EchoReference
-from appliance.audio.idle import IDLE_PERIODS
 from appliance.audio.jitter_buffer import SIZE_BLOCKS
 from appliance.audio.mixer import Mixer
-from appliance.audio.stream_callbacks import (
-    CaptureCallback,
-    DuplexCallback,
-    PlaybackCallback,
-)
 from appliance.audio.stream_counters import StreamCounters
 from appliance.pcm import SILENCE
-from tests.audio.fakes import NOTHING, Path, Sink
+from tests.audio.fakes import (
+    NOTHING,
+    Path,
+    Sink,
+    capture_callback,
+    duplex_callback,
+    playback_callback,
+)
 
 CYCLE = IDLE_PERIODS + 1
 
@@ -28,7 +30,7 @@ class Card:
         self.sink = sink or Sink(is_idle=True)
         self.mixer = Mixer()
         self.counters = StreamCounters(48_000)
-        self.duplex = DuplexCallback(self.mixer, self.sink, self.counters)
+        self.duplex = duplex_callback(self.mixer, self.sink, self.counters)
         self.periods = self.processed = 0
 
     def period(self, status=0):
@@ -168,9 +170,9 @@ def test_inaudible_noise_does_not_end_an_idle_window():
 
 def test_a_capture_stream_without_playback_skips_periods_too():
     sink, mixer = Sink(is_idle=True), Mixer()
-    reference = EchoReference()
+    reference = EchoReference(0.01)
     reference.take()
-    microphone = CaptureCallback(mixer, reference, sink, StreamCounters(48_000))
+    microphone = capture_callback(mixer, reference, sink, StreamCounters(48_000))
     for _ in range(1 + 5 * CYCLE):
         if not microphone.idle_window.skips(0):
             microphone.call(memoryview(bytes(960)), NOTHING, 0, 0.0)
@@ -179,7 +181,7 @@ def test_a_capture_stream_without_playback_skips_periods_too():
 
 def test_a_stream_that_only_plays_skips_periods_too_and_an_earcon_ends_that():
     mixer, counters = Mixer(), StreamCounters(48_000)
-    speaker = PlaybackCallback(mixer, EchoReference(), counters)
+    speaker = playback_callback(mixer, EchoReference(0.01), counters)
     processed = []
 
     def period():

@@ -1,5 +1,7 @@
 """Tests of the choice of the card's buffer size."""
 
+import threading
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,11 +11,14 @@ from appliance.audio.latency_steps import (
     CALM_S,
     FILE_NAME,
     SETTLED_S,
+    WRITER,
     KeptStep,
     KeptSteps,
     LatencySteps,
 )
+from appliance.process.state_files import write_whole
 
+DEADLINE_S = 10.0
 CARD = "USB Audio"
 LOOK_S = 0.25
 
@@ -23,7 +28,7 @@ class Card:
 
     def __init__(self, kept=None):
         self.steps = LatencySteps(3, kept or KeptSteps(None))
-        self.now_s, self.losses = 0.0, 0
+        self.name, self.now_s, self.losses = CARD, 0.0, 0
         self.steps.start(CARD, 0.0)
 
     def run(self, seconds, every_s=None, *, is_idle=False):
@@ -37,7 +42,7 @@ class Card:
                     lost_s += every_s
                     self.losses += 1
             if self.steps.update(self.losses, self.now_s, is_idle=is_idle):
-                self.steps.start(CARD, self.now_s)
+                self.steps.start(self.name, self.now_s)
                 self.losses = 0
                 return self.now_s - begun_s
         return None
@@ -57,6 +62,26 @@ def test_a_card_that_stays_open_alone_keeps_its_buffer_and_gets_a_step_of_its_ow
     assert card.steps.latency_step == step + 1
     card.steps.start(CARD, card.now_s)
     assert card.steps.latency_step == 0, "nothing was found out of both"
+
+
+@pytest.mark.parametrize(("step_of_both", "own_step"), [(2, 0), (0, 2)])
+def test_what_is_known_of_a_card_outlasts_that_it_was_opened_with_another(
+    step_of_both, own_step
+):
+    kept = KeptSteps(None)
+    kept.keep(CARD, KeptStep(step_of_both))
+    kept.keep("Box", KeptStep(own_step))
+    card = settled(kept)
+    card.name = "Box"
+    card.steps.keep_open("Box", card.now_s)
+    assert card.steps.latency_step == step_of_both
+    if step_of_both < own_step:
+        assert card.run(10, every_s=0.1) is not None
+    else:
+        assert card.run(2 * CALM_S) is None
+        assert card.run(1, is_idle=True) is not None
+    assert card.steps.latency_step == own_step
+    assert kept.step("Box").step == own_step
 
 
 def settled(kept=None):
@@ -155,24 +180,48 @@ def test_with_the_longest_buffer_losses_are_a_trouble_to_report():
     assert not card.steps.is_losing
 
 
+def read_back(folder):
+    """Return the steps in the file once everything is written."""
+    for thread in threading.enumerate():
+        if thread.name == WRITER:
+            thread.join(DEADLINE_S)
+    return KeptSteps(folder)
+
+
 def test_the_step_of_a_card_is_kept_over_a_restart(tmp_path):
     climbed(KeptSteps(tmp_path))
-    again = Card(KeptSteps(tmp_path))
+    again = Card(read_back(tmp_path))
     assert again.steps.latency_step == 1
     again.steps.start("another card", 0.0)
     assert again.steps.latency_step == 0
 
 
-def test_a_damaged_file_counts_as_none(tmp_path):
-    (tmp_path / FILE_NAME).write_text("[1, 2")
+def test_a_slow_disk_does_not_delay_the_longer_buffer_and_gets_the_newest_step(
+    tmp_path,
+):
+    may_write = threading.Event()
+
+    def write(path, content):
+        assert may_write.wait(DEADLINE_S)
+        write_whole(path, content)
+
+    card = climbed(KeptSteps(tmp_path, write))
+    assert card.run(10, every_s=0.1) is not None
+    may_write.set()
+    assert read_back(tmp_path).step(CARD).step == 2
+
+
+@pytest.mark.parametrize("content", [b"[1, 2", b'{"USB A\xf5dio":{}}'])
+def test_a_damaged_file_counts_as_none(tmp_path, content):
+    (tmp_path / FILE_NAME).write_bytes(content)
     card = climbed(KeptSteps(tmp_path))
     assert card.steps.latency_step == 1
-    assert KeptSteps(tmp_path).step(CARD).step == 1
+    assert read_back(tmp_path).step(CARD).step == 1
 
 
 def test_a_step_that_does_not_exist_any_more_is_the_last_one(tmp_path):
     KeptSteps(tmp_path).keep(CARD, KeptStep(7))
-    assert Card(KeptSteps(tmp_path)).steps.latency_step == 2
+    assert Card(read_back(tmp_path)).steps.latency_step == 2
 
 
 def test_a_state_directory_that_cannot_be_written_changes_nothing_else(tmp_path):
@@ -209,6 +258,6 @@ def test_what_a_card_has_proven_outlasts_a_restart(tmp_path):
     for _ in range(2):
         used_until_shorter(card)
         assert card.run(10, every_s=0.1) is not None
-    again = settled(KeptSteps(tmp_path))
+    again = settled(read_back(tmp_path))
     assert again.steps.latency_step == 1
     assert 8 * CALM_S <= used_until_shorter(again) <= 9 * CALM_S

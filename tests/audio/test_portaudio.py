@@ -2,9 +2,11 @@
 
 import contextlib
 import os
+import queue
 import re
 import resource
 import select
+import signal
 import socket
 import subprocess
 import sys
@@ -17,11 +19,10 @@ import _sounddevice
 import numpy as np
 import pytest
 
-from appliance.audio.driver import StreamRequest
-from appliance.audio.idle import IdleWindow
+from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.portaudio import PortAudio
 from appliance.audio.portaudio_process import HEARD
-from appliance.audio.sound_process import PeriodThread
+from appliance.audio.sound_process import PeriodThread, ProcessGoneError, SoundProcess
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device, listed
 from tests.card.asound import Card, plug_in
@@ -140,6 +141,20 @@ def test_a_process_that_cannot_be_started_is_an_error_of_sound_and_leaks_nothing
     assert len(tuple(Path("/proc/self/fd").iterdir())) == before
     driver.renew()
     assert list(driver.devices())
+
+
+def test_a_process_that_starts_too_slowly_is_no_fault_of_the_card():
+    process = SoundProcess()
+    try:
+        # The kernel names a process a moment after it has begun.
+        until_s = time.monotonic() + PATIENCE_S
+        while not (started := children()):
+            assert time.monotonic() < until_s
+        os.kill(started[0], signal.SIGSTOP)
+        with pytest.raises(ProcessGoneError, match="be started: no answer"):
+            process.call("load", limit_s=0.1)
+    finally:
+        process.kill()
 
 
 def test_a_process_that_has_searched_often_is_replaced(tmp_path, card):
@@ -375,6 +390,25 @@ def test_a_process_that_ends_with_unread_periods_ends_only_their_thread():
     theirs.close()
     thread.end()
     assert len(echo.calls) == 1
+
+
+def test_an_exception_in_a_callback_reaches_threading_excepthook():
+    class Broken(Echo):
+        def call(self, *_):
+            raise ZeroDivisionError
+
+    seen: queue.Queue[threading.ExceptHookArgs] = queue.Queue()
+    before, threading.excepthook = threading.excepthook, seen.put
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    thread = PeriodThread(ours, memoryview(bytearray(1)))
+    try:
+        thread.begin(7, StreamRequest(None, None, 48_000, 0.01), Broken())
+        theirs.send(HEARD.pack(7, 1, 0, 0, 0.0))
+        assert seen.get(timeout=PATIENCE_S).exc_type is ZeroDivisionError
+    finally:
+        threading.excepthook = before
+        thread.end()
+        theirs.close()
 
 
 def children():

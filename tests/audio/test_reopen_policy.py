@@ -109,6 +109,22 @@ def test_a_device_that_is_never_in_alsas_list_is_searched_once_after_each_change
     assert looks(policy, USB, 1000, SECOND_CHOICE, since=2000) == [2000]
 
 
+PLAYED_ON = USB + "\ncard0/pcm0p"
+"""List of cards while another program plays a sound."""
+
+
+def test_a_program_that_plays_a_sound_is_no_change_of_the_cards():
+    policy = ReopenPolicy(lambda: False, lambda: True)
+    policy.note(USB, 0.0, is_open=True)
+    assert looks(policy, PLAYED_ON, 1000, HALF) == []
+    assert looks(policy, USB, 1000, HALF, since=1000) == []
+    policy = ReopenPolicy()
+    policy.note(USB, 0.0, is_open=True)
+    assert looks(policy, USB, 200, SECOND_CHOICE) == EARLY_THEN_LATER
+    made = looks(policy, PLAYED_ON, 100, SECOND_CHOICE, since=200)
+    assert made == [200], "once: it may be the program that let go of the card"
+
+
 def test_a_working_direction_is_not_interrupted_while_somebody_speaks():
     policy = ReopenPolicy()
     policy.note(USB, 0.0, is_open=True)

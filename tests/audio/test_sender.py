@@ -11,10 +11,18 @@ from appliance.audio.echo_reference import EchoReference
 from appliance.audio.gate import Gate
 from appliance.audio.mixer import Mixer
 from appliance.audio.sender import MAX_WAITING_PACKETS, Sender
-from appliance.audio.stream_callbacks import PlaybackCallback
 from appliance.core.events import FirstBlockSent, LevelsMeasured, TailEnded
 from appliance.pcm import PACKET_S, SILENCE
-from tests.audio.fakes import NOTHING, SKIPPED, Path, Processor, block, last_samples
+from tests.audio.fakes import (
+    NOTHING,
+    SKIPPED,
+    Clock,
+    Path,
+    Processor,
+    block,
+    last_samples,
+    playback_callback,
+)
 
 DEADLINE_S = 10.0
 
@@ -30,7 +38,7 @@ def test_opening_and_closing_are_posted_after_they_took_effect(path):
     path.put(1)
     (flowed,) = (x for x in path.events if isinstance(x, FirstBlockSent))
     assert flowed.access_s == pytest.approx(0.025)
-    path.sender.close_gate(tail_ms=0)
+    path.sender.gate.close(tail_ms=0)
     path.put(1)
     assert isinstance(path.events[-1], TailEnded)
 
@@ -67,7 +75,7 @@ def test_after_the_card_is_closed_the_levels_are_those_of_silence(path):
     path.sender.open_gate(0.0)
     for _ in range(20):
         path.put(8000)
-    path.sender.close_gate(tail_ms=0)
+    path.sender.gate.close(tail_ms=0)
     path.put(8000)
     assert levels(path)[-1].is_voice
     path.sender.encoder_feed.disconnect()
@@ -84,14 +92,14 @@ def test_after_the_card_is_closed_the_levels_are_those_of_silence(path):
 
 @pytest.mark.parametrize("had_microphone", [False, True])
 def test_a_box_without_a_microphone_shows_the_level_of_its_speaker(had_microphone):
-    path = Path()
+    clock = Clock()
+    mixer = Mixer(now_s=clock)
+    path = Path(mixer=mixer, clock=clock)
     path.sender.encoder_feed.disconnect()
     if had_microphone:
         for _ in range(20):
             path.put(8000)
-    mixer = Mixer(now_s=path.clock)
-    path.sender.mixer = mixer
-    card = PlaybackCallback(mixer, EchoReference(path.clock), path.counters)
+    card = playback_callback(mixer, EchoReference(0.01, path.clock), path.counters)
     talk = mixer.add("ann")
 
     def pass_a_second(level):
@@ -131,6 +139,16 @@ def test_each_interruption_of_a_talk_in_which_silence_is_sent_is_counted(path):
             path.clock.now_s += 0.1
             path.sender.send_silence()
     assert path.sender.underflows == 3
+
+
+def test_silence_in_place_of_a_missing_card_does_not_count_as_sent_sound(path):
+    path.sender.open_gate(path.clock.now_s)
+    path.clock.now_s += 0.1
+    path.sender.send_silence()
+    assert path.taken()
+    assert not any(isinstance(event, FirstBlockSent) for event in path.events)
+    path.put(1000)
+    assert any(isinstance(event, FirstBlockSent) for event in path.events)
 
 
 def test_nothing_is_processed_for_nobody(path):
@@ -208,7 +226,7 @@ def test_the_end_tone_sounds_only_after_the_gate_has_closed(path):
     tone = np.full(480, 4000, np.float32)
     path.sender.open_gate(0.0)
     path.put(5000)
-    path.sender.close_gate(tail_ms=40)
+    path.sender.gate.close(tail_ms=40)
     path.sender.play_at_end(tone)
     path.put(5000)
     assert path.mixer.next() is None
@@ -219,11 +237,11 @@ def test_the_end_tone_sounds_only_after_the_gate_has_closed(path):
 
 def test_the_end_tone_of_a_talk_that_goes_on_is_not_played(path):
     path.sender.open_gate(0.0)
-    path.sender.close_gate(tail_ms=200)
+    path.sender.gate.close(tail_ms=200)
     path.sender.play_at_end(np.full(480, 4000, np.float32))
     path.sender.open_gate(0.0)
     path.put(5000)
-    path.sender.close_gate(0)
+    path.sender.gate.close(0)
     path.put(0)
     assert path.mixer.next() is None
 

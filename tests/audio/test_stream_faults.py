@@ -6,14 +6,21 @@ from typing import Any
 
 import pytest
 
-from appliance.audio.silent_microphone import FIRST_ZEROS_S, MOST_ZEROS_S, ZEROS_S
 from appliance.audio.stream_counters import (
     ADC_VALUES,
     INPUT_UNDERFLOW,
     STALL_S,
     StreamCounters,
 )
-from appliance.audio.stream_faults import LOSING, NO_SAMPLES, SILENT, StreamFaults
+from appliance.audio.stream_faults import (
+    FIRST_ZEROS_S,
+    LOSING,
+    MOST_ZEROS_S,
+    NO_SAMPLES,
+    SILENT,
+    ZEROS_S,
+    StreamFaults,
+)
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.core.fault_table import joined
 from appliance.metrics.counters import AudioFault

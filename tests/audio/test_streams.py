@@ -1,5 +1,6 @@
 """Tests of the rates at which a card is opened, as one stream or as two."""
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -113,6 +114,28 @@ def test_a_stream_that_is_not_started_does_not_keep_the_card_open(refused, faile
     assert [ways for ways, _ in driver.running_hz] == works
     streams.close()
     assert driver.running_hz == []
+
+
+class Starting(FakeDriver):
+    """Driver that records when its streams are started."""
+
+    def __init__(self):
+        super().__init__()
+        self.started_s: list[float] = []
+
+    def open(self, wanted, callback):
+        stream = super().open(wanted, callback)
+        stream.start = lambda: self.started_s.append(time.monotonic())
+        return stream
+
+
+@pytest.mark.parametrize("is_split", [False, True])
+def test_the_time_that_opening_takes_does_not_count_as_time_without_callbacks(is_split):
+    driver = Starting()
+    streams = Streams(driver, Mixer(), Sink())
+    assert streams.open(CARD, CARD, 0.02, is_split=is_split) == {}
+    assert streams.counters["speaker"].at_s >= driver.started_s[0]
+    assert streams.counters["microphone"].at_s >= driver.started_s[-1]
 
 
 class Ending(FakeDriver):

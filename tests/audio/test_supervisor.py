@@ -13,6 +13,7 @@ from appliance.config import SoundConfig
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device
+from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.audio.fake_driver import (
     DEADLINE_S,
     Beating,
@@ -22,6 +23,7 @@ from tests.audio.fake_driver import (
     running,
     supervising,
 )
+from tests.sound_cards.proc_asound import kernel
 
 
 def test_a_longer_buffer_is_opened_without_searching_for_cards_again():
@@ -292,6 +294,21 @@ def test_a_card_that_was_split_is_one_stream_again_after_a_while():
         assert duplex.ways == {"speaker", "microphone"}
         assert supervisor.duplex_retry_s > 0.1
     assert driver.searches == 2, "the cards are not searched for it"
+
+
+def test_a_card_stays_split_when_another_program_plays_a_sound(tmp_path):
+    machine = kernel(tmp_path)
+    machine.add(0, "vc4-hdmi", "vc4hdmi", "pcm0p")
+    machine.run(99, ("/usr/bin/pulseaudio",))
+    choice = SelectedDevices(SoundConfig(), machine.cards, machine.processes)
+    driver, steps = HangingDuplex("microphone", "speaker"), Steps()
+    with running(driver, steps, choice=choice):
+        (_, play), (_, capture) = both_running(driver)
+        machine.use(0, "pcm0p", 99)
+        with Beating(play), Beating(capture):
+            steps.must_move.set()
+            both_running(driver)
+    assert driver.wanted.count({"microphone", "speaker"}) == 1
 
 
 def test_a_card_that_is_split_is_not_interrupted_while_somebody_talks():

@@ -72,7 +72,9 @@ class Appliance:
         )
         self._processing.restart(round(1000 * CARD_S))
         self._now_s = 0.0
-        self._reference = EchoReference(lambda: self._now_s) if has_two_cards else None
+        self._reference = (
+            EchoReference(CARD_S / 2, lambda: self._now_s) if has_two_cards else None
+        )
         self._played: Block = SILENCE
 
     def play(self, block: Block, at_s: float) -> None:

@@ -9,9 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from appliance.audio.driver import StreamRequest
+from appliance.audio.driver import IdleWindow, StreamRequest
 from appliance.audio.dsp import level_dbfs
-from appliance.audio.idle import IdleWindow
 from appliance.demo.simulated_card import Recording, SimulatedCard, phrase
 from appliance.errors import DemoError, SoundError
 from appliance.sound_cards.device_selection import chosen

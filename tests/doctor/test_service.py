@@ -96,7 +96,10 @@ async def test_the_page_of_the_running_box_answers_on_loopback(tmp_path):
     assert answered == Health("ok", (), ("button-floats",))
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff"])
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"<html>", b"[]", b'{"faults": 1}', b"\xff", b'{"status": "\xff"}'],
+)
 async def test_another_program_on_the_port_of_the_page_is_not_believed(body):
     answer = fake_server.says(fake_server.http("200 OK", body))
     async with fake_server.serving(answer, []) as url:

@@ -213,7 +213,11 @@ def test_a_disk_that_cannot_be_written_is_named_and_is_found_to_be_writable_in_t
 
 @pytest.mark.parametrize("name", ["levels.json", "identity.json"])
 @pytest.mark.parametrize(
-    "content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b"x" * 9999, b'{"volume":101}']
+    "content",
+    [
+        *(b"", b"{", b"[]", b"null", b"\xff\xfe", b"x" * 9999, b'{"volume":101}'),
+        b'{"identity":"box-\xff","volume":"\xff"}',
+    ],
 )
 def test_a_damaged_file_is_set_aside_and_defaults_take_its_place(
     tmp_path, name, content, caplog

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from appliance.config import SoundConfig
-from appliance.sound_cards.alsa_devices import AlsaCards
+from appliance.sound_cards.alsa_devices import AlsaCards, unlisted_error
 from appliance.sound_cards.devices import Device
 from appliance.sound_cards.selected_devices import SelectedDevices
 from tests.sound_cards.proc_asound import JABRA, kernel, speakerphone
@@ -27,11 +27,11 @@ def test_a_user_whose_process_has_ended_is_named_by_its_process_id(machine):
 def test_the_choice_reports_the_program_that_uses_the_wanted_card(machine):
     machine.use(1, "pcm0p", 99)
     hdmi = Device(0, "vc4-hdmi: Audio (hw:0,0)", 0, 2, 48_000)
-    cards = AlsaCards(machine.cards, machine.processes)
-    busy = cards.in_use(("Jabra",), (hdmi,), "speaker")
+    hidden = AlsaCards(machine.cards, machine.processes).unlisted((hdmi,))
+    busy = unlisted_error(("Jabra",), hidden, "speaker")
     assert busy is not None
     assert "in use by pulseaudio (pid 99). Stop that program." in str(busy)
-    assert cards.in_use(("Anker",), (hdmi,), "speaker") is None
+    assert unlisted_error(("Anker",), hidden, "speaker") is None
 
 
 def test_a_change_of_users_or_cards_is_seen_and_our_own_use_is_not(tmp_path):

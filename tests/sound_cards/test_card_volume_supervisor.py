@@ -55,8 +55,8 @@ def supervise(mixer):
     """Makes supervisors of the card's levels, and ends their threads."""
     made: list[CardVolumeSupervisor] = []
 
-    def make(*arguments, **parts):
-        made.append(CardVolumeSupervisor(*arguments, **parts))
+    def make(*arguments, looks=1, **parts):
+        made.append(CardVolumeSupervisor(*arguments, looks=looks, **parts))
         return made[-1]
 
     yield make
@@ -293,6 +293,29 @@ def test_an_error_of_the_kernel_does_not_end_the_setting_of_levels(mixer, superv
     finish()
     assert levels.notice("speaker", NAME) == ""
     assert mixer.values()["PCM Playback Volume"] == 24
+
+
+def test_the_level_of_a_new_card_is_set_again_for_a_while_as_the_system_restores_it(
+    supervise,
+):
+    calls: list[int] = []
+
+    class Restored:
+        def controls(self):
+            return (alsa_mixer.Control("PCM", "speaker", 38, -20.0),)
+
+        def set(self, _wanted, percent):
+            calls.append(percent)
+            return True
+
+    @contextmanager
+    def restored(_card_id):
+        yield Restored()
+
+    levels = supervise(MixerConfig(speaker=75), restored, again_s=0.01, looks=3)
+    levels.apply(ALONE)
+    finish()
+    assert calls == [75] * 3
 
 
 def test_a_card_that_refuses_its_level_is_a_notice(supervise):

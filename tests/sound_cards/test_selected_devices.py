@@ -8,7 +8,9 @@ from typing import TypeVar
 import pytest
 
 from appliance.audio.portaudio import ANY_CARD
+from appliance.audio.reopen_policy import ReopenPolicy, SoundState
 from appliance.config import SoundConfig
+from appliance.core import fault_table
 from appliance.core.events import Part, PartFound, PartLost
 from appliance.errors import SoundError
 from appliance.sound_cards.devices import Device
@@ -202,6 +204,52 @@ def test_a_preferred_card_that_the_kernel_lists_is_no_plugin(machine):
     boom = Device(0, SPEAKER[0], 0, 2, 48_000, "Boom", "2:2")
     choice.use({"speaker": boom}, {"speaker"})
     assert not choice.is_plugin_wanted()
+
+
+def test_a_program_that_plays_a_sound_is_no_reason_to_search_for_a_missing_card(
+    machine,
+):
+    config = SoundConfig(microphone="none", speaker=("Boom", "USB Box"))
+    machine.add(2, "USB Box", "Box", "pcm0p", usb_id="3:3")
+    choice = SelectedDevices(config, machine.cards, machine.processes)
+    policy = ReopenPolicy(choice.is_better_listed, choice.is_plugin_wanted)
+    found, _ = choice.choose((Device(0, "USB Box: Audio (hw:2,0)", 0, 2, 48_000),))
+    choice.use(found, found)
+    policy.note(choice.list_cards(), 0.0, is_open=True)
+    state = SoundState(is_open=True, is_best=choice.is_best)
+    machine.use(0, "pcm0p", 99)
+    assert not policy.is_due(choice.list_cards, 100.0, state)
+    machine.free(0, "pcm0p")
+    assert not policy.is_due(choice.list_cards, 200.0, state)
+    machine.add(3, "Camera", "Camera", "pcm0c")
+    assert policy.is_due(choice.list_cards, 300.0, state), "Boom may be a plugin of it"
+
+
+def test_a_card_that_is_there_and_cannot_be_opened_is_not_to_be_plugged_in(machine):
+    def searched(choice):
+        choice.choose(())
+        return facts(choice.choose(())[1]["speaker"])
+
+    def facts(error):
+        return error.part, error.reason
+
+    any_card, named = (
+        SelectedDevices(
+            SoundConfig(microphone="none", speaker=preferred),
+            machine.cards,
+            machine.processes,
+        )
+        for preferred in ((), ("Boom", "hdmi"))
+    )
+    nothing = "any speaker", fault_table.NO_CARD.text()
+    closed = fault_table.CARD_NOT_OPEN.text()
+    assert searched(any_card) == nothing, "an HDMI output without a screen is no card"
+    assert "not found" in searched(named)[1]
+    machine.add(2, "USB Boom", "Boom", "pcm0p", usb_id="2:2")
+    assert facts(any_card.missing_now()["speaker"]) == nothing, "not searched yet"
+    boom = "USB Boom: Audio", closed
+    assert searched(any_card) == searched(named) == boom
+    assert facts(any_card.missing_now()["speaker"]) == boom
 
 
 def test_a_program_that_has_a_card_open_is_named_until_the_card_is_unplugged(machine):
