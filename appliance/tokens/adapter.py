@@ -22,7 +22,7 @@ from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import without_query
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
+from appliance.tokens.token_parser import TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx

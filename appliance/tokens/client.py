@@ -25,7 +25,7 @@ from appliance.net.tls import trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request
-from appliance.tokens.response import remark
+from appliance.tokens.token_parser import remark
 
 CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
