@@ -19,7 +19,7 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room import stats
-from appliance.room.agent_slot import AgentSlot
+from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
@@ -63,7 +63,7 @@ class Session:
             has_key=self._key_file is not None,
             is_announcer=context.is_announcer,
         )
-        self.agent = AgentSlot(command, room, context, self._subscriber)
+        self.agent = RoomAgent(command, room, context, self._subscriber)
         self._publisher = Publisher(
             context.feed, self.agent.recorder, is_once=command.is_dtelecom
         )
