@@ -45,9 +45,6 @@ _STREAMS: Final = 24
 _STREAMS_EACH: Final = 6
 """Streams read at once, of all guests together and of one talker; an agent needs two.
 """
-_SEGMENTS: Final = 64
-_SEGMENTS_EACH: Final = 16
-"""Segments whose newest stream is remembered, together and of one talker."""
 _LAST_MS: Final = 2**53
 
 Key = tuple[str, str]
@@ -76,13 +73,14 @@ _log = logging.getLogger(__name__)
 class _Segment:
     """Words that are being received."""
 
-    number: int
     key: Key
     talker: str
     ts_ms: int
     is_agent: bool
     """An agent says this, whose streams nobody sends again if they are broken off."""
     info: rtc.TextStreamInfo
+    is_replaced: bool = False
+    """A later stream has the same words and more."""
 
 
 class Captions:
@@ -93,8 +91,8 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._numbers = count()
-        self._newest: dict[Key, int] = {}
+        self._open: dict[Key, _Segment] = {}
+        """The newest stream of each segment, until it ends."""
         topic = StreamTopic(
             name=TOPIC,
             total=_STREAMS,
@@ -114,16 +112,15 @@ class Captions:
             return None
         is_possible = 0 < info.timestamp <= _LAST_MS
         found = _Segment(
-            next(self._numbers),
             (identity, segment),
             self._name(identity),
             info.timestamp if is_possible else time.time_ns() // 1_000_000,
             self._is_of_agent(identity),
             info,
         )
-        self._newest.pop(found.key, None)
-        self._newest[found.key] = found.number
-        self._forget_oldest(identity)
+        if (earlier := self._open.get(found.key)) is not None:
+            earlier.is_replaced = True
+        self._open[found.key] = found
         return partial(self._report, found)
 
     def _is_talker(self, identity: str) -> bool:
@@ -139,18 +136,12 @@ class Captions:
         known = self._room.remote_participants.get(identity)
         return known is not None and is_agent(known)
 
-    def _forget_oldest(self, identity: str) -> None:
-        """Forget a segment if there are too many, rather one of the same talker."""
-        own = [key for key in self._newest if key[0] == identity]
-        if len(own) > _SEGMENTS_EACH:
-            del self._newest[own[0]]
-        elif len(self._newest) > _SEGMENTS:
-            del self._newest[next(iter(self._newest))]
-
     def _report(self, found: _Segment, raw: str, fault: str | None) -> None:
         """Post the caption, unless a later stream has replaced this one."""
+        if fault is not None and self._open.get(found.key) is found:
+            del self._open[found.key]
         text = "".join(filter(is_text, raw)).strip()
-        if not text or self._newest.get(found.key) != found.number:
+        if not text or found.is_replaced:
             return
         is_marked = (found.info.attributes or {}).get(_FINAL) == "true"
         is_final = is_marked if fault == "" else found.is_agent and fault is not None
@@ -238,9 +229,10 @@ class RoomAgent:
     def close(self) -> None:
         """Stop everything."""
         self._has_joined = False
-        for part in (self._captions, self._pre_connect):
-            if part is not None:
-                part.close()
+        if self._captions is not None:
+            self._captions.close()
+        if self._pre_connect is not None:
+            self._pre_connect.close()
         for call in self._calls:
             call.cancel()
 

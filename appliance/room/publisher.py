@@ -13,8 +13,8 @@ from appliance.core.events import Permissions, PermissionsChanged
 from appliance.pcm import Block
 from appliance.ports import MicrophoneFeed, Post
 from appliance.process.logs import LogLimit
-from appliance.room.audio_io import MicrophoneTrack
 from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE, Failure
+from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
 
 PUBLISH_S: Final = 5.0

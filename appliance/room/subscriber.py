@@ -8,9 +8,8 @@ from livekit import rtc
 
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
-from appliance.room.audio_io import RemoteAudio
 from appliance.room.encryption import Decryption, audio_tracks
-from appliance.room.ffi import Fail
+from appliance.room.ffi import Fail, RemoteAudio
 from appliance.room.names import short_id
 
 TRACKS_EACH: Final = 4
