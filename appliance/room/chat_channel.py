@@ -161,12 +161,15 @@ class ChatChannel:
         spawn: Spawn,
         *,
         has_streams: bool = True,
+        is_plain: bool = False,
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        `has_streams` tells whether the server passes text streams on.
+        `has_streams` tells whether the server passes text streams on, and `is_plain`
+        whether messages are sent in the plain schema.
         """
         self._has_streams = has_streams
+        self._is_plain = is_plain
         self._ticket = ticket
         self._room = room
         self._post = post
@@ -209,9 +212,9 @@ class ChatChannel:
         )
         self._deliver(taken, by.identity)
 
-    def send(self, command: SendChat, *, is_plain: bool) -> None:
+    def send(self, command: SendChat) -> None:
         """Send a message; the result is an event."""
-        task = self._spawn(self._sent_or_failed(command, is_plain=is_plain))
+        task = self._spawn(self._sent_or_failed(command))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
@@ -242,12 +245,12 @@ class ChatChannel:
         else:
             _log.debug(message, *facts)
 
-    async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
+    async def _sent_or_failed(self, command: SendChat) -> None:
         try:
             # One after the other, so that messages arrive in the order they were typed.
             async with asyncio.timeout(_SEND_S), self._sending:
                 if self._may_send:
-                    await self._publish(command, is_plain=is_plain)
+                    await self._publish(command)
         except (rtc.StreamError, PublishDataError) as exc:
             self._failed(command, "the room did not accept it")
             _log.debug("chat not sent  error=%s", type(exc).__name__)
@@ -272,26 +275,22 @@ class ChatChannel:
         self._log_limit.log(_log, logging.WARNING, message, reason)
         self._post(ChatFailed(self._ticket, command.id, reason))
 
-    async def _publish(self, command: SendChat, *, is_plain: bool) -> None:
+    async def _publish(self, command: SendChat) -> None:
         me = self._room.local_participant
         text = chat_format.sendable(command.text)
-        if is_plain:
+        ts_ms = command.ts_ms
+        if self._is_plain:
             ours = ChatSender(me.identity, me.name)
-            payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
+            payload = chat_format.plain_packet(command.id, ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return
-        if not self._has_streams:
-            payload = chat_format.packet(
-                command.id, command.ts_ms, text, has_stream=False
-            )
-            await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
-            return
-        # Stream and packet have the same id, so that receivers show the message once.
-        stream = await me.stream_text(
-            topic=chat_format.STREAM_TOPIC, stream_id=command.id
+        if self._has_streams:
+            # With the packet's id, so that receivers show the message once.
+            stream = await me.stream_text(topic=STREAM_TOPIC, stream_id=command.id)
+            await stream.write(text)
+            await stream.aclose()
+            ts_ms = stream.info.timestamp
+        payload = chat_format.packet(
+            command.id, ts_ms, text, has_stream=self._has_streams
         )
-        await stream.write(text)
-        await stream.aclose()
-        ts_ms = stream.info.timestamp
-        payload = chat_format.packet(command.id, ts_ms, text, has_stream=True)
         await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)

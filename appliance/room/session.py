@@ -9,7 +9,7 @@ from typing import Any, Final, NoReturn
 from livekit import rtc
 
 from appliance.config import RoomSettings
-from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.commands import JoinRoom
 from appliance.core.events import (
     RoomFailed,
     RoomJoined,
@@ -71,12 +71,13 @@ class Session:
             ticket, room, self._publisher, context.post, is_listener=context.is_listener
         )
         self._people = Participants(ticket, room, context.post, self._subscriber)
-        self._chat_channel = ChatChannel(
+        self.chat = ChatChannel(
             ticket,
             room,
             context.post,
             context.spawn,
             has_streams=not command.is_dtelecom,
+            is_plain=context.is_plain_chat,
         )
         self._listen()
         self._staying = context.spawn(self._stay(command))
@@ -91,10 +92,6 @@ class Session:
         """Leave, in whatever state; leaving twice is allowed."""
         self._is_leaving = True
         self._staying.cancel()
-
-    def send(self, command: SendChat) -> None:
-        """Send a chat message."""
-        self._chat_channel.send(command, is_plain=self._context.is_plain_chat)
 
     async def _finish(self) -> None:
         """Wait for the end, close everything, and post how it ended."""
@@ -177,7 +174,7 @@ class Session:
         """Close everything, in the order the native library needs."""
         self._publisher.stop()
         self._subscriber.close_all()
-        self._chat_channel.close()
+        self.chat.close()
         self.agent.close()
         if self.room.isconnected() and not self._is_paused:
             await self._publisher.unpublish(self.room)
@@ -201,10 +198,13 @@ class Session:
         on("track_unpublished", self._later(self._tracks_changed))
         on("track_subscribed", self._later(self._subscriber.open))
         # Its arguments: the track, the publication, the participant.
-        on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
+        on(
+            "track_unsubscribed",
+            self._later(lambda *x: self._subscriber.close(x[1].sid)),
+        )
         on("active_speakers_changed", self._later(self._people.active_speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
-        on("data_received", self._chat_channel.received)
+        on("data_received", self.chat.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
         on("disconnected", lambda reason: self._lose(disconnect_failure(reason)))

@@ -104,7 +104,7 @@ class Subscriber:
         """Play a track that was subscribed."""
         if publication.kind != rtc.TrackKind.KIND_AUDIO:
             return
-        self.close(publication)
+        self.close(publication.sid)
         name = f"{participant.identity}/{publication.sid}"
         audio = RemoteAudio(track, self._playback.add(name), self._fail)
         self._subscriptions[publication.sid] = _Subscription(
@@ -113,14 +113,23 @@ class Subscriber:
         self._playback.mute(name, is_on=participant.identity in self._muted)
         self._log_track("track subscribed  from=%s", participant.identity)
 
-    def close(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Stop playing this publication; an unknown one is ignored."""
-        self._close(publication.sid)
+    def close(self, sid: str) -> None:
+        """Stop playing the publication with this id; an unknown one is ignored."""
+        if sid not in self._subscriptions:
+            return
+        ended = self._subscriptions.pop(sid)
+        ended.audio.close()
+        self._playback.remove(ended.name)
+        others = self._subscriptions.values()
+        if all(one.identity != ended.identity for one in others):
+            # Of another track, success would not be reported again.
+            self.decryption.forget(ended.identity)
+        self._log_track("track ended  from=%s", ended.identity)
 
     def close_all(self) -> None:
         """Stop playing all tracks."""
         for sid in tuple(self._subscriptions):
-            self._close(sid)
+            self.close(sid)
 
     def mute(self, identities: frozenset[str]) -> None:
         """Do not play these participants; all others are played."""
@@ -135,18 +144,6 @@ class Subscriber:
             for one in self._subscriptions.values()
             if one.identity == identity
         )
-
-    def _close(self, sid: str) -> None:
-        if sid not in self._subscriptions:
-            return
-        ended = self._subscriptions.pop(sid)
-        ended.audio.close()
-        self._playback.remove(ended.name)
-        others = self._subscriptions.values()
-        if all(one.identity != ended.identity for one in others):
-            # Of another track, success would not be reported again.
-            self.decryption.forget(ended.identity)
-        self._log_track("track ended  from=%s", ended.identity)
 
     def _log_track(self, message: str, identity: str) -> None:
         self._log_limit.log(_log, logging.INFO, message, short_id(identity))
