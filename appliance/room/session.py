@@ -26,7 +26,7 @@ from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
 from appliance.room.participants import Participants
-from appliance.room.publisher import OwnTrack, Publisher
+from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
 REASON_S: Final = 1.0
@@ -64,12 +64,7 @@ class Session:
             is_announcer=context.is_announcer,
         )
         self.agent = RoomAgent(command, room, context, self._subscriber)
-        self._publisher = Publisher(
-            context.feed, self.agent.recorder, is_once=command.is_dtelecom
-        )
-        self.own = OwnTrack(
-            ticket, room, self._publisher, context.post, is_listener=context.is_listener
-        )
+        self.own = OwnTrack(command, room, context, self.agent.recorder)
         self._people = Participants(ticket, room, context.post, self._subscriber)
         self.chat = ChatChannel(
             ticket,
@@ -172,14 +167,14 @@ class Session:
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""
-        self._publisher.stop()
+        self.own.stop()
         self._subscriber.close_all()
         self.chat.close()
         self.agent.close()
         if self.room.isconnected() and not self._is_paused:
-            await self._publisher.unpublish(self.room)
+            await self.own.unpublish()
         await self._connection.close()
-        self._publisher.close()
+        self.own.close()
 
     def _listen(self) -> None:
         on = self.room.on
@@ -192,7 +187,6 @@ class Session:
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
-        on("local_track_republished", self._later(self.own.republished))
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))
