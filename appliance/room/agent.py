@@ -169,13 +169,8 @@ class RoomAgent:
     ) -> None:
         """Listen to the room, which is not connected yet.
 
-        Args:
-            command: says whether an agent is expected. dTelecom's servers carry neither
-                streams nor remote procedure calls: there are no turns, and nothing is
-                kept for an expected agent.
-            room: of the session.
-            context: of the session.
-            subscriber: plays the agent.
+        dTelecom's servers carry neither streams nor remote procedure calls: there are
+        no turns, and nothing is kept for an expected agent.
         """
         self._ticket = command.ticket
         self._room = room

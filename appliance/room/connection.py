@@ -27,7 +27,7 @@ DISCONNECT_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Pending = dict[asyncio.Task[Any], str]
-"""Unfinished connection attempts and their URLs."""
+"""Unfinished connection attempts of the process, and their URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +70,7 @@ class LiveKitConnection:
     """
 
     def __init__(self, spawn: Spawn, pending: Pending) -> None:
-        """Create the room; nothing is sent yet.
-
-        Args:
-            spawn: runs the attempt, which outlives a cancelled `open`.
-            pending: shared by all connections of the process.
-        """
+        """Create the room; nothing is sent yet."""
         self.room = rtc.Room()
         self._spawn = spawn
         self._pending = pending

@@ -30,8 +30,7 @@ _KEY_BYTES: Final = 4096
 def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     """Return the encryption with the key in this file, or why it cannot be used.
 
-    Args:
-        key_file: has one line, the key, the same as in the other clients.
+    The file has one line, the key, the same as in the other clients.
     """
     try:
         with Path(key_file).open("rb") as file:
@@ -61,11 +60,7 @@ class Decryption:
     """Encryption state of the other participants' audio."""
 
     def __init__(self, *, has_key: bool) -> None:
-        """Start without participants.
-
-        Args:
-            has_key: whether this box encrypts.
-        """
+        """Start without participants; `has_key`: this box encrypts."""
         self._has_key = has_key
         self._decrypted: set[str] = set()
         self._waiting_since_s: dict[str, float] = {}

@@ -124,21 +124,16 @@ class StreamRoute:
         return True
 
 
-def _ignore(_: object) -> None:
-    """Do nothing."""
-
-
-_CLOSED: Final = StreamRoute(_ignore, _ignore)
+_CLOSED: Final = StreamRoute(lambda _: None, lambda _: None)
 
 
 class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Create the callback; the library calls it from `install` on.
+        """Create the callback, which the library calls from `install` on.
 
-        Args:
-            rest: takes the events that are not ours.
+        `rest` takes the events that are not ours.
         """
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
@@ -294,13 +289,7 @@ class RemoteAudio:
     """Remote track whose blocks go to a sink until `close`."""
 
     def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
-        """Start at once.
-
-        Args:
-            track: a subscribed audio track.
-            sink: takes each block.
-            fail: called with an exception that the sink raised.
-        """
+        """Start at once; `fail` is called with an exception that the sink raised."""
         request = FfiRequest()
         wanted = request.new_audio_stream
         wanted.track_handle = handle(track).handle

@@ -132,8 +132,7 @@ class OwnTrack:
     async def follow(self, give_up: Callable[[Failure], None]) -> None:
         """Apply and post every change, until cancelled.
 
-        Args:
-            give_up: called with the reason if the track cannot be published again.
+        `give_up` is called with the reason if the track cannot be published again.
         """
         while True:
             self._post_change()

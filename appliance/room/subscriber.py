@@ -43,14 +43,7 @@ class Subscriber:
         has_key: bool,
         is_announcer: bool = False,
     ) -> None:
-        """Start without subscriptions.
-
-        Args:
-            playback: takes the blocks.
-            fail: ends the process because of an exception on a native thread.
-            has_key: whether this box encrypts.
-            is_announcer: whether there is no speaker to play anything.
-        """
+        """Start without subscriptions; an announcer has no speaker to play anything."""
         self._is_announcer = is_announcer
         self._playback = playback
         self.decryption = Decryption(has_key=has_key)
