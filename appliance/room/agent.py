@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, assert_never
+from typing import Final, assert_never
 
 from livekit import rtc
 
@@ -184,7 +184,6 @@ class RoomAgent:
         self._posted: VoiceAgent | None = None
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
-        self._calls: set[asyncio.Task[Any]] = set()
         self._loop = asyncio.get_running_loop()
         for event in (
             "participant_connected",
@@ -226,10 +225,6 @@ class RoomAgent:
         self._has_joined = False
         if self._captions is not None:
             self._captions.close()
-        if self._pre_connect is not None:
-            self._pre_connect.close()
-        for call in self._calls:
-            call.cancel()
 
     def _room_changed(self, *_: object) -> None:
         # Captions may follow the agent in the same moment.
@@ -271,9 +266,7 @@ class RoomAgent:
         if turn is Turn.CANCEL and is_starting:
             # Only what is kept for it was taken back; it offers no methods yet.
             return
-        call = self._context.spawn(self._call(agents[0], turn))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._context.spawn(self._call(agents[0], turn))
 
     async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
         try:

@@ -38,10 +38,8 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     except OSError as exc:
         return _failure(f"cannot be read ({exc.strerror})")
     key = content.strip()
-    if not key:
-        return _failure("is empty")
-    if len(content) > _KEY_BYTES or b"\n" in key:
-        return _failure("is not a key: more than one line, or longer than 4096 bytes")
+    if not key or len(content) > _KEY_BYTES or b"\n" in key:
+        return _failure(f"is not one line of at most {_KEY_BYTES} bytes")
     # As in LiveKit's browser client for a shared key: no attempt to derive later keys
     # from it. With the default, 16 for each packet, one talker with another key takes a
     # CPU core (measured), and stays silent even after changing to the right key.

@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from livekit import rtc
@@ -53,7 +53,6 @@ class PreConnectAudio:
         self._last_s = 0.0
         self._is_recording = True
         self._sent: set[tuple[str, str]] = set()
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
         """Return `send`, with a copy of each block kept until an agent comes."""
@@ -85,15 +84,7 @@ class PreConnectAudio:
             return
         self._sent.add(key)
         self._is_recording = False
-        task = self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def close(self) -> None:
-        """Stop; nothing is sent afterwards."""
-        self._is_recording = False
-        for task in self._tasks:
-            task.cancel()
+        self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
 
     def _track_sid(self) -> str:
         own = self._room.local_participant.track_publications.values()

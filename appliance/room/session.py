@@ -2,7 +2,8 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NoReturn
 
@@ -51,6 +52,8 @@ class Session:
         self._key_file = config.encryption_key_file
         self._context = context
         self._is_leaving = self._is_paused = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._lost: asyncio.Future[Failure] = self._loop.create_future()
@@ -63,17 +66,11 @@ class Session:
             has_key=self._key_file is not None,
             is_announcer=context.is_announcer,
         )
-        self.agent = RoomAgent(command, room, context, self._subscriber)
+        in_session = replace(context, spawn=self._spawn)
+        self.agent = RoomAgent(command, room, in_session, self._subscriber)
         self.own = OwnTrack(command, room, context, self.agent.recorder)
         self._people = Participants(ticket, room, context.post, self._subscriber)
-        self.chat = ChatChannel(
-            ticket,
-            room,
-            context.post,
-            context.spawn,
-            has_streams=not command.is_dtelecom,
-            is_plain=context.is_plain_chat,
-        )
+        self.chat = ChatChannel(command, room, in_session)
         self._listen()
         self._staying = context.spawn(self._stay(command))
         self._over = context.spawn(self._finish())
@@ -150,20 +147,13 @@ class Session:
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
-        measuring = stats.measure(self.ticket, self.room, self._context.post)
-        tasks = [
-            self._context.spawn(measuring),
-            self._context.spawn(self._people.follow()),
-            self._context.spawn(self.own.follow(self._later(lambda failure: failure))),
-        ]
-        try:
-            while True:
-                handler = await self._events.get()
-                if (failure := handler()) is not None:
-                    return failure
-        finally:
-            for task in tasks:
-                task.cancel()
+        self._spawn(stats.measure(self.ticket, self.room, self._context.post))
+        self._spawn(self._people.follow())
+        self._spawn(self.own.follow(self._later(lambda failure: failure)))
+        while True:
+            handler = await self._events.get()
+            if (failure := handler()) is not None:
+                return failure
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""
@@ -171,10 +161,19 @@ class Session:
         self._subscriber.close_all()
         self.chat.close()
         self.agent.close()
+        for task in self._tasks:
+            task.cancel()
         if self.room.isconnected() and not self._is_paused:
             await self.own.unpublish()
         await self._connection.close()
         self.own.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run the work as a task until the session ends."""
+        task = self._context.spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _listen(self) -> None:
         on = self.room.on

@@ -52,8 +52,6 @@ class Subscriber:
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
-        self._refused: set[str] = set()
-        """Participants with more tracks than are played."""
 
     def want_all(self, room: rtc.Room) -> None:
         """Subscribe to everybody's audio that is published now."""
@@ -74,19 +72,6 @@ class Subscriber:
         for track in tracks[:TRACKS_EACH]:
             if not track.subscribed:
                 track.set_subscribed(True)
-        self._log_refused(other.identity, tracks[TRACKS_EACH:])
-
-    def _log_refused(
-        self, identity: str, refused: list[rtc.RemoteTrackPublication]
-    ) -> None:
-        """Log that tracks are not played, once until there are no such tracks."""
-        if not refused:
-            self._refused.discard(identity)
-        elif identity not in self._refused:
-            self._refused.add(identity)
-            message = "tracks above the limit are not played  from=%s limit=%d"
-            facts = (short_id(identity), TRACKS_EACH)
-            self._log_limit.log(_log, logging.WARNING, message, *facts)
 
     def open(
         self,

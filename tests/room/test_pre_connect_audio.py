@@ -98,9 +98,7 @@ class Stage:
 
 @pytest.fixture
 async def stage():
-    made = Stage(Me())
-    yield made
-    made.kept.close()
+    return Stage(Me())
 
 
 async def test_what_was_said_is_sent_with_the_track_it_belongs_to(stage):
@@ -194,7 +192,6 @@ async def test_a_block_may_arrive_while_the_speech_is_taken(monkeypatch):
             await stage.sent()
         finally:
             late.join()
-            stage.kept.close()
 
 
 async def test_of_two_talks_long_apart_only_the_second_is_sent(stage):
@@ -291,4 +288,3 @@ async def test_an_agent_that_is_not_ready_yet_is_sent_nothing_until_it_is(stage)
 async def test_nothing_is_sent_before_the_track_is_published():
     stage = Stage(Me(tracks=()))
     assert await stage.sent() == []
-    stage.kept.close()
