@@ -6,13 +6,13 @@ without a token server does not need it.
 """
 
 import json
+from base64 import urlsafe_b64encode
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from appliance.dtelecom import base58
 from appliance.dtelecom.base58 import KEY_BYTES
 from appliance.errors import ApplianceError
-from appliance.net.url import base64url
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -119,9 +119,14 @@ def sign(keys: KeyPair, contents: TokenContents, now_s: int) -> str:
         "exp": now_s + contents.ttl_s,
         "iat": now_s,
     }
-    signed = _HEADER + b"." + base64url(_json(claims))
-    token = signed + b"." + base64url(keys.private.sign(signed))
+    signed = _HEADER + b"." + _base64url(_json(claims))
+    token = signed + b"." + _base64url(keys.private.sign(signed))
     return token.decode("ascii")
+
+
+def _base64url(data: bytes) -> bytes:
+    """Return the bytes as text without padding; source: RFC 7515, section 2."""
+    return urlsafe_b64encode(data).rstrip(b"=")
 
 
 def _json(claims: dict[str, object]) -> bytes:

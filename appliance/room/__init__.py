@@ -4,12 +4,12 @@ Start with `adapter`: it takes the core's commands and starts one `session` per 
 A session opens a `connection`, publishes our track (`publisher`, with DTX), subscribes
 to the others (`subscriber`, `participants`) and exchanges chat (`chat_channel`, with
 the wire formats in `chat_format`; `text_streams` reads chat and captions within
-limits). `audio_io` and `ffi` carry audio to and from the native library; they avoid the
-asyncio loop, because it may be late. `sdk_log` filters the library's log lines, `apm`
-(audio processing module) is its echo canceller and noise suppressor, `encryption` its
-end-to-end encryption. `names` shortens the names that others give themselves and
-removes control characters. `dtelecom` is the connection to dTelecom's servers.
-`agent_slot` loads `agent` (state, turns and captions of a voice agent) when one comes,
-and `pre_connect_audio` when one is expected. `failures` maps what the SDK reports to
-causes and sentences; `stats` reads WebRTC statistics.
+limits). `ffi` carries audio to and from the native library without the asyncio loop,
+which may be late. `sdk_log` filters the library's log lines, `apm` (audio processing
+module) is its echo canceller and noise suppressor, `encryption` its end-to-end
+encryption. `names` shortens the names that others give themselves and removes control
+characters. `dtelecom` is the connection to dTelecom's servers. `agent` handles state,
+turns and captions of a voice agent, and `pre_connect_audio` keeps what is said before
+an expected one comes. `failures` maps what the SDK reports to causes and sentences;
+`stats` reads WebRTC statistics.
 """

@@ -6,7 +6,7 @@ audio adapter (`ports.MicrophoneFeed`, `ports.Playback`) with the room.
 
 from typing import Final, Self, assert_never
 
-from appliance.config import Config, RoomSettings
+from appliance.config import Config
 from appliance.core.commands import (
     JoinRoom,
     LeaveRoom,
@@ -33,14 +33,7 @@ class LiveKitRoom:
     def __init__(
         self, config: Config, post: Post, feed: MicrophoneFeed, playback: Playback
     ) -> None:
-        """Start without a session; `JoinRoom` begins the first one.
-
-        Args:
-            config: rooms and format of chat.
-            post: takes the events.
-            feed: source of the microphone's audio.
-            playback: takes the other participants' audio.
-        """
+        """Start without a session; `JoinRoom` begins the first one."""
         self._config = config.room
         self._background = Background()
         self._context = SessionContext(
@@ -75,41 +68,34 @@ class LiveKitRoom:
 
         Thread: the loop's.
         """
+        session = self._current(command.ticket)
         match command:
             case JoinRoom():
                 self._join(command)
+            case LeaveRoom() if session:
+                session.leave()
             case LeaveRoom():
-                self._leave(command)
+                self._context.post(RoomLeft(command.ticket))
+            case SendChat() if session:
+                session.chat.send(command)
+            case SendChat():
+                reason = "the box is not in the room"
+                self._context.post(ChatFailed(command.ticket, command.id, reason))
             case UnmuteTrack():
-                if session := self._current(command.ticket):
+                if session:
                     session.own.unmute()
             case MuteAgent() | TakeTurn():
-                if session := self._current(command.ticket):
+                if session:
                     session.agent.do(command)
-            case SendChat():
-                self._send(command)
             case _:
                 assert_never(command)
 
     def _join(self, command: JoinRoom) -> None:
         if self.session is not None:
             self.session.leave()
-        self.session = Session(
-            command, self._room_config(command.preset), self._context
-        )
-
-    def _leave(self, command: LeaveRoom) -> None:
-        if session := self._current(command.ticket):
-            session.leave()
-        else:
-            self._context.post(RoomLeft(command.ticket))
-
-    def _send(self, command: SendChat) -> None:
-        if session := self._current(command.ticket):
-            session.send(command)
-        else:
-            reason = "the box is not in the room"
-            self._context.post(ChatFailed(command.ticket, command.id, reason))
+        presets = (x for x in self._config.presets if x.name == command.preset)
+        room = next(presets, self._config)
+        self.session = Session(command, room, self._context)
 
     def _current(self, ticket: int) -> Session | None:
         """Return the session with this ticket, unless it is over."""
@@ -117,7 +103,3 @@ class LiveKitRoom:
         if session is None or session.ticket != ticket or session.is_over:
             return None
         return session
-
-    def _room_config(self, preset: str | None) -> RoomSettings:
-        named = (x for x in self._config.presets if x.name == preset)
-        return next(named, self._config)

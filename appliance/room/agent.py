@@ -7,14 +7,14 @@ import asyncio
 import logging
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Final, assert_never
 
 from livekit import rtc
 
-from appliance.core.commands import Turn
+from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
     AgentChanged,
     AgentFailed,
@@ -28,6 +28,8 @@ from appliance.process.background import Spawn
 from appliance.room.connection import SessionContext
 from appliance.room.names import AGENT_STATE, display_name, is_text
 from appliance.room.participants import is_agent, name_of
+from appliance.room.pre_connect_audio import PreConnectAudio
+from appliance.room.publisher import Send
 from appliance.room.subscriber import Subscriber
 from appliance.room.text_streams import Report, StreamTopic, TextStreams
 
@@ -43,16 +45,11 @@ _STREAMS: Final = 24
 _STREAMS_EACH: Final = 6
 """Streams read at once, of all guests together and of one talker; an agent needs two.
 """
-_SEGMENTS: Final = 64
-_SEGMENTS_EACH: Final = 16
-"""Segments whose newest stream is remembered, together and of one talker."""
 _LAST_MS: Final = 2**53
 
 Key = tuple[str, str]
 """Identity of the talker, and id of the segment."""
 
-if TYPE_CHECKING:
-    from appliance.room.pre_connect_audio import PreConnectAudio
 ON_BEHALF: Final = "lk.publish_on_behalf"
 """Attribute of an avatar, which speaks for the agent with this identity."""
 PUSH_TO_TALK: Final = "push-to-talk"
@@ -76,13 +73,14 @@ _log = logging.getLogger(__name__)
 class _Segment:
     """Words that are being received."""
 
-    number: int
     key: Key
     talker: str
     ts_ms: int
     is_agent: bool
     """An agent says this, whose streams nobody sends again if they are broken off."""
     info: rtc.TextStreamInfo
+    is_replaced: bool = False
+    """A later stream has the same words and more."""
 
 
 class Captions:
@@ -93,8 +91,8 @@ class Captions:
         self._ticket = ticket
         self._room = room
         self._post = post
-        self._numbers = count()
-        self._newest: dict[Key, int] = {}
+        self._open: dict[Key, _Segment] = {}
+        """The newest stream of each segment, until it ends."""
         topic = StreamTopic(
             name=TOPIC,
             total=_STREAMS,
@@ -114,16 +112,15 @@ class Captions:
             return None
         is_possible = 0 < info.timestamp <= _LAST_MS
         found = _Segment(
-            next(self._numbers),
             (identity, segment),
             self._name(identity),
             info.timestamp if is_possible else time.time_ns() // 1_000_000,
             self._is_of_agent(identity),
             info,
         )
-        self._newest.pop(found.key, None)
-        self._newest[found.key] = found.number
-        self._forget_oldest(identity)
+        if (earlier := self._open.get(found.key)) is not None:
+            earlier.is_replaced = True
+        self._open[found.key] = found
         return partial(self._report, found)
 
     def _is_talker(self, identity: str) -> bool:
@@ -139,18 +136,12 @@ class Captions:
         known = self._room.remote_participants.get(identity)
         return known is not None and is_agent(known)
 
-    def _forget_oldest(self, identity: str) -> None:
-        """Forget a segment if there are too many, rather one of the same talker."""
-        own = [key for key in self._newest if key[0] == identity]
-        if len(own) > _SEGMENTS_EACH:
-            del self._newest[own[0]]
-        elif len(self._newest) > _SEGMENTS:
-            del self._newest[next(iter(self._newest))]
-
     def _report(self, found: _Segment, raw: str, fault: str | None) -> None:
         """Post the caption, unless a later stream has replaced this one."""
+        if fault is not None and self._open.get(found.key) is found:
+            del self._open[found.key]
         text = "".join(filter(is_text, raw)).strip()
-        if not text or self._newest.get(found.key) != found.number:
+        if not text or found.is_replaced:
             return
         is_marked = (found.info.attributes or {}).get(_FINAL) == "true"
         is_final = is_marked if fault == "" else found.is_agent and fault is not None
@@ -167,55 +158,105 @@ class Captions:
 
 
 class RoomAgent:
-    """The agent of one session; loaded when there is one."""
+    """The voice agent of one session, if there is one."""
 
     def __init__(
         self,
-        ticket: int,
+        command: JoinRoom,
         room: rtc.Room,
         context: SessionContext,
         subscriber: Subscriber,
-        pre_connect: "PreConnectAudio | None",
     ) -> None:
-        """Start receiving captions."""
-        self._ticket = ticket
+        """Listen to the room, which is not connected yet.
+
+        dTelecom's servers carry neither streams nor remote procedure calls: there are
+        no turns, and nothing is kept for an expected agent.
+        """
+        self._ticket = command.ticket
         self._room = room
-        self._post = context.post
-        self._spawn = context.spawn
+        self._context = context
         self._subscriber = subscriber
-        self._pre_connect = pre_connect
-        self._captions = Captions(ticket, room, context.post, context.spawn)
+        self._has_calls = not command.is_dtelecom
+        is_kept = command.expects_agent and self._has_calls
+        self._pre_connect = PreConnectAudio(room, context.spawn) if is_kept else None
+        self._captions: Captions | None = None
+        self._has_joined = self._is_muted = False
         self._posted: VoiceAgent | None = None
-        self._is_muted = False
         self._takes_turns: set[str] = set()
         self._refusals: Counter[str] = Counter()
-        self._calls: set[asyncio.Task[Any]] = set()
+        self._loop = asyncio.get_running_loop()
+        for event in (
+            "participant_connected",
+            "participant_disconnected",
+            "participant_attributes_changed",
+            "participant_name_changed",
+            "local_track_published",
+            "reconnected",
+        ):
+            room.on(event, self._room_changed)
+
+    @property
+    def recorder(self) -> Callable[[Send], Send] | None:
+        """Adds the recorder for an expected agent to a sink; None: none is expected."""
+        return self._pre_connect.recorded if self._pre_connect else None
+
+    def joined(self) -> None:
+        """Post the agent that is there, after `RoomJoined`, and every later change."""
+        self._has_joined = True
+        self._receive_captions()
+        self._look()
+
+    def do(self, command: MuteAgent | TakeTurn) -> None:
+        """Carry out the command; a cancelled turn is not kept for an agent either."""
+        match command:
+            case MuteAgent(is_on=is_on):
+                self._is_muted = is_on
+                self._apply_mute()
+            case TakeTurn(turn=turn):
+                if turn is Turn.CANCEL and self._pre_connect is not None:
+                    self._pre_connect.forget()
+                if self._has_calls:
+                    self._take_turn(turn)
+            case _:
+                assert_never(command)
 
     def close(self) -> None:
         """Stop everything."""
-        self._captions.close()
-        for call in self._calls:
-            call.cancel()
+        self._has_joined = False
+        if self._captions is not None:
+            self._captions.close()
 
-    def changed(self) -> None:
+    def _room_changed(self, *_: object) -> None:
+        # Captions may follow the agent in the same moment.
+        self._receive_captions()
+        # The SDK ignores an exception in a callback, the loop does not.
+        self._loop.call_soon(self._look)
+
+    def _receive_captions(self) -> None:
+        """Receive captions from the arrival of the first agent on."""
+        others = self._room.remote_participants.values()
+        if self._captions is None and any(map(is_agent, others)):
+            context = self._context
+            self._captions = Captions(
+                self._ticket, self._room, context.post, context.spawn
+            )
+
+    def _look(self) -> None:
         """Post the agent, if it is different from the last one posted."""
+        if not self._has_joined:
+            return
         agents = self._agents()
         agent = self._described(agents[0]) if agents else None
         if agent != self._posted:
             self._posted = agent
-            self._post(AgentChanged(self._ticket, agent))
+            self._context.post(AgentChanged(self._ticket, agent))
         if self._is_muted:
             self._apply_mute()
         if self._pre_connect is not None:
             for each in agents:
                 self._pre_connect.offer(each)
 
-    def mute(self, *, is_on: bool) -> None:
-        """Play what agents and their avatars say, or not."""
-        self._is_muted = is_on
-        self._apply_mute()
-
-    def take_turn(self, turn: Turn) -> None:
+    def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
         agents = self._agents()
         if not agents or self._refusals[agents[0].sid] >= REFUSALS:
@@ -225,9 +266,7 @@ class RoomAgent:
         if turn is Turn.CANCEL and is_starting:
             # Only what is kept for it was taken back; it offers no methods yet.
             return
-        call = self._spawn(self._call(agents[0], turn))
-        self._calls.add(call)
-        call.add_done_callback(self._calls.discard)
+        self._context.spawn(self._call(agents[0], turn))
 
     async def _call(self, agent: rtc.RemoteParticipant, turn: Turn) -> None:
         try:
@@ -242,7 +281,7 @@ class RoomAgent:
             self._refused(agent, turn, exc.code)
         else:
             self._takes_turns.add(agent.sid)
-            self.changed()
+            self._look()
 
     def _refused(self, agent: rtc.RemoteParticipant, turn: Turn, code: int) -> None:
         _log.debug("turn not taken  turn=%s code=%d", turn, code)
@@ -250,7 +289,7 @@ class RoomAgent:
             self._refusals[agent.sid] += 1
         elif code == rtc.RpcError.ErrorCode.APPLICATION_ERROR:
             _log.warning("the agent's session has ended  code=%d", code)
-            self._post(AgentFailed(self._ticket, agent.identity))
+            self._context.post(AgentFailed(self._ticket, agent.identity))
 
     def _apply_mute(self) -> None:
         others = self._room.remote_participants.values()

@@ -11,10 +11,6 @@ from typing import Final, TypeAlias
 
 import numpy as np
 from livekit import rtc
-from livekit.rtc._proto.audio_frame_pb2 import (
-    ApmProcessReverseStreamRequest,
-    ApmProcessStreamRequest,
-)
 from livekit.rtc._proto.ffi_pb2 import FfiRequest
 from numpy.typing import NDArray
 
@@ -72,8 +68,8 @@ class ApmEchoCanceller:
         self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
         self._far: Block = np.zeros(BLOCK_FRAMES, np.int16)
         native = handle(self._module).handle
-        self._clean = _clean(native, self._near)
-        self._analyse = _analyse(native, self._far)
+        self._clean = _call("apm_process_stream", native, self._near)
+        self._analyse = _call("apm_process_reverse_stream", native, self._far)
         _converge(self)
 
     def cancel(self, microphone: Block, played: Block, delay_ms: int) -> None:
@@ -109,7 +105,8 @@ class ApmNoiseSuppressor:
             auto_gain_control=config.automatic_gain,
         )
         self._near: Block = np.zeros(BLOCK_FRAMES, np.int16)
-        self._clean = _clean(handle(self._module).handle, self._near)
+        native = handle(self._module).handle
+        self._clean = _call("apm_process_stream", native, self._near)
 
     def clean(self, microphone: Block) -> None:
         """Clean the microphone's block in place.
@@ -121,28 +118,16 @@ class ApmNoiseSuppressor:
         microphone[:] = self._near
 
 
-def _clean(module: int, block: Block) -> Call:
+def _call(name: str, module: int, block: Block) -> Call:
+    """Return the call with this name in `FfiRequest` for the block's memory."""
     request = FfiRequest()
-    _fill(request.apm_process_stream, module, block)
-    return Call(request)
-
-
-def _analyse(module: int, block: Block) -> Call:
-    request = FfiRequest()
-    _fill(request.apm_process_reverse_stream, module, block)
-    return Call(request)
-
-
-def _fill(
-    wanted: ApmProcessStreamRequest | ApmProcessReverseStreamRequest,
-    module: int,
-    block: Block,
-) -> None:
+    wanted = getattr(request, name)
     wanted.apm_handle = module
     wanted.data_ptr = block.ctypes.data
     wanted.size = BLOCK_BYTES
     wanted.sample_rate = RATE_HZ
     wanted.num_channels = 1
+    return Call(request)
 
 
 def _check(answer_bytes: int) -> None:
@@ -154,21 +139,17 @@ def _check(answer_bytes: int) -> None:
 def _converge(canceller: EchoCanceller) -> None:
     """Process 0.9 s of noise and its echo with a new canceller, without waiting.
 
-    WebRTC's canceller (AEC3) that has not yet seen its filter converge assumes that all
-    of the microphone may be echo and suppresses it whenever the speaker plays: near-end
-    speech in the first seconds after a start is lost, and where the microphone does not
-    hear the speaker at all (a headset) most of it is lost for six seconds of far-end
-    speech. A second of noise with a faint echo of it lets the filter converge; what is
+    WebRTC's canceller (AEC3) suppresses near-end speech while the speaker plays until
+    its filter has converged: in the first seconds after a start, and for six seconds of
+    far-end speech where the microphone does not hear the speaker (a headset). What is
     learned of this synthetic echo path is replaced within seconds by the real one.
 
-    The cost: the far end hears more of its own echo in the first half second if the
-    echo path is long. An echo of -20 dB with a delay of 20, 40 or 60 ms is reduced by
-    20, 12 or 6 dB in that time, instead of by 19, but by 35 to 42 dB in the next half
-    second, instead of by 20. An echo with a delay of 100 ms is hardly reduced in the
-    first 1 to 2 s.
+    The cost: a long echo path is reduced less in the first half second. An echo of
+    -20 dB with a delay of 20, 40 or 60 ms is reduced by 20, 12 or 6 dB in that time,
+    instead of by 19, but by 35 to 42 dB in the next half second, instead of by 20. An
+    echo with a delay of 100 ms is hardly reduced in the first 1 to 2 s.
 
-    Source: measured, because the states of AEC3 cannot be read through LiveKit's
-    library.
+    Source: measured.
     """
     size = _NOISE_BLOCKS * BLOCK_FRAMES
     noise = np.random.default_rng(1).normal(scale=_NOISE_RMS, size=size)

@@ -7,15 +7,14 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from livekit import rtc
 from livekit.rtc.participant import PublishDataError
 
-from appliance.core.commands import SendChat
+from appliance.core.commands import JoinRoom, SendChat
 from appliance.core.events import ChatFailed, ChatMessage, ChatReceived, ChatSent
 from appliance.net.rate_limit import Buckets
-from appliance.ports import Post
 from appliance.process.background import Spawn
 from appliance.process.logs import LogLimit
 from appliance.room import chat_format
@@ -29,6 +28,7 @@ from appliance.room.chat_format import (
     new_line_id,
     read_line,
 )
+from appliance.room.connection import SessionContext
 from appliance.room.names import short_id
 from appliance.room.participants import sender
 from appliance.room.text_streams import (
@@ -154,32 +154,27 @@ class ChatChannel:
     """Chat of one session."""
 
     def __init__(
-        self,
-        ticket: int,
-        room: rtc.Room,
-        post: Post,
-        spawn: Spawn,
-        *,
-        has_streams: bool = True,
+        self, command: JoinRoom, room: rtc.Room, context: SessionContext
     ) -> None:
         """Start receiving, before the room is connected, so that nothing is missed.
 
-        `has_streams` tells whether the server passes text streams on.
+        Messages fail whose tasks are cancelled.
         """
-        self._has_streams = has_streams
-        self._ticket = ticket
+        # dTelecom's servers do not pass text streams on.
+        self._has_streams = not command.is_dtelecom
+        self._is_plain = context.is_plain_chat
+        self._ticket = command.ticket
         self._room = room
-        self._post = post
-        self._spawn = spawn
+        self._post = context.post
+        self._spawn = context.spawn
         self._loop = asyncio.get_running_loop()
-        self._running: set[asyncio.Task[Any]] = set()
         self._is_closed = False
         self._sending = asyncio.Lock()
         self._log_limit = LogLimit()
         self._packets = Buckets(MESSAGES)
         # Perhaps another application's many: they do not count against a person's chat.
         self._packets_without_topic = Buckets(MESSAGES)
-        self._streams = ChatStreams(room, self._deliver, spawn)
+        self._streams = ChatStreams(room, self._deliver, context.spawn)
 
     def received(self, packet: rtc.DataPacket) -> None:
         """Receive a data packet, if it may be chat and its sender is within its rate.
@@ -209,18 +204,14 @@ class ChatChannel:
         )
         self._deliver(taken, by.identity)
 
-    def send(self, command: SendChat, *, is_plain: bool) -> None:
+    def send(self, command: SendChat) -> None:
         """Send a message; the result is an event."""
-        task = self._spawn(self._sent_or_failed(command, is_plain=is_plain))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._spawn(self._sent_or_failed(command))
 
     def close(self) -> None:
-        """Take nothing more; messages that are still being sent fail."""
+        """Take nothing more."""
         self._is_closed = True
         self._streams.close()
-        for task in self._running:
-            task.cancel()
 
     def _deliver(self, taken: ChatMessage | Dropped | None, identity: str) -> None:
         if self._is_closed:
@@ -242,12 +233,12 @@ class ChatChannel:
         else:
             _log.debug(message, *facts)
 
-    async def _sent_or_failed(self, command: SendChat, *, is_plain: bool) -> None:
+    async def _sent_or_failed(self, command: SendChat) -> None:
         try:
             # One after the other, so that messages arrive in the order they were typed.
             async with asyncio.timeout(_SEND_S), self._sending:
                 if self._may_send:
-                    await self._publish(command, is_plain=is_plain)
+                    await self._publish(command)
         except (rtc.StreamError, PublishDataError) as exc:
             self._failed(command, "the room did not accept it")
             _log.debug("chat not sent  error=%s", type(exc).__name__)
@@ -272,26 +263,22 @@ class ChatChannel:
         self._log_limit.log(_log, logging.WARNING, message, reason)
         self._post(ChatFailed(self._ticket, command.id, reason))
 
-    async def _publish(self, command: SendChat, *, is_plain: bool) -> None:
+    async def _publish(self, command: SendChat) -> None:
         me = self._room.local_participant
         text = chat_format.sendable(command.text)
-        if is_plain:
+        ts_ms = command.ts_ms
+        if self._is_plain:
             ours = ChatSender(me.identity, me.name)
-            payload = chat_format.plain_packet(command.id, command.ts_ms, text, ours)
+            payload = chat_format.plain_packet(command.id, ts_ms, text, ours)
             await me.publish_data(payload, topic=chat_format.PLAIN_TOPIC)
             return
-        if not self._has_streams:
-            payload = chat_format.packet(
-                command.id, command.ts_ms, text, has_stream=False
-            )
-            await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)
-            return
-        # Stream and packet have the same id, so that receivers show the message once.
-        stream = await me.stream_text(
-            topic=chat_format.STREAM_TOPIC, stream_id=command.id
+        if self._has_streams:
+            # With the packet's id, so that receivers show the message once.
+            stream = await me.stream_text(topic=STREAM_TOPIC, stream_id=command.id)
+            await stream.write(text)
+            await stream.aclose()
+            ts_ms = stream.info.timestamp
+        payload = chat_format.packet(
+            command.id, ts_ms, text, has_stream=self._has_streams
         )
-        await stream.write(text)
-        await stream.aclose()
-        ts_ms = stream.info.timestamp
-        payload = chat_format.packet(command.id, ts_ms, text, has_stream=True)
         await me.publish_data(payload, topic=chat_format.PACKET_TOPIC)

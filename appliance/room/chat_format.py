@@ -135,7 +135,7 @@ def read_line(
 def read_packet(
     topic: str, payload: bytes, sender: ChatSender, *, now_ms: int, takes_streams: bool
 ) -> ChatMessage | Dropped | None:
-    """Return the message of a data packet.
+    """Return the message of a data packet; None: it is not addressed to us.
 
     Args:
         topic: the packet's topic, empty for none.
@@ -144,9 +144,6 @@ def read_packet(
         now_ms: replaces a missing or impossible time, ms since the epoch.
         takes_streams: whether the same message reaches us as a stream too; if so,
             packets flagged for older receivers are not for us.
-
-    Returns:
-        None: not addressed to us; no fault.
     """
     if topic not in TOPICS:
         return None
@@ -154,26 +151,34 @@ def read_packet(
         return Dropped("too long", is_chat=bool(topic))
     try:
         if topic in {PACKET_TOPIC, EDIT_TOPIC}:
-            return _from_packet(
-                _PACKET.decode(payload),
+            found = _PACKET.decode(payload)
+            is_flagged = found.ignore_legacy is True or found.ignore is True
+            if is_flagged and takes_streams:
+                return None
+            line = received_line(
+                found.id,
+                found.message,
+                found.timestamp,
                 sender,
-                now_ms=now_ms,
-                takes_streams=takes_streams,
                 is_edit=topic == EDIT_TOPIC,
             )
-        return _from_plain(_PLAIN.decode(payload), sender, now_ms)
+        else:
+            plain = _PLAIN.decode(payload)
+            if not sender.identity:
+                claimed = plain.sender_name or plain.sender_id or plain.sender or ""
+                sender = ChatSender("", claimed)
+            line_id = "" if plain.id is None else str(plain.id)
+            line = received_line(line_id, plain.text, plain.ts, sender)
     except (ValueError, RecursionError):
         return Dropped("not chat as JSON", is_chat=bool(topic))
+    return read_line(line, sender, now_ms)
 
 
 def packet(line_id: str, ts_ms: int, text: str, *, has_stream: bool) -> bytes:
-    """Return a packet for `lk-chat-topic`.
+    """Return a packet for `lk-chat-topic`; `ts_ms` is in ms since the epoch.
 
-    Args:
-        line_id: the message's id, that of its stream if it has one.
-        ts_ms: ms since the epoch.
-        text: what was typed.
-        has_stream: whether receivers that read streams have the message already.
+    `has_stream` says that receivers that read streams have the message already, by a
+    stream with this id.
     """
     shape: dict[str, object] = {"id": line_id, "timestamp": ts_ms, "message": text}
     if has_stream:
@@ -220,34 +225,6 @@ class _Plain(msgspec.Struct, rename="camel"):
 
 _PACKET: Final = msgspec.json.Decoder(_Packet)
 _PLAIN: Final = msgspec.json.Decoder(_Plain)
-
-
-def _from_packet(
-    found: _Packet,
-    sender: ChatSender,
-    *,
-    now_ms: int,
-    takes_streams: bool,
-    is_edit: bool,
-) -> ChatMessage | Dropped | None:
-    is_flagged = found.ignore_legacy is True or found.ignore is True
-    if is_flagged and takes_streams:
-        return None
-    line = received_line(
-        found.id, found.message, found.timestamp, sender, is_edit=is_edit
-    )
-    return read_line(line, sender, now_ms)
-
-
-def _from_plain(
-    found: _Plain, sender: ChatSender, now_ms: int
-) -> ChatMessage | Dropped:
-    line_id = "" if found.id is None else str(found.id)
-    if not sender.identity:
-        claimed = found.sender_name or found.sender_id or found.sender or ""
-        sender = ChatSender("", claimed)
-    line = received_line(line_id, found.text, found.ts, sender)
-    return read_line(line, sender, now_ms)
 
 
 def _time_ms(ts_ms: float | None, now_ms: int) -> int:

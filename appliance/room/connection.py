@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from livekit import rtc
 
@@ -13,6 +13,9 @@ from appliance.ports import MicrophoneFeed, Playback, Post
 from appliance.process.background import Spawn
 from appliance.process.redaction import redacted
 from appliance.room.failures import NOT_IN_TIME, Failure, connect_failure
+
+if TYPE_CHECKING:
+    from appliance.room.dtelecom import NodeConnection
 
 CONNECT_S: Final = 5.0
 """Time-out for each of the SDK's attempts; a slow mobile network takes about 2 s."""
@@ -24,7 +27,7 @@ DISCONNECT_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Pending = dict[asyncio.Task[Any], str]
-"""Unfinished connection attempts and their URLs."""
+"""Unfinished connection attempts of the process, and their URLs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,33 +39,17 @@ class SessionContext:
     playback: Playback
     spawn: Spawn
     pending: Pending
-    is_listener: bool = False
+    is_listener: bool
     """The box has no microphone: nothing is published."""
-    is_announcer: bool = False
+    is_announcer: bool
     """The box has no speaker: nothing is subscribed to."""
-    is_plain_chat: bool = False
+    is_plain_chat: bool
     """Chat is sent in the plain schema."""
-
-
-class RoomConnection(Protocol):
-    """Connection of one session, used once."""
-
-    @property
-    def room(self) -> rtc.Room:
-        """The room, before it is connected, too."""
-
-    async def open(
-        self, url: str, token: str, options: rtc.RoomOptions
-    ) -> Failure | None:
-        """Connect, and return why it failed; may be cancelled."""
-
-    async def close(self) -> None:
-        """Disconnect, whatever has happened before."""
 
 
 def connection(
     command: JoinRoom, context: SessionContext, lose: Callable[[Failure], None]
-) -> RoomConnection:
+) -> "LiveKitConnection | NodeConnection":
     """Return the connection for a session, which creates its room.
 
     `lose` is called if a joined room cannot be resumed, before the SDK gives up.
@@ -83,12 +70,7 @@ class LiveKitConnection:
     """
 
     def __init__(self, spawn: Spawn, pending: Pending) -> None:
-        """Create the room; nothing is sent yet.
-
-        Args:
-            spawn: runs the attempt, which outlives a cancelled `open`.
-            pending: shared by all connections of the process.
-        """
+        """Create the room; nothing is sent yet."""
         self.room = rtc.Room()
         self._spawn = spawn
         self._pending = pending

@@ -115,10 +115,7 @@ _CAPTION: Final = msgspec.json.Decoder(_Caption)
 def read_caption(payload: bytes, sender: ChatSender, now_ms: int) -> ChatMessage | None:
     """Return a caption as a line of chat, within the limits of chat; None: it is none.
 
-    Args:
-        payload: untrusted bytes.
-        sender: who sent it.
-        now_ms: replaces a missing time, ms since the epoch.
+    `now_ms` replaces a missing time, in ms since the epoch.
 
     Source: dTelecom's components-core 0.6: `{timestamp, transcription, language}`, each
     a complete sentence.

@@ -30,8 +30,7 @@ _KEY_BYTES: Final = 4096
 def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     """Return the encryption with the key in this file, or why it cannot be used.
 
-    Args:
-        key_file: has one line, the key, the same as in the other clients.
+    The file has one line, the key, the same as in the other clients.
     """
     try:
         with Path(key_file).open("rb") as file:
@@ -39,10 +38,8 @@ def encryption(key_file: str) -> rtc.E2EEOptions | Failure:
     except OSError as exc:
         return _failure(f"cannot be read ({exc.strerror})")
     key = content.strip()
-    if not key:
-        return _failure("is empty")
-    if len(content) > _KEY_BYTES or b"\n" in key:
-        return _failure("is not a key: more than one line, or longer than 4096 bytes")
+    if not key or len(content) > _KEY_BYTES or b"\n" in key:
+        return _failure(f"is not one line of at most {_KEY_BYTES} bytes")
     # As in LiveKit's browser client for a shared key: no attempt to derive later keys
     # from it. With the default, 16 for each packet, one talker with another key takes a
     # CPU core (measured), and stays silent even after changing to the right key.
@@ -61,11 +58,7 @@ class Decryption:
     """Encryption state of the other participants' audio."""
 
     def __init__(self, *, has_key: bool) -> None:
-        """Start without participants.
-
-        Args:
-            has_key: whether this box encrypts.
-        """
+        """Start without participants; `has_key`: this box encrypts."""
         self._has_key = has_key
         self._decrypted: set[str] = set()
         self._waiting_since_s: dict[str, float] = {}

@@ -13,11 +13,6 @@ from livekit.rtc import DisconnectReason
 from appliance.core.events import Cause
 from appliance.process.redaction import redacted
 
-_REFUSED_TOKEN: Final = (
-    "the server refused the token ({status}): it may be expired or made for another "
-    "server; check the token source, its API key and this box's clock"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -49,83 +44,58 @@ _SERVER_ERROR: Final = Failure(
 
 _ADDRESS: Final = re.compile(r"\w+://\S+")
 """Its host name may contain any of the words below."""
-_CONNECTING: Final[tuple[tuple[str, Failure], ...]] = (
-    (
-        "permissions denied",
-        Failure(
-            Cause.REFUSED,
-            "the token does not allow joining this room: its issuer has to grant "
-            "roomJoin and the room's name",
-            is_final=True,
-        ),
+_CONNECTING: Final = {
+    "permissions denied": Failure(
+        Cause.REFUSED,
+        "the token does not allow joining this room: its issuer has to grant roomJoin "
+        "and the room's name",
+        is_final=True,
     ),
-    (
-        r"client error: 401",
-        Failure(Cause.REFUSED, _REFUSED_TOKEN.format(status=401), is_final=True),
+    "client error: 40[13]": Failure(
+        Cause.REFUSED,
+        "the server refused the token (401 or 403): it may be expired or made for "
+        "another server; check the token source, its API key and this box's clock",
+        is_final=True,
     ),
-    (
-        r"client error: 403",
-        Failure(Cause.REFUSED, _REFUSED_TOKEN.format(status=403), is_final=True),
+    "invalid characters": Failure(
+        Cause.REFUSED,
+        "the token is malformed: check what the token source answers",
+        is_final=True,
     ),
-    (
-        "invalid characters",
-        Failure(
-            Cause.REFUSED,
-            "the token is malformed: check what the token source answers",
-            is_final=True,
-        ),
+    "parse the url": Failure(
+        Cause.MISCONFIGURED,
+        "the server's address is invalid: it has to look like wss://example.org; check "
+        "room.url and the token source's answer",
+        is_final=True,
     ),
-    (
-        "parse the url",
-        Failure(
-            Cause.MISCONFIGURED,
-            "the server's address is invalid: it has to look like "
-            "wss://example.org; check room.url and the token source's answer",
-            is_final=True,
-        ),
-    ),
-    (
-        "client error: 404",
-        Failure(
-            Cause.SERVER_LOST,
-            "there is no LiveKit server at this address, or it has no such room "
-            "(404); check room.url and the token source's answer",
-        ),
+    "client error: 404": Failure(
+        Cause.SERVER_LOST,
+        "there is no LiveKit server at this address, or it has no such room (404); "
+        "check room.url and the token source's answer",
     ),
     # Whatever the server or a proxy writes after the status.
-    (r"(server|client) error: \d", _SERVER_ERROR),
-    (
-        "failed to lookup|unreachable|No route",
-        Failure(
-            Cause.NO_INTERNET,
-            "the server's name cannot be resolved or its network cannot be reached; "
-            "check the internet connection and the server's address",
-        ),
+    r"(server|client) error: \d": _SERVER_ERROR,
+    "failed to lookup|unreachable|No route": Failure(
+        Cause.NO_INTERNET,
+        "the server's name cannot be resolved or its network cannot be reached; check "
+        "the internet connection and the server's address",
     ),
-    (
-        "refused",
-        Failure(
-            Cause.SERVER_LOST,
-            "nothing answers at the server's address; it may be down or starting",
-        ),
+    "refused": Failure(
+        Cause.SERVER_LOST,
+        "nothing answers at the server's address; it may be down or starting",
     ),
-    (
-        r"certificate|corrupt message|\b(tls|rustls|TLS)\b",
-        Failure(
-            Cause.SERVER_LOST,
-            "no secure connection to the server; check this box's clock, the "
-            "server's certificate, and that it speaks wss at this port",
-        ),
+    r"certificate|corrupt message|\b(tls|rustls|TLS)\b": Failure(
+        Cause.SERVER_LOST,
+        "no secure connection to the server; check this box's clock, the server's "
+        "certificate, and that it speaks wss at this port",
     ),
-    (
-        "timed out|timeout",
-        Failure(
-            Cause.SERVER_LOST,
-            "the server accepts connections but does not answer; it may be overloaded",
-        ),
+    "timed out|timeout": Failure(
+        Cause.SERVER_LOST,
+        "the server accepts connections but does not answer; it may be overloaded",
     ),
-    ("(server|client|handshake) error", _SERVER_ERROR),
-)
+    "(server|client|handshake) error": _SERVER_ERROR,
+}
+"""Regular expressions that are tried in this order."""
 
 _CANNOT_CONNECT: Final = Failure(
     Cause.SERVER_LOST, "the server cannot be joined now; it may be restarting"
@@ -161,7 +131,7 @@ def connect_failure(message: str) -> Failure:
             neither of which says anything about the failure.
     """
     said = _ADDRESS.sub("", redacted(message))
-    found = (failure for words, failure in _CONNECTING if re.search(words, said))
+    found = (_CONNECTING[words] for words in _CONNECTING if re.search(words, said))
     return next(found, _CANNOT_CONNECT)
 
 

@@ -1,4 +1,4 @@
-"""Direct calls of LiveKit's native library (FFI) for audio.
+"""Audio to and from LiveKit's native library (FFI), in blocks of 10 ms.
 
 The SDK's `AudioSource.capture_frame` and `AudioStream` send each 10 ms through the
 asyncio loop several times, and each acknowledgement too. Here a request is encoded once
@@ -16,6 +16,7 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
+from itertools import cycle
 from threading import Lock, local
 from types import TracebackType
 from typing import Final, TypeAlias
@@ -31,11 +32,12 @@ from livekit.rtc._ffi_client import (
 )
 from livekit.rtc._proto.audio_frame_pb2 import (
     AudioStreamEvent,
+    AudioStreamType,
     CaptureAudioFrameCallback,
 )
 from livekit.rtc._proto.ffi_pb2 import FfiEvent, FfiRequest
 
-from appliance.pcm import SILENCE, Block
+from appliance.pcm import BLOCK_FRAMES, BLOCK_MS, RATE_HZ, SILENCE, Block
 
 BLOCK_BYTES: Final = 960
 _ZEROS: Final = bytes(BLOCK_BYTES)
@@ -46,6 +48,10 @@ _TAKEN: Final = FfiEvent(
     capture_audio_frame=CaptureAudioFrameCallback(async_id=OUR_CAPTURE)
 ).SerializeToString()
 """Acknowledgement of such a capture: always the same bytes."""
+
+_SLOTS: Final = 8
+"""Blocks that may be in flight to the encoder. The library copies each before the call
+returns, but only promises that the memory is free once it has acknowledged the call."""
 
 Encoded: TypeAlias = "ctypes._Pointer[ctypes.c_uint8]"
 """An encoded event; the library owns the memory."""
@@ -118,21 +124,16 @@ class StreamRoute:
         return True
 
 
-def _ignore(_: object) -> None:
-    """Do nothing."""
-
-
-_CLOSED: Final = StreamRoute(_ignore, _ignore)
+_CLOSED: Final = StreamRoute(lambda _: None, lambda _: None)
 
 
 class FfiEvents:
     """Callback for the library's events: handles ours, passes the rest to the SDK."""
 
     def __init__(self, rest: Callable[[Encoded, int], None]) -> None:
-        """Create the callback; the library calls it from `install` on.
+        """Create the callback, which the library calls from `install` on.
 
-        Args:
-            rest: takes the events that are not ours.
+        `rest` takes the events that are not ours.
         """
         self._rest = rest
         self._callback = ffi_cb_fnc(self.take)
@@ -248,3 +249,77 @@ def handle(
 ) -> FfiHandle:
     """Return the library's handle of this object."""
     return owner._ffi_handle
+
+
+class MicrophoneTrack:
+    """Local track that is fed block by block."""
+
+    def __init__(self) -> None:
+        """Create the track; the caller publishes it.
+
+        Thread: the loop's.
+        """
+        ffi_events()
+        # Without a queue the library accepts exactly 10 ms and adds no timer.
+        self._source = rtc.AudioSource(RATE_HZ, 1, queue_size_ms=0)
+        self.track = rtc.LocalAudioTrack.create_audio_track("microphone", self._source)
+        source = handle(self._source).handle
+        self._slots = cycle([_slot(source) for _ in range(_SLOTS)])
+        self._silent = _slot(source)
+
+    def send(self, block: Block) -> None:
+        """Send one block to the encoder; the caller may reuse its memory afterwards.
+
+        Thread: any, one at a time, and never after `close`.
+        """
+        if block is SILENCE:
+            self._silent.call()
+            return
+        slot = next(self._slots)
+        slot.samples[:] = block
+        slot.call()
+
+    def close(self) -> None:
+        """Release track and source; call it after the room is disconnected."""
+        handle(self.track).dispose()
+        handle(self._source).dispose()
+
+
+class RemoteAudio:
+    """Remote track whose blocks go to a sink until `close`."""
+
+    def __init__(self, track: rtc.Track, sink: Sink, fail: Fail) -> None:
+        """Start at once; `fail` is called with an exception that the sink raised."""
+        request = FfiRequest()
+        wanted = request.new_audio_stream
+        wanted.track_handle = handle(track).handle
+        wanted.type = AudioStreamType.AUDIO_STREAM_NATIVE
+        wanted.sample_rate = RATE_HZ
+        wanted.num_channels = 1
+        wanted.frame_size_ms = BLOCK_MS
+        self._stream = ffi_events().open(request, StreamRoute(sink, fail))
+
+    def close(self) -> None:
+        """Stop; a block in flight may still reach the sink."""
+        ffi_events().close(self._stream)
+
+
+@dataclass(frozen=True, slots=True)
+class _Slot:
+    """Memory of one block and the call that sends it."""
+
+    samples: Block
+    call: Call
+
+
+def _slot(source: int) -> _Slot:
+    samples = np.zeros(BLOCK_FRAMES, np.int16)
+    request = FfiRequest()
+    capture = request.capture_audio_frame
+    capture.source_handle = source
+    capture.request_async_id = OUR_CAPTURE
+    capture.buffer.data_ptr = samples.ctypes.data
+    capture.buffer.num_channels = 1
+    capture.buffer.sample_rate = RATE_HZ
+    capture.buffer.samples_per_channel = BLOCK_FRAMES
+    return _Slot(samples, Call(request))

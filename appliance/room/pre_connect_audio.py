@@ -11,7 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from livekit import rtc
@@ -25,9 +25,6 @@ KEPT_BLOCKS: Final = 1000
 """10 s; of a longer talk the end is kept."""
 STALE_S: Final = 30.0
 """Speech is dropped if no agent has come so long after its last word; our choice."""
-READY_S: Final = 20.0
-"""An agent that has not published its state by then is sent the stream anyway;
-LiveKit's agents publish it when they can receive the stream."""
 DECIMATION: Final = 3
 """48 to 16 kHz, which is what speech recognition uses."""
 SEND_S: Final = 10.0
@@ -52,13 +49,10 @@ class PreConnectAudio:
         self._now_s = now_s
         self._room = room
         self._spawn = spawn
-        self._loop = asyncio.get_running_loop()
         self._blocks: deque[Block] = deque(maxlen=KEPT_BLOCKS)
         self._last_s = 0.0
         self._is_recording = True
         self._sent: set[tuple[str, str]] = set()
-        self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
 
     def recorded(self, send: Callable[[Block], None]) -> Callable[[Block], None]:
         """Return `send`, with a copy of each block kept until an agent comes."""
@@ -79,35 +73,18 @@ class PreConnectAudio:
         self._blocks.clear()
 
     def offer(self, agent: rtc.RemoteParticipant) -> None:
-        """Send the stream to the agent as soon as it listens; once for each track."""
+        """Send the stream to an agent that listens, once for each track.
+
+        LiveKit's agents publish their state when they can receive the stream.
+        """
         track_sid = self._track_sid()
         key = (agent.sid, track_sid)
-        here = self._room.remote_participants.get(agent.identity)
-        if not track_sid or key in self._sent or here is None or here.sid != agent.sid:
-            return
-        if AGENT_STATE not in agent.attributes and not self._is_overdue(agent):
+        is_ready = AGENT_STATE in agent.attributes
+        if not is_ready or not track_sid or key in self._sent:
             return
         self._sent.add(key)
         self._is_recording = False
-        task = self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
-
-    def close(self) -> None:
-        """Stop; nothing is sent afterwards."""
-        self._is_recording = False
-        for timer in self._waiting.values():
-            timer.cancel()
-        for task in self._tasks:
-            task.cancel()
-
-    def _is_overdue(self, agent: rtc.RemoteParticipant) -> bool:
-        """Return whether the agent had time to publish its state; offer again then."""
-        timer = self._waiting.get(agent.sid)
-        if timer is None:
-            timer = self._loop.call_later(READY_S, self.offer, agent)
-            self._waiting[agent.sid] = timer
-        return timer.when() <= self._loop.time()
+        self._spawn(self._send(agent.identity, track_sid, self._take_pcm()))
 
     def _track_sid(self) -> str:
         own = self._room.local_participant.track_publications.values()

@@ -9,12 +9,13 @@ from livekit import rtc
 from livekit.rtc._proto.room_pb2 import AudioEncoding
 from livekit.rtc.participant import PublishTrackError, UnpublishTrackError
 
+from appliance.core.commands import JoinRoom
 from appliance.core.events import Permissions, PermissionsChanged
 from appliance.pcm import Block
-from appliance.ports import MicrophoneFeed, Post
 from appliance.process.logs import LogLimit
-from appliance.room.audio_io import MicrophoneTrack
+from appliance.room.connection import SessionContext
 from appliance.room.failures import NOT_PUBLISHED, ONLY_ONCE, Failure
+from appliance.room.ffi import MicrophoneTrack
 from appliance.room.stats import encoders
 
 PUBLISH_S: Final = 5.0
@@ -54,29 +55,28 @@ AGAIN_S: Final = 1.0
 """Pause after publishing again, in case the server drops the track each time."""
 
 
-class Publisher:
-    """Publication of the microphone's track."""
+class OwnTrack:
+    """Track of the microphone: published whenever that is permitted."""
 
     def __init__(
         self,
-        feed: MicrophoneFeed,
-        recorder: Callable[[Send], Send] | None = None,
-        *,
-        is_once: bool = False,
+        command: JoinRoom,
+        room: rtc.Room,
+        context: SessionContext,
+        recorder: Callable[[Send], Send] | None,
     ) -> None:
-        """Start with a track that is not published; `feed` is not connected yet.
+        """Start before the room is joined; the feed is not connected yet.
 
-        Args:
-            feed: source of the audio.
-            recorder: adds a recorder for an expected voice agent to a sink, if any.
-            is_once: the server mishandles a track that is published again.
+        `recorder` adds a recorder for an expected voice agent to a sink, if any.
         """
-        self._feed = feed
-        self._tries = 1 if is_once else TRIES
-        self._is_once = is_once
-        self.is_used_up = False
-        """Whether the track must not be published any more."""
+        self._ticket = command.ticket
+        self._room = room
+        self._post = context.post
+        self._feed = context.feed
+        self._is_listener = context.is_listener
         self._recorder = recorder
+        self._is_once = command.is_dtelecom
+        """The server mishandles a track that is published again."""
         self._options = rtc.TrackPublishOptions()
         self._options.CopyFrom(OPTIONS)
         self._options.preconnect_buffer = recorder is not None
@@ -84,90 +84,77 @@ class Publisher:
         self._publication: rtc.LocalTrackPublication | None = None
         self._spent: list[MicrophoneTrack] = []
         """Tracks that could not be published; closed when the room is disconnected."""
+        self._is_used_up = False
+        """The track must not be published any more."""
+        self._is_dropped = False
+        """The server has dropped the track since it was last published."""
+        self._changed = asyncio.Event()
+        self._posted = Permissions()
+        self._log_limit = LogLimit()
 
-    async def publish(self, room: rtc.Room) -> Failure | None:
-        """Publish the track, connect the feed, and return why it failed."""
-        self._microphone = microphone = self._microphone or MicrophoneTrack()
-        try:
-            await self._publish_with_dtx(room, microphone)
-        except (PublishTrackError, RuntimeError, TimeoutError) as exc:
-            _log.debug("track not published  error=%r", exc)
-            # The library keeps it half published: another attempt needs another track.
-            self._spent.append(microphone)
-            self._microphone = None
-            return NOT_PUBLISHED
-        send = microphone.send
-        self._feed.connect(self._recorder(send) if self._recorder else send)
-        self.is_used_up = self._is_once
-        _log.info("track published")
+    async def publish(self) -> Failure | None:
+        """Publish the track on joining, if permitted, and return why it failed."""
+        if self._is_listener:
+            return None
+        if self._may_publish:
+            return await self._publish()
+        _log.warning("the token does not allow publishing the microphone")
         return None
 
-    async def _publish_with_dtx(
-        self, room: rtc.Room, microphone: MicrophoneTrack
-    ) -> None:
-        """Publish the track, and again if the server's answer does not permit DTX."""
-        # Streams of an earlier publication are still listed.
-        streams = await _streams(room)
-        tries = 0
-        while True:
-            tries += 1
-            async with asyncio.timeout(PUBLISH_S):
-                self._publication = await room.local_participant.publish_track(
-                    microphone.track, self._options
-                )
-                known = set(streams)
-                streams = await _wait_for_stream(room, streams)
-            newest = streams.keys() - known
-            if tries >= self._tries or any(DTX in streams[one] for one in newest):
-                return
-            _log.debug("publishing the track again  reason=no_dtx")
-            await self.unpublish(room)
+    def now(self) -> Permissions:
+        """Return the permissions; only later changes are posted."""
+        allowed = self._room.local_participant.permissions
+        publication = self._publication
+        self._posted = Permissions(
+            may_publish=self._is_published and self._may_publish,
+            may_subscribe=allowed.can_subscribe,
+            may_send_data=allowed.can_publish_data,
+            # By a moderator: the box itself never mutes the track.
+            is_server_muted=publication is not None and publication.muted,
+        )
+        return self._posted
 
-    async def has_dtx(self, room: rtc.Room) -> bool:
-        """Return whether the track, which the SDK published again, has DTX."""
-        try:
-            async with asyncio.timeout(PUBLISH_S):
-                # The connection is new, and so are all of its streams.
-                streams = await _wait_for_stream(room, {})
-        except (RuntimeError, TimeoutError) as exc:
-            _log.debug("encoder not found  error=%r", exc)
-            return True
-        return any(DTX in line for line in streams.values())
+    def changed(self) -> None:
+        """Handle a possible change of permissions or mute.
 
-    def is_published(self, room: rtc.Room) -> bool:
-        """Return whether the track is published, as far as we know."""
-        if self._publication is None:
-            return False
-        return self._publication.sid in room.local_participant.track_publications
-
-    @property
-    def is_muted(self) -> bool:
-        """Whether a moderator muted the track; the box itself never does."""
-        return self._publication is not None and self._publication.muted
+        Call it from the SDK's callback itself, not later: the server drops the track
+        even if a permission is revoked and granted again in the same moment.
+        """
+        if not self._may_publish:
+            self._is_dropped = True
+        self._changed.set()
 
     def unmute(self) -> None:
         """Undo a moderator's mute."""
         if self._microphone is not None:
             self._microphone.track.unmute()
 
-    async def withdraw(self, room: rtc.Room) -> None:
-        """Stop sending and drop the publication."""
-        self.stop()
-        await self.unpublish(room)
-        self._publication = None
+    async def follow(self, give_up: Callable[[Failure], None]) -> None:
+        """Apply and post every change, until cancelled.
+
+        `give_up` is called with the reason if the track cannot be published again.
+        """
+        while True:
+            self._post_change()
+            if (failure := await self._adapt()) is not None:
+                give_up(failure)
+                return
+            await self._changed.wait()
+            self._changed.clear()
 
     def stop(self) -> None:
         """Stop sending."""
         if self._publication is not None:
             self._feed.disconnect()
 
-    async def unpublish(self, room: rtc.Room) -> None:
+    async def unpublish(self) -> None:
         """Unpublish the track within `UNPUBLISH_S`."""
         if self._publication is None:
             return
         try:
             async with asyncio.timeout(UNPUBLISH_S):
-                await room.local_participant.unpublish_track(self._publication.sid)
+                me = self._room.local_participant
+                await me.unpublish_track(self._publication.sid)
         except (UnpublishTrackError, TimeoutError) as exc:
             _log.debug("track not unpublished  error=%r", exc)
 
@@ -179,130 +166,18 @@ class Publisher:
         self._spent.clear()
         self._microphone = self._publication = None
 
-
-async def _wait_for_stream(room: rtc.Room, known: dict[str, str]) -> dict[str, str]:
-    """Wait until a new encoder sends, and return the parameters of all encoders.
-
-    The server answers after `publish_track` has returned; audio sent before that is
-    lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a packet
-    stays misaligned: 10 ms more latency, on 2 of 40 connections.
-
-    Raises:
-        RuntimeError: the connection broke.
-    """
-    streams = known
-    while len(streams) <= len(known):
-        await asyncio.sleep(POLL_S)
-        streams = await _streams(room)
-    return streams
-
-
-async def _streams(room: rtc.Room) -> dict[str, str]:
-    return encoders((await room.get_rtc_stats()).publisher_stats)
-
-
-class OwnTrack:
-    """Publishes the track whenever it is permitted, and posts changed permissions."""
-
-    def __init__(
-        self,
-        ticket: int,
-        room: rtc.Room,
-        publisher: Publisher,
-        post: Post,
-        *,
-        is_listener: bool = False,
-    ) -> None:
-        """Start before the room is joined; `ticket` stands in every event.
-
-        Args:
-            ticket: number of the session.
-            room: not connected yet.
-            publisher: the track.
-            post: takes `PermissionsChanged`.
-            is_listener: whether there is no microphone to publish.
-        """
-        self._is_listener = is_listener
-        self._ticket = ticket
-        self._room = room
-        self._publisher = publisher
-        self._post = post
-        self._changed = asyncio.Event()
-        self._posted = Permissions()
-        self._log_limit = LogLimit()
-        self._is_dropped = False
-        """The server has dropped the track since it was last published."""
-        self._is_republished = False
-        """The SDK has published the track again, without a check of DTX."""
-
-    async def publish(self) -> Failure | None:
-        """Publish the track on joining, if permitted, and return why it failed."""
-        if self._is_listener:
-            return None
-        if may_publish(self._room):
-            return await self._publisher.publish(self._room)
-        _log.warning("the token does not allow publishing the microphone")
-        return None
-
-    def now(self) -> Permissions:
-        """Return the permissions; only later changes are posted."""
-        allowed = self._room.local_participant.permissions
-        is_published = self._is_published or self._is_listener
-        self._posted = Permissions(
-            may_publish=is_published and may_publish(self._room),
-            may_subscribe=allowed.can_subscribe,
-            may_send_data=allowed.can_publish_data,
-            is_server_muted=self._publisher.is_muted,
-        )
-        return self._posted
-
-    def changed(self) -> None:
-        """Handle a possible change of permissions or mute.
-
-        Call it from the SDK's callback itself, not later: the server drops the track
-        even if a permission is revoked and granted again in the same moment.
-        """
-        if not may_publish(self._room):
-            self._is_dropped = True
-        self._changed.set()
-
-    def republished(self, *_: object) -> None:
-        """Check DTX of the track, which the SDK published again on reconnecting."""
-        self._is_republished = True
-        self._changed.set()
-
-    def unmute(self) -> None:
-        """Undo a moderator's mute."""
-        self._publisher.unmute()
-
-    async def follow(self, give_up: Callable[[Failure], None]) -> None:
-        """Apply and post every change, until cancelled.
-
-        Args:
-            give_up: called with the reason if the track cannot be published again.
-        """
-        while True:
-            self._post_change()
-            if (failure := await self._adapt()) is not None:
-                give_up(failure)
-                return
-            await self._changed.wait()
-            self._changed.clear()
-
     async def _adapt(self) -> Failure | None:
         """Publish or withdraw the track as the permission demands."""
-        if self._is_listener:
+        if not self._may_publish:
+            await self._withdraw()
             return None
-        if not may_publish(self._room):
-            await self._publisher.withdraw(self._room)
+        if self._is_published:
             return None
-        if self._is_published and await self._is_economical():
-            return None
-        if self._publisher.is_used_up:
+        if self._is_used_up:
             return ONLY_ONCE
-        self._is_dropped = self._is_republished = False
-        await self._publisher.withdraw(self._room)
-        failure = await self._publisher.publish(self._room)
+        self._is_dropped = False
+        await self._withdraw()
+        failure = await self._publish()
         # If the permission was revoked meanwhile, the next change handles it.
         if failure is not None and not self._is_dropped:
             return failure
@@ -310,16 +185,83 @@ class OwnTrack:
         await asyncio.sleep(AGAIN_S)
         return None
 
-    async def _is_economical(self) -> bool:
-        """Return whether the track has DTX, if that is not known yet."""
-        if not self._is_republished:
-            return True
-        self._is_republished = False
-        return await self._publisher.has_dtx(self._room)
+    async def _withdraw(self) -> None:
+        """Stop sending and drop the publication."""
+        self.stop()
+        await self.unpublish()
+        self._publication = None
+
+    async def _publish(self) -> Failure | None:
+        """Publish the track, connect the feed, and return why it failed."""
+        self._microphone = microphone = self._microphone or MicrophoneTrack()
+        try:
+            await self._publish_with_dtx(microphone)
+        except (PublishTrackError, RuntimeError, TimeoutError) as exc:
+            _log.debug("track not published  error=%r", exc)
+            # The library keeps it half published: another attempt needs another track.
+            self._spent.append(microphone)
+            self._microphone = None
+            return NOT_PUBLISHED
+        send = microphone.send
+        self._feed.connect(self._recorder(send) if self._recorder else send)
+        self._is_used_up = self._is_once
+        _log.info("track published")
+        return None
+
+    async def _publish_with_dtx(self, microphone: MicrophoneTrack) -> None:
+        """Publish the track, and again if the server's answer does not permit DTX."""
+        # Streams of an earlier publication are still listed.
+        streams = await self._streams()
+        tries = 1 if self._is_once else TRIES
+        for tries_left in reversed(range(tries)):
+            async with asyncio.timeout(PUBLISH_S):
+                self._publication = await self._room.local_participant.publish_track(
+                    microphone.track, self._options
+                )
+                known = set(streams)
+                streams = await self._wait_for_stream(streams)
+            newest = streams.keys() - known
+            if not tries_left or any(DTX in streams[one] for one in newest):
+                return
+            _log.debug("publishing the track again  reason=no_dtx")
+            await self.unpublish()
+
+    async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
+        """Wait until a new encoder sends, and return the parameters of all encoders.
+
+        The server answers after `publish_track` has returned; audio sent before that is
+        lost (measured: 20 to 40 ms). And an encoder that starts in the middle of a
+        packet stays misaligned: 10 ms more latency, on 2 of 40 connections.
+
+        Raises:
+            RuntimeError: the connection broke.
+        """
+        streams = known
+        while len(streams) <= len(known):
+            await asyncio.sleep(POLL_S)
+            streams = await self._streams()
+        return streams
+
+    async def _streams(self) -> dict[str, str]:
+        return encoders((await self._room.get_rtc_stats()).publisher_stats)
+
+    @property
+    def _may_publish(self) -> bool:
+        """Whether publishing the microphone's track is permitted."""
+        allowed = self._room.local_participant.permissions
+        sources = allowed.can_publish_sources
+        return allowed.can_publish and (
+            not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
+        )
 
     @property
     def _is_published(self) -> bool:
-        return self._publisher.is_published(self._room) and not self._is_dropped
+        """Whether the track is published, as far as we know, or there is none."""
+        if self._is_listener:
+            return True
+        if self._publication is None or self._is_dropped:
+            return False
+        return self._publication.sid in self._room.local_participant.track_publications
 
     def _post_change(self) -> None:
         before = self._posted
@@ -327,12 +269,3 @@ class OwnTrack:
             message = "permissions changed  now=%s"
             self._log_limit.log(_log, logging.INFO, message, self._posted)
             self._post(PermissionsChanged(self._ticket, self._posted))
-
-
-def may_publish(room: rtc.Room) -> bool:
-    """Return whether publishing the microphone's track is permitted."""
-    allowed = room.local_participant.permissions
-    sources = allowed.can_publish_sources
-    return allowed.can_publish and (
-        not sources or rtc.TrackSource.SOURCE_MICROPHONE in sources
-    )

@@ -2,14 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final, NoReturn
 
 from livekit import rtc
 
 from appliance.config import RoomSettings
-from appliance.core.commands import JoinRoom, SendChat
+from appliance.core.commands import JoinRoom
 from appliance.core.events import (
     RoomFailed,
     RoomJoined,
@@ -19,14 +20,14 @@ from appliance.core.events import (
     RoomResumed,
 )
 from appliance.room import stats
-from appliance.room.agent_slot import AgentSlot
+from appliance.room.agent import RoomAgent
 from appliance.room.chat_channel import ChatChannel
 from appliance.room.chat_format import PACKET_BYTES
 from appliance.room.connection import CONNECT_S, SessionContext, connection
 from appliance.room.encryption import encryption
 from appliance.room.failures import NOT_PUBLISHED, Failure, disconnect_failure
 from appliance.room.participants import Participants
-from appliance.room.publisher import OwnTrack, Publisher
+from appliance.room.publisher import OwnTrack
 from appliance.room.subscriber import Subscriber
 
 REASON_S: Final = 1.0
@@ -51,6 +52,8 @@ class Session:
         self._key_file = config.encryption_key_file
         self._context = context
         self._is_leaving = self._is_paused = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[Callable[[], Failure | None]] = asyncio.Queue()
         self._lost: asyncio.Future[Failure] = self._loop.create_future()
@@ -63,21 +66,11 @@ class Session:
             has_key=self._key_file is not None,
             is_announcer=context.is_announcer,
         )
-        self.agent = AgentSlot(command, room, context, self._subscriber)
-        self._publisher = Publisher(
-            context.feed, self.agent.recorder, is_once=command.is_dtelecom
-        )
-        self.own = OwnTrack(
-            ticket, room, self._publisher, context.post, is_listener=context.is_listener
-        )
+        in_session = replace(context, spawn=self._spawn)
+        self.agent = RoomAgent(command, room, in_session, self._subscriber)
+        self.own = OwnTrack(command, room, context, self.agent.recorder)
         self._people = Participants(ticket, room, context.post, self._subscriber)
-        self._chat_channel = ChatChannel(
-            ticket,
-            room,
-            context.post,
-            context.spawn,
-            has_streams=not command.is_dtelecom,
-        )
+        self.chat = ChatChannel(command, room, in_session)
         self._listen()
         self._staying = context.spawn(self._stay(command))
         self._over = context.spawn(self._finish())
@@ -91,10 +84,6 @@ class Session:
         """Leave, in whatever state; leaving twice is allowed."""
         self._is_leaving = True
         self._staying.cancel()
-
-    def send(self, command: SendChat) -> None:
-        """Send a chat message."""
-        self._chat_channel.send(command, is_plain=self._context.is_plain_chat)
 
     async def _finish(self) -> None:
         """Wait for the end, close everything, and post how it ended."""
@@ -158,31 +147,33 @@ class Session:
 
     async def _handle_events(self) -> Failure:
         """Handle the room's events until the room is lost, and return why."""
-        measuring = stats.measure(self.ticket, self.room, self._context.post)
-        tasks = [
-            self._context.spawn(measuring),
-            self._context.spawn(self._people.follow()),
-            self._context.spawn(self.own.follow(self._later(lambda failure: failure))),
-        ]
-        try:
-            while True:
-                handler = await self._events.get()
-                if (failure := handler()) is not None:
-                    return failure
-        finally:
-            for task in tasks:
-                task.cancel()
+        self._spawn(stats.measure(self.ticket, self.room, self._context.post))
+        self._spawn(self._people.follow())
+        self._spawn(self.own.follow(self._later(lambda failure: failure)))
+        while True:
+            handler = await self._events.get()
+            if (failure := handler()) is not None:
+                return failure
 
     async def _close(self) -> None:
         """Close everything, in the order the native library needs."""
-        self._publisher.stop()
+        self.own.stop()
         self._subscriber.close_all()
-        self._chat_channel.close()
+        self.chat.close()
         self.agent.close()
+        for task in self._tasks:
+            task.cancel()
         if self.room.isconnected() and not self._is_paused:
-            await self._publisher.unpublish(self.room)
+            await self.own.unpublish()
         await self._connection.close()
-        self._publisher.close()
+        self.own.close()
+
+    def _spawn(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run the work as a task until the session ends."""
+        task = self._context.spawn(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
 
     def _listen(self) -> None:
         on = self.room.on
@@ -195,16 +186,18 @@ class Session:
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
-        on("local_track_republished", self._later(self.own.republished))
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))
         on("track_subscribed", self._later(self._subscriber.open))
         # Its arguments: the track, the publication, the participant.
-        on("track_unsubscribed", self._later(lambda *x: self._subscriber.close(x[1])))
+        on(
+            "track_unsubscribed",
+            self._later(lambda *x: self._subscriber.close(x[1].sid)),
+        )
         on("active_speakers_changed", self._later(self._people.active_speakers_changed))
         on("e2ee_state_changed", self._later(self._subscriber.decryption.state_changed))
-        on("data_received", self._chat_channel.received)
+        on("data_received", self.chat.received)
         on("reconnecting", self._later(self._paused))
         on("reconnected", self._later(self._resumed))
         on("disconnected", lambda reason: self._lose(disconnect_failure(reason)))

@@ -26,17 +26,13 @@ async def measure(ticket: int, room: rtc.Room, post: Post) -> None:
     while True:
         stats = await _read(room)
         rtt_s = _rtt_s(stats)
-        if rtt_s is not None and _is_changed(rtt_s, last_s):
+        if rtt_s is not None and (last_s is None or abs(rtt_s - last_s) > STEP_S):
             last_s = rtt_s
             post(RttMeasured(ticket, rtt_s))
         for direction in (reception, sending):
             if (measured := direction.update(ticket, stats)) is not None:
                 post(measured)
         await asyncio.sleep(FIRST_S if last_s is None else EVERY_S)
-
-
-def _is_changed(now_s: float, last_s: float | None) -> bool:
-    return last_s is None or abs(now_s - last_s) > STEP_S
 
 
 async def _read(room: rtc.Room) -> list[RtcStats]:

@@ -8,9 +8,8 @@ from livekit import rtc
 
 from appliance.ports import Playback
 from appliance.process.logs import LogLimit
-from appliance.room.audio_io import RemoteAudio
 from appliance.room.encryption import Decryption, audio_tracks
-from appliance.room.ffi import Fail
+from appliance.room.ffi import Fail, RemoteAudio
 from appliance.room.names import short_id
 
 TRACKS_EACH: Final = 4
@@ -44,14 +43,7 @@ class Subscriber:
         has_key: bool,
         is_announcer: bool = False,
     ) -> None:
-        """Start without subscriptions.
-
-        Args:
-            playback: takes the blocks.
-            fail: ends the process because of an exception on a native thread.
-            has_key: whether this box encrypts.
-            is_announcer: whether there is no speaker to play anything.
-        """
+        """Start without subscriptions; an announcer has no speaker to play anything."""
         self._is_announcer = is_announcer
         self._playback = playback
         self.decryption = Decryption(has_key=has_key)
@@ -60,8 +52,6 @@ class Subscriber:
         self._log_limit = LogLimit()
         self._subscriptions: dict[str, _Subscription] = {}
         self._muted: frozenset[str] = frozenset()
-        self._refused: set[str] = set()
-        """Participants with more tracks than are played."""
 
     def want_all(self, room: rtc.Room) -> None:
         """Subscribe to everybody's audio that is published now."""
@@ -82,19 +72,6 @@ class Subscriber:
         for track in tracks[:TRACKS_EACH]:
             if not track.subscribed:
                 track.set_subscribed(True)
-        self._log_refused(other.identity, tracks[TRACKS_EACH:])
-
-    def _log_refused(
-        self, identity: str, refused: list[rtc.RemoteTrackPublication]
-    ) -> None:
-        """Log that tracks are not played, once until there are no such tracks."""
-        if not refused:
-            self._refused.discard(identity)
-        elif identity not in self._refused:
-            self._refused.add(identity)
-            message = "tracks above the limit are not played  from=%s limit=%d"
-            facts = (short_id(identity), TRACKS_EACH)
-            self._log_limit.log(_log, logging.WARNING, message, *facts)
 
     def open(
         self,
@@ -105,7 +82,7 @@ class Subscriber:
         """Play a track that was subscribed."""
         if publication.kind != rtc.TrackKind.KIND_AUDIO:
             return
-        self.close(publication)
+        self.close(publication.sid)
         name = f"{participant.identity}/{publication.sid}"
         audio = RemoteAudio(track, self._playback.add(name), self._fail)
         self._subscriptions[publication.sid] = _Subscription(
@@ -114,14 +91,23 @@ class Subscriber:
         self._playback.mute(name, is_on=participant.identity in self._muted)
         self._log_track("track subscribed  from=%s", participant.identity)
 
-    def close(self, publication: rtc.RemoteTrackPublication) -> None:
-        """Stop playing this publication; an unknown one is ignored."""
-        self._close(publication.sid)
+    def close(self, sid: str) -> None:
+        """Stop playing the publication with this id; an unknown one is ignored."""
+        if sid not in self._subscriptions:
+            return
+        ended = self._subscriptions.pop(sid)
+        ended.audio.close()
+        self._playback.remove(ended.name)
+        others = self._subscriptions.values()
+        if all(one.identity != ended.identity for one in others):
+            # Of another track, success would not be reported again.
+            self.decryption.forget(ended.identity)
+        self._log_track("track ended  from=%s", ended.identity)
 
     def close_all(self) -> None:
         """Stop playing all tracks."""
         for sid in tuple(self._subscriptions):
-            self._close(sid)
+            self.close(sid)
 
     def mute(self, identities: frozenset[str]) -> None:
         """Do not play these participants; all others are played."""
@@ -136,18 +122,6 @@ class Subscriber:
             for one in self._subscriptions.values()
             if one.identity == identity
         )
-
-    def _close(self, sid: str) -> None:
-        if sid not in self._subscriptions:
-            return
-        ended = self._subscriptions.pop(sid)
-        ended.audio.close()
-        self._playback.remove(ended.name)
-        others = self._subscriptions.values()
-        if all(one.identity != ended.identity for one in others):
-            # Of another track, success would not be reported again.
-            self.decryption.forget(ended.identity)
-        self._log_track("track ended  from=%s", ended.identity)
 
     def _log_track(self, message: str, identity: str) -> None:
         self._log_limit.log(_log, logging.INFO, message, short_id(identity))

@@ -8,12 +8,11 @@ each one, which takes longer than everything else in the token server.
 
 import hmac
 import json
+from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
-
-from appliance.net.url import base64url
 
 if TYPE_CHECKING:
     from appliance.token_server.config import ApiKeys
@@ -36,7 +35,7 @@ class Signer:
         """
         self._key = key
         self._mac = hmac.new(secret.encode(), digestmod="sha256")
-        self._header = base64url(b'{"alg":"HS256","typ":"JWT"}')
+        self._header = _base64url(b'{"alg":"HS256","typ":"JWT"}')
 
     def token(
         self,
@@ -74,10 +73,15 @@ class Signer:
             **{claim: value for claim, value in further.items() if value},
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
-        text = self._header + b"." + base64url(payload)
+        text = self._header + b"." + _base64url(payload)
         mac = self._mac.copy()
         mac.update(text)
-        return (text + b"." + base64url(mac.digest())).decode()
+        return (text + b"." + _base64url(mac.digest())).decode()
+
+
+def _base64url(data: bytes) -> bytes:
+    """Return the bytes as text without padding; source: RFC 7515, section 2."""
+    return urlsafe_b64encode(data).rstrip(b"=")
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,14 +15,14 @@ from urllib.parse import quote
 import msgspec
 
 from appliance.config import Config, Preset, RoomConfig
-from appliance.config.request_texts import ROOM_KEYS, filled, room_secrets
+from appliance.config.request_texts import filled, room_secrets
 from appliance.core.commands import DropToken, FetchToken, TokenCommand
 from appliance.core.events import Cause, TokenFailed, TokenReady
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
 from appliance.net.url import without_query
 from appliance.ports import Post
 from appliance.process.background import Background
-from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer
+from appliance.tokens.token_parser import TokenAnswer, fixed_answer, read_answer
 
 if TYPE_CHECKING:
     import httpx
@@ -43,6 +43,8 @@ _log = logging.getLogger(__name__)
 class Request:
     """HTTP request, ready to be sent."""
 
+    where: str
+    """The address without its query, which may contain keys; for error sentences."""
     method: str
     url: str = field(repr=False)
     """As configured, including its own query."""
@@ -54,15 +56,8 @@ class Request:
     """Hosts to which a redirect without TLS is followed."""
     secrets: frozenset[str] = field(default=frozenset(), repr=False)
     """Texts of the request that no error sentence may contain."""
-    is_body_private: bool = False
-    """The body has values of the configuration, which no other host may get."""
-    shown: str | None = None
-    """Text for `where` in place of the address."""
-
-    @property
-    def where(self) -> str:
-        """The address without its query, which may contain keys."""
-        return without_query(self.url) if self.shown is None else self.shown
+    has_token_body: bool = False
+    """The body has values of `room.token_body`, which no other host may get."""
 
 
 def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Request:
@@ -84,17 +79,17 @@ def token_request(room: RoomConfig | Preset, identity: str, name: str) -> Reques
         headers["content-type"] = b"application/json"
     for key, value in room.token_headers.items():
         headers[key.lower()] = _header(filled(value, fills))
+    url = filled(room.token_url, {key: _escaped(fills[key]) for key in fills})
     return Request(
+        without_query(url),
         room.token_method,
-        filled(room.token_url, {key: _escaped(fills[key]) for key in fills}),
+        url,
         headers,
         {key: filled(value, fills) for key, value in room.token_query.items()},
         body,
         room.allow_insecure,
         _secrets(room, fills),
-        is_body_private=_is_private(
-            _filled_keys(room.token_body, fills), {*fills.values(), ""}
-        ),
+        has_token_body=bool(room.token_body),
     )
 
 
@@ -123,22 +118,6 @@ def _filled(value: object, fills: dict[str, str]) -> object:
             return _filled_keys(value, fills)
         case _:
             return value
-
-
-def _is_private(value: object, public: set[str]) -> bool:
-    """Return whether a filled JSON value contains more than these public texts."""
-    match value:
-        case None | bool():
-            return False
-        case str():
-            return value not in public
-        case list():
-            return any(_is_private(item, public) for item in value)
-        case dict():
-            items = (item for key, item in value.items() if key not in ROOM_KEYS)
-            return any(_is_private(item, public) for item in items)
-        case _:
-            return True
 
 
 def _escaped(text: str) -> str:
@@ -178,12 +157,8 @@ class TokenAdapter:
     ) -> None:
         """Store the settings; the first request is sent by `do`.
 
-        Args:
-            config: names the token sources.
-            identity: used where the configuration sets none.
-            post: receives the events.
-            transport: replaces the network, for tests.
-            now_s: returns seconds since the epoch.
+        `identity` is used where the configuration sets none, and `now_s` returns
+        seconds since the epoch.
         """
         self._rooms: dict[str | None, RoomConfig | Preset] = {
             None: config.room,

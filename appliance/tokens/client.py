@@ -25,7 +25,7 @@ from appliance.net.http_client import trust
 from appliance.net.url import address_fault, is_local, without_query
 from appliance.process.redaction import redacted
 from appliance.tokens.adapter import Request
-from appliance.tokens.response import remark
+from appliance.tokens.token_parser import remark
 
 CONNECT_S: Final = 5.0
 """Our choice: enough for three retransmissions of the first packet on bad Wi-Fi."""
@@ -36,8 +36,6 @@ MAX_BODY: Final = 64 * 1024
 ERROR_BODY_S: Final = 1.0
 """Our choice: what an error's body adds is worth no longer wait."""
 MAX_REDIRECTS: Final = 3
-MAX_COOKIES: Final = 50
-"""Cookies of all token sources together."""
 
 # Both log whole addresses, including the query, which may contain keys.
 for _name in ("httpx", "httpcore"):
@@ -45,6 +43,7 @@ for _name in ("httpx", "httpcore"):
 
 _SENT: Final = "http11.send_request_body.complete"
 """Source: httpcore's documentation, "Extensions", `trace`."""
+_COMPRESSED: Final = {"gzip", "x-gzip", "deflate"}
 _GZIP_OR_ZLIB: Final = 47
 """Source: zlib's documentation, `windowBits`: 32 + 15 detects the format."""
 
@@ -91,12 +90,9 @@ class TokenClient:
         total_s: float = TOTAL_S,
         sent: Callable[[], None] | None = None,
     ) -> None:
-        """Start without cookies.
+        """Start without cookies; `total_s` limits everything.
 
-        Args:
-            transport: replaces the network, for tests.
-            total_s: time limit for everything.
-            sent: called when a request has been sent and the response is awaited.
+        `sent` is called when a request has been sent and the response is awaited.
         """
         self._transport = transport
         self._total_s = total_s
@@ -113,8 +109,6 @@ class TokenClient:
             TokenRefused: 401 or 403.
             TokenUnreachable: any other status, no response, or one that is too long.
         """
-        if len(self._cookies) > MAX_COOKIES:
-            self._cookies.clear()
         where = request.where
         try:
             async with asyncio.timeout(self._total_s):
@@ -171,31 +165,20 @@ class TokenClient:
 
 
 async def _body(response: httpx.Response, where: str) -> bytes:
-    raw = await _first_bytes(response)
-    coding = response.headers.get("content-encoding", "identity").lower()
-    match coding.strip():
-        case "identity" | "":
-            body = raw
-        case "gzip" | "x-gzip" | "deflate":
-            body = _decompressed(raw, where)
-        case _:
-            sentence = f"{where} sent a compressed response, which was not requested."
-            raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    if max(len(raw), len(body)) > MAX_BODY:
-        most = f"{MAX_BODY // 1024} KiB"
-        sentence = f"{where} answered more than {most}. Is it a token source?"
-        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    return body
-
-
-async def _first_bytes(response: httpx.Response) -> bytes:
-    """Return the body as sent, cut off soon after `MAX_BODY`."""
-    body = bytearray()
+    """Return the body, of at most `MAX_BODY` bytes also after decompression."""
+    body = b""
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > MAX_BODY:
             break
-    return bytes(body)
+    coding = response.headers.get("content-encoding", "").strip().lower()
+    if coding in _COMPRESSED:
+        body = _decompressed(body, where)
+    if len(body) > MAX_BODY:
+        most = f"{MAX_BODY // 1024} KiB"
+        sentence = f"{where} answered more than {most}. Is it a token source?"
+        raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
+    return body
 
 
 def _decompressed(raw: bytes, where: str) -> bytes:
@@ -237,7 +220,7 @@ def redirected(request: Request, status: int, location: str) -> Request:
     )
     fault = address_fault(str(after), "https", request.allow_insecure)
     fault = fault or _fault(before, after)
-    if request.is_body_private and not (is_same or is_get):
+    if request.has_token_body and not (is_same or is_get):
         fault = fault or _OTHER_HOST
     if fault is not None:
         sentence = (
@@ -252,12 +235,12 @@ def redirected(request: Request, status: int, location: str) -> Request:
     }
     return replace(
         request,
+        where=shown,
         method="GET" if is_get else request.method,
         url=str(after),
         headers=kept,
         query={},
         body=None if is_get else request.body,
-        shown=shown,
     )
 
 

@@ -23,7 +23,7 @@ from appliance.dtelecom.tokens import (
     read_key_pair,
     sign,
 )
-from appliance.tokens.claims import read_claims
+from appliance.tokens.token_parser import read_claims
 from tests.dtelecom.conftest import NPM
 from tests.dtelecom.keys import KEY, SECRET, pair
 

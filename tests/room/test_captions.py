@@ -1,7 +1,5 @@
 """Captions from participants that may send anything."""
 
-import subprocess
-import sys
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
@@ -242,15 +240,3 @@ async def test_the_state_of_an_agent_and_its_name_are_followed(server, box):
         agent = (await box.until(AgentChanged)).agent
         assert (agent.state, agent.takes_turns) == (AgentState.IDLE, True)
     assert (await box.until(AgentChanged)).agent is None
-
-
-def test_nothing_for_agents_is_loaded_until_there_is_one():
-    program = (
-        "import sys, appliance.assembly\n"
-        "names = ('agent', 'pre_connect_audio')\n"
-        "print([x for x in names if f'appliance.room.{x}' in sys.modules])"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", program], check=True, capture_output=True, text=True
-    )
-    assert done.stdout == "[]\n"

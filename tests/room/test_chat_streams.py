@@ -9,9 +9,11 @@ from typing import Any, cast
 import pytest
 from livekit import rtc
 
+from appliance.core.commands import JoinRoom
 from appliance.core.events import ChatMessage
 from appliance.room.chat_channel import ChatChannel, ChatStreams
 from appliance.room.chat_format import TEXT_CHARACTERS, Dropped
+from appliance.room.connection import SessionContext
 
 
 class Reader:
@@ -62,6 +64,22 @@ class Room:
 
     def register_byte_stream_handler(self, _topic, opened):
         pass
+
+
+def chat_of(room, post):
+    """Return the chat of a session in this room, which a test plays."""
+    nothing: Any = None
+    context = SessionContext(
+        post,
+        feed=nothing,
+        playback=nothing,
+        spawn=asyncio.get_running_loop().create_task,
+        pending={},
+        is_listener=False,
+        is_announcer=False,
+        is_plain_chat=False,
+    )
+    return ChatChannel(JoinRoom(1, "", ""), room, context)
 
 
 class Stage:
@@ -135,10 +153,9 @@ async def test_a_flood_of_streams_does_not_keep_others_from_being_read():
 
 
 async def test_a_flood_of_packets_costs_little_and_hides_nobody_s_chat():
-    loop = asyncio.get_running_loop()
     room: Any = Room()
     posted: list[Any] = []
-    chat = ChatChannel(1, room, posted.append, loop.create_task)
+    chat = chat_of(room, posted.append)
     for number in range(5000):
         chat.received(packet("eve", {"text": str(number)}))
         chat.received(packet("ann", {"text": str(number)}, topic="telemetry"))
@@ -192,11 +209,9 @@ async def test_who_writes_and_leaves_at_once_is_named():
     stage.room.people["ann"] = ANN
     reader = Reader()
     stage.room.opened(reader, "ann")
-    chat = ChatChannel(
-        1,
+    chat = chat_of(
         cast("rtc.Room", stage.room),
         lambda event: stage.taken.append(cast("Any", event).message),
-        asyncio.get_running_loop().create_task,
     )
     chat.received(packet("ann", {"text": "bye"}))
     stage.room.people.clear()
@@ -229,7 +244,7 @@ async def test_two_streams_of_unknown_senders_are_two_lines_whatever_their_ids()
 async def test_nothing_is_taken_after_the_session_was_left():
     room: Any = Room()
     posted: list[Any] = []
-    chat = ChatChannel(1, room, posted.append, asyncio.get_running_loop().create_task)
+    chat = chat_of(room, posted.append)
     chat.received(packet("ann", {"text": "one"}))
     await asyncio.sleep(0)
     chat.received(packet("ann", {"text": "two"}))

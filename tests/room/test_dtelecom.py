@@ -261,7 +261,7 @@ async def test_real_messages_of_livekit_pass_unchanged(server):
 def test_a_livekit_room_imports_nothing_of_dtelecom():
     code = (
         "import sys, appliance.assembly\n"
-        "from appliance.tokens.claims import read_claims\n"
+        "from appliance.tokens.token_parser import read_claims\n"
         "assert read_claims(sys.argv[1])\n"
         "found = [name for name in sys.modules if 'dtelecom' in name]\n"
         "assert not found, found\n"

@@ -13,8 +13,14 @@ from livekit.rtc import _ffi_client
 from livekit.rtc._proto import ffi_pb2
 
 from appliance.pcm import Block
-from appliance.room.audio_io import MicrophoneTrack
-from appliance.room.ffi import OUR_CAPTURE, Call, FfiEvents, StreamRoute, ffi_events
+from appliance.room.ffi import (
+    OUR_CAPTURE,
+    Call,
+    FfiEvents,
+    MicrophoneTrack,
+    StreamRoute,
+    ffi_events,
+)
 from tests.room import sdk_parts
 
 VERSIONS = "1.2."

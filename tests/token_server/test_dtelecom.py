@@ -15,7 +15,7 @@ from appliance.config import RoomKind
 from appliance.dtelecom.base58 import encode
 from appliance.errors import ConfigError
 from appliance.token_server.dtelecom import DTelecomIssuer
-from appliance.tokens.claims import read_claims
+from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, asking_server, settings
 
 SEED = bytes(range(32))

@@ -9,7 +9,7 @@ from appliance.config import RoomKind
 from appliance.token_server.config import ApiKeys
 from appliance.token_server.request import Grant
 from appliance.token_server.signing import LiveKitIssuer, Signer, TokenRequest
-from appliance.tokens.claims import read_claims
+from appliance.tokens.token_parser import read_claims
 from tests.token_server.clients import NOW_S, SECRET
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from appliance.config import RoomKind
-from appliance.tokens.claims import MAX_TOKEN_CHARACTERS, Claims, read_claims
+from appliance.tokens.token_parser import MAX_TOKEN_CHARACTERS, Claims, read_claims
 from tests.tokens.token_texts import DTELECOM_KEY, NOW_S, grant, jwt_of, part
 
 

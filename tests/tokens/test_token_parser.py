@@ -10,7 +10,12 @@ from hypothesis import strategies as st
 from appliance.config import RoomConfig, RoomKind
 from appliance.core.events import Cause
 from appliance.errors import TokenError, TokenRefused, TokenUnreachable
-from appliance.tokens.response import TokenAnswer, fixed_answer, read_answer, remark
+from appliance.tokens.token_parser import (
+    TokenAnswer,
+    fixed_answer,
+    read_answer,
+    remark,
+)
 from tests.tokens.token_texts import (
     NOW_S,
     ROOM,
@@ -117,30 +122,6 @@ def test_a_text_that_is_a_token_comes_before_one_that_is_not():
     assert read(json.dumps(STANDARD | {"token": "id", "jwt": jwt_of()}).encode()) == (
         ANSWER
     )
-
-
-@pytest.mark.parametrize(
-    "stated",
-    [NOW_S + 60, int(NOW_S + 60) * 1000, "2023-11-14T22:14:20Z"],
-)
-def test_the_end_of_a_token_without_one_is_what_the_response_states(stated):
-    token = jwt_of(exp=None)
-    body = answer_of(participant_token=token, expires_at=stated)
-    assert read(body).expires_at_s == NOW_S + 60
-    with pytest.raises(TokenUnreachable, match=r"has expired.* It expired 40 s ago\."):
-        read_answer(body, ROOM, WHERE, NOW_S + 100)
-
-
-def test_the_claim_of_the_token_overrides_the_stated_end():
-    assert read(answer_of(expires_at=5)) == ANSWER
-
-
-@pytest.mark.parametrize(
-    "stated", ["soon", "2023-11-14T22:14:20", True, -5, 1e300, [], "9999-99-99"]
-)
-def test_a_stated_end_that_is_not_a_time_is_ignored(stated):
-    body = answer_of(participant_token=jwt_of(exp=None), expires_at=stated)
-    assert read(body).expires_at_s is None
 
 
 def test_a_token_that_brings_an_agent_is_reported():
@@ -494,23 +475,3 @@ def test_any_response_is_a_token_or_a_one_line_error(body):
     if isinstance(outcome, TokenError):
         assert outcome.reason.isprintable()
         assert jwt_of() not in outcome.reason
-
-
-@pytest.mark.parametrize(
-    ("room_config", "is_expected"),
-    [
-        ({"agents": [{"agentName": "helper"}]}, True),
-        ({"agents": [{}]}, True),
-        ({"agents": []}, False),
-        ({"departureTimeout": 1}, False),
-        (None, False),
-        ("agents", False),
-        ([1], False),
-    ],
-)
-def test_a_token_that_names_agents_lets_the_box_expect_one(room_config, is_expected):
-    token = jwt_of(roomConfig=room_config)
-    answer = read(answer_of(participant_token=token))
-    assert answer.expects_agent == is_expected
-    fixed = replace(ROOM, token=token, url="wss://h.example.com")
-    assert fixed_answer(fixed, NOW_S).expects_agent == is_expected

@@ -1,13 +1,16 @@
-"""Parser of token sources' responses.
+"""Parser of a token source's response, and of the access token in it.
 
-Each error's sentence begins with its subject, so that it can be shown unchanged.
+The token's claims are read without verifying the signature, for which only the server
+has the key (RFC 7519, section 7.2). Each error's sentence begins with its subject, so
+that it can be shown unchanged.
 """
 
+import binascii
 import contextlib
 import re
+from base64 import urlsafe_b64decode
 from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import Final
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -16,34 +19,116 @@ from appliance.core.events import Cause
 from appliance.errors import TokenRefused, TokenUnreachable
 from appliance.net.url import address_fault
 from appliance.process.redaction import HIDDEN, redacted
-from appliance.tokens.claims import Claims, read_claims
 
-TOKEN_KEYS: Final = (
+MAX_TOKEN_CHARACTERS: Final = 16_384
+"""Our choice: servers accept 8 KiB in a header; a longer text is not a token."""
+# Python's decoder skips all other characters, the server's does not.
+_JWT: Final = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
+_TOKEN_KEYS: Final = (
     *("participant_token", "participantToken", "token", "accessToken"),
     *("access_token", "jwt"),
+)
+_URL_KEYS: Final = (
+    *("server_url", "serverUrl", "wsUrl", "ws_url"),
+    *("livekitUrl", "livekit_url", "url"),
 )
 _WRAPPERS: Final = ("result", "data", "body")
 """Keys whose value is the response proper: Firebase callables, serverless proxies."""
 _REMARK_KEYS: Final = ("error", "message", "detail")
 _LONGEST_REMARK: Final = 120
 """Characters of an error sentence that the token source itself may write."""
-URL_KEYS: Final = (
-    *("server_url", "serverUrl", "wsUrl", "ws_url"),
-    *("livekitUrl", "livekit_url", "url"),
-)
-FALLBACKS_KEY: Final = "fallback_urls"
+_FALLBACKS_KEY: Final = "fallback_urls"
 """Key of our own token server's answers about dTelecom rooms."""
-MAX_FALLBACKS: Final = 4
+_MAX_FALLBACKS: Final = 4
 _LONGEST_KEYS: Final = 80
 """Characters of an error sentence that may list the keys of a response."""
 _LONGEST_URL: Final = 500
 """Characters; the error sentence contains the address twice."""
-_MILLISECONDS: Final = 10_000_000_000.0
-"""Times above this are in milliseconds; as seconds they would be after 2286."""
-_LATEST: Final = _MILLISECONDS * 1000
+
+StructT = TypeVar("StructT", bound=msgspec.Struct)
 
 
-def read_values(body: bytes) -> dict[str, object] | None:
+class _Header(msgspec.Struct):
+    alg: str
+
+
+class _Video(msgspec.Struct, rename="camel"):
+    room: str = ""
+    room_join: bool = False
+
+
+class _Payload(msgspec.Struct, rename="camel"):
+    iss: object = None
+    sub: str = ""
+    exp: Annotated[float, msgspec.Meta(ge=0)] | None = None
+    nbf: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    video: _Video = msgspec.field(default_factory=_Video)
+    room_config: object = None
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """Identity, room and validity of a token."""
+
+    identity: str
+    room: str
+    may_join: bool
+    expires_at_s: float | None
+    """Seconds since the epoch; None: never."""
+    not_before_s: float
+    """Seconds since the epoch; 0: valid from the start."""
+    profile: RoomKind
+    """`DTELECOM` if signed with EdDSA by an Ed25519 key in base58, else `LIVEKIT`."""
+    expects_agent: bool = False
+    """The server brings a voice agent into the room (claim `roomConfig.agents`)."""
+
+
+def read_claims(token: str) -> Claims | None:
+    """Return the claims of a token; None if it is not a JSON Web Token of this kind."""
+    parts = _JWT.fullmatch(token) if len(token) <= MAX_TOKEN_CHARACTERS else None
+    if parts is None:
+        return None
+    header, payload = _decoded(parts[1], _Header), _decoded(parts[2], _Payload)
+    if header is None or payload is None:
+        return None
+    is_dtelecom = _is_dtelecom(header.alg, payload.iss)
+    return Claims(
+        identity=payload.sub,
+        room=payload.video.room,
+        may_join=payload.video.room_join,
+        expires_at_s=payload.exp,
+        not_before_s=payload.nbf,
+        profile=RoomKind.DTELECOM if is_dtelecom else RoomKind.LIVEKIT,
+        expects_agent=_has_agents(payload.room_config),
+    )
+
+
+def _decoded(part: str, shape: type[StructT]) -> StructT | None:
+    try:
+        raw = urlsafe_b64decode(part.encode("ascii") + b"==")
+        return msgspec.json.decode(raw, type=shape)
+    except (binascii.Error, UnicodeError, msgspec.MsgspecError, RecursionError):
+        return None
+
+
+def _is_dtelecom(alg: str, issuer: object) -> bool:
+    """Return whether the signature is dTelecom's, whose API keys are Ed25519 keys."""
+    if alg != "EdDSA" or not isinstance(issuer, str):
+        return False
+    from appliance.dtelecom.base58 import is_public_key
+
+    return is_public_key(issuer)
+
+
+def _has_agents(room_config: object) -> bool:
+    match room_config:
+        case {"agents": [_, *_]}:
+            return True
+        case _:
+            return False
+
+
+def _values(body: bytes) -> dict[str, object] | None:
     """Return the keys of a response in any known form; None: it is none of them.
 
     The forms: a JSON object, perhaps inside another one; JSON in a JSON string; the
@@ -57,12 +142,12 @@ def read_values(body: bytes) -> dict[str, object] | None:
     if values is None:
         return None
     inner = next(filter(None, (_object(values.get(key)) for key in _WRAPPERS)), {})
-    return values if texts_of(values, TOKEN_KEYS) else values | inner
+    return values if _texts(values, _TOKEN_KEYS) else values | inner
 
 
 def _object(value: object) -> dict[str, object] | None:
     """Return a JSON object, perhaps as text, or an object with the token that it is."""
-    for _ in range(2):
+    for _ in range(3):
         if not isinstance(value, str):
             break
         if read_claims(value.strip()) is not None:
@@ -71,13 +156,10 @@ def _object(value: object) -> dict[str, object] | None:
             value = msgspec.json.decode(value)
         except (msgspec.MsgspecError, UnicodeError, RecursionError):
             return None
-    # A JSON string that contains the token.
-    if isinstance(value, str) and read_claims(value.strip()) is not None:
-        return {"token": value}
     return value if isinstance(value, dict) else None
 
 
-def kind_of(body: bytes) -> str:
+def _kind_of(body: bytes) -> str:
     """Return what a body without any known form seems to be, for an error sentence."""
     start = body.lstrip()[:1]
     if not start:
@@ -87,7 +169,7 @@ def kind_of(body: bytes) -> str:
     return "something that is not a JSON object"
 
 
-def texts_of(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
+def _texts(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
     """Return the texts of these keys that are not empty.
 
     A value from an environment file may end with a line break.
@@ -100,18 +182,16 @@ def texts_of(values: dict[str, object], keys: tuple[str, ...]) -> list[str]:
 def remark(body: bytes, secrets: frozenset[str]) -> str:
     """Return what a token source says about an error, as a sentence; "": nothing.
 
-    Args:
-        body: of the response; JSON with `error` or `message`, or plain text, of which
-            the first line counts.
-        secrets: texts to hide.
+    The body is JSON with `error` or `message`, or plain text, of which the first line
+    counts. The `secrets` in it are hidden.
     """
-    values = read_values(body)
+    values = _values(body)
     if values is None:
         found = _first_line(body)
     else:
         inner = values.get("error")
-        found = texts_of(inner, ("message",)) if isinstance(inner, dict) else []
-        found += texts_of(values, _REMARK_KEYS)
+        found = _texts(inner, ("message",)) if isinstance(inner, dict) else []
+        found += _texts(values, _REMARK_KEYS)
     text = " ".join(found[0].split()) if found else ""
     # Redacted last: characters that are left out could hide a secret.
     text = redacted("".join(filter(str.isprintable, text)), secrets)
@@ -175,19 +255,21 @@ def read_answer(
         TokenUnreachable: the response cannot be used. A retry may help, because a token
             source may be deployed or configured right now.
     """
-    values = read_values(body)
+    values = _values(body)
     if values is None:
-        sentence = f"{where} answered with {kind_of(body)}, where JSON was expected."
+        sentence = f"{where} answered with {_kind_of(body)}, where JSON was expected."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence)
-    tokens = texts_of(values, TOKEN_KEYS)
+    tokens = _texts(values, _TOKEN_KEYS)
     if not tokens:
         raise _without_token(values, body, where, secrets)
     token = next((text for text in tokens if read_claims(text)), tokens[0])
-    stated = values.get("expires_at", values.get("expiresAt"))
-    claims = _claims(token, room, f"{where} gave", now_s, stated)
-    url = _server(texts_of(values, URL_KEYS), room, where, secrets)
-    answer = _answer(url, token, claims, room.kind, claims.not_before_s - now_s)
-    return replace(answer, fallback_urls=_fallbacks(values, room, where))
+    claims = _claims(token, room, f"{where} gave", now_s)
+    url = _server(_texts(values, _URL_KEYS), room, where, secrets)
+    return replace(
+        _answer(url, token, claims, room.kind),
+        wait_s=max(0.0, claims.not_before_s - now_s),
+        fallback_urls=_fallbacks(values, room, where),
+    )
 
 
 def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
@@ -206,39 +288,19 @@ def fixed_answer(room: RoomSettings, now_s: float) -> TokenAnswer:
         sentence = f"{exc.sentence} {advice}".rstrip()
         raise TokenRefused(Cause.MISCONFIGURED, sentence, timing=exc.timing) from exc
     # The server itself judges the start of its validity.
-    return _answer(url, room.token, claims, room.kind, wait_s=0.0)
+    return _answer(url, room.token, claims, room.kind)
 
 
-def _answer(
-    url: str, token: str, claims: Claims, kind: RoomKind, wait_s: float
-) -> TokenAnswer:
+def _answer(url: str, token: str, claims: Claims, kind: RoomKind) -> TokenAnswer:
     return TokenAnswer(
         url,
         token,
         claims.identity,
         claims.room,
-        wait_s=max(0.0, wait_s),
         expires_at_s=claims.expires_at_s,
         expects_agent=claims.expects_agent,
         is_dtelecom=RoomKind.DTELECOM in {kind, claims.profile},
     )
-
-
-def _time_s(value: object) -> float | None:
-    """Return seconds since the epoch, from those, milliseconds or RFC 3339; or None."""
-    match value:
-        case bool():
-            return None
-        case int() | float() if 0 <= value < _LATEST:
-            return value / 1000 if value > _MILLISECONDS else value
-        case str():
-            try:
-                time = datetime.fromisoformat(value)
-                return time.timestamp() if time.tzinfo else None
-            except (ValueError, OverflowError):
-                return None
-        case _:
-            return None
 
 
 def _without_token(
@@ -250,55 +312,36 @@ def _without_token(
     keys = redacted(names, secrets)[:_LONGEST_KEYS] or "none"
     sentence = (
         f"{where} answered without a token. Expected one of these keys: "
-        f"{', '.join(TOKEN_KEYS)}; found {keys}."
+        f"{', '.join(_TOKEN_KEYS)}; found {keys}."
     )
     said = remark(body, secrets)
     return TokenUnreachable(Cause.TOKEN_SOURCE, sentence, remark=said)
 
 
-def _claims(
-    token: str, room: RoomSettings, subject: str, now_s: float, stated: object = None
-) -> Claims:
+def _claims(token: str, room: RoomSettings, subject: str, now_s: float) -> Claims:
     """Return the claims of a token that can be used.
 
-    Args:
-        token: any text.
-        room: for which it is.
-        subject: begins the sentence about a fault.
-        now_s: seconds since the epoch.
-        stated: end of a token without one, in any form; None: never.
-
     Raises:
-        TokenUnreachable: the token cannot be used.
+        TokenUnreachable: it cannot; the sentence begins with `subject`.
     """
     claims, timing = read_claims(token), ""
     if claims is None:
         fault = "a text that is not a JSON Web Token."
+    elif claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
+        fault = "an EdDSA token, for which room.kind must be auto."
+    elif not claims.room:
+        fault = "a token without a room (its claim video.room is empty)."
+    elif not claims.may_join:
+        fault = "a token that cannot join (its claim video.roomJoin is not true)."
+    elif not claims.identity:
+        fault = "a token without an identity (its claim sub is empty)."
+    elif claims.expires_at_s is not None and claims.expires_at_s <= now_s:
+        fault = "a token that has expired. Is the clock here right?"
+        timing = f"It expired {now_s - claims.expires_at_s:.0f} s ago."
     else:
-        end_s = claims.expires_at_s
-        end_s = _time_s(stated) if end_s is None else end_s
-        claims = replace(claims, expires_at_s=end_s)
-        fault = _fault(claims, room)
-        if not fault and end_s is not None and end_s <= now_s:
-            fault = "a token that has expired. Is the clock here right?"
-            timing = f"It expired {now_s - end_s:.0f} s ago."
-        if not fault:
-            return claims
+        return claims
     sentence = f"{subject} {fault}"
     raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence, timing=timing)
-
-
-def _fault(claims: Claims, room: RoomSettings) -> str:
-    """Return why a token cannot be used, whatever the time; "": it can."""
-    if claims.profile is not RoomKind.LIVEKIT and room.kind is RoomKind.LIVEKIT:
-        return "an EdDSA token, for which room.kind must be auto."
-    if not claims.room:
-        return "a token without a room (its claim video.room is empty)."
-    if not claims.may_join:
-        return "a token that cannot join (its claim video.roomJoin is not true)."
-    if not claims.identity:
-        return "a token without an identity (its claim sub is empty)."
-    return ""
 
 
 def _server(
@@ -332,9 +375,9 @@ def _fallbacks(
     values: dict[str, object], room: RoomSettings, where: str
 ) -> tuple[str, ...]:
     """Return the other servers to which connecting is allowed; no fault is an error."""
-    named = values.get(FALLBACKS_KEY)
+    named = values.get(_FALLBACKS_KEY)
     found = []
-    for url in named[:MAX_FALLBACKS] if isinstance(named, list) else ():
+    for url in named[:_MAX_FALLBACKS] if isinstance(named, list) else ():
         with contextlib.suppress(TokenUnreachable):
             if isinstance(url, str) and url:
                 found.append(_server([url], room, where))
