@@ -282,8 +282,12 @@ def _tail_ms(state: State) -> int:
 
 
 def is_alone(state: State) -> bool:
-    """Return whether a talk would have no listener; never in `open` mode."""
-    return not (state.people or state.is_open_mode)
+    """Return whether a talk would have no listener; never in `open` mode.
+
+    A voice agent that comes is known before the list of participants has it.
+    """
+    has_listener = state.people or state.conversation.agent is not None
+    return not (has_listener or state.is_open_mode)
 
 
 def muted_text(state: State) -> str:

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
+    CloseGate,
     Earcon,
     JoinRoom,
     MuteAgent,
@@ -467,10 +468,15 @@ def test_a_long_talk_ends_when_everybody_leaves_before_the_agent_has_come():
     assert box.view().talk_text == "nobody here: release the button"
 
 
-def test_a_talk_goes_on_when_the_agent_comes():
-    box = expecting()
-    box.play(PRESS, FirstBlockSent(0.01), 5.0, box.people(ROBOT), agent(box), 20.0)
+@pytest.mark.parametrize("is_tapped", [False, True])
+@pytest.mark.parametrize("is_agent_first", [False, True])
+def test_a_talk_goes_on_when_the_agent_comes(is_agent_first, is_tapped):
+    box = expecting(HYBRID)
+    box.play(PRESS, FirstBlockSent(0.01), *((0.1, RELEASE) if is_tapped else ()), 5.0)
+    arrival = [box.people(ROBOT), agent(box)]
+    commands = box.play(*(reversed(arrival) if is_agent_first else arrival), 20.0)
     assert box.is_live()
+    assert of(CloseGate, commands) == ()
 
 
 def test_an_expected_agent_that_does_not_come_is_named():
