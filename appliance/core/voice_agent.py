@@ -175,7 +175,11 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
             hears_us=False,
             is_unresponsive=False,
         )
-    if agent.takes_turns and not (before is not None and before.takes_turns):
+    is_started = _is_started(before, agent)
+    if is_started:
+        # It refused the turn: tell it once more.
+        conversation = replace(conversation, has_turn=False)
+    if agent.takes_turns and (is_started or before is None or not before.takes_turns):
         # It ignores what was said without a turn.
         conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
     if before is None or before.state is not agent.state:
@@ -187,6 +191,17 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
     return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _is_started(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
+    """Return whether an agent is ready only now that was told of turns before.
+
+    It offers the methods for turns when it is ready.
+    """
+    if before is None or not before.takes_turns:
+        return False
+    was_starting = before.state is AgentState.INITIALIZING
+    return was_starting and agent.state is not AgentState.INITIALIZING
 
 
 def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:

@@ -288,6 +288,24 @@ def test_an_agent_that_says_that_it_takes_turns_need_not_tell_its_state():
     assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
 
 
+def test_an_agent_that_refuses_turns_while_it_starts_is_told_again_when_it_is_ready():
+    """It says that it takes turns before it offers the methods."""
+    box = in_room(with_mode(HOLD))
+    box.play(agent(box, INITIALIZING, takes_turns=True), PRESS, FirstBlockSent(0.01))
+    ready = agent(box, LISTENING, takes_turns=True)
+    assert of(TakeTurn, box.play(ready)) == (TakeTurn(1, START),)
+    assert of(TakeTurn, box.play(agent(box, THINKING, takes_turns=True))) == ()
+    assert of(TakeTurn, box.play(RELEASE, TailEnded())) == (TakeTurn(1, END),)
+
+
+def test_an_agent_need_not_react_to_a_turn_that_ended_while_it_started():
+    box = with_agent()
+    box.play(agent(box, INITIALIZING, takes_turns=True))
+    say(box)
+    box.play(1.0, agent(box, LISTENING, takes_turns=True), 20.0)
+    assert box.view().faults == ()
+
+
 def test_without_an_agent_nobody_is_told_anything():
     box = in_room(with_mode(HOLD))
     assert not of(TakeTurn, say(box)) + of(MuteAgent, box.commands)
