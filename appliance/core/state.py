@@ -114,6 +114,8 @@ class Talk:
     """Lock that the last release ended, which may prove to be contact bounce."""
     opened_at_s: float | None = None
     """Time of the last `OpenGate`; None: closed since."""
+    closed_at_s: float = 0.0
+    """Time of the last `CloseGate` that ended or interrupted a talk."""
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
