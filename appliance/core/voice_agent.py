@@ -20,7 +20,7 @@ from appliance.core.events import (
     CaptionReceived,
     VoiceAgent,
 )
-from appliance.core.state import Conversation, Phase, State, Step
+from appliance.core.state import Conversation, State, Step
 
 CAPTION_S: Final = 10.0
 """Time after the last change until captions are removed; our choice."""
@@ -53,7 +53,7 @@ def handle(state: State, event: AgentEvent, now_s: float) -> State:
 def due_s(state: State) -> float:
     """Return when `tick` has something to do; infinity: never."""
     conversation = state.conversation
-    if state.phase is not Phase.IN_ROOM:
+    if not state.is_connected:
         return inf
     return min(
         conversation.captions_until_s,
@@ -77,6 +77,9 @@ def tick(state: State, now_s: float) -> Step:
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
+    if not (before.is_connected and after.is_connected):
+        # Neither what was said nor a reaction may have got through.
+        after = replace(after, conversation=_reacted(after.conversation))
     conversation = after.conversation
     if conversation.agent is None and not conversation.is_awaited:
         return _silenced(after, is_wanted=False)

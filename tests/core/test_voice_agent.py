@@ -26,6 +26,7 @@ from appliance.core.events import (
     FirstBlockSent,
     JoinAsked,
     LevelsMeasured,
+    LinkChanged,
     Participant,
     PeopleChanged,
     TailEnded,
@@ -320,6 +321,27 @@ def test_an_agent_that_does_not_react_is_named_after_eight_seconds():
     assert "Robot does not react" in box.view().faults[0]
     assert box.view().banner == "in kitchen, Robot does not react"
     assert box.view().lamps.fault
+
+
+@pytest.mark.parametrize("is_asked_before", [False, True])
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_an_agent_need_not_react_to_what_was_said_around_an_interruption(
+    is_paused, is_asked_before
+):
+    box = with_agent()
+    box.play(LinkChanged("10.0.0.7"), PRESS, FirstBlockSent(0.01), VOICE, 1.0)
+    interruption = box.paused() if is_paused else LinkChanged(None)
+    if is_asked_before:
+        box.play(RELEASE, TailEnded(), QUIET, interruption)
+    else:
+        box.play(interruption, RELEASE, TailEnded(), QUIET)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(box.resumed() if is_paused else LinkChanged("10.0.0.7"), 20.0)
+    assert box.view().faults == ()
+    say(box)
+    box.play(8.5)
+    assert "Robot does not react" in box.view().faults[0]
 
 
 @pytest.mark.parametrize("state", [THINKING, SPEAKING])
