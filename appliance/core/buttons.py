@@ -38,8 +38,9 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         end = talk.button_lost if event.is_lost else talk.release
         return end(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
-        return replace(state, leave_down_s=None), ()
-    return state, ()
+        was_held = state.leave_down_s is not None
+        state = replace(state, leave_down_s=None, is_hold_bounced=was_held)
+    return _back(state, event.button, now_s) if event.is_lost else (state, ())
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -82,8 +83,7 @@ def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
         return talk.resume(state)
     if event.button is state.bounced:
         return replace(state, stuck=(*state.stuck, event.button), bounced=None)
-    is_held = state.config.talk.leave_hold_ms > 0 and not state.is_out
-    if event.button is Button.LEAVE and is_held:
+    if event.button is Button.LEAVE and state.is_hold_bounced:
         return replace(state, leave_down_s=_at_s(event, now_s))
     return state
 

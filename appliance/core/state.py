@@ -247,6 +247,9 @@ class State:
     """The last of them that came up, which may prove to be contact bounce."""
     leave_down_s: float | None = None
     """When the leave button went down; None: it is up or has had its effect."""
+    is_hold_bounced: bool = False
+    """The last release of the leave button ended its hold, and may prove to be contact
+    bounce."""
 
     @property
     def is_open_mode(self) -> bool:
