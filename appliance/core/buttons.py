@@ -7,10 +7,12 @@ from typing import Final
 from appliance.core import session, talk
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
-from appliance.core.state import Goal, ScreenPage, State, Step
+from appliance.core.state import Goal, Phase, ScreenPage, State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
+LOST_S: Final = 5.0
+"""A wire is found to float after up to 3.6 s, in which it seems to be pressed."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
