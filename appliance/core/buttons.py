@@ -7,16 +7,19 @@ from typing import Final
 from appliance.core import session, talk
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
-from appliance.core.state import Goal, ScreenPage, State, Step
+from appliance.core.state import Goal, Phase, ScreenPage, State, Step
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
+LOST_S: Final = 5.0
+"""A wire is found to float after up to 3.6 s, in which it seems to be pressed."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
     if event.is_resumed:
         return _resumed(state, event, now_s), ()
+    state = replace(state, presses=state.presses + 1)
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
         step = talk.press(state, at_s, is_at_boot=event.is_at_boot)
@@ -38,8 +41,9 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         end = talk.button_lost if event.is_lost else talk.release
         return end(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
-        return replace(state, leave_down_s=None), ()
-    return state, ()
+        was_held = state.leave_down_s is not None
+        state = replace(state, leave_down_s=None, is_hold_bounced=was_held)
+    return _back(state, event.button, now_s) if event.is_lost else (state, ())
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -76,14 +80,28 @@ def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step
     return state, (*commands, *joining)
 
 
+def _back(state: State, lost: Button, now_s: float) -> Step:
+    """Go back to the room if the presses of a floating wire have just left it.
+
+    Without its button, and perhaps without the page, nobody else may bring it back.
+    """
+    if now_s - state.since_s > LOST_S:
+        return state, ()
+    is_left = state.is_out and state.phase in {Phase.LEAVING, Phase.LEFT}
+    if lost is Button.LEAVE and is_left:
+        return session.join(state, state.preset, None, now_s)
+    if lost is Button.NEXT_ROOM and state.change is not None:
+        return session.join(state, state.change.back_to, None, now_s)
+    return state, ()
+
+
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:
     """Continue a press that has had its effect; only holding it still counts."""
     if event.button is Button.TALK:
         return talk.resume(state)
     if event.button is state.bounced:
         return replace(state, stuck=(*state.stuck, event.button), bounced=None)
-    is_held = state.config.talk.leave_hold_ms > 0 and not state.is_out
-    if event.button is Button.LEAVE and is_held:
+    if event.button is Button.LEAVE and state.is_hold_bounced:
         return replace(state, leave_down_s=_at_s(event, now_s))
     return state
 

@@ -114,6 +114,8 @@ class Talk:
     """Lock that the last release ended, which may prove to be contact bounce."""
     opened_at_s: float | None = None
     """Time of the last `OpenGate`; None: closed since."""
+    closed_at_s: float = 0.0
+    """Time of the last `CloseGate` that ended or interrupted a talk."""
     began_at_s: float | None = None
     """Start of the current talk, also while an outage interrupts it."""
     is_transmitting: bool = False
@@ -239,12 +241,17 @@ class State:
     """Screen page that was chosen with the button."""
     pairing_until_s: float | None = None
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
+    presses: int = 0
+    """Presses of all buttons so far, whatever their effect."""
     stuck: tuple[Button, ...] = ()
     """Buttons other than talk that have been down since the start."""
     bounced: Button | None = None
     """The last of them that came up, which may prove to be contact bounce."""
     leave_down_s: float | None = None
     """When the leave button went down; None: it is up or has had its effect."""
+    is_hold_bounced: bool = False
+    """The last release of the leave button ended its hold, and may prove to be contact
+    bounce."""
 
     @property
     def is_open_mode(self) -> bool:

@@ -191,7 +191,7 @@ def update_gate(state: State, now_s: float) -> Step:
     if should_be_open == state.talk.is_open:
         return state, ()
     if not should_be_open:
-        return _closed(state)
+        return _closed(state, now_s)
     # The time limit counts from the start of a talk, whatever interrupts it.
     began_at_s = now_s if state.talk.began_at_s is None else state.talk.began_at_s
     talk = replace(state.talk, opened_at_s=now_s, began_at_s=began_at_s, has_tail=False)
@@ -251,7 +251,7 @@ def page_talk_ended(talk: Talk) -> Talk:
     return replace(talk, is_page_down=False, is_page_press_ignored=is_press_ignored)
 
 
-def _closed(state: State) -> Step:
+def _closed(state: State, now_s: float) -> Step:
     """Close the gate.
 
     A latched talk ends when the last other participant leaves, so that the next one to
@@ -263,6 +263,7 @@ def _closed(state: State) -> Step:
     talk = replace(
         state.talk,
         opened_at_s=None,
+        closed_at_s=now_s,
         has_warned=False,
         is_transmitting=state.talk.is_transmitting and tail_ms > 0,
         has_tail=tail_ms > 0,
@@ -282,8 +283,12 @@ def _tail_ms(state: State) -> int:
 
 
 def is_alone(state: State) -> bool:
-    """Return whether a talk would have no listener; never in `open` mode."""
-    return not (state.people or state.is_open_mode)
+    """Return whether a talk would have no listener; never in `open` mode.
+
+    A voice agent that comes is known before the list of participants has it.
+    """
+    has_listener = state.people or state.conversation.agent is not None
+    return not (has_listener or state.is_open_mode)
 
 
 def muted_text(state: State) -> str:

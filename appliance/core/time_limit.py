@@ -1,4 +1,4 @@
-"""Time limits of a talk: the configured one, and those of a talk without listeners."""
+"""Time limits of a talk: the configured one, and those of a talk that nobody hears."""
 
 from dataclasses import replace
 from math import ceil, inf
@@ -10,6 +10,9 @@ from appliance.core.state import Lock, Phase, State, Step
 
 ALONE_S: Final = 10.0
 """Time that the other participants have to rejoin after an outage; our choice."""
+INTERRUPTED_S: Final = 120.0
+"""Longest interruption after which a latched talk goes on by itself. Our choice: most
+outages are shorter, and after a longer one nobody counts on being heard."""
 KEPT_S: Final = 10.0
 """Longest talk that is kept until the expected voice agent comes."""
 
@@ -20,13 +23,14 @@ def due_s(state: State) -> float:
         warning_at_s(state),
         limit_at_s(state),
         alone_at_s(state),
+        interrupted_until_s(state),
         kept_until_s(state),
     )
 
 
 def tick(state: State, now_s: float) -> Step:
     """Warn before the configured limit, and end the talk at any of them."""
-    if now_s >= alone_at_s(state):
+    if now_s >= min(alone_at_s(state), interrupted_until_s(state)):
         return replace(state, talk=replace(state.talk, is_latched=False)), ()
     if now_s >= min(limit_at_s(state), kept_until_s(state)):
         reason = Lock.LIMIT if now_s >= limit_at_s(state) else Lock.ALONE
@@ -49,6 +53,18 @@ def alone_at_s(state: State) -> float:
     if state.phase is Phase.IN_ROOM and is_waiting and talk.is_alone(state):
         return state.since_s + ALONE_S
     return inf
+
+
+def interrupted_until_s(state: State) -> float:
+    """Return when an interrupted latched talk ends; infinity: never.
+
+    Whatever interrupts it, an outage or a missing microphone, it must not go on by
+    itself hours later; the configured limit may be long, or none.
+    """
+    is_interrupted = state.talk.is_latched and not state.talk.is_open
+    if state.is_open_mode or not is_interrupted:
+        return inf
+    return state.talk.closed_at_s + INTERRUPTED_S
 
 
 def limit_at_s(state: State) -> float:

@@ -20,7 +20,7 @@ from appliance.core.events import (
     CaptionReceived,
     VoiceAgent,
 )
-from appliance.core.state import Conversation, Phase, State, Step
+from appliance.core.state import Conversation, State, Step
 
 CAPTION_S: Final = 10.0
 """Time after the last change until captions are removed; our choice."""
@@ -53,7 +53,7 @@ def handle(state: State, event: AgentEvent, now_s: float) -> State:
 def due_s(state: State) -> float:
     """Return when `tick` has something to do; infinity: never."""
     conversation = state.conversation
-    if state.phase is not Phase.IN_ROOM:
+    if not state.is_connected:
         return inf
     return min(
         conversation.captions_until_s,
@@ -77,6 +77,9 @@ def tick(state: State, now_s: float) -> Step:
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
+    if not (before.is_connected and after.is_connected):
+        # Neither what was said nor a reaction may have got through.
+        after = replace(after, conversation=_reacted(after.conversation))
     conversation = after.conversation
     if conversation.agent is None and not conversation.is_awaited:
         return _silenced(after, is_wanted=False)
@@ -175,7 +178,11 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
             hears_us=False,
             is_unresponsive=False,
         )
-    if agent.takes_turns and not (before is not None and before.takes_turns):
+    is_started = _is_started(before, agent)
+    if is_started:
+        # It refused the turn: tell it once more.
+        conversation = replace(conversation, has_turn=False)
+    if agent.takes_turns and (is_started or before is None or not before.takes_turns):
         # It ignores what was said without a turn.
         conversation = replace(conversation, asked_at_s=None, voice_at_s=None)
     if before is None or before.state is not agent.state:
@@ -187,6 +194,17 @@ def _changed(state: State, agent: VoiceAgent | None, now_s: float) -> State:
         if agent.state in _ACTIVE:
             conversation = _reacted(conversation)
     return replace(state, conversation=replace(conversation, agent=agent))
+
+
+def _is_started(before: VoiceAgent | None, agent: VoiceAgent) -> bool:
+    """Return whether an agent is ready only now that was told of turns before.
+
+    It offers the methods for turns when it is ready.
+    """
+    if before is None or not before.takes_turns:
+        return False
+    was_starting = before.state is AgentState.INITIALIZING
+    return was_starting and agent.state is not AgentState.INITIALIZING
 
 
 def _is_answer(before: VoiceAgent | None, agent: VoiceAgent) -> bool:

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from livekit import rtc
 
+from appliance.core.chat import UNKNOWN_ID
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
     AgentChanged,
@@ -60,8 +61,9 @@ METHODS: Final = {
     Turn.CANCEL: "cancel_turn",
 }
 REFUSALS: Final = 3
-"""After so many refused requests the agent is told of no further turns. Not after one:
-it may offer the methods a moment after its state says that it is ready."""
+"""After so many refused requests the agent is told of no further turns, unless it says
+that it takes turns. Not after one: it may offer the methods a moment after its state
+says that it is ready."""
 ARRIVAL_S: Final = 2.0
 """Time-out for the request to arrive; the library's own 7 s are for relays."""
 ANSWER_S: Final = 6.0
@@ -108,7 +110,8 @@ class Captions:
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
         segment = (info.attributes or {}).get(_SEGMENT) or info.stream_id
-        if not identity or max(len(segment), len(identity)) > _ID_CHARACTERS:
+        is_known = identity not in {"", UNKNOWN_ID}
+        if not is_known or max(len(segment), len(identity)) > _ID_CHARACTERS:
             return None
         is_possible = 0 < info.timestamp <= _LAST_MS
         found = _Segment(
@@ -259,9 +262,11 @@ class RoomAgent:
     def _take_turn(self, turn: Turn) -> None:
         """Tell the agent about our turn, unless it does not take turns."""
         agents = self._agents()
-        if not agents or self._refusals[agents[0].sid] >= REFUSALS:
+        if not agents:
             return
         agent = self._described(agents[0])
+        if self._refusals[agents[0].sid] >= REFUSALS and not agent.takes_turns:
+            return
         is_starting = agent.state is AgentState.INITIALIZING and not agent.takes_turns
         if turn is Turn.CANCEL and is_starting:
             # Only what is kept for it was taken back; it offers no methods yet.

@@ -179,6 +179,16 @@ async def test_what_is_said_before_the_agent_comes_is_answered(server, agent):
             await box.until(lambda view: ("Agent", "that is right") in lines(view))
 
 
+async def test_a_latched_talk_goes_on_when_the_expected_agent_comes(server, agent):
+    async with a_box(server, mode=TalkMode.HYBRID, expects_agent=True) as box:
+        await box.say(0.1)
+        await box.until(lambda view: view.talk == "talking")
+        latched = len(box.views)
+        async with agent.visiting(server):
+            await box.until(is_state(LISTENING))
+            assert {view.talk for view in box.views[latched:]} == {"talking"}
+
+
 async def test_an_expected_agent_hears_what_is_said_after_it_came(server, agent):
     async with a_box(server, expects_agent=True) as box, agent.visiting(server):
         await box.until(is_state(LISTENING))

@@ -166,7 +166,8 @@ class Watch:
             assert not after.talk.is_muted_on_page
             assert after.permissions.may_publish
             assert not after.permissions.is_server_muted
-            is_kept = after.conversation.is_awaited
+            talks = after.conversation
+            is_kept = talks.is_awaited or talks.agent is not None
             assert after.people or is_kept or after.config.talk.mode is TalkMode.OPEN
         if after.talk.is_open and not before.talk.is_open:
             is_open_mode = after.config.talk.mode is TalkMode.OPEN

@@ -162,6 +162,14 @@ def test_a_bounce_of_a_held_leave_button_starts_its_hold_again():
     assert box.play(0.2) == (LeaveRoom(1),)
 
 
+def test_a_bounce_of_a_press_that_joined_again_does_not_leave():
+    box = in_room(HELD)
+    box.play(LEAVE, 1.01, LEAVE_UP, box.left())
+    box.play(LEAVE, 0.5, LEAVE_UP, ButtonPressed(Button.LEAVE, is_resumed=True))
+    assert of(LeaveRoom, box.enter() + box.play(10)) == ()
+    assert box.phase() is Phase.IN_ROOM
+
+
 @pytest.mark.parametrize("button", NOT_TALK)
 def test_a_bounce_of_any_other_button_is_no_second_press(button):
     box = in_room()

@@ -12,6 +12,7 @@ from appliance.core.events import (
     MuteAsked,
     TailEnded,
 )
+from appliance.core.time_limit import INTERRUPTED_S
 from tests.core.story import (
     BOB,
     HOLD,
@@ -120,6 +121,37 @@ def test_a_refusal_that_the_network_ends_leaves_the_talk_as_it_was():
     assert not box.is_live()
     box.play(LinkChanged("10.0.0.7"))
     box.enter()
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("cause", ["outage", "microphone"])
+@pytest.mark.parametrize("limit_s", [0, 3600])
+@pytest.mark.parametrize("mode", [TOGGLE, HYBRID])
+def test_a_latched_talk_does_not_go_on_by_itself_after_a_long_interruption(
+    mode, limit_s, cause
+):
+    box = in_room(with_limit(limit_s, 10, mode))
+    box.play(PRESS, 0.1, RELEASE, 60)
+    if cause == "microphone":
+        box.play(MICROPHONE_LOST, INTERRUPTED_S + 1, MICROPHONE_FOUND)
+    else:
+        box.play(box.lost(), 1, LinkChanged(None), INTERRUPTED_S, LinkChanged("::1"))
+        box.enter()
+    assert not box.is_live()
+    assert earcons(box.play(PRESS)) == (Earcon.PERMIT,)
+
+
+def test_a_latched_talk_goes_on_after_a_short_interruption_although_it_is_long():
+    box = in_room(with_limit(0, 10, HYBRID))
+    box.play(PRESS, 0.1, RELEASE, 2 * INTERRUPTED_S)
+    for _ in range(2):
+        box.play(MICROPHONE_LOST, INTERRUPTED_S - 1, MICROPHONE_FOUND, 1)
+        assert box.is_live()
+
+
+def test_an_open_box_is_open_after_every_interruption():
+    box = in_room(with_mode(OPEN))
+    box.play(MICROPHONE_LOST, 2 * INTERRUPTED_S, MICROPHONE_FOUND)
     assert box.is_live()
 
 

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from appliance.config import Config, Preset, RoomConfig
 from appliance.core.chat import KEPT_CAPTIONS, Delivery
 from appliance.core.commands import (
+    CloseGate,
     Earcon,
     JoinRoom,
     MuteAgent,
@@ -25,6 +26,7 @@ from appliance.core.events import (
     FirstBlockSent,
     JoinAsked,
     LevelsMeasured,
+    LinkChanged,
     Participant,
     PeopleChanged,
     TailEnded,
@@ -287,6 +289,24 @@ def test_an_agent_that_says_that_it_takes_turns_need_not_tell_its_state():
     assert of(TakeTurn, box.play(PRESS)) == (TakeTurn(1, START),)
 
 
+def test_an_agent_that_refuses_turns_while_it_starts_is_told_again_when_it_is_ready():
+    """It says that it takes turns before it offers the methods."""
+    box = in_room(with_mode(HOLD))
+    box.play(agent(box, INITIALIZING, takes_turns=True), PRESS, FirstBlockSent(0.01))
+    ready = agent(box, LISTENING, takes_turns=True)
+    assert of(TakeTurn, box.play(ready)) == (TakeTurn(1, START),)
+    assert of(TakeTurn, box.play(agent(box, THINKING, takes_turns=True))) == ()
+    assert of(TakeTurn, box.play(RELEASE, TailEnded())) == (TakeTurn(1, END),)
+
+
+def test_an_agent_need_not_react_to_a_turn_that_ended_while_it_started():
+    box = with_agent()
+    box.play(agent(box, INITIALIZING, takes_turns=True))
+    say(box)
+    box.play(1.0, agent(box, LISTENING, takes_turns=True), 20.0)
+    assert box.view().faults == ()
+
+
 def test_without_an_agent_nobody_is_told_anything():
     box = in_room(with_mode(HOLD))
     assert not of(TakeTurn, say(box)) + of(MuteAgent, box.commands)
@@ -301,6 +321,27 @@ def test_an_agent_that_does_not_react_is_named_after_eight_seconds():
     assert "Robot does not react" in box.view().faults[0]
     assert box.view().banner == "in kitchen, Robot does not react"
     assert box.view().lamps.fault
+
+
+@pytest.mark.parametrize("is_asked_before", [False, True])
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_an_agent_need_not_react_to_what_was_said_around_an_interruption(
+    is_paused, is_asked_before
+):
+    box = with_agent()
+    box.play(LinkChanged("10.0.0.7"), PRESS, FirstBlockSent(0.01), VOICE, 1.0)
+    interruption = box.paused() if is_paused else LinkChanged(None)
+    if is_asked_before:
+        box.play(RELEASE, TailEnded(), QUIET, interruption)
+    else:
+        box.play(interruption, RELEASE, TailEnded(), QUIET)
+    box.play(20.0)
+    assert box.view().faults == ()
+    box.play(box.resumed() if is_paused else LinkChanged("10.0.0.7"), 20.0)
+    assert box.view().faults == ()
+    say(box)
+    box.play(8.5)
+    assert "Robot does not react" in box.view().faults[0]
 
 
 @pytest.mark.parametrize("state", [THINKING, SPEAKING])
@@ -467,10 +508,15 @@ def test_a_long_talk_ends_when_everybody_leaves_before_the_agent_has_come():
     assert box.view().talk_text == "nobody here: release the button"
 
 
-def test_a_talk_goes_on_when_the_agent_comes():
-    box = expecting()
-    box.play(PRESS, FirstBlockSent(0.01), 5.0, box.people(ROBOT), agent(box), 20.0)
+@pytest.mark.parametrize("is_tapped", [False, True])
+@pytest.mark.parametrize("is_agent_first", [False, True])
+def test_a_talk_goes_on_when_the_agent_comes(is_agent_first, is_tapped):
+    box = expecting(HYBRID)
+    box.play(PRESS, FirstBlockSent(0.01), *((0.1, RELEASE) if is_tapped else ()), 5.0)
+    arrival = [box.people(ROBOT), agent(box)]
+    commands = box.play(*(reversed(arrival) if is_agent_first else arrival), 20.0)
     assert box.is_live()
+    assert of(CloseGate, commands) == ()
 
 
 def test_an_expected_agent_that_does_not_come_is_named():

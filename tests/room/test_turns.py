@@ -8,7 +8,7 @@ from livekit import rtc
 
 from appliance.core.commands import TakeTurn, Turn
 from appliance.core.events import AgentChanged
-from appliance.room.agent import REFUSALS
+from appliance.room.agent import PUSH_TO_TALK, REFUSALS
 
 ROBOT = "agent-AJ_x"
 DEADLINE_S = 10.0
@@ -84,6 +84,35 @@ async def test_an_agent_that_refused_three_turns_is_told_of_no_other(
     assert [asked.get_nowait() for _ in range(REFUSALS)] == ["start_turn"] * REFUSALS
     assert asked.empty()
     assert all("code=1400" in refusal for refusal in refusals(caplog))
+
+
+async def test_an_agent_that_says_that_it_takes_turns_is_told_of_them_after_it_started(
+    server, box, caplog
+):
+    """Presses while it starts are refused: it offers the methods only afterwards."""
+    caplog.set_level(logging.DEBUG, "appliance.room.agent")
+    await box.join(server)
+    may_describe = {"canUpdateOwnMetadata": True}
+    async with server.friend(ROBOT, kind="agent", **may_describe) as robot:
+        me = robot.room.local_participant
+        await robot.stay_muted()
+        await me.set_attributes({PUSH_TO_TALK: "1"})
+        await box.until(AgentChanged, lambda event: event.agent.takes_turns)
+        async with asyncio.timeout(DEADLINE_S):
+            for number in range(1, REFUSALS + 1):
+                box.room.do(TakeTurn(1, Turn.START))
+                while len(refusals(caplog)) < number:
+                    await asyncio.sleep(0.01)
+        told = asyncio.Event()
+
+        async def take(_):
+            told.set()
+            return ""
+
+        me.register_rpc_method("start_turn", take)
+        box.room.do(TakeTurn(1, Turn.START))
+        async with asyncio.timeout(DEADLINE_S):
+            await told.wait()
 
 
 def refusals(caplog):
