@@ -88,6 +88,8 @@ class OwnTrack:
         """The track must not be published any more."""
         self._is_dropped = False
         """The server has dropped the track since it was last published."""
+        self._is_republished = False
+        """The SDK has published the track again, without a check of DTX."""
         self._changed = asyncio.Event()
         self._posted = Permissions()
         self._log_limit = LogLimit()
@@ -122,6 +124,12 @@ class OwnTrack:
         """
         if not self._may_publish:
             self._is_dropped = True
+        self._changed.set()
+
+    def republished(self, *_: object) -> None:
+        """Check DTX of the track, which the SDK published again on reconnecting."""
+        # Of a server that mishandles another publication, the track stays as it is.
+        self._is_republished = not self._is_once
         self._changed.set()
 
     def unmute(self) -> None:
@@ -171,11 +179,11 @@ class OwnTrack:
         if not self._may_publish:
             await self._withdraw()
             return None
-        if self._is_published:
+        if self._is_published and await self._has_dtx():
             return None
         if self._is_used_up:
             return ONLY_ONCE
-        self._is_dropped = False
+        self._is_dropped = self._is_republished = False
         await self._withdraw()
         failure = await self._publish()
         # If the permission was revoked meanwhile, the next change handles it.
@@ -225,6 +233,20 @@ class OwnTrack:
                 return
             _log.debug("publishing the track again  reason=no_dtx")
             await self.unpublish()
+
+    async def _has_dtx(self) -> bool:
+        """Return whether the track has DTX, which is asked if the SDK published it."""
+        if self._is_listener or not self._is_republished:
+            return True
+        self._is_republished = False
+        try:
+            async with asyncio.timeout(PUBLISH_S):
+                # The connection is new, and so are all of its streams.
+                streams = await self._wait_for_stream({})
+        except (RuntimeError, TimeoutError) as exc:
+            _log.debug("encoder not found  error=%r", exc)
+            return True
+        return any(DTX in line for line in streams.values())
 
     async def _wait_for_stream(self, known: dict[str, str]) -> dict[str, str]:
         """Wait until a new encoder sends, and return the parameters of all encoders.

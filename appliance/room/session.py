@@ -186,6 +186,7 @@ class Session:
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
+        on("local_track_republished", self._later(self.own.republished))
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))

@@ -3,13 +3,14 @@
 import asyncio
 
 import pytest
+from livekit import rtc
 from livekit.rtc._proto.stats_pb2 import RtcStats
 
-from appliance.core.events import ReceptionMeasured, SendingMeasured
+from appliance.core.events import ReceptionMeasured, RoomResumed, SendingMeasured
 from appliance.pcm import PACKET_BLOCKS
 from appliance.room import publisher, stats
-from tests.room.conftest import RoomHarness
-from tests.room.fakes import FakeFeed, strongest_hz
+from tests.room.conftest import RoomHarness, open_box
+from tests.room.fakes import DEADLINE_S, FakeFeed, strongest_hz
 
 KEPT_S = 0.06
 """The library caches its statistics for 50 ms."""
@@ -82,6 +83,29 @@ async def test_the_parameters_of_an_encoder_are_known_once_negotiated():
     for one, name, codec in zip(reports[2:], "xyz", ("b", "", "a"), strict=True):
         one.outbound_rtp.rtc.id, one.outbound_rtp.stream.codec_id = name, codec
     assert stats.encoders(reports) == {"x": another, "z": agreed}
+
+
+async def test_after_a_full_reconnect_a_track_without_dtx_is_published_again(
+    server, monkeypatch
+):
+    full = rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+    is_misunderstood = False
+
+    def agreed(reports):
+        found = stats.encoders(reports)
+        return dict.fromkeys(found, "stereo=1") if is_misunderstood else found
+
+    monkeypatch.setattr(publisher, "encoders", agreed)
+    async with open_box() as box, server.friend("ann") as friend:
+        await box.join(server)
+        await friend.hear(0.5)
+        is_misunderstood = True
+        await box.sdk_room.simulate_scenario(full)
+        await box.until(RoomResumed)
+        async with asyncio.timeout(DEADLINE_S):
+            while box.feed.connects < 2:
+                await asyncio.sleep(KEPT_S)
+        assert box.feed.is_connected
 
 
 async def test_what_arrives_is_measured(server, box, monkeypatch):
