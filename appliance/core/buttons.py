@@ -19,6 +19,7 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
     if event.is_resumed:
         return _resumed(state, event, now_s), ()
+    state = replace(state, presses=state.presses + 1)
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
         step = talk.press(state, at_s, is_at_boot=event.is_at_boot)
@@ -77,6 +78,21 @@ def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step
         return state, commands
     state, joining = session.join(state, state.preset, None, now_s)
     return state, (*commands, *joining)
+
+
+def _back(state: State, lost: Button, now_s: float) -> Step:
+    """Go back to the room if the presses of a floating wire have just left it.
+
+    Without its button, and perhaps without the page, nobody else may bring it back.
+    """
+    if now_s - state.since_s > LOST_S:
+        return state, ()
+    is_left = state.is_out and state.phase in {Phase.LEAVING, Phase.LEFT}
+    if lost is Button.LEAVE and is_left:
+        return session.join(state, state.preset, None, now_s)
+    if lost is Button.NEXT_ROOM and state.change is not None:
+        return session.join(state, state.change.back_to, None, now_s)
+    return state, ()
 
 
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:

@@ -132,6 +132,8 @@ class View:
     address: str
     page_url: str
     pin: str = field(repr=False)
+    presses: int = field(default=0, repr=False)
+    """Presses of all buttons so far; each wakes the screen, even one without effect."""
     is_muted_on_page: bool = False
     """Muted by the switch of the page, which can undo it."""
     is_page_press_ignored: bool = False
@@ -203,6 +205,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
     conversation = state.conversation
     return replace(
         shown,
+        presses=state.presses,
         mode=state.config.talk.mode,
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",

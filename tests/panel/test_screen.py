@@ -12,9 +12,19 @@ import pytest
 from luma.core.device import dummy
 from PIL import Image
 
-from appliance.config import ScreenConfig
+from appliance.config import Config, ScreenConfig, TalkConfig
 from appliance.core.commands import FetchToken
-from appliance.core.events import Cause, Event, Part, PartFound, PartLost
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Cause,
+    Event,
+    Part,
+    PartFound,
+    PartLost,
+    VolumeAsked,
+)
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.screen import (
@@ -30,7 +40,7 @@ from appliance.panel.screen import (
     next_change_s,
 )
 from tests.clock import Clock
-from tests.core.story import MICROPHONE_LOST, in_room, of
+from tests.core.story import MICROPHONE_LOST, PRESS_AT_BOOT, in_room, of
 from tests.panel.fakes import WAIT_S, Inbox, SimulatedDisplay
 from tests.pictures.situations import SITUATIONS, line
 
@@ -416,6 +426,18 @@ def test_talk_chat_and_connection_wake_the_screen_but_a_countdown_does_not():
     assert activity(SILENT) != activity(out)
     chat = (*SILENT.chat, line("Anna", "Good night"))
     assert activity(replace(SILENT, chat=chat)) != activity(SILENT)
+
+
+@pytest.mark.parametrize("button", Button)
+def test_a_press_wakes_the_screen_even_if_it_has_no_effect(button):
+    box = in_room(Config(talk=TalkConfig(leave_hold_ms=1000)))
+    box.play(box.people(), VolumeAsked(0), PRESS_AT_BOOT)
+    before = activity(box.view())
+    box.play(ButtonPressed(button))
+    pressed = activity(box.view())
+    assert pressed != before
+    box.play(ButtonReleased(button), ButtonPressed(button, is_resumed=True))
+    assert activity(box.view()) == pressed, "contact bounce is no press"
 
 
 @pytest.mark.parametrize("cause", [Cause.NO_INTERNET, Cause.TOKEN_SOURCE])
