@@ -104,7 +104,9 @@ class ChatLog:
 
         Somebody may write before their name is known here.
         """
-        names = {person.id: person.name for person in people if person.id}
+        # Anybody may have the identity that stands for an unknown one.
+        nobody = {"", UNKNOWN_ID}
+        names = {person.id: person.name for person in people if person.id not in nobody}
         known = [names.get(line.sender_id, line.sender_name) for line in self.lines]
         if known == [line.sender_name for line in self.lines]:
             return self

@@ -14,6 +14,7 @@ from typing import Final, assert_never
 
 from livekit import rtc
 
+from appliance.core.chat import UNKNOWN_ID
 from appliance.core.commands import JoinRoom, MuteAgent, TakeTurn, Turn
 from appliance.core.events import (
     AgentChanged,
@@ -109,7 +110,8 @@ class Captions:
 
     def _opened(self, info: rtc.TextStreamInfo, identity: str) -> Report | None:
         segment = (info.attributes or {}).get(_SEGMENT) or info.stream_id
-        if not identity or max(len(segment), len(identity)) > _ID_CHARACTERS:
+        is_known = identity not in {"", UNKNOWN_ID}
+        if not is_known or max(len(segment), len(identity)) > _ID_CHARACTERS:
             return None
         is_possible = 0 < info.timestamp <= _LAST_MS
         found = _Segment(

@@ -10,6 +10,7 @@ from appliance.core.chat import (
     KEPT_BYTES,
     KEPT_LINES,
     OUTBOX_LINES,
+    UNKNOWN_ID,
     ChatLog,
     Delivery,
 )
@@ -93,6 +94,14 @@ def test_own_lines_never_get_a_name():
     box = in_room()
     box.play(TYPED, box.people(Participant("", "Eve")))
     assert [line.sender_name for line in box.view().chat] == [""]
+
+
+def test_lines_of_unknown_senders_never_get_a_name():
+    box = in_room()
+    box.play(ChatReceived(1, message("hi", sender="")))
+    before = box.view().chat
+    box.play(box.people(ALICE, Participant(UNKNOWN_ID, "Boss")))
+    assert box.view().chat == before
 
 
 def test_a_message_without_a_sender_is_not_ours():

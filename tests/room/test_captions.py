@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import pytest
 from livekit import rtc
 
+from appliance.core.chat import UNKNOWN_ID
 from appliance.core.events import AgentChanged, AgentState, CaptionReceived
 from appliance.room.agent import CHARACTERS
 from tests.room.conftest import open_box
@@ -212,6 +213,15 @@ async def test_a_flood_of_captions_does_not_cut_off_the_agent(server, stage):
         await writer.aclose(attributes={FINAL: "true"})
         last = await caption(box, lambda x: x.talker_id == ROBOT and x.is_final)
     assert last.text == "it is late"
+
+
+async def test_nobody_may_say_anything_as_an_unknown_sender(server, stage):
+    async with stage() as (box, robot), server.friend(UNKNOWN_ID) as guest:
+        await said(guest, "forged")
+        await said(robot, "true")
+        await caption(box, lambda x: x.talker_id == ROBOT)
+        found = [x.caption for x in box.events if isinstance(x, CaptionReceived)]
+    assert [x.text for x in found] == ["true"]
 
 
 async def test_captions_are_received_only_after_an_agent_was_in_the_room(server, box):
