@@ -42,6 +42,7 @@ FIXED_TEXT: Final = {
     Phase.LEFT: "left, press leave to rejoin",
     Phase.STOPPED: "stopped",
 }
+NO_BUTTON_TEXT: Final = "left, join on the page"
 
 
 class ConnectionState(StrEnum):
@@ -292,13 +293,21 @@ def _status(state: State, now_s: float) -> str:
             status = _with_cause("disconnected", _cause(state))
             # After another cause that a press ends, there is no room for it.
             is_closed = state.cause is Cause.ROOM_CLOSED
-            press = " or on a press" if is_closed else ""
+            press = " or on a press" if is_closed and _has_button(state) else ""
             return f"{status}, retry in {retry_s(state, now_s)} s{press}"
         case Phase.REFUSED:
             minutes = ceil(retry_s(state, now_s) / 60)
             return f"{_with_cause('refused', state.cause)}, asks again in {minutes} min"
         case _:
-            return FIXED_TEXT[state.phase]
+            has_button = state.config.buttons.leave is not None
+            is_left = state.phase is Phase.LEFT and not has_button
+            return NO_BUTTON_TEXT if is_left else FIXED_TEXT[state.phase]
+
+
+def _has_button(state: State) -> bool:
+    """Return whether the box has a button with which a removed box joins again."""
+    buttons = state.config.buttons
+    return buttons.talk is not None or buttons.leave is not None
 
 
 def retry_s(state: State, now_s: float) -> int:

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from appliance.core.events import Cause, JoinAsked, LinkChanged, StopAsked
+from appliance.config import ButtonsConfig, Config
+from appliance.core.events import Cause, JoinAsked, LeaveAsked, LinkChanged, StopAsked
 from appliance.core.state import Phase
 from appliance.core.view import CAUSE_TEXT, banner, retry_s
 from tests.core.story import ALICE, LEAVE, PRESS, CoreHarness, in_room, joining, started
@@ -41,6 +42,16 @@ def test_each_phase_has_its_text():
         "left, press leave to rejoin",
         "stopped",
     ]
+
+
+def test_a_box_without_buttons_names_none_to_join_again():
+    box = in_room(Config(buttons=ButtonsConfig(talk=None, leave=None)))
+    box.play(LeaveAsked(), box.left())
+    assert words(box) == "left, join on the page"
+    box.play(JoinAsked())
+    box.enter()
+    box.play(box.lost(Cause.ROOM_CLOSED))
+    assert words(box) == "disconnected: room closed, retry in 60 s"
 
 
 def test_a_room_without_a_name_is_still_a_room():
