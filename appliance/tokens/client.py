@@ -120,7 +120,7 @@ class TokenClient:
         except TimeoutError as exc:
             sentence = f"{request.where} did not answer within {self._total_s:.0f} s."
             raise TokenUnreachable(Cause.TOKEN_SOURCE, sentence) from exc
-        except (httpx.HTTPError, httpx.InvalidURL, UnicodeError) as exc:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as exc:
             raise no_response_error(exc, request.where) from exc
         sentence = f"{where} redirects more than {MAX_REDIRECTS} times."
         raise TokenUnreachable(Cause.TOKEN_SOURCE, f"{sentence} Check room.token_url.")

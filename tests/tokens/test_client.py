@@ -347,6 +347,7 @@ async def test_an_error_response_without_end_is_still_an_error_of_its_status():
     [
         http("302 Found"),
         http("302 Found", b"", "Location: http://[::"),
+        http("302 Found", b"", "Location: http://[fe80::1%x]y]/"),
         b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n{}",
         b"SSH-2.0-OpenSSH_9.2\r\n",
         b"",
