@@ -207,6 +207,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
     conversation = state.conversation
     return replace(
         shown,
+        presses=state.presses,
         mode=state.config.talk.mode,
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",
