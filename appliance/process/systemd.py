@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Self
+from typing import Self, cast
 
 from appliance.core.view import View
 from appliance.process.background import Background
@@ -44,8 +44,15 @@ def watchdog_s(environ: Mapping[str, str], pid: int) -> float | None:
 
 def systemd_notify(environ: Mapping[str, str]) -> Notify:
     """Return the function that notifies systemd; it does nothing without systemd."""
-    address = environ.get("NOTIFY_SOCKET", "")
-    return partial(_send_datagram, address) if address else _no_notification
+    if "NOTIFY_SOCKET" not in environ:
+        return _no_notification
+    try:
+        from systemd.daemon import notify
+    except ImportError:
+        # Without READY=1 systemd would restart the box every 90 seconds.
+        _log.warning("python3-systemd is missing; install it")
+        return partial(_notify_socket, environ["NOTIFY_SOCKET"])
+    return cast("Notify", notify)
 
 
 class SystemdNotifier:
@@ -134,7 +141,7 @@ def status_of(view: View) -> str:
     return ", ".join(filter(None, (banner, *missing))) + faults
 
 
-def _send_datagram(address: str, lines: str) -> None:
+def _notify_socket(address: str, lines: str) -> None:
     """Send to systemd's socket; a leading `@` means an abstract name."""
     if address.startswith("@"):
         address = f"\0{address[1:]}"
