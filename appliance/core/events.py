@@ -478,7 +478,7 @@ class CaptionReceived:
 
 @dataclass(frozen=True, slots=True)
 class ChatSent:
-    """The room accepted a line of ours."""
+    """The SDK took a line of ours to send it; the server confirms nothing."""
 
     ticket: int
     id: str

@@ -161,8 +161,7 @@ def view(state: State, now_s: float) -> View:
 
     Time appears in whole seconds: an idle appliance has an equal view almost always.
     """
-    people = state.people if state.is_connected else ()
-    talkers = tuple(person.name for person in people if person.is_speaking)
+    talkers = _talkers(state)
     sentences = faults.sentences(state)
     talk_state = _talk_state(state)
     shown = View(
@@ -201,6 +200,11 @@ def view(state: State, now_s: float) -> View:
         is_muted_by_room=state.permissions.is_server_muted,
     )
     return _with_settings_and_agent(shown, state)
+
+
+def _talkers(state: State) -> tuple[str, ...]:
+    people = state.people if state.is_connected else ()
+    return tuple(person.name for person in people if person.is_speaking)
 
 
 def _with_settings_and_agent(shown: View, state: State) -> View:
