@@ -12,14 +12,21 @@ import hmac
 import json
 import re
 import unicodedata
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Final
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from appliance.net.url import unmapped
-from appliance.token_server.config import LONGEST_NAME, Networks, TokenServerConfig
+from appliance.token_server.config import (
+    LONGEST_NAME,
+    Networks,
+    Reason,
+    Refused,
+    TokenServerConfig,
+    header_text,
+)
 
 _FORWARDING: Final = (
     *("x-forwarded-for", "x-forwarded-host", "x-forwarded-port", "x-forwarded-proto"),
@@ -34,33 +41,12 @@ _LOOPBACK: Final = Networks(("loopback",))
 _EVERYWHERE: Final = Networks(("anybody",))
 
 
-class Reason(StrEnum):
-    """Kind of refusal, for the log."""
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Sender of an accepted request."""
 
-    SECRET = "secret"
-    ADDRESS = "address"
-    ORIGIN = "origin"
-    HOST = "host"
-    ROOM = "room"
-    IDENTITY = "identity"
-    FIELD = "field"
-    BODY = "body"
-    SERVER = "server"
-    """No node of the rooms' server is known."""
-
-
-class Refused(Exception):
-    """A request that is answered with an error."""
-
-    def __init__(
-        self, status: int, reason: Reason, sentence: str, key: str | None = None
-    ) -> None:
-        """Store the status and the content of the response."""
-        super().__init__(status, reason, sentence, key)
-        self.status = status
-        self.reason = reason
-        self.sentence = sentence
-        self.key = key
+    identity: str | None = None
+    """The only identity it may use; None: any that is not a named box's."""
 
 
 class RealClient:
@@ -101,8 +87,8 @@ class Access:
         self._reserved = {_alike(name) for name in config.boxes}
         self._user_header = config.user_header
 
-    def own_identity(self, scope: Scope) -> str | None:
-        """Return the only identity that the sender may use; None: any but a box's.
+    def caller(self, scope: Scope) -> Caller:
+        """Return who sends the request.
 
         Raises:
             Refused: 401 or 403.
@@ -113,53 +99,79 @@ class Access:
             user = header_text(headers, self._user_header)
         authorization = header_text(headers, "authorization")
         if authorization is not None:
-            given = _bearer_hash(authorization)
-            if self._shared is not None and hmac.compare_digest(self._shared, given):
-                return None
-            box = self._box(given)
-            if box is not None:
-                return box
+            caller = self._by_secret(authorization)
+            if caller is not None:
+                return caller
         if user is not None:
-            return self._user(user)
+            return Caller(self._user(user))
         if authorization is not None:
             sentence = "the secret in the header Authorization is not known here."
             raise Refused(401, Reason.SECRET, sentence)
-        self._check_address(_address(scope, headers))
-        return None
+        self._check_address(scope, headers)
+        return Caller()
 
-    def identity(self, wished: str | None, own: str | None) -> str | None:
+    def identity(self, wished: str | None, caller: Caller) -> str | None:
         """Return the identity for a token; None: the request leaves it open.
-
-        Args:
-            wished: by the request.
-            own: the only one that the sender may use, if there is one.
 
         Raises:
             Refused: 403: it is another's.
         """
-        if own is not None:
-            if wished not in {None, own}:
+        if caller.identity is not None:
+            if wished not in {None, caller.identity}:
+                own = caller.identity
                 sentence = (
                     f"this sender may only be {own}: write room: {{identity: "
                     f"{json.dumps(own, ensure_ascii=False)}}} in a box, leave it out "
                     "elsewhere."
                 )
                 raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
-            return own
+            return caller.identity
         if wished is not None and _alike(wished) in self._reserved:
             sentence = "this identity is a named box's, which has a secret of its own."
             raise Refused(403, Reason.IDENTITY, sentence, "participant_identity")
         return wished
 
-    def _box(self, given: bytes) -> str | None:
-        """Return the box whose secret it is, if any."""
+    def check_metrics(self, scope: Scope) -> None:
+        """Check that the request is from this machine or has the shared secret.
+
+        Raises:
+            Refused: it is not.
+        """
+        headers = Headers(scope=scope)
+        authorization = header_text(headers, "authorization")
+        if authorization is not None:
+            is_allowed = self._is_shared(_bearer_hash(authorization))
+        else:
+            is_allowed = self._sender(scope, headers) in _LOOPBACK
+        if not is_allowed:
+            sentence = "metrics are for this machine and for the shared secret."
+            raise Refused(403, Reason.ADDRESS, sentence)
+
+    def _sender(self, scope: Scope, headers: Headers) -> str:
+        """Return the client's address, or a proxy's for a request of its own machine.
+
+        Without a header of a proxy it is from a program beside the proxy.
+        """
+        added = (*_FORWARDING, *filter(None, [self._user_header]))
+        if "peer" in scope and not any(name in headers for name in added):
+            return str(scope["peer"])
+        return _address(scope, headers)
+
+    def _by_secret(self, authorization: str) -> Caller | None:
+        """Return whose secret it is; None: it is not known here."""
+        given = _bearer_hash(authorization)
         # All are compared, so that the time does not depend on which one it is.
         names = [
             name
             for name, secret in self._boxes.items()
             if hmac.compare_digest(secret, given)
         ]
-        return names[0] if names else None
+        if self._is_shared(given):
+            return Caller()
+        return Caller(names[0]) if names else None
+
+    def _is_shared(self, given: bytes) -> bool:
+        return self._shared is not None and hmac.compare_digest(self._shared, given)
 
     def _user(self, user: str) -> str:
         if len(user) > LONGEST_NAME or not user.isprintable():
@@ -170,7 +182,8 @@ class Access:
             raise Refused(403, Reason.IDENTITY, sentence, self._user_header)
         return user
 
-    def _check_address(self, address: str) -> None:
+    def _check_address(self, scope: Scope, headers: Headers) -> None:
+        address = _address(scope, headers)
         if self._is_open or address in self._allowed:
             return
         if self._shared is not None or self._boxes:
@@ -187,23 +200,6 @@ class Access:
                 "or set a secret."
             )
         raise Refused(403, Reason.ADDRESS, sentence)
-
-
-def header_text(headers: Headers, name: str) -> str | None:
-    """Return the text of a header; None if it is missing or empty.
-
-    Starlette decodes headers as ISO-8859-1; clients send names in UTF-8.
-
-    Raises:
-        Refused: it is there twice, so that a proxy and we may read different ones.
-    """
-    values = [value for value in headers.getlist(name) if value]
-    if len(values) > 1:
-        raise Refused(400, Reason.FIELD, "this header is given twice.", name)
-    try:
-        return values[0].encode("latin-1").decode() if values else None
-    except UnicodeDecodeError:
-        return values[0]
 
 
 def client_address(scope: Scope) -> str:

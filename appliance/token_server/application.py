@@ -11,6 +11,13 @@ from collections.abc import Callable
 from typing import Final
 
 import msgspec
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
@@ -28,21 +35,23 @@ from appliance.net.http_limits import (
 )
 from appliance.net.url import host_and_port
 from appliance.process.logs import LogLimit
-from appliance.token_server.access import (
-    Access,
+from appliance.token_server.access import Access, client_address
+from appliance.token_server.config import (
     Reason,
     Refused,
-    client_address,
+    TokenServerSettings,
     header_text,
+    shown,
 )
-from appliance.token_server.config import TokenServerSettings
-from appliance.token_server.request import GrantReader, Values, shown
+from appliance.token_server.request import GrantReader, Values
 from appliance.token_server.signing import Issuer, LiveKitIssuer, TokenRequest
 
 LINES: Final = 20
 """Log lines a minute for issued tokens; further ones are only counted."""
 
 _log = logging.getLogger(__name__)
+# The time at which each counter began, a metric of its own, says nothing here.
+disable_created_metrics()
 
 MAX_BODY: Final = 16 * 1024
 """Bytes; longer than everything that may be in a request."""
@@ -53,22 +62,39 @@ _TOKEN_NAMES: Final = ("participant_token", "participantToken", "token", "access
 _UNAUTHORIZED: Final = 401
 
 
-class RequestLog:
-    """Log of issued tokens and of refusals, with a limit on the lines."""
+class Counts:
+    """Counts of issued tokens and refusals for Prometheus, with a log of them."""
 
     def __init__(self) -> None:
-        """Start with nothing counted."""
-        self._issued = LogLimit(LINES)
-        self._refused = LogLimit(1)
+        """Start at zero; `registry` has memory and CPU of the process as well."""
+        self.registry = CollectorRegistry()
+        self._issued = Counter(
+            "ptt_tokens_issued", "Tokens issued.", registry=self.registry
+        )
+        self._refused = Counter(
+            "ptt_token_requests_refused",
+            "Requests refused.",
+            ["reason"],
+            registry=self.registry,
+        )
+        for reason in Reason:
+            # Shown while it is zero, too.
+            self._refused.labels(reason)
+        ProcessCollector(registry=self.registry)
+        self._issued_log = LogLimit(LINES)
+        self._refused_log = LogLimit(1)
 
-    def issued(self, room: str, identity: str) -> None:
-        """Log that a token was issued."""
+    def note_issued(self, room: str, identity: str) -> None:
+        """Count and log that a token was issued."""
+        self._issued.inc()
         message = "token issued  room=%s identity=%.6s"
-        self._issued.log(_log, logging.INFO, message, room, identity)
+        self._issued_log.log(_log, logging.INFO, message, room, identity)
 
-    def refused(self, reason: Reason) -> None:
-        """Log that a request was refused, one line a minute and reason."""
-        self._refused.log(_log, logging.INFO, f"requests refused for {reason}")
+    def note_refused(self, reason: Reason) -> None:
+        """Count and log that a request was refused, one line a minute and reason."""
+        self._refused.labels(reason).inc()
+        message = f"requests refused for {reason}"
+        self._refused_log.log(_log, logging.INFO, message)
 
 
 def app(
@@ -86,15 +112,16 @@ def app(
         body_s: time limit for a request body.
         issuer: replaces the one for the configured kind of server, for tests.
     """
-    log = RequestLog()
-    routes = _Routes(settings, log, now_s, body_s, issuer or _issuer(settings))
+    counts = Counts()
+    routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))
     paths = (path + end for path in PATHS for end in ("", "/"))
     application = Starlette(
         routes=[
             *(Route(path, routes.token, methods=["GET", "POST"]) for path in paths),
             Route("/health", routes.health),
+            Route("/metrics", routes.metrics),
         ],
-        middleware=_middleware(settings, log),
+        middleware=_middleware(settings, counts),
     )
     # Not every client follows the redirection of a POST.
     application.router.redirect_slashes = False
@@ -107,13 +134,13 @@ class _Routes:
     def __init__(
         self,
         settings: TokenServerSettings,
-        log: RequestLog,
+        counts: Counts,
         now_s: Callable[[], float],
         body_s: float,
         issuer: Issuer,
     ) -> None:
         self._config = settings.config
-        self._log = log
+        self._counts = counts
         self._now_s = now_s
         self._body_s = body_s
         self._access = Access(settings.config)
@@ -125,7 +152,7 @@ class _Routes:
         try:
             answer = await self._answer(request)
         except Refused as exc:
-            self._log.refused(exc.reason)
+            self._counts.note_refused(exc.reason)
             return _refusal(exc)
         status = 201 if request.method == "POST" else 200
         headers = {"cache-control": "no-store"}
@@ -136,6 +163,15 @@ class _Routes:
         """Respond that the server runs."""
         return JSONResponse({"status": "ok"})
 
+    async def metrics(self, request: Request) -> Response:
+        """Respond with the metrics, to this machine or to the shared secret."""
+        try:
+            self._access.check_metrics(request.scope)
+        except Refused as exc:
+            self._counts.note_refused(exc.reason)
+            return _refusal(exc)
+        return Response(generate_latest(self._counts.registry), media_type="text/plain")
+
     async def _answer(self, request: Request) -> dict[str, object]:
         origin = request.headers.get("origin")
         if origin is not None and origin not in self._config.origins:
@@ -143,18 +179,18 @@ class _Routes:
                 "this origin is not allowed to request tokens; add it to origins."
             )
             raise Refused(403, Reason.ORIGIN, sentence)
-        own = self._access.own_identity(request.scope)
+        caller = self._access.caller(request.scope)
         values = await _values(request, self._body_s)
         try:
             grant = self._reader.grant(
-                values, header_text(request.headers, "x-user-id"), own
+                values, header_text(request.headers, "x-user-id"), caller
             )
         except RecursionError as exc:
             raise Refused(400, Reason.BODY, "the JSON is nested too deeply.") from exc
         address = client_address(request.scope)
         wanted = TokenRequest(grant, address, int(self._now_s()), self._config.ttl_s)
         issued = await self._issuer.issue(wanted)
-        self._log.issued(grant.room, grant.identity)
+        self._counts.note_issued(grant.room, grant.identity)
         return {
             **dict.fromkeys(_URL_NAMES, issued.url),
             **dict.fromkeys(_TOKEN_NAMES, issued.token),
@@ -173,7 +209,7 @@ def _issuer(settings: TokenServerSettings) -> Issuer:
     return LiveKitIssuer(settings.api_keys)
 
 
-def _middleware(settings: TokenServerSettings, log: RequestLog) -> list[Middleware]:
+def _middleware(settings: TokenServerSettings, counts: Counts) -> list[Middleware]:
     config = settings.config
 
     async def refuse(scope: Scope, receive: Receive, send: Send) -> None:
@@ -181,7 +217,7 @@ def _middleware(settings: TokenServerSettings, log: RequestLog) -> list[Middlewa
         place = host_and_port(host) or host_and_port(f"{host}:80")
         name = shown(place[0]) if place else "its name"
         sentence = f"this host is not known here; if it is, add {name} to hosts."
-        log.refused(Reason.HOST)
+        counts.note_refused(Reason.HOST)
         await _refusal(Refused(400, Reason.HOST, sentence))(scope, receive, send)
 
     return [

@@ -98,6 +98,8 @@ def warnings(settings: TokenServerSettings) -> Iterator[str]:
     config = settings.config
     place = host_and_port(config.listen)
     is_local = place is not None and is_loopback(place[0])
+    if settings.is_development:
+        yield "the keys are those of `livekit-server --dev`, for trying only"
     if is_local:
         yield (
             "only programs on this machine reach this address; for boxes elsewhere "

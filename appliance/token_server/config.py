@@ -6,10 +6,13 @@ values.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from enum import StrEnum
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Annotated, Final, Literal
 
 from msgspec import Meta
+from starlette.datastructures import Headers
 
 from appliance.config import HostPort, Text
 
@@ -23,8 +26,11 @@ WORDS: Final = {
     "anybody": ("0.0.0.0/0", "::/0"),
 }
 """Networks that the words in `allow` stand for."""
+
 LONGEST_NAME: Final = 200
 """Characters of a room, an identity or a display name."""
+LONGEST_TEXT: Final = 4096
+"""Characters of metadata, and of all attributes together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,8 @@ class DTelecomConfig:
     """Domains of nodes; empty: from the registry on Solana."""
     web_hook_url: Text | None = None
     """Address to which a node posts the events of the room."""
+    role: Text | None = None
+    """Role in the participant's metadata, as JSON: `{"role": …}`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,6 +128,8 @@ class TokenServerSettings:
 
     config: TokenServerConfig
     api_keys: ApiKeys
+    is_development: bool = False
+    """The keys are those of `livekit-server --dev`, which everybody knows."""
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -144,12 +154,112 @@ class Networks:
         """Parse addresses, networks and the words of `WORDS`."""
         parts = (part for text in texts for part in WORDS.get(text, (text,)))
         self._networks = tuple(ip_network(part, strict=False) for part in parts)
+        self._contains = lru_cache(1024)(self._search)
 
     def __contains__(self, address: object) -> bool:
         """Return whether the address is in one of them; an IPv4-mapped one counts."""
+        return isinstance(address, str) and self._contains(address)
+
+    def _search(self, address: str) -> bool:
+        """Return whether the address is in one of them; False for other text."""
         try:
-            parsed = ip_address(str(address).partition("%")[0])
+            parsed = ip_address(address.partition("%")[0])
         except ValueError:
             return False
         parsed = getattr(parsed, "ipv4_mapped", None) or parsed
         return any(parsed in network for network in self._networks)
+
+
+class Reason(StrEnum):
+    """Kind of refusal, for the log and the metrics."""
+
+    SECRET = "secret"
+    ADDRESS = "address"
+    ORIGIN = "origin"
+    HOST = "host"
+    ROOM = "room"
+    IDENTITY = "identity"
+    FIELD = "field"
+    BODY = "body"
+    SERVER = "server"
+    """No node of the rooms' server is known."""
+
+
+class Refused(Exception):
+    """A request that is answered with an error."""
+
+    def __init__(
+        self, status: int, reason: Reason, sentence: str, key: str | None = None
+    ) -> None:
+        """Store the status and the content of the response."""
+        super().__init__(status, reason, sentence, key)
+        self.status = status
+        self.reason = reason
+        self.sentence = sentence
+        self.key = key
+
+
+def wrong(key: str, sentence: str) -> Refused:
+    """Return the refusal of a field with a wrong value."""
+    return Refused(400, Reason.FIELD, sentence, key)
+
+
+def not_passed(key: str, configuration: str) -> Refused:
+    """Return the refusal of a field that `configuration` would accept."""
+    sentence = f"this is not accepted here; the server's file needs {configuration}."
+    return Refused(403, Reason.FIELD, sentence, key)
+
+
+def is_given(value: object) -> bool:
+    """Return whether a value says anything."""
+    return value not in (None, "", [], {})
+
+
+def text(value: object, key: str) -> str | None:
+    """Return a short text on one line; None if it is missing or empty.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not is_given(value):
+        return None
+    if not isinstance(value, str) or len(value) > LONGEST_NAME:
+        raise wrong(key, f"expected text of 1-{LONGEST_NAME} characters.")
+    if not value.isprintable():
+        raise wrong(key, "expected text on one line.")
+    return value
+
+
+def long_text(value: object, key: str) -> str:
+    """Return a text that may have several lines.
+
+    Raises:
+        Refused: it is something else.
+    """
+    if not is_given(value):
+        return ""
+    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
+        raise wrong(key, f"expected text of at most {LONGEST_TEXT} characters.")
+    return value
+
+
+def shown(name: str) -> str:
+    """Return the name of a field for a sentence, whatever the client sent."""
+    return "".join(sign if sign.isprintable() else "�" for sign in name[:60])
+
+
+def header_text(headers: Headers, name: str) -> str | None:
+    """Return the text of a header; None if it is missing or empty.
+
+    Starlette decodes headers as ISO-8859-1; clients send names in UTF-8.
+
+    Raises:
+        Refused: it is there twice, so that a proxy and we may read different ones.
+    """
+    values = [value for value in headers.getlist(name) if value]
+    if len(values) > 1:
+        raise wrong(name, "this header is given twice.")
+    try:
+        return values[0].encode("latin-1").decode() if values else None
+    except UnicodeDecodeError:
+        return values[0]

@@ -1,30 +1,25 @@
-"""Tokens for rooms of dTelecom: signing, and the choice of a node near the client.
+"""Tokens for rooms of dTelecom: signing, and the choice of a node near the client."""
 
-The node is chosen as the npm package chooses it.
-"""
-
-import asyncio
-import contextlib
-import random
-from collections.abc import Callable, Iterator, Sequence
+import json
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from appliance.dtelecom.node_choice import choose_node
 from appliance.dtelecom.node_registry import (
     NodeRegistry,
     RegistryError,
     RegistrySettings,
-    is_domain,
     settings_fault,
 )
 from appliance.dtelecom.tokens import KeyPairError, TokenContents, read_key_pair, sign
-from appliance.net.http_client import PostError, post_json
 from appliance.net.url import address_fault
-from appliance.token_server.access import Reason, Refused
 from appliance.token_server.config import (
     ApiKeys,
+    Reason,
+    Refused,
     TokenServerConfig,
     TokenServerSettings,
 )
@@ -38,16 +33,6 @@ _VARIABLES: Final = {
     "rpc_url": "SOLANA_NETWORK_HOST_HTTP",
     "authority": "SOLANA_REGISTRY_AUTHORITY",
 }
-
-ANSWER_S: Final = 1.0
-"""Time-out for each node that is asked. Source: the npm package."""
-TOTAL_S: Final = 4.0
-"""Time-out for all of them: a box waits 10 s for its token. Our choice."""
-MAX_BODY: Final = 64 * 1024
-FALLBACKS: Final = 3
-"""Further nodes named; our choice: if four nodes are dead, ask again."""
-
-Shuffle = Callable[[list[str]], None]
 
 
 class DTelecomIssuer:
@@ -72,95 +57,27 @@ class DTelecomIssuer:
         self._registry = NodeRegistry(_registry(keys, config.nodes), transport)
         self._transport = transport
         self._web_hook_url = config.web_hook_url or ""
+        self._role = config.role
 
     async def issue(self, request: TokenRequest) -> Issued:
         """Return a token, and the node that the network recommends for the client."""
         grant = request.grant
+        # A node cannot know where a private address is.
+        client = request.address if _is_global(request.address) else None
         try:
-            url, *fallback_urls = await choose_nodes(
-                self._registry, request.address, self._transport
-            )
+            node = await choose_node(self._registry, client, self._transport)
         except RegistryError as exc:
             raise Refused(503, Reason.SERVER, str(exc)) from exc
         contents = TokenContents(
             identity=grant.identity,
             room=grant.room,
             name=grant.name,
-            metadata=grant.metadata,
+            metadata=_with_role(grant.metadata, self._role),
             web_hook_url=self._web_hook_url,
             ttl_s=request.ttl_s,
         )
         token = sign(self._keys, contents, request.now_s)
-        return Issued(token, url, tuple(fallback_urls))
-
-
-class _Relevant(msgspec.Struct):
-    domain: str
-
-
-async def choose_nodes(
-    registry: NodeRegistry,
-    client_ip: str,
-    transport: "httpx.AsyncBaseTransport | None" = None,
-    shuffle: Shuffle = random.shuffle,
-) -> list[str]:
-    """Return the node that the network recommends for this client, and others.
-
-    The nodes are asked in random order; the first that recommends any node decides. If
-    none does within `TOTAL_S`, the first one is used.
-
-    Args:
-        registry: lists the nodes.
-        client_ip: address from which the client reaches the internet; never that of a
-            proxy. If it is private or not known, nobody is asked.
-        transport: replaces the network, for tests.
-        shuffle: brings the nodes into the order in which they are asked.
-
-    Returns:
-        `wss://<domain>` of each, in the order in which to try them.
-
-    Raises:
-        RegistryError: there is no list of nodes.
-    """
-    domains = list(await registry.nodes())
-    shuffle(domains)
-    chosen = domains[0]
-    # A node cannot know where a private address is.
-    if _is_global(client_ip):
-        chosen = await _recommended(domains, client_ip, transport) or chosen
-    others = [domain for domain in domains if domain != chosen][:FALLBACKS]
-    return [f"wss://{domain}" for domain in (chosen, *others)]
-
-
-async def _recommended(
-    domains: Sequence[str],
-    client_ip: str,
-    transport: "httpx.AsyncBaseTransport | None",
-) -> str | None:
-    """Return the first recommendation, or None if there is none in time."""
-    body = msgspec.json.encode({"ip": client_ip})
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(TOTAL_S):
-            for domain in domains:
-                found = await _asked(domain, body, transport)
-                if found is not None:
-                    return found
-    return None
-
-
-async def _asked(
-    domain: str, body: bytes, transport: "httpx.AsyncBaseTransport | None"
-) -> str | None:
-    """Return the node that this one recommends, or None."""
-    url = f"https://{domain}/relevants"
-    try:
-        answer = await post_json(url, body, transport, MAX_BODY, ANSWER_S)
-        relevant = msgspec.json.decode(answer, type=list[_Relevant])
-    except (PostError, msgspec.MsgspecError, UnicodeError, RecursionError):
-        return None
-    if not relevant or not is_domain(relevant[0].domain):
-        return None
-    return relevant[0].domain.lower()
+        return Issued(token, node.url, node.fallback_urls)
 
 
 def config_faults(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
@@ -200,6 +117,17 @@ def _registry(keys: ApiKeys, nodes: tuple[str, ...]) -> RegistrySettings:
         if variable in keys.registry
     }
     return RegistrySettings(nodes=nodes, **values)
+
+
+def _with_role(metadata: str, role: str | None) -> str:
+    """Return the metadata with the configured role; text that is no object stays."""
+    if role is None:
+        return metadata
+    try:
+        own = msgspec.json.decode(metadata or "{}", type=dict[str, object])
+        return json.dumps({**own, "role": role}, separators=(",", ":"))
+    except (msgspec.MsgspecError, RecursionError):
+        return metadata
 
 
 def _is_global(address: str) -> bool:

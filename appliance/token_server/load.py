@@ -30,6 +30,8 @@ from appliance.token_server.config import (
 )
 from appliance.token_server.request import ROOM_FIELDS
 
+DEVELOPMENT: Final = ("devkey", "secret")
+"""Key and secret of `livekit-server --dev`."""
 _SHORTEST_SECRET: Final = 32
 """Bytes; RFC 7518, section 3.2: a key for HS256 is at least as long as the hash."""
 WANTED: Final = {
@@ -87,7 +89,8 @@ def read_settings(
     faults += [*more, *reading.faults, *wrong]
     if faults:
         raise ConfigError(tuple(faults))
-    return TokenServerSettings(config, keys)
+    is_development = (keys.key, keys.secret) == DEVELOPMENT
+    return TokenServerSettings(config, keys, is_development=is_development)
 
 
 def _api_keys(variables: Mapping[str, str], config: TokenServerConfig) -> ApiKeys:
@@ -138,14 +141,14 @@ def findings(config: TokenServerConfig) -> Iterator[tuple[str, str]]:
     if host_and_port(config.listen) is None:
         sentence = f"expected HOST:PORT, found {found(config.listen)}."
         yield ("listen", f"{sentence} Write 127.0.0.1:8787.")
-    if config.user_header is not None and not config.trusted_proxies:
-        sentence = "only trusted proxies are believed, and there are none."
-        yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
     for origin in config.origins:
         fault = address_fault(origin, "https", config.allow_insecure)
         if fault is not None or origin.count("/") != _SLASHES_OF_AN_ORIGIN:
             sentence = f"expected scheme and host only, found {found(origin)}."
             yield ("origins", f"{sentence} Write https://app.example.com.")
+    if config.user_header is not None and not config.trusted_proxies:
+        sentence = "only trusted proxies are believed, and there are none."
+        yield ("user_header", f"{sentence} Write trusted_proxies: [127.0.0.1].")
     secrets = [x for x in (config.secret, *config.boxes.values()) if x is not None]
     if len(set(secrets)) < len(secrets):
         sentence = "expected secrets that differ, found one twice: it would be unclear "
@@ -221,13 +224,18 @@ def _livekit_faults(keys: ApiKeys, config: TokenServerConfig) -> Iterator[Fault]
         if fault is not None:
             yield Fault("LIVEKIT_URL", fault, "environment")
     size = len(keys.secret.encode(errors="replace"))
-    place = host_and_port(config.listen)
-    is_trial = is_local(keys.url) and place is not None and is_loopback(place[0])
-    if 0 < size < _SHORTEST_SECRET and not is_trial:
+    if (keys.key, keys.secret) == DEVELOPMENT:
+        place = host_and_port(config.listen)
+        if not (is_local(keys.url) and place is not None and is_loopback(place[0])):
+            sentence = (
+                "everybody knows the keys of `livekit-server --dev`: they are accepted "
+                "only while LIVEKIT_URL and listen are on this machine itself. Make a "
+                "pair with `livekit-server generate-keys` for both servers."
+            )
+            yield Fault("LIVEKIT_API_SECRET", sentence, "environment")
+    elif 0 < size < _SHORTEST_SECRET:
         sentence = (
-            f"expected {_SHORTEST_SECRET} bytes or more, found {size}; fewer, as of "
-            "`livekit-server --dev`, are accepted only while LIVEKIT_URL and listen "
-            "are on this machine itself. Make a longer one, for example with `openssl "
-            "rand -hex 32`, on the server too."
+            f"expected {_SHORTEST_SECRET} bytes or more, found {size}. Make a "
+            "longer one, for example with `openssl rand -hex 32`, on the server too."
         )
         yield Fault("LIVEKIT_API_SECRET", sentence, "environment")

@@ -6,18 +6,43 @@ gets a token without one would wait for it in vain.
 
 import json
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
 import msgspec
 
-from appliance.config.schema import join
-from appliance.token_server.access import Access, Reason, Refused
-from appliance.token_server.config import LONGEST_NAME, TokenServerConfig, matches
+from appliance.token_server.access import Access, Caller
+from appliance.token_server.config import (
+    LONGEST_TEXT,
+    Reason,
+    Refused,
+    TokenServerConfig,
+    is_given,
+    long_text,
+    matches,
+    not_passed,
+    shown,
+    text,
+    wrong,
+)
 
-LONGEST_TEXT: Final = 4096
-"""Characters of metadata, and of all attributes together."""
+ROOM_FIELDS: Final = {
+    "agents": "agents",
+    "departure_timeout": "departureTimeout",
+    "empty_timeout": "emptyTimeout",
+    "max_participants": "maxParticipants",
+    "max_playout_delay": "maxPlayoutDelay",
+    "metadata": "metadata",
+    "min_playout_delay": "minPlayoutDelay",
+    "name": "name",
+    "sync_streams": "syncStreams",
+}
+"""Fields of a request's `room_config` that may be accepted, and their names in a token.
+
+Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
+`RoomConfiguration`.
+"""
 DEPARTURE_S: Final = 1
 """Seconds after which a room with agents is closed when the last person left. An agent
 stops listening when the participant it serves leaves: with LiveKit's 20 s somebody who
@@ -26,15 +51,13 @@ MOST_AGENTS: Final = 8
 MOST: Final = 86_400
 """Largest number: a day in seconds."""
 
+_AGENT_FIELDS: Final = {"agent_name", "agentName", "metadata"}
+
 Values = Mapping[str, object]
-Spellings = Mapping[str, tuple[str, ...]]
-"""Fields by their names in LiveKit's standard endpoint, with all that are in use."""
-Fields = dict[str, tuple[object, str]]
-"""Value and full key of each field that says something, by its standard name."""
 _IDENTITY: Final = "participant_identity"
 _METADATA: Final = "participant_metadata"
 _ATTRIBUTES: Final = "participant_attributes"
-_SPELLINGS: Final[Spellings] = {
+_SPELLINGS: Final[dict[str, tuple[str, ...]]] = {
     "room_name": ("room_name", "roomName", "room"),
     _IDENTITY: (_IDENTITY, "participantIdentity", "identity"),
     "participant_name": ("participant_name", "participantName", "name"),
@@ -42,123 +65,8 @@ _SPELLINGS: Final[Spellings] = {
     _ATTRIBUTES: (_ATTRIBUTES, "participantAttributes", "attributes"),
     "room_config": ("room_config", "roomConfig"),
 }
-_AGENT_SPELLINGS: Final[Spellings] = {
-    "agent_name": ("agent_name", "agentName"),
-    "metadata": ("metadata",),
-}
-
-
-def wrong(key: str, sentence: str) -> Refused:
-    """Return the refusal of a field with a wrong value."""
-    return Refused(400, Reason.FIELD, sentence, key)
-
-
-def not_passed(key: str, configuration: str) -> Refused:
-    """Return the refusal of a field that `configuration` would accept."""
-    sentence = f"this is not accepted here; the server's file needs {configuration}."
-    return Refused(403, Reason.FIELD, sentence, key)
-
-
-def is_given(value: object) -> bool:
-    """Return whether a value says anything."""
-    return value not in (None, "", [], {})
-
-
-def shown(name: str) -> str:
-    """Return the name of a field for a sentence, whatever the client sent."""
-    return "".join(sign if sign.isprintable() else "�" for sign in name[:60])
-
-
-def text(value: object, key: str) -> str | None:
-    """Return a short text on one line; None if it is missing or empty.
-
-    Raises:
-        Refused: it is something else.
-    """
-    if not is_given(value):
-        return None
-    if not isinstance(value, str) or len(value) > LONGEST_NAME:
-        raise wrong(key, f"expected text of 1-{LONGEST_NAME} characters.")
-    if not value.isprintable():
-        raise wrong(key, "expected text on one line.")
-    return value
-
-
-def long_text(value: object, key: str) -> str:
-    """Return a text that may have several lines.
-
-    Raises:
-        Refused: it is something else.
-    """
-    if not is_given(value):
-        return ""
-    if not isinstance(value, str) or len(value) > LONGEST_TEXT:
-        raise wrong(key, f"expected text of at most {LONGEST_TEXT} characters.")
-    return value
-
-
-def _number(value: object, key: str) -> int:
-    if type(value) is not int or not 0 <= value <= MOST:
-        raise wrong(key, f"expected a whole number 0-{MOST}.")
-    return value
-
-
-def _flag(value: object, key: str) -> bool:
-    if not isinstance(value, bool):
-        raise wrong(key, "expected true or false.")
-    return value
-
-
-def _agents(value: object, key: str) -> list[dict[str, str]]:
-    if not isinstance(value, list) or len(value) > MOST_AGENTS:
-        raise wrong(key, f"expected a list of at most {MOST_AGENTS} agents.")
-    agents: dict[str, dict[str, str]] = {}
-    for at, item in enumerate(value):
-        where = f"{key}[{at}]"
-        agent = _agent(item, where)
-        if agents.setdefault(agent["agentName"], agent) is not agent:
-            sentence = "the name of an earlier agent; name each of them once."
-            raise wrong(where, sentence)
-    return [*agents.values()]
-
-
-def _agent(value: object, key: str) -> dict[str, str]:
-    if not isinstance(value, dict):
-        raise wrong(key, "expected agent_name and metadata.")
-    fields = _fields(value, _AGENT_SPELLINGS, key)
-    return {
-        "agentName": text(*_found(fields, "agent_name")) or "",
-        "metadata": long_text(*_found(fields, "metadata")),
-    }
-
-
-ROOM_FIELDS: Final[Mapping[str, Callable[[object, str], object]]] = {
-    "agents": _agents,
-    "departure_timeout": _number,
-    "empty_timeout": _number,
-    "max_participants": _number,
-    "max_playout_delay": _number,
-    "metadata": long_text,
-    "min_playout_delay": _number,
-    "name": text,
-    "sync_streams": _flag,
-}
-"""Fields of a request's `room_config` that may be accepted, and their checks.
-
-Without `egress`, which can send a recording anywhere. Source: livekit_room.proto,
-`RoomConfiguration`.
-"""
-
-
-def _in_token(name: str) -> str:
-    """Return the name that a field of `room_config` has in a token."""
-    first, *others = name.split("_")
-    return first + "".join(map(str.capitalize, others))
-
-
-_ROOM_SPELLINGS: Final[Spellings] = {
-    name: (name, _in_token(name)) for name in ROOM_FIELDS
-}
+"""Fields by their names in LiveKit's standard endpoint, with those that others use."""
+_KNOWN: Final = {name for names in _SPELLINGS.values() for name in names}
 
 
 def room_config(
@@ -198,13 +106,63 @@ def _asked(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, objec
         return {}
     if not isinstance(value, dict):
         raise wrong(key, "expected fields and their values.")
-    given = {name: item for name, item in value.items() if is_given(item)}
     asked: dict[str, object] = {}
-    for name, (item, full) in _fields(given, _ROOM_SPELLINGS, key).items():
-        if name not in allowed:
-            raise not_passed(full, f"room_config: [{name}]")
-        asked[_in_token(name)] = ROOM_FIELDS[name](item, full)
+    for name, item in value.items():
+        if not is_given(item):
+            continue
+        full = f"{key}.{shown(name)}"
+        known = next((x for x in ROOM_FIELDS if name in {x, ROOM_FIELDS[x]}), None)
+        if known is None:
+            raise wrong(full, "this field is not known here; leave it out.")
+        if known not in allowed:
+            raise not_passed(full, f"room_config: [{known}]")
+        given = _value(known, item, full)
+        if asked.setdefault(ROOM_FIELDS[known], given) != given:
+            raise wrong(full, "differs from its other spelling; send one of them.")
     return asked
+
+
+def _value(name: str, value: object, key: str) -> object:
+    match name:
+        case "agents":
+            return _agents(value, key)
+        case "metadata":
+            return long_text(value, key)
+        case "name":
+            return text(value, key)
+        case "sync_streams" if not isinstance(value, bool):
+            raise wrong(key, "expected true or false.")
+        case "sync_streams":
+            return value
+        case _ if type(value) is not int or not 0 <= value <= MOST:
+            raise wrong(key, f"expected a whole number 0-{MOST}.")
+        case _:
+            return value
+
+
+def _agents(value: object, key: str) -> list[dict[str, str]]:
+    if not isinstance(value, list) or len(value) > MOST_AGENTS:
+        raise wrong(key, f"expected a list of at most {MOST_AGENTS} agents.")
+    agents: dict[str, dict[str, str]] = {}
+    for at, item in enumerate(value):
+        agent = _agent(item, f"{key}[{at}]")
+        if agents.setdefault(agent["agentName"], agent) is not agent:
+            sentence = "the name of an earlier agent; name each of them once."
+            where = f"{key}[{at}]"
+            raise wrong(where, sentence)
+    return [*agents.values()]
+
+
+def _agent(value: object, key: str) -> dict[str, str]:
+    if not isinstance(value, dict) or not value.keys() <= _AGENT_FIELDS:
+        raise wrong(key, "expected agent_name and metadata.")
+    names = [value[name] for name in ("agent_name", "agentName") if value.get(name)]
+    if any(name != names[0] for name in names):
+        sentence = "differs from agent_name; send one of them."
+        where = f"{key}.agentName"
+        raise wrong(where, sentence)
+    name = text(names[0] if names else None, key) or ""
+    return {"agentName": name, "metadata": long_text(value.get("metadata"), key)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,34 +186,39 @@ class GrantReader:
         self._config = config
         self._access = access
 
-    def grant(self, values: Values, user_id: str | None, own: str | None) -> Grant:
+    def grant(self, values: Values, user_id: str | None, caller: Caller) -> Grant:
         """Return what the token says.
 
         Args:
             values: query and body of the request.
             user_id: header `X-User-Id`.
-            own: the only identity that the sender may use, if there is one.
+            caller: who sends it.
 
         Raises:
             Refused: with the name of the field.
         """
         config = self._config
-        further = {name: (name,) for name in config.metadata_fields}
-        fields = _fields(values, {**further, **_SPELLINGS})
-        room = self._room(fields)
-        identity = self._access.identity(_wished_identity(fields, user_id), own)
+        self._check_names(values)
+        room = self._room(values)
+        wished = _wished_identity(values, user_id)
+        identity = self._access.identity(wished, caller)
         identity = identity or f"guest-{secrets.token_hex(4)}"
         return Grant(
             room,
             identity,
-            text(*_found(fields, "participant_name")) or identity,
-            self._metadata(fields),
-            _attributes(*_found(fields, _ATTRIBUTES), config.attributes),
-            room_config(*_found(fields, "room_config"), room, config),
+            text(*_found(values, "participant_name")) or identity,
+            self._metadata(values),
+            _attributes(*_found(values, _ATTRIBUTES), config.attributes),
+            room_config(*_found(values, "room_config"), room, config),
         )
 
-    def _room(self, fields: Fields) -> str:
-        room = text(*_found(fields, "room_name"))
+    def _check_names(self, values: Values) -> None:
+        for name in values:
+            if name not in _KNOWN and name not in self._config.metadata_fields:
+                raise wrong(shown(name), "this field is not known here; leave it out.")
+
+    def _room(self, values: Values) -> str:
+        room = text(*_found(values, "room_name"))
         first = self._config.rooms[0]
         if room is None and first.endswith("*"):
             sentence = "expected the name of a room, found none."
@@ -266,16 +229,16 @@ class GrantReader:
             raise Refused(403, Reason.ROOM, sentence, "room_name")
         return room
 
-    def _metadata(self, fields: Fields) -> str:
+    def _metadata(self, values: Values) -> str:
         """Return the metadata of the request with `metadata_fields` added."""
-        value, key = _found(fields, _METADATA)
+        value, key = _found(values, _METADATA)
         own = long_text(value, key)
         if own and not self._config.metadata:
             raise not_passed(key, "metadata: true")
         added = {
-            name: text(*fields[name])
+            name: text(values[name], name)
             for name in self._config.metadata_fields
-            if name in fields
+            if is_given(values.get(name))
         }
         if not added:
             return own
@@ -288,33 +251,23 @@ class GrantReader:
             raise wrong(key, sentence) from exc
 
 
-def _fields(values: Values, spellings: Spellings, key: str = "") -> Fields:
-    """Return the fields that say something.
+def _found(values: Values, name: str) -> tuple[object, str]:
+    """Return value and spelling of a field; None if it is missing or empty.
 
     Raises:
-        Refused: a field is not known, or two spellings of one have different values.
+        Refused: two spellings of it have different values.
     """
-    standard = {spelling: name for name, used in spellings.items() for spelling in used}
-    fields: Fields = {}
-    for spelling, value in values.items():
-        full = join(key, shown(spelling))
-        name = standard.get(spelling)
-        if name is None:
-            raise wrong(full, "this field is not known here; leave it out.")
-        if is_given(value):
-            earlier, where = fields.setdefault(name, (value, full))
-            if earlier != value:
-                raise wrong(full, f"differs from {where}; send one of them.")
-    return fields
+    spelled = [x for x in _SPELLINGS[name] if is_given(values.get(x))]
+    if not spelled:
+        return None, name
+    value = values[spelled[0]]
+    if any(values[other] != value for other in spelled[1:]):
+        raise wrong(spelled[1], f"differs from {spelled[0]}; send one of them.")
+    return value, spelled[0]
 
 
-def _found(fields: Fields, name: str) -> tuple[object, str]:
-    """Return value and key of a field; None if it is missing or empty."""
-    return fields.get(name, (None, name))
-
-
-def _wished_identity(fields: Fields, user_id: str | None) -> str | None:
-    identity = text(*_found(fields, _IDENTITY))
+def _wished_identity(values: Values, user_id: str | None) -> str | None:
+    identity = text(*_found(values, _IDENTITY))
     header = text(user_id, "X-User-Id")
     if None not in {identity, header} and identity != header:
         sentence = f"differs from {_IDENTITY}; send one of them."
@@ -325,11 +278,11 @@ def _wished_identity(fields: Fields, user_id: str | None) -> str | None:
 def _attributes(value: object, key: str, allowed: tuple[str, ...]) -> dict[str, str]:
     if value is None:
         return {}
-    if not isinstance(value, dict) or not all(
-        isinstance(item, str) and name.isprintable() for name, item in value.items()
-    ):
+    if not isinstance(value, dict):
         raise wrong(key, "expected names and their texts.")
-    for name in value:
+    for name, item in value.items():
+        if not isinstance(item, str) or not name.isprintable():
+            raise wrong(key, "expected names and their texts.")
         if not _is_allowed(name, allowed):
             configuration = f"attributes: [{shown(name)}]"
             raise not_passed(key, configuration)

@@ -10,6 +10,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, Protocol
 
 from appliance.net.url import base64url
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LEEWAY_S: Final = 10
 """Tolerated clock difference to a server whose clock is behind."""
+_NO_CLAIMS: Final[Mapping[str, object]] = MappingProxyType({})
 
 
 class Signer:
@@ -44,7 +46,7 @@ class Signer:
         *,
         ttl_s: int,
         now_s: int,
-        further: Mapping[str, object] | None = None,
+        further: Mapping[str, object] = _NO_CLAIMS,
     ) -> str:
         """Return a token that allows `identity` to talk, listen and chat in one room.
 
@@ -69,7 +71,7 @@ class Signer:
                 "canSubscribe": True,
                 "canPublishData": True,
             },
-            **{claim: value for claim, value in (further or {}).items() if value},
+            **{claim: value for claim, value in further.items() if value},
         }
         payload = json.dumps(claims, separators=(",", ":")).encode()
         text = self._header + b"." + base64url(payload)

@@ -8,8 +8,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from appliance.token_server.access import Reason
 from appliance.token_server.application import LINES, PATHS
+from appliance.token_server.config import Reason
 from tests.token_server.clients import BOX, SECRET, SHARED, asking, claims_of
 
 PROXY = "192.168.1.2"
@@ -77,7 +77,7 @@ HEADERS = st.lists(
 REQUESTS = st.fixed_dictionaries(
     {
         "method": st.sampled_from(("POST", "POST", "GET", "HEAD", "PUT", "OPTIONS")),
-        "url": st.sampled_from((*PATHS, "/api/token/", "/health", "/")),
+        "url": st.sampled_from((*PATHS, "/api/token/", "/health", "/metrics", "/")),
         "params": st.dictionaries(st.sampled_from(FIELDS), TEXTS, max_size=2),
         "headers": st.one_of(st.just([]), HEADERS),
         "content": BODIES,

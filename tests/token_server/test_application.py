@@ -8,7 +8,15 @@ import httpx
 import pytest
 
 from appliance.token_server.application import MAX_BODY, PATHS, app
-from tests.token_server.clients import NOW_S, asking, claims_of, settings
+from appliance.token_server.config import Reason
+from tests.token_server.clients import (
+    NOW_S,
+    SHARED,
+    asking,
+    bearer,
+    claims_of,
+    settings,
+)
 
 
 @pytest.fixture
@@ -246,6 +254,55 @@ async def test_a_body_that_is_not_sent_times_out():
 async def test_health_is_open_to_everybody():
     async with asking(address="198.51.100.1") as client:
         assert (await client.get("/health")).json() == {"status": "ok"}
+
+
+async def test_metrics_count_tokens_and_refusals(client):
+    await client.post("/api/token")
+    await client.post("/api/token", json={"room": "garage"})
+    await client.post("/api/token", headers={"host": "evil.example.com"})
+    text = (await client.get("/metrics")).text
+    assert "ptt_tokens_issued_total 1.0" in text
+    assert 'ptt_token_requests_refused_total{reason="room"} 1.0' in text
+    assert 'ptt_token_requests_refused_total{reason="host"} 1.0' in text
+    assert 'ptt_token_requests_refused_total{reason="address"} 0.0' in text
+    assert text.count("ptt_token_requests_refused_total{") == len(Reason)
+    assert "# TYPE ptt_tokens_issued_total counter" in text
+    assert "_created" not in text
+    assert "process_resident_memory_bytes" in text
+
+
+async def test_metrics_are_for_this_machine_and_for_the_shared_secret():
+    async with asking(address="192.168.1.5", secret=SHARED, allow=["anybody"]) as far:
+        assert (await far.get("/metrics")).status_code == 403
+        response = await far.get("/metrics", headers=bearer("x" * 20))
+        assert response.status_code == 403
+        response = await far.get("/metrics", headers=bearer(SHARED))
+        assert response.status_code == 200
+    async with asking() as near:
+        forwarded = {"x-forwarded-for": "127.0.0.1"}
+        assert (await near.get("/metrics", headers=forwarded)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("address", "headers", "status"),
+    [
+        ("127.0.0.1", {}, 200),
+        ("::ffff:127.0.0.1", {}, 200),
+        ("127.0.0.1", {"x-forwarded-for": "198.51.100.1"}, 403),
+        ("127.0.0.1", {"x-forwarded-for": "127.0.0.1"}, 403),
+        ("127.0.0.1", {"x-real-ip": "198.51.100.1"}, 403),
+        ("127.0.0.1", {"via": "1.1 proxy"}, 403),
+        ("192.168.1.2", {}, 403),
+    ],
+)
+async def test_metrics_can_be_read_beside_a_proxy_on_this_machine(
+    address, headers, status
+):
+    """A request without a proxy's headers is from a program on this machine."""
+    proxies = ["127.0.0.1", "192.168.1.2"]
+    async with asking(address=address, trusted_proxies=proxies) as client:
+        response = await client.get("/metrics", headers=headers)
+    assert response.status_code == status
 
 
 async def test_a_web_page_can_read_that_it_asks_too_often():

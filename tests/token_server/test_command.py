@@ -176,6 +176,7 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
         running("[::]") as url,
         httpx.AsyncClient(base_url=url, trust_env=False) as client,
     ):
+        assert (await client.get("/metrics")).status_code == 200
         answers = [await client.get("/api/token") for _ in range(60)]
         assert (answers[0].status_code, answers[-1].status_code) == (200, 429)
         # Refused before the head is complete.

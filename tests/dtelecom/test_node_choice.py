@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.dtelecom.node_choice import MAX_BODY, choose_node
 from appliance.dtelecom.node_registry import NodeRegistry, RegistrySettings, is_domain
-from appliance.token_server.dtelecom import MAX_BODY, choose_nodes
 
 NODES = ("a.example.com", "b.example.com", "c.example.com")
 
@@ -39,18 +39,18 @@ def in_order(_):
     """Leave the nodes in the order in which they are configured."""
 
 
-async def chosen(network, ip="198.41.0.4", nodes=NODES, shuffle=in_order):
+async def chosen(network, ip="203.0.113.7", nodes=NODES, shuffle=in_order):
     registry = NodeRegistry(RegistrySettings(nodes=nodes))
-    return await choose_nodes(registry, ip, network.transport, shuffle)
+    return await choose_node(registry, ip, network.transport, shuffle)
 
 
 async def test_the_first_node_that_recommends_one_decides():
     best = [{"domain": "near.example.com", "x": 1}, {"domain": "b.example.com"}]
     network = Network(a=[], b=best, c=[{"domain": "other.example.com"}])
-    assert await chosen(network) == [
-        f"wss://{node}" for node in ("near.example.com", *NODES)
-    ]
-    asked = {"ip": "198.41.0.4"}
+    choice = await chosen(network)
+    assert choice.url == "wss://near.example.com"
+    assert choice.fallback_urls == tuple(f"wss://{node}" for node in NODES)
+    asked = {"ip": "203.0.113.7"}
     assert network.asked == [("a.example.com", asked), ("b.example.com", asked)]
 
 
@@ -76,16 +76,16 @@ async def test_the_first_node_that_recommends_one_decides():
 )
 async def test_without_a_recommendation_the_first_node_is_used(answer):
     network = Network(a=answer, b=answer, c=answer)
-    assert await chosen(network) == [f"wss://{node}" for node in NODES]
+    choice = await chosen(network)
+    assert choice.url == "wss://a.example.com"
+    assert choice.fallback_urls == ("wss://b.example.com", "wss://c.example.com")
     assert [host for host, _ in network.asked] == list(NODES)
 
 
-@pytest.mark.parametrize(
-    "ip", ["", "example.com", "198.41.0.4, 10.0.0.1", "192.168.1.5"]
-)
-async def test_without_the_clients_public_address_nobody_is_asked(ip):
+@pytest.mark.parametrize("ip", [None, "", "example.com", "203.0.113.7, 10.0.0.1"])
+async def test_without_the_clients_address_nobody_is_asked(ip):
     network = Network()
-    assert (await chosen(network, ip))[0] == "wss://a.example.com"
+    assert (await chosen(network, ip)).url == "wss://a.example.com"
     assert network.asked == []
 
 
@@ -93,13 +93,14 @@ async def test_the_nodes_are_asked_in_another_order_each_time():
     network = Network(a=[], b=[], c=[])
     choice = await chosen(network, shuffle=list.reverse)
     assert [host for host, _ in network.asked] == list(reversed(NODES))
-    assert choice[0] == "wss://c.example.com"
+    assert choice.url == "wss://c.example.com"
 
 
 async def test_a_few_fallbacks_are_enough():
     many = tuple(f"n{number}.example.com" for number in range(50))
-    choice = await chosen(Network(), "", many)
-    assert len(set(choice)) == len(choice) == 4
+    choice = await chosen(Network(), None, many)
+    assert len(choice.fallback_urls) == 3
+    assert choice.url not in choice.fallback_urls
 
 
 @given(
@@ -107,5 +108,5 @@ async def test_a_few_fallbacks_are_enough():
 )
 async def test_no_answer_leads_to_an_address_that_is_none(answer):
     network = Network(a=answer, b=answer, c=answer)
-    url, *_ = await chosen(network)
-    assert is_domain(url.removeprefix("wss://"))
+    choice = await chosen(network)
+    assert is_domain(choice.url.removeprefix("wss://"))
