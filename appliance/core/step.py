@@ -246,9 +246,10 @@ def _is_heard(state: State) -> bool:
 
 def _chat_lines(before: State, after: State) -> tuple[Command, ...]:
     """Return the chat lines to send: a new one, or after an outage all queued ones."""
-    if not after.is_connected:
+    was_connected = before.is_connected
+    if not after.is_connected or (was_connected and after.chat is before.chat):
         return ()
-    sent = before.chat.queued if before.is_connected else ()
+    sent = before.chat.queued if was_connected else ()
     return tuple(
         SendChat(after.ticket, line.id, line.text, line.ts_ms)
         for line in after.chat.queued
