@@ -225,7 +225,7 @@ def test_what_is_written_over_i2c_is_on_the_screen(bus, adapter):
     assert send(bus, b"\x00\x20\x02")
     draw(bus, 0xFF)
     assert not adapter.is_lit()
-    assert send(bus, b"\x00\xaf")
+    assert send(bus, b"\x00\x8d\x14\xaf")
     assert adapter.is_lit()
     draw(bus, 0x00)
     assert not adapter.is_lit()
