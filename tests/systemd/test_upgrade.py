@@ -132,7 +132,8 @@ class Machine:
         script = re.sub(r"^(\w+)=/", rf"\1={self.root}/", script, flags=re.MULTILINE)
         stand_ins = STAND_INS.format(root=self.root, wants=self.root / WANTS)
         return subprocess.Popen(
-            ["bash", "-c", f"{script}{stand_ins}{step}\n"],
+            # Started with a signal ignored, as under `nohup`, bash cannot react to it.
+            ("env", "--default-signal=HUP", "bash", "-c", script + stand_ins + step),
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
