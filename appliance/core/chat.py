@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from math import inf
 
 from appliance.core.events import (
     Caption,
@@ -22,6 +23,12 @@ OUTBOX_LINES = 20
 """Own lines that may be queued; all are sent at once after an outage."""
 KEPT_CAPTIONS = 4
 """Our choice: one each of the agent, of this box and of two others."""
+UNNOTICED_S = 30.0
+"""Lines sent so long before an outage may be lost: LiveKit's library takes them at
+once, and notices a network that is cut after 10-25 s."""
+DOUBTFUL = "the connection was lost right after it, so it may not have arrived"
+"""Reason of such a line's failure. It is not sent again by itself: a voice agent would
+answer a line that did arrive twice."""
 UNKNOWN_ID = "?"
 """Sender of messages without one; an empty id marks our own lines."""
 
@@ -48,6 +55,8 @@ class ChatLine:
     state: Delivery
     reason: str = ""
     """Reason of the failure."""
+    sent_at_s: float = -inf
+    """Monotonic time at which the room accepted our line."""
 
     @property
     def is_own(self) -> bool:
@@ -113,7 +122,7 @@ class ChatLog:
         renamed = zip(self.lines, known, strict=True)
         return ChatLog(tuple(replace(line, sender_name=name) for line, name in renamed))
 
-    def answered(self, event: ChatSent | ChatFailed) -> "ChatLog":
+    def answered(self, event: ChatSent | ChatFailed, now_s: float) -> "ChatLog":
         """Return the log with our line sent or failed.
 
         A line that was sent stays so: one that is sent twice around an outage gets two
@@ -123,20 +132,21 @@ class ChatLog:
         if known is None or known.state is Delivery.SENT:
             return self
         if isinstance(event, ChatSent):
-            line = replace(known, state=Delivery.SENT, reason="")
+            line = replace(known, state=Delivery.SENT, reason="", sent_at_s=now_s)
         else:
             line = replace(known, state=Delivery.FAILED, reason=event.reason)
         return self._swapped(known, line)
 
     def given_up(self, reason: str) -> "ChatLog":
         """Return the log with every queued line marked as failed."""
-        lines = tuple(
-            replace(line, state=Delivery.FAILED, reason=reason)
-            if line.state is Delivery.QUEUED
-            else line
-            for line in self.lines
-        )
-        return ChatLog(_bounded(lines, lines[-1])) if lines else self
+        return self._failed(self.queued, reason)
+
+    def cut(self, at_s: float) -> "ChatLog":
+        """Return the log after an outage, noticed at this time, that may lose lines."""
+        since_s = at_s - UNNOTICED_S
+        doubtful = (line for line in self.lines if line.sent_at_s >= since_s)
+        sent = tuple(line for line in doubtful if line.state is Delivery.SENT)
+        return self._failed(sent, DOUBTFUL)
 
     @property
     def queued(self) -> tuple[ChatLine, ...]:
@@ -157,6 +167,17 @@ class ChatLog:
     def _swapped(self, old: ChatLine, new: ChatLine) -> "ChatLog":
         lines = tuple(new if line is old else line for line in self.lines)
         return ChatLog(_bounded(lines, new))
+
+    def _failed(self, failed: tuple[ChatLine, ...], reason: str) -> "ChatLog":
+        if not failed:
+            return self
+        lines = tuple(
+            replace(line, state=Delivery.FAILED, reason=reason)
+            if line in failed
+            else line
+            for line in self.lines
+        )
+        return ChatLog(_bounded(lines, lines[-1]))
 
     def _added(self, line: ChatLine) -> "ChatLog":
         """Return the log with the line; one with an id that is known adds nothing."""

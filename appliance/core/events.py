@@ -380,6 +380,8 @@ class RoomResumed:
     """LiveKit resumed the connection."""
 
     ticket: int
+    is_new: bool = False
+    """Whether it made a new connection: what was not yet delivered is lost."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Final, assert_never
 
 from appliance.core.commands import DropToken, FetchToken, JoinRoom, LeaveRoom
-from appliance.core.events import Permissions, RoomJoined, TokenReady
+from appliance.core.events import Permissions, RoomJoined, RoomResumed, TokenReady
 from appliance.core.state import Conversation, Goal, Phase, RoomChange, State, Step
 from appliance.net.url import is_local
 
@@ -138,11 +138,12 @@ def paused(state: State, now_s: float) -> State:
     return entered(with_backoff_reset(state, now_s), Phase.PAUSED, now_s)
 
 
-def resumed(state: State, now_s: float) -> State:
+def resumed(state: State, event: RoomResumed, now_s: float) -> State:
     """Enter the room again after an interruption."""
     if state.phase is not Phase.PAUSED:
         return state
-    return entered(state, Phase.IN_ROOM, now_s)
+    chat = state.chat.cut(state.since_s) if event.is_new else state.chat
+    return entered(replace(state, chat=chat), Phase.IN_ROOM, now_s)
 
 
 def with_backoff_reset(state: State, now_s: float) -> State:

@@ -32,6 +32,7 @@ from appliance.core.commands import (
     SetGain,
     SetVolume,
 )
+from appliance.core.events import Cause
 from appliance.core.state import Goal, Phase, State, Step
 
 SOUND_CLOSED: Final = frozenset(
@@ -126,14 +127,14 @@ def _handle_session(state: State, event: events.SessionEvent, now_s: float) -> S
         case events.RoomPaused():
             return session.paused(state, now_s), ()
         case events.RoomResumed():
-            return session.resumed(state, now_s), ()
+            return session.resumed(state, event, now_s), ()
         case events.ChatReceived(message=message):
             return replace(state, chat=state.chat.received(message)), ()
         case events.ChatFailed() if not state.is_connected:
             # The line stays queued until the outage is over.
             return state, ()
         case events.ChatSent() | events.ChatFailed():
-            return replace(state, chat=state.chat.answered(event)), ()
+            return replace(state, chat=state.chat.answered(event, now_s)), ()
         case events.RoomLeft() | events.ReceptionMeasured() | events.SendingMeasured():
             # The measurements are for the metrics only.
             return state, ()
@@ -177,7 +178,7 @@ def _tick(state: State, now_s: float) -> Step:
 
 def _with_effects(before: State, after: State, now_s: float) -> Step:
     """Return the adjusted state and the commands that go first."""
-    after = _room_left(before, after)
+    after = _room_lost(_room_left(before, after), before, now_s)
     after, gate = talk.update_gate(after, now_s)
     after, unmuting = talk.unmute_track(after)
     after, conversation = voice_agent.follow(before, after, now_s)
@@ -212,6 +213,18 @@ def _room_left(before: State, after: State) -> State:
     if not (is_other_room or _is_left(after)):
         return after
     return talk.ended(after)
+
+
+def _room_lost(after: State, before: State, now_s: float) -> State:
+    """Return the state with lines in doubt, if the connection to the server was lost.
+
+    An end that the server announces comes after all that was sent before.
+    """
+    is_over = before.is_in_room and not after.is_in_room
+    if not is_over or after.cause is not Cause.SERVER_LOST:
+        return after
+    noticed_at_s = before.since_s if before.phase is Phase.PAUSED else now_s
+    return replace(after, chat=after.chat.cut(noticed_at_s))
 
 
 def _is_left(state: State) -> bool:

@@ -213,6 +213,6 @@ def said(line: ChatLine) -> str:
         case Delivery.QUEUED:
             return f"me (waiting): {line.text}"
         case Delivery.FAILED:
-            return f"me (not sent): {line.text}"
+            return f"me (failed): {line.text}"
         case _:
             return f"me: {line.text}"

@@ -126,7 +126,7 @@ class OwnTrack:
             self._is_dropped = True
         self._changed.set()
 
-    def republished(self, *_: object) -> None:
+    def republished(self) -> None:
         """Check DTX of the track, which the SDK published again on reconnecting."""
         # Of a server that mishandles another publication, the track stays as it is.
         self._is_republished = not self._is_once

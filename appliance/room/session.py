@@ -52,6 +52,8 @@ class Session:
         self._key_file = config.encryption_key_file
         self._context = context
         self._is_leaving = self._is_paused = False
+        self._is_reconnected = False
+        """Whether the library made a new connection in this interruption."""
         self._tasks: set[asyncio.Task[Any]] = set()
         """Tasks that are cancelled when the session ends."""
         self._loop = asyncio.get_running_loop()
@@ -186,7 +188,7 @@ class Session:
         ):
             on(event, self._later(self._people_changed))
         on("participant_permissions_changed", self._permissions_changed)
-        on("local_track_republished", self._later(self.own.republished))
+        on("local_track_republished", self._later(self._republished))
         on("local_track_unpublished", self._later(self._people_changed))
         on("track_published", self._later(self._tracks_changed))
         on("track_unpublished", self._later(self._tracks_changed))
@@ -238,12 +240,17 @@ class Session:
         _log.warning("connection interrupted, resuming  ticket=%d", self.ticket)
         self._context.post(RoomPaused(self.ticket))
 
+    def _republished(self, *_: object) -> None:
+        self._is_reconnected = True
+        self.own.republished()
+
     def _resumed(self) -> None:
         self._is_paused = False
-        _log.info("connection resumed  ticket=%d", self.ticket)
+        is_new, self._is_reconnected = self._is_reconnected, False
+        _log.info("connection resumed  ticket=%d new=%s", self.ticket, is_new)
         self._subscriber.want_all(self.room)
         self._people_changed()
-        self._context.post(RoomResumed(self.ticket))
+        self._context.post(RoomResumed(self.ticket, is_new=is_new))
 
     def _fail(self, exc: BaseException) -> None:
         """Let `_handle_events` raise the exception.

@@ -144,13 +144,13 @@ def test_long_queued_lines_are_kept_until_they_are_given_up():
 
 def test_an_answer_for_an_unknown_line_changes_nothing():
     chat = log(message("hi"))
-    assert chat.answered(ChatSent(1, "c1")) is chat
-    assert chat.answered(ChatSent(1, "m1")) is chat
+    assert chat.answered(ChatSent(1, "c1"), 1.0) is chat
+    assert chat.answered(ChatSent(1, "m1"), 1.0) is chat
 
 
 def test_a_failed_line_may_still_turn_out_to_be_sent():
-    chat = ChatLog().typed(TYPED).answered(ChatFailed(1, "c1", "why"))
-    (line,) = chat.answered(ChatSent(1, "c1")).lines
+    chat = ChatLog().typed(TYPED).answered(ChatFailed(1, "c1", "why"), 1.0)
+    (line,) = chat.answered(ChatSent(1, "c1"), 1.0).lines
     assert (line.state, line.reason) == (Delivery.SENT, "")
 
 
@@ -165,7 +165,7 @@ def changed(chat: ChatLog, change: object) -> ChatLog:
         case ChatTyped():
             return chat.typed(change)
         case ChatSent() | ChatFailed():
-            return chat.answered(change)
+            return chat.answered(change, 1.0)
         case _:
             return chat.given_up("moved")
 

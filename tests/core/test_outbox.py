@@ -1,15 +1,20 @@
 """Lines that wait to be sent: order, repetition and failure."""
 
-from appliance.core.chat import OUTBOX_LINES, Delivery
+import pytest
+
+from appliance.core.chat import OUTBOX_LINES, UNNOTICED_S, Delivery
 from appliance.core.commands import SendChat
 from appliance.core.events import (
+    Cause,
     ChatFailed,
     ChatReceived,
     ChatSent,
     ChatTyped,
     JoinAsked,
     LinkChanged,
+    RoomResumed,
 )
+from appliance.core.session import RESUME_S
 from tests.core.story import (
     LEAVE,
     CoreHarness,
@@ -106,6 +111,54 @@ def test_a_late_failure_does_not_take_back_what_was_sent():
     box = in_room()
     box.play(HELLO, box.paused(), box.resumed(), ChatSent(1, "c1"))
     box.play(ChatFailed(1, "c1", "not connected"))
+    assert deliveries(box) == [Delivery.SENT]
+
+
+@pytest.mark.parametrize(
+    ("before_s", "expected"),
+    [
+        pytest.param(UNNOTICED_S - 1, Delivery.FAILED, id="just before"),
+        pytest.param(UNNOTICED_S + 1, Delivery.SENT, id="long before"),
+    ],
+)
+@pytest.mark.parametrize(
+    "outage",
+    [
+        pytest.param(lambda box: (box.lost(),), id="lost"),
+        pytest.param(lambda box: (box.paused(), 20, box.lost()), id="not resumed"),
+        pytest.param(lambda box: (box.paused(), RESUME_S), id="too late"),
+        pytest.param(
+            lambda box: (box.paused(), 20, RoomResumed(1, is_new=True)),
+            id="new connection",
+        ),
+    ],
+)
+def test_a_line_sent_before_an_outage_is_in_doubt(outage, before_s, expected):
+    box = in_room()
+    box.play(HELLO, ChatSent(1, "c1"), before_s)
+    box.play(*outage(box))
+    (line,) = box.view().chat
+    assert (line.state, bool(line.reason)) == (expected, expected is Delivery.FAILED)
+
+
+@pytest.mark.parametrize(
+    "story",
+    [
+        pytest.param(lambda box: (LEAVE, box.left()), id="left"),
+        pytest.param(lambda box: (box.lost(Cause.ROOM_CLOSED),), id="closed"),
+        pytest.param(lambda box: (box.paused(), LEAVE, box.left()), id="left paused"),
+    ],
+)
+def test_a_line_is_not_in_doubt_after_an_end_that_was_announced(story):
+    box = in_room()
+    box.play(HELLO, ChatSent(1, "c1"))
+    box.play(*story(box))
+    assert deliveries(box) == [Delivery.SENT]
+
+
+def test_a_resumed_connection_lost_no_line():
+    box = in_room()
+    box.play(HELLO, ChatSent(1, "c1"), 1, box.paused(), 5, box.resumed())
     assert deliveries(box) == [Delivery.SENT]
 
 

@@ -127,7 +127,7 @@ def test_a_queued_own_line_is_marked():
 
 def test_a_failed_own_line_is_marked():
     chat = (line("", "Hello", Delivery.FAILED),)
-    assert "me (not sent): Hello" in lines(replace(SILENT, chat=chat), FLAT)
+    assert "me (failed): Hello" in lines(replace(SILENT, chat=chat), FLAT)
 
 
 def test_a_flat_screen_shows_the_banner_if_there_are_no_participants():

@@ -179,7 +179,7 @@ async def test_a_typed_line_is_sent_and_appears_with_its_state(phone):
     failed = (line_with(phone, state=Delivery.FAILED, reason="nobody is there"),)
     phone.inbox.show(chat=failed)
     await expect(phone.page.locator("#lines li").last).to_contain_text(
-        "not sent: nobody is there"
+        "failed: nobody is there"
     )
 
 

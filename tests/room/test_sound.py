@@ -118,7 +118,9 @@ async def test_after_a_resumed_connection_both_are_heard(server, box, scenario):
         await box.talker()
         await box.sdk_room.simulate_scenario(scenario)
         await box.until(RoomPaused)
-        await box.until(RoomResumed)
+        resumed = await box.until(RoomResumed)
+        is_new = scenario is rtc.SimulateScenarioKind.SIMULATE_FULL_RECONNECT
+        assert resumed.is_new is is_new
         assert await comes(heard, box, 700)
         assert await comes(listened, friend, 440)
 
@@ -128,7 +130,7 @@ async def test_after_a_server_restart_both_are_heard(server, box):
     await server.kill()
     await box.until(RoomPaused)
     await server.start()
-    await box.until(RoomResumed)
+    assert (await box.until(RoomResumed)).is_new
     async with server.friend("ann") as friend:
         await friend.say(700)
         assert await comes(heard, box, 700)

@@ -6,7 +6,7 @@ import { NOT_CONNECTED } from "./live.js";
 import { toast } from "./toast.js";
 
 // Of own lines; those of others have no delivery state to show.
-const STATES = { queued: "waiting to be sent", sent: "sent", failed: "not sent" };
+const STATES = { queued: "waiting to be sent", sent: "sent", failed: "failed" };
 const MARKS = { queued: "◷", sent: "✓", failed: "!" };
 const ANSWER_MS = 10000;
 const NEAR_PX = 48;
