@@ -13,6 +13,7 @@ cd "$repository"
 # Made once and kept; inside a test these minutes would look like a hang.
 .venv/bin/python -m appliance.demo.build_server
 .venv/bin/python -m tests.agents.venv
+.venv/bin/python -m tests.npm
 if [[ $# -gt 0 ]]; then
   exec .venv/bin/python -m pytest "$@"
 fi

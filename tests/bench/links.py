@@ -24,6 +24,7 @@ from tests.bench.report import Goal, Row, Section
 from tests.bench.spread import Spread, extremes, spread
 from tests.link.bad_link import namespaced
 from tests.link.middle import Quality
+from tests.room.livekit_js import livekit_js
 
 PICTURE = Path(__file__).parents[1] / "pictures" / "link.svg"
 STALL = Event(5.0, 0.2, is_gap=False)
@@ -74,6 +75,8 @@ def _order(name: str, plan: Plan) -> Order:
 
 async def make_calls(orders: Sequence[Order]) -> list[Call]:
     """Make the calls in a network namespace of their own."""
+    # Installed first if it is missing: in the namespace there is no network for it.
+    await asyncio.to_thread(livekit_js)
     text = msgspec.json.encode(orders).decode()
     out = await in_namespace("tests.bench.link_calls", text)
     return msgspec.msgpack.decode(out, type=list[Call])
