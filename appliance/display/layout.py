@@ -237,14 +237,16 @@ def _about(view: View) -> _About:
 
 def _cause(view: View) -> str:
     """Return the banner without the state, which the bar already shows."""
-    text = readable(view.banner)
-    state, _, cause = text.partition(": ")
-    detail = cause or text.removeprefix(view.connection.value).lstrip(" ,")
+    # The bracket has another room's cause.
+    status, bracket, other = readable(view.banner).partition(" (")
+    state, _, cause = status.partition(": ")
+    detail = cause or status.removeprefix(view.connection.value).lstrip(" ,")
     if detail == state and detail in view.connection.value:
-        return ""
+        detail = ""
     # "in 12 s" as "in 12s": the space before the unit does not fit.
-    is_timed = detail.endswith(" s")
-    return detail.removesuffix(" s") + "s" if is_timed else detail
+    if detail.endswith(" s"):
+        detail = detail.removesuffix(" s") + "s"
+    return f"{detail}{bracket}{other}".lstrip()
 
 
 def _participants(view: View) -> str:

@@ -77,6 +77,34 @@ def test_the_text_of_the_bar_is_not_repeated_below_it():
     assert lines(view, TALL) == ("kitchen box", "RECONNECTING")
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+@pytest.mark.parametrize(
+    ("connection", "status", "shown"),
+    [
+        (ConnectionState.CONNECTING, "connecting", ""),
+        (ConnectionState.RECONNECTING, "connecting: server lost", "server lost "),
+        (
+            ConnectionState.DISCONNECTED,
+            "disconnected: no internet, retry in 12 s",
+            "no internet, retry in 12s ",
+        ),
+        (
+            ConnectionState.REFUSED,
+            "refused, asks again in 10 min",
+            "asks again in 10 min ",
+        ),
+        (ConnectionState.LEFT, "left, press leave to rejoin", "press leave to rejoin "),
+    ],
+)
+def test_another_rooms_cause_is_shown_after_that_of_the_state(
+    connection, status, shown, size
+):
+    banner = f"{status} (garage: refused)"
+    view = replace(SITUATIONS["connecting"], connection=connection, banner=banner)
+    said = " ".join(lines(view, size))
+    assert said.endswith(f"{connection.upper()} {shown}(garage: refused)")
+
+
 def test_a_missing_speaker_is_shown_with_the_participants():
     assert any("no speaker!" in said for said in lines(SITUATIONS["no_speaker"], FLAT))
 
