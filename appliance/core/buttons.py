@@ -19,7 +19,7 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     """Handle a press."""
     if event.is_resumed:
         return _resumed(state, event, now_s), ()
-    state = replace(state, presses=state.presses + 1)
+    state = replace(state, wakes=state.wakes + 1)
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
         step = talk.press(state, at_s, is_at_boot=event.is_at_boot)

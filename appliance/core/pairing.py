@@ -20,6 +20,7 @@ def handle(state: State, event: PairingEvent, now_s: float) -> State:
         case PageServed(url, pin):
             return replace(state, page_url=url, pin=pin)
         case PairingAsked():
+            state = replace(state, wakes=state.wakes + 1)
             return replace(state, pairing_until_s=now_s + SHOWN_S)
         case PhonePaired():
             return replace(state, pairing_until_s=None)

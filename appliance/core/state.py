@@ -241,8 +241,8 @@ class State:
     """Screen page that was chosen with the button."""
     pairing_until_s: float | None = None
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
-    presses: int = 0
-    """Presses of all buttons so far, whatever their effect."""
+    wakes: int = 0
+    """Presses of all buttons, whatever their effect, and requests for the PIN."""
     stuck: tuple[Button, ...] = ()
     """Buttons other than talk that have been down since the start."""
     bounced: Button | None = None

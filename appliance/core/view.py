@@ -133,8 +133,9 @@ class View:
     address: str
     page_url: str
     pin: str = field(repr=False)
-    presses: int = field(default=0, repr=False)
-    """Presses of all buttons so far; each wakes the screen, even one without effect."""
+    wakes: int = field(default=0, repr=False)
+    """Presses and requests for the PIN so far; each wakes the screen, even one without
+    effect."""
     is_muted_on_page: bool = False
     """Muted by the switch of the page, which can undo it."""
     is_page_press_ignored: bool = False
@@ -194,7 +195,6 @@ def view(state: State, now_s: float) -> View:
         address=state.address or "",
         page_url=state.page_url,
         pin=state.pin,
-        presses=state.presses,
         is_muted_on_page=state.talk.is_muted_on_page,
         is_page_press_ignored=state.talk.is_page_press_ignored,
         is_muted_by_room=state.permissions.is_server_muted,
@@ -211,7 +211,7 @@ def _with_settings_and_agent(shown: View, state: State) -> View:
     conversation = state.conversation
     return replace(
         shown,
-        presses=state.presses,
+        wakes=state.wakes,
         mode=state.config.talk.mode,
         is_silent=_is_silent(state),
         is_listener=state.config.sound.microphone == "none",

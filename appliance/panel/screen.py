@@ -77,15 +77,16 @@ def next_change_s(now_s: float, idle_s: float, config: ScreenConfig) -> float:
 def activity(view: View) -> tuple[object, ...]:
     """Return the parts of the view whose changes wake the screen.
 
-    A press wakes it even if it has no effect. The banner does not: its countdown would
-    keep the screen on while there is no network. For the same reason all attempts to
-    join count as one state, whatever their failure.
+    A press wakes it even if it has no effect, and so does a request for the PIN, which
+    may be on the screen already. The banner does not: its countdown would keep the
+    screen on while there is no network. For the same reason all attempts to join count
+    as one state, whatever their failure.
     """
     is_out = view.connection in ATTEMPTS
     connection = None if is_out else view.connection
     faults = view.fault_ids if is_out else view.faults
     state = connection, view.talk, view.talkers, view.chat, faults
-    return *state, view.screen_page, view.volume_percent, view.preset, view.presses
+    return *state, view.screen_page, view.volume_percent, view.preset, view.wakes
 
 
 class Display(Protocol):

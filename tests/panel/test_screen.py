@@ -20,11 +20,14 @@ from appliance.core.events import (
     ButtonReleased,
     Cause,
     Event,
+    PairingAsked,
     Part,
     PartFound,
     PartLost,
     VolumeAsked,
 )
+from appliance.core.pairing import SHOWN_S
+from appliance.core.state import ScreenPage
 from appliance.display.rendering import picture, pixel_shift
 from appliance.errors import PanelError
 from appliance.panel.screen import (
@@ -438,6 +441,18 @@ def test_a_press_wakes_the_screen_even_if_it_has_no_effect(button):
     assert pressed != before
     box.play(ButtonReleased(button), ButtonPressed(button, is_resumed=True))
     assert activity(box.view()) == pressed, "contact bounce is no press"
+
+
+def test_a_request_for_the_pin_wakes_a_screen_that_shows_it_already():
+    box = in_room()
+    while box.view().screen_page is not ScreenPage.PAIRING:
+        box.play(ButtonPressed(Button.NEXT_PAGE))
+    before = activity(box.view())
+    box.play(PairingAsked())
+    asked = activity(box.view())
+    assert asked != before
+    box.play(SHOWN_S)
+    assert activity(box.view()) == asked, "nobody asked again"
 
 
 @pytest.mark.parametrize("cause", [Cause.NO_INTERNET, Cause.TOKEN_SOURCE])
