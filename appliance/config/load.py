@@ -197,10 +197,17 @@ def _unreadable(path: Path, sentence: str, key: str = "") -> ConfigError:
 
 
 def _variable_layer(prefix: str, name: str, value: str) -> Layer:
-    def spell(key: str) -> str:
-        return prefix + key.upper().replace(".", "__")
+    """Return the layer of a variable.
 
-    path = name.removeprefix(prefix).lower().split("__")
+    Capitals stand for a lower-case key; `roomName` in a token request stays as it is.
+    """
+
+    def spell(key: str) -> str:
+        parts = (part.upper() if part.islower() else part for part in key.split("."))
+        return prefix + "__".join(parts)
+
+    parts = name.removeprefix(prefix).split("__")
+    path = [part.lower() if part.isupper() else part for part in parts]
     return _one_value("environment", spell, path, value)
 
 

@@ -127,6 +127,18 @@ def test_mappings_merge_key_by_key():
     assert query == {"provider": "elevenlabs", "voice_id": "y"}
 
 
+def test_a_variable_replaces_a_key_in_mixed_case_and_is_named_as_it_is_spelled(file):
+    path = file("room: {token_query: {roomName: kitchen, voice_id: x}}")
+    environment = {
+        "PTT_ROOM__TOKEN_QUERY__roomName": "garage",
+        "PTT_ROOM__TOKEN_QUERY__VOICE_ID": "y",
+    }
+    query = load(path, (), environment).config.room.token_query
+    assert query == {"roomName": "garage", "voice_id": "y"}
+    (line,) = faults_of(environment={"PTT_ROOM__TOKEN_QUERY__roomName": "[]"})
+    assert line.startswith("environment: PTT_ROOM__TOKEN_QUERY__roomName: expected")
+
+
 def test_a_section_may_be_set_as_a_whole():
     config = load(None, ["sound={volume: 7, earcons: false}"], {}).config
     assert (config.sound.volume, config.sound.earcons) == (7, False)
