@@ -81,12 +81,16 @@ def _health_page(view: View, size: Size) -> tuple[TextLine, ...]:
     if view.faults:
         top = heading(fault_count(view), area)
         return (top, *_faults(view.faults, area.below((top,))))
-    top = heading("health", area)
+    shown: tuple[TextLine, ...] = (heading("health", area),)
     rtt = "" if view.rtt_ms is None else f"server in {view.rtt_ms} ms"
-    facts = (readable(view.banner), rtt, view.address)
-    well = "all is well"
-    state = area.line(well, fonts_for(well)[0 if is_tall(size) else -1])
-    return (top, state, *_fitting(filter(None, facts), area.below((top, state))))
+    facts = [rtt, view.address]
+    if view.connection is ConnectionState.CONNECTED:
+        well = "all is well"
+        shown += (area.line(well, fonts_for(well)[0 if is_tall(size) else -1]),)
+        facts.insert(0, readable(view.banner))
+    else:
+        shown += area.below(shown).dense(view.banner)
+    return (*shown, *_fitting(filter(None, facts), area.below(shown)))
 
 
 def _fitting(texts: Iterator[str], area: Area) -> tuple[TextLine, ...]:

@@ -149,6 +149,14 @@ def test_the_beginning_of_every_fault_is_shown():
         assert all(fault.split(":")[0] in said for fault in faults)
 
 
+@pytest.mark.parametrize("size", SIZES, ids=["tall", "flat"])
+@pytest.mark.parametrize("situation", ["connecting", "disconnected", "refused", "left"])
+def test_a_box_outside_of_its_room_shows_its_state_as_its_health(situation, size):
+    view = replace(SITUATIONS[situation], screen_page=ScreenPage.HEALTH)
+    said = " ".join(lines(view, size)).split()
+    assert said == ["health", *view.banner.split(), view.address]
+
+
 def test_a_queued_own_line_is_marked():
     assert "me (waiting): I will look" in lines(SITUATIONS["chat_page"], TALL)
 
