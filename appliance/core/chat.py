@@ -95,8 +95,9 @@ class ChatLog:
         line = ChatLine(event.id, "", "", event.text, event.ts_ms, Delivery.QUEUED)
         return self._added(line)
 
-    def spoken(self, caption: Caption, *, is_own: bool) -> "ChatLog":
-        """Return the log with the words of a complete caption, spoken here or not."""
+    def spoken(self, caption: Caption) -> "ChatLog":
+        """Return the log with the words of a complete caption."""
+        is_own = caption.is_own
         return self._added(
             ChatLine(
                 id=caption.segment,

@@ -136,6 +136,8 @@ class Caption:
     """Nothing will be added."""
     ts_ms: int
     """Begin of the segment, ms since the epoch."""
+    is_own: bool = False
+    """Spoken here; `voice_agent` decides, because it knows this box's identity."""
 
 
 # the process

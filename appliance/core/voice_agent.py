@@ -229,20 +229,19 @@ def _failed(state: State, event: AgentFailed) -> State:
 
 def _captioned(state: State, caption: Caption, now_s: float) -> State:
     """Show the caption, and make it a line of the chat when it is complete."""
+    caption = replace(caption, is_own=caption.talker_id == state.identity)
     conversation = state.conversation
     conversation = replace(
         conversation,
         captions=with_caption(conversation.captions, caption),
         captions_until_s=now_s + CAPTION_S,
     )
-    is_own = caption.talker_id == state.identity
     agent = conversation.agent
-    if is_own or (agent is not None and agent.id == caption.talker_id):
+    if caption.is_own or (agent is not None and agent.id == caption.talker_id):
         conversation = _reacted(conversation)
-        hears_us = conversation.hears_us or is_own
+        hears_us = conversation.hears_us or caption.is_own
         conversation = replace(conversation, hears_us=hears_us)
-    chat = state.chat
-    chat = chat.spoken(caption, is_own=is_own) if caption.is_final else chat
+    chat = state.chat.spoken(caption) if caption.is_final else state.chat
     return replace(state, conversation=conversation, chat=chat)
 
 

@@ -275,7 +275,7 @@ def _with_agent(view: View, *, is_flat: bool) -> View:
         people=tuple(_with_agent_state(person, view) for person in view.people),
         chat=(
             *view.chat,
-            *(_caption_line(caption, view, characters) for caption in growing[-1:]),
+            *(_caption_line(caption, characters) for caption in growing[-1:]),
         ),
     )
 
@@ -286,12 +286,11 @@ def _with_agent_state(person: Participant, view: View) -> Participant:
     return replace(person, name=f"{person.name} is {view.agent.state}")
 
 
-def _caption_line(caption: Caption, view: View, characters: int) -> ChatLine:
+def _caption_line(caption: Caption, characters: int) -> ChatLine:
     """Return the newest words as a line of whoever speaks them."""
-    is_other = any(person.id == caption.talker_id for person in view.people)
     return ChatLine(
         id=caption.segment,
-        sender_id=caption.talker_id if is_other else "",
+        sender_id="" if caption.is_own else caption.talker_id,
         sender_name=caption.talker,
         text=_caption_end(caption.text, characters),
         ts_ms=caption.ts_ms,

@@ -130,7 +130,7 @@ def test_a_caption_grows_and_then_becomes_one_line_of_the_chat():
     box = with_agent()
     for text in ("it", "it is", "it is late"):
         box.play(caption(box, text))
-        assert [x.text for x in box.view().captions] == [text]
+        assert [(x.text, x.is_own) for x in box.view().captions] == [(text, False)]
     assert spoken(box) == []
     box.play(caption(box, "it is late", is_final=True))
     box.play(caption(box, "it is late", is_final=True), caption(box, "something else"))
@@ -141,6 +141,7 @@ def test_a_caption_grows_and_then_becomes_one_line_of_the_chat():
 def test_what_was_said_here_becomes_a_line_of_this_box():
     box = with_agent()
     box.play(caption(box, "what time", talker="box"))
+    assert [x.is_own for x in box.view().captions] == [True]
     box.play(caption(box, "what time is it", is_final=True, talker="box"))
     (line,) = box.view().chat
     assert line.is_own

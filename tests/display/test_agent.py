@@ -12,8 +12,8 @@ SIZES = [(128, 64), (128, 32)]
 VIEW = replace(SILENT, people=(ROBOT,), chat=())
 
 
-def caption(text, segment="s", talker=ROBOT.id, *, is_final=False):
-    return Caption(segment, talker, "Robot", text, is_final, 1)
+def caption(text, segment="s", *, is_final=False, is_own=False):
+    return Caption(segment, ROBOT.id, "Robot", text, is_final, 1, is_own)
 
 
 def shown(size=(128, 64), **changes):
@@ -45,7 +45,12 @@ def test_of_several_captions_the_newest_is_shown():
 
 
 def test_what_is_being_said_here_is_shown_as_mine():
-    assert "me: hello" in shown(captions=(caption("hello", talker="box"),))
+    assert "me: hello" in shown(captions=(caption("hello", is_own=True),))
+
+
+def test_the_words_of_somebody_who_has_left_are_not_shown_as_mine():
+    said = shown(people=(), captions=(caption("I have to go"),))
+    assert "Robot: I have to go" in said
 
 
 def test_a_text_without_spaces_is_cut_all_the_same():
