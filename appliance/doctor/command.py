@@ -87,12 +87,19 @@ def _properties(systemctl: str) -> dict[str, str] | None:
 
 
 def doctor(config: Config, probes: Probes, *, as_json: bool = False) -> int:
-    """Print the findings, as JSON for scripts; return 0 if nothing is wrong, else 1."""
-    findings = list(findings_of(config, probes))
+    """Print each finding as it comes, or all as JSON for scripts.
+
+    Returns:
+        0 if nothing is wrong, else 1.
+    """
+    findings = []
+    for finding in findings_of(config, probes):
+        findings.append(finding)
+        if not as_json:
+            # Also into a pipe: the next check may take long.
+            print(_lines(finding), flush=True)
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))
-    else:
-        print("\n".join(map(_lines, findings)))
     return 0 if all(finding.is_good for finding in findings) else 1
 
 

@@ -70,6 +70,18 @@ def test_a_missing_card_is_reported_with_its_remedy_and_fails_the_command(capsys
     assert "level" not in output
 
 
+def test_each_finding_is_printed_before_the_next_check(capsys):
+    printed = []
+
+    def devices():
+        printed.append(capsys.readouterr().out)
+        return usb_card()
+
+    doctor(BARE, Probes(devices, token))
+    assert printed[0].startswith("ok     configuration: no mistakes\nok     service: ")
+    assert printed[1].startswith("ok     microphone: ")
+
+
 def test_a_second_choice_is_reported_with_its_remedy(capsys):
     assert doctor(BARE, Probes(second_choice, token)) == 1
     output = capsys.readouterr().out
