@@ -54,7 +54,9 @@ def readable(text: str) -> str:
     if text.isascii() and text.isprintable():
         return " ".join(text[:MOST_CHARACTERS].split())
     composed = unicodedata.normalize("NFC", text[:MOST_CHARACTERS])
-    return " ".join("".join(_signs(composed)).split())
+    # The names of emoji are longer than they are.
+    shown = "".join(_signs(composed))[:MOST_CHARACTERS]
+    return " ".join(shown.split())
 
 
 def is_right_to_left(text: str) -> bool:

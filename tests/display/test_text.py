@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from appliance.display import fonts
 from appliance.display.text import (
     ELLIPSIS,
+    MOST_CHARACTERS,
     REPLACEMENT,
     Paragraph,
     cut,
@@ -81,6 +82,10 @@ def test_readable_text_has_only_characters_of_the_font(text):
     shown = readable(text)
     assert fonts.text().can_show(shown)
     assert shown == " ".join(shown.split())
+
+
+def test_emoji_whose_names_are_long_get_no_further_than_letters():
+    assert len(readable("🐢🚲" * MOST_CHARACTERS)) <= MOST_CHARACTERS
 
 
 def test_european_letters_are_shown_as_they_are_in_both_fonts():
