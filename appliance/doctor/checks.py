@@ -1,4 +1,4 @@
-"""Checks of sound cards, network, clock, token source and server."""
+"""Checks of sound cards, key file, network, clock, token source and server."""
 
 import asyncio
 import os
@@ -69,6 +69,18 @@ def network(current_address: Callable[[], str | None]) -> Finding:
     return Finding("network", address)
 
 
+def encryption_key(key_file: str) -> Finding:
+    """Check the key file of an encrypted room."""
+    # LiveKit's library is large, and most boxes have no key.
+    from appliance.room.encryption import encryption
+    from appliance.room.failures import Failure
+
+    found = encryption(key_file)
+    if isinstance(found, Failure):
+        return Finding("encryption key", f"{key_file} cannot be used", found.reason)
+    return Finding("encryption key", key_file)
+
+
 def names(urls: Iterable[str | None]) -> Finding:
     """Check that the names of the servers can be resolved."""
     hosts = sorted({urlsplit(url).hostname or "" for url in urls if url} - {""})
@@ -120,17 +132,20 @@ def _is_known(host: str) -> bool:
         return False
 
 
-async def try_token(source: TokenAdapter, now_s: float) -> tuple[str, str]:
+async def try_token(
+    source: TokenAdapter, now_s: float, preset: str | None = None
+) -> tuple[str, str]:
     """Return a description without the token itself, and the address of its server.
 
     Args:
         source: the configured token source.
         now_s: seconds since the epoch.
+        preset: name of the preset to join; None: the first room.
 
     Raises:
         TokenError: none was issued; the sentence has the reason.
     """
-    answer = await source.answer(FetchToken(0, None, None))
+    answer = await source.answer(FetchToken(0, preset, None))
     return (
         f"token for room {answer.room} {_until(answer.expires_at_s, now_s)}",
         answer.url,
@@ -151,8 +166,9 @@ class Probes:
 
     devices: Callable[[], tuple[Device, ...]]
     """Search for sound cards, also those in use."""
-    fetch_token: Callable[[], tuple[str, str]]
-    """Fetch a token; return a description without the token, and its server's URL."""
+    fetch_token: Callable[[str | None], tuple[str, str]]
+    """Fetch a token for a preset, None for the first room; return a description without
+    the token, and its server's URL."""
 
 
 def probes_of(config: Config) -> Probes:
@@ -163,10 +179,10 @@ def probes_of(config: Config) -> Probes:
         with PortAudio() as driver:
             return all_devices(driver)
 
-    def fetch_token() -> tuple[str, str]:
+    def fetch_token(preset: str | None) -> tuple[str, str]:
         identity = Store(state_folder(os.environ), _ignore).read().identity
         source = TokenAdapter(config, identity=identity, post=_ignore)
-        return asyncio.run(try_token(source, time.time()))
+        return asyncio.run(try_token(source, time.time(), preset))
 
     return Probes(devices, fetch_token)
 

@@ -3,10 +3,10 @@
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Final
 
-from appliance.config import Cards, Config
+from appliance.config import Cards, Config, Preset, RoomConfig
 from appliance.core import fault_table
 from appliance.doctor import checks
 from appliance.doctor.checks import Finding, Probes, clock
@@ -105,7 +105,9 @@ def doctor(config: Config, probes: Probes, *, as_json: bool = False) -> int:
 
 def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     """Yield the result of each check, from the box to the server."""
-    urls = config.room.token_url, config.room.url
+    rooms = (config.room, *config.room.presets)
+    # As keys, because presets inherit them.
+    urls = dict.fromkeys(url for room in rooms for url in (room.token_url, room.url))
     yield Finding("configuration", "no mistakes")
     page = config.page
     yield service(ask=lambda: health(page.listen) if page.enabled else None)
@@ -113,12 +115,15 @@ def findings_of(config: Config, probes: Probes) -> Iterator[Finding]:
     yield from sound("speaker", config.sound.speaker, probes.devices)
     yield screen(config.screen)
     yield pins(config.buttons, config.lamps)
+    for key_file in dict.fromkeys(room.encryption_key_file for room in rooms):
+        if key_file is not None:
+            yield checks.encryption_key(key_file)
     yield checks.network(current_address)
     yield wifi(current_interface)
     remote = remote_clock(urls)
     yield clock(time.time(), remote)
-    yield checks.names(urls)
-    yield from room(config.room.url, probes.fetch_token)
+    yield checks.names([*urls, config.metrics.post_url])
+    yield from tokens(config.room, probes.fetch_token)
 
 
 def sound(
@@ -143,22 +148,30 @@ def sound(
     yield Finding(f"{direction} level", *volume)
 
 
-def room(
-    url: str | None, fetch_token: Callable[[], tuple[str, str]]
+def tokens(
+    room: RoomConfig, fetch_token: Callable[[str | None], tuple[str, str]]
 ) -> Iterator[Finding]:
-    """Check the token source and the server that its token is for.
+    """Check the token source of the room and of each preset, and each server once.
 
     Args:
-        url: configured address of the server, used without a token.
+        room: its addresses of servers, and those of its presets, are used without a
+            token.
         fetch_token: as in `Probes`.
     """
-    try:
-        description, url = fetch_token()
-    except ApplianceError as exc:
-        yield Finding("token source", "does not work", str(exc))
-    else:
-        yield Finding("token source", description)
-    yield checks.server(url)
+    servers: set[str | None] = set()
+    for place in (room, *room.presets):
+        preset = place.name if isinstance(place, Preset) else None
+        mark = f" ({preset})" if preset else ""
+        url = place.url
+        try:
+            description, url = fetch_token(preset)
+        except ApplianceError as exc:
+            yield Finding(f"token source{mark}", "does not work", str(exc))
+        else:
+            yield Finding(f"token source{mark}", description)
+        if url not in servers:
+            yield replace(checks.server(url), part=f"server{mark}")
+            servers.add(url)
 
 
 def _lines(finding: Finding) -> str:

@@ -29,6 +29,12 @@ async def test_a_token_is_described_by_room_and_end(ends_at_s, said):
     assert office.events.empty()
 
 
+async def test_the_token_of_a_preset_is_from_its_own_source():
+    office = Office(ok())
+    await try_token(office.source(), NOW_S, "lab")
+    assert office.requests[0].url == "https://lab/api"
+
+
 @pytest.mark.parametrize(
     ("answer", "error"),
     [

@@ -12,13 +12,15 @@ from appliance.config import (
     ButtonsConfig,
     Config,
     LampsConfig,
+    Preset,
+    RoomConfig,
     ScreenConfig,
     SoundConfig,
 )
 from appliance.core.events import Cause
 from appliance.doctor import checks
 from appliance.doctor.checks import Probes
-from appliance.doctor.command import doctor, room, sound
+from appliance.doctor.command import doctor, sound, tokens
 from appliance.errors import TokenUnreachable
 from appliance.sound_cards.alsa_mixer import Control
 from appliance.sound_cards.devices import Device
@@ -44,12 +46,12 @@ def second_choice():
     return (HDMI,)
 
 
-def no_token():
+def no_token(_preset):
     reason = "the source answered 500"
     raise TokenUnreachable(Cause.TOKEN_SOURCE, reason)
 
 
-def token():
+def token(_preset):
     return "token for room kitchen until 14:05", "ws://127.0.0.1:9"
 
 
@@ -132,7 +134,8 @@ def found(findings):
 def test_the_server_of_the_token_is_checked(listening):
     url = f"ws://127.0.0.1:{listening}"
     said = "token for room kitchen until 14:05"
-    assert found(room("wss://other.invalid", lambda: (said, f"{url}/x?key=1"))) == [
+    room = RoomConfig(url="wss://other.invalid")
+    assert found(tokens(room, lambda _: (said, f"{url}/x?key=1"))) == [
         ("token source", said, True),
         ("server", f"{url}/x responds", True),
     ]
@@ -140,10 +143,49 @@ def test_the_server_of_the_token_is_checked(listening):
 
 def test_without_a_token_the_configured_server_is_checked(listening):
     url = f"ws://127.0.0.1:{listening}"
-    assert found(room(url, no_token)) == [
+    assert found(tokens(RoomConfig(url=url), no_token)) == [
         ("token source", "does not work", False),
         ("server", f"{url} responds", True),
     ]
+
+
+def test_the_token_source_of_each_preset_is_asked_and_each_server_once(listening):
+    url = f"ws://127.0.0.1:{listening}"
+
+    def fetch_token(preset):
+        if preset == "garage":
+            return no_token(preset)
+        return f"token for room {preset}", url if preset == "yard" else f"{url}/x"
+
+    presets = (Preset(name="garage", url=url), Preset(name="yard", url=url))
+    room = RoomConfig(url=url, presets=presets)
+    assert found(tokens(room, fetch_token)) == [
+        ("token source", "token for room None", True),
+        ("server", f"{url}/x responds", True),
+        ("token source (garage)", "does not work", False),
+        ("server (garage)", f"{url} responds", True),
+        ("token source (yard)", "token for room yard", True),
+    ]
+
+
+def test_key_files_and_names_of_presets_are_checked(tmp_path, capsys):
+    key_file = tmp_path / "key"
+    key_file.write_text("swordfish\n")
+    yard = Preset(name="yard", encryption_key_file=str(key_file))
+    lab = Preset(
+        name="lab",
+        encryption_key_file=str(tmp_path / "none"),
+        token_url=f"https://{'x' * 64}.invalid",
+    )
+    room = RoomConfig(encryption_key_file=str(key_file), presets=(yard, lab))
+    assert doctor(replace(BARE, room=room), Probes(no_card, token)) == 1
+    output = capsys.readouterr().out
+    assert output.count(f"ok     encryption key: {key_file}\n") == 1
+    assert (
+        f"WRONG  encryption key: {tmp_path / 'none'} cannot be used\n"
+        "       room.encryption_key_file cannot be read (No such file"
+    ) in output
+    assert f"WRONG  names: unknown: {'x' * 64}.invalid" in output
 
 
 def test_a_server_that_does_not_respond_is_reported():
