@@ -7,12 +7,28 @@ from typing import Final
 from appliance.core import session, talk
 from appliance.core.commands import Command, SetGain, SetVolume, StoreVolumeAndGain
 from appliance.core.events import Button, ButtonEvent, ButtonPressed, ButtonReleased
-from appliance.core.state import Goal, Phase, ScreenPage, State, Step
+from appliance.core.state import (
+    Goal,
+    Phase,
+    PressSeries,
+    ScreenPage,
+    State,
+    Step,
+)
 
 VOLUME_STEP_PERCENT: Final = 5
 """Our choice: twenty presses over the whole range."""
 LOST_S: Final = 5.0
-"""A wire is found to float after up to 3.6 s, in which it seems to be pressed."""
+"""A wire is found to float after up to 3.6 s, in which it seems to be pressed.
+
+After this time without a press nothing is left of the suspicion against it.
+"""
+SAME_EFFECT: Final = (
+    frozenset({Button.LEAVE, Button.NEXT_ROOM}),
+    frozenset({Button.VOLUME_UP, Button.VOLUME_DOWN}),
+)
+"""Buttons that change the same. They have a common series of presses, because their
+wires float together when their common ground breaks."""
 
 
 def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
@@ -20,6 +36,8 @@ def pressed(state: State, event: ButtonPressed, now_s: float) -> Step:
     if event.is_resumed:
         return _resumed(state, event, now_s), ()
     state = replace(state, wakes=state.wakes + 1)
+    if not event.is_at_boot:
+        state = _with_series(state, event.button, now_s)
     if event.button is Button.TALK:
         at_s = _at_s(event, now_s)
         step = talk.press(state, at_s, is_at_boot=event.is_at_boot)
@@ -37,13 +55,18 @@ def released(state: State, event: ButtonReleased, now_s: float) -> Step:
         stuck=_others(state, event.button),
         bounced=event.button if was_stuck else None,
     )
+    ending: tuple[Command, ...] = ()
     if event.button is Button.TALK:
         end = talk.button_lost if event.is_lost else talk.release
-        return end(state, _at_s(event, now_s))
+        state, ending = end(state, _at_s(event, now_s))
     if event.button is Button.LEAVE:
         was_held = state.leave_down_s is not None
         state = replace(state, leave_down_s=None, is_hold_bounced=was_held)
-    return _back(state, event.button, now_s) if event.is_lost else (state, ())
+    series = _series(state, event.button, now_s) if event.is_lost else None
+    if series is None:
+        return state, ending
+    state, restoring = _restored(state, event.button, series, now_s)
+    return state, (*ending, *restoring)
 
 
 def tick(state: State, now_s: float) -> Step:
@@ -80,19 +103,60 @@ def _rejoined(state: State, commands: tuple[Command, ...], now_s: float) -> Step
     return state, (*commands, *joining)
 
 
-def _back(state: State, lost: Button, now_s: float) -> Step:
-    """Go back to the room if the presses of a floating wire have just left it.
+def _series(state: State, button: Button, now_s: float) -> PressSeries | None:
+    """Return the series of presses that goes on; None: the next press begins one."""
+    newest = (one for one in state.press_series if button in one.buttons)
+    series = next(newest, None)
+    return series if series and now_s - series.last_s < LOST_S else None
 
-    Without its button, and perhaps without the page, nobody else may bring it back.
+
+def _with_series(state: State, button: Button, now_s: float) -> State:
+    """Return the state before a press, which begins or continues a series."""
+    alone = frozenset({button})
+    series = _series(state, button, now_s) or PressSeries(
+        buttons=next((same for same in SAME_EFFECT if button in same), alone),
+        last_s=now_s,
+        preset=state.preset,
+        is_left=_is_left(state),
+        is_muted=state.talk.is_muted,
+        volume_percent=state.volume_percent,
+        screen_page=state.screen_page,
+    )
+    others = tuple(one for one in state.press_series if button not in one.buttons)
+    return replace(state, press_series=(*others, replace(series, last_s=now_s)))
+
+
+def _restored(state: State, lost: Button, before: PressSeries, now_s: float) -> Step:
+    """Restore what the presses of a floating wire have changed.
+
+    Without its button, and perhaps without the page, nobody else may do so.
     """
-    if now_s - state.since_s > LOST_S:
+    match lost:
+        case Button.TALK:
+            # In `open` mode one of the presses may have been a person's mute.
+            is_muted = before.is_muted or state.is_open_mode
+            return talk.page_mute(state, is_on=True) if is_muted else state, ()
+        case Button.NEXT_PAGE:
+            return replace(state, screen_page=before.screen_page), ()
+        case Button.VOLUME_UP | Button.VOLUME_DOWN:
+            return set_volume(state, before.volume_percent)
+        case _:
+            return _back(state, before, now_s)
+
+
+def _back(state: State, before: PressSeries, now_s: float) -> Step:
+    """Go back to the room of before, or stay out of it if somebody had left it."""
+    if (state.preset, _is_left(state)) == (before.preset, before.is_left):
         return state, ()
-    is_left = state.is_out and state.phase in {Phase.LEAVING, Phase.LEFT}
-    if lost is Button.LEAVE and is_left:
-        return session.join(state, state.preset, None, now_s)
-    if lost is Button.NEXT_ROOM and state.change is not None:
-        return session.join(state, state.change.back_to, None, now_s)
-    return state, ()
+    if before.is_left:
+        state = replace(state, preset=before.preset)
+        return session.end(state, Goal.STAY_OUT, now_s)
+    return session.join(state, before.preset, None, now_s)
+
+
+def _is_left(state: State) -> bool:
+    """Return whether the room was left, or is being left, on request."""
+    return state.is_out and state.phase in {Phase.LEAVING, Phase.LEFT}
 
 
 def _resumed(state: State, event: ButtonPressed, now_s: float) -> State:

@@ -187,6 +187,24 @@ class Conversation:
 
 
 @dataclass(frozen=True, slots=True)
+class PressSeries:
+    """Presses in quick succession, and what was before the first of them.
+
+    If a floating wire proves to have made them, that is restored.
+    """
+
+    buttons: frozenset[Button]
+    last_s: float
+    """Time of the newest press."""
+    preset: str | None
+    is_left: bool
+    """The room was left on request."""
+    is_muted: bool
+    volume_percent: int
+    screen_page: ScreenPage
+
+
+@dataclass(frozen=True, slots=True)
 class State:
     """Complete state of the appliance."""
 
@@ -243,6 +261,8 @@ class State:
     """The OLED shows the PIN until then; None: nobody is pairing a phone."""
     wakes: int = 0
     """Presses of all buttons, whatever their effect, and requests for the PIN."""
+    press_series: tuple[PressSeries, ...] = ()
+    """The newest of each button."""
     stuck: tuple[Button, ...] = ()
     """Buttons other than talk that have been down since the start."""
     bounced: Button | None = None

@@ -90,6 +90,7 @@ class Watch:
         assert len(after.chat.lines) <= KEPT_LINES
         assert len(after.lost) <= len(Part)
         assert len(after.stuck) <= len(Button)
+        assert len(after.press_series) <= len(Button)
         assert self.has_exited == (after.phase is Phase.STOPPED)
 
     def _follow_event(self, event: Event) -> None:

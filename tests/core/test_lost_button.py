@@ -2,13 +2,21 @@
 
 import pytest
 
-from appliance.core.events import Button, ButtonPressed, ButtonReleased
-from appliance.core.state import Phase
+from appliance.core.commands import SetVolume, StoreVolumeAndGain
+from appliance.core.events import (
+    Button,
+    ButtonPressed,
+    ButtonReleased,
+    Cause,
+    VolumeAsked,
+)
+from appliance.core.state import Phase, ScreenPage
 from tests.core.story import (
     HOLD,
     HYBRID,
     LEAVE,
     LEAVE_UP,
+    MUTE,
     OPEN,
     PAGE_DOWN,
     PAGE_UP,
@@ -19,11 +27,13 @@ from tests.core.story import (
     UNMUTE,
     in_room,
     live,
+    started,
     with_mode,
     with_presets,
 )
 
 LOST = ButtonReleased(Button.TALK, is_lost=True)
+VOLUME = (Button.VOLUME_UP, Button.VOLUME_DOWN)
 
 
 @pytest.mark.parametrize("held_s", [0.1, 5])
@@ -53,6 +63,33 @@ def test_a_mute_at_an_open_box_can_be_undone_on_the_page_without_the_button():
     assert box.is_live()
 
 
+@pytest.mark.parametrize("presses", [180, 181])
+@pytest.mark.parametrize("mute", [(MUTE,), (PRESS, RELEASE), (PRESS, RELEASE, 60)])
+def test_a_floating_wire_of_the_talk_button_does_not_undo_the_mute_of_an_open_box(
+    mute, presses
+):
+    box = in_room(with_mode(OPEN))
+    box.play(*mute)
+    hum(box, Button.TALK, presses)
+    assert not box.is_live()
+    assert box.view().is_muted_on_page
+    assert not box.view().is_muted_at_box
+    box.play(60, UNMUTE)
+    assert box.is_live()
+
+
+@pytest.mark.parametrize("is_muted", [False, True])
+@pytest.mark.parametrize("mode", PUSH_TO_TALK)
+def test_a_floating_wire_of_the_talk_button_leaves_the_mute_of_the_page_as_it_was(
+    mode, is_muted
+):
+    box = in_room(with_mode(mode))
+    box.play(*((MUTE,) if is_muted else ()))
+    hum(box, Button.TALK, 181)
+    assert not box.is_live()
+    assert box.view().is_muted_on_page is is_muted
+
+
 def test_an_open_box_that_is_not_muted_goes_on_talking_without_its_button():
     box = in_room(with_mode(OPEN))
     assert box.play(LOST) == ()
@@ -70,9 +107,16 @@ def test_a_talk_of_the_page_goes_on_without_the_button(mode):
 
 def hum(box, button, presses):
     """Press a button as a floating wire does until it is found to float."""
+    float_together(box, [button], presses)
+
+
+def float_together(box, buttons, presses):
+    """Press buttons as wires do that float together, until they are found to float."""
     for _ in range(presses):
-        box.play(ButtonPressed(button), 0.01, ButtonReleased(button), 0.01)
-    box.play(ButtonReleased(button, is_lost=True))
+        box.play(*map(ButtonPressed, buttons), 0.01)
+        box.play(*map(ButtonReleased, buttons), 0.01)
+    for button in buttons:
+        box.play(ButtonReleased(button, is_lost=True))
 
 
 @pytest.mark.parametrize("is_answered", [False, True])
@@ -94,12 +138,36 @@ def test_a_box_that_somebody_has_left_stays_out_when_the_leave_button_fails():
     assert box.phase() is Phase.LEFT
 
 
+@pytest.mark.parametrize("button", [Button.LEAVE, Button.NEXT_ROOM])
 @pytest.mark.parametrize("presses", [180, 181, 182])
-def test_a_floating_wire_of_the_room_button_leaves_the_box_in_its_room(presses):
+def test_a_box_that_somebody_has_left_stays_out_when_a_wire_floats(button, presses):
     box = in_room(with_presets("garage", "cellar"))
+    box.play(LEAVE, LEAVE_UP, box.left(), 3600)
+    hum(box, button, presses)
+    assert box.phase() is Phase.LEFT
+    assert box.view().preset is None
+
+
+@pytest.mark.parametrize("make", [started, in_room])
+@pytest.mark.parametrize("presses", [180, 181, 182])
+def test_a_floating_wire_of_the_room_button_leaves_the_box_in_its_room(presses, make):
+    box = make(with_presets("garage", "cellar"))
     hum(box, Button.NEXT_ROOM, presses)
     box.play(box.left())
     assert box.phase() is Phase.FETCHING
+    assert box.view().preset is None
+
+
+def test_a_floating_wire_that_is_down_for_longer_than_up_makes_one_press():
+    """The rest of it looks like the bounce of that press."""
+    box = in_room(with_presets("garage"))
+    room = Button.NEXT_ROOM
+    box.play(ButtonPressed(room), box.left())
+    box.enter()
+    for _ in range(180):
+        box.play(0.015, ButtonReleased(room), 0.005)
+        box.play(ButtonPressed(room, is_resumed=True))
+    box.play(ButtonReleased(room, is_lost=True), box.left())
     assert box.view().preset is None
 
 
@@ -107,8 +175,61 @@ def test_a_room_that_was_chosen_stays_when_the_room_button_fails():
     box = in_room(with_presets("garage"))
     box.play(ButtonPressed(Button.NEXT_ROOM), box.left())
     box.enter()
-    box.play(1, ButtonReleased(Button.NEXT_ROOM, is_lost=True))
+    box.play(60, ButtonReleased(Button.NEXT_ROOM, is_lost=True))
     assert box.view().preset == "garage"
+
+
+def test_a_room_button_without_presets_changes_nothing_when_its_wire_floats():
+    box = in_room()
+    box.play(box.lost(Cause.ROOM_CLOSED))
+    hum(box, Button.NEXT_ROOM, 180)
+    assert box.phase() is Phase.WAITING
+
+
+@pytest.mark.parametrize("presses", [180, 181])
+@pytest.mark.parametrize("is_leave_first", [False, True])
+@pytest.mark.parametrize("is_left", [False, True])
+def test_without_a_common_ground_the_box_stays_where_it_is(
+    is_left, is_leave_first, presses
+):
+    box = in_room(with_presets("garage", "cellar"))
+    box.play(*((LEAVE, LEAVE_UP, box.left(), 60) if is_left else ()))
+    buttons = [Button.LEAVE, Button.NEXT_ROOM]
+    float_together(box, buttons if is_leave_first else buttons[::-1], presses)
+    box.play(box.left())
+    assert box.phase() is (Phase.LEFT if is_left else Phase.FETCHING)
+    assert box.view().preset is None
+
+
+@pytest.mark.parametrize("button", VOLUME)
+def test_a_floating_wire_of_a_volume_button_leaves_the_volume_as_it_was(button):
+    box = in_room()
+    box.play(VolumeAsked(40))
+    hum(box, button, 180)
+    assert box.view().volume_percent == 40
+    assert box.commands[-2:] == (SetVolume(40), StoreVolumeAndGain(40, 0.0))
+
+
+@pytest.mark.parametrize("buttons", [VOLUME, VOLUME[::-1]])
+def test_without_a_common_ground_the_volume_stays_as_it_was(buttons):
+    box = in_room()
+    float_together(box, buttons, 180)
+    assert box.view().volume_percent == 80
+    assert box.commands[-1] == StoreVolumeAndGain(80, 0.0)
+
+
+def test_a_volume_that_was_chosen_stays_when_its_button_fails():
+    box = in_room()
+    box.play(ButtonPressed(Button.VOLUME_UP), ButtonReleased(Button.VOLUME_UP), 60)
+    assert box.play(ButtonReleased(Button.VOLUME_UP, is_lost=True)) == ()
+    assert box.view().volume_percent == 85
+
+
+@pytest.mark.parametrize("presses", [180, 181, 182, 183])
+def test_a_floating_wire_of_the_page_button_leaves_the_screen_as_it_was(presses):
+    box = in_room()
+    hum(box, Button.NEXT_PAGE, presses)
+    assert box.view().screen_page is ScreenPage.TALK
 
 
 @pytest.mark.parametrize("button", [x for x in Button if x is not Button.TALK])
