@@ -77,8 +77,10 @@ def tick(state: State, now_s: float) -> Step:
 
 def follow(before: State, after: State, now_s: float) -> Step:
     """Mute the agent and tell it about the turn, as the talk demands."""
-    if not (before.is_connected and after.is_connected):
-        # Neither what was said nor a reaction may have got through.
+    is_connected = before.is_connected and after.is_connected
+    if not is_connected or _begins_to_sound(before, after):
+        # Without a connection, neither what was said nor a reaction may have got
+        # through.
         after = replace(after, conversation=_reacted(after.conversation))
     conversation = after.conversation
     if conversation.agent is None and not conversation.is_awaited:
@@ -133,9 +135,30 @@ def _with_voice(before: State, after: State, now_s: float) -> State:
 
 def _is_new_speech(state: State) -> bool:
     """Return whether a voice is not just the agent's own, played in a latched talk."""
-    agent = state.conversation.agent
-    is_active = agent is not None and agent.state in _ACTIVE
+    is_active = _is_active(state.conversation) or _is_sounding(state)
     return not (is_active and state.talk.is_latched)
+
+
+def _begins_to_sound(before: State, after: State) -> bool:
+    """Return whether an agent that does not say that it speaks is heard to speak.
+
+    One that does may just go on with what a talk has interrupted.
+    """
+    is_new = _is_sounding(after) and not _is_sounding(before)
+    return is_new and not _is_active(after.conversation)
+
+
+def _is_active(conversation: Conversation) -> bool:
+    """Return whether the agent says that it thinks or speaks."""
+    agent = conversation.agent
+    return agent is not None and agent.state in _ACTIVE
+
+
+def _is_sounding(state: State) -> bool:
+    """Return whether the agent is heard here."""
+    agent = state.conversation.agent
+    speaking = {person.id for person in state.people if person.is_speaking}
+    return agent is not None and agent.id in speaking
 
 
 def _asked(state: State, now_s: float, least_s: float) -> State:
@@ -268,15 +291,19 @@ def _should_react(state: State) -> bool:
     """Return whether the agent listens to this box, as far as we know.
 
     Among several participants it may listen to another one; that is no fault. Nor is it
-    if a mute has taken back what was said.
+    if a mute has taken back what was said, or if its answer could not be noticed.
     """
     if _is_taken_back(state):
         return False
     conversation = state.conversation
     agent = conversation.agent
-    if agent is None or agent.takes_turns or conversation.hears_us:
+    if agent is None:
         return True
-    return _is_only_person(state)
+    is_silent = agent.state is AgentState.INITIALIZING and conversation.is_muted
+    if is_silent and state.talk.is_on:
+        # It answers aloud at most, and is not played before the talk ends.
+        return False
+    return agent.takes_turns or conversation.hears_us or _is_only_person(state)
 
 
 def _is_only_person(state: State) -> bool:

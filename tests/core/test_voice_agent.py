@@ -1,5 +1,7 @@
 """Conversation with a voice agent."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -57,6 +59,7 @@ from tests.core.story import (
 )
 
 ROBOT = Participant("agent-AJ_1", "Robot", is_agent=True)
+SPEAKER = replace(ROBOT, is_speaking=True)
 AVATAR = Participant("avatar-AJ_1", "Face", is_agent=True)
 VOICE = LevelsMeasured(-20, -96, is_voice=True)
 QUIET = LevelsMeasured(-90, -96, is_voice=False)
@@ -359,6 +362,67 @@ def test_a_caption_is_a_reaction(talker):
     say(box)
     box.play(7.0, caption(box, "hm", talker=talker), 20.0)
     assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("mode", [HOLD, OPEN])
+def test_an_agent_that_only_answers_aloud_is_not_unresponsive(mode):
+    box = with_agent(mode, INITIALIZING)
+    box.play(FirstBlockSent(0.01), 60.0)
+    for _ in range(3):
+        box.play(*((PRESS, FirstBlockSent(0.01)) if mode is HOLD else ()))
+        box.play(VOICE, 2.0, QUIET, *((RELEASE, TailEnded()) if mode is HOLD else ()))
+        box.play(0.5, box.people(SPEAKER), 2.0, box.people(ROBOT), 20.0)
+        assert box.view().faults == ()
+
+
+def test_an_agent_that_answers_aloud_late_is_no_longer_named():
+    box = with_agent(state=INITIALIZING)
+    say(box)
+    box.play(30.0)
+    assert "Robot does not react" in box.view().faults[0]
+    box.play(box.people(SPEAKER))
+    assert box.view().faults == ()
+
+
+@pytest.mark.parametrize("state", [INITIALIZING, LISTENING])
+def test_what_an_agent_said_before_or_during_a_talk_is_no_reaction_to_it(state):
+    box = with_agent(state=state)
+    box.play(60.0, box.people(SPEAKER), 1.0, PRESS, FirstBlockSent(0.01), VOICE)
+    box.play(box.people(ROBOT), 1.0, box.people(SPEAKER), 0.1, box.people(ROBOT))
+    box.play(RELEASE, QUIET, TailEnded(), 8.5)
+    assert box.view().faults
+
+
+def test_an_agent_that_just_goes_on_with_what_was_interrupted_has_not_reacted():
+    box = with_agent(state=SPEAKING)
+    box.play(box.people(SPEAKER), PRESS, FirstBlockSent(0.01), box.people(ROBOT))
+    box.play(VOICE, 1.0, RELEASE, QUIET, TailEnded(), 0.1, box.people(SPEAKER), 8.5)
+    assert box.view().faults
+
+
+def test_the_voice_of_another_participant_is_no_reaction():
+    box = with_agent()
+    say(box)
+    box.play(box.people(ROBOT, replace(AVATAR, is_speaking=True)), 8.5)
+    assert box.view().faults
+
+
+def test_an_agent_need_not_react_to_its_own_voice_in_the_microphone():
+    box = with_agent(OPEN, INITIALIZING)
+    box.play(FirstBlockSent(0.01), 60.0, box.people(SPEAKER), VOICE, 10.0)
+    box.play(QUIET, 0.4, box.people(ROBOT), 20.0)
+    assert box.view().faults == ()
+
+
+def test_an_agent_that_only_answers_aloud_need_not_react_before_a_latched_talk_ends():
+    """It is not played before."""
+    box = with_agent(HYBRID, INITIALIZING)
+    box.play(60.0, PRESS, FirstBlockSent(0.01), 0.1, RELEASE)
+    speak(box)
+    box.play(60.0)
+    assert box.view().faults == ()
+    box.play(VOICE, 1.0, PRESS, RELEASE, QUIET, TailEnded(), 8.5)
+    assert box.view().faults
 
 
 def test_the_words_of_others_are_no_reaction():
