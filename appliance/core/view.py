@@ -281,7 +281,8 @@ def banner(state: State, now_s: float) -> str:
     failed = state.failed_change
     if failed is None:
         return status
-    return f"{status} ({session.room_name(failed.preset)}: {CAUSE_TEXT[failed.cause]})"
+    cause = Cause.NO_LINK if _is_offline(state, failed.cause) else failed.cause
+    return f"{status} ({session.room_name(failed.preset)}: {CAUSE_TEXT[cause]})"
 
 
 def _status(state: State, now_s: float) -> str:
@@ -322,8 +323,17 @@ def retry_s(state: State, now_s: float) -> int:
 
 def _cause(state: State) -> Cause | None:
     """Return the cause of the outage; a missing network explains most others."""
-    is_offline = state.cause in {None, *NEED_LINK} and state.is_link_down
+    is_explained = state.cause in {None, *NEED_LINK} and state.is_link_down
+    is_offline = is_explained or _is_offline(state, state.cause)
     return Cause.NO_LINK if is_offline else state.cause
+
+
+def _is_offline(state: State, cause: Cause | None) -> bool:
+    """Return whether there is no internet because there is no network.
+
+    A server on this machine needs neither, but its token source or another room may.
+    """
+    return cause is Cause.NO_INTERNET and state.address is None
 
 
 def _with_cause(status: str, cause: Cause | None) -> str:

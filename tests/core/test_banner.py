@@ -6,9 +6,21 @@ import pytest
 
 from appliance.config import ButtonsConfig, Config
 from appliance.core.events import Cause, JoinAsked, LeaveAsked, LinkChanged, StopAsked
+from appliance.core.reconnect import CHANGE_ATTEMPTS
 from appliance.core.state import Phase
 from appliance.core.view import CAUSE_TEXT, banner, retry_s
-from tests.core.story import ALICE, LEAVE, PRESS, CoreHarness, in_room, joining, started
+from tests.core.story import (
+    ALICE,
+    LEAVE,
+    PRESS,
+    CoreHarness,
+    in_room,
+    joining,
+    started,
+    with_presets,
+)
+
+LOCAL_URL = "ws://127.0.0.1:7880"
 
 
 def words(box: CoreHarness) -> str:
@@ -126,10 +138,24 @@ def test_a_missing_link_explains_every_outage(cause):
 
 def test_a_room_on_this_machine_needs_no_link():
     box = started()
-    box.play(replace(box.token(), url="ws://127.0.0.1:7880"), box.joined(ALICE))
+    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE))
     box.play(LinkChanged(None), PRESS)
     assert words(box) == "in kitchen"
     assert box.is_live()
+
+
+def test_a_missing_link_is_named_although_the_room_is_on_this_machine():
+    box = started(with_presets("garage"))
+    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE), LinkChanged(None))
+    box.play(JoinAsked("garage"), box.left())
+    for _ in range(CHANGE_ATTEMPTS - 1):
+        box.play(box.no_token(Cause.NO_INTERNET))
+        assert words(box).startswith("disconnected: no network, retry in")
+        box.play(2)
+        assert words(box) == "connecting: no network"
+    box.play(box.no_token(Cause.NO_INTERNET))
+    box.play(replace(box.token(), url=LOCAL_URL), box.joined(ALICE))
+    assert words(box) == "in kitchen (garage: no network)"
 
 
 def test_leaving_for_a_new_session_is_a_reconnect_and_names_its_cause():
