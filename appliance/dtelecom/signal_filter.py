@@ -9,6 +9,7 @@ keeps fields that it does not know.
 Source: LiveKit's `livekit_rtc.proto` and `livekit_models.proto`.
 """
 
+from itertools import accumulate, chain
 from typing import Any, Final
 
 from google.protobuf.descriptor_pb2 import (
@@ -20,6 +21,9 @@ from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import DecodeError, Message
 from google.protobuf.message_factory import GetMessageClass
 
+MAX_PARTS: Final = 3000
+"""Rooms and participants in one message, and the joins and updates that list them; our
+choice: more than the largest room has. A message with more is passed on as it is."""
 _KEY: Final = FieldDescriptorProto.TYPE_BYTES
 _FLAG: Final = FieldDescriptorProto.TYPE_UINT64
 _FIELDS: Final[tuple[tuple[str, str, int, Any], ...]] = (
@@ -71,11 +75,22 @@ class SignalFilter:
 
         Args:
             message: from the server, untrusted. It is returned itself if it has
-                nothing to remove or is malformed.
+                nothing to remove, is malformed or has more than `MAX_PARTS`.
         """
         try:
             response = _RESPONSE.FromString(message)
         except DecodeError:
+            return message
+        # Counted first: each becomes an object of Python's when it is looked at.
+        lists = chain(
+            (response.joins, response.updates, response.room_updates),
+            (join.rooms for join in response.joins),
+            (join.own for join in response.joins),
+            (join.others for join in response.joins),
+            (update.participants for update in response.updates),
+            (update.rooms for update in response.room_updates),
+        )
+        if any(parts > MAX_PARTS for parts in accumulate(map(len, lists))):
             return message
         joined = [room for join in response.joins for room in join.rooms]
         updated = [room for update in response.room_updates for room in update.rooms]
