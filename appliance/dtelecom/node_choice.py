@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -50,7 +50,7 @@ async def choose_node(
     """Return the node that the network recommends for this client.
 
     The nodes are asked in random order; the first that recommends any node decides. If
-    none does within `TOTAL_S`, the first one is used.
+    none does within `TOTAL_S`, one that was not asked is used, if there is any.
 
     Args:
         registry: lists the nodes.
@@ -64,25 +64,32 @@ async def choose_node(
     """
     domains = list(await registry.nodes())
     shuffle(domains)
-    chosen = domains[0]
+    chosen = None
     if client_ip is not None and ip(client_ip) is not None:
-        chosen = await _recommended(domains, client_ip, transport) or chosen
+        chosen = await _recommended(domains, client_ip, transport)
+    chosen = chosen or domains[0]
     others = [domain for domain in domains if domain != chosen][:FALLBACKS]
     return ChosenNode(f"wss://{chosen}", tuple(f"wss://{each}" for each in others))
 
 
 async def _recommended(
-    domains: Sequence[str],
+    domains: list[str],
     client_ip: str,
     transport: "httpx.AsyncBaseTransport | None",
 ) -> str | None:
-    """Return the first recommendation, or None if there is none in time."""
+    """Return the first recommendation, or None if there is none in time.
+
+    Nodes that recommend none are moved to the end of `domains`.
+    """
     body = msgspec.json.encode({"ip": client_ip})
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(TOTAL_S):
-            for domain in domains:
+            for domain in tuple(domains):
+                # Before it is asked: there may be no time left for its answer.
+                domains.append(domains.pop(0))
                 found = await _asked(domain, body, transport)
                 if found is not None:
+                    domains.insert(0, domains.pop())
                     return found
     return None
 

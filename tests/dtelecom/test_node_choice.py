@@ -1,5 +1,6 @@
 """Choice of a node."""
 
+import asyncio
 import json
 
 import httpx
@@ -8,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from appliance.dtelecom import node_choice
 from appliance.dtelecom.node_choice import MAX_BODY, choose_node
 from appliance.dtelecom.node_registry import NodeRegistry, RegistrySettings, is_domain
 
@@ -29,6 +31,8 @@ class Network:
         answer = self.answers[request.url.host[0]]
         if isinstance(answer, Exception):
             raise answer
+        if isinstance(answer, asyncio.Event):
+            return answer.wait()
         if isinstance(answer, int):
             return httpx.Response(answer)
         body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
@@ -49,7 +53,8 @@ async def test_the_first_node_that_recommends_one_decides():
     network = Network(a=[], b=best, c=[{"domain": "other.example.com"}])
     choice = await chosen(network)
     assert choice.url == "wss://near.example.com"
-    assert choice.fallback_urls == tuple(f"wss://{node}" for node in NODES)
+    order = (NODES[1], NODES[2], NODES[0])
+    assert choice.fallback_urls == tuple(f"wss://{node}" for node in order)
     asked = {"ip": "203.0.113.7"}
     assert network.asked == [("a.example.com", asked), ("b.example.com", asked)]
 
@@ -80,6 +85,17 @@ async def test_without_a_recommendation_the_first_node_is_used(answer):
     assert choice.url == "wss://a.example.com"
     assert choice.fallback_urls == ("wss://b.example.com", "wss://c.example.com")
     assert [host for host, _ in network.asked] == list(NODES)
+
+
+async def test_a_node_that_did_not_answer_comes_last(monkeypatch):
+    monkeypatch.setattr(node_choice, "TOTAL_S", 0.1)
+    dead, silent = httpx.ConnectTimeout("late"), asyncio.Event()
+    network = Network(a=dead, b=dead, c=dead, d=silent, e=silent)
+    nodes = tuple(f"{letter}.example.com" for letter in "abcde")
+    choice = await chosen(network, nodes=nodes)
+    assert [host for host, _ in network.asked] == list(nodes[:4])
+    assert choice.url == "wss://e.example.com"
+    assert choice.fallback_urls == tuple(f"wss://{node}" for node in nodes[:3])
 
 
 @pytest.mark.parametrize("ip", [None, "", "example.com", "203.0.113.7, 10.0.0.1"])
