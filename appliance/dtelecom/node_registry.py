@@ -202,7 +202,7 @@ class NodeRegistry:
         self._settings = settings
         self._transport = transport
         self._now_s = now_s
-        self._asking = asyncio.Lock()
+        self._asking: asyncio.Task[None] | None = None
         self._nodes = settings.nodes
         self._until_s = float("inf") if settings.nodes else float("-inf")
         self._failure: RegistryError | None = None
@@ -210,14 +210,17 @@ class NodeRegistry:
     async def nodes(self) -> tuple[str, ...]:
         """Return the domains of the active nodes; never empty.
 
-        An old list is better than none: it is used while the registry does not answer.
+        An old list is better than none: it is used until the registry has answered.
 
         Raises:
             RegistryError: there has never been a list.
         """
-        async with self._asking:
-            if self._now_s() >= self._until_s:
-                await self._ask()
+        is_asking = self._asking is not None and not self._asking.done()
+        if self._now_s() >= self._until_s and not is_asking:
+            self._asking = asyncio.create_task(self._ask())
+        if not self._nodes and self._asking is not None:
+            # Others wait for it, too.
+            await asyncio.shield(self._asking)
         if not self._nodes:
             assert self._failure is not None
             raise RegistryError(str(self._failure)) from self._failure

@@ -1,5 +1,6 @@
 """The list of nodes from the registry."""
 
+import asyncio
 import base64
 import json
 import struct
@@ -70,6 +71,11 @@ class Rpc:
         is_raw = isinstance(self.answer, bytes)
         body = self.answer if is_raw else msgspec.json.encode(self.answer)
         return httpx.Response(self.status, stream=httpx.ByteStream(body))
+
+
+async def asked():
+    """Wait until the registry has been asked in the background."""
+    await asyncio.gather(*asyncio.all_tasks() - {asyncio.current_task()})
 
 
 async def test_the_registry_is_asked_for_the_accounts_of_its_active_nodes():
@@ -189,7 +195,47 @@ async def test_a_list_is_kept_until_it_is_old():
     assert len(rpc.asked) == 1
     rpc.answer = listing(account("b.example.com"))
     now_s[0] = FRESH_S
+    assert await registry.nodes() is first
+    await asked()
     assert await registry.nodes() == ("b.example.com",)
+
+
+async def test_an_old_list_is_returned_at_once_and_asked_for_once():
+    now_s = [0.0]
+    rpc, goes_on = Rpc(listing(account("a.example.com"))), asyncio.Event()
+    requests = list[str]()
+
+    async def hang(_):
+        requests.append("begun")
+        try:
+            await goes_on.wait()
+        finally:
+            requests.append("over")
+        return httpx.Response(500)
+
+    registry = NodeRegistry(SETTINGS, rpc.transport, lambda: now_s[0])
+    first = await registry.nodes()
+    rpc.transport.handler = hang
+    now_s[0] = FRESH_S
+    while not requests:
+        assert await registry.nodes() is first
+        await asyncio.sleep(0)
+    assert await registry.nodes() is first
+    assert requests == ["begun"]
+    goes_on.set()
+    await asked()
+    assert requests == ["begun", "over"]
+
+
+async def test_all_wait_for_the_first_list_together():
+    rpc = Rpc(listing(account("a.example.com")))
+    registry = NodeRegistry(SETTINGS, rpc.transport)
+    leaving = asyncio.ensure_future(registry.nodes())
+    waiting = [asyncio.ensure_future(registry.nodes()) for _ in range(3)]
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await asyncio.gather(*waiting) == [("a.example.com",)] * 3
+    assert len(rpc.asked) == 1
 
 
 async def test_an_old_list_is_used_while_the_registry_does_not_answer(caplog):
@@ -201,6 +247,7 @@ async def test_an_old_list_is_used_while_the_registry_does_not_answer(caplog):
     for _ in range(3):
         now_s[0] += FRESH_S
         assert await registry.nodes() is first
+        await asked()
     warnings = [record for record in caplog.records if record.levelname == "WARNING"]
     assert len(warnings) == 1
 
