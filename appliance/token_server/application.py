@@ -103,6 +103,7 @@ def app(
     *,
     body_s: float = BODY_S,
     issuer: Issuer | None = None,
+    counts: Counts | None = None,
 ) -> Starlette:
     """Return the ASGI application.
 
@@ -111,8 +112,9 @@ def app(
         now_s: returns seconds since the epoch.
         body_s: time limit for a request body.
         issuer: replaces the one for the configured kind of server, for tests.
+        counts: also of requests that do not reach the application.
     """
-    counts = Counts()
+    counts = counts or Counts()
     routes = _Routes(settings, counts, now_s, body_s, issuer or _issuer(settings))
     paths = (path + end for path in PATHS for end in ("", "/"))
     application = Starlette(

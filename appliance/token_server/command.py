@@ -11,6 +11,7 @@ import signal
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -28,9 +29,10 @@ from appliance.net.url import host_and_port, is_loopback
 from appliance.process.logs import start_logging
 from appliance.process.systemd import Notify, systemd_notify
 from appliance.token_server.access import RealClient
-from appliance.token_server.application import app
+from appliance.token_server.application import Counts, app
 from appliance.token_server.config import (
     Networks,
+    Reason,
     TokenServerConfig,
     TokenServerSettings,
 )
@@ -146,7 +148,13 @@ def server(
 
     `started` is called when it accepts connections.
     """
-    served = application(settings, limits, issuer=issuer)
+    counts = Counts()
+
+    def count(_address: str) -> None:
+        counts.note_refused(Reason.RATE)
+
+    limits = replace(limits, on_refused=count)
+    served = application(settings, limits, issuer=issuer, counts=counts)
     return BoundedServer(_config(served), limits, started)
 
 
@@ -155,12 +163,13 @@ def application(
     limits: ServerLimits,
     now_s: Callable[[], float] = time.time,
     issuer: Issuer | None = None,
+    counts: Counts | None = None,
 ) -> ASGIApp:
     """Return the ASGI application with the rate limit of each client's own address.
 
-    `now_s` and `issuer` are those of `app`.
+    `now_s`, `issuer` and `counts` are those of `app`.
     """
-    limited = RateLimited(app(settings, now_s, issuer=issuer), limits)
+    limited = RateLimited(app(settings, now_s, issuer=issuer, counts=counts), limits)
     return RealClient(limited, Networks(settings.config.trusted_proxies))
 
 

@@ -181,6 +181,8 @@ class Reason(StrEnum):
     IDENTITY = "identity"
     FIELD = "field"
     BODY = "body"
+    RATE = "rate"
+    """Too many requests or connections."""
     SERVER = "server"
     """No node of the rooms' server is known."""
 

@@ -187,6 +187,23 @@ async def test_an_ipv4_client_of_a_server_on_ipv6_is_known_by_its_ipv4_address()
         writer.close()
 
 
+async def test_requests_beyond_the_rate_are_counted_and_logged(caplog):
+    caplog.set_level("INFO")
+    other = httpx.AsyncHTTPTransport(local_address="127.0.0.2")
+    async with (
+        running() as url,
+        httpx.AsyncClient(trust_env=False) as client,
+        httpx.AsyncClient(transport=other, trust_env=False) as near,
+    ):
+        answers = [await client.get(f"{url}/api/token") for _ in range(60)]
+        text = (await near.get(f"{url}/metrics")).text
+    refused = [answer for answer in answers if answer.status_code == 429]
+    count = f'ptt_token_requests_refused_total{{reason="rate"}} {len(refused)}.0'
+    assert refused
+    assert count in text
+    assert caplog.messages.count("requests refused for rate") == 1
+
+
 async def test_requests_of_a_proxy_itself_do_not_use_up_the_rate_of_its_clients():
     """A check of the proxy whether the server runs names no client."""
     keys = {"trusted_proxies": ["127.0.0.1"], "allow": ["anybody"]}
